@@ -1,0 +1,119 @@
+//! Every way a plan or a run is refused, with the numbers that made it so.
+
+use alloc::string::String;
+use core::fmt;
+
+use crate::Level;
+
+/// Result with this crate's [`Error`].
+pub type Result<T> = core::result::Result<T, Error>;
+
+/// Why a view, a plan or a run was refused. Nothing was written when one is returned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// A dimension, stride, dilation or kernel size that must be at least 1 is 0.
+    ZeroDimension {
+        /// Which one, e.g. `"input height"`.
+        what: &'static str,
+    },
+    /// A product or sum of dimensions does not fit the address space.
+    Overflow {
+        /// What was being computed, e.g. `"input elements"`.
+        what: &'static str,
+    },
+    /// A slice has the wrong number of elements.
+    Length {
+        /// Which operand.
+        what: &'static str,
+        /// Elements needed.
+        expected: usize,
+        /// Elements given.
+        actual: usize,
+    },
+    /// The pixel stride of a view is smaller than its channel count.
+    PixelStride {
+        /// Channels of the view.
+        channels: usize,
+        /// Its pixel stride, in elements.
+        pixel_stride: usize,
+    },
+    /// A view's shape (N, H, W, C) is not the one the plan was made for.
+    Shape {
+        /// Which operand.
+        what: &'static str,
+        /// The plan's shape.
+        expected: [usize; 4],
+        /// The view's shape.
+        actual: [usize; 4],
+    },
+    /// The dilated kernel is larger than the padded input, so that no output exists.
+    KernelLargerThanInput {
+        /// `"height"` or `"width"`.
+        axis: &'static str,
+        /// Extent of the dilated kernel, (k − 1)·dilation + 1.
+        kernel: usize,
+        /// Input extent with padding.
+        input: usize,
+    },
+    /// The channels can't be divided into that many groups.
+    Groups {
+        /// Groups asked for.
+        groups: usize,
+        /// Input channels.
+        channels_in: usize,
+        /// Output channels.
+        channels_out: usize,
+    },
+    /// An activation's parameter is NaN, or its bounds are in the wrong order.
+    Activation {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// This CPU, or this build, can't run the level that was asked for.
+    LevelUnavailable {
+        /// The level asked for.
+        level: Level,
+    },
+    /// `SEPCONV_LEVEL` holds something that is not a level.
+    UnknownLevel {
+        /// What it holds.
+        value: String,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ZeroDimension { what } => write!(f, "{what} is 0, must be at least 1"),
+            Self::Overflow { what } => write!(f, "{what} overflow the address space"),
+            Self::Length { what, expected, actual } => {
+                write!(f, "{what} has {actual} elements, needs {expected}")
+            }
+            Self::PixelStride { channels, pixel_stride } => {
+                write!(f, "pixel stride {pixel_stride} is smaller than the {channels} channels")
+            }
+            Self::Shape { what, expected, actual } => {
+                write!(f, "{what} has shape {actual:?}, the plan is for {expected:?} (N, H, W, C)")
+            }
+            Self::KernelLargerThanInput { axis, kernel, input } => write!(
+                f,
+                "kernel {axis} {kernel} (dilated) is larger than the padded input's {input}"
+            ),
+            Self::Groups { groups, channels_in, channels_out } => write!(
+                f,
+                "{channels_in} input and {channels_out} output channels can't be divided \
+                 into {groups} groups"
+            ),
+            Self::Activation { what } => write!(f, "activation: {what}"),
+            Self::LevelUnavailable { level } => {
+                write!(f, "level {level} is not available on this CPU or in this build")
+            }
+            Self::UnknownLevel { value } => {
+                write!(f, "SEPCONV_LEVEL={value:?} is not one of scalar, avx2, avx512, neon")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Error {}

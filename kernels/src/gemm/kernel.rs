@@ -1,0 +1,173 @@
+//! The GEMM micro-kernel: one tile of pixels × output channels, held in registers.
+//!
+//! ```text
+//! for m in 0..M                            // pixels
+//!   for n in 0..columns                    // output channels
+//!     acc = start(m, n)                    // bias, or what an earlier K range left in y
+//!     for k in 0..depth
+//!       acc = fma(a[m][k], b[k][n], acc)
+//!     y[m][n] = last ? clamp(acc + residual[m][n]) : acc
+//! ```
+//!
+//! Departures:
+//! 1. M×N accumulators live in registers over the whole k loop, which is outermost. Each output still
+//!    has one chain, k ascending: no tile size and no vector width can change a bit of it.
+//! 2. `b` is packed in panels of NR columns, padded with zeros: its loads need no tail. The padding's
+//!    results are never stored.
+//! 3. `a` is packed in blocks of as many k as a vector has lanes: `[k / L][MR][k % L]`. A producer then
+//!    writes whole vectors of channels, untransposed, while here one pointer and constant
+//!    displacements reach all rows, and memory is read strictly forward.
+//! 4. The last vector of columns is masked when the layer's channels end inside it.
+
+use pulp::Simd;
+
+use crate::isa::{Isa, V, head, lanes, load, load_head, store, store_head};
+
+/// One micro-tile over one range of k.
+#[derive(Debug)]
+pub(crate) struct GemmTile {
+    /// The A panel at this range's first k (a multiple of the lanes).
+    pub(crate) a: *const f32,
+    /// The B panel at this range's first k: `[depth][NR]`.
+    pub(crate) b: *const f32,
+    /// Length of the range.
+    pub(crate) depth: usize,
+    /// Output of the first column of the panel; row m is at `y + rows[m]`.
+    pub(crate) y: *mut f32,
+    /// M offsets from `y`.
+    pub(crate) y_rows: *const usize,
+    /// Columns that exist, at least (N − 1)·lanes + 1 and at most N·lanes.
+    pub(crate) columns: usize,
+    /// NR elements that the chains begin with; null to continue from `y`.
+    pub(crate) bias: *const f32,
+    /// Whether this is the last range: residual and clamp are applied.
+    pub(crate) last: bool,
+    /// Like `y`, with `residual_rows`; null for none.
+    pub(crate) residual: *const f32,
+    /// M offsets from `residual`.
+    pub(crate) residual_rows: *const usize,
+    /// Clamp, (−∞, ∞) for none.
+    pub(crate) bounds: (f32, f32),
+}
+
+/// # Safety
+/// The level of `I` is available. `a` is valid for the blocks of `depth` k of MR rows, `b` for
+/// `depth`·NR, `bias` (unless null) for NR elements, and row m < M of `y` and `residual` (unless null)
+/// for `columns` elements; no other thread touches those of `y`.
+#[inline(always)]
+pub(crate) unsafe fn tile<I: Isa, const M: usize, const N: usize>(s: I::S, t: &GemmTile) {
+    let l = const { lanes::<I>() };
+    let nr = const { I::NV * lanes::<I>() };
+    let full = t.columns == N * l;
+    let mask = head::<I>(s, t.columns - (N - 1) * l);
+    let mut acc = [[s.splat_f32s(0.0); N]; M];
+
+    // SAFETY (all blocks below): the caller's contract. A lane is read or written only if its column
+    // exists: vectors before the last are whole, the last is whole or masked.
+    if t.bias.is_null() {
+        for (m, row) in acc.iter_mut().enumerate() {
+            // SAFETY: see above.
+            let y = unsafe { t.y.add(*t.y_rows.add(m)) };
+            for (n, v) in row.iter_mut().enumerate() {
+                // SAFETY: see above.
+                *v = unsafe {
+                    if n + 1 < N || full {
+                        load::<I>(y.add(n * l))
+                    } else {
+                        load_head::<I>(s, mask, y.add(n * l))
+                    }
+                };
+            }
+        }
+    } else {
+        for n in 0..N {
+            // SAFETY: see above.
+            let bias = unsafe { load::<I>(t.bias.add(n * l)) };
+            for row in &mut acc {
+                row[n] = bias;
+            }
+        }
+    }
+
+    let (mut a, mut b) = (t.a, t.b);
+    for _ in 0..t.depth / l {
+        for k in 0..l {
+            // SAFETY: see above; this is k of a whole block.
+            unsafe { step::<I, M, N>(s, a.add(k), b.add(k * nr), &mut acc) };
+        }
+        // SAFETY: at most one past the end of the range.
+        unsafe {
+            a = a.add(I::MR * l);
+            b = b.add(nr * l);
+        }
+    }
+    for k in 0..t.depth % l {
+        // SAFETY: see above; k of the last, partial block.
+        unsafe { step::<I, M, N>(s, a.add(k), b.add(k * nr), &mut acc) };
+    }
+
+    if t.last {
+        if !t.residual.is_null() {
+            for (m, row) in acc.iter_mut().enumerate() {
+                // SAFETY: see above.
+                let r = unsafe { t.residual.add(*t.residual_rows.add(m)) };
+                for (n, v) in row.iter_mut().enumerate() {
+                    // SAFETY: see above.
+                    let r = unsafe {
+                        if n + 1 < N || full {
+                            load::<I>(r.add(n * l))
+                        } else {
+                            load_head::<I>(s, mask, r.add(n * l))
+                        }
+                    };
+                    *v = s.add_f32s(*v, r);
+                }
+            }
+        }
+        let (lo, hi) = (s.splat_f32s(t.bounds.0), s.splat_f32s(t.bounds.1));
+        for v in acc.as_flattened_mut() {
+            *v = I::at_most(s, hi, I::at_least(s, lo, *v));
+        }
+    }
+
+    for (m, row) in acc.iter().enumerate() {
+        // SAFETY: see above.
+        let y = unsafe { t.y.add(*t.y_rows.add(m)) };
+        for (n, v) in row.iter().enumerate() {
+            // SAFETY: see above.
+            unsafe {
+                if n + 1 < N || full {
+                    store::<I>(y.add(n * l), *v);
+                } else {
+                    store_head::<I>(s, mask, y.add(n * l), *v);
+                }
+            }
+        }
+    }
+}
+
+/// One k: N vectors of B against M broadcasts of A.
+///
+/// # Safety
+/// `a` is valid at m·lanes for m < M, `b` for N vectors.
+#[inline(always)]
+unsafe fn step<I: Isa, const M: usize, const N: usize>(
+    s: I::S,
+    a: *const f32,
+    b: *const f32,
+    acc: &mut [[V<I>; N]; M],
+) {
+    let l = const { lanes::<I>() };
+    let mut bs = [s.splat_f32s(0.0); N];
+    for (n, v) in bs.iter_mut().enumerate() {
+        // SAFETY: the caller's contract.
+        *v = unsafe { load::<I>(b.add(n * l)) };
+    }
+    for (m, row) in acc.iter_mut().enumerate() {
+        // SAFETY: the caller's contract.
+        let a = s.splat_f32s(unsafe { *a.add(m * l) });
+        for (v, b) in row.iter_mut().zip(bs) {
+            *v = s.mul_add_f32s(a, b, *v);
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! The one GEMM: pixels × taps·channels by taps·channels × output channels, fed by any producer.
+//!
+//! ```text
+//! for each task = (group, tile of pixels, part of the output channels)   // on any thread, in any order
+//!   producer fills the tile's A panels, all k                            // stays in L2
+//!   for each k block                                                     // ascending: one chain per output
+//!     for each B panel of the part                                       // stays in L1
+//!       for each A panel of the tile
+//!         micro-kernel
+//! ```
+
+pub(crate) mod kernel;
+
+use alloc::vec::Vec;
+use core::ptr::null;
+
+use crate::error::{Error, Result};
+use crate::geometry::product;
+use crate::isa::Kernels;
+use crate::panel::{PackedWeights, Region, Source, Tile};
+use crate::threads::{self, Shared, SharedMut};
+use crate::{Activation, NhwcView, NhwcViewMut, memory};
+use kernel::GemmTile;
+
+/// Most pixels of a tile: beyond this nothing is gained from a B panel in L1 any more.
+const TILE_PIXELS: usize = 96;
+/// Bytes of A panels that a tile may take: half of the smallest L2 (512 KiB) that the crate aims at.
+const TILE_BYTES: usize = 256 << 10;
+/// Most k of a block: a B panel of 16 columns then takes 24 KiB of the 32 KiB L1.
+const BLOCK_DEPTH: usize = 384;
+
+/// A range of k: where it lies in the A panel (a multiple of the lanes) and in the weights.
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    a: usize,
+    b: usize,
+    depth: usize,
+}
+
+/// A region of output pixels and the k that its pixels use.
+#[derive(Debug)]
+struct RegionPlan {
+    region: Region,
+    blocks: Vec<Block>,
+    /// Where the k of each kernel row begin in the panel.
+    k_starts: Vec<usize>,
+}
+
+/// What the columns of A mean: kernel height and width, and channels per tap.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Depth {
+    pub(crate) kernel: [usize; 2],
+    pub(crate) channels: usize,
+}
+
+impl Depth {
+    pub(crate) fn product(&self) -> Result<usize> {
+        product("kernel elements", &[self.kernel[0], self.kernel[1], self.channels])
+    }
+}
+
+/// What a GEMM computes, apart from its operands.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) groups: usize,
+    /// \[N, H, W, C\] of the output.
+    pub(crate) output: [usize; 4],
+    /// A partition of the output's pixels.
+    pub(crate) regions: Vec<Region>,
+    /// Columns of A; its kernel is that of the regions' tap ranges.
+    pub(crate) depth: Depth,
+}
+
+/// A GEMM with its producer, prepared.
+#[derive(Debug)]
+pub(crate) struct GemmPlan {
+    pub(crate) kernels: &'static Kernels,
+    source: Source,
+    weights: PackedWeights,
+    groups: usize,
+    /// \[N, H, W, C\] of the output.
+    output: [usize; 4],
+    regions: Vec<RegionPlan>,
+    /// k of a panel, blocks padded to whole vectors.
+    depth: usize,
+    /// Most pixels of a tile.
+    tile: usize,
+    activation: Activation,
+}
+
+impl GemmPlan {
+    pub(crate) fn new(
+        kernels: &'static Kernels,
+        source: Source,
+        weights: PackedWeights,
+        problem: Problem,
+        activation: Activation,
+    ) -> Result<Self> {
+        let Problem { groups, output, regions, depth } = problem;
+        product("output elements", &output)?;
+        let lanes = kernels.lanes;
+        let overflow = || Error::Overflow { what: "kernel elements" };
+        // At least one vector, so that scratch never has length 0, which would mean no thread.
+        let mut deepest = lanes;
+        let mut plans = Vec::with_capacity(regions.len());
+        for region in regions {
+            let (blocks, k_starts, end) = blocks(&region, depth, lanes).ok_or_else(overflow)?;
+            deepest = deepest.max(end);
+            plans.push(RegionPlan { region, blocks, k_starts });
+        }
+        let panel = product("panel", &[deepest, kernels.mr])?;
+        let fitting = TILE_BYTES / size_of::<f32>() / panel * kernels.mr;
+        let most = TILE_PIXELS / kernels.mr * kernels.mr;
+        let tile = fitting.clamp(kernels.mr, most);
+        product("scratch", &[panel, tile])?;
+        let activation = activation.checked()?;
+        Ok(Self {
+            kernels,
+            source,
+            weights,
+            groups,
+            output,
+            regions: plans,
+            depth: deepest,
+            tile,
+            activation,
+        })
+    }
+
+    /// \[N, H, W, C\] of the output.
+    pub(crate) fn output(&self) -> [usize; 4] {
+        self.output
+    }
+
+    /// Elements of a panel.
+    fn panel(&self) -> usize {
+        self.depth * self.kernels.mr
+    }
+
+    /// Scratch elements of one thread, whole cache lines.
+    fn part(&self) -> usize {
+        (self.panel() * self.tile / self.kernels.mr).next_multiple_of(memory::LINE)
+    }
+
+    pub(crate) fn scratch_len(&self, threads: usize) -> usize {
+        memory::scratch_len(threads.max(1), self.part())
+    }
+
+    /// The threads that scratch of this length has room for, none if it is too short for one.
+    fn workers(&self, scratch: usize) -> usize {
+        (scratch + 1).saturating_sub(memory::LINE) / self.part()
+    }
+
+    /// Views must have been checked against the plan's shapes.
+    pub(crate) fn run(
+        &self,
+        x: NhwcView<'_>,
+        residual: Option<NhwcView<'_>>,
+        mut y: NhwcViewMut<'_>,
+        scratch: &mut [f32],
+    ) -> Result<()> {
+        let workers = match self.workers(scratch.len()) {
+            0 => {
+                return Err(Error::Length {
+                    what: "scratch",
+                    expected: self.scratch_len(1),
+                    actual: scratch.len(),
+                });
+            }
+            room => room.min(threads::available()),
+        };
+        let batch = self.output[0];
+        let tiles: usize =
+            self.regions.iter().map(|r| self.tiles(batch * r.region.pixels(), workers).0).sum();
+        // Too few tiles for the threads: the output channels are split too (each part producing the
+        // tile's A panels again).
+        let panels = self.weights.panels();
+        let parts = workers.div_ceil((tiles * self.groups).max(1)).clamp(1, panels.max(1));
+        let run = Run {
+            plan: self,
+            x: Shared(x.as_ptr()),
+            x_stride: x.pixel_stride(),
+            y_stride: y.pixel_stride(),
+            y: SharedMut(y.as_mut_ptr()),
+            residual: residual.map(|r| (Shared(r.as_ptr()), r.pixel_stride())),
+        };
+        threads::for_each(
+            tiles * self.groups * parts,
+            workers,
+            memory::align(scratch),
+            self.part(),
+            &|task, scratch| {
+                let (tile, part) = (task / parts, task % parts);
+                let columns = panels * part / parts..panels * (part + 1) / parts;
+                let (group, mut tile) = (tile / tiles, tile % tiles);
+                for region in &self.regions {
+                    let pixels = batch * region.region.pixels();
+                    let (count, height) = self.tiles(pixels, workers);
+                    if tile < count {
+                        let pixels = tile * height..((tile + 1) * height).min(pixels);
+                        // SAFETY: the views have the plan's shapes; tiles, groups and parts
+                        // partition the output, so each element is written by one task.
+                        unsafe { run.tile(group, region, pixels, columns, scratch) };
+                        return;
+                    }
+                    tile -= count;
+                }
+            },
+        );
+        Ok(())
+    }
+
+    /// How many tiles `pixels` are split into, and the pixels of each but the last. With few tiles, as
+    /// many as make equal shares for the threads.
+    fn tiles(&self, pixels: usize, workers: usize) -> (usize, usize) {
+        let mr = self.kernels.mr;
+        let mut count = pixels.div_ceil(self.tile);
+        if count < 8 * workers {
+            count = count.next_multiple_of(workers).min(pixels.div_ceil(mr));
+        }
+        let height = pixels.div_ceil(count.max(1)).next_multiple_of(mr).min(self.tile);
+        (pixels.div_ceil(height), height)
+    }
+}
+
+/// The k blocks of a region, where the k of its kernel rows begin, and where they end in the panel.
+/// Kernel rows that are adjacent in the weights form one range; each range begins at a multiple of
+/// the lanes and is cut into equal blocks of at most [`BLOCK_DEPTH`].
+fn blocks(region: &Region, depth: Depth, lanes: usize) -> Option<(Vec<Block>, Vec<usize>, usize)> {
+    let [_, kw] = depth.kernel;
+    let mut ranges: Vec<Block> = Vec::new();
+    let mut k_starts = Vec::with_capacity(region.taps_y.len());
+    let mut end = 0_usize;
+    for ky in region.taps_y.clone() {
+        let b = (ky * kw + region.taps_x.start) * depth.channels;
+        let length = region.taps_x.len() * depth.channels;
+        match ranges.last_mut() {
+            Some(last) if last.b + last.depth == b => {
+                k_starts.push(last.a + last.depth);
+                last.depth += length;
+            }
+            _ => {
+                let a = end.checked_next_multiple_of(lanes)?;
+                k_starts.push(a);
+                ranges.push(Block { a, b, depth: length });
+            }
+        }
+        end = ranges.last().map_or(0, |last| last.a + last.depth);
+    }
+    let mut blocks = Vec::new();
+    for range in ranges {
+        let count = range.depth.div_ceil(BLOCK_DEPTH).max(1);
+        let step = range.depth.div_ceil(count).checked_next_multiple_of(lanes)?.max(1);
+        let mut at = 0;
+        while at < range.depth {
+            let depth = step.min(range.depth - at);
+            blocks.push(Block { a: range.a + at, b: range.b + at, depth });
+            at += depth;
+        }
+    }
+    if blocks.is_empty() {
+        // Windows without any input: the bias alone still goes through residual and activation.
+        blocks.push(Block { a: 0, b: 0, depth: 0 });
+    }
+    Some((blocks, k_starts, end.checked_next_multiple_of(lanes)?))
+}
+
+/// One call of [`GemmPlan::run`].
+struct Run<'a> {
+    plan: &'a GemmPlan,
+    x: Shared,
+    x_stride: usize,
+    y: SharedMut,
+    y_stride: usize,
+    residual: Option<(Shared, usize)>,
+}
+
+impl Run<'_> {
+    /// Computes some pixels of a region × some panels of output channels of a group.
+    ///
+    /// # Safety
+    /// x, y and residual are views of the plan's shapes; no other thread touches these outputs.
+    unsafe fn tile(
+        &self,
+        group: usize,
+        plan: &RegionPlan,
+        pixels: core::ops::Range<usize>,
+        panels: core::ops::Range<usize>,
+        scratch: &mut [f32],
+    ) {
+        let gemm = self.plan;
+        let Kernels { mr, nr, lanes, .. } = *gemm.kernels;
+        let count = pixels.len();
+        let a = Tile { a: scratch.as_mut_ptr(), panel: gemm.panel() };
+        assert!(count.div_ceil(mr) * a.panel <= scratch.len(), "a tile fits its scratch");
+        // SAFETY: by the assertion the tile has room; x is a view of the plan's input.
+        unsafe {
+            gemm.source.produce(
+                gemm.kernels,
+                (self.x.0, self.x_stride),
+                group,
+                &plan.region,
+                &plan.k_starts,
+                pixels.clone(),
+                a,
+            );
+        }
+        let [_, oh, ow, _] = gemm.output;
+        let mut places = [0_usize; TILE_PIXELS];
+        plan.region.runs(pixels, |n, oy, columns, first| {
+            for (i, ox) in columns.enumerate() {
+                places[first + i] = (n * oh + oy) * ow + ox;
+            }
+        });
+        let (mut y_rows, mut residual_rows) = ([0_usize; TILE_PIXELS], [0_usize; TILE_PIXELS]);
+        for (i, place) in places[..count].iter().enumerate() {
+            y_rows[i] = place * self.y_stride;
+            residual_rows[i] = self.residual.map_or(0, |(_, stride)| place * stride);
+        }
+        let channels = gemm.weights.columns();
+        let bounds = gemm.activation.bounds();
+        for (i, block) in plan.blocks.iter().enumerate() {
+            for panel in panels.clone() {
+                let column = panel * nr;
+                let columns = nr.min(channels - column);
+                let vectors = columns.div_ceil(lanes);
+                let offset = group * channels + column;
+                for first in (0..count).step_by(mr) {
+                    let rows = mr.min(count - first);
+                    let tile = GemmTile {
+                        a: a.a.wrapping_add(first / mr * a.panel + block.a * mr),
+                        b: gemm.weights.panel(group, panel, block.b),
+                        depth: block.depth,
+                        y: self.y.0.wrapping_add(offset),
+                        y_rows: y_rows[first..].as_ptr(),
+                        columns,
+                        bias: if i == 0 { gemm.weights.bias(group, panel) } else { null() },
+                        last: i + 1 == plan.blocks.len(),
+                        residual: self.residual.map_or(null(), |(r, _)| r.0.wrapping_add(offset)),
+                        residual_rows: residual_rows[first..].as_ptr(),
+                        bounds: bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
+                    };
+                    // SAFETY: the level was available when the plan was made; the instance is the one
+                    // for these rows and vectors; the pixels lie in the views, the columns in their
+                    // channels, and the block in the panels that were produced and packed.
+                    unsafe { gemm.kernels.gemm[vectors - 1][rows - 1](&tile) };
+                }
+            }
+        }
+        if bounds.is_none() && !panels.is_empty() {
+            let (start, end) = (panels.start * nr, (panels.end * nr).min(channels));
+            for row in &y_rows[..count] {
+                let at = row + group * channels + start;
+                // SAFETY: channels start..end of an output pixel that this task has just written.
+                unsafe {
+                    let y = core::slice::from_raw_parts_mut(self.y.0.add(at), end - start);
+                    (gemm.kernels.activate)(y, gemm.activation);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Shapes, strides, dilation, padding. The only file that multiplies dimensions; all of it checked.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::error::{Error, Result};
+
+/// Padding of the two spatial axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Padding {
+    /// None: out = floor((in − k_dilated) / stride) + 1.
+    #[default]
+    Valid,
+    /// TensorFlow's rule: out = ceil(in / stride), total = max((out − 1)·stride + k_dilated − in, 0),
+    /// of which floor(total / 2) lies before and the rest after.
+    Same,
+    /// So many rows and columns on each side.
+    Explicit {
+        /// Rows above.
+        top: usize,
+        /// Rows below.
+        bottom: usize,
+        /// Columns to the left.
+        left: usize,
+        /// Columns to the right.
+        right: usize,
+    },
+}
+
+/// A sliding window: \[height, width\] of kernel, stride and dilation, and the padding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Kernel \[kh, kw\].
+    pub kernel: [usize; 2],
+    /// Stride \[sy, sx\].
+    pub stride: [usize; 2],
+    /// Dilation \[dy, dx\]; 1 is a dense kernel.
+    pub dilation: [usize; 2],
+    /// Padding. Padded taps are left out of sums, maxima and counts: they are not zeros.
+    pub padding: Padding,
+}
+
+impl Window {
+    /// A window of kernel \[kh, kw\] with stride 1, dilation 1, no padding.
+    pub fn new(kernel: [usize; 2]) -> Self {
+        Self { kernel, stride: [1, 1], dilation: [1, 1], padding: Padding::Valid }
+    }
+
+    /// The same with stride \[sy, sx\].
+    pub fn stride(self, stride: [usize; 2]) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// The same with dilation \[dy, dx\].
+    pub fn dilation(self, dilation: [usize; 2]) -> Self {
+        Self { dilation, ..self }
+    }
+
+    /// The same with this padding.
+    pub fn padding(self, padding: Padding) -> Self {
+        Self { padding, ..self }
+    }
+
+    /// Output height and width over an input of `size` \[H, W\].
+    ///
+    /// # Errors
+    /// Those of a plan with this window.
+    pub fn output_size(&self, size: [usize; 2]) -> Result<[usize; 2]> {
+        Ok([self.axis(0, size[0])?.output, self.axis(1, size[1])?.output])
+    }
+
+    /// The checked geometry of axis 0 (height) or 1 (width).
+    pub(crate) fn axis(&self, axis: usize, input: usize) -> Result<Axis> {
+        let name = ["height", "width"][axis];
+        for (what, value) in [
+            (["input height", "input width"][axis], input),
+            (["kernel height", "kernel width"][axis], self.kernel[axis]),
+            (["stride along the height", "stride along the width"][axis], self.stride[axis]),
+            (["dilation along the height", "dilation along the width"][axis], self.dilation[axis]),
+        ] {
+            if value == 0 {
+                return Err(Error::ZeroDimension { what });
+            }
+        }
+        let (kernel, stride, dilation) =
+            (self.kernel[axis], self.stride[axis], self.dilation[axis]);
+        let overflow = || Error::Overflow { what: "kernel and padding extents" };
+        let extent = (kernel - 1)
+            .checked_mul(dilation)
+            .and_then(|e| e.checked_add(1))
+            .filter(|&e| e <= isize::MAX as usize)
+            .ok_or_else(overflow)?;
+        let (before, after) = match self.padding {
+            Padding::Valid => (0, 0),
+            Padding::Same => {
+                let output = input.div_ceil(stride);
+                // (output − 1)·stride < input, so only the sum can overflow.
+                let needed = ((output - 1) * stride).checked_add(extent).ok_or_else(overflow)?;
+                let total = needed.saturating_sub(input);
+                (total / 2, total - total / 2)
+            }
+            Padding::Explicit { top, bottom, left, right } => {
+                if axis == 0 {
+                    (top, bottom)
+                } else {
+                    (left, right)
+                }
+            }
+        };
+        let padded = input
+            .checked_add(before)
+            .and_then(|p| p.checked_add(after))
+            .filter(|&p| p <= isize::MAX as usize)
+            .ok_or_else(overflow)?;
+        if extent > padded {
+            return Err(Error::KernelLargerThanInput { axis: name, kernel: extent, input: padded });
+        }
+        let output = (padded - extent) / stride + 1;
+        Ok(Axis { input, output, kernel, stride, dilation, before })
+    }
+}
+
+/// One spatial axis of a window over an input, checked: no arithmetic below can overflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Axis {
+    pub(crate) input: usize,
+    pub(crate) output: usize,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) dilation: usize,
+    pub(crate) before: usize,
+}
+
+impl Axis {
+    /// The taps t of output `o` that lie inside the input: 0 ≤ o·stride + t·dilation − before < input.
+    pub(crate) fn taps(&self, o: usize) -> Range<usize> {
+        let origin = o * self.stride;
+        let first = self.before.saturating_sub(origin).div_ceil(self.dilation);
+        let end = (self.input + self.before).saturating_sub(origin).div_ceil(self.dilation);
+        let end = end.min(self.kernel);
+        first.min(end)..end
+    }
+
+    /// The input position of tap `t` of output `o`; `t` must be one of [`Axis::taps`].
+    pub(crate) fn position(&self, o: usize, t: usize) -> usize {
+        o * self.stride + t * self.dilation - self.before
+    }
+
+    /// The outputs all of whose taps lie inside the input.
+    pub(crate) fn interior(&self) -> Range<usize> {
+        let extent = (self.kernel - 1) * self.dilation + 1;
+        let first = self.before.div_ceil(self.stride);
+        let end = match (self.input + self.before).checked_sub(extent) {
+            Some(last) => last / self.stride + 1,
+            None => 0,
+        };
+        let end = end.min(self.output);
+        first.min(end)..end
+    }
+}
+
+impl Axis {
+    /// Runs of outputs with equal tap ranges, in order: (outputs, taps).
+    ///
+    /// Neither end of the range ever grows with the output, so there are at most 2·kernel + 1 runs and
+    /// each is found by bisection, whatever the extent.
+    pub(crate) fn groups(&self) -> Vec<(Range<usize>, Range<usize>)> {
+        let mut groups = Vec::new();
+        let mut start = 0;
+        while start < self.output {
+            let taps = self.taps(start);
+            let (mut same, mut other) = (start, self.output);
+            while other - same > 1 {
+                let middle = same + (other - same) / 2;
+                if self.taps(middle) == taps { same = middle } else { other = middle }
+            }
+            groups.push((start..other, taps));
+            start = other;
+        }
+        groups
+    }
+}
+
+/// The product of dimensions, or an overflow naming `what`. Capped at what a slice can hold.
+pub(crate) fn product(what: &'static str, dimensions: &[usize]) -> Result<usize> {
+    let limit = isize::MAX as usize / size_of::<f32>();
+    dimensions
+        .iter()
+        .try_fold(1_usize, |p, &d| p.checked_mul(d))
+        .filter(|&p| p <= limit)
+        .ok_or(Error::Overflow { what })
+}
+
+/// The batch, height, width and channels of an input, none of them 0, and their product in bounds.
+pub(crate) fn check_input(shape: [usize; 4]) -> Result<()> {
+    let names = ["batch", "input height", "input width", "channels"];
+    for (what, extent) in names.into_iter().zip(shape) {
+        if extent == 0 {
+            return Err(Error::ZeroDimension { what });
+        }
+    }
+    product("input elements", &shape).map(drop)
+}

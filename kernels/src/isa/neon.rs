@@ -1,0 +1,41 @@
+//! NEON (AArch64 Advanced SIMD): 4 lanes, 32 registers.
+
+use pulp::Simd;
+
+use crate::Level;
+use crate::isa::{Isa, V, instantiate};
+
+/// pulp's `Neon`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Neon;
+
+const LEVEL: Level = Level::Neon;
+
+impl Isa for Neon {
+    type S = pulp::aarch64::Neon;
+
+    // 8×12: 24 accumulators, 3 vectors of B and the values of A fit 32 registers.
+    const MR: usize = 8;
+    const NV: usize = 3;
+
+    #[inline(always)]
+    unsafe fn token() -> Self::S {
+        // SAFETY: the caller vouches that the level is available, which `Neon::try_new` decided.
+        unsafe { pulp::aarch64::Neon::new_unchecked() }
+    }
+
+    // fmax gives +0 for (+0, −0) and would lose the −0 of `x`: compare and select instead.
+    #[inline(always)]
+    fn at_least(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self> {
+        s.select_f32s(s.greater_than_f32s(bound, x), bound, x)
+    }
+
+    #[inline(always)]
+    fn at_most(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self> {
+        s.select_f32s(s.less_than_f32s(bound, x), bound, x)
+    }
+}
+
+instantiate!(Neon, "neon", ["neon"],
+    rows: [1 2 3 4 5 6 7 8], vectors: [1 2 3],
+    gemm: "8x12", window: "8x4", pixels: [8 4 2 1]);

@@ -1,0 +1,179 @@
+//! The layers that are a GEMM: they differ in their producer and nothing else.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use super::{
+    ConvParams, DenseParams, Options, Plan, PointwiseParams, SeparableParams, check, choose, count,
+};
+use crate::error::{Error, Result};
+use crate::gemm::{Depth, GemmPlan, Problem};
+use crate::geometry::{check_input, product};
+use crate::panel::{PackedWeights, Region, Source, Taps};
+use crate::window::WindowPlan;
+use crate::{Level, NhwcView, NhwcViewMut, Window};
+
+/// A GEMM plan and what [`Plan`] reports of it.
+#[derive(Debug)]
+struct Layer {
+    gemm: GemmPlan,
+    input: [usize; 4],
+    name: String,
+    multiply_adds: u64,
+}
+
+/// Convolution of groups of channels by copied taps: the common form of [`Conv`], [`Pointwise`], [`Dense`].
+fn convolution(input: [usize; 4], params: &ConvParams<'_>, options: &Options) -> Result<Layer> {
+    let kernels = choose(options)?;
+    check_input(input)?;
+    let ConvParams { window, groups, channels_out, weights, bias } = *params;
+    for (what, value) in [("groups", groups), ("output channels", channels_out)] {
+        if value == 0 {
+            return Err(Error::ZeroDimension { what });
+        }
+    }
+    if !input[3].is_multiple_of(groups) || !channels_out.is_multiple_of(groups) {
+        return Err(Error::Groups { groups, channels_in: input[3], channels_out });
+    }
+    let vertical = window.axis(0, input[1])?;
+    let horizontal = window.axis(1, input[2])?;
+    let output = [input[0], vertical.output, horizontal.output, channels_out];
+    let group = input[3] / groups;
+    let depth = Depth { kernel: window.kernel, channels: group };
+    let packed = PackedWeights::new(
+        kernels,
+        depth.product()?,
+        groups,
+        channels_out / groups,
+        weights,
+        bias,
+    )?;
+    let source = Source::Taps(Taps {
+        input,
+        vertical,
+        horizontal,
+        group,
+        input_activation: options.input_activation.checked()?,
+    });
+    // After the weights: their length bounds the kernel, and that bounds the number of regions.
+    let regions = Region::all(&vertical, &horizontal);
+    let multiply_adds = count(output, depth.product()?);
+    let problem = Problem { groups, output, regions, depth };
+    let gemm = GemmPlan::new(kernels, source, packed, problem, options.activation)?;
+    Ok(Layer { gemm, input, name: kernels.gemm_name.to_string(), multiply_adds })
+}
+
+fn separable(input: [usize; 4], params: &SeparableParams<'_>, options: &Options) -> Result<Layer> {
+    let kernels = choose(options)?;
+    let depthwise =
+        WindowPlan::depthwise(kernels, input, &params.depthwise, options.input_activation)?;
+    if params.channels_out == 0 {
+        return Err(Error::ZeroDimension { what: "output channels" });
+    }
+    let [n, oh, ow, channels] = depthwise.output();
+    let output = [n, oh, ow, params.channels_out];
+    let packed =
+        PackedWeights::new(kernels, channels, 1, params.channels_out, params.weights, params.bias)?;
+    let taps = product("kernel elements", &params.depthwise.window.kernel)?;
+    let multiply_adds = count([n, oh, ow, channels], taps).saturating_add(count(output, channels));
+    let name = format!("{}+{}", depthwise.tiles.name, kernels.gemm_name);
+    // Padding is the depthwise step's affair: to the GEMM all pixels are alike.
+    let region = Region { rows: 0..oh, columns: 0..ow, taps_y: 0..1, taps_x: 0..1 };
+    let source = Source::Depthwise(depthwise, params.mid_activation.checked()?);
+    let depth = Depth { kernel: [1, 1], channels };
+    let problem = Problem { groups: 1, output, regions: [region].into(), depth };
+    let gemm = GemmPlan::new(kernels, source, packed, problem, options.activation)?;
+    Ok(Layer { gemm, input, name, multiply_adds })
+}
+
+macro_rules! layer {
+    ($(#[$doc:meta])* $name:ident, $params:ty, |$input:ident, $p:ident, $options:ident| $body:expr) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name(Layer);
+
+        impl $name {
+            /// Checks, packs, chooses. `input` is \[N, H, W, C\].
+            ///
+            /// # Errors
+            /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias
+            /// of the wrong length, an unavailable level.
+            pub fn new($input: [usize; 4], $p: &$params, $options: &Options) -> Result<Self> {
+                $body.map(Self)
+            }
+        }
+
+        impl Plan for $name {
+            fn input_shape(&self) -> [usize; 4] {
+                self.0.input
+            }
+
+            fn output_shape(&self) -> [usize; 4] {
+                self.0.gemm.output()
+            }
+
+            fn level(&self) -> Level {
+                self.0.gemm.kernels.level
+            }
+
+            fn kernel_name(&self) -> &str {
+                &self.0.name
+            }
+
+            fn multiply_adds(&self) -> u64 {
+                self.0.multiply_adds
+            }
+
+            fn scratch_len(&self, threads: usize) -> usize {
+                self.0.gemm.scratch_len(threads)
+            }
+
+            fn run(
+                &self,
+                x: NhwcView<'_>,
+                residual: Option<NhwcView<'_>>,
+                y: NhwcViewMut<'_>,
+                scratch: &mut [f32],
+            ) -> Result<()> {
+                check(self, &x, residual.as_ref(), &y, scratch)?;
+                self.0.gemm.run(x, residual, y, scratch)
+            }
+        }
+    };
+}
+
+layer! {
+    /// A standard k×k convolution, optionally in groups: an im2row made tile by tile, then the GEMM.
+    ///
+    /// Each output is one chain of fused multiply-adds: bias, then taps (ky, kx) and channels ascending.
+    Conv, ConvParams<'_>, |input, params, options| convolution(input, params, options)
+}
+
+layer! {
+    /// A 1×1 convolution across channels, with any stride.
+    ///
+    /// Each output is one chain of fused multiply-adds: bias, then channels ascending.
+    Pointwise, PointwiseParams<'_>, |input, params, options| {
+        let PointwiseParams { stride, channels_out, weights, bias } = *params;
+        let window = Window::new([1, 1]).stride(stride);
+        convolution(input, &ConvParams { window, groups: 1, channels_out, weights, bias }, options)
+    }
+}
+
+layer! {
+    /// Depthwise then pointwise as one: the tensor between them is made in the GEMM's A panel, tile by
+    /// tile, and never stored. Same bits as a [`Depthwise`](super::Depthwise) and a [`Pointwise`] plan
+    /// one after the other.
+    Separable, SeparableParams<'_>, |input, params, options| separable(input, params, options)
+}
+
+layer! {
+    /// A fully connected layer: input \[N, 1, 1, C\], output \[N, 1, 1, O\].
+    ///
+    /// An input with H or W above 1 is treated pixel by pixel, as Keras does.
+    Dense, DenseParams<'_>, |input, params, options| {
+        let DenseParams { channels_out, weights, bias } = *params;
+        let window = Window::new([1, 1]);
+        convolution(input, &ConvParams { window, groups: 1, channels_out, weights, bias }, options)
+    }
+}

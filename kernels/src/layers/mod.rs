@@ -1,0 +1,179 @@
+//! The public plans. Each validates, packs and chooses once; [`Plan::run`] then only computes.
+
+mod gemm;
+mod window;
+
+pub use gemm::{Conv, Dense, Pointwise, Separable};
+pub use window::{Depthwise, Elementwise, GlobalAveragePool, Pool};
+
+use crate::error::{Error, Result};
+use crate::isa::{self, Kernels};
+use crate::{Activation, Level, NhwcView, NhwcViewMut, Window};
+
+/// What every plan takes besides its shape and weights.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Options {
+    /// Applied to each input element as it is loaded (pre-activation networks). Never to padding.
+    pub input_activation: Activation,
+    /// Applied last, after the residual is added.
+    pub activation: Activation,
+    /// The level to use; [`Level::from_env`] when none.
+    pub level: Option<Level>,
+}
+
+/// A prepared operation: shape checked, weights packed, kernel chosen.
+///
+/// A plan is immutable and `Send + Sync`: one can run on many threads at a time, each call with its own
+/// scratch. For given operands every call gives the same bits, on any level and any number of threads.
+pub trait Plan: Send + Sync + core::fmt::Debug {
+    /// \[N, H, W, C\] of the input.
+    fn input_shape(&self) -> [usize; 4];
+
+    /// \[N, H, W, C\] of the output.
+    fn output_shape(&self) -> [usize; 4];
+
+    /// The level whose kernels run.
+    fn level(&self) -> Level;
+
+    /// The kernels that run, e.g. `"dw_f32_generic_avx2+gemm_f32_6x16_avx2"`.
+    fn kernel_name(&self) -> &str;
+
+    /// Multiply-adds of one run, padding included (as literature counts them).
+    fn multiply_adds(&self) -> u64;
+
+    /// Elements of scratch with which `run` uses up to `threads` threads.
+    fn scratch_len(&self, threads: usize) -> usize;
+
+    /// y = activation(operation(input_activation(x)) + residual).
+    ///
+    /// With the feature `rayon` the work is split over the threads of rayon's current pool, as many as
+    /// `scratch` has room for; otherwise it runs on the calling thread. The contents of `scratch` are
+    /// irrelevant before and unspecified after. Allocates nothing.
+    ///
+    /// # Errors
+    /// A view of another shape than the plan's, or scratch shorter than `scratch_len(1)`: nothing is
+    /// written then.
+    fn run(
+        &self,
+        x: NhwcView<'_>,
+        residual: Option<NhwcView<'_>>,
+        y: NhwcViewMut<'_>,
+        scratch: &mut [f32],
+    ) -> Result<()>;
+}
+
+/// Parameters of [`Depthwise`].
+#[derive(Debug, Clone, Copy)]
+pub struct DepthwiseParams<'a> {
+    /// Kernel, stride, dilation, padding.
+    pub window: Window,
+    /// Depth multiplier M: output channel c·M + m is made of input channel c.
+    pub multiplier: usize,
+    /// \[kh, kw, C, M\].
+    pub weights: &'a [f32],
+    /// C·M elements, or none for zeros.
+    pub bias: Option<&'a [f32]>,
+}
+
+/// Parameters of [`Pointwise`].
+#[derive(Debug, Clone, Copy)]
+pub struct PointwiseParams<'a> {
+    /// Stride \[sy, sx\].
+    pub stride: [usize; 2],
+    /// Output channels O.
+    pub channels_out: usize,
+    /// \[C, O\].
+    pub weights: &'a [f32],
+    /// O elements, or none for zeros.
+    pub bias: Option<&'a [f32]>,
+}
+
+/// Parameters of [`Separable`]: a depthwise convolution, an activation, a pointwise convolution.
+#[derive(Debug, Clone, Copy)]
+pub struct SeparableParams<'a> {
+    /// The spatial step.
+    pub depthwise: DepthwiseParams<'a>,
+    /// Between the two; [`Activation::None`] in Xception.
+    pub mid_activation: Activation,
+    /// Output channels O.
+    pub channels_out: usize,
+    /// Pointwise weights \[C·M, O\].
+    pub weights: &'a [f32],
+    /// O elements, or none for zeros.
+    pub bias: Option<&'a [f32]>,
+}
+
+/// Parameters of [`Conv`].
+#[derive(Debug, Clone, Copy)]
+pub struct ConvParams<'a> {
+    /// Kernel, stride, dilation, padding.
+    pub window: Window,
+    /// Groups; must divide C and O.
+    pub groups: usize,
+    /// Output channels O.
+    pub channels_out: usize,
+    /// \[kh, kw, C/groups, O\].
+    pub weights: &'a [f32],
+    /// O elements, or none for zeros.
+    pub bias: Option<&'a [f32]>,
+}
+
+/// Parameters of [`Dense`].
+#[derive(Debug, Clone, Copy)]
+pub struct DenseParams<'a> {
+    /// Outputs O.
+    pub channels_out: usize,
+    /// \[C, O\].
+    pub weights: &'a [f32],
+    /// O elements, or none for zeros.
+    pub bias: Option<&'a [f32]>,
+}
+
+/// The kind of a [`Pool`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolKind {
+    /// The largest tap inside the input. NaN if one of them is; −∞ if there is none.
+    /// Of +0 and −0 the later tap is given.
+    Max,
+    /// The sum of the taps inside the input, in order, divided by their number; 0 if there is none.
+    Average,
+}
+
+/// The kernels of the level that the options ask for.
+fn choose(options: &Options) -> Result<&'static Kernels> {
+    let level = match options.level {
+        Some(level) => level.checked()?,
+        None => Level::from_env()?,
+    };
+    isa::kernels(level).ok_or(Error::LevelUnavailable { level })
+}
+
+/// Checks the operands of a run against the plan's shapes.
+fn check(
+    plan: &(impl Plan + ?Sized),
+    x: &NhwcView<'_>,
+    residual: Option<&NhwcView<'_>>,
+    y: &NhwcViewMut<'_>,
+    scratch: &[f32],
+) -> Result<()> {
+    let shapes = [
+        ("input", plan.input_shape(), Some(x.shape())),
+        ("residual", plan.output_shape(), residual.map(NhwcView::shape)),
+        ("output", plan.output_shape(), Some(y.shape())),
+    ];
+    for (what, expected, actual) in shapes {
+        if let Some(actual) = actual.filter(|&actual| actual != expected) {
+            return Err(Error::Shape { what, expected, actual });
+        }
+    }
+    let expected = plan.scratch_len(1);
+    if scratch.len() < expected {
+        return Err(Error::Length { what: "scratch", expected, actual: scratch.len() });
+    }
+    Ok(())
+}
+
+/// Multiply-adds of an output: one per output element and `depth`, saturating.
+fn count(output: [usize; 4], depth: usize) -> u64 {
+    output.iter().fold(depth as u64, |p, &d| p.saturating_mul(d as u64))
+}

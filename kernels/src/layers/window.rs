@@ -1,0 +1,205 @@
+//! The layers that treat each channel by itself.
+
+use super::{DepthwiseParams, Options, Plan, PoolKind, check, choose, count};
+use crate::error::Result;
+use crate::geometry::{check_input, product};
+use crate::threads::{self, Shared, SharedMut};
+use crate::window::{Finish, Residual, Sink, WindowPlan};
+use crate::{Activation, Level, NhwcView, NhwcViewMut, Window};
+
+/// A window plan that writes a tensor, and what [`Plan`] reports of it.
+#[derive(Debug)]
+struct Layer {
+    window: WindowPlan,
+    activation: Activation,
+    multiply_adds: u64,
+}
+
+impl Layer {
+    fn new(window: WindowPlan, activation: Activation, multiply_adds: u64) -> Result<Self> {
+        Ok(Self { window, activation: activation.checked()?, multiply_adds })
+    }
+
+    /// One task per output row.
+    fn run(
+        &self,
+        x: NhwcView<'_>,
+        residual: Option<NhwcView<'_>>,
+        mut y: NhwcViewMut<'_>,
+    ) -> Result<()> {
+        let window = &self.window;
+        let kernels = window.kernels;
+        let [n, oh, ow, channels] = window.output();
+        let (x_data, x_stride) = (Shared(x.as_ptr()), x.pixel_stride());
+        let (y_stride, y_data) = (y.pixel_stride(), SharedMut(y.as_mut_ptr()));
+        let residual = residual.map(|r| (Shared(r.as_ptr()), r.pixel_stride()));
+        let bounds = self.activation.bounds();
+        let row = |task: usize| {
+            // Whole structs are captured, not their pointer fields: only they are Send.
+            let (x, y, residual) = (&x_data, &y_data, &residual);
+            let first = task * ow;
+            let sink = Sink {
+                y: y.0.wrapping_add(first * y_stride),
+                group: usize::MAX,
+                group_stride: 0,
+                pixel: y_stride,
+                block: kernels.lanes,
+            };
+            let finish = Finish {
+                residual: residual.as_ref().map(|(data, stride)| Residual {
+                    data: data.0.wrapping_add(first * stride),
+                    pixel_stride: *stride,
+                }),
+                bounds: bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
+            };
+            // SAFETY: the views have the plan's shapes; each task writes its own output row.
+            unsafe { window.run(x.0, x_stride, (task / oh, task % oh), 0..ow, &sink, 0, &finish) };
+            if bounds.is_none() {
+                for pixel in 0..ow {
+                    // SAFETY: the channels of an output pixel that this task has just written.
+                    unsafe {
+                        let y = sink.y.add(pixel * y_stride);
+                        let y = core::slice::from_raw_parts_mut(y, channels);
+                        (kernels.activate)(y, self.activation);
+                    }
+                }
+            }
+        };
+        threads::for_each(n * oh, threads::available(), &mut [], 0, &|task, _| row(task));
+        Ok(())
+    }
+}
+
+macro_rules! plan {
+    ($name:ident) => {
+        impl Plan for $name {
+            fn input_shape(&self) -> [usize; 4] {
+                self.0.window.input
+            }
+
+            fn output_shape(&self) -> [usize; 4] {
+                self.0.window.output()
+            }
+
+            fn level(&self) -> Level {
+                self.0.window.kernels.level
+            }
+
+            fn kernel_name(&self) -> &str {
+                self.0.window.tiles.name
+            }
+
+            fn multiply_adds(&self) -> u64 {
+                self.0.multiply_adds
+            }
+
+            /// None is needed, whatever the number of threads.
+            fn scratch_len(&self, _threads: usize) -> usize {
+                0
+            }
+
+            fn run(
+                &self,
+                x: NhwcView<'_>,
+                residual: Option<NhwcView<'_>>,
+                y: NhwcViewMut<'_>,
+                scratch: &mut [f32],
+            ) -> Result<()> {
+                check(self, &x, residual.as_ref(), &y, scratch)?;
+                self.0.run(x, residual, y)
+            }
+        }
+    };
+}
+
+/// A k×k convolution of each channel by itself.
+///
+/// Each output is one chain of fused multiply-adds: bias, then taps (ky, kx) ascending.
+#[derive(Debug)]
+pub struct Depthwise(Layer);
+
+impl Depthwise {
+    /// Checks, packs, chooses. `input` is \[N, H, W, C\].
+    ///
+    /// # Errors
+    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of the
+    /// wrong length, an unavailable level.
+    pub fn new(input: [usize; 4], params: &DepthwiseParams<'_>, options: &Options) -> Result<Self> {
+        let window =
+            WindowPlan::depthwise(choose(options)?, input, params, options.input_activation)?;
+        let taps = product("kernel elements", &params.window.kernel)?;
+        let multiply_adds = count(window.output(), taps);
+        Layer::new(window, options.activation, multiply_adds).map(Self)
+    }
+}
+
+plan!(Depthwise);
+
+/// A max or average pool; padding takes part in neither.
+///
+/// The average is the sum of the taps in order (ky, kx), rounded after each addition, divided by their
+/// number.
+#[derive(Debug)]
+pub struct Pool(Layer);
+
+impl Pool {
+    /// Checks and chooses. `input` is \[N, H, W, C\].
+    ///
+    /// # Errors
+    /// Zero or overflowing dimensions, a window larger than the padded input, an unavailable level.
+    pub fn new(
+        input: [usize; 4],
+        kind: PoolKind,
+        window: Window,
+        options: &Options,
+    ) -> Result<Self> {
+        let kernels = choose(options)?;
+        let tiles = match kind {
+            PoolKind::Max => &kernels.max,
+            PoolKind::Average => &kernels.average,
+        };
+        let window = WindowPlan::pool(kernels, tiles, input, &window, options.input_activation)?;
+        Layer::new(window, options.activation, 0).map(Self)
+    }
+}
+
+plan!(Pool);
+
+/// The mean over height and width: \[N, H, W, C\] to \[N, 1, 1, C\].
+///
+/// An average pool whose window is the picture: summed row by row, rounded after each addition.
+#[derive(Debug)]
+pub struct GlobalAveragePool(Layer);
+
+impl GlobalAveragePool {
+    /// Checks and chooses. `input` is \[N, H, W, C\].
+    ///
+    /// # Errors
+    /// Zero or overflowing dimensions, an unavailable level.
+    pub fn new(input: [usize; 4], options: &Options) -> Result<Self> {
+        check_input(input)?;
+        let window = Window::new([input[1], input[2]]);
+        Pool::new(input, PoolKind::Average, window, options).map(|pool| Self(pool.0))
+    }
+}
+
+plan!(GlobalAveragePool);
+
+/// x itself: with a residual an addition, with an activation that activation, without either a copy
+/// between views.
+///
+/// A max pool over single elements, which leaves every value as it is.
+#[derive(Debug)]
+pub struct Elementwise(Layer);
+
+impl Elementwise {
+    /// Checks and chooses. `shape` is \[N, H, W, C\] of input and output.
+    ///
+    /// # Errors
+    /// Zero or overflowing dimensions, an unavailable level.
+    pub fn new(shape: [usize; 4], options: &Options) -> Result<Self> {
+        Pool::new(shape, PoolKind::Max, Window::new([1, 1]), options).map(|pool| Self(pool.0))
+    }
+}
+
+plan!(Elementwise);

@@ -1,0 +1,218 @@
+//! The reference: plain loops in f64 that share no code with the kernels, their plans or their geometry.
+//!
+//! Depthwise, pointwise, standard and dense layers are all one [`conv`]: depthwise weights
+//! \[kh, kw, C, M\] are those of a convolution of C groups, [kh, kw, 1, C·M\]; pointwise is 1×1;
+//! dense is 1×1 on a 1×1 picture. The loops are slow on purpose and meant for tests and spot checks.
+
+use alloc::vec::Vec;
+
+use crate::{Activation, Padding, PoolKind, Window};
+
+/// One output element of a sum, and what its rounding error is measured against.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sum {
+    /// bias + Σ x·w over the taps inside the input, in f64.
+    pub value: f64,
+    /// |bias| + Σ |x|·|w| over the same taps.
+    pub magnitude: f64,
+}
+
+/// Padding before the first element of an axis, written out again from its definition.
+fn pad_before(padding: &Padding, axis: usize, input: usize, k: usize, s: usize, d: usize) -> i64 {
+    match padding {
+        Padding::Valid => 0,
+        Padding::Same => {
+            // TensorFlow: as many outputs as ceil(input / stride), the odd element of padding after.
+            let (input, k, s, d) = (input as i64, k as i64, s as i64, d as i64);
+            let outputs = (input + s - 1) / s;
+            let total = ((outputs - 1) * s + (k - 1) * d + 1 - input).max(0);
+            total / 2
+        }
+        Padding::Explicit { top, left, .. } => [*top, *left][axis] as i64,
+    }
+}
+
+/// Output height and width of a window over a picture of `h` × `w`.
+pub fn output_size(window: &Window, h: usize, w: usize) -> [usize; 2] {
+    let mut out = [0; 2];
+    for (axis, input) in [h, w].into_iter().enumerate() {
+        let (k, s, d) = (window.kernel[axis], window.stride[axis], window.dilation[axis]);
+        out[axis] = match window.padding {
+            Padding::Same => input.div_ceil(s),
+            Padding::Valid => (input - ((k - 1) * d + 1)) / s + 1,
+            Padding::Explicit { top, bottom, left, right } => {
+                let padded = input + if axis == 0 { top + bottom } else { left + right };
+                (padded - ((k - 1) * d + 1)) / s + 1
+            }
+        };
+    }
+    out
+}
+
+/// What [`conv_at`] convolves: dense NHWC input of shape `input`, weights \[kh, kw, C/groups, O\].
+#[derive(Debug, Clone, Copy)]
+pub struct Conv<'a> {
+    /// \[N, H, W, C\].
+    pub input: [usize; 4],
+    /// The input, N·H·W·C elements.
+    pub x: &'a [f32],
+    /// Kernel, stride, dilation, padding.
+    pub window: Window,
+    /// Groups; C for depthwise.
+    pub groups: usize,
+    /// Output channels O.
+    pub channels_out: usize,
+    /// \[kh, kw, C/groups, O\].
+    pub weights: &'a [f32],
+    /// O elements, or none for zeros.
+    pub bias: Option<&'a [f32]>,
+}
+
+/// Output element (n, oy, ox, o) of a convolution. Taps outside the input are left out.
+pub fn conv_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> Sum {
+    let [_, h, w, c] = p.input;
+    let (in_group, out_group) = (c / p.groups, p.channels_out / p.groups);
+    let first = o / out_group * in_group;
+    let [kh, kw] = p.window.kernel;
+    let [sy, sx] = p.window.stride;
+    let [dy, dx] = p.window.dilation;
+    let top = pad_before(&p.window.padding, 0, h, kh, sy, dy);
+    let left = pad_before(&p.window.padding, 1, w, kw, sx, dx);
+    let bias = p.bias.map_or(0.0, |b| f64::from(b[o]));
+    let mut sum = Sum { value: bias, magnitude: bias.abs() };
+    for ky in 0..kh {
+        for kx in 0..kw {
+            let iy = (oy * sy + ky * dy) as i64 - top;
+            let ix = (ox * sx + kx * dx) as i64 - left;
+            if iy < 0 || ix < 0 || iy >= h as i64 || ix >= w as i64 {
+                continue;
+            }
+            for i in 0..in_group {
+                let x = p.x[((n * h + iy as usize) * w + ix as usize) * c + first + i];
+                let v = p.weights[((ky * kw + kx) * in_group + i) * p.channels_out + o];
+                sum.value += f64::from(x) * f64::from(v);
+                sum.magnitude += (f64::from(x) * f64::from(v)).abs();
+            }
+        }
+    }
+    sum
+}
+
+/// All output elements of a convolution, NHWC.
+pub fn conv(p: &Conv<'_>) -> Vec<Sum> {
+    let [oh, ow] = output_size(&p.window, p.input[1], p.input[2]);
+    let mut out = Vec::new();
+    for n in 0..p.input[0] {
+        for oy in 0..oh {
+            for ox in 0..ow {
+                for o in 0..p.channels_out {
+                    out.push(conv_at(p, n, oy, ox, o));
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Max or average pool of a dense NHWC input; padding is left out of both.
+/// The maximum of a window that holds a NaN is NaN. A window without any input has the maximum −∞
+/// and the average 0.
+pub fn pool(kind: PoolKind, input: [usize; 4], x: &[f32], window: &Window) -> Vec<Sum> {
+    let [n, h, w, c] = input;
+    let [kh, kw] = window.kernel;
+    let [sy, sx] = window.stride;
+    let [dy, dx] = window.dilation;
+    let top = pad_before(&window.padding, 0, h, kh, sy, dy);
+    let left = pad_before(&window.padding, 1, w, kw, sx, dx);
+    let [oh, ow] = output_size(window, h, w);
+    let mut out = Vec::new();
+    for b in 0..n {
+        for oy in 0..oh {
+            for ox in 0..ow {
+                for ch in 0..c {
+                    let (mut sum, mut magnitude, mut count) = (0.0_f64, 0.0_f64, 0.0_f64);
+                    let (mut max, mut nan) = (f64::NEG_INFINITY, false);
+                    for ky in 0..kh {
+                        for kx in 0..kw {
+                            let iy = (oy * sy + ky * dy) as i64 - top;
+                            let ix = (ox * sx + kx * dx) as i64 - left;
+                            if iy < 0 || ix < 0 || iy >= h as i64 || ix >= w as i64 {
+                                continue;
+                            }
+                            let v =
+                                f64::from(x[((b * h + iy as usize) * w + ix as usize) * c + ch]);
+                            nan |= v.is_nan();
+                            if v > max {
+                                max = v;
+                            }
+                            sum += v;
+                            magnitude += v.abs();
+                            count += 1.0;
+                        }
+                    }
+                    out.push(match kind {
+                        PoolKind::Max if nan => Sum { value: f64::NAN, magnitude: 0.0 },
+                        PoolKind::Max => Sum { value: max, magnitude: 0.0 },
+                        PoolKind::Average => {
+                            let count = if count == 0.0 { 1.0 } else { count };
+                            Sum { value: sum / count, magnitude: magnitude / count }
+                        }
+                    });
+                }
+            }
+        }
+    }
+    out
+}
+
+/// An activation in f64, from its definition. NaN stays NaN.
+pub fn activate(activation: Activation, x: f64) -> f64 {
+    if x.is_nan() {
+        return x;
+    }
+    match activation {
+        Activation::None => x,
+        Activation::Relu => x.max(0.0),
+        Activation::Relu6 => x.clamp(0.0, 6.0),
+        Activation::Clamp { lo, hi } => x.clamp(f64::from(lo), f64::from(hi)),
+        Activation::Elu { alpha } => {
+            if x > 0.0 {
+                x
+            } else {
+                f64::from(alpha) * exp_m1(x)
+            }
+        }
+        // The limit at −∞, where the formula gives ∞ / ∞.
+        Activation::Silu if x == f64::NEG_INFINITY => -0.0,
+        Activation::Silu => x / (1.0 + exp(-x)),
+        Activation::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+    }
+}
+
+/// eˣ by halving the argument until a short series suffices: no `std` needed, good to about 1e-13.
+fn exp(x: f64) -> f64 {
+    if x > 710.0 {
+        return f64::INFINITY;
+    }
+    if x < -750.0 {
+        return 0.0;
+    }
+    let mut e = exp_m1_series(x / 1024.0) + 1.0;
+    for _ in 0..10 {
+        e *= e;
+    }
+    e
+}
+
+fn exp_m1(x: f64) -> f64 {
+    if x.abs() < 0.5 { exp_m1_series(x) } else { exp(x) - 1.0 }
+}
+
+fn exp_m1_series(x: f64) -> f64 {
+    let (mut term, mut sum) = (1.0, 0.0);
+    for i in 1..24 {
+        term *= x / f64::from(i);
+        sum += term;
+    }
+    sum
+}

@@ -1,0 +1,64 @@
+//! Copies channels of some pixels into one A panel, `[k / L][MR][k % L]` (see `gemm/kernel.rs`).
+//!
+//! ```text
+//! for p in 0..pixels
+//!   for i in 0..length
+//!     panel[(k + i) / L][row + p][(k + i) % L] = clamp(x[p][i])
+//! ```
+//!
+//! Departures: where k is a multiple of the lanes L, whole blocks are moved as vectors; only the rest
+//! goes element by element. Lanes beyond the last k are left as they are: no kernel reads them.
+
+use pulp::Simd;
+
+use crate::isa::{Isa, lanes, load, store};
+
+/// One call.
+#[derive(Debug)]
+pub(crate) struct PackRun {
+    /// First element of the first pixel.
+    pub(crate) x: *const f32,
+    /// Elements from one pixel to the next.
+    pub(crate) x_pixel: usize,
+    /// Pixels, all in the same panel.
+    pub(crate) pixels: usize,
+    /// Elements of each pixel.
+    pub(crate) length: usize,
+    /// The panel at its first pixel's row: element (k, p) is at (k / L)·MR·L + p·L + k % L.
+    pub(crate) a: *mut f32,
+    /// First k.
+    pub(crate) k: usize,
+    /// Clamp, (−∞, ∞) for none.
+    pub(crate) bounds: (f32, f32),
+}
+
+/// # Safety
+/// The level of `I` is available; `x` is valid for reading, the panel for writing the elements named.
+#[inline(always)]
+pub(crate) unsafe fn pack<I: Isa>(s: I::S, run: &PackRun) {
+    let l = const { lanes::<I>() };
+    let whole = if run.k.is_multiple_of(l) { run.length / l } else { 0 };
+    let (lo, hi) = (s.splat_f32s(run.bounds.0), s.splat_f32s(run.bounds.1));
+    for p in 0..run.pixels {
+        // SAFETY: the caller's contract, for this pixel.
+        let (x, a) = unsafe { (run.x.add(p * run.x_pixel), run.a.add(p * l)) };
+        for block in 0..whole {
+            // SAFETY: l elements from block·l on exist on both sides.
+            unsafe {
+                let v = load::<I>(x.add(block * l));
+                let v = I::at_most(s, hi, I::at_least(s, lo, v));
+                store::<I>(a.add((run.k / l + block) * I::MR * l), v);
+            }
+        }
+        for i in whole * l..run.length {
+            let k = run.k + i;
+            // SAFETY: element i exists on both sides.
+            unsafe {
+                let v = *x.add(i);
+                let v = if run.bounds.0 > v { run.bounds.0 } else { v };
+                let v = if run.bounds.1 < v { run.bounds.1 } else { v };
+                *a.add(k / l * I::MR * l + k % l) = v;
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Splits independent tasks over threads. The only file that knows rayon.
+//!
+//! Every output element belongs to one task and its arithmetic does not depend on which thread runs it,
+//! nor when: the number of threads can't change a bit.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// Threads that a run may use.
+pub(crate) fn available() -> usize {
+    #[cfg(feature = "rayon")]
+    {
+        rayon::current_num_threads()
+    }
+    #[cfg(not(feature = "rayon"))]
+    {
+        1
+    }
+}
+
+/// Calls `f(task, scratch)` for every task in `0..tasks`, on up to `workers` threads, each with its own
+/// `part` elements of `scratch` (which must hold `workers` parts). Tasks are handed out in order.
+pub(crate) fn for_each(
+    tasks: usize,
+    workers: usize,
+    scratch: &mut [f32],
+    part: usize,
+    f: &(impl Fn(usize, &mut [f32]) + Sync),
+) {
+    let next = AtomicUsize::new(0);
+    fork(workers.min(tasks).max(1), scratch, part, &|scratch| {
+        loop {
+            let task = next.fetch_add(1, Ordering::Relaxed);
+            if task >= tasks {
+                break;
+            }
+            f(task, scratch);
+        }
+    });
+}
+
+/// Runs `worker` on up to `workers` threads at a time, by halving: `rayon::join` neither allocates nor
+/// spawns. A half that no thread was free to take runs afterwards and finds the tasks done.
+fn fork(workers: usize, scratch: &mut [f32], part: usize, worker: &(impl Fn(&mut [f32]) + Sync)) {
+    if workers <= 1 {
+        return worker(&mut scratch[..part]);
+    }
+    let left = workers / 2;
+    let (a, b) = scratch.split_at_mut(left * part);
+    join(|| fork(left, a, part, worker), || fork(workers - left, b, part, worker));
+}
+
+#[cfg(feature = "rayon")]
+fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
+    rayon::join(a, b);
+}
+
+#[cfg(not(feature = "rayon"))]
+fn join(a: impl FnOnce(), b: impl FnOnce()) {
+    a();
+    b();
+}
+
+/// A pointer that tasks on several threads write disjoint elements through.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SharedMut(pub(crate) *mut f32);
+
+// SAFETY: whoever dereferences it vouches for the bounds and for disjointness.
+unsafe impl Send for SharedMut {}
+// SAFETY: as above.
+unsafe impl Sync for SharedMut {}
+
+/// A pointer that tasks on several threads read through.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shared(pub(crate) *const f32);
+
+// SAFETY: whoever dereferences it vouches for the bounds; nobody writes while it is in use.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}

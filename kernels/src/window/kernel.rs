@@ -1,0 +1,215 @@
+//! The window micro-kernel: some output pixels of one row, every channel, one kernel window each.
+//! Depthwise convolution, max pool and average pool differ only in how they combine taps.
+//!
+//! ```text
+//! for c in 0..channels
+//!   for p in 0..P                          // output pixels
+//!     acc = start(c)                       // bias; −∞ for max; 0 for average
+//!     for ky in 0..rows                    // taps inside the input only
+//!       for kx in 0..columns
+//!         acc = combine(acc, load(x[ky][p·stride + kx][c / multiplier]), w[ky][kx][c])
+//!     y[p][c] = clamp(finish(acc) + residual[p][c])
+//! ```
+//!
+//! Departures:
+//! 1. Channels go by vectors; the last is masked when channels end inside it.
+//! 2. P pixels share each weight vector and give P independent chains, which hides the latency of the
+//!    FMA. Each output has one chain, taps ascending, whatever P is.
+//! 3. Borders cost nothing here: the caller passes the tap range that lies inside the input, the same
+//!    for all P pixels.
+
+use pulp::Simd;
+
+use crate::Activation;
+use crate::activation::apply;
+use crate::isa::{Isa, V, head, lanes, load, load_head, store, store_head};
+
+/// acc = fma(x, w, acc).
+pub(crate) const DEPTHWISE: u8 = 0;
+/// acc = max(acc, x).
+pub(crate) const MAX: u8 = 1;
+/// acc = acc + x, divided by the count at the end.
+pub(crate) const AVERAGE: u8 = 2;
+
+/// The input as it is.
+pub(crate) const PLAIN: u8 = 0;
+/// The input clamped.
+pub(crate) const CLAMP: u8 = 1;
+/// Any activation, any depth multiplier.
+pub(crate) const ANY: u8 = 2;
+
+/// The largest number of pixels in a tile.
+pub(crate) const MAX_PIXELS: usize = 8;
+
+/// One call of the micro-kernel.
+#[derive(Debug)]
+pub(crate) struct WindowTile {
+    /// Channel 0 of the first pixel's first tap. Not dereferenced if there are no taps.
+    pub(crate) x: *const f32,
+    /// Elements from one output pixel's taps to the next one's.
+    pub(crate) x_pixel: usize,
+    /// Elements from one kernel row to the next.
+    pub(crate) x_row: usize,
+    /// Elements from one kernel column to the next.
+    pub(crate) x_column: usize,
+    /// Kernel rows inside the input.
+    pub(crate) rows: usize,
+    /// Kernel columns inside the input.
+    pub(crate) columns: usize,
+    /// Output channels.
+    pub(crate) channels: usize,
+    /// Output channels per input channel.
+    pub(crate) multiplier: usize,
+    /// Depthwise: the first tap's weights of the first block of channels.
+    pub(crate) weights: *const f32,
+    /// Elements from one kernel row of weights to the next.
+    pub(crate) weights_row: usize,
+    /// Elements from one block of channels to the next.
+    pub(crate) weights_block: usize,
+    /// Depthwise: biases, padded to whole vectors.
+    pub(crate) bias: *const f32,
+    /// Applied to each input element.
+    pub(crate) input_activation: Activation,
+    /// Channel 0 of the output.
+    pub(crate) y: *mut f32,
+    /// Offsets of the pixels from `y`.
+    pub(crate) y_pixels: [usize; MAX_PIXELS],
+    /// Elements from one vector of channels to the next.
+    pub(crate) y_block: usize,
+    /// Channel 0 of the residual; null for none. Its channels are contiguous.
+    pub(crate) residual: *const f32,
+    /// Elements from one pixel of the residual to the next.
+    pub(crate) residual_pixel: usize,
+    /// Clamp, (−∞, ∞) for none.
+    pub(crate) bounds: (f32, f32),
+}
+
+/// # Safety
+/// The level of `I` is available. For P pixels, `rows` × `columns` taps and all channels: `x` and
+/// `residual` are valid for reading, `y` for writing with no other thread touching it. `weights` and
+/// `bias` (depthwise) are valid for whole vectors.
+#[inline(always)]
+pub(crate) unsafe fn tile<I: Isa, const P: usize, const COMBINE: u8, const LOAD: u8>(
+    s: I::S,
+    t: &WindowTile,
+) {
+    let l = const { lanes::<I>() };
+    let whole = t.channels / l;
+    for block in 0..whole {
+        // SAFETY: the caller's contract; all lanes of this block are channels.
+        unsafe { channels::<I, P, COMBINE, LOAD, true>(s, t, block, l) };
+    }
+    if !t.channels.is_multiple_of(l) {
+        // SAFETY: the caller's contract; the rest of the channels, masked.
+        unsafe { channels::<I, P, COMBINE, LOAD, false>(s, t, whole, t.channels % l) };
+    }
+}
+
+/// One vector of channels, of which `n` exist; all if `FULL`.
+///
+/// # Safety
+/// As [`tile`], for these channels.
+#[inline(always)]
+unsafe fn channels<I: Isa, const P: usize, const COMBINE: u8, const LOAD: u8, const FULL: bool>(
+    s: I::S,
+    t: &WindowTile,
+    block: usize,
+    n: usize,
+) {
+    let l = const { lanes::<I>() };
+    let c = block * l;
+    let mask = head::<I>(s, n);
+    let start = match COMBINE {
+        // SAFETY: biases are padded to whole vectors.
+        DEPTHWISE => unsafe { load::<I>(t.bias.add(c)) },
+        MAX => s.splat_f32s(f32::NEG_INFINITY),
+        _ => s.splat_f32s(0.0),
+    };
+    let mut acc = [start; P];
+    for ky in 0..t.rows {
+        for kx in 0..t.columns {
+            let x = t.x.wrapping_add(ky * t.x_row + kx * t.x_column);
+            let w = if COMBINE == DEPTHWISE {
+                let at = block * t.weights_block + ky * t.weights_row + kx * l;
+                // SAFETY: weights are padded to whole vectors.
+                unsafe { load::<I>(t.weights.add(at)) }
+            } else {
+                start
+            };
+            for (p, acc) in acc.iter_mut().enumerate() {
+                let x = x.wrapping_add(p * t.x_pixel);
+                let x = if LOAD == ANY && t.multiplier > 1 {
+                    // SAFETY: n channels from c on exist, hence the input channels they are made of.
+                    unsafe { load_repeated::<I>(x, c, n, t.multiplier) }
+                } else if FULL {
+                    // SAFETY: a tap inside the input, l channels from c on.
+                    unsafe { load::<I>(x.add(c)) }
+                } else {
+                    // SAFETY: a tap inside the input, n channels from c on.
+                    unsafe { load_head::<I>(s, mask, x.add(c)) }
+                };
+                let x = match LOAD {
+                    PLAIN => x,
+                    CLAMP => clamp::<I>(s, x, t.input_activation.bounds().unwrap_or(NO_BOUNDS)),
+                    _ => apply::<I>(s, x, t.input_activation),
+                };
+                *acc = match COMBINE {
+                    DEPTHWISE => s.mul_add_f32s(x, w, *acc),
+                    MAX => {
+                        // A NaN that is in stays in; otherwise x replaces what is not larger, so also
+                        // anything by NaN.
+                        let nan = s.not_m32s(s.equal_f32s(*acc, *acc));
+                        s.select_f32s(s.or_m32s(s.greater_than_f32s(*acc, x), nan), *acc, x)
+                    }
+                    _ => s.add_f32s(*acc, x),
+                };
+            }
+        }
+    }
+    for (p, acc) in acc.into_iter().enumerate() {
+        let mut v = acc;
+        if COMBINE == AVERAGE {
+            v = s.div_f32s(v, s.splat_f32s((t.rows * t.columns).max(1) as f32));
+        }
+        if !t.residual.is_null() {
+            let r = t.residual.wrapping_add(p * t.residual_pixel + c);
+            // SAFETY: n channels of this pixel of the residual exist.
+            let r = unsafe { if FULL { load::<I>(r) } else { load_head::<I>(s, mask, r) } };
+            v = s.add_f32s(v, r);
+        }
+        v = clamp::<I>(s, v, t.bounds);
+        // SAFETY: n channels of this pixel of the output exist.
+        unsafe {
+            let y = t.y.add(t.y_pixels[p] + block * t.y_block);
+            if FULL { store::<I>(y, v) } else { store_head::<I>(s, mask, y, v) }
+        }
+    }
+}
+
+const NO_BOUNDS: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
+
+#[inline(always)]
+fn clamp<I: Isa>(s: I::S, x: V<I>, bounds: (f32, f32)) -> V<I> {
+    I::at_most(s, s.splat_f32s(bounds.1), I::at_least(s, s.splat_f32s(bounds.0), x))
+}
+
+/// Lanes 0..n: input channels (c + lane) / multiplier; the others 0.
+///
+/// # Safety
+/// Those input channels are valid for reading at `x`.
+#[inline(always)]
+unsafe fn load_repeated<I: Isa>(x: *const f32, c: usize, n: usize, multiplier: usize) -> V<I> {
+    // As many as the widest vector has.
+    let mut lanes = [0.0_f32; 16];
+    let (mut channel, mut phase) = (c / multiplier, c % multiplier);
+    for lane in &mut lanes[..n] {
+        // SAFETY: the caller's contract.
+        *lane = unsafe { *x.add(channel) };
+        phase += 1;
+        if phase == multiplier {
+            (channel, phase) = (channel + 1, 0);
+        }
+    }
+    // SAFETY: 16 elements are at least a vector.
+    unsafe { load::<I>(lanes.as_ptr()) }
+}

@@ -1,0 +1,280 @@
+//! What all differential tests share: data in three modes, buffers with gaps, comparison with the
+//! naive loops, the list of levels that ran.
+#![allow(unreachable_pub, reason = "a module of test binaries")]
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use sepconv_kernels::naive::{self, Sum};
+use sepconv_kernels::{Activation, Level, NhwcView, NhwcViewMut, Padding, Plan, Window};
+
+/// Unit roundoff of f32.
+const U: f64 = 1.0 / (1 << 24) as f64;
+
+/// γ_n = n·u / (1 − n·u), the bound of n accumulated roundings.
+pub fn gamma(n: usize) -> f64 {
+    let nu = n as f64 * U;
+    nu / (1.0 - nu)
+}
+
+/// SplitMix64: test data from a seed.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    /// In [−1, 1).
+    pub fn real(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+}
+
+/// The input modes of a differential test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Integers of magnitude ≤ 8: every partial sum is exact, so results must be equal.
+    Integers,
+    /// Reals in [−1, 1): results must be within the rounding bound.
+    Reals,
+    /// Reals with NaN, infinities, zeros of both signs and subnormals among them.
+    Specials,
+}
+
+impl Mode {
+    pub fn fill(self, random: &mut Random, len: usize) -> Vec<f32> {
+        (0..len)
+            .map(|_| match self {
+                Mode::Integers => random.below(17) as f32 - 8.0,
+                Mode::Reals => random.real(),
+                Mode::Specials => match random.below(24) {
+                    0 => f32::NAN,
+                    1 => f32::INFINITY,
+                    2 => f32::NEG_INFINITY,
+                    3 => 0.0,
+                    4 => -0.0,
+                    5 => 1e-40,
+                    6 => -1e-40,
+                    _ => random.real(),
+                },
+            })
+            .collect()
+    }
+}
+
+/// What packing does to subnormal weights, from its documentation.
+pub fn flushed(weights: &[f32]) -> Vec<f32> {
+    weights
+        .iter()
+        .map(|&w| if w != 0.0 && w.abs() < f32::MIN_POSITIVE { 0.0 * w.signum() } else { w })
+        .collect()
+}
+
+/// A tensor whose pixels are followed by gaps.
+#[derive(Clone)]
+pub struct Spaced {
+    pub shape: [usize; 4],
+    pub stride: usize,
+    pub data: Vec<f32>,
+}
+
+/// Fills gaps of inputs and everything of outputs: reading it shows as NaN.
+const POISON: f32 = f32::from_bits(0x7fc0_dead);
+
+impl Spaced {
+    pub fn new(shape: [usize; 4], gap: usize, dense: &[f32]) -> Self {
+        let stride = shape[3] + gap;
+        let pixels = shape[0] * shape[1] * shape[2];
+        // The last pixel has no gap: the shortest slice that a view accepts.
+        let mut data = vec![POISON; pixels * stride - gap];
+        for (to, from) in data.chunks_mut(stride).zip(dense.chunks(shape[3])) {
+            to[..shape[3]].copy_from_slice(from);
+        }
+        Self { shape, stride, data }
+    }
+
+    pub fn poisoned(shape: [usize; 4], gap: usize) -> Self {
+        let pixels = shape.iter().product();
+        Self::new(shape, gap, &vec![POISON; pixels])
+    }
+
+    pub fn view(&self) -> NhwcView<'_> {
+        NhwcView::with_pixel_stride(&self.data, self.shape, self.stride).unwrap()
+    }
+
+    pub fn view_mut(&mut self) -> NhwcViewMut<'_> {
+        NhwcViewMut::with_pixel_stride(&mut self.data, self.shape, self.stride).unwrap()
+    }
+
+    /// The elements without gaps, after a check that the gaps still hold the poison.
+    pub fn into_dense(self) -> Vec<f32> {
+        let c = self.shape[3];
+        let mut dense = Vec::new();
+        for pixel in self.data.chunks(self.stride) {
+            dense.extend_from_slice(&pixel[..c]);
+            for gap in &pixel[c..] {
+                assert_eq!(gap.to_bits(), POISON.to_bits(), "a gap was written");
+            }
+        }
+        dense
+    }
+}
+
+/// Runs a plan with poisoned output and scratch on `threads` threads.
+pub fn run(
+    plan: &dyn Plan,
+    x: &Spaced,
+    residual: Option<&Spaced>,
+    gap: usize,
+    threads: usize,
+) -> Vec<f32> {
+    let mut y = Spaced::poisoned(plan.output_shape(), gap);
+    let mut scratch = vec![POISON; plan.scratch_len(threads)];
+    let mut go = || {
+        plan.run(x.view(), residual.map(Spaced::view), y.view_mut(), &mut scratch).unwrap();
+    };
+    in_pool(threads, &mut go);
+    y.into_dense()
+}
+
+#[cfg(feature = "rayon")]
+fn in_pool(threads: usize, go: &mut (dyn FnMut() + Send)) {
+    use std::sync::OnceLock;
+    static POOLS: [OnceLock<rayon::ThreadPool>; 17] = [const { OnceLock::new() }; 17];
+    POOLS[threads]
+        .get_or_init(|| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap())
+        .install(go);
+}
+
+#[cfg(not(feature = "rayon"))]
+fn in_pool(_: usize, go: &mut dyn FnMut()) {
+    go();
+}
+
+/// Any NaN equals any NaN; all else must agree to the bit.
+pub fn assert_same_bits(what: &str, got: &[f32], expected: &[f32]) {
+    assert_eq!(got.len(), expected.len(), "{what}: lengths");
+    for (i, (g, e)) in got.iter().zip(expected).enumerate() {
+        assert!(
+            g.to_bits() == e.to_bits() || (g.is_nan() && e.is_nan()),
+            "{what}: element {i} is {g:?} ({:08x}), expected {e:?} ({:08x})",
+            g.to_bits(),
+            e.to_bits()
+        );
+    }
+}
+
+/// Compares an f32 result with its f64 reference within `bound`; NaN and infinities must match.
+pub fn assert_close(what: &str, i: usize, got: f32, expected: f64, bound: f64) {
+    let fine = if expected.is_nan() {
+        got.is_nan()
+    } else if expected.is_infinite() {
+        f64::from(got) == expected
+    } else {
+        (f64::from(got) - expected).abs() <= bound
+    };
+    assert!(fine, "{what}: element {i} is {got:?}, expected {expected:?} within {bound:e}");
+}
+
+/// The largest slope of an activation, by which it magnifies an error of its argument.
+fn slope(activation: Activation) -> f64 {
+    match activation {
+        Activation::Elu { alpha } => f64::from(alpha).abs().max(1.0),
+        Activation::Silu => 1.1,
+        Activation::HardSwish => 1.5,
+        _ => 1.0,
+    }
+}
+
+/// Relative error of an activation that is not exact.
+fn own_error(activation: Activation) -> f64 {
+    if is_exact(activation) { 0.0 } else { 4.0 * 2.0 * U }
+}
+
+/// Whether an activation only selects, without rounding.
+pub fn is_exact(activation: Activation) -> bool {
+    !matches!(activation, Activation::Elu { .. } | Activation::Silu | Activation::HardSwish)
+}
+
+/// The input as the reference sees it: activated in f64, rounded to f32.
+pub fn activated(x: &[f32], activation: Activation) -> Vec<f32> {
+    x.iter().map(|&x| naive::activate(activation, f64::from(x)) as f32).collect()
+}
+
+/// What a layer's outputs are checked against.
+pub struct Expected {
+    pub sums: Vec<Sum>,
+    /// Roundings in the longest chain.
+    pub chain: usize,
+    pub mode: Mode,
+    pub input_activation: Activation,
+    pub activation: Activation,
+}
+
+impl Expected {
+    /// Checks a result: equality for integers under exact activations, else the rounding bound.
+    pub fn check(&self, what: &str, got: &[f32], residual: Option<&[f32]>) {
+        assert_eq!(got.len(), self.sums.len(), "{what}: elements");
+        for (i, (got, sum)) in got.iter().zip(&self.sums).enumerate() {
+            let r = residual.map_or(0.0, |r| f64::from(r[i]));
+            let before = sum.value + r;
+            let expected = naive::activate(self.activation, before);
+            let exact = self.mode == Mode::Integers
+                && is_exact(self.activation)
+                && is_exact(self.input_activation);
+            let bound = if exact {
+                0.0
+            } else {
+                // An infinite sum is exact: no rounding brings it back.
+                let magnitude = if before.is_finite() { sum.magnitude + r.abs() } else { 0.0 };
+                let before = if before.is_finite() { before.abs() } else { 0.0 };
+                let sum_error =
+                    (gamma(self.chain + 1) + own_error(self.input_activation)) * magnitude;
+                slope(self.activation) * sum_error
+                    + own_error(self.activation) * (expected.abs() + before)
+                    + 1e-35
+            };
+            assert_close(what, i, *got, expected, bound);
+        }
+    }
+}
+
+/// Levels to test: all available, or those of `SEPCONV_TEST_LEVELS` (comma-separated), which must be.
+pub fn levels() -> Vec<Level> {
+    match std::env::var("SEPCONV_TEST_LEVELS") {
+        Ok(names) => {
+            names.split(',').map(|name| Level::parse(name).unwrap().checked().unwrap()).collect()
+        }
+        Err(_) => Level::available(),
+    }
+}
+
+/// Cases of a property test: `SEPCONV_TEST_CASES`, else `default`.
+pub fn cases(default: u32) -> u32 {
+    std::env::var("SEPCONV_TEST_CASES").ok().map_or(default, |v| v.parse().unwrap())
+}
+
+/// The output shape of a window, from the reference's own geometry; none if the kernel does not fit.
+pub fn output(window: &Window, input: [usize; 4]) -> Option<[usize; 2]> {
+    for axis in 0..2 {
+        let extent = (window.kernel[axis] - 1) * window.dilation[axis] + 1;
+        let padded = match window.padding {
+            Padding::Same => continue,
+            Padding::Valid => input[1 + axis],
+            Padding::Explicit { top, bottom, left, right } => {
+                input[1 + axis] + if axis == 0 { top + bottom } else { left + right }
+            }
+        };
+        if extent > padded {
+            return None;
+        }
+    }
+    Some(naive::output_size(window, input[1], input[2]))
+}

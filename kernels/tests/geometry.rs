@@ -1,0 +1,240 @@
+//! Every small geometry: padding, stride and dilation of each axis and side, against the naive loops,
+//! in integers (exact).
+
+mod common;
+
+use common::{Mode, Random, Spaced, assert_same_bits, run};
+use sepconv_kernels::naive::{self, Conv as Reference};
+use sepconv_kernels::*;
+
+const CHANNELS: usize = 3;
+
+/// Calls `f` for all windows of small kernels that fit an input of H × W.
+fn for_each_window(h: usize, w: usize, mut f: impl FnMut(Window)) -> usize {
+    let mut count = 0;
+    let mut paddings = vec![Padding::Valid, Padding::Same];
+    for top in 0..3 {
+        for bottom in 0..3 {
+            for left in 0..3 {
+                for right in 0..3 {
+                    paddings.push(Padding::Explicit { top, bottom, left, right });
+                }
+            }
+        }
+    }
+    for (kh, kw) in [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3), (3, 1), (3, 2), (3, 3)] {
+        for stride in [[1, 1], [1, 2], [2, 1], [2, 2], [3, 3]] {
+            for dilation in [[1, 1], [2, 1], [1, 2]] {
+                for &padding in &paddings {
+                    let window = Window { kernel: [kh, kw], stride, dilation, padding };
+                    if common::output(&window, [1, h, w, CHANNELS]).is_some() {
+                        f(window);
+                        count += 1;
+                    }
+                }
+            }
+        }
+    }
+    count
+}
+
+fn check(h: usize, w: usize) -> usize {
+    let mut random = Random((h * 100 + w) as u64);
+    let input = [1, h, w, CHANNELS];
+    let x = Mode::Integers.fill(&mut random, h * w * CHANNELS);
+    let spaced = Spaced::new(input, 0, &x);
+    let weights = Mode::Integers.fill(&mut random, 9 * CHANNELS * 2);
+    let options = Options::default();
+    for_each_window(h, w, |window| {
+        let expect = |what: &str, plan: &dyn Plan, sums: Vec<naive::Sum>| {
+            let [oh, ow] = common::output(&window, input).unwrap();
+            assert_eq!(plan.output_shape()[1..3], [oh, ow], "{what} {window:?} on {h}×{w}");
+            let expected: Vec<f32> = sums.iter().map(|s| s.value as f32).collect();
+            let got = run(plan, &spaced, None, 0, 1);
+            assert_same_bits(&format!("{what} {window:?} on {h}×{w}"), &got, &expected);
+        };
+        let taps = window.kernel[0] * window.kernel[1];
+        let reference = |groups, channels_out, weights| Reference {
+            input,
+            x: &x,
+            window,
+            groups,
+            channels_out,
+            weights,
+            bias: None,
+        };
+
+        let dw = &weights[..taps * CHANNELS];
+        let params = DepthwiseParams { window, multiplier: 1, weights: dw, bias: None };
+        let plan = Depthwise::new(input, &params, &options).unwrap();
+        expect("depthwise", &plan, naive::conv(&reference(CHANNELS, CHANNELS, dw)));
+
+        let full = &weights[..taps * CHANNELS * 2];
+        let params = ConvParams { window, groups: 1, channels_out: 2, weights: full, bias: None };
+        let plan = Conv::new(input, &params, &options).unwrap();
+        expect("standard", &plan, naive::conv(&reference(1, 2, full)));
+
+        let plan = Pool::new(input, PoolKind::Max, window, &options).unwrap();
+        expect("max pool", &plan, naive::pool(PoolKind::Max, input, &x, &window));
+
+        // Both divide an exact sum once; f64 then f32 rounds the quotient of small integers the same.
+        let plan = Pool::new(input, PoolKind::Average, window, &options).unwrap();
+        expect("average pool", &plan, naive::pool(PoolKind::Average, input, &x, &window));
+    })
+}
+
+#[test]
+fn every_small_geometry() {
+    let mut count = 0;
+    for h in 1..=6 {
+        for w in 1..=6 {
+            count += check(h, w);
+        }
+    }
+    println!("{count} geometries × 4 operations, 0 mismatches");
+    assert!(count >= 100_000, "only {count} geometries");
+}
+
+/// TensorFlow's rule at the sizes of Xception: (0, 1) on even inputs, (1, 1) on odd, for 3×3/2.
+#[test]
+fn same_is_asymmetric_on_even_inputs() {
+    for (size, output, first) in [(147, 74, 1), (74, 37, 0), (37, 19, 1), (19, 10, 1), (112, 56, 0)]
+    {
+        let window = Window::new([3, 3]).stride([2, 2]).padding(Padding::Same);
+        assert_eq!(window.output_size([size, size]).unwrap(), [output, output]);
+        // A max pool of 1, 2, 3, … tells where its windows end.
+        let x: Vec<f32> = (0..size).map(|i| i as f32).collect();
+        let window = Window::new([1, 3]).stride([1, 2]).padding(Padding::Same);
+        let plan = Pool::new([1, 1, size, 1], PoolKind::Max, window, &Options::default()).unwrap();
+        let y = run(&plan, &Spaced::new([1, 1, size, 1], 0, &x), None, 0, 1);
+        assert_eq!(y[0], (2 - first) as f32, "size {size}");
+    }
+}
+
+/// Plans from any numbers are made or refused, quickly and without a panic.
+#[test]
+fn hostile_numbers_are_refused() {
+    let mut random = Random(1);
+    let interesting = [
+        0,
+        1,
+        2,
+        3,
+        7,
+        64,
+        255,
+        65_536,
+        (1 << 31) - 1,
+        1 << 32,
+        (1 << 62) + 1,
+        isize::MAX as usize,
+        usize::MAX - 1,
+        usize::MAX,
+    ];
+    let mut made = 0;
+    for round in 0..200_000 {
+        let limit = if round % 2 == 0 { 5 } else { interesting.len() };
+        let mut any = || interesting[random.below(limit)];
+        let input = [any(), any(), any(), any()];
+        let padding = match any() % 3 {
+            0 => Padding::Valid,
+            1 => Padding::Same,
+            _ => Padding::Explicit { top: any(), bottom: any(), left: any(), right: any() },
+        };
+        let window = Window {
+            kernel: [any(), any()],
+            stride: [any(), any()],
+            dilation: [any(), any()],
+            padding,
+        };
+        let options = Options::default();
+        let (multiplier, groups, channels_out) = (any(), any(), any());
+        let weights = vec![1.0; any().min(4096)];
+        let pool = Pool::new(input, PoolKind::Average, window, &options);
+        made += usize::from(pool.is_ok());
+        let params = DepthwiseParams { window, multiplier, weights: &weights, bias: None };
+        made += usize::from(Depthwise::new(input, &params, &options).is_ok());
+        let params = ConvParams { window, groups, channels_out, weights: &weights, bias: None };
+        made += usize::from(Conv::new(input, &params, &options).is_ok());
+        // Where nothing but the weights' length is wrong, the right length must be asked for.
+        if let Err(Error::Length { expected, .. }) = Conv::new(input, &params, &options)
+            && expected <= 1 << 16
+        {
+            let weights = vec![1.0; expected];
+            let params = ConvParams { weights: &weights, ..params };
+            made += usize::from(Conv::new(input, &params, &options).is_ok());
+        }
+        let params =
+            PointwiseParams { stride: [any(), any()], channels_out, weights: &weights, bias: None };
+        made += usize::from(Pointwise::new(input, &params, &options).is_ok());
+    }
+    println!("{made} plans made, the others refused");
+    assert!(made > 1000, "only {made} plans were made");
+}
+
+/// A run with operands of another shape or too little scratch is refused and writes nothing.
+#[test]
+fn wrong_operands_are_refused() {
+    let weights = vec![1.0; 12];
+    let params = PointwiseParams { stride: [1, 1], channels_out: 4, weights: &weights, bias: None };
+    let plan = Pointwise::new([1, 2, 2, 3], &params, &Options::default()).unwrap();
+    let x = [1.0; 12];
+    let mut y = [7.0; 16];
+    let mut scratch = vec![0.0; plan.scratch_len(1)];
+    let short = scratch.len() - 1;
+    let view = |shape| NhwcView::new(&x, shape).unwrap();
+    let refused = |result: Result<()>| match result {
+        Err(Error::Shape { what, .. } | Error::Length { what, .. }) => what,
+        other => panic!("{other:?}"),
+    };
+    let mut y_view = |y: &mut [f32], shape| {
+        refused(plan.run(
+            view([1, 2, 2, 3]),
+            None,
+            NhwcViewMut::new(y, shape).unwrap(),
+            &mut scratch,
+        ))
+    };
+    assert_eq!(y_view(&mut y, [1, 4, 1, 4]), "output");
+    assert_eq!(
+        refused(plan.run(
+            view([1, 1, 4, 3]),
+            None,
+            NhwcViewMut::new(&mut y, [1, 2, 2, 4]).unwrap(),
+            &mut scratch
+        )),
+        "input"
+    );
+    assert_eq!(
+        refused(plan.run(
+            view([1, 2, 2, 3]),
+            Some(view([1, 2, 2, 3])),
+            NhwcViewMut::new(&mut y, [1, 2, 2, 4]).unwrap(),
+            &mut scratch
+        )),
+        "residual"
+    );
+    assert_eq!(
+        refused(plan.run(
+            view([1, 2, 2, 3]),
+            None,
+            NhwcViewMut::new(&mut y, [1, 2, 2, 4]).unwrap(),
+            &mut scratch[..short]
+        )),
+        "scratch"
+    );
+    assert_eq!(y, [7.0; 16]);
+
+    for length in [11, 13] {
+        assert_eq!(
+            NhwcView::new(&vec![0.0; length], [1, 2, 2, 3]).unwrap_err(),
+            Error::Length { what: "view", expected: 12, actual: length }
+        );
+    }
+    assert!(NhwcView::with_pixel_stride(&x, [1, 2, 2, 3], 2).is_err());
+    assert!(NhwcView::new(&x, [usize::MAX, usize::MAX, 2, 3]).is_err());
+    // From the slice's first channel on, the last pixel's gap may be missing or present.
+    assert!(NhwcView::with_pixel_stride(&x, [1, 1, 3, 2], 4).is_ok());
+    assert!(NhwcView::with_pixel_stride(&x[2..], [1, 1, 3, 2], 4).is_ok());
+    assert!(NhwcView::with_pixel_stride(&x[3..], [1, 1, 3, 2], 4).is_err());
+}

@@ -1,0 +1,207 @@
+//! The promises about single values: ReLU(−0), NaN, subnormal weights, padding and infinities.
+
+mod common;
+
+use common::{Spaced, assert_same_bits, levels, run};
+use sepconv_kernels::*;
+
+fn elementwise(x: &[f32], activation: Activation, level: Level) -> Vec<f32> {
+    let shape = [1, 1, 1, x.len()];
+    let options = Options { activation, level: Some(level), ..Options::default() };
+    run(&Elementwise::new(shape, &options).unwrap(), &Spaced::new(shape, 0, x), None, 0, 1)
+}
+
+#[test]
+fn clamps_keep_nan_and_negative_zero() {
+    let x = [-0.0, 0.0, f32::NAN, -1.0, 7.0, f32::INFINITY, f32::NEG_INFINITY, -1e-40, 2.5];
+    let inf = f32::INFINITY;
+    for level in levels() {
+        // Twice the length: whole vectors and tails.
+        let x: Vec<f32> = x.iter().cycle().take(27).copied().collect();
+        let expect = |activation, values: [f32; 9]| {
+            let expected: Vec<f32> = values.iter().cycle().take(27).copied().collect();
+            let got = elementwise(&x, activation, level);
+            assert_same_bits(&format!("{activation:?} on {level}"), &got, &expected);
+        };
+        let nan = f32::NAN;
+        expect(Activation::None, [-0.0, 0.0, nan, -1.0, 7.0, inf, -inf, -1e-40, 2.5]);
+        expect(Activation::Relu, [-0.0, 0.0, nan, 0.0, 7.0, inf, 0.0, 0.0, 2.5]);
+        expect(Activation::Relu6, [-0.0, 0.0, nan, 0.0, 6.0, 6.0, 0.0, 0.0, 2.5]);
+        let clamp = Activation::Clamp { lo: -0.5, hi: 0.0 };
+        expect(clamp, [-0.0, 0.0, nan, -0.5, 0.0, 0.0, -0.5, -1e-40, 0.0]);
+    }
+}
+
+/// ELU, SiLU and hard-swish over their whole range: the stated ULP, the same bits on all levels.
+#[test]
+fn smooth_activations() {
+    let mut x: Vec<f32> = (-120_000..120_000).map(|i| i as f32 * 1e-3).collect();
+    x.extend((0..3000).flat_map(|i| {
+        let tiny = (0.99_f32).powi(i);
+        [tiny, -tiny]
+    }));
+    x.extend([-0.0, 0.0, f32::INFINITY, -3.4e38, 3.4e38, -87.0, -88.0, -86.99999]);
+    for (activation, ulps) in [
+        (Activation::Elu { alpha: 1.0 }, 3.0),
+        (Activation::Silu, 4.0),
+        (Activation::HardSwish, 4.0),
+    ] {
+        let mut first: Option<Vec<f32>> = None;
+        let mut worst = 0.0_f64;
+        for level in levels() {
+            let y = elementwise(&x, activation, level);
+            for (&x, &y) in x.iter().zip(&y) {
+                let expected = naive::activate(activation, x.into());
+                if expected.is_infinite() || expected.abs() > f64::from(f32::MAX) {
+                    assert_eq!(f64::from(y), expected, "{activation:?}({x})");
+                    continue;
+                }
+                let ulp =
+                    f64::from((expected as f32).abs().max(f32::MIN_POSITIVE)) / (1 << 23) as f64;
+                let error = (f64::from(y) - expected).abs();
+                if activation == Activation::Silu && x < -87.0 {
+                    assert!(error < 1.5e-36, "{activation:?}({x}) = {y}, expected {expected}");
+                } else if activation == Activation::HardSwish && x < 0.0 {
+                    // x + 3 is rounded: near −3 only the absolute error is small.
+                    assert!(
+                        error <= 4e-7 * f64::from(x.abs().min(3.0)),
+                        "{activation:?}({x}) = {y}"
+                    );
+                } else {
+                    worst = worst.max(error / ulp);
+                }
+            }
+            match &first {
+                Some(first) => assert_same_bits(&format!("{activation:?} on {level}"), &y, first),
+                None => first = Some(y),
+            }
+        }
+        println!("{activation:?}: within {worst:.2} ULP");
+        assert!(worst <= ulps, "{activation:?}: {worst} ULP, {ulps} promised");
+    }
+}
+
+/// One NaN at an input makes NaN of exactly the outputs whose window holds it.
+#[test]
+fn nan_stays_in_its_windows() {
+    let (h, w, c, o) = (7, 9, 19, 21);
+    let input = [1, h, w, c];
+    let window = Window::new([3, 3]).padding(Padding::Same);
+    let (weights, pointwise) = (vec![1.0; 9 * c], vec![1.0; c * o]);
+    let full = vec![1.0; 9 * c * o];
+    let depthwise = DepthwiseParams { window, multiplier: 1, weights: &weights, bias: None };
+    for level in levels() {
+        let options =
+            Options { level: Some(level), activation: Activation::Relu, ..Options::default() };
+        let params = SeparableParams {
+            depthwise,
+            mid_activation: Activation::None,
+            channels_out: o,
+            weights: &pointwise,
+            bias: None,
+        };
+        let separable = Separable::new(input, &params, &options).unwrap();
+        let params = ConvParams { window, groups: 1, channels_out: o, weights: &full, bias: None };
+        let conv = Conv::new(input, &params, &options).unwrap();
+        let max = Pool::new(input, PoolKind::Max, window, &options).unwrap();
+        let depthwise = Depthwise::new(input, &depthwise, &options).unwrap();
+        // Whether a channel's NaN reaches all outputs or its own channel alone.
+        let plans: [(&dyn Plan, bool); 4] =
+            [(&separable, true), (&conv, true), (&max, false), (&depthwise, false)];
+        for (plan, mixes) in plans {
+            for (ny, nx, nc) in [(0, 0, 0), (3, 4, 7), (6, 8, 18), (0, 5, 16)] {
+                let mut x = vec![0.5; h * w * c];
+                x[(ny * w + nx) * c + nc] = f32::NAN;
+                let y = run(plan, &Spaced::new(input, 0, &x), None, 0, 1);
+                let channels = plan.output_shape()[3];
+                for (i, y) in y.iter().enumerate() {
+                    let (pixel, channel) = (i / channels, i % channels);
+                    let (oy, ox) = (pixel / w, pixel % w);
+                    let near = oy.abs_diff(ny) <= 1 && ox.abs_diff(nx) <= 1;
+                    assert_eq!(
+                        y.is_nan(),
+                        near && (mixes || channel == nc),
+                        "{} at ({oy}, {ox}, {channel})",
+                        plan.kernel_name()
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Padding is left out, not multiplied: infinite weights at padded taps change nothing.
+#[test]
+fn infinite_weights_meet_no_padding() {
+    let input = [1, 1, 1, 2];
+    let window = Window::new([3, 3]).padding(Padding::Same);
+    let mut weights = vec![f32::INFINITY; 9 * 2 * 5];
+    weights[4 * 10..5 * 10].fill(2.0);
+    for level in levels() {
+        let options = Options { level: Some(level), ..Options::default() };
+        let params =
+            ConvParams { window, groups: 1, channels_out: 5, weights: &weights, bias: None };
+        let plan = Conv::new(input, &params, &options).unwrap();
+        let y = run(&plan, &Spaced::new(input, 0, &[1.0, 3.0]), None, 0, 1);
+        assert_eq!(y, [8.0; 5], "{level}");
+    }
+}
+
+/// Subnormal weights and biases are zeros of their sign once packed.
+#[test]
+fn subnormal_weights_are_flushed() {
+    let input = [1, 1, 1, 1];
+    for level in levels() {
+        let options = Options { level: Some(level), ..Options::default() };
+        let weights = [1e-39, -1e-39, f32::MIN_POSITIVE];
+        let params =
+            PointwiseParams { stride: [1, 1], channels_out: 3, weights: &weights, bias: None };
+        let plan = Pointwise::new(input, &params, &options).unwrap();
+        let y = run(&plan, &Spaced::new(input, 0, &[1e30]), None, 0, 1);
+        assert_same_bits("pointwise", &y, &[0.0, 0.0, 1e30 * f32::MIN_POSITIVE]);
+        let params = DepthwiseParams {
+            window: Window::new([1, 1]),
+            multiplier: 3,
+            weights: &weights,
+            bias: Some(&[1e-40, -1e-40, 0.0]),
+        };
+        let plan = Depthwise::new(input, &params, &options).unwrap();
+        let y = run(&plan, &Spaced::new(input, 0, &[1e30]), None, 0, 1);
+        // Bias −0 plus −0·1e30 stays −0.
+        assert_same_bits("depthwise", &y, &[0.0, -0.0, 1e30 * f32::MIN_POSITIVE]);
+    }
+}
+
+/// A level can be asked for; one that is missing is refused, and so is an unknown name.
+#[test]
+fn levels_are_chosen_or_refused() {
+    for level in Level::ALL {
+        let options = Options { level: Some(level), ..Options::default() };
+        match Elementwise::new([1, 1, 1, 1], &options) {
+            Ok(plan) => assert!(level.is_available() && plan.level() == level),
+            Err(error) => {
+                assert_eq!(error, Error::LevelUnavailable { level });
+                assert!(!level.is_available());
+            }
+        }
+        assert_eq!(Level::parse(level.name()), Ok(level));
+    }
+    assert_eq!(Level::parse("sse9"), Err(Error::UnknownLevel { value: "sse9".into() }));
+    for kernel in kernels() {
+        assert!(kernel.name.ends_with(kernel.level.name()), "{}", kernel.name);
+    }
+}
+
+#[test]
+fn senseless_activations_are_refused() {
+    for activation in [
+        Activation::Clamp { lo: 1.0, hi: 0.0 },
+        Activation::Clamp { lo: f32::NAN, hi: 0.0 },
+        Activation::Elu { alpha: f32::NAN },
+    ] {
+        let options = Options { activation, ..Options::default() };
+        assert!(matches!(Elementwise::new([1; 4], &options), Err(Error::Activation { .. })));
+        let options = Options { input_activation: activation, ..Options::default() };
+        assert!(matches!(Elementwise::new([1; 4], &options), Err(Error::Activation { .. })));
+    }
+}

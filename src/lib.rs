@@ -1,0 +1,9 @@
+//! Xception on the CPU: networks as data, planned over the `sepconv-kernels` operations.
+#![forbid(unsafe_code)]
+
+mod error;
+pub mod network;
+pub mod weights;
+
+pub use error::{Error, Result};
+pub use sepconv_kernels as kernels;

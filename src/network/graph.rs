@@ -1,0 +1,211 @@
+//! A network as data: named nodes in topological order, as Keras would list its layers.
+
+use sepconv_kernels::{Activation, Padding, Window};
+
+/// Index of a node in its [`Network`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub(crate) usize);
+
+impl NodeId {
+    /// The position of the node in [`Network::nodes`].
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// What a node computes. Weights are not here: they are looked up by the node's layer name.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Op {
+    /// The network's input, N×H×W×`channels`.
+    Input {
+        /// The height and width the model was made for, if it says.
+        size: [Option<usize>; 2],
+        /// Channels.
+        channels: usize,
+    },
+    /// Standard convolution. Weights `kernel` \[kh, kw, C/groups, O\], `bias` \[O\].
+    Conv {
+        /// Kernel, stride, dilation, padding.
+        window: Window,
+        /// Groups.
+        groups: usize,
+        /// Output channels O.
+        filters: usize,
+        /// Whether there is a bias.
+        bias: bool,
+    },
+    /// Depthwise convolution. Weights `depthwise_kernel` \[kh, kw, C, M\], `bias` \[C·M\].
+    Depthwise {
+        /// Kernel, stride, dilation, padding.
+        window: Window,
+        /// Depth multiplier M.
+        multiplier: usize,
+        /// Whether there is a bias.
+        bias: bool,
+    },
+    /// Depthwise then pointwise. Weights `depthwise_kernel` \[kh, kw, C, M\],
+    /// `pointwise_kernel` \[1, 1, C·M, O\], `bias` \[O\].
+    Separable {
+        /// The depthwise step's kernel, stride, dilation, padding.
+        window: Window,
+        /// Depth multiplier M.
+        multiplier: usize,
+        /// Output channels O.
+        filters: usize,
+        /// Whether there is a bias.
+        bias: bool,
+    },
+    /// Inference batch normalization, γ·(x − mean)/√(variance + ε) + β.
+    /// Weights `gamma`, `beta`, `moving_mean`, `moving_variance`, each \[C\].
+    BatchNorm {
+        /// ε.
+        epsilon: f64,
+        /// Whether there is a γ.
+        scale: bool,
+        /// Whether there is a β.
+        center: bool,
+    },
+    /// An element-wise function.
+    Activation(Activation),
+    /// Softmax over the channels.
+    Softmax,
+    /// Max pool; padding never wins.
+    MaxPool(Window),
+    /// Average pool over the taps inside the input.
+    AveragePool(Window),
+    /// Mean over height and width, to N×1×1×C.
+    GlobalAveragePool,
+    /// Fully connected, on N×1×1×C. Weights `kernel` \[C, O\], `bias` \[O\].
+    Dense {
+        /// Outputs O.
+        units: usize,
+        /// Whether there is a bias.
+        bias: bool,
+    },
+    /// Sum of two or more tensors of one shape.
+    Add,
+    /// Concatenation along the channels.
+    Concat,
+    /// x itself (dropout at inference, linear activation).
+    Identity,
+}
+
+/// One named node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Unique name: the Keras layer's where the node is one.
+    pub name: String,
+    /// The layer under whose name the weights are found. Differs from `name` only where one Keras
+    /// layer became several nodes (a dense layer with its own activation).
+    pub layer: String,
+    /// What it computes.
+    pub op: Op,
+    /// Its operands, all of them earlier nodes.
+    pub inputs: Vec<NodeId>,
+}
+
+/// A feed-forward network with one input and one output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    name: String,
+    nodes: Vec<Node>,
+    output: NodeId,
+}
+
+impl Network {
+    /// An empty network whose node 0 is its input.
+    pub fn new(name: &str, input_name: &str, size: [Option<usize>; 2], channels: usize) -> Self {
+        let node = Node {
+            name: input_name.into(),
+            layer: input_name.into(),
+            op: Op::Input { size, channels },
+            inputs: Vec::new(),
+        };
+        Self { name: name.into(), nodes: vec![node], output: NodeId(0) }
+    }
+
+    /// Appends a node and makes it the output.
+    ///
+    /// # Errors
+    /// A name that exists, an operand that doesn't, or the wrong number of operands for `op`.
+    pub fn push(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> crate::Result<NodeId> {
+        self.push_for_layer(name, name, op, inputs)
+    }
+
+    /// [`Network::push`] for a node whose weights are found under another layer's name.
+    ///
+    /// # Errors
+    /// As [`Network::push`].
+    pub fn push_for_layer(
+        &mut self,
+        name: &str,
+        layer: &str,
+        op: Op,
+        inputs: &[NodeId],
+    ) -> crate::Result<NodeId> {
+        let error = |message: String| crate::Error::Network { node: name.into(), message };
+        if self.find(name).is_some() {
+            return Err(error("there is a node of this name already".into()));
+        }
+        if let Some(id) = inputs.iter().find(|id| id.0 >= self.nodes.len()) {
+            return Err(error(format!("operand {} does not exist", id.0)));
+        }
+        let wanted = match op {
+            Op::Input { .. } => return Err(error("a network has one input, its node 0".into())),
+            Op::Add | Op::Concat => 2..=usize::MAX,
+            _ => 1..=1,
+        };
+        if !wanted.contains(&inputs.len()) {
+            return Err(error(format!("{} operands where {wanted:?} are needed", inputs.len())));
+        }
+        self.nodes.push(Node { name: name.into(), layer: layer.into(), op, inputs: inputs.into() });
+        self.output = NodeId(self.nodes.len() - 1);
+        Ok(self.output)
+    }
+
+    /// Makes another node the output.
+    pub fn set_output(&mut self, output: NodeId) {
+        assert!(output.0 < self.nodes.len(), "node {} of {}", output.0, self.nodes.len());
+        self.output = output;
+    }
+
+    /// The network's name, e.g. `"xception"`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// All nodes, operands before their users.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// A node.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// The node that a run returns. A network that ends in softmax returns its logits.
+    pub fn output(&self) -> NodeId {
+        self.output
+    }
+
+    /// The node of that name.
+    pub fn find(&self, name: &str) -> Option<NodeId> {
+        self.nodes.iter().position(|n| n.name == name).map(NodeId)
+    }
+
+    /// The height and width that the model was made for, and its channels.
+    pub fn input(&self) -> ([Option<usize>; 2], usize) {
+        match self.nodes[0].op {
+            Op::Input { size, channels } => (size, channels),
+            _ => unreachable!("node 0 is the input: `push` accepts no other"),
+        }
+    }
+}
+
+/// Keras's `padding` of a layer.
+#[allow(dead_code)]
+pub(crate) fn padding(same: bool) -> Padding {
+    if same { Padding::Same } else { Padding::Valid }
+}

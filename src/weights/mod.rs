@@ -1,0 +1,63 @@
+//! Named tensors: what a network's nodes look their weights up in.
+
+use std::collections::BTreeMap;
+
+use crate::{Error, Result};
+
+/// A dense f32 tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Dimensions, outermost first.
+    pub shape: Vec<usize>,
+    /// Elements in row-major order, as many as the product of `shape`.
+    pub data: Vec<f32>,
+}
+
+/// Tensors by layer and variable name, e.g. `("block1_conv1", "kernel")`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Weights {
+    tensors: BTreeMap<(String, String), Tensor>,
+}
+
+impl Weights {
+    /// Adds or replaces a tensor.
+    ///
+    /// # Errors
+    /// `data` is not as long as the product of `shape`.
+    pub fn insert(&mut self, layer: &str, variable: &str, tensor: Tensor) -> Result<()> {
+        let elements = tensor.shape.iter().try_fold(1_usize, |p, &d| p.checked_mul(d));
+        if elements != Some(tensor.data.len()) {
+            return Err(Error::Tensor {
+                tensor: format!("{layer}/{variable}"),
+                message: format!("shape {:?} with {} elements", tensor.shape, tensor.data.len()),
+            });
+        }
+        self.tensors.insert((layer.into(), variable.into()), tensor);
+        Ok(())
+    }
+
+    /// The tensor of that name if it exists.
+    pub fn find(&self, layer: &str, variable: &str) -> Option<&Tensor> {
+        self.tensors.get(&(layer.to_owned(), variable.to_owned()))
+    }
+
+    /// The elements of a tensor that must exist with exactly this shape.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] with the name and both shapes.
+    pub fn get(&self, layer: &str, variable: &str, shape: &[usize]) -> Result<&[f32]> {
+        let error = |message| Error::Tensor { tensor: format!("{layer}/{variable}"), message };
+        let tensor = self
+            .find(layer, variable)
+            .ok_or_else(|| error(format!("missing (shape {shape:?})")))?;
+        if tensor.shape != shape {
+            return Err(error(format!("shape {:?} where {shape:?} is needed", tensor.shape)));
+        }
+        Ok(&tensor.data)
+    }
+
+    /// All tensors, ordered by layer and variable.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &Tensor)> {
+        self.tensors.iter().map(|((l, v), t)| (l.as_str(), v.as_str(), t))
+    }
+}
