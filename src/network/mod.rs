@@ -1,5 +1,32 @@
 //! A network as data → checked graph → plan with fused nodes and an arena → session.
+//!
+//! The way from a [`Network`] to numbers, one file each:
+//!
+//! | file | makes of it |
+//! |---|---|
+//! | `graph` | the network: named nodes, as Keras would list its layers |
+//! | `shape` | the shape of every node's output, all arithmetic checked |
+//! | `flow` | the values worth computing: live nodes, no identities, sums of two |
+//! | `fuse` | steps of one kernel each: batch norm, residual and activations joined to it |
+//! | `arena` | where in one slice each buffer lies, shared by lifetime |
+//! | `layout` | where in those buffers each value lies |
+//! | `compile` | a step's kernel: weights looked up, batch norm folded, packed |
+//! | `step` | the kernel with its operands' places: the unit of running |
+//! | `plan` | [`NetworkPlan`]: all of the above, immutable and shareable |
+//! | `session` | [`Session`]: a plan's memory; runs without allocating |
 
+mod arena;
+mod compile;
+mod flow;
+mod fuse;
 mod graph;
+mod layout;
+mod plan;
+mod session;
+mod shape;
+mod step;
 
 pub use graph::{Network, Node, NodeId, Op};
+pub use plan::{NetworkPlan, PlanOptions};
+pub use session::Session;
+pub use step::StepInfo;

@@ -1,0 +1,100 @@
+//! Offsets of buffers in one slice: buffers that are never needed at the same time may share a place.
+
+/// Offsets are multiples of this many f32: 64 bytes, a cache line and an AVX-512 register.
+pub(super) const ALIGNMENT: usize = 16;
+
+/// A buffer and the steps during which its contents matter, both ends included.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Buffer {
+    pub(super) len: usize,
+    pub(super) first: usize,
+    pub(super) last: usize,
+}
+
+impl Buffer {
+    fn meets(&self, other: &Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+/// Where each buffer begins, and the length of the slice. None if that is more than a slice can hold.
+///
+/// The largest buffers are placed first, each into the smallest gap that fits between those already
+/// placed that it meets, or at the end of them.
+pub(super) fn assign(buffers: &[Buffer]) -> Option<(Vec<usize>, usize)> {
+    let mut order: Vec<usize> = (0..buffers.len()).collect();
+    order.sort_by_key(|&b| (std::cmp::Reverse(buffers[b].len), b));
+    let mut offsets = vec![0; buffers.len()];
+    // (offset, end, buffer), by offset.
+    let mut placed: Vec<(usize, usize, usize)> = Vec::new();
+    let mut total = 0;
+    for b in order {
+        let len = buffers[b].len.checked_next_multiple_of(ALIGNMENT)?;
+        let neighbours = placed.iter().filter(|p| buffers[p.2].meets(&buffers[b]));
+        let offset = smallest_gap(neighbours.map(|&(offset, end, _)| (offset, end)), len);
+        let end = offset.checked_add(len)?;
+        total = total.max(end);
+        offsets[b] = offset;
+        let at = placed.partition_point(|p| p.0 < offset);
+        placed.insert(at, (offset, end, b));
+    }
+    (total <= isize::MAX as usize / size_of::<f32>()).then_some((offsets, total))
+}
+
+/// The offset of the smallest gap of at least `len` between `taken` ranges, which are in order of
+/// their starts; the end of the last if there is none.
+fn smallest_gap(taken: impl Iterator<Item = (usize, usize)>, len: usize) -> usize {
+    let mut best: Option<(usize, usize)> = None;
+    let mut end = 0;
+    for (start, stop) in taken {
+        let gap = start.saturating_sub(end);
+        if gap >= len && best.is_none_or(|(size, _)| gap < size) {
+            best = Some((gap, end));
+        }
+        end = end.max(stop);
+    }
+    best.map_or(end, |(_, offset)| offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn buffers_that_meet_do_not_overlap(
+            buffers in prop::collection::vec((1_usize..200, 0_usize..20, 0_usize..20), 0..40)
+        ) {
+            let buffers: Vec<_> = (buffers.into_iter())
+                .map(|(len, first, life)| Buffer { len, first, last: first + life })
+                .collect();
+            let (offsets, total) = assign(&buffers).unwrap();
+            for (i, a) in buffers.iter().enumerate() {
+                prop_assert_eq!(offsets[i] % ALIGNMENT, 0);
+                prop_assert!(offsets[i] + a.len <= total);
+                for (j, b) in buffers.iter().enumerate().skip(i + 1) {
+                    let apart = offsets[i] + a.len <= offsets[j] || offsets[j] + b.len <= offsets[i];
+                    prop_assert!(apart || !a.meets(b), "{a:?} at {}, {b:?} at {}", offsets[i], offsets[j]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn buffers_that_never_meet_share_their_place() {
+        let buffers = [(100, 0, 1), (50, 1, 2), (100, 2, 3), (50, 3, 4)]
+            .map(|(len, first, last)| Buffer { len, first, last });
+        let (offsets, total) = assign(&buffers).unwrap();
+        assert_eq!(offsets, [0, 112, 0, 112]);
+        assert_eq!(total, 112 + 64);
+    }
+
+    #[test]
+    fn more_than_memory_is_refused() {
+        let huge = Buffer { len: isize::MAX as usize / 4, first: 0, last: 0 };
+        assert!(assign(&[huge, huge]).is_none());
+        assert!(assign(&[Buffer { len: usize::MAX, ..huge }]).is_none());
+        assert!(assign(&[Buffer { len: usize::MAX - 15, ..huge }; 2]).is_none());
+    }
+}

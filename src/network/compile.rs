@@ -1,0 +1,312 @@
+//! A fused step → its kernel, with weights.
+//!
+//! Batch norm, y = scale·x + shift, is folded in f64 and rounded to f32 once. In all weight layouts
+//! the output channel is innermost, so that folding scales each run of that many weights alike; in a
+//! separable convolution those are the pointwise weights, never the depthwise.
+
+use std::borrow::Cow;
+
+use sepconv_kernels::{
+    Activation, Conv, ConvParams, Dense, DenseParams, Depthwise, DepthwiseParams, Elementwise,
+    GlobalAveragePool, Level, Options, Padding, Plan, Pointwise, PointwiseParams, Pool, PoolKind,
+    Separable, SeparableParams, Window,
+};
+
+use super::flow::{Flow, ValueId};
+use super::fuse::FusedStep;
+use super::shape::{self, Shape};
+use super::{Node, Op};
+use crate::weights::Weights;
+use crate::{Error, Result};
+
+/// What runs.
+#[derive(Debug)]
+pub(super) enum Kernel {
+    Plan(Box<dyn Plan>),
+    /// Over the channels; the kernel crate has none.
+    Softmax,
+}
+
+/// A step's kernel and the number of weights that it was made of.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub(super) kernel: Kernel,
+    pub(super) parameters: usize,
+}
+
+pub(super) fn compile(
+    step: &FusedStep,
+    flow: &Flow<'_>,
+    weights: &Weights,
+    level: Level,
+) -> Result<Compiled> {
+    let value = &flow.values[step.kernel];
+    let mut lookup = Lookup { weights, parameters: 0 };
+    let norm = batch_norm(step, flow, &mut lookup)?;
+    let mut compiler = Compiler {
+        node: value.node,
+        input: flow.values[step.x].shape,
+        lookup,
+        norm,
+        options: Options {
+            input_activation: step.input_activation,
+            activation: step.activation,
+            level: Some(level),
+        },
+    };
+    Ok(Compiled { kernel: compiler.kernel(value.op)?, parameters: compiler.lookup.parameters })
+}
+
+/// All that the kernel of a step depends on besides its operation.
+struct Compiler<'a> {
+    node: &'a Node,
+    input: Shape,
+    lookup: Lookup<'a>,
+    norm: Option<Affine>,
+    options: Options,
+}
+
+impl<'a> Compiler<'a> {
+    fn kernel(&mut self, op: &Op) -> Result<Kernel> {
+        let (input, options) = (self.input, self.options);
+        let plan = match *op {
+            Op::Conv { window, groups, filters, bias } => {
+                self.conv(window, groups, filters, bias)?
+            }
+            Op::Depthwise { window, multiplier, bias } => {
+                self.depthwise(window, multiplier, bias)?
+            }
+            Op::Separable { window, multiplier, filters, bias } => {
+                self.separable(window, multiplier, filters, bias)?
+            }
+            Op::Dense { units, bias } => self.dense(units, bias)?,
+            Op::BatchNorm { .. } => self.batch_norm()?,
+            Op::MaxPool(window) => self.boxed(Pool::new(input, PoolKind::Max, window, &options))?,
+            Op::AveragePool(window) => {
+                self.boxed(Pool::new(input, PoolKind::Average, window, &options))?
+            }
+            Op::GlobalAveragePool => self.boxed(GlobalAveragePool::new(input, &options))?,
+            Op::Add | Op::Activation(_) | Op::Identity => {
+                self.boxed(Elementwise::new(input, &options))?
+            }
+            Op::Softmax => return Ok(Kernel::Softmax),
+            Op::Input { .. } | Op::Concat => unreachable!("fusion starts no step at these"),
+        };
+        Ok(Kernel::Plan(plan))
+    }
+
+    fn boxed<P: Plan + 'static>(&self, plan: sepconv_kernels::Result<P>) -> Result<Box<dyn Plan>> {
+        match plan {
+            Ok(plan) => Ok(Box::new(plan)),
+            Err(source) => Err(shape::kernel(self.node, source)),
+        }
+    }
+
+    fn conv(
+        &mut self,
+        window: Window,
+        groups: usize,
+        filters: usize,
+        bias: bool,
+    ) -> Result<Box<dyn Plan>> {
+        let [kh, kw] = window.kernel;
+        let shape = [kh, kw, self.input[3] / groups, filters];
+        let kernel = self.lookup.get(self.node, "kernel", &shape)?;
+        let bias = self.lookup.bias(self.node, bias, filters)?;
+        let (weights, bias) = fold(kernel, bias, self.norm.as_ref());
+        if is_pointwise(&window, groups) {
+            let params = PointwiseParams {
+                stride: window.stride,
+                channels_out: filters,
+                weights: &weights,
+                bias: bias.as_deref(),
+            };
+            return self.boxed(Pointwise::new(self.input, &params, &self.options));
+        }
+        let params = ConvParams {
+            window,
+            groups,
+            channels_out: filters,
+            weights: &weights,
+            bias: bias.as_deref(),
+        };
+        self.boxed(Conv::new(self.input, &params, &self.options))
+    }
+
+    fn depthwise(
+        &mut self,
+        window: Window,
+        multiplier: usize,
+        bias: bool,
+    ) -> Result<Box<dyn Plan>> {
+        let kernel = self.depthwise_kernel(&window, multiplier)?;
+        let bias = (self.lookup).bias(self.node, bias, self.input[3] * multiplier)?;
+        let (weights, bias) = fold(kernel, bias, self.norm.as_ref());
+        let params =
+            DepthwiseParams { window, multiplier, weights: &weights, bias: bias.as_deref() };
+        self.boxed(Depthwise::new(self.input, &params, &self.options))
+    }
+
+    fn separable(
+        &mut self,
+        window: Window,
+        multiplier: usize,
+        filters: usize,
+        bias: bool,
+    ) -> Result<Box<dyn Plan>> {
+        let depthwise = DepthwiseParams {
+            window,
+            multiplier,
+            weights: self.depthwise_kernel(&window, multiplier)?,
+            bias: None,
+        };
+        let shape = [1, 1, self.input[3] * multiplier, filters];
+        let kernel = self.lookup.get(self.node, "pointwise_kernel", &shape)?;
+        let bias = self.lookup.bias(self.node, bias, filters)?;
+        let (weights, bias) = fold(kernel, bias, self.norm.as_ref());
+        let params = SeparableParams {
+            depthwise,
+            mid_activation: Activation::None,
+            channels_out: filters,
+            weights: &weights,
+            bias: bias.as_deref(),
+        };
+        self.boxed(Separable::new(self.input, &params, &self.options))
+    }
+
+    fn dense(&mut self, units: usize, bias: bool) -> Result<Box<dyn Plan>> {
+        let kernel = (self.lookup).get(self.node, "kernel", &[self.input[3], units])?;
+        let bias = self.lookup.bias(self.node, bias, units)?;
+        let (weights, bias) = fold(kernel, bias, self.norm.as_ref());
+        let params = DenseParams { channels_out: units, weights: &weights, bias: bias.as_deref() };
+        self.boxed(Dense::new(self.input, &params, &self.options))
+    }
+
+    /// On its own it is a 1×1 depthwise convolution, of weights 1 into which it is folded.
+    fn batch_norm(&self) -> Result<Box<dyn Plan>> {
+        let ones = vec![1.0; self.input[3]];
+        let (weights, bias) = fold(&ones, None, self.norm.as_ref());
+        let params = DepthwiseParams {
+            window: Window::new([1, 1]),
+            multiplier: 1,
+            weights: &weights,
+            bias: bias.as_deref(),
+        };
+        self.boxed(Depthwise::new(self.input, &params, &self.options))
+    }
+
+    fn depthwise_kernel(&mut self, window: &Window, multiplier: usize) -> Result<&'a [f32]> {
+        let [kh, kw] = window.kernel;
+        let shape = [kh, kw, self.input[3], multiplier];
+        self.lookup.get(self.node, "depthwise_kernel", &shape)
+    }
+}
+
+/// Whether a convolution looks at one pixel only, and never at padding. (SAME never pads 1×1.)
+fn is_pointwise(window: &Window, groups: usize) -> bool {
+    let pads = match window.padding {
+        Padding::Valid | Padding::Same => false,
+        Padding::Explicit { top, bottom, left, right } => [top, bottom, left, right] != [0; 4],
+    };
+    window.kernel == [1, 1] && groups == 1 && !pads
+}
+
+/// Looks tensors up and counts their elements.
+struct Lookup<'w> {
+    weights: &'w Weights,
+    parameters: usize,
+}
+
+impl<'w> Lookup<'w> {
+    fn get(&mut self, node: &Node, variable: &str, shape: &[usize]) -> Result<&'w [f32]> {
+        let tensor = self.weights.get(&node.layer, variable, shape)?;
+        self.parameters += tensor.len();
+        Ok(tensor)
+    }
+
+    fn bias(&mut self, node: &Node, present: bool, len: usize) -> Result<Option<&'w [f32]>> {
+        present.then(|| self.get(node, "bias", &[len])).transpose()
+    }
+}
+
+/// y = scale·x + shift, by channel.
+struct Affine {
+    scale: Vec<f64>,
+    shift: Vec<f64>,
+}
+
+/// The step's batch norms, one after another, as one.
+fn batch_norm(
+    step: &FusedStep,
+    flow: &Flow<'_>,
+    lookup: &mut Lookup<'_>,
+) -> Result<Option<Affine>> {
+    let mut norm: Option<Affine> = None;
+    for &v in &step.batch_norms {
+        let next = affine(flow, v, lookup)?;
+        norm = Some(match norm {
+            None => next,
+            Some(first) => first.then(&next),
+        });
+    }
+    Ok(norm)
+}
+
+/// γ / √(variance + ε) and β − mean·scale of a batch norm.
+fn affine(flow: &Flow<'_>, v: ValueId, lookup: &mut Lookup<'_>) -> Result<Affine> {
+    let value = &flow.values[v];
+    let &Op::BatchNorm { epsilon, scale, center } = value.op else {
+        unreachable!("only batch norms are folded");
+    };
+    let channels = value.shape[3];
+    let mut get = |present: bool, variable: &str, absent: f64| -> Result<Vec<f64>> {
+        if !present {
+            return Ok(vec![absent; channels]);
+        }
+        let tensor = lookup.get(value.node, variable, &[channels])?;
+        Ok(tensor.iter().map(|&x| f64::from(x)).collect())
+    };
+    let gamma = get(scale, "gamma", 1.0)?;
+    let beta = get(center, "beta", 0.0)?;
+    let mean = get(true, "moving_mean", 0.0)?;
+    let variance = get(true, "moving_variance", 1.0)?;
+    let rootless = |&(_, &v): &(usize, &f64)| v.is_nan() || v + epsilon <= 0.0;
+    if let Some((c, v)) = variance.iter().enumerate().find(rootless) {
+        return Err(Error::Tensor {
+            tensor: format!("{}/moving_variance", value.node.layer),
+            message: format!("{v} at channel {c}: with epsilon {epsilon} not above 0"),
+        });
+    }
+    let scale: Vec<f64> =
+        (gamma.iter().zip(&variance)).map(|(g, v)| g / (v + epsilon).sqrt()).collect();
+    let shift = (beta.iter().zip(&mean).zip(&scale)).map(|((b, m), s)| b - m * s).collect();
+    Ok(Affine { scale, shift })
+}
+
+impl Affine {
+    /// This one, then `next`.
+    fn then(self, next: &Self) -> Self {
+        let scale = (self.scale.iter().zip(&next.scale)).map(|(a, b)| a * b);
+        let shift = (self.shift.iter().zip(&next.scale).zip(&next.shift))
+            .map(|((shift, scale), next)| shift * scale + next);
+        Self { scale: scale.collect(), shift: shift.collect() }
+    }
+}
+
+/// Weights and bias of a linear layer followed by `norm`.
+fn fold<'w>(
+    weights: &'w [f32],
+    bias: Option<&'w [f32]>,
+    norm: Option<&Affine>,
+) -> (Cow<'w, [f32]>, Option<Cow<'w, [f32]>>) {
+    let Some(Affine { scale, shift }) = norm else {
+        return (weights.into(), bias.map(Cow::from));
+    };
+    let scaled = (weights.iter().zip(scale.iter().cycle()))
+        .map(|(&w, s)| (f64::from(w) * s) as f32)
+        .collect();
+    let shifted = (scale.iter().zip(shift).enumerate())
+        .map(|(o, (s, t))| (bias.map_or(0.0, |b| f64::from(b[o])) * s + t) as f32)
+        .collect();
+    (Cow::Owned(scaled), Some(Cow::Owned(shifted)))
+}

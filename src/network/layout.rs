@@ -1,0 +1,192 @@
+//! The place of every stored value in the arena.
+//!
+//! A value lies in a buffer of its own, except that an operand of a concatenation is written where
+//! the concatenation wants it: into its channels of that one's buffer.
+
+use std::ops::Range;
+
+use super::Op;
+use super::arena::{self, Buffer};
+use super::flow::{Flow, ValueId};
+use super::fuse::FusedStep;
+use super::shape::{Shape, elements};
+
+/// Where a step finds an operand.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// The caller's input.
+    Input,
+    /// This range of the arena, dense.
+    Arena(Range<usize>),
+}
+
+/// Where a step puts its result: pixels `stride` elements apart.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) range: Range<usize>,
+    pub(super) shape: Shape,
+    pub(super) stride: usize,
+}
+
+/// Where every stored value lies.
+pub(super) struct Layout {
+    /// By value; none for the input and for what is never stored.
+    places: Vec<Option<Place>>,
+    /// By buffer.
+    offsets: Vec<usize>,
+    pub(super) arena_len: usize,
+}
+
+/// Channels of a buffer, from `channel` on; the buffer's pixels are `stride` elements apart.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    buffer: usize,
+    channel: usize,
+    stride: usize,
+}
+
+impl Layout {
+    /// None if it takes more than a slice can hold.
+    pub(super) fn new(flow: &Flow<'_>, steps: &[FusedStep]) -> Option<Self> {
+        let (places, mut buffers) = place(flow, steps);
+        let mut touch = |v: ValueId, time: usize| {
+            if let Some(Place { buffer, .. }) = places[v] {
+                let buffer: &mut Buffer = &mut buffers[buffer];
+                buffer.first = buffer.first.min(time);
+                buffer.last = buffer.last.max(time);
+            }
+        };
+        for (time, step) in steps.iter().enumerate() {
+            let operands = [Some(step.x), step.residual].into_iter().flatten();
+            operands.chain([step.result]).for_each(|v| touch(v, time));
+        }
+        // Until after the last step, when the caller reads them.
+        flow.kept.iter().for_each(|&v| touch(v, steps.len()));
+        let (offsets, arena_len) = arena::assign(&buffers)?;
+        Some(Self { places, offsets, arena_len })
+    }
+
+    /// Where a step finds an operand, and its shape.
+    pub(super) fn source(&self, flow: &Flow<'_>, v: ValueId) -> (Source, Shape) {
+        let source = match self.places[v] {
+            None => Source::Input,
+            Some(_) => Source::Arena(self.target(flow, v).range),
+        };
+        (source, flow.values[v].shape)
+    }
+
+    /// Where a stored value lies.
+    pub(super) fn target(&self, flow: &Flow<'_>, v: ValueId) -> Target {
+        let shape = flow.values[v].shape;
+        let place = self.places[v].expect("the results of steps are stored");
+        let start = self.offsets[place.buffer] + place.channel;
+        let [n, h, w, c] = shape;
+        Target {
+            range: start..start + (n * h * w - 1) * place.stride + c,
+            shape,
+            stride: place.stride,
+        }
+    }
+}
+
+/// A buffer for each stored value, except that an operand of a concatenation lies inside that one's.
+/// Their lifetimes are still empty.
+fn place(flow: &Flow<'_>, steps: &[FusedStep]) -> (Vec<Option<Place>>, Vec<Buffer>) {
+    let mut stored = vec![false; flow.values.len()];
+    steps.iter().for_each(|step| stored[step.result] = true);
+    let mut places: Vec<Option<Place>> = vec![None; flow.values.len()];
+    let mut buffers = Vec::new();
+    // Users first: a concatenation may itself lie inside another.
+    for (v, value) in flow.values.iter().enumerate().rev() {
+        let concat = *value.op == Op::Concat;
+        if (stored[v] || concat) && places[v].is_none() {
+            places[v] = Some(Place { buffer: buffers.len(), channel: 0, stride: value.shape[3] });
+            buffers.push(Buffer { len: elements(value.shape), first: usize::MAX, last: 0 });
+        }
+        if let (true, Some(mut place)) = (concat, places[v]) {
+            for &operand in &value.operands {
+                places[operand] = Some(place);
+                place.channel += flow.values[operand].shape[3];
+            }
+        }
+    }
+    (places, buffers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Network;
+    use crate::network::fuse::fuse;
+    use sepconv_kernels::{Activation, Padding, Window};
+
+    /// Sums, concatenations in and outside of one another, copies; no weights.
+    fn network() -> Network {
+        let mut net = Network::new("test", "input", [None, None], 3);
+        let input = net.find("input").unwrap();
+        let pool = Op::MaxPool(Window::new([3, 3]).padding(Padding::Same));
+        let silu = Op::Activation(Activation::Silu);
+        let mut push = |name: &str, op: &Op, of: &[_]| net.push(name, op.clone(), of).unwrap();
+        let mut x = push("stem", &pool, &[input]);
+        for i in 0..4 {
+            let a = push(&format!("a{i}"), &silu, &[x]);
+            let b = push(&format!("b{i}"), &pool, &[a]);
+            let sum = push(&format!("sum{i}"), &Op::Add, &[b, x, a]);
+            let c = push(&format!("c{i}"), &silu, &[sum]);
+            let inner = push(&format!("inner{i}"), &Op::Concat, &[c, x]);
+            let d = push(&format!("d{i}"), &pool, &[sum]);
+            x = push(&format!("outer{i}"), &Op::Concat, &[d, inner, sum]);
+        }
+        push("out", &Op::Softmax, &[x]);
+        net
+    }
+
+    /// Replays the steps, writing a value's number into each element it stores and checking that
+    /// every operand, and at the end every report, still holds whole values and no torn ones.
+    #[test]
+    fn no_step_writes_over_a_value_that_is_still_needed() {
+        let net = network();
+        let all: Vec<String> = net.nodes().iter().map(|n| n.name.clone()).collect();
+        for outputs in [&all[..0], &all[5..9], &all] {
+            let input = [2, 4, 3, 3];
+            let kept: Vec<_> = (outputs.iter().map(|name| net.find(name).unwrap()))
+                .chain([net.output()])
+                .collect();
+            let flow = Flow::new(&net, input, &kept).unwrap();
+            let steps = fuse(&flow);
+            let layout = Layout::new(&flow, &steps).unwrap();
+            let mut arena = vec![usize::MAX; layout.arena_len];
+            for step in &steps {
+                for v in [Some(step.x), step.residual].into_iter().flatten() {
+                    assert_holds(&flow, &layout, &arena, v);
+                }
+                let Target { range, stride, .. } = layout.target(&flow, step.result);
+                let channels = flow.values[step.result].shape[3];
+                for pixel in arena[range].chunks_mut(stride) {
+                    pixel[..channels].fill(step.result);
+                }
+            }
+            flow.kept.iter().for_each(|&v| assert_holds(&flow, &layout, &arena, v));
+        }
+    }
+
+    fn assert_holds(flow: &Flow<'_>, layout: &Layout, arena: &[usize], v: ValueId) {
+        if layout.places[v].is_none() {
+            return assert_eq!(v, 0, "only the input is not in the arena");
+        }
+        let Target { range, stride, .. } = layout.target(flow, v);
+        let channels = sources(flow, v);
+        for pixel in arena[range].chunks(stride) {
+            assert_eq!(pixel[..channels.len()], channels);
+        }
+    }
+
+    /// The value that each channel of a value was stored as.
+    fn sources(flow: &Flow<'_>, v: ValueId) -> Vec<ValueId> {
+        let value = &flow.values[v];
+        match value.op {
+            Op::Concat => (value.operands.iter()).flat_map(|&o| sources(flow, o)).collect(),
+            _ => vec![v; value.shape[3]],
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! One kernel and where its operands lie: the unit of running.
+
+use sepconv_kernels::{Level, NhwcView, NhwcViewMut, Plan};
+
+use super::Op;
+use super::compile::{Compiled, Kernel, compile};
+use super::flow::{Flow, ValueId};
+use super::fuse::FusedStep;
+use super::layout::{Layout, Source, Target};
+use super::shape::Shape;
+use crate::weights::Weights;
+use crate::{Error, Result};
+
+/// What a step does, for reports.
+#[derive(Debug, Clone)]
+pub struct StepInfo {
+    /// The node whose value it stores. A step that copies an operand into a concatenation, or the
+    /// input into an output, and one that makes a partial sum, bear the name of the node in need.
+    pub name: String,
+    /// All nodes it computes, in order.
+    pub nodes: Vec<String>,
+    /// The kernels that run.
+    pub kernel: String,
+    /// \[N, H, W, C\] of the (first) operand.
+    pub input: [usize; 4],
+    /// \[N, H, W, C\] of the result.
+    pub output: [usize; 4],
+    /// Multiply-adds of convolutions and dense layers, padding included.
+    pub multiply_adds: u64,
+    /// Elements of the nodes' weight tensors, moving statistics included.
+    pub parameters: usize,
+}
+
+/// A step of a plan.
+#[derive(Debug)]
+pub(super) struct Step {
+    kernel: Kernel,
+    x: (Source, Shape),
+    residual: Option<(Source, Shape)>,
+    y: Target,
+    info: StepInfo,
+}
+
+impl Step {
+    pub(super) fn new(
+        fused: &FusedStep,
+        flow: &Flow<'_>,
+        layout: &Layout,
+        weights: &Weights,
+        level: Level,
+    ) -> Result<Self> {
+        let Compiled { kernel, parameters } = compile(fused, flow, weights, level)?;
+        let (kernel_name, multiply_adds) = match &kernel {
+            Kernel::Softmax => ("softmax", 0),
+            Kernel::Plan(plan) if is_counted(flow.values[fused.kernel].op) => {
+                (plan.kernel_name(), plan.multiply_adds())
+            }
+            Kernel::Plan(plan) => (plan.kernel_name(), 0),
+        };
+        let name = |v: ValueId| flow.values[v].node.name.clone();
+        let info = StepInfo {
+            name: name(fused.result),
+            nodes: fused.members.iter().map(|&v| name(v)).collect(),
+            kernel: kernel_name.into(),
+            input: flow.values[fused.x].shape,
+            output: flow.values[fused.result].shape,
+            multiply_adds,
+            parameters,
+        };
+        Ok(Self {
+            x: layout.source(flow, fused.x),
+            residual: fused.residual.map(|v| layout.source(flow, v)),
+            y: layout.target(flow, fused.result),
+            kernel,
+            info,
+        })
+    }
+
+    pub(super) fn info(&self) -> &StepInfo {
+        &self.info
+    }
+
+    /// Elements of scratch with which it uses up to `threads` threads, at least one.
+    pub(super) fn scratch_len(&self, threads: usize) -> usize {
+        match &self.kernel {
+            Kernel::Plan(plan) => plan.scratch_len(threads.max(1)),
+            Kernel::Softmax => 0,
+        }
+    }
+
+    /// Computes its result from `input` and the arena, into the arena. Both have the plan's lengths.
+    pub(super) fn run(&self, input: &[f32], arena: &mut [f32], scratch: &mut [f32]) -> Result<()> {
+        let (before, rest) = arena.split_at_mut(self.y.range.start);
+        let (y, after) = rest.split_at_mut(self.y.range.len());
+        // An operand lives while the result does, so it lies on one side of it.
+        let read = |source: &Source| match source {
+            Source::Input => input,
+            Source::Arena(range) if range.start < self.y.range.start => &before[range.clone()],
+            Source::Arena(range) => {
+                &after[range.start - self.y.range.end..range.end - self.y.range.end]
+            }
+        };
+        let x = read(&self.x.0);
+        match &self.kernel {
+            Kernel::Softmax => {
+                softmax(x, y, self.y.shape[3], self.y.stride);
+                Ok(())
+            }
+            Kernel::Plan(plan) => {
+                let residual = self.residual.as_ref().map(|(s, shape)| (read(s), *shape));
+                run_plan(plan.as_ref(), (x, self.x.1), residual, y, &self.y, scratch)
+                    .map_err(|source| Error::Kernel { node: self.info.name.clone(), source })
+            }
+        }
+    }
+}
+
+/// Whether literature counts the layer's multiply-adds.
+fn is_counted(op: &Op) -> bool {
+    matches!(op, Op::Conv { .. } | Op::Depthwise { .. } | Op::Separable { .. } | Op::Dense { .. })
+}
+
+fn run_plan(
+    plan: &dyn Plan,
+    x: (&[f32], Shape),
+    residual: Option<(&[f32], Shape)>,
+    y: &mut [f32],
+    target: &Target,
+    scratch: &mut [f32],
+) -> sepconv_kernels::Result<()> {
+    let view = |(data, shape)| NhwcView::new(data, shape);
+    plan.run(
+        view(x)?,
+        residual.map(view).transpose()?,
+        NhwcViewMut::with_pixel_stride(y, target.shape, target.stride)?,
+        scratch,
+    )
+}
+
+/// exp(x − max) / Σ over each pixel's `channels`, in f64. A NaN makes its pixel NaN.
+fn softmax(x: &[f32], y: &mut [f32], channels: usize, stride: usize) {
+    for (x, y) in x.chunks_exact(channels).zip(y.chunks_mut(stride)) {
+        let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let exp = |v: f32| (f64::from(v) - f64::from(max)).exp();
+        let sum: f64 = x.iter().map(|&v| exp(v)).sum();
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = (exp(x) / sum) as f32;
+        }
+    }
+}

@@ -1,0 +1,977 @@
+//! The executor against a reference that evaluates a network node by node, fusing nothing.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use sepconv::kernels::{self, Activation, Padding, PoolKind, Window, naive};
+use sepconv::network::{Network, NetworkPlan, NodeId, Op, PlanOptions, Session};
+use sepconv::weights::{Tensor, Weights};
+use sepconv::{Error, Result};
+
+type Shape = [usize; 4];
+
+// ---------------------------------------------------------------- reference
+
+/// The value of a node and its shape.
+#[derive(Debug, Clone)]
+struct Value {
+    shape: Shape,
+    data: Vec<f32>,
+}
+
+/// Every node's value, each computed in f64 from its operands' and rounded to f32.
+fn reference(network: &Network, weights: &Weights, input: &Value) -> Vec<Value> {
+    let mut values: Vec<Value> = Vec::new();
+    for node in network.nodes() {
+        let operands: Vec<&Value> = node.inputs.iter().map(|id| &values[id.index()]).collect();
+        let get = |variable| weights.find(&node.layer, variable).map(|t| &t.data[..]);
+        let value = match node.op {
+            Op::Input { .. } => input.clone(),
+            Op::Conv { window, groups, filters, bias } => conv(
+                operands[0],
+                window,
+                groups,
+                filters,
+                get("kernel").unwrap(),
+                bias.then(|| get("bias").unwrap()),
+            ),
+            Op::Depthwise { window, multiplier, bias } => {
+                let c = operands[0].shape[3];
+                let kernel = get("depthwise_kernel").unwrap();
+                let bias = bias.then(|| get("bias").unwrap());
+                conv(operands[0], window, c, c * multiplier, kernel, bias)
+            }
+            Op::Separable { window, multiplier, filters, bias } => {
+                let c = operands[0].shape[3];
+                let kernel = get("depthwise_kernel").unwrap();
+                let middle = conv(operands[0], window, c, c * multiplier, kernel, None);
+                let kernel = get("pointwise_kernel").unwrap();
+                let bias = bias.then(|| get("bias").unwrap());
+                conv(&middle, Window::new([1, 1]), 1, filters, kernel, bias)
+            }
+            Op::Dense { units, bias } => conv(
+                operands[0],
+                Window::new([1, 1]),
+                1,
+                units,
+                get("kernel").unwrap(),
+                bias.then(|| get("bias").unwrap()),
+            ),
+            Op::BatchNorm { epsilon, scale, center } => map(operands[0], |c, x| {
+                let at = |variable| f64::from(get(variable).unwrap()[c]);
+                let gamma = if scale { at("gamma") } else { 1.0 };
+                let beta = if center { at("beta") } else { 0.0 };
+                let deviation = (at("moving_variance") + epsilon).sqrt();
+                (x - at("moving_mean")) / deviation * gamma + beta
+            }),
+            Op::Activation(a) => map(operands[0], |_, x| naive::activate(a, x)),
+            Op::Identity => operands[0].clone(),
+            Op::Softmax => softmax(operands[0]),
+            Op::MaxPool(window) => pool(operands[0], PoolKind::Max, window),
+            Op::AveragePool(window) => pool(operands[0], PoolKind::Average, window),
+            Op::GlobalAveragePool => {
+                let [_, h, w, _] = operands[0].shape;
+                pool(operands[0], PoolKind::Average, Window::new([h, w]))
+            }
+            Op::Add => add(&operands),
+            Op::Concat => concat(&operands),
+            _ => panic!("the reference lacks {:?}", node.op),
+        };
+        values.push(value);
+    }
+    values
+}
+
+fn conv(
+    x: &Value,
+    window: Window,
+    groups: usize,
+    channels_out: usize,
+    weights: &[f32],
+    bias: Option<&[f32]>,
+) -> Value {
+    let [h, w] = naive::output_size(&window, x.shape[1], x.shape[2]);
+    let sums = naive::conv(&naive::Conv {
+        input: x.shape,
+        x: &x.data,
+        window,
+        groups,
+        channels_out,
+        weights,
+        bias,
+    });
+    Value {
+        shape: [x.shape[0], h, w, channels_out],
+        data: sums.iter().map(|s| s.value as f32).collect(),
+    }
+}
+
+fn pool(x: &Value, kind: PoolKind, window: Window) -> Value {
+    let [h, w] = naive::output_size(&window, x.shape[1], x.shape[2]);
+    let sums = naive::pool(kind, x.shape, &x.data, &window);
+    Value {
+        shape: [x.shape[0], h, w, x.shape[3]],
+        data: sums.iter().map(|s| s.value as f32).collect(),
+    }
+}
+
+fn map(x: &Value, f: impl Fn(usize, f64) -> f64) -> Value {
+    let c = x.shape[3];
+    let data = x.data.iter().enumerate();
+    Value { shape: x.shape, data: data.map(|(i, &x)| f(i % c, x.into()) as f32).collect() }
+}
+
+fn softmax(x: &Value) -> Value {
+    let mut data = Vec::new();
+    for pixel in x.data.chunks(x.shape[3]) {
+        // Shifted by the mean: the shift cancels, and values here are small.
+        let mean = pixel.iter().map(|&v| f64::from(v)).sum::<f64>() / pixel.len() as f64;
+        let exps: Vec<f64> = pixel.iter().map(|&v| (f64::from(v) - mean).exp()).collect();
+        let sum: f64 = exps.iter().sum();
+        data.extend(exps.iter().map(|e| (e / sum) as f32));
+    }
+    Value { shape: x.shape, data }
+}
+
+fn add(operands: &[&Value]) -> Value {
+    let at = |i: usize| operands.iter().map(|v| f64::from(v.data[i])).sum::<f64>() as f32;
+    Value { shape: operands[0].shape, data: (0..operands[0].data.len()).map(at).collect() }
+}
+
+fn concat(operands: &[&Value]) -> Value {
+    let [n, h, w, _] = operands[0].shape;
+    let mut data = Vec::new();
+    for pixel in 0..n * h * w {
+        for v in operands {
+            let c = v.shape[3];
+            data.extend_from_slice(&v.data[pixel * c..(pixel + 1) * c]);
+        }
+    }
+    let channels = operands.iter().map(|v| v.shape[3]).sum();
+    Value { shape: [n, h, w, channels], data }
+}
+
+// ---------------------------------------------------------------- building
+
+/// Numbers in [−1, 1) from a seed.
+fn noise(seed: u64) -> impl FnMut() -> f32 {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xD1B5_4A32_D192_ED03;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+}
+
+fn picture(shape: Shape, seed: u64) -> Value {
+    let mut noise = noise(seed);
+    let data = (0..shape.iter().product()).map(|_| noise()).collect();
+    Value { shape, data }
+}
+
+/// A network under construction with random weights, and the channels of each node.
+struct Builder {
+    network: Network,
+    weights: Weights,
+    channels: Vec<usize>,
+}
+
+impl Builder {
+    fn new(channels: usize) -> Self {
+        Self {
+            network: Network::new("test", "input", [None, None], channels),
+            weights: Weights::default(),
+            channels: vec![channels],
+        }
+    }
+
+    fn input(&self) -> NodeId {
+        self.network.find("input").unwrap()
+    }
+
+    fn tensor(&mut self, layer: &str, variable: &str, shape: &[usize]) {
+        let mut noise = noise(self.channels.len() as u64 * 31 + variable.len() as u64);
+        let len: usize = shape.iter().product();
+        let fan_in = (len / shape.last().unwrap()).max(1) as f32;
+        let value = |x: f32| match variable {
+            "moving_variance" => 1.1 + 0.9 * x,
+            "gamma" => x.signum() * (1.0 + 0.5 * x),
+            "bias" | "beta" | "moving_mean" => 0.5 * x,
+            _ => x * 1.5 / fan_in.sqrt(),
+        };
+        let data = (0..len).map(|_| value(noise())).collect();
+        let shape = shape.to_vec();
+        let tensor = Tensor { shape, data };
+        self.weights.insert(layer, variable, tensor).unwrap();
+    }
+
+    fn push(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> NodeId {
+        let c = self.channels[inputs[0].index()];
+        let (out, has_bias) = match op {
+            Op::Conv { window, groups, filters, bias } => {
+                let [kh, kw] = window.kernel;
+                self.tensor(name, "kernel", &[kh, kw, c / groups, filters]);
+                (filters, bias)
+            }
+            Op::Depthwise { window, multiplier, bias } => {
+                let [kh, kw] = window.kernel;
+                self.tensor(name, "depthwise_kernel", &[kh, kw, c, multiplier]);
+                (c * multiplier, bias)
+            }
+            Op::Separable { window, multiplier, filters, bias } => {
+                let [kh, kw] = window.kernel;
+                self.tensor(name, "depthwise_kernel", &[kh, kw, c, multiplier]);
+                let shape = [1, 1, c * multiplier, filters];
+                self.tensor(name, "pointwise_kernel", &shape);
+                (filters, bias)
+            }
+            Op::Dense { units, bias } => {
+                self.tensor(name, "kernel", &[c, units]);
+                (units, bias)
+            }
+            Op::BatchNorm { .. } => {
+                for variable in ["gamma", "beta", "moving_mean", "moving_variance"] {
+                    self.tensor(name, variable, &[c]);
+                }
+                (c, false)
+            }
+            Op::Concat => (inputs.iter().map(|id| self.channels[id.index()]).sum(), false),
+            _ => (c, false),
+        };
+        if has_bias {
+            self.tensor(name, "bias", &[out]);
+        }
+        self.channels.push(out);
+        self.network.push(name, op, inputs).unwrap()
+    }
+}
+
+fn same(kernel: usize, stride: usize) -> Window {
+    Window::new([kernel; 2]).stride([stride; 2]).padding(Padding::Same)
+}
+
+fn plain_conv(window: Window, filters: usize) -> Op {
+    Op::Conv { window, groups: 1, filters, bias: false }
+}
+
+fn separable(filters: usize) -> Op {
+    Op::Separable { window: same(3, 1), multiplier: 1, filters, bias: false }
+}
+
+const NORM: Op = Op::BatchNorm { epsilon: 1e-3, scale: true, center: true };
+const RELU: Op = Op::Activation(Activation::Relu);
+
+/// Xception's structure with few channels and one middle block.
+fn mini_xception() -> Builder {
+    let mut b = Builder::new(3);
+    let mut x = b.input();
+    for (i, stride) in [2, 1].into_iter().enumerate() {
+        let name = |part: &str| format!("block1_conv{}{part}", i + 1);
+        let window = Window::new([3, 3]).stride([stride; 2]);
+        x = b.push(&name(""), plain_conv(window, 4 + i), &[x]);
+        x = b.push(&name("_bn"), NORM, &[x]);
+        x = b.push(&name("_act"), RELU, &[x]);
+    }
+    for (block, widths) in
+        [(2, [6, 6]), (3, [8, 8]), (4, [9, 9]), (5, [9, 9]), (13, [9, 10]), (14, [11, 12])]
+    {
+        x = mini_block(&mut b, block, widths, x);
+    }
+    x = b.push("avg_pool", Op::GlobalAveragePool, &[x]);
+    let dense = Op::Dense { units: 7, bias: true };
+    x = b.push("predictions", dense, &[x]);
+    b.push("softmax", Op::Softmax, &[x]);
+    b
+}
+
+fn mini_block(b: &mut Builder, block: usize, widths: [usize; 2], input: NodeId) -> NodeId {
+    let strided = matches!(block, 2..=4 | 13);
+    let projection = strided.then(|| {
+        let conv = plain_conv(same(1, 2), widths[1]);
+        let x = b.push(&format!("block{block}_projection"), conv, &[input]);
+        b.push(&format!("block{block}_projection_bn"), NORM, &[x])
+    });
+    let convs = if block == 5 { 3 } else { 2 };
+    let mut x = input;
+    for i in 0..convs {
+        let name = |part: &str| format!("block{block}_sepconv{}{part}", i + 1);
+        if block != 14 && (block != 2 || i > 0) {
+            x = b.push(&name("_act"), RELU, &[x]);
+        }
+        x = b.push(&name(""), separable(widths[i.min(1)]), &[x]);
+        x = b.push(&name("_bn"), NORM, &[x]);
+        if block == 14 {
+            x = b.push(&name("_act"), RELU, &[x]);
+        }
+    }
+    if strided {
+        x = b.push(&format!("block{block}_pool"), Op::MaxPool(same(3, 2)), &[x]);
+    }
+    match (projection, block) {
+        (Some(projection), _) => b.push(&format!("block{block}_add"), Op::Add, &[x, projection]),
+        (None, 5) => b.push("block5_add", Op::Add, &[x, input]),
+        _ => x,
+    }
+}
+
+// ---------------------------------------------------------------- comparing
+
+fn plan(b: &Builder, input: Shape, outputs: &[&str]) -> Result<NetworkPlan> {
+    let options = PlanOptions {
+        outputs: outputs.iter().map(|&s| s.into()).collect(),
+        ..PlanOptions::default()
+    };
+    NetworkPlan::new(&b.network, &b.weights, input, &options)
+}
+
+fn session(b: &Builder, input: Shape, outputs: &[&str]) -> Session {
+    Session::new(plan(b, input, outputs).unwrap()).unwrap()
+}
+
+/// Whether `got` is `expected` within 1e-4 of its largest element.
+fn compare(name: &str, got: (&[f32], Shape), expected: &Value) -> std::result::Result<(), String> {
+    if got.1 != expected.shape || got.0.len() != expected.data.len() {
+        return Err(format!("{name}: shape {:?}, not {:?}", got.1, expected.shape));
+    }
+    let largest = expected.data.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
+    for (i, (&g, &e)) in got.0.iter().zip(&expected.data).enumerate() {
+        // Written so that a NaN fails.
+        let close = (g - e).abs() <= 1e-4 * largest + 1e-6;
+        if !close {
+            return Err(format!(
+                "{name}[{i}]: {g}, not {e} (largest {largest}, shape {:?})",
+                got.1
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Runs with the nodes `outputs` reported and compares each of them and the output.
+fn check(b: &Builder, x: &Value, outputs: &[&str]) -> std::result::Result<(), String> {
+    let mut session = session(b, x.shape, outputs);
+    session.run(&x.data).unwrap();
+    let expected = reference(&b.network, &b.weights, x);
+    let output = b.network.output();
+    compare("output", (session.output(), session.output_shape()), &expected[output.index()])?;
+    for &name in outputs.iter().chain([&&*b.network.node(output).name]) {
+        let node = b.network.find(name).unwrap();
+        compare(name, session.node(name).unwrap(), &expected[node.index()])?;
+    }
+    Ok(())
+}
+
+/// The nodes of each step, in order, joined by "+".
+fn steps(plan: &NetworkPlan) -> Vec<String> {
+    plan.steps().map(|s| s.nodes.join("+")).collect()
+}
+
+// ---------------------------------------------------------------- random networks
+
+/// One node of a random network: what it is and what it takes, as far as that is possible.
+type Gene = [u8; 7];
+
+/// An operation on a tensor of `shape`, and its output's height and width.
+fn random_op(gene: Gene, [_, h, w, c]: Shape) -> Option<(Op, [usize; 2])> {
+    let [kind, _, _, p, q, r, s] = gene.map(usize::from);
+    let bias = s % 2 == 0;
+    let filters = 1 + r % 6;
+    let window = Window {
+        kernel: [1 + p % 3, 1 + p / 3 % 3],
+        stride: [1 + q % 2, 1 + q / 2 % 2],
+        dilation: [1 + q / 4 % 2, 1 + q / 8 % 2],
+        padding: match p / 9 % 3 {
+            0 => Padding::Valid,
+            1 => Padding::Same,
+            _ => Padding::Explicit {
+                top: q / 16 % 2,
+                bottom: q / 32 % 2,
+                left: q / 64 % 2,
+                right: q / 128 % 2,
+            },
+        },
+    };
+    // Each pool window holds an input element, so that no maximum is −∞.
+    let pool = Window { kernel: window.kernel.map(|k| k.max(2)), dilation: [1, 1], ..window };
+    let groups = (1 + s / 2 % 3).min(c);
+    let groups = if c % groups == 0 { groups } else { 1 };
+    let activations = [
+        Activation::Relu,
+        Activation::Relu6,
+        Activation::Clamp { lo: -0.4, hi: 0.7 },
+        Activation::Elu { alpha: 0.8 },
+        Activation::Silu,
+        Activation::HardSwish,
+        Activation::None,
+    ];
+    let op = match kind % 16 {
+        0 => Op::Conv { window, groups, filters: filters.next_multiple_of(groups), bias },
+        1 => Op::Depthwise { window, multiplier: 1 + s / 2 % 2, bias },
+        2 | 3 => Op::Separable { window, multiplier: 1 + s / 2 % 2, filters, bias },
+        4 => plain_conv(Window::new([1, 1]).stride(window.stride), filters),
+        5..=7 => Op::BatchNorm { epsilon: 1e-3, scale: p % 2 == 0, center: q % 2 == 0 },
+        8 => Op::Activation(activations[r % activations.len()]),
+        9 => RELU,
+        10 => Op::MaxPool(pool),
+        11 => Op::AveragePool(pool),
+        12 => Op::Identity,
+        13 => Op::Softmax,
+        14 => Op::GlobalAveragePool,
+        _ => Op::Dense { units: filters, bias },
+    };
+    let size = match &op {
+        Op::Conv { window, .. }
+        | Op::Depthwise { window, .. }
+        | Op::Separable { window, .. }
+        | Op::MaxPool(window)
+        | Op::AveragePool(window) => window.output_size([h, w]).ok()?,
+        Op::GlobalAveragePool => [1, 1],
+        Op::Dense { .. } if [h, w] != [1, 1] => return None,
+        _ => [h, w],
+    };
+    Some((op, size))
+}
+
+fn random_network(input: Shape, genes: &[Gene], output: u8) -> Builder {
+    let mut b = Builder::new(input[3]);
+    let mut ids = vec![b.input()];
+    let mut shapes = vec![input];
+    for &gene in genes {
+        // Mostly the latest node, else any.
+        let pick = |g: u8, of: &[usize]| {
+            of[of.len() - 1 - (usize::from(g / 2) * usize::from(g % 2)) % of.len()]
+        };
+        let all: Vec<usize> = (0..ids.len()).collect();
+        let a = pick(gene[1], &all);
+        let alike = |sizes: usize| -> Vec<usize> {
+            (all.iter().copied()).filter(|&i| shapes[i][..sizes] == shapes[a][..sizes]).collect()
+        };
+        let others = |of: &[usize]| {
+            let mut operands = vec![a, pick(gene[2].rotate_left(3), of)];
+            if gene[3] % 3 == 0 {
+                operands.push(pick(gene[4], of));
+            }
+            operands
+        };
+        let (op, operands, [h, w]) = match gene[0] % 20 {
+            16 | 17 => (Op::Add, others(&alike(4)), [shapes[a][1], shapes[a][2]]),
+            18 | 19 => {
+                let operands = others(&alike(3));
+                if operands.iter().map(|&i| shapes[i][3]).sum::<usize>() > 16 {
+                    continue;
+                }
+                (Op::Concat, operands, [shapes[a][1], shapes[a][2]])
+            }
+            kind => {
+                let mut gene = gene;
+                gene[0] = kind;
+                match random_op(gene, shapes[a]) {
+                    Some((op, size)) => (op, vec![a], size),
+                    None => continue,
+                }
+            }
+        };
+        let operands: Vec<NodeId> = operands.into_iter().map(|i| ids[i]).collect();
+        ids.push(b.push(&format!("n{}", ids.len()), op, &operands));
+        shapes.push([input[0], h, w, *b.channels.last().unwrap()]);
+    }
+    // Mostly the last node, else any.
+    let output = match usize::from(output) {
+        g if g % 3 > 0 => ids.len() - 1,
+        g => g / 3 % ids.len(),
+    };
+    b.network.set_output(ids[output]);
+    b
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn random_networks_agree_with_the_reference(
+        (n, h, w, c) in (1_usize..=3, 1_usize..=8, 1_usize..=8, 1_usize..=6),
+        genes in prop::collection::vec(any::<Gene>(), 0..14),
+        output in any::<u8>(),
+        // As often as not nothing is asked for: that is where most is fused.
+        asked in prop_oneof![Just(0_u16), any::<u16>(), Just(u16::MAX)],
+        seed in any::<u64>(),
+    ) {
+        let b = random_network([n, h, w, c], &genes, output);
+        let names: Vec<&str> = (b.network.nodes().iter().enumerate())
+            .filter(|(i, _)| asked >> i & 1 == 1)
+            .map(|(_, node)| &*node.name)
+            .collect();
+        let x = picture([n, h, w, c], seed);
+        if let Err(message) = check(&b, &x, &names) {
+            let steps = steps(&plan(&b, x.shape, &names).unwrap());
+            prop_assert!(false, "{message}\n{:#?}\n{steps:#?}", b.network);
+        }
+    }
+}
+
+#[test]
+fn another_run_and_another_thread_count_give_the_same_bits() {
+    for seed in 0..40 {
+        let mut noise = noise(seed + 1);
+        let mut byte = || (noise() * 128.0) as i8 as u8;
+        let genes: Vec<Gene> = (0..12).map(|_| std::array::from_fn(|_| byte())).collect();
+        let shape = [2, 6, 5, 3];
+        let b = random_network(shape, &genes, 1);
+        let (x, other) = (picture(shape, 1), picture(shape, 2));
+        let plan = Arc::new(plan(&b, shape, &[]).unwrap());
+        let bits = |s: &Session| s.output().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+
+        let mut first = Session::new(plan.clone()).unwrap();
+        first.run(&x.data).unwrap();
+        let expected = bits(&first);
+        first.run(&other.data).unwrap();
+        first.run(&x.data).unwrap();
+        assert_eq!(bits(&first), expected, "{:#?}", b.network);
+
+        let mut second = Session::with_threads(plan, 1).unwrap();
+        second.run(&x.data).unwrap();
+        assert_eq!(bits(&second), expected, "{:#?}", b.network);
+    }
+}
+
+// ---------------------------------------------------------------- Xception's structure
+
+#[test]
+fn mini_xception_agrees_with_the_reference() {
+    let b = mini_xception();
+    let all: Vec<&str> = b.network.nodes().iter().map(|n| &*n.name).collect();
+    // Odd and even feature maps, and not square: SAME at stride 2 pads each differently.
+    for shape in [[2, 75, 71, 3], [1, 64, 83, 3]] {
+        let x = picture(shape, 7);
+        check(&b, &x, &[]).unwrap();
+        check(&b, &x, &all).unwrap();
+        check(&b, &x, &["block2_pool", "block5_sepconv2_act", "block13_add"]).unwrap();
+    }
+}
+
+#[test]
+fn mini_xception_becomes_one_step_for_each_kernel() {
+    let b = mini_xception();
+    let plan = plan(&b, [1, 71, 71, 3], &[]).unwrap();
+    let strided = |block: usize, first: &str| {
+        [
+            format!("block{block}_projection+block{block}_projection_bn"),
+            format!(
+                "{first}block{block}_sepconv1+block{block}_sepconv1_bn+block{block}_sepconv2_act"
+            ),
+            format!("block{block}_sepconv2+block{block}_sepconv2_bn"),
+            format!("block{block}_pool+block{block}_add"),
+        ]
+    };
+    let mut expected: Vec<String> = vec![
+        "block1_conv1+block1_conv1_bn+block1_conv1_act".into(),
+        "block1_conv2+block1_conv2_bn+block1_conv2_act".into(),
+    ];
+    expected.extend(strided(2, ""));
+    expected.extend(strided(3, "block3_sepconv1_act+"));
+    expected.extend(strided(4, "block4_sepconv1_act+"));
+    expected.extend(
+        [
+            "block5_sepconv1_act+block5_sepconv1+block5_sepconv1_bn+block5_sepconv2_act",
+            "block5_sepconv2+block5_sepconv2_bn+block5_sepconv3_act",
+            "block5_sepconv3+block5_sepconv3_bn+block5_add",
+        ]
+        .map(String::from),
+    );
+    expected.extend(strided(13, "block13_sepconv1_act+"));
+    expected.extend(
+        [
+            "block14_sepconv1+block14_sepconv1_bn+block14_sepconv1_act",
+            "block14_sepconv2+block14_sepconv2_bn+block14_sepconv2_act",
+            "avg_pool",
+            "predictions",
+            "softmax",
+        ]
+        .map(String::from),
+    );
+    assert_eq!(steps(&plan), expected);
+
+    let elements: usize = b.weights.iter().map(|(_, _, t)| t.data.len()).sum();
+    assert_eq!(plan.parameters(), elements);
+    let stored: usize = plan.steps().map(|s| s.output.iter().product::<usize>()).sum();
+    assert!(plan.arena_bytes() < stored * 4 / 2, "{}", plan.arena_bytes());
+    // 35² × 3·9·4 + 33² × 4·9·5 of the stem, and so on; pools and batch norms count nothing.
+    let adds = |name: &str| plan.steps().find(|s| s.name == name).unwrap().multiply_adds;
+    assert_eq!(adds("block1_conv1_act"), 35 * 35 * 27 * 4);
+    assert_eq!(adds("block2_projection_bn"), 17 * 17 * 5 * 6);
+    assert_eq!(adds("block2_sepconv2_act"), 33 * 33 * (9 * 5 + 5 * 6));
+    assert_eq!(adds("block2_add"), 0);
+    assert_eq!(adds("predictions"), 12 * 7);
+    let sum: u64 = plan.steps().map(|s| s.multiply_adds).sum();
+    assert_eq!(plan.multiply_adds(), sum);
+}
+
+#[test]
+fn asking_for_a_node_does_not_change_the_output() {
+    let b = mini_xception();
+    let x = picture([1, 73, 74, 3], 3);
+    let expected = {
+        let mut s = session(&b, x.shape, &[]);
+        s.run(&x.data).unwrap();
+        Value { shape: s.output_shape(), data: s.output().into() }
+    };
+    for node in b.network.nodes() {
+        let mut s = session(&b, x.shape, &[&node.name]);
+        s.run(&x.data).unwrap();
+        compare(&node.name, (s.output(), s.output_shape()), &expected).unwrap();
+    }
+}
+
+// ---------------------------------------------------------------- traps
+
+fn set(b: &mut Builder, layer: &str, variable: &str, value: f32) {
+    let mut tensor = b.weights.find(layer, variable).unwrap().clone();
+    tensor.data.fill(value);
+    b.weights.insert(layer, variable, tensor).unwrap();
+}
+
+fn run(b: &Builder, x: &Value) -> Vec<f32> {
+    let mut session = session(b, x.shape, &[]);
+    session.run(&x.data).unwrap();
+    session.output().into()
+}
+
+#[test]
+fn batch_norm_uses_the_epsilon_of_its_node() {
+    // Folded, and on its own (the input is no layer to fold it into).
+    for folded in [true, false] {
+        let mut b = Builder::new(1);
+        let mut x = b.input();
+        if folded {
+            x = b.push("conv", plain_conv(Window::new([1, 1]), 1), &[x]);
+            set(&mut b, "conv", "kernel", 1.0);
+        }
+        b.push("bn", NORM, &[x]);
+        for (variable, value) in
+            [("gamma", 1.0), ("beta", 0.25), ("moving_mean", 0.5), ("moving_variance", 0.0)]
+        {
+            set(&mut b, "bn", variable, value);
+        }
+        let x = picture([1, 2, 2, 1], 1);
+        for (got, x) in run(&b, &x).iter().zip(&x.data) {
+            let expected = (f64::from(*x) - 0.5) / 1e-3_f64.sqrt() + 0.25;
+            assert!((f64::from(*got) - expected).abs() < 1e-5, "{got} {expected}");
+        }
+    }
+}
+
+#[test]
+fn max_pool_padding_never_wins() {
+    let mut b = Builder::new(2);
+    let x = b.push("sep", separable(3), &[b.input()]);
+    let x = b.push("bn", NORM, &[x]);
+    set(&mut b, "bn", "beta", -50.0);
+    b.push("pool", Op::MaxPool(same(3, 2)), &[x]);
+    let x = picture([1, 6, 7, 2], 1);
+    check(&b, &x, &[]).unwrap();
+    assert!(run(&b, &x).iter().all(|&v| v < -1.0));
+}
+
+/// x → ReLU → separable → + x, and a projection of x.
+fn pre_activation_block(activation: Activation) -> Builder {
+    let mut b = Builder::new(2);
+    let stem = b.push("stem", plain_conv(same(3, 1), 4), &[b.input()]);
+    let act = b.push("act", Op::Activation(activation), &[stem]);
+    let sep = b.push("sep", separable(4), &[act]);
+    let projection = b.push("projection", plain_conv(Window::new([1, 1]), 4), &[stem]);
+    let sum = b.push("sum", Op::Add, &[sep, stem]);
+    b.push("add", Op::Add, &[sum, projection]);
+    b
+}
+
+#[test]
+fn residual_and_projection_take_the_tensor_before_the_activation() {
+    let x = picture([2, 5, 4, 2], 5);
+    let mut b = pre_activation_block(Activation::Relu);
+    check(&b, &x, &[]).unwrap();
+    check(&b, &x, &["stem", "act"]).unwrap();
+
+    set(&mut b, "sep", "pointwise_kernel", 0.0);
+    set(&mut b, "projection", "kernel", 0.0);
+    set(&mut b, "stem", "kernel", -1.0);
+    let ones = Value { shape: [1, 1, 1, 2], data: vec![1.0; 2] };
+    assert_eq!(run(&b, &ones), [-2.0; 4], "the stem's output is negative");
+}
+
+#[test]
+fn only_a_clamp_is_applied_at_each_tap() {
+    let shape = [1, 5, 4, 2];
+    let relu = plan(&pre_activation_block(Activation::Relu), shape, &[]).unwrap();
+    assert!(steps(&relu).contains(&"act+sep+sum".into()), "{relu:?}");
+    let silu = plan(&pre_activation_block(Activation::Silu), shape, &[]).unwrap();
+    assert!(steps(&silu).contains(&"act".into()), "{silu:?}");
+}
+
+#[test]
+fn block_2_has_no_leading_activation() {
+    let mut b = Builder::new(1);
+    let x = b.push("sep", separable(1), &[b.input()]);
+    set(&mut b, "sep", "depthwise_kernel", 1.0);
+    set(&mut b, "sep", "pointwise_kernel", 1.0);
+    b.push("bn", NORM, &[x]);
+    for (variable, value) in [("gamma", 1.0), ("beta", 0.0), ("moving_mean", 0.0)] {
+        set(&mut b, "bn", variable, value);
+    }
+    let minus = Value { shape: [1, 1, 1, 1], data: vec![-1.0] };
+    assert!(run(&b, &minus)[0] < 0.0);
+}
+
+// ---------------------------------------------------------------- graphs of other shapes
+
+#[test]
+fn concatenated_operands_are_written_in_place_where_nobody_else_needs_them() {
+    let mut b = Builder::new(3);
+    let x = b.input();
+    let left = b.push("left", plain_conv(same(3, 1), 2), &[x]);
+    let right = b.push("right", separable(4), &[x]);
+    let inner = b.push("inner", Op::Concat, &[left, right]);
+    let pool = b.push("pool", Op::MaxPool(same(3, 1)), &[x]);
+    let outer = b.push("outer", Op::Concat, &[pool, inner]);
+    b.push("act", Op::Activation(Activation::Silu), &[outer]);
+
+    let x = picture([2, 4, 5, 3], 9);
+    check(&b, &x, &[]).unwrap();
+    let fused = steps(&plan(&b, x.shape, &[]).unwrap());
+    assert_eq!(fused, ["left", "right", "pool", "act"]);
+
+    check(&b, &x, &["right", "inner"]).unwrap();
+    let copied = steps(&plan(&b, x.shape, &["right", "inner"]).unwrap());
+    assert_eq!(copied, ["left", "right", "inner", "pool", "outer", "act"]);
+}
+
+#[test]
+fn dense_blocks_copy_what_later_layers_also_read() {
+    let mut b = Builder::new(2);
+    let mut x = b.input();
+    for i in 0..3 {
+        let y = b.push(&format!("bn{i}"), NORM, &[x]);
+        let y = b.push(&format!("act{i}"), RELU, &[y]);
+        let y = b.push(&format!("conv{i}"), plain_conv(same(3, 1), 2), &[y]);
+        x = b.push(&format!("concat{i}"), Op::Concat, &[x, y]);
+    }
+    check(&b, &picture([2, 3, 4, 2], 1), &[]).unwrap();
+    check(&b, &picture([1, 1, 1, 2], 1), &["concat1", "act2"]).unwrap();
+}
+
+#[test]
+fn input_and_aliases_can_be_reported() {
+    let mut b = Builder::new(2);
+    let x = b.push("dropout", Op::Identity, &[b.input()]);
+    let twice = b.push("twice", Op::Add, &[x, x]);
+    let more = b.push("more", Op::Add, &[twice, x, twice, b.input()]);
+    let linear = b.push("linear", Op::Activation(Activation::None), &[more]);
+    b.push("both", Op::Concat, &[linear, linear]);
+    let x = picture([1, 2, 3, 2], 4);
+    check(&b, &x, &[]).unwrap();
+    check(&b, &x, &["input", "dropout", "linear", "more", "linear"]).unwrap();
+    b.network.set_output(b.input());
+    check(&b, &x, &[]).unwrap();
+    check(&b, &x, &["dropout", "twice"]).unwrap();
+}
+
+#[test]
+fn only_what_is_needed_is_planned() {
+    let mut b = Builder::new(2);
+    let stem = b.push("stem", separable(3), &[b.input()]);
+    b.push("huge", Op::MaxPool(Window::new([99, 99])), &[stem]);
+    b.network.set_output(stem);
+    let plan = plan(&b, [1, 4, 4, 2], &[]).unwrap();
+    assert_eq!(steps(&plan), ["stem"]);
+}
+
+#[test]
+fn batch_norms_in_a_row_are_folded_as_one() {
+    let mut b = Builder::new(3);
+    let conv = Op::Depthwise { window: same(3, 1), multiplier: 2, bias: true };
+    let x = b.push("conv", conv, &[b.input()]);
+    let x = b.push("bn1", NORM, &[x]);
+    b.push("bn2", NORM, &[x]);
+    let x = picture([1, 4, 4, 3], 2);
+    check(&b, &x, &[]).unwrap();
+    assert_eq!(steps(&plan(&b, x.shape, &[]).unwrap()), ["conv+bn1+bn2"]);
+    check(&b, &x, &["bn1"]).unwrap();
+    let blocked = plan(&b, x.shape, &["bn1"]).unwrap();
+    assert_eq!(steps(&blocked), ["conv+bn1", "bn2"]);
+}
+
+#[test]
+fn softmax_survives_large_logits_and_shows_nan() {
+    let mut b = Builder::new(3);
+    b.push("softmax", Op::Softmax, &[b.input()]);
+    let x = Value {
+        shape: [1, 1, 3, 3],
+        data: [[1e30, 0.0, -1e30], [700.0, 700.0, 0.0], [f32::NAN, 0.0, 1.0]].concat(),
+    };
+    let y = run(&b, &x);
+    assert_eq!(y[..6], [1.0, 0.0, 0.0, 0.5, 0.5, 0.0]);
+    assert!(y[6..].iter().all(|v| v.is_nan()));
+}
+
+// ---------------------------------------------------------------- refusals
+
+fn refusal(b: &Builder, input: Shape) -> String {
+    plan(b, input, &[]).unwrap_err().to_string()
+}
+
+#[test]
+fn operands_that_do_not_fit_name_the_node() {
+    let mut b = Builder::new(2);
+    let wide = b.push("wide", plain_conv(same(3, 1), 3), &[b.input()]);
+    b.push("sum", Op::Add, &[b.input(), wide]);
+    let message = refusal(&b, [1, 4, 4, 2]);
+    assert!(message.contains("\"sum\"") && message.contains("[1, 4, 4, 3]"), "{message}");
+
+    let mut b = Builder::new(2);
+    let small = b.push("small", Op::MaxPool(same(3, 2)), &[b.input()]);
+    b.push("cat", Op::Concat, &[b.input(), small]);
+    let message = refusal(&b, [1, 4, 4, 2]);
+    assert!(message.contains("\"cat\"") && message.contains("[1, 2, 2]"), "{message}");
+
+    let mut b = Builder::new(2);
+    let units = 1;
+    b.push("fc", Op::Dense { units, bias: false }, &[b.input()]);
+    assert!(plan(&b, [3, 1, 1, 2], &[]).is_ok());
+    assert!(refusal(&b, [1, 2, 1, 2]).contains("\"fc\""));
+    assert!(refusal(&b, [1, 1, 1, 3]).contains("\"input\""));
+}
+
+#[test]
+fn impossible_dimensions_are_refused() {
+    let mut b = Builder::new(2);
+    b.push("pool", Op::MaxPool(Window::new([3, 3])), &[b.input()]);
+    for input in [
+        [0, 4, 4, 2],
+        [1, 0, 4, 2],
+        [1, 4, 0, 2],
+        [1, 2, 4, 2],
+        [usize::MAX, 4, 4, 2],
+        [1, usize::MAX, 4, 2],
+        [1 << 31, 1 << 31, 4, 2],
+        [1, 1 << 31, 1 << 31, 2],
+    ] {
+        assert!(plan(&b, input, &[]).is_err(), "{input:?}");
+    }
+
+    let window = Window::new([1, 1]);
+    let wide = |groups, filters| Op::Conv { window, groups, filters, bias: false };
+    let deep = |multiplier, filters| Op::Separable { window, multiplier, filters, bias: false };
+    let zero = |kernel, stride, dilation| {
+        Op::AveragePool(Window { kernel, stride, dilation, padding: Padding::Same })
+    };
+    let far = Window::new([3, 3]).padding(Padding::Explicit {
+        top: usize::MAX,
+        bottom: 1,
+        left: 0,
+        right: 0,
+    });
+    for op in [
+        wide(0, 2),
+        wide(3, 3),
+        wide(2, 3),
+        wide(1, 0),
+        wide(1, usize::MAX),
+        wide(usize::MAX, usize::MAX),
+        deep(0, 2),
+        deep(usize::MAX, 2),
+        deep(1, 0),
+        zero([0, 1], [1, 1], [1, 1]),
+        zero([1, 1], [1, 0], [1, 1]),
+        zero([2, 1], [1, 1], [0, 1]),
+        zero([usize::MAX, 1], [1, 1], [usize::MAX, 1]),
+        Op::MaxPool(far),
+    ] {
+        let mut network = Network::new("test", "input", [None, None], 2);
+        let input = network.find("input").unwrap();
+        network.push("odd", op.clone(), &[input]).unwrap();
+        let weights = Weights::default();
+        let refused = NetworkPlan::new(&network, &weights, [1, 4, 4, 2], &PlanOptions::default());
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains("odd"), "{op:?}: {message}");
+    }
+}
+
+#[test]
+fn more_memory_than_addresses_is_refused() {
+    let mut b = Builder::new(1);
+    let x = b.input();
+    let left = b.push("left", RELU, &[x]);
+    let right = b.push("right", Op::Activation(Activation::Silu), &[x]);
+    b.push("add", Op::Add, &[left, right]);
+    let largest = isize::MAX as usize / 4;
+    assert!(matches!(plan(&b, [1, largest, 1, 1], &[]), Err(Error::Argument { .. })));
+    // Addresses for three, memory for none.
+    let plan = plan(&b, [1, largest / 8, 1, 1], &[]).unwrap();
+    assert!(matches!(Session::new(plan), Err(Error::Argument { .. })));
+}
+
+#[test]
+fn tensors_that_are_missing_or_wrong_are_named() {
+    let whole = mini_xception();
+    for (layer, variable, tensor) in whole.weights.iter() {
+        let mut wrong = tensor.shape.clone();
+        wrong.push(1);
+        for replacement in [None, Some(wrong)] {
+            let mut b = mini_xception();
+            b.weights = Weights::default();
+            for (l, v, t) in whole.weights.iter() {
+                let mut t = t.clone();
+                if (l, v) == (layer, variable) {
+                    match &replacement {
+                        None => continue,
+                        Some(shape) => t.shape.clone_from(shape),
+                    }
+                }
+                b.weights.insert(l, v, t).unwrap();
+            }
+            match plan(&b, [1, 71, 71, 3], &[]) {
+                Err(Error::Tensor { tensor, .. }) => {
+                    assert_eq!(tensor, format!("{layer}/{variable}"));
+                }
+                other => panic!("{layer}/{variable}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_variance_without_a_root_is_refused() {
+    for bad in [-1.0, -1e-3, f32::NAN, f32::NEG_INFINITY] {
+        let mut b = mini_xception();
+        set(&mut b, "block14_sepconv2_bn", "moving_variance", bad);
+        let message = refusal(&b, [1, 71, 71, 3]);
+        assert!(message.contains("block14_sepconv2_bn/moving_variance"), "{message}");
+    }
+}
+
+#[test]
+fn wrong_arguments_are_refused() {
+    let b = mini_xception();
+    let missing = plan(&b, [1, 71, 71, 3], &["block15"]);
+    assert!(missing.unwrap_err().to_string().contains("block15"));
+
+    if let Some(level) = (kernels::Level::ALL.into_iter()).find(|l| !l.is_available()) {
+        let options = PlanOptions { level: Some(level), ..PlanOptions::default() };
+        let refused = NetworkPlan::new(&b.network, &b.weights, [1, 71, 71, 3], &options);
+        assert!(refused.unwrap_err().to_string().contains(level.name()));
+    }
+
+    let mut session = session(&b, [1, 71, 71, 3], &["block1_conv1"]);
+    assert!(session.output().iter().all(|v| v.is_nan()));
+    let message = session.run(&[0.0; 9]).unwrap_err().to_string();
+    assert!(message.contains('9') && message.contains("15123"), "{message}");
+    assert!(session.node("block1_conv1").is_some());
+    assert!(session.node("block1_conv2").is_none());
+}
+
+#[test]
+fn plans_and_sessions_cross_threads() {
+    fn check<T: Send + Sync>() {}
+    check::<NetworkPlan>();
+    check::<Session>();
+}
