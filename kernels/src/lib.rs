@@ -15,6 +15,35 @@
 //! epilogue on the accumulators              residual, activation
 //! ```
 //!
+//! ```
+//! use sepconv_kernels::{
+//!     Activation, DepthwiseParams, NhwcView, NhwcViewMut, Options, Padding, Plan, Separable,
+//!     SeparableParams, Window,
+//! };
+//!
+//! # fn main() -> sepconv_kernels::Result<()> {
+//! # let (c, o) = (64, 128);
+//! # let (dw, pw, x) = (vec![0.1; 9 * c], vec![0.1; c * o], vec![1.0; 19 * 19 * c]);
+//! let window = Window::new([3, 3]).padding(Padding::Same);
+//! let plan = Separable::new(
+//!     [1, 19, 19, c],
+//!     &SeparableParams {
+//!         depthwise: DepthwiseParams { window, multiplier: 1, weights: &dw, bias: None },
+//!         mid_activation: Activation::None,
+//!         channels_out: o,
+//!         weights: &pw,
+//!         bias: None,
+//!     },
+//!     &Options { activation: Activation::Relu, ..Options::default() },
+//! )?;
+//! let mut y = vec![0.0; 19 * 19 * o];
+//! let mut scratch = vec![0.0; plan.scratch_len(2)]; // for up to two threads
+//! let output = NhwcViewMut::new(&mut y, plan.output_shape())?;
+//! plan.run(NhwcView::new(&x, plan.input_shape())?, None, output, &mut scratch)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Numerics
 //! Every output element is one chain of fused multiply-adds in a fixed order (bias, then taps and
 //! channels ascending), so that all levels, any number of threads, fused and unfused give the same

@@ -14,6 +14,7 @@
 //! | `step` | the kernel with its operands' places: the unit of running |
 //! | `plan` | [`NetworkPlan`]: all of the above, immutable and shareable |
 //! | `session` | [`Session`]: a plan's memory; runs without allocating |
+//! | `verify` | [`spot_check`]: sampled outputs against the naive loops |
 
 mod arena;
 mod compile;
@@ -25,8 +26,10 @@ mod plan;
 mod session;
 mod shape;
 mod step;
+mod verify;
 
 pub use graph::{Network, Node, NodeId, Op};
 pub use plan::{NetworkPlan, PlanOptions};
 pub use session::Session;
 pub use step::StepInfo;
+pub use verify::{SpotCheck, spot_check};

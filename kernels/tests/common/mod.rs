@@ -127,7 +127,7 @@ impl Spaced {
     }
 }
 
-/// Runs a plan with poisoned output and scratch on `threads` threads.
+/// Runs a plan with poisoned output and scratch in a pool of `threads` threads; with 0 right here.
 pub fn run(
     plan: &dyn Plan,
     x: &Spaced,
@@ -136,11 +136,15 @@ pub fn run(
     threads: usize,
 ) -> Vec<f32> {
     let mut y = Spaced::poisoned(plan.output_shape(), gap);
-    let mut scratch = vec![POISON; plan.scratch_len(threads)];
+    let mut scratch = vec![POISON; plan.scratch_len(threads.max(1))];
     let mut go = || {
         plan.run(x.view(), residual.map(Spaced::view), y.view_mut(), &mut scratch).unwrap();
     };
-    in_pool(threads, &mut go);
+    if threads == 0 {
+        go()
+    } else {
+        in_pool(threads, &mut go)
+    }
     y.into_dense()
 }
 

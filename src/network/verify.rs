@@ -1,0 +1,173 @@
+//! Spot checks: sampled outputs of a network's layers, computed once more by the naive loops in f64.
+
+use std::sync::Arc;
+
+use sepconv_kernels::Window;
+use sepconv_kernels::naive::{self, Conv, Sum};
+
+use super::{Network, NetworkPlan, Node, Op, PlanOptions, Session};
+use crate::weights::Weights;
+use crate::{Error, Result};
+
+/// The outcome of a [`spot_check`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SpotCheck {
+    /// Outputs compared.
+    pub outputs: usize,
+    /// The largest |Δ| / bound among them, NaN if one was NaN. The bound is that of the rounding of
+    /// the layer's one chain of fused multiply-adds; up to 1 is right.
+    pub worst: f64,
+}
+
+/// Runs the network on `x` of shape `input` and computes `samples` pseudo-random outputs of each of the
+/// `layers` (convolutions, depthwise, separable, dense) again from what went into the layer.
+///
+/// # Errors
+/// Those of planning and running, or a layer of another kind.
+pub fn spot_check(
+    network: &Network,
+    weights: &Weights,
+    input: [usize; 4],
+    x: &[f32],
+    layers: &[&str],
+    samples: usize,
+) -> Result<SpotCheck> {
+    let mut nodes = Vec::new();
+    let mut outputs = Vec::new();
+    for &name in layers {
+        let id = network.find(name).ok_or_else(|| Error::Argument {
+            message: format!("there is no node {name:?} in {:?}", network.name()),
+        })?;
+        let node = network.node(id);
+        let operand = node.inputs.first().map(|&id| network.node(id));
+        let operand = operand.ok_or_else(|| wrong_kind(node))?;
+        outputs.extend([node.name.clone(), operand.name.clone()]);
+        nodes.push((node, operand.name.as_str()));
+    }
+    let plan = NetworkPlan::new(network, weights, input, &PlanOptions { outputs, level: None })?;
+    let mut session = Session::new(Arc::new(plan))?;
+    session.run(x)?;
+    let mut check = SpotCheck { outputs: 0, worst: 0.0 };
+    for (node, operand) in nodes {
+        let reported = |name: &str| {
+            session.node(name).ok_or_else(|| Error::Argument {
+                message: format!("node {name:?} was not reported"),
+            })
+        };
+        let (x, x_shape) = reported(operand)?;
+        let (y, y_shape) = reported(&node.name)?;
+        let layer = Layer::new(node, weights, x, x_shape, y_shape[3])?;
+        for i in 0..samples {
+            // A stride by the golden ratio visits all regions of the output.
+            let at = (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) % y.len() as u64;
+            let (expected, bound) = layer.output(y_shape, at as usize);
+            let ratio = (f64::from(y[at as usize]) - expected).abs() / bound;
+            check.outputs += 1;
+            if check.worst.is_nan() || ratio.is_nan() {
+                check.worst = f64::NAN;
+            } else {
+                check.worst = check.worst.max(ratio);
+            }
+        }
+    }
+    Ok(check)
+}
+
+fn wrong_kind(node: &Node) -> Error {
+    Error::Network {
+        node: node.name.clone(),
+        message: "only convolutions, depthwise, separable and dense layers can be checked".into(),
+    }
+}
+
+/// A layer as one or two naive convolutions.
+struct Layer<'a> {
+    first: Conv<'a>,
+    /// The pointwise half of a separable layer: weights \[C·M, O\], bias, O.
+    second: Option<(&'a [f32], Option<&'a [f32]>, usize)>,
+}
+
+impl<'a> Layer<'a> {
+    fn new(
+        node: &Node,
+        weights: &'a Weights,
+        x: &'a [f32],
+        input: [usize; 4],
+        channels_out: usize,
+    ) -> Result<Self> {
+        let layer = node.layer.as_str();
+        let c = input[3];
+        let bias =
+            |present: bool, n: usize| present.then(|| weights.get(layer, "bias", &[n])).transpose();
+        let conv = |window, groups, channels_out, weights, bias| Conv {
+            input,
+            x,
+            window,
+            groups,
+            channels_out,
+            weights,
+            bias,
+        };
+        Ok(match node.op {
+            Op::Conv { window, groups, bias: b, .. } => {
+                let [kh, kw] = window.kernel;
+                let kernel = weights.get(layer, "kernel", &[kh, kw, c / groups, channels_out])?;
+                let bias = bias(b, channels_out)?;
+                Self { first: conv(window, groups, channels_out, kernel, bias), second: None }
+            }
+            Op::Dense { bias: b, .. } => {
+                let kernel = weights.get(layer, "kernel", &[c, channels_out])?;
+                let (window, bias) = (Window::new([1, 1]), bias(b, channels_out)?);
+                Self { first: conv(window, 1, channels_out, kernel, bias), second: None }
+            }
+            Op::Depthwise { window, multiplier, bias: b } => {
+                let [kh, kw] = window.kernel;
+                let kernel = weights.get(layer, "depthwise_kernel", &[kh, kw, c, multiplier])?;
+                let bias = bias(b, channels_out)?;
+                Self { first: conv(window, c, channels_out, kernel, bias), second: None }
+            }
+            Op::Separable { window, multiplier, bias: b, .. } => {
+                let [kh, kw] = window.kernel;
+                let middle = c * multiplier;
+                let kernel = weights.get(layer, "depthwise_kernel", &[kh, kw, c, multiplier])?;
+                let shape = [1, 1, middle, channels_out];
+                let pointwise = weights.get(layer, "pointwise_kernel", &shape)?;
+                let second = Some((pointwise, bias(b, channels_out)?, channels_out));
+                Self { first: conv(window, c, middle, kernel, None), second }
+            }
+            _ => return Err(wrong_kind(node)),
+        })
+    }
+
+    /// The output at index `at`, and how far a correct f32 result may lie from it.
+    fn output(&self, shape: [usize; 4], at: usize) -> (f64, f64) {
+        let [_, h, w, c] = shape;
+        let (o, pixel) = (at % c, at / c);
+        let (ox, oy, n) = (pixel % w, pixel / w % h, pixel / w / h);
+        let first = &self.first;
+        let [kh, kw] = first.window.kernel;
+        let chain = kh * kw * first.input[3] / first.groups;
+        let Some((weights, bias, channels_out)) = self.second else {
+            let Sum { value, magnitude } = naive::conv_at(first, n, oy, ox, o);
+            return (value, gamma(chain + 1) * magnitude + f64::MIN_POSITIVE);
+        };
+        let bias = bias.map_or(0.0, |b| f64::from(b[o]));
+        let (mut value, mut magnitude, mut carried) = (bias, bias.abs(), 0.0);
+        for c in 0..first.channels_out {
+            let middle = naive::conv_at(first, n, oy, ox, c);
+            let weight = f64::from(weights[c * channels_out + o]);
+            value += middle.value * weight;
+            magnitude += (middle.value * weight).abs();
+            carried += middle.magnitude * weight.abs();
+        }
+        let bound = gamma(first.channels_out + 1) * magnitude + gamma(chain + 1) * carried;
+        // The depthwise rounding is itself amplified by the second chain: a second-order term.
+        (value, bound * (1.0 + gamma(first.channels_out + 1)) + f64::MIN_POSITIVE)
+    }
+}
+
+/// γ_n = n·u / (1 − n·u) with u = 2⁻²⁴: n roundings (Higham, Accuracy and Stability, §3.1).
+fn gamma(n: usize) -> f64 {
+    let nu = n as f64 / f64::from(1 << 24);
+    nu / (1.0 - nu)
+}
