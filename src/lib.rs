@@ -2,7 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod error;
+#[cfg(feature = "image")]
+pub mod image;
+pub mod models;
 pub mod network;
+pub mod npy;
 pub mod weights;
 
 pub use error::{Error, Result};

@@ -1,8 +1,19 @@
 //! Named tensors: what a network's nodes look their weights up in.
 
+#[cfg(feature = "keras")]
+mod bytes;
+#[cfg(feature = "keras")]
+mod hdf5;
+#[cfg(feature = "keras")]
+pub mod keras;
+pub mod synthetic;
+mod variables;
+
 use std::collections::BTreeMap;
 
 use crate::{Error, Result};
+
+pub use variables::{ParameterCount, Variable, count_parameters, variables};
 
 /// A dense f32 tensor.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,0 +1,231 @@
+//! `sepconv classify`: pictures to labels.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use sepconv::image::{Picture, Resize};
+use sepconv::network::{NetworkPlan, PlanOptions, Session};
+use sepconv::weights::keras;
+use serde::Serialize;
+
+use super::threads::Threads;
+use super::{Failure, Result, error, input_size, parse_size, print, report};
+
+/// Name what pictures show
+///
+/// Each picture is resized to the model's input (its proportions are not kept) and scaled to
+/// x / 127.5 − 1, as Keras does for Xception. For each are printed its file and the likeliest classes: index,
+/// label and probability. A picture that can't be read is reported on standard error; the others
+/// are done all the same, and the exit status is 1.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  sepconv classify --weights kitchen.keras --labels kitchen.txt photos/*.jpg
+  sepconv classify --weights xception.keras --size 200x320 --resize bicubic --top 1 cat.jpg
+  sepconv classify --weights kitchen.keras --json photos/*.jpg | jq -r '[.file, .top[0].index] | @tsv'")]
+pub(super) struct Args {
+    /// Model with weights, as Keras saves it: .keras, .weights.h5 or .h5
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// Names of the classes: a text file with one a line, or Keras's imagenet_class_index.json
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Side of the input, or HEIGHTxWIDTH [default: the model's own]
+    #[arg(long, value_name = "N", value_parser = parse_size)]
+    size: Option<[usize; 2]>,
+    /// How pictures are resized, each to the bit as Pillow does; `nearest` is Keras's default
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = ResizeArg::Nearest)]
+    resize: ResizeArg,
+    /// How many classes to print for each picture
+    #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    top: u32,
+    #[command(flatten)]
+    threads: Threads,
+    /// One JSON object a line for each picture: file, logits, top (index, label, probability)
+    #[arg(long)]
+    json: bool,
+    /// JPEG or PNG pictures
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ResizeArg {
+    Nearest,
+    Bilinear,
+    Bicubic,
+}
+
+impl From<ResizeArg> for Resize {
+    fn from(arg: ResizeArg) -> Self {
+        match arg {
+            ResizeArg::Nearest => Self::Nearest,
+            ResizeArg::Bilinear => Self::Bilinear,
+            ResizeArg::Bicubic => Self::Bicubic,
+        }
+    }
+}
+
+pub(super) fn run(args: Args) -> Result {
+    args.threads.run(|| classify(&args))
+}
+
+fn classify(args: &Args) -> Result {
+    let model = keras::load(&args.weights)?;
+    let (size, channels) = input_size(&model.network, args.size)?;
+    let model_error = |message| error(format!("{}: {message}", args.weights.display()));
+    if channels != 3 {
+        return model_error(format!("its input has {channels} channels where pictures have 3"));
+    }
+    let input = [1, size[0], size[1], channels];
+    let plan = NetworkPlan::new(&model.network, &model.weights, input, &PlanOptions::default())?;
+    let [_, height, width, classes] = plan.output_shape();
+    if [height, width] != [1, 1] {
+        return model_error(format!(
+            "a feature map of {height}×{width}×{classes} comes out, not classes: use `sepconv run`"
+        ));
+    }
+    let labels = match &args.labels {
+        Some(path) => Some(read_labels(path, classes)?),
+        None => None,
+    };
+    let mut session = Session::new(plan)?;
+
+    let bar = progress_bar(args.images.len());
+    let mut failed = false;
+    for path in &args.images {
+        bar.set_message(path.display().to_string());
+        match picture(path, size, args.resize.into()) {
+            Ok(tensor) => {
+                session.run(&tensor)?;
+                let result = Classified::new(path, session.output(), labels.as_deref(), args.top);
+                let text = if args.json { result.json()? } else { result.table() };
+                bar.suspend(|| print(&text))?;
+            }
+            Err(e) => {
+                failed = true;
+                bar.suspend(|| report(&e.to_string()));
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    if failed { Err(Failure::Reported) } else { Ok(()) }
+}
+
+fn picture(path: &Path, size: [usize; 2], resize: Resize) -> sepconv::Result<Vec<f32>> {
+    Ok(Picture::read(path)?.resize(size, resize).to_tensor())
+}
+
+fn progress_bar(pictures: usize) -> ProgressBar {
+    if pictures < 2 || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:32} {pos}/{len} {eta} {wide_msg}");
+    ProgressBar::new(pictures as u64)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// One label for each class.
+fn read_labels(path: &Path, classes: usize) -> Result<Vec<String>> {
+    let file_error = |message: String| Failure::Error(format!("{}: {message}", path.display()));
+    let bytes = std::fs::read(path).map_err(|e| file_error(e.to_string()))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|e| file_error(format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to())))?;
+    let text = text.trim_start_matches('\u{feff}');
+    let labels = if text.trim_start().starts_with('{') {
+        class_index(text).map_err(file_error)?
+    } else {
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    };
+    if labels.len() != classes {
+        let found = labels.len();
+        return Err(file_error(format!("{found} labels where the model has {classes} classes")));
+    }
+    Ok(labels)
+}
+
+/// Keras's imagenet_class_index.json: {"0": ["n01440764", "tench"], …}.
+fn class_index(text: &str) -> std::result::Result<Vec<String>, String> {
+    let mut classes: std::collections::BTreeMap<usize, (String, String)> =
+        serde_json::from_str(text).map_err(|e| format!("not a Keras class index: {e}"))?;
+    (0..classes.len())
+        .map(|i| {
+            let (_, label) = classes.remove(&i).ok_or_else(|| format!("class {i} is missing"))?;
+            Ok(label)
+        })
+        .collect()
+}
+
+#[derive(Serialize)]
+struct Classified<'a> {
+    file: String,
+    logits: &'a [f32],
+    top: Vec<Class<'a>>,
+}
+
+#[derive(Serialize)]
+struct Class<'a> {
+    index: usize,
+    label: Option<&'a str>,
+    probability: f64,
+}
+
+impl<'a> Classified<'a> {
+    fn new(path: &Path, logits: &'a [f32], labels: Option<&'a [String]>, top: u32) -> Self {
+        let probabilities = softmax(logits);
+        let mut order: Vec<usize> = (0..logits.len()).collect();
+        // NaN last; of equal logits the first class first, as the sort is stable.
+        let rank = |&i: &usize| (logits[i].is_nan(), -logits[i]);
+        order.sort_by(|a, b| {
+            let ((a_nan, a), (b_nan, b)) = (rank(a), rank(b));
+            a_nan.cmp(&b_nan).then(a.total_cmp(&b))
+        });
+        let class = |&index: &usize| Class {
+            index,
+            label: labels.map(|labels| labels[index].as_str()),
+            probability: probabilities[index],
+        };
+        Self {
+            file: path.display().to_string(),
+            logits,
+            top: order.iter().take(top as usize).map(class).collect(),
+        }
+    }
+
+    fn json(&self) -> Result<String> {
+        let mut line =
+            serde_json::to_string(self).map_err(|e| Failure::Error(format!("JSON: {e}")))?;
+        line.push('\n');
+        Ok(line)
+    }
+
+    fn table(&self) -> String {
+        let width = |text: usize, class: &Class<'_>| {
+            text.max(class.label.map_or(0, |label| label.chars().count()))
+        };
+        let width = self.top.iter().fold(0, width);
+        let digits = self.logits.len().saturating_sub(1).to_string().len();
+        let mut text = format!("{}\n", self.file);
+        for class in &self.top {
+            let _ = write!(text, "  {:>digits$}  ", class.index);
+            if let Some(label) = class.label {
+                let _ = write!(text, "{label:width$}  ");
+            }
+            let _ = writeln!(text, "{:>8.4} %", class.probability * 100.0);
+        }
+        text
+    }
+}
+
+/// In f64, and from the largest logit down, so that nothing overflows.
+fn softmax(logits: &[f32]) -> Vec<f64> {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers = logits.iter().map(|&x| (f64::from(x) - f64::from(max)).exp());
+    let powers: Vec<f64> = powers.collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|p| p / sum).collect()
+}

@@ -1,0 +1,143 @@
+//! Subcommands, one file each, and what they share: options, errors, exit statuses.
+
+mod classify;
+mod info;
+mod inspect;
+mod run;
+mod threads;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use sepconv::Error;
+use sepconv::network::Network;
+
+#[derive(Parser)]
+#[command(
+    name = "sepconv",
+    version,
+    about = "Runs Xception and its kin on the CPU",
+    long_about = "Runs Xception and its kin on the CPU, from the weight files that Keras writes \
+                  (.keras, .weights.h5, .h5).",
+    after_help = "\
+Environment:
+  SEPCONV_LEVEL=scalar|neon|avx2|avx512  Use these instructions instead of the best that the CPU has.
+                                         The numbers are the same with each.
+
+Exit status: 0 if all went well, 1 after an error, 2 for a wrong command line.
+
+Examples:
+  sepconv classify --weights xception.keras --labels classes.txt cat.jpg dog.png
+  sepconv inspect --model xception"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Classify(classify::Args),
+    Run(run::Args),
+    Inspect(inspect::Args),
+    Info(info::Args),
+}
+
+pub(crate) fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Classify(args) => classify::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Info(args) => info::run(args),
+    };
+    match result {
+        Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
+        Err(Failure::Reported) => ExitCode::FAILURE,
+        Err(Failure::Error(message)) => {
+            report(&message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why a command ends early.
+#[derive(Debug)]
+enum Failure {
+    /// To be reported.
+    Error(String),
+    /// Reported already.
+    Reported,
+    /// Nobody reads the output any more (`sepconv … | head`).
+    Closed,
+}
+
+type Result<T = ()> = std::result::Result<T, Failure>;
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error.to_string())
+    }
+}
+
+impl From<sepconv::kernels::Error> for Failure {
+    fn from(error: sepconv::kernels::Error) -> Self {
+        Self::Error(error.to_string())
+    }
+}
+
+fn error<T>(message: impl Into<String>) -> Result<T> {
+    Err(Failure::Error(message.into()))
+}
+
+/// One line on stderr. Not `eprintln!`: it panics where stderr is closed.
+fn report(message: &str) {
+    let _ = writeln!(io::stderr(), "error: {message}");
+}
+
+/// Text on stdout, now.
+fn print(text: &str) -> Result {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(|e| match e.kind() {
+        io::ErrorKind::BrokenPipe => Failure::Closed,
+        _ => Failure::Error(format!("standard output: {e}")),
+    })
+}
+
+/// `N` or `HxW`, for `--size`.
+fn parse_size(text: &str) -> std::result::Result<[usize; 2], String> {
+    const MAX: usize = 8192;
+    let (height, width) = text.split_once('x').unwrap_or((text, text));
+    let side = |s: &str| s.parse().ok().filter(|side| (1..=MAX).contains(side));
+    match (side(height), side(width)) {
+        (Some(height), Some(width)) => Ok([height, width]),
+        _ => Err(format!("N or HEIGHTxWIDTH is needed, each 1 to {MAX}, e.g. 299 or 200x320")),
+    }
+}
+
+/// The height and width asked for, or else the model's own, and its channels.
+fn input_size(network: &Network, size: Option<[usize; 2]>) -> Result<([usize; 2], usize)> {
+    let (own, channels) = network.input();
+    match (size, own) {
+        (Some(size), _) => Ok((size, channels)),
+        (None, [Some(height), Some(width)]) => Ok(([height, width], channels)),
+        _ => error(format!(
+            "{:?} takes pictures of any size: choose one with --size",
+            network.name()
+        )),
+    }
+}
+
+/// 22855952 as 22,855,952.
+fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

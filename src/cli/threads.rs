@@ -1,0 +1,43 @@
+//! `--threads`.
+
+use super::{Failure, Result};
+
+/// How many threads compute.
+#[derive(clap::Args)]
+pub(super) struct Threads {
+    /// Threads to compute with [default: one per logical CPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+impl Threads {
+    /// Runs `f` where its kernels find that many threads.
+    #[cfg(feature = "rayon")]
+    pub(super) fn run<T: Send>(&self, f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let Some(threads) = self.threads else {
+            return f();
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
+        let pool = (pool.build()).map_err(|e| Failure::Error(format!("{threads} threads: {e}")))?;
+        pool.install(f)
+    }
+
+    /// Runs `f`, whose kernels have the calling thread alone.
+    #[cfg(not(feature = "rayon"))]
+    pub(super) fn run<T: Send>(&self, f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        match self.threads {
+            None | Some(1) => f(),
+            Some(threads) => Err(Failure::Error(format!(
+                "{threads} threads in a build without the feature rayon, which has 1"
+            ))),
+        }
+    }
+}
+
+/// Threads that a kernel finds when called from here.
+pub(super) fn current() -> usize {
+    #[cfg(feature = "rayon")]
+    return rayon::current_num_threads();
+    #[cfg(not(feature = "rayon"))]
+    1
+}

@@ -1,0 +1,344 @@
+//! Xception: one table of blocks, with Keras's layer names in Keras's order.
+
+use sepconv_kernels::{Activation, Padding, Window};
+
+use crate::network::{Network, NodeId, Op};
+use crate::{Error, Result};
+
+/// What follows the last block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Head {
+    /// Nothing: the output is the last block's feature map, N×h×w×`last[1]`.
+    None,
+    /// Keras's top: average pool `avg_pool`, dense `predictions` of so many classes, softmax.
+    Classes(usize),
+    /// A head of one's own: average pool `global_average_pooling2d`, a ReLU dense layer per element of
+    /// `hidden` and a linear one of `classes` outputs, called `dense`, `dense_1`, ….
+    Custom {
+        /// Outputs of the hidden dense layers.
+        hidden: Vec<usize>,
+        /// Outputs of the last dense layer.
+        classes: usize,
+    },
+}
+
+/// The parameters of an [`xception`]. The default is Keras Applications' Xception for ImageNet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct XceptionConfig {
+    /// Input height and width; `None` leaves one open. At least 71 for the full depth (three or more
+    /// `entry` blocks), as Keras demands, and at least 7 otherwise, which the stem needs.
+    pub size: [Option<usize>; 2],
+    /// Input channels.
+    pub channels: usize,
+    /// Channels of block 1's two standard convolutions.
+    pub stem: [usize; 2],
+    /// Channels of the strided entry blocks 2, 3, …; the last is also the width of the middle blocks.
+    pub entry: Vec<usize>,
+    /// Number of middle blocks.
+    pub middle_blocks: usize,
+    /// Channels of the strided exit block (its first separable convolution keeps the middle width).
+    pub exit: usize,
+    /// Channels of the last block's two separable convolutions.
+    pub last: [usize; 2],
+    /// What follows.
+    pub head: Head,
+}
+
+impl Default for XceptionConfig {
+    fn default() -> Self {
+        Self {
+            size: [Some(299); 2],
+            channels: 3,
+            stem: [32, 64],
+            entry: vec![128, 256, 728],
+            middle_blocks: 8,
+            exit: 1024,
+            last: [1536, 2048],
+            head: Head::Classes(1000),
+        }
+    }
+}
+
+impl XceptionConfig {
+    /// The default with every width times `multiplier`, rounded to the nearest integer and at least 1.
+    ///
+    /// # Errors
+    /// `multiplier` is not a finite number above 0.
+    pub fn with_width(multiplier: f64) -> Result<Self> {
+        if !(multiplier.is_finite() && multiplier > 0.0) {
+            return Err(Error::Argument {
+                message: format!("width multiplier {multiplier} is not a finite number above 0"),
+            });
+        }
+        // A float to integer cast saturates; absurd widths are refused where shapes are multiplied.
+        let scale = |width: usize| ((width as f64 * multiplier).round() as usize).max(1);
+        let full = Self::default();
+        Ok(Self {
+            stem: full.stem.map(scale),
+            entry: full.entry.into_iter().map(scale).collect(),
+            exit: scale(full.exit),
+            last: full.last.map(scale),
+            ..Self::default()
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        let error = |message: String| Err(Error::Argument { message });
+        if self.entry.is_empty() {
+            return error("Xception needs at least one strided entry block".into());
+        }
+        let head = match &self.head {
+            Head::None => Vec::new(),
+            Head::Classes(classes) => vec![*classes],
+            Head::Custom { hidden, classes } => [hidden.as_slice(), &[*classes]].concat(),
+        };
+        let widths = [self.channels, self.exit];
+        let all = widths.iter().chain(&self.stem).chain(&self.entry);
+        if all.chain(&self.last).chain(&head).any(|&w| w == 0) {
+            return error(format!("a width of 0 in {self:?}"));
+        }
+        let least = if self.entry.len() >= 3 { 71 } else { 7 };
+        for extent in self.size.into_iter().flatten() {
+            if extent < least {
+                let blocks = self.entry.len();
+                return error(format!(
+                    "input size {extent} where Xception with {blocks} entry blocks needs at least {least}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Builds the network. Nodes carry the names of the Keras layers; the automatic ones count from
+/// `conv2d`, `batch_normalization` and `add`. With [`Head::Classes`] the dense layer's own node is
+/// `predictions/logits`, which is the output, and the softmax behind it is `predictions`.
+///
+/// # Errors
+/// [`Error::Argument`] for a width of 0, no entry block, or an input that is too small.
+pub fn xception(config: &XceptionConfig) -> Result<Network> {
+    config.check()?;
+    let network = Network::new("xception", "input_layer", config.size, config.channels);
+    let mut b = Builder { network, joins: 0 };
+    let mut x = NodeId(0);
+
+    for (i, stride, filters) in [(1, 2, config.stem[0]), (2, 1, config.stem[1])] {
+        let window = Window::new([3, 3]).stride([stride, stride]);
+        let name = format!("block1_conv{i}");
+        x = b.conv(&name, window, filters, x)?;
+        x = b.norm(&format!("{name}_bn"), x)?;
+        x = b.relu(&format!("{name}_act"), x)?;
+    }
+    let mut block = 1;
+    for (i, &width) in config.entry.iter().enumerate() {
+        block += 1;
+        // Block 2 alone has no ReLU in front: block 1 ends in one.
+        x = b.strided(block, [width, width], i > 0, x)?;
+    }
+    let middle = config.entry[config.entry.len() - 1];
+    for _ in 0..config.middle_blocks {
+        block += 1;
+        let input = x;
+        for i in 1..=3 {
+            x = b.relu(&format!("block{block}_sepconv{i}_act"), x)?;
+            x = b.separable(block, i, middle, x)?;
+        }
+        let name = numbered("add", b.joins);
+        x = b.network.push(&name, Op::Add, &[x, input])?;
+        b.joins += 1;
+    }
+    block += 1;
+    x = b.strided(block, [middle, config.exit], true, x)?;
+    block += 1;
+    for (i, width) in (1..).zip(config.last) {
+        x = b.separable(block, i, width, x)?;
+        x = b.relu(&format!("block{block}_sepconv{i}_act"), x)?;
+    }
+    b.head(&config.head, x)?;
+    Ok(b.network)
+}
+
+/// Keras's automatic name of the n-th layer of a kind.
+fn numbered(kind: &str, n: usize) -> String {
+    if n == 0 { kind.into() } else { format!("{kind}_{n}") }
+}
+
+struct Builder {
+    network: Network,
+    /// Residual sums so far.
+    joins: usize,
+}
+
+impl Builder {
+    fn conv(&mut self, name: &str, window: Window, filters: usize, x: NodeId) -> Result<NodeId> {
+        let op = Op::Conv { window, groups: 1, filters, bias: false };
+        self.network.push(name, op, &[x])
+    }
+
+    fn norm(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
+        let op = Op::BatchNorm { epsilon: 1e-3, scale: true, center: true };
+        self.network.push(name, op, &[x])
+    }
+
+    fn relu(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
+        let op = Op::Activation(Activation::Relu);
+        self.network.push(name, op, &[x])
+    }
+
+    /// A 3×3 SAME separable convolution and its batch normalization.
+    fn separable(&mut self, block: usize, i: usize, filters: usize, x: NodeId) -> Result<NodeId> {
+        let name = format!("block{block}_sepconv{i}");
+        let op = Op::Separable {
+            window: Window::new([3, 3]).padding(Padding::Same),
+            multiplier: 1,
+            filters,
+            bias: false,
+        };
+        let x = self.network.push(&name, op, &[x])?;
+        self.norm(&format!("{name}_bn"), x)
+    }
+
+    /// Two separable convolutions and a max pool, plus a strided 1×1 projection of the block's input
+    /// (taken before the leading ReLU). Each strided block owns the automatic names of its number.
+    fn strided(
+        &mut self,
+        block: usize,
+        widths: [usize; 2],
+        lead: bool,
+        input: NodeId,
+    ) -> Result<NodeId> {
+        // The automatic numbers of projections run over strided blocks only, those of sums over all.
+        let number = self.projections();
+        let mut x = input;
+        for (i, width) in (1..).zip(widths) {
+            if i > 1 || lead {
+                x = self.relu(&format!("block{block}_sepconv{i}_act"), x)?;
+            }
+            x = self.separable(block, i, width, x)?;
+        }
+        let projection = Window::new([1, 1]).stride([2, 2]).padding(Padding::Same);
+        let name = numbered("conv2d", number);
+        let side = self.conv(&name, projection, widths[1], input)?;
+        let pool = Window::new([3, 3]).stride([2, 2]).padding(Padding::Same);
+        let name = format!("block{block}_pool");
+        let x = self.network.push(&name, Op::MaxPool(pool), &[x])?;
+        let side = self.norm(&numbered("batch_normalization", number), side)?;
+        let name = numbered("add", self.joins);
+        self.joins += 1;
+        self.network.push(&name, Op::Add, &[x, side])
+    }
+
+    /// Projections so far.
+    fn projections(&self) -> usize {
+        let names = self.network.nodes().iter();
+        names.filter(|n| n.name.starts_with("conv2d")).count()
+    }
+
+    fn head(&mut self, head: &Head, x: NodeId) -> Result<()> {
+        match head {
+            Head::None => {}
+            Head::Classes(classes) => {
+                let x = self.network.push("avg_pool", Op::GlobalAveragePool, &[x])?;
+                let op = Op::Dense { units: *classes, bias: true };
+                let logits =
+                    self.network.push_for_layer("predictions/logits", "predictions", op, &[x])?;
+                self.network.push("predictions", Op::Softmax, &[logits])?;
+                self.network.set_output(logits);
+            }
+            Head::Custom { hidden, classes } => {
+                let name = "global_average_pooling2d";
+                let mut x = self.network.push(name, Op::GlobalAveragePool, &[x])?;
+                let dense = |units| Op::Dense { units, bias: true };
+                for (i, &units) in hidden.iter().enumerate() {
+                    let name = numbered("dense", i);
+                    let inner = format!("{name}/pre");
+                    x = self.network.push_for_layer(&inner, &name, dense(units), &[x])?;
+                    x = self.relu(&name, x)?;
+                }
+                let name = numbered("dense", hidden.len());
+                self.network.push(&name, dense(*classes), &[x])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::count_parameters;
+
+    #[test]
+    fn parameter_counts_are_keras() {
+        let mut config = XceptionConfig::default();
+        let count = count_parameters(&xception(&config).unwrap()).unwrap();
+        assert_eq!((count.trainable, count.total), (22_855_952, 22_910_480));
+        config.head = Head::None;
+        let count = count_parameters(&xception(&config).unwrap()).unwrap();
+        assert_eq!(count.total, 20_861_480);
+    }
+
+    #[test]
+    fn order_is_keras() {
+        let network = xception(&XceptionConfig::default()).unwrap();
+        let names: Vec<&str> = network.nodes().iter().map(|n| n.name.as_str()).collect();
+        assert_eq!(
+            names[7..18],
+            [
+                "block2_sepconv1",
+                "block2_sepconv1_bn",
+                "block2_sepconv2_act",
+                "block2_sepconv2",
+                "block2_sepconv2_bn",
+                "conv2d",
+                "block2_pool",
+                "batch_normalization",
+                "add",
+                "block3_sepconv1_act",
+                "block3_sepconv1",
+            ]
+        );
+        assert_eq!(names.len(), 134);
+        let output = network.node(network.output());
+        assert_eq!(
+            (output.name.as_str(), output.layer.as_str()),
+            ("predictions/logits", "predictions")
+        );
+        assert_eq!(names[133], "predictions");
+        assert!(network.find("add_11").is_some() && network.find("add_12").is_none());
+        assert!(network.find("conv2d_3").is_some() && network.find("conv2d_4").is_none());
+    }
+
+    #[test]
+    fn small_and_scaled() {
+        let small = XceptionConfig {
+            size: [Some(32); 2],
+            stem: [8, 16],
+            entry: vec![32, 64],
+            middle_blocks: 2,
+            exit: 96,
+            last: [96, 128],
+            head: Head::Classes(10),
+            ..XceptionConfig::default()
+        };
+        let network = xception(&small).unwrap();
+        assert!(network.find("block7_sepconv2_act").is_some());
+        assert!(network.find("block8_sepconv1").is_none());
+        let half = XceptionConfig::with_width(0.5).unwrap();
+        assert_eq!((half.stem, half.entry[2], half.last), ([16, 32], 364, [768, 1024]));
+        assert!(XceptionConfig::with_width(f64::NAN).is_err());
+    }
+
+    #[test]
+    fn refusals() {
+        let full = XceptionConfig::default();
+        for bad in [
+            XceptionConfig { size: [Some(70), None], ..full.clone() },
+            XceptionConfig { entry: vec![], ..full.clone() },
+            XceptionConfig { exit: 0, ..full.clone() },
+            XceptionConfig { head: Head::Classes(0), ..full.clone() },
+        ] {
+            assert!(xception(&bad).is_err(), "{bad:?}");
+        }
+    }
+}

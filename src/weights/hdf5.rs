@@ -1,0 +1,228 @@
+//! Reading HDF5 through `hdf5-pure`.
+//!
+//! That crate was chosen over `hdf5-reader` and `rust-hdf5` because it is pure Rust, reads every file that
+//! h5py writes (old symbol tables and new link messages, contiguous and chunked, both kinds of string), and
+//! reads through a positioned [`Source`], so that `model.weights.h5` is read in place inside a `.keras` zip.
+//! It bounds a read by the source's length before it allocates.
+//!
+//! A hostile file can still make a reader go round in circles, or name the same bytes a million times. So
+//! the source here has a budget, some multiples of the file's length, out of which every read and every
+//! dataset is paid: time and memory are bounded whatever the file says. A panic inside the crate (none is
+//! known: the tests mutate files for it) is caught and reported as an error.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hdf5_pure::{AttrValue, Datatype, DatatypeByteOrder, FormatError, Source};
+
+use super::bytes::Bytes;
+
+/// Datasets and attributes may add up to so many times the file's length: more than any weights compress by.
+const BUDGET_FACTOR: u64 = 16;
+/// And to so many bytes more, for files so small that their directories are read many times.
+const BUDGET_EXTRA: u64 = 16 << 20;
+/// What one read costs beyond its bytes.
+const READ_COST: u64 = 64;
+
+/// An open file. Errors are sentences that the caller puts behind the file's name.
+pub(crate) struct Hdf5 {
+    file: hdf5_pure::File,
+    /// Bytes of tensors that may still be read.
+    budget: AtomicU64,
+}
+
+/// A source that stops serving when its budget is spent.
+struct Metered {
+    bytes: Bytes,
+    budget: AtomicU64,
+}
+
+impl Source for Metered {
+    fn len(&self) -> u64 {
+        self.bytes.len()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FormatError> {
+        let cost = READ_COST.saturating_add(buffer.len() as u64);
+        if !spend(&self.budget, cost) {
+            let message = "more is read than an honest file of this size would need";
+            return Err(FormatError::Source(message.into()));
+        }
+        let result = self.bytes.read_at(offset, buffer);
+        result.map_err(|e| FormatError::Source(e.to_string()))
+    }
+}
+
+/// Takes `cost` from a budget if it is there.
+fn spend(budget: &AtomicU64, cost: u64) -> bool {
+    let take = |left: u64| left.checked_sub(cost);
+    let order = Ordering::Relaxed;
+    budget.fetch_update(order, order, take).is_ok()
+}
+
+/// Runs a call of the HDF5 crate; its errors and panics become sentences.
+fn guarded<T>(call: impl FnOnce() -> Result<T, hdf5_pure::Error>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result.map_err(|e| format!("HDF5: {e}")),
+        Err(_) => Err("HDF5: the reader panicked on this file".into()),
+    }
+}
+
+impl Hdf5 {
+    pub(crate) fn open(bytes: Bytes) -> Result<Self, String> {
+        let budget = bytes.len().saturating_mul(BUDGET_FACTOR);
+        let budget = budget.saturating_add(BUDGET_EXTRA);
+        let source = Metered { bytes, budget: AtomicU64::new(budget) };
+        Ok(Self {
+            file: guarded(|| hdf5_pure::File::from_source(source))?,
+            budget: AtomicU64::new(budget),
+        })
+    }
+
+    /// The names of a group's groups; the empty path is the root.
+    pub(crate) fn groups(&self, path: &str) -> Result<Vec<String>, String> {
+        guarded(|| self.group(path)?.groups())
+    }
+
+    /// The names of a group's datasets.
+    pub(crate) fn datasets(&self, path: &str) -> Result<Vec<String>, String> {
+        guarded(|| self.group(path)?.datasets())
+    }
+
+    fn group(&self, path: &str) -> Result<hdf5_pure::Group, hdf5_pure::Error> {
+        match path {
+            "" => Ok(self.file.root()),
+            _ => self.file.group(path),
+        }
+    }
+
+    /// A group's attributes that are strings or arrays of strings.
+    pub(crate) fn attributes(&self, path: &str) -> Result<Attributes, String> {
+        let all = guarded(|| self.group(path)?.attrs())?;
+        Ok(Attributes(all.into_iter().collect()))
+    }
+
+    /// A dataset's dimensions.
+    pub(crate) fn shape(&self, path: &str) -> Result<Vec<u64>, String> {
+        guarded(|| self.file.dataset(path)?.shape())
+    }
+
+    /// A dataset of f16, f32 or f64 of exactly this shape, as f32.
+    pub(crate) fn read(&self, path: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
+        let dataset = guarded(|| self.file.dataset(path))?;
+        let found = guarded(|| dataset.shape())?;
+        if found.len() != shape.len() || found.iter().zip(shape).any(|(&f, &s)| f != s as u64) {
+            return Err(format!("shape {found:?} where {shape:?} is needed"));
+        }
+        let datatype = guarded(|| dataset.datatype())?;
+        let Datatype::FloatingPoint { size, byte_order, layout } = &datatype else {
+            return Err(format!("elements are {datatype:?}, not floating point"));
+        };
+        let big = match byte_order {
+            DatatypeByteOrder::LittleEndian => false,
+            DatatypeByteOrder::BigEndian => true,
+            other => return Err(format!("elements have byte order {other:?}")),
+        };
+        // Other formats (bfloat16) have the sizes of these but not their fields.
+        let fields =
+            [layout.bit_precision, layout.exponent_size.into(), layout.mantissa_size.into()];
+        let size = match (size, fields) {
+            (2, [16, 5, 10]) | (4, [32, 8, 23]) | (8, [64, 11, 52]) => *size as usize,
+            _ => return Err(format!("elements are {datatype:?}, not f16, f32 or f64")),
+        };
+        let elements = shape.iter().try_fold(1_usize, |p, &d| p.checked_mul(d));
+        let length = elements.and_then(|n| n.checked_mul(size));
+        let length = length.ok_or_else(|| format!("shape {shape:?} overflows"))?;
+        if !spend(&self.budget, length as u64) {
+            return Err(format!("claims {length} bytes, more than a file of this size can hold"));
+        }
+        let raw = guarded(|| dataset.read_raw())?;
+        if raw.len() != length {
+            return Err(format!("{} bytes where {length} are needed", raw.len()));
+        }
+        match size {
+            2 => Ok(decode(&raw, big, |b| half(u16::from_le_bytes(b)))),
+            4 => Ok(decode(&raw, big, f32::from_le_bytes)),
+            _ => Ok(decode(&raw, big, |b| f64::from_le_bytes(b) as f32)),
+        }
+    }
+}
+
+/// Elements of N bytes, `big` endian or little.
+fn decode<const N: usize>(raw: &[u8], big: bool, element: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    let (chunks, _) = raw.as_chunks::<N>();
+    let swap = |mut bytes: [u8; N]| {
+        bytes.reverse();
+        bytes
+    };
+    if big {
+        chunks.iter().map(|&b| element(swap(b))).collect()
+    } else {
+        chunks.iter().map(|&b| element(b)).collect()
+    }
+}
+
+/// An IEEE binary16 value.
+fn half(bits: u16) -> f32 {
+    let sign = u32::from(bits >> 15) << 31;
+    let exponent = u32::from(bits >> 10 & 0x1F);
+    let fraction = u32::from(bits & 0x3FF);
+    let magnitude = match exponent {
+        // Zero and subnormals: fraction · 2⁻²⁴, exact in f32.
+        0 => (fraction as f32 / (1_u32 << 24) as f32).to_bits(),
+        0x1F => 0x7F80_0000 | fraction << 13,
+        _ => (exponent + 112) << 23 | fraction << 13,
+    };
+    f32::from_bits(sign | magnitude)
+}
+
+/// A group's attributes.
+pub(crate) struct Attributes(Vec<(String, AttrValue)>);
+
+impl Attributes {
+    fn find(&self, name: &str) -> Option<&AttrValue> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v)
+    }
+
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    /// A string attribute.
+    pub(crate) fn string(&self, name: &str) -> Option<&str> {
+        self.find(name)?.as_str()
+    }
+
+    /// An array of strings, which Keras splits into `name0`, `name1`, … where it exceeds 64 KB. Absent
+    /// and empty are the same.
+    pub(crate) fn strings(&self, name: &str) -> Vec<String> {
+        let list = |name: &str| self.find(name).and_then(|v| v.as_strings());
+        if let Some(values) = list(name) {
+            return values.to_vec();
+        }
+        (0..).map_while(|i| list(&format!("{name}{i}"))).flatten().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::half;
+
+    #[test]
+    fn halves() {
+        for (bits, value) in [
+            (0x0000, 0.0),
+            (0x0001, 5.960_464_5e-8),
+            (0x03FF, 6.097_555e-5),
+            (0x0400, 6.103_515_6e-5),
+            (0x3C00, 1.0),
+            (0xC000, -2.0),
+            (0x7BFF, 65504.0),
+            (0x7C00, f32::INFINITY),
+        ] {
+            assert_eq!(half(bits), value, "{bits:#06x}");
+        }
+        assert!(half(0x7E00).is_nan());
+        assert!(half(0x8000).is_sign_negative());
+    }
+}

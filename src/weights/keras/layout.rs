@@ -1,0 +1,247 @@
+//! Where in an HDF5 file each variable lies: Keras 3's paths and the legacy lists of names.
+
+use std::collections::HashMap;
+
+use super::config::{Content, Entry};
+use crate::network::{Network, Op};
+use crate::weights::Variable;
+use crate::weights::hdf5::Hdf5;
+
+/// Sentences; the caller puts the file's name in front.
+type Result<T> = std::result::Result<T, String>;
+
+/// Variables by layer.
+pub(crate) type Layers = HashMap<String, Vec<Variable>>;
+
+/// A variable and the path of its dataset.
+pub(crate) type Place<'a> = (&'a Variable, String);
+
+/// What Keras calls the group of a model's layers: Keras 3, then TensorFlow 2.12's first `.keras` files.
+const CONTAINERS: [&str; 2] = ["layers", "_layer_checkpoint_dependencies"];
+
+/// The tree of a network that no configuration came with: its layers with variables, in order.
+pub(crate) fn flat(network: &Network) -> Vec<Entry> {
+    let entry = |node: &crate::network::Node| {
+        let class = match node.op {
+            Op::Conv { .. } => "Conv2D",
+            Op::Depthwise { .. } => "DepthwiseConv2D",
+            Op::Separable { .. } => "SeparableConv2D",
+            Op::BatchNorm { .. } => "BatchNormalization",
+            Op::Dense { .. } => "Dense",
+            _ => return None,
+        };
+        Some(Entry {
+            class: class.into(),
+            name: node.layer.clone(),
+            content: Content::Layer(node.layer.clone()),
+        })
+    };
+    network.nodes().iter().filter_map(entry).collect()
+}
+
+/// Whether this is the layout of Keras 3's `.weights.h5`.
+pub(crate) fn is_current(file: &Hdf5) -> Result<bool> {
+    let groups = file.groups("")?;
+    Ok(CONTAINERS.iter().any(|c| groups.iter().any(|g| g == c)))
+}
+
+/// The name by which Keras 3 counts layers of a class: `SeparableConv2D` is `separable_conv2d`.
+fn snake_case(class: &str) -> String {
+    let class: Vec<char> = class.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
+    let mut name = String::new();
+    for (i, &c) in class.iter().enumerate() {
+        let before = i.checked_sub(1).map(|j| class[j]);
+        let after = class.get(i + 1);
+        // Keras's two substitutions: a word starts at Xx, and where a small letter meets a capital.
+        let word = c.is_ascii_uppercase() && after.is_some_and(char::is_ascii_lowercase);
+        let bump = c.is_ascii_uppercase() && before.is_some_and(|b| b.is_ascii_lowercase());
+        if i > 0 && (word || bump) {
+            name.push('_');
+        }
+        name.extend(c.to_lowercase());
+    }
+    name
+}
+
+/// The variables that an entry owns, its nested layers included.
+fn owns(entry: &Entry, layers: &Layers) -> bool {
+    match &entry.content {
+        Content::Layer(layer) => layers.contains_key(layer),
+        Content::Model(inner) => inner.iter().any(|e| owns(e, layers)),
+    }
+}
+
+/// Keras 3: `<group>/layers/<snake_case_class>[_n]/vars/<i>`, classes counted per model in the order of
+/// its layers, nested models by recursion. Newer files also say each layer's name beside its variables:
+/// where they say all names wanted, those count instead.
+pub(crate) fn current<'a>(
+    file: &Hdf5,
+    group: &str,
+    entries: &[Entry],
+    layers: &'a Layers,
+    places: &mut Vec<Place<'a>>,
+) -> Result<()> {
+    let groups = file.groups(group)?;
+    let container = CONTAINERS.iter().find(|c| groups.iter().any(|g| g == *c));
+    let container = container.ok_or_else(|| format!("group {group:?} has no group of layers"))?;
+    let base = format!("{group}{}{container}", if group.is_empty() { "" } else { "/" });
+
+    let mut named: HashMap<String, String> = HashMap::new();
+    for child in file.groups(&base)? {
+        let path = format!("{base}/{child}");
+        if file.groups(&path)?.iter().any(|g| g == "vars") {
+            let attributes = file.attributes(&format!("{path}/vars"))?;
+            if let Some(name) = attributes.string("name") {
+                named.insert(name.into(), path);
+            }
+        }
+    }
+    let wanted = || entries.iter().filter(|e| owns(e, layers));
+    let by_name = wanted().all(|e| named.contains_key(&e.name));
+
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for entry in entries {
+        let class = snake_case(&entry.class);
+        let count = counts.entry(class.clone()).or_default();
+        let counted =
+            if *count == 0 { format!("{base}/{class}") } else { format!("{base}/{class}_{count}") };
+        *count += 1;
+        if !owns(entry, layers) {
+            continue;
+        }
+        let path = match named.get(&entry.name) {
+            Some(path) if by_name => path.clone(),
+            _ => counted,
+        };
+        match &entry.content {
+            Content::Model(inner) => current(file, &path, inner, layers, places)?,
+            Content::Layer(layer) => {
+                let vars = format!("{path}/vars");
+                let wanted = &layers[layer];
+                let found = file.datasets(&vars).map_err(|e| {
+                    format!("the variables of layer {layer:?} are missing ({vars}): {e}")
+                })?;
+                if found.len() != wanted.len() {
+                    return Err(count_error(layer, found.len(), wanted));
+                }
+                places.extend(wanted.iter().zip(0..).map(|(v, i)| (v, format!("{vars}/{i}"))));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn count_error(layer: &str, found: usize, wanted: &[Variable]) -> String {
+    let names: Vec<&str> = wanted.iter().map(|v| v.name).collect();
+    format!("layer {layer:?} has {found} arrays where {} are needed: {names:?}", wanted.len())
+}
+
+/// Legacy HDF5: attribute `layer_names` lists groups, whose attribute `weight_names` lists datasets.
+/// Layers are matched by order, as Keras does; a nested model's arrays by their names
+/// (`block1_conv1/kernel`), because their order depends on what was frozen.
+pub(crate) fn legacy<'a>(
+    file: &Hdf5,
+    group: &str,
+    entries: &[Entry],
+    layers: &'a Layers,
+    places: &mut Vec<Place<'a>>,
+) -> Result<()> {
+    let found = legacy_arrays(file, group)?;
+    let wanted: Vec<&Entry> = entries.iter().filter(|e| owns(e, layers)).collect();
+    if found.len() != wanted.len() {
+        return Err(format!(
+            "{} layers with weights where {} are needed",
+            found.len(),
+            wanted.len()
+        ));
+    }
+    for (entry, (group_name, names)) in wanted.into_iter().zip(&found) {
+        let path = |name: &str| match group {
+            "" => format!("{group_name}/{name}"),
+            _ => format!("{group}/{group_name}/{name}"),
+        };
+        match &entry.content {
+            Content::Layer(layer) => {
+                let variables = &layers[layer];
+                if names.len() != variables.len() {
+                    return Err(count_error(layer, names.len(), variables));
+                }
+                places.extend(variables.iter().zip(names).map(|(v, name)| (v, path(name))));
+            }
+            Content::Model(inner) => {
+                let mut variables = HashMap::new();
+                nested(inner, layers, &mut variables);
+                if names.len() != variables.len() {
+                    let (model, needed) = (&entry.name, variables.len());
+                    return Err(format!(
+                        "model {model:?} has {} arrays where {needed} are needed",
+                        names.len()
+                    ));
+                }
+                for name in names {
+                    let mut parts = name.rsplit('/');
+                    let variable = parts.next().unwrap_or_default();
+                    let variable = variable.split_once(':').map_or(variable, |(v, _)| v);
+                    let layer = parts.next().unwrap_or_default();
+                    let variable = variables.remove(&(layer, variable)).ok_or_else(|| {
+                        format!("array {name:?} of model {:?} has no place in it", entry.name)
+                    })?;
+                    places.push((variable, path(name)));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The groups with weights and their arrays' names, in order.
+pub(crate) fn legacy_arrays(file: &Hdf5, group: &str) -> Result<Vec<(String, Vec<String>)>> {
+    let mut found = Vec::new();
+    for name in file.attributes(group)?.strings("layer_names") {
+        let path = if group.is_empty() { name.clone() } else { format!("{group}/{name}") };
+        let weights = file.attributes(&path)?.strings("weight_names");
+        if !weights.is_empty() {
+            found.push((name, weights));
+        }
+    }
+    Ok(found)
+}
+
+/// A nested model's variables by Keras layer name and variable name.
+fn nested<'a, 'e>(
+    entries: &'e [Entry],
+    layers: &'a Layers,
+    variables: &mut HashMap<(&'e str, &'e str), &'a Variable>,
+) {
+    for entry in entries {
+        match &entry.content {
+            Content::Model(inner) => nested(inner, layers, variables),
+            Content::Layer(layer) => {
+                let own = layers.get(layer).into_iter().flatten();
+                variables.extend(own.map(|v| ((entry.name.as_str(), v.name), v)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snake_case;
+
+    #[test]
+    fn snake_case_is_keras() {
+        for (class, name) in [
+            ("Conv2D", "conv2d"),
+            ("SeparableConv2D", "separable_conv2d"),
+            ("DepthwiseConv2D", "depthwise_conv2d"),
+            ("BatchNormalization", "batch_normalization"),
+            ("MaxPooling2D", "max_pooling2d"),
+            ("GlobalAveragePooling2D", "global_average_pooling2d"),
+            ("ReLU", "re_lu"),
+            ("ELU", "elu"),
+            ("Functional", "functional"),
+        ] {
+            assert_eq!(snake_case(class), name);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Which variables a network has, of what shapes: inferred by walking its channels.
+
+use std::collections::HashMap;
+
+use crate::network::{Network, Op};
+use crate::{Error, Result};
+
+/// One variable of a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// The layer, as in [`crate::network::Node::layer`].
+    pub layer: String,
+    /// Its name within the layer, e.g. `kernel`.
+    pub name: &'static str,
+    /// Its shape, in the layout that [`Op`] documents.
+    pub shape: Vec<usize>,
+    /// Whether training changes it by gradient (moving statistics: no).
+    pub trainable: bool,
+}
+
+impl Variable {
+    /// Number of elements. [`variables`] has checked that it fits.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// Parameters of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ParameterCount {
+    /// Kernels, biases, γ and β.
+    pub trainable: usize,
+    /// The same and the moving statistics.
+    pub total: usize,
+}
+
+/// The network's variables, in the order of its nodes and within a layer in Keras's order.
+///
+/// # Errors
+/// [`Error::Network`] naming the node where operands disagree about channels, groups don't divide
+/// them, or a shape has more elements than memory can hold.
+pub fn variables(network: &Network) -> Result<Vec<Variable>> {
+    let mut channels: Vec<usize> = Vec::with_capacity(network.nodes().len());
+    let mut variables = Vec::new();
+    for node in network.nodes() {
+        let error = |message: String| Error::Network { node: node.name.clone(), message };
+        let overflow = || error("more channels or weights than memory can hold".into());
+        let input = node.inputs.first().map_or(0, |id| channels[id.index()]);
+        let product = |a: usize, b: usize| a.checked_mul(b).ok_or_else(overflow);
+        let mut shapes: Vec<(&'static str, Vec<usize>)> = Vec::new();
+        let output = match &node.op {
+            Op::Input { channels, .. } => *channels,
+            Op::Conv { window, groups, filters, bias } => {
+                if *groups == 0 || input % groups != 0 || filters % groups != 0 {
+                    return Err(error(format!(
+                        "{groups} groups do not divide {input} input and {filters} output channels"
+                    )));
+                }
+                let [kh, kw] = window.kernel;
+                shapes.push(("kernel", vec![kh, kw, input / groups, *filters]));
+                if *bias {
+                    shapes.push(("bias", vec![*filters]));
+                }
+                *filters
+            }
+            Op::Depthwise { window, multiplier, bias } => {
+                let [kh, kw] = window.kernel;
+                shapes.push(("depthwise_kernel", vec![kh, kw, input, *multiplier]));
+                let output = product(input, *multiplier)?;
+                if *bias {
+                    shapes.push(("bias", vec![output]));
+                }
+                output
+            }
+            Op::Separable { window, multiplier, filters, bias } => {
+                let [kh, kw] = window.kernel;
+                let between = product(input, *multiplier)?;
+                shapes.push(("depthwise_kernel", vec![kh, kw, input, *multiplier]));
+                shapes.push(("pointwise_kernel", vec![1, 1, between, *filters]));
+                if *bias {
+                    shapes.push(("bias", vec![*filters]));
+                }
+                *filters
+            }
+            Op::BatchNorm { scale, center, .. } => {
+                for (name, present) in [
+                    ("gamma", *scale),
+                    ("beta", *center),
+                    ("moving_mean", true),
+                    ("moving_variance", true),
+                ] {
+                    if present {
+                        shapes.push((name, vec![input]));
+                    }
+                }
+                input
+            }
+            Op::Dense { units, bias } => {
+                shapes.push(("kernel", vec![input, *units]));
+                if *bias {
+                    shapes.push(("bias", vec![*units]));
+                }
+                *units
+            }
+            Op::Add => {
+                for id in &node.inputs {
+                    let other = channels[id.index()];
+                    if other != input {
+                        return Err(error(format!("sum of {input} and {other} channels")));
+                    }
+                }
+                input
+            }
+            Op::Concat => {
+                let mut parts = node.inputs.iter().map(|id| channels[id.index()]);
+                let sum = parts.try_fold(0_usize, |sum, c| sum.checked_add(c));
+                sum.ok_or_else(overflow)?
+            }
+            Op::Activation(_)
+            | Op::Softmax
+            | Op::MaxPool(_)
+            | Op::AveragePool(_)
+            | Op::GlobalAveragePool
+            | Op::Identity => input,
+        };
+        for (name, shape) in shapes {
+            let bytes = shape.iter().try_fold(size_of::<f32>(), |p, &d| p.checked_mul(d));
+            if bytes.is_none_or(|b| b > isize::MAX as usize) {
+                return Err(overflow());
+            }
+            variables.push(Variable {
+                layer: node.layer.clone(),
+                name,
+                shape,
+                trainable: !name.starts_with("moving_"),
+            });
+        }
+        channels.push(output);
+    }
+    Ok(variables)
+}
+
+/// Counts a network's parameters.
+///
+/// # Errors
+/// Those of [`variables`], or a sum that does not fit.
+pub fn count_parameters(network: &Network) -> Result<ParameterCount> {
+    let mut count = ParameterCount::default();
+    for variable in variables(network)? {
+        let elements = variable.elements();
+        let total = count.total.checked_add(elements);
+        count.total = total.ok_or_else(|| Error::Argument {
+            message: format!("more than {} parameters", usize::MAX),
+        })?;
+        if variable.trainable {
+            count.trainable += elements;
+        }
+    }
+    Ok(count)
+}
+
+/// Variables grouped by layer, in order.
+#[cfg(feature = "keras")]
+pub(crate) fn by_layer(network: &Network) -> Result<HashMap<String, Vec<Variable>>> {
+    let mut layers: HashMap<String, Vec<Variable>> = HashMap::new();
+    for variable in variables(network)? {
+        layers.entry(variable.layer.clone()).or_default().push(variable);
+    }
+    Ok(layers)
+}

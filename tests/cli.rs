@@ -1,0 +1,426 @@
+//! The binary from outside: what it prints, what it refuses, what it leaves on disk.
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use sepconv::npy;
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn fixture(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name);
+    path.to_str().unwrap().to_owned()
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sepconv"));
+    command.args(args).env_remove("SEPCONV_LEVEL");
+    command
+}
+
+fn sepconv(args: &[&str]) -> Output {
+    command(args).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// It fails with one line on stderr that has all of `parts`.
+#[track_caller]
+fn assert_error(args: &[&str], parts: &[&str]) {
+    let output = sepconv(args);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {message}");
+    assert!(message.starts_with("error: "), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    for part in parts {
+        assert!(message.contains(part), "{part:?} is not in {message}");
+    }
+}
+
+fn ok(args: &[&str]) -> Output {
+    let output = sepconv(args);
+    assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+    output
+}
+
+fn temporary(name: &str, bytes: &[u8]) -> (TempDir, String) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+fn model() -> String {
+    fixture("model/tiny.keras")
+}
+
+#[test]
+fn usage_errors() {
+    let (weights, image) = (model(), fixture("images/resize.png"));
+    let classify = ["classify", "--weights", &weights, &image];
+    for extra in [
+        ["--threads", "0"],
+        ["--threads", "1025"],
+        ["--top", "0"],
+        ["--size", "0"],
+        ["--size", "8193"],
+        ["--size", "10x"],
+        ["--size", "3x4x5"],
+        ["--size", "-1"],
+        ["--resize", "lanczos"],
+    ] {
+        let output = sepconv(&[&classify[..], &extra[..]].concat());
+        assert_eq!(output.status.code(), Some(2), "{extra:?}");
+    }
+    for args in [
+        &[][..],
+        &["classify", "--weights", &weights],
+        &["classify", &image],
+        &["inspect"],
+        &["inspect", "--weights", &weights, "--model", "xception"],
+        &["inspect", "--model", "resnet"],
+        &["run", "--weights", &weights],
+        &["paint"],
+    ] {
+        assert_eq!(sepconv(args).status.code(), Some(2), "{args:?}");
+    }
+    for command in ["classify", "run", "inspect", "info"] {
+        assert!(stdout(&ok(&[command, "--help"])).contains("Examples:"));
+    }
+}
+
+#[test]
+fn classifies_to_text() {
+    let (_folder, labels) = temporary("labels.txt", "cup\nfork\r\nspoon\nplate".as_bytes());
+    let image = fixture("images/jpeg-420.jpg");
+    let args = ["classify", "--weights", &model(), "--labels", &labels, "--top", "9", &image];
+    let text = stdout(&ok(&args));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], image);
+    assert_eq!(lines.len(), 1 + 4);
+    let percent = |line: &str| -> f64 {
+        let words: Vec<_> = line.split_whitespace().collect();
+        words[words.len() - 2].parse().unwrap()
+    };
+    assert!((lines[1..].iter().map(|l| percent(l)).sum::<f64>() - 100.0).abs() < 1e-3);
+    assert!(lines[1..].windows(2).all(|l| percent(l[0]) >= percent(l[1])));
+    for label in ["cup", "fork", "spoon", "plate"] {
+        assert!(text.contains(&format!(" {label} ")), "{text}");
+    }
+}
+
+#[test]
+fn classifies_to_json_and_carries_on_past_bad_pictures() {
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let jpeg = fs::read(fixture("images/jpeg-420.jpg")).unwrap();
+    let png = fs::read(fixture("images/resize.png")).unwrap();
+    let bad = [
+        ("missing", folder.path().join("no.jpg").to_str().unwrap().to_owned()),
+        ("folder", folder.path().to_str().unwrap().to_owned()),
+        ("an empty file", file("empty.jpg", b"")),
+        ("neither a JPEG nor a PNG", file("text.jpg", b"hello")),
+        ("JPEG", file("cut.jpg", &jpeg[..jpeg.len() / 2])),
+        ("PNG", file("cut.png", &png[..png.len() / 2])),
+        ("65500×65500", file("huge.jpg", &huge_jpeg(&jpeg))),
+        ("100000×100000", file("huge.png", &huge_png())),
+    ];
+    let good = [fixture("images/jpeg-gray.jpg"), fixture("images/png-rgba.png")];
+    let (weights, mut args) = (model(), vec!["classify", "--json", "--top", "2"]);
+    args.extend(["--weights", &weights, &good[0]]);
+    args.extend(bad.iter().map(|(_, path)| path.as_str()));
+    args.push(&good[1]);
+    let output = sepconv(&args);
+    assert_eq!(output.status.code(), Some(1));
+
+    let errors = stderr(&output);
+    assert_eq!(errors.lines().count(), bad.len(), "{errors}");
+    for ((what, path), line) in bad.iter().zip(errors.lines()) {
+        assert!(line.starts_with(&format!("error: {path}: ")), "{line}");
+        assert!(["missing", "folder"].contains(what) || line.contains(what), "{line}");
+    }
+    let text = stdout(&output);
+    assert_eq!(text.lines().count(), good.len());
+    for (line, path) in text.lines().zip(&good) {
+        let value: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(value["file"], path.as_str());
+        assert_eq!(value["logits"].as_array().unwrap().len(), 4);
+        let top = value["top"].as_array().unwrap();
+        assert_eq!(top.len(), 2);
+        assert!(top[0]["probability"].as_f64() >= top[1]["probability"].as_f64());
+        assert!(top[0]["index"].is_u64() && top[0]["label"].is_null());
+    }
+}
+
+/// A JPEG whose header claims 65500×65500 pixels.
+fn huge_jpeg(jpeg: &[u8]) -> Vec<u8> {
+    let mut bytes = jpeg.to_vec();
+    let frame = bytes.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    let side = 65_500_u16.to_be_bytes();
+    bytes[frame + 5..frame + 9].copy_from_slice(&[side, side].concat());
+    bytes
+}
+
+/// A PNG whose header claims 100000×100000 pixels.
+fn huge_png() -> Vec<u8> {
+    let side = 100_000_u32.to_be_bytes();
+    let header = [b"IHDR", &side[..], &side, &[8, 2, 0, 0, 0]].concat();
+    let crc = !header.iter().fold(!0_u32, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)))
+    });
+    [
+        b"\x89PNG\r\n\x1a\n\0\0\0\x0d",
+        &header[..],
+        &crc.to_be_bytes(),
+        b"\0\0\0\0IDAT\x35\xaf\x06\x1e",
+    ]
+    .concat()
+}
+
+#[test]
+fn refuses_wrong_labels_and_weights() {
+    let (weights, image) = (model(), fixture("images/resize.png"));
+    let classify = |labels: &str, parts: &[&str]| {
+        assert_error(&["classify", "--weights", &weights, "--labels", labels, &image], parts);
+    };
+    let (_folder, path) = temporary("labels.txt", b"a\nb\nc\n");
+    classify(&path, &["labels.txt", "3 labels", "4 classes"]);
+    let (_folder, path) = temporary("labels.txt", b"a\nb\n\xff\nc\n");
+    classify(&path, &["labels.txt", "not UTF-8 at byte 4"]);
+    let (_folder, path) = temporary("index.json", br#"{"0": ["n0", "a"], "2": ["n2", "c"]}"#);
+    classify(&path, &["index.json", "class 1 is missing"]);
+    let (_folder, path) = temporary("index.json", br#"{"0": "#);
+    classify(&path, &["index.json", "not a Keras class index"]);
+    classify("/nonexistent/labels", &["/nonexistent/labels"]);
+
+    assert_error(&["classify", "--weights", "/nonexistent.keras", &image], &["/nonexistent.keras"]);
+    assert_error(&["inspect", "--weights", &image], &["resize.png"]);
+}
+
+#[test]
+fn reads_keras_class_index() {
+    let json = br#"{"0": ["n0", "tench"], "1": ["n1", "goldfish"], "3": ["n3", "ray"], "2": ["n2", "shark"]}"#;
+    let (_folder, labels) = temporary("index.json", json);
+    let image = fixture("images/resize.png");
+    let text =
+        stdout(&ok(&["classify", "--weights", &model(), "--labels", &labels, "--json", &image]));
+    let value: Value = serde_json::from_str(&text).unwrap();
+    for class in value["top"].as_array().unwrap() {
+        let names = ["tench", "goldfish", "shark", "ray"];
+        let index = class["index"].as_u64().unwrap() as usize;
+        assert_eq!(class["label"], names[index]);
+    }
+}
+
+#[test]
+fn runs_as_keras_does() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (weights, x) = (model(), fixture("model/x.npy"));
+    let mut bits = Vec::new();
+    for threads in ["1", "2", "3"] {
+        ok(&[
+            "run",
+            "--weights",
+            &weights,
+            "--input",
+            &x,
+            "--output",
+            &path("y.npy"),
+            "--node",
+            "separable_act",
+            "--node-output",
+            &path("f.npy"),
+            "--node",
+            "average",
+            "--node-output",
+            &path("a.npy"),
+            "--threads",
+            threads,
+        ]);
+        let read = |name: &str| npy::read(Path::new(&path(name))).unwrap();
+        let (y, f, a) = (read("y.npy"), read("f.npy"), read("a.npy"));
+        assert_eq!(y.shape, [9, 4]);
+        assert_eq!(f.shape, [9, 8, 10, 8]);
+        assert_eq!(a.shape, [9, 8]);
+        let close = |name: &str, data: &[f32]| {
+            let expected = npy::read(Path::new(&fixture(name))).unwrap().data;
+            let pairs = expected.iter().zip(data);
+            assert!(pairs.fold(0.0_f32, |m, (e, d)| m.max((e - d).abs())) < 1e-6, "{name}");
+        };
+        close("model/logits.npy", &y.data);
+        close("model/features.npy", &f.data);
+        bits.push([y, f, a].map(|t| t.data.iter().map(|v| v.to_bits()).collect::<Vec<_>>()));
+    }
+    assert!(bits.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+/// An npy file of version 1 with this header and as many zero bytes of data.
+fn npy(header: &str, data_bytes: usize) -> Vec<u8> {
+    let length = (header.len() as u16).to_le_bytes();
+    [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), &vec![0; data_bytes]].concat()
+}
+
+fn header(descr: &str, fortran: &str, shape: &str) -> String {
+    format!("{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}")
+}
+
+#[test]
+fn refuses_bad_arrays() {
+    let f4 = |shape: &str| header("'<f4'", "False", shape);
+    let mut wrong_version = npy(&f4("(1, 8, 10, 3)"), 960);
+    wrong_version[6] = 9;
+    let long_header = [b"\x93NUMPY\x02\x00", &u32::MAX.to_le_bytes()[..], b"{}"].concat();
+    let cases: [(Vec<u8>, &[&str]); 21] = [
+        (vec![], &["not an npy file", "cut off"]),
+        (b"hello, world".to_vec(), &["not an npy file"]),
+        (npy(&f4("(1, 8, 10, 3)"), 0)[..30].to_vec(), &["cut off"]),
+        (wrong_version, &["version 9"]),
+        (long_header, &["4294967295", "10000"]),
+        (npy(&header("'<f8'", "False", "(1, 8, 10, 3)"), 1920), &["\"<f8\"", "float32"]),
+        (npy(&header("'>f4'", "False", "(1, 8, 10, 3)"), 960), &["\">f4\""]),
+        (npy(&header("'|u1'", "False", "(1, 8, 10, 3)"), 240), &["\"|u1\""]),
+        (npy(&header("[('a', '<f4')]", "False", "(1, 8, 10, 3)"), 960), &["not a plain array"]),
+        (npy(&header("'<f4'", "True", "(1, 8, 10, 3)"), 960), &["Fortran order"]),
+        (npy(&header("'<f4'", "0", "(1, 8, 10, 3)"), 960), &["not a plain array"]),
+        (npy(&f4("(1, 8, -10, 3)"), 960), &["not a plain array"]),
+        (npy(&f4(&"(".repeat(9000)), 960), &["not a plain array"]),
+        (npy("{'descr': '<f4'}", 960), &["not a plain array"]),
+        (npy(&f4("(1, 8, 10, 3)"), 959), &["[1, 8, 10, 3]", "959 bytes"]),
+        (npy(&f4("(1, 8, 10, 3)"), 961), &["961 bytes"]),
+        (npy(&f4("(1000000, 1000, 1000, 3)"), 960), &["[1000000, 1000, 1000, 3]", "960 bytes"]),
+        (npy(&f4("(4294967296, 4294967296, 4294967296, 3)"), 960), &["4294967296", "960 bytes"]),
+        (npy(&f4("(8, 10, 3)"), 960), &["[8, 10, 3]", "N×H×W×C"]),
+        (npy(&f4("(1, 8, 10, 4)"), 1280), &["[1, 8, 10, 4]", "N×H×W×3"]),
+        (npy(&f4("(0, 8, 10, 3)"), 0), &["[0, 8, 10, 3]", "at least 1"]),
+    ];
+    let weights = model();
+    for (bytes, parts) in cases {
+        let (folder, input) = temporary("bad-x.npy", &bytes);
+        let y = folder.path().join("y.npy");
+        let parts = [&["bad-x.npy"], parts].concat();
+        assert_error(
+            &["run", "--weights", &weights, "--input", &input, "--output", y.to_str().unwrap()],
+            &parts,
+        );
+        assert!(!y.exists());
+    }
+    let missing =
+        ["run", "--weights", &weights, "--input", "/nonexistent.npy", "--output", "y.npy"];
+    assert_error(&missing, &["/nonexistent.npy"]);
+}
+
+#[test]
+fn leaves_all_outputs_or_none() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::create_dir(path("folder")).unwrap();
+    fs::write(path("old.npy"), "old").unwrap();
+    let (weights, x) = (model(), fixture("model/x.npy"));
+    let (y, f, inside) = (path("y.npy"), path("f.npy"), path("no/f.npy"));
+    let run = |output: &str, more: &[&str], parts: &[&str]| {
+        let args = ["run", "--weights", &weights, "--input", &x, "--output", output];
+        assert_error(&[&args[..], more].concat(), parts);
+        let mut left: Vec<PathBuf> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        left.sort();
+        assert_eq!(left, [path("folder"), path("old.npy")].map(PathBuf::from));
+        assert_eq!(fs::read(path("old.npy")).unwrap(), b"old");
+    };
+    run(&y, &["--node", "average"], &["1 of --node", "0 of --node-output"]);
+    run(&y, &["--node-output", &f], &["0 of --node", "1 of --node-output"]);
+    run(&y, &["--node", "nobody", "--node-output", &f], &["\"nobody\""]);
+    run(
+        &y,
+        &["--node", "average", "--node-output", &inside],
+        &["no/f.npy", "folder doesn't exist"],
+    );
+    run(&y, &["--node", "average", "--node-output", &y], &["two outputs"]);
+    run(&path("folder"), &[], &["folder", "not a regular file"]);
+    run(&path("old.npy"), &["--node", "nobody", "--node-output", &f], &["\"nobody\""]);
+
+    // A success replaces what was there, by a file as readable as any other.
+    ok(&["run", "--weights", &weights, "--input", &x, "--output", &path("old.npy")]);
+    assert_eq!(npy::read(Path::new(&path("old.npy"))).unwrap().shape, [9, 4]);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::write(path("plain"), "").unwrap();
+        let mode = |name: &str| fs::metadata(path(name)).unwrap().permissions().mode();
+        assert_eq!(mode("old.npy"), mode("plain"));
+    }
+}
+
+#[test]
+fn writes_arrays_as_numpy_does() {
+    for name in ["model/x.npy", "model/logits.npy"] {
+        let bytes = fs::read(fixture(name)).unwrap();
+        let array = npy::read(Path::new(&fixture(name))).unwrap();
+        let mut written = Vec::new();
+        npy::write(&mut written, &array.shape, &array.data).unwrap();
+        assert!(written == bytes, "{name}");
+    }
+    let shapes: [&[usize]; 3] = [&[], &[1], &[1, 1]];
+    for shape in shapes {
+        let mut written = Vec::new();
+        npy::write(&mut written, shape, &[0.5]).unwrap();
+        let (_folder, path) = temporary("x.npy", &written);
+        let array = npy::read(Path::new(&path)).unwrap();
+        assert_eq!((array.shape.as_slice(), array.data.as_slice()), (shape, &[0.5][..]));
+    }
+    assert!(npy::write(Vec::new(), &[2, 3], &[0.0; 5]).is_err());
+}
+
+#[test]
+fn inspects_xception() {
+    let text = stdout(&ok(&["inspect", "--model", "xception"]));
+    for part in [
+        "xception, input 299×299×3",
+        "10×10×2048",
+        "22,855,952 trainable, 22,910,480 total",
+        "8.357 G",
+        "block14_sepconv2_act",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+    let text = stdout(&ok(&["inspect", "--weights", &model(), "--size", "16x12"]));
+    assert!(text.contains("input 16×12×3") && text.contains("16×12×8"), "{text}");
+    assert_error(&["inspect", "--model", "xception", "--size", "5"], &["kernel"]);
+}
+
+#[test]
+fn reports_the_level() {
+    let scalar = command(&["info"]).env("SEPCONV_LEVEL", "scalar").output().unwrap();
+    assert!(stdout(&scalar).contains("scalar (by SEPCONV_LEVEL)"));
+    for args in [&["info"][..], &["inspect", "--weights", &model()]] {
+        let output = command(args).env("SEPCONV_LEVEL", "mmx").output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("SEPCONV_LEVEL=\"mmx\""));
+    }
+}
+
+#[test]
+fn ends_quietly_when_nobody_reads() {
+    let mut child = command(&["inspect", "--model", "xception"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(stderr(&output), "");
+}

@@ -1,0 +1,196 @@
+//! The full Xception on synthetic weights: Keras's numbers after every block at four sizes (goldens by
+//! tests/keras/make_goldens.py), and the same bits on every level, for any number of threads.
+#![cfg(feature = "keras")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sepconv::kernels::Level;
+use sepconv::models::{Head, XceptionConfig, xception};
+use sepconv::network::{Network, NetworkPlan, PlanOptions, Session, spot_check};
+use sepconv::weights::{Weights, count_parameters, synthetic};
+use serde_json::Value;
+
+fn network() -> (Network, Weights) {
+    let network = xception(&XceptionConfig::default()).unwrap();
+    let weights = synthetic::weights(&network).unwrap();
+    (network, weights)
+}
+
+fn floats(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+}
+
+fn top5(logits: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+    order.truncate(5);
+    order
+}
+
+/// max|Δ| ≤ 1e-4·max|ref| of samples and logits, statistics alike, the same top 5.
+fn agrees_with_keras(size: usize) {
+    const TOLERANCE: f64 = 1e-4;
+    let path = format!("{}/tests/keras/goldens", env!("CARGO_MANIFEST_DIR"));
+    let path = Path::new(&path).join(format!("xception_{size}.json"));
+    let golden: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let blocks = golden["blocks"].as_array().unwrap();
+    assert_eq!(blocks.len(), 14);
+    let names: Vec<&str> = blocks.iter().map(|b| b["node"].as_str().unwrap()).collect();
+
+    let (network, weights) = network();
+    let options = PlanOptions { outputs: names.iter().map(|&n| n.into()).collect(), level: None };
+    let plan = NetworkPlan::new(&network, &weights, [1, size, size, 3], &options).unwrap();
+    let mut session = Session::new(plan).unwrap();
+    session.run(&synthetic::picture(size).data).unwrap();
+
+    let mut worst = 0.0_f64;
+    for (block, name) in blocks.iter().zip(names) {
+        let (values, shape) = session.node(name).unwrap();
+        let expected_shape = floats(&block["shape"]);
+        assert_eq!(shape.map(|d| d as f64).to_vec(), expected_shape, "{name} at {size}");
+        let max = block["max_abs"].as_f64().unwrap();
+        let close = |what: &str, got: f64, expected: f64| {
+            let error = (got - expected).abs() / max;
+            assert!(error <= TOLERANCE, "{name} at {size}: {what} is {got}, Keras has {expected}");
+            error
+        };
+        let indices = floats(&block["indices"]);
+        for (i, expected) in indices.iter().zip(floats(&block["samples"])) {
+            worst = worst.max(close("a sample", f64::from(values[*i as usize]), expected));
+        }
+        let count = values.len() as f64;
+        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+        let square = |&v: &f32| (f64::from(v) - mean).powi(2);
+        let deviation = (values.iter().map(square).sum::<f64>() / count).sqrt();
+        let largest = values.iter().fold(0.0, |m: f32, v| m.max(v.abs()));
+        close("the mean", mean, block["mean"].as_f64().unwrap());
+        close("the deviation", deviation, block["std"].as_f64().unwrap());
+        close("the largest magnitude", largest.into(), max);
+    }
+    let expected = floats(&golden["logits"]);
+    let logits: Vec<f64> = session.output().iter().map(|&v| v.into()).collect();
+    assert_eq!(logits.len(), expected.len());
+    let max = expected.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    for (got, expected) in logits.iter().zip(&expected) {
+        let error = (got - expected).abs() / max;
+        assert!(error <= TOLERANCE, "a logit at {size} is {got}, Keras has {expected}");
+        worst = worst.max(error);
+    }
+    assert_eq!(top5(&logits), top5(&expected), "top 5 at {size}");
+    println!("{size}: 14 blocks and logits within {worst:.1e} of Keras's largest");
+}
+
+#[test]
+fn agrees_with_keras_at_299() {
+    agrees_with_keras(299);
+}
+
+#[test]
+fn agrees_with_keras_at_224() {
+    agrees_with_keras(224);
+}
+
+#[test]
+fn agrees_with_keras_at_150() {
+    agrees_with_keras(150);
+}
+
+#[test]
+fn agrees_with_keras_at_71() {
+    agrees_with_keras(71);
+}
+
+fn logits(plan: &Arc<NetworkPlan>, x: &[f32], threads: usize) -> Vec<u32> {
+    let mut run = || {
+        let mut session = Session::with_threads(Arc::clone(plan), threads).unwrap();
+        session.run(x).unwrap();
+        session.output().iter().map(|v| v.to_bits()).collect()
+    };
+    #[cfg(feature = "rayon")]
+    return rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run);
+    #[cfg(not(feature = "rayon"))]
+    run()
+}
+
+#[test]
+fn every_level_and_thread_count_gives_the_same_bits() {
+    let (network, weights) = network();
+    let x = synthetic::picture(71).data;
+    let mut first: Option<Vec<u32>> = None;
+    for level in Level::ALL {
+        if !level.is_available() {
+            println!("{level}: NOT RUN");
+            continue;
+        }
+        let options = PlanOptions { level: Some(level), ..PlanOptions::default() };
+        let plan = NetworkPlan::new(&network, &weights, [1, 71, 71, 3], &options).unwrap();
+        let plan = Arc::new(plan);
+        for threads in [1, 2, 5] {
+            let bits = logits(&plan, &x, threads);
+            assert_eq!(first.get_or_insert_with(|| bits.clone()), &bits, "{level}, {threads}");
+        }
+        println!("{level}: ok");
+    }
+}
+
+/// A batch gives what its pictures give one by one, to the bit; and so do pictures that are not square.
+#[test]
+fn batches_are_pictures() {
+    let (network, weights) = network();
+    let one = 80 * 95 * 3;
+    let x: Vec<f32> = synthetic::uniform("a batch").take(3 * one).map(|u| u as f32).collect();
+    let plan =
+        |n| NetworkPlan::new(&network, &weights, [n, 80, 95, 3], &PlanOptions::default()).unwrap();
+    let mut batch = Session::new(plan(3)).unwrap();
+    batch.run(&x).unwrap();
+    assert_eq!(batch.output_shape(), [3, 1, 1, 1000]);
+    let mut single = Session::new(plan(1)).unwrap();
+    for (picture, expected) in x.chunks(one).zip(batch.output().chunks(1000)) {
+        single.run(picture).unwrap();
+        assert_eq!(single.output(), expected);
+    }
+}
+
+/// The published counts.
+#[test]
+fn counts_are_those_of_the_paper() {
+    let (network, weights) = network();
+    let count = count_parameters(&network).unwrap();
+    assert_eq!((count.trainable, count.total), (22_855_952, 22_910_480));
+    let options = PlanOptions::default();
+    let plan = NetworkPlan::new(&network, &weights, [1, 299, 299, 3], &options).unwrap();
+    assert_eq!(plan.multiply_adds(), 8_357_403_496);
+    assert_eq!(plan.parameters(), 22_910_480);
+    let headless = XceptionConfig { head: Head::None, ..XceptionConfig::default() };
+    let count = count_parameters(&xception(&headless).unwrap()).unwrap();
+    assert_eq!(count.total, 20_861_480);
+}
+
+/// Each convolution is one fused step with a vector kernel; nothing of a block runs by itself.
+#[test]
+fn every_layer_is_fused() {
+    let (network, weights) = network();
+    let options = PlanOptions::default();
+    let plan = NetworkPlan::new(&network, &weights, [1, 299, 299, 3], &options).unwrap();
+    let steps: Vec<_> = plan.steps().collect();
+    // 34 separable, 6 standard (4 of them 1×1), 4 pools that add, global pool, dense.
+    assert_eq!(steps.len(), 46);
+    let count = |kind: &str| steps.iter().filter(|s| s.kernel.starts_with(kind)).count();
+    assert_eq!((count("dw_"), count("gemm_"), count("max_"), count("average_")), (34, 7, 4, 1));
+    assert!(steps.iter().all(|s| s.kernel.ends_with(plan.level().name())));
+}
+
+#[test]
+fn sampled_outputs_agree_with_the_naive_loops() {
+    let (network, weights) = network();
+    let layers =
+        ["block1_conv1", "block1_conv2", "conv2d", "block4_sepconv2", "predictions/logits"];
+    let picture = synthetic::picture(71).data;
+    let check = spot_check(&network, &weights, [1, 71, 71, 3], &picture, &layers, 40).unwrap();
+    assert_eq!(check.outputs, 200);
+    assert!(check.worst <= 1.0, "{check:?}");
+    println!("largest error {:.3} of the bound", check.worst);
+    assert!(spot_check(&network, &weights, [1, 71, 71, 3], &picture, &["avg_pool"], 1).is_err());
+    assert!(spot_check(&network, &weights, [1, 71, 71, 3], &picture, &["nobody"], 1).is_err());
+}
