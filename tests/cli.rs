@@ -424,3 +424,14 @@ fn ends_quietly_when_nobody_reads() {
     assert!(output.status.success());
     assert_eq!(stderr(&output), "");
 }
+
+/// Only what does not depend on the machine: the accuracy, and that the numbers were checked.
+#[test]
+fn demonstrates() {
+    let output = Command::new(env!("CARGO_BIN_EXE_sepconv")).arg("demo").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("99 of 100 digits right"), "{text}");
+    assert!(text.contains("Xception 299×299") && text.contains("% of the FMA peak"), "{text}");
+    assert!(text.contains("448 sampled outputs of 7 layers"), "{text}");
+}

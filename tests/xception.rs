@@ -102,7 +102,7 @@ fn agrees_with_keras_at_71() {
 }
 
 fn logits(plan: &Arc<NetworkPlan>, x: &[f32], threads: usize) -> Vec<u32> {
-    let mut run = || {
+    let run = || {
         let mut session = Session::with_threads(Arc::clone(plan), threads).unwrap();
         session.run(x).unwrap();
         session.output().iter().map(|v| v.to_bits()).collect()

@@ -12,7 +12,7 @@ use sepconv::weights::keras;
 use serde::Serialize;
 
 use super::threads::Threads;
-use super::{Failure, Result, error, input_size, parse_size, print, report};
+use super::{Failure, Result, error, input_size, parse_size, print, report, softmax};
 
 /// Name what pictures show
 ///
@@ -219,13 +219,4 @@ impl<'a> Classified<'a> {
         }
         text
     }
-}
-
-/// In f64, and from the largest logit down, so that nothing overflows.
-fn softmax(logits: &[f32]) -> Vec<f64> {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers = logits.iter().map(|&x| (f64::from(x) - f64::from(max)).exp());
-    let powers: Vec<f64> = powers.collect();
-    let sum: f64 = powers.iter().sum();
-    powers.into_iter().map(|p| p / sum).collect()
 }

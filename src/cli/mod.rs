@@ -1,6 +1,7 @@
 //! Subcommands, one file each, and what they share: options, errors, exit statuses.
 
 mod classify;
+mod demo;
 mod info;
 mod inspect;
 mod run;
@@ -28,6 +29,7 @@ Environment:
 Exit status: 0 if all went well, 1 after an error, 2 for a wrong command line.
 
 Examples:
+  sepconv demo
   sepconv classify --weights xception.keras --labels classes.txt cat.jpg dog.png
   sepconv inspect --model xception"
 )]
@@ -38,6 +40,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Classify(classify::Args),
     Run(run::Args),
     Inspect(inspect::Args),
@@ -46,6 +49,7 @@ enum Command {
 
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Demo(args) => demo::run(args),
         Command::Classify(args) => classify::run(args),
         Command::Run(args) => run::run(args),
         Command::Inspect(args) => inspect::run(args),
@@ -140,4 +144,13 @@ fn thousands(n: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// In f64, and from the largest logit down, so that nothing overflows.
+fn softmax(logits: &[f32]) -> Vec<f64> {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers = logits.iter().map(|&x| (f64::from(x) - f64::from(max)).exp());
+    let powers: Vec<f64> = powers.collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|p| p / sum).collect()
 }

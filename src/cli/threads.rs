@@ -41,3 +41,11 @@ pub(super) fn current() -> usize {
     #[cfg(not(feature = "rayon"))]
     1
 }
+
+/// Runs `f` on each of those threads at once.
+pub(super) fn broadcast<T: Send>(f: impl Fn() -> T + Sync) -> Vec<T> {
+    #[cfg(feature = "rayon")]
+    return rayon::broadcast(|_| f());
+    #[cfg(not(feature = "rayon"))]
+    vec![f()]
+}

@@ -298,13 +298,13 @@ mod tests {
                 "block3_sepconv1",
             ]
         );
-        assert_eq!(names.len(), 134);
+        assert_eq!(names.len(), 135);
         let output = network.node(network.output());
         assert_eq!(
             (output.name.as_str(), output.layer.as_str()),
             ("predictions/logits", "predictions")
         );
-        assert_eq!(names[133], "predictions");
+        assert_eq!(names[134], "predictions");
         assert!(network.find("add_11").is_some() && network.find("add_12").is_none());
         assert!(network.find("conv2d_3").is_some() && network.find("conv2d_4").is_none());
     }

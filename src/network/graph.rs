@@ -1,6 +1,6 @@
 //! A network as data: named nodes in topological order, as Keras would list its layers.
 
-use sepconv_kernels::{Activation, Padding, Window};
+use sepconv_kernels::{Activation, Window};
 
 /// Index of a node in its [`Network`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -202,10 +202,4 @@ impl Network {
             _ => unreachable!("node 0 is the input: `push` accepts no other"),
         }
     }
-}
-
-/// Keras's `padding` of a layer.
-#[allow(dead_code)]
-pub(crate) fn padding(same: bool) -> Padding {
-    if same { Padding::Same } else { Padding::Valid }
 }

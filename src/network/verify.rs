@@ -83,8 +83,15 @@ fn wrong_kind(node: &Node) -> Error {
 /// A layer as one or two naive convolutions.
 struct Layer<'a> {
     first: Conv<'a>,
-    /// The pointwise half of a separable layer: weights \[C·M, O\], bias, O.
-    second: Option<(&'a [f32], Option<&'a [f32]>, usize)>,
+    /// The pointwise half of a separable layer.
+    second: Option<Pointwise<'a>>,
+}
+
+struct Pointwise<'a> {
+    /// \[C·M, O\].
+    weights: &'a [f32],
+    bias: Option<&'a [f32]>,
+    channels_out: usize,
 }
 
 impl<'a> Layer<'a> {
@@ -132,7 +139,8 @@ impl<'a> Layer<'a> {
                 let kernel = weights.get(layer, "depthwise_kernel", &[kh, kw, c, multiplier])?;
                 let shape = [1, 1, middle, channels_out];
                 let pointwise = weights.get(layer, "pointwise_kernel", &shape)?;
-                let second = Some((pointwise, bias(b, channels_out)?, channels_out));
+                let bias = bias(b, channels_out)?;
+                let second = Some(Pointwise { weights: pointwise, bias, channels_out });
                 Self { first: conv(window, c, middle, kernel, None), second }
             }
             _ => return Err(wrong_kind(node)),
@@ -147,7 +155,7 @@ impl<'a> Layer<'a> {
         let first = &self.first;
         let [kh, kw] = first.window.kernel;
         let chain = kh * kw * first.input[3] / first.groups;
-        let Some((weights, bias, channels_out)) = self.second else {
+        let Some(Pointwise { weights, bias, channels_out }) = self.second else {
             let Sum { value, magnitude } = naive::conv_at(first, n, oy, ox, o);
             return (value, gamma(chain + 1) * magnitude + f64::MIN_POSITIVE);
         };

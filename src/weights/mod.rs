@@ -10,18 +10,26 @@ pub mod synthetic;
 mod variables;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::{Error, Result};
 
 pub use variables::{ParameterCount, Variable, count_parameters, variables};
 
 /// A dense f32 tensor.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Tensor {
     /// Dimensions, outermost first.
     pub shape: Vec<usize>,
     /// Elements in row-major order, as many as the product of `shape`.
     pub data: Vec<f32>,
+}
+
+/// The shape only: a network's weights would fill books.
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tensor").field("shape", &self.shape).finish_non_exhaustive()
+    }
 }
 
 /// Tensors by layer and variable name, e.g. `("block1_conv1", "kernel")`.

@@ -74,7 +74,7 @@ pub fn tensor(variable: &Variable) -> Tensor {
 /// Synthetic weights for every variable of a network.
 ///
 /// # Errors
-/// Those of [`variables`].
+/// Those of [`variables()`].
 pub fn weights(network: &Network) -> Result<Weights> {
     let mut weights = Weights::default();
     for variable in variables(network)? {

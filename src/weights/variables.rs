@@ -1,7 +1,5 @@
 //! Which variables a network has, of what shapes: inferred by walking its channels.
 
-use std::collections::HashMap;
-
 use crate::network::{Network, Op};
 use crate::{Error, Result};
 
@@ -19,7 +17,7 @@ pub struct Variable {
 }
 
 impl Variable {
-    /// Number of elements. [`variables`] has checked that it fits.
+    /// Number of elements. [`variables()`] has checked that it fits.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
@@ -143,7 +141,7 @@ pub fn variables(network: &Network) -> Result<Vec<Variable>> {
 /// Counts a network's parameters.
 ///
 /// # Errors
-/// Those of [`variables`], or a sum that does not fit.
+/// Those of [`variables()`], or a sum that does not fit.
 pub fn count_parameters(network: &Network) -> Result<ParameterCount> {
     let mut count = ParameterCount::default();
     for variable in variables(network)? {
@@ -157,14 +155,4 @@ pub fn count_parameters(network: &Network) -> Result<ParameterCount> {
         }
     }
     Ok(count)
-}
-
-/// Variables grouped by layer, in order.
-#[cfg(feature = "keras")]
-pub(crate) fn by_layer(network: &Network) -> Result<HashMap<String, Vec<Variable>>> {
-    let mut layers: HashMap<String, Vec<Variable>> = HashMap::new();
-    for variable in variables(network)? {
-        layers.entry(variable.layer.clone()).or_default().push(variable);
-    }
-    Ok(layers)
 }

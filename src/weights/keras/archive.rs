@@ -44,8 +44,8 @@ impl Archive {
                 })?;
                 // Reading to the end compares the checksum.
                 let read = io::copy(&mut entry, &mut io::sink()).map_err(|e| error(&e))?;
-                if read != packed {
-                    return Err(error(&format!("{read} bytes where {packed} are claimed")));
+                if read != packed || read != size {
+                    return Err(error(&format!("{read} bytes where {size} are claimed")));
                 }
                 Ok(range)
             }

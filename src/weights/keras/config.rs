@@ -112,21 +112,28 @@ impl<'a> Layers<'a> {
         })
     }
 
+    /// The one input layer of a Functional model.
+    fn input_name(&self) -> Result<Option<&'a str>> {
+        if self.sequential {
+            return Ok(None);
+        }
+        match endpoints(self.config.get("input_layers")).as_slice() {
+            [name] => Ok(Some(name)),
+            names => Err(format!(
+                "model {:?} has {} inputs where one is supported",
+                self.name,
+                names.len()
+            )),
+        }
+    }
+
     /// The input's name, size and channels.
     fn input(&self) -> Result<(String, [Option<usize>; 2], usize)> {
-        if !self.sequential {
-            let inputs = endpoints(self.config.get("input_layers"));
-            let [name] = inputs.as_slice() else {
-                return Err(format!(
-                    "model {:?} has {} inputs where one is supported",
-                    self.name,
-                    inputs.len()
-                ));
-            };
-            let layer = self.layers.iter().find(|l| layer_name(l).is_ok_and(|n| n == *name));
+        if let Some(name) = self.input_name()? {
+            let layer = self.layers.iter().find(|l| layer_name(l).is_ok_and(|n| n == name));
             let layer = layer.ok_or_else(|| format!("there is no input layer {name:?}"))?;
             let (size, channels) = batch_shape(input_shape(layer), name)?;
-            return Ok(((*name).into(), size, channels));
+            return Ok((name.into(), size, channels));
         }
         let first = self.layers.first().ok_or("a model without layers")?;
         let name = layer_name(first)?;
@@ -204,8 +211,7 @@ impl Builder {
                     return Err(error(format!("{} operands", operands.len())));
                 };
                 let inner = Layers::new(class, config).map_err(error)?;
-                // Checks that there is exactly one input.
-                inner.input().map_err(error)?;
+                inner.input_name().map_err(error)?;
                 let prefix = format!("{prefix}{name}/");
                 let (output, entries) = self.model(&inner, operand.clone(), &prefix)?;
                 (output, Content::Model(entries))
@@ -407,11 +413,7 @@ struct Config<'a>(&'a Map<String, Json>);
 
 impl Config<'_> {
     fn show(&self, key: &str) -> String {
-        let mut text = self.0.get(key).map_or("(absent)".into(), Json::to_string);
-        // What is quoted in an error stays short.
-        let end = text.char_indices().nth(80).map_or(text.len(), |(i, _)| i);
-        text.truncate(end);
-        text
+        self.0.get(key).map_or("(absent)".into(), brief)
     }
 
     /// A whole number of 1 or more.
@@ -514,7 +516,9 @@ impl Config<'_> {
             Some("silu" | "swish") => Activation::Silu,
             Some("hard_silu" | "hard_swish") => Activation::HardSwish,
             Some("softmax") => return Ok(Function::Softmax),
-            _ => return Err(format!("activation {} is not supported", self.show("activation"))),
+            _ => {
+                return Err(format!("activation {} is not supported", self.show("activation")));
+            }
         };
         Ok(Function::Plain(function))
     }
@@ -566,9 +570,14 @@ impl Config<'_> {
         match policy {
             Json::Null => Ok(()),
             value if value.as_str() == Some("float32") => Ok(()),
-            _ => Err(format!("dtype {} is not float32", self.show("dtype"))),
+            value => Err(format!("dtype {} is not float32", brief(value))),
         }
     }
+}
+
+/// JSON quoted in an error, kept short.
+fn brief(json: &Json) -> String {
+    json.to_string().chars().take(80).collect()
 }
 
 /// A whole number.
@@ -614,7 +623,7 @@ fn input_shape(layer: &Json) -> Option<&Json> {
 fn batch_shape(shape: Option<&Json>, name: &str) -> Result<([Option<usize>; 2], usize)> {
     let shape = shape.unwrap_or(&Json::Null);
     let error = || {
-        let shown: String = shape.to_string().chars().take(80).collect();
+        let shown = brief(shape);
         format!("the input of {name:?} has shape {shown}, not [batch, height, width, channels]")
     };
     let open = |v: &Json| match v {

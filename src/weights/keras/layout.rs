@@ -4,14 +4,24 @@ use std::collections::HashMap;
 
 use super::config::{Content, Entry};
 use crate::network::{Network, Op};
-use crate::weights::Variable;
 use crate::weights::hdf5::Hdf5;
+use crate::weights::{Variable, variables};
 
 /// Sentences; the caller puts the file's name in front.
 type Result<T> = std::result::Result<T, String>;
 
 /// Variables by layer.
 pub(crate) type Layers = HashMap<String, Vec<Variable>>;
+
+/// A network's variables grouped by layer, in order.
+pub(crate) fn by_layer(network: &Network) -> crate::Result<Layers> {
+    let mut layers = Layers::new();
+    for variable in variables(network)? {
+        let own = layers.entry(variable.layer.clone()).or_default();
+        own.push(variable);
+    }
+    Ok(layers)
+}
 
 /// A variable and the path of its dataset.
 pub(crate) type Place<'a> = (&'a Variable, String);

@@ -21,8 +21,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::bytes::Bytes;
-use super::hdf5::Hdf5;
-use super::variables::by_layer;
+use super::hdf5::{Hdf5, on_deep_stack};
 use super::{Tensor, Weights, variables};
 use crate::models::{Head, XceptionConfig, xception};
 use crate::network::Network;
@@ -38,7 +37,7 @@ const MAX_CONFIG: u64 = 16 << 20;
 pub struct Model {
     /// The network.
     pub network: Network,
-    /// A tensor for each of its [`variables`].
+    /// A tensor for each of its [`variables()`].
     pub weights: Weights,
 }
 
@@ -50,7 +49,7 @@ pub struct Model {
 pub fn load(path: impl AsRef<Path>) -> Result<Model> {
     let path = path.as_ref();
     let bytes = open(path)?;
-    load_from(bytes).map_err(|message| file_error(path, message))
+    on_deep_stack(|| load_from(bytes)).map_err(|message| file_error(path, message))
 }
 
 /// [`load`] from memory; `name` stands for the file in errors.
@@ -58,7 +57,8 @@ pub fn load(path: impl AsRef<Path>) -> Result<Model> {
 /// # Errors
 /// Those of [`load`].
 pub fn load_bytes(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Model> {
-    load_from(Bytes::memory(bytes)).map_err(|message| file_error(Path::new(name), message))
+    let bytes = Bytes::memory(bytes);
+    on_deep_stack(|| load_from(bytes)).map_err(|message| file_error(Path::new(name), message))
 }
 
 /// Loads the weights of a network from a file of any of the kinds. In a file without an architecture,
@@ -70,12 +70,11 @@ pub fn load_bytes(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -
 pub fn load_weights(path: impl AsRef<Path>, network: &Network) -> Result<Weights> {
     let path = path.as_ref();
     let bytes = open(path)?;
-    match weights_alone(&bytes, network) {
-        Ok(Some(weights)) => return Ok(weights),
-        Ok(None) => {}
-        Err(message) => return Err(file_error(path, message)),
+    let alone = on_deep_stack(|| weights_alone(&bytes, network));
+    if let Some(weights) = alone.map_err(|message| file_error(path, message))? {
+        return Ok(weights);
     }
-    let model = load_from(bytes).map_err(|message| file_error(path, message))?;
+    let model = on_deep_stack(|| load_from(bytes)).map_err(|message| file_error(path, message))?;
     for variable in variables(network)? {
         model.weights.get(&variable.layer, variable.name, &variable.shape)?;
     }
@@ -180,7 +179,7 @@ fn read(
     entries: &[Entry],
     group: &str,
 ) -> std::result::Result<Weights, String> {
-    let layers = by_layer(network).map_err(|e| e.to_string())?;
+    let layers = layout::by_layer(network).map_err(|e| e.to_string())?;
     let mut places = Vec::new();
     if group.is_empty() && layout::is_current(file)? {
         layout::current(file, group, entries, &layers, &mut places)?;

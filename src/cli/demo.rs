@@ -1,0 +1,216 @@
+//! `sepconv demo`: the whole path without any file: a small trained Xception on pictures it has never
+//! seen, then the real one's speed and a check of its numbers.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sepconv::image::{Picture, Resize};
+use sepconv::kernels::{Level, burn_fma};
+use sepconv::models::{XceptionConfig, xception};
+use sepconv::network::{NetworkPlan, PlanOptions, Session, spot_check};
+use sepconv::weights::{keras, synthetic};
+
+use super::threads::{self, Threads};
+use super::{Failure, Result, input_size, print, softmax};
+
+/// Try it: a small trained Xception on embedded pictures, then the full one's speed
+///
+/// Needs no file and no network. First a small Xception, trained on scikit-learn's handwritten digits by
+/// assets/train_digits.py, classifies 100 digits that it has never seen. Then Xception at 299×299 with
+/// synthetic weights is timed against the peak of this machine's multiply-add units, measured between
+/// its runs, and sampled outputs of its layers are compared with plain loops in double precision.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    threads: Threads,
+}
+
+/// See assets/README.md.
+const MODEL: &[u8] = include_bytes!("../../assets/digits.keras");
+const PICTURES: &[u8] = include_bytes!("../../assets/digits.png");
+const LABELS: &str = include_str!("../../assets/digits.labels.txt");
+const CLASSES: &str = include_str!("../../assets/digits.classes.txt");
+/// Side of one digit on the sheet.
+const DIGIT: usize = 8;
+/// Digits drawn side by side.
+const DRAWN: usize = 6;
+
+/// Runs of Xception, fewer where they take long.
+const RUNS: usize = 15;
+const PATIENCE: Duration = Duration::from_secs(6);
+/// Sampled outputs of each checked layer.
+const SAMPLES: usize = 64;
+
+pub(super) fn run(args: Args) -> Result {
+    args.threads.run(|| {
+        let level = Level::from_env()?;
+        let threads = threads::current();
+        print(&format!("Level {level}, threads {threads}.\n\n"))?;
+        digits()?;
+        speed(level, threads)?;
+        check()
+    })
+}
+
+fn digits() -> Result {
+    let model = keras::load_bytes("digits.keras", MODEL)?;
+    let (size, channels) = input_size(&model.network, None)?;
+    let input = [1, size[0], size[1], channels];
+    let plan = NetworkPlan::new(&model.network, &model.weights, input, &PlanOptions::default())?;
+    let mut session = Session::new(plan)?;
+    let sheet = Picture::decode(Path::new("digits.png"), PICTURES)?;
+    let classes: Vec<&str> = CLASSES.lines().collect();
+
+    let mut drawn = Vec::new();
+    let (mut right, mut wrong, mut spent) = (0, Vec::new(), Duration::ZERO);
+    let truths: Vec<&str> = LABELS.lines().collect();
+    for (digit, &truth) in tiles(&sheet)?.iter().zip(&truths) {
+        let tensor = digit.resize(size, Resize::Nearest).to_tensor();
+        let start = Instant::now();
+        session.run(&tensor)?;
+        spent += start.elapsed();
+        let probabilities = softmax(session.output());
+        let best = (0..probabilities.len())
+            .max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]))
+            .unwrap_or(0);
+        let label = classes.get(best).copied().unwrap_or("?");
+        let says = format!("{label} ({:.1} %)", probabilities[best] * 100.0);
+        if label == truth {
+            right += 1;
+        } else {
+            wrong.push(format!("{truth} taken for {says}"));
+        }
+        if drawn.len() < DRAWN {
+            drawn.push((digit.clone(), says));
+        }
+    }
+    let mut text = draw(&drawn);
+    let _ = writeln!(
+        text,
+        "\n{right} of {} digits right{}{}; {:.3} ms each.\n",
+        truths.len(),
+        if wrong.is_empty() { "" } else { ", " },
+        wrong.join(", "),
+        spent.as_secs_f64() * 1e3 / truths.len() as f64,
+    );
+    print(&text)
+}
+
+/// The digits of a contact sheet, row by row.
+fn tiles(sheet: &Picture) -> Result<Vec<Picture>> {
+    let [height, width] = sheet.size();
+    let mut tiles = Vec::new();
+    for top in (0..height).step_by(DIGIT) {
+        for left in (0..width).step_by(DIGIT) {
+            let rows = (top..top + DIGIT).flat_map(|y| {
+                let start = (y * width + left) * 3;
+                &sheet.rgb()[start..start + DIGIT * 3]
+            });
+            tiles.push(Picture::new([DIGIT, DIGIT], rows.copied().collect())?);
+        }
+    }
+    Ok(tiles)
+}
+
+/// Digits side by side in characters of rising weight, what the network says below each.
+fn draw(digits: &[(Picture, String)]) -> String {
+    const INK: [char; 5] = [' ', '░', '▒', '▓', '█'];
+    let mut text = String::new();
+    for y in 0..DIGIT {
+        for (picture, _) in digits {
+            for x in 0..DIGIT {
+                let value = usize::from(picture.rgb()[(y * DIGIT + x) * 3]);
+                let ink = INK[value * (INK.len() - 1) / 255];
+                // Twice, as characters are about twice as high as wide.
+                text.extend([ink, ink]);
+            }
+            text.push(' ');
+        }
+        let end = text.trim_end_matches(' ').len();
+        text.truncate(end);
+        text.push('\n');
+    }
+    let line: String = digits.iter().map(|(_, says)| format!("{says:<17}")).collect();
+    text.push_str(line.trim_end());
+    text
+}
+
+fn speed(level: Level, threads: usize) -> Result {
+    let network = xception(&XceptionConfig::default())?;
+    let weights = synthetic::weights(&network)?;
+    let picture = synthetic::picture(299);
+    let input = [1, 299, 299, 3];
+    let plan = NetworkPlan::new(&network, &weights, input, &PlanOptions::default())?;
+    let flop = 2.0 * plan.multiply_adds() as f64;
+    let mut session = Session::new(plan)?;
+    session.run(&picture.data)?;
+    let (mut times, mut shares) = (Vec::new(), Vec::new());
+    let begin = Instant::now();
+    while times.is_empty() || (times.len() < RUNS && begin.elapsed() < PATIENCE) {
+        let start = Instant::now();
+        session.run(&picture.data)?;
+        let time = start.elapsed().as_secs_f64();
+        // Beside each run, as the clock of a machine moves.
+        shares.push(flop / time / peak(level)?);
+        times.push(time);
+    }
+    times.sort_by(f64::total_cmp);
+    shares.sort_by(f64::total_cmp);
+    let (least, median) = (times[0], times[times.len() / 2]);
+    print(&format!(
+        "Xception 299×299, synthetic weights, {} runs: {:.1} ms median, {:.1} ms least; {:.1} GFLOP/s, \
+         {:.0} % of the FMA peak of {threads} thread{}.\n",
+        times.len(),
+        median * 1e3,
+        least * 1e3,
+        flop / median / 1e9,
+        shares[shares.len() / 2] * 100.0,
+        if threads == 1 { "" } else { "s" },
+    ))
+}
+
+/// Multiply-adds count as two operations: the FLOP/s that all threads together reach on registers.
+fn peak(level: Level) -> Result<f64> {
+    // About 10 ms of the fastest level, 100 ms of the slowest.
+    let work = if level == Level::Scalar { 20_000_000 } else { 500_000_000 };
+    let start = Instant::now();
+    let done = threads::broadcast(|| burn_fma(level, work));
+    let time = start.elapsed().as_secs_f64();
+    let mut multiply_adds = 0;
+    for count in done {
+        multiply_adds += count?;
+    }
+    Ok(2.0 * multiply_adds as f64 / time)
+}
+
+fn check() -> Result {
+    // At the least size, for the loops are slow; every kind of layer of the network.
+    const SIZE: usize = 71;
+    const LAYERS: [&str; 7] = [
+        "block1_conv1",
+        "block1_conv2",
+        "block2_sepconv1",
+        "conv2d_1",
+        "block8_sepconv2",
+        "block14_sepconv2",
+        "predictions/logits",
+    ];
+    let network = xception(&XceptionConfig::default())?;
+    let weights = synthetic::weights(&network)?;
+    let picture = synthetic::picture(SIZE);
+    let input = [1, SIZE, SIZE, 3];
+    let check = spot_check(&network, &weights, input, &picture.data, &LAYERS, SAMPLES)?;
+    let outcome = format!(
+        "{} sampled outputs of {} layers at {SIZE}×{SIZE} against plain loops in double precision: \
+         largest error {:.2} of the rounding bound.",
+        check.outputs,
+        LAYERS.len(),
+        check.worst
+    );
+    if check.worst <= 1.0 {
+        print(&format!("{outcome}\n"))
+    } else {
+        Err(Failure::Error(format!("{outcome} The kernels are wrong on this CPU.")))
+    }
+}

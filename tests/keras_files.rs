@@ -1,0 +1,332 @@
+//! Keras files: what `tests/keras/make_fixtures.py` saved, and what a hostile hand makes of it.
+#![cfg(feature = "keras")]
+
+use std::io::{Cursor, Read, Write};
+use std::time::{Duration, Instant};
+
+use sepconv::models::{XceptionConfig, xception};
+use sepconv::network::{Network, NetworkPlan, Op, PlanOptions, Session};
+use sepconv::weights::keras::{Model, load, load_bytes, load_weights};
+use sepconv::weights::{Weights, synthetic};
+use serde_json::Value;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+const MODELS: &[u8] = include_bytes!("keras/fixtures/models.zip");
+
+fn fixture(name: &str) -> Vec<u8> {
+    entry(MODELS, name)
+}
+
+fn entry(archive: &[u8], name: &str) -> Vec<u8> {
+    let mut archive = ZipArchive::new(Cursor::new(archive)).unwrap();
+    let mut data = Vec::new();
+    archive.by_name(name).unwrap().read_to_end(&mut data).unwrap();
+    data
+}
+
+fn open(name: &str) -> Model {
+    load_bytes(name, fixture(name)).unwrap()
+}
+
+/// The error of loading these bytes.
+fn refusal(bytes: Vec<u8>) -> String {
+    load_bytes("file", bytes).expect_err("a refusal").to_string()
+}
+
+/// Loads weights of `network` through a file on disk.
+fn weights_of(bytes: &[u8], network: &Network) -> sepconv::Result<Weights> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
+    load_weights(file.path(), network)
+}
+
+/// A `.keras` file of these two entries.
+fn keras_file(config: &[u8], weights: &[u8], method: CompressionMethod) -> Vec<u8> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().compression_method(method);
+    for (name, data) in [("config.json", config), ("model.weights.h5", weights)] {
+        writer.start_file(name, options).unwrap();
+        writer.write_all(data).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+/// `every.keras` with a changed configuration.
+fn with_config(from: &str, to: &str) -> Vec<u8> {
+    let every = fixture("every.keras");
+    let config = String::from_utf8(entry(&every, "config.json")).unwrap();
+    assert!(config.contains(from), "{from}");
+    let config = config.replace(from, to);
+    let weights = entry(&every, "model.weights.h5");
+    keras_file(config.as_bytes(), &weights, CompressionMethod::Stored)
+}
+
+#[test]
+fn every_format_gives_the_same_model() {
+    let every = open("every.keras");
+    assert_eq!(every.weights, synthetic::weights(&every.network).unwrap());
+    for name in ["every_deflated.keras", "every.h5", "every_keras2.h5", "every_packed.h5"] {
+        assert_eq!(open(name), every, "{name}");
+    }
+    for name in
+        ["every.keras", "every.weights.h5", "every_weights_only.h5", "every_latest.h5", "every.h5"]
+    {
+        let weights = weights_of(&fixture(name), &every.network).unwrap();
+        assert_eq!(weights, every.weights, "{name}");
+    }
+    let half = open("every_f16.h5");
+    assert_eq!(half.network, every.network);
+    for ((layer, name, tensor), (_, _, exact)) in half.weights.iter().zip(every.weights.iter()) {
+        for (h, x) in tensor.data.iter().zip(&exact.data) {
+            assert!((h - x).abs() <= x.abs() / 2048.0 + 3e-8, "{layer}/{name}: {h} for {x}");
+        }
+    }
+}
+
+#[test]
+fn nested_models_are_inlined() {
+    let nested = open("nested.keras");
+    assert_eq!(nested.weights, synthetic::weights(&nested.network).unwrap());
+    assert_eq!(open("nested.h5"), nested);
+    let names: Vec<&str> = nested.network.nodes().iter().map(|n| n.name.as_str()).collect();
+    assert_eq!(
+        names[1..9],
+        [
+            "mix",
+            "base/mix",
+            "base_norm",
+            "base_separable",
+            "base_add",
+            "pool",
+            "tail_hidden/pre",
+            "tail_hidden"
+        ]
+    );
+    let network = &nested.network;
+    assert_eq!(network.nodes().last().unwrap().op, Op::Softmax);
+    assert_eq!(network.output().index(), network.nodes().len() - 2);
+}
+
+/// Every layer of the fixtures' models computes what Keras computed, at any number of threads alike.
+#[test]
+fn every_layer_computes_as_keras_does() {
+    let golden: Value = serde_json::from_str(include_str!("keras/fixtures/golden.json")).unwrap();
+    let floats = |v: &Value| -> Vec<f64> {
+        v.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+    };
+    for case in golden.as_array().unwrap() {
+        let name = case["model"].as_str().unwrap();
+        let model = open(&format!("{name}.keras"));
+        let shape: Vec<usize> = floats(&case["shape"]).iter().map(|&d| d as usize).collect();
+        let input: [usize; 4] = shape.try_into().unwrap();
+        let x: Vec<f32> = synthetic::uniform(&format!("input/{name}"))
+            .take(input.iter().product())
+            .map(|u| u as f32)
+            .collect();
+        let mut nodes = case["nodes"].as_array().unwrap().clone();
+        // Padding layers are folded into their users.
+        nodes.retain(|n| !["pad", "pool_pad"].contains(&n["node"].as_str().unwrap()));
+        let mut outputs: Vec<String> =
+            nodes.iter().map(|n| n["node"].as_str().unwrap().to_owned()).collect();
+        let last = model.network.nodes().last().unwrap().name.clone();
+        outputs.push(last.clone());
+        let options = PlanOptions { outputs, level: None };
+        let plan = NetworkPlan::new(&model.network, &model.weights, input, &options).unwrap();
+        let mut session = Session::new(plan).unwrap();
+        session.run(&x).unwrap();
+        for node in &nodes {
+            let name = node["node"].as_str().unwrap();
+            let (values, got_shape) = session.node(name).unwrap();
+            let expected: usize = floats(&node["shape"]).iter().map(|&d| d as usize).product();
+            assert_eq!(values.len(), expected, "{name}: {got_shape:?}");
+            let max = node["max_abs"].as_f64().unwrap();
+            for (i, expected) in floats(&node["indices"]).iter().zip(floats(&node["samples"])) {
+                let got = f64::from(values[*i as usize]);
+                assert!((got - expected).abs() <= 1e-5 * max, "{name}: {got}, Keras {expected}");
+            }
+        }
+        let (probabilities, _) = session.node(&last).unwrap();
+        let expected = floats(&case["probabilities"]);
+        assert_eq!(probabilities.len(), expected.len());
+        for (got, expected) in probabilities.iter().zip(expected) {
+            assert!((f64::from(*got) - expected).abs() <= 1e-6, "{got}, Keras {expected}");
+        }
+    }
+}
+
+#[test]
+fn xception_has_keras_layers() {
+    let network = xception(&XceptionConfig::default()).unwrap();
+    let names = network.nodes().iter().map(|n| n.name.as_str());
+    let names: Vec<&str> = names.filter(|n| *n != "predictions/logits").collect();
+    let keras: Vec<&str> = include_str!("keras/fixtures/xception_layers.txt").lines().collect();
+    assert_eq!(names[1..], keras[1..]);
+}
+
+#[test]
+fn unsupported_models_are_refused_by_name() {
+    for (name, parts) in [
+        ("shared.keras", ["twice", "Conv2D", "called 2 times"]),
+        ("unsupported.keras", ["turned", "Permute", "not supported"]),
+        ("two_outputs.keras", ["2 outputs", "one", "config.json"]),
+    ] {
+        let error = refusal(fixture(name));
+        assert!(parts.iter().all(|p| error.contains(p)), "{name}: {error}");
+    }
+    for (from, to, part) in [
+        ("channels_last", "channels_first", "\"conv\" (Conv2D): data format"),
+        ("\"float32\"", "\"bfloat16\"", "dtype \"bfloat16\" is not float32"),
+        (
+            "\"activation\": \"silu\"",
+            "\"activation\": \"gelu\"",
+            "\"act_silu\" (Activation): activation \"gelu\"",
+        ),
+        ("\"axis\": -1", "\"axis\": 1", "axis 1"),
+        ("\"filters\": 8", "\"filters\": -8", "\"conv\" (Conv2D): filters is -8"),
+        ("\"filters\": 8", "\"filters\": 18446744073709551615", "channels"),
+        ("\"registered_name\": null", "\"registered_name\": \"custom>Conv2D\"", "not Keras's own"),
+        ("\"keras_history\": [\"pad\"", "\"keras_history\": [\"classes\"", "not an earlier layer"),
+        (
+            "\"padding\": [[0, 1], [2, 1]]",
+            "\"padding\": [[0, 1], 2.5]",
+            "\"pad\" (ZeroPadding2D): padding",
+        ),
+    ] {
+        let error = refusal(with_config(from, to));
+        assert!(error.contains(part), "{from} -> {to}: {error}");
+    }
+}
+
+#[test]
+fn wrong_tensors_are_refused_by_name() {
+    let every = open("every.keras");
+    let error = refusal(with_config("\"units\": 8", "\"units\": 9"));
+    assert!(
+        error.contains("\"hidden/kernel\"") && error.contains("[16, 8] where [16, 9]"),
+        "{error}"
+    );
+    let error = refusal(with_config("\"scale\": false", "\"scale\": true"));
+    assert!(error.contains("\"norm_center\" has 3 arrays where 4 are needed"), "{error}");
+
+    let weights = fixture("every.weights.h5");
+    let error = weights_of(&weights, &open("nested.keras").network).err().unwrap().to_string();
+    assert!(error.contains("\"base_norm\" has 3 arrays where 4 are needed"), "{error}");
+    let error = refusal(weights.clone());
+    assert!(error.contains("taken for Xception's weights"), "{error}");
+
+    // A NaN in the place of one element.
+    let target = every.weights.find("hidden", "kernel").unwrap().data[17].to_le_bytes();
+    for (nan, word) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf")] {
+        let mut bytes = weights.clone();
+        let at = bytes.windows(4).position(|w| w == target).unwrap();
+        bytes[at..at + 4].copy_from_slice(&nan.to_le_bytes());
+        let error = weights_of(&bytes, &every.network).err().unwrap().to_string();
+        let found = ["\"hidden/kernel\"", "element 17", word].iter().all(|p| error.contains(p));
+        assert!(found, "{error}");
+    }
+    let missing = load("no such file").err().unwrap().to_string();
+    assert!(missing.contains("no such file"), "{missing}");
+}
+
+#[test]
+fn hostile_archives_are_refused() {
+    let every = fixture("every.keras");
+    let config = entry(&every, "config.json");
+    let weights = entry(&every, "model.weights.h5");
+
+    // A bit of a stored tensor flipped: the checksum shows it.
+    let mut bytes = every.clone();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    assert!(refusal(bytes).contains("model.weights.h5"));
+
+    // Bombs: 40 MB of zeros as weights and as configuration.
+    let zeros = vec![0; 40 << 20];
+    let error = refusal(keras_file(&config, &zeros, CompressionMethod::Deflated));
+    assert!(error.contains("claim to unpack to 41943040"), "{error}");
+    let error = refusal(keras_file(&zeros, &weights, CompressionMethod::Deflated));
+    assert!(error.contains("more than 16777216"), "{error}");
+
+    // Nesting beyond what is parsed, in JSON and in models.
+    let deep = "[".repeat(100_000);
+    let error = refusal(keras_file(deep.as_bytes(), &weights, CompressionMethod::Stored));
+    assert!(error.contains("recursion limit"), "{error}");
+    let error = refusal(keras_file(b"{}", &weights, CompressionMethod::Stored));
+    assert!(error.contains("class_name"), "{error}");
+
+    // Sizes in the central directory that the file does not have.
+    let signature = every.windows(4).rposition(|w| w == *b"PK\x01\x02").unwrap();
+    for offset in [20, 24] {
+        let mut bytes = every.clone();
+        bytes[signature + offset..][..4].copy_from_slice(&0xFFFF_FFF0_u32.to_le_bytes());
+        assert!(!refusal(bytes).is_empty());
+    }
+    // Datatypes nested deeper than a thread's usual stack.
+    assert!(refusal(fixture("deep_type.h5")).contains("HDF5"));
+
+    assert!(refusal(b"hello, world".to_vec()).contains("neither"));
+    assert!(refusal(Vec::new()).contains("0 bytes"));
+}
+
+/// Every truncation and many seeded mutations: an error or a model, soon, and no panic.
+#[test]
+fn damaged_files_end_in_errors() {
+    let network = open("every.keras").network;
+    let files = [
+        ("every.keras", true),
+        ("every_deflated.keras", true),
+        ("nested.h5", true),
+        ("every_packed.h5", true),
+        ("every.weights.h5", false),
+        ("every_latest.h5", false),
+    ];
+    let mut state = 1_u64;
+    let mut next = |below: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for (name, full) in files {
+        let intact = fixture(name);
+        let check = |what: &str, bytes: Vec<u8>| {
+            let start = Instant::now();
+            let weights = match full {
+                true => load_bytes("file", bytes).map(|model| model.weights),
+                false => weights_of(&bytes, &network),
+            };
+            let time = start.elapsed();
+            assert!(time < Duration::from_secs(5), "{name}, {what}: {time:?}");
+            if let Err(error) = &weights {
+                let text = error.to_string();
+                assert!(!text.contains("panicked"), "{name}, {what}: {text}");
+            }
+            weights.ok()
+        };
+        let whole = check("whole", intact.clone());
+        assert!(whole.is_some(), "{name}");
+        for i in 0..60 {
+            let length = intact.len() * i / 60;
+            let weights = check("truncated", intact[..length].to_vec());
+            // The last bytes of an HDF5 file may be unused.
+            assert!(weights.is_none() || weights == whole, "{name} cut to {length} bytes");
+        }
+        for i in 0..400 {
+            let mut bytes = intact.clone();
+            // Half of the mutations go where the directories are: to the front.
+            let range = if i % 2 == 0 { bytes.len() } else { bytes.len().min(4096) };
+            for _ in 0..1 + next(4) {
+                let at = next(range);
+                match next(3) {
+                    0 => bytes[at] ^= 1 << next(8),
+                    1 => bytes[at] = next(256) as u8,
+                    _ => {
+                        let end = (at + 1 + next(8)).min(bytes.len());
+                        bytes[at..end].fill([0, 0xFF, 0x7F][next(3)]);
+                    }
+                }
+            }
+            check(&format!("mutation {i}"), bytes);
+        }
+    }
+}
