@@ -17,11 +17,15 @@
 //! 3. `a` is packed in blocks of as many k as a vector has lanes: `[k / L][MR][k % L]`. A producer then
 //!    writes whole vectors of channels, untransposed, while here one pointer and constant
 //!    displacements reach all rows, and memory is read strictly forward.
-//! 4. The last vector of columns is masked when the layer's channels end inside it.
+//! 4. While a tile is computed, part of the next B panel is prefetched into L2: B is the one operand
+//!    that comes from further away, each panel once per tile of pixels. The lines of y that are written
+//!    next are prefetched too, which pays where k is short (block 2 of Xception: k = 64 and 128).
+//! 5. The last vector of columns is masked when the layer's channels end inside it.
 
 use pulp::Simd;
 
 use crate::isa::{Isa, V, head, lanes, load, load_head, store, store_head};
+use crate::memory::LINE;
 
 /// One micro-tile over one range of k.
 #[derive(Debug)]
@@ -32,9 +36,12 @@ pub(crate) struct GemmTile {
     pub(crate) b: *const f32,
     /// Length of the range.
     pub(crate) depth: usize,
+    /// Where the B panel that comes after this one lies, from the part on that this tile prefetches.
+    /// Never dereferenced.
+    pub(crate) ahead: *const f32,
     /// Output of the first column of the panel; row m is at `y + rows[m]`.
     pub(crate) y: *mut f32,
-    /// M offsets from `y`.
+    /// M offsets from `y`, and after them M more: the rows that are written next, if any.
     pub(crate) y_rows: *const usize,
     /// Columns that exist, at least (N − 1)·lanes + 1 and at most N·lanes.
     pub(crate) columns: usize,
@@ -52,7 +59,7 @@ pub(crate) struct GemmTile {
 
 /// # Safety
 /// The level of `I` is available. `a` is valid for the blocks of `depth` k of MR rows, `b` for
-/// `depth`·NR, `bias` (unless null) for NR elements, and row m < M of `y` and `residual` (unless null)
+/// `depth`·NR, `bias` (unless null) for NR elements, `y_rows` for 2·M, and row m < M of `y` and `residual` (unless null)
 /// for `columns` elements; no other thread touches those of `y`.
 #[inline(always)]
 pub(crate) unsafe fn tile<I: Isa, const M: usize, const N: usize>(s: I::S, t: &GemmTile) {
@@ -89,11 +96,24 @@ pub(crate) unsafe fn tile<I: Isa, const M: usize, const N: usize>(s: I::S, t: &G
         }
     }
 
-    let (mut a, mut b) = (t.a, t.b);
+    for m in 0..M {
+        // SAFETY: y_rows has 2·M elements.
+        I::prefetch_write(t.y.wrapping_add(unsafe { *t.y_rows.add(M + m) }));
+    }
+
+    let (mut a, mut b, mut ahead) = (t.a, t.b, t.ahead);
     for _ in 0..t.depth / l {
+        for _ in 0..I::PREFETCH_LINES {
+            I::prefetch(ahead);
+            ahead = ahead.wrapping_add(LINE);
+        }
         for k in 0..l {
             // SAFETY: see above; this is k of a whole block.
             unsafe { step::<I, M, N>(s, a.add(k), b.add(k * nr), &mut acc) };
+            // Otherwise the next k's loads are hoisted into this k and accumulators spill.
+            for v in acc.as_flattened_mut() {
+                *v = I::settle(*v);
+            }
         }
         // SAFETY: at most one past the end of the range.
         unsafe {

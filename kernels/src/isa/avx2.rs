@@ -1,5 +1,8 @@
 //! AVX2 + FMA (x86-64-v3): 8 lanes, 16 registers.
 
+use core::arch::asm;
+use core::arch::x86_64::{__m256, _MM_HINT_ET0, _MM_HINT_T1, _mm_prefetch};
+
 use pulp::Simd;
 
 use crate::Level;
@@ -25,6 +28,24 @@ impl Isa for Avx2 {
         unsafe { pulp::x86::V3::new_unchecked() }
     }
 
+    #[inline(always)]
+    fn prefetch(p: *const f32) {
+        // SAFETY: a hint, which faults on no address; SSE is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
+
+    #[inline(always)]
+    fn settle(v: V<Self>) -> V<Self> {
+        // SAFETY: kernels run only where the level is available, which includes AVX.
+        unsafe { settle(v) }
+    }
+
+    #[inline(always)]
+    fn prefetch_write(p: *const f32) {
+        // SAFETY: a hint, which faults on no address; SSE is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(p.cast()) }
+    }
+
     // vmaxps and vminps give their second operand when either is NaN or both are zeros.
     #[inline(always)]
     fn at_least(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self> {
@@ -35,6 +56,15 @@ impl Isa for Avx2 {
     fn at_most(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self> {
         s.min_f32s(bound, x)
     }
+}
+
+#[target_feature(enable = "avx")]
+#[inline]
+fn settle(v: pulp::f32x8) -> pulp::f32x8 {
+    let mut register: __m256 = pulp::cast(v);
+    // SAFETY: no instruction.
+    unsafe { asm!("/* {0} */", inout(ymm_reg) register, options(nostack, preserves_flags)) };
+    pulp::cast(register)
 }
 
 instantiate!(Avx2, "avx2", ["avx2,fma,bmi1,bmi2,lzcnt,popcnt"],

@@ -1,5 +1,7 @@
 //! AVX-512 F, BW, CD, DQ, VL (x86-64-v4): 16 lanes, 32 registers.
 
+use core::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T1, _mm_prefetch};
+
 use pulp::Simd;
 
 use crate::Level;
@@ -22,6 +24,18 @@ impl Isa for Avx512 {
     unsafe fn token() -> Self::S {
         // SAFETY: the caller vouches that the level is available, which `V4::try_new` decided.
         unsafe { pulp::x86::V4::new_unchecked() }
+    }
+
+    #[inline(always)]
+    fn prefetch(p: *const f32) {
+        // SAFETY: a hint, which faults on no address; SSE is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch_write(p: *const f32) {
+        // SAFETY: a hint, which faults on no address; SSE is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(p.cast()) }
     }
 
     // vmaxps and vminps give their second operand when either is NaN or both are zeros.

@@ -17,6 +17,7 @@ use pulp::{MemMask, Simd};
 
 use crate::Level;
 use crate::gemm::kernel::GemmTile;
+use crate::memory::LINE;
 use crate::panel::pack::PackRun;
 use crate::window::kernel::WindowTile;
 
@@ -31,9 +32,30 @@ pub(crate) trait Isa: Copy {
     /// Vectors along the output channels of a micro-tile.
     const NV: usize;
 
+    /// Cache lines of the next B panel that are prefetched per block of k: with eight micro-tiles or
+    /// more to a tile, all of it.
+    const PREFETCH_LINES: usize = {
+        let block = lanes::<Self>() * lanes::<Self>() * Self::NV / LINE;
+        if block < 8 { 1 } else { block / 8 }
+    };
+
     /// # Safety
     /// The level must be available.
     unsafe fn token() -> Self::S;
+
+    /// `v` itself, through a barrier that costs no instruction: `v` is computed before it, memory that
+    /// is read later is read after it. Where registers are scarce this keeps the compiler from
+    /// beginning the next step before the current one has let go of its registers.
+    #[inline(always)]
+    fn settle(v: V<Self>) -> V<Self> {
+        v
+    }
+
+    /// Asks for a cache line to be brought into L2 for reading. Any address will do.
+    fn prefetch(p: *const f32);
+
+    /// Asks for a cache line to be brought into L1 for writing. Any address will do.
+    fn prefetch_write(p: *const f32);
 
     /// `bound > x ? bound : x`, so that NaN and −0 of `x` stay.
     fn at_least(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self>;

@@ -24,6 +24,30 @@ impl Isa for Neon {
         unsafe { pulp::aarch64::Neon::new_unchecked() }
     }
 
+    #[inline(always)]
+    fn prefetch(p: *const f32) {
+        // SAFETY: a hint, which faults on no address. (The intrinsic is unstable.)
+        unsafe {
+            core::arch::asm!(
+                "prfm pldl2keep, [{p}]",
+                p = in(reg) p,
+                options(readonly, nostack, preserves_flags)
+            );
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch_write(p: *const f32) {
+        // SAFETY: a hint, which faults on no address. (The intrinsic is unstable.)
+        unsafe {
+            core::arch::asm!(
+                "prfm pstl1keep, [{p}]",
+                p = in(reg) p,
+                options(readonly, nostack, preserves_flags)
+            );
+        }
+    }
+
     // fmax gives +0 for (+0, −0) and would lose the −0 of `x`: compare and select instead.
     #[inline(always)]
     fn at_least(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self> {

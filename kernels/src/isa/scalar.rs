@@ -23,6 +23,12 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
+    fn prefetch(_: *const f32) {}
+
+    #[inline(always)]
+    fn prefetch_write(_: *const f32) {}
+
+    #[inline(always)]
     fn at_least(_: Self::S, bound: V<Self>, x: V<Self>) -> V<Self> {
         if bound > x { bound } else { x }
     }
