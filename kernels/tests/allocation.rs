@@ -62,13 +62,18 @@ fn count(threads: usize) {
             let y = NhwcViewMut::new(&mut y, plan.output_shape()).unwrap();
             plan.run(x, Some(residual), y, &mut scratch).unwrap();
         };
-        run();
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
-        for _ in 0..20 {
-            run();
-        }
-        let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
-        assert_eq!(made, 0, "{} allocated {made} times in 20 runs", plan.kernel_name());
+        // What a run itself allocated would show in each window. Rayon's workers each allocate once,
+        // when they start and when they first steal, which can be late on a busy machine.
+        let mut window = || {
+            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            for _ in 0..20 {
+                run();
+            }
+            ALLOCATIONS.load(Ordering::Relaxed) - before
+        };
+        let windows: Vec<usize> = (0..8).map(|_| window()).collect();
+        let name = plan.kernel_name();
+        assert!(windows.contains(&0), "{name} allocated in windows of 20 runs: {windows:?}");
     }
 }
 
@@ -77,6 +82,7 @@ fn runs_allocate_nothing() {
     #[cfg(feature = "rayon")]
     for threads in [1, 4] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.broadcast(|_| ());
         pool.install(|| count(threads));
     }
     #[cfg(not(feature = "rayon"))]
