@@ -10,7 +10,8 @@ use crate::isa;
 pub struct Kernel {
     /// The level it needs.
     pub level: Level,
-    /// Operation, type, tile and level, e.g. `gemm_f32_6x16_avx2` (pixels × channels).
+    /// Operation, type, tile and level, e.g. `gemm_f32_6x16_avx2` (pixels × channels) or
+    /// `dw_f32_relu_k3s1_10_avx2` (ReLU on load, kernel width 3, stride 1, up to 10 pixels).
     pub name: &'static str,
     /// Whether this CPU runs it.
     pub available: bool,
@@ -22,15 +23,18 @@ pub fn kernels() -> Vec<Kernel> {
         .into_iter()
         .filter_map(isa::kernels)
         .flat_map(|k| {
-            [
-                k.gemm_name,
-                k.depthwise.name,
-                k.depthwise_clamp.name,
-                k.depthwise_any.name,
-                k.max.name,
-                k.average.name,
-            ]
-            .map(|name| Kernel {
+            let windows = [
+                &k.depthwise,
+                &k.depthwise_relu,
+                &k.depthwise_any,
+                &k.max,
+                &k.max_any,
+                &k.average,
+                &k.average_any,
+            ];
+            let sliding = k.sliding.iter().flat_map(|s| [&s.plain, &s.relu]);
+            let names = windows.into_iter().chain(sliding).map(|w| w.name);
+            core::iter::once(k.gemm_name).chain(names).map(|name| Kernel {
                 level: k.level,
                 name,
                 available: k.level.is_available(),

@@ -134,6 +134,19 @@ pub(crate) struct WindowKernels {
     pub(crate) name: &'static str,
     /// (pixels, instance), most pixels first; the last holds one pixel.
     pub(crate) tiles: &'static [(usize, WindowFn)],
+    /// The instance for one pixel whose kernel columns are not all inside the input.
+    pub(crate) border: WindowFn,
+}
+
+/// The sliding depthwise kernels for one kernel width and stride along the width.
+#[derive(Debug)]
+pub(crate) struct Sliding {
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    /// The input as it is.
+    pub(crate) plain: WindowKernels,
+    /// ReLU of the input.
+    pub(crate) relu: WindowKernels,
 }
 
 /// Everything that one level runs.
@@ -149,16 +162,22 @@ pub(crate) struct Kernels {
     pub(crate) gemm_name: &'static str,
     /// Micro-kernels by \[vectors − 1\]\[pixels − 1\].
     pub(crate) gemm: &'static [&'static [GemmFn]],
+    /// Depthwise, multiplier 1, no dilation along the width, for the usual kernels.
+    pub(crate) sliding: &'static [Sliding],
     /// Depthwise, multiplier 1, input activation none.
     pub(crate) depthwise: WindowKernels,
-    /// Depthwise, multiplier 1, clamped input.
-    pub(crate) depthwise_clamp: WindowKernels,
+    /// Depthwise, multiplier 1, ReLU of the input.
+    pub(crate) depthwise_relu: WindowKernels,
     /// Depthwise, any multiplier, any input activation.
     pub(crate) depthwise_any: WindowKernels,
-    /// Max over the window, any input activation.
+    /// Max over the window, input activation none.
     pub(crate) max: WindowKernels,
-    /// Mean over the window, any input activation.
+    /// Max over the window, any input activation.
+    pub(crate) max_any: WindowKernels,
+    /// Mean over the window, input activation none.
     pub(crate) average: WindowKernels,
+    /// Mean over the window, any input activation.
+    pub(crate) average_any: WindowKernels,
     /// Copies channels of one pixel into an A panel.
     pub(crate) pack: unsafe fn(&PackRun),
     /// Applies an activation to contiguous elements in place.
@@ -217,9 +236,13 @@ pub(crate) fn is_available(level: Level) -> bool {
 }
 
 /// Instantiates all bodies for one [`Isa`] under a list of target features.
+///
+/// `rows`, `vectors`: sizes of the GEMM tile. `pixels`: tile widths of the general window kernels, most
+/// first; `slide`: those of 3×3 stride 1, for which all widths up to the most are worth having.
 macro_rules! instantiate {
-    ($isa:ty, $level:literal, [$($feature:literal)?], rows: [$($m:literal)*], vectors: [$($n:literal)*],
-     gemm: $gemm_tile:literal, window: $window_tile:literal, pixels: [$($p:literal)*]) => {
+    ($isa:ty, $level:literal, [$($feature:literal)?], rows: $rows:tt, vectors: [$($n:literal)*],
+     gemm: $gemm_tile:literal, window: $window_tile:literal, pixels: $pixels:tt,
+     slide: $slide_tile:literal, $slide:tt) => {
         mod instances {
             use super::*;
             use crate::window::kernel::{self as window, WindowTile};
@@ -233,29 +256,17 @@ macro_rules! instantiate {
             }
 
             $(#[target_feature(enable = $feature)])?
-            pub(super) unsafe fn depthwise<const P: usize, const LOAD: u8>(tile: &WindowTile) {
+            pub(super) unsafe fn window<
+                const P: usize,
+                const COMBINE: u8,
+                const LOAD: u8,
+                const K: usize,
+                const S: usize,
+            >(
+                tile: &WindowTile,
+            ) {
                 // SAFETY: the caller vouches for the tile and for the level.
-                unsafe {
-                    window::tile::<$isa, P, { window::DEPTHWISE }, LOAD>(<$isa>::token(), tile)
-                }
-            }
-
-            $(#[target_feature(enable = $feature)])?
-            pub(super) unsafe fn max<const P: usize>(tile: &WindowTile) {
-                // SAFETY: the caller vouches for the tile and for the level.
-                unsafe {
-                    window::tile::<$isa, P, { window::MAX }, { window::ANY }>(
-                        <$isa>::token(), tile)
-                }
-            }
-
-            $(#[target_feature(enable = $feature)])?
-            pub(super) unsafe fn average<const P: usize>(tile: &WindowTile) {
-                // SAFETY: the caller vouches for the tile and for the level.
-                unsafe {
-                    window::tile::<$isa, P, { window::AVERAGE }, { window::ANY }>(
-                        <$isa>::token(), tile)
-                }
+                unsafe { window::tile::<$isa, P, COMBINE, LOAD, K, S>(<$isa>::token(), tile) }
             }
 
             $(#[target_feature(enable = $feature)])?
@@ -279,7 +290,7 @@ macro_rules! instantiate {
             }
         }
 
-        instantiate!(@rows $isa, [$($m)*], [$($n)*]);
+        use crate::window::kernel::{ANY, AVERAGE, DEPTHWISE, MAX, PLAIN, RELU};
 
         pub(crate) static KERNELS: crate::isa::Kernels = crate::isa::Kernels {
             level: LEVEL,
@@ -287,40 +298,55 @@ macro_rules! instantiate {
             mr: <$isa>::MR,
             nr: <$isa>::NV * crate::isa::lanes::<$isa>(),
             gemm_name: concat!("gemm_f32_", $gemm_tile, "_", $level),
-            gemm: GEMM,
-            depthwise: crate::isa::WindowKernels {
-                name: concat!("dw_f32_", $window_tile, "_", $level),
-                tiles: &[$(($p, instances::depthwise::<$p, { crate::window::kernel::PLAIN }>)),*],
-            },
-            depthwise_clamp: crate::isa::WindowKernels {
-                name: concat!("dw_f32_clamp_", $window_tile, "_", $level),
-                tiles: &[$(($p, instances::depthwise::<$p, { crate::window::kernel::CLAMP }>)),*],
-            },
-            depthwise_any: crate::isa::WindowKernels {
-                name: concat!("dw_f32_any_", $window_tile, "_", $level),
-                tiles: &[
-                    (4, instances::depthwise::<4, { crate::window::kernel::ANY }>),
-                    (1, instances::depthwise::<1, { crate::window::kernel::ANY }>),
-                ],
-            },
-            max: crate::isa::WindowKernels {
-                name: concat!("max_f32_", $window_tile, "_", $level),
-                tiles: &[(4, instances::max::<4>), (1, instances::max::<1>)],
-            },
-            average: crate::isa::WindowKernels {
-                name: concat!("average_f32_", $window_tile, "_", $level),
-                tiles: &[(4, instances::average::<4>), (1, instances::average::<1>)],
-            },
+            gemm: &[$(instantiate!(@row $n, $rows)),*],
+            sliding: &[
+                instantiate!(@slide $level, $slide_tile, 3, 1, $slide),
+                instantiate!(@slide $level, $window_tile, 3, 2, $pixels),
+                instantiate!(@slide $level, $window_tile, 5, 1, $pixels),
+                instantiate!(@slide $level, $window_tile, 5, 2, $pixels),
+                instantiate!(@slide $level, "4", 7, 1, [4 2 1]),
+            ],
+            depthwise: instantiate!(
+                @window concat!("dw_f32_", $window_tile, "_", $level), DEPTHWISE, PLAIN, 0, 0, $pixels),
+            depthwise_relu: instantiate!(
+                @window concat!("dw_f32_relu_", $window_tile, "_", $level),
+                DEPTHWISE, RELU, 0, 0, $pixels),
+            depthwise_any: instantiate!(
+                @window concat!("dw_f32_any_4_", $level), DEPTHWISE, ANY, 0, 0, [4 1]),
+            max: instantiate!(
+                @window concat!("max_f32_4_", $level), MAX, PLAIN, 0, 0, [4 1]),
+            max_any: instantiate!(
+                @window concat!("max_f32_any_4_", $level), MAX, ANY, 0, 0, [4 1]),
+            average: instantiate!(
+                @window concat!("average_f32_4_", $level), AVERAGE, PLAIN, 0, 0, [4 1]),
+            average_any: instantiate!(
+                @window concat!("average_f32_any_4_", $level), AVERAGE, ANY, 0, 0, [4 1]),
             pack: instances::pack,
             activate: instances::activate,
             fma_loop: instances::fma_loop,
         };
     };
-    (@rows $isa:ty, $rows:tt, [$($n:literal)*]) => {
-        static GEMM: &[&[crate::isa::GemmFn]] = &[$(instantiate!(@row $n, $rows)),*];
-    };
     (@row $n:literal, [$($m:literal)*]) => {
         &[$(instances::gemm::<$m, $n>),*]
+    };
+    (@slide $level:literal, $tile:literal, $k:literal, $s:literal, $pixels:tt) => {
+        crate::isa::Sliding {
+            kernel: $k,
+            stride: $s,
+            plain: instantiate!(
+                @window concat!("dw_f32_k", $k, "s", $s, "_", $tile, "_", $level),
+                DEPTHWISE, PLAIN, $k, $s, $pixels),
+            relu: instantiate!(
+                @window concat!("dw_f32_relu_k", $k, "s", $s, "_", $tile, "_", $level),
+                DEPTHWISE, RELU, $k, $s, $pixels),
+        }
+    };
+    (@window $name:expr, $combine:ident, $load:ident, $k:literal, $s:literal, [$($p:literal)*]) => {
+        crate::isa::WindowKernels {
+            name: $name,
+            tiles: &[$(($p, instances::window::<$p, { $combine }, { $load }, $k, $s>)),*],
+            border: instances::window::<1, { $combine }, { $load }, 0, 0>,
+        }
     };
 }
 pub(crate) use instantiate;

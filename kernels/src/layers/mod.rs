@@ -35,7 +35,7 @@ pub trait Plan: Send + Sync + core::fmt::Debug {
     /// The level whose kernels run.
     fn level(&self) -> Level;
 
-    /// The kernels that run, e.g. `"dw_f32_generic_avx2+gemm_f32_6x16_avx2"`.
+    /// The kernels that run, e.g. `"dw_f32_k3s1_10_avx2+gemm_f32_6x16_avx2"`.
     fn kernel_name(&self) -> &str;
 
     /// Multiply-adds of one run, padding included (as literature counts them).
@@ -133,7 +133,7 @@ pub struct DenseParams<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoolKind {
     /// The largest tap inside the input. NaN if one of them is; −∞ if there is none.
-    /// Of +0 and −0 the later tap is given.
+    /// Of +0 and −0 the earlier tap is given.
     Max,
     /// The sum of the taps inside the input, in order, divided by their number; 0 if there is none.
     Average,

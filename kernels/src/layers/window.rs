@@ -154,9 +154,12 @@ impl Pool {
         options: &Options,
     ) -> Result<Self> {
         let kernels = choose(options)?;
+        let plain = options.input_activation == Activation::None;
         let tiles = match kind {
-            PoolKind::Max => &kernels.max,
-            PoolKind::Average => &kernels.average,
+            PoolKind::Max if plain => &kernels.max,
+            PoolKind::Max => &kernels.max_any,
+            PoolKind::Average if plain => &kernels.average,
+            PoolKind::Average => &kernels.average_any,
         };
         let window = WindowPlan::pool(kernels, tiles, input, &window, options.input_activation)?;
         Layer::new(window, options.activation, 0).map(Self)

@@ -7,7 +7,7 @@ use core::ptr::null;
 
 use crate::error::{Error, Result};
 use crate::geometry::{Axis, check_input, product};
-use crate::isa::{Kernels, WindowKernels};
+use crate::isa::{Kernels, WindowFn, WindowKernels};
 use crate::memory::{Aligned, flush_subnormal};
 use crate::{Activation, DepthwiseParams, Window};
 use kernel::{MAX_PIXELS, WindowTile};
@@ -62,10 +62,18 @@ impl WindowPlan {
         params: &DepthwiseParams<'_>,
         input_activation: Activation,
     ) -> Result<Self> {
-        let tiles = match input_activation.checked()? {
-            _ if params.multiplier != 1 => &kernels.depthwise_any,
-            Activation::None => &kernels.depthwise,
-            a if a.bounds().is_some() => &kernels.depthwise_clamp,
+        let activation = input_activation.checked()?;
+        let Window { kernel: [_, kernel], stride: [_, stride], dilation: [_, dilation], .. } =
+            params.window;
+        let sliding = kernels
+            .sliding
+            .iter()
+            .find(|s| s.kernel == kernel && s.stride == stride && dilation == 1);
+        let tiles = match (params.multiplier, activation, sliding) {
+            (1, Activation::None, Some(sliding)) => &sliding.plain,
+            (1, Activation::Relu, Some(sliding)) => &sliding.relu,
+            (1, Activation::None, None) => &kernels.depthwise,
+            (1, Activation::Relu, None) => &kernels.depthwise_relu,
             _ => &kernels.depthwise_any,
         };
         let mut plan =
@@ -159,6 +167,14 @@ impl WindowPlan {
         [self.input[0], self.vertical.output, self.horizontal.output, self.channels_out]
     }
 
+    /// The instance to begin a run of `room` pixels with, so that its tiles are about equally wide.
+    fn instance(&self, room: usize) -> (usize, WindowFn) {
+        let tiles = self.tiles.tiles;
+        let wanted = room.div_ceil(room.div_ceil(tiles[0].0));
+        let fits = tiles.iter().find(|(pixels, _)| *pixels <= wanted);
+        *fits.expect("the last instance holds one pixel")
+    }
+
     /// Computes pixels `columns` of output row (n, oy); the first of them is pixel `first` of the sink.
     ///
     /// # Safety
@@ -205,26 +221,28 @@ impl WindowPlan {
             residual_pixel: 0,
             bounds: finish.bounds,
         };
+        // Divided once: per pixel it would cost as much as the taps of a few channels.
+        let (mut group, mut member) = (first / sink.group, first % sink.group);
         let mut ox = columns.start;
         while ox < columns.end {
             let inside = interior.contains(&ox);
-            let room = if inside { columns.end.min(interior.end) - ox } else { 1 };
-            let &(pixels, kernel) = self
-                .tiles
-                .tiles
-                .iter()
-                .find(|(pixels, _)| *pixels <= room)
-                .expect("the last instance holds one pixel");
+            let (pixels, kernel) = if inside {
+                self.instance(columns.end.min(interior.end) - ox)
+            } else {
+                (1, self.tiles.border)
+            };
             let taps = if inside { 0..horizontal.kernel } else { horizontal.taps(ox) };
             tile.columns = taps.len();
             let x0 = if taps.is_empty() { 0 } else { horizontal.position(ox, taps.start) };
             tile.x = x.wrapping_add(((n * h + y0) * w + x0) * pixel_stride);
             tile.weights =
                 self.weights.as_ptr().wrapping_add(rows.start * weights_row + taps.start * lanes);
-            let at = first + (ox - columns.start);
-            for (p, offset) in tile.y_pixels[..pixels].iter_mut().enumerate() {
-                let p = at + p;
-                *offset = p / sink.group * sink.group_stride + p % sink.group * sink.pixel;
+            for offset in &mut tile.y_pixels[..pixels] {
+                *offset = group * sink.group_stride + member * sink.pixel;
+                member += 1;
+                if member == sink.group {
+                    (group, member) = (group + 1, 0);
+                }
             }
             if let Some(residual) = finish.residual {
                 tile.residual =
