@@ -1,6 +1,7 @@
 //! Xception on the CPU: networks as data, planned over the `sepconv-kernels` operations.
 #![forbid(unsafe_code)]
 
+mod aligned;
 mod error;
 #[cfg(feature = "image")]
 pub mod image;
@@ -9,5 +10,6 @@ pub mod network;
 pub mod npy;
 pub mod weights;
 
+pub use aligned::Aligned;
 pub use error::{Error, Result};
 pub use sepconv_kernels as kernels;

@@ -89,11 +89,16 @@ fn usage_errors() {
         &["inspect", "--weights", &weights, "--model", "xception"],
         &["inspect", "--model", "resnet"],
         &["run", "--weights", &weights],
+        &["bench", "--runs", "0"],
+        &["bench", "--batch", "0"],
+        &["bench", "--weights", &weights, "--model", "xception"],
+        &["bench", "--size", "71", "--layer", "dw 1x9x9x8 k3"],
+        &["bench", "--batch", "2", "--layer", "dw 1x9x9x8 k3"],
         &["paint"],
     ] {
         assert_eq!(sepconv(args).status.code(), Some(2), "{args:?}");
     }
-    for command in ["classify", "run", "inspect", "info"] {
+    for command in ["classify", "run", "inspect", "bench", "info"] {
         assert!(stdout(&ok(&[command, "--help"])).contains("Examples:"));
     }
 }
@@ -423,6 +428,165 @@ fn ends_quietly_when_nobody_reads() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     assert_eq!(stderr(&output), "");
+}
+
+/// Whether an object has exactly these keys, in this order, and each number in it is at least 0.
+#[track_caller]
+fn assert_keys(line: &str, keys: &[&str]) -> Value {
+    let value: Value = serde_json::from_str(line).unwrap();
+    let object = value.as_object().unwrap();
+    let mut sorted = keys.to_vec();
+    sorted.sort_unstable();
+    let mut found: Vec<_> = object.keys().map(String::as_str).collect();
+    found.sort_unstable();
+    assert_eq!(found, sorted);
+    for (key, value) in object {
+        assert!(value.as_f64().is_none_or(|v| v >= 0.0), "{key} is {value}");
+    }
+    value
+}
+
+/// What is printed, not how fast anything is.
+#[test]
+fn benchmarks_a_network() {
+    let weights = model();
+    let args = [
+        "bench",
+        "--weights",
+        &weights,
+        "--batch",
+        "2",
+        "--size",
+        "9x12",
+        "--runs",
+        "2",
+        "--threads",
+        "2",
+    ];
+    let text = stdout(&ok(&[&args[..], &["--json"]].concat()));
+    assert_eq!(text.lines().count(), 1);
+    let report = assert_keys(
+        &text,
+        &[
+            "cpu",
+            "level",
+            "threads",
+            "batch",
+            "size",
+            "multiply_adds",
+            "peak_gflops",
+            "min_ms",
+            "median_ms",
+            "gflops",
+            "peak_share",
+            "nodes",
+        ],
+    );
+    assert_eq!((&report["threads"], &report["batch"]), (&2.into(), &2.into()));
+    assert_eq!(report["size"], serde_json::json!([9, 12]));
+    let nodes = report["nodes"].as_array().unwrap();
+    let keys = [
+        "name",
+        "layers",
+        "kernel",
+        "output",
+        "multiply_adds",
+        "min_ms",
+        "median_ms",
+        "gflops",
+        "peak_share",
+        "share",
+    ];
+    let mut multiply_adds = 0;
+    for node in nodes {
+        let node = assert_keys(&node.to_string(), &keys);
+        assert_eq!(node["output"][0], 2);
+        assert!(!node["layers"].as_array().unwrap().is_empty());
+        multiply_adds += node["multiply_adds"].as_u64().unwrap();
+    }
+    assert_eq!(report["multiply_adds"], multiply_adds);
+
+    let table = stdout(&ok(&args));
+    assert!(table.contains("9×12, batch 2"), "{table}");
+    for node in nodes {
+        assert!(table.contains(node["kernel"].as_str().unwrap()), "{table}");
+    }
+}
+
+#[test]
+fn benchmarks_layers() {
+    let keys = [
+        "layer",
+        "kernel",
+        "level",
+        "threads",
+        "multiply_adds",
+        "min_ms",
+        "median_ms",
+        "gflops",
+        "peak_share",
+        "peak_gflops",
+    ];
+    let layers = [
+        ("dw 1x19x19x40 k3 s1", 19 * 19 * 40 * 9),
+        ("dw 2x9x8x5 k3x5 s2 d2 m3", 2 * 5 * 4 * 15 * 15),
+        ("pw 1x7x7x40 o24 s2", 4 * 4 * 40 * 24),
+        ("sep 1x9x9x8 o16 k5 m2", 81 * 16 * (25 + 16)),
+        ("sep 1x9x9x8  o16 unfused k3 ", 81 * 8 * (9 + 16)),
+        ("conv 1x9x9x8 o16 k3 s2", 25 * 9 * 8 * 16),
+    ];
+    let mut args = vec!["bench", "--runs", "1", "--threads", "1"];
+    args.extend(layers.iter().flat_map(|(layer, _)| ["--layer", layer]));
+    let table = stdout(&ok(&args));
+    args.push("--json");
+    let text = stdout(&ok(&args));
+    assert_eq!(text.lines().count(), layers.len());
+    for (line, (layer, multiply_adds)) in text.lines().zip(layers) {
+        let report = assert_keys(line, &keys);
+        assert_eq!(report["layer"], layer.split_whitespace().collect::<Vec<_>>().join(" "));
+        assert_eq!(report["multiply_adds"], multiply_adds, "{layer}");
+        assert!(table.contains(report["layer"].as_str().unwrap()), "{table}");
+        assert!(table.contains(report["kernel"].as_str().unwrap()), "{table}");
+    }
+}
+
+#[test]
+fn refuses_bad_layers() {
+    let cases: [(&str, &[&str]); 17] = [
+        ("", &["no layer"]),
+        ("dense 1x1x1x8 o8", &["\"dense\"", "dw, pw, sep, conv"]),
+        ("dw", &["no shape"]),
+        ("dw k3 1x9x9x8", &["\"k3\"", "NxHxWxC"]),
+        ("dw 1x9x9 k3", &["\"1x9x9\""]),
+        ("dw 1x9x0x8 k3", &["\"1x9x0x8\""]),
+        ("dw 1x9x9x99999 k3", &["\"1x9x9x99999\""]),
+        ("dw 1x9x9x8", &["lacks its kernel"]),
+        ("pw 1x9x9x8", &["lacks its output channels"]),
+        ("dw 1x9x9x8 k3 o8", &["\"o8\""]),
+        ("pw 1x9x9x8 o8 k3", &["\"k3\""]),
+        ("conv 1x9x9x8 o8 k3 m2", &["\"m2\""]),
+        ("dw 1x9x9x8 k3 unfused", &["\"unfused\""]),
+        ("dw 1x9x9x8 k3 s", &["\"s\"", "65536"]),
+        ("dw 1x9x9x8 k3x", &["\"k3x\""]),
+        ("dw 1x9x9x8 k3 k5", &["\"k5\"", "another"]),
+        ("dw 1x9x9x8 k3 é2", &["\"é2\""]),
+    ];
+    for (layer, parts) in cases {
+        let output = sepconv(&["bench", "--layer", layer]);
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{layer}: {message}");
+        for part in parts.iter().chain(&["sep 1x19x19x728 o728 k3 s1"]) {
+            assert!(message.contains(part), "{part:?} is not in {message}");
+        }
+    }
+    assert_error(
+        &["bench", "--layer", "pw 1x1x1x65536 o65536"],
+        &["[65536, 65536]", "268435456 elements"],
+    );
+    assert_error(
+        &["bench", "--layer", "conv 1x60000x60000x60000 o1 k1"],
+        &["[1, 60000, 60000, 60000]"],
+    );
 }
 
 /// Only what does not depend on the machine: the accuracy, and that the numbers were checked.

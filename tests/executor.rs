@@ -970,6 +970,20 @@ fn wrong_arguments_are_refused() {
 }
 
 #[test]
+fn timed_runs_report_each_step() {
+    let b = mini_xception();
+    let x = vec![0.5; 71 * 71 * 3];
+    let mut session = session(&b, [1, 71, 71, 3], &[]);
+    let mut steps = Vec::new();
+    session.run_timed(&x, |i, _| steps.push(i)).unwrap();
+    assert!(steps.into_iter().eq(0..session.plan().steps().len()));
+    let timed = session.output().to_vec();
+    session.run(&x).unwrap();
+    assert_eq!(session.output(), timed);
+    assert!(session.run_timed(&x[1..], |i, _| panic!("step {i} ran")).is_err());
+}
+
+#[test]
 fn plans_and_sessions_cross_threads() {
     fn check<T: Send + Sync>() {}
     check::<NetworkPlan>();

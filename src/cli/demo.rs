@@ -6,11 +6,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sepconv::image::{Picture, Resize};
-use sepconv::kernels::{Level, burn_fma};
+use sepconv::kernels::Level;
 use sepconv::models::{XceptionConfig, xception};
 use sepconv::network::{NetworkPlan, PlanOptions, Session, spot_check};
 use sepconv::weights::{keras, synthetic};
 
+use super::speed::{Speed, peak};
 use super::threads::{self, Threads};
 use super::{Failure, Result, input_size, print, softmax};
 
@@ -142,46 +143,28 @@ fn speed(level: Level, threads: usize) -> Result {
     let picture = synthetic::picture(299);
     let input = [1, 299, 299, 3];
     let plan = NetworkPlan::new(&network, &weights, input, &PlanOptions::default())?;
-    let flop = 2.0 * plan.multiply_adds() as f64;
+    let multiply_adds = plan.multiply_adds();
     let mut session = Session::new(plan)?;
     session.run(&picture.data)?;
-    let (mut times, mut shares) = (Vec::new(), Vec::new());
+    let (mut times, mut peaks) = (Vec::new(), Vec::new());
     let begin = Instant::now();
     while times.is_empty() || (times.len() < RUNS && begin.elapsed() < PATIENCE) {
         let start = Instant::now();
         session.run(&picture.data)?;
-        let time = start.elapsed().as_secs_f64();
-        // Beside each run, as the clock of a machine moves.
-        shares.push(flop / time / peak(level)?);
-        times.push(time);
+        times.push(start.elapsed().as_secs_f64());
+        peaks.push(peak(level)?);
     }
-    times.sort_by(f64::total_cmp);
-    shares.sort_by(f64::total_cmp);
-    let (least, median) = (times[0], times[times.len() / 2]);
+    let speed = Speed::new(multiply_adds, &times, &peaks);
     print(&format!(
         "Xception 299×299, synthetic weights, {} runs: {:.1} ms median, {:.1} ms least; {:.1} GFLOP/s, \
          {:.0} % of the FMA peak of {threads} thread{}.\n",
         times.len(),
-        median * 1e3,
-        least * 1e3,
-        flop / median / 1e9,
-        shares[shares.len() / 2] * 100.0,
+        speed.median_ms,
+        speed.min_ms,
+        speed.gflops,
+        speed.peak_share * 100.0,
         if threads == 1 { "" } else { "s" },
     ))
-}
-
-/// Multiply-adds count as two operations: the FLOP/s that all threads together reach on registers.
-fn peak(level: Level) -> Result<f64> {
-    // About 10 ms of the fastest level, 100 ms of the slowest.
-    let work = if level == Level::Scalar { 20_000_000 } else { 500_000_000 };
-    let start = Instant::now();
-    let done = threads::broadcast(|| burn_fma(level, work));
-    let time = start.elapsed().as_secs_f64();
-    let mut multiply_adds = 0;
-    for count in done {
-        multiply_adds += count?;
-    }
-    Ok(2.0 * multiply_adds as f64 / time)
 }
 
 fn check() -> Result {

@@ -41,14 +41,14 @@ pub(super) fn run(_: Args) -> Result {
 }
 
 #[cfg(target_os = "linux")]
-fn cpu_name() -> Option<String> {
+pub(super) fn cpu_name() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn cpu_name() -> Option<String> {
+pub(super) fn cpu_name() -> Option<String> {
     None
 }
 

@@ -1,13 +1,12 @@
 //! `sepconv inspect`: what a network is made of and what runs for it.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
-use clap::ValueEnum;
-use sepconv::models::{self, XceptionConfig};
+use clap::ArgGroup;
 use sepconv::network::{Network, NetworkPlan, PlanOptions};
-use sepconv::weights::{self, ParameterCount, Weights, keras};
+use sepconv::weights::{self, ParameterCount, Weights};
 
+use super::source::Source;
 use super::threads::{self, Threads};
 use super::{Result, input_size, parse_size, print, thousands};
 
@@ -21,6 +20,7 @@ Examples:
   sepconv inspect --model xception
   sepconv inspect --weights kitchen.keras --size 224")]
 #[group(skip)]
+#[command(group = ArgGroup::new("any source").required(true).args(["weights", "model"]))]
 pub(super) struct Args {
     #[command(flatten)]
     source: Source,
@@ -31,35 +31,9 @@ pub(super) struct Args {
     threads: Threads,
 }
 
-#[derive(clap::Args)]
-#[group(required = true, multiple = false)]
-struct Source {
-    /// Model with weights, as Keras saves it: .keras, .weights.h5 or .h5
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// A model by name, for which no file is needed
-    #[arg(long, value_enum, value_name = "NAME")]
-    model: Option<ModelName>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ModelName {
-    Xception,
-}
-
 pub(super) fn run(args: Args) -> Result {
-    let (network, weights) = load(&args.source)?;
+    let (network, weights) = args.source.load()?;
     args.threads.run(|| print(&table(&network, &weights, args.size)?))
-}
-
-fn load(source: &Source) -> Result<(Network, Weights)> {
-    if let Some(path) = &source.weights {
-        let model = keras::load(path)?;
-        return Ok((model.network, model.weights));
-    }
-    let network = models::xception(&XceptionConfig::default())?;
-    let weights = weights::synthetic::weights(&network)?;
-    Ok((network, weights))
 }
 
 fn table(network: &Network, weights: &Weights, size: Option<[usize; 2]>) -> Result<String> {

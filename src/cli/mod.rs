@@ -1,10 +1,14 @@
 //! Subcommands, one file each, and what they share: options, errors, exit statuses.
 
+mod bench;
 mod classify;
 mod demo;
 mod info;
 mod inspect;
+mod layer;
 mod run;
+mod source;
+mod speed;
 mod threads;
 
 use std::io::{self, Write};
@@ -31,7 +35,8 @@ Exit status: 0 if all went well, 1 after an error, 2 for a wrong command line.
 Examples:
   sepconv demo
   sepconv classify --weights xception.keras --labels classes.txt cat.jpg dog.png
-  sepconv inspect --model xception"
+  sepconv inspect --model xception
+  sepconv bench --layer 'sep 1x19x19x728 o728 k3 s1'"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -44,6 +49,7 @@ enum Command {
     Classify(classify::Args),
     Run(run::Args),
     Inspect(inspect::Args),
+    Bench(bench::Args),
     Info(info::Args),
 }
 
@@ -53,6 +59,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Classify(args) => classify::run(args),
         Command::Run(args) => run::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Info(args) => info::run(args),
     };
     match result {

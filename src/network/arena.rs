@@ -1,7 +1,9 @@
 //! Offsets of buffers in one slice: buffers that are never needed at the same time may share a place.
 
-/// Offsets are multiples of this many f32: 64 bytes, a cache line and an AVX-512 register.
-pub(super) const ALIGNMENT: usize = 16;
+use crate::Aligned;
+
+/// Offsets are multiples of this many f32.
+const ALIGNMENT: usize = Aligned::LINE;
 
 /// A buffer and the steps during which its contents matter, both ends included.
 #[derive(Debug, Clone, Copy)]

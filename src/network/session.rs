@@ -1,10 +1,10 @@
 //! A plan's memory. All of it is allocated when a session is made; a run allocates nothing.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::arena::ALIGNMENT;
 use super::plan::{NetworkPlan, Report};
-use crate::{Error, Result};
+use crate::{Aligned, Error, Result};
 
 /// Runs a [`NetworkPlan`], one input at a time.
 ///
@@ -77,6 +77,29 @@ impl Session {
     /// # Errors
     /// [`Error::Argument`]: `x` has another length. Nothing is changed then.
     pub fn run(&mut self, x: &[f32]) -> Result<()> {
+        self.each(x, |_, step| step())
+    }
+
+    /// [`Session::run`], and tells `on_step` how long each step took: its position in
+    /// [`NetworkPlan::steps`] and the time, in order.
+    ///
+    /// # Errors
+    /// Those of [`Session::run`].
+    pub fn run_timed(&mut self, x: &[f32], mut on_step: impl FnMut(usize, Duration)) -> Result<()> {
+        self.each(x, |i, step| {
+            let start = Instant::now();
+            step()?;
+            on_step(i, start.elapsed());
+            Ok(())
+        })
+    }
+
+    /// Checks `x`, then has `run` call each step.
+    fn each(
+        &mut self,
+        x: &[f32],
+        mut run: impl FnMut(usize, &mut dyn FnMut() -> Result<()>) -> Result<()>,
+    ) -> Result<()> {
         let shape = self.plan.input_shape();
         let expected: usize = shape.iter().product();
         if x.len() != expected {
@@ -85,8 +108,8 @@ impl Session {
             });
         }
         let (arena, scratch) = (self.arena.as_mut_slice(), self.scratch.as_mut_slice());
-        for (step, &len) in self.plan.planned().iter().zip(&self.scratch_lens) {
-            step.run(x, arena, &mut scratch[..len])?;
+        for (i, (step, &len)) in self.plan.planned().iter().zip(&self.scratch_lens).enumerate() {
+            run(i, &mut || step.run(x, arena, &mut scratch[..len]))?;
         }
         Ok(())
     }
@@ -111,39 +134,5 @@ impl Session {
 
     fn value(&self, report: &Report) -> &[f32] {
         &self.arena.as_slice()[report.range.clone()]
-    }
-}
-
-/// f32s that begin at a multiple of [`ALIGNMENT`] of them in memory.
-#[derive(Debug)]
-struct Aligned {
-    storage: Vec<f32>,
-    start: usize,
-    len: usize,
-}
-
-impl Aligned {
-    /// Filled with NaN: what is read before it was written shows.
-    fn new(len: usize) -> Result<Self> {
-        let spare = ALIGNMENT - 1;
-        let too_much = || Error::Argument {
-            message: format!("{len} f32 of memory for a session can't be allocated"),
-        };
-        let room = len.checked_add(spare).ok_or_else(too_much)?;
-        let mut storage = Vec::new();
-        storage.try_reserve_exact(room).map_err(|_| too_much())?;
-        storage.resize(room, f32::NAN);
-        let start = storage.as_ptr().align_offset(ALIGNMENT * size_of::<f32>());
-        // It may decline to answer, and alignment is only a matter of speed.
-        let start = if start <= spare { start } else { 0 };
-        Ok(Self { storage, start, len })
-    }
-
-    fn as_slice(&self) -> &[f32] {
-        &self.storage[self.start..self.start + self.len]
-    }
-
-    fn as_mut_slice(&mut self) -> &mut [f32] {
-        &mut self.storage[self.start..self.start + self.len]
     }
 }

@@ -1,0 +1,283 @@
+//! `sepconv bench`: times of a network, its steps, or single layers, beside the FMA peak.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use sepconv::Aligned;
+use sepconv::kernels::Level;
+use sepconv::network::{NetworkPlan, PlanOptions, Session, StepInfo};
+use sepconv::weights::synthetic;
+use serde::Serialize;
+
+use super::info::cpu_name;
+use super::layer::Layer;
+use super::source::Source;
+use super::speed::{Speed, median, peak};
+use super::threads::{self, Threads};
+use super::{Failure, Result, input_size, parse_size, print};
+
+/// Time a network and each of its steps, or single layers
+///
+/// Each run is followed by a measurement of the FMA peak, that is, of the multiply-adds that all threads
+/// together reach on registers, and its share of that peak is taken at once. Times are in milliseconds;
+/// GFLOP/s are of the median run and count a multiply-add as two. The network is timed as a whole first,
+/// then its steps in other runs; a step's share is that of the time of all steps.
+///
+/// A layer is written KIND NxHxWxC WORD… with the kinds dw (depthwise), pw (pointwise), sep (separable)
+/// and conv. Its words: o728, output channels (not dw); k3 or k3x5, kernel (not pw); s2, stride; d2,
+/// dilation; m2, depth multiplier (dw and sep); unfused, the two halves of a sep one after the other,
+/// through memory. Padding is SAME; weights and input are made by formula. A layer faster than 2 ms is
+/// run several times in a row, and the time of one is given.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  sepconv bench --threads 1
+  sepconv bench --size 150 --batch 4 --json | jq '[.median_ms, .peak_share]'
+  sepconv bench --layer 'sep 1x19x19x728 o728 k3 s1' --layer 'sep 1x19x19x728 o728 k3 s1 unfused'
+  sepconv bench --threads 1 --layer 'dw 1x112x112x64 k3 s2' --json")]
+pub(super) struct Args {
+    #[command(flatten)]
+    source: Source,
+    /// Time this layer instead of a network; more than once for several, in turn
+    #[arg(long, value_name = "SPEC", value_parser = Layer::parse,
+          conflicts_with_all = ["weights", "model", "batch", "size"])]
+    layer: Vec<Layer>,
+    /// Pictures in one run
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    batch: u16,
+    /// Side of the input, or HEIGHTxWIDTH [default: the model's own]
+    #[arg(long, value_name = "N", value_parser = parse_size)]
+    size: Option<[usize; 2]>,
+    /// Timed runs, after one that is not
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    runs: u32,
+    #[command(flatten)]
+    threads: Threads,
+    /// One JSON object on one line; with --layer one line each
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a timing of a layer lasts at least.
+const LEAST: Duration = Duration::from_millis(2);
+
+pub(super) fn run(args: Args) -> Result {
+    args.threads.run(|| {
+        if args.layer.is_empty() {
+            let report = network(&args)?;
+            return if args.json { print_json(&report) } else { print(&report.table()) };
+        }
+        let width = args.layer.iter().map(|layer| layer.text().chars().count()).max().unwrap_or(0);
+        if !args.json {
+            let level = Level::from_env()?;
+            print(&format!(
+                "{}\n\n{}\n",
+                context(level.name(), threads::current()),
+                heading("layer", width, "  kernel")
+            ))?;
+        }
+        args.layer.iter().try_for_each(|spec| {
+            let report = layer(spec, args.runs)?;
+            if args.json { print_json(&report) } else { print(&report.row(width)) }
+        })
+    })
+}
+
+fn print_json(report: &impl Serialize) -> Result {
+    let json = serde_json::to_string(report).map_err(|e| Failure::Error(format!("JSON: {e}")))?;
+    print(&format!("{json}\n"))
+}
+
+// ---------------------------------------------------------------- layers
+
+#[derive(Serialize)]
+struct LayerReport<'a> {
+    layer: &'a str,
+    kernel: String,
+    level: &'static str,
+    threads: usize,
+    multiply_adds: u64,
+    #[serde(flatten)]
+    speed: Speed,
+    peak_gflops: f64,
+}
+
+fn layer(spec: &Layer, runs: u32) -> Result<LayerReport<'_>> {
+    let (level, threads) = (Level::from_env()?, threads::current());
+    let mut runner = spec.prepare(level, threads).map_err(Failure::Error)?;
+    let mut time = |repeats: u32| -> Result<Duration> {
+        let start = Instant::now();
+        for _ in 0..repeats {
+            runner.run()?;
+        }
+        Ok(start.elapsed())
+    };
+    // Also the warming up.
+    let mut repeats = 1;
+    while time(repeats)? < LEAST {
+        repeats *= 2;
+    }
+    let (mut times, mut peaks) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        times.push(time(repeats)?.as_secs_f64() / f64::from(repeats));
+        peaks.push(peak(level)?);
+    }
+    let multiply_adds = runner.multiply_adds();
+    Ok(LayerReport {
+        layer: spec.text(),
+        kernel: runner.kernel_name(),
+        level: level.name(),
+        threads,
+        multiply_adds,
+        speed: Speed::new(multiply_adds, &times, &peaks),
+        peak_gflops: median(peaks.into_iter()) / 1e9,
+    })
+}
+
+impl LayerReport<'_> {
+    fn row(&self, width: usize) -> String {
+        format!("{:width$}  {}  {}\n", self.layer, columns(&self.speed), self.kernel)
+    }
+}
+
+// ---------------------------------------------------------------- networks
+
+#[derive(Serialize)]
+struct NetworkReport {
+    cpu: Option<String>,
+    level: &'static str,
+    threads: usize,
+    batch: usize,
+    size: [usize; 2],
+    multiply_adds: u64,
+    peak_gflops: f64,
+    #[serde(flatten)]
+    speed: Speed,
+    nodes: Vec<NodeReport>,
+    #[serde(skip)]
+    name: String,
+}
+
+#[derive(Serialize)]
+struct NodeReport {
+    name: String,
+    layers: Vec<String>,
+    kernel: String,
+    output: [usize; 4],
+    multiply_adds: u64,
+    #[serde(flatten)]
+    speed: Speed,
+    /// Of the time of all steps.
+    share: f64,
+}
+
+fn network(args: &Args) -> Result<NetworkReport> {
+    let (network, weights) = args.source.load()?;
+    let (size, channels) = input_size(&network, args.size)?;
+    let batch = usize::from(args.batch);
+    let shape = [batch, size[0], size[1], channels];
+    let plan = NetworkPlan::new(&network, &weights, shape, &PlanOptions::default())?;
+    let mut session = Session::new(plan)?;
+    let plan = session.plan().clone();
+    let level = plan.level();
+    let mut x = Aligned::new(shape.iter().product())?;
+    for (x, u) in x.as_mut_slice().iter_mut().zip(synthetic::uniform("input")) {
+        *x = u as f32;
+    }
+    let x = x.as_slice();
+
+    session.run(x)?;
+    let (mut times, mut peaks) = (Vec::new(), Vec::new());
+    for _ in 0..args.runs {
+        let start = Instant::now();
+        session.run(x)?;
+        times.push(start.elapsed().as_secs_f64());
+        peaks.push(peak(level)?);
+    }
+    let speed = Speed::new(plan.multiply_adds(), &times, &peaks);
+
+    let mut steps = StepTimes { times: vec![Vec::new(); plan.steps().len()], peaks: Vec::new() };
+    for _ in 0..args.runs {
+        session.run_timed(x, |i, time| steps.times[i].push(time.as_secs_f64()))?;
+        steps.peaks.push(peak(level)?);
+    }
+    let all_peaks = peaks.iter().chain(&steps.peaks).copied();
+    Ok(NetworkReport {
+        cpu: cpu_name(),
+        level: level.name(),
+        threads: threads::current(),
+        batch,
+        size,
+        multiply_adds: plan.multiply_adds(),
+        peak_gflops: median(all_peaks) / 1e9,
+        speed,
+        nodes: plan.steps().enumerate().map(|(i, step)| steps.report(i, step)).collect(),
+        name: network.name().into(),
+    })
+}
+
+/// Of each step in each run.
+struct StepTimes {
+    times: Vec<Vec<f64>>,
+    peaks: Vec<f64>,
+}
+
+impl StepTimes {
+    fn report(&self, i: usize, step: &StepInfo) -> NodeReport {
+        let shares = self.times[i].iter().enumerate().map(|(run, time)| {
+            let all: f64 = self.times.iter().map(|times| times[run]).sum();
+            time / all
+        });
+        NodeReport {
+            name: step.name.clone(),
+            layers: step.nodes.clone(),
+            kernel: step.kernel.clone(),
+            output: step.output,
+            multiply_adds: step.multiply_adds,
+            speed: Speed::new(step.multiply_adds, &self.times[i], &self.peaks),
+            share: median(shares),
+        }
+    }
+}
+
+impl NetworkReport {
+    fn table(&self) -> String {
+        let [height, width] = self.size;
+        let name = format!("{} {height}×{width}, batch {}", self.name, self.batch);
+        let names = self.nodes.iter().map(|node| &node.name).chain([&name]);
+        let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
+        let mut text = context(self.level, self.threads);
+        let _ = writeln!(text, ", {:.1} GFLOP/s FMA peak", self.peak_gflops);
+        if let Some(cpu) = &self.cpu {
+            let _ = writeln!(text, "{cpu}");
+        }
+        let _ = writeln!(text, "\n{}", heading("", width, ""));
+        let _ = writeln!(text, "{name:width$}  {}\n", columns(&self.speed));
+        let _ = writeln!(text, "{}", heading("step", width, "   share  kernel"));
+        for node in &self.nodes {
+            let (columns, share) = (columns(&node.speed), node.share * 100.0);
+            let _ =
+                writeln!(text, "{:width$}  {columns}  {share:>4.1} %  {}", node.name, node.kernel);
+        }
+        text
+    }
+}
+
+// ---------------------------------------------------------------- text
+
+fn context(level: &str, threads: usize) -> String {
+    format!("level {level}, threads {threads}")
+}
+
+fn heading(what: &str, width: usize, rest: &str) -> String {
+    format!(
+        "{what:width$}  {:>9}  {:>9}  {:>8}  {:>8}{rest}",
+        "median ms", "min ms", "GFLOP/s", "of peak"
+    )
+}
+
+fn columns(speed: &Speed) -> String {
+    let Speed { min_ms, median_ms, gflops, peak_share } = speed;
+    let percent = peak_share * 100.0;
+    format!("{median_ms:>9.3}  {min_ms:>9.3}  {gflops:>8.1}  {percent:>6.1} %")
+}

@@ -1,0 +1,242 @@
+//! One layer by a short text, `sep 1x19x19x728 o728 k3 s1`, with data to run it on.
+//!
+//! Also compiled into the package of the benchmarks, whose tables are made of these texts.
+#![allow(unreachable_pub, reason = "public in the package of the benchmarks")]
+
+use sepconv::Aligned;
+use sepconv::kernels::{
+    self, Activation, Conv, ConvParams, Depthwise, DepthwiseParams, Level, NhwcView, NhwcViewMut,
+    Options, Padding, Plan, Pointwise, PointwiseParams, Separable, SeparableParams, Window,
+};
+use sepconv::weights::synthetic;
+
+type Result<T> = std::result::Result<T, String>;
+
+/// A layer with SAME padding and random weights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    text: String,
+    kind: Kind,
+    /// \[N, H, W, C\].
+    input: [usize; 4],
+    channels_out: usize,
+    window: Window,
+    multiplier: usize,
+    unfused: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Depthwise,
+    Pointwise,
+    Separable,
+    Conv,
+}
+
+const EXAMPLE: &str = "e.g. \"sep 1x19x19x728 o728 k3 s1\"";
+/// Of one tensor: 1 GiB.
+const MOST_ELEMENTS: usize = 1 << 28;
+
+impl Layer {
+    /// Reads `KIND NxHxWxC WORD…`: kinds `dw`, `pw`, `sep`, `conv`; words `o728` (output channels), `k3`
+    /// or `k3x5` (kernel), `s2` (stride), `d2` (dilation), `m2` (depth multiplier), `unfused`.
+    ///
+    /// # Errors
+    /// The word that is wrong or missing.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut words = text.split_whitespace();
+        let kind = match words.next() {
+            Some("dw") => Kind::Depthwise,
+            Some("pw") => Kind::Pointwise,
+            Some("sep") => Kind::Separable,
+            Some("conv") => Kind::Conv,
+            Some(word) => return Err(format!("{word:?} is none of dw, pw, sep, conv; {EXAMPLE}")),
+            None => return Err(format!("no layer; {EXAMPLE}")),
+        };
+        let shape = words.next().ok_or_else(|| format!("no shape NxHxWxC; {EXAMPLE}"))?;
+        let numbers: Option<Vec<usize>> = shape.split('x').map(number).collect();
+        let input: [usize; 4] = numbers
+            .and_then(|numbers| numbers.try_into().ok())
+            .ok_or_else(|| format!("{shape:?} is not a shape NxHxWxC; {EXAMPLE}"))?;
+
+        let (mut out, mut stride, mut dilation, mut multiplier) = (None, None, None, None);
+        let (mut kernel, mut unfused) = (None::<[usize; 2]>, None::<()>);
+        let has_kernel = kind != Kind::Pointwise;
+        for word in words {
+            let wrong = |why: &str| format!("{word:?} {why}; {EXAMPLE}");
+            let (letter, value) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
+            let set = |slot: &mut Option<usize>| match number(value) {
+                Some(n) => Ok(slot.replace(n).is_some()),
+                None => Err(wrong("needs a number from 1 to 65536 behind its letter")),
+            };
+            let again = match letter {
+                "u" if word == "unfused" && kind == Kind::Separable => {
+                    unfused.replace(()).is_some()
+                }
+                "o" if kind != Kind::Depthwise => set(&mut out)?,
+                "s" => set(&mut stride)?,
+                "d" if has_kernel => set(&mut dilation)?,
+                "m" if matches!(kind, Kind::Depthwise | Kind::Separable) => set(&mut multiplier)?,
+                "k" if has_kernel => {
+                    let (h, w) = value.split_once('x').unwrap_or((value, value));
+                    let (Some(h), Some(w)) = (number(h), number(w)) else {
+                        return Err(wrong("is not a kernel, k3 or k3x5"));
+                    };
+                    kernel.replace([h, w]).is_some()
+                }
+                _ => return Err(wrong("is not a word for this kind of layer")),
+            };
+            if again {
+                return Err(wrong("comes after another of its kind"));
+            }
+        }
+        let needs = |what: &str| format!("{text:?} lacks {what}; {EXAMPLE}");
+        let kernel = if has_kernel { kernel } else { Some([1, 1]) };
+        let multiplier = multiplier.unwrap_or(1);
+        let out = if kind == Kind::Depthwise { Some(input[3] * multiplier) } else { out };
+        Ok(Self {
+            text: text.split_whitespace().collect::<Vec<_>>().join(" "),
+            kind,
+            input,
+            channels_out: out.ok_or_else(|| needs("its output channels, o728"))?,
+            window: Window::new(kernel.ok_or_else(|| needs("its kernel, k3"))?)
+                .stride([stride.unwrap_or(1); 2])
+                .dilation([dilation.unwrap_or(1); 2])
+                .padding(Padding::Same),
+            multiplier,
+            unfused: unfused.is_some(),
+        })
+    }
+
+    /// The text that it was read from, with single spaces.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Plans it and makes its tensors: weights and input by formula, the same in every process.
+    ///
+    /// # Errors
+    /// A layer that can't be planned, tensors of more than 2²⁸ elements, an unavailable level.
+    pub fn prepare(&self, level: Level, threads: usize) -> Result<Runner> {
+        let [kh, kw] = self.window.kernel;
+        let [.., c] = self.input;
+        let wide = c * self.multiplier;
+        let options = Options { level: Some(level), ..Options::default() };
+        let depthwise_weights = match self.kind {
+            Kind::Depthwise | Kind::Separable => random("depthwise", &[kh, kw, wide])?,
+            _ => Vec::new(),
+        };
+        let weights = match self.kind {
+            Kind::Depthwise => Vec::new(),
+            Kind::Conv => random("conv", &[kh, kw, c, self.channels_out])?,
+            _ => random("pointwise", &[wide, self.channels_out])?,
+        };
+        let depthwise = DepthwiseParams {
+            window: self.window,
+            multiplier: self.multiplier,
+            weights: &depthwise_weights,
+            bias: None,
+        };
+        let (channels_out, weights, bias) = (self.channels_out, &weights[..], None);
+        let pointwise = |input, stride| {
+            let params = PointwiseParams { stride, channels_out, weights, bias };
+            Pointwise::new(input, &params, &options)
+        };
+        let plans = || -> kernels::Result<Vec<Box<dyn Plan>>> {
+            Ok(match self.kind {
+                Kind::Depthwise => {
+                    vec![Box::new(Depthwise::new(self.input, &depthwise, &options)?)]
+                }
+                Kind::Pointwise => vec![Box::new(pointwise(self.input, self.window.stride)?)],
+                Kind::Separable if self.unfused => {
+                    let first = Depthwise::new(self.input, &depthwise, &options)?;
+                    let second = pointwise(first.output_shape(), [1, 1])?;
+                    vec![Box::new(first), Box::new(second)]
+                }
+                Kind::Separable => {
+                    let mid_activation = Activation::None;
+                    let params =
+                        SeparableParams { depthwise, mid_activation, channels_out, weights, bias };
+                    vec![Box::new(Separable::new(self.input, &params, &options)?)]
+                }
+                Kind::Conv => {
+                    let window = self.window;
+                    let params = ConvParams { window, groups: 1, channels_out, weights, bias };
+                    vec![Box::new(Conv::new(self.input, &params, &options)?)]
+                }
+            })
+        };
+        let plans = plans().map_err(|e| format!("{:?}: {e}", self.text))?;
+        let aligned = |len| Aligned::new(len).map_err(|e| e.to_string());
+        let mut tensors = vec![aligned(elements(&self.input)?)?];
+        fill(tensors[0].as_mut_slice(), "input");
+        for plan in &plans {
+            tensors.push(aligned(elements(&plan.output_shape())?)?);
+        }
+        let scratch = plans.iter().map(|plan| plan.scratch_len(threads)).max().unwrap_or(0);
+        Ok(Runner { plans, tensors, scratch: aligned(scratch)? })
+    }
+}
+
+/// A planned layer and its tensors.
+#[derive(Debug)]
+pub struct Runner {
+    /// One, or an unfused layer's two.
+    plans: Vec<Box<dyn Plan>>,
+    /// The input, then what each plan makes.
+    tensors: Vec<Aligned>,
+    scratch: Aligned,
+}
+
+impl Runner {
+    /// Computes the layer and gives its output.
+    ///
+    /// # Errors
+    /// Those of [`Plan::run`].
+    pub fn run(&mut self) -> kernels::Result<&[f32]> {
+        for (i, plan) in self.plans.iter().enumerate() {
+            let (done, rest) = self.tensors.split_at_mut(i + 1);
+            let x = NhwcView::new(done[i].as_slice(), plan.input_shape())?;
+            let y = NhwcViewMut::new(rest[0].as_mut_slice(), plan.output_shape())?;
+            plan.run(x, None, y, self.scratch.as_mut_slice())?;
+        }
+        Ok(self.tensors[self.plans.len()].as_slice())
+    }
+
+    /// The kernels that run.
+    pub fn kernel_name(&self) -> String {
+        let names: Vec<_> = self.plans.iter().map(|plan| plan.kernel_name()).collect();
+        names.join(" then ")
+    }
+
+    /// Multiply-adds of one run, padding included.
+    pub fn multiply_adds(&self) -> u64 {
+        (self.plans.iter().map(|plan| plan.multiply_adds())).fold(0, u64::saturating_add)
+    }
+}
+
+/// 1 to 65536.
+fn number(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|n| (1..=1 << 16).contains(n))
+}
+
+fn elements(shape: &[usize]) -> Result<usize> {
+    shape
+        .iter()
+        .try_fold(1, |product: usize, &d| product.checked_mul(d))
+        .filter(|&len| len <= MOST_ELEMENTS)
+        .ok_or_else(|| format!("a tensor of {shape:?} has more than {MOST_ELEMENTS} elements"))
+}
+
+fn random(name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    let mut data = vec![0.0; elements(shape)?];
+    fill(&mut data, name);
+    Ok(data)
+}
+
+/// Reals in [−1, 1).
+fn fill(data: &mut [f32], name: &str) {
+    for (x, u) in data.iter_mut().zip(synthetic::uniform(name)) {
+        *x = u as f32;
+    }
+}

@@ -1,0 +1,56 @@
+//! Times beside the FMA peak: the clock of a machine moves, a share of its peak moves less.
+
+use std::time::Instant;
+
+use sepconv::kernels::{Level, burn_fma};
+use serde::Serialize;
+
+use super::{Result, threads};
+
+/// What a series of runs shows.
+#[derive(Serialize)]
+pub(super) struct Speed {
+    pub(super) min_ms: f64,
+    pub(super) median_ms: f64,
+    /// Of the median run; a multiply-add counts as two operations.
+    pub(super) gflops: f64,
+    /// The median of the runs' shares of the peak measured beside each.
+    pub(super) peak_share: f64,
+}
+
+impl Speed {
+    /// Of runs of `multiply_adds` each: their times in seconds, at least one, and the FLOP/s of the
+    /// peak beside each.
+    pub(super) fn new(multiply_adds: u64, times: &[f64], peaks: &[f64]) -> Self {
+        let flop = 2.0 * multiply_adds as f64;
+        let min = times.iter().copied().fold(f64::INFINITY, f64::min);
+        let median_time = median(times.iter().copied());
+        Self {
+            min_ms: min * 1e3,
+            median_ms: median_time * 1e3,
+            gflops: flop / median_time / 1e9,
+            peak_share: median(times.iter().zip(peaks).map(|(time, peak)| flop / time / peak)),
+        }
+    }
+}
+
+/// The middle value; the upper one of two.
+pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The FLOP/s that all threads together reach on registers.
+pub(super) fn peak(level: Level) -> Result<f64> {
+    // About 10 ms of the fastest level, 100 ms of the slowest.
+    let work = if level == Level::Scalar { 20_000_000 } else { 500_000_000 };
+    let start = Instant::now();
+    let done = threads::broadcast(|| burn_fma(level, work));
+    let time = start.elapsed().as_secs_f64();
+    let mut multiply_adds = 0;
+    for count in done {
+        multiply_adds += count?;
+    }
+    Ok(2.0 * multiply_adds as f64 / time)
+}
