@@ -27,21 +27,28 @@ use pulp::Simd;
 use crate::isa::{Isa, V, head, lanes, load, load_head, store, store_head};
 use crate::memory::LINE;
 
-/// One micro-tile over one range of k.
+/// Steps of k per turn of the inner loop: its own three instructions are then few among 20 per k.
+const UNROLL: usize = 4;
+
+/// One B panel over one range of k, against a column of micro-tiles.
 #[derive(Debug)]
 pub(crate) struct GemmTile {
-    /// The A panel at this range's first k (a multiple of the lanes).
+    /// Micro-tiles of M rows each, one A panel for each.
+    pub(crate) tiles: usize,
+    /// The first A panel at this range's first k (a multiple of the lanes).
     pub(crate) a: *const f32,
+    /// Elements from one A panel to the next.
+    pub(crate) a_panel: usize,
     /// The B panel at this range's first k: `[depth][NR]`.
     pub(crate) b: *const f32,
     /// Length of the range.
     pub(crate) depth: usize,
-    /// Where the B panel that comes after this one lies, from the part on that this tile prefetches.
+    /// Where the B panel that comes after this one lies, from the part on that these tiles prefetch.
     /// Never dereferenced.
     pub(crate) ahead: *const f32,
-    /// Output of the first column of the panel; row m is at `y + rows[m]`.
+    /// Output of the first column of the panel; row r (of all tiles) is at `y + y_rows[r]`.
     pub(crate) y: *mut f32,
-    /// M offsets from `y`, and after them M more: the rows that are written next, if any.
+    /// tiles·M offsets from `y`, and after them M more: of the rows that are written next, or any.
     pub(crate) y_rows: *const usize,
     /// Columns that exist, at least (N − 1)·lanes + 1 and at most N·lanes.
     pub(crate) columns: usize,
@@ -51,30 +58,43 @@ pub(crate) struct GemmTile {
     pub(crate) last: bool,
     /// Like `y`, with `residual_rows`; null for none.
     pub(crate) residual: *const f32,
-    /// M offsets from `residual`.
+    /// tiles·M offsets from `residual`.
     pub(crate) residual_rows: *const usize,
     /// Clamp, (−∞, ∞) for none.
     pub(crate) bounds: (f32, f32),
 }
 
 /// # Safety
-/// The level of `I` is available. `a` is valid for the blocks of `depth` k of MR rows, `b` for
-/// `depth`·NR, `bias` (unless null) for NR elements, `y_rows` for 2·M, and row m < M of `y` and `residual` (unless null)
-/// for `columns` elements; no other thread touches those of `y`.
+/// The level of `I` is available. Each A panel is valid for the blocks of `depth` k of MR rows, `b` for
+/// `depth`·NR, `bias` (unless null) for NR elements, `y_rows` and `residual_rows` as described, and each
+/// row of `y` and `residual` (unless null) for `columns` elements; no other thread touches those of `y`.
 #[inline(always)]
 pub(crate) unsafe fn tile<I: Isa, const M: usize, const N: usize>(s: I::S, t: &GemmTile) {
+    for i in 0..t.tiles {
+        // SAFETY: the caller's contract, for tile i.
+        unsafe { micro_tile::<I, M, N>(s, t, i) };
+    }
+}
+
+/// Micro-tile `i` of the column.
+///
+/// # Safety
+/// As [`tile`].
+#[inline(always)]
+unsafe fn micro_tile<I: Isa, const M: usize, const N: usize>(s: I::S, t: &GemmTile, i: usize) {
     let l = const { lanes::<I>() };
     let nr = const { I::NV * lanes::<I>() };
     let full = t.columns == N * l;
     let mask = head::<I>(s, t.columns - (N - 1) * l);
     let mut acc = [[s.splat_f32s(0.0); N]; M];
+    let y_rows = t.y_rows.wrapping_add(i * M);
 
     // SAFETY (all blocks below): the caller's contract. A lane is read or written only if its column
     // exists: vectors before the last are whole, the last is whole or masked.
     if t.bias.is_null() {
         for (m, row) in acc.iter_mut().enumerate() {
             // SAFETY: see above.
-            let y = unsafe { t.y.add(*t.y_rows.add(m)) };
+            let y = unsafe { t.y.add(*y_rows.add(m)) };
             for (n, v) in row.iter_mut().enumerate() {
                 // SAFETY: see above.
                 *v = unsafe {
@@ -97,22 +117,26 @@ pub(crate) unsafe fn tile<I: Isa, const M: usize, const N: usize>(s: I::S, t: &G
     }
 
     for m in 0..M {
-        // SAFETY: y_rows has 2·M elements.
-        I::prefetch_write(t.y.wrapping_add(unsafe { *t.y_rows.add(M + m) }));
+        // SAFETY: there are M offsets beyond those of the last tile.
+        I::prefetch_write(t.y.wrapping_add(unsafe { *y_rows.add(M + m) }));
     }
 
-    let (mut a, mut b, mut ahead) = (t.a, t.b, t.ahead);
+    let (mut a, mut b) = (t.a.wrapping_add(i * t.a_panel), t.b);
+    let mut ahead = t.ahead.wrapping_add(i * (t.depth / l) * I::PREFETCH_LINES * LINE);
     for _ in 0..t.depth / l {
         for _ in 0..I::PREFETCH_LINES {
             I::prefetch(ahead);
             ahead = ahead.wrapping_add(LINE);
         }
-        for k in 0..l {
-            // SAFETY: see above; this is k of a whole block.
-            unsafe { step::<I, M, N>(s, a.add(k), b.add(k * nr), &mut acc) };
-            // Otherwise the next k's loads are hoisted into this k and accumulators spill.
-            for v in acc.as_flattened_mut() {
-                *v = I::settle(*v);
+        let unroll = const { if lanes::<I>() < UNROLL { lanes::<I>() } else { UNROLL } };
+        for k in (0..l).step_by(unroll) {
+            for k in k..k + unroll {
+                // SAFETY: see above; this is k of a whole block.
+                unsafe { step::<I, M, N>(s, a.add(k), b.add(k * nr), &mut acc) };
+                // Otherwise the next k's loads are hoisted into this k and accumulators spill.
+                for v in acc.as_flattened_mut() {
+                    *v = I::settle(*v);
+                }
             }
         }
         // SAFETY: at most one past the end of the range.
@@ -130,7 +154,7 @@ pub(crate) unsafe fn tile<I: Isa, const M: usize, const N: usize>(s: I::S, t: &G
         if !t.residual.is_null() {
             for (m, row) in acc.iter_mut().enumerate() {
                 // SAFETY: see above.
-                let r = unsafe { t.residual.add(*t.residual_rows.add(m)) };
+                let r = unsafe { t.residual.add(*t.residual_rows.add(i * M + m)) };
                 for (n, v) in row.iter_mut().enumerate() {
                     // SAFETY: see above.
                     let r = unsafe {
@@ -152,7 +176,7 @@ pub(crate) unsafe fn tile<I: Isa, const M: usize, const N: usize>(s: I::S, t: &G
 
     for (m, row) in acc.iter().enumerate() {
         // SAFETY: see above.
-        let y = unsafe { t.y.add(*t.y_rows.add(m)) };
+        let y = unsafe { t.y.add(*y_rows.add(m)) };
         for (n, v) in row.iter().enumerate() {
             // SAFETY: see above.
             unsafe {

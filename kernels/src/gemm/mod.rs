@@ -350,13 +350,19 @@ impl Run<'_> {
                 let columns = nr.min(channels - column);
                 let vectors = columns.div_ceil(lanes);
                 let offset = group * channels + column;
-                for first in (0..count).step_by(mr) {
-                    let rows = mr.min(count - first);
+                // Whole micro-tiles in one call, and one of the rest.
+                let whole = count / mr;
+                for (first, tiles, rows) in [(0, whole, mr), (whole * mr, 1, count % mr)] {
+                    if tiles * rows == 0 {
+                        continue;
+                    }
                     let tile = GemmTile {
+                        tiles,
                         a: a.a.wrapping_add(first / mr * a.panel + block.a * mr),
+                        a_panel: a.panel,
                         b: gemm.weights.panel(group, panel, block.b),
                         depth: block.depth,
-                        ahead: ahead.map_or(null(), |b| b.wrapping_add(first / mr * block.depth)),
+                        ahead: ahead.unwrap_or(null()),
                         y: self.y.0.wrapping_add(offset),
                         y_rows: y_rows[first..].as_ptr(),
                         columns,
