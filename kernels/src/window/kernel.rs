@@ -17,7 +17,9 @@
 //!    FMA. Each output has one chain, taps ascending, whatever P is.
 //! 3. Borders cost nothing here: the caller passes the tap range that lies inside the input, the same
 //!    for all P pixels.
-//! 4. Sliding (K > 0: kernels K wide, stride S, dense): each input column is loaded once per kernel row
+//! 4. The rows that this output row is the first to use are prefetched one tile ahead: a tile reads a few
+//!    short pieces of each row, a pattern that hardware does not foresee.
+//! 5. Sliding (K > 0: kernels K wide, stride S, dense): each input column is loaded once per kernel row
 //!    and used for all its taps, the row's K weights stay in registers. For 3×3 stride 1 and P pixels
 //!    that is (P + 2 + 3) loads for 3·P FMAs, 0.5 at P = 10, where one pixel at a time takes 2.
 
@@ -26,6 +28,7 @@ use pulp::Simd;
 use crate::Activation;
 use crate::activation::apply;
 use crate::isa::{Isa, V, head, lanes, load, load_head, store, store_head};
+use crate::memory::LINE;
 
 /// acc = fma(x, w, acc).
 pub(crate) const DEPTHWISE: u8 = 0;
@@ -57,6 +60,8 @@ pub(crate) struct WindowTile {
     pub(crate) x_column: usize,
     /// Kernel rows inside the input.
     pub(crate) rows: usize,
+    /// How many of them, the last ones, are prefetched for the tile to the right.
+    pub(crate) fresh_rows: usize,
     /// Kernel columns inside the input.
     pub(crate) columns: usize,
     /// Output channels.
@@ -109,12 +114,27 @@ pub(crate) unsafe fn tile<
     let l = const { lanes::<I>() };
     let whole = t.channels / l;
     for block in 0..whole {
+        if (block * l).is_multiple_of(LINE) {
+            prefetch_next::<I, P>(t, block * l);
+        }
         // SAFETY: the caller's contract; all lanes of this block are channels.
         unsafe { channels::<I, P, COMBINE, LOAD, K, S, true>(s, t, block, l) };
     }
     if !t.channels.is_multiple_of(l) {
         // SAFETY: the caller's contract; the rest of the channels, masked.
         unsafe { channels::<I, P, COMBINE, LOAD, K, S, false>(s, t, whole, t.channels % l) };
+    }
+}
+
+/// Prefetches a cache line of each input pixel that the next tile is the first to use.
+#[inline(always)]
+fn prefetch_next<I: Isa, const P: usize>(t: &WindowTile, c: usize) {
+    let next = t.x.wrapping_add(P * t.x_pixel + c);
+    for ky in t.rows - t.fresh_rows..t.rows {
+        let row = next.wrapping_add(ky.wrapping_mul(t.x_row));
+        for p in 0..P {
+            I::prefetch(row.wrapping_add(p * t.x_pixel));
+        }
     }
 }
 

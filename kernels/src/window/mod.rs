@@ -12,6 +12,10 @@ use crate::memory::{Aligned, flush_subnormal};
 use crate::{Activation, DepthwiseParams, Window};
 use kernel::{MAX_PIXELS, WindowTile};
 
+/// Bytes of a picture up to which its rows are still in L2, or nearly, when they are needed. Prefetching
+/// more of them is measured to triple the speed of 147²·64, prefetching fewer to lose up to 7 %.
+const CACHED: usize = 3 << 19;
+
 /// Where a run's pixels go: pixel p at `y + (p / group)·group_stride + (p % group)·pixel`, its blocks
 /// of channels `block` elements apart.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +54,9 @@ pub(crate) struct WindowPlan {
     pub(crate) channels_out: usize,
     multiplier: usize,
     input_activation: Activation,
+    /// Kernel rows that are prefetched: those that the output row above had no use for, none if the
+    /// picture is small.
+    fresh_rows: usize,
     /// `[block of lanes][kh][kw][lane]`, then the biases; empty for pools.
     weights: Aligned,
     bias_at: usize,
@@ -108,6 +115,7 @@ impl WindowPlan {
         let horizontal = window.axis(1, input[2])?;
         let channels_out = product("output channels", &[input[3], multiplier])?;
         product("output elements", &[input[0], vertical.output, horizontal.output, channels_out])?;
+        let large = input[1] * input[2] * input[3] * size_of::<f32>() > CACHED;
         Ok(Self {
             kernels,
             tiles,
@@ -117,6 +125,7 @@ impl WindowPlan {
             channels_out,
             multiplier,
             input_activation: input_activation.checked()?,
+            fresh_rows: if large { vertical.stride } else { 0 },
             weights: Aligned::zeros(0)?,
             bias_at: 0,
         })
@@ -206,6 +215,7 @@ impl WindowPlan {
             x_row: vertical.dilation.wrapping_mul(w * pixel_stride),
             x_column: horizontal.dilation.wrapping_mul(pixel_stride),
             rows: rows.len(),
+            fresh_rows: rows.len().min(self.fresh_rows),
             columns: horizontal.kernel,
             channels: self.channels_out,
             multiplier: self.multiplier,
