@@ -9,6 +9,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from layers import KINDS
 
@@ -191,6 +192,10 @@ def draw_roofline(record, folder, formats):
     axis.set_yscale("log")
     axis.set_xlim(low, high)
     axis.set_ylim(top=peak * 1.5)
+    for scale in (axis.xaxis, axis.yaxis):
+        scale.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        scale.set_major_formatter(FormatStrFormatter("%g"))
+        scale.set_minor_formatter(NullFormatter())
     axis.set_xlabel("FLOP per byte (input, weights and output, each moved once)")
     axis.set_ylabel("GFLOP/s")
     names = list(runtimes(subject["layers"][0]))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures sepconv and its peers. Needs Rust, Python 3.10 to 3.13 with venv, and git; fetches
+# Measures sepconv and its peers. Needs Rust, Python 3.11 to 3.13 with venv, and git; fetches
 # packages by name. Everything that it makes but the record lies under target/.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)

@@ -78,9 +78,10 @@ struct Steps<L: Library> {
 
 impl<L: Library> Steps<L> {
     fn new(library: L, graph: &Graph, x: &Picture) -> Result<Self> {
-        let layers = graph.nodes.iter().map(|node| {
-            Ok((library.layer(&node.op)?, node.inputs.clone(), node.last.clone()))
-        });
+        let layers = graph
+            .nodes
+            .iter()
+            .map(|node| Ok((library.layer(&node.op)?, node.inputs.clone(), node.last.clone())));
         let layers = layers.collect::<Result<_>>()?;
         let input = library.tensor(x.nchw_shape(), x.nchw())?;
         Ok(Self { library, layers, input, output: None })

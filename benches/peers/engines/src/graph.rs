@@ -14,16 +14,29 @@ pub struct Tensor {
 }
 
 pub enum Op {
-    Conv { kernel: Tensor, bias: Option<Tensor>, stride: [usize; 2], pads: [(usize, usize); 2], groups: usize },
+    Conv {
+        kernel: Tensor,
+        bias: Option<Tensor>,
+        stride: [usize; 2],
+        pads: [(usize, usize); 2],
+        groups: usize,
+    },
     Relu,
-    MaxPool { kernel: [usize; 2], stride: [usize; 2], pads: [(usize, usize); 2] },
+    MaxPool {
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        pads: [(usize, usize); 2],
+    },
     Add,
     /// To N×C×1×1.
     GlobalAveragePool,
     /// Nothing: the output of the pool is taken as it is.
     Flatten,
     /// N×C×1×1 by `kernel`, C×D, to N×D×1×1.
-    Gemm { kernel: Tensor, bias: Tensor },
+    Gemm {
+        kernel: Tensor,
+        bias: Tensor,
+    },
 }
 
 /// One operation. Values are numbered: the input, then the nodes' outputs.
@@ -66,7 +79,8 @@ impl Graph {
 
 fn operation(node: &NodeProto, weights: &HashMap<&str, &TensorProto>) -> Result<Op> {
     let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name);
-    let weight = |i: usize| node.input.get(i).map(|name| tensor(weights[name.as_str()])).transpose();
+    let weight =
+        |i: usize| node.input.get(i).map(|name| tensor(weights[name.as_str()])).transpose();
     Ok(match node.op_type.as_str() {
         "Conv" => Op::Conv {
             kernel: weight(1)?.context("no kernel")?,

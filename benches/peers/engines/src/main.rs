@@ -37,7 +37,12 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
     /// Leave out the others
-    #[arg(long, value_delimiter = ',', value_name = "NAME,…", default_value = "rten,tract,candle,burn")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAME,…",
+        default_value = "rten,tract,candle,burn"
+    )]
     engines: Vec<String>,
     /// Also write the figures as JSON
     #[arg(long, value_name = "FILE")]
@@ -73,7 +78,11 @@ fn main() -> Result<()> {
             expected.clone_from(&logits);
         }
         let difference = difference(&logits, &expected)?;
-        ensure!(difference <= 1e-4, "{}: differs by {difference:e} of the largest logit", engine.name());
+        ensure!(
+            difference <= 1e-4,
+            "{}: differs by {difference:e} of the largest logit",
+            engine.name()
+        );
         series.push(Series::new(engine.name(), engine.version(), difference));
     }
 

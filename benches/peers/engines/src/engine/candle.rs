@@ -38,9 +38,9 @@ impl Library for Candle {
             Op::Conv { kernel, bias, stride, pads, groups } => {
                 let pad = pads[0].0;
                 ensure!(stride[0] == stride[1] && *pads == [(pad, pad); 2], "not even");
-                let bias = bias.as_ref().map(|b| -> Result<_> {
-                    Ok(tensor(b)?.reshape((1, b.data.len(), 1, 1))?)
-                });
+                let bias = bias
+                    .as_ref()
+                    .map(|b| -> Result<_> { Ok(tensor(b)?.reshape((1, b.data.len(), 1, 1))?) });
                 Layer::Conv {
                     kernel: tensor(kernel)?,
                     bias: bias.transpose()?,
@@ -53,11 +53,7 @@ impl Library for Candle {
             Op::MaxPool { kernel, stride, pads } => {
                 // A copy of the edge changes no maximum of a window that holds the edge itself.
                 ensure!(pads.iter().all(|&(a, b)| a < 2 && b < 2), "wide padding");
-                Layer::MaxPool {
-                    kernel: (*kernel).into(),
-                    stride: (*stride).into(),
-                    pads: *pads,
-                }
+                Layer::MaxPool { kernel: (*kernel).into(), stride: (*stride).into(), pads: *pads }
             }
             Op::Add => Layer::Add,
             Op::GlobalAveragePool => Layer::Mean,
