@@ -180,18 +180,10 @@ def draw_roofline(record, folder, formats):
     knee = peak / memory
     axis.plot([low, knee, high], [low * memory, peak, peak], color="black", linewidth=1.2)
     axis.text(high, peak * 1.03, f"FMA peak {peak:.1f} GFLOP/s", ha="right", va="bottom", fontsize=9)
-    axis.annotate(
-        f"memory {memory:.1f} GB/s\n(in cache: faster)",
-        (low * 1.25, low * 1.25 * memory),
-        xytext=(8, -6),
-        textcoords="offset points",
-        va="top",
-        fontsize=9,
-    )
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_xlim(low, high)
-    axis.set_ylim(top=peak * 1.5)
+    axis.set_ylim(min(axis.get_ylim()[0], peak / 40), peak * 1.5)  # room for the legend
     for scale in (axis.xaxis, axis.yaxis):
         scale.set_major_locator(LogLocator(subs=(1, 2, 5)))
         scale.set_major_formatter(FormatStrFormatter("%g"))
@@ -208,6 +200,8 @@ def draw_roofline(record, folder, formats):
                    markerfacecolor="none", label=title)
         for kind, title in KINDS.items()
     ]
+    bound = f"bound: peak, or copies of large arrays ({memory:.1f} GB/s)"
+    handles.append(plt.Line2D([], [], color="black", linewidth=1.2, label=bound))
     axis.legend(handles=handles, loc="lower right", frameon=False, fontsize=9)
     axis.set_title(
         f"Roofline of single layers, {threads_text(threads)}\n{source(record)}", fontsize=11
