@@ -1,0 +1,372 @@
+#!/usr/bin/env python3
+"""Measures sepconv and its peers in turns, on whole Xception and on single layers.
+
+A round gives each runtime its turn, in an order that moves on by one from round to round: one run to
+warm up, then the timed ones. A ratio is the median over the rounds of (sepconv's median of the
+round) / (the peer's median of the round), so that a clock that wanders from second to second meets
+both. The process is pinned to as many CPUs as there are threads. run.sh does everything around it.
+"""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+import record
+import runtimes
+from layers import KINDS, LAYERS
+
+OURS = "sepconv"
+REST = 0.05  # seconds between turns, in which the last one's threads go to sleep
+LEAST = 0.002  # seconds that a timing lasts at least, as in `sepconv bench`
+TOLERANCE = 1e-4  # of the largest magnitude, between any two runtimes
+
+
+class Sepconv:
+    """sepconv's turns: `sepconv bench`, a process per turn."""
+
+    def __init__(self, binary, threads):
+        self.binary, self.threads = binary, str(threads)
+
+    def _call(self, *args):
+        command = [self.binary, *map(str, args), "--threads", self.threads]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            sys.exit(f"failed: {' '.join(map(str, command))}")
+        return done.stdout
+
+    def network(self, weights, runs):
+        return json.loads(self._call("bench", "--weights", weights, "--runs", runs, "--json"))
+
+    def layer(self, layer, runs):
+        return json.loads(self._call("bench", "--layer", layer.spec, "--runs", runs, "--json"))
+
+    def output(self, weights, x):
+        """What `sepconv run` computes from the array file `x`."""
+        with tempfile.TemporaryDirectory() as folder:
+            y = Path(folder) / "y.npy"
+            self._call("run", "--weights", weights, "--input", x, "--output", y)
+            return np.load(y)
+
+    def version(self):
+        done = subprocess.run([self.binary, "--version"], stdout=subprocess.PIPE, text=True)
+        return done.stdout.split()[-1]
+
+
+def pin(threads):
+    """Keeps this process and its children on the first `threads` CPUs that it may use."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    cpus = sorted(os.sched_getaffinity(0))
+    if len(cpus) < threads:
+        sys.exit(f"{threads} threads need as many CPUs, and this process may use {cpus}")
+    os.sched_setaffinity(0, cpus[:threads])
+    return cpus[:threads]
+
+
+def bandwidth(threads):
+    """GB/s read and written by copies of arrays far larger than the caches, the best of five."""
+    arrays = [(np.ones(1 << 25, np.float32), np.empty(1 << 25, np.float32)) for _ in range(threads)]
+    best = 0.0
+    for _ in range(5):
+        workers = [threading.Thread(target=np.copyto, args=(b, a)) for a, b in arrays]
+        start = time.perf_counter()
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        seconds = time.perf_counter() - start
+        best = max(best, 2 * threads * arrays[0][0].nbytes / seconds / 1e9)
+    return best
+
+
+def turn(peer, runs):
+    """Times in ms of `runs` timings, after one that isn't counted."""
+    repeats, times = 1, []
+
+    def timing():
+        start = time.perf_counter()
+        for _ in range(repeats):
+            peer.run()
+        return time.perf_counter() - start
+
+    while timing() < LEAST:
+        repeats *= 2
+    for _ in range(runs):
+        times.append(timing() / repeats * 1e3)
+    return times
+
+
+def rounds(ours, peers, count, runs):
+    """Runs the rounds. `ours` is a function from the number of runs to the report of `sepconv bench`,
+    `peers` a dict of runtimes. Returns sepconv's reports, and the times of each peer's rounds."""
+    reports, times = [], {name: [] for name in peers}
+    order = [OURS, *peers]
+    gc.disable()
+    for _ in range(count):
+        for name in order:
+            time.sleep(REST)
+            if name == OURS:
+                reports.append(ours(runs))
+            else:
+                times[name].append(turn(peers[name], runs))
+        order.append(order.pop(0))
+    gc.enable()
+    gc.collect()
+    return reports, times
+
+
+def summary(reports, times, multiply_adds):
+    """Per runtime: ms, GFLOP/s, share of the peak, sepconv's time divided by its."""
+    peak = statistics.median(report["peak_gflops"] for report in reports)
+    medians = {OURS: [report["median_ms"] for report in reports]}
+    minima = {OURS: min(report["min_ms"] for report in reports)}
+    for name, of_rounds in times.items():
+        medians[name] = [statistics.median(ts) for ts in of_rounds]
+        minima[name] = min(min(ts) for ts in of_rounds)
+    result = {}
+    for name, values in medians.items():
+        median = statistics.median(values)
+        gflops = 2e-6 * multiply_adds / median
+        # Each round's time beside the peak that sepconv measured in that round.
+        peaks = [report["peak_gflops"] for report in reports]
+        shares = [2e-6 * multiply_adds / ms / peak for ms, peak in zip(values, peaks)]
+        result[name] = {
+            "min_ms": minima[name],
+            "median_ms": median,
+            "round_medians_ms": values,
+            "gflops": gflops,
+            "peak_share": statistics.median(shares),
+        }
+        if name == OURS:
+            result[name]["peak_share"] = statistics.median(r["peak_share"] for r in reports)
+        else:
+            ratios = [mine / its for mine, its in zip(medians[OURS], values)]
+            result[name]["ours_over_it"] = statistics.median(ratios)
+            result[name]["ours_over_it_range"] = [min(ratios), max(ratios)]
+    return peak, result
+
+
+def difference(got, expected):
+    """The largest difference as a part of the largest magnitude."""
+    assert got.shape == expected.shape, (got.shape, expected.shape)
+    return float(np.abs(got - expected).max() / np.abs(expected).max())
+
+
+def agree(outputs):
+    """Each output's difference from the first one's; ends the program if one is too large."""
+    first, *_ = outputs
+    differences = {name: difference(y, outputs[first]) for name, y in outputs.items()}
+    wrong = [name for name, d in differences.items() if not d <= TOLERANCE]
+    if wrong:
+        sys.exit(f"these don't compute what {first} does: {wrong} ({differences})")
+    return differences
+
+
+def network(sepconv, models, args):
+    """Whole Xception."""
+    weights, x_file = models / "xception.keras", models / "x.npy"
+    x = np.load(x_file)
+    peers, outputs = {}, {OURS: sepconv.output(weights, x_file)}
+    outputs["Keras (TensorFlow)"] = np.load(models / "keras.npy")
+    for kind in runtimes.NETWORK:
+        peer = kind(models / f"xception.{kind.format}", args.threads)
+        peer.feed(x)
+        peer.run()
+        outputs[kind.name] = peer.output()
+        peers[kind.name] = peer
+    differences = agree(outputs)
+    reports, times = rounds(
+        lambda runs: sepconv.network(weights, runs), peers, args.rounds, args.runs
+    )
+    peak, result = summary(reports, times, reports[0]["multiply_adds"])
+    for name, values in result.items():
+        values["difference"] = differences[name]
+    steps = [
+        {
+            **{key: node[key] for key in ("name", "layers", "kernel", "output", "multiply_adds")},
+            **{
+                key: statistics.median(report["nodes"][i][key] for report in reports)
+                for key in ("median_ms", "gflops", "peak_share", "share")
+            },
+        }
+        for i, node in enumerate(reports[0]["nodes"])
+    ]
+    return {
+        "size": reports[0]["size"],
+        "batch": 1,
+        "level": reports[0]["level"],
+        "multiply_adds": reports[0]["multiply_adds"],
+        "peak_gflops": peak,
+        "rounds": args.rounds,
+        "runs": args.runs,
+        "keras_difference": differences["Keras (TensorFlow)"],
+        "runtimes": result,
+        "steps": steps,
+    }
+
+
+def single_layer(layer, sepconv, models, args):
+    """One layer: the peers' outputs are compared with each other, sepconv makes its own weights."""
+    shape = (1, layer.size, layer.size, layer.channels)
+    x = np.random.default_rng(1).uniform(-1, 1, shape).astype("float32")
+    peers, outputs = {}, {}
+    for kind in runtimes.LAYER:
+        peer = kind(models / f"{layer.slug}.{kind.format}", args.threads)
+        peer.feed(x)
+        peer.run()
+        outputs[kind.name] = peer.output()
+        peers[kind.name] = peer
+    differences = agree(outputs)
+    reports, times = rounds(
+        lambda runs: sepconv.layer(layer, runs), peers, args.layer_rounds, args.layer_runs
+    )
+    if reports[0]["multiply_adds"] != layer.multiply_adds:
+        sys.exit(f"{layer.spec}: {reports[0]['multiply_adds']} multiply-adds in sepconv")
+    peak, result = summary(reports, times, layer.multiply_adds)
+    for name, values in result.items():
+        if name != OURS:
+            values["difference"] = differences[name]
+    return {
+        "layer": layer.spec,
+        "label": layer.label,
+        "kind": layer.kind,
+        "kernel": reports[0]["kernel"],
+        "multiply_adds": layer.multiply_adds,
+        "bytes": layer.bytes,
+        "peak_gflops": peak,
+        "runtimes": result,
+    }
+
+
+def best_onnx(results):
+    """ONNX Runtime's faster configuration for a layer."""
+    names = runtimes.OnnxRuntime.name, runtimes.OnnxRuntimePlain.name
+    return min((results[name] for name in names), key=lambda r: r["median_ms"])
+
+
+def print_network(result, threads, versions):
+    """The table of whole Xception."""
+    height, width = result["size"]
+    print(
+        f"\nXception {height}×{width}, batch 1, f32, {threads} thread{'s' * (threads > 1)}; "
+        f"{result['rounds']} rounds of {result['runs']} runs; "
+        f"FMA peak {result['peak_gflops']:.1f} GFLOP/s ({result['level']})\n"
+    )
+    print(
+        f"{'runtime':18} {'version':10} {'min ms':>8} {'median':>8} {'GFLOP/s':>8} {'of peak':>8}"
+        f"   {'sepconv ÷ it (range)':22} max|Δ|/max|y|"
+    )
+    for name, r in sorted(result["runtimes"].items(), key=lambda item: item[1]["median_ms"]):
+        ratio = ""
+        if "ours_over_it" in r:
+            low, high = r["ours_over_it_range"]
+            ratio = f"{r['ours_over_it']:.3f} ({low:.3f}–{high:.3f})"
+        print(
+            f"{name:18} {versions[name]:10} {r['min_ms']:8.1f} {r['median_ms']:8.1f} "
+            f"{r['gflops']:8.1f} {r['peak_share']:8.1%}   {ratio:22} {r['difference']:.1e}"
+        )
+    print(f"max|Δ|/max|y|: from sepconv's logits; Keras's own: {result['keras_difference']:.1e}")
+
+
+def print_layer_heading(threads, args):
+    print(
+        f"\nSingle layers, {threads} thread{'s' * (threads > 1)}; {args.layer_rounds} rounds of "
+        f"{args.layer_runs} runs; ms are medians, in brackets sepconv's time ÷ the peer's\n"
+    )
+    print(
+        f"{'layer':28} {'sepconv':>8} {'GFLOP/s':>8} {'of peak':>8}  {'LiteRT':>14}  "
+        f"{'ONNX Runtime':>14}  {'.. from NHWC':>14}  {'OpenVINO':>14}"
+    )
+
+
+def print_layer(result):
+    """One row."""
+    rs = result["runtimes"]
+    ours = rs[OURS]
+    name = f"{KINDS[result['kind']]} {result['label']}"
+    row = f"{name:28} {ours['median_ms']:8.3f} {ours['gflops']:8.1f} {ours['peak_share']:8.1%}"
+    others = [
+        rs[runtimes.LiteRT.name],
+        best_onnx(rs),
+        rs[runtimes.OnnxRuntimeNhwc.name],
+        rs[runtimes.OpenVino.name],
+    ]
+    for r in others:
+        row += f"  {r['median_ms']:7.3f} ({r['ours_over_it']:.2f})"
+    print(row, flush=True)
+
+
+def engines(args, models):
+    """Runs the binary with the Rust engines, which prints its own table, and returns its report."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        command = [args.engines, models / "xception.onnx", models / "xception.keras"]
+        command += ["--input", models / "x.npy", "--report", report]
+        command += ["--threads", args.threads, "--rounds", args.rounds, "--runs", args.runs]
+        if subprocess.run([str(part) for part in command]).returncode:
+            sys.exit("the engines failed")
+        return json.loads(report.read_text())
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", type=Path, required=True, help="what export.py wrote")
+    parser.add_argument("--sepconv", type=Path, help="the sepconv program")
+    parser.add_argument("--engines", type=Path, help="measure the Rust engines with this program")
+    parser.add_argument("--threads", type=int, default=1, choices=range(1, 65), metavar="N")
+    parser.add_argument("--rounds", type=int, default=10, help="of Xception (default: 10)")
+    parser.add_argument("--runs", type=int, default=3, help="timed, in a turn (default: 3)")
+    parser.add_argument("--layer-rounds", type=int, default=5, help="of a layer (default: 5)")
+    parser.add_argument("--layer-runs", type=int, default=7, help="in a turn (default: 7)")
+    parser.add_argument("--only", choices=("network", "layers"), help="measure one of the two")
+    parser.add_argument("--record", type=Path, help="folder of records (default: benches/record)")
+    args = parser.parse_args()
+    cpus = pin(args.threads)
+    common = {"cpus": cpus, "python": platform.python_version()}
+
+    if args.engines:
+        path = record.save(args.threads, "engines", common | engines(args, args.models), args.record)
+        print(f"\nrecorded in {path}")
+        return
+    if not args.sepconv:
+        parser.error("--sepconv is needed")
+    sepconv = Sepconv(args.sepconv.resolve(), args.threads)
+    versions = {kind.name: runtimes.version(kind) for kind in runtimes.NETWORK}
+    versions[OURS] = sepconv.version()
+    common["versions"] = versions
+    if args.only != "layers":
+        result = network(sepconv, args.models, args)
+        print_network(result, args.threads, versions)
+        path = record.save(args.threads, "network", common | result, args.record)
+    if args.only != "network":
+        print_layer_heading(args.threads, args)
+        results = []
+        for layer in LAYERS:
+            results.append(single_layer(layer, sepconv, args.models, args))
+            print_layer(results[-1])
+        result = {
+            "rounds": args.layer_rounds,
+            "runs": args.layer_runs,
+            "peak_gflops": statistics.median(r["peak_gflops"] for r in results),
+            "bandwidth_gbytes": bandwidth(args.threads),
+            "layers": results,
+        }
+        path = record.save(args.threads, "layers", common | result, args.record)
+    print(f"\nrecorded in {path}")
+
+
+if __name__ == "__main__":
+    main()

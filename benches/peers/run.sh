@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Measures sepconv and its peers. Needs Rust, Python 3.11 to 3.13 with venv, and git; fetches
+# packages by name. Everything that it makes but the record lies under target/.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+here=$root/benches/peers
+work=$root/target/peers
+
+usage() {
+    cat <<EOF
+usage: run.sh [engines] [OPTION…]
+
+  run.sh            ONNX Runtime, OpenVINO and LiteRT: whole Xception and single layers
+  run.sh engines    the Rust engines rten, tract, candle and burn: whole Xception
+
+Options go to measure.py: --threads N, --rounds N, --runs N, --layer-rounds N, --layer-runs N,
+--only network|layers, --record FOLDER. PYTHON=… chooses the interpreter.
+EOF
+}
+
+subject=peers
+case ${1-} in
+-h | --help) usage; exit ;;
+engines) subject=engines; shift ;;
+esac
+
+mkdir -p "$work"
+if ! cmp -s "$here/requirements.txt" "$work/installed.txt"; then
+    "${PYTHON:-python3}" -m venv "$work/venv"
+    "$work/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
+    cp "$here/requirements.txt" "$work/installed.txt"
+fi
+python=$work/venv/bin/python
+
+if [ ! -e "$work/models/complete" ]; then
+    "$python" "$here/export.py" "$work/models"
+fi
+
+cd "$root"
+if [ $subject = engines ]; then
+    cargo build --release --locked --manifest-path "$here/engines/Cargo.toml" --target-dir "$work/engines"
+    set -- --engines "$work/engines/release/sepconv-engines" "$@"
+else
+    cargo build --release --locked --bin sepconv --target-dir "$root/target"
+    set -- --sepconv "$root/target/release/sepconv" "$@"
+fi
+record=$("$python" "$here/measure.py" --models "$work/models" "$@" | tee /dev/stderr | tail -n 1)
+"$python" "$here/pictures.py" "${record#recorded in }"

@@ -1,0 +1,130 @@
+"""The runtimes that sepconv is measured against, each in its own best configuration.
+
+Every one is made from a model file and a number of threads, is given an NHWC input once, and from
+then on only runs: no copy of input or output is timed.
+"""
+
+import os
+from importlib import metadata
+
+import numpy as np
+
+
+def _nchw(x):
+    return np.ascontiguousarray(np.transpose(x, (0, 3, 1, 2)))
+
+
+def _nhwc(y):
+    return np.transpose(y, (0, 2, 3, 1)) if y.ndim == 4 else y
+
+
+class LiteRT:
+    """TensorFlow Lite with XNNPACK, which is its default on CPUs. NHWC is its own layout."""
+
+    name, package, format, nhwc = "LiteRT (XNNPACK)", "ai-edge-litert", "tflite", True
+
+    def __init__(self, path, threads):
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        self.interpreter.allocate_tensors()
+
+    def feed(self, x):
+        self.interpreter.set_tensor(self.interpreter.get_input_details()[0]["index"], x)
+
+    def run(self):
+        self.interpreter.invoke()
+
+    def output(self):
+        return self.interpreter.get_tensor(self.interpreter.get_output_details()[0]["index"])
+
+
+class OnnxRuntime:
+    """NCHW in and out; NCHWc inside (`ORT_ENABLE_ALL`). Buffers are bound once."""
+
+    name, package, format, nhwc = "ONNX Runtime", "onnxruntime", "onnx", False
+    plain = False
+
+    def __init__(self, path, threads):
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        levels = ort.GraphOptimizationLevel
+        options.graph_optimization_level = (
+            levels.ORT_ENABLE_EXTENDED if self.plain else levels.ORT_ENABLE_ALL
+        )
+        # Its threads spin while a run lasts, but not into the next runtime's turn.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        options.log_severity_level = 3
+        self.value = ort.OrtValue.ortvalue_from_numpy
+        self.session = ort.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+
+    def feed(self, x):
+        self.input = self.value(x if self.nhwc else _nchw(x))
+        self.binding = self.session.io_binding()
+        self.binding.bind_ortvalue_input(self.session.get_inputs()[0].name, self.input)
+        output = self.session.get_outputs()[0]
+        self.result = self.value(np.zeros(output.shape, np.float32))
+        self.binding.bind_ortvalue_output(output.name, self.result)
+
+    def run(self):
+        self.session.run_with_iobinding(self.binding)
+
+    def output(self):
+        y = self.result.numpy()
+        return y if self.nhwc else _nhwc(y)
+
+
+class OnnxRuntimePlain(OnnxRuntime):
+    """The same without NCHWc: a single layer may gain more from it than the conversion costs."""
+
+    name, plain = "ONNX Runtime, NCHW kernels", True
+
+
+class OnnxRuntimeNhwc(OnnxRuntime):
+    """The same from NHWC to NHWC, two transposes in the graph: what a change of layout costs."""
+
+    name, format, nhwc = "ONNX Runtime from NHWC", "nhwc.onnx", True
+
+
+class OpenVino:
+    """The CPU plugin for one request at a time, in f32."""
+
+    name, package, format, nhwc = "OpenVINO", "openvino", "onnx", False
+
+    def __init__(self, path, threads):
+        import openvino as ov
+
+        os.environ.setdefault("OPENVINO_TELEMETRY", "0")
+        self.tensor = ov.Tensor
+        core = ov.Core()
+        options = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        self.request = core.compile_model(str(path), "CPU", options).create_infer_request()
+
+    def feed(self, x):
+        self.input = _nchw(x)
+        self.request.set_input_tensor(self.tensor(self.input, shared_memory=True))
+
+    def run(self):
+        self.request.infer()
+
+    def output(self):
+        return _nhwc(np.array(self.request.get_output_tensor().data))
+
+
+NETWORK = [OnnxRuntime, OpenVino, LiteRT]
+LAYER = [LiteRT, OnnxRuntime, OnnxRuntimePlain, OnnxRuntimeNhwc, OpenVino]
+
+
+def version(runtime):
+    return metadata.version(runtime.package)
