@@ -18,7 +18,7 @@
 //! 3. Borders cost nothing here: the caller passes the tap range that lies inside the input, the same
 //!    for all P pixels.
 //! 4. The rows that this output row is the first to use are prefetched one tile ahead: a tile reads a few
-//!    short pieces of each row, a pattern that hardware does not foresee.
+//!    short pieces of each row, a pattern that hardware does not foresee. So is the residual.
 //! 5. Sliding (K > 0: kernels K wide, stride S, dense): each input column is loaded once per kernel row
 //!    and used for all its taps, the row's K weights stay in registers. For 3×3 stride 1 and P pixels
 //!    that is (P + 2 + 3) loads for 3·P FMAs, 0.5 at P = 10, where one pixel at a time takes 2.
@@ -62,6 +62,8 @@ pub(crate) struct WindowTile {
     pub(crate) rows: usize,
     /// How many of them, the last ones, are prefetched for the tile to the right.
     pub(crate) fresh_rows: usize,
+    /// Kernel columns, the last ones, that the pixel to the left had no use for.
+    pub(crate) fresh_columns: usize,
     /// Kernel columns inside the input.
     pub(crate) columns: usize,
     /// Output channels.
@@ -126,14 +128,23 @@ pub(crate) unsafe fn tile<
     }
 }
 
-/// Prefetches a cache line of each input pixel that the next tile is the first to use.
+/// Prefetches a cache line of each input pixel that the next tile is the first to use, and of its residual.
 #[inline(always)]
 fn prefetch_next<I: Isa, const P: usize>(t: &WindowTile, c: usize) {
-    let next = t.x.wrapping_add(P * t.x_pixel + c);
+    let old = t.columns - t.fresh_columns;
+    // Steps beyond the picture may be any number: see `WindowPlan::run`.
+    let next = t.x.wrapping_add(P.wrapping_mul(t.x_pixel)).wrapping_add(old * t.x_column + c);
     for ky in t.rows - t.fresh_rows..t.rows {
-        let row = next.wrapping_add(ky.wrapping_mul(t.x_row));
+        let row = next.wrapping_add(ky * t.x_row);
         for p in 0..P {
-            I::prefetch(row.wrapping_add(p * t.x_pixel));
+            for kx in 0..t.fresh_columns {
+                I::prefetch(row.wrapping_add(p * t.x_pixel + kx * t.x_column));
+            }
+        }
+    }
+    if t.fresh_rows > 0 && !t.residual.is_null() {
+        for p in 0..P {
+            I::prefetch(t.residual.wrapping_add((P + p) * t.residual_pixel + c));
         }
     }
 }

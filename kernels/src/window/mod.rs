@@ -216,6 +216,7 @@ impl WindowPlan {
             x_column: horizontal.dilation.wrapping_mul(pixel_stride),
             rows: rows.len(),
             fresh_rows: rows.len().min(self.fresh_rows),
+            fresh_columns: 0,
             columns: horizontal.kernel,
             channels: self.channels_out,
             multiplier: self.multiplier,
@@ -243,6 +244,7 @@ impl WindowPlan {
             };
             let taps = if inside { 0..horizontal.kernel } else { horizontal.taps(ox) };
             tile.columns = taps.len();
+            tile.fresh_columns = tile.columns.min(horizontal.stride);
             let x0 = if taps.is_empty() { 0 } else { horizontal.position(ox, taps.start) };
             tile.x = x.wrapping_add(((n * h + y0) * w + x0) * pixel_stride);
             tile.weights =
