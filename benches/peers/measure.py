@@ -307,25 +307,12 @@ def print_layer(result):
     print(row, flush=True)
 
 
-def engines(args, models):
-    """Runs the binary with the Rust engines, which prints its own table, and returns its report."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
-        command = [args.engines, models / "xception.onnx", models / "xception.keras"]
-        command += ["--input", models / "x.npy", "--report", report]
-        command += ["--threads", args.threads, "--rounds", args.rounds, "--runs", args.runs]
-        if subprocess.run([str(part) for part in command]).returncode:
-            sys.exit("the engines failed")
-        return json.loads(report.read_text())
-
-
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", type=Path, required=True, help="what export.py wrote")
-    parser.add_argument("--sepconv", type=Path, help="the sepconv program")
-    parser.add_argument("--engines", type=Path, help="measure the Rust engines with this program")
+    parser.add_argument("--sepconv", type=Path, required=True, help="the sepconv program")
     parser.add_argument("--threads", type=int, default=1, choices=range(1, 65), metavar="N")
     parser.add_argument("--rounds", type=int, default=10, help="of Xception (default: 10)")
     parser.add_argument("--runs", type=int, default=3, help="timed, in a turn (default: 3)")
@@ -337,12 +324,6 @@ def main():
     cpus = pin(args.threads)
     common = {"cpus": cpus, "python": platform.python_version()}
 
-    if args.engines:
-        path = record.save(args.threads, "engines", common | engines(args, args.models), args.record)
-        print(f"\nrecorded in {path}")
-        return
-    if not args.sepconv:
-        parser.error("--sepconv is needed")
     sepconv = Sepconv(args.sepconv.resolve(), args.threads)
     versions = {kind.name: runtimes.version(kind) for kind in runtimes.NETWORK}
     versions[OURS] = sepconv.version()

@@ -6,22 +6,17 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 here=$root/benches/peers
 work=$root/target/peers
 
-usage() {
+case ${1-} in
+-h | --help)
     cat <<EOF
-usage: run.sh [engines] [OPTION…]
+usage: run.sh [OPTION…]
 
-  run.sh            ONNX Runtime, OpenVINO and LiteRT: whole Xception and single layers
-  run.sh engines    the Rust engines rten, tract, candle and burn: whole Xception
-
-Options go to measure.py: --threads N, --rounds N, --runs N, --layer-rounds N, --layer-runs N,
+Measures whole Xception and single layers in ONNX Runtime, OpenVINO, LiteRT and sepconv. Options go to
+measure.py: --threads N, --rounds N, --runs N, --layer-rounds N, --layer-runs N,
 --only network|layers, --record FOLDER. PYTHON=… chooses the interpreter.
 EOF
-}
-
-subject=peers
-case ${1-} in
--h | --help) usage; exit ;;
-engines) subject=engines; shift ;;
+    exit
+    ;;
 esac
 
 mkdir -p "$work"
@@ -37,12 +32,7 @@ if [ ! -e "$work/models/complete" ]; then
 fi
 
 cd "$root"
-if [ $subject = engines ]; then
-    cargo build --release --locked --manifest-path "$here/engines/Cargo.toml" --target-dir "$work/engines"
-    set -- --engines "$work/engines/release/sepconv-engines" "$@"
-else
-    cargo build --release --locked --bin sepconv --target-dir "$root/target"
-    set -- --sepconv "$root/target/release/sepconv" "$@"
-fi
+cargo build --release --locked --bin sepconv --target-dir "$root/target"
+set -- --sepconv "$root/target/release/sepconv" "$@"
 record=$("$python" "$here/measure.py" --models "$work/models" "$@" | tee /dev/stderr | tail -n 1)
 "$python" "$here/pictures.py" "${record#recorded in }"
