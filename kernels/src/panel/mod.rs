@@ -184,6 +184,9 @@ impl Taps {
         tile: Tile,
         bounds: (f32, f32),
     ) {
+        if region.taps_x.is_empty() {
+            return; // windows that lie in the padding altogether
+        }
         let [_, h, w, channels] = self.input;
         let (mr, lanes) = (kernels.mr, kernels.lanes);
         // A kernel row whose taps lie side by side in memory is one copy.

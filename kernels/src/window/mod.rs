@@ -207,7 +207,8 @@ impl WindowPlan {
         let y0 = if rows.is_empty() { 0 } else { vertical.position(oy, rows.start) };
         let interior = horizontal.interior();
         let lanes = self.kernels.lanes;
-        let weights_row = horizontal.kernel * lanes;
+        // Of a pool, which has no weights and any kernel, the products can wrap.
+        let weights_row = horizontal.kernel.wrapping_mul(lanes);
         let mut tile = WindowTile {
             x,
             // A stride or dilation beyond the input can wrap, but then only one pixel or tap is used.
@@ -222,7 +223,7 @@ impl WindowPlan {
             multiplier: self.multiplier,
             weights: self.weights.as_ptr(),
             weights_row,
-            weights_block: vertical.kernel * weights_row,
+            weights_block: vertical.kernel.wrapping_mul(weights_row),
             bias: self.weights.as_ptr().wrapping_add(self.bias_at),
             input_activation: self.input_activation,
             y: sink.y,
@@ -247,8 +248,9 @@ impl WindowPlan {
             tile.fresh_columns = tile.columns.min(horizontal.stride);
             let x0 = if taps.is_empty() { 0 } else { horizontal.position(ox, taps.start) };
             tile.x = x.wrapping_add(((n * h + y0) * w + x0) * pixel_stride);
-            tile.weights =
-                self.weights.as_ptr().wrapping_add(rows.start * weights_row + taps.start * lanes);
+            tile.weights = (self.weights.as_ptr())
+                .wrapping_add(rows.start.wrapping_mul(weights_row))
+                .wrapping_add(taps.start.wrapping_mul(lanes));
             for offset in &mut tile.y_pixels[..pixels] {
                 *offset = group * sink.group_stride + member * sink.pixel;
                 member += 1;
