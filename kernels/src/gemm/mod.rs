@@ -286,6 +286,36 @@ fn blocks(region: &Region, depth: Depth, lanes: usize) -> Option<(Vec<Block>, Ve
     Some((blocks, k_starts, end.checked_next_multiple_of(lanes)?))
 }
 
+/// Micro-tiles of equal height, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Part {
+    /// The first pixel of the tile that they hold.
+    first: usize,
+    /// Their first A panel.
+    panel: usize,
+    tiles: usize,
+    rows: usize,
+}
+
+/// Micro-tiles for `count` pixels: whole ones, and the rest. A rest of less than half a micro-tile has
+/// too few chains to hide the latency of the FMA (one row of 6×16 takes two thirds of the time of six),
+/// so it shares its pixels and those of the last whole one in equal parts.
+fn parts(count: usize, mr: usize) -> [Part; 3] {
+    let (whole, rest) = (count / mr, count % mr);
+    let (whole, last) = match rest {
+        1.. if whole > 0 && 2 * rest < mr => {
+            (whole - 1, [(mr + rest).div_ceil(2), (mr + rest) / 2])
+        }
+        _ => (whole, [rest, 0]),
+    };
+    let second = whole * mr + last[0];
+    [
+        Part { first: 0, panel: 0, tiles: whole, rows: mr },
+        Part { first: whole * mr, panel: whole, tiles: 1, rows: last[0] },
+        Part { first: second, panel: whole + 1, tiles: 1, rows: last[1] },
+    ]
+}
+
 /// One call of [`GemmPlan::run`].
 struct Run<'a> {
     plan: &'a GemmPlan,
@@ -313,18 +343,23 @@ impl Run<'_> {
         let Kernels { mr, nr, lanes, .. } = *gemm.kernels;
         let count = pixels.len();
         let a = Tile { a: scratch.as_mut_ptr(), panel: gemm.panel() };
+        let parts = parts(count, mr);
         assert!(count.div_ceil(mr) * a.panel <= scratch.len(), "a tile fits its scratch");
-        // SAFETY: by the assertion the tile has room; x is a view of the plan's input.
-        unsafe {
-            gemm.source.produce(
-                gemm.kernels,
-                (self.x.0, self.x_stride),
-                group,
-                &plan.region,
-                &plan.k_starts,
-                pixels.clone(),
-                a,
-            );
+        for part in &parts {
+            let first = pixels.start + part.first;
+            let a = Tile { a: a.a.wrapping_add(part.panel * a.panel), ..a };
+            // SAFETY: by the assertion the tile has room; x is a view of the plan's input.
+            unsafe {
+                gemm.source.produce(
+                    gemm.kernels,
+                    (self.x.0, self.x_stride),
+                    group,
+                    &plan.region,
+                    &plan.k_starts,
+                    first..first + part.tiles * part.rows,
+                    a,
+                );
+            }
         }
         let [_, oh, ow, _] = gemm.output;
         let mut places = [0_usize; TILE_PIXELS];
@@ -350,15 +385,14 @@ impl Run<'_> {
                 let columns = nr.min(channels - column);
                 let vectors = columns.div_ceil(lanes);
                 let offset = group * channels + column;
-                // Whole micro-tiles in one call, and one of the rest.
-                let whole = count / mr;
-                for (first, tiles, rows) in [(0, whole, mr), (whole * mr, 1, count % mr)] {
+                for part in &parts {
+                    let Part { first, panel: at, tiles, rows } = *part;
                     if tiles * rows == 0 {
                         continue;
                     }
                     let tile = GemmTile {
                         tiles,
-                        a: a.a.wrapping_add(first / mr * a.panel + block.a * mr),
+                        a: a.a.wrapping_add(at * a.panel + block.a * mr),
                         a_panel: a.panel,
                         b: gemm.weights.panel(group, panel, block.b),
                         depth: block.depth,
