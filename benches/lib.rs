@@ -1,6 +1,6 @@
 //! What the benchmarks share: tables of layers, and the gemm crate as the yardstick.
 
-use sepconv::Aligned;
+use sepconv::kernels::{self, Aligned};
 use sepconv::weights::synthetic;
 
 #[path = "../src/cli/layer.rs"]
@@ -114,26 +114,26 @@ impl Gemm {
     ///
     /// # Errors
     /// The memory can't be allocated.
-    pub fn new(product: Product) -> sepconv::Result<Self> {
+    pub fn new(product: Product) -> kernels::Result<Self> {
         let Product { side, inner: k, out: n } = product;
         let m = side * side;
-        let random = |name: &str, len: usize| -> sepconv::Result<Aligned> {
-            let mut data = Aligned::new(len)?;
-            for (x, u) in data.as_mut_slice().iter_mut().zip(synthetic::uniform(name)) {
+        let random = |name: &str, len: usize| -> kernels::Result<Aligned> {
+            let mut data = Aligned::new(len, 0.0)?;
+            for (x, u) in data.iter_mut().zip(synthetic::uniform(name)) {
                 *x = u as f32;
             }
             Ok(data)
         };
         let (x, weights) = (random("input", m * k)?, random("pointwise", k * n)?);
-        Ok(Self { product, x, weights, y: Aligned::new(m * n)? })
+        Ok(Self { product, x, weights, y: Aligned::new(m * n, f32::NAN)? })
     }
 
     /// Computes it; the result has the rows of the layer's output.
     pub fn run(&mut self) -> &[f32] {
         let Product { side, inner: k, out: n } = self.product;
         let m = side * side;
-        let (x, weights) = (self.x.as_slice(), self.weights.as_slice());
-        let y = self.y.as_mut_slice();
+        let (x, weights) = (&self.x, &self.weights);
+        let y = &mut self.y;
         // SAFETY: m·k, k·n and m·n elements, all initialised; y is borrowed mutably.
         unsafe {
             gemm::gemm(

@@ -1,7 +1,6 @@
 //! Xception on the CPU: networks as data, planned over the `sepconv-kernels` operations.
 #![forbid(unsafe_code)]
 
-mod aligned;
 mod error;
 #[cfg(feature = "image")]
 pub mod image;
@@ -10,6 +9,5 @@ pub mod network;
 pub mod npy;
 pub mod weights;
 
-pub use aligned::Aligned;
 pub use error::{Error, Result};
 pub use sepconv_kernels as kernels;

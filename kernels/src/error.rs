@@ -22,6 +22,11 @@ pub enum Error {
         /// What was being computed, e.g. `"input elements"`.
         what: &'static str,
     },
+    /// The allocator has no room for them.
+    Memory {
+        /// `f32` elements asked for.
+        elements: usize,
+    },
     /// A slice has the wrong number of elements.
     Length {
         /// Which operand.
@@ -87,6 +92,9 @@ impl fmt::Display for Error {
         match self {
             Self::ZeroDimension { what } => write!(f, "{what} is 0, must be at least 1"),
             Self::Overflow { what } => write!(f, "{what} overflow the address space"),
+            Self::Memory { elements } => {
+                write!(f, "{elements} f32 of memory can't be allocated")
+            }
             Self::Length { what, expected, actual } => {
                 write!(f, "{what} has {actual} elements, needs {expected}")
             }

@@ -88,6 +88,7 @@ pub use layers::{
     SeparableParams,
 };
 pub use level::Level;
+pub use memory::Aligned;
 pub use peak::burn_fma;
 pub use table::{Kernel, kernels};
 pub use view::{NhwcView, NhwcViewMut};

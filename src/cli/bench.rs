@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use sepconv::Aligned;
-use sepconv::kernels::Level;
+use sepconv::kernels::{Aligned, Level};
 use sepconv::network::{NetworkPlan, PlanOptions, Session, StepInfo};
 use sepconv::weights::synthetic;
 use serde::Serialize;
@@ -180,11 +179,12 @@ fn network(args: &Args) -> Result<NetworkReport> {
     let mut session = Session::new(plan)?;
     let plan = session.plan().clone();
     let level = plan.level();
-    let mut x = Aligned::new(shape.iter().product())?;
-    for (x, u) in x.as_mut_slice().iter_mut().zip(synthetic::uniform("input")) {
+    let elements = shape.iter().product();
+    let mut x = Aligned::new(elements, f32::NAN)?;
+    for (x, u) in x.iter_mut().zip(synthetic::uniform("input")) {
         *x = u as f32;
     }
-    let x = x.as_slice();
+    let x = &x[..];
 
     session.run(x)?;
     let (mut times, mut peaks) = (Vec::new(), Vec::new());

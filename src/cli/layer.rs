@@ -3,10 +3,10 @@
 //! Also compiled into the package of the benchmarks, whose tables are made of these texts.
 #![allow(unreachable_pub, reason = "public in the package of the benchmarks")]
 
-use sepconv::Aligned;
 use sepconv::kernels::{
-    self, Activation, Conv, ConvParams, Depthwise, DepthwiseParams, Level, NhwcView, NhwcViewMut,
-    Options, Padding, Plan, Pointwise, PointwiseParams, Separable, SeparableParams, Window,
+    self, Activation, Aligned, Conv, ConvParams, Depthwise, DepthwiseParams, Level, NhwcView,
+    NhwcViewMut, Options, Padding, Plan, Pointwise, PointwiseParams, Separable, SeparableParams,
+    Window,
 };
 use sepconv::weights::synthetic;
 
@@ -167,9 +167,9 @@ impl Layer {
             })
         };
         let plans = plans().map_err(|e| format!("{:?}: {e}", self.text))?;
-        let aligned = |len| Aligned::new(len).map_err(|e| e.to_string());
+        let aligned = |len| Aligned::new(len, f32::NAN).map_err(|e| e.to_string());
         let mut tensors = vec![aligned(elements(&self.input)?)?];
-        fill(tensors[0].as_mut_slice(), "input");
+        fill(&mut tensors[0], "input");
         for plan in &plans {
             tensors.push(aligned(elements(&plan.output_shape())?)?);
         }
@@ -196,11 +196,11 @@ impl Runner {
     pub fn run(&mut self) -> kernels::Result<&[f32]> {
         for (i, plan) in self.plans.iter().enumerate() {
             let (done, rest) = self.tensors.split_at_mut(i + 1);
-            let x = NhwcView::new(done[i].as_slice(), plan.input_shape())?;
-            let y = NhwcViewMut::new(rest[0].as_mut_slice(), plan.output_shape())?;
-            plan.run(x, None, y, self.scratch.as_mut_slice())?;
+            let x = NhwcView::new(&done[i], plan.input_shape())?;
+            let y = NhwcViewMut::new(&mut rest[0], plan.output_shape())?;
+            plan.run(x, None, y, &mut self.scratch)?;
         }
-        Ok(self.tensors[self.plans.len()].as_slice())
+        Ok(&self.tensors[self.plans.len()])
     }
 
     /// The kernels that run.

@@ -1,6 +1,6 @@
 //! Offsets of buffers in one slice: buffers that are never needed at the same time may share a place.
 
-use crate::Aligned;
+use sepconv_kernels::Aligned;
 
 /// Offsets are multiples of this many f32.
 const ALIGNMENT: usize = Aligned::LINE;

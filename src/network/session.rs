@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sepconv_kernels::Aligned;
+
 use super::plan::{NetworkPlan, Report};
-use crate::{Aligned, Error, Result};
+use crate::{Error, Result};
 
 /// Runs a [`NetworkPlan`], one input at a time.
 ///
@@ -37,6 +39,12 @@ pub struct Session {
     scratch_lens: Vec<usize>,
 }
 
+/// NaN: what is read before it was written shows.
+fn allocate(len: usize) -> Result<Aligned> {
+    let message = |e: sepconv_kernels::Error| Error::Argument { message: e.to_string() };
+    Aligned::new(len, f32::NAN).map_err(message)
+}
+
 impl Session {
     /// A session with as many threads as rayon's current pool has; one without the feature `rayon`.
     ///
@@ -60,8 +68,8 @@ impl Session {
         let steps = plan.planned().iter();
         let scratch_lens: Vec<_> = steps.map(|s| s.scratch_len(threads)).collect();
         Ok(Self {
-            arena: Aligned::new(plan.arena_len())?,
-            scratch: Aligned::new(scratch_lens.iter().copied().max().unwrap_or(0))?,
+            arena: allocate(plan.arena_len())?,
+            scratch: allocate(scratch_lens.iter().copied().max().unwrap_or(0))?,
             scratch_lens,
             plan,
         })
@@ -107,7 +115,7 @@ impl Session {
                 message: format!("an input of {} elements where {shape:?} has {expected}", x.len()),
             });
         }
-        let (arena, scratch) = (self.arena.as_mut_slice(), self.scratch.as_mut_slice());
+        let (arena, scratch) = (&mut self.arena[..], &mut self.scratch[..]);
         for (i, (step, &len)) in self.plan.planned().iter().zip(&self.scratch_lens).enumerate() {
             run(i, &mut || step.run(x, arena, &mut scratch[..len]))?;
         }
@@ -133,6 +141,6 @@ impl Session {
     }
 
     fn value(&self, report: &Report) -> &[f32] {
-        &self.arena.as_slice()[report.range.clone()]
+        &self.arena[report.range.clone()]
     }
 }

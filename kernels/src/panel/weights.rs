@@ -42,8 +42,8 @@ impl PackedWeights {
         let biases = product("packed biases", &[groups, panels, nr])?;
         let total =
             bias_at.checked_add(biases).ok_or(Error::Overflow { what: "packed weights" })?;
-        let mut data = Aligned::zeros(total)?;
-        let packed = data.as_mut_slice();
+        let mut data = Aligned::new(total, 0.0)?;
+        let packed = &mut data[..];
         for (k, row) in weights.chunks_exact(channels).enumerate() {
             for (group, row) in row.chunks_exact(columns).enumerate() {
                 for (panel, row) in row.chunks(nr).enumerate() {

@@ -126,7 +126,7 @@ impl WindowPlan {
             multiplier,
             input_activation: input_activation.checked()?,
             fresh_rows: if large { vertical.stride } else { 0 },
-            weights: Aligned::zeros(0)?,
+            weights: Aligned::new(0, 0.0)?,
             bias_at: 0,
         })
     }
@@ -154,12 +154,10 @@ impl WindowPlan {
             .checked_next_multiple_of(lanes)
             .ok_or(Error::Overflow { what: "depthwise weights" })?;
         self.bias_at = product("packed depthwise weights", &[padded, taps])?;
-        self.weights = Aligned::zeros(
-            self.bias_at
-                .checked_add(padded)
-                .ok_or(Error::Overflow { what: "depthwise weights" })?,
-        )?;
-        let packed = self.weights.as_mut_slice();
+        let total = (self.bias_at.checked_add(padded))
+            .ok_or(Error::Overflow { what: "depthwise weights" })?;
+        self.weights = Aligned::new(total, 0.0)?;
+        let packed = &mut self.weights[..];
         for (tap, row) in weights.chunks_exact(channels).enumerate() {
             for (c, &weight) in row.iter().enumerate() {
                 packed[(c / lanes * taps + tap) * lanes + c % lanes] = flush_subnormal(weight);
