@@ -11,7 +11,7 @@ pub struct Kernel {
     /// The level it needs.
     pub level: Level,
     /// Operation, type, tile and level, e.g. `gemm_f32_6x16_avx2` (pixels × channels) or
-    /// `dw_f32_relu_k3s1_10_avx2` (ReLU on load, kernel width 3, stride 1, up to 10 pixels).
+    /// `dw_f32_relu_3x3s1_3_avx2` (ReLU on load, 3×3, stride 1, strips of up to 3 pixels).
     pub name: &'static str,
     /// Whether this CPU runs it.
     pub available: bool,
@@ -34,7 +34,8 @@ pub fn kernels() -> Vec<Kernel> {
             ];
             let sliding = k.sliding.iter().flat_map(|s| [&s.plain, &s.relu]);
             let names = windows.into_iter().chain(sliding).map(|w| w.name);
-            core::iter::once(k.gemm_name).chain(names).map(|name| Kernel {
+            let others = [k.gemm_name, k.strip.name, k.strip_relu.name];
+            others.into_iter().chain(names).map(|name| Kernel {
                 level: k.level,
                 name,
                 available: k.level.is_available(),

@@ -19,6 +19,7 @@ use crate::geometry::product;
 use crate::isa::Kernels;
 use crate::panel::{PackedWeights, Region, Source, Tile};
 use crate::threads::{self, Shared, SharedMut};
+use crate::window::Rectangle;
 use crate::{Activation, NhwcView, NhwcViewMut, memory};
 use kernel::GemmTile;
 
@@ -342,30 +343,37 @@ impl Run<'_> {
         let gemm = self.plan;
         let Kernels { mr, nr, lanes, .. } = *gemm.kernels;
         let count = pixels.len();
-        let a = Tile { a: scratch.as_mut_ptr(), panel: gemm.panel() };
+        let (a, a_panel) = (scratch.as_mut_ptr(), gemm.panel());
         let parts = parts(count, mr);
-        assert!(count.div_ceil(mr) * a.panel <= scratch.len(), "a tile fits its scratch");
+        let len = count.div_ceil(mr) * a_panel;
+        assert!(len <= scratch.len(), "a tile fits its scratch");
+        let mut places = [0_usize; TILE_PIXELS];
         for part in &parts {
-            let first = pixels.start + part.first;
-            let a = Tile { a: a.a.wrapping_add(part.panel * a.panel), ..a };
-            // SAFETY: by the assertion the tile has room; x is a view of the plan's input.
-            unsafe {
-                gemm.source.produce(
-                    gemm.kernels,
-                    (self.x.0, self.x_stride),
-                    group,
-                    &plan.region,
-                    &plan.k_starts,
-                    first..first + part.tiles * part.rows,
-                    a,
-                );
+            for (i, place) in places[part.first..][..part.tiles * part.rows].iter_mut().enumerate()
+            {
+                *place = (part.panel + i / part.rows) * a_panel + i % part.rows * lanes;
             }
         }
+        // SAFETY: by the assertion the tile has room; x is a view of the plan's input.
+        unsafe {
+            gemm.source.produce(
+                gemm.kernels,
+                (self.x.0, self.x_stride),
+                group,
+                &plan.region,
+                &plan.k_starts,
+                pixels.clone(),
+                Tile { a, places: &places[..count], len },
+            );
+        }
         let [_, oh, ow, _] = gemm.output;
-        let mut places = [0_usize; TILE_PIXELS];
-        plan.region.runs(pixels, |n, oy, columns, first| {
-            for (i, ox) in columns.enumerate() {
-                places[first + i] = (n * oh + oy) * ow + ox;
+        let width = plan.region.columns.len();
+        plan.region.rectangles(pixels, |rectangle, first| {
+            let Rectangle { picture, rows, columns } = rectangle;
+            for (r, oy) in rows.enumerate() {
+                for (i, ox) in columns.clone().enumerate() {
+                    places[first + r * width + i] = (picture * oh + oy) * ow + ox;
+                }
             }
         });
         // The micro-kernel looks a panel ahead.
@@ -392,8 +400,8 @@ impl Run<'_> {
                     }
                     let tile = GemmTile {
                         tiles,
-                        a: a.a.wrapping_add(at * a.panel + block.a * mr),
-                        a_panel: a.panel,
+                        a: a.wrapping_add(at * a_panel + block.a * mr),
+                        a_panel,
                         b: gemm.weights.panel(group, panel, block.b),
                         depth: block.depth,
                         ahead: ahead.unwrap_or(null()),

@@ -67,7 +67,9 @@ fn settle(v: pulp::f32x8) -> pulp::f32x8 {
     pulp::cast(register)
 }
 
+// Strips of 3: 9 accumulators, 5 columns and a weight take 15 of the 16 registers; 4 would spill.
 instantiate!(Avx2, "avx2", ["avx2,fma,bmi1,bmi2,lzcnt,popcnt"],
     rows: [1 2 3 4 5 6], vectors: [1 2],
     gemm: "6x16", window: "8", pixels: [8 4 2 1],
-    slide: "10", [10 9 8 7 6 5 4 3 2 1]);
+    slide: "10", [10 9 8 7 6 5 4 3 2 1],
+    strip: "3", [1 2 3]);

@@ -50,7 +50,9 @@ impl Isa for Avx512 {
     }
 }
 
+// Strips of 6: 18 accumulators, 9 weights and the columns in use fit 32 registers.
 instantiate!(Avx512, "avx512", ["avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt"],
     rows: [1 2 3 4 5 6 7 8 9 10 11 12], vectors: [1 2],
     gemm: "12x32", window: "8", pixels: [8 4 2 1],
-    slide: "14", [14 13 12 11 10 9 8 7 6 5 4 3 2 1]);
+    slide: "14", [14 13 12 11 10 9 8 7 6 5 4 3 2 1],
+    strip: "6", [1 2 3 4 5 6]);

@@ -20,6 +20,7 @@ use crate::gemm::kernel::GemmTile;
 use crate::memory::LINE;
 use crate::panel::pack::PackRun;
 use crate::window::kernel::WindowTile;
+use crate::window::strip::StripTile;
 
 /// An instruction set as the kernel bodies see it: pulp's vectors, tile sizes, and the two operations
 /// whose exact meaning at NaN and −0 pulp leaves to the hardware.
@@ -126,6 +127,7 @@ pub(crate) unsafe fn store_head<I: Isa>(
 
 pub(crate) type GemmFn = unsafe fn(&GemmTile);
 pub(crate) type WindowFn = unsafe fn(&WindowTile);
+pub(crate) type StripFn = unsafe fn(&StripTile);
 
 /// The instances of one window kernel by the number of pixels they hold.
 #[derive(Debug)]
@@ -136,6 +138,15 @@ pub(crate) struct WindowKernels {
     pub(crate) tiles: &'static [(usize, WindowFn)],
     /// The instance for one pixel whose kernel columns are not all inside the input.
     pub(crate) border: WindowFn,
+}
+
+/// The instances of the strip kernel.
+#[derive(Debug)]
+pub(crate) struct StripKernels {
+    /// The kernel's name: operation, type, tile, level.
+    pub(crate) name: &'static str,
+    /// By \[pixels − 1\].
+    pub(crate) tiles: &'static [StripFn],
 }
 
 /// The sliding depthwise kernels for one kernel width and stride along the width.
@@ -162,6 +173,10 @@ pub(crate) struct Kernels {
     pub(crate) gemm_name: &'static str,
     /// Micro-kernels by \[vectors − 1\]\[pixels − 1\].
     pub(crate) gemm: &'static [&'static [GemmFn]],
+    /// Depthwise 3×3, stride 1, multiplier 1, no dilation: the input as it is.
+    pub(crate) strip: StripKernels,
+    /// The same, ReLU of the input.
+    pub(crate) strip_relu: StripKernels,
     /// Depthwise, multiplier 1, no dilation along the width, for the usual kernels.
     pub(crate) sliding: &'static [Sliding],
     /// Depthwise, multiplier 1, input activation none.
@@ -238,11 +253,12 @@ pub(crate) fn is_available(level: Level) -> bool {
 /// Instantiates all bodies for one [`Isa`] under a list of target features.
 ///
 /// `rows`, `vectors`: sizes of the GEMM tile. `pixels`: tile widths of the general window kernels, most
-/// first; `slide`: those of 3×3 stride 1, for which all widths up to the most are worth having.
+/// first; `slide`: those of width 3 stride 1, for which all widths up to the most are worth having;
+/// `strip`: those of 3×3 stride 1, all from 1 to the most.
 macro_rules! instantiate {
     ($isa:ty, $level:literal, [$($feature:literal)?], rows: $rows:tt, vectors: [$($n:literal)*],
      gemm: $gemm_tile:literal, window: $window_tile:literal, pixels: $pixels:tt,
-     slide: $slide_tile:literal, $slide:tt) => {
+     slide: $slide_tile:literal, $slide:tt, strip: $strip_tile:literal, $strip:tt) => {
         mod instances {
             use super::*;
             use crate::window::kernel::{self as window, WindowTile};
@@ -267,6 +283,14 @@ macro_rules! instantiate {
             ) {
                 // SAFETY: the caller vouches for the tile and for the level.
                 unsafe { window::tile::<$isa, P, COMBINE, LOAD, K, S>(<$isa>::token(), tile) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            pub(super) unsafe fn strip<const P: usize, const LOAD: u8>(
+                tile: &crate::window::strip::StripTile,
+            ) {
+                // SAFETY: the caller vouches for the tile and for the level.
+                unsafe { crate::window::strip::strip::<$isa, P, LOAD>(<$isa>::token(), tile) }
             }
 
             $(#[target_feature(enable = $feature)])?
@@ -299,6 +323,10 @@ macro_rules! instantiate {
             nr: <$isa>::NV * crate::isa::lanes::<$isa>(),
             gemm_name: concat!("gemm_f32_", $gemm_tile, "_", $level),
             gemm: &[$(instantiate!(@row $n, $rows)),*],
+            strip: instantiate!(
+                @strip concat!("dw_f32_3x3s1_", $strip_tile, "_", $level), PLAIN, $strip),
+            strip_relu: instantiate!(
+                @strip concat!("dw_f32_relu_3x3s1_", $strip_tile, "_", $level), RELU, $strip),
             sliding: &[
                 instantiate!(@slide $level, $slide_tile, 3, 1, $slide),
                 instantiate!(@slide $level, $window_tile, 3, 2, $pixels),
@@ -339,6 +367,12 @@ macro_rules! instantiate {
             relu: instantiate!(
                 @window concat!("dw_f32_relu_k", $k, "s", $s, "_", $tile, "_", $level),
                 DEPTHWISE, RELU, $k, $s, $pixels),
+        }
+    };
+    (@strip $name:expr, $load:ident, [$($p:literal)*]) => {
+        crate::isa::StripKernels {
+            name: $name,
+            tiles: &[$(instances::strip::<$p, { $load }>),*],
         }
     };
     (@window $name:expr, $combine:ident, $load:ident, $k:literal, $s:literal, [$($p:literal)*]) => {

@@ -76,7 +76,7 @@ fn separable(input: [usize; 4], params: &SeparableParams<'_>, options: &Options)
         PackedWeights::new(kernels, channels, 1, params.channels_out, params.weights, params.bias)?;
     let taps = product("kernel elements", &params.depthwise.window.kernel)?;
     let multiply_adds = count([n, oh, ow, channels], taps).saturating_add(count(output, channels));
-    let name = format!("{}+{}", depthwise.tiles.name, kernels.gemm_name);
+    let name = format!("{}+{}", depthwise.kernel_name(), kernels.gemm_name);
     // Padding is the depthwise step's affair: to the GEMM all pixels are alike.
     let region = Region { rows: 0..oh, columns: 0..ow, taps_y: 0..1, taps_x: 0..1 };
     let source = Source::Depthwise(depthwise, params.mid_activation.checked()?);

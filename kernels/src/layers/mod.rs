@@ -35,7 +35,7 @@ pub trait Plan: Send + Sync + core::fmt::Debug {
     /// The level whose kernels run.
     fn level(&self) -> Level;
 
-    /// The kernels that run, e.g. `"dw_f32_k3s1_10_avx2+gemm_f32_6x16_avx2"`.
+    /// The kernels that run, e.g. `"dw_f32_3x3s1_3_avx2+gemm_f32_6x16_avx2"`.
     fn kernel_name(&self) -> &str;
 
     /// Multiply-adds of one run, padding included (as literature counts them).

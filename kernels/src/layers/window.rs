@@ -4,8 +4,11 @@ use super::{DepthwiseParams, Options, Plan, PoolKind, check, choose, count};
 use crate::error::Result;
 use crate::geometry::{check_input, product};
 use crate::threads::{self, Shared, SharedMut};
-use crate::window::{Finish, Residual, Sink, WindowPlan};
+use crate::window::{Finish, Places, Rectangle, Residual, Sink, WindowPlan};
 use crate::{Activation, Level, NhwcView, NhwcViewMut, Window};
+
+/// Most output rows of a task. Of an input row that two tasks use, one reads it a second time.
+const STRIP_ROWS: usize = 8;
 
 /// A window plan that writes a tensor, and what [`Plan`] reports of it.
 #[derive(Debug)]
@@ -20,7 +23,7 @@ impl Layer {
         Ok(Self { window, activation: activation.checked()?, multiply_adds })
     }
 
-    /// One task per output row.
+    /// One task per strip of output rows.
     fn run(
         &self,
         x: NhwcView<'_>,
@@ -34,28 +37,34 @@ impl Layer {
         let (y_stride, y_data) = (y.pixel_stride(), SharedMut(y.as_mut_ptr()));
         let residual = residual.map(|r| (Shared(r.as_ptr()), r.pixel_stride()));
         let bounds = self.activation.bounds();
-        let row = |task: usize| {
+        let workers = threads::available();
+        // As many strips of a picture as give each thread a few.
+        let strips = (4 * workers).div_ceil(n).max(oh.div_ceil(STRIP_ROWS)).min(oh);
+        let strip = |task: usize| {
             // Whole structs are captured, not their pointer fields: only they are Send.
             let (x, y, residual) = (&x_data, &y_data, &residual);
-            let first = task * ow;
+            let (picture, strip) = (task / strips, task % strips);
+            let rows = oh * strip / strips..oh * (strip + 1) / strips;
+            let first = (picture * oh + rows.start) * ow;
+            let pixels = rows.len() * ow;
             let sink = Sink {
                 y: y.0.wrapping_add(first * y_stride),
-                group: usize::MAX,
-                group_stride: 0,
-                pixel: y_stride,
+                places: Places::Grid { row: ow * y_stride, pixel: y_stride },
                 block: kernels.lanes,
             };
             let finish = Finish {
                 residual: residual.as_ref().map(|(data, stride)| Residual {
                     data: data.0.wrapping_add(first * stride),
-                    pixel_stride: *stride,
+                    pixel: *stride,
+                    row: ow * stride,
                 }),
                 bounds: bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
             };
-            // SAFETY: the views have the plan's shapes; each task writes its own output row.
-            unsafe { window.run(x.0, x_stride, (task / oh, task % oh), 0..ow, &sink, 0, &finish) };
+            let at = Rectangle { picture, rows, columns: 0..ow };
+            // SAFETY: the views have the plan's shapes; each task writes its own output rows.
+            unsafe { window.run(x.0, x_stride, &at, &sink, &finish) };
             if bounds.is_none() {
-                for pixel in 0..ow {
+                for pixel in 0..pixels {
                     // SAFETY: the channels of an output pixel that this task has just written.
                     unsafe {
                         let y = sink.y.add(pixel * y_stride);
@@ -65,7 +74,7 @@ impl Layer {
                 }
             }
         };
-        threads::for_each(n * oh, threads::available(), &mut [], 0, &|task, _| row(task));
+        threads::for_each(n * strips, workers, &mut [], 0, &|task, _| strip(task));
         Ok(())
     }
 }
@@ -86,7 +95,7 @@ macro_rules! plan {
             }
 
             fn kernel_name(&self) -> &str {
-                self.0.window.tiles.name
+                self.0.window.kernel_name()
             }
 
             fn multiply_adds(&self) -> u64 {

@@ -12,10 +12,12 @@ mod weights;
 
 pub(crate) use weights::PackedWeights;
 
+use core::ops::Range;
+
 use crate::Activation;
 use crate::geometry::Axis;
 use crate::isa::Kernels;
-use crate::window::{Finish, Sink, WindowPlan};
+use crate::window::{Finish, Places, Rectangle, Sink, WindowPlan};
 use pack::PackRun;
 
 /// Output pixels that see the same taps: a rectangle of the output picture.
@@ -24,10 +26,10 @@ use pack::PackRun;
 /// pixels with equal ranges form rectangles; there are at most (2·kh + 1)·(2·kw + 1), one without padding.
 #[derive(Debug, Clone)]
 pub(crate) struct Region {
-    pub(crate) rows: core::ops::Range<usize>,
-    pub(crate) columns: core::ops::Range<usize>,
-    pub(crate) taps_y: core::ops::Range<usize>,
-    pub(crate) taps_x: core::ops::Range<usize>,
+    pub(crate) rows: Range<usize>,
+    pub(crate) columns: Range<usize>,
+    pub(crate) taps_y: Range<usize>,
+    pub(crate) taps_x: Range<usize>,
 }
 
 impl Region {
@@ -47,22 +49,37 @@ impl Region {
         regions
     }
 
-    /// Calls `f(n, oy, columns, first)` for the runs of consecutive pixels of one output row that make up
-    /// pixels `pixels` of the region over the whole batch; `first` counts from the range's start.
-    pub(crate) fn runs(
-        &self,
-        pixels: core::ops::Range<usize>,
-        mut f: impl FnMut(usize, usize, core::ops::Range<usize>, usize),
-    ) {
-        let width = self.columns.len();
+    /// Calls `f(rectangle, first)` for rectangles that make up pixels `pixels` of the region over the whole
+    /// batch, at most three per picture; `first` counts from the range's start to the rectangle's first
+    /// pixel, and as many pixels as the region has columns lie between its rows.
+    pub(crate) fn rectangles(&self, pixels: Range<usize>, mut f: impl FnMut(Rectangle, usize)) {
+        let (width, picture_pixels) = (self.columns.len(), self.pixels());
         let mut at = pixels.start;
         while at < pixels.end {
-            let (line, column) = (at / width, at % width);
-            let length = (width - column).min(pixels.end - at);
-            let (n, row) = (line / self.rows.len(), line % self.rows.len());
-            let start = self.columns.start + column;
-            f(n, self.rows.start + row, start..start + length, at - pixels.start);
-            at += length;
+            let picture = at / picture_pixels;
+            let end = ((picture + 1) * picture_pixels).min(pixels.end);
+            let (first, last) = (at % picture_pixels, (end - 1) % picture_pixels);
+            let (top, left) = (first / width, first % width);
+            let (bottom, right) = (last / width, last % width + 1);
+            // A column begins in the first row unless it lies left of the first pixel, and ends in the
+            // last row unless it lies right of the last one.
+            let cuts = [0, left.min(right), left.max(right), width];
+            for cut in cuts.windows(2) {
+                let columns = cut[0]..cut[1];
+                let from = top + usize::from(columns.start < left);
+                let to = bottom + usize::from(columns.start < right);
+                if from < to && !columns.is_empty() {
+                    let skipped = (picture * self.rows.len() + from) * width + columns.start;
+                    let rectangle = Rectangle {
+                        picture,
+                        rows: self.rows.start + from..self.rows.start + to,
+                        columns: self.columns.start + columns.start
+                            ..self.columns.start + columns.end,
+                    };
+                    f(rectangle, skipped - pixels.start);
+                }
+            }
+            at = end;
         }
     }
 }
@@ -89,10 +106,12 @@ pub(crate) enum Source {
 
 /// The tile of A panels that a producer fills.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Tile {
+pub(crate) struct Tile<'a> {
     pub(crate) a: *mut f32,
-    /// Elements of a panel: MR × the padded depth.
-    pub(crate) panel: usize,
+    /// Where each pixel's row begins.
+    pub(crate) places: &'a [usize],
+    /// Elements that the tile's panels take.
+    pub(crate) len: usize,
 }
 
 impl Source {
@@ -101,7 +120,7 @@ impl Source {
     /// `k_starts[i]` is where the k of the i-th kernel row of the region begins in the panel.
     ///
     /// # Safety
-    /// `x` is a view of the plan's input with this pixel stride; the tile has room for the pixels and
+    /// `x` is a view of the plan's input with this pixel stride; the tile has a place for each pixel and
     /// belongs to this thread.
     #[allow(clippy::too_many_arguments, reason = "the coordinates of a tile")]
     pub(crate) unsafe fn produce(
@@ -111,84 +130,77 @@ impl Source {
         group: usize,
         region: &Region,
         k_starts: &[usize],
-        pixels: core::ops::Range<usize>,
-        tile: Tile,
+        pixels: Range<usize>,
+        tile: Tile<'_>,
     ) {
-        let (mr, lanes) = (kernels.mr, kernels.lanes);
-        let panels = pixels.len().div_ceil(mr);
+        let unbounded = (f32::NEG_INFINITY, f32::INFINITY);
         let post = match self {
             Self::Taps(taps) => {
                 let bounds = taps.input_activation.bounds();
-                region.runs(pixels, |n, oy, columns, first| {
+                region.rectangles(pixels, |rectangle, first| {
                     // SAFETY: the caller's contract; region and pixels lie in the output.
                     unsafe {
-                        taps.produce_run(
+                        taps.produce(
                             kernels,
                             (x, pixel_stride),
                             group,
-                            (n, oy, columns, first),
+                            (&rectangle, first),
                             region,
                             k_starts,
                             tile,
-                            bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
+                            bounds.unwrap_or(unbounded),
                         );
                     }
                 });
                 if bounds.is_none() { taps.input_activation } else { Activation::None }
             }
             Self::Depthwise(plan, mid) => {
-                let sink = Sink {
-                    y: tile.a,
-                    group: mr,
-                    group_stride: tile.panel,
-                    pixel: lanes,
-                    block: mr * lanes,
-                };
                 let bounds = mid.bounds();
-                let finish = Finish {
-                    residual: None,
-                    bounds: bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
-                };
-                region.runs(pixels, |n, oy, columns, first| {
+                let finish = Finish { residual: None, bounds: bounds.unwrap_or(unbounded) };
+                region.rectangles(pixels, |rectangle, first| {
+                    let (table, row) = (&tile.places[first..], region.columns.len());
+                    let sink = Sink {
+                        y: tile.a,
+                        places: Places::Table { table, row },
+                        block: kernels.mr * kernels.lanes,
+                    };
                     // SAFETY: the caller's contract; region and pixels lie in the output.
-                    unsafe { plan.run(x, pixel_stride, (n, oy), columns, &sink, first, &finish) };
+                    unsafe { plan.run(x, pixel_stride, &rectangle, &sink, &finish) };
                 });
                 if bounds.is_none() { *mid } else { Activation::None }
             }
         };
         if post != Activation::None {
             // Over whole panels: lanes and rows that hold no pixel hold numbers nobody reads.
-            // SAFETY: the tile is panels·panel elements of this thread; the level is available.
+            // SAFETY: the tile is `len` elements of this thread; the level is available.
             unsafe {
-                let tile = core::slice::from_raw_parts_mut(tile.a, panels * tile.panel);
-                (kernels.activate)(tile, post);
+                (kernels.activate)(core::slice::from_raw_parts_mut(tile.a, tile.len), post);
             }
         }
     }
 }
 
 impl Taps {
-    /// Copies all taps of a run of pixels.
+    /// Copies all taps of a rectangle of pixels, the first of which has place `first`.
     ///
     /// # Safety
     /// As [`Source::produce`].
-    #[allow(clippy::too_many_arguments, reason = "the coordinates of a run")]
-    unsafe fn produce_run(
+    #[allow(clippy::too_many_arguments, reason = "the coordinates of a rectangle")]
+    unsafe fn produce(
         &self,
         kernels: &Kernels,
         (x, pixel_stride): (*const f32, usize),
         group: usize,
-        (n, oy, columns, first): (usize, usize, core::ops::Range<usize>, usize),
+        (rectangle, first): (&Rectangle, usize),
         region: &Region,
         k_starts: &[usize],
-        tile: Tile,
+        tile: Tile<'_>,
         bounds: (f32, f32),
     ) {
         if region.taps_x.is_empty() {
             return; // windows that lie in the padding altogether
         }
         let [_, h, w, channels] = self.input;
-        let (mr, lanes) = (kernels.mr, kernels.lanes);
         // A kernel row whose taps lie side by side in memory is one copy.
         let dense =
             self.horizontal.dilation == 1 && pixel_stride == channels && self.group == channels;
@@ -199,28 +211,28 @@ impl Taps {
         };
         // A stride beyond the input can wrap, but then there is only one pixel.
         let x_pixel = self.horizontal.stride.wrapping_mul(pixel_stride);
-        for (ky, &k_start) in region.taps_y.clone().zip(k_starts) {
-            let iy = self.vertical.position(oy, ky);
-            for copy in 0..copies {
-                let kx = region.taps_x.start + copy;
-                let ix = self.horizontal.position(columns.start, kx);
-                let at = ((n * h + iy) * w + ix) * pixel_stride + group * self.group;
-                let (mut p, end) = (first, first + columns.len());
-                while p < end {
-                    let pixels = (mr - p % mr).min(end - p);
+        let Rectangle { picture, rows, columns } = rectangle;
+        for (r, oy) in rows.clone().enumerate() {
+            let places = &tile.places[first + r * region.columns.len()..][..columns.len()];
+            for (ky, &k_start) in region.taps_y.clone().zip(k_starts) {
+                let iy = self.vertical.position(oy, ky);
+                for copy in 0..copies {
+                    let kx = region.taps_x.start + copy;
+                    let ix = self.horizontal.position(columns.start, kx);
+                    let at = ((picture * h + iy) * w + ix) * pixel_stride + group * self.group;
                     let run = PackRun {
-                        x: x.wrapping_add(at + (p - first) * x_pixel),
+                        x: x.wrapping_add(at),
                         x_pixel,
-                        pixels,
+                        pixels: columns.len(),
                         length,
-                        a: tile.a.wrapping_add(p / mr * tile.panel + p % mr * lanes),
+                        a: tile.a,
+                        places: places.as_ptr(),
                         k: k_start + copy * length,
                         bounds,
                     };
                     // SAFETY: the level is available; the taps of these pixels lie inside the input
                     // and their k inside the panel.
                     unsafe { (kernels.pack)(&run) };
-                    p += pixels;
                 }
             }
         }

@@ -1,9 +1,9 @@
-//! Copies channels of some pixels into one A panel, `[k / L][MR][k % L]` (see `gemm/kernel.rs`).
+//! Copies channels of some pixels into A panels, `[k / L][MR][k % L]` (see `gemm/kernel.rs`).
 //!
 //! ```text
 //! for p in 0..pixels
 //!   for i in 0..length
-//!     panel[(k + i) / L][row + p][(k + i) % L] = clamp(x[p][i])
+//!     panel(p)[(k + i) / L][row(p)][(k + i) % L] = clamp(x[p][i])
 //! ```
 //!
 //! Departures: where k is a multiple of the lanes L, whole blocks are moved as vectors; only the rest
@@ -20,12 +20,14 @@ pub(crate) struct PackRun {
     pub(crate) x: *const f32,
     /// Elements from one pixel to the next.
     pub(crate) x_pixel: usize,
-    /// Pixels, all in the same panel.
+    /// Pixels.
     pub(crate) pixels: usize,
     /// Elements of each pixel.
     pub(crate) length: usize,
-    /// The panel at its first pixel's row: element (k, p) is at (k / L)·MR·L + p·L + k % L.
+    /// The panels: element (k, p) is at `a + places[p] + (k / L)·MR·L + k % L`.
     pub(crate) a: *mut f32,
+    /// As many as pixels.
+    pub(crate) places: *const usize,
     /// First k.
     pub(crate) k: usize,
     /// Clamp, (−∞, ∞) for none.
@@ -33,7 +35,7 @@ pub(crate) struct PackRun {
 }
 
 /// # Safety
-/// The level of `I` is available; `x` is valid for reading, the panel for writing the elements named.
+/// The level of `I` is available; `x` is valid for reading, the panels for writing the elements named.
 #[inline(always)]
 pub(crate) unsafe fn pack<I: Isa>(s: I::S, run: &PackRun) {
     let l = const { lanes::<I>() };
@@ -41,7 +43,7 @@ pub(crate) unsafe fn pack<I: Isa>(s: I::S, run: &PackRun) {
     let (lo, hi) = (s.splat_f32s(run.bounds.0), s.splat_f32s(run.bounds.1));
     for p in 0..run.pixels {
         // SAFETY: the caller's contract, for this pixel.
-        let (x, a) = unsafe { (run.x.add(p * run.x_pixel), run.a.add(p * l)) };
+        let (x, a) = unsafe { (run.x.add(p * run.x_pixel), run.a.add(*run.places.add(p))) };
         for block in 0..whole {
             // SAFETY: l elements from block·l on exist on both sides.
             unsafe {

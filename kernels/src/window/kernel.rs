@@ -272,7 +272,7 @@ unsafe fn channels<
 }
 
 #[inline(always)]
-fn clamp<I: Isa>(s: I::S, x: V<I>, bounds: (f32, f32)) -> V<I> {
+pub(super) fn clamp<I: Isa>(s: I::S, x: V<I>, bounds: (f32, f32)) -> V<I> {
     I::at_most(s, s.splat_f32s(bounds.1), I::at_least(s, s.splat_f32s(bounds.0), x))
 }
 

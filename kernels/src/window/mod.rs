@@ -1,43 +1,73 @@
 //! Windows over single channels: depthwise convolution, max pool, average pool. One routine produces a
-//! run of pixels of one output row, into a tensor or into the A panel of a GEMM.
+//! rectangle of output pixels, into a tensor or into the A panels of a GEMM.
 
 pub(crate) mod kernel;
+pub(crate) mod strip;
 
+use core::ops::Range;
 use core::ptr::null;
 
 use crate::error::{Error, Result};
 use crate::geometry::{Axis, check_input, product};
-use crate::isa::{Kernels, WindowFn, WindowKernels};
+use crate::isa::{Kernels, StripFn, StripKernels, WindowFn, WindowKernels};
 use crate::memory::{Aligned, flush_subnormal};
 use crate::{Activation, DepthwiseParams, Window};
 use kernel::{MAX_PIXELS, WindowTile};
+use strip::StripTile;
 
 /// Bytes of a picture up to which its rows are still in L2, or nearly, when they are needed. Prefetching
 /// more of them is measured to triple the speed of 147²·64, prefetching fewer to lose up to 7 %.
 const CACHED: usize = 3 << 19;
 
-/// Where a run's pixels go: pixel p at `y + (p / group)·group_stride + (p % group)·pixel`, its blocks
-/// of channels `block` elements apart.
+/// Output pixels of one picture.
+#[derive(Debug, Clone)]
+pub(crate) struct Rectangle {
+    /// The picture's number in the batch.
+    pub(crate) picture: usize,
+    pub(crate) rows: Range<usize>,
+    pub(crate) columns: Range<usize>,
+}
+
+/// Where the pixel in row r, column p of a rectangle goes, in elements.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sink {
+pub(crate) enum Places<'a> {
+    /// r·row + p·pixel: a tensor.
+    Grid { row: usize, pixel: usize },
+    /// table\[r·row + p\]: a tile of A panels.
+    Table { table: &'a [usize], row: usize },
+}
+
+impl Places<'_> {
+    fn of(&self, r: usize, p: usize) -> usize {
+        match self {
+            Self::Grid { row, pixel } => r * row + p * pixel,
+            Self::Table { table, row } => table[r * row + p],
+        }
+    }
+}
+
+/// Where a rectangle goes: its pixels at `places` from `y`, blocks of channels `block` elements apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sink<'a> {
     pub(crate) y: *mut f32,
-    pub(crate) group: usize,
-    pub(crate) group_stride: usize,
-    pub(crate) pixel: usize,
+    pub(crate) places: Places<'a>,
     pub(crate) block: usize,
 }
 
-/// A residual of the same pixels as the output, its first element and pixel stride.
+/// A residual of the same pixels as the output.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Residual {
+    /// Of the rectangle's first pixel.
     pub(crate) data: *const f32,
-    pub(crate) pixel_stride: usize,
+    /// Elements from one pixel to the next.
+    pub(crate) pixel: usize,
+    /// Elements from one row to the next.
+    pub(crate) row: usize,
 }
 
 /// What is applied to each output before it is stored.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Finish {
-    /// The first pixel of the run in the residual, if any.
     pub(crate) residual: Option<Residual>,
     pub(crate) bounds: (f32, f32),
 }
@@ -46,7 +76,9 @@ pub(crate) struct Finish {
 #[derive(Debug)]
 pub(crate) struct WindowPlan {
     pub(crate) kernels: &'static Kernels,
-    pub(crate) tiles: &'static WindowKernels,
+    tiles: &'static WindowKernels,
+    /// For the pixels that see at least two columns of taps, if there are such kernels for the window.
+    strips: Option<&'static StripKernels>,
     /// \[N, H, W, C\].
     pub(crate) input: [usize; 4],
     pub(crate) vertical: Axis,
@@ -70,12 +102,11 @@ impl WindowPlan {
         input_activation: Activation,
     ) -> Result<Self> {
         let activation = input_activation.checked()?;
-        let Window { kernel: [_, kernel], stride: [_, stride], dilation: [_, dilation], .. } =
-            params.window;
+        let Window { kernel, stride, dilation, .. } = params.window;
         let sliding = kernels
             .sliding
             .iter()
-            .find(|s| s.kernel == kernel && s.stride == stride && dilation == 1);
+            .find(|s| s.kernel == kernel[1] && s.stride == stride[1] && dilation[1] == 1);
         let tiles = match (params.multiplier, activation, sliding) {
             (1, Activation::None, Some(sliding)) => &sliding.plain,
             (1, Activation::Relu, Some(sliding)) => &sliding.relu,
@@ -85,6 +116,13 @@ impl WindowPlan {
         };
         let mut plan =
             Self::new(kernels, tiles, input, params.multiplier, &params.window, input_activation)?;
+        if (kernel, stride, dilation, params.multiplier) == ([strip::K; 2], [1, 1], [1, 1], 1) {
+            plan.strips = match activation {
+                Activation::None => Some(&kernels.strip),
+                Activation::Relu => Some(&kernels.strip_relu),
+                _ => None,
+            };
+        }
         plan.pack(&params.window, params.weights, params.bias)?;
         Ok(plan)
     }
@@ -119,6 +157,7 @@ impl WindowPlan {
         Ok(Self {
             kernels,
             tiles,
+            strips: None,
             input,
             vertical,
             horizontal,
@@ -182,21 +221,154 @@ impl WindowPlan {
         *fits.expect("the last instance holds one pixel")
     }
 
-    /// Computes pixels `columns` of output row (n, oy); the first of them is pixel `first` of the sink.
+    /// The kernel that computes most of the output.
+    pub(crate) fn kernel_name(&self) -> &'static str {
+        self.strips.map_or(self.tiles.name, |strips| strips.name)
+    }
+
+    /// Computes a rectangle of the output.
     ///
     /// # Safety
     /// `x` is a view of the plan's input shape with the given pixel stride. The pixels lie in the
     /// output, their places in the sink are valid for writing and no other thread touches them; the
     /// residual is valid for these pixels.
-    #[allow(clippy::too_many_arguments, reason = "the coordinates of a run")]
     pub(crate) unsafe fn run(
         &self,
         x: *const f32,
         pixel_stride: usize,
-        (n, oy): (usize, usize),
-        columns: core::ops::Range<usize>,
-        sink: &Sink,
-        first: usize,
+        at: &Rectangle,
+        sink: &Sink<'_>,
+        finish: &Finish,
+    ) {
+        if at.rows.is_empty() || at.columns.is_empty() {
+            return;
+        }
+        // The last place is looked up here, so that all lie in the table.
+        let _ = sink.places.of(at.rows.len() - 1, at.columns.len() - 1);
+        let mut ox = at.columns.start;
+        while ox < at.columns.end {
+            let strip = self.strip(ox..at.columns.end);
+            let end = match strip {
+                Some((pixels, _)) => ox + pixels,
+                None if self.strips.is_some() => ox + 1,
+                None => at.columns.end,
+            };
+            // SAFETY: the caller's contract, for some columns of the rectangle.
+            unsafe {
+                match strip {
+                    Some((_, kernel)) => {
+                        self.run_strip(kernel, x, pixel_stride, at, ox..end, sink, finish);
+                    }
+                    None => {
+                        for oy in at.rows.clone() {
+                            self.run_row(x, pixel_stride, at, oy, ox..end, sink, finish);
+                        }
+                    }
+                }
+            }
+            ox = end;
+        }
+    }
+
+    /// The strip kernel to begin these columns with, so that the strips are about equally wide; none if
+    /// there is none for the first of them.
+    fn strip(&self, columns: Range<usize>) -> Option<(usize, StripFn)> {
+        let tiles = self.strips?.tiles;
+        let first = self.horizontal.taps(columns.start);
+        if first.start > 1 || first.end < 2 {
+            return None;
+        }
+        let mut room = 1;
+        if first.end == strip::K {
+            let interior = self.horizontal.interior();
+            // All pixels up to here see all three columns, the next one may lack the last.
+            let whole = interior.end.clamp(columns.start + 1, columns.end);
+            let next = whole < columns.end && self.horizontal.taps(whole) == (0..2);
+            room = whole + usize::from(next) - columns.start;
+        }
+        let pixels = room.div_ceil(room.div_ceil(tiles.len()));
+        Some((pixels, tiles[pixels - 1]))
+    }
+
+    /// Computes some columns of a rectangle by a strip kernel.
+    ///
+    /// # Safety
+    /// As [`WindowPlan::run`]; `kernel` is one for these columns, whose number [`WindowPlan::strip`] gave.
+    #[allow(clippy::too_many_arguments, reason = "the coordinates of a strip")]
+    unsafe fn run_strip(
+        &self,
+        kernel: StripFn,
+        x: *const f32,
+        pixel_stride: usize,
+        at: &Rectangle,
+        columns: Range<usize>,
+        sink: &Sink<'_>,
+        finish: &Finish,
+    ) {
+        let [_, h, w, channels] = self.input;
+        let (vertical, horizontal) = (&self.vertical, &self.horizontal);
+        let (rows, p) = (at.rows.len(), columns.start - at.columns.start);
+        // The input row and column of the first tap, which may lie outside: modulo 2⁶⁴ then.
+        let iy = at.rows.start.wrapping_sub(vertical.before);
+        let ix = columns.start.wrapping_sub(horizontal.before);
+        let pixel = (at.picture * h).wrapping_add(iy).wrapping_mul(w).wrapping_add(ix);
+        let inside_from = |edge: usize| (edge + vertical.before).saturating_sub(at.rows.start);
+        let inside = inside_from(0)..inside_from(h).min(rows + strip::K - 1);
+        let mut grid = [0; strip::MAX_PIXELS];
+        let (y, y_row, y_pixels, y_pixels_row) = match sink.places {
+            Places::Grid { row, pixel } => {
+                for (p, place) in grid.iter_mut().enumerate() {
+                    *place = p.wrapping_mul(pixel);
+                }
+                (sink.y.wrapping_add(p * pixel), row, grid.as_ptr(), 0)
+            }
+            Places::Table { table, row } => (sink.y, 0, table[p..].as_ptr(), row),
+        };
+        let (residual, residual_pixel, residual_row) = match finish.residual {
+            Some(r) => (r.data.wrapping_add(p * r.pixel), r.pixel, r.row),
+            None => (null(), 0, 0),
+        };
+        let tile = StripTile {
+            x: x.wrapping_add(pixel.wrapping_mul(pixel_stride)),
+            x_row: w * pixel_stride,
+            x_column: pixel_stride,
+            rows,
+            inside,
+            left: horizontal.taps(columns.start).start > 0,
+            right: horizontal.taps(columns.end - 1).end < strip::K,
+            ahead: self.fresh_rows > 0,
+            channels,
+            weights: self.weights.as_ptr(),
+            bias: self.weights.as_ptr().wrapping_add(self.bias_at),
+            y,
+            y_row,
+            y_pixels,
+            y_pixels_row,
+            y_block: sink.block,
+            residual,
+            residual_pixel,
+            residual_row,
+            bounds: finish.bounds,
+        };
+        // SAFETY: the level was available when the plan was made; x, y and residual are valid by the
+        // caller's contract for these pixels; the rows inside and the columns but for those said to
+        // lie outside are the input's.
+        unsafe { kernel(&tile) };
+    }
+
+    /// Computes columns of output row `oy` of a rectangle by the row kernels.
+    ///
+    /// # Safety
+    /// As [`WindowPlan::run`].
+    #[allow(clippy::too_many_arguments, reason = "the coordinates of a run")]
+    unsafe fn run_row(
+        &self,
+        x: *const f32,
+        pixel_stride: usize,
+        at: &Rectangle,
+        oy: usize,
+        columns: Range<usize>,
+        sink: &Sink<'_>,
         finish: &Finish,
     ) {
         let [_, h, w, _] = self.input;
@@ -231,8 +403,7 @@ impl WindowPlan {
             residual_pixel: 0,
             bounds: finish.bounds,
         };
-        // Divided once: per pixel it would cost as much as the taps of a few channels.
-        let (mut group, mut member) = (first / sink.group, first % sink.group);
+        let (n, r) = (at.picture, oy - at.rows.start);
         let mut ox = columns.start;
         while ox < columns.end {
             let inside = interior.contains(&ox);
@@ -249,17 +420,13 @@ impl WindowPlan {
             tile.weights = (self.weights.as_ptr())
                 .wrapping_add(rows.start.wrapping_mul(weights_row))
                 .wrapping_add(taps.start.wrapping_mul(lanes));
-            for offset in &mut tile.y_pixels[..pixels] {
-                *offset = group * sink.group_stride + member * sink.pixel;
-                member += 1;
-                if member == sink.group {
-                    (group, member) = (group + 1, 0);
-                }
+            let p = ox - at.columns.start;
+            for (i, place) in tile.y_pixels[..pixels].iter_mut().enumerate() {
+                *place = sink.places.of(r, p + i);
             }
             if let Some(residual) = finish.residual {
-                tile.residual =
-                    residual.data.wrapping_add((ox - columns.start) * residual.pixel_stride);
-                tile.residual_pixel = residual.pixel_stride;
+                tile.residual = residual.data.wrapping_add(r * residual.row + p * residual.pixel);
+                tile.residual_pixel = residual.pixel;
             }
             // SAFETY: the level was available when the plan was made; x, y and residual are valid by
             // the caller's contract for these pixels, and the taps passed lie inside the input.
