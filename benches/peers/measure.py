@@ -8,6 +8,7 @@ both. The process is pinned to as many CPUs as there are threads. run.sh does ev
 """
 
 import argparse
+import contextlib
 import gc
 import json
 import os
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+import as_avx2
 import record
 import runtimes
 from layers import KINDS, LAYERS
@@ -30,6 +32,7 @@ OURS = "sepconv"
 REST = 0.05  # seconds between turns, in which the last one's threads go to sleep
 LEAST = 0.002  # seconds that a timing lasts at least, as in `sepconv bench`
 TOLERANCE = 1e-4  # of the largest magnitude, between any two runtimes
+ABOVE_PEAK = 1.1  # times AVX2's: what a clock in motion explains, AVX-512 may have 2
 
 
 class Sepconv:
@@ -37,6 +40,7 @@ class Sepconv:
 
     def __init__(self, binary, threads):
         self.binary, self.threads = binary, str(threads)
+        self.highest_peak = 0.0  # of all reports
 
     def _call(self, *args):
         command = [self.binary, *map(str, args), "--threads", self.threads]
@@ -45,11 +49,16 @@ class Sepconv:
             sys.exit(f"failed: {' '.join(map(str, command))}")
         return done.stdout
 
+    def _bench(self, option, value, runs):
+        report = json.loads(self._call("bench", option, value, "--runs", runs, "--json"))
+        self.highest_peak = max(self.highest_peak, report["peak_gflops"])
+        return report
+
     def network(self, weights, runs):
-        return json.loads(self._call("bench", "--weights", weights, "--runs", runs, "--json"))
+        return self._bench("--weights", weights, runs)
 
     def layer(self, layer, runs):
-        return json.loads(self._call("bench", "--layer", layer.spec, "--runs", runs, "--json"))
+        return self._bench("--layer", layer.spec, runs)
 
     def output(self, weights, x):
         """What `sepconv run` computes from the array file `x`."""
@@ -173,6 +182,35 @@ def agree(outputs):
     return differences
 
 
+def load(kind, path, x, args):
+    """A peer that has run once on `x`."""
+    with as_avx2.loading(kind) if args.level else contextlib.nullcontext():
+        peer = kind(path, args.threads)
+        peer.feed(x)
+        peer.run()
+    if args.level:
+        as_avx2.check(kind, peer.run)
+    return peer
+
+
+def check_level(sepconv, report, result, args):
+    """Ends the program if sepconv or a peer used more than the level that was asked for.
+
+    Rates are compared with the highest peak of the whole run: where other programs come and go, the
+    peak of the same round may be too low."""
+    if not args.level:
+        return
+    if report["level"] != args.level:
+        sys.exit(f"--level {args.level}: sepconv ran on {report['level']}")
+    for name, values in result.items():
+        times = values["gflops"] / sepconv.highest_peak
+        if times > ABOVE_PEAK:
+            sys.exit(
+                f"--level {args.level}: {name} computes {values['gflops']:.0f} GFLOP/s, "
+                f"{times:.2f} times that level's FMA peak: it uses more"
+            )
+
+
 def network(sepconv, models, args):
     """Whole Xception."""
     weights, x_file = models / "xception.keras", models / "x.npy"
@@ -180,9 +218,7 @@ def network(sepconv, models, args):
     peers, outputs = {}, {OURS: sepconv.output(weights, x_file)}
     outputs["Keras (TensorFlow)"] = np.load(models / "keras.npy")
     for kind in runtimes.NETWORK:
-        peer = kind(models / f"xception.{kind.format}", args.threads)
-        peer.feed(x)
-        peer.run()
+        peer = load(kind, models / f"xception.{kind.format}", x, args)
         outputs[kind.name] = peer.output()
         peers[kind.name] = peer
     differences = agree(outputs)
@@ -190,6 +226,7 @@ def network(sepconv, models, args):
         lambda runs: sepconv.network(weights, runs), peers, args.rounds, args.runs
     )
     peak, result = summary(reports, times, reports[0]["multiply_adds"])
+    check_level(sepconv, reports[0], result, args)
     for name, values in result.items():
         values["difference"] = differences[name]
     steps = [
@@ -222,9 +259,7 @@ def single_layer(layer, sepconv, models, args):
     x = np.random.default_rng(1).uniform(-1, 1, shape).astype("float32")
     peers, outputs = {}, {}
     for kind in runtimes.LAYER:
-        peer = kind(models / f"{layer.slug}.{kind.format}", args.threads)
-        peer.feed(x)
-        peer.run()
+        peer = load(kind, models / f"{layer.slug}.{kind.format}", x, args)
         outputs[kind.name] = peer.output()
         peers[kind.name] = peer
     differences = agree(outputs)
@@ -234,6 +269,7 @@ def single_layer(layer, sepconv, models, args):
     if reports[0]["multiply_adds"] != layer.multiply_adds:
         sys.exit(f"{layer.spec}: {reports[0]['multiply_adds']} multiply-adds in sepconv")
     peak, result = summary(reports, times, layer.multiply_adds)
+    check_level(sepconv, reports[0], result, args)
     for name, values in result.items():
         if name != OURS:
             values["difference"] = differences[name]
@@ -255,13 +291,18 @@ def best_onnx(results):
     return min((results[name] for name in names), key=lambda r: r["median_ms"])
 
 
-def print_network(result, threads, versions):
+def shown(args):
+    """For headings."""
+    return "; " + record.SHOWN[args.level] if args.level else ""
+
+
+def print_network(result, versions, args):
     """The table of whole Xception."""
-    height, width = result["size"]
+    (height, width), threads = result["size"], args.threads
     print(
         f"\nXception {height}×{width}, batch 1, f32, {threads} thread{'s' * (threads > 1)}; "
         f"{result['rounds']} rounds of {result['runs']} runs; "
-        f"FMA peak {result['peak_gflops']:.1f} GFLOP/s ({result['level']})\n"
+        f"FMA peak {result['peak_gflops']:.1f} GFLOP/s ({result['level']}){shown(args)}\n"
     )
     print(
         f"{'runtime':18} {'version':10} {'min ms':>8} {'median':>8} {'GFLOP/s':>8} {'of peak':>8}"
@@ -282,7 +323,8 @@ def print_network(result, threads, versions):
 def print_layer_heading(threads, args):
     print(
         f"\nSingle layers, {threads} thread{'s' * (threads > 1)}; {args.layer_rounds} rounds of "
-        f"{args.layer_runs} runs; ms are medians, in brackets sepconv's time ÷ the peer's\n"
+        f"{args.layer_runs} runs; ms are medians, in brackets sepconv's time ÷ the peer's"
+        f"{shown(args)}\n"
     )
     print(
         f"{'layer':28} {'sepconv':>8} {'GFLOP/s':>8} {'of peak':>8}  {'LiteRT':>14}  "
@@ -320,7 +362,14 @@ def main():
     parser.add_argument("--layer-runs", type=int, default=7, help="in a turn (default: 7)")
     parser.add_argument("--only", choices=("network", "layers"), help="measure one of the two")
     parser.add_argument("--record", type=Path, help="folder of records (default: benches/record)")
+    parser.add_argument(
+        "--level",
+        choices=record.SHOWN,
+        help="measure all as a CPU without AVX-512 runs them; needs objdump and cc",
+    )
     args = parser.parse_args()
+    if args.level:
+        as_avx2.enter()
     cpus = pin(args.threads)
     common = {"cpus": cpus, "python": platform.python_version()}
 
@@ -330,8 +379,8 @@ def main():
     common["versions"] = versions
     if args.only != "layers":
         result = network(sepconv, args.models, args)
-        print_network(result, args.threads, versions)
-        path = record.save(args.threads, "network", common | result, args.record)
+        print_network(result, versions, args)
+        path = record.save(args, "network", common | result)
     if args.only != "network":
         print_layer_heading(args.threads, args)
         results = []
@@ -345,7 +394,7 @@ def main():
             "bandwidth_gbytes": bandwidth(args.threads),
             "layers": results,
         }
-        path = record.save(args.threads, "layers", common | result, args.record)
+        path = record.save(args, "layers", common | result)
     print(f"\nrecorded in {path}")
 
 

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from layers import KINDS
+from record import SHOWN
 
 OURS = "sepconv"
 COLOURS = {
@@ -47,8 +48,9 @@ def runtimes(subject):
 
 
 def source(record):
-    """The line under every picture."""
-    return f"{record['machine']['cpu']}, {record['date']}, f32, batch 1, medians"
+    """The end of every heading."""
+    shown = f"{SHOWN[record['as_level']]}\n" if "as_level" in record else ""
+    return f"{shown}{record['machine']['cpu']}, {record['date']}, f32, batch 1, medians"
 
 
 def save(figure, folder, name, formats):

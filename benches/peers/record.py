@@ -1,4 +1,7 @@
-"""Records: `benches/record/<cpu>/<date>.json`, one entry per number of threads and subject."""
+"""Records: `benches/record/<cpu>/<date>.json`, one entry per number of threads and subject.
+
+With `--level` the folder is `<cpu>-as-<level>`, so that what the CPU really does stays by itself.
+"""
 
 import datetime
 import json
@@ -10,6 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "benches" / "record"
+# What the heading of a table or picture says about a run with `--level`.
+SHOWN = {"avx2": "all on AVX2: the peers were shown a CPU without AVX-512"}
 
 
 def _cpuinfo():
@@ -71,18 +76,21 @@ def commit():
     return (git("rev-parse", "HEAD") or "unknown") + ("+" if changed else "")
 
 
-def save(threads, subject, result, folder=None):
+def save(args, subject, result):
     """Adds a result to today's record, replacing an earlier one of the same kind.
 
-    Returns the path of the record.
+    `args` are measure.py's. Returns the path of the record.
     """
     facts = machine()
     date = datetime.date.today().isoformat()
-    path = Path(folder or RECORDS) / slug(facts) / f"{date}.json"
+    cpu = slug(facts) + (f"-as-{args.level}" if args.level else "")
+    path = Path(args.record or RECORDS) / cpu / f"{date}.json"
     record = json.loads(path.read_text()) if path.exists() else {}
     record.update(date=date, machine=facts)
+    if args.level:
+        record["as_level"] = args.level
     result = {"commit": commit(), **result}
-    record.setdefault("threads", {}).setdefault(str(threads), {})[subject] = result
+    record.setdefault("threads", {}).setdefault(str(args.threads), {})[subject] = result
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return path

@@ -13,7 +13,8 @@ usage: run.sh [OPTION…]
 
 Measures whole Xception and single layers in ONNX Runtime, OpenVINO, LiteRT and sepconv. Options go to
 measure.py: --threads N, --rounds N, --runs N, --layer-rounds N, --layer-runs N,
---only network|layers, --record FOLDER. PYTHON=… chooses the interpreter.
+--only network|layers, --record FOLDER, --level avx2 (as a CPU without AVX-512 would run all of
+them). PYTHON=… chooses the interpreter.
 EOF
     exit
     ;;
