@@ -12,6 +12,7 @@
 pub(crate) mod kernel;
 
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::ptr::null;
 
 use crate::error::{Error, Result};
@@ -53,12 +54,7 @@ struct RegionPlan {
 
 impl RegionPlan {
     /// The block and panel that are computed after panel `panel` of block `i`.
-    fn after(
-        &self,
-        i: usize,
-        panel: usize,
-        panels: &core::ops::Range<usize>,
-    ) -> Option<(&Block, usize)> {
+    fn after(&self, i: usize, panel: usize, panels: &Range<usize>) -> Option<(&Block, usize)> {
         if panel + 1 < panels.end {
             return Some((&self.blocks[i], panel + 1));
         }
@@ -191,9 +187,7 @@ impl GemmPlan {
             }
             room => room.min(threads::available()),
         };
-        let batch = self.output[0];
-        let tiles: usize =
-            self.regions.iter().map(|r| self.tiles(batch * r.region.pixels(), workers).0).sum();
+        let tiles: usize = self.regions.iter().map(|r| self.split(&r.region, workers).count).sum();
         // Too few tiles for the threads: the output channels are split too (each part producing the
         // tile's A panels again).
         let panels = self.weights.panels();
@@ -216,32 +210,55 @@ impl GemmPlan {
                 let columns = panels * part / parts..panels * (part + 1) / parts;
                 let (group, mut tile) = (tile / tiles, tile % tiles);
                 for region in &self.regions {
-                    let pixels = batch * region.region.pixels();
-                    let (count, height) = self.tiles(pixels, workers);
-                    if tile < count {
-                        let pixels = tile * height..((tile + 1) * height).min(pixels);
+                    let split = self.split(&region.region, workers);
+                    if tile < split.count {
+                        // The tile that this thread is likely to take after it.
+                        let next = tile + workers.div_ceil(parts);
+                        let next = split.start(next.min(split.count))
+                            ..split.start(next.min(split.count - 1) + 1);
+                        let pixels = split.start(tile)..split.start(tile + 1);
                         // SAFETY: the views have the plan's shapes; tiles, groups and parts
                         // partition the output, so each element is written by one task.
-                        unsafe { run.tile(group, region, pixels, columns, scratch) };
+                        unsafe { run.tile(group, region, pixels, next, columns, scratch) };
                         return;
                     }
-                    tile -= count;
+                    tile -= split.count;
                 }
             },
         );
         Ok(())
     }
 
-    /// How many tiles `pixels` are split into, and the pixels of each but the last. With few tiles, as
-    /// many as make equal shares for the threads.
-    fn tiles(&self, pixels: usize, workers: usize) -> (usize, usize) {
-        let mr = self.kernels.mr;
-        let mut count = pixels.div_ceil(self.tile);
-        if count < 8 * workers {
-            count = count.next_multiple_of(workers).min(pixels.div_ceil(mr));
+    /// How the pixels of a region are split into tiles.
+    fn split(&self, region: &Region, workers: usize) -> Split {
+        let (pixels, width) = (self.output[0] * region.pixels(), region.columns.len());
+        let rows = self.source.shares_rows() && width <= self.tile;
+        let mut unit = if rows { width } else { self.kernels.mr };
+        let mut count = pixels.div_ceil(unit).div_ceil(self.tile / unit);
+        if workers > 1 && count < 8 * workers {
+            // Equal shares for the threads, to the pixel.
+            unit = 1;
+            count = count.next_multiple_of(workers).min(pixels);
         }
-        let height = pixels.div_ceil(count.max(1)).next_multiple_of(mr).min(self.tile);
-        (pixels.div_ceil(height), height)
+        Split { pixels, unit, units: pixels.div_ceil(unit), count }
+    }
+}
+
+/// Pixels split into `count` tiles, about equal numbers of units of pixels.
+#[derive(Debug, Clone, Copy)]
+struct Split {
+    pixels: usize,
+    unit: usize,
+    units: usize,
+    count: usize,
+}
+
+impl Split {
+    /// The first pixel of a tile, or the end of all.
+    fn start(&self, tile: usize) -> usize {
+        // The units of a large batch times the tiles could overflow; the quotient and rest don't.
+        let (whole, rest) = (self.units / self.count, self.units % self.count);
+        ((whole * tile + rest.min(tile)) * self.unit).min(self.pixels)
     }
 }
 
@@ -328,7 +345,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Computes some pixels of a region × some panels of output channels of a group.
+    /// Computes some pixels of a region × some panels of output channels of a group. `next` are those that
+    /// this thread is likely to compute next, none if empty.
     ///
     /// # Safety
     /// x, y and residual are views of the plan's shapes; no other thread touches these outputs.
@@ -336,8 +354,9 @@ impl Run<'_> {
         &self,
         group: usize,
         plan: &RegionPlan,
-        pixels: core::ops::Range<usize>,
-        panels: core::ops::Range<usize>,
+        pixels: Range<usize>,
+        next: Range<usize>,
+        panels: Range<usize>,
         scratch: &mut [f32],
     ) {
         let gemm = self.plan;
@@ -363,6 +382,7 @@ impl Run<'_> {
                 &plan.region,
                 &plan.k_starts,
                 pixels.clone(),
+                Some(next.start).filter(|_| !next.is_empty()),
                 Tile { a, places: &places[..count], len },
             );
         }
@@ -383,10 +403,25 @@ impl Run<'_> {
             y_rows[i] = place * self.y_stride;
             residual_rows[i] = self.residual.map_or(0, |(_, stride)| place * stride);
         }
+        // Spread over the calls of the micro-kernel, the next tile's pixels are prefetched.
+        let mut next_rows = [0_usize; TILE_PIXELS];
+        let (mut next_group, mut next_lines) = (null(), 0);
+        if let Source::Taps(taps) = &gemm.source
+            && let Some(group_channels) = taps.prefetched().filter(|_| !next.is_empty())
+        {
+            for (row, pixel) in next_rows.iter_mut().zip(next) {
+                *row = taps.pixel(plan.region.pixel(pixel)).wrapping_mul(self.x_stride);
+            }
+            next_group = self.x.0.wrapping_add(group * group_channels);
+            next_lines = group_channels.div_ceil(memory::LINE);
+        }
         let channels = gemm.weights.columns();
         let bounds = gemm.activation.bounds();
+        let calls = plan.blocks.len() * panels.len();
         for (i, block) in plan.blocks.iter().enumerate() {
             for panel in panels.clone() {
+                let call = i * panels.len() + panel - panels.start;
+                let lines = next_lines * call / calls..next_lines * (call + 1) / calls;
                 let ahead = plan.after(i, panel, &panels);
                 let ahead = ahead.map(|(block, panel)| gemm.weights.panel(group, panel, block.b));
                 let column = panel * nr;
@@ -413,6 +448,9 @@ impl Run<'_> {
                         residual: self.residual.map_or(null(), |(r, _)| r.0.wrapping_add(offset)),
                         residual_rows: residual_rows[first..].as_ptr(),
                         bounds: bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
+                        next: next_group.wrapping_add(lines.start * memory::LINE),
+                        next_rows: next_rows[first..].as_ptr(),
+                        next_lines: lines.len(),
                     };
                     // SAFETY: the level was available when the plan was made; the instance is the one
                     // for these rows and vectors; the pixels lie in the views, the columns in their

@@ -1,7 +1,7 @@
 //! AVX2 + FMA (x86-64-v3): 8 lanes, 16 registers.
 
 use core::arch::asm;
-use core::arch::x86_64::{__m256, _MM_HINT_ET0, _MM_HINT_T1, _mm_prefetch};
+use core::arch::x86_64::{__m256, _MM_HINT_ET0, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
 
 use pulp::Simd;
 
@@ -38,6 +38,12 @@ impl Isa for Avx2 {
     fn settle(v: V<Self>) -> V<Self> {
         // SAFETY: kernels run only where the level is available, which includes AVX.
         unsafe { settle(v) }
+    }
+
+    #[inline(always)]
+    fn prefetch_near(p: *const f32) {
+        // SAFETY: a hint, which faults on no address; SSE is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! AVX-512 F, BW, CD, DQ, VL (x86-64-v4): 16 lanes, 32 registers.
 
-use core::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T1, _mm_prefetch};
+use core::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
 
 use pulp::Simd;
 
@@ -30,6 +30,12 @@ impl Isa for Avx512 {
     fn prefetch(p: *const f32) {
         // SAFETY: a hint, which faults on no address; SSE is part of x86-64.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch_near(p: *const f32) {
+        // SAFETY: a hint, which faults on no address; SSE is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
 
     #[inline(always)]

@@ -55,6 +55,9 @@ pub(crate) trait Isa: Copy {
     /// Asks for a cache line to be brought into L2 for reading. Any address will do.
     fn prefetch(p: *const f32);
 
+    /// Asks for a cache line to be brought into L1 for reading. Any address will do.
+    fn prefetch_near(p: *const f32);
+
     /// Asks for a cache line to be brought into L1 for writing. Any address will do.
     fn prefetch_write(p: *const f32);
 

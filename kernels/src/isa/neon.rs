@@ -37,6 +37,18 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
+    fn prefetch_near(p: *const f32) {
+        // SAFETY: a hint, which faults on no address. (The intrinsic is unstable.)
+        unsafe {
+            core::arch::asm!(
+                "prfm pldl1keep, [{p}]",
+                p = in(reg) p,
+                options(readonly, nostack, preserves_flags)
+            );
+        }
+    }
+
+    #[inline(always)]
     fn prefetch_write(p: *const f32) {
         // SAFETY: a hint, which faults on no address. (The intrinsic is unstable.)
         unsafe {

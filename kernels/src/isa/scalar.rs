@@ -26,6 +26,9 @@ impl Isa for Scalar {
     fn prefetch(_: *const f32) {}
 
     #[inline(always)]
+    fn prefetch_near(_: *const f32) {}
+
+    #[inline(always)]
     fn prefetch_write(_: *const f32) {}
 
     #[inline(always)]

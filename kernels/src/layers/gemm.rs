@@ -13,6 +13,10 @@ use crate::panel::{PackedWeights, Region, Source, Taps};
 use crate::window::WindowPlan;
 use crate::{Level, NhwcView, NhwcViewMut, Window};
 
+/// Output columns of a band, roughly: a tile of 120 pixels is 10 rows high and a multiple of the strips'
+/// widths wide. Measured against 18, 24, 36, 48 and all columns at 147², 74², 37².
+const BAND: usize = 12;
+
 /// A GEMM plan and what [`Plan`] reports of it.
 #[derive(Debug)]
 struct Layer {
@@ -77,11 +81,20 @@ fn separable(input: [usize; 4], params: &SeparableParams<'_>, options: &Options)
     let taps = product("kernel elements", &params.depthwise.window.kernel)?;
     let multiply_adds = count([n, oh, ow, channels], taps).saturating_add(count(output, channels));
     let name = format!("{}+{}", depthwise.kernel_name(), kernels.gemm_name);
-    // Padding is the depthwise step's affair: to the GEMM all pixels are alike.
-    let region = Region { rows: 0..oh, columns: 0..ow, taps_y: 0..1, taps_x: 0..1 };
+    // Padding is the depthwise step's affair: to the GEMM all pixels are alike. Yet they are split in
+    // bands, so that a tile of pixels is some rows high.
+    let bands = if depthwise.shares_rows() { (ow + BAND / 2) / BAND } else { 1 }.max(1);
+    let regions = (0..bands)
+        .map(|band| Region {
+            rows: 0..oh,
+            columns: ow * band / bands..ow * (band + 1) / bands,
+            taps_y: 0..1,
+            taps_x: 0..1,
+        })
+        .collect();
     let source = Source::Depthwise(depthwise, params.mid_activation.checked()?);
     let depth = Depth { kernel: [1, 1], channels };
-    let problem = Problem { groups: 1, output, regions: [region].into(), depth };
+    let problem = Problem { groups: 1, output, regions, depth };
     let gemm = GemmPlan::new(kernels, source, packed, problem, options.activation)?;
     Ok(Layer { gemm, input, name, multiply_adds })
 }

@@ -4,7 +4,7 @@ use super::{DepthwiseParams, Options, Plan, PoolKind, check, choose, count};
 use crate::error::Result;
 use crate::geometry::{check_input, product};
 use crate::threads::{self, Shared, SharedMut};
-use crate::window::{Finish, Places, Rectangle, Residual, Sink, WindowPlan};
+use crate::window::{Finish, Pixel, Places, Rectangle, Residual, Sink, WindowPlan};
 use crate::{Activation, Level, NhwcView, NhwcViewMut, Window};
 
 /// Most output rows of a task. Of an input row that two tasks use, one reads it a second time.
@@ -61,8 +61,14 @@ impl Layer {
                 bounds: bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
             };
             let at = Rectangle { picture, rows, columns: 0..ow };
+            // The strip that this thread is likely to take next.
+            let next = Some(Pixel {
+                picture,
+                row: at.rows.end + (workers - 1) * at.rows.len(),
+                column: 0,
+            });
             // SAFETY: the views have the plan's shapes; each task writes its own output rows.
-            unsafe { window.run(x.0, x_stride, &at, &sink, &finish) };
+            unsafe { window.run(x.0, x_stride, &at, next, &sink, &finish) };
             if bounds.is_none() {
                 for pixel in 0..pixels {
                     // SAFETY: the channels of an output pixel that this task has just written.

@@ -17,7 +17,7 @@ use core::ops::Range;
 use crate::Activation;
 use crate::geometry::Axis;
 use crate::isa::Kernels;
-use crate::window::{Finish, Places, Rectangle, Sink, WindowPlan};
+use crate::window::{Finish, Pixel, Places, Rectangle, Sink, WindowPlan};
 use pack::PackRun;
 
 /// Output pixels that see the same taps: a rectangle of the output picture.
@@ -47,6 +47,16 @@ impl Region {
             }
         }
         regions
+    }
+
+    /// Pixel `index` of the region over the whole batch.
+    pub(crate) fn pixel(&self, index: usize) -> Pixel {
+        let (line, column) = (index / self.columns.len(), index % self.columns.len());
+        Pixel {
+            picture: line / self.rows.len(),
+            row: self.rows.start + line % self.rows.len(),
+            column: self.columns.start + column,
+        }
     }
 
     /// Calls `f(rectangle, first)` for rectangles that make up pixels `pixels` of the region over the whole
@@ -115,9 +125,15 @@ pub(crate) struct Tile<'a> {
 }
 
 impl Source {
+    /// Whether tiles of whole rows are filled faster than others.
+    pub(crate) fn shares_rows(&self) -> bool {
+        matches!(self, Self::Depthwise(plan, _) if plan.shares_rows())
+    }
+
     /// Fills `tile` with pixels `pixels` of the region, for one group of channels.
     ///
-    /// `k_starts[i]` is where the k of the i-th kernel row of the region begins in the panel.
+    /// `k_starts[i]` is where the k of the i-th kernel row of the region begins in the panel; `next` is the
+    /// pixel with which the tile after this one begins, if there is one.
     ///
     /// # Safety
     /// `x` is a view of the plan's input with this pixel stride; the tile has a place for each pixel and
@@ -131,6 +147,7 @@ impl Source {
         region: &Region,
         k_starts: &[usize],
         pixels: Range<usize>,
+        next: Option<usize>,
         tile: Tile<'_>,
     ) {
         let unbounded = (f32::NEG_INFINITY, f32::INFINITY);
@@ -157,7 +174,7 @@ impl Source {
             Self::Depthwise(plan, mid) => {
                 let bounds = mid.bounds();
                 let finish = Finish { residual: None, bounds: bounds.unwrap_or(unbounded) };
-                region.rectangles(pixels, |rectangle, first| {
+                let run = |(rectangle, first): (Rectangle, usize), next| {
                     let (table, row) = (&tile.places[first..], region.columns.len());
                     let sink = Sink {
                         y: tile.a,
@@ -165,8 +182,18 @@ impl Source {
                         block: kernels.mr * kernels.lanes,
                     };
                     // SAFETY: the caller's contract; region and pixels lie in the output.
-                    unsafe { plan.run(x, pixel_stride, &rectangle, &sink, &finish) };
+                    unsafe { plan.run(x, pixel_stride, &rectangle, next, &sink, &finish) };
+                };
+                let mut last = None;
+                region.rectangles(pixels, |rectangle, first| {
+                    let next = rectangle.first();
+                    if let Some(last) = last.replace((rectangle, first)) {
+                        run(last, Some(next));
+                    }
                 });
+                if let Some(last) = last {
+                    run(last, next.map(|next| region.pixel(next)));
+                }
                 if bounds.is_none() { *mid } else { Activation::None }
             }
         };
@@ -180,7 +207,27 @@ impl Source {
     }
 }
 
+/// Bytes of a picture up to which copying its pixels is not worth prefetching them: they are in L2, or
+/// nearly. Measured at 147²·64, where it takes 5 to 7 % off the time, and at 19²·728, where it adds 1 %.
+const CACHED: usize = 3 << 19;
+
 impl Taps {
+    /// The channels of a pixel that each output pixel copies, if copying is all there is to a pixel and
+    /// the picture is large: worth prefetching then.
+    pub(crate) fn prefetched(&self) -> Option<usize> {
+        let [_, h, w, channels] = self.input;
+        let single = self.vertical.kernel == 1 && self.horizontal.kernel == 1;
+        (single && h * w * channels * size_of::<f32>() > CACHED).then_some(self.group)
+    }
+
+    /// The input pixel of an output pixel's first tap; any number if that lies outside.
+    pub(crate) fn pixel(&self, Pixel { picture, row, column }: Pixel) -> usize {
+        let [_, h, w, _] = self.input;
+        let position = |o: usize, axis: &Axis| (o * axis.stride).wrapping_sub(axis.before);
+        let (iy, ix) = (position(row, &self.vertical), position(column, &self.horizontal));
+        (picture * h).wrapping_add(iy).wrapping_mul(w).wrapping_add(ix)
+    }
+
     /// Copies all taps of a rectangle of pixels, the first of which has place `first`.
     ///
     /// # Safety

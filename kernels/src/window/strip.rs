@@ -20,8 +20,8 @@
 //! 3. At the ends of a strip fewer output rows are alive; each case is compiled by itself.
 //! 4. Input rows above and below the picture are left out; so are the first and the last column if they
 //!    lie outside, which decides once per row what a kernel for single pixels would pay for per pixel.
-//! 5. The input of the strip to the right is prefetched where the caller says so: a strip reads short
-//!    pieces of many rows, a pattern that hardware does not foresee.
+//! 5. The input of the strip that comes next is prefetched: a strip reads short pieces of many rows, a
+//!    pattern that hardware does not foresee.
 
 use pulp::Simd;
 
@@ -54,8 +54,9 @@ pub(crate) struct StripTile {
     pub(crate) left: bool,
     /// Whether the last input column lies outside.
     pub(crate) right: bool,
-    /// Whether to prefetch the strip to the right.
-    pub(crate) ahead: bool,
+    /// The first of the P input columns that the strip after this one does not share with it, in its first
+    /// row; null to prefetch nothing. Never dereferenced.
+    pub(crate) ahead: *const f32,
     /// Channels.
     pub(crate) channels: usize,
     /// The weights of the first block of channels: `[ky][kx][lane]`; those of the next follow.
@@ -118,18 +119,18 @@ unsafe fn channels<I: Isa, const P: usize, const LOAD: u8, const FULL: bool>(
     // SAFETY: biases are padded to whole vectors.
     let bias = unsafe { load::<I>(t.bias.add(c)) };
     let weights = t.weights.wrapping_add(block * (K * K * l));
-    let ahead = t.ahead && c.is_multiple_of(LINE);
+    let prefetch = !t.ahead.is_null() && c.is_multiple_of(LINE);
     // The output rows v − 2, v − 1 and v, for which input row v is the last, middle and first one.
     let mut acc = [[bias; P]; K];
-    let mut x = t.x.wrapping_add(c);
+    let (mut x, mut ahead) = (t.x.wrapping_add(c), t.ahead.wrapping_add(c));
     let mut y = t.y.wrapping_add(block * t.y_block);
     let mut y_pixels = t.y_pixels;
     let mut residual = t.residual.wrapping_add(c);
     for v in 0..t.rows + K - 1 {
         if t.inside.contains(&v) {
-            if ahead {
-                for i in P + K - 1..2 * P + K - 1 {
-                    I::prefetch(x.wrapping_add(i * t.x_column));
+            if prefetch {
+                for i in 0..P {
+                    I::prefetch(ahead.wrapping_add(i * t.x_column));
                 }
             }
             let row = Row::<I, LOAD, FULL> { x, mask, weights };
@@ -146,6 +147,7 @@ unsafe fn channels<I: Isa, const P: usize, const LOAD: u8, const FULL: bool>(
             }
         }
         x = x.wrapping_add(t.x_row);
+        ahead = ahead.wrapping_add(t.x_row);
         if v + 1 >= K {
             for (p, &acc) in acc[0].iter().enumerate() {
                 let mut out = acc;
