@@ -34,8 +34,8 @@ pub fn kernels() -> Vec<Kernel> {
             ];
             let sliding = k.sliding.iter().flat_map(|s| [&s.plain, &s.relu]);
             let names = windows.into_iter().chain(sliding).map(|w| w.name);
-            let others = [k.gemm_name, k.strip.name, k.strip_relu.name];
-            others.into_iter().chain(names).map(|name| Kernel {
+            let strips = k.strips.iter().flat_map(|s| [s.plain.name, s.relu.name]);
+            core::iter::once(k.gemm_name).chain(strips).chain(names).map(|name| Kernel {
                 level: k.level,
                 name,
                 available: k.level.is_available(),

@@ -152,6 +152,16 @@ pub(crate) struct StripKernels {
     pub(crate) tiles: &'static [StripFn],
 }
 
+/// The strip kernels for one stride.
+#[derive(Debug)]
+pub(crate) struct Strips {
+    pub(crate) stride: usize,
+    /// The input as it is.
+    pub(crate) plain: StripKernels,
+    /// ReLU of the input.
+    pub(crate) relu: StripKernels,
+}
+
 /// The sliding depthwise kernels for one kernel width and stride along the width.
 #[derive(Debug)]
 pub(crate) struct Sliding {
@@ -176,10 +186,8 @@ pub(crate) struct Kernels {
     pub(crate) gemm_name: &'static str,
     /// Micro-kernels by \[vectors − 1\]\[pixels − 1\].
     pub(crate) gemm: &'static [&'static [GemmFn]],
-    /// Depthwise 3×3, stride 1, multiplier 1, no dilation: the input as it is.
-    pub(crate) strip: StripKernels,
-    /// The same, ReLU of the input.
-    pub(crate) strip_relu: StripKernels,
+    /// Depthwise 3×3, multiplier 1, no dilation.
+    pub(crate) strips: &'static [Strips],
     /// Depthwise, multiplier 1, no dilation along the width, for the usual kernels.
     pub(crate) sliding: &'static [Sliding],
     /// Depthwise, multiplier 1, input activation none.
@@ -257,7 +265,7 @@ pub(crate) fn is_available(level: Level) -> bool {
 ///
 /// `rows`, `vectors`: sizes of the GEMM tile. `pixels`: tile widths of the general window kernels, most
 /// first; `slide`: those of width 3 stride 1, for which all widths up to the most are worth having;
-/// `strip`: those of 3×3 stride 1, all from 1 to the most.
+/// `strip`: those of 3×3, all from 1 to the most.
 macro_rules! instantiate {
     ($isa:ty, $level:literal, [$($feature:literal)?], rows: $rows:tt, vectors: [$($n:literal)*],
      gemm: $gemm_tile:literal, window: $window_tile:literal, pixels: $pixels:tt,
@@ -289,11 +297,11 @@ macro_rules! instantiate {
             }
 
             $(#[target_feature(enable = $feature)])?
-            pub(super) unsafe fn strip<const P: usize, const LOAD: u8>(
+            pub(super) unsafe fn strip<const P: usize, const S: usize, const LOAD: u8>(
                 tile: &crate::window::strip::StripTile,
             ) {
                 // SAFETY: the caller vouches for the tile and for the level.
-                unsafe { crate::window::strip::strip::<$isa, P, LOAD>(<$isa>::token(), tile) }
+                unsafe { crate::window::strip::strip::<$isa, P, S, LOAD>(<$isa>::token(), tile) }
             }
 
             $(#[target_feature(enable = $feature)])?
@@ -326,10 +334,10 @@ macro_rules! instantiate {
             nr: <$isa>::NV * crate::isa::lanes::<$isa>(),
             gemm_name: concat!("gemm_f32_", $gemm_tile, "_", $level),
             gemm: &[$(instantiate!(@row $n, $rows)),*],
-            strip: instantiate!(
-                @strip concat!("dw_f32_3x3s1_", $strip_tile, "_", $level), PLAIN, $strip),
-            strip_relu: instantiate!(
-                @strip concat!("dw_f32_relu_3x3s1_", $strip_tile, "_", $level), RELU, $strip),
+            strips: &[
+                instantiate!(@strips $level, $strip_tile, 1, $strip),
+                instantiate!(@strips $level, $strip_tile, 2, $strip),
+            ],
             sliding: &[
                 instantiate!(@slide $level, $slide_tile, 3, 1, $slide),
                 instantiate!(@slide $level, $window_tile, 3, 2, $pixels),
@@ -372,10 +380,19 @@ macro_rules! instantiate {
                 DEPTHWISE, RELU, $k, $s, $pixels),
         }
     };
-    (@strip $name:expr, $load:ident, [$($p:literal)*]) => {
+    (@strips $level:literal, $tile:literal, $s:literal, $pixels:tt) => {
+        crate::isa::Strips {
+            stride: $s,
+            plain: instantiate!(
+                @strip concat!("dw_f32_3x3s", $s, "_", $tile, "_", $level), PLAIN, $s, $pixels),
+            relu: instantiate!(
+                @strip concat!("dw_f32_relu_3x3s", $s, "_", $tile, "_", $level), RELU, $s, $pixels),
+        }
+    };
+    (@strip $name:expr, $load:ident, $s:literal, [$($p:literal)*]) => {
         crate::isa::StripKernels {
             name: $name,
-            tiles: &[$(instances::strip::<$p, { $load }>),*],
+            tiles: &[$(instances::strip::<$p, $s, { $load }>),*],
         }
     };
     (@window $name:expr, $combine:ident, $load:ident, $k:literal, $s:literal, [$($p:literal)*]) => {

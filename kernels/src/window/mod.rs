@@ -18,8 +18,9 @@ use strip::StripTile;
 /// Bytes of a picture up to which its rows are still in L2, or nearly, when they are needed. Prefetching
 /// more of them is measured to triple the speed of 147²·64, prefetching fewer to lose up to 7 %.
 const CACHED: usize = 3 << 19;
-/// The same for strips, which prefetch less of what is there already: of 1 MiB (19²·728 in Xception) it
-/// takes a quarter off the time, of 0.6 MiB (10²·1536 by itself) it adds a quarter.
+/// The same for strips of stride 1, which prefetch less of what is there already: of 1 MiB (19²·728 in
+/// Xception) it takes a quarter off the time, of 0.6 MiB (10²·1536 by itself) it adds a quarter. With
+/// stride 2 it adds 10 to 20 % at 112²·64 and 56²·128.
 const CACHED_STRIP: usize = 3 << 18;
 
 /// Output pixels of one picture.
@@ -136,10 +137,11 @@ impl WindowPlan {
         };
         let mut plan =
             Self::new(kernels, tiles, input, params.multiplier, &params.window, input_activation)?;
-        if (kernel, stride, dilation, params.multiplier) == ([strip::K; 2], [1, 1], [1, 1], 1) {
+        if (kernel, dilation, params.multiplier) == ([strip::K; 2], [1, 1], 1) {
+            let strips = kernels.strips.iter().find(|s| stride == [s.stride; 2]);
             plan.strips = match activation {
-                Activation::None => Some(&kernels.strip),
-                Activation::Relu => Some(&kernels.strip_relu),
+                Activation::None => strips.map(|s| &s.plain),
+                Activation::Relu => strips.map(|s| &s.relu),
                 _ => None,
             };
         }
@@ -185,7 +187,7 @@ impl WindowPlan {
             multiplier,
             input_activation: input_activation.checked()?,
             fresh_rows: if bytes > CACHED { vertical.stride } else { 0 },
-            ahead: bytes > CACHED_STRIP,
+            ahead: vertical.stride == 1 && bytes > CACHED_STRIP,
             weights: Aligned::new(0, 0.0)?,
             bias_at: 0,
         })
@@ -342,13 +344,14 @@ impl WindowPlan {
         let (rows, p) = (at.rows.len(), columns.start - at.columns.start);
         // The first tap, which may lie outside: modulo 2⁶⁴ then.
         let tap = |pixel: Pixel| {
-            let iy = pixel.row.wrapping_sub(vertical.before);
-            let ix = pixel.column.wrapping_sub(horizontal.before);
+            let iy = (pixel.row * vertical.stride).wrapping_sub(vertical.before);
+            let ix = (pixel.column * horizontal.stride).wrapping_sub(horizontal.before);
             let at = (pixel.picture * h).wrapping_add(iy).wrapping_mul(w).wrapping_add(ix);
             x.wrapping_add(at.wrapping_mul(pixel_stride))
         };
-        let inside_from = |edge: usize| (edge + vertical.before).saturating_sub(at.rows.start);
-        let inside = inside_from(0)..inside_from(h).min(rows + strip::K - 1);
+        let top = at.rows.start * vertical.stride;
+        let inside_from = |edge: usize| (edge + vertical.before).saturating_sub(top);
+        let inside = inside_from(0)..inside_from(h).min((rows - 1) * vertical.stride + strip::K);
         let mut grid = [0; strip::MAX_PIXELS];
         let (y, y_row, y_pixels, y_pixels_row) = match sink.places {
             Places::Grid { row, pixel } => {
@@ -371,9 +374,9 @@ impl WindowPlan {
             inside,
             left: horizontal.taps(columns.start).start > 0,
             right: horizontal.taps(columns.end - 1).end < strip::K,
-            ahead: next
-                .filter(|_| self.ahead)
-                .map_or(null(), |next| tap(next).wrapping_add((strip::K - 1) * pixel_stride)),
+            ahead: next.filter(|_| self.ahead).map_or(null(), |next| {
+                tap(next).wrapping_add((strip::K - horizontal.stride) * pixel_stride)
+            }),
             channels,
             weights: self.weights.as_ptr(),
             bias: self.weights.as_ptr().wrapping_add(self.bias_at),

@@ -1,22 +1,22 @@
-//! The strip micro-kernel: 3×3 depthwise convolution, stride 1, of a rectangle of output pixels, every
-//! channel.
+//! The strip micro-kernel: 3×3 depthwise convolution, stride S of 1 or 2, of a rectangle of output pixels,
+//! every channel.
 //!
 //! ```text
 //! for c in 0..channels
 //!   for r in 0..rows, p in 0..P             // output pixels
 //!     acc = bias(c)
 //!     for ky in 0..3, kx in 0..3            // taps inside the input only
-//!       acc = fma(load(x[r + ky][p + kx][c]), w[ky][kx][c], acc)
+//!       acc = fma(load(x[r·S + ky][p·S + kx][c]), w[ky][kx][c], acc)
 //!     y[r][p][c] = clamp(acc + residual[r][p][c])
 //! ```
 //!
 //! Departures:
 //! 1. Channels go by vectors; the last is masked when channels end inside it.
-//! 2. Input rows are outermost and each is read once: it is the last row of one output row's window, the
-//!    middle one of the next and the first of the one after, whose 3·P accumulators are alive at a time.
-//!    Row by row an output vector takes 3·(P + 2) / P lines from L2, a strip of R rows takes
-//!    (R + 2)·(P + 2) / (R·P), and lines are what a depthwise convolution waits for.
-//!    Each output still has one chain, taps ascending.
+//! 2. Input rows are outermost and each is read once. With S = 1 it is the last row of one output row's
+//!    window, the middle one of the next and the first of the one after, with S = 2 the last and the first
+//!    or a middle one; the accumulators of all of them are alive at a time. Row by row an output vector
+//!    takes 3·(P + 2) / P lines from L2 with S = 1, a strip of R rows takes (R + 2)·(P + 2) / (R·P), and
+//!    lines are what a depthwise convolution waits for. Each output still has one chain, taps ascending.
 //! 3. At the ends of a strip fewer output rows are alive; each case is compiled by itself.
 //! 4. Input rows above and below the picture are left out; so are the first and the last column if they
 //!    lie outside, which decides once per row what a kernel for single pixels would pay for per pixel.
@@ -33,8 +33,8 @@ use crate::memory::LINE;
 pub(crate) const K: usize = 3;
 /// The widest strip.
 pub(crate) const MAX_PIXELS: usize = 6;
-/// Input columns of the widest strip.
-const MAX_COLUMNS: usize = MAX_PIXELS + K - 1;
+/// Input columns of the widest strip, stride 2.
+const MAX_COLUMNS: usize = (MAX_PIXELS - 1) * 2 + K;
 
 /// One call of the micro-kernel.
 #[derive(Debug)]
@@ -48,14 +48,14 @@ pub(crate) struct StripTile {
     pub(crate) x_column: usize,
     /// Output rows, at least one.
     pub(crate) rows: usize,
-    /// Of the rows + 2 input rows those that lie inside the input.
+    /// Of the (rows − 1)·S + 3 input rows those that lie inside the input.
     pub(crate) inside: core::ops::Range<usize>,
     /// Whether the first input column lies outside.
     pub(crate) left: bool,
     /// Whether the last input column lies outside.
     pub(crate) right: bool,
-    /// The first of the P input columns that the strip after this one does not share with it, in its first
-    /// row; null to prefetch nothing. Never dereferenced.
+    /// The first of the S·P input columns that the strip after this one does not share with the one to its
+    /// left, in its first row; null to prefetch nothing. Never dereferenced.
     pub(crate) ahead: *const f32,
     /// Channels.
     pub(crate) channels: usize,
@@ -86,19 +86,22 @@ pub(crate) struct StripTile {
 /// # Safety
 /// The level of `I` is available. For `rows` × P pixels and all channels: `residual` is valid for
 /// reading, `y` for writing with no other thread touching it. `x` is valid for reading in the rows
-/// `inside` and the P + 2 columns without those named by `left` and `right`. `y_pixels` has the elements
+/// `inside` and the (P − 1)·S + 3 columns without those named by `left` and `right`. `y_pixels` has the elements
 /// described. `weights` and `bias` are valid for whole vectors.
 #[inline(always)]
-pub(crate) unsafe fn strip<I: Isa, const P: usize, const LOAD: u8>(s: I::S, t: &StripTile) {
+pub(crate) unsafe fn strip<I: Isa, const P: usize, const S: usize, const LOAD: u8>(
+    s: I::S,
+    t: &StripTile,
+) {
     let l = const { lanes::<I>() };
     let whole = t.channels / l;
     for block in 0..whole {
         // SAFETY: the caller's contract; all lanes of this block are channels.
-        unsafe { channels::<I, P, LOAD, true>(s, t, block, l) };
+        unsafe { channels::<I, P, S, LOAD, true>(s, t, block, l) };
     }
     if !t.channels.is_multiple_of(l) {
         // SAFETY: the caller's contract; the rest of the channels, masked.
-        unsafe { channels::<I, P, LOAD, false>(s, t, whole, t.channels % l) };
+        unsafe { channels::<I, P, S, LOAD, false>(s, t, whole, t.channels % l) };
     }
 }
 
@@ -107,7 +110,7 @@ pub(crate) unsafe fn strip<I: Isa, const P: usize, const LOAD: u8>(s: I::S, t: &
 /// # Safety
 /// As [`strip`], for these channels.
 #[inline(always)]
-unsafe fn channels<I: Isa, const P: usize, const LOAD: u8, const FULL: bool>(
+unsafe fn channels<I: Isa, const P: usize, const S: usize, const LOAD: u8, const FULL: bool>(
     s: I::S,
     t: &StripTile,
     block: usize,
@@ -120,80 +123,146 @@ unsafe fn channels<I: Isa, const P: usize, const LOAD: u8, const FULL: bool>(
     let bias = unsafe { load::<I>(t.bias.add(c)) };
     let weights = t.weights.wrapping_add(block * (K * K * l));
     let prefetch = !t.ahead.is_null() && c.is_multiple_of(LINE);
-    // The output rows v − 2, v − 1 and v, for which input row v is the last, middle and first one.
     let mut acc = [[bias; P]; K];
     let (mut x, mut ahead) = (t.x.wrapping_add(c), t.ahead.wrapping_add(c));
-    let mut y = t.y.wrapping_add(block * t.y_block);
-    let mut y_pixels = t.y_pixels;
-    let mut residual = t.residual.wrapping_add(c);
-    for v in 0..t.rows + K - 1 {
-        if t.inside.contains(&v) {
-            if prefetch {
-                for i in 0..P {
-                    I::prefetch(ahead.wrapping_add(i * t.x_column));
-                }
-            }
-            let row = Row::<I, LOAD, FULL> { x, mask, weights };
-            // SAFETY: row v lies inside the input, of which n channels from c on exist.
-            unsafe {
-                match (v < 2, v < 1, v + 1 > t.rows, v > t.rows) {
-                    (false, _, false, _) => row.apply::<P, 0, 3>(s, t, &mut acc),
-                    (_, true, false, _) => row.apply::<P, 2, 3>(s, t, &mut acc),
-                    (true, _, false, _) => row.apply::<P, 1, 3>(s, t, &mut acc),
-                    (_, _, _, true) => row.apply::<P, 0, 1>(s, t, &mut acc),
-                    (false, ..) => row.apply::<P, 0, 2>(s, t, &mut acc),
-                    (true, ..) => row.apply::<P, 1, 2>(s, t, &mut acc),
-                }
+    let mut output = Output::<FULL> {
+        y: t.y.wrapping_add(block * t.y_block),
+        y_pixels: t.y_pixels,
+        residual: t.residual.wrapping_add(c),
+    };
+    // The next input row, if it lies inside.
+    let mut row = |v: usize| {
+        let row = Row::<I, P, S, LOAD, FULL> { x, mask, weights };
+        let inside = t.inside.contains(&v);
+        if inside && prefetch {
+            for i in 0..S * P {
+                I::prefetch(ahead.wrapping_add(i * t.x_column));
             }
         }
-        x = x.wrapping_add(t.x_row);
-        ahead = ahead.wrapping_add(t.x_row);
-        if v + 1 >= K {
-            for (p, &acc) in acc[0].iter().enumerate() {
-                let mut out = acc;
-                if !t.residual.is_null() {
-                    let r = residual.wrapping_add(p * t.residual_pixel);
-                    // SAFETY: n channels of this pixel of the residual exist.
-                    let r = unsafe { if FULL { load::<I>(r) } else { load_head::<I>(s, mask, r) } };
-                    out = s.add_f32s(out, r);
-                }
-                out = clamp::<I>(s, out, t.bounds);
-                // SAFETY: n channels of this pixel of the output exist, and P offsets of this row.
+        (x, ahead) = (x.wrapping_add(t.x_row), ahead.wrapping_add(t.x_row));
+        inside.then_some(row)
+    };
+    if S == 1 {
+        // acc: the output rows v − 2, v − 1 and v, for which input row v is the last, middle and first.
+        for v in 0..t.rows + K - 1 {
+            if let Some(row) = row(v) {
+                // SAFETY: this row lies inside the input, of which n channels from c on exist.
                 unsafe {
-                    let y = y.add(*y_pixels.add(p));
-                    if FULL { store::<I>(y, out) } else { store_head::<I>(s, mask, y, out) }
+                    match (v < 2, v < 1, v + 1 > t.rows, v > t.rows) {
+                        (false, _, false, _) => row.apply::<0, 3>(s, t, &mut acc, 2),
+                        (_, true, false, _) => row.apply::<2, 3>(s, t, &mut acc, 0),
+                        (true, _, false, _) => row.apply::<1, 3>(s, t, &mut acc, 1),
+                        (_, _, _, true) => row.apply::<0, 1>(s, t, &mut acc, 2),
+                        (false, ..) => row.apply::<0, 2>(s, t, &mut acc, 2),
+                        (true, ..) => row.apply::<1, 2>(s, t, &mut acc, 1),
+                    }
                 }
             }
-            y = y.wrapping_add(t.y_row);
-            y_pixels = y_pixels.wrapping_add(t.y_pixels_row);
-            residual = residual.wrapping_add(t.residual_row);
+            if v + 1 >= K {
+                // SAFETY: n channels of the pixels of output row v − 2 exist.
+                unsafe { output.store::<I, P>(s, t, mask, &acc[0]) };
+            }
+            acc = [acc[1], acc[2], [bias; P]];
         }
-        acc = [acc[1], acc[2], [bias; P]];
+    } else {
+        // acc: the output rows r − 1 and r, for which input row 2·r is the last and the first.
+        for r in 0..=t.rows {
+            if let Some(row) = row(2 * r) {
+                // SAFETY: as above.
+                unsafe {
+                    match (r > 0, r < t.rows) {
+                        (true, true) => row.apply::<0, 2>(s, t, &mut acc, 2),
+                        (true, false) => row.apply::<0, 1>(s, t, &mut acc, 2),
+                        (false, _) => row.apply::<1, 2>(s, t, &mut acc, 0),
+                    }
+                }
+            }
+            if r > 0 {
+                // SAFETY: n channels of the pixels of output row r − 1 exist.
+                unsafe { output.store::<I, P>(s, t, mask, &acc[0]) };
+            }
+            acc = [acc[1], [bias; P], acc[2]];
+            if r < t.rows
+                && let Some(row) = row(2 * r + 1)
+            {
+                // SAFETY: as above.
+                unsafe { row.apply::<0, 1>(s, t, &mut acc, 1) };
+            }
+        }
     }
 }
 
+/// Where the next output row goes, one vector of channels of it.
+struct Output<const FULL: bool> {
+    y: *mut f32,
+    y_pixels: *const usize,
+    residual: *const f32,
+}
+
+impl<const FULL: bool> Output<FULL> {
+    /// Finishes and stores a row and moves on to the next.
+    ///
+    /// # Safety
+    /// The row exists in the tile, and so do the channels.
+    #[inline(always)]
+    unsafe fn store<I: Isa, const P: usize>(
+        &mut self,
+        s: I::S,
+        t: &StripTile,
+        mask: Mask<I>,
+        acc: &[V<I>; P],
+    ) {
+        for (p, &acc) in acc.iter().enumerate() {
+            let mut out = acc;
+            if !t.residual.is_null() {
+                let r = self.residual.wrapping_add(p * t.residual_pixel);
+                // SAFETY: the caller's contract.
+                let r = unsafe { if FULL { load::<I>(r) } else { load_head::<I>(s, mask, r) } };
+                out = s.add_f32s(out, r);
+            }
+            out = clamp::<I>(s, out, t.bounds);
+            // SAFETY: the caller's contract; there are P offsets for the row.
+            unsafe {
+                let y = self.y.add(*self.y_pixels.add(p));
+                if FULL { store::<I>(y, out) } else { store_head::<I>(s, mask, y, out) }
+            }
+        }
+        self.y = self.y.wrapping_add(t.y_row);
+        self.y_pixels = self.y_pixels.wrapping_add(t.y_pixels_row);
+        self.residual = self.residual.wrapping_add(t.residual_row);
+    }
+}
+
+/// The mask of the last vector of channels.
+type Mask<I> = pulp::MemMask<<<I as Isa>::S as Simd>::m32s>;
+
 /// One input row of one vector of channels.
-struct Row<I: Isa, const LOAD: u8, const FULL: bool> {
+struct Row<I: Isa, const P: usize, const S: usize, const LOAD: u8, const FULL: bool> {
     /// At the first column.
     x: *const f32,
-    mask: pulp::MemMask<<I::S as Simd>::m32s>,
+    mask: Mask<I>,
     weights: *const f32,
 }
 
-impl<I: Isa, const LOAD: u8, const FULL: bool> Row<I, LOAD, FULL> {
-    /// Adds the row's taps to the output rows `FIRST..END` that are alive.
+impl<I: Isa, const P: usize, const S: usize, const LOAD: u8, const FULL: bool>
+    Row<I, P, S, LOAD, FULL>
+{
+    /// Adds the row's taps to the accumulators `FIRST..END`: for the first it is row `ky` of the window, for
+    /// each other one S rows less.
     ///
     /// # Safety
     /// The row lies inside the input; the channels and weights exist.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "`skip` compiles to a call and memory traffic")]
-    unsafe fn apply<const P: usize, const FIRST: usize, const END: usize>(
+    unsafe fn apply<const FIRST: usize, const END: usize>(
         &self,
         s: I::S,
         t: &StripTile,
         acc: &mut [[V<I>; P]; K],
+        ky: usize,
     ) {
         let l = const { lanes::<I>() };
+        let right = const { (P - 1) * S + K - 1 };
         let zero = s.splat_f32s(0.0);
         let input = |column: usize| {
             let x = self.x.wrapping_add(column * t.x_column);
@@ -201,32 +270,34 @@ impl<I: Isa, const LOAD: u8, const FULL: bool> Row<I, LOAD, FULL> {
             let x = unsafe { if FULL { load::<I>(x) } else { load_head::<I>(s, self.mask, x) } };
             if LOAD == RELU { I::at_least(s, zero, x) } else { x }
         };
-        // SAFETY: the caller's contract.
-        let weight =
-            |ky: usize, kx: usize| unsafe { load::<I>(self.weights.add((ky * K + kx) * l)) };
+        let weight = |j: usize, kx: usize| {
+            let ky = ky - (j - FIRST) * S;
+            // SAFETY: the caller's contract.
+            unsafe { load::<I>(self.weights.add((ky * K + kx) * l)) }
+        };
         let mut columns = [zero; MAX_COLUMNS];
-        for i in 1..=P {
+        for i in 1..right {
             columns[i] = input(i);
         }
         if !t.left {
             let x = input(0);
             for j in FIRST..END {
-                acc[j][0] = s.mul_add_f32s(x, weight(K - 1 - j, 0), acc[j][0]);
+                acc[j][0] = s.mul_add_f32s(x, weight(j, 0), acc[j][0]);
             }
         }
         for j in FIRST..END {
             for kx in 0..K {
-                let w = weight(K - 1 - j, kx);
+                let w = weight(j, kx);
                 // Without the first and the last column.
-                for p in usize::from(kx == 0)..P - usize::from(kx == 2) {
-                    acc[j][p] = s.mul_add_f32s(columns[p + kx], w, acc[j][p]);
+                for p in usize::from(kx == 0)..P - usize::from(kx == K - 1) {
+                    acc[j][p] = s.mul_add_f32s(columns[p * S + kx], w, acc[j][p]);
                 }
             }
         }
         if !t.right {
-            let x = input(P + 1);
+            let x = input(right);
             for j in FIRST..END {
-                acc[j][P - 1] = s.mul_add_f32s(x, weight(K - 1 - j, 2), acc[j][P - 1]);
+                acc[j][P - 1] = s.mul_add_f32s(x, weight(j, K - 1), acc[j][P - 1]);
             }
         }
     }
