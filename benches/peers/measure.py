@@ -349,12 +349,26 @@ def print_layer(result):
     print(row, flush=True)
 
 
+def engines(program, models, args):
+    """Runs the program with the Rust engines, which prints its own table, and returns its report."""
+    threads = str(args.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        command = [program, models, "--threads", threads, "--report", report]
+        command += ["--rounds", str(args.rounds), "--runs", str(args.runs)]
+        if subprocess.run(command, env=os.environ | {"RAYON_NUM_THREADS": threads}).returncode:
+            sys.exit("the engines failed")
+        return json.loads(report.read_text())
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", type=Path, required=True, help="what export.py wrote")
-    parser.add_argument("--sepconv", type=Path, required=True, help="the sepconv program")
+    program = parser.add_mutually_exclusive_group(required=True)
+    program.add_argument("--sepconv", type=Path, help="the sepconv program")
+    program.add_argument("--engines", type=Path, help="measure the Rust engines with this program")
     parser.add_argument("--threads", type=int, default=1, choices=range(1, 65), metavar="N")
     parser.add_argument("--rounds", type=int, default=10, help="of Xception (default: 10)")
     parser.add_argument("--runs", type=int, default=3, help="timed, in a turn (default: 3)")
@@ -368,11 +382,18 @@ def main():
         help="measure all as a CPU without AVX-512 runs them; needs objdump and cc",
     )
     args = parser.parse_args()
+    if args.level and args.engines:
+        parser.error("--level is for the runtimes, not for the engines")
     if args.level:
         as_avx2.enter()
     cpus = pin(args.threads)
     common = {"cpus": cpus, "python": platform.python_version()}
 
+    if args.engines:
+        result = engines(args.engines.resolve(), args.models, args)
+        path = record.save(args.threads, "engines", common | result, args.record)
+        print(f"\nrecorded in {path}")
+        return
     sepconv = Sepconv(args.sepconv.resolve(), args.threads)
     versions = {kind.name: runtimes.version(kind) for kind in runtimes.NETWORK}
     versions[OURS] = sepconv.version()

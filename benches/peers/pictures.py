@@ -20,6 +20,10 @@ COLOURS = {
     "ONNX Runtime": "#30638e",
     "OpenVINO": "#5a9bd4",
     "LiteRT (XNNPACK)": "#e0a030",
+    "rten": "#6a8d4f",
+    "tract": "#8e6c8a",
+    "candle": "#b07a5a",
+    "burn": "#7a7a7a",
 }
 PLAIN = "ONNX Runtime, NCHW kernels"
 
@@ -83,11 +87,12 @@ def bars(axes, subject, title):
 
 
 def draw_xception(record, folder, formats):
-    """A panel per number of threads."""
+    """A panel per number of threads and subject."""
     panels = []
     for threads, subjects in sorted(record["threads"].items(), key=lambda item: int(item[0])):
-        if "network" in subjects:
-            panels.append((subjects["network"], threads_text(threads)))
+        for subject, title in (("network", ""), ("engines", "Rust engines, ")):
+            if subject in subjects:
+                panels.append((subjects[subject], title + threads_text(threads)))
     if not panels:
         return
     rows = [len(runtimes(subject)) for subject, _ in panels]

@@ -6,17 +6,24 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 here=$root/benches/peers
 work=$root/target/peers
 
+subject=runtimes
 case ${1-} in
 -h | --help)
     cat <<EOF
 usage: run.sh [OPTION…]
+       run.sh engines [OPTION…]
 
-Measures whole Xception and single layers in ONNX Runtime, OpenVINO, LiteRT and sepconv. Options go to
-measure.py: --threads N, --rounds N, --runs N, --layer-rounds N, --layer-runs N,
---only network|layers, --record FOLDER, --level avx2 (as a CPU without AVX-512 would run all of
-them). PYTHON=… chooses the interpreter.
+Measures whole Xception and single layers in ONNX Runtime, OpenVINO, LiteRT and sepconv; with "engines",
+whole Xception in the Rust engines rten, tract, candle, burn and sepconv. Options go to measure.py:
+--threads N, --rounds N, --runs N, --record FOLDER, and without "engines" also --layer-rounds N,
+--layer-runs N, --only network|layers, --level avx2 (as a CPU without AVX-512 would run all of them).
+PYTHON=… chooses the interpreter.
 EOF
     exit
+    ;;
+engines)
+    subject=engines
+    shift
     ;;
 esac
 
@@ -33,7 +40,14 @@ if [ ! -e "$work/models/complete" ]; then
 fi
 
 cd "$root"
-cargo build --release --locked --bin sepconv --target-dir "$root/target"
-set -- --sepconv "$root/target/release/sepconv" "$@"
+if [ $subject = engines ]; then
+    # Compiled for this CPU, rten is a tenth faster; the others choose their kernels as they run.
+    RUSTFLAGS="-C target-cpu=native ${RUSTFLAGS-}" cargo build --release --locked \
+        --manifest-path "$here/engines/Cargo.toml" --target-dir "$work/engines"
+    set -- --engines "$work/engines/release/sepconv-engines" "$@"
+else
+    cargo build --release --locked --bin sepconv --target-dir "$root/target"
+    set -- --sepconv "$root/target/release/sepconv" "$@"
+fi
 record=$("$python" "$here/measure.py" --models "$work/models" "$@" | tee /dev/stderr | tail -n 1)
 "$python" "$here/pictures.py" "${record#recorded in }"
