@@ -71,15 +71,17 @@ fn window() -> impl Strategy<Value = Window> {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let shape = (1..=2_usize, 1..=11_usize, 1..=14_usize, channels(), window());
+    // Now and then several tiles, and wide enough for the bands of a separable layer.
+    let size = prop_oneof![6 => (1..=11_usize, 1..=14_usize), 1 => (1..=24_usize, 15..=50_usize)];
+    let shape = (1..=2_usize, size, channels(), window());
     let counts = (1..=3_usize, 1..=4_usize, channels());
     let flags = (any::<bool>(), any::<bool>(), [0..5_usize, 0..5_usize, 0..5_usize]);
     let activations = (activation(), activation(), activation());
     let mode = prop_oneof![Just(Mode::Integers), Just(Mode::Reals), Just(Mode::Specials)];
     (shape, counts, flags, activations, mode, 1..=5_usize, any::<u64>())
         .prop_map(|(shape, counts, flags, activations, mode, threads, seed)| Case {
-            input: [shape.0, shape.1, shape.2, shape.3],
-            window: shape.4,
+            input: [shape.0, shape.1.0, shape.1.1, shape.2],
+            window: shape.3,
             multiplier: counts.0,
             groups: counts.1,
             channels_out: counts.2,

@@ -45,9 +45,11 @@ pub(crate) struct GemmTile {
     pub(crate) b: *const f32,
     /// Length of the range.
     pub(crate) depth: usize,
-    /// Where the B panel that comes after this one lies, from the part on that these tiles prefetch.
-    /// Never dereferenced.
+    /// The B panel that comes after this one, of which each micro-tile prefetches a part. Never
+    /// dereferenced.
     pub(crate) ahead: *const f32,
+    /// Micro-tiles of the same tile of pixels that came before these.
+    pub(crate) before: usize,
     /// Output of the first column of the panel; row r (of all tiles) is at `y + y_rows[r]`.
     pub(crate) y: *mut f32,
     /// tiles·M offsets from `y`, and after them M more: of the rows that are written next, or any.
@@ -149,7 +151,7 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize>(s: I::S, t: &GemmTi
     }
 
     let (mut a, mut b) = (t.a.wrapping_add(i * t.a_panel), t.b);
-    let mut ahead = t.ahead.wrapping_add(i * (t.depth / l) * I::PREFETCH_LINES * LINE);
+    let mut ahead = t.ahead.wrapping_add((t.before + i) * (t.depth / l) * I::PREFETCH_LINES * LINE);
     for _ in 0..t.depth / l {
         for _ in 0..I::PREFETCH_LINES {
             I::prefetch(ahead);

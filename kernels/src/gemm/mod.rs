@@ -440,6 +440,7 @@ impl Run<'_> {
                         b: gemm.weights.panel(group, panel, block.b),
                         depth: block.depth,
                         ahead: ahead.unwrap_or(null()),
+                        before: at,
                         y: self.y.0.wrapping_add(offset),
                         y_rows: y_rows[first..].as_ptr(),
                         columns,
