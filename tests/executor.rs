@@ -897,6 +897,28 @@ fn impossible_dimensions_are_refused() {
 }
 
 #[test]
+fn weights_may_be_given_away() {
+    // The first layer's weights are used again by the last node: they must live until then.
+    let mut b = Builder::new(4);
+    let op = Op::Conv { window: Window::new([1, 1]), groups: 1, filters: 4, bias: true };
+    let input = b.input();
+    let x = b.push("twice", op.clone(), &[input]);
+    let x = b.push("norm", NORM, &[x]);
+    let x = b.push("once", op.clone(), &[x]);
+    b.network.push_for_layer("again", "twice", op, &[x]).unwrap();
+    let options = PlanOptions::default();
+    let run = |plan: Result<NetworkPlan>| {
+        let mut session = Session::new(plan.unwrap()).unwrap();
+        session.run(&[0.5, -1.0, 2.0, 0.25]).unwrap();
+        session.output().to_vec()
+    };
+    let lent = run(NetworkPlan::new(&b.network, &b.weights, [1, 1, 1, 4], &options));
+    let given = run(NetworkPlan::new(&b.network, b.weights.clone(), [1, 1, 1, 4], &options));
+    assert!(lent.iter().all(|x| x.is_finite()));
+    assert_eq!(given, lent);
+}
+
+#[test]
 fn more_memory_than_addresses_is_refused() {
     let mut b = Builder::new(1);
     let x = b.input();

@@ -175,7 +175,7 @@ fn network(args: &Args) -> Result<NetworkReport> {
     let (size, channels) = input_size(&network, args.size)?;
     let batch = usize::from(args.batch);
     let shape = [batch, size[0], size[1], channels];
-    let plan = NetworkPlan::new(&network, &weights, shape, &PlanOptions::default())?;
+    let plan = NetworkPlan::new(&network, weights, shape, &PlanOptions::default())?;
     let mut session = Session::new(plan)?;
     let plan = session.plan().clone();
     let level = plan.level();

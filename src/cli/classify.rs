@@ -81,7 +81,7 @@ fn classify(args: &Args) -> Result {
         return model_error(format!("its input has {channels} channels where pictures have 3"));
     }
     let input = [1, size[0], size[1], channels];
-    let plan = NetworkPlan::new(&model.network, &model.weights, input, &PlanOptions::default())?;
+    let plan = NetworkPlan::new(&model.network, model.weights, input, &PlanOptions::default())?;
     let [_, height, width, classes] = plan.output_shape();
     if [height, width] != [1, 1] {
         return model_error(format!(

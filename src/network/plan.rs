@@ -1,12 +1,14 @@
 //! A network for one input shape, ready to run: kernels packed, every buffer's place known.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use sepconv_kernels::Level;
 
 use super::Network;
 use super::flow::Flow;
-use super::fuse::fuse;
+use super::fuse::{FusedStep, fuse};
 use super::layout::Layout;
 use super::shape::Shape;
 use super::step::{Step, StepInfo};
@@ -48,18 +50,22 @@ impl NetworkPlan {
     /// Plans `network` for inputs of shape \[N, H, W, C\]. Only what the output and the nodes in
     /// `options.outputs` need is looked at.
     ///
+    /// `weights` is a `&Weights`, or a `Weights` that is freed layer by layer while the plan packs its own
+    /// copy, so that there is little more than one copy in memory at any time.
+    ///
     /// # Errors
     /// - [`Error::Network`] or [`Error::Kernel`] with the node: operands that don't fit together,
     ///   impossible windows, dimensions that are 0 or overflow;
     /// - [`Error::Tensor`] with the tensor: missing, of the wrong shape, or a variance that has no root;
     /// - [`Error::Argument`]: a node in `options.outputs` that doesn't exist, a level that is not
     ///   available, more memory than there are addresses.
-    pub fn new(
+    pub fn new<'w>(
         network: &Network,
-        weights: &Weights,
+        weights: impl Into<Cow<'w, Weights>>,
         input: [usize; 4],
         options: &PlanOptions,
     ) -> Result<Self> {
+        let mut weights = weights.into();
         let level = options
             .level
             .map_or_else(Level::from_env, Level::checked)
@@ -74,9 +80,22 @@ impl NetworkPlan {
         let fused = fuse(&flow);
         let layout = Layout::new(&flow, &fused)
             .ok_or_else(|| argument(format!("input {input:?} needs more memory than there is")))?;
-        let steps = (fused.iter())
-            .map(|step| Step::new(step, &flow, &layout, weights, level))
-            .collect::<Result<_>>()?;
+        let layers = |step: &FusedStep| {
+            step.members.iter().map(|&v| flow.values[v].node.layer.as_str()).collect::<Vec<_>>()
+        };
+        let mut last_use = BTreeMap::new();
+        for (i, step) in fused.iter().enumerate() {
+            last_use.extend(layers(step).into_iter().map(|layer| (layer, i)));
+        }
+        let mut steps = Vec::with_capacity(fused.len());
+        for (i, step) in fused.iter().enumerate() {
+            steps.push(Step::new(step, &flow, &layout, &weights, level)?);
+            if let Cow::Owned(weights) = &mut weights {
+                for layer in layers(step).into_iter().filter(|layer| last_use[layer] == i) {
+                    weights.remove_layer(layer);
+                }
+            }
+        }
         let reports = (kept.iter().zip(&flow.kept))
             .map(|(&id, &v)| Report {
                 name: network.node(id).name.clone(),

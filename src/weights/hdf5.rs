@@ -15,7 +15,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hdf5_pure::{AttrValue, Datatype, DatatypeByteOrder, FormatError, Source};
+use hdf5_pure::{AttrValue, Datatype, DatatypeByteOrder, FormatError, Layout, Source};
 
 use super::bytes::Bytes;
 
@@ -31,6 +31,7 @@ const STACK: usize = 32 << 20;
 /// An open file. Errors are sentences that the caller puts behind the file's name.
 pub(crate) struct Hdf5 {
     file: hdf5_pure::File,
+    bytes: Bytes,
     /// Bytes of tensors that may still be read.
     budget: AtomicU64,
 }
@@ -87,9 +88,10 @@ impl Hdf5 {
     pub(crate) fn open(bytes: Bytes) -> Result<Self, String> {
         let budget = bytes.len().saturating_mul(BUDGET_FACTOR);
         let budget = budget.saturating_add(BUDGET_EXTRA);
-        let source = Metered { bytes, budget: AtomicU64::new(budget) };
+        let source = Metered { bytes: bytes.clone(), budget: AtomicU64::new(budget) };
         Ok(Self {
             file: hdf5_pure::File::from_source(source).map_err(sentence)?,
+            bytes,
             budget: AtomicU64::new(budget),
         })
     }
@@ -142,39 +144,69 @@ impl Hdf5 {
         // Other formats (bfloat16) have the sizes of these but not their fields.
         let fields =
             [layout.bit_precision, layout.exponent_size.into(), layout.mantissa_size.into()];
-        let size = match (size, fields) {
+        let width = match (size, fields) {
             (2, [16, 5, 10]) | (4, [32, 8, 23]) | (8, [64, 11, 52]) => *size as usize,
             _ => return Err(format!("elements are {datatype:?}, not f16, f32 or f64")),
         };
         let elements = shape.iter().try_fold(1_usize, |p, &d| p.checked_mul(d));
-        let length = elements.and_then(|n| n.checked_mul(size));
+        let length = elements.and_then(|n| n.checked_mul(width));
         let length = length.ok_or_else(|| format!("shape {shape:?} overflows"))?;
         if !spend(&self.budget, length as u64) {
             return Err(format!("claims {length} bytes, more than a file of this size can hold"));
         }
-        let raw = dataset.read_raw().map_err(sentence)?;
-        if raw.len() != length {
-            return Err(format!("{} bytes where {length} are needed", raw.len()));
+        let decode = |raw: &[u8], to: &mut Vec<f32>| match width {
+            2 => decode(raw, big, |b| half(u16::from_le_bytes(b)), to),
+            4 => decode(raw, big, f32::from_le_bytes, to),
+            _ => decode(raw, big, |b| f64::from_le_bytes(b) as f32, to),
+        };
+        let mut data = Vec::new();
+        match dataset.layout().map_err(sentence)? {
+            Layout::Contiguous { address: Some(address), size } if size == length as u64 => {
+                // Piece by piece: a second copy of the whole would be freed at once, and an allocator
+                // that keeps it for the next one splinters.
+                let values = self.bytes.range(address, size);
+                let values = values.ok_or_else(|| {
+                    format!("{size} bytes from {address} in a file of {}", self.bytes.len())
+                })?;
+                data.reserve_exact(length / width);
+                let mut piece = vec![0; PIECE.min(length)];
+                for at in (0..length).step_by(PIECE) {
+                    let piece = &mut piece[..PIECE.min(length - at)];
+                    values.read_at(at as u64, piece).map_err(|e| e.to_string())?;
+                    decode(piece, &mut data);
+                }
+            }
+            _ => {
+                let raw = dataset.read_raw().map_err(sentence)?;
+                if raw.len() != length {
+                    return Err(format!("{} bytes where {length} are needed", raw.len()));
+                }
+                decode(&raw, &mut data);
+            }
         }
-        match size {
-            2 => Ok(decode(&raw, big, |b| half(u16::from_le_bytes(b)))),
-            4 => Ok(decode(&raw, big, f32::from_le_bytes)),
-            _ => Ok(decode(&raw, big, |b| f64::from_le_bytes(b) as f32)),
-        }
+        Ok(data)
     }
 }
 
-/// Elements of N bytes, `big` endian or little.
-fn decode<const N: usize>(raw: &[u8], big: bool, element: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+/// Bytes of a dataset that are read at a time, whole elements.
+const PIECE: usize = 64 << 10;
+
+/// Appends elements of N bytes, `big` endian or little.
+fn decode<const N: usize>(
+    raw: &[u8],
+    big: bool,
+    element: impl Fn([u8; N]) -> f32,
+    to: &mut Vec<f32>,
+) {
     let (chunks, _) = raw.as_chunks::<N>();
     let swap = |mut bytes: [u8; N]| {
         bytes.reverse();
         bytes
     };
     if big {
-        chunks.iter().map(|&b| element(swap(b))).collect()
+        to.extend(chunks.iter().map(|&b| element(swap(b))));
     } else {
-        chunks.iter().map(|&b| element(b)).collect()
+        to.extend(chunks.iter().map(|&b| element(b)));
     }
 }
 

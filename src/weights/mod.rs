@@ -9,6 +9,7 @@ pub mod keras;
 pub mod synthetic;
 mod variables;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -29,6 +30,18 @@ pub struct Tensor {
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tensor").field("shape", &self.shape).finish_non_exhaustive()
+    }
+}
+
+impl<'a> From<&'a Weights> for Cow<'a, Weights> {
+    fn from(weights: &'a Weights) -> Self {
+        Cow::Borrowed(weights)
+    }
+}
+
+impl From<Weights> for Cow<'_, Weights> {
+    fn from(weights: Weights) -> Self {
+        Cow::Owned(weights)
     }
 }
 
@@ -73,6 +86,11 @@ impl Weights {
             return Err(error(format!("shape {:?} where {shape:?} is needed", tensor.shape)));
         }
         Ok(&tensor.data)
+    }
+
+    /// Removes a layer's tensors.
+    pub fn remove_layer(&mut self, layer: &str) {
+        self.tensors.retain(|(l, _), _| l != layer);
     }
 
     /// All tensors, ordered by layer and variable.
