@@ -17,6 +17,8 @@
 //! 3. `a` is packed in blocks of as many k as a vector has lanes: `[k / L][MR][k % L]`. A producer then
 //!    writes whole vectors of channels, untransposed, while here one pointer and constant
 //!    displacements reach all rows, and memory is read strictly forward.
+//!    Where nothing but copying would be done to the input, the packing is not worth its traffic: `a` is
+//!    then the input itself (`DIRECT`), rows a number of elements apart that is known only at run time.
 //! 4. While a tile is computed, part of the next B panel is prefetched into L2: B is the one operand
 //!    that comes from further away, each panel once per tile of pixels. The lines of y that are written
 //!    next are prefetched too, which pays where k is short (block 2 of Xception: k = 64 and 128), and so
@@ -37,10 +39,10 @@ const UNROLL: usize = 4;
 pub(crate) struct GemmTile {
     /// Micro-tiles of M rows each, one A panel for each.
     pub(crate) tiles: usize,
-    /// The first A panel at this range's first k (a multiple of the lanes).
+    /// The first A panel, or the first row if direct, at this range's first k (a multiple of the lanes).
     pub(crate) a: *const f32,
-    /// Elements from one A panel to the next.
-    pub(crate) a_panel: usize,
+    /// Elements from one A panel to the next; from one row to the next if direct.
+    pub(crate) a_step: usize,
     /// The B panel at this range's first k: `[depth][NR]`.
     pub(crate) b: *const f32,
     /// Length of the range.
@@ -74,14 +76,18 @@ pub(crate) struct GemmTile {
 }
 
 /// # Safety
-/// The level of `I` is available. Each A panel is valid for the blocks of `depth` k of MR rows, `b` for
+/// The level of `I` is available. Each A panel is valid for the blocks of `depth` k of MR rows, or each of
+/// tiles·M rows for `depth` k if `DIRECT`, `b` for
 /// `depth`·NR, `bias` (unless null) for NR elements, `y_rows`, `residual_rows`, `next_rows` as described, and each
 /// row of `y` and `residual` (unless null) for `columns` elements; no other thread touches those of `y`.
 #[inline(always)]
-pub(crate) unsafe fn tile<I: Isa, const M: usize, const N: usize>(s: I::S, t: &GemmTile) {
+pub(crate) unsafe fn tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>(
+    s: I::S,
+    t: &GemmTile,
+) {
     for i in 0..t.tiles {
         // SAFETY: the caller's contract, for tile i.
-        unsafe { micro_tile::<I, M, N>(s, t, i) };
+        unsafe { micro_tile::<I, M, N, DIRECT>(s, t, i) };
     }
 }
 
@@ -90,7 +96,11 @@ pub(crate) unsafe fn tile<I: Isa, const M: usize, const N: usize>(s: I::S, t: &G
 /// # Safety
 /// As [`tile`].
 #[inline(always)]
-unsafe fn micro_tile<I: Isa, const M: usize, const N: usize>(s: I::S, t: &GemmTile, i: usize) {
+unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>(
+    s: I::S,
+    t: &GemmTile,
+    i: usize,
+) {
     let l = const { lanes::<I>() };
     let nr = const { I::NV * lanes::<I>() };
     let full = t.columns == N * l;
@@ -150,7 +160,9 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize>(s: I::S, t: &GemmTi
         }
     }
 
-    let (mut a, mut b) = (t.a.wrapping_add(i * t.a_panel), t.b);
+    let (a_row, a_block) = if DIRECT { (t.a_step, l) } else { (l, I::MR * l) };
+    let a_tile = if DIRECT { M * t.a_step } else { t.a_step };
+    let (mut a, mut b) = (t.a.wrapping_add(i * a_tile), t.b);
     let mut ahead = t.ahead.wrapping_add((t.before + i) * (t.depth / l) * I::PREFETCH_LINES * LINE);
     for _ in 0..t.depth / l {
         for _ in 0..I::PREFETCH_LINES {
@@ -161,7 +173,7 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize>(s: I::S, t: &GemmTi
         for k in (0..l).step_by(unroll) {
             for k in k..k + unroll {
                 // SAFETY: see above; this is k of a whole block.
-                unsafe { step::<I, M, N>(s, a.add(k), b.add(k * nr), &mut acc) };
+                unsafe { step::<I, M, N>(s, a.add(k), a_row, b.add(k * nr), &mut acc) };
                 // Otherwise the next k's loads are hoisted into this k and accumulators spill.
                 for v in acc.as_flattened_mut() {
                     *v = I::settle(*v);
@@ -170,13 +182,13 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize>(s: I::S, t: &GemmTi
         }
         // SAFETY: at most one past the end of the range.
         unsafe {
-            a = a.add(I::MR * l);
+            a = a.wrapping_add(a_block);
             b = b.add(nr * l);
         }
     }
     for k in 0..t.depth % l {
         // SAFETY: see above; k of the last, partial block.
-        unsafe { step::<I, M, N>(s, a.add(k), b.add(k * nr), &mut acc) };
+        unsafe { step::<I, M, N>(s, a.add(k), a_row, b.add(k * nr), &mut acc) };
     }
 
     if t.last {
@@ -222,11 +234,12 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize>(s: I::S, t: &GemmTi
 /// One k: N vectors of B against M broadcasts of A.
 ///
 /// # Safety
-/// `a` is valid at m·lanes for m < M, `b` for N vectors.
+/// `a` is valid at m·`a_row` for m < M, `b` for N vectors.
 #[inline(always)]
 unsafe fn step<I: Isa, const M: usize, const N: usize>(
     s: I::S,
     a: *const f32,
+    a_row: usize,
     b: *const f32,
     acc: &mut [[V<I>; N]; M],
 ) {
@@ -238,7 +251,7 @@ unsafe fn step<I: Isa, const M: usize, const N: usize>(
     }
     for (m, row) in acc.iter_mut().enumerate() {
         // SAFETY: the caller's contract.
-        let a = s.splat_f32s(unsafe { *a.add(m * l) });
+        let a = s.splat_f32s(unsafe { *a.add(m * a_row) });
         for (v, b) in row.iter_mut().zip(bs) {
             *v = s.mul_add_f32s(a, b, *v);
         }

@@ -186,6 +186,8 @@ pub(crate) struct Kernels {
     pub(crate) gemm_name: &'static str,
     /// Micro-kernels by \[vectors − 1\]\[pixels − 1\].
     pub(crate) gemm: &'static [&'static [GemmFn]],
+    /// The same for an A that isn't packed.
+    pub(crate) gemm_direct: &'static [&'static [GemmFn]],
     /// Depthwise 3×3, multiplier 1, no dilation.
     pub(crate) strips: &'static [Strips],
     /// Depthwise, multiplier 1, no dilation along the width, for the usual kernels.
@@ -275,11 +277,11 @@ macro_rules! instantiate {
             use crate::window::kernel::{self as window, WindowTile};
 
             $(#[target_feature(enable = $feature)])?
-            pub(super) unsafe fn gemm<const M: usize, const N: usize>(
+            pub(super) unsafe fn gemm<const M: usize, const N: usize, const DIRECT: bool>(
                 tile: &crate::gemm::kernel::GemmTile,
             ) {
                 // SAFETY: the caller vouches for the tile and for the level.
-                unsafe { crate::gemm::kernel::tile::<$isa, M, N>(<$isa>::token(), tile) }
+                unsafe { crate::gemm::kernel::tile::<$isa, M, N, DIRECT>(<$isa>::token(), tile) }
             }
 
             $(#[target_feature(enable = $feature)])?
@@ -333,7 +335,8 @@ macro_rules! instantiate {
             mr: <$isa>::MR,
             nr: <$isa>::NV * crate::isa::lanes::<$isa>(),
             gemm_name: concat!("gemm_f32_", $gemm_tile, "_", $level),
-            gemm: &[$(instantiate!(@row $n, $rows)),*],
+            gemm: &[$(instantiate!(@row $n, false, $rows)),*],
+            gemm_direct: &[$(instantiate!(@row $n, true, $rows)),*],
             strips: &[
                 instantiate!(@strips $level, $strip_tile, 1, $strip),
                 instantiate!(@strips $level, $strip_tile, 2, $strip),
@@ -365,8 +368,8 @@ macro_rules! instantiate {
             fma_loop: instances::fma_loop,
         };
     };
-    (@row $n:literal, [$($m:literal)*]) => {
-        &[$(instances::gemm::<$m, $n>),*]
+    (@row $n:literal, $direct:literal, [$($m:literal)*]) => {
+        &[$(instances::gemm::<$m, $n, $direct>),*]
     };
     (@slide $level:literal, $tile:literal, $k:literal, $s:literal, $pixels:tt) => {
         crate::isa::Sliding {

@@ -125,6 +125,21 @@ pub(crate) struct Tile<'a> {
 }
 
 impl Source {
+    /// Whether the GEMM can read the input itself, since producing would copy it as it is: the elements
+    /// from one output pixel to the next, over the whole batch, are then the view's pixel stride.
+    pub(crate) fn is_copy(&self) -> bool {
+        let Self::Taps(Taps {
+            input: [_, h, w, _], vertical, horizontal, input_activation, ..
+        }) = self
+        else {
+            return false;
+        };
+        let identity = |axis: &Axis, size: usize| {
+            (axis.kernel, axis.stride, axis.before, axis.output) == (1, 1, 0, size)
+        };
+        *input_activation == Activation::None && identity(vertical, *h) && identity(horizontal, *w)
+    }
+
     /// Whether tiles of whole rows are filled faster than others.
     pub(crate) fn shares_rows(&self) -> bool {
         matches!(self, Self::Depthwise(plan, _) if plan.shares_rows())
