@@ -26,6 +26,9 @@ use kernel::GemmTile;
 
 /// Most pixels of a tile. Weights are read once per tile: the taller, the fewer times.
 const TILE_PIXELS: usize = 128;
+/// Least pixels of a tile that was made smaller for the sake of equal shares. With fewer of them each weight
+/// that comes from L3 is used too rarely: the threads then share the output channels.
+const SHARED_PIXELS: usize = 64;
 /// The largest MR of a level.
 const MAX_ROWS: usize = 16;
 /// Bytes of A panels in use at a time, those of one k block: three quarters of the smallest L2 (512 KiB)
@@ -246,10 +249,10 @@ impl GemmPlan {
         let rows = self.source.shares_rows() && width <= self.tile;
         let mut unit = if rows { width } else { self.kernels.mr };
         let mut count = pixels.div_ceil(unit).div_ceil(self.tile / unit);
-        if workers > 1 && count < 8 * workers {
+        let equal = count.next_multiple_of(workers);
+        if workers > 1 && count < 8 * workers && pixels / equal >= SHARED_PIXELS {
             // Equal shares for the threads, to the pixel.
-            unit = 1;
-            count = count.next_multiple_of(workers).min(pixels);
+            (unit, count) = (1, equal);
         }
         Split { pixels, unit, units: pixels.div_ceil(unit), count }
     }
