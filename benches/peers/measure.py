@@ -391,7 +391,7 @@ def main():
 
     if args.engines:
         result = engines(args.engines.resolve(), args.models, args)
-        path = record.save(args.threads, "engines", common | result, args.record)
+        path = record.save(args, "engines", common | result)
         print(f"\nrecorded in {path}")
         return
     sepconv = Sepconv(args.sepconv.resolve(), args.threads)

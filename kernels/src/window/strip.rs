@@ -124,7 +124,11 @@ unsafe fn channels<I: Isa, const P: usize, const S: usize, const LOAD: u8, const
     let weights = t.weights.wrapping_add(block * (K * K * l));
     let prefetch = !t.ahead.is_null() && c.is_multiple_of(LINE);
     let mut acc = [[bias; P]; K];
-    let (mut x, mut ahead) = (t.x.wrapping_add(c), t.ahead.wrapping_add(c));
+    // In each row the strip ahead lies in one piece unless pixels have gaps between them. Line after line
+    // of it, P per vector of channels, hardware sees the stream and runs ahead of it in turn.
+    let (ahead_column, ahead_c) =
+        if t.x_column == t.channels { (LINE, c * S * P) } else { (t.x_column, c) };
+    let (mut x, mut ahead) = (t.x.wrapping_add(c), t.ahead.wrapping_add(ahead_c));
     let mut output = Output::<FULL> {
         y: t.y.wrapping_add(block * t.y_block),
         y_pixels: t.y_pixels,
@@ -136,7 +140,7 @@ unsafe fn channels<I: Isa, const P: usize, const S: usize, const LOAD: u8, const
         let inside = t.inside.contains(&v);
         if inside && prefetch {
             for i in 0..S * P {
-                I::prefetch(ahead.wrapping_add(i * t.x_column));
+                I::prefetch(ahead.wrapping_add(i * ahead_column));
             }
         }
         (x, ahead) = (x.wrapping_add(t.x_row), ahead.wrapping_add(t.x_row));
