@@ -183,6 +183,24 @@ fn hostile_numbers_are_refused() {
     assert!(made > 1000, "only {made} plans were made");
 }
 
+/// The plan of a wide picture takes no more memory than that of a narrow one.
+#[test]
+fn a_separable_plan_may_be_wide() {
+    let window = Window::new([3, 3]).padding(Padding::Same);
+    let depthwise = DepthwiseParams { window, multiplier: 1, weights: &[1.0; 9], bias: None };
+    let params = SeparableParams {
+        depthwise,
+        mid_activation: Activation::None,
+        channels_out: 1,
+        weights: &[1.0],
+        bias: None,
+    };
+    for width in [300, 1 << 20, 1 << 40, isize::MAX as usize / 8] {
+        let plan = Separable::new([1, 1, width, 1], &params, &Options::default()).unwrap();
+        assert_eq!(plan.output_shape(), [1, 1, width, 1]);
+    }
+}
+
 /// A run with operands of another shape or too little scratch is refused and writes nothing.
 #[test]
 fn wrong_operands_are_refused() {

@@ -16,6 +16,8 @@ use crate::{Level, NhwcView, NhwcViewMut, Window};
 /// Output columns of a band, roughly: a tile of 120 pixels is 10 rows high and a multiple of the strips'
 /// widths wide. Measured against 18, 24, 36, 48 and all columns at 147², 74², 37².
 const BAND: usize = 12;
+/// Most bands: each is listed, and looked through for each tile. Pictures wider than 294 have wider ones.
+const MAX_BANDS: usize = 24;
 
 /// A GEMM plan and what [`Plan`] reports of it.
 #[derive(Debug)]
@@ -83,7 +85,8 @@ fn separable(input: [usize; 4], params: &SeparableParams<'_>, options: &Options)
     let name = format!("{}+{}", depthwise.kernel_name(), kernels.gemm_name);
     // Padding is the depthwise step's affair: to the GEMM all pixels are alike. Yet they are split in
     // bands, so that a tile of pixels is some rows high.
-    let bands = if depthwise.shares_rows() { (ow + BAND / 2) / BAND } else { 1 }.max(1);
+    let most = if depthwise.shares_rows() { MAX_BANDS } else { 1 };
+    let bands = ((ow + BAND / 2) / BAND).clamp(1, most);
     let regions = (0..bands)
         .map(|band| Region {
             rows: 0..oh,
