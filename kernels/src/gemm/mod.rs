@@ -20,7 +20,7 @@ use crate::geometry::product;
 use crate::isa::Kernels;
 use crate::panel::{PackedWeights, Region, Source, Tile};
 use crate::threads::{self, Shared, SharedMut};
-use crate::window::Rectangle;
+use crate::window::Pixel;
 use crate::{Activation, NhwcView, NhwcViewMut, memory};
 use kernel::GemmTile;
 
@@ -104,14 +104,12 @@ pub(crate) struct GemmPlan {
     /// \[N, H, W, C\] of the output.
     output: [usize; 4],
     regions: Vec<RegionPlan>,
-    /// Input channels of a group.
-    group_depth: usize,
     /// k of a panel, blocks padded to whole vectors.
     depth: usize,
     /// Most pixels of a tile.
     tile: usize,
-    /// Whether A may be the input itself.
-    direct: bool,
+    /// The input channels of a group if A may be the input itself.
+    direct: Option<usize>,
     activation: Activation,
 }
 
@@ -143,7 +141,7 @@ impl GemmPlan {
         let tile = fitting.clamp(kernels.mr, most);
         product("scratch", &[panel, tile])?;
         let activation = activation.checked()?;
-        let direct = source.is_copy();
+        let direct = source.copied();
         Ok(Self {
             kernels,
             source,
@@ -151,7 +149,6 @@ impl GemmPlan {
             groups,
             output,
             regions: plans,
-            group_depth: depth.channels,
             depth: deepest,
             tile,
             direct,
@@ -380,15 +377,17 @@ impl Run<'_> {
         let parts = parts(count, mr);
         let len = count.div_ceil(mr) * a_panel;
         assert!(len <= scratch.len(), "a tile fits its scratch");
-        let mut places = [0_usize; TILE_PIXELS];
-        for part in &parts {
-            for (i, place) in places[part.first..][..part.tiles * part.rows].iter_mut().enumerate()
-            {
-                *place = (part.panel + i / part.rows) * a_panel + i % part.rows * lanes;
+        let direct = gemm.direct.filter(|_| !self.x_stride.is_multiple_of(ALIASED));
+        if direct.is_none() {
+            let mut places = [0_usize; TILE_PIXELS];
+            for part in &parts {
+                for tile in 0..part.tiles {
+                    for row in 0..part.rows {
+                        let place = (part.panel + tile) * a_panel + row * lanes;
+                        places[part.first + tile * part.rows + row] = place;
+                    }
+                }
             }
-        }
-        let direct = gemm.direct && !self.x_stride.is_multiple_of(ALIASED);
-        if !direct {
             // SAFETY: by the assertion the tile has room; x is a view of the plan's input.
             unsafe {
                 gemm.source.produce(
@@ -405,31 +404,23 @@ impl Run<'_> {
         }
         let first_pixel = pixels.start;
         let [_, oh, ow, _] = gemm.output;
-        let width = plan.region.columns.len();
-        plan.region.rectangles(pixels, |rectangle, first| {
-            let Rectangle { picture, rows, columns } = rectangle;
-            for (r, oy) in rows.enumerate() {
-                for (i, ox) in columns.clone().enumerate() {
-                    places[first + r * width + i] = (picture * oh + oy) * ow + ox;
-                }
-            }
-        });
         // The micro-kernel looks a panel ahead.
         let mut y_rows = [0_usize; TILE_PIXELS + MAX_ROWS];
         let mut residual_rows = [0_usize; TILE_PIXELS];
-        for (i, place) in places[..count].iter().enumerate() {
+        plan.region.each(pixels, |i, Pixel { picture, row, column }| {
+            let place = (picture * oh + row) * ow + column;
             y_rows[i] = place * self.y_stride;
             residual_rows[i] = self.residual.map_or(0, |(_, stride)| place * stride);
-        }
+        });
         // Spread over the calls of the micro-kernel, the next tile's pixels are prefetched.
         let mut next_rows = [0_usize; TILE_PIXELS];
         let (mut next_group, mut next_lines) = (null(), 0);
         if let Source::Taps(taps) = &gemm.source
             && let Some(group_channels) = taps.prefetched().filter(|_| !next.is_empty())
         {
-            for (row, pixel) in next_rows.iter_mut().zip(next) {
-                *row = taps.pixel(plan.region.pixel(pixel)).wrapping_mul(self.x_stride);
-            }
+            plan.region.each(next, |i, pixel| {
+                next_rows[i] = taps.pixel(pixel).wrapping_mul(self.x_stride);
+            });
             next_group = self.x.0.wrapping_add(group * group_channels);
             next_lines = group_channels.div_ceil(memory::LINE);
         }
@@ -451,9 +442,9 @@ impl Run<'_> {
                     if tiles * rows == 0 {
                         continue;
                     }
-                    let (micro_kernels, a, a_step) = if direct {
+                    let (micro_kernels, a, a_step) = if let Some(channels) = direct {
                         let pixel = (first_pixel + first) * self.x_stride;
-                        let k = group * gemm.group_depth + block.b;
+                        let k = group * channels + block.b;
                         (gemm.kernels.gemm_direct, self.x.0.wrapping_add(pixel + k), self.x_stride)
                     } else {
                         let panel = at * a_panel + block.a * mr;

@@ -59,6 +59,20 @@ impl Region {
         }
     }
 
+    /// Calls `f(i, pixel)` for each of the pixels `pixels` of the region over the whole batch, `i` counting
+    /// from the range's start. Divides per rectangle where [`Region::pixel`] does so per pixel.
+    pub(crate) fn each(&self, pixels: Range<usize>, mut f: impl FnMut(usize, Pixel)) {
+        let width = self.columns.len();
+        self.rectangles(pixels, |rectangle, first| {
+            let Rectangle { picture, rows, columns } = rectangle;
+            for (r, row) in rows.enumerate() {
+                for (i, column) in columns.clone().enumerate() {
+                    f(first + r * width + i, Pixel { picture, row, column });
+                }
+            }
+        });
+    }
+
     /// Calls `f(rectangle, first)` for rectangles that make up pixels `pixels` of the region over the whole
     /// batch, at most three per picture; `first` counts from the range's start to the rectangle's first
     /// pixel, and as many pixels as the region has columns lie between its rows.
@@ -125,19 +139,18 @@ pub(crate) struct Tile<'a> {
 }
 
 impl Source {
-    /// Whether the GEMM can read the input itself, since producing would copy it as it is: the elements
-    /// from one output pixel to the next, over the whole batch, are then the view's pixel stride.
-    pub(crate) fn is_copy(&self) -> bool {
-        let Self::Taps(Taps {
-            input: [_, h, w, _], vertical, horizontal, input_activation, ..
-        }) = self
-        else {
-            return false;
+    /// The input channels of a group if the GEMM can read the input itself, since producing would copy it
+    /// as it is: the elements from one output pixel to the next, over the whole batch, are then the view's
+    /// pixel stride.
+    pub(crate) fn copied(&self) -> Option<usize> {
+        let Self::Taps(taps) = self else {
+            return None;
         };
-        let identity = |axis: &Axis, size: usize| {
-            (axis.kernel, axis.stride, axis.before, axis.output) == (1, 1, 0, size)
+        let identity = |axis: &Axis| {
+            (axis.kernel, axis.stride, axis.before, axis.output) == (1, 1, 0, axis.input)
         };
-        *input_activation == Activation::None && identity(vertical, *h) && identity(horizontal, *w)
+        let plain = taps.input_activation == Activation::None;
+        (plain && identity(&taps.vertical) && identity(&taps.horizontal)).then_some(taps.group)
     }
 
     /// Whether tiles of whole rows are filled faster than others.
