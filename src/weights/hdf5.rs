@@ -25,6 +25,8 @@ const BUDGET_FACTOR: u64 = 16;
 const BUDGET_EXTRA: u64 = 16 << 20;
 /// What one read costs beyond its bytes.
 const READ_COST: u64 = 64;
+/// Bytes of a dataset that are read at a time, whole elements.
+const PIECE: usize = 64 << 10;
 /// Reserved, not used, by an honest file.
 const STACK: usize = 32 << 20;
 
@@ -187,9 +189,6 @@ impl Hdf5 {
         Ok(data)
     }
 }
-
-/// Bytes of a dataset that are read at a time, whole elements.
-const PIECE: usize = 64 << 10;
 
 /// Appends elements of N bytes, `big` endian or little.
 fn decode<const N: usize>(

@@ -77,9 +77,9 @@ pub(crate) struct GemmTile {
 
 /// # Safety
 /// The level of `I` is available. Each A panel is valid for the blocks of `depth` k of MR rows, or each of
-/// tiles·M rows for `depth` k if `DIRECT`, `b` for
-/// `depth`·NR, `bias` (unless null) for NR elements, `y_rows`, `residual_rows`, `next_rows` as described, and each
-/// row of `y` and `residual` (unless null) for `columns` elements; no other thread touches those of `y`.
+/// tiles·M rows for `depth` k if `DIRECT`, `b` for `depth`·NR, `bias` (unless null) for NR elements,
+/// `y_rows`, `residual_rows` and `next_rows` as described, and each row of `y` and `residual` (unless null)
+/// for `columns` elements; no other thread touches those of `y`.
 #[inline(always)]
 pub(crate) unsafe fn tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>(
     s: I::S,
@@ -180,11 +180,7 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
                 }
             }
         }
-        // SAFETY: at most one past the end of the range.
-        unsafe {
-            a = a.wrapping_add(a_block);
-            b = b.add(nr * l);
-        }
+        (a, b) = (a.wrapping_add(a_block), b.wrapping_add(nr * l));
     }
     for k in 0..t.depth % l {
         // SAFETY: see above; k of the last, partial block.

@@ -11,6 +11,20 @@ pub(crate) struct Neon;
 
 const LEVEL: Level = Level::Neon;
 
+/// A prefetch instruction. (The intrinsic is unstable.)
+macro_rules! prfm {
+    ($operation:literal, $p:expr) => {
+        // SAFETY: a hint, which faults on no address.
+        unsafe {
+            core::arch::asm!(
+                concat!("prfm ", $operation, ", [{p}]"),
+                p = in(reg) $p,
+                options(readonly, nostack, preserves_flags)
+            );
+        }
+    };
+}
+
 impl Isa for Neon {
     type S = pulp::aarch64::Neon;
 
@@ -26,38 +40,17 @@ impl Isa for Neon {
 
     #[inline(always)]
     fn prefetch(p: *const f32) {
-        // SAFETY: a hint, which faults on no address. (The intrinsic is unstable.)
-        unsafe {
-            core::arch::asm!(
-                "prfm pldl2keep, [{p}]",
-                p = in(reg) p,
-                options(readonly, nostack, preserves_flags)
-            );
-        }
+        prfm!("pldl2keep", p);
     }
 
     #[inline(always)]
     fn prefetch_near(p: *const f32) {
-        // SAFETY: a hint, which faults on no address. (The intrinsic is unstable.)
-        unsafe {
-            core::arch::asm!(
-                "prfm pldl1keep, [{p}]",
-                p = in(reg) p,
-                options(readonly, nostack, preserves_flags)
-            );
-        }
+        prfm!("pldl1keep", p);
     }
 
     #[inline(always)]
     fn prefetch_write(p: *const f32) {
-        // SAFETY: a hint, which faults on no address. (The intrinsic is unstable.)
-        unsafe {
-            core::arch::asm!(
-                "prfm pstl1keep, [{p}]",
-                p = in(reg) p,
-                options(readonly, nostack, preserves_flags)
-            );
-        }
+        prfm!("pstl1keep", p);
     }
 
     // fmax gives +0 for (+0, −0) and would lose the −0 of `x`: compare and select instead.

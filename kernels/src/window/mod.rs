@@ -287,10 +287,9 @@ impl WindowPlan {
             unsafe {
                 match strip {
                     Some((_, kernel)) => {
-                        let next = match at.first() {
-                            first if end < at.columns.end => Some(Pixel { column: end, ..first }),
-                            _ => next,
-                        };
+                        let inner = end < at.columns.end;
+                        let next =
+                            if inner { Some(Pixel { column: end, ..at.first() }) } else { next };
                         self.run_strip(kernel, x, pixel_stride, at, ox..end, next, sink, finish);
                     }
                     None => {

@@ -86,8 +86,8 @@ pub(crate) struct StripTile {
 /// # Safety
 /// The level of `I` is available. For `rows` × P pixels and all channels: `residual` is valid for
 /// reading, `y` for writing with no other thread touching it. `x` is valid for reading in the rows
-/// `inside` and the (P − 1)·S + 3 columns without those named by `left` and `right`. `y_pixels` has the elements
-/// described. `weights` and `bias` are valid for whole vectors.
+/// `inside` and the (P − 1)·S + 3 columns without those named by `left` and `right`. `y_pixels` has the
+/// elements described. `weights` and `bias` are valid for whole vectors.
 #[inline(always)]
 pub(crate) unsafe fn strip<I: Isa, const P: usize, const S: usize, const LOAD: u8>(
     s: I::S,
