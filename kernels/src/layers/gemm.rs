@@ -87,10 +87,12 @@ fn separable(input: [usize; 4], params: &SeparableParams<'_>, options: &Options)
     // bands, so that a tile of pixels is some rows high.
     let most = if depthwise.shares_rows() { MAX_BANDS } else { 1 };
     let bands = ((ow + BAND / 2) / BAND).clamp(1, most);
+    // ow·band / bands, whose product could overflow.
+    let edge = |band: usize| ow / bands * band + ow % bands * band / bands;
     let regions = (0..bands)
         .map(|band| Region {
             rows: 0..oh,
-            columns: ow * band / bands..ow * (band + 1) / bands,
+            columns: edge(band)..edge(band + 1),
             taps_y: 0..1,
             taps_x: 0..1,
         })
