@@ -1,5 +1,8 @@
 //! The executor against a reference that evaluates a network node by node, fusing nothing.
 
+#[path = "../kernels/tests/common/mod.rs"]
+mod common;
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -486,7 +489,7 @@ fn random_network(input: Shape, genes: &[Gene], output: u8) -> Builder {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(ProptestConfig::with_cases(common::scaled(4000)))]
 
     #[test]
     fn random_networks_agree_with_the_reference(

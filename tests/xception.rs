@@ -2,12 +2,16 @@
 //! tests/keras/make_goldens.py), and the same bits on every level, for any number of threads.
 #![cfg(feature = "keras")]
 
+#[path = "../kernels/tests/common/mod.rs"]
+mod common;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use sepconv::kernels::Level;
+use common::digest::{Table, digest};
+use sepconv::kernels::{Level, Window};
 use sepconv::models::{Head, XceptionConfig, xception};
-use sepconv::network::{Network, NetworkPlan, PlanOptions, Session, spot_check};
+use sepconv::network::{Network, NetworkPlan, NodeId, Op, PlanOptions, Session, spot_check};
 use sepconv::weights::{Weights, count_parameters, synthetic};
 use serde_json::Value;
 
@@ -101,37 +105,100 @@ fn agrees_with_keras_at_71() {
     agrees_with_keras(71);
 }
 
-fn logits(plan: &Arc<NetworkPlan>, x: &[f32], threads: usize) -> Vec<u32> {
-    let run = || {
-        let mut session = Session::with_threads(Arc::clone(plan), threads).unwrap();
-        session.run(x).unwrap();
-        session.output().iter().map(|v| v.to_bits()).collect()
-    };
-    #[cfg(feature = "rayon")]
-    return rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run);
-    #[cfg(not(feature = "rayon"))]
-    run()
+/// The network with each separable convolution as a depthwise one and a pointwise one.
+fn unfused(network: &Network, weights: &Weights) -> (Network, Weights) {
+    let (size, channels) = network.input();
+    let nodes = network.nodes();
+    let mut split = Network::new(network.name(), &nodes[0].name, size, channels);
+    let mut ids = vec![split.output()];
+    let mut split_weights = Weights::default();
+    for node in &nodes[1..] {
+        let inputs: Vec<NodeId> = node.inputs.iter().map(|id| ids[id.index()]).collect();
+        let Op::Separable { window, multiplier, filters, bias } = node.op else {
+            let op = node.op.clone();
+            ids.push(split.push_for_layer(&node.name, &node.layer, op, &inputs).unwrap());
+            continue;
+        };
+        let first = format!("{}/depthwise", node.name);
+        let op = Op::Depthwise { window, multiplier, bias: false };
+        let id = split.push(&first, op, &inputs).unwrap();
+        let op = Op::Conv { window: Window::new([1, 1]), groups: 1, filters, bias };
+        ids.push(split.push(&node.name, op, &[id]).unwrap());
+        let tensor = |variable| weights.find(&node.layer, variable).unwrap().clone();
+        let kernel = tensor("depthwise_kernel");
+        split_weights.insert(&first, "depthwise_kernel", kernel).unwrap();
+        split_weights.insert(&node.name, "kernel", tensor("pointwise_kernel")).unwrap();
+        if bias {
+            split_weights.insert(&node.name, "bias", tensor("bias")).unwrap();
+        }
+    }
+    for (layer, variable, tensor) in weights.iter() {
+        let separable = matches!(network.find(layer), Some(id)
+            if matches!(network.node(id).op, Op::Separable { .. }));
+        if !separable {
+            split_weights.insert(layer, variable, tensor.clone()).unwrap();
+        }
+    }
+    split.set_output(ids[network.output().index()]);
+    (split, split_weights)
 }
 
-#[test]
-fn every_level_and_thread_count_gives_the_same_bits() {
-    let (network, weights) = network();
-    let x = synthetic::picture(71).data;
-    let mut first: Option<Vec<u32>> = None;
-    for level in Level::ALL {
-        if !level.is_available() {
-            println!("{level}: NOT RUN");
-            continue;
-        }
-        let options = PlanOptions { level: Some(level), ..PlanOptions::default() };
-        let plan = NetworkPlan::new(&network, &weights, [1, 71, 71, 3], &options).unwrap();
-        let plan = Arc::new(plan);
-        for threads in [1, 2, 5] {
-            let bits = logits(&plan, &x, threads);
-            assert_eq!(first.get_or_insert_with(|| bits.clone()), &bits, "{level}, {threads}");
-        }
-        println!("{level}: ok");
+/// Runs a plan in so many parts; what its reported nodes and its output give is entered.
+fn enter(table: &mut Table, size: usize, plan: &Arc<NetworkPlan>, names: &[String], parts: usize) {
+    let x = synthetic::picture(size).data;
+    let mut session = Session::with_threads(Arc::clone(plan), parts).unwrap();
+    let run = |session: &mut Session| session.run(&x).unwrap();
+    #[cfg(feature = "rayon")]
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(parts).build().unwrap();
+    #[cfg(feature = "rayon")]
+    pool.install(|| run(&mut session));
+    #[cfg(not(feature = "rayon"))]
+    run(&mut session);
+    for step in plan.steps() {
+        common::ledger::ran(plan.level(), &step.kernel);
     }
+    let nodes = names.iter().map(|name| (name.as_str(), session.node(name).unwrap().0));
+    for (name, values) in nodes.chain([("logits", session.output())]) {
+        let entered = table.enter(&format!("{size} {name}"), digest(values));
+        let level = plan.level();
+        common::holds(entered.is_ok(), || format!("{level}, {parts} parts: {entered:?}"));
+    }
+}
+
+/// After each block and at the end, at 71² and 150², on every level, in several parts, separable layers
+/// fused and not: the digests of the committed table. After a change that is meant to change bits:
+/// `SEPCONV_BLESS=1 cargo test --release --test xception digests`.
+#[test]
+fn digests_are_those_of_the_table() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/digests/xception.txt");
+    let mut table = Table::new(file, include_str!("digests/xception.txt"));
+    let fused = network();
+    let unfused = unfused(&fused.0, &fused.1);
+    let nodes = fused.0.nodes().iter().map(|node| node.name.clone());
+    // Each block ends in an addition, but for the first and the last.
+    let ends = ["block1_conv2_act", "block14_sepconv2_act"];
+    let names: Vec<String> =
+        nodes.filter(|n| n.starts_with("add") || ends.contains(&n.as_str())).collect();
+    assert_eq!(names.len(), 14);
+    for size in [71, 150] {
+        for level in common::levels() {
+            for (i, (network, weights)) in [&fused, &unfused].into_iter().enumerate() {
+                let options = PlanOptions { outputs: names.clone(), level: Some(level) };
+                let input = [1, size, size, 3];
+                let plan = Arc::new(NetworkPlan::new(network, weights, input, &options).unwrap());
+                let parts: &[usize] = match (level, size) {
+                    (Level::Scalar, _) | (_, 150) => &[16],
+                    _ if common::effort() < 100.0 => &[2],
+                    _ if i == 0 => &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+                    _ => &[1, 5],
+                };
+                for &parts in parts {
+                    enter(&mut table, size, &plan, &names, parts);
+                }
+            }
+        }
+    }
+    table.close();
 }
 
 /// A batch gives what its pictures give one by one, to the bit; and so do pictures that are not square.

@@ -3,6 +3,9 @@
 #![allow(unreachable_pub, reason = "a module of test binaries")]
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod digest;
+pub mod ledger;
+
 use sepconv_kernels::naive::{self, Sum};
 use sepconv_kernels::{Activation, Level, NhwcView, NhwcViewMut, Padding, Plan, Window};
 
@@ -120,7 +123,7 @@ impl Spaced {
         for pixel in self.data.chunks(self.stride) {
             dense.extend_from_slice(&pixel[..c]);
             for gap in &pixel[c..] {
-                assert_eq!(gap.to_bits(), POISON.to_bits(), "a gap was written");
+                holds(gap.to_bits() == POISON.to_bits(), || "a gap was written".into());
             }
         }
         dense
@@ -135,6 +138,7 @@ pub fn run(
     gap: usize,
     threads: usize,
 ) -> Vec<f32> {
+    ledger::ran(plan.level(), plan.kernel_name());
     let mut y = Spaced::poisoned(plan.output_shape(), gap);
     let mut scratch = vec![POISON; plan.scratch_len(threads.max(1))];
     let mut go = || {
@@ -162,16 +166,22 @@ fn in_pool(_: usize, go: &mut dyn FnMut()) {
     go();
 }
 
+/// Asserts what a result should be, with an entry in the ledger if it is not.
+pub fn holds(right: bool, message: impl FnOnce() -> String) {
+    if !right {
+        ledger::mismatch();
+        panic!("{}", message());
+    }
+}
+
 /// Any NaN equals any NaN; all else must agree to the bit.
 pub fn assert_same_bits(what: &str, got: &[f32], expected: &[f32]) {
     assert_eq!(got.len(), expected.len(), "{what}: lengths");
     for (i, (g, e)) in got.iter().zip(expected).enumerate() {
-        assert!(
-            g.to_bits() == e.to_bits() || (g.is_nan() && e.is_nan()),
-            "{what}: element {i} is {g:?} ({:08x}), expected {e:?} ({:08x})",
-            g.to_bits(),
-            e.to_bits()
-        );
+        holds(g.to_bits() == e.to_bits() || (g.is_nan() && e.is_nan()), || {
+            let (got, wanted) = (g.to_bits(), e.to_bits());
+            format!("{what}: element {i} is {g:?} ({got:08x}), expected {e:?} ({wanted:08x})")
+        });
     }
 }
 
@@ -184,7 +194,9 @@ pub fn assert_close(what: &str, i: usize, got: f32, expected: f64, bound: f64) {
     } else {
         (f64::from(got) - expected).abs() <= bound
     };
-    assert!(fine, "{what}: element {i} is {got:?}, expected {expected:?} within {bound:e}");
+    holds(fine, || {
+        format!("{what}: element {i} is {got:?}, expected {expected:?} within {bound:e}")
+    });
 }
 
 /// The largest slope of an activation, by which it magnifies an error of its argument.
@@ -260,9 +272,17 @@ pub fn levels() -> Vec<Level> {
     }
 }
 
-/// Cases of a property test: `SEPCONV_TEST_CASES`, else `default`.
-pub fn cases(default: u32) -> u32 {
-    std::env::var("SEPCONV_TEST_CASES").ok().map_or(default, |v| v.parse().unwrap())
+/// How much is tested, in percent of what a plain `cargo test` does: `SEPCONV_TEST_EFFORT`, else 100.
+/// Emulated CPUs want less, a long night more.
+pub fn effort() -> f64 {
+    let effort = std::env::var("SEPCONV_TEST_EFFORT").map_or(100.0, |v| v.parse().unwrap());
+    assert!(effort > 0.0, "SEPCONV_TEST_EFFORT={effort} tests nothing");
+    effort
+}
+
+/// The number of cases at this effort where a plain run has `plain`; at least one.
+pub fn scaled(plain: u32) -> u32 {
+    (f64::from(plain) * effort() / 100.0).ceil() as u32
 }
 
 /// The output shape of a window, from the reference's own geometry; none if the kernel does not fit.

@@ -1,0 +1,277 @@
+//! The same bits everywhere: digests of every operation over shapes, windows, activations and kinds of
+//! data, which every level of every CPU must reproduce, in 1 to 16 parts, fused and not.
+//!
+//! A change that is meant to change bits makes the table anew:
+//! `SEPCONV_BLESS=1 cargo test --release -p sepconv-kernels --test digests`.
+
+mod common;
+
+use common::digest::{Table, digest};
+use common::{Mode, Random, Spaced, holds, levels, run};
+use sepconv_kernels::*;
+
+/// \[H, W, C\]: single elements, tails of 4, 8 and 16 lanes, whole vectors, several tiles and bands.
+const SHAPES: [[usize; 3]; 7] =
+    [[1, 1, 1], [5, 7, 3], [6, 9, 8], [7, 12, 17], [9, 10, 31], [19, 19, 40], [48, 45, 6]];
+
+/// \[kernel height, kernel width, stride, dilation\]: those that have kernels of their own, and others.
+const WINDOWS: [[usize; 4]; 11] = [
+    [1, 1, 1, 1],
+    [2, 2, 3, 1],
+    [1, 3, 1, 1],
+    [2, 3, 2, 1],
+    [3, 3, 1, 1],
+    [3, 3, 2, 1],
+    [3, 3, 1, 2],
+    [5, 5, 1, 1],
+    [5, 5, 2, 1],
+    [7, 7, 1, 1],
+    [7, 7, 2, 1],
+];
+
+/// On load, in the middle of a separable layer, at the end.
+const ACTIVATIONS: [(&str, [Activation; 3]); 4] = [
+    ("none-none-none", [Activation::None, Activation::None, Activation::None]),
+    ("relu-none-relu6", [Activation::Relu, Activation::None, Activation::Relu6]),
+    ("silu-relu-elu", [Activation::Silu, Activation::Relu, Activation::Elu { alpha: 0.5 }]),
+    (
+        "none-hardswish-clamp",
+        [Activation::None, Activation::HardSwish, Activation::Clamp { lo: -1.0, hi: 2.0 }],
+    ),
+];
+
+const MODES: [Mode; 3] = [Mode::Integers, Mode::Reals, Mode::Specials];
+
+/// Output channels where they are free: two groups divide them, and each level has a tail.
+const CHANNELS_OUT: usize = 46;
+
+/// What is computed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Op {
+    Depthwise { multiplier: usize },
+    Separable { multiplier: usize },
+    Conv { groups: usize },
+    Pointwise,
+    Dense,
+    Max,
+    Average,
+    GlobalAverage,
+    Elementwise,
+}
+
+/// Those with a window, and those without.
+const WINDOWED: [Op; 8] = [
+    Op::Depthwise { multiplier: 1 },
+    Op::Depthwise { multiplier: 3 },
+    Op::Separable { multiplier: 1 },
+    Op::Separable { multiplier: 2 },
+    Op::Conv { groups: 1 },
+    Op::Conv { groups: 2 },
+    Op::Max,
+    Op::Average,
+];
+const WINDOWLESS: [Op; 4] = [Op::Pointwise, Op::Dense, Op::GlobalAverage, Op::Elementwise];
+
+/// One line of the table.
+struct Line {
+    operation: Op,
+    input: [usize; 4],
+    window: Window,
+    activations: (&'static str, [Activation; 3]),
+    mode: Mode,
+}
+
+/// The operands of a line.
+struct Data {
+    x: Vec<f32>,
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+    pointwise: Vec<f32>,
+    pointwise_bias: Vec<f32>,
+}
+
+impl Line {
+    /// Whether emulated CPUs can compute it: at most 2¹⁹ multiply-adds.
+    fn is_small(&self) -> bool {
+        let taps = self.window.kernel[0] * self.window.kernel[1];
+        let per_input = match self.operation {
+            Op::Depthwise { multiplier } => taps * multiplier,
+            Op::Separable { multiplier } => (taps + CHANNELS_OUT) * multiplier,
+            Op::Conv { groups } => taps * CHANNELS_OUT / groups,
+            _ => taps,
+        };
+        let pixels = self.input[1] * self.input[2] / self.window.stride[0].pow(2);
+        pixels * self.input[3] * per_input <= 1 << 19
+    }
+
+    fn name(&self) -> String {
+        let [_, h, w, c] = self.input;
+        let Window { kernel: [kh, kw], stride: [s, _], dilation: [d, _], .. } = self.window;
+        let operation = match self.operation {
+            Op::Depthwise { multiplier } => format!("depthwise m{multiplier}"),
+            Op::Separable { multiplier } => format!("separable m{multiplier}"),
+            Op::Conv { groups } => format!("conv g{groups}"),
+            other => format!("{other:?}").to_lowercase(),
+        };
+        let mode = format!("{:?}", self.mode).to_lowercase();
+        format!("{operation} {h}x{w}x{c} k{kh}x{kw} s{s} d{d} {} {mode}", self.activations.0)
+    }
+
+    fn data(&self) -> Data {
+        let mut random = Random(digest(&self.input.map(|d| d as f32)));
+        let [_, _, _, c] = self.input;
+        let taps = self.window.kernel[0] * self.window.kernel[1];
+        // In one element of an output's inputs, or all would be NaN.
+        let one_in = if self.mode == Mode::Specials { (c * taps).div_ceil(2) } else { 1 };
+        let mut fill = |len: usize| {
+            let (rare, plain) =
+                (self.mode.fill(&mut random, len), Mode::Reals.fill(&mut random, len));
+            let pick = |(rare, plain)| if random.below(one_in) == 0 { rare } else { plain };
+            rare.into_iter().zip(plain).map(pick).collect()
+        };
+        let (middle, weights) = match self.operation {
+            Op::Depthwise { multiplier } | Op::Separable { multiplier } => {
+                (c * multiplier, taps * c * multiplier)
+            }
+            Op::Conv { groups } => (CHANNELS_OUT, taps * c / groups * CHANNELS_OUT),
+            Op::Pointwise | Op::Dense => (CHANNELS_OUT, c * CHANNELS_OUT),
+            Op::Max | Op::Average | Op::GlobalAverage | Op::Elementwise => (0, 0),
+        };
+        Data {
+            x: fill(self.input.iter().product()),
+            weights: fill(weights),
+            bias: fill(middle),
+            pointwise: fill(middle * CHANNELS_OUT),
+            pointwise_bias: fill(CHANNELS_OUT),
+        }
+    }
+
+    /// The ways to compute the line on a level, each a sequence of plans.
+    fn ways(&self, data: &Data, level: Level) -> Vec<Vec<Box<dyn Plan>>> {
+        let (input, window) = (self.input, self.window);
+        let [input_activation, mid_activation, activation] = self.activations.1;
+        let options = Options { input_activation, activation, level: Some(level) };
+        let (weights, bias) = (&data.weights[..], Some(&data.bias[..]));
+        let channels_out = CHANNELS_OUT;
+        match self.operation {
+            Op::Depthwise { multiplier } => {
+                let params = DepthwiseParams { window, multiplier, weights, bias };
+                vec![vec![plan(Depthwise::new(input, &params, &options))]]
+            }
+            Op::Separable { multiplier } => {
+                let depthwise = DepthwiseParams { window, multiplier, weights, bias };
+                let (weights, bias) = (&data.pointwise[..], Some(&data.pointwise_bias[..]));
+                let params =
+                    SeparableParams { depthwise, mid_activation, channels_out, weights, bias };
+                let fused = plan(Separable::new(input, &params, &options));
+                let options = Options { activation: mid_activation, ..options };
+                let first = plan(Depthwise::new(input, &depthwise, &options));
+                let params = PointwiseParams { stride: [1, 1], channels_out, weights, bias };
+                let options = Options { activation, level: Some(level), ..Options::default() };
+                let second = plan(Pointwise::new(first.output_shape(), &params, &options));
+                vec![vec![fused], vec![first, second]]
+            }
+            Op::Conv { groups } => {
+                let params = ConvParams { window, groups, channels_out, weights, bias };
+                vec![vec![plan(Conv::new(input, &params, &options))]]
+            }
+            Op::Pointwise => {
+                let params = PointwiseParams { stride: window.stride, channels_out, weights, bias };
+                vec![vec![plan(Pointwise::new(input, &params, &options))]]
+            }
+            Op::Dense => {
+                let params = DenseParams { channels_out, weights, bias };
+                vec![vec![plan(Dense::new(input, &params, &options))]]
+            }
+            Op::Max => vec![vec![plan(Pool::new(input, PoolKind::Max, window, &options))]],
+            Op::Average => vec![vec![plan(Pool::new(input, PoolKind::Average, window, &options))]],
+            Op::GlobalAverage => vec![vec![plan(GlobalAveragePool::new(input, &options))]],
+            Op::Elementwise => vec![vec![plan(Elementwise::new(input, &options))]],
+        }
+    }
+
+    /// Computes the line in each way, on each level, in 1 to 16 parts; enters what comes out.
+    fn enter(&self, table: &mut Table) {
+        let (name, data) = (self.name(), self.data());
+        for level in levels() {
+            for way in self.ways(&data, level) {
+                let shape = way.last().expect("a plan").output_shape();
+                let residual = Mode::Integers.fill(&mut Random(7), shape.iter().product());
+                // Layers with and without one are in the table.
+                let residual = (self.input[2] % 2 == 1).then(|| Spaced::new(shape, 0, &residual));
+                for &parts in parts() {
+                    let mut x = data.x.clone();
+                    for (i, plan) in way.iter().enumerate() {
+                        let spaced = Spaced::new(plan.input_shape(), 0, &x);
+                        let residual = residual.as_ref().filter(|_| i + 1 == way.len());
+                        x = run(&**plan, &spaced, residual, 0, parts);
+                    }
+                    let entered = table.enter(&name, digest(&x));
+                    holds(entered.is_ok(), || format!("{level}, {parts} parts: {entered:?}"));
+                }
+            }
+        }
+    }
+}
+
+fn plan<P: Plan + 'static>(plan: Result<P>) -> Box<dyn Plan> {
+    Box::new(plan.expect("the parameters are right"))
+}
+
+/// Into how many parts the work is split.
+fn parts() -> &'static [usize] {
+    if cfg!(not(feature = "rayon")) {
+        &[1]
+    } else if common::effort() < 100.0 {
+        &[1, 2, 5, 16]
+    } else {
+        &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
+    }
+}
+
+fn lines() -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (s, [h, w, c]) in SHAPES.into_iter().enumerate() {
+        for (k, [kh, kw, stride, dilation]) in WINDOWS.into_iter().enumerate() {
+            let window = Window::new([kh, kw]).stride([stride; 2]).dilation([dilation; 2]);
+            let window = window.padding(Padding::Same);
+            for (o, operation) in WINDOWED.into_iter().enumerate() {
+                // Two groups need an even number of channels.
+                let c =
+                    if operation == (Op::Conv { groups: 2 }) { c.next_multiple_of(2) } else { c };
+                let activations = ACTIVATIONS[(s + k + o) % ACTIVATIONS.len()];
+                lines.push((operation, [1, h, w, c], window, activations));
+            }
+        }
+        for operation in WINDOWLESS {
+            for stride in 1..=if operation == Op::Pointwise { 2 } else { 1 } {
+                let window = Window::new([1, 1]).stride([stride; 2]);
+                // A dense layer takes vectors, global pooling a batch.
+                let input = match operation {
+                    Op::Dense => [h, 1, 1, c * 5],
+                    Op::GlobalAverage => [3, h, w, c],
+                    _ => [2, h, w, c],
+                };
+                for activations in ACTIVATIONS {
+                    lines.push((operation, input, window, activations));
+                }
+            }
+        }
+    }
+    let lines = lines.into_iter().flat_map(|(operation, input, window, activations)| {
+        MODES.map(|mode| Line { operation, input, window, activations, mode })
+    });
+    lines.filter(Line::is_small).collect()
+}
+
+#[test]
+fn digests_are_those_of_the_table() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/digests/kernels.txt");
+    let mut table = Table::new(file, include_str!("digests/kernels.txt"));
+    let lines = lines();
+    for line in &lines {
+        line.enter(&mut table);
+    }
+    println!("{} digests on {:?}", lines.len(), levels());
+    table.close();
+}
