@@ -14,8 +14,18 @@ fn fixture(name: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+/// The binary; by what `SEPCONV_TEST_RUNNER` says where its CPU is an emulated one.
+fn binary() -> Command {
+    let binary = env!("CARGO_BIN_EXE_sepconv");
+    let Ok(runner) = std::env::var("SEPCONV_TEST_RUNNER") else { return Command::new(binary) };
+    let mut words = runner.split_whitespace();
+    let mut command = Command::new(words.next().expect("a command"));
+    command.args(words).arg(binary);
+    command
+}
+
 fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sepconv"));
+    let mut command = binary();
     command.args(args).env_remove("SEPCONV_LEVEL");
     command
 }
@@ -592,7 +602,7 @@ fn refuses_bad_layers() {
 /// Only what does not depend on the machine: the accuracy, and that the numbers were checked.
 #[test]
 fn demonstrates() {
-    let output = Command::new(env!("CARGO_BIN_EXE_sepconv")).arg("demo").output().unwrap();
+    let output = binary().arg("demo").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("99 of 100 digits right"), "{text}");

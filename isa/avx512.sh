@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# All tests on the level `avx512`: on this machine if it has AVX-512; and kernels and executor on emulated
+# CPUs, by default one without VNNI and BF16 (Skylake-X) and one with both (Sapphire Rapids).
+# Usage: isa/avx512.sh [--cpu MODEL]… [cargo test's arguments]
+set -euo pipefail
+source "$(dirname "$0")/common.sh"
+
+models=()
+while [[ ${1-} == --cpu ]]; do
+    models+=("$2")
+    shift 2
+done
+status=0
+if ((${#models[@]} == 0)); then
+    models=(corei7_skylake_x sapphire_rapids)
+    if cpu_has avx512f avx512bw avx512cd avx512dq avx512vl; then
+        (
+            export SEPCONV_LEVEL=avx512 SEPCONV_TEST_LEVELS=scalar,avx512
+            export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-20}
+            run avx512 avx512 "$(this_cpu)" cargo test --release -p sepconv-kernels -p sepconv "$@"
+        ) || status=$?
+    fi
+fi
+export SEPCONV_TEST_LEVELS=avx2,avx512
+for model in "${models[@]}"; do
+    emulated "avx512-$model" avx512 "$model" "$@" || status=$?
+done
+exit "$status"

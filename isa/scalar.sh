@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# All tests on the level `scalar`, on this machine. Usage: isa/scalar.sh [cargo test's arguments]
+set -euo pipefail
+source "$(dirname "$0")/common.sh"
+
+export SEPCONV_LEVEL=scalar SEPCONV_TEST_LEVELS=scalar SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-20}
+run scalar scalar "$(this_cpu)" cargo test --release -p sepconv-kernels -p sepconv "$@"
