@@ -34,6 +34,9 @@ use crate::memory::LINE;
 /// Steps of k per turn of the inner loop: its own three instructions are then few among 20 per k.
 const UNROLL: usize = 4;
 
+/// Vector registers of the levels whose FMA takes lanes.
+const REGISTERS: usize = 32;
+
 /// One B panel over one range of k, against a column of micro-tiles.
 #[derive(Debug)]
 pub(crate) struct GemmTile {
@@ -104,7 +107,7 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
     let l = const { lanes::<I>() };
     let nr = const { I::NV * lanes::<I>() };
     let full = t.columns == N * l;
-    let mask = head::<I>(s, t.columns - (N - 1) * l);
+    let head = head::<I>(s, t.columns - (N - 1) * l);
     let mut acc = [[s.splat_f32s(0.0); N]; M];
     let y_rows = t.y_rows.wrapping_add(i * M);
 
@@ -120,7 +123,7 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
                     if n + 1 < N || full {
                         load::<I>(y.add(n * l))
                     } else {
-                        load_head::<I>(s, mask, y.add(n * l))
+                        load_head::<I>(s, head, y.add(n * l))
                     }
                 };
             }
@@ -169,14 +172,16 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
             I::prefetch(ahead);
             ahead = ahead.wrapping_add(LINE);
         }
-        let unroll = const { if lanes::<I>() < UNROLL { lanes::<I>() } else { UNROLL } };
-        for k in (0..l).step_by(unroll) {
-            for k in k..k + unroll {
-                // SAFETY: see above; this is k of a whole block.
-                unsafe { step::<I, M, N>(s, a.add(k), a_row, b.add(k * nr), &mut acc) };
-                // Otherwise the next k's loads are hoisted into this k and accumulators spill.
-                for v in acc.as_flattened_mut() {
-                    *v = I::settle(*v);
+        if I::LANE_FMA {
+            // SAFETY: see above; this is a whole block.
+            unsafe { block::<I, M, N>(s, a, a_row, b, &mut acc) };
+        } else {
+            let unroll = const { if lanes::<I>() < UNROLL { lanes::<I>() } else { UNROLL } };
+            for k in (0..l).step_by(unroll) {
+                for k in k..k + unroll {
+                    // SAFETY: see above; this is k of a whole block.
+                    unsafe { step::<I, M, N>(s, a.add(k), a_row, b.add(k * nr), &mut acc) };
+                    settle::<I, M, N>(&mut acc);
                 }
             }
         }
@@ -198,7 +203,7 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
                         if n + 1 < N || full {
                             load::<I>(r.add(n * l))
                         } else {
-                            load_head::<I>(s, mask, r.add(n * l))
+                            load_head::<I>(s, head, r.add(n * l))
                         }
                     };
                     *v = s.add_f32s(*v, r);
@@ -206,8 +211,17 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
             }
         }
         let (lo, hi) = (s.splat_f32s(t.bounds.0), s.splat_f32s(t.bounds.1));
-        for v in acc.as_flattened_mut() {
-            *v = I::at_most(s, hi, I::at_least(s, lo, *v));
+        // Loop by loop: one for both is too long to be unrolled on NEON, and accumulators that a loop indexes
+        // live in memory, from the first k on.
+        for row in &mut acc {
+            for v in row {
+                *v = I::at_least(s, lo, *v);
+            }
+        }
+        for row in &mut acc {
+            for v in row {
+                *v = I::at_most(s, hi, *v);
+            }
         }
     }
 
@@ -220,9 +234,101 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
                 if n + 1 < N || full {
                     store::<I>(y.add(n * l), *v);
                 } else {
-                    store_head::<I>(s, mask, y.add(n * l), *v);
+                    store_head::<I>(s, head, y.add(n * l), *v);
                 }
             }
+        }
+    }
+}
+
+/// A block of L = 4 k, if an FMA takes a lane as a factor: A is loaded once per row, not once per row and k.
+/// All rows at once if there are registers for that; else one half after the other, and B twice.
+///
+/// # Safety
+/// `a` is valid for L elements at m·`a_row` for m < M, `b` for L·NR.
+#[inline(always)]
+unsafe fn block<I: Isa, const M: usize, const N: usize>(
+    s: I::S,
+    a: *const f32,
+    a_row: usize,
+    b: *const f32,
+    acc: &mut [[V<I>; N]; M],
+) {
+    let rows = const { if is_tight::<M, N>() { M.div_ceil(2) } else { M } };
+    // SAFETY: the caller's contract.
+    unsafe {
+        rows_of_block::<I, M, N>(s, 0..rows, a, a_row, b, acc);
+        if rows < M {
+            rows_of_block::<I, M, N>(s, rows..M, a, a_row, b, acc);
+        }
+    }
+}
+
+/// Whether accumulators, a vector of A per row and those of B don't fit the registers.
+const fn is_tight<const M: usize, const N: usize>() -> bool {
+    M * N + M + N >= REGISTERS
+}
+
+/// # Safety
+/// As [`block`].
+#[inline(always)]
+unsafe fn rows_of_block<I: Isa, const M: usize, const N: usize>(
+    s: I::S,
+    rows: core::ops::Range<usize>,
+    a: *const f32,
+    a_row: usize,
+    b: *const f32,
+    acc: &mut [[V<I>; N]; M],
+) {
+    let nr = const { I::NV * lanes::<I>() };
+    let mut block = [s.splat_f32s(0.0); M];
+    for m in rows.clone() {
+        // SAFETY: the caller's contract.
+        block[m] = unsafe { load::<I>(a.add(m * a_row)) };
+    }
+    // SAFETY: the caller's contract.
+    unsafe {
+        lane_step::<I, M, N, 0>(s, rows.clone(), &block, b, acc);
+        lane_step::<I, M, N, 1>(s, rows.clone(), &block, b.add(nr), acc);
+        lane_step::<I, M, N, 2>(s, rows.clone(), &block, b.add(2 * nr), acc);
+        lane_step::<I, M, N, 3>(s, rows, &block, b.add(3 * nr), acc);
+    }
+}
+
+/// One k: N vectors of B against one lane of M vectors of A.
+///
+/// # Safety
+/// `b` is valid for N vectors.
+#[inline(always)]
+unsafe fn lane_step<I: Isa, const M: usize, const N: usize, const LANE: i32>(
+    s: I::S,
+    rows: core::ops::Range<usize>,
+    a: &[V<I>; M],
+    b: *const f32,
+    acc: &mut [[V<I>; N]; M],
+) {
+    let l = const { lanes::<I>() };
+    let mut bs = [s.splat_f32s(0.0); N];
+    for (n, v) in bs.iter_mut().enumerate() {
+        // SAFETY: the caller's contract.
+        *v = unsafe { load::<I>(b.add(n * l)) };
+    }
+    for m in rows {
+        for (v, b) in acc[m].iter_mut().zip(bs) {
+            *v = I::mul_add_lane::<LANE>(a[m], b, *v);
+        }
+    }
+    if const { is_tight::<M, N>() } {
+        settle::<I, M, N>(acc);
+    }
+}
+
+/// Between two steps: otherwise the next one's loads are hoisted into this one and accumulators spill.
+#[inline(always)]
+fn settle<I: Isa, const M: usize, const N: usize>(acc: &mut [[V<I>; N]; M]) {
+    for row in acc {
+        for v in row {
+            *v = I::settle(*v);
         }
     }
 }
