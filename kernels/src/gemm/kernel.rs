@@ -165,6 +165,10 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
 
     let (a_row, a_block) = if DIRECT { (t.a_step, l) } else { (l, I::MR * l) };
     let a_tile = if DIRECT { M * t.a_step } else { t.a_step };
+    // Of rows whose distance is a variable each keeps its offset in a register: the compiler would add them
+    // up anew in each block.
+    let rows: [usize; M] =
+        core::array::from_fn(|m| if DIRECT { I::opaque(m * a_row) } else { m * a_row });
     let (mut a, mut b) = (t.a.wrapping_add(i * a_tile), t.b);
     let mut ahead = t.ahead.wrapping_add((t.before + i) * (t.depth / l) * I::PREFETCH_LINES * LINE);
     for _ in 0..t.depth / l {
@@ -174,7 +178,7 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
         }
         if I::LANE_FMA {
             // SAFETY: see above; this is a whole block.
-            unsafe { block::<I, M, N>(s, a, a_row, b, &mut acc) };
+            unsafe { block::<I, M, N>(s, a, &rows, b, &mut acc) };
         } else {
             let unroll = const { if lanes::<I>() < UNROLL { lanes::<I>() } else { UNROLL } };
             for k in (0..l).step_by(unroll) {
@@ -245,21 +249,21 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
 /// All rows at once if there are registers for that; else one half after the other, and B twice.
 ///
 /// # Safety
-/// `a` is valid for L elements at m·`a_row` for m < M, `b` for L·NR.
+/// `a` is valid for L elements at each of `a_rows`, `b` for L·NR.
 #[inline(always)]
 unsafe fn block<I: Isa, const M: usize, const N: usize>(
     s: I::S,
     a: *const f32,
-    a_row: usize,
+    a_rows: &[usize; M],
     b: *const f32,
     acc: &mut [[V<I>; N]; M],
 ) {
     let rows = const { if is_tight::<M, N>() { M.div_ceil(2) } else { M } };
     // SAFETY: the caller's contract.
     unsafe {
-        rows_of_block::<I, M, N>(s, 0..rows, a, a_row, b, acc);
+        rows_of_block::<I, M, N>(s, 0..rows, a, a_rows, b, acc);
         if rows < M {
-            rows_of_block::<I, M, N>(s, rows..M, a, a_row, b, acc);
+            rows_of_block::<I, M, N>(s, rows..M, a, a_rows, b, acc);
         }
     }
 }
@@ -276,7 +280,7 @@ unsafe fn rows_of_block<I: Isa, const M: usize, const N: usize>(
     s: I::S,
     rows: core::ops::Range<usize>,
     a: *const f32,
-    a_row: usize,
+    a_rows: &[usize; M],
     b: *const f32,
     acc: &mut [[V<I>; N]; M],
 ) {
@@ -284,7 +288,7 @@ unsafe fn rows_of_block<I: Isa, const M: usize, const N: usize>(
     let mut block = [s.splat_f32s(0.0); M];
     for m in rows.clone() {
         // SAFETY: the caller's contract.
-        block[m] = unsafe { load::<I>(a.add(m * a_row)) };
+        block[m] = unsafe { load::<I>(a.add(a_rows[m])) };
     }
     // SAFETY: the caller's contract.
     unsafe {
@@ -326,10 +330,8 @@ unsafe fn lane_step<I: Isa, const M: usize, const N: usize, const LANE: i32>(
 /// Between two steps: otherwise the next one's loads are hoisted into this one and accumulators spill.
 #[inline(always)]
 fn settle<I: Isa, const M: usize, const N: usize>(acc: &mut [[V<I>; N]; M]) {
-    for row in acc {
-        for v in row {
-            *v = I::settle(*v);
-        }
+    for v in acc.as_flattened_mut() {
+        *v = I::settle(*v);
     }
 }
 

@@ -57,6 +57,12 @@ pub(crate) trait Isa: Copy {
         v
     }
 
+    /// `x` itself, in a register and of unknown origin.
+    #[inline(always)]
+    fn opaque(x: usize) -> usize {
+        x
+    }
+
     /// Asks for a cache line to be brought into L2 for reading. Any address will do.
     fn prefetch(p: *const f32);
 

@@ -78,6 +78,13 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
+    fn opaque(mut x: usize) -> usize {
+        // SAFETY: no instruction.
+        unsafe { asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
+        x
+    }
+
+    #[inline(always)]
     fn mul_add_lane<const LANE: i32>(a: V<Self>, b: V<Self>, c: V<Self>) -> V<Self> {
         let (a, b, c) = (pulp::cast(a), pulp::cast(b), pulp::cast(c));
         // SAFETY: kernels run only where the level is available.
