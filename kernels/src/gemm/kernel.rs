@@ -34,9 +34,6 @@ use crate::memory::LINE;
 /// Steps of k per turn of the inner loop: its own three instructions are then few among 20 per k.
 const UNROLL: usize = 4;
 
-/// Vector registers of the levels whose FMA takes lanes.
-const REGISTERS: usize = 32;
-
 /// One B panel over one range of k, against a column of micro-tiles.
 #[derive(Debug)]
 pub(crate) struct GemmTile {
@@ -258,7 +255,7 @@ unsafe fn block<I: Isa, const M: usize, const N: usize>(
     b: *const f32,
     acc: &mut [[V<I>; N]; M],
 ) {
-    let rows = const { if is_tight::<M, N>() { M.div_ceil(2) } else { M } };
+    let rows = const { if is_tight::<I, M, N>() { M.div_ceil(2) } else { M } };
     // SAFETY: the caller's contract.
     unsafe {
         rows_of_block::<I, M, N>(s, 0..rows, a, a_rows, b, acc);
@@ -269,8 +266,8 @@ unsafe fn block<I: Isa, const M: usize, const N: usize>(
 }
 
 /// Whether accumulators, a vector of A per row and those of B don't fit the registers.
-const fn is_tight<const M: usize, const N: usize>() -> bool {
-    M * N + M + N >= REGISTERS
+const fn is_tight<I: Isa, const M: usize, const N: usize>() -> bool {
+    M * N + M + N >= I::REGISTERS
 }
 
 /// # Safety
@@ -322,7 +319,7 @@ unsafe fn lane_step<I: Isa, const M: usize, const N: usize, const LANE: i32>(
             *v = I::mul_add_lane::<LANE>(a[m], b, *v);
         }
     }
-    if const { is_tight::<M, N>() } {
+    if const { is_tight::<I, M, N>() } {
         settle::<I, M, N>(acc);
     }
 }

@@ -34,6 +34,9 @@ pub(crate) trait Isa: Copy {
     /// Vectors along the output channels of a micro-tile.
     const NV: usize;
 
+    /// Vector registers.
+    const REGISTERS: usize = 32;
+
     /// Whether an FMA takes one lane of a vector as a factor. The GEMM then loads A's values by vectors of
     /// L k, where it loads them one by one otherwise.
     const LANE_FMA: bool = false;

@@ -227,6 +227,10 @@ unsafe fn channels<
                 for (x, w) in columns.into_iter().zip(weights) {
                     *acc = s.mul_add_f32s(x, w, *acc);
                 }
+                // Otherwise the columns of all pixels are loaded at once and spill.
+                if const { P + 2 * K > I::REGISTERS } {
+                    *acc = I::settle(*acc);
+                }
             }
         } else {
             for kx in 0..t.columns {

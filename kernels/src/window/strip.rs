@@ -293,6 +293,12 @@ impl<I: Isa, const P: usize, const S: usize, const LOAD: u8, const FULL: bool>
                 for p in usize::from(kx == 0)..P - usize::from(kx == K - 1) {
                     acc[j][p] = s.mul_add_f32s(columns[p * S + kx], w, acc[j][p]);
                 }
+                // Where registers are scarce weights must not be loaded ahead.
+                if S > 1 && I::REGISTERS < 32 {
+                    for acc in &mut acc[j] {
+                        *acc = I::settle(*acc);
+                    }
+                }
             }
         }
         if !t.right {
