@@ -153,7 +153,7 @@ def disassemble(path, target):
         if head := re.fullmatch(r"[0-9a-f]+ <(.*)>:", line):
             body = functions.setdefault(head[1], [])
         elif reloc := re.match(r"\t\t\t[0-9a-f]+: R_\S+\s+(.*)", line):
-            body[-1].symbol = reloc[1]
+            body[-1].symbol = re.sub(r"-0x\w+$", "", reloc[1])
         elif found := re.match(r"\s+([0-9a-f]+):\t(.*)", line):
             code = re.split(r"\s+(?:#|//) |\s+<", found[2])[0].strip()
             words = re.sub(r"^((?:bnd|notrack|data16|cs|rep\w*|lock) )+", "", code).split(None, 1)
