@@ -251,9 +251,10 @@ class Function:
             fma = i.mnemonic == "fmla" if self.arm else re.match(r"vfmadd\d+ps$", i.mnemonic)
             total.fmas += bool(fma)
             total.loads += self.loads(i)
-            used = re.findall(r"\[([^\]]*)\]", i.text)
-            on_stack = any(r in self.stack for m in used for r in re.findall(r"\b[a-z]\w*", m))
-            total.spills += bool(on_stack and any(self.is_vector(o) for o in i.operands))
+            used = re.findall(r"\b[a-z]\w*", " ".join(re.findall(r"\[([^\]]*)\]", i.text)))
+            # Not d8 to d15 of AArch64, which a function saves at its start.
+            moved = any(self.is_vector(o) and not re.fullmatch(r"d\d+", o) for o in i.operands)
+            total.spills += moved and not self.stack.isdisjoint(used)
         return total
 
     # Control flow.

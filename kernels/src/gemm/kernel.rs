@@ -24,7 +24,9 @@
 //!    next are prefetched too, which pays where k is short (block 2 of Xception: k = 64 and 128), and so
 //!    is the residual, which is read at the end: 24 lines from L3 would take a tenth of the tile's time.
 //!    The input of the tile of pixels that comes next is prefetched where it is large.
-//! 5. The last vector of columns is masked when the layer's channels end inside it.
+//! 5. Where an FMA takes a lane of a vector as a factor (NEON), a row's L values of a block are loaded as
+//!    one vector, in place of L broadcasts.
+//! 6. The last vector of columns is masked when the layer's channels end inside it.
 
 use pulp::Simd;
 
@@ -287,6 +289,8 @@ unsafe fn rows_of_block<I: Isa, const M: usize, const N: usize>(
         // SAFETY: the caller's contract.
         block[m] = unsafe { load::<I>(a.add(a_rows[m])) };
     }
+    // Not a loop: a lane is part of the instruction.
+    const { assert!(!I::LANE_FMA || lanes::<I>() == 4) };
     // SAFETY: the caller's contract.
     unsafe {
         lane_step::<I, M, N, 0>(s, rows.clone(), &block, b, acc);
