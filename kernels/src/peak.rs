@@ -16,8 +16,9 @@ pub(crate) fn fma_loop<I: Isa>(s: I::S, rounds: u64) -> f32 {
     let mut acc = [s.splat_f32s(1.0); CHAINS];
     let (x, y) = (s.splat_f32s(core::hint::black_box(0.999_999)), s.splat_f32s(1e-6));
     for _ in 0..rounds {
+        // Added to: where FMA is destructive (NEON), only the addend can be.
         for v in &mut acc {
-            *v = s.mul_add_f32s(*v, x, y);
+            *v = s.mul_add_f32s(x, y, *v);
         }
     }
     acc.into_iter().map(|v| s.reduce_sum_f32s(v)).sum()

@@ -24,7 +24,9 @@
 //!    next are prefetched too, which pays where k is short (block 2 of Xception: k = 64 and 128), and so
 //!    is the residual, which is read at the end: 24 lines from L3 would take a tenth of the tile's time.
 //!    The input of the tile of pixels that comes next is prefetched where it is large.
-//! 5. The last vector of columns is masked when the layer's channels end inside it.
+//! 5. Where an FMA takes a lane of a vector as a factor (NEON), a row's L values of a block are loaded as
+//!    one vector, in place of L broadcasts.
+//! 6. The last vector of columns is masked when the layer's channels end inside it.
 
 use pulp::Simd;
 
@@ -104,7 +106,7 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
     let l = const { lanes::<I>() };
     let nr = const { I::NV * lanes::<I>() };
     let full = t.columns == N * l;
-    let mask = head::<I>(s, t.columns - (N - 1) * l);
+    let head = head::<I>(s, t.columns - (N - 1) * l);
     let mut acc = [[s.splat_f32s(0.0); N]; M];
     let y_rows = t.y_rows.wrapping_add(i * M);
 
@@ -120,7 +122,7 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
                     if n + 1 < N || full {
                         load::<I>(y.add(n * l))
                     } else {
-                        load_head::<I>(s, mask, y.add(n * l))
+                        load_head::<I>(s, head, y.add(n * l))
                     }
                 };
             }
@@ -162,6 +164,10 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
 
     let (a_row, a_block) = if DIRECT { (t.a_step, l) } else { (l, I::MR * l) };
     let a_tile = if DIRECT { M * t.a_step } else { t.a_step };
+    // Of rows whose distance is a variable each keeps its offset in a register: the compiler would add them
+    // up anew in each block.
+    let rows: [usize; M] =
+        core::array::from_fn(|m| if DIRECT { I::opaque(m * a_row) } else { m * a_row });
     let (mut a, mut b) = (t.a.wrapping_add(i * a_tile), t.b);
     let mut ahead = t.ahead.wrapping_add((t.before + i) * (t.depth / l) * I::PREFETCH_LINES * LINE);
     for _ in 0..t.depth / l {
@@ -169,14 +175,16 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
             I::prefetch(ahead);
             ahead = ahead.wrapping_add(LINE);
         }
-        let unroll = const { if lanes::<I>() < UNROLL { lanes::<I>() } else { UNROLL } };
-        for k in (0..l).step_by(unroll) {
-            for k in k..k + unroll {
-                // SAFETY: see above; this is k of a whole block.
-                unsafe { step::<I, M, N>(s, a.add(k), a_row, b.add(k * nr), &mut acc) };
-                // Otherwise the next k's loads are hoisted into this k and accumulators spill.
-                for v in acc.as_flattened_mut() {
-                    *v = I::settle(*v);
+        if I::LANE_FMA {
+            // SAFETY: see above; this is a whole block.
+            unsafe { block::<I, M, N>(s, a, &rows, b, &mut acc) };
+        } else {
+            let unroll = const { if lanes::<I>() < UNROLL { lanes::<I>() } else { UNROLL } };
+            for k in (0..l).step_by(unroll) {
+                for k in k..k + unroll {
+                    // SAFETY: see above; this is k of a whole block.
+                    unsafe { step::<I, M, N>(s, a.add(k), a_row, b.add(k * nr), &mut acc) };
+                    settle::<I, M, N>(&mut acc);
                 }
             }
         }
@@ -198,7 +206,7 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
                         if n + 1 < N || full {
                             load::<I>(r.add(n * l))
                         } else {
-                            load_head::<I>(s, mask, r.add(n * l))
+                            load_head::<I>(s, head, r.add(n * l))
                         }
                     };
                     *v = s.add_f32s(*v, r);
@@ -206,8 +214,17 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
             }
         }
         let (lo, hi) = (s.splat_f32s(t.bounds.0), s.splat_f32s(t.bounds.1));
-        for v in acc.as_flattened_mut() {
-            *v = I::at_most(s, hi, I::at_least(s, lo, *v));
+        // Loop by loop: one for both is too long to be unrolled on NEON, and accumulators that a loop indexes
+        // live in memory, from the first k on.
+        for row in &mut acc {
+            for v in row {
+                *v = I::at_least(s, lo, *v);
+            }
+        }
+        for row in &mut acc {
+            for v in row {
+                *v = I::at_most(s, hi, *v);
+            }
         }
     }
 
@@ -220,10 +237,102 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
                 if n + 1 < N || full {
                     store::<I>(y.add(n * l), *v);
                 } else {
-                    store_head::<I>(s, mask, y.add(n * l), *v);
+                    store_head::<I>(s, head, y.add(n * l), *v);
                 }
             }
         }
+    }
+}
+
+/// A block of L = 4 k, if an FMA takes a lane as a factor: A is loaded once per row, not once per row and k.
+/// All rows at once if there are registers for that; else one half after the other, and B twice.
+///
+/// # Safety
+/// `a` is valid for L elements at each of `a_rows`, `b` for L·NR.
+#[inline(always)]
+unsafe fn block<I: Isa, const M: usize, const N: usize>(
+    s: I::S,
+    a: *const f32,
+    a_rows: &[usize; M],
+    b: *const f32,
+    acc: &mut [[V<I>; N]; M],
+) {
+    let rows = const { if is_tight::<I, M, N>() { M.div_ceil(2) } else { M } };
+    // SAFETY: the caller's contract.
+    unsafe {
+        rows_of_block::<I, M, N>(s, 0..rows, a, a_rows, b, acc);
+        if rows < M {
+            rows_of_block::<I, M, N>(s, rows..M, a, a_rows, b, acc);
+        }
+    }
+}
+
+/// Whether accumulators, a vector of A per row and those of B don't fit the registers.
+const fn is_tight<I: Isa, const M: usize, const N: usize>() -> bool {
+    M * N + M + N >= I::REGISTERS
+}
+
+/// # Safety
+/// As [`block`].
+#[inline(always)]
+unsafe fn rows_of_block<I: Isa, const M: usize, const N: usize>(
+    s: I::S,
+    rows: core::ops::Range<usize>,
+    a: *const f32,
+    a_rows: &[usize; M],
+    b: *const f32,
+    acc: &mut [[V<I>; N]; M],
+) {
+    let nr = const { I::NV * lanes::<I>() };
+    let mut block = [s.splat_f32s(0.0); M];
+    for m in rows.clone() {
+        // SAFETY: the caller's contract.
+        block[m] = unsafe { load::<I>(a.add(a_rows[m])) };
+    }
+    // Not a loop: a lane is part of the instruction.
+    const { assert!(!I::LANE_FMA || lanes::<I>() == 4) };
+    // SAFETY: the caller's contract.
+    unsafe {
+        lane_step::<I, M, N, 0>(s, rows.clone(), &block, b, acc);
+        lane_step::<I, M, N, 1>(s, rows.clone(), &block, b.add(nr), acc);
+        lane_step::<I, M, N, 2>(s, rows.clone(), &block, b.add(2 * nr), acc);
+        lane_step::<I, M, N, 3>(s, rows, &block, b.add(3 * nr), acc);
+    }
+}
+
+/// One k: N vectors of B against one lane of M vectors of A.
+///
+/// # Safety
+/// `b` is valid for N vectors.
+#[inline(always)]
+unsafe fn lane_step<I: Isa, const M: usize, const N: usize, const LANE: i32>(
+    s: I::S,
+    rows: core::ops::Range<usize>,
+    a: &[V<I>; M],
+    b: *const f32,
+    acc: &mut [[V<I>; N]; M],
+) {
+    let l = const { lanes::<I>() };
+    let mut bs = [s.splat_f32s(0.0); N];
+    for (n, v) in bs.iter_mut().enumerate() {
+        // SAFETY: the caller's contract.
+        *v = unsafe { load::<I>(b.add(n * l)) };
+    }
+    for m in rows {
+        for (v, b) in acc[m].iter_mut().zip(bs) {
+            *v = I::mul_add_lane::<LANE>(a[m], b, *v);
+        }
+    }
+    if const { is_tight::<I, M, N>() } {
+        settle::<I, M, N>(acc);
+    }
+}
+
+/// Between two steps: otherwise the next one's loads are hoisted into this one and accumulators spill.
+#[inline(always)]
+fn settle<I: Isa, const M: usize, const N: usize>(acc: &mut [[V<I>; N]; M]) {
+    for v in acc.as_flattened_mut() {
+        *v = I::settle(*v);
     }
 }
 

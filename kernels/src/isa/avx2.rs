@@ -21,6 +21,7 @@ impl Isa for Avx2 {
     // independent chains cover the latency of two FMAs per cycle (4–5 cycles).
     const MR: usize = 6;
     const NV: usize = 2;
+    const REGISTERS: usize = 16;
 
     #[inline(always)]
     unsafe fn token() -> Self::S {

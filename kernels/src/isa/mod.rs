@@ -22,8 +22,9 @@ use crate::panel::pack::PackRun;
 use crate::window::kernel::WindowTile;
 use crate::window::strip::StripTile;
 
-/// An instruction set as the kernel bodies see it: pulp's vectors, tile sizes, and the two operations
-/// whose exact meaning at NaN and −0 pulp leaves to the hardware.
+/// An instruction set as the kernel bodies see it: pulp's vectors, tile sizes, and what pulp does not say
+/// or not say well: the two operations whose exact meaning at NaN and −0 it leaves to the hardware, and
+/// parts of vectors.
 pub(crate) trait Isa: Copy {
     /// pulp's token.
     type S: Simd;
@@ -32,6 +33,13 @@ pub(crate) trait Isa: Copy {
     const MR: usize;
     /// Vectors along the output channels of a micro-tile.
     const NV: usize;
+
+    /// Vector registers.
+    const REGISTERS: usize = 32;
+
+    /// Whether an FMA takes one lane of a vector as a factor. The GEMM then loads A's values by vectors of
+    /// L k, where it loads them one by one otherwise.
+    const LANE_FMA: bool = false;
 
     /// Cache lines of the next B panel that are prefetched per block of k: with eight micro-tiles or
     /// more to a tile, all of it.
@@ -52,6 +60,12 @@ pub(crate) trait Isa: Copy {
         v
     }
 
+    /// `x` itself, in a register and of unknown origin.
+    #[inline(always)]
+    fn opaque(x: usize) -> usize {
+        x
+    }
+
     /// Asks for a cache line to be brought into L2 for reading. Any address will do.
     fn prefetch(p: *const f32);
 
@@ -66,6 +80,33 @@ pub(crate) trait Isa: Copy {
 
     /// `bound < x ? bound : x`, likewise.
     fn at_most(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self>;
+
+    /// `a`'s lane × `b` + `c`, where `LANE_FMA`.
+    #[inline(always)]
+    fn mul_add_lane<const LANE: i32>(a: V<Self>, b: V<Self>, c: V<Self>) -> V<Self> {
+        let _ = (a, b, c);
+        unreachable!("not on this level")
+    }
+
+    /// See the function [`load_head`].
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn load_head(s: Self::S, head: Head<Self>, p: *const f32) -> V<Self> {
+        // SAFETY: the caller's contract; masked lanes are neither read nor faulted on.
+        unsafe { s.mask_load_ptr_f32s(head.mask, p) }
+    }
+
+    /// See the function [`store_head`].
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn store_head(s: Self::S, head: Head<Self>, p: *mut f32, v: V<Self>) {
+        // SAFETY: the caller's contract; masked lanes are neither written nor faulted on.
+        unsafe { s.mask_store_ptr_f32s(head.mask, p, v) }
+    }
 }
 
 /// A vector of f32.
@@ -92,40 +133,40 @@ pub(crate) unsafe fn store<I: Isa>(p: *mut f32, v: V<I>) {
     unsafe { p.cast::<V<I>>().write_unaligned(v) }
 }
 
-/// The mask of a vector's first `n` lanes, for [`load_head`] and [`store_head`].
+/// A vector's first `n` lanes, for [`load_head`] and [`store_head`].
+#[derive(Clone, Copy)]
+pub(crate) struct Head<I: Isa> {
+    mask: MemMask<<I::S as Simd>::m32s>,
+    /// Of the levels that have no masks.
+    #[allow(dead_code, reason = "depends on the architecture")]
+    n: usize,
+}
+
+/// `n` is at least 1.
 #[inline(always)]
-pub(crate) fn head<I: Isa>(s: I::S, n: usize) -> MemMask<<I::S as Simd>::m32s> {
+pub(crate) fn head<I: Isa>(s: I::S, n: usize) -> Head<I> {
     // Made anew from the bare mask: pulp's own carries pointers to out-of-line load routines.
-    MemMask::new(s.mask_between_m32s(0, n as u32).mask())
+    Head { mask: MemMask::new(s.mask_between_m32s(0, n as u32).mask()), n }
 }
 
-/// Lanes outside the mask are 0 and their memory is not touched.
+/// Lanes outside the head are arbitrary and their memory is not touched.
 ///
 /// # Safety
-/// `p` must be valid for reading the masked lanes.
+/// `p` must be valid for reading the head's lanes.
 #[inline(always)]
-pub(crate) unsafe fn load_head<I: Isa>(
-    s: I::S,
-    mask: MemMask<<I::S as Simd>::m32s>,
-    p: *const f32,
-) -> V<I> {
-    // SAFETY: the caller's contract; masked lanes are neither read nor faulted on.
-    unsafe { s.mask_load_ptr_f32s(mask, p) }
+pub(crate) unsafe fn load_head<I: Isa>(s: I::S, head: Head<I>, p: *const f32) -> V<I> {
+    // SAFETY: the caller's contract.
+    unsafe { I::load_head(s, head, p) }
 }
 
-/// Memory outside the mask is not touched.
+/// Memory outside the head is not touched.
 ///
 /// # Safety
-/// `p` must be valid for writing the masked lanes.
+/// `p` must be valid for writing the head's lanes.
 #[inline(always)]
-pub(crate) unsafe fn store_head<I: Isa>(
-    s: I::S,
-    mask: MemMask<<I::S as Simd>::m32s>,
-    p: *mut f32,
-    v: V<I>,
-) {
-    // SAFETY: the caller's contract; masked lanes are neither written nor faulted on.
-    unsafe { s.mask_store_ptr_f32s(mask, p, v) }
+pub(crate) unsafe fn store_head<I: Isa>(s: I::S, head: Head<I>, p: *mut f32, v: V<I>) {
+    // SAFETY: the caller's contract.
+    unsafe { I::store_head(s, head, p, v) }
 }
 
 pub(crate) type GemmFn = unsafe fn(&GemmTile);

@@ -1,9 +1,12 @@
 //! NEON (AArch64 Advanced SIMD): 4 lanes, 32 registers.
 
+use core::arch::aarch64::{float32x4_t, vfmaq_laneq_f32};
+use core::arch::asm;
+
 use pulp::Simd;
 
 use crate::Level;
-use crate::isa::{Isa, V, instantiate};
+use crate::isa::{Head, Isa, V, instantiate};
 
 /// pulp's `Neon`.
 #[derive(Debug, Clone, Copy)]
@@ -11,15 +14,16 @@ pub(crate) struct Neon;
 
 const LEVEL: Level = Level::Neon;
 
-/// A prefetch instruction. (The intrinsic is unstable.)
+/// A prefetch instruction. (The intrinsic is unstable.) `nomem`: else accumulators that are in memory at
+/// that point of the optimisation stay there.
 macro_rules! prfm {
     ($operation:literal, $p:expr) => {
         // SAFETY: a hint, which faults on no address.
         unsafe {
-            core::arch::asm!(
+            asm!(
                 concat!("prfm ", $operation, ", [{p}]"),
                 p = in(reg) $p,
-                options(readonly, nostack, preserves_flags)
+                options(nomem, nostack, preserves_flags)
             );
         }
     };
@@ -28,9 +32,10 @@ macro_rules! prfm {
 impl Isa for Neon {
     type S = pulp::aarch64::Neon;
 
-    // 8×12: 24 accumulators, 3 vectors of B and the values of A fit 32 registers.
+    // 8×12: 24 accumulators, 3 vectors of B and 4 of A, of half the rows, fit 32 registers.
     const MR: usize = 8;
     const NV: usize = 3;
+    const LANE_FMA: bool = true;
 
     #[inline(always)]
     unsafe fn token() -> Self::S {
@@ -62,6 +67,46 @@ impl Isa for Neon {
     #[inline(always)]
     fn at_most(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self> {
         s.select_f32s(s.less_than_f32s(bound, x), bound, x)
+    }
+
+    #[inline(always)]
+    fn settle(v: V<Self>) -> V<Self> {
+        let mut register: float32x4_t = pulp::cast(v);
+        // SAFETY: no instruction.
+        unsafe { asm!("/* {0:v} */", inout(vreg) register, options(nostack, preserves_flags)) };
+        pulp::cast(register)
+    }
+
+    #[inline(always)]
+    fn opaque(mut x: usize) -> usize {
+        // SAFETY: no instruction.
+        unsafe { asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
+        x
+    }
+
+    #[inline(always)]
+    fn mul_add_lane<const LANE: i32>(a: V<Self>, b: V<Self>, c: V<Self>) -> V<Self> {
+        let (a, b, c) = (pulp::cast(a), pulp::cast(b), pulp::cast(c));
+        // SAFETY: kernels run only where the level is available.
+        pulp::cast(unsafe { vfmaq_laneq_f32::<LANE>(c, b, a) })
+    }
+
+    // There are no masks, and a branch per lane multiplies into many copies of each loop. Instead all lanes
+    // are moved, those beyond the head to or from the place of its last one.
+    #[inline(always)]
+    unsafe fn load_head(_: Self::S, head: Head<Self>, p: *const f32) -> V<Self> {
+        // SAFETY: the caller's contract; all four places are in the head.
+        let lane = |i: usize| unsafe { *p.add(i.min(head.n - 1)) };
+        pulp::f32x4(lane(0), lane(1), lane(2), lane(3))
+    }
+
+    #[inline(always)]
+    unsafe fn store_head(_: Self::S, head: Head<Self>, p: *mut f32, v: V<Self>) {
+        // Backwards: the lane that belongs there is the last to be written.
+        for (i, lane) in [(3, v.3), (2, v.2), (1, v.1), (0, v.0)] {
+            // SAFETY: the caller's contract; all four places are in the head.
+            unsafe { *p.add(i.min(head.n - 1)) = lane };
+        }
     }
 }
 

@@ -170,7 +170,7 @@ unsafe fn channels<
 ) {
     let l = const { lanes::<I>() };
     let c = block * l;
-    let mask = head::<I>(s, n);
+    let head = head::<I>(s, n);
     let start = match COMBINE {
         // SAFETY: biases are padded to whole vectors.
         DEPTHWISE => unsafe { load::<I>(t.bias.add(c)) },
@@ -191,7 +191,7 @@ unsafe fn channels<
             unsafe { load::<I>(x.add(c)) }
         } else {
             // SAFETY: see above.
-            unsafe { load_head::<I>(s, mask, x.add(c)) }
+            unsafe { load_head::<I>(s, head, x.add(c)) }
         };
         match LOAD {
             PLAIN => x,
@@ -227,6 +227,10 @@ unsafe fn channels<
                 for (x, w) in columns.into_iter().zip(weights) {
                     *acc = s.mul_add_f32s(x, w, *acc);
                 }
+                // Otherwise the columns of all pixels are loaded at once and spill.
+                if const { P + 2 * K > I::REGISTERS } {
+                    *acc = I::settle(*acc);
+                }
             }
         } else {
             for kx in 0..t.columns {
@@ -259,14 +263,14 @@ unsafe fn channels<
         if !t.residual.is_null() {
             let r = t.residual.wrapping_add(p * t.residual_pixel + c);
             // SAFETY: n channels of this pixel of the residual exist.
-            let r = unsafe { if FULL { load::<I>(r) } else { load_head::<I>(s, mask, r) } };
+            let r = unsafe { if FULL { load::<I>(r) } else { load_head::<I>(s, head, r) } };
             v = s.add_f32s(v, r);
         }
         v = clamp::<I>(s, v, t.bounds);
         // SAFETY: n channels of this pixel of the output exist.
         unsafe {
             let y = t.y.add(t.y_pixels[p] + block * t.y_block);
-            if FULL { store::<I>(y, v) } else { store_head::<I>(s, mask, y, v) }
+            if FULL { store::<I>(y, v) } else { store_head::<I>(s, head, y, v) }
         }
     }
 }

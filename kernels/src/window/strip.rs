@@ -26,7 +26,7 @@
 use pulp::Simd;
 
 use super::kernel::{RELU, clamp};
-use crate::isa::{Isa, V, head, lanes, load, load_head, store, store_head};
+use crate::isa::{Head, Isa, V, head, lanes, load, load_head, store, store_head};
 use crate::memory::LINE;
 
 /// Kernel rows and columns.
@@ -118,7 +118,7 @@ unsafe fn channels<I: Isa, const P: usize, const S: usize, const LOAD: u8, const
 ) {
     let l = const { lanes::<I>() };
     let c = block * l;
-    let mask = head::<I>(s, n);
+    let head = head::<I>(s, n);
     // SAFETY: biases are padded to whole vectors.
     let bias = unsafe { load::<I>(t.bias.add(c)) };
     let weights = t.weights.wrapping_add(block * (K * K * l));
@@ -136,7 +136,7 @@ unsafe fn channels<I: Isa, const P: usize, const S: usize, const LOAD: u8, const
     };
     // The next input row, if it lies inside.
     let mut row = |v: usize| {
-        let row = Row::<I, P, S, LOAD, FULL> { x, mask, weights };
+        let row = Row::<I, P, S, LOAD, FULL> { x, head, weights };
         let inside = t.inside.contains(&v);
         if inside && prefetch {
             for i in 0..S * P {
@@ -164,7 +164,7 @@ unsafe fn channels<I: Isa, const P: usize, const S: usize, const LOAD: u8, const
             }
             if v + 1 >= K {
                 // SAFETY: n channels of the pixels of output row v − 2 exist.
-                unsafe { output.store::<I, P>(s, t, mask, &acc[0]) };
+                unsafe { output.store::<I, P>(s, t, head, &acc[0]) };
             }
             acc = [acc[1], acc[2], [bias; P]];
         }
@@ -183,7 +183,7 @@ unsafe fn channels<I: Isa, const P: usize, const S: usize, const LOAD: u8, const
             }
             if r > 0 {
                 // SAFETY: n channels of the pixels of output row r − 1 exist.
-                unsafe { output.store::<I, P>(s, t, mask, &acc[0]) };
+                unsafe { output.store::<I, P>(s, t, head, &acc[0]) };
             }
             acc = [acc[1], [bias; P], acc[2]];
             if r < t.rows
@@ -213,7 +213,7 @@ impl<const FULL: bool> Output<FULL> {
         &mut self,
         s: I::S,
         t: &StripTile,
-        mask: Mask<I>,
+        head: Head<I>,
         acc: &[V<I>; P],
     ) {
         for (p, &acc) in acc.iter().enumerate() {
@@ -221,14 +221,14 @@ impl<const FULL: bool> Output<FULL> {
             if !t.residual.is_null() {
                 let r = self.residual.wrapping_add(p * t.residual_pixel);
                 // SAFETY: the caller's contract.
-                let r = unsafe { if FULL { load::<I>(r) } else { load_head::<I>(s, mask, r) } };
+                let r = unsafe { if FULL { load::<I>(r) } else { load_head::<I>(s, head, r) } };
                 out = s.add_f32s(out, r);
             }
             out = clamp::<I>(s, out, t.bounds);
             // SAFETY: the caller's contract; there are P offsets for the row.
             unsafe {
                 let y = self.y.add(*self.y_pixels.add(p));
-                if FULL { store::<I>(y, out) } else { store_head::<I>(s, mask, y, out) }
+                if FULL { store::<I>(y, out) } else { store_head::<I>(s, head, y, out) }
             }
         }
         self.y = self.y.wrapping_add(t.y_row);
@@ -237,14 +237,11 @@ impl<const FULL: bool> Output<FULL> {
     }
 }
 
-/// The mask of the last vector of channels.
-type Mask<I> = pulp::MemMask<<<I as Isa>::S as Simd>::m32s>;
-
 /// One input row of one vector of channels.
 struct Row<I: Isa, const P: usize, const S: usize, const LOAD: u8, const FULL: bool> {
     /// At the first column.
     x: *const f32,
-    mask: Mask<I>,
+    head: Head<I>,
     weights: *const f32,
 }
 
@@ -271,7 +268,7 @@ impl<I: Isa, const P: usize, const S: usize, const LOAD: u8, const FULL: bool>
         let input = |column: usize| {
             let x = self.x.wrapping_add(column * t.x_column);
             // SAFETY: the caller's contract.
-            let x = unsafe { if FULL { load::<I>(x) } else { load_head::<I>(s, self.mask, x) } };
+            let x = unsafe { if FULL { load::<I>(x) } else { load_head::<I>(s, self.head, x) } };
             if LOAD == RELU { I::at_least(s, zero, x) } else { x }
         };
         let weight = |j: usize, kx: usize| {
@@ -295,6 +292,12 @@ impl<I: Isa, const P: usize, const S: usize, const LOAD: u8, const FULL: bool>
                 // Without the first and the last column.
                 for p in usize::from(kx == 0)..P - usize::from(kx == K - 1) {
                     acc[j][p] = s.mul_add_f32s(columns[p * S + kx], w, acc[j][p]);
+                }
+                // Where registers are scarce weights must not be loaded ahead.
+                if S > 1 && I::REGISTERS < 32 {
+                    for acc in &mut acc[j] {
+                        *acc = I::settle(*acc);
+                    }
                 }
             }
         }
