@@ -8,7 +8,6 @@
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
-target=aarch64-unknown-linux-gnu
 export SEPCONV_LEVEL=neon
 
 if [[ $(uname -m) == aarch64 ]]; then
@@ -23,43 +22,11 @@ while [[ ${1-} == --cpu ]]; do
 done
 ((${#models[@]})) || models=(cortex-a72 max)
 
-# Debian builds Rust for each of its architectures: the standard library for AArch64 is a package there. The
-# compiler must be of the same build. The one file is unpacked beside it, nothing of AArch64 is installed.
-debian_standard_library() {
-    local version lib=/usr/lib/rustlib/$target folder
-    debian rustc-web
-    version=$(dpkg-query -W -f='${Version}' libstd-rust-web-dev)
-    [[ $(cat "$lib/.version" 2>/dev/null) == "$version" ]] && return
-    folder=$(mktemp -d)
-    chmod 755 "$folder"
-    mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
-    # An apt of its own that knows both architectures, so that the system's needn't.
-    local apt=(apt-get -qq -o APT::Architectures::=amd64 -o APT::Architectures::=arm64
-        -o Dir::State::lists="$folder/lists" -o Dir::Cache="$folder/cache" -o APT::Sandbox::User=root)
-    "${apt[@]}" update
-    (cd "$folder" && "${apt[@]}" download "libstd-rust-web-dev:arm64=$version")
-    dpkg -x "$folder"/libstd-rust-web-dev_*.deb "$folder/unpacked"
-    rm -rf "$lib"
-    cp -r "$folder/unpacked$lib" "$lib"
-    printf '%s\n' "$version" >"$lib/.version"
-    rm -rf "$folder"
-}
-
-if [[ -d $(rustc --print sysroot)/lib/rustlib/$target ]]; then
-    : # rustup has added the target
-elif installed apt-get; then
-    debian_standard_library
-    export RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc
-else
-    echo "error: no standard library for $target: rustup target add $target" >&2
-    exit 1
-fi
+aarch64_build
 if ! installed qemu-aarch64-static aarch64-linux-gnu-gcc; then
     installed apt-get || { echo "error: qemu-aarch64-static or aarch64-linux-gnu-gcc is missing" >&2; exit 1; }
     debian qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 fi
-
-export CARGO_TARGET_DIR=$PWD/target/aarch64
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 export SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-scalar,neon} SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-5}
 status=0
@@ -67,6 +34,6 @@ for model in "${models[@]}"; do
     # The tests of the command line start it by this, too.
     export SEPCONV_TEST_RUNNER="qemu-aarch64-static -cpu $model -L /usr/aarch64-linux-gnu"
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=$SEPCONV_TEST_RUNNER
-    run "neon-$model" neon "qemu's $model" cargo test --release --target "$target" -p sepconv-kernels -p sepconv "$@" || status=$?
+    run "neon-$model" neon "qemu's $model" cargo test --release --target aarch64-unknown-linux-gnu -p sepconv-kernels -p sepconv "$@" || status=$?
 done
 exit "$status"

@@ -13,7 +13,6 @@ use sepconv_kernels::{Level, kernels};
 /// Cases and mismatches of one kernel.
 type Counts = [u64; 2];
 
-#[derive(Default)]
 struct Book {
     counts: BTreeMap<(Level, String), Counts>,
     /// The kernels that ran last: those that a mismatch is put down to.
@@ -22,47 +21,62 @@ struct Book {
 
 thread_local! {
     // A test has its own thread, so that the book of a test is closed with it, passed or failed.
-    static BOOK: RefCell<Book> = RefCell::default();
+    static BOOK: RefCell<Book> = RefCell::new(Book::new());
 }
 
 /// Enters a run of `kernels` (names joined by `+`), whose result is about to be compared.
 pub fn ran(level: Level, kernels: &str) {
-    BOOK.with_borrow_mut(|book| {
-        let key = (level, kernels.to_string());
-        book.counts.entry(key.clone()).or_default()[0] += 1;
-        book.last = Some(key);
-    });
+    BOOK.with_borrow_mut(|book| book.enter((level, kernels.into()), [1, 0]));
 }
 
 /// Enters that the last run gave something wrong.
 pub fn mismatch() {
     BOOK.with_borrow_mut(|book| {
         if let Some(key) = book.last.clone() {
-            book.counts.entry(key).or_default()[1] += 1;
+            book.enter(key, [0, 1]);
         }
     });
 }
 
-impl Drop for Book {
-    fn drop(&mut self) {
+impl Book {
+    fn new() -> Self {
+        // A kernel that no test runs shows by having nothing but this.
+        let available = kernels().into_iter().filter(|k| k.available);
+        let counts = available.map(|k| ((k.level, k.name.into()), [0, 0])).collect();
+        Self { counts, last: None }
+    }
+
+    fn enter(&mut self, key: (Level, String), [cases, mismatches]: Counts) {
+        let counts = self.counts.entry(key.clone()).or_default();
+        counts[0] += cases;
+        counts[1] += mismatches;
+        self.last = Some(key);
+        // There all tests run on the one thread there is, whose end is not noticed.
+        if cfg!(target_family = "wasm") {
+            self.write();
+        }
+    }
+
+    /// Appends the counts to the file and starts anew.
+    fn write(&mut self) {
+        let counts = std::mem::take(&mut self.counts);
         let Some(path) = std::env::var_os("SEPCONV_LEDGER") else { return };
         let arch = std::env::consts::ARCH;
         let mut lines = String::new();
-        let mut line = |level: Level, kernel: &str, [cases, mismatches]: Counts| {
-            lines += &format!("{arch}\t{level}\t{kernel}\t{cases}\t{mismatches}\n");
-        };
-        // A kernel that no test runs shows by having nothing but this line.
-        for kernel in kernels().iter().filter(|k| k.available) {
-            line(kernel.level, kernel.name, [0, 0]);
-        }
-        for ((level, names), &counts) in &self.counts {
+        for ((level, names), [cases, mismatches]) in counts {
             for kernel in names.split('+') {
-                line(*level, kernel, counts);
+                lines += &format!("{arch}\t{level}\t{kernel}\t{cases}\t{mismatches}\n");
             }
         }
         let file = OpenOptions::new().create(true).append(true).open(&path);
         // One write, so that the lines of tests that end at the same time don't mix.
         let written = file.and_then(|mut file| file.write_all(lines.as_bytes()));
         written.unwrap_or_else(|e| panic!("the ledger {path:?} can't be written: {e}"));
+    }
+}
+
+impl Drop for Book {
+    fn drop(&mut self) {
+        self.write();
     }
 }

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# The kernels' tests as WebAssembly with simd128, in Node or wasmtime. WebAssembly has no fused multiply-add,
+# so the level is `scalar`, which computes it by other instructions and gives the same bits; the addresses
+# have 32 bits, and there are no threads.
+# Usage: isa/wasm.sh [cargo test's arguments]
+#
+# rustup's target wasm32-wasip1 is used if it is there. On Debian and Ubuntu, whose packages of recent
+# compilers have the standard library's source but not its build for this target, it is built here.
+set -euo pipefail
+source "$(dirname "$0")/common.sh"
+
+target=wasm32-wasip1
+flags="-C target-feature=+simd128"
+build=()
+if [[ ! -d $(rustc --print sysroot)/lib/rustlib/$target ]]; then
+    installed apt-get || { echo "error: no standard library: rustup target add $target" >&2; exit 1; }
+    debian rustc-web rust-web-src wasi-libc lld-22
+    export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
+    build=(-Zbuild-std=std,panic_abort,test)
+    # This C library is older than the standard library expects: it lacks the threads that no program has.
+    flags+=" -C linker=wasm-ld-22 -C link-self-contained=no -L native=/usr/lib/wasm32-wasi"
+    flags+=" -C link-arg=/usr/lib/wasm32-wasi/crt1-command.o -C link-arg=--unresolved-symbols=ignore-all"
+fi
+if installed wasmtime; then
+    runner="wasmtime run --dir=/"
+    runner+=" --env SEPCONV_LEDGER --env SEPCONV_TEST_EFFORT"
+elif installed node; then
+    runner="node --no-warnings $PWD/isa/wasi.mjs"
+else
+    echo "error: neither wasmtime nor node is installed" >&2
+    exit 1
+fi
+
+export CARGO_TARGET_DIR=$PWD/target/wasm
+export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS=$flags CARGO_TARGET_WASM32_WASIP1_RUNNER=$runner
+export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-5}
+run wasm scalar "WebAssembly, ${runner%% *}" cargo test "${build[@]}" --release --target "$target" \
+    -p sepconv-kernels --no-default-features --features std \
+    --test differential --test digests --test geometry --test numerics "$@"
