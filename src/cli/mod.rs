@@ -6,11 +6,13 @@ mod demo;
 mod info;
 mod inspect;
 mod layer;
+mod outputs;
 mod run;
 mod source;
 mod speed;
 mod threads;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -30,7 +32,8 @@ Environment:
   SEPCONV_LEVEL=scalar|neon|avx2|avx512  Use these instructions instead of the best that the CPU has.
                                          The numbers are the same with each.
 
-Exit status: 0 if all went well, 1 after an error, 2 for a wrong command line.
+Exit status: 0 if all went well, 1 after an error, 2 for a wrong command line, 130 (or death by the
+signal) after an interruption.
 
 Examples:
   sepconv demo
@@ -38,7 +41,7 @@ Examples:
   sepconv inspect --model xception
   sepconv bench --layer 'sep 1x19x19x728 o728 k3 s1'"
 )]
-struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -53,8 +56,16 @@ enum Command {
     Info(info::Args),
 }
 
+/// Reads a command line, the program's name first. Also what the fuzzer calls.
+pub(crate) fn parse(
+    words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> std::result::Result<Cli, clap::Error> {
+    Cli::try_parse_from(words)
+}
+
 pub(crate) fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = parse(std::env::args_os()).unwrap_or_else(|e| e.exit());
+    let result = match cli.command {
         Command::Demo(args) => demo::run(args),
         Command::Classify(args) => classify::run(args),
         Command::Run(args) => run::run(args),
