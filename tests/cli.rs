@@ -423,7 +423,7 @@ fn a_full_disk_is_an_error() {
 #[test]
 fn an_interruption_leaves_all_outputs_or_none() {
     use std::os::unix::process::ExitStatusExt;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
@@ -431,8 +431,12 @@ fn an_interruption_leaves_all_outputs_or_none() {
     let x = inputs.path().join("x.npy").to_str().unwrap().to_owned();
     let side = 700;
     let picture = vec![0.5; side * side * 3];
-    npy::write(fs::File::create(&x).map(std::io::BufWriter::new).unwrap(), &[1, side, side, 3], &picture)
-        .unwrap();
+    npy::write(
+        fs::File::create(&x).map(std::io::BufWriter::new).unwrap(),
+        &[1, side, side, 3],
+        &picture,
+    )
+    .unwrap();
     let outputs = ["y.npy", "a.npy", "b.npy", "c.npy"].map(|name| path(name));
     let nodes = ["separable_act", "separable_act", "separable_act"];
     let mut args = vec!["run", "--weights", &weights, "--input", &x, "--output", &outputs[0]];

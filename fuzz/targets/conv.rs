@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use sepconv_fuzz::common::{self, Expected, Mode};
 use sepconv_fuzz::Case;
+use sepconv_fuzz::common::{self, Expected, Mode};
 use sepconv_kernels::naive::{self, Sum};
 use sepconv_kernels::*;
 

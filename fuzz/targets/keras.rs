@@ -167,14 +167,18 @@ fn lookup3(bytes: &[u8]) -> u32 {
         b = b.wrapping_add(word(&rest[..rest.len().min(12)], 1));
         c = c.wrapping_add(word(&rest[..rest.len().min(12)], 2));
         if rest.len() <= 12 {
-            for (x, y, by) in [(2, 1, 14), (0, 2, 11), (1, 0, 25), (2, 1, 16), (0, 2, 4), (1, 0, 14), (2, 1, 24)] {
+            for (x, y, by) in
+                [(2, 1, 14), (0, 2, 11), (1, 0, 25), (2, 1, 16), (0, 2, 4), (1, 0, 14), (2, 1, 24)]
+            {
                 let mut all = [a, b, c];
                 all[x] = (all[x] ^ all[y]).wrapping_sub(all[y].rotate_left(by));
                 [a, b, c] = all;
             }
             break;
         }
-        for (x, y, z, by) in [(0, 2, 1, 4), (1, 0, 2, 6), (2, 1, 0, 8), (0, 2, 1, 16), (1, 0, 2, 19), (2, 1, 0, 4)] {
+        for (x, y, z, by) in
+            [(0, 2, 1, 4), (1, 0, 2, 6), (2, 1, 0, 8), (0, 2, 1, 16), (1, 0, 2, 19), (2, 1, 0, 4)]
+        {
             let mut all = [a, b, c];
             all[x] = all[x].wrapping_sub(all[y]) ^ all[y].rotate_left(by);
             all[y] = all[y].wrapping_add(all[z]);

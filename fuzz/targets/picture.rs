@@ -42,7 +42,8 @@ fn claims(data: &[u8]) -> usize {
     }
     let frame = |w: &[u8]| {
         let side = |at: usize| usize::from(u16::from_be_bytes([w[at], w[at + 1]]));
-        let frame = w[0] == 0xff && matches!(w[1], 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf);
+        let frame =
+            w[0] == 0xff && matches!(w[1], 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf);
         if frame { side(5) * side(7) } else { 0 }
     };
     data.windows(9).map(frame).max().unwrap_or(0)

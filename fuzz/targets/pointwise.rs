@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use sepconv_fuzz::common::{self, Expected, Mode, Random, Spaced};
 use sepconv_fuzz::Case;
+use sepconv_fuzz::common::{self, Expected, Mode, Random, Spaced};
 use sepconv_kernels::naive::{self, Conv as Reference};
 use sepconv_kernels::*;
 
@@ -63,8 +63,7 @@ fn separable(case: &Case) -> bool {
     let options = Options { activation: case.activation, level, ..Options::default() };
     let second = Pointwise::new(middle_shape, &params, &options).unwrap();
     let spaced = residual.as_ref().map(|r| Spaced::new(output, 0, r));
-    let unfused =
-        common::run(&second, &Spaced::new(middle_shape, 0, &mid), spaced.as_ref(), 0, 1);
+    let unfused = common::run(&second, &Spaced::new(middle_shape, 0, &mid), spaced.as_ref(), 0, 1);
 
     // The depthwise half has a target of its own; the pointwise half is checked from its very result.
     let sums = naive::conv(&Reference {
