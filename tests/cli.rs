@@ -220,6 +220,8 @@ fn refuses_wrong_labels_and_weights() {
     let (_folder, path) = temporary("index.json", br#"{"0": "#);
     classify(&path, &["index.json", "not a Keras class index"]);
     classify("/nonexistent/labels", &["/nonexistent/labels"]);
+    #[cfg(target_os = "linux")]
+    classify("/dev/zero", &["/dev/zero: larger than 16777216 bytes"]);
 
     assert_error(&["classify", "--weights", "/nonexistent.keras", &image], &["/nonexistent.keras"]);
     assert_error(&["inspect", "--weights", &image], &["resize.png"]);
@@ -437,7 +439,7 @@ fn an_interruption_leaves_all_outputs_or_none() {
         &picture,
     )
     .unwrap();
-    let outputs = ["y.npy", "a.npy", "b.npy", "c.npy"].map(|name| path(name));
+    let outputs = ["y.npy", "a.npy", "b.npy", "c.npy"].map(path);
     let nodes = ["separable_act", "separable_act", "separable_act"];
     let mut args = vec!["run", "--weights", &weights, "--input", &x, "--output", &outputs[0]];
     for (node, output) in nodes.iter().zip(&outputs[1..]) {

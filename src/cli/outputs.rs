@@ -16,13 +16,13 @@ use tempfile::NamedTempFile;
 
 use super::{Failure, Result, error};
 
-/// The files under other names. Whoever holds the lock is not interrupted.
-static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// The files under other names; none when all are renamed. Whoever holds the lock is not interrupted.
+static TEMPORARY: Mutex<Option<Vec<PathBuf>>> = Mutex::new(Some(Vec::new()));
 
 /// As shells report a death by SIGINT.
 const INTERRUPTED: i32 = 128 + 2;
 
-fn temporary() -> MutexGuard<'static, Vec<PathBuf>> {
+fn temporary() -> MutexGuard<'static, Option<Vec<PathBuf>>> {
     TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -62,7 +62,9 @@ pub(super) fn write(files: &[(&Path, &Tensor)]) -> Result {
     // Before this an interruption finds nothing to remove.
     let handler = ctrlc::set_handler(|| {
         let files = temporary();
-        for file in &*files {
+        // Too late: let it end well.
+        let Some(files) = &*files else { return };
+        for file in files {
             let _ = fs::remove_file(file);
         }
         // With the lock held, so that no file is made or renamed any more.
@@ -87,7 +89,7 @@ pub(super) fn write(files: &[(&Path, &Tensor)]) -> Result {
         }
         renamed.push(path);
     }
-    files.clear();
+    *files = None;
     Ok(())
 }
 
@@ -99,7 +101,7 @@ fn write_temporary(folder: &Path, tensor: &Tensor) -> io::Result<NamedTempFile> 
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut files = temporary();
     let mut file = builder.tempfile_in(folder)?;
-    files.push(file.path().into());
+    files.get_or_insert_default().push(file.path().into());
     drop(files);
     let mut writer = BufWriter::new(file.as_file_mut());
     npy::write(&mut writer, &tensor.shape, &tensor.data)?;
