@@ -227,6 +227,38 @@ fn refuses_wrong_labels_and_weights() {
     assert_error(&["inspect", "--weights", &image], &["resize.png"]);
 }
 
+/// A model may say that its input is larger than any picture.
+#[test]
+fn refuses_a_huge_input_of_a_models_own() {
+    use std::io::{Cursor, Read, Write};
+    use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
+
+    let mut tiny = ZipArchive::new(fs::File::open(model()).unwrap()).unwrap();
+    let mut huge = ZipWriter::new(Cursor::new(Vec::new()));
+    for name in ["config.json", "model.weights.h5"] {
+        let mut data = Vec::new();
+        tiny.by_name(name).unwrap().read_to_end(&mut data).unwrap();
+        if name == "config.json" {
+            let text = String::from_utf8(data).unwrap();
+            let (from, to) = ("[null, 8, 10, 3]", "[null, 800000, 10, 3]");
+            assert!(text.contains(from));
+            data = text.replace(from, to).into_bytes();
+        }
+        huge.start_file(name, SimpleFileOptions::default()).unwrap();
+        huge.write_all(&data).unwrap();
+    }
+    let (_folder, weights) = temporary("huge.keras", &huge.finish().unwrap().into_inner());
+    let image = fixture("images/resize.png");
+    for args in [
+        &["classify", "--weights", &weights, &image][..],
+        &["inspect", "--weights", &weights],
+        &["bench", "--weights", &weights, "--runs", "1"],
+    ] {
+        assert_error(args, &["800000×10", "8192", "--size"]);
+    }
+    ok(&["classify", "--weights", &weights, "--size", "8x10", &image]);
+}
+
 #[test]
 fn reads_keras_class_index() {
     let json = br#"{"0": ["n0", "tench"], "1": ["n1", "goldfish"], "3": ["n3", "ray"], "2": ["n2", "shark"]}"#;

@@ -127,14 +127,16 @@ fn print(text: &str) -> Result {
     })
 }
 
+/// Longest side of an input.
+const MAX_SIDE: usize = 8192;
+
 /// `N` or `HxW`, for `--size`.
 fn parse_size(text: &str) -> std::result::Result<[usize; 2], String> {
-    const MAX: usize = 8192;
     let (height, width) = text.split_once('x').unwrap_or((text, text));
-    let side = |s: &str| s.parse().ok().filter(|side| (1..=MAX).contains(side));
+    let side = |s: &str| s.parse().ok().filter(|side| (1..=MAX_SIDE).contains(side));
     match (side(height), side(width)) {
         (Some(height), Some(width)) => Ok([height, width]),
-        _ => Err(format!("N or HEIGHTxWIDTH is needed, each 1 to {MAX}, e.g. 299 or 200x320")),
+        _ => Err(format!("N or HEIGHTxWIDTH is needed, each 1 to {MAX_SIDE}, e.g. 299 or 200x320")),
     }
 }
 
@@ -143,6 +145,11 @@ fn input_size(network: &Network, size: Option<[usize; 2]>) -> Result<([usize; 2]
     let (own, channels) = network.input();
     match (size, own) {
         (Some(size), _) => Ok((size, channels)),
+        // The file's word for it, which is not trusted.
+        (None, [Some(height), Some(width)]) if height.max(width) > MAX_SIDE => error(format!(
+            "{:?} takes pictures of {height}×{width}, more than {MAX_SIDE}: choose a size with --size",
+            network.name()
+        )),
         (None, [Some(height), Some(width)]) => Ok(([height, width], channels)),
         _ => error(format!(
             "{:?} takes pictures of any size: choose one with --size",
