@@ -220,9 +220,43 @@ fn refuses_wrong_labels_and_weights() {
     let (_folder, path) = temporary("index.json", br#"{"0": "#);
     classify(&path, &["index.json", "not a Keras class index"]);
     classify("/nonexistent/labels", &["/nonexistent/labels"]);
+    #[cfg(target_os = "linux")]
+    classify("/dev/zero", &["/dev/zero: larger than 16777216 bytes"]);
 
     assert_error(&["classify", "--weights", "/nonexistent.keras", &image], &["/nonexistent.keras"]);
     assert_error(&["inspect", "--weights", &image], &["resize.png"]);
+}
+
+/// A model may say that its input is larger than any picture.
+#[test]
+fn refuses_a_huge_input_of_a_models_own() {
+    use std::io::{Cursor, Read, Write};
+    use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
+
+    let mut tiny = ZipArchive::new(fs::File::open(model()).unwrap()).unwrap();
+    let mut huge = ZipWriter::new(Cursor::new(Vec::new()));
+    for name in ["config.json", "model.weights.h5"] {
+        let mut data = Vec::new();
+        tiny.by_name(name).unwrap().read_to_end(&mut data).unwrap();
+        if name == "config.json" {
+            let text = String::from_utf8(data).unwrap();
+            let (from, to) = ("[null, 8, 10, 3]", "[null, 800000, 10, 3]");
+            assert!(text.contains(from));
+            data = text.replace(from, to).into_bytes();
+        }
+        huge.start_file(name, SimpleFileOptions::default()).unwrap();
+        huge.write_all(&data).unwrap();
+    }
+    let (_folder, weights) = temporary("huge.keras", &huge.finish().unwrap().into_inner());
+    let image = fixture("images/resize.png");
+    for args in [
+        &["classify", "--weights", &weights, &image][..],
+        &["inspect", "--weights", &weights],
+        &["bench", "--weights", &weights, "--runs", "1"],
+    ] {
+        assert_error(args, &["800000×10", "8192", "--size"]);
+    }
+    ok(&["classify", "--weights", &weights, "--size", "8x10", &image]);
 }
 
 #[test]
@@ -364,6 +398,8 @@ fn leaves_all_outputs_or_none() {
         &["no/f.npy", "folder doesn't exist"],
     );
     run(&y, &["--node", "average", "--node-output", &y], &["two outputs"]);
+    let detour = path("folder/../y.npy");
+    run(&y, &["--node", "average", "--node-output", &detour], &["folder/../y.npy", "two outputs"]);
     run(&path("folder"), &[], &["folder", "not a regular file"]);
     run(&path("old.npy"), &["--node", "nobody", "--node-output", &f], &["\"nobody\""]);
 
@@ -377,6 +413,115 @@ fn leaves_all_outputs_or_none() {
         let mode = |name: &str| fs::metadata(path(name)).unwrap().permissions().mode();
         assert_eq!(mode("old.npy"), mode("plain"));
     }
+}
+
+/// Output that can't be written is an error, by a full device and by a limit that is reached midway.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error() {
+    let (weights, image) = (model(), fixture("images/resize.png"));
+    for args in [
+        &["inspect", "--weights", &weights][..],
+        &["info"],
+        &["classify", "--weights", &weights, &image],
+        &["bench", "--runs", "1", "--layer", "dw 1x3x3x4 k3"],
+    ] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = command(args).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(stderr(&output).contains("standard output: No space left"), "{}", stderr(&output));
+    }
+
+    // 4 blocks of 512 bytes: room for the logits, not for the feature map.
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (y, f) = (path("y.npy"), path("f.npy"));
+    fs::write(&y, "old").unwrap();
+    let x = fixture("model/x.npy");
+    let run = command(&["run", "--weights", &weights, "--input", &x, "--output", &y]);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 4; exec \"$0\" \"$@\""]);
+    limited.arg(run.get_program()).args(run.get_args());
+    limited.args(["--node", "separable_act", "--node-output", &f]).env_remove("SEPCONV_LEVEL");
+    let output = limited.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("f.npy: File too large"), "{}", stderr(&output));
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(left, [PathBuf::from(&y)]);
+    assert_eq!(fs::read(&y).unwrap(), b"old");
+}
+
+/// Interrupted at any time, while it computes or writes, `run` leaves all outputs or none, and no file
+/// under another name.
+#[cfg(unix)]
+#[test]
+fn an_interruption_leaves_all_outputs_or_none() {
+    use std::os::unix::process::ExitStatusExt;
+    use std::time::Instant;
+
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (weights, inputs) = (model(), TempDir::new().unwrap());
+    let x = inputs.path().join("x.npy").to_str().unwrap().to_owned();
+    let side = 700;
+    let picture = vec![0.5; side * side * 3];
+    npy::write(
+        fs::File::create(&x).map(std::io::BufWriter::new).unwrap(),
+        &[1, side, side, 3],
+        &picture,
+    )
+    .unwrap();
+    let outputs = ["y.npy", "a.npy", "b.npy", "c.npy"].map(path);
+    let nodes = ["separable_act", "separable_act", "separable_act"];
+    let mut args = vec!["run", "--weights", &weights, "--input", &x, "--output", &outputs[0]];
+    for (node, output) in nodes.iter().zip(&outputs[1..]) {
+        args.extend(["--node", node, "--node-output", output]);
+    }
+    let files = || -> Vec<String> {
+        let names = fs::read_dir(folder.path()).unwrap();
+        names.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    // The first is not interrupted and shows how long it takes.
+    let start = Instant::now();
+    ok(&args);
+    let time = start.elapsed();
+    let whole = outputs.each_ref().map(|output| fs::metadata(output).unwrap().len());
+
+    let (mut computing, mut writing) = (0, 0);
+    for round in 0..16 {
+        for output in &outputs {
+            let _ = fs::remove_file(output);
+        }
+        let child = command(&args).stderr(Stdio::piped()).spawn().unwrap();
+        if round % 2 == 0 {
+            // While it writes, as soon as a file is there.
+            let start = Instant::now();
+            while files().is_empty() && start.elapsed() < 20 * time {
+                std::thread::yield_now();
+            }
+        } else {
+            std::thread::sleep(time * round / 16);
+        }
+        let signal = ["-INT", "-TERM", "-HUP"][round as usize / 2 % 3];
+        let kill = Command::new("kill").args([signal, &child.id().to_string()]).output().unwrap();
+        let output = child.wait_with_output().unwrap();
+        let left = files();
+        if output.status.success() {
+            assert_eq!(left.len(), 4, "{left:?}");
+            let lengths = outputs.each_ref().map(|output| fs::metadata(output).unwrap().len());
+            assert_eq!(lengths, whole);
+            continue;
+        }
+        assert!(kill.status.success());
+        assert!(left.is_empty(), "{signal}, {}: {left:?}", output.status);
+        match (output.status.code(), output.status.signal()) {
+            (Some(130), None) => writing += 1,
+            (None, Some(1 | 2 | 15)) => computing += 1,
+            _ => panic!("{signal}: {}, {}", output.status, stderr(&output)),
+        }
+    }
+    println!("interrupted {computing} times while computing, {writing} while writing");
+    assert!(computing + writing > 0);
 }
 
 #[test]

@@ -252,6 +252,12 @@ fn hostile_archives_are_refused() {
     let deep = "[".repeat(100_000);
     let error = refusal(keras_file(deep.as_bytes(), &weights, CompressionMethod::Stored));
     assert!(error.contains("recursion limit"), "{error}");
+    // Objects of 7 bytes that would take hundreds each, and numbers of 2 that would take 64.
+    for (item, count) in [("{\"\":0},", 1 << 20), ("0,", 3 << 20)] {
+        let many = format!("[{}0]", item.repeat(count));
+        let error = refusal(keras_file(many.as_bytes(), &weights, CompressionMethod::Stored));
+        assert!(error.contains("config.json: JSON that takes"), "{error}");
+    }
     let error = refusal(keras_file(b"{}", &weights, CompressionMethod::Stored));
     assert!(error.contains("class_name"), "{error}");
 
@@ -267,6 +273,34 @@ fn hostile_archives_are_refused() {
 
     assert!(refusal(b"hello, world".to_vec()).contains("neither"));
     assert!(refusal(Vec::new()).contains("0 bytes"));
+}
+
+/// Files of `tests/keras/make_hostile.py`, whose one tensor is `dense0/kernel` of 256×256.
+#[test]
+fn hostile_hdf5_files_are_refused_by_tensor() {
+    const HOSTILE: &[u8] = include_bytes!("keras/fixtures/hostile.zip");
+    for (name, parts) in [
+        ("soft_cycle.h5", &["HDF5"][..]),
+        ("repeated.h5", &["claims 262144 bytes", "more than a file of this size can hold"]),
+        ("external.h5", &["external"]),
+        ("link_out.h5", &["HDF5"]),
+        ("bomb.h5", &["HDF5"]),
+        ("zeros.h5", &["claims 1073741824 bytes, more than a file of this size can hold"]),
+        // Of f64, what f32 has no room for is an infinity, and as such refused.
+        ("overflow.h5", &["element 775 is inf", "finite"]),
+    ] {
+        let start = Instant::now();
+        let error = refusal(entry(HOSTILE, name));
+        let time = start.elapsed();
+        assert!(time < Duration::from_secs(5), "{name}: {time:?}");
+        println!("{name}: {error}");
+        assert!(error.contains("tensor \"dense") && error.contains("/kernel\""), "{error}");
+        assert!(parts.iter().all(|part| error.contains(part)), "{name}: {error}");
+    }
+    // Groups that hold themselves: nobody walks them.
+    let model = load_bytes("file", entry(HOSTILE, "hard_cycle.h5")).unwrap();
+    let kernel = model.weights.get("dense0", "kernel", &[256, 256]).unwrap();
+    assert!(kernel.iter().all(|&w| w == 0.5));
 }
 
 /// Every truncation and many seeded mutations: an error or a model, soon, and no panic.

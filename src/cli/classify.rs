@@ -1,7 +1,8 @@
 //! `sepconv classify`: pictures to labels.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -129,10 +130,19 @@ fn progress_bar(pictures: usize) -> ProgressBar {
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// Most bytes of a file of labels.
+const MAX_LABELS: u64 = 16 << 20;
+
 /// One label for each class.
 fn read_labels(path: &Path, classes: usize) -> Result<Vec<String>> {
     let file_error = |message: String| Failure::Error(format!("{}: {message}", path.display()));
-    let bytes = std::fs::read(path).map_err(|e| file_error(e.to_string()))?;
+    let mut bytes = Vec::new();
+    // Not by the size that the file system says: devices and pipes have none.
+    let file = File::open(path).map_err(|e| file_error(e.to_string()))?;
+    file.take(MAX_LABELS + 1).read_to_end(&mut bytes).map_err(|e| file_error(e.to_string()))?;
+    if bytes.len() as u64 > MAX_LABELS {
+        return Err(file_error(format!("larger than {MAX_LABELS} bytes")));
+    }
     let text = String::from_utf8(bytes)
         .map_err(|e| file_error(format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to())))?;
     let text = text.trim_start_matches('\u{feff}');

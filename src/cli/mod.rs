@@ -6,11 +6,13 @@ mod demo;
 mod info;
 mod inspect;
 mod layer;
+mod outputs;
 mod run;
 mod source;
 mod speed;
 mod threads;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -30,7 +32,8 @@ Environment:
   SEPCONV_LEVEL=scalar|neon|avx2|avx512  Use these instructions instead of the best that the CPU has.
                                          The numbers are the same with each.
 
-Exit status: 0 if all went well, 1 after an error, 2 for a wrong command line.
+Exit status: 0 if all went well, 1 after an error, 2 for a wrong command line, 130 (or death by the
+signal) after an interruption.
 
 Examples:
   sepconv demo
@@ -38,7 +41,7 @@ Examples:
   sepconv inspect --model xception
   sepconv bench --layer 'sep 1x19x19x728 o728 k3 s1'"
 )]
-struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -53,8 +56,16 @@ enum Command {
     Info(info::Args),
 }
 
+/// Reads a command line, the program's name first. Also what the fuzzer calls.
+pub(crate) fn parse(
+    words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> std::result::Result<Cli, clap::Error> {
+    Cli::try_parse_from(words)
+}
+
 pub(crate) fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = parse(std::env::args_os()).unwrap_or_else(|e| e.exit());
+    let result = match cli.command {
         Command::Demo(args) => demo::run(args),
         Command::Classify(args) => classify::run(args),
         Command::Run(args) => run::run(args),
@@ -116,14 +127,16 @@ fn print(text: &str) -> Result {
     })
 }
 
+/// Longest side of an input.
+const MAX_SIDE: usize = 8192;
+
 /// `N` or `HxW`, for `--size`.
 fn parse_size(text: &str) -> std::result::Result<[usize; 2], String> {
-    const MAX: usize = 8192;
     let (height, width) = text.split_once('x').unwrap_or((text, text));
-    let side = |s: &str| s.parse().ok().filter(|side| (1..=MAX).contains(side));
+    let side = |s: &str| s.parse().ok().filter(|side| (1..=MAX_SIDE).contains(side));
     match (side(height), side(width)) {
         (Some(height), Some(width)) => Ok([height, width]),
-        _ => Err(format!("N or HEIGHTxWIDTH is needed, each 1 to {MAX}, e.g. 299 or 200x320")),
+        _ => Err(format!("N or HEIGHTxWIDTH is needed, each 1 to {MAX_SIDE}, e.g. 299 or 200x320")),
     }
 }
 
@@ -132,6 +145,11 @@ fn input_size(network: &Network, size: Option<[usize; 2]>) -> Result<([usize; 2]
     let (own, channels) = network.input();
     match (size, own) {
         (Some(size), _) => Ok((size, channels)),
+        // The file's word for it, which is not trusted.
+        (None, [Some(height), Some(width)]) if height.max(width) > MAX_SIDE => error(format!(
+            "{:?} takes pictures of {height}×{width}, more than {MAX_SIDE}: choose a size with --size",
+            network.name()
+        )),
         (None, [Some(height), Some(width)]) => Ok(([height, width], channels)),
         _ => error(format!(
             "{:?} takes pictures of any size: choose one with --size",

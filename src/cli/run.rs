@@ -1,15 +1,13 @@
 //! `sepconv run`: raw tensors in, logits, features and intermediate activations out.
 
-use std::fs;
-use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use sepconv::network::{Network, NetworkPlan, NodeId, Op, PlanOptions, Session};
 use sepconv::npy;
 use sepconv::weights::Tensor;
 use sepconv::weights::keras::{self, Model};
-use tempfile::NamedTempFile;
 
+use super::outputs;
 use super::threads::Threads;
 use super::{Failure, Result, error};
 
@@ -18,7 +16,7 @@ use super::{Failure, Result, error};
 /// The input is float32 in C order, N×H×W×C, and is taken as it is (Xception expects x / 127.5 − 1).
 /// H and W may differ from the model's own. The output is N×classes, or N×H×W×C where the model
 /// ends in a feature map; of a model that ends in softmax it is the logits. Either all files are
-/// written, each whole, or none.
+/// written, each whole, or none, also where the disk is full or the command is interrupted.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -58,7 +56,7 @@ pub(super) fn run(args: Args) -> Result {
     }
     let paths: Vec<&Path> =
         [&args.output].into_iter().chain(&args.node_output).map(PathBuf::as_path).collect();
-    check_outputs(&paths)?;
+    outputs::check(&paths)?;
     let input = npy::read(&args.input)?;
     let [batch, height, width, channels] = input.shape[..] else {
         return error(format!(
@@ -80,7 +78,7 @@ pub(super) fn run(args: Args) -> Result {
         .threads
         .run(|| compute(&model, &args.node, &input.data, [batch, height, width, channels]))?;
     let files: Vec<_> = paths.into_iter().zip(&outputs).collect();
-    write_all(&files)
+    outputs::write(&files)
 }
 
 /// The output, then the nodes.
@@ -142,65 +140,4 @@ fn is_vector(network: &Network, mut id: NodeId) -> bool {
             _ => return false,
         }
     }
-}
-
-/// What can be known before the work.
-fn check_outputs(paths: &[&Path]) -> Result {
-    for (i, path) in paths.iter().enumerate() {
-        if paths[..i].contains(path) {
-            return error(format!("{}: two outputs of this name", path.display()));
-        }
-        // A device would be replaced by a file.
-        if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
-            return error(format!("{}: not a regular file", path.display()));
-        }
-        if !folder(path).is_dir() {
-            return error(format!("{}: its folder doesn't exist", path.display()));
-        }
-    }
-    Ok(())
-}
-
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    }
-}
-
-/// All files or none: they are written under other names, and renamed when each is complete.
-fn write_all(files: &[(&Path, &Tensor)]) -> Result {
-    let file_error = |path: &Path, e: io::Error| error(format!("{}: {e}", path.display()));
-    let mut written = Vec::new();
-    for (path, tensor) in files {
-        match write_temporary(folder(path), tensor) {
-            Ok(file) => written.push((*path, file)),
-            Err(e) => return file_error(path, e),
-        }
-    }
-    let mut renamed = Vec::new();
-    for (path, file) in written {
-        if let Err(e) = file.persist(path) {
-            for path in renamed {
-                let _ = fs::remove_file(path);
-            }
-            return file_error(path, e.error);
-        }
-        renamed.push(path);
-    }
-    Ok(())
-}
-
-fn write_temporary(folder: &Path, tensor: &Tensor) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".sepconv-");
-    // As any new file: less what the umask says, not readable by the owner alone.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
-    let mut writer = BufWriter::new(file.as_file_mut());
-    npy::write(&mut writer, &tensor.shape, &tensor.data)?;
-    writer.flush()?;
-    drop(writer);
-    Ok(file)
 }

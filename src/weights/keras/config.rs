@@ -9,6 +9,8 @@ use crate::network::{Network, NodeId, Op};
 
 /// Most layers that a configuration may have.
 const MAX_LAYERS: usize = 4096;
+/// Most bytes of memory that a parsed configuration may take. Xception's takes 3 MB.
+const MAX_PARSED: usize = 128 << 20;
 
 /// Sentences; the caller puts the file's name in front.
 type Result<T> = std::result::Result<T, String>;
@@ -40,6 +42,10 @@ pub(crate) enum Content {
 
 /// Reads a configuration: a Functional or Sequential model with one input and one output.
 pub(crate) fn parse(json: &[u8]) -> Result<Architecture> {
+    let parsed = parsed_size(json);
+    if parsed > MAX_PARSED {
+        return Err(format!("JSON that takes {parsed} bytes when parsed, more than {MAX_PARSED}"));
+    }
     let json: Json = serde_json::from_slice(json).map_err(|e| format!("JSON: {e}"))?;
     let class = text(&json, "class_name")?;
     let config = Layers::new(class, json.get("config").unwrap_or(&Json::Null))?;
@@ -55,6 +61,21 @@ pub(crate) fn parse(json: &[u8]) -> Result<Architecture> {
     let logits = (node.op == Op::Softmax).then(|| node.inputs[0]);
     network.set_output(logits.unwrap_or(output));
     Ok(Architecture { network: builder.network, root })
+}
+
+/// What JSON takes in memory at most, besides its strings. A few bytes of it become a hundred times as many:
+/// an object is a node of a tree with room for eleven entries.
+fn parsed_size(json: &[u8]) -> usize {
+    const VALUE: usize = size_of::<Json>();
+    const OBJECT: usize = 12 * (size_of::<String>() + VALUE);
+    // Commas and brackets in strings are counted too: an upper bound all the same.
+    let cost = |byte: &u8| match byte {
+        b'{' => OBJECT,
+        // A list has up to twice the room that it needs.
+        b',' | b'[' => 2 * VALUE,
+        _ => 0,
+    };
+    json.iter().map(cost).sum()
 }
 
 /// A tensor between layers: a node's output, perhaps with a `ZeroPadding2D` still to be folded into

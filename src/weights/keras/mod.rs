@@ -10,8 +10,10 @@
 //! | HDF5 with group `layers` (`.weights.h5`) | none: Xception is assumed | the file, Keras 3's paths |
 //!
 //! Every tensor must have exactly the shape that the network gives it, and be finite: a file with a NaN or
-//! an infinity among its weights is refused. Memory and time stay within some multiples of the file's size
-//! whatever the file claims. Arrays of f16, f32 and f64 are read, as f32.
+//! an infinity among its weights is refused. Arrays of f16, f32 and f64 are read, as f32; what f32 has no
+//! room for is an infinity. Memory and time stay within some multiples of the file's size (and 128 MiB for a
+//! configuration) whatever the file claims. Nothing outside the file is read: an array that lies in
+//! another file, or is a link to one, is refused.
 
 mod archive;
 mod config;

@@ -1,0 +1,227 @@
+//! What the targets of the kernels share: a layer from the fuzzer's bytes, run on every level and compared
+//! with the naive loops. Data, tensors with gaps and comparisons are those of the kernels' own tests.
+//! Tensors are exactly as long as they must be, so that the address sanitizer sees the first element too many.
+
+use std::sync::Once;
+
+use arbitrary::{Arbitrary, Result, Unstructured};
+use sepconv_kernels::naive::{self, Conv as Reference};
+use sepconv_kernels::{Activation, Level, Options, Padding, Plan, Window};
+
+#[path = "../../kernels/tests/common/mod.rs"]
+pub mod common;
+
+use common::{Expected, Mode, Random, Spaced};
+
+/// Multiply-adds of the naive loops in one case.
+const MOST_WORK: usize = 1 << 16;
+/// Elements of an input or output.
+const MOST_ELEMENTS: usize = 1 << 13;
+
+/// A small layer.
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub input: [usize; 4],
+    pub window: Window,
+    pub multiplier: usize,
+    pub groups: usize,
+    pub channels_out: usize,
+    pub bias: bool,
+    pub residual: bool,
+    /// Of the input, the residual and the output.
+    pub gaps: [usize; 3],
+    pub input_activation: Activation,
+    pub mid_activation: Activation,
+    pub activation: Activation,
+    pub mode: Mode,
+    /// 1, or so many once more.
+    pub threads: usize,
+    pub seed: u64,
+}
+
+fn within(u: &mut Unstructured<'_>, most: usize) -> Result<usize> {
+    u.int_in_range(1..=most)
+}
+
+fn activation(u: &mut Unstructured<'_>) -> Result<Activation> {
+    let bounds = [f32::NEG_INFINITY, -2.0, -0.0, 0.0, 1.0, 3.0, f32::INFINITY];
+    Ok(match u.int_in_range(0..=9)? {
+        0..=2 => Activation::None,
+        3..=4 => Activation::Relu,
+        5 => Activation::Relu6,
+        6 => {
+            let (a, b) = (u.choose_index(bounds.len())?, u.choose_index(bounds.len())?);
+            Activation::Clamp { lo: bounds[a.min(b)], hi: bounds[a.max(b)] }
+        }
+        7 => Activation::Elu { alpha: *u.choose(&[0.5, 1.0])? },
+        8 => Activation::Silu,
+        _ => Activation::HardSwish,
+    })
+}
+
+impl<'a> Arbitrary<'a> for Case {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let input = [within(u, 3)?, within(u, 24)?, within(u, 50)?, within(u, 130)?];
+        let padding = match u.int_in_range(0..=3)? {
+            0 => Padding::Valid,
+            1 => Padding::Same,
+            _ => {
+                let [top, bottom, left, right] = u.arbitrary::<[u8; 4]>()?.map(|p| (p % 12).into());
+                Padding::Explicit { top, bottom, left, right }
+            }
+        };
+        let window = Window {
+            kernel: [within(u, 8)?, within(u, 8)?],
+            stride: [within(u, 4)?, within(u, 4)?],
+            dilation: [within(u, 4)?, within(u, 4)?],
+            padding,
+        };
+        Ok(Self {
+            input,
+            window,
+            multiplier: within(u, 4)?,
+            groups: within(u, 6)?,
+            channels_out: within(u, 130)?,
+            bias: u.arbitrary()?,
+            residual: u.arbitrary()?,
+            gaps: u.arbitrary::<[u8; 3]>()?.map(|gap| (gap % 20).into()),
+            input_activation: activation(u)?,
+            mid_activation: activation(u)?,
+            activation: activation(u)?,
+            mode: *u.choose(&[Mode::Integers, Mode::Integers, Mode::Reals, Mode::Specials])?,
+            threads: *u.choose(&[1, 1, 1, 1, 1, 1, 2, 3, 5])?,
+            seed: u.arbitrary()?,
+        })
+    }
+}
+
+/// The data of a case with so many weights.
+pub struct Data {
+    pub x: Vec<f32>,
+    pub weights: Vec<f32>,
+    pub bias: Option<Vec<f32>>,
+    pub residual: Option<Vec<f32>>,
+}
+
+impl Case {
+    /// The output shape, if the window fits and `depth` multiply-adds for each output are not too many.
+    pub fn output(&self, window: &Window, channels_out: usize, depth: usize) -> Option<[usize; 4]> {
+        let [n, h, w, c] = self.input;
+        let [oh, ow] = common::output(window, self.input)?;
+        let outputs = n * oh * ow * channels_out;
+        let small = n * h * w * c <= MOST_ELEMENTS
+            && outputs <= MOST_ELEMENTS
+            && outputs * depth <= MOST_WORK;
+        small.then_some([n, oh, ow, channels_out])
+    }
+
+    pub fn data(&self, output: [usize; 4], weights: usize) -> Data {
+        let mut random = Random(self.seed);
+        // One special value among the inputs of a window decides it: keep most windows free of them.
+        let sparse = if self.mode == Mode::Specials { 1 + random.below(60) } else { 1 };
+        let mut fill = |len: usize| {
+            let values = self.mode.fill(&mut random, len);
+            let plain = Mode::Reals.fill(&mut random, len);
+            let pick = |(v, p)| if sparse == 1 || random.below(sparse) == 0 { v } else { p };
+            values.into_iter().zip(plain).map(pick).collect::<Vec<f32>>()
+        };
+        Data {
+            x: fill(self.input.iter().product()),
+            weights: fill(weights),
+            bias: self.bias.then(|| fill(output[3])),
+            residual: self.residual.then(|| fill(output.iter().product())),
+        }
+    }
+
+    pub fn options(&self, level: Level) -> Options {
+        Options {
+            input_activation: self.input_activation,
+            activation: self.activation,
+            level: Some(level),
+        }
+    }
+
+    pub fn expected(&self, sums: Vec<naive::Sum>, chain: usize) -> Expected {
+        Expected {
+            sums,
+            chain,
+            mode: self.mode,
+            input_activation: self.input_activation,
+            activation: self.activation,
+        }
+    }
+
+    /// Runs the plan of every level, on one thread and on several, demands what is expected and the
+    /// same bits of all, and returns them.
+    pub fn run_all(
+        &self,
+        what: &str,
+        x: &[f32],
+        residual: Option<&[f32]>,
+        expected: &Expected,
+        plan: impl Fn(Level) -> Box<dyn Plan>,
+    ) -> Vec<f32> {
+        one_thread();
+        let x = Spaced::new(self.input, self.gaps[0], x);
+        let mut result: Option<Vec<f32>> = None;
+        for level in common::levels() {
+            let plan = plan(level);
+            assert_eq!(plan.level(), level);
+            let spaced = residual.map(|r| Spaced::new(plan.output_shape(), self.gaps[1], r));
+            let more = (self.threads > 1).then_some(self.threads);
+            for threads in [0].into_iter().chain(more) {
+                let y = common::run(&*plan, &x, spaced.as_ref(), self.gaps[2], threads);
+                match &result {
+                    Some(first) => common::assert_same_bits(
+                        &format!("{what} {} on {threads} threads", plan.kernel_name()),
+                        &y,
+                        first,
+                    ),
+                    None => {
+                        expected.check(what, &y, residual);
+                        result = Some(y);
+                    }
+                }
+            }
+        }
+        result.expect("the scalar level is always available")
+    }
+
+    /// A convolution against the naive loops; false if the case is none, or too large.
+    pub fn check_conv(
+        &self,
+        what: &str,
+        window: Window,
+        groups: usize,
+        channels_out: usize,
+        plan: impl Fn(&Data, Level) -> Box<dyn Plan>,
+    ) -> bool {
+        let depth = window.kernel[0] * window.kernel[1] * self.input[3] / groups;
+        let Some(output) = self.output(&window, channels_out, depth) else { return false };
+        let data = self.data(output, depth * channels_out);
+        let x = common::activated(&data.x, self.input_activation);
+        let sums = naive::conv(&Reference {
+            input: self.input,
+            x: &x,
+            window,
+            groups,
+            channels_out,
+            weights: &common::flushed(&data.weights),
+            bias: data.bias.as_deref().map(common::flushed).as_deref(),
+        });
+        let expected = self.expected(sums, depth);
+        self.run_all(what, &data.x, data.residual.as_deref(), &expected, |level| {
+            plan(&data, level)
+        });
+        true
+    }
+}
+
+/// Makes rayon's global pool the calling thread alone: what happens depends on the input only.
+fn one_thread() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();
+        pool.build_global().expect("no pool before this one");
+    });
+}

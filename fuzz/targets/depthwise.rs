@@ -1,0 +1,18 @@
+//! Depthwise convolutions against the naive loops.
+#![no_main]
+
+use libfuzzer_sys::{Corpus, fuzz_target};
+use sepconv_fuzz::Case;
+use sepconv_kernels::{Depthwise, DepthwiseParams};
+
+fuzz_target!(|case: Case| -> Corpus {
+    let channels = case.input[3];
+    let (window, multiplier) = (case.window, case.multiplier);
+    let kept =
+        case.check_conv("depthwise", window, channels, channels * multiplier, |data, level| {
+            let (weights, bias) = (&data.weights[..], data.bias.as_deref());
+            let params = DepthwiseParams { window, multiplier, weights, bias };
+            Box::new(Depthwise::new(case.input, &params, &case.options(level)).unwrap())
+        });
+    if kept { Corpus::Keep } else { Corpus::Reject }
+});

@@ -1,0 +1,137 @@
+//! Plans and views from any numbers: made or refused, at once, with little memory. Small plans run.
+#![no_main]
+
+use arbitrary::{Result, Unstructured};
+use libfuzzer_sys::fuzz_target;
+use sepconv_fuzz::common::{Spaced, run};
+use sepconv_kernels::*;
+
+fuzz_target!(|data: &[u8]| {
+    // Too few bytes are zeros to `Unstructured`: nothing fails here.
+    let _ = plans(&mut Unstructured::new(data));
+});
+
+/// Small numbers, the edges of integer types, or any.
+fn number(u: &mut Unstructured<'_>) -> Result<usize> {
+    const EDGES: [u32; 8] = [8, 15, 16, 31, 32, 61, 62, 63];
+    Ok(match u.arbitrary::<u8>()? {
+        byte @ 0..160 => usize::from(byte % 20),
+        byte @ 160..192 => (1 << EDGES[usize::from(byte % 8)]) - 1,
+        byte @ 192..224 => 1 << EDGES[usize::from(byte % 8)],
+        byte @ 224..240 => usize::MAX - usize::from(byte % 16),
+        _ => u.arbitrary()?,
+    })
+}
+
+fn numbers<const N: usize>(u: &mut Unstructured<'_>) -> Result<[usize; N]> {
+    let mut all = [0; N];
+    for n in &mut all {
+        *n = number(u)?;
+    }
+    Ok(all)
+}
+
+fn activation(u: &mut Unstructured<'_>) -> Result<Activation> {
+    Ok(match u.arbitrary::<u8>()? % 8 {
+        0..=2 => Activation::None,
+        3 => Activation::Relu,
+        4 => Activation::Clamp { lo: u.arbitrary()?, hi: u.arbitrary()? },
+        5 => Activation::Elu { alpha: u.arbitrary()? },
+        6 => Activation::Silu,
+        _ => Activation::HardSwish,
+    })
+}
+
+/// As long as `length` says if that is not much.
+fn weights(length: usize) -> Vec<f32> {
+    vec![1.0; length.min(1 << 16)]
+}
+
+fn plans(u: &mut Unstructured<'_>) -> Result<()> {
+    let kind = u.arbitrary::<u8>()? % 8;
+    let input: [usize; 4] = numbers(u)?;
+    let [top, bottom, left, right] = numbers(u)?;
+    let padding = match u.arbitrary::<u8>()? % 3 {
+        0 => Padding::Valid,
+        1 => Padding::Same,
+        _ => Padding::Explicit { top, bottom, left, right },
+    };
+    let window =
+        Window { kernel: numbers(u)?, stride: numbers(u)?, dilation: numbers(u)?, padding };
+    let [multiplier, groups, channels_out] = numbers(u)?;
+    let options =
+        Options { input_activation: activation(u)?, activation: activation(u)?, level: None };
+    let _ = window.output_size([input[1], input[2]]);
+    let product = |dims: &[usize]| dims.iter().fold(1, |p: usize, &d| p.saturating_mul(d));
+    let taps = product(&window.kernel);
+    let wide = input[3].saturating_mul(multiplier);
+    // Right or wrong, with and without a bias.
+    let wrong = number(u)?;
+    let length = |right: usize| weights(if wrong < 18 { right } else { wrong });
+    let dw = length(taps.saturating_mul(wide));
+    let dw_bias = (wrong % 2 == 0).then(|| length(wide));
+    let bias = (wrong % 3 == 0).then(|| length(channels_out));
+    let (dw_bias, bias) = (dw_bias.as_deref(), bias.as_deref());
+    let depthwise = DepthwiseParams { window, multiplier, weights: &dw, bias: dw_bias };
+    match kind {
+        0 => small_run(Depthwise::new(input, &depthwise, &options)),
+        1 => {
+            let weights = &length(input[3].saturating_mul(channels_out));
+            let params = PointwiseParams { stride: window.stride, channels_out, weights, bias };
+            small_run(Pointwise::new(input, &params, &options));
+        }
+        2 => {
+            let weights = &length(wide.saturating_mul(channels_out));
+            let mid_activation = activation(u)?;
+            let params = SeparableParams { depthwise, mid_activation, channels_out, weights, bias };
+            small_run(Separable::new(input, &params, &options));
+        }
+        3 => {
+            let depth = taps.saturating_mul(input[3] / groups.max(1));
+            let weights = &length(depth.saturating_mul(channels_out));
+            let params = ConvParams { window, groups, channels_out, weights, bias };
+            small_run(Conv::new(input, &params, &options));
+        }
+        4 => {
+            let weights = &length(input[3].saturating_mul(channels_out));
+            small_run(Dense::new(input, &DenseParams { channels_out, weights, bias }, &options));
+        }
+        5 => {
+            small_run(Pool::new(input, PoolKind::Max, window, &options));
+            small_run(Pool::new(input, PoolKind::Average, window, &options));
+        }
+        6 => {
+            small_run(GlobalAveragePool::new(input, &options));
+            small_run(Elementwise::new(input, &options));
+        }
+        _ => {
+            let data = weights(number(u)?);
+            let stride = number(u)?;
+            if let Ok(view) = NhwcView::with_pixel_stride(&data, input, stride) {
+                let end = (product(&input[..3]).max(1) - 1) * stride + input[3];
+                assert!(product(&input) == 0 || end <= data.len(), "{view:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn small_run(plan: sepconv_kernels::Result<impl Plan>) {
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            return;
+        }
+    };
+    let elements = |shape: [usize; 4]| {
+        shape.iter().try_fold(1_usize, |p, &d| p.checked_mul(d)).expect("checked by the plan")
+    };
+    let (input, output) = (elements(plan.input_shape()), elements(plan.output_shape()));
+    let scratch = plan.scratch_len(1);
+    let _ = (plan.scratch_len(usize::MAX), plan.multiply_adds());
+    let small = input <= 4096 && output <= 4096 && scratch < 1 << 20;
+    if small && plan.multiply_adds() < 1 << 20 {
+        run(&plan, &Spaced::new(plan.input_shape(), 0, &vec![1.0; input]), None, 0, 0);
+    }
+}

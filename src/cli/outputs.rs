@@ -1,0 +1,113 @@
+//! Output files: all of them, each whole, or none.
+//!
+//! They are written under other names (`.sepconv-…`), beside their places, and renamed when all are
+//! complete and on the disk. An error removes them, and so does an interruption (SIGINT, SIGTERM, SIGHUP; Ctrl-C
+//! on Windows). What can't be caught (SIGKILL, SIGXFSZ, loss of power) may leave files of those names, never part
+//! of an output; between two renames it leaves the first output without the second.
+
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sepconv::npy;
+use sepconv::weights::Tensor;
+use tempfile::NamedTempFile;
+
+use super::{Failure, Result, error};
+
+/// The files under other names; none when all are renamed. Whoever holds the lock is not interrupted.
+static TEMPORARY: Mutex<Option<Vec<PathBuf>>> = Mutex::new(Some(Vec::new()));
+
+/// As shells report a death by SIGINT.
+const INTERRUPTED: i32 = 128 + 2;
+
+fn temporary() -> MutexGuard<'static, Option<Vec<PathBuf>>> {
+    TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What can be known before the work.
+pub(super) fn check(paths: &[&Path]) -> Result {
+    let mut places = Vec::new();
+    for path in paths {
+        // A device would be replaced by a file.
+        if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
+            return error(format!("{}: not a regular file", path.display()));
+        }
+        let Some(name) = path.file_name() else {
+            return error(format!("{}: not the name of a file", path.display()));
+        };
+        let place = match fs::canonicalize(folder(path)) {
+            Ok(folder) if folder.is_dir() => folder.join(name),
+            _ => return error(format!("{}: its folder doesn't exist", path.display())),
+        };
+        if places.contains(&place) {
+            return error(format!("{}: two outputs of this name", path.display()));
+        }
+        places.push(place);
+    }
+    Ok(())
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Writes all files or none.
+pub(super) fn write(files: &[(&Path, &Tensor)]) -> Result {
+    let file_error = |path: &Path, e: io::Error| error(format!("{}: {e}", path.display()));
+    // Before this an interruption finds nothing to remove.
+    let handler = ctrlc::set_handler(|| {
+        let files = temporary();
+        // Too late: let it end well.
+        let Some(files) = &*files else { return };
+        for file in files {
+            let _ = fs::remove_file(file);
+        }
+        // With the lock held, so that no file is made or renamed any more.
+        std::process::exit(INTERRUPTED);
+    });
+    handler.map_err(|e| Failure::Error(format!("interruptions can't be handled: {e}")))?;
+    let mut written = Vec::new();
+    for (path, tensor) in files {
+        match write_temporary(folder(path), tensor) {
+            Ok(file) => written.push((*path, file)),
+            Err(e) => return file_error(path, e),
+        }
+    }
+    let mut files = temporary();
+    let mut renamed = Vec::new();
+    for (path, file) in written {
+        if let Err(e) = file.persist(path) {
+            for path in renamed {
+                let _ = fs::remove_file(path);
+            }
+            return file_error(path, e.error);
+        }
+        renamed.push(path);
+    }
+    *files = None;
+    Ok(())
+}
+
+fn write_temporary(folder: &Path, tensor: &Tensor) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".sepconv-");
+    // As any new file: less what the umask says, not readable by the owner alone.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut files = temporary();
+    let mut file = builder.tempfile_in(folder)?;
+    files.get_or_insert_default().push(file.path().into());
+    drop(files);
+    let mut writer = BufWriter::new(file.as_file_mut());
+    npy::write(&mut writer, &tensor.shape, &tensor.data)?;
+    writer.flush()?;
+    drop(writer);
+    // A file system may tell only now that it is full.
+    file.as_file().sync_all()?;
+    Ok(file)
+}
