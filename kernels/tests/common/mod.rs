@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod digest;
+pub mod layer;
 pub mod ledger;
 
 use sepconv_kernels::naive::{self, Sum};
@@ -89,7 +90,7 @@ pub struct Spaced {
 }
 
 /// Fills gaps of inputs and everything of outputs: reading it shows as NaN.
-const POISON: f32 = f32::from_bits(0x7fc0_dead);
+pub const POISON: f32 = f32::from_bits(0x7fc0_dead);
 
 impl Spaced {
     pub fn new(shape: [usize; 4], gap: usize, dense: &[f32]) -> Self {
@@ -153,7 +154,7 @@ pub fn run(
 }
 
 #[cfg(feature = "rayon")]
-fn in_pool(threads: usize, go: &mut (dyn FnMut() + Send)) {
+pub fn in_pool(threads: usize, go: &mut (dyn FnMut() + Send)) {
     use std::sync::OnceLock;
     static POOLS: [OnceLock<rayon::ThreadPool>; 17] = [const { OnceLock::new() }; 17];
     POOLS[threads]
@@ -162,7 +163,7 @@ fn in_pool(threads: usize, go: &mut (dyn FnMut() + Send)) {
 }
 
 #[cfg(not(feature = "rayon"))]
-fn in_pool(_: usize, go: &mut dyn FnMut()) {
+pub fn in_pool(_: usize, go: &mut dyn FnMut()) {
     go();
 }
 
