@@ -8,7 +8,7 @@ mod common;
 use std::ptr;
 
 use common::layer::{Layer, Op, Weights};
-use common::{Mode, POISON, Random, assert_same_bits, holds, ledger, levels};
+use common::{Mode, POISON, Random, assert_same_bits, holds, is_poison, ledger, levels};
 use sepconv_kernels::*;
 
 /// Which end of an operand touches a guard page.
@@ -91,7 +91,7 @@ impl Pages {
     /// Whether the canaries beside the operand of `len` elements are as they were.
     fn intact(&mut self, end: End, len: usize) -> bool {
         let (_, canaries) = self.split(end, len);
-        canaries.iter().all(|c| c.to_bits() == POISON.to_bits())
+        canaries.iter().all(is_poison)
     }
 }
 
@@ -183,9 +183,9 @@ fn guarded(
     let mut result = Vec::new();
     for pixel in y.chunks(y_stride) {
         let (values, gaps) = pixel.split_at(output[3]);
-        let written = values.iter().all(|v| v.to_bits() != POISON.to_bits());
+        let written = !values.iter().any(is_poison);
         holds(written, || format!("{layer:?} left outputs as they were"));
-        let kept = gaps.iter().all(|v| v.to_bits() == POISON.to_bits());
+        let kept = gaps.iter().all(is_poison);
         holds(kept, || format!("{layer:?} wrote into a gap"));
         result.extend_from_slice(values);
     }

@@ -3,6 +3,8 @@
 
 use sepconv_kernels::*;
 
+use super::{Mode, Random};
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Op {
     Depthwise { multiplier: usize },
@@ -66,6 +68,11 @@ impl Layer {
         }
     }
 
+    /// Operands of a mode, of the right lengths.
+    pub fn fill(&self, mode: Mode, random: &mut Random) -> [Vec<f32>; 4] {
+        self.lengths().map(|len| mode.fill(random, len))
+    }
+
     pub fn plan(&self, operands: Weights<'_>, level: Level) -> Result<Box<dyn Plan>> {
         fn boxed<P: Plan + 'static>(plan: P) -> Box<dyn Plan> {
             Box::new(plan)
@@ -107,5 +114,42 @@ impl Layer {
             Op::GlobalAverage => GlobalAveragePool::new(input, &options).map(boxed),
             Op::Elementwise => Elementwise::new(input, &options).map(boxed),
         }
+    }
+}
+
+/// A layer from numbers: any operation, window, size, activations, the depth multiplier and groups of `op`.
+pub fn random(op: Op, random: &mut Random) -> Layer {
+    let mut below = |n: usize| random.below(n);
+    let [h, w] = [1 + below(9), 1 + below(14)];
+    let kernel = [[3, 3], [3, 3], [1, 1], [5, 5], [2, 3], [7, 7]][below(6)];
+    let (stride, dilation) = (1 + below(2), if below(4) == 0 { 2 } else { 1 });
+    let window = Window::new(kernel).stride([stride; 2]).dilation([dilation; 2]);
+    let window = match below(3) {
+        0 => window.padding(Padding::Explicit {
+            top: kernel[0] * dilation,
+            bottom: below(3),
+            left: kernel[1] * dilation,
+            right: below(3),
+        }),
+        _ => window.padding(Padding::Same),
+    };
+    let c = 1 + if below(3) == 0 { below(70) } else { below(20) };
+    let o = 1 + below(70);
+    let (input, o) = match op {
+        Op::Conv { groups } => ([1 + below(2), h, w, c.min(24) * groups], o * groups),
+        Op::Dense => ([1 + below(9), 1, 1, c], o),
+        _ => ([1 + below(2), h, w, c], o),
+    };
+    let activations = [
+        Activation::None,
+        Activation::Relu,
+        Activation::Silu,
+        Activation::Clamp { lo: -0.5, hi: 0.5 },
+    ];
+    Layer {
+        input_activation: activations[below(4)],
+        mid_activation: activations[below(4)],
+        activation: activations[below(4)],
+        ..Layer::new(op, input, window, o)
     }
 }
