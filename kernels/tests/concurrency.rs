@@ -111,7 +111,9 @@ fn leaks_nothing(what: &str, plain: u32, mut round: impl FnMut() -> usize) {
     let rounds = common::scaled(plain).max(2);
     runs += (0..rounds).map(|_| round()).sum::<usize>();
     let more = LIVE.load(Ordering::Relaxed) - before;
-    println!("{what}: {runs} runs, the same bits in each, {more} bytes more live after {rounds} rounds");
+    println!(
+        "{what}: {runs} runs, the same bits in each, {more} bytes more live after {rounds} rounds"
+    );
     // A queue of rayon's may have grown; one output alone is as large.
     assert!(more < 32 << 10, "{what}: {more} bytes leaked");
 }
@@ -144,9 +146,8 @@ fn pools_may_be_nested() {
     let (outer, inner, single) = (pool(4), pool(3), pool(1));
     leaks_nothing("nested pools", 6, || {
         let direct = outer.install(|| jobs.par_iter().map(|job| job.check(4)).sum::<usize>());
-        let nested = outer.install(|| {
-            jobs.par_iter().map(|job| inner.install(|| job.check(3))).sum::<usize>()
-        });
+        let nested = outer
+            .install(|| jobs.par_iter().map(|job| inner.install(|| job.check(3))).sum::<usize>());
         let thrice = single.install(|| {
             outer.install(|| {
                 jobs.par_iter()

@@ -85,9 +85,12 @@ fn runs_refuse(plan: &dyn Plan) -> u64 {
     };
     for dimension in 0..4 {
         for more in [true, false] {
-            let changed = |mut shape: [usize; 4]| {
-                shape[dimension] = if more { shape[dimension] + 1 } else { shape[dimension] - 1 };
-                shape
+            let changed = |shape: [usize; 4]| -> [usize; 4] {
+                std::array::from_fn(|i| match (i == dimension, more) {
+                    (true, true) => shape[i] + 1,
+                    (true, false) => shape[i] - 1,
+                    (false, _) => shape[i],
+                })
             };
             let (shape_in, shape_out) = (changed(input), changed(output));
             let (other_in, mut other_out) =
