@@ -32,7 +32,7 @@ EXECUTOR = ["lib", "executor"]
 def cargo_arguments(test):
     if test in EXECUTOR:
         which = ["--lib"] if test == "lib" else ["--test", test]
-        return ["-p", "sepconv", "--no-default-features", "--features", "rayon", *which]
+        return ["-p", "sepconv", "--no-default-features", "--features", "keras,rayon", *which]
     return ["-p", "sepconv-kernels", "--test", test]
 
 
