@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 from pathlib import Path
@@ -22,8 +23,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "target" / "mutants"
 TREE = BUILD / "tree"
-# No test takes nearly as long.
-TIMEOUT = 900
+# Seconds; no test takes nearly as long.
+TIMEOUT = 300
 
 KERNELS = ["numerics", "operands", "geometry", "guard", "differential", "bounds", "canaries", "digests"]
 EXECUTOR = ["lib", "executor"]
@@ -68,17 +69,28 @@ def copy_tree():
 
 
 def run(command):
-    """Status and output; the status is `timeout` for one that was stopped."""
+    """Status and output. It is ended at the first test that fails, status `failed`, or when it takes too long,
+    status `timeout`: a mutant may loop."""
     process = subprocess.Popen(
         command, cwd=TREE, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace", start_new_session=True,
     )
-    try:
-        output, _ = process.communicate(timeout=TIMEOUT)
-        return process.returncode, output
-    except subprocess.TimeoutExpired:
+    ended = []
+
+    def end(why):
+        ended.append(why)
         os.killpg(process.pid, signal.SIGKILL)
-        return "timeout", process.communicate()[0]
+
+    timer = threading.Timer(TIMEOUT, end, ["timeout"])
+    timer.start()
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if re.match(r"test \S+ \.\.\. FAILED", line) and not ended:
+            end("failed")
+    timer.cancel()
+    status = process.wait()
+    return ended[0] if ended else status, "".join(lines)
 
 
 def builds(test):
