@@ -134,3 +134,29 @@ fn one_element_or_dimension_off_is_refused() {
     }
     println!("{refused} wrong operands on {:?}: all refused, nothing written", levels());
 }
+
+/// Shapes whose elements wrap around to the length of the slice, also to none at all, are refused.
+#[test]
+fn shapes_that_wrap_are_refused() {
+    let half = 1_usize << (usize::BITS / 2);
+    let top = 1_usize << (usize::BITS - 1);
+    let data = [0.5; 6];
+    let mut refused = 0;
+    for (shape, pixel_stride, length) in [
+        ([top, 2, 1, 1], 1, 0),
+        ([half, half, 1, 1], 1, 0),
+        ([half, 1, half, 3], 3, 0),
+        ([half, 3, half, 2], 2, 0),
+        ([top + 3, 2, 1, 1], 1, 6),
+        ([top + 1, 1, 2, 3], 3, 6),
+        ([2, 1, 1, top + 3], top + 3, 6),
+        ([2, 1, 1, 3], top + 3, 6),
+        ([4, 1, 1, 1], top / 2, 1),
+        ([usize::MAX; 4], usize::MAX, 1),
+    ] {
+        let view = NhwcView::with_pixel_stride(&data[..length], shape, pixel_stride);
+        assert!(matches!(view, Err(Error::Overflow { .. })), "{shape:?}, {pixel_stride}: {view:?}");
+        refused += 1;
+    }
+    println!("{refused} shapes that wrap: all refused");
+}
