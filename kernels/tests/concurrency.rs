@@ -173,6 +173,17 @@ fn a_pool_of_one_thread() {
     });
 }
 
+/// A run uses as many threads of its pool as the scratch has room for, to the element.
+#[test]
+fn scratch_limits_the_threads() {
+    let _alone = alone();
+    let jobs = Job::all();
+    let pool = pool(5);
+    leaks_nothing("scratch for fewer threads than the pool has", 6, || {
+        pool.install(|| jobs.iter().map(|job| (1..=5).map(|n| job.check(n)).sum::<usize>()).sum())
+    });
+}
+
 /// A panic that prints nothing.
 fn panic() -> ! {
     resume_unwind(Box::new("on purpose"))
