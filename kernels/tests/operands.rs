@@ -160,3 +160,54 @@ fn shapes_that_wrap_are_refused() {
     }
     println!("{refused} shapes that wrap: all refused");
 }
+
+/// The crate's own memory: on a cache line, of the value asked for, refused where there is none.
+#[test]
+fn aligned_memory() {
+    for len in [0, 1, 37, (2 << 20) / 4 - 1, (2 << 20) / 4 + 5] {
+        let mut memory = Aligned::new(len, 0.5).unwrap();
+        assert_eq!(memory.len(), len);
+        assert!(len == 0 || memory.as_ptr().addr().is_multiple_of(4 * Aligned::LINE));
+        assert!(memory.iter().all(|v| *v == 0.5));
+        memory.fill(2.0);
+        assert!(memory.iter().all(|v| *v == 2.0));
+        assert!(format!("{memory:?}").contains(&len.to_string()));
+    }
+    for elements in [usize::MAX, isize::MAX as usize, isize::MAX as usize / 4] {
+        assert_eq!(Aligned::new(elements, 0.5).unwrap_err(), Error::Memory { elements });
+    }
+}
+
+/// Views are what they were made of, and so are their copies.
+#[test]
+fn views_tell_their_shape() {
+    let mut data = [0.5; 11];
+    let view = NhwcView::with_pixel_stride(&data, [1, 1, 3, 3], 4).unwrap();
+    for view in [view, Clone::clone(&view)] {
+        assert_eq!((view.shape(), view.pixel_stride()), ([1, 1, 3, 3], 4));
+    }
+    let view = NhwcViewMut::with_pixel_stride(&mut data, [1, 1, 3, 3], 4).unwrap();
+    assert_eq!((view.shape(), view.pixel_stride()), ([1, 1, 3, 3], 4));
+}
+
+/// Each refusal says the numbers that made it so.
+#[test]
+fn refusals_say_why() {
+    let [a, b] = [4711, 8150];
+    for (error, words) in [
+        (Error::ZeroDimension { what: "stride" }, ["stride", "0"]),
+        (Error::Overflow { what: "elements" }, ["elements", "overflow"]),
+        (Error::Memory { elements: a }, ["4711", "memory"]),
+        (Error::Length { what: "bias", expected: a, actual: b }, ["4711", "8150"]),
+        (Error::PixelStride { channels: a, pixel_stride: b }, ["4711", "8150"]),
+        (Error::Shape { what: "input", expected: [a; 4], actual: [b; 4] }, ["4711", "8150"]),
+        (Error::KernelLargerThanInput { axis: "width", kernel: a, input: b }, ["4711", "8150"]),
+        (Error::Groups { groups: 7, channels_in: a, channels_out: b }, ["4711", "8150"]),
+        (Error::Activation { what: "no bound" }, ["activation", "no bound"]),
+        (Error::LevelUnavailable { level: Level::Neon }, ["neon", "not available"]),
+        (Error::UnknownLevel { value: "sse9".into() }, ["sse9", "avx512"]),
+    ] {
+        let said = error.to_string();
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    }
+}
