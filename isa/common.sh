@@ -79,7 +79,8 @@ emulated_tests() {
     # Random cases give the bits of AVX2, too; the others have those of the tables to go by.
     SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-avx2,$level} "${test[@]}" --test differential "$@" &&
         SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-$level} "${test[@]}" -p sepconv --lib --test allocation \
-            --test digests --test geometry --test numerics --test digits --test executor --test xception \
+            --test bounds --test canaries --test digests --test geometry --test guard --test numerics \
+            --test operands --test digits --test executor --test xception \
             "$@" -- --skip at_299 --skip at_224
 }
 

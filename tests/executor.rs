@@ -643,14 +643,14 @@ fn run(b: &Builder, x: &Value) -> Vec<f32> {
 #[test]
 fn batch_norm_uses_the_epsilon_of_its_node() {
     // Folded, and on its own (the input is no layer to fold it into).
-    for folded in [true, false] {
+    for (folded, epsilon) in [(true, 1e-3), (false, 1e-3), (true, 0.25), (false, 0.25)] {
         let mut b = Builder::new(1);
         let mut x = b.input();
         if folded {
             x = b.push("conv", plain_conv(Window::new([1, 1]), 1), &[x]);
             set(&mut b, "conv", "kernel", 1.0);
         }
-        b.push("bn", NORM, &[x]);
+        b.push("bn", Op::BatchNorm { epsilon, scale: true, center: true }, &[x]);
         for (variable, value) in
             [("gamma", 1.0), ("beta", 0.25), ("moving_mean", 0.5), ("moving_variance", 0.0)]
         {
@@ -658,7 +658,7 @@ fn batch_norm_uses_the_epsilon_of_its_node() {
         }
         let x = picture([1, 2, 2, 1], 1);
         for (got, x) in run(&b, &x).iter().zip(&x.data) {
-            let expected = (f64::from(*x) - 0.5) / 1e-3_f64.sqrt() + 0.25;
+            let expected = (f64::from(*x) - 0.5) / epsilon.sqrt() + 0.25;
             assert!((f64::from(*got) - expected).abs() < 1e-5, "{got} {expected}");
         }
     }
@@ -808,12 +808,18 @@ fn softmax_survives_large_logits_and_shows_nan() {
     let mut b = Builder::new(3);
     b.push("softmax", Op::Softmax, &[b.input()]);
     let x = Value {
-        shape: [1, 1, 3, 3],
-        data: [[1e30, 0.0, -1e30], [700.0, 700.0, 0.0], [f32::NAN, 0.0, 1.0]].concat(),
+        shape: [1, 2, 2, 3],
+        data: [
+            [1e30, 0.0, -1e30],
+            [700.0, 700.0, 0.0],
+            [-2000.0, -9000.0, -2000.0],
+            [f32::NAN, 0.0, 1.0],
+        ]
+        .concat(),
     };
     let y = run(&b, &x);
-    assert_eq!(y[..6], [1.0, 0.0, 0.0, 0.5, 0.5, 0.0]);
-    assert!(y[6..].iter().all(|v| v.is_nan()));
+    assert_eq!(y[..9], [1.0, 0.0, 0.0, 0.5, 0.5, 0.0, 0.5, 0.0, 0.5]);
+    assert!(y[9..].iter().all(|v| v.is_nan()));
 }
 
 // ---------------------------------------------------------------- refusals

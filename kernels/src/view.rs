@@ -28,12 +28,13 @@ fn check(len: usize, shape: [usize; 4], pixel_stride: usize) -> Result<()> {
 }
 
 macro_rules! view {
-    ($name:ident, $slice:ty, $mutability:literal) => {
+    ($name:ident, $slice:ty, $mutability:literal, $more:literal) => {
         #[doc = concat!("A ", $mutability, "f32 tensor in NHWC order.")]
         ///
         /// Element (n, y, x, c) lies at `((n·H + y)·W + x)·pixel_stride + c`. A pixel stride larger
         /// than C addresses a range of channels of a wider tensor, e.g. one part of a concatenation:
         /// pass the wide tensor's slice from the first channel on.
+        #[doc = $more]
         #[derive(Debug)]
         pub struct $name<'a> {
             data: $slice,
@@ -77,8 +78,36 @@ macro_rules! view {
     };
 }
 
-view!(NhwcView, &'a [f32], "shared ");
-view!(NhwcViewMut, &'a mut [f32], "mutable ");
+view!(NhwcView, &'a [f32], "shared ", "");
+view!(
+    NhwcViewMut,
+    &'a mut [f32],
+    "mutable ",
+    "
+An output can't share elements with the input, the residual or another output: the borrow checker refuses it.
+
+```compile_fail,E0502
+# use sepconv_kernels::*;
+# fn main() -> Result<()> {
+# let plan = Elementwise::new([1, 1, 1, 8], &Options::default())?;
+let mut tensor = vec![1.0; 12];
+let x = NhwcView::new(&tensor[..8], plan.input_shape())?;
+let y = NhwcViewMut::new(&mut tensor[4..], plan.output_shape())?;
+plan.run(x, None, y, &mut [])
+# }
+```
+
+```compile_fail,E0499
+# use sepconv_kernels::*;
+# fn main() -> Result<()> {
+# let plan = Elementwise::new([1, 1, 1, 8], &Options::default())?;
+# let x = vec![1.0; 8];
+let mut tensor = vec![1.0; 8];
+let y = NhwcViewMut::new(&mut tensor, plan.output_shape())?;
+plan.run(NhwcView::new(&x, plan.input_shape())?, None, y, &mut tensor) // nor with the scratch
+# }
+```"
+);
 
 impl Clone for NhwcView<'_> {
     fn clone(&self) -> Self {

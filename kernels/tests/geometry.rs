@@ -122,6 +122,30 @@ fn same_is_asymmetric_on_even_inputs() {
     }
 }
 
+/// A dilated kernel as large as the padded input has one output, one that is larger by one has none.
+#[test]
+fn a_kernel_must_fit() {
+    let padding = Padding::Explicit { top: 1, bottom: 2, left: 0, right: 1 };
+    for (size, padding, extent) in [([5, 7], Padding::Valid, [5, 7]), ([2, 6], padding, [5, 7])] {
+        for dilation in [1, 2] {
+            let kernel = extent.map(|e| (e - 1) / dilation + 1);
+            let window = Window::new(kernel).dilation([dilation; 2]).padding(padding);
+            assert_eq!(window.output_size(size), Ok([1, 1]));
+            for (axis, name) in ["height", "width"].into_iter().enumerate() {
+                let mut smaller = size;
+                smaller[axis] -= 1;
+                let refused = window.output_size(smaller);
+                let expected = Error::KernelLargerThanInput {
+                    axis: name,
+                    kernel: extent[axis],
+                    input: extent[axis] - 1,
+                };
+                assert_eq!(refused, Err(expected));
+            }
+        }
+    }
+}
+
 /// Runs a plan if its tensors are small, whatever its strides and dilations are.
 fn small_runs(plan: impl Plan) -> bool {
     let elements = |shape: [usize; 4]| shape.iter().product::<usize>();

@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{Spaced, assert_same_bits, levels, run};
+use common::layer::{Layer, Op};
+use common::{Mode, Random, Spaced, assert_same_bits, levels, run};
 use sepconv_kernels::*;
 
 fn elementwise(x: &[f32], activation: Activation, level: Level) -> Vec<f32> {
@@ -128,6 +129,76 @@ fn nan_stays_in_its_windows() {
             }
         }
     }
+}
+
+/// The same for every window, stride, dilation, multiplier, number of groups: which outputs hold a value is
+/// asked of the naive loops, and the others keep their bits.
+#[test]
+fn nan_changes_exactly_the_outputs_that_see_it() {
+    let same = |kernel, stride: usize, dilation: usize| {
+        let window = Window::new(kernel).stride([stride; 2]).dilation([dilation; 2]);
+        window.padding(Padding::Same)
+    };
+    let one = Window::new([1, 1]);
+    let uneven = Padding::Explicit { top: 0, bottom: 3, left: 2, right: 1 };
+    let layers = [
+        (Op::Depthwise { multiplier: 1 }, same([3, 3], 2, 1)),
+        (Op::Depthwise { multiplier: 1 }, same([3, 3], 1, 2)),
+        (Op::Depthwise { multiplier: 1 }, same([5, 5], 1, 1)),
+        (Op::Depthwise { multiplier: 1 }, same([7, 7], 2, 1)),
+        (Op::Depthwise { multiplier: 1 }, same([2, 3], 3, 1).padding(uneven)),
+        (Op::Depthwise { multiplier: 2 }, same([3, 3], 1, 1)),
+        (Op::Depthwise { multiplier: 3 }, same([3, 3], 2, 1)),
+        (Op::Pointwise, one),
+        (Op::Pointwise, one.stride([2, 3])),
+        (Op::Dense, one),
+        (Op::Conv { groups: 1 }, same([3, 3], 2, 1)),
+        (Op::Conv { groups: 1 }, same([3, 2], 1, 2)),
+        (Op::Conv { groups: 3 }, same([3, 3], 1, 1)),
+        (Op::Conv { groups: 3 }, same([1, 3], 2, 1).padding(uneven)),
+    ];
+    let (h, w, c, o) = (5, 8, 18, 21);
+    let (mut runs, mut changed) = (0, 0);
+    for (op, window) in layers {
+        let input = if op == Op::Dense { [h * w, 1, 1, c] } else { [1, h, w, c] };
+        let layer = Layer::new(op, input, window, o);
+        let operands = layer.fill(Mode::Reals, &mut Random(2));
+        let clean = Mode::Reals.fill(&mut Random(1), h * w * c);
+        let (groups, channels_out) = match op {
+            Op::Depthwise { multiplier } => (c, c * multiplier),
+            Op::Conv { groups } => (groups, o),
+            _ => (1, o),
+        };
+        for level in levels() {
+            let plan = layer.plan(operands.each_ref().map(|o| &o[..]), level).unwrap();
+            let before = run(&*plan, &Spaced::new(input, 0, &clean), None, 0, 1);
+            // Every pixel; channels at the ends of vectors and groups, and others.
+            for at in
+                (0..h * w * c).filter(|at| [0, 5, 6, 7, 8, 11, 15, 16, 17].contains(&(at % c)))
+            {
+                let mut x = clean.clone();
+                x[at] = f32::NAN;
+                let after = run(&*plan, &Spaced::new(input, 0, &x), None, 0, 1);
+                let sums = naive::conv(&naive::Conv {
+                    input,
+                    x: &x,
+                    window,
+                    groups,
+                    channels_out,
+                    weights: &operands[0],
+                    bias: Some(&operands[1]),
+                });
+                let expected: Vec<f32> = (before.iter().zip(&sums))
+                    .map(|(&before, sum)| if sum.value.is_nan() { f32::NAN } else { before })
+                    .collect();
+                assert_same_bits(&format!("{op:?} {window:?}, NaN at {at}"), &after, &expected);
+                runs += 1;
+                changed += expected.iter().filter(|y| y.is_nan()).count();
+            }
+        }
+    }
+    println!("{runs} runs with one NaN: {changed} outputs changed, those that see it");
+    assert!(changed > runs);
 }
 
 /// Padding is left out, not multiplied: infinite weights at padded taps change nothing.

@@ -23,7 +23,8 @@ pub struct Options {
 
 /// A prepared operation: shape checked, weights packed, kernel chosen.
 ///
-/// A plan is immutable and `Send + Sync`: one can run on many threads at a time, each call with its own
+/// A plan owns its weights, packed by itself for its level: those of one can't reach the kernels of another.
+/// It is immutable and `Send + Sync`: one can run on many threads at a time, each call with its own
 /// scratch. For given operands every call gives the same bits, on any level and any number of threads.
 pub trait Plan: Send + Sync + core::fmt::Debug {
     /// \[N, H, W, C\] of the input.

@@ -4,7 +4,10 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod digest;
+pub mod layer;
 pub mod ledger;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sepconv_kernels::naive::{self, Sum};
 use sepconv_kernels::{Activation, Level, NhwcView, NhwcViewMut, Padding, Plan, Window};
@@ -89,7 +92,7 @@ pub struct Spaced {
 }
 
 /// Fills gaps of inputs and everything of outputs: reading it shows as NaN.
-const POISON: f32 = f32::from_bits(0x7fc0_dead);
+pub const POISON: f32 = f32::from_bits(0x7fc0_dead);
 
 impl Spaced {
     pub fn new(shape: [usize; 4], gap: usize, dense: &[f32]) -> Self {
@@ -116,21 +119,38 @@ impl Spaced {
         NhwcViewMut::with_pixel_stride(&mut self.data, self.shape, self.stride).unwrap()
     }
 
-    /// The elements without gaps, after a check that the gaps still hold the poison.
+    /// The elements without gaps, after a check that these have all been written and that the gaps still
+    /// hold the poison.
     pub fn into_dense(self) -> Vec<f32> {
         let c = self.shape[3];
         let mut dense = Vec::new();
         for pixel in self.data.chunks(self.stride) {
-            dense.extend_from_slice(&pixel[..c]);
-            for gap in &pixel[c..] {
-                holds(gap.to_bits() == POISON.to_bits(), || "a gap was written".into());
-            }
+            let (values, gap) = pixel.split_at(c);
+            holds(!values.iter().any(is_poison), || {
+                "an output was not written, or of poison".into()
+            });
+            holds(gap.iter().all(is_poison), || "a gap was written".into());
+            OVERWRITTEN.fetch_add(c as u64, Ordering::Relaxed);
+            INTACT.fetch_add(gap.len() as u64, Ordering::Relaxed);
+            dense.extend_from_slice(values);
         }
         dense
     }
 }
 
-/// Runs a plan with poisoned output and scratch in a pool of `threads` threads; with 0 right here.
+/// To the bit: no operation but a copy makes it.
+pub fn is_poison(value: &f32) -> bool {
+    value.to_bits() == POISON.to_bits()
+}
+
+/// Poisoned outputs that were written, of all runs of the process.
+pub static OVERWRITTEN: AtomicU64 = AtomicU64::new(0);
+/// Poisoned elements between outputs and around scratch that were not.
+pub static INTACT: AtomicU64 = AtomicU64::new(0);
+/// Poisoned elements on either side of scratch.
+const CANARIES: usize = 64;
+
+/// Runs a plan with poisoned output and scratch, and canaries around the scratch, in a pool of `threads` threads; with 0 right here.
 pub fn run(
     plan: &dyn Plan,
     x: &Spaced,
@@ -140,20 +160,26 @@ pub fn run(
 ) -> Vec<f32> {
     ledger::ran(plan.level(), plan.kernel_name());
     let mut y = Spaced::poisoned(plan.output_shape(), gap);
-    let mut scratch = vec![POISON; plan.scratch_len(threads.max(1))];
+    let len = plan.scratch_len(threads.max(1));
+    let mut around = vec![POISON; len + 2 * CANARIES];
+    let scratch = &mut around[CANARIES..][..len];
     let mut go = || {
-        plan.run(x.view(), residual.map(Spaced::view), y.view_mut(), &mut scratch).unwrap();
+        plan.run(x.view(), residual.map(Spaced::view), y.view_mut(), scratch).unwrap();
     };
     if threads == 0 {
         go()
     } else {
         in_pool(threads, &mut go)
     }
+    let (before, after) = (&around[..CANARIES], &around[CANARIES + len..]);
+    let intact = before.iter().chain(after).all(is_poison);
+    holds(intact, || "something beside the scratch was written".into());
+    INTACT.fetch_add(2 * CANARIES as u64, Ordering::Relaxed);
     y.into_dense()
 }
 
 #[cfg(feature = "rayon")]
-fn in_pool(threads: usize, go: &mut (dyn FnMut() + Send)) {
+pub fn in_pool(threads: usize, go: &mut (dyn FnMut() + Send)) {
     use std::sync::OnceLock;
     static POOLS: [OnceLock<rayon::ThreadPool>; 17] = [const { OnceLock::new() }; 17];
     POOLS[threads]
@@ -162,7 +188,7 @@ fn in_pool(threads: usize, go: &mut (dyn FnMut() + Send)) {
 }
 
 #[cfg(not(feature = "rayon"))]
-fn in_pool(_: usize, go: &mut dyn FnMut()) {
+pub fn in_pool(_: usize, go: &mut dyn FnMut()) {
     go();
 }
 

@@ -1,0 +1,155 @@
+//! A layer as a value: any operation with as many operands as it needs, for tests that treat all alike.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use sepconv_kernels::*;
+
+use super::{Mode, Random};
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Op {
+    Depthwise { multiplier: usize },
+    Pointwise,
+    Separable { multiplier: usize },
+    Conv { groups: usize },
+    Dense,
+    Max,
+    Average,
+    GlobalAverage,
+    Elementwise,
+}
+
+/// One of each kind.
+pub const OPS: [Op; 9] = [
+    Op::Depthwise { multiplier: 2 },
+    Op::Pointwise,
+    Op::Separable { multiplier: 2 },
+    Op::Conv { groups: 2 },
+    Op::Dense,
+    Op::Max,
+    Op::Average,
+    Op::GlobalAverage,
+    Op::Elementwise,
+];
+
+#[derive(Debug, Clone, Copy)]
+pub struct Layer {
+    pub op: Op,
+    /// \[N, H, W, C\].
+    pub input: [usize; 4],
+    pub window: Window,
+    /// Where they are free.
+    pub channels_out: usize,
+    pub input_activation: Activation,
+    pub mid_activation: Activation,
+    pub activation: Activation,
+}
+
+/// What a plan is made of: weights and bias of a layer or of the depthwise half of a separable one, then
+/// those of its other half. Empty where the operation has none.
+pub type Weights<'a> = [&'a [f32]; 4];
+
+impl Layer {
+    pub fn new(op: Op, input: [usize; 4], window: Window, channels_out: usize) -> Self {
+        let none = Activation::None;
+        let (input_activation, mid_activation, activation) = (none, none, none);
+        Self { op, input, window, channels_out, input_activation, mid_activation, activation }
+    }
+
+    /// The elements of each of [`Weights`].
+    pub fn lengths(&self) -> [usize; 4] {
+        let (c, o) = (self.input[3], self.channels_out);
+        let taps = self.window.kernel[0] * self.window.kernel[1];
+        match self.op {
+            Op::Depthwise { multiplier: m } => [taps * c * m, c * m, 0, 0],
+            Op::Separable { multiplier: m } => [taps * c * m, c * m, c * m * o, o],
+            Op::Conv { groups } => [taps * c / groups * o, o, 0, 0],
+            Op::Pointwise | Op::Dense => [c * o, o, 0, 0],
+            Op::Max | Op::Average | Op::GlobalAverage | Op::Elementwise => [0; 4],
+        }
+    }
+
+    /// Operands of a mode, of the right lengths.
+    pub fn fill(&self, mode: Mode, random: &mut Random) -> [Vec<f32>; 4] {
+        self.lengths().map(|len| mode.fill(random, len))
+    }
+
+    pub fn plan(&self, operands: Weights<'_>, level: Level) -> Result<Box<dyn Plan>> {
+        fn boxed<P: Plan + 'static>(plan: P) -> Box<dyn Plan> {
+            Box::new(plan)
+        }
+        let Self { op, input, window, channels_out, .. } = *self;
+        let (weights, bias) = (operands[0], Some(operands[1]));
+        let options = Options {
+            input_activation: self.input_activation,
+            activation: self.activation,
+            level: Some(level),
+        };
+        match op {
+            Op::Depthwise { multiplier } => {
+                let params = DepthwiseParams { window, multiplier, weights, bias };
+                Depthwise::new(input, &params, &options).map(boxed)
+            }
+            Op::Separable { multiplier } => {
+                let depthwise = DepthwiseParams { window, multiplier, weights, bias };
+                let (weights, bias) = (operands[2], Some(operands[3]));
+                let mid_activation = self.mid_activation;
+                let params =
+                    SeparableParams { depthwise, mid_activation, channels_out, weights, bias };
+                Separable::new(input, &params, &options).map(boxed)
+            }
+            Op::Conv { groups } => {
+                let params = ConvParams { window, groups, channels_out, weights, bias };
+                Conv::new(input, &params, &options).map(boxed)
+            }
+            Op::Pointwise => {
+                let params = PointwiseParams { stride: window.stride, channels_out, weights, bias };
+                Pointwise::new(input, &params, &options).map(boxed)
+            }
+            Op::Dense => {
+                let params = DenseParams { channels_out, weights, bias };
+                Dense::new(input, &params, &options).map(boxed)
+            }
+            Op::Max => Pool::new(input, PoolKind::Max, window, &options).map(boxed),
+            Op::Average => Pool::new(input, PoolKind::Average, window, &options).map(boxed),
+            Op::GlobalAverage => GlobalAveragePool::new(input, &options).map(boxed),
+            Op::Elementwise => Elementwise::new(input, &options).map(boxed),
+        }
+    }
+}
+
+/// A layer from numbers: any operation, window, size, activations, the depth multiplier and groups of `op`.
+pub fn random(op: Op, random: &mut Random) -> Layer {
+    let mut below = |n: usize| random.below(n);
+    let [h, w] = [1 + below(9), 1 + below(14)];
+    let kernel = [[3, 3], [3, 3], [1, 1], [5, 5], [2, 3], [7, 7]][below(6)];
+    let (stride, dilation) = (1 + below(2), if below(4) == 0 { 2 } else { 1 });
+    let window = Window::new(kernel).stride([stride; 2]).dilation([dilation; 2]);
+    let window = match below(3) {
+        0 => window.padding(Padding::Explicit {
+            top: kernel[0] * dilation,
+            bottom: below(3),
+            left: kernel[1] * dilation,
+            right: below(3),
+        }),
+        _ => window.padding(Padding::Same),
+    };
+    let c = 1 + if below(3) == 0 { below(70) } else { below(20) };
+    let o = 1 + below(70);
+    let (input, o) = match op {
+        Op::Conv { groups } => ([1 + below(2), h, w, c.min(24) * groups], o * groups),
+        Op::Dense => ([1 + below(9), 1, 1, c], o),
+        _ => ([1 + below(2), h, w, c], o),
+    };
+    let activations = [
+        Activation::None,
+        Activation::Relu,
+        Activation::Silu,
+        Activation::Clamp { lo: -0.5, hi: 0.5 },
+    ];
+    Layer {
+        input_activation: activations[below(4)],
+        mid_activation: activations[below(4)],
+        activation: activations[below(4)],
+        ..Layer::new(op, input, window, o)
+    }
+}

@@ -1,0 +1,93 @@
+//! Sessions under concurrency: many of one plan, inside other pools, after panics of the caller's. The same
+//! bits as alone.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+use sepconv::models::{Head, XceptionConfig, xception};
+use sepconv::network::{NetworkPlan, PlanOptions, Session};
+use sepconv::weights::synthetic;
+
+const SIZE: usize = 47;
+
+/// A small Xception, its plan, its picture, and the output of one thread alone.
+fn network() -> (Arc<NetworkPlan>, Vec<f32>, Vec<f32>) {
+    let config = XceptionConfig {
+        size: [Some(SIZE); 2],
+        stem: [8, 16],
+        entry: vec![24, 40],
+        middle_blocks: 2,
+        exit: 48,
+        last: [56, 64],
+        head: Head::Classes(10),
+        ..XceptionConfig::default()
+    };
+    let network = xception(&config).unwrap();
+    let weights = synthetic::weights(&network).unwrap();
+    let options = PlanOptions { outputs: vec!["block3_pool".into()], ..PlanOptions::default() };
+    let plan = NetworkPlan::new(&network, &weights, [1, SIZE, SIZE, 3], &options).unwrap();
+    let plan = Arc::new(plan);
+    let picture = synthetic::picture(SIZE).data;
+    let mut session = Session::with_threads(plan.clone(), 1).unwrap();
+    session.run(&picture).unwrap();
+    let output = session.output().to_vec();
+    (plan, picture, output)
+}
+
+#[test]
+fn sessions_of_one_plan_run_at_a_time() {
+    let (plan, picture, expected) = network();
+    std::thread::scope(|scope| {
+        for threads in 1..=16 {
+            let (plan, picture, expected) = (&plan, &picture, &expected);
+            scope.spawn(move || {
+                let mut session = Session::with_threads(plan.clone(), threads).unwrap();
+                for _ in 0..10 {
+                    session.run(picture).unwrap();
+                    assert_eq!(session.output(), expected);
+                }
+            });
+        }
+    });
+    println!("16 sessions of one plan, 10 runs each: the same bits");
+}
+
+/// The caller's closure ends the run in the middle, at each of its steps: the next run is right.
+#[test]
+fn a_session_outlives_panics_of_the_caller() {
+    let (plan, picture, expected) = network();
+    let mut session = Session::new(plan.clone()).unwrap();
+    for last in 0..plan.steps().count() {
+        let run = catch_unwind(AssertUnwindSafe(|| {
+            session.run_timed(&picture, |i, _| {
+                if i == last {
+                    resume_unwind(Box::new("on purpose")); // prints nothing
+                }
+            })
+        }));
+        assert!(run.is_err());
+        session.run(&picture).unwrap();
+        assert_eq!(session.output(), expected, "after a panic at step {last}");
+    }
+    println!("{} runs after a panic at each step: the same bits", plan.steps().count());
+}
+
+#[cfg(feature = "rayon")]
+#[test]
+fn pools_may_be_nested() {
+    use rayon::prelude::*;
+
+    let (plan, picture, expected) = network();
+    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let (outer, inner, single) = (pool(4), pool(3), pool(1));
+    let run = |threads| {
+        let mut session = Session::with_threads(plan.clone(), threads).unwrap();
+        session.run(&picture).unwrap();
+        assert_eq!(session.output(), expected);
+    };
+    outer.install(|| (0..40).into_par_iter().for_each(|_| run(4)));
+    outer.install(|| (0..40).into_par_iter().for_each(|_| inner.install(|| run(3))));
+    outer.install(|| (0..40).into_par_iter().for_each(|_| single.install(|| run(5))));
+    single.install(|| (0..10).into_par_iter().for_each(|_| run(1)));
+    println!("130 runs in parallel loops of their own pool and of others: the same bits");
+}
