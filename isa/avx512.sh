@@ -17,7 +17,7 @@ native() {
         echo "this CPU has no AVX-512: native NOT RUN"
         return
     fi
-    SEPCONV_LEVEL=avx512 SEPCONV_TEST_LEVELS=scalar,avx512 SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-20} \
+    SEPCONV_LEVEL=avx512 SEPCONV_TEST_LEVELS=scalar,avx512 SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-5} \
         run avx512 avx512 "$(this_cpu)" cargo test --release -p sepconv-kernels -p sepconv "$@"
 }
 

@@ -3,5 +3,5 @@
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
-export SEPCONV_LEVEL=scalar SEPCONV_TEST_LEVELS=scalar SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-20}
+export SEPCONV_LEVEL=scalar SEPCONV_TEST_LEVELS=scalar SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-5}
 run scalar scalar "$(this_cpu)" cargo test --release -p sepconv-kernels -p sepconv "$@"
