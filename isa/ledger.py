@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Adds up what the runs have entered: which level ran where, how many cases of how many kernels, mismatches.
 
-usage: ledger.py [--require LEVEL…] [PAGE…]
+usage: ledger.py [--require LEVEL]… [--least [RUN=]CASES]… [PAGE…]
 
 Pages are the files that the scripts here leave in target/ledger. A level counts as RUN if a run that was
 for it came to its end with status 0, compared each kernel of the level at least once and found no mismatch.
-Exits with 1 if a required level did not run so, or any run failed.
+Exits with 1 if a required level did not run so, any run failed, or a kernel had fewer cases than the least
+that is asked of all runs or of one.
 """
 
 import argparse
@@ -78,9 +79,16 @@ class Page:
             yield level, compared, len(counts), sum(cases), min(cases, default=0), mismatches, verdict
 
 
+def least(text):
+    """(run or "", cases) of `RUN=CASES` or `CASES`."""
+    run, _, cases = text.rpartition("=")
+    return run, int(cases)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--require", nargs="+", default=[], metavar="LEVEL", choices=LEVELS)
+    parser.add_argument("--require", action="append", default=[], metavar="LEVEL", choices=LEVELS)
+    parser.add_argument("--least", action="append", default=[], metavar="[RUN=]CASES", type=least)
     parser.add_argument("pages", nargs="*", type=pathlib.Path)
     options = parser.parse_args()
     paths = options.pages or sorted((ROOT / "target/ledger").glob("*.tsv"))
@@ -88,12 +96,16 @@ def main():
 
     head = ("run", "level", "kernels", "cases", "least/kernel", "mismatches", "", "on")
     table = [head]
+    asked = dict(options.least)
     ran, failures, passed = set(), [], 0
     for page in pages:
         failed = page.status != 0
-        for level, compared, kernels, cases, least, mismatches, verdict in page.rows():
+        wanted = asked.get(page.name, asked.get("", 0))
+        for level, compared, kernels, cases, fewest, mismatches, verdict in page.rows():
+            if verdict == "RUN" and level in page.purposes() and fewest < wanted:
+                verdict = f"LESS THAN {wanted:,} of a kernel"
             where = f"{', '.join(sorted(page.architectures))}: {page.cpu}"
-            counts = (f"{compared}/{kernels}", f"{cases:,}", f"{least:,}", str(mismatches))
+            counts = (f"{compared}/{kernels}", f"{cases:,}", f"{fewest:,}", str(mismatches))
             table.append((page.name, level, *counts, verdict, where))
             if verdict == "RUN" and level in page.purposes():
                 ran.add(level)

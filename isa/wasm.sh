@@ -37,4 +37,4 @@ export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-5}
 run wasm scalar "WebAssembly, ${runner%% *}" cargo test "${build[@]}" --release --target "$target" \
     -p sepconv-kernels --no-default-features --features std \
     --test bounds --test canaries --test differential --test digests --test geometry --test numerics \
-    --test operands "$@"
+    --test operands --test shapes "$@"

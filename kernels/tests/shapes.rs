@@ -1,0 +1,181 @@
+//! Very many small random shapes for each kernel, in integers (exact), on every level: at least 100,000 a
+//! kernel at full effort, and never fewer than 5,000. The larger and the inexact cases are `differential`'s.
+
+mod common;
+
+use common::layer::{Layer, Op};
+use common::{Mode, Random, Spaced, activated, assert_same_bits, levels, run};
+use sepconv_kernels::naive::{self, Conv as Reference};
+use sepconv_kernels::*;
+
+/// What has a kernel of its own.
+#[derive(Debug, Clone, Copy)]
+enum Kernel {
+    /// Depthwise k×k.
+    Square(usize),
+    /// Depthwise of other heights.
+    Wide(usize),
+    /// Depthwise of other widths or dilated.
+    Other,
+    /// Depthwise with a multiplier, or an activation on load that is not ReLU.
+    Any,
+    Operation(Op),
+}
+
+/// Integers stay integers.
+const CLAMP: Activation = Activation::Clamp { lo: -3.0, hi: 2.0 };
+
+fn layer(kernel: Kernel, stride: usize, load: Activation, random: &mut Random) -> Layer {
+    let mut below = |n: usize| random.below(n);
+    let [n, h] = [1 + below(2), 1 + below(6)];
+    // Now and then wider than any tile.
+    let w = 1 + if below(8) == 0 { below(33) } else { below(8) };
+    let c = 1 + if below(8) == 0 { below(40) } else { below(18) };
+    let (mut op, mut dilation) = (Op::Depthwise { multiplier: 1 }, [1, 1]);
+    let (mut input_activation, mut input) = (load, [n, h, w, c]);
+    let mut shape = [1 + below(3), 1 + below(3)];
+    let mut channels_out = 1 + below(40);
+    match kernel {
+        Kernel::Square(k) => shape = [k, k],
+        Kernel::Wide(k) => shape = [if k == 3 { [1, 2, 4][below(3)] } else { 1 + below(4) }, k],
+        Kernel::Other if below(2) == 0 => shape = [1 + below(4), [1, 2, 4, 6][below(4)]],
+        Kernel::Other => dilation = [1 + below(2), 2 + below(2)],
+        Kernel::Any if below(2) == 0 => op = Op::Depthwise { multiplier: 2 + below(2) },
+        Kernel::Any => input_activation = CLAMP,
+        Kernel::Operation(operation) => {
+            op = operation;
+            match op {
+                Op::Conv { groups } => {
+                    input[3] = groups * (1 + below(9));
+                    channels_out = groups * (1 + below(20));
+                }
+                Op::Dense => input = [1 + below(20), 1, 1, c],
+                _ => {}
+            }
+        }
+    }
+    if shape[1] == 1 && matches!(kernel, Kernel::Other) {
+        // Any width will do, but a dilation needs a second tap.
+        dilation = [1, 1];
+    }
+    if matches!(op, Op::Pointwise | Op::Dense) {
+        (shape, dilation) = ([1, 1], [1, 1]);
+    }
+    let window = Window::new(shape).stride([stride; 2]).dilation(dilation);
+    // Enough to fit, on any side.
+    let extent = [0, 1].map(|axis| (shape[axis] - 1) * dilation[axis]);
+    let padding = match below(3) {
+        0 if h > extent[0] && w > extent[1] => Padding::Valid,
+        1 => Padding::Explicit {
+            top: below(extent[0] + 1),
+            bottom: extent[0],
+            left: extent[1],
+            right: below(extent[1] + 1),
+        },
+        _ => Padding::Same,
+    };
+    let activation = [Activation::None, Activation::Relu, CLAMP][below(3)];
+    let mid_activation = [Activation::None, Activation::Relu][below(2)];
+    let window =
+        if matches!(op, Op::Pointwise | Op::Dense) { window } else { window.padding(padding) };
+    Layer {
+        input_activation,
+        mid_activation,
+        activation,
+        ..Layer::new(op, input, window, channels_out)
+    }
+}
+
+/// The result by the naive loops.
+fn expected(layer: &Layer, x: &[f32], operands: &[Vec<f32>; 4], residual: &[f32]) -> Vec<f32> {
+    let x = activated(x, layer.input_activation);
+    let (input, window) = (layer.input, layer.window);
+    let conv = |input, x: &[f32], window, groups, channels_out, weights: usize| {
+        let (weights, bias) = (&operands[weights], Some(&operands[weights + 1][..]));
+        naive::conv(&Reference { input, x, window, groups, channels_out, weights, bias })
+    };
+    let (c, o) = (input[3], layer.channels_out);
+    let sums = match layer.op {
+        Op::Depthwise { multiplier } => conv(input, &x, window, c, c * multiplier, 0),
+        Op::Separable { multiplier } => {
+            let first = conv(input, &x, window, c, c * multiplier, 0);
+            let middle: Vec<f32> = first.iter().map(|sum| sum.value as f32).collect();
+            let middle = activated(&middle, layer.mid_activation);
+            let [h, w] = common::output(&window, input).unwrap();
+            conv([input[0], h, w, c * multiplier], &middle, Window::new([1, 1]), 1, o, 2)
+        }
+        Op::Conv { groups } => conv(input, &x, window, groups, o, 0),
+        Op::Pointwise | Op::Dense => conv(input, &x, window, 1, o, 0),
+        Op::Max => naive::pool(PoolKind::Max, input, &x, &window),
+        // The quotient of small integers is the same rounded by way of f64.
+        Op::Average => naive::pool(PoolKind::Average, input, &x, &window),
+        Op::GlobalAverage | Op::Elementwise => unreachable!("not among the kernels here"),
+    };
+    let results = sums.iter().zip(residual).map(|(sum, r)| sum.value as f32 + r);
+    activated(&results.collect::<Vec<_>>(), layer.activation)
+}
+
+/// Runs that many random layers on each level.
+fn check(kernel: Kernel, stride: usize, load: Activation) {
+    let cases = common::scaled(100_000).max(5_000);
+    let mut random = Random(stride as u64);
+    for _ in 0..cases {
+        let layer = layer(kernel, stride, load, &mut random);
+        let operands = layer.fill(Mode::Integers, &mut random);
+        let x = Mode::Integers.fill(&mut random, layer.input.iter().product());
+        let x_spaced = Spaced::new(layer.input, random.below(3), &x);
+        let mut wanted = None;
+        for level in levels() {
+            let plan = layer.plan(operands.each_ref().map(|o| &o[..]), level).unwrap();
+            let (residual, wanted) = wanted.get_or_insert_with(|| {
+                let output = plan.output_shape();
+                let residual = Mode::Integers.fill(&mut random, output.iter().product());
+                let wanted = expected(&layer, &x, &operands, &residual);
+                (Spaced::new(output, 0, &residual), wanted)
+            });
+            let got = run(&*plan, &x_spaced, Some(residual), 0, 0);
+            assert_same_bits(&format!("{layer:?}"), &got, wanted);
+        }
+    }
+    println!("{kernel:?}, stride {stride}, {load:?} on load: {cases} shapes on {:?}", levels());
+}
+
+macro_rules! kernels {
+    ($($name:ident: $kernel:expr, $stride:literal;)*) => {
+        $(
+            mod $name {
+                use super::*;
+
+                #[test]
+                fn plain() {
+                    check($kernel, $stride, Activation::None);
+                }
+
+                #[test]
+                fn relu() {
+                    check($kernel, $stride, Activation::Relu);
+                }
+            }
+        )*
+    };
+}
+
+kernels! {
+    depthwise_3x3_s1: Kernel::Square(3), 1;
+    depthwise_3x3_s2: Kernel::Square(3), 2;
+    depthwise_k3_s1: Kernel::Wide(3), 1;
+    depthwise_k3_s2: Kernel::Wide(3), 2;
+    depthwise_k5_s1: Kernel::Wide(5), 1;
+    depthwise_k5_s2: Kernel::Wide(5), 2;
+    depthwise_k7_s1: Kernel::Wide(7), 1;
+    depthwise_other: Kernel::Other, 1;
+    depthwise_any: Kernel::Any, 1;
+    pointwise: Kernel::Operation(Op::Pointwise), 1;
+    pointwise_s2: Kernel::Operation(Op::Pointwise), 2;
+    dense: Kernel::Operation(Op::Dense), 1;
+    standard: Kernel::Operation(Op::Conv { groups: 1 }), 1;
+    grouped: Kernel::Operation(Op::Conv { groups: 2 }), 2;
+    separable: Kernel::Operation(Op::Separable { multiplier: 1 }), 1;
+    max: Kernel::Operation(Op::Max), 1;
+    average: Kernel::Operation(Op::Average), 1;
+}
