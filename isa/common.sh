@@ -60,27 +60,30 @@ static_build() {
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static"
 }
 
-# emulated NAME LEVEL MODEL [cargo test's arguments]: the tests of kernels and executor on an emulated CPU.
-# Left out: the tests of the command line, which start processes, what reads files and pictures, which has
-# no vector code, and what takes minutes here by its size; digests_at_150 is the largest that stays.
+# emulated NAME LEVEL MODEL kernels|all [cargo test's arguments]: the tests of the kernels, or of the executor
+# too, on an emulated CPU. Left out: the tests of the command line, which start processes, what reads files
+# and pictures, which has no vector code, and what takes minutes here by its size: of Xception the digests
+# stay, and Keras's numbers at 71.
 emulated() {
-    local name=$1 level=$2 model=$3
-    shift 3
+    local name=$1 level=$2 model=$3 what=$4
+    shift 4
     isa/emulator/setup.sh
     static_build
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="python3 $PWD/isa/emulator/x86.py --cpu $model"
     export SEPCONV_LEVEL=$level SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-1}
-    run "$name" "$level" "Bochs' $model" emulated_tests "$level" "$@"
+    run "$name" "$level" "Bochs' $model" emulated_tests "$level" "$what" "$@"
 }
 
 emulated_tests() {
-    local level=$1 test=(cargo test --release --target x86_64-unknown-linux-gnu -p sepconv-kernels)
-    shift
+    local level=$1 what=$2 test=(cargo test --release --target x86_64-unknown-linux-gnu) tests
+    shift 2
+    tests=(-p sepconv-kernels --test allocation --test bounds --test canaries --test digests --test geometry
+        --test guard --test numerics --test operands --test shapes)
+    [[ $what == all ]] && tests+=(-p sepconv --lib --test digits --test executor --test xception)
     # Random cases give the bits of AVX2, too; the others have those of the tables to go by.
-    SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-avx2,$level} "${test[@]}" --test differential "$@" &&
-        SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-$level} "${test[@]}" -p sepconv --lib --test allocation \
-            --test bounds --test canaries --test digests --test geometry --test guard --test numerics \
-            --test operands --test shapes --test digits --test executor --test xception "$@" -- \
+    SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-avx2,$level} \
+        "${test[@]}" -p sepconv-kernels --test differential "$@" &&
+        SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-$level} "${test[@]}" "${tests[@]}" "$@" -- \
             --skip keras_at_299 --skip keras_at_224 --skip keras_at_150 --skip batches_are_pictures
 }
 

@@ -222,6 +222,8 @@ fn plan<P: Plan + 'static>(plan: Result<P>) -> Box<dyn Plan> {
 fn parts() -> &'static [usize] {
     if cfg!(not(feature = "rayon")) {
         &[1]
+    } else if common::effort() < 2.0 {
+        &[1, 16]
     } else if common::effort() < 100.0 {
         &[1, 2, 5, 16]
     } else {

@@ -173,9 +173,9 @@ fn nan_changes_exactly_the_outputs_that_see_it() {
             let plan = layer.plan(operands.each_ref().map(|o| &o[..]), level).unwrap();
             let before = run(&*plan, &Spaced::new(input, 0, &clean), None, 0, 1);
             // Every pixel; channels at the ends of vectors and groups, and others.
-            for at in
-                (0..h * w * c).filter(|at| [0, 5, 6, 7, 8, 11, 15, 16, 17].contains(&(at % c)))
-            {
+            let channels = [0, 5, 6, 7, 8, 11, 15, 16, 17];
+            let places = (0..h * w * c).filter(|at| channels.contains(&(at % c)));
+            for at in places.step_by(if common::effort() < 10.0 { 7 } else { 1 }) {
                 let mut x = clean.clone();
                 x[at] = f32::NAN;
                 let after = run(&*plan, &Spaced::new(input, 0, &x), None, 0, 1);
