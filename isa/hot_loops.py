@@ -69,6 +69,9 @@ GEMM_SHARE = {"avx2": (0.57, 0.55), "avx512": (0.60, 0.57), "neon": (0.75, 0.75)
 STRIP_LOADS = {
     "avx2": (15 / 27, 27 / 27), "avx512": (17 / 54, 35 / 54), "neon": (17 / 54, 35 / 54)}
 STRIP_SPILLS = {"avx2": (1, 0), "avx512": (0, 0), "neon": (0, 0)}
+# Inputs of 16 bits: the bound of the input and what converts it want registers; some of what has none
+# comes from the stack, on AVX2 also some of the columns. (The input itself is half as many bytes.)
+HALF_LOADS, HALF_SLIDING_LOADS, HALF_SPILLS = 3 / 54, 6 / 40, {"avx2": 5, "avx512": 0, "neon": 7}
 # Kernel width and stride: pixels of the full tile, if not the level's own. For k·P FMAs the row of
 # a sliding window loads k weights and (P − 1)·stride + k columns.
 SLIDING = {(3, 1): None, (3, 2): 8, (5, 1): 8, (5, 2): 8, (7, 1): 4}
@@ -89,27 +92,39 @@ def expected(level):
         yield Kernel(level, "gemm, both", "smaller", [
             f"gemm::<{m}, {n}, {direct}>" for m in range(1, rows + 1)
             for n in range(1, vectors + 1) if (m, n) != (rows, vectors)])
-    for load, relu in enumerate(("", ", relu")):
+    # Element types of the input and what is done to it on load, of which f32 kernels have two.
+    for x, load, kind in (("F32", 0, ""), ("F32", 1, ", relu"), ("F16", 3, ", f16"),
+                          ("Bf16", 3, ", bf16")):
+        x = f"sepconv_kernels::isa::element::{x}"
         for stride, loads, spills in zip((1, 2), STRIP_LOADS[level], STRIP_SPILLS[level]):
-            name = "strips, relu" if relu else f"strip 3×3 s{stride}"
-            yield Kernel(level, name, f"{strip} px", [f"strip::<{strip}, {stride}, {load}>"],
+            if load == 3:
+                loads, spills = loads + HALF_LOADS, spills + HALF_SPILLS[level]
+            name = f"strips{kind}" if kind else f"strip 3×3 s{stride}"
+            yield Kernel(level, name, f"{strip} px", [f"strip::<{x}, {strip}, {stride}, {load}>"],
                          loads=loads, spills=spills)
             yield Kernel(level, "strips, all", "smaller", [
-                f"strip::<{p}, {stride}, {load}>" for p in range(1, strip)], spills=spills)
+                f"strip::<{x}, {p}, {stride}, {load}>" for p in range(1, strip)], spills=spills)
         for (k, stride), pixels in SLIDING.items():
-            pixels = pixels or tile["slide"]
-            symbol = f"window::<{{}}, 0, {load}, {k}, {stride}>"
+            every = not pixels and load < 3
+            pixels = pixels or (tile["slide"] if every else 8)
+            symbol = f"window::<{x}, {{}}, 0, {load}, {k}, {stride}>"
             loads = ((pixels - 1) * stride + 2 * k) / (k * pixels)
             name, size = f"sliding k{k} s{stride}", f"{pixels} px"
-            if relu:
-                name, size = "sliding, relu", "full"
-            yield Kernel(level, name, size, [symbol.format(pixels)], loads=loads)
-            smaller = range(1, pixels) if (k, stride) == (3, 1) else (1, 2, 4)
+            if kind:
+                name, size = f"sliding{kind}", "full"
+            spills = 0
+            if load == 3:
+                loads, spills = loads + HALF_SLIDING_LOADS, 2 * HALF_SPILLS[level]
+            yield Kernel(level, name, size, [symbol.format(pixels)], loads=loads, spills=spills)
+            smaller = range(1, pixels) if every else (1, 2, 4)
             yield Kernel(level, "sliding, all", "smaller", [
                 symbol.format(p) for p in smaller if p < pixels])
-        yield Kernel(level, f"general window{relu}", "8 px", [f"window::<8, 0, {load}, 0, 0>"],
-                     loads=GENERAL_LOADS)
-    yield Kernel(level, "pack", "", ["pack"], multiplies=False)
+        yield Kernel(level, f"general window{kind}", "8 px",
+                     [f"window::<{x}, 8, 0, {load}, 0, 0>"], loads=GENERAL_LOADS)
+        if load != 1:
+            yield Kernel(level, f"pack{kind}", "", [f"pack::<{x}>"], multiplies=False)
+        if load == 3:
+            yield Kernel(level, f"widen{kind}", "", [f"widen::<{x}>"], multiplies=False)
     yield Kernel(level, "FMA peak", "", ["fma_loop"], share=PEAK_SHARE)
 
 

@@ -138,6 +138,7 @@ impl Case {
             input_activation: self.input_activation,
             activation: self.activation,
             level: Some(level),
+            ..Options::default()
         }
     }
 

@@ -28,7 +28,7 @@ fn conv(case: Case) -> bool {
     let channels_out = case.channels_out.div_ceil(groups) * groups;
     case.check_conv("standard", window, groups, channels_out, |data, level| {
         let (weights, bias) = (&data.weights[..], data.bias.as_deref());
-        let params = ConvParams { window, groups, channels_out, weights, bias };
+        let params = ConvParams { window, groups, channels_out, weights: weights.into(), bias };
         Box::new(Conv::new(case.input, &params, &case.options(level)).unwrap())
     })
 }

@@ -11,7 +11,7 @@ fuzz_target!(|case: Case| -> Corpus {
     let kept =
         case.check_conv("depthwise", window, channels, channels * multiplier, |data, level| {
             let (weights, bias) = (&data.weights[..], data.bias.as_deref());
-            let params = DepthwiseParams { window, multiplier, weights, bias };
+            let params = DepthwiseParams { window, multiplier, weights: weights.into(), bias };
             Box::new(Depthwise::new(case.input, &params, &case.options(level)).unwrap())
         });
     if kept { Corpus::Keep } else { Corpus::Reject }

@@ -59,8 +59,11 @@ fn plans(u: &mut Unstructured<'_>) -> Result<()> {
     let window =
         Window { kernel: numbers(u)?, stride: numbers(u)?, dilation: numbers(u)?, padding };
     let [multiplier, groups, channels_out] = numbers(u)?;
-    let options =
-        Options { input_activation: activation(u)?, activation: activation(u)?, level: None };
+    let options = Options {
+        input_activation: activation(u)?,
+        activation: activation(u)?,
+        ..Options::default()
+    };
     let _ = window.output_size([input[1], input[2]]);
     let product = |dims: &[usize]| dims.iter().fold(1, |p: usize, &d| p.saturating_mul(d));
     let taps = product(&window.kernel);
@@ -72,29 +75,44 @@ fn plans(u: &mut Unstructured<'_>) -> Result<()> {
     let dw_bias = (wrong % 2 == 0).then(|| length(wide));
     let bias = (wrong % 3 == 0).then(|| length(channels_out));
     let (dw_bias, bias) = (dw_bias.as_deref(), bias.as_deref());
-    let depthwise = DepthwiseParams { window, multiplier, weights: &dw, bias: dw_bias };
+    let depthwise = DepthwiseParams { window, multiplier, weights: (&dw).into(), bias: dw_bias };
     match kind {
         0 => small_run(Depthwise::new(input, &depthwise, &options)),
         1 => {
             let weights = &length(input[3].saturating_mul(channels_out));
-            let params = PointwiseParams { stride: window.stride, channels_out, weights, bias };
+            let params = PointwiseParams {
+                stride: window.stride,
+                channels_out,
+                weights: weights.into(),
+                bias,
+            };
             small_run(Pointwise::new(input, &params, &options));
         }
         2 => {
             let weights = &length(wide.saturating_mul(channels_out));
             let mid_activation = activation(u)?;
-            let params = SeparableParams { depthwise, mid_activation, channels_out, weights, bias };
+            let params = SeparableParams {
+                depthwise,
+                mid_activation,
+                channels_out,
+                weights: weights.into(),
+                bias,
+            };
             small_run(Separable::new(input, &params, &options));
         }
         3 => {
             let depth = taps.saturating_mul(input[3] / groups.max(1));
             let weights = &length(depth.saturating_mul(channels_out));
-            let params = ConvParams { window, groups, channels_out, weights, bias };
+            let params = ConvParams { window, groups, channels_out, weights: weights.into(), bias };
             small_run(Conv::new(input, &params, &options));
         }
         4 => {
             let weights = &length(input[3].saturating_mul(channels_out));
-            small_run(Dense::new(input, &DenseParams { channels_out, weights, bias }, &options));
+            small_run(Dense::new(
+                input,
+                &DenseParams { channels_out, weights: weights.into(), bias },
+                &options,
+            ));
         }
         5 => {
             small_run(Pool::new(input, PoolKind::Max, window, &options));

@@ -22,7 +22,7 @@ fn pointwise(case: &Case) -> bool {
     let window = Window::new([1, 1]).stride(stride);
     case.check_conv("pointwise", window, 1, channels_out, |data, level| {
         let (weights, bias) = (&data.weights[..], data.bias.as_deref());
-        let params = PointwiseParams { stride, channels_out, weights, bias };
+        let params = PointwiseParams { stride, channels_out, weights: weights.into(), bias };
         Box::new(Pointwise::new(case.input, &params, &case.options(level)).unwrap())
     })
 }
@@ -33,7 +33,7 @@ fn dense(case: &Case) -> bool {
     let channels_out = case.channels_out;
     case.check_conv("dense", Window::new([1, 1]), 1, channels_out, |data, level| {
         let (weights, bias) = (&data.weights[..], data.bias.as_deref());
-        let params = DenseParams { channels_out, weights, bias };
+        let params = DenseParams { channels_out, weights: weights.into(), bias };
         Box::new(Dense::new(case.input, &params, &case.options(level)).unwrap())
     })
 }
@@ -51,15 +51,19 @@ fn separable(case: &Case) -> bool {
     let bias = case.bias.then(|| fill(channels_out));
     let residual = case.residual.then(|| fill(output.iter().product()));
     let (depthwise_bias, bias) = (data.bias.as_deref(), bias.as_deref());
-    let depthwise =
-        DepthwiseParams { window, multiplier, weights: &data.weights, bias: depthwise_bias };
+    let depthwise = DepthwiseParams {
+        window,
+        multiplier,
+        weights: (&data.weights).into(),
+        bias: depthwise_bias,
+    };
 
     let level = Some(Level::best());
     let (input_activation, activation) = (case.input_activation, case.mid_activation);
-    let options = Options { input_activation, activation, level };
+    let options = Options { input_activation, activation, level, ..Options::default() };
     let first = Depthwise::new(case.input, &depthwise, &options).unwrap();
     let mid = common::run(&first, &Spaced::new(case.input, 0, &data.x), None, 0, 1);
-    let params = PointwiseParams { stride: [1, 1], channels_out, weights: &weights, bias };
+    let params = PointwiseParams { stride: [1, 1], channels_out, weights: (&weights).into(), bias };
     let options = Options { activation: case.activation, level, ..Options::default() };
     let second = Pointwise::new(middle_shape, &params, &options).unwrap();
     let spaced = residual.as_ref().map(|r| Spaced::new(output, 0, r));
@@ -89,7 +93,7 @@ fn separable(case: &Case) -> bool {
             depthwise,
             mid_activation: case.mid_activation,
             channels_out,
-            weights: &weights,
+            weights: (&weights).into(),
             bias,
         };
         Box::new(Separable::new(case.input, &params, &case.options(level)).unwrap())

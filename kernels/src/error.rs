@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::Level;
+use crate::{ElementType, Level};
 
 /// Result with this crate's [`Error`].
 pub type Result<T> = core::result::Result<T, Error>;
@@ -51,6 +51,15 @@ pub enum Error {
         expected: [usize; 4],
         /// The view's shape.
         actual: [usize; 4],
+    },
+    /// A view's elements are not of the type that the plan was made for.
+    ElementType {
+        /// Which operand.
+        what: &'static str,
+        /// The plan's type.
+        expected: ElementType,
+        /// The view's type.
+        actual: ElementType,
     },
     /// The dilated kernel is larger than the padded input, so that no output exists.
     KernelLargerThanInput {
@@ -103,6 +112,9 @@ impl fmt::Display for Error {
             }
             Self::Shape { what, expected, actual } => {
                 write!(f, "{what} has shape {actual:?}, the plan is for {expected:?} (N, H, W, C)")
+            }
+            Self::ElementType { what, expected, actual } => {
+                write!(f, "{what} is of {actual}, the plan is for {expected}")
             }
             Self::KernelLargerThanInput { axis, kernel, input } => write!(
                 f,

@@ -28,10 +28,10 @@
 //! let plan = Separable::new(
 //!     [1, 19, 19, c],
 //!     &SeparableParams {
-//!         depthwise: DepthwiseParams { window, multiplier: 1, weights: &dw, bias: None },
+//!         depthwise: DepthwiseParams { window, multiplier: 1, weights: (&dw).into(), bias: None },
 //!         mid_activation: Activation::None,
 //!         channels_out: o,
-//!         weights: &pw,
+//!         weights: (&pw).into(),
 //!         bias: None,
 //!     },
 //!     &Options { activation: Activation::Relu, ..Options::default() },
@@ -51,18 +51,28 @@
 //! Subnormal weights and biases become zeros of their sign when packed; the floating-point environment
 //! is never touched. ReLU and clamps let NaN and −0 through.
 //!
+//! # Element types
+//! Input, output and weights are each of f32, f16 or bf16 ([`ElementType`]), in any combination;
+//! [`Options`] says which, and the views and weights carry their type. The arithmetic is f32 throughout:
+//! 16-bit elements become f32 as they are loaded, exactly, and an output is rounded once, when it is stored,
+//! to the nearest, of two the even one. A 16-bit plan therefore gives the bits of the f32 plan of the same
+//! numbers, rounded. Biases are of f32. Subnormal f16 are numbers like all others; a subnormal bf16 is a
+//! subnormal f32.
+//!
 //! # Levels
 //! [`Level`] lists them. A plan runs on the best one available unless [`Options::level`] or the
 //! variable `SEPCONV_LEVEL` asks for another.
 //!
 //! # Features
 //! `rayon` (default): plans split their work over rayon's current pool. `std` (default): run-time
-//! detection of CPU features. Without both the crate is `no_std` + `alloc`.
+//! detection of CPU features. `half`: 16-bit operands as slices of `half::f16` and `half::bf16`; without it
+//! they are given by their bits. Without `std` the crate is `no_std` + `alloc`.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
 
 mod activation;
+mod element;
 mod epilogue;
 mod error;
 mod gemm;
@@ -79,6 +89,7 @@ mod threads;
 mod view;
 mod window;
 
+pub use element::{ElementType, Elements, ElementsMut};
 pub use epilogue::Activation;
 pub use error::{Error, Result};
 pub use geometry::{Padding, Window};

@@ -53,6 +53,12 @@ impl Aligned {
         Ok(Self { data, len })
     }
 
+    /// The same memory as twice as many 16-bit elements.
+    pub(crate) fn as_bits_mut(&mut self) -> &mut [u16] {
+        // SAFETY: as in `deref`; an f32 is as long as two u16, which need less alignment and may have any bits.
+        unsafe { core::slice::from_raw_parts_mut(self.data.as_ptr().cast(), 2 * self.len) }
+    }
+
     /// None if the size overflows.
     fn layout(len: usize) -> Option<Layout> {
         let layout = Layout::array::<f32>(len).ok()?;
@@ -136,4 +142,9 @@ pub(crate) fn align(scratch: &mut [f32]) -> &mut [f32] {
 /// their sign when packed. (Batch normalization folded into weights makes them.)
 pub(crate) fn flush_subnormal(weight: f32) -> f32 {
     if weight.is_subnormal() { 0.0_f32.copysign(weight) } else { weight }
+}
+
+/// The same for the bits of a bf16. (Subnormal f16 are normal f32.)
+pub(crate) fn flush_subnormal_16(bits: u16) -> u16 {
+    if bits & 0x7f80 == 0 { bits & 0x8000 } else { bits }
 }

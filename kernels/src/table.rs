@@ -11,7 +11,8 @@ pub struct Kernel {
     /// The level it needs.
     pub level: Level,
     /// Operation, type, tile and level, e.g. `gemm_f32_6x16_avx2` (pixels × channels) or
-    /// `dw_f32_relu_3x3s1_3_avx2` (ReLU on load, 3×3, stride 1, strips of up to 3 pixels).
+    /// `dw_f32_relu_3x3s1_3_avx2` (ReLU on load, 3×3, stride 1, strips of up to 3 pixels); the type is
+    /// that of the input. `widen` and `narrow` convert a GEMM's weights and outputs of 16 bits.
     pub name: &'static str,
     /// Whether this CPU runs it.
     pub available: bool,
@@ -23,19 +24,26 @@ pub fn kernels() -> Vec<Kernel> {
         .into_iter()
         .filter_map(isa::kernels)
         .flat_map(|k| {
-            let windows = [
-                &k.depthwise,
-                &k.depthwise_relu,
-                &k.depthwise_any,
-                &k.max,
-                &k.max_any,
-                &k.average,
-                &k.average_any,
-            ];
-            let sliding = k.sliding.iter().flat_map(|s| [&s.plain, &s.relu]);
-            let names = windows.into_iter().chain(sliding).map(|w| w.name);
-            let strips = k.strips.iter().flat_map(|s| [s.plain.name, s.relu.name]);
-            core::iter::once(k.gemm_name).chain(strips).chain(names).map(|name| Kernel {
+            let inputs = k.inputs.iter().flat_map(|k| {
+                let windows = [
+                    &k.depthwise,
+                    &k.depthwise_relu,
+                    &k.depthwise_any,
+                    &k.max,
+                    &k.max_any,
+                    &k.average,
+                    &k.average_any,
+                ];
+                let sliding = k.sliding.iter().flat_map(|s| [&s.plain, &s.relu]);
+                let windows = windows.into_iter().chain(sliding).map(|w| w.name);
+                k.strips.iter().flat_map(|s| [s.plain.name, s.relu.name]).chain(windows)
+            });
+            let halves = k.halves.iter().flat_map(|h| h.names);
+            let mut names: Vec<_> =
+                core::iter::once(k.gemm_name).chain(halves).chain(inputs).collect();
+            // One kernel can serve an input as it is and its ReLU.
+            names.dedup();
+            names.into_iter().map(|name| Kernel {
                 level: k.level,
                 name,
                 available: k.level.is_available(),

@@ -5,6 +5,8 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::element::{Pointer, PointerMut};
+
 /// Threads that a run may use.
 pub(crate) fn available() -> usize {
     #[cfg(feature = "rayon")]
@@ -62,7 +64,7 @@ fn join(a: impl FnOnce(), b: impl FnOnce()) {
 
 /// A pointer that tasks on several threads write disjoint elements through.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct SharedMut(pub(crate) *mut f32);
+pub(crate) struct SharedMut(pub(crate) PointerMut);
 
 // SAFETY: whoever dereferences it vouches for the bounds and for disjointness.
 unsafe impl Send for SharedMut {}
@@ -71,7 +73,7 @@ unsafe impl Sync for SharedMut {}
 
 /// A pointer that tasks on several threads read through.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shared(pub(crate) *const f32);
+pub(crate) struct Shared(pub(crate) Pointer);
 
 // SAFETY: whoever dereferences it vouches for the bounds; nobody writes while it is in use.
 unsafe impl Send for Shared {}

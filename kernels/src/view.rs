@@ -1,6 +1,8 @@
 //! Borrowed NHWC tensors. Their bounds are proven once, when a view is made.
 
+use crate::element::{Pointer, PointerMut};
 use crate::error::{Error, Result};
+use crate::{ElementType, Elements, ElementsMut};
 
 /// Elements from the first to one past the last element of a view, and of its tightest superset
 /// that still holds whole pixels.
@@ -28,8 +30,8 @@ fn check(len: usize, shape: [usize; 4], pixel_stride: usize) -> Result<()> {
 }
 
 macro_rules! view {
-    ($name:ident, $slice:ty, $mutability:literal, $more:literal) => {
-        #[doc = concat!("A ", $mutability, "f32 tensor in NHWC order.")]
+    ($name:ident, $elements:ident, $mutability:literal, $more:literal) => {
+        #[doc = concat!("A ", $mutability, "tensor in NHWC order, of f32 or of 16-bit elements.")]
         ///
         /// Element (n, y, x, c) lies at `((n·H + y)·W + x)·pixel_stride + c`. A pixel stride larger
         /// than C addresses a range of channels of a wider tensor, e.g. one part of a concatenation:
@@ -37,17 +39,19 @@ macro_rules! view {
         #[doc = $more]
         #[derive(Debug)]
         pub struct $name<'a> {
-            data: $slice,
+            data: $elements<'a>,
             shape: [usize; 4],
             pixel_stride: usize,
         }
 
         impl<'a> $name<'a> {
-            /// A dense tensor of shape \[N, H, W, C\]. `data` must have exactly N·H·W·C elements.
+            /// A dense tensor of shape \[N, H, W, C\]. `data`, a slice of `f32` or
+            #[doc = concat!("[`", stringify!($elements), "`],")]
+            /// must have exactly N·H·W·C elements.
             ///
             /// # Errors
             /// [`Error::Length`], [`Error::Overflow`].
-            pub fn new(data: $slice, shape: [usize; 4]) -> Result<Self> {
+            pub fn new(data: impl Into<$elements<'a>>, shape: [usize; 4]) -> Result<Self> {
                 Self::with_pixel_stride(data, shape, shape[3])
             }
 
@@ -57,10 +61,11 @@ macro_rules! view {
             /// # Errors
             /// [`Error::PixelStride`], [`Error::Length`], [`Error::Overflow`].
             pub fn with_pixel_stride(
-                data: $slice,
+                data: impl Into<$elements<'a>>,
                 shape: [usize; 4],
                 pixel_stride: usize,
             ) -> Result<Self> {
+                let data = data.into();
                 check(data.len(), shape, pixel_stride)?;
                 Ok(Self { data, shape, pixel_stride })
             }
@@ -74,14 +79,19 @@ macro_rules! view {
             pub fn pixel_stride(&self) -> usize {
                 self.pixel_stride
             }
+
+            /// What the elements are.
+            pub fn element_type(&self) -> ElementType {
+                self.data.element_type()
+            }
         }
     };
 }
 
-view!(NhwcView, &'a [f32], "shared ", "");
+view!(NhwcView, Elements, "shared ", "");
 view!(
     NhwcViewMut,
-    &'a mut [f32],
+    ElementsMut,
     "mutable ",
     "
 An output can't share elements with the input, the residual or another output: the borrow checker refuses it.
@@ -117,13 +127,13 @@ impl Clone for NhwcView<'_> {
 impl Copy for NhwcView<'_> {}
 
 impl NhwcView<'_> {
-    pub(crate) fn as_ptr(&self) -> *const f32 {
-        self.data.as_ptr()
+    pub(crate) fn pointer(&self) -> Pointer {
+        self.data.pointer()
     }
 }
 
 impl NhwcViewMut<'_> {
-    pub(crate) fn as_mut_ptr(&mut self) -> *mut f32 {
-        self.data.as_mut_ptr()
+    pub(crate) fn pointer(&mut self) -> PointerMut {
+        self.data.pointer()
     }
 }

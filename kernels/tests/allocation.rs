@@ -31,15 +31,16 @@ fn plans() -> Vec<Box<dyn Plan>> {
     let options = Options { activation: Activation::Silu, ..Options::default() };
     let window = Window::new([3, 3]).padding(Padding::Same);
     let (dw, pw, full) = (vec![0.1; 9 * 40], vec![0.1; 40 * 50], vec![0.1; 9 * 40 * 50]);
-    let depthwise = DepthwiseParams { window, multiplier: 1, weights: &dw, bias: None };
+    let depthwise = DepthwiseParams { window, multiplier: 1, weights: (&dw).into(), bias: None };
     let separable = SeparableParams {
         depthwise,
         mid_activation: Activation::Relu,
         channels_out: 50,
-        weights: &pw,
+        weights: (&pw).into(),
         bias: None,
     };
-    let conv = ConvParams { window, groups: 1, channels_out: 50, weights: &full, bias: None };
+    let conv =
+        ConvParams { window, groups: 1, channels_out: 50, weights: (&full).into(), bias: None };
     vec![
         Box::new(Depthwise::new(input, &depthwise, &options).unwrap()),
         Box::new(Separable::new(input, &separable, &options).unwrap()),

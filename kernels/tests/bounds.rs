@@ -96,7 +96,12 @@ fn depthwise() {
         let window = Window::new([3, 3]).stride([stride; 2]).padding(Padding::Same);
         let input = [1, 9, 11, 37];
         let errors = worst(input, window, 37, 37, 400, |weights, bias, options| {
-            let params = DepthwiseParams { window, multiplier: 1, weights, bias: Some(bias) };
+            let params = DepthwiseParams {
+                window,
+                multiplier: 1,
+                weights: weights.into(),
+                bias: Some(bias),
+            };
             Box::new(Depthwise::new(input, &params, options).unwrap())
         });
         report(&format!("depthwise 3×3, stride {stride}"), 9, errors);
@@ -110,8 +115,12 @@ fn pointwise() {
     for (k, seeds) in [(728, 60), (1536, 20), (2048, 20)] {
         let input = [1, 1, 17, k];
         let errors = worst(input, window, 1, 35, seeds, |weights, bias, options| {
-            let params =
-                PointwiseParams { stride: [1, 1], channels_out: 35, weights, bias: Some(bias) };
+            let params = PointwiseParams {
+                stride: [1, 1],
+                channels_out: 35,
+                weights: weights.into(),
+                bias: Some(bias),
+            };
             Box::new(Pointwise::new(input, &params, options).unwrap())
         });
         report(&format!("pointwise, K = {k}"), k, errors);
@@ -125,7 +134,13 @@ fn standard() {
     let window = Window::new([3, 3]).padding(Padding::Same);
     let input = [1, 4, 5, 211];
     let errors = worst(input, window, 1, 19, 10, |weights, bias, options| {
-        let params = ConvParams { window, groups: 1, channels_out: 19, weights, bias: Some(bias) };
+        let params = ConvParams {
+            window,
+            groups: 1,
+            channels_out: 19,
+            weights: weights.into(),
+            bias: Some(bias),
+        };
         Box::new(Conv::new(input, &params, options).unwrap())
     });
     report("standard 3×3, K = 1899", 1899, errors);

@@ -148,6 +148,7 @@ impl Case {
             input_activation: self.input_activation,
             activation: self.activation,
             level: Some(level),
+            ..Options::default()
         }
     }
 
@@ -241,6 +242,7 @@ impl Kind {
         channels_out: usize,
         level: Level,
     ) -> Box<dyn Plan> {
+        let weights = weights.into();
         let options = case.options(level);
         let input = case.input;
         match self {
@@ -368,19 +370,23 @@ proptest! {
         let depthwise = DepthwiseParams {
             window: case.window,
             multiplier: case.multiplier,
-            weights: &data.weights,
+            weights: (&data.weights).into(),
             bias: data.bias.as_deref(),
         };
         let level = Some(Level::best());
-        let options =
-            Options { input_activation: case.input_activation, activation: case.mid_activation, level };
+        let options = Options {
+            input_activation: case.input_activation,
+            activation: case.mid_activation,
+            level,
+            ..Options::default()
+        };
         let first = Depthwise::new(case.input, &depthwise, &options).unwrap();
         let x = Spaced::new(case.input, 0, &data.x);
         let mid = run(&first, &x, None, 0, 2);
         let params = PointwiseParams {
             stride: [1, 1],
             channels_out: case.channels_out,
-            weights: &weights,
+            weights: (&weights).into(),
             bias: bias.as_deref(),
         };
         let options = Options { activation: case.activation, level, ..Options::default() };
@@ -416,7 +422,7 @@ proptest! {
                 depthwise,
                 mid_activation: case.mid_activation,
                 channels_out: case.channels_out,
-                weights: &weights,
+                weights: (&weights).into(),
                 bias: bias.as_deref(),
             };
             Box::new(Separable::new(case.input, &params, &case.options(level)).unwrap())

@@ -150,8 +150,9 @@ impl Line {
     fn ways(&self, data: &Data, level: Level) -> Vec<Vec<Box<dyn Plan>>> {
         let (input, window) = (self.input, self.window);
         let [input_activation, mid_activation, activation] = self.activations.1;
-        let options = Options { input_activation, activation, level: Some(level) };
-        let (weights, bias) = (&data.weights[..], Some(&data.bias[..]));
+        let options =
+            Options { input_activation, activation, level: Some(level), ..Options::default() };
+        let (weights, bias) = (Elements::from(&data.weights), Some(&data.bias[..]));
         let channels_out = CHANNELS_OUT;
         match self.operation {
             Op::Depthwise { multiplier } => {
@@ -160,7 +161,8 @@ impl Line {
             }
             Op::Separable { multiplier } => {
                 let depthwise = DepthwiseParams { window, multiplier, weights, bias };
-                let (weights, bias) = (&data.pointwise[..], Some(&data.pointwise_bias[..]));
+                let (weights, bias) =
+                    (Elements::from(&data.pointwise), Some(&data.pointwise_bias[..]));
                 let params =
                     SeparableParams { depthwise, mid_activation, channels_out, weights, bias };
                 let fused = plan(Separable::new(input, &params, &options));

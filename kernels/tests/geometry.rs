@@ -69,12 +69,13 @@ fn check(h: usize, w: usize, level: Level) -> usize {
         };
 
         let dw = &weights[..taps * CHANNELS];
-        let params = DepthwiseParams { window, multiplier: 1, weights: dw, bias: None };
+        let params = DepthwiseParams { window, multiplier: 1, weights: dw.into(), bias: None };
         let plan = Depthwise::new(input, &params, &options).unwrap();
         expect("depthwise", &plan, naive::conv(&reference(CHANNELS, CHANNELS, dw)));
 
         let full = &weights[..taps * CHANNELS * 2];
-        let params = ConvParams { window, groups: 1, channels_out: 2, weights: full, bias: None };
+        let params =
+            ConvParams { window, groups: 1, channels_out: 2, weights: full.into(), bias: None };
         let plan = Conv::new(input, &params, &options).unwrap();
         expect("standard", &plan, naive::conv(&reference(1, 2, full)));
 
@@ -198,20 +199,25 @@ fn hostile_numbers_are_refused() {
         let weights = vec![1.0; any().min(4096)];
         let pool = Pool::new(input, PoolKind::Average, window, &options);
         made += usize::from(pool.is_ok_and(small_runs));
-        let params = DepthwiseParams { window, multiplier, weights: &weights, bias: None };
+        let params = DepthwiseParams { window, multiplier, weights: (&weights).into(), bias: None };
         made += usize::from(Depthwise::new(input, &params, &options).is_ok_and(small_runs));
-        let params = ConvParams { window, groups, channels_out, weights: &weights, bias: None };
+        let params =
+            ConvParams { window, groups, channels_out, weights: (&weights).into(), bias: None };
         made += usize::from(Conv::new(input, &params, &options).is_ok_and(small_runs));
         // Where nothing but the weights' length is wrong, the right length must be asked for.
         if let Err(Error::Length { expected, .. }) = Conv::new(input, &params, &options)
             && expected <= 1 << 16
         {
             let weights = vec![1.0; expected];
-            let params = ConvParams { weights: &weights, ..params };
+            let params = ConvParams { weights: (&weights).into(), ..params };
             made += usize::from(Conv::new(input, &params, &options).is_ok_and(small_runs));
         }
-        let params =
-            PointwiseParams { stride: [any(), any()], channels_out, weights: &weights, bias: None };
+        let params = PointwiseParams {
+            stride: [any(), any()],
+            channels_out,
+            weights: (&weights).into(),
+            bias: None,
+        };
         made += usize::from(Pointwise::new(input, &params, &options).is_ok_and(small_runs));
     }
     println!("{made} plans made, the others refused");
@@ -222,12 +228,13 @@ fn hostile_numbers_are_refused() {
 #[test]
 fn a_separable_plan_may_be_wide() {
     let window = Window::new([3, 3]).padding(Padding::Same);
-    let depthwise = DepthwiseParams { window, multiplier: 1, weights: &[1.0; 9], bias: None };
+    let depthwise =
+        DepthwiseParams { window, multiplier: 1, weights: (&[1.0; 9]).into(), bias: None };
     let params = SeparableParams {
         depthwise,
         mid_activation: Activation::None,
         channels_out: 1,
-        weights: &[1.0],
+        weights: (&[1.0]).into(),
         bias: None,
     };
     for width in [300, 1 << 20, 1 << (usize::BITS / 2 + 8), isize::MAX as usize / 8] {
@@ -240,7 +247,8 @@ fn a_separable_plan_may_be_wide() {
 #[test]
 fn wrong_operands_are_refused() {
     let weights = vec![1.0; 12];
-    let params = PointwiseParams { stride: [1, 1], channels_out: 4, weights: &weights, bias: None };
+    let params =
+        PointwiseParams { stride: [1, 1], channels_out: 4, weights: (&weights).into(), bias: None };
     let plan = Pointwise::new([1, 2, 2, 3], &params, &Options::default()).unwrap();
     let x = [1.0; 12];
     let mut y = [7.0; 16];

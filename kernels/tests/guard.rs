@@ -141,7 +141,7 @@ fn guarded(
             let mut placed = arena.weights.iter_mut().zip(lengths).map(|(pages, len)| {
                 let operand = pages.place(end, len);
                 operand.copy_from_slice(&Mode::Reals.fill(&mut random, len));
-                &*operand
+                Elements::F32(operand)
             });
             std::array::from_fn(|_| placed.next().unwrap())
         };
@@ -165,8 +165,8 @@ fn guarded(
         let y = arena.y.place(end, y_len);
         let scratch = arena.scratch.place(end, scratch_len);
         let mut views = Some((
-            NhwcView::with_pixel_stride(x, input, x_stride).unwrap(),
-            NhwcView::with_pixel_stride(residual, output, y_stride).unwrap(),
+            NhwcView::with_pixel_stride(&*x, input, x_stride).unwrap(),
+            NhwcView::with_pixel_stride(&*residual, output, y_stride).unwrap(),
             NhwcViewMut::with_pixel_stride(y, output, y_stride).unwrap(),
         ));
         common::in_pool(threads, &mut || {

@@ -90,7 +90,8 @@ fn nan_stays_in_its_windows() {
     let window = Window::new([3, 3]).padding(Padding::Same);
     let (weights, pointwise) = (vec![1.0; 9 * c], vec![1.0; c * o]);
     let full = vec![1.0; 9 * c * o];
-    let depthwise = DepthwiseParams { window, multiplier: 1, weights: &weights, bias: None };
+    let depthwise =
+        DepthwiseParams { window, multiplier: 1, weights: (&weights).into(), bias: None };
     for level in levels() {
         let options =
             Options { level: Some(level), activation: Activation::Relu, ..Options::default() };
@@ -98,11 +99,12 @@ fn nan_stays_in_its_windows() {
             depthwise,
             mid_activation: Activation::None,
             channels_out: o,
-            weights: &pointwise,
+            weights: (&pointwise).into(),
             bias: None,
         };
         let separable = Separable::new(input, &params, &options).unwrap();
-        let params = ConvParams { window, groups: 1, channels_out: o, weights: &full, bias: None };
+        let params =
+            ConvParams { window, groups: 1, channels_out: o, weights: (&full).into(), bias: None };
         let conv = Conv::new(input, &params, &options).unwrap();
         let max = Pool::new(input, PoolKind::Max, window, &options).unwrap();
         let depthwise = Depthwise::new(input, &depthwise, &options).unwrap();
@@ -210,8 +212,13 @@ fn infinite_weights_meet_no_padding() {
     weights[4 * 10..5 * 10].fill(2.0);
     for level in levels() {
         let options = Options { level: Some(level), ..Options::default() };
-        let params =
-            ConvParams { window, groups: 1, channels_out: 5, weights: &weights, bias: None };
+        let params = ConvParams {
+            window,
+            groups: 1,
+            channels_out: 5,
+            weights: (&weights).into(),
+            bias: None,
+        };
         let plan = Conv::new(input, &params, &options).unwrap();
         let y = run(&plan, &Spaced::new(input, 0, &[1.0, 3.0]), None, 0, 1);
         assert_eq!(y, [8.0; 5], "{level}");
@@ -225,15 +232,19 @@ fn subnormal_weights_are_flushed() {
     for level in levels() {
         let options = Options { level: Some(level), ..Options::default() };
         let weights = [1e-39, -1e-39, f32::MIN_POSITIVE];
-        let params =
-            PointwiseParams { stride: [1, 1], channels_out: 3, weights: &weights, bias: None };
+        let params = PointwiseParams {
+            stride: [1, 1],
+            channels_out: 3,
+            weights: (&weights).into(),
+            bias: None,
+        };
         let plan = Pointwise::new(input, &params, &options).unwrap();
         let y = run(&plan, &Spaced::new(input, 0, &[1e30]), None, 0, 1);
         assert_same_bits("pointwise", &y, &[0.0, 0.0, 1e30 * f32::MIN_POSITIVE]);
         let params = DepthwiseParams {
             window: Window::new([1, 1]),
             multiplier: 3,
-            weights: &weights,
+            weights: (&weights).into(),
             bias: Some(&[1e-40, -1e-40, 0.0]),
         };
         let plan = Depthwise::new(input, &params, &options).unwrap();

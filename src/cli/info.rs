@@ -60,7 +60,7 @@ fn kernels(level: Level) -> Result<Vec<(&'static str, String)>> {
     let depthwise = |channels: usize| DepthwiseParams {
         window: same,
         multiplier: 1,
-        weights: &zeros[..9 * channels],
+        weights: (&zeros[..9 * channels]).into(),
         bias: None,
     };
     let plans: [(&str, Box<dyn Plan>); 7] = [
@@ -72,7 +72,7 @@ fn kernels(level: Level) -> Result<Vec<(&'static str, String)>> {
                     window: Window::new([3, 3]).stride([2, 2]),
                     groups: 1,
                     channels_out: 32,
-                    weights: &zeros[..9 * 3 * 32],
+                    weights: (&zeros[..9 * 3 * 32]).into(),
                     bias: None,
                 },
                 &options,
@@ -85,7 +85,7 @@ fn kernels(level: Level) -> Result<Vec<(&'static str, String)>> {
                 &PointwiseParams {
                     stride: [2, 2],
                     channels_out: 728,
-                    weights: &zeros[..256 * 728],
+                    weights: (&zeros[..256 * 728]).into(),
                     bias: None,
                 },
                 &options,
@@ -103,7 +103,7 @@ fn kernels(level: Level) -> Result<Vec<(&'static str, String)>> {
                     depthwise: depthwise(728),
                     mid_activation: Default::default(),
                     channels_out: 728,
-                    weights: &zeros[..728 * 728],
+                    weights: (&zeros[..728 * 728]).into(),
                     bias: None,
                 },
                 &options,
@@ -121,7 +121,7 @@ fn kernels(level: Level) -> Result<Vec<(&'static str, String)>> {
             "dense, 2048 → 1000",
             Box::new(Dense::new(
                 [1, 1, 1, 2048],
-                &DenseParams { channels_out: 1000, weights: &zeros, bias: None },
+                &DenseParams { channels_out: 1000, weights: (&zeros).into(), bias: None },
                 &options,
             )?),
         ),

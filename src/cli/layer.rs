@@ -134,10 +134,10 @@ impl Layer {
         let depthwise = DepthwiseParams {
             window: self.window,
             multiplier: self.multiplier,
-            weights: &depthwise_weights,
+            weights: (&depthwise_weights).into(),
             bias: None,
         };
-        let (channels_out, weights, bias) = (self.channels_out, &weights[..], None);
+        let (channels_out, weights, bias) = (self.channels_out, (&weights).into(), None);
         let pointwise = |input, stride| {
             let params = PointwiseParams { stride, channels_out, weights, bias };
             Pointwise::new(input, &params, &options)

@@ -52,6 +52,7 @@ pub(super) fn compile(
             input_activation: step.input_activation,
             activation: step.activation,
             level: Some(level),
+            ..Options::default()
         },
     };
     Ok(Compiled { kernel: compiler.kernel(value.op)?, parameters: compiler.lookup.parameters })
@@ -118,7 +119,7 @@ impl<'a> Compiler<'a> {
             let params = PointwiseParams {
                 stride: window.stride,
                 channels_out: filters,
-                weights: &weights,
+                weights: (&*weights).into(),
                 bias: bias.as_deref(),
             };
             return self.boxed(Pointwise::new(self.input, &params, &self.options));
@@ -127,7 +128,7 @@ impl<'a> Compiler<'a> {
             window,
             groups,
             channels_out: filters,
-            weights: &weights,
+            weights: (&*weights).into(),
             bias: bias.as_deref(),
         };
         self.boxed(Conv::new(self.input, &params, &self.options))
@@ -142,8 +143,12 @@ impl<'a> Compiler<'a> {
         let kernel = self.depthwise_kernel(&window, multiplier)?;
         let bias = (self.lookup).bias(self.node, bias, self.input[3] * multiplier)?;
         let (weights, bias) = fold(kernel, bias, self.norm.as_ref());
-        let params =
-            DepthwiseParams { window, multiplier, weights: &weights, bias: bias.as_deref() };
+        let params = DepthwiseParams {
+            window,
+            multiplier,
+            weights: (&*weights).into(),
+            bias: bias.as_deref(),
+        };
         self.boxed(Depthwise::new(self.input, &params, &self.options))
     }
 
@@ -157,7 +162,7 @@ impl<'a> Compiler<'a> {
         let depthwise = DepthwiseParams {
             window,
             multiplier,
-            weights: self.depthwise_kernel(&window, multiplier)?,
+            weights: self.depthwise_kernel(&window, multiplier)?.into(),
             bias: None,
         };
         let shape = [1, 1, self.input[3] * multiplier, filters];
@@ -168,7 +173,7 @@ impl<'a> Compiler<'a> {
             depthwise,
             mid_activation: Activation::None,
             channels_out: filters,
-            weights: &weights,
+            weights: (&*weights).into(),
             bias: bias.as_deref(),
         };
         self.boxed(Separable::new(self.input, &params, &self.options))
@@ -178,7 +183,8 @@ impl<'a> Compiler<'a> {
         let kernel = (self.lookup).get(self.node, "kernel", &[self.input[3], units])?;
         let bias = self.lookup.bias(self.node, bias, units)?;
         let (weights, bias) = fold(kernel, bias, self.norm.as_ref());
-        let params = DenseParams { channels_out: units, weights: &weights, bias: bias.as_deref() };
+        let params =
+            DenseParams { channels_out: units, weights: (&*weights).into(), bias: bias.as_deref() };
         self.boxed(Dense::new(self.input, &params, &self.options))
     }
 
@@ -189,7 +195,7 @@ impl<'a> Compiler<'a> {
         let params = DepthwiseParams {
             window: Window::new([1, 1]),
             multiplier: 1,
-            weights: &weights,
+            weights: (&*weights).into(),
             bias: bias.as_deref(),
         };
         self.boxed(Depthwise::new(self.input, &params, &self.options))

@@ -71,8 +71,9 @@ pub(crate) struct GemmTile {
     /// Clamp, (−∞, ∞) for none.
     pub(crate) bounds: (f32, f32),
     /// What is prefetched for the next tile of pixels: `next_lines` cache lines from here on…
-    pub(crate) next: *const f32,
-    /// … and each of these tiles·M offsets (as many if `next_lines` is 0, unused then). Never dereferenced.
+    pub(crate) next: *const u8,
+    /// … and each of these tiles·M offsets in bytes (as many if `next_lines` is 0, unused then). Never
+    /// dereferenced.
     pub(crate) next_rows: *const usize,
     pub(crate) next_lines: usize,
 }
@@ -157,7 +158,7 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
             // SAFETY: the caller's contract.
             let x = t.next.wrapping_add(unsafe { *t.next_rows.add(i * M + m) });
             for line in 0..t.next_lines {
-                I::prefetch(x.wrapping_add(line * LINE));
+                I::prefetch(x.cast::<f32>().wrapping_add(line * LINE));
             }
         }
     }

@@ -8,21 +8,30 @@
 //!       for each A panel of the tile
 //!         micro-kernel
 //! ```
+//!
+//! With 16-bit operands this stays a GEMM of f32. The producer widens the input; weights are widened into
+//! scratch, a block of a panel at a time, which costs 1 % of the multiply-adds of a whole tile of pixels that
+//! it then serves. Outputs stay f32 in scratch until their chains end, for which all blocks of a panel are
+//! computed one after the other; then they are rounded. What 16 bits save is what comes from memory.
 
 pub(crate) mod kernel;
+pub(crate) mod narrow;
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr::null;
 
+use crate::element::Pointer;
 use crate::error::{Error, Result};
 use crate::geometry::product;
 use crate::isa::Kernels;
 use crate::panel::{PackedWeights, Region, Source, Tile};
 use crate::threads::{self, Shared, SharedMut};
 use crate::window::Pixel;
-use crate::{Activation, NhwcView, NhwcViewMut, memory};
+use crate::{Activation, ElementType, NhwcView, NhwcViewMut, Options, memory};
 use kernel::GemmTile;
+use narrow::NarrowRun;
 
 /// Most pixels of a tile. Weights are read once per tile: the taller, the fewer times.
 const TILE_PIXELS: usize = 128;
@@ -37,6 +46,9 @@ const TILE_BYTES: usize = 384 << 10;
 /// Most k of a block. The accumulators go through memory between blocks, which costs more than a B panel
 /// of 48 KiB (AVX2) that streams from L2 rather than L1: measured against 384, 2 to 5 % faster.
 const BLOCK_DEPTH: usize = 768;
+
+/// Bytes of a cache line.
+const LINE_BYTES: usize = memory::LINE * size_of::<f32>();
 
 /// Rows of A a multiple of so many elements (4 KiB) apart share a set of the L1 cache, and a micro-tile has
 /// more rows than a set has lines: they are packed.
@@ -57,16 +69,6 @@ struct RegionPlan {
     blocks: Vec<Block>,
     /// Where the k of each kernel row begin in the panel.
     k_starts: Vec<usize>,
-}
-
-impl RegionPlan {
-    /// The block and panel that are computed after panel `panel` of block `i`.
-    fn after(&self, i: usize, panel: usize, panels: &Range<usize>) -> Option<(&Block, usize)> {
-        if panel + 1 < panels.end {
-            return Some((&self.blocks[i], panel + 1));
-        }
-        self.blocks.get(i + 1).map(|block| (block, panels.start))
-    }
 }
 
 /// What the columns of A mean: kernel height and width, and channels per tap.
@@ -110,6 +112,8 @@ pub(crate) struct GemmPlan {
     tile: usize,
     /// The input channels of a group if A may be the input itself.
     direct: Option<usize>,
+    input_type: ElementType,
+    output_type: ElementType,
     activation: Activation,
 }
 
@@ -119,7 +123,7 @@ impl GemmPlan {
         source: Source,
         weights: PackedWeights,
         problem: Problem,
-        activation: Activation,
+        options: &Options,
     ) -> Result<Self> {
         let Problem { groups, output, regions, depth } = problem;
         product("output elements", &output)?;
@@ -140,7 +144,7 @@ impl GemmPlan {
         let most = TILE_PIXELS / kernels.mr * kernels.mr;
         let tile = fitting.clamp(kernels.mr, most);
         product("scratch", &[panel, tile])?;
-        let activation = activation.checked()?;
+        let activation = options.activation.checked()?;
         let direct = source.copied();
         Ok(Self {
             kernels,
@@ -152,8 +156,29 @@ impl GemmPlan {
             depth: deepest,
             tile,
             direct,
+            input_type: options.input_type,
+            output_type: options.output_type,
             activation,
         })
+    }
+
+    pub(crate) fn input_type(&self) -> ElementType {
+        self.input_type
+    }
+
+    pub(crate) fn output_type(&self) -> ElementType {
+        self.output_type
+    }
+
+    /// The kernels that run, without the producer's.
+    pub(crate) fn name(&self) -> String {
+        let half = |element, i: usize| self.kernels.half(element).map(|half| half.names[i]);
+        let names = [
+            half(self.weights.element(), 0),
+            Some(self.kernels.gemm_name),
+            half(self.output_type, 1),
+        ];
+        names.into_iter().flatten().collect::<Vec<_>>().join("+")
     }
 
     /// \[N, H, W, C\] of the output.
@@ -166,9 +191,22 @@ impl GemmPlan {
         self.depth * self.kernels.mr
     }
 
-    /// Scratch elements of one thread, whole cache lines.
+    /// Scratch elements of one thread, whole cache lines: a tile of A panels, a block of a B panel if weights
+    /// are widened, and a panel's outputs of a tile if these are rounded.
+    fn parts(&self) -> [usize; 3] {
+        let nr = self.kernels.nr;
+        let block = self.depth.min(BLOCK_DEPTH) * nr;
+        [
+            self.panel() * self.tile / self.kernels.mr,
+            if self.weights.element() == ElementType::F32 { 0 } else { block },
+            if self.output_type == ElementType::F32 { 0 } else { self.tile * nr },
+        ]
+        .map(|len| len.next_multiple_of(memory::LINE))
+    }
+
+    /// All of them.
     fn part(&self) -> usize {
-        (self.panel() * self.tile / self.kernels.mr).next_multiple_of(memory::LINE)
+        self.parts().iter().sum()
     }
 
     pub(crate) fn scratch_len(&self, threads: usize) -> usize {
@@ -205,11 +243,11 @@ impl GemmPlan {
         let parts = workers.div_ceil((tiles * self.groups).max(1)).clamp(1, panels.max(1));
         let run = Run {
             plan: self,
-            x: Shared(x.as_ptr()),
+            x: Shared(x.pointer()),
             x_stride: x.pixel_stride(),
             y_stride: y.pixel_stride(),
-            y: SharedMut(y.as_mut_ptr()),
-            residual: residual.map(|r| (Shared(r.as_ptr()), r.pixel_stride())),
+            y: SharedMut(y.pointer()),
+            residual: residual.map(|r| (Shared(r.pointer()), r.pixel_stride())),
         };
         threads::for_each(
             tiles * self.groups * parts,
@@ -373,10 +411,13 @@ impl Run<'_> {
         let gemm = self.plan;
         let Kernels { mr, nr, lanes, .. } = *gemm.kernels;
         let count = pixels.len();
-        let (a, a_panel) = (scratch.as_mut_ptr(), gemm.panel());
+        let [a_len, b_len, _] = gemm.parts();
+        let (a, rest) = scratch.split_at_mut(a_len);
+        let (widened, sums) = rest.split_at_mut(b_len);
+        let (a, a_panel) = (a.as_mut_ptr(), gemm.panel());
         let parts = parts(count, mr);
         let len = count.div_ceil(mr) * a_panel;
-        assert!(len <= scratch.len(), "a tile fits its scratch");
+        assert!(len <= a_len, "a tile fits its scratch");
         let direct = gemm.direct.filter(|_| !self.x_stride.is_multiple_of(ALIASED));
         if direct.is_none() {
             let mut places = [0_usize; TILE_PIXELS];
@@ -412,79 +453,124 @@ impl Run<'_> {
             y_rows[i] = place * self.y_stride;
             residual_rows[i] = self.residual.map_or(0, |(_, stride)| place * stride);
         });
+        let wide = gemm.output_type == ElementType::F32;
+        let sum_rows: [usize; TILE_PIXELS + MAX_ROWS] =
+            core::array::from_fn(|i| if wide { y_rows[i] } else { i * nr });
         // Spread over the calls of the micro-kernel, the next tile's pixels are prefetched.
         let mut next_rows = [0_usize; TILE_PIXELS];
         let (mut next_group, mut next_lines) = (null(), 0);
         if let Source::Taps(taps) = &gemm.source
             && let Some(group_channels) = taps.prefetched().filter(|_| !next.is_empty())
         {
+            let size = gemm.input_type.size();
             plan.region.each(next, |i, pixel| {
-                next_rows[i] = taps.pixel(pixel).wrapping_mul(self.x_stride);
+                next_rows[i] = taps.pixel(pixel).wrapping_mul(self.x_stride).wrapping_mul(size);
             });
-            next_group = self.x.0.wrapping_add(group * group_channels);
-            next_lines = group_channels.div_ceil(memory::LINE);
+            next_group = self.x.0.add(group * group_channels).at;
+            next_lines = (group_channels * size).div_ceil(LINE_BYTES);
         }
         let channels = gemm.weights.columns();
-        let bounds = gemm.activation.bounds();
-        let calls = plan.blocks.len() * panels.len();
-        for (i, block) in plan.blocks.iter().enumerate() {
-            for panel in panels.clone() {
-                let call = i * panels.len() + panel - panels.start;
-                let lines = next_lines * call / calls..next_lines * (call + 1) / calls;
-                let ahead = plan.after(i, panel, &panels);
-                let ahead = ahead.map(|(block, panel)| gemm.weights.panel(group, panel, block.b));
-                let column = panel * nr;
-                let columns = nr.min(channels - column);
-                let vectors = columns.div_ceil(lanes);
-                let offset = group * channels + column;
-                for part in &parts {
-                    let Part { first, panel: at, tiles, rows } = *part;
-                    if tiles * rows == 0 {
-                        continue;
-                    }
-                    let (micro_kernels, a, a_step) = if let Some(channels) = direct {
-                        let pixel = (first_pixel + first) * self.x_stride;
-                        let k = group * channels + block.b;
-                        (gemm.kernels.gemm_direct, self.x.0.wrapping_add(pixel + k), self.x_stride)
-                    } else {
-                        let panel = at * a_panel + block.a * mr;
-                        (gemm.kernels.gemm, a.cast_const().wrapping_add(panel), a_panel)
-                    };
-                    let tile = GemmTile {
-                        tiles,
-                        a,
-                        a_step,
-                        b: gemm.weights.panel(group, panel, block.b),
-                        depth: block.depth,
-                        ahead: ahead.unwrap_or(null()),
-                        before: at,
-                        y: self.y.0.wrapping_add(offset),
-                        y_rows: y_rows[first..].as_ptr(),
-                        columns,
-                        bias: if i == 0 { gemm.weights.bias(group, panel) } else { null() },
-                        last: i + 1 == plan.blocks.len(),
-                        residual: self.residual.map_or(null(), |(r, _)| r.0.wrapping_add(offset)),
-                        residual_rows: residual_rows[first..].as_ptr(),
-                        bounds: bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
-                        next: next_group.wrapping_add(lines.start * memory::LINE),
-                        next_rows: next_rows[first..].as_ptr(),
-                        next_lines: lines.len(),
-                    };
-                    // SAFETY: the level was available when the plan was made; the instance is the one
-                    // for these rows and vectors; the pixels lie in the views, the columns in their
-                    // channels, and the block in the panels that were produced and packed.
-                    unsafe { micro_kernels[vectors - 1][rows - 1](&tile) };
+        let activation = gemm.activation;
+        let bounds = activation.bounds().filter(|_| wide);
+        // B panels change fastest, unless their chains are to end before the next one begins.
+        let (blocks, calls) = (plan.blocks.len(), plan.blocks.len() * panels.len());
+        let order = |call: usize| {
+            if wide {
+                (call / panels.len(), panels.start + call % panels.len())
+            } else {
+                (call % blocks, panels.start + call / blocks)
+            }
+        };
+        for call in 0..calls {
+            let (i, panel) = order(call);
+            let block = &plan.blocks[i];
+            let lines = next_lines * call / calls..next_lines * (call + 1) / calls;
+            let weights = |call| {
+                let (i, panel) = order(call);
+                gemm.weights.panel(group, panel, plan.blocks[i].b).at
+            };
+            let ahead = if call + 1 < calls { weights(call + 1) } else { null() };
+            let b = match gemm.kernels.half(gemm.weights.element()) {
+                None => weights(call).cast::<f32>(),
+                Some(half) => {
+                    let widened = &mut widened[..block.depth * nr];
+                    // SAFETY: the level was available when the plan was made; the weights are those of the
+                    // block, whole vectors of them, of this type.
+                    unsafe { (half.widen)(weights(call).cast(), widened) };
+                    widened.as_ptr()
                 }
+            };
+            let column = panel * nr;
+            let columns = nr.min(channels - column);
+            let vectors = columns.div_ceil(lanes);
+            let offset = group * channels + column;
+            let residual = self.residual.map_or(Pointer::NULL, |(r, _)| r.0.add(offset));
+            let y = self.y.0.add(offset);
+            for part in &parts {
+                let Part { first, panel: at, tiles, rows } = *part;
+                if tiles * rows == 0 {
+                    continue;
+                }
+                let (micro_kernels, a, a_step) = if let Some(channels) = direct {
+                    let pixel = (first_pixel + first) * self.x_stride;
+                    let k = group * channels + block.b;
+                    (gemm.kernels.gemm_direct, self.x.0.add(pixel + k).at.cast(), self.x_stride)
+                } else {
+                    let panel = at * a_panel + block.a * mr;
+                    (gemm.kernels.gemm, a.cast_const().wrapping_add(panel), a_panel)
+                };
+                let tile = GemmTile {
+                    tiles,
+                    a,
+                    a_step,
+                    b,
+                    depth: block.depth,
+                    ahead: ahead.cast(),
+                    before: at,
+                    y: if wide { y.at.cast() } else { sums.as_mut_ptr() },
+                    y_rows: sum_rows[first..].as_ptr(),
+                    columns,
+                    bias: if i == 0 { gemm.weights.bias(group, panel) } else { null() },
+                    last: wide && i + 1 == blocks,
+                    residual: residual.at.cast(),
+                    residual_rows: residual_rows[first..].as_ptr(),
+                    bounds: bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
+                    next: next_group.wrapping_add(lines.start * LINE_BYTES),
+                    next_rows: next_rows[first..].as_ptr(),
+                    next_lines: lines.len(),
+                };
+                // SAFETY: the level was available when the plan was made; the instance is the one
+                // for these rows and vectors; the pixels lie in the views, the columns in their
+                // channels, and the block in the panels that were produced and packed.
+                unsafe { micro_kernels[vectors - 1][rows - 1](&tile) };
+            }
+            if !wide && i + 1 == blocks {
+                let run = NarrowRun {
+                    tile: sums.as_ptr(),
+                    tile_row: nr,
+                    rows: count,
+                    columns,
+                    y,
+                    y_rows: y_rows.as_ptr(),
+                    residual,
+                    residual_rows: residual_rows.as_ptr(),
+                    activation,
+                    bounds: activation.bounds(),
+                };
+                // SAFETY: the level was available; the sums of these pixels and columns are complete; the
+                // pixels lie in the views, the columns in their channels.
+                unsafe { (gemm.kernels.narrow)(&run) };
             }
         }
-        if bounds.is_none() && !panels.is_empty() {
+        if wide && bounds.is_none() && !panels.is_empty() {
             let (start, end) = (panels.start * nr, (panels.end * nr).min(channels));
             for row in &y_rows[..count] {
                 let at = row + group * channels + start;
-                // SAFETY: channels start..end of an output pixel that this task has just written.
+                // SAFETY: channels start..end of an output pixel, of f32, that this task has just written.
                 unsafe {
-                    let y = core::slice::from_raw_parts_mut(self.y.0.add(at), end - start);
-                    (gemm.kernels.activate)(y, gemm.activation);
+                    let y = self.y.0.add(at).at.cast();
+                    let y = core::slice::from_raw_parts_mut(y, end - start);
+                    (gemm.kernels.activate)(y, activation);
                 }
             }
         }

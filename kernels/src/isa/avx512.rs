@@ -1,11 +1,11 @@
 //! AVX-512 F, BW, CD, DQ, VL (x86-64-v4): 16 lanes, 32 registers.
 
-use core::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+use core::arch::x86_64::*;
 
 use pulp::Simd;
 
 use crate::Level;
-use crate::isa::{Isa, V, instantiate};
+use crate::isa::{Head, Isa, V, instantiate};
 
 /// pulp's `V4`.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +15,7 @@ const LEVEL: Level = Level::Avx512;
 
 impl Isa for Avx512 {
     type S = pulp::x86::V4;
+    type H = __m256i;
 
     // 12×32: 24 accumulators, 2 vectors of B and a few broadcasts of A in flight fit 32 registers.
     const MR: usize = 12;
@@ -54,10 +55,62 @@ impl Isa for Avx512 {
     fn at_most(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self> {
         s.min_f32s(bound, x)
     }
+
+    #[inline(always)]
+    fn f16_to_f32(v: __m256i) -> V<Self> {
+        // SAFETY: kernels run only where the level is available.
+        pulp::cast(unsafe { _mm512_cvtph_ps(v) })
+    }
+
+    #[inline(always)]
+    fn f32_to_f16(v: V<Self>) -> __m256i {
+        // SAFETY: as above.
+        unsafe { _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(pulp::cast(v)) }
+    }
+
+    #[inline(always)]
+    fn bf16_to_f32(v: __m256i) -> V<Self> {
+        // SAFETY: as above.
+        pulp::cast(unsafe { _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(v)) })
+    }
+
+    // See `element::f32_to_bf16`. Not AVX512-BF16's instruction, which flushes subnormals.
+    #[inline(always)]
+    fn f32_to_bf16(v: V<Self>) -> __m256i {
+        let x: __m512 = pulp::cast(v);
+        let bits: __m512i = pulp::cast(v);
+        // SAFETY: as above.
+        unsafe {
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
+            let rounded = _mm512_add_epi32(bits, half);
+            let quiet = _mm512_set1_epi32(0x40_0000);
+            let bits = _mm512_mask_or_epi32(rounded, nan, bits, quiet);
+            _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(bits))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_head_16(head: Head<Self>, p: *const u16) -> __m256i {
+        // SAFETY: the caller's contract; masked elements are neither read nor faulted on.
+        unsafe { _mm256_maskz_loadu_epi16(mask_16(head), p.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_head_16(head: Head<Self>, p: *mut u16, v: __m256i) {
+        // SAFETY: the caller's contract; masked elements are neither written nor faulted on.
+        unsafe { _mm256_mask_storeu_epi16(p.cast(), mask_16(head), v) }
+    }
+}
+
+#[inline(always)]
+fn mask_16(head: Head<Avx512>) -> __mmask16 {
+    head.mask.mask().0
 }
 
 // Strips of 6: 18 accumulators, 9 weights and the columns in use fit 32 registers.
-instantiate!(Avx512, "avx512", ["avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt"],
+instantiate!(Avx512, "avx512", ["avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt"],
     rows: [1 2 3 4 5 6 7 8 9 10 11 12], vectors: [1 2],
     gemm: "12x32", window: "8", pixels: [8 4 2 1],
     slide: "14", [14 13 12 11 10 9 8 7 6 5 4 3 2 1],

@@ -9,18 +9,20 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(crate) mod element;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
 
 use pulp::{MemMask, Simd};
 
-use crate::Level;
 use crate::gemm::kernel::GemmTile;
+use crate::gemm::narrow::NarrowRun;
 use crate::memory::LINE;
 use crate::panel::pack::PackRun;
 use crate::window::kernel::WindowTile;
 use crate::window::strip::StripTile;
+use crate::{ElementType, Level};
 
 /// An instruction set as the kernel bodies see it: pulp's vectors, tile sizes, and what pulp does not say
 /// or not say well: the two operations whose exact meaning at NaN and −0 it leaves to the hardware, and
@@ -28,6 +30,9 @@ use crate::window::strip::StripTile;
 pub(crate) trait Isa: Copy {
     /// pulp's token.
     type S: Simd;
+
+    /// As many 16-bit elements as a vector has lanes.
+    type H: Copy;
 
     /// Pixels of a micro-tile.
     const MR: usize;
@@ -80,6 +85,30 @@ pub(crate) trait Isa: Copy {
 
     /// `bound < x ? bound : x`, likewise.
     fn at_most(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self>;
+
+    /// Exact.
+    fn f16_to_f32(v: Self::H) -> V<Self>;
+
+    /// To the nearest, of two the even one; whatever the sign of a NaN, it stays one.
+    fn f32_to_f16(v: V<Self>) -> Self::H;
+
+    /// Exact.
+    fn bf16_to_f32(v: Self::H) -> V<Self>;
+
+    /// As [`Isa::f32_to_f16`].
+    fn f32_to_bf16(v: V<Self>) -> Self::H;
+
+    /// Elements outside the head are arbitrary and their memory is not touched.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading the head's elements.
+    unsafe fn load_head_16(head: Head<Self>, p: *const u16) -> Self::H;
+
+    /// Memory outside the head is not touched.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing the head's elements.
+    unsafe fn store_head_16(head: Head<Self>, p: *mut u16, v: Self::H);
 
     /// `a`'s lane × `b` + `c`, where `LANE_FMA`.
     #[inline(always)]
@@ -169,6 +198,55 @@ pub(crate) unsafe fn store_head<I: Isa>(s: I::S, head: Head<I>, p: *mut f32, v: 
     unsafe { I::store_head(s, head, p, v) }
 }
 
+/// The first `n` ≤ 8 elements at `p`, in the low bits; the others are 0.
+///
+/// # Safety
+/// `p` must be valid for reading `n` elements.
+#[allow(dead_code, reason = "of the levels that have no masks")]
+#[inline]
+unsafe fn read_head_16(p: *const u16, n: usize) -> u128 {
+    let (mut bits, mut at) = (0, 0);
+    // SAFETY: the elements at..at + 4, 2 or 1 are of the n.
+    unsafe {
+        while n - at >= 4 {
+            bits |= u128::from(p.add(at).cast::<u64>().read_unaligned()) << (16 * at);
+            at += 4;
+        }
+        if n - at >= 2 {
+            bits |= u128::from(p.add(at).cast::<u32>().read_unaligned()) << (16 * at);
+            at += 2;
+        }
+        if n > at {
+            bits |= u128::from(*p.add(at)) << (16 * at);
+        }
+    }
+    bits
+}
+
+/// Writes the low `n` ≤ 8 elements of `bits`.
+///
+/// # Safety
+/// `p` must be valid for writing `n` elements.
+#[allow(dead_code, reason = "of the levels that have no masks")]
+#[inline]
+unsafe fn write_head_16(p: *mut u16, n: usize, bits: u128) {
+    let mut at = 0;
+    // SAFETY: the elements at..at + 4, 2 or 1 are of the n.
+    unsafe {
+        while n - at >= 4 {
+            p.add(at).cast::<u64>().write_unaligned((bits >> (16 * at)) as u64);
+            at += 4;
+        }
+        if n - at >= 2 {
+            p.add(at).cast::<u32>().write_unaligned((bits >> (16 * at)) as u32);
+            at += 2;
+        }
+        if n > at {
+            *p.add(at) = (bits >> (16 * at)) as u16;
+        }
+    }
+}
+
 pub(crate) type GemmFn = unsafe fn(&GemmTile);
 pub(crate) type WindowFn = unsafe fn(&WindowTile);
 pub(crate) type StripFn = unsafe fn(&StripTile);
@@ -214,6 +292,40 @@ pub(crate) struct Sliding {
     pub(crate) relu: WindowKernels,
 }
 
+/// What reads an input of one element type.
+#[derive(Debug)]
+pub(crate) struct InputKernels {
+    /// Depthwise 3×3, multiplier 1, no dilation.
+    pub(crate) strips: &'static [Strips],
+    /// Depthwise, multiplier 1, no dilation along the width, for the usual kernels.
+    pub(crate) sliding: &'static [Sliding],
+    /// Depthwise, multiplier 1, input activation none.
+    pub(crate) depthwise: WindowKernels,
+    /// Depthwise, multiplier 1, ReLU of the input.
+    pub(crate) depthwise_relu: WindowKernels,
+    /// Depthwise, any multiplier, any activation of input and output.
+    pub(crate) depthwise_any: WindowKernels,
+    /// Max over the window, input activation none.
+    pub(crate) max: WindowKernels,
+    /// Max over the window, any activation of input and output.
+    pub(crate) max_any: WindowKernels,
+    /// Mean over the window, input activation none.
+    pub(crate) average: WindowKernels,
+    /// Mean over the window, any activation of input and output.
+    pub(crate) average_any: WindowKernels,
+    /// Copies channels of one pixel into an A panel.
+    pub(crate) pack: unsafe fn(&PackRun),
+}
+
+/// What moves 16-bit operands of a GEMM.
+#[derive(Debug)]
+pub(crate) struct HalfKernels {
+    /// The names of `widen` and `narrow` for one type.
+    pub(crate) names: [&'static str; 2],
+    /// Makes f32 of packed weights.
+    pub(crate) widen: unsafe fn(*const u16, &mut [f32]),
+}
+
 /// Everything that one level runs.
 #[derive(Debug)]
 pub(crate) struct Kernels {
@@ -229,30 +341,28 @@ pub(crate) struct Kernels {
     pub(crate) gemm: &'static [&'static [GemmFn]],
     /// The same for an A that isn't packed.
     pub(crate) gemm_direct: &'static [&'static [GemmFn]],
-    /// Depthwise 3×3, multiplier 1, no dilation.
-    pub(crate) strips: &'static [Strips],
-    /// Depthwise, multiplier 1, no dilation along the width, for the usual kernels.
-    pub(crate) sliding: &'static [Sliding],
-    /// Depthwise, multiplier 1, input activation none.
-    pub(crate) depthwise: WindowKernels,
-    /// Depthwise, multiplier 1, ReLU of the input.
-    pub(crate) depthwise_relu: WindowKernels,
-    /// Depthwise, any multiplier, any input activation.
-    pub(crate) depthwise_any: WindowKernels,
-    /// Max over the window, input activation none.
-    pub(crate) max: WindowKernels,
-    /// Max over the window, any input activation.
-    pub(crate) max_any: WindowKernels,
-    /// Mean over the window, input activation none.
-    pub(crate) average: WindowKernels,
-    /// Mean over the window, any input activation.
-    pub(crate) average_any: WindowKernels,
-    /// Copies channels of one pixel into an A panel.
-    pub(crate) pack: unsafe fn(&PackRun),
+    /// By [`ElementType`].
+    pub(crate) inputs: [InputKernels; 3],
+    /// By [`ElementType`], without f32.
+    pub(crate) halves: [HalfKernels; 2],
+    /// Finishes outputs of the GEMM that are stored in 16 bits.
+    pub(crate) narrow: unsafe fn(&NarrowRun),
     /// Applies an activation to contiguous elements in place.
     pub(crate) activate: unsafe fn(&mut [f32], crate::Activation),
     /// Runs a given number of independent FMAs on registers, for measuring the peak.
     pub(crate) fma_loop: unsafe fn(u64) -> f32,
+}
+
+impl Kernels {
+    /// Those for inputs of a type.
+    pub(crate) fn input(&self, element: ElementType) -> &InputKernels {
+        &self.inputs[element as usize]
+    }
+
+    /// Those for weights and outputs of a type; none for f32.
+    pub(crate) fn half(&self, element: ElementType) -> Option<&HalfKernels> {
+        (element as usize).checked_sub(1).map(|i| &self.halves[i])
+    }
 }
 
 /// The compiled-in level's kernels.
@@ -279,7 +389,8 @@ pub(crate) fn is_available(level: Level) -> bool {
         Level::Scalar => true,
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => {
-            (cfg!(feature = "std") || cfg!(all(target_feature = "avx2", target_feature = "fma")))
+            (cfg!(all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c"))
+                || has_f16c())
                 && pulp::x86::V3::try_new().is_some()
         }
         #[cfg(target_arch = "x86_64")]
@@ -304,6 +415,19 @@ pub(crate) fn is_available(level: Level) -> bool {
     }
 }
 
+/// Whether the CPU converts f16, which x86-64-v3 includes and pulp does not ask for.
+#[cfg(target_arch = "x86_64")]
+fn has_f16c() -> bool {
+    #[cfg(feature = "std")]
+    {
+        std::is_x86_feature_detected!("f16c")
+    }
+    #[cfg(not(feature = "std"))]
+    {
+        false
+    }
+}
+
 /// Instantiates all bodies for one [`Isa`] under a list of target features.
 ///
 /// `rows`, `vectors`: sizes of the GEMM tile. `pixels`: tile widths of the general window kernels, most
@@ -315,6 +439,7 @@ macro_rules! instantiate {
      slide: $slide_tile:literal, $slide:tt, strip: $strip_tile:literal, $strip:tt) => {
         mod instances {
             use super::*;
+            use crate::isa::element::Element;
             use crate::window::kernel::{self as window, WindowTile};
 
             $(#[target_feature(enable = $feature)])?
@@ -327,6 +452,7 @@ macro_rules! instantiate {
 
             $(#[target_feature(enable = $feature)])?
             pub(super) unsafe fn window<
+                X: Element,
                 const P: usize,
                 const COMBINE: u8,
                 const LOAD: u8,
@@ -336,21 +462,38 @@ macro_rules! instantiate {
                 tile: &WindowTile,
             ) {
                 // SAFETY: the caller vouches for the tile and for the level.
-                unsafe { window::tile::<$isa, P, COMBINE, LOAD, K, S>(<$isa>::token(), tile) }
+                unsafe { window::tile::<$isa, X, P, COMBINE, LOAD, K, S>(<$isa>::token(), tile) }
             }
 
             $(#[target_feature(enable = $feature)])?
-            pub(super) unsafe fn strip<const P: usize, const S: usize, const LOAD: u8>(
+            pub(super) unsafe fn strip<
+                X: Element,
+                const P: usize,
+                const S: usize,
+                const LOAD: u8,
+            >(
                 tile: &crate::window::strip::StripTile,
             ) {
                 // SAFETY: the caller vouches for the tile and for the level.
-                unsafe { crate::window::strip::strip::<$isa, P, S, LOAD>(<$isa>::token(), tile) }
+                unsafe { crate::window::strip::strip::<$isa, X, P, S, LOAD>(<$isa>::token(), tile) }
             }
 
             $(#[target_feature(enable = $feature)])?
-            pub(super) unsafe fn pack(run: &crate::panel::pack::PackRun) {
+            pub(super) unsafe fn pack<X: Element>(run: &crate::panel::pack::PackRun) {
                 // SAFETY: the caller vouches for the run and for the level.
-                unsafe { crate::panel::pack::pack::<$isa>(<$isa>::token(), run) }
+                unsafe { crate::panel::pack::pack::<$isa, X>(<$isa>::token(), run) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            pub(super) unsafe fn widen<W: Element>(from: *const W::Bits, to: &mut [f32]) {
+                // SAFETY: the caller vouches for the weights and for the level.
+                unsafe { crate::panel::pack::widen::<$isa, W>(from, to) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            pub(super) unsafe fn narrow(run: &crate::gemm::narrow::NarrowRun) {
+                // SAFETY: the caller vouches for the run and for the level.
+                unsafe { crate::gemm::narrow::narrow::<$isa>(<$isa>::token(), run) }
             }
 
             $(#[target_feature(enable = $feature)])?
@@ -368,7 +511,8 @@ macro_rules! instantiate {
             }
         }
 
-        use crate::window::kernel::{ANY, AVERAGE, DEPTHWISE, MAX, PLAIN, RELU};
+        use crate::isa::element::{Bf16, F16, F32};
+        use crate::window::kernel::{ANY, AVERAGE, BOUND, DEPTHWISE, MAX, PLAIN, RELU};
 
         pub(crate) static KERNELS: crate::isa::Kernels = crate::isa::Kernels {
             level: LEVEL,
@@ -378,33 +522,21 @@ macro_rules! instantiate {
             gemm_name: concat!("gemm_f32_", $gemm_tile, "_", $level),
             gemm: &[$(instantiate!(@row $n, false, $rows)),*],
             gemm_direct: &[$(instantiate!(@row $n, true, $rows)),*],
-            strips: &[
-                instantiate!(@strips $level, $strip_tile, 1, $strip),
-                instantiate!(@strips $level, $strip_tile, 2, $strip),
+            inputs: [
+                instantiate!(@input F32, "f32", PLAIN, RELU, "relu_", $level,
+                    $window_tile, $pixels, $slide_tile, $slide, $strip_tile, $strip),
+                // Narrow loads are conversions anyhow: one kernel, which bounds its input from below by 0
+                // or −∞, does for both. And sliding tiles of all widths are not worth their size.
+                instantiate!(@input F16, "f16", BOUND, BOUND, "", $level,
+                    $window_tile, $pixels, $window_tile, $pixels, $strip_tile, $strip),
+                instantiate!(@input Bf16, "bf16", BOUND, BOUND, "", $level,
+                    $window_tile, $pixels, $window_tile, $pixels, $strip_tile, $strip),
             ],
-            sliding: &[
-                instantiate!(@slide $level, $slide_tile, 3, 1, $slide),
-                instantiate!(@slide $level, $window_tile, 3, 2, $pixels),
-                instantiate!(@slide $level, $window_tile, 5, 1, $pixels),
-                instantiate!(@slide $level, $window_tile, 5, 2, $pixels),
-                instantiate!(@slide $level, "4", 7, 1, [4 2 1]),
+            halves: [
+                instantiate!(@half F16, "f16", $level),
+                instantiate!(@half Bf16, "bf16", $level),
             ],
-            depthwise: instantiate!(
-                @window concat!("dw_f32_", $window_tile, "_", $level), DEPTHWISE, PLAIN, 0, 0, $pixels),
-            depthwise_relu: instantiate!(
-                @window concat!("dw_f32_relu_", $window_tile, "_", $level),
-                DEPTHWISE, RELU, 0, 0, $pixels),
-            depthwise_any: instantiate!(
-                @window concat!("dw_f32_any_4_", $level), DEPTHWISE, ANY, 0, 0, [4 1]),
-            max: instantiate!(
-                @window concat!("max_f32_4_", $level), MAX, PLAIN, 0, 0, [4 1]),
-            max_any: instantiate!(
-                @window concat!("max_f32_any_4_", $level), MAX, ANY, 0, 0, [4 1]),
-            average: instantiate!(
-                @window concat!("average_f32_4_", $level), AVERAGE, PLAIN, 0, 0, [4 1]),
-            average_any: instantiate!(
-                @window concat!("average_f32_any_4_", $level), AVERAGE, ANY, 0, 0, [4 1]),
-            pack: instances::pack,
+            narrow: instances::narrow,
             activate: instances::activate,
             fma_loop: instances::fma_loop,
         };
@@ -412,38 +544,97 @@ macro_rules! instantiate {
     (@row $n:literal, $direct:literal, [$($m:literal)*]) => {
         &[$(instances::gemm::<$m, $n, $direct>),*]
     };
-    (@slide $level:literal, $tile:literal, $k:literal, $s:literal, $pixels:tt) => {
+    (@half $type:ident, $name:literal, $level:literal) => {
+        crate::isa::HalfKernels {
+            names: [
+                concat!("widen_", $name, "_", $level),
+                concat!("narrow_", $name, "_", $level),
+            ],
+            widen: instances::widen::<$type>,
+        }
+    };
+    (@input $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal,
+     $window_tile:literal, $pixels:tt, $slide_tile:literal, $slide:tt,
+     $strip_tile:literal, $strip:tt) => {
+        crate::isa::InputKernels {
+            strips: &[
+                instantiate!(@strips $type, $name, $plain, $relu, $relu_name, $level, 1,
+                    $strip_tile, $strip),
+                instantiate!(@strips $type, $name, $plain, $relu, $relu_name, $level, 2,
+                    $strip_tile, $strip),
+            ],
+            sliding: &[
+                instantiate!(@slide $type, $name, $plain, $relu, $relu_name, $level, 3, 1,
+                    $slide_tile, $slide),
+                instantiate!(@slide $type, $name, $plain, $relu, $relu_name, $level, 3, 2,
+                    $window_tile, $pixels),
+                instantiate!(@slide $type, $name, $plain, $relu, $relu_name, $level, 5, 1,
+                    $window_tile, $pixels),
+                instantiate!(@slide $type, $name, $plain, $relu, $relu_name, $level, 5, 2,
+                    $window_tile, $pixels),
+                instantiate!(@slide $type, $name, $plain, $relu, $relu_name, $level, 7, 1,
+                    "4", [4 2 1]),
+            ],
+            depthwise: instantiate!(
+                @window concat!("dw_", $name, "_", $window_tile, "_", $level),
+                $type, DEPTHWISE, $plain, 0, 0, $pixels),
+            depthwise_relu: instantiate!(
+                @window concat!("dw_", $name, "_", $relu_name, $window_tile, "_", $level),
+                $type, DEPTHWISE, $relu, 0, 0, $pixels),
+            depthwise_any: instantiate!(
+                @window concat!("dw_", $name, "_any_4_", $level), $type, DEPTHWISE, ANY, 0, 0, [4 1]),
+            max: instantiate!(
+                @window concat!("max_", $name, "_4_", $level), $type, MAX, $plain, 0, 0, [4 1]),
+            max_any: instantiate!(
+                @window concat!("max_", $name, "_any_4_", $level), $type, MAX, ANY, 0, 0, [4 1]),
+            average: instantiate!(
+                @window concat!("average_", $name, "_4_", $level),
+                $type, AVERAGE, $plain, 0, 0, [4 1]),
+            average_any: instantiate!(
+                @window concat!("average_", $name, "_any_4_", $level),
+                $type, AVERAGE, ANY, 0, 0, [4 1]),
+            pack: instances::pack::<$type>,
+        }
+    };
+    (@slide $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal,
+     $k:literal, $s:literal, $tile:literal, $pixels:tt) => {
         crate::isa::Sliding {
             kernel: $k,
             stride: $s,
             plain: instantiate!(
-                @window concat!("dw_f32_k", $k, "s", $s, "_", $tile, "_", $level),
-                DEPTHWISE, PLAIN, $k, $s, $pixels),
+                @window concat!("dw_", $name, "_k", $k, "s", $s, "_", $tile, "_", $level),
+                $type, DEPTHWISE, $plain, $k, $s, $pixels),
             relu: instantiate!(
-                @window concat!("dw_f32_relu_k", $k, "s", $s, "_", $tile, "_", $level),
-                DEPTHWISE, RELU, $k, $s, $pixels),
+                @window concat!("dw_", $name, "_", $relu_name, "k", $k, "s", $s, "_", $tile, "_", $level),
+                $type, DEPTHWISE, $relu, $k, $s, $pixels),
         }
     };
-    (@strips $level:literal, $tile:literal, $s:literal, $pixels:tt) => {
+    (@strips $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal,
+     $s:literal, $tile:literal, $pixels:tt) => {
         crate::isa::Strips {
             stride: $s,
             plain: instantiate!(
-                @strip concat!("dw_f32_3x3s", $s, "_", $tile, "_", $level), PLAIN, $s, $pixels),
+                @strip concat!("dw_", $name, "_3x3s", $s, "_", $tile, "_", $level),
+                $type, $plain, $s, $pixels),
             relu: instantiate!(
-                @strip concat!("dw_f32_relu_3x3s", $s, "_", $tile, "_", $level), RELU, $s, $pixels),
+                @strip concat!("dw_", $name, "_", $relu_name, "3x3s", $s, "_", $tile, "_", $level),
+                $type, $relu, $s, $pixels),
         }
     };
-    (@strip $name:expr, $load:ident, $s:literal, [$($p:literal)*]) => {
+    (@strip $name:expr, $type:ident, $load:ident, $s:literal, [$($p:literal)*]) => {
         crate::isa::StripKernels {
             name: $name,
-            tiles: &[$(instances::strip::<$p, $s, { $load }>),*],
+            tiles: &[$(instances::strip::<$type, $p, $s, { $load }>),*],
         }
     };
-    (@window $name:expr, $combine:ident, $load:ident, $k:literal, $s:literal, [$($p:literal)*]) => {
+    (@window $name:expr, $type:ident, $combine:ident, $load:ident, $k:literal, $s:literal,
+     [$($p:literal)*]) => {
         crate::isa::WindowKernels {
             name: $name,
-            tiles: &[$(($p, instances::window::<$p, { $combine }, { $load }, $k, $s>)),*],
-            border: instances::window::<1, { $combine }, { $load }, 0, 0>,
+            tiles: &[
+                $(($p, instances::window::<$type, $p, { $combine }, { $load }, $k, $s>)),*
+            ],
+            border: instances::window::<$type, 1, { $combine }, { $load }, 0, 0>,
         }
     };
 }

@@ -1,12 +1,12 @@
 //! NEON (AArch64 Advanced SIMD): 4 lanes, 32 registers.
 
-use core::arch::aarch64::{float32x4_t, vfmaq_laneq_f32};
+use core::arch::aarch64::*;
 use core::arch::asm;
 
 use pulp::Simd;
 
 use crate::Level;
-use crate::isa::{Head, Isa, V, instantiate};
+use crate::isa::{Head, Isa, V, instantiate, read_head_16, write_head_16};
 
 /// pulp's `Neon`.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +31,7 @@ macro_rules! prfm {
 
 impl Isa for Neon {
     type S = pulp::aarch64::Neon;
+    type H = uint16x4_t;
 
     // 8×12: 24 accumulators, 3 vectors of B and 4 of A, of half the rows, fit 32 registers.
     const MR: usize = 8;
@@ -89,6 +90,64 @@ impl Isa for Neon {
         let (a, b, c) = (pulp::cast(a), pulp::cast(b), pulp::cast(c));
         // SAFETY: kernels run only where the level is available.
         pulp::cast(unsafe { vfmaq_laneq_f32::<LANE>(c, b, a) })
+    }
+
+    // The intrinsics of f16 are unstable, the instructions are part of every AArch64.
+    #[inline(always)]
+    fn f16_to_f32(v: uint16x4_t) -> V<Self> {
+        let to: float32x4_t;
+        // SAFETY: kernels run only where the level is available.
+        unsafe {
+            asm!("fcvtl {0:v}.4s, {1:v}.4h", out(vreg) to, in(vreg) v,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        pulp::cast(to)
+    }
+
+    #[inline(always)]
+    fn f32_to_f16(v: V<Self>) -> uint16x4_t {
+        let from: float32x4_t = pulp::cast(v);
+        let to: uint16x4_t;
+        // SAFETY: as above.
+        unsafe {
+            asm!("fcvtn {0:v}.4h, {1:v}.4s", out(vreg) to, in(vreg) from,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        to
+    }
+
+    #[inline(always)]
+    fn bf16_to_f32(v: uint16x4_t) -> V<Self> {
+        // SAFETY: as above.
+        pulp::cast(unsafe { vshlq_n_u32::<16>(vmovl_u16(v)) })
+    }
+
+    // See `element::f32_to_bf16`.
+    #[inline(always)]
+    fn f32_to_bf16(v: V<Self>) -> uint16x4_t {
+        let x: float32x4_t = pulp::cast(v);
+        let bits: uint32x4_t = pulp::cast(v);
+        // SAFETY: as above.
+        unsafe {
+            let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
+            let rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+            let quiet = vorrq_u32(bits, vdupq_n_u32(0x40_0000));
+            let number = vceqq_f32(x, x);
+            vshrn_n_u32::<16>(vbslq_u32(number, rounded, quiet))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_head_16(head: Head<Self>, p: *const u16) -> uint16x4_t {
+        // SAFETY: the caller's contract; a head has at most 4 lanes.
+        pulp::cast(unsafe { read_head_16(p, head.n) } as u64)
+    }
+
+    #[inline(always)]
+    unsafe fn store_head_16(head: Head<Self>, p: *mut u16, v: uint16x4_t) {
+        let bits: u64 = pulp::cast(v);
+        // SAFETY: the caller's contract; a head has at most 4 lanes.
+        unsafe { write_head_16(p, head.n, u128::from(bits)) }
     }
 
     // There are no masks, and a branch per lane multiplies into many copies of each loop. Instead all lanes

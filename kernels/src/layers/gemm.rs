@@ -1,7 +1,7 @@
 //! The layers that are a GEMM: they differ in their producer and nothing else.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 
 use super::{
     ConvParams, DenseParams, Options, Plan, PointwiseParams, SeparableParams, check, choose, count,
@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::gemm::{Depth, GemmPlan, Problem};
 use crate::geometry::{check_input, product};
 use crate::panel::{PackedWeights, Region, Source, Taps};
-use crate::window::WindowPlan;
-use crate::{Level, NhwcView, NhwcViewMut, Window};
+use crate::window::{Ends, WindowPlan};
+use crate::{ElementType, Level, NhwcView, NhwcViewMut, Window};
 
 /// Output columns of a band, roughly: a tile of 120 pixels is 10 rows high and a multiple of the strips'
 /// widths wide. Measured against 18, 24, 36, 48 and all columns at 147², 74², 37².
@@ -59,20 +59,22 @@ fn convolution(input: [usize; 4], params: &ConvParams<'_>, options: &Options) ->
         vertical,
         horizontal,
         group,
+        element: options.input_type,
         input_activation: options.input_activation.checked()?,
     });
     // After the weights: their length bounds the kernel, and that bounds the number of regions.
     let regions = Region::all(&vertical, &horizontal);
     let multiply_adds = count(output, depth.product()?);
     let problem = Problem { groups, output, regions, depth };
-    let gemm = GemmPlan::new(kernels, source, packed, problem, options.activation)?;
-    Ok(Layer { gemm, input, name: kernels.gemm_name.to_string(), multiply_adds })
+    let gemm = GemmPlan::new(kernels, source, packed, problem, options)?;
+    Ok(Layer { name: gemm.name(), gemm, input, multiply_adds })
 }
 
 fn separable(input: [usize; 4], params: &SeparableParams<'_>, options: &Options) -> Result<Layer> {
     let kernels = choose(options)?;
-    let depthwise =
-        WindowPlan::depthwise(kernels, input, &params.depthwise, options.input_activation)?;
+    let ends =
+        Ends { input: options.input_type, input_activation: options.input_activation, any: false };
+    let depthwise = WindowPlan::depthwise(kernels, input, &params.depthwise, ends)?;
     if params.channels_out == 0 {
         return Err(Error::ZeroDimension { what: "output channels" });
     }
@@ -82,7 +84,7 @@ fn separable(input: [usize; 4], params: &SeparableParams<'_>, options: &Options)
         PackedWeights::new(kernels, channels, 1, params.channels_out, params.weights, params.bias)?;
     let taps = product("kernel elements", &params.depthwise.window.kernel)?;
     let multiply_adds = count([n, oh, ow, channels], taps).saturating_add(count(output, channels));
-    let name = format!("{}+{}", depthwise.kernel_name(), kernels.gemm_name);
+    let depthwise_name = depthwise.kernel_name();
     // Padding is the depthwise step's affair: to the GEMM all pixels are alike. Yet they are split in
     // bands, so that a tile of pixels is some rows high.
     let most = if depthwise.shares_rows() { MAX_BANDS } else { 1 };
@@ -100,7 +102,8 @@ fn separable(input: [usize; 4], params: &SeparableParams<'_>, options: &Options)
     let source = Source::Depthwise(depthwise, params.mid_activation.checked()?);
     let depth = Depth { kernel: [1, 1], channels };
     let problem = Problem { groups: 1, output, regions, depth };
-    let gemm = GemmPlan::new(kernels, source, packed, problem, options.activation)?;
+    let gemm = GemmPlan::new(kernels, source, packed, problem, options)?;
+    let name = format!("{depthwise_name}+{}", gemm.name());
     Ok(Layer { gemm, input, name, multiply_adds })
 }
 
@@ -128,6 +131,14 @@ macro_rules! layer {
 
             fn output_shape(&self) -> [usize; 4] {
                 self.0.gemm.output()
+            }
+
+            fn input_type(&self) -> ElementType {
+                self.0.gemm.input_type()
+            }
+
+            fn output_type(&self) -> ElementType {
+                self.0.gemm.output_type()
             }
 
             fn level(&self) -> Level {

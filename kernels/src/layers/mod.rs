@@ -8,7 +8,7 @@ pub use window::{Depthwise, Elementwise, GlobalAveragePool, Pool};
 
 use crate::error::{Error, Result};
 use crate::isa::{self, Kernels};
-use crate::{Activation, Level, NhwcView, NhwcViewMut, Window};
+use crate::{Activation, ElementType, Elements, Level, NhwcView, NhwcViewMut, Window};
 
 /// What every plan takes besides its shape and weights.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -19,6 +19,11 @@ pub struct Options {
     pub activation: Activation,
     /// The level to use; [`Level::from_env`] when none.
     pub level: Option<Level>,
+    /// What the input is of. Its elements become f32 as they are loaded, exactly.
+    pub input_type: ElementType,
+    /// What the output and the residual are of. An output is rounded once, after its activation: to the
+    /// nearest number of that type, of two the even one; to ∞ beyond the largest.
+    pub output_type: ElementType,
 }
 
 /// A prepared operation: shape checked, weights packed, kernel chosen.
@@ -32,6 +37,12 @@ pub trait Plan: Send + Sync + core::fmt::Debug {
 
     /// \[N, H, W, C\] of the output.
     fn output_shape(&self) -> [usize; 4];
+
+    /// What the input is of.
+    fn input_type(&self) -> ElementType;
+
+    /// What the output and the residual are of.
+    fn output_type(&self) -> ElementType;
 
     /// The level whose kernels run.
     fn level(&self) -> Level;
@@ -52,7 +63,7 @@ pub trait Plan: Send + Sync + core::fmt::Debug {
     /// irrelevant before and unspecified after. Allocates nothing.
     ///
     /// # Errors
-    /// A view of another shape than the plan's, or scratch shorter than `scratch_len(1)`: nothing is
+    /// A view of another shape or type than the plan's, or scratch shorter than `scratch_len(1)`: nothing is
     /// written then.
     fn run(
         &self,
@@ -71,7 +82,7 @@ pub struct DepthwiseParams<'a> {
     /// Depth multiplier M: output channel c·M + m is made of input channel c.
     pub multiplier: usize,
     /// \[kh, kw, C, M\].
-    pub weights: &'a [f32],
+    pub weights: Elements<'a>,
     /// C·M elements, or none for zeros.
     pub bias: Option<&'a [f32]>,
 }
@@ -84,7 +95,7 @@ pub struct PointwiseParams<'a> {
     /// Output channels O.
     pub channels_out: usize,
     /// \[C, O\].
-    pub weights: &'a [f32],
+    pub weights: Elements<'a>,
     /// O elements, or none for zeros.
     pub bias: Option<&'a [f32]>,
 }
@@ -99,7 +110,7 @@ pub struct SeparableParams<'a> {
     /// Output channels O.
     pub channels_out: usize,
     /// Pointwise weights \[C·M, O\].
-    pub weights: &'a [f32],
+    pub weights: Elements<'a>,
     /// O elements, or none for zeros.
     pub bias: Option<&'a [f32]>,
 }
@@ -114,7 +125,7 @@ pub struct ConvParams<'a> {
     /// Output channels O.
     pub channels_out: usize,
     /// \[kh, kw, C/groups, O\].
-    pub weights: &'a [f32],
+    pub weights: Elements<'a>,
     /// O elements, or none for zeros.
     pub bias: Option<&'a [f32]>,
 }
@@ -125,7 +136,7 @@ pub struct DenseParams<'a> {
     /// Outputs O.
     pub channels_out: usize,
     /// \[C, O\].
-    pub weights: &'a [f32],
+    pub weights: Elements<'a>,
     /// O elements, or none for zeros.
     pub bias: Option<&'a [f32]>,
 }
@@ -165,6 +176,16 @@ fn check(
     for (what, expected, actual) in shapes {
         if let Some(actual) = actual.filter(|&actual| actual != expected) {
             return Err(Error::Shape { what, expected, actual });
+        }
+    }
+    let types = [
+        ("input", plan.input_type(), Some(x.element_type())),
+        ("residual", plan.output_type(), residual.map(NhwcView::element_type)),
+        ("output", plan.output_type(), Some(y.element_type())),
+    ];
+    for (what, expected, actual) in types {
+        if let Some(actual) = actual.filter(|&actual| actual != expected) {
+            return Err(Error::ElementType { what, expected, actual });
         }
     }
     let expected = plan.scratch_len(1);

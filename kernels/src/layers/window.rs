@@ -4,8 +4,8 @@ use super::{DepthwiseParams, Options, Plan, PoolKind, check, choose, count};
 use crate::error::Result;
 use crate::geometry::{check_input, product};
 use crate::threads::{self, Shared, SharedMut};
-use crate::window::{Finish, Pixel, Places, Rectangle, Residual, Sink, WindowPlan};
-use crate::{Activation, Level, NhwcView, NhwcViewMut, Window};
+use crate::window::{Ends, Finish, Pixel, Places, Rectangle, Residual, Sink, WindowPlan};
+use crate::{Activation, ElementType, Level, NhwcView, NhwcViewMut, Window};
 
 /// Most output rows of a task, half as many with stride 2: about ten input rows, of which some share an
 /// L1 set where a row's bytes are a multiple of 4 KiB. Of an input row that two tasks use, one reads it a
@@ -16,13 +16,15 @@ const STRIP_ROWS: usize = 8;
 #[derive(Debug)]
 struct Layer {
     window: WindowPlan,
+    output: ElementType,
     activation: Activation,
     multiply_adds: u64,
 }
 
 impl Layer {
-    fn new(window: WindowPlan, activation: Activation, multiply_adds: u64) -> Result<Self> {
-        Ok(Self { window, activation: activation.checked()?, multiply_adds })
+    fn new(window: WindowPlan, options: &Options, multiply_adds: u64) -> Result<Self> {
+        let (output, activation) = (options.output_type, options.activation.checked()?);
+        Ok(Self { window, output, activation, multiply_adds })
     }
 
     /// One task per strip of output rows.
@@ -35,10 +37,15 @@ impl Layer {
         let window = &self.window;
         let kernels = window.kernels;
         let [n, oh, ow, channels] = window.output();
-        let (x_data, x_stride) = (Shared(x.as_ptr()), x.pixel_stride());
-        let (y_stride, y_data) = (y.pixel_stride(), SharedMut(y.as_mut_ptr()));
-        let residual = residual.map(|r| (Shared(r.as_ptr()), r.pixel_stride()));
+        let (x_data, x_stride) = (Shared(x.pointer()), x.pixel_stride());
+        let (y_stride, y_data) = (y.pixel_stride(), SharedMut(y.pointer()));
+        let residual = residual.map(|r| (Shared(r.pointer()), r.pixel_stride()));
         let bounds = self.activation.bounds();
+        let (inside, after) = match bounds {
+            Some(_) => (Activation::None, Activation::None),
+            None if self.output == ElementType::F32 => (Activation::None, self.activation),
+            None => (self.activation, Activation::None),
+        };
         let workers = threads::available();
         // As many strips of a picture as give each thread a few.
         let strips = (4 * workers)
@@ -53,17 +60,18 @@ impl Layer {
             let first = (picture * oh + rows.start) * ow;
             let pixels = rows.len() * ow;
             let sink = Sink {
-                y: y.0.wrapping_add(first * y_stride),
+                y: y.0.add(first * y_stride),
                 places: Places::Grid { row: ow * y_stride, pixel: y_stride },
                 block: kernels.lanes,
             };
             let finish = Finish {
                 residual: residual.as_ref().map(|(data, stride)| Residual {
-                    data: data.0.wrapping_add(first * stride),
+                    data: data.0.add(first * stride),
                     pixel: *stride,
                     row: ow * stride,
                 }),
                 bounds: bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
+                activation: inside,
             };
             let at = Rectangle { picture, rows, columns: 0..ow };
             // The strip that this thread is likely to take next.
@@ -74,13 +82,13 @@ impl Layer {
             });
             // SAFETY: the views have the plan's shapes; each task writes its own output rows.
             unsafe { window.run(x.0, x_stride, &at, next, &sink, &finish) };
-            if bounds.is_none() {
+            if after != Activation::None {
                 for pixel in 0..pixels {
-                    // SAFETY: the channels of an output pixel that this task has just written.
+                    // SAFETY: the channels of an output pixel, of f32, that this task has just written.
                     unsafe {
-                        let y = sink.y.add(pixel * y_stride);
+                        let y = sink.y.add(pixel * y_stride).at.cast();
                         let y = core::slice::from_raw_parts_mut(y, channels);
-                        (kernels.activate)(y, self.activation);
+                        (kernels.activate)(y, after);
                     }
                 }
             }
@@ -99,6 +107,14 @@ macro_rules! plan {
 
             fn output_shape(&self) -> [usize; 4] {
                 self.0.window.output()
+            }
+
+            fn input_type(&self) -> ElementType {
+                self.0.window.element
+            }
+
+            fn output_type(&self) -> ElementType {
+                self.0.output
             }
 
             fn level(&self) -> Level {
@@ -145,11 +161,10 @@ impl Depthwise {
     /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of the
     /// wrong length, an unavailable level.
     pub fn new(input: [usize; 4], params: &DepthwiseParams<'_>, options: &Options) -> Result<Self> {
-        let window =
-            WindowPlan::depthwise(choose(options)?, input, params, options.input_activation)?;
+        let window = WindowPlan::depthwise(choose(options)?, input, params, Ends::of(options))?;
         let taps = product("kernel elements", &params.window.kernel)?;
         let multiply_adds = count(window.output(), taps);
-        Layer::new(window, options.activation, multiply_adds).map(Self)
+        Layer::new(window, options, multiply_adds).map(Self)
     }
 }
 
@@ -173,16 +188,8 @@ impl Pool {
         window: Window,
         options: &Options,
     ) -> Result<Self> {
-        let kernels = choose(options)?;
-        let plain = options.input_activation == Activation::None;
-        let tiles = match kind {
-            PoolKind::Max if plain => &kernels.max,
-            PoolKind::Max => &kernels.max_any,
-            PoolKind::Average if plain => &kernels.average,
-            PoolKind::Average => &kernels.average_any,
-        };
-        let window = WindowPlan::pool(kernels, tiles, input, &window, options.input_activation)?;
-        Layer::new(window, options.activation, 0).map(Self)
+        let window = WindowPlan::pool(choose(options)?, kind, input, &window, Ends::of(options))?;
+        Layer::new(window, options, 0).map(Self)
     }
 }
 

@@ -14,10 +14,11 @@ pub(crate) use weights::PackedWeights;
 
 use core::ops::Range;
 
-use crate::Activation;
+use crate::element::{Pointer, PointerMut};
 use crate::geometry::Axis;
 use crate::isa::Kernels;
 use crate::window::{Finish, Pixel, Places, Rectangle, Sink, WindowPlan};
+use crate::{Activation, ElementType};
 use pack::PackRun;
 
 /// Output pixels that see the same taps: a rectangle of the output picture.
@@ -116,6 +117,8 @@ pub(crate) struct Taps {
     pub(crate) horizontal: Axis,
     /// Input channels of a group.
     pub(crate) group: usize,
+    /// Of the input.
+    pub(crate) element: ElementType,
     pub(crate) input_activation: Activation,
 }
 
@@ -149,7 +152,7 @@ impl Source {
         let identity = |axis: &Axis| {
             (axis.kernel, axis.stride, axis.before, axis.output) == (1, 1, 0, axis.input)
         };
-        let plain = taps.input_activation == Activation::None;
+        let plain = taps.input_activation == Activation::None && taps.element == ElementType::F32;
         (plain && identity(&taps.vertical) && identity(&taps.horizontal)).then_some(taps.group)
     }
 
@@ -170,7 +173,7 @@ impl Source {
     pub(crate) unsafe fn produce(
         &self,
         kernels: &Kernels,
-        (x, pixel_stride): (*const f32, usize),
+        (x, pixel_stride): (Pointer, usize),
         group: usize,
         region: &Region,
         k_starts: &[usize],
@@ -201,11 +204,15 @@ impl Source {
             }
             Self::Depthwise(plan, mid) => {
                 let bounds = mid.bounds();
-                let finish = Finish { residual: None, bounds: bounds.unwrap_or(unbounded) };
+                let finish = Finish {
+                    residual: None,
+                    bounds: bounds.unwrap_or(unbounded),
+                    activation: Activation::None,
+                };
                 let run = |(rectangle, first): (Rectangle, usize), next| {
                     let (table, row) = (&tile.places[first..], region.columns.len());
                     let sink = Sink {
-                        y: tile.a,
+                        y: PointerMut::f32(tile.a),
                         places: Places::Table { table, row },
                         block: kernels.mr * kernels.lanes,
                     };
@@ -245,7 +252,7 @@ impl Taps {
     pub(crate) fn prefetched(&self) -> Option<usize> {
         let [_, h, w, channels] = self.input;
         let single = self.vertical.kernel == 1 && self.horizontal.kernel == 1;
-        (single && h * w * channels * size_of::<f32>() > CACHED).then_some(self.group)
+        (single && h * w * channels * self.element.size() > CACHED).then_some(self.group)
     }
 
     /// The input pixel of an output pixel's first tap; any number if that lies outside.
@@ -264,7 +271,7 @@ impl Taps {
     unsafe fn produce(
         &self,
         kernels: &Kernels,
-        (x, pixel_stride): (*const f32, usize),
+        (x, pixel_stride): (Pointer, usize),
         group: usize,
         (rectangle, first): (&Rectangle, usize),
         region: &Region,
@@ -296,7 +303,7 @@ impl Taps {
                     let ix = self.horizontal.position(columns.start, kx);
                     let at = ((picture * h + iy) * w + ix) * pixel_stride + group * self.group;
                     let run = PackRun {
-                        x: x.wrapping_add(at),
+                        x: x.add(at).at,
                         x_pixel,
                         pixels: columns.len(),
                         length,
@@ -307,7 +314,7 @@ impl Taps {
                     };
                     // SAFETY: the level is available; the taps of these pixels lie inside the input
                     // and their k inside the panel.
-                    unsafe { (kernels.pack)(&run) };
+                    unsafe { (kernels.input(self.element).pack)(&run) };
                 }
             }
         }

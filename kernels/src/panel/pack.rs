@@ -1,4 +1,6 @@
-//! Copies channels of some pixels into A panels, `[k / L][MR][k % L]` (see `gemm/kernel.rs`).
+//! Brings operands of a GEMM to the form in which its kernel reads them.
+//!
+//! [`pack`] copies channels of some pixels into A panels, `[k / L][MR][k % L]` (see `gemm/kernel.rs`).
 //!
 //! ```text
 //! for p in 0..pixels
@@ -11,13 +13,14 @@
 
 use pulp::Simd;
 
-use crate::isa::{Isa, lanes, load, store};
+use crate::isa::element::Element;
+use crate::isa::{Isa, lanes, store};
 
 /// One call.
 #[derive(Debug)]
 pub(crate) struct PackRun {
     /// First element of the first pixel.
-    pub(crate) x: *const f32,
+    pub(crate) x: *const u8,
     /// Elements from one pixel to the next.
     pub(crate) x_pixel: usize,
     /// Pixels.
@@ -34,20 +37,23 @@ pub(crate) struct PackRun {
     pub(crate) bounds: (f32, f32),
 }
 
+/// `x` is of elements X.
+///
 /// # Safety
 /// The level of `I` is available; `x` is valid for reading, the panels for writing the elements named.
 #[inline(always)]
-pub(crate) unsafe fn pack<I: Isa>(s: I::S, run: &PackRun) {
+pub(crate) unsafe fn pack<I: Isa, X: Element>(s: I::S, run: &PackRun) {
     let l = const { lanes::<I>() };
     let whole = if run.k.is_multiple_of(l) { run.length / l } else { 0 };
+    let x = run.x.cast::<X::Bits>();
     let (lo, hi) = (s.splat_f32s(run.bounds.0), s.splat_f32s(run.bounds.1));
     for p in 0..run.pixels {
         // SAFETY: the caller's contract, for this pixel.
-        let (x, a) = unsafe { (run.x.add(p * run.x_pixel), run.a.add(*run.places.add(p))) };
+        let (x, a) = unsafe { (x.add(p * run.x_pixel), run.a.add(*run.places.add(p))) };
         for block in 0..whole {
             // SAFETY: l elements from block·l on exist on both sides.
             unsafe {
-                let v = load::<I>(x.add(block * l));
+                let v = X::load::<I>(x.add(block * l));
                 let v = I::at_most(s, hi, I::at_least(s, lo, v));
                 store::<I>(a.add((run.k / l + block) * I::MR * l), v);
             }
@@ -56,11 +62,24 @@ pub(crate) unsafe fn pack<I: Isa>(s: I::S, run: &PackRun) {
             let k = run.k + i;
             // SAFETY: element i exists on both sides.
             unsafe {
-                let v = *x.add(i);
+                let v = X::widen(*x.add(i));
                 let v = if run.bounds.0 > v { run.bounds.0 } else { v };
                 let v = if run.bounds.1 < v { run.bounds.1 } else { v };
                 *a.add(k / l * I::MR * l + k % l) = v;
             }
         }
+    }
+}
+
+/// Makes f32 of packed weights, `to[i] = from[i]`.
+///
+/// # Safety
+/// The level of `I` is available. `to` holds whole vectors, and `from` as many elements.
+#[inline(always)]
+pub(crate) unsafe fn widen<I: Isa, W: Element>(from: *const W::Bits, to: &mut [f32]) {
+    let l = const { lanes::<I>() };
+    for (i, to) in to.chunks_exact_mut(l).enumerate() {
+        // SAFETY: the caller's contract; the chunk has l elements.
+        unsafe { store::<I>(to.as_mut_ptr(), W::load::<I>(from.add(i * l))) };
     }
 }

@@ -1,21 +1,25 @@
 //! The packed weights (B): panels of NR output channels, `[group][panel][k][NR]`, k ascending, padded
-//! with zeros, and the biases likewise.
+//! with zeros, in the type they were given in, and the biases likewise, in f32.
 
+use crate::element::Pointer;
 use crate::error::{Error, Result};
 use crate::geometry::product;
 use crate::isa::Kernels;
-use crate::memory::{Aligned, flush_subnormal};
+use crate::memory::{Aligned, flush_subnormal, flush_subnormal_16};
+use crate::{ElementType, Elements};
 
 /// Weights and biases of a GEMM, packed for one level.
 #[derive(Debug)]
 pub(crate) struct PackedWeights {
+    /// 16-bit ones two to an f32.
     data: Aligned,
+    element: ElementType,
+    biases: Aligned,
     depth: usize,
     /// Output channels of a group.
     columns: usize,
     nr: usize,
     panels: usize,
-    bias_at: usize,
 }
 
 impl PackedWeights {
@@ -25,7 +29,7 @@ impl PackedWeights {
         depth: usize,
         groups: usize,
         columns: usize,
-        weights: &[f32],
+        weights: Elements<'_>,
         bias: Option<&[f32]>,
     ) -> Result<Self> {
         let channels = product("output channels", &[groups, columns])?;
@@ -38,29 +42,21 @@ impl PackedWeights {
         }
         let nr = kernels.nr;
         let panels = columns.div_ceil(nr);
-        let bias_at = product("packed weights", &[groups, panels, nr, depth])?;
-        let biases = product("packed biases", &[groups, panels, nr])?;
-        let total =
-            bias_at.checked_add(biases).ok_or(Error::Overflow { what: "packed weights" })?;
-        let mut data = Aligned::new(total, 0.0)?;
-        let packed = &mut data[..];
-        for (k, row) in weights.chunks_exact(channels).enumerate() {
-            for (group, row) in row.chunks_exact(columns).enumerate() {
-                for (panel, row) in row.chunks(nr).enumerate() {
-                    let at = ((group * panels + panel) * depth + k) * nr;
-                    for (to, &weight) in packed[at..].iter_mut().zip(row) {
-                        *to = flush_subnormal(weight);
-                    }
-                }
+        let total = product("packed weights", &[groups, panels, nr, depth])?;
+        let shape = [groups, panels, depth, nr];
+        let element = weights.element_type();
+        let mut data = Aligned::new(total.div_ceil(size_of::<f32>() / element.size()), 0.0)?;
+        match weights {
+            Elements::F32(weights) => pack(&mut data, shape, columns, weights, flush_subnormal),
+            Elements::F16(bits) => pack(data.as_bits_mut(), shape, columns, bits, |bits| bits),
+            Elements::Bf16(bits) => {
+                pack(data.as_bits_mut(), shape, columns, bits, flush_subnormal_16);
             }
         }
-        for (group, row) in bias.unwrap_or_default().chunks_exact(columns).enumerate() {
-            let at = bias_at + group * panels * nr;
-            for (to, &b) in packed[at..].iter_mut().zip(row) {
-                *to = flush_subnormal(b);
-            }
-        }
-        Ok(Self { data, depth, columns, nr, panels, bias_at })
+        let mut biases = Aligned::new(product("packed biases", &[groups, panels, nr])?, 0.0)?;
+        let bias = bias.unwrap_or_default();
+        pack(&mut biases, [groups, panels, 1, nr], columns, bias, flush_subnormal);
+        Ok(Self { data, element, biases, depth, columns, nr, panels })
     }
 
     pub(crate) fn columns(&self) -> usize {
@@ -72,14 +68,39 @@ impl PackedWeights {
         self.panels
     }
 
+    /// What they are stored in.
+    pub(crate) fn element(&self) -> ElementType {
+        self.element
+    }
+
     /// Row `k` of a panel.
-    pub(crate) fn panel(&self, group: usize, panel: usize, k: usize) -> *const f32 {
+    pub(crate) fn panel(&self, group: usize, panel: usize, k: usize) -> Pointer {
         let at = ((group * self.panels + panel) * self.depth + k) * self.nr;
-        self.data.as_ptr().wrapping_add(at)
+        Pointer { at: self.data.as_ptr().cast(), element: self.element }.add(at)
     }
 
     /// The NR biases of a panel.
     pub(crate) fn bias(&self, group: usize, panel: usize) -> *const f32 {
-        self.data.as_ptr().wrapping_add(self.bias_at + (group * self.panels + panel) * self.nr)
+        self.biases.as_ptr().wrapping_add((group * self.panels + panel) * self.nr)
+    }
+}
+
+/// Writes the rows of a matrix of groups × columns to `packed`, `[group][panel][row][NR]`.
+fn pack<T: Copy>(
+    packed: &mut [T],
+    [groups, panels, depth, nr]: [usize; 4],
+    columns: usize,
+    rows: &[T],
+    flush: impl Fn(T) -> T,
+) {
+    for (k, row) in rows.chunks_exact(groups * columns).enumerate() {
+        for (group, row) in row.chunks_exact(columns).enumerate() {
+            for (panel, row) in row.chunks(nr).enumerate() {
+                let at = ((group * panels + panel) * depth + k) * nr;
+                for (to, &weight) in packed[at..].iter_mut().zip(row) {
+                    *to = flush(weight);
+                }
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@
 //!     for ky in 0..rows                    // taps inside the input only
 //!       for kx in 0..columns
 //!         acc = combine(acc, load(x[ky][p·stride + kx][c / multiplier]), w[ky][kx][c])
-//!     y[p][c] = clamp(finish(acc) + residual[p][c])
+//!     y[p][c] = round(clamp(finish(acc) + residual[p][c]))
 //! ```
 //!
 //! Departures:
@@ -25,10 +25,11 @@
 
 use pulp::Simd;
 
-use crate::Activation;
 use crate::activation::apply;
-use crate::isa::{Isa, V, head, lanes, load, load_head, store, store_head};
-use crate::memory::LINE;
+use crate::element::{Pointer, PointerMut};
+use crate::isa::element::{Element, F32, with_element};
+use crate::isa::{Head, Isa, V, head, lanes, load};
+use crate::{Activation, ElementType};
 
 /// acc = fma(x, w, acc).
 pub(crate) const DEPTHWISE: u8 = 0;
@@ -41,8 +42,10 @@ pub(crate) const AVERAGE: u8 = 2;
 pub(crate) const PLAIN: u8 = 0;
 /// ReLU of the input.
 pub(crate) const RELU: u8 = 1;
-/// Any activation, any depth multiplier.
+/// Any activation of input and output, any depth multiplier.
 pub(crate) const ANY: u8 = 2;
+/// The input bounded from below.
+pub(crate) const BOUND: u8 = 3;
 
 /// The largest number of pixels in a tile.
 pub(crate) const MAX_PIXELS: usize = 14;
@@ -51,7 +54,7 @@ pub(crate) const MAX_PIXELS: usize = 14;
 #[derive(Debug)]
 pub(crate) struct WindowTile {
     /// Channel 0 of the first pixel's first tap. Not dereferenced if there are no taps.
-    pub(crate) x: *const f32,
+    pub(crate) x: *const u8,
     /// Elements from one output pixel's taps to the next one's.
     pub(crate) x_pixel: usize,
     /// Elements from one kernel row to the next.
@@ -78,23 +81,27 @@ pub(crate) struct WindowTile {
     pub(crate) weights_block: usize,
     /// Depthwise: biases, padded to whole vectors.
     pub(crate) bias: *const f32,
-    /// Applied to each input element.
+    /// Applied to each input element by the kernels for any.
     pub(crate) input_activation: Activation,
-    /// Channel 0 of the output.
-    pub(crate) y: *mut f32,
+    /// By those that bound it: from below, −∞ for not at all.
+    pub(crate) input_bound: f32,
+    /// Channel 0 of the output: of f32 if the input is, but for the kernels for any activation.
+    pub(crate) y: PointerMut,
     /// Offsets of the pixels from `y`.
     pub(crate) y_pixels: [usize; MAX_PIXELS],
     /// Elements from one vector of channels to the next.
     pub(crate) y_block: usize,
-    /// Channel 0 of the residual; null for none. Its channels are contiguous.
-    pub(crate) residual: *const f32,
+    /// Channel 0 of the residual, of the output's type; null for none. Its channels are contiguous.
+    pub(crate) residual: Pointer,
     /// Elements from one pixel of the residual to the next.
     pub(crate) residual_pixel: usize,
     /// Clamp, (−∞, ∞) for none.
     pub(crate) bounds: (f32, f32),
+    /// Applied to each output by the kernels for any, after the clamp.
+    pub(crate) activation: Activation,
 }
 
-/// K and S are 0 for any kernel width, stride and dilation; else the kernel is K wide, all of it inside
+/// `x` is of elements X. K and S are 0 for any kernel width, stride and dilation; else the kernel is K wide, all of it inside
 /// the input, and `x_pixel` = S·`x_column`.
 ///
 /// # Safety
@@ -104,6 +111,7 @@ pub(crate) struct WindowTile {
 #[inline(always)]
 pub(crate) unsafe fn tile<
     I: Isa,
+    X: Element,
     const P: usize,
     const COMBINE: u8,
     const LOAD: u8,
@@ -116,35 +124,36 @@ pub(crate) unsafe fn tile<
     let l = const { lanes::<I>() };
     let whole = t.channels / l;
     for block in 0..whole {
-        if (block * l).is_multiple_of(LINE) {
-            prefetch_next::<I, P>(t, block * l);
+        if (block * l).is_multiple_of(X::LINE) {
+            prefetch_next::<I, X, P>(t, block * l);
         }
         // SAFETY: the caller's contract; all lanes of this block are channels.
-        unsafe { channels::<I, P, COMBINE, LOAD, K, S, true>(s, t, block, l) };
+        unsafe { channels::<I, X, P, COMBINE, LOAD, K, S, true>(s, t, block, l) };
     }
     if !t.channels.is_multiple_of(l) {
         // SAFETY: the caller's contract; the rest of the channels, masked.
-        unsafe { channels::<I, P, COMBINE, LOAD, K, S, false>(s, t, whole, t.channels % l) };
+        unsafe { channels::<I, X, P, COMBINE, LOAD, K, S, false>(s, t, whole, t.channels % l) };
     }
 }
 
 /// Prefetches a cache line of each input pixel that the next tile is the first to use, and of its residual.
 #[inline(always)]
-fn prefetch_next<I: Isa, const P: usize>(t: &WindowTile, c: usize) {
+fn prefetch_next<I: Isa, X: Element, const P: usize>(t: &WindowTile, c: usize) {
     let old = t.columns - t.fresh_columns;
     // Steps beyond the picture may be any number: see `WindowPlan::run`.
-    let next = t.x.wrapping_add(P.wrapping_mul(t.x_pixel)).wrapping_add(old * t.x_column + c);
+    let x = t.x.cast::<X::Bits>();
+    let next = x.wrapping_add(P.wrapping_mul(t.x_pixel)).wrapping_add(old * t.x_column + c);
     for ky in t.rows - t.fresh_rows..t.rows {
         let row = next.wrapping_add(ky * t.x_row);
         for p in 0..P {
             for kx in 0..t.fresh_columns {
-                I::prefetch(row.wrapping_add(p * t.x_pixel + kx * t.x_column));
+                I::prefetch(row.wrapping_add(p * t.x_pixel + kx * t.x_column).cast());
             }
         }
     }
-    if t.fresh_rows > 0 && !t.residual.is_null() {
+    if t.fresh_rows > 0 && !t.residual.at.is_null() {
         for p in 0..P {
-            I::prefetch(t.residual.wrapping_add((P + p) * t.residual_pixel + c));
+            I::prefetch(t.residual.add((P + p) * t.residual_pixel + c).at.cast());
         }
     }
 }
@@ -156,6 +165,7 @@ fn prefetch_next<I: Isa, const P: usize>(t: &WindowTile, c: usize) {
 #[inline(always)]
 unsafe fn channels<
     I: Isa,
+    X: Element,
     const P: usize,
     const COMBINE: u8,
     const LOAD: u8,
@@ -182,20 +192,21 @@ unsafe fn channels<
     let mut ordered = [s.equal_f32s(start, start); P];
     // SAFETY (both closures): `x` is a tap inside the input, of which n channels from c on exist;
     // weights are padded to whole vectors.
-    let input = |x: *const f32| {
+    let input = |x: *const X::Bits| {
         let x = if LOAD == ANY && t.multiplier > 1 {
             // SAFETY: see above.
-            unsafe { load_repeated::<I>(x, c, n, t.multiplier) }
+            unsafe { load_repeated::<I, X>(x, c, n, t.multiplier) }
         } else if FULL {
             // SAFETY: see above.
-            unsafe { load::<I>(x.add(c)) }
+            unsafe { X::load::<I>(x.add(c)) }
         } else {
             // SAFETY: see above.
-            unsafe { load_head::<I>(s, head, x.add(c)) }
+            unsafe { X::load_head::<I>(s, head, x.add(c)) }
         };
         match LOAD {
             PLAIN => x,
             RELU => I::at_least(s, s.splat_f32s(0.0), x),
+            BOUND => I::at_least(s, s.splat_f32s(t.input_bound), x),
             _ => apply::<I>(s, x, t.input_activation),
         }
     };
@@ -205,7 +216,7 @@ unsafe fn channels<
         unsafe { load::<I>(t.weights.add(at)) }
     };
     for ky in 0..t.rows {
-        let row = t.x.wrapping_add(ky * t.x_row);
+        let row = t.x.cast::<X::Bits>().wrapping_add(ky * t.x_row);
         if K > 0 {
             let mut weights = [start; K];
             for (kx, w) in weights.iter_mut().enumerate() {
@@ -255,22 +266,51 @@ unsafe fn channels<
             *acc = s.select_f32s(ordered, *acc, s.splat_f32s(f32::NAN));
         }
     }
-    for (p, acc) in acc.into_iter().enumerate() {
-        let mut v = acc;
-        if COMBINE == AVERAGE {
-            v = s.div_f32s(v, s.splat_f32s((t.rows * t.columns).max(1) as f32));
+    if COMBINE == AVERAGE {
+        for acc in &mut acc {
+            *acc = s.div_f32s(*acc, s.splat_f32s((t.rows * t.columns).max(1) as f32));
         }
-        if !t.residual.is_null() {
-            let r = t.residual.wrapping_add(p * t.residual_pixel + c);
-            // SAFETY: n channels of this pixel of the residual exist.
-            let r = unsafe { if FULL { load::<I>(r) } else { load_head::<I>(s, head, r) } };
+    }
+    // SAFETY: n channels of these pixels of output and residual exist.
+    unsafe {
+        // Where both ends are f32 nothing is decided here.
+        if matches!(X::TYPE, ElementType::F32) && LOAD != ANY {
+            finish::<I, F32, P, LOAD, FULL>(s, t, block, head, &acc);
+        } else {
+            with_element!(t.y.element, Y => finish::<I, Y, P, LOAD, FULL>(s, t, block, head, &acc));
+        }
+    }
+}
+
+/// Adds the residual, clamps, rounds, stores: one vector of channels of the pixels, or its head unless `FULL`.
+///
+/// # Safety
+/// As [`tile`], for these channels; output and residual are of elements Y.
+#[inline(always)]
+unsafe fn finish<I: Isa, Y: Element, const P: usize, const LOAD: u8, const FULL: bool>(
+    s: I::S,
+    t: &WindowTile,
+    block: usize,
+    head: Head<I>,
+    acc: &[V<I>; P],
+) {
+    let c = block * const { lanes::<I>() };
+    for (p, &acc) in acc.iter().enumerate() {
+        let mut v = acc;
+        if !t.residual.at.is_null() {
+            let r = t.residual.at.cast::<Y::Bits>().wrapping_add(p * t.residual_pixel + c);
+            // SAFETY: the caller's contract.
+            let r = unsafe { if FULL { Y::load::<I>(r) } else { Y::load_head::<I>(s, head, r) } };
             v = s.add_f32s(v, r);
         }
         v = clamp::<I>(s, v, t.bounds);
-        // SAFETY: n channels of this pixel of the output exist.
+        if LOAD == ANY {
+            v = apply::<I>(s, v, t.activation);
+        }
+        // SAFETY: the caller's contract.
         unsafe {
-            let y = t.y.add(t.y_pixels[p] + block * t.y_block);
-            if FULL { store::<I>(y, v) } else { store_head::<I>(s, head, y, v) }
+            let y = t.y.at.cast::<Y::Bits>().add(t.y_pixels[p] + block * t.y_block);
+            if FULL { Y::store::<I>(y, v) } else { Y::store_head::<I>(s, head, y, v) }
         }
     }
 }
@@ -285,13 +325,18 @@ pub(super) fn clamp<I: Isa>(s: I::S, x: V<I>, bounds: (f32, f32)) -> V<I> {
 /// # Safety
 /// Those input channels are valid for reading at `x`.
 #[inline(always)]
-unsafe fn load_repeated<I: Isa>(x: *const f32, c: usize, n: usize, multiplier: usize) -> V<I> {
+unsafe fn load_repeated<I: Isa, X: Element>(
+    x: *const X::Bits,
+    c: usize,
+    n: usize,
+    multiplier: usize,
+) -> V<I> {
     // As many as the widest vector has.
     let mut lanes = [0.0_f32; 16];
     let (mut channel, mut phase) = (c / multiplier, c % multiplier);
     for lane in &mut lanes[..n] {
         // SAFETY: the caller's contract.
-        *lane = unsafe { *x.add(channel) };
+        *lane = X::widen(unsafe { *x.add(channel) });
         phase += 1;
         if phase == multiplier {
             (channel, phase) = (channel + 1, 0);

@@ -7,11 +7,12 @@ pub(crate) mod strip;
 use core::ops::Range;
 use core::ptr::null;
 
+use crate::element::{Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::geometry::{Axis, check_input, product};
-use crate::isa::{Kernels, StripFn, StripKernels, WindowFn, WindowKernels};
+use crate::isa::{InputKernels, Kernels, StripFn, StripKernels, WindowFn, WindowKernels};
 use crate::memory::{Aligned, flush_subnormal};
-use crate::{Activation, DepthwiseParams, Window};
+use crate::{Activation, DepthwiseParams, ElementType, Elements, Options, PoolKind, Window};
 use kernel::{MAX_PIXELS, WindowTile};
 use strip::StripTile;
 
@@ -69,7 +70,7 @@ impl Places<'_> {
 /// Where a rectangle goes: its pixels at `places` from `y`, blocks of channels `block` elements apart.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sink<'a> {
-    pub(crate) y: *mut f32,
+    pub(crate) y: PointerMut,
     pub(crate) places: Places<'a>,
     pub(crate) block: usize,
 }
@@ -78,7 +79,7 @@ pub(crate) struct Sink<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Residual {
     /// Of the rectangle's first pixel.
-    pub(crate) data: *const f32,
+    pub(crate) data: Pointer,
     /// Elements from one pixel to the next.
     pub(crate) pixel: usize,
     /// Elements from one row to the next.
@@ -90,6 +91,31 @@ pub(crate) struct Residual {
 pub(crate) struct Finish {
     pub(crate) residual: Option<Residual>,
     pub(crate) bounds: (f32, f32),
+    /// After the clamp, and only if the plan was made for it.
+    pub(crate) activation: Activation,
+}
+
+/// What a window kernel reads, and what it does to each element before and after.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ends {
+    pub(crate) input: ElementType,
+    pub(crate) input_activation: Activation,
+    /// Whether outputs are made that not all kernels make: see [`Ends::of`].
+    pub(crate) any: bool,
+}
+
+impl Ends {
+    /// Those of a plan that writes a tensor. An activation that is no clamp must be applied by the kernel if
+    /// outputs are rounded to 16 bits after it; and of f32 the fast kernels only make f32.
+    pub(crate) fn of(options: &Options) -> Self {
+        let rounds = options.output_type != ElementType::F32;
+        let wide = options.input_type == ElementType::F32;
+        Self {
+            input: options.input_type,
+            input_activation: options.input_activation,
+            any: rounds && (wide || options.activation.bounds().is_none()),
+        }
+    }
 }
 
 /// A window over channels, prepared: geometry, packed weights, kernel.
@@ -105,6 +131,7 @@ pub(crate) struct WindowPlan {
     pub(crate) horizontal: Axis,
     pub(crate) channels_out: usize,
     multiplier: usize,
+    pub(crate) element: ElementType,
     input_activation: Activation,
     /// Kernel rows that the row kernels prefetch: those that the output row above had no use for, none if
     /// the picture is small.
@@ -121,25 +148,26 @@ impl WindowPlan {
         kernels: &'static Kernels,
         input: [usize; 4],
         params: &DepthwiseParams<'_>,
-        input_activation: Activation,
+        ends: Ends,
     ) -> Result<Self> {
-        let activation = input_activation.checked()?;
+        let activation = ends.input_activation.checked()?;
+        let from: &InputKernels = kernels.input(ends.input);
         let Window { kernel, stride, dilation, .. } = params.window;
-        let sliding = kernels
+        let sliding = from
             .sliding
             .iter()
             .find(|s| s.kernel == kernel[1] && s.stride == stride[1] && dilation[1] == 1);
-        let tiles = match (params.multiplier, activation, sliding) {
-            (1, Activation::None, Some(sliding)) => &sliding.plain,
-            (1, Activation::Relu, Some(sliding)) => &sliding.relu,
-            (1, Activation::None, None) => &kernels.depthwise,
-            (1, Activation::Relu, None) => &kernels.depthwise_relu,
-            _ => &kernels.depthwise_any,
+        let plain = params.multiplier == 1 && !ends.any;
+        let tiles = match (plain, activation, sliding) {
+            (true, Activation::None, Some(sliding)) => &sliding.plain,
+            (true, Activation::Relu, Some(sliding)) => &sliding.relu,
+            (true, Activation::None, None) => &from.depthwise,
+            (true, Activation::Relu, None) => &from.depthwise_relu,
+            _ => &from.depthwise_any,
         };
-        let mut plan =
-            Self::new(kernels, tiles, input, params.multiplier, &params.window, input_activation)?;
-        if (kernel, dilation, params.multiplier) == ([strip::K; 2], [1, 1], 1) {
-            let strips = kernels.strips.iter().find(|s| stride == [s.stride; 2]);
+        let mut plan = Self::new(kernels, tiles, input, params.multiplier, &params.window, ends)?;
+        if plain && (kernel, dilation) == ([strip::K; 2], [1, 1]) {
+            let strips = from.strips.iter().find(|s| stride == [s.stride; 2]);
             plan.strips = match activation {
                 Activation::None => strips.map(|s| &s.plain),
                 Activation::Relu => strips.map(|s| &s.relu),
@@ -152,12 +180,20 @@ impl WindowPlan {
 
     pub(crate) fn pool(
         kernels: &'static Kernels,
-        tiles: &'static WindowKernels,
+        kind: PoolKind,
         input: [usize; 4],
         window: &Window,
-        input_activation: Activation,
+        ends: Ends,
     ) -> Result<Self> {
-        Self::new(kernels, tiles, input, 1, window, input_activation)
+        let from = kernels.input(ends.input);
+        let plain = ends.input_activation == Activation::None && !ends.any;
+        let tiles = match kind {
+            PoolKind::Max if plain => &from.max,
+            PoolKind::Max => &from.max_any,
+            PoolKind::Average if plain => &from.average,
+            PoolKind::Average => &from.average_any,
+        };
+        Self::new(kernels, tiles, input, 1, window, ends)
     }
 
     fn new(
@@ -166,7 +202,7 @@ impl WindowPlan {
         input: [usize; 4],
         multiplier: usize,
         window: &Window,
-        input_activation: Activation,
+        ends: Ends,
     ) -> Result<Self> {
         check_input(input)?;
         if multiplier == 0 {
@@ -176,7 +212,7 @@ impl WindowPlan {
         let horizontal = window.axis(1, input[2])?;
         let channels_out = product("output channels", &[input[3], multiplier])?;
         product("output elements", &[input[0], vertical.output, horizontal.output, channels_out])?;
-        let bytes = input[1] * input[2] * input[3] * size_of::<f32>();
+        let bytes = input[1] * input[2] * input[3] * ends.input.size();
         Ok(Self {
             kernels,
             tiles,
@@ -186,7 +222,8 @@ impl WindowPlan {
             horizontal,
             channels_out,
             multiplier,
-            input_activation: input_activation.checked()?,
+            element: ends.input,
+            input_activation: ends.input_activation.checked()?,
             fresh_rows: if bytes > CACHED { vertical.stride } else { 0 },
             ahead: bytes > if vertical.stride == 1 { CACHED_STRIP } else { CACHED_STRIP_2 },
             weights: Aligned::new(0, 0.0)?,
@@ -194,7 +231,7 @@ impl WindowPlan {
         })
     }
 
-    fn pack(&mut self, window: &Window, weights: &[f32], bias: Option<&[f32]>) -> Result<()> {
+    fn pack(&mut self, window: &Window, weights: Elements<'_>, bias: Option<&[f32]>) -> Result<()> {
         let channels = self.channels_out;
         let taps = product("kernel elements", &window.kernel)?;
         let expected = product("depthwise weights", &[taps, channels])?;
@@ -221,9 +258,11 @@ impl WindowPlan {
             .ok_or(Error::Overflow { what: "depthwise weights" })?;
         self.weights = Aligned::new(total, 0.0)?;
         let packed = &mut self.weights[..];
-        for (tap, row) in weights.chunks_exact(channels).enumerate() {
-            for (c, &weight) in row.iter().enumerate() {
-                packed[(c / lanes * taps + tap) * lanes + c % lanes] = flush_subnormal(weight);
+        // In f32 whatever they were given in: there are few of them, and each is used for a whole picture.
+        for tap in 0..taps {
+            for c in 0..channels {
+                let weight = flush_subnormal(weights.get(tap * channels + c));
+                packed[(c / lanes * taps + tap) * lanes + c % lanes] = weight;
             }
         }
         for (c, &b) in bias.unwrap_or_default().iter().enumerate() {
@@ -250,6 +289,11 @@ impl WindowPlan {
         self.strips.map_or(self.tiles.name, |strips| strips.name)
     }
 
+    /// For the kernels that bound the input from below: 0 for ReLU.
+    fn input_bound(&self) -> f32 {
+        if self.input_activation == Activation::Relu { 0.0 } else { f32::NEG_INFINITY }
+    }
+
     /// Whether the rows of a rectangle share what they read, so that low ones are slower than high ones.
     pub(crate) fn shares_rows(&self) -> bool {
         self.strips.is_some()
@@ -258,12 +302,12 @@ impl WindowPlan {
     /// Computes a rectangle of the output; `next` is where the one computed after it begins, if any.
     ///
     /// # Safety
-    /// `x` is a view of the plan's input shape with the given pixel stride. The pixels lie in the
+    /// `x` is a view of the plan's input shape and type with the given pixel stride. The pixels lie in the
     /// output, their places in the sink are valid for writing and no other thread touches them; the
     /// residual is valid for these pixels.
     pub(crate) unsafe fn run(
         &self,
-        x: *const f32,
+        x: Pointer,
         pixel_stride: usize,
         at: &Rectangle,
         next: Option<Pixel>,
@@ -331,7 +375,7 @@ impl WindowPlan {
     unsafe fn run_strip(
         &self,
         kernel: StripFn,
-        x: *const f32,
+        x: Pointer,
         pixel_stride: usize,
         at: &Rectangle,
         columns: Range<usize>,
@@ -347,7 +391,7 @@ impl WindowPlan {
             let iy = (pixel.row * vertical.stride).wrapping_sub(vertical.before);
             let ix = (pixel.column * horizontal.stride).wrapping_sub(horizontal.before);
             let at = (pixel.picture * h).wrapping_add(iy).wrapping_mul(w).wrapping_add(ix);
-            x.wrapping_add(at.wrapping_mul(pixel_stride))
+            x.add(at.wrapping_mul(pixel_stride)).at
         };
         let top = at.rows.start * vertical.stride;
         let inside_from = |edge: usize| (edge + vertical.before).saturating_sub(top);
@@ -358,13 +402,13 @@ impl WindowPlan {
                 for (p, place) in grid.iter_mut().enumerate() {
                     *place = p.wrapping_mul(pixel);
                 }
-                (sink.y.wrapping_add(p * pixel), row, grid.as_ptr(), 0)
+                (sink.y.add(p * pixel), row, grid.as_ptr(), 0)
             }
             Places::Table { table, row } => (sink.y, 0, table[p..].as_ptr(), row),
         };
         let (residual, residual_pixel, residual_row) = match finish.residual {
-            Some(r) => (r.data.wrapping_add(p * r.pixel), r.pixel, r.row),
-            None => (null(), 0, 0),
+            Some(r) => (r.data.add(p * r.pixel), r.pixel, r.row),
+            None => (Pointer::NULL, 0, 0),
         };
         let tile = StripTile {
             x: tap(Pixel { column: columns.start, ..at.first() }),
@@ -375,8 +419,10 @@ impl WindowPlan {
             left: horizontal.taps(columns.start).start > 0,
             right: horizontal.taps(columns.end - 1).end < strip::K,
             ahead: next.filter(|_| self.ahead).map_or(null(), |next| {
-                tap(next).wrapping_add((strip::K - horizontal.stride) * pixel_stride)
+                let skipped = (strip::K - horizontal.stride) * pixel_stride;
+                tap(next).wrapping_add(skipped * x.element.size())
             }),
+            input_bound: self.input_bound(),
             channels,
             weights: self.weights.as_ptr(),
             bias: self.weights.as_ptr().wrapping_add(self.bias_at),
@@ -403,7 +449,7 @@ impl WindowPlan {
     #[allow(clippy::too_many_arguments, reason = "the coordinates of a run")]
     unsafe fn run_row(
         &self,
-        x: *const f32,
+        x: Pointer,
         pixel_stride: usize,
         at: &Rectangle,
         oy: usize,
@@ -420,7 +466,7 @@ impl WindowPlan {
         // Of a pool, which has no weights and any kernel, the products can wrap.
         let weights_row = horizontal.kernel.wrapping_mul(lanes);
         let mut tile = WindowTile {
-            x,
+            x: x.at,
             // A stride or dilation beyond the input can wrap, but then only one pixel or tap is used.
             x_pixel: horizontal.stride.wrapping_mul(pixel_stride),
             x_row: vertical.dilation.wrapping_mul(w * pixel_stride),
@@ -436,12 +482,14 @@ impl WindowPlan {
             weights_block: vertical.kernel.wrapping_mul(weights_row),
             bias: self.weights.as_ptr().wrapping_add(self.bias_at),
             input_activation: self.input_activation,
+            input_bound: self.input_bound(),
             y: sink.y,
             y_pixels: [0; MAX_PIXELS],
             y_block: sink.block,
-            residual: null(),
+            residual: Pointer::NULL,
             residual_pixel: 0,
             bounds: finish.bounds,
+            activation: finish.activation,
         };
         let (n, r) = (at.picture, oy - at.rows.start);
         let mut ox = columns.start;
@@ -456,7 +504,7 @@ impl WindowPlan {
             tile.columns = taps.len();
             tile.fresh_columns = tile.columns.min(horizontal.stride);
             let x0 = if taps.is_empty() { 0 } else { horizontal.position(ox, taps.start) };
-            tile.x = x.wrapping_add(((n * h + y0) * w + x0) * pixel_stride);
+            tile.x = x.add(((n * h + y0) * w + x0) * pixel_stride).at;
             tile.weights = (self.weights.as_ptr())
                 .wrapping_add(rows.start.wrapping_mul(weights_row))
                 .wrapping_add(taps.start.wrapping_mul(lanes));
@@ -465,7 +513,7 @@ impl WindowPlan {
                 *place = sink.places.of(r, p + i);
             }
             if let Some(residual) = finish.residual {
-                tile.residual = residual.data.wrapping_add(r * residual.row + p * residual.pixel);
+                tile.residual = residual.data.add(r * residual.row + p * residual.pixel);
                 tile.residual_pixel = residual.pixel;
             }
             // SAFETY: the level was available when the plan was made; x, y and residual are valid by

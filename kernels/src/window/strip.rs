@@ -7,7 +7,7 @@
 //!     acc = bias(c)
 //!     for ky in 0..3, kx in 0..3            // taps inside the input only
 //!       acc = fma(load(x[r·S + ky][p·S + kx][c]), w[ky][kx][c], acc)
-//!     y[r][p][c] = clamp(acc + residual[r][p][c])
+//!     y[r][p][c] = round(clamp(acc + residual[r][p][c]))
 //! ```
 //!
 //! Departures:
@@ -25,9 +25,11 @@
 
 use pulp::Simd;
 
-use super::kernel::{RELU, clamp};
-use crate::isa::{Head, Isa, V, head, lanes, load, load_head, store, store_head};
-use crate::memory::LINE;
+use super::kernel::{BOUND, RELU, clamp};
+use crate::ElementType;
+use crate::element::{Pointer, PointerMut};
+use crate::isa::element::{Element, F32, with_element};
+use crate::isa::{Head, Isa, V, head, lanes, load};
 
 /// Kernel rows and columns.
 pub(crate) const K: usize = 3;
@@ -41,7 +43,7 @@ const MAX_COLUMNS: usize = (MAX_PIXELS - 1) * 2 + K;
 pub(crate) struct StripTile {
     /// Channel 0 of the first output pixel's first tap, which may lie outside the input. Only what lies
     /// inside is dereferenced.
-    pub(crate) x: *const f32,
+    pub(crate) x: *const u8,
     /// Elements from one input row to the next.
     pub(crate) x_row: usize,
     /// Elements from one input column to the next.
@@ -56,15 +58,17 @@ pub(crate) struct StripTile {
     pub(crate) right: bool,
     /// The first of the S·P input columns that the strip after this one does not share with the one to its
     /// left, in its first row; null to prefetch nothing. Never dereferenced.
-    pub(crate) ahead: *const f32,
+    pub(crate) ahead: *const u8,
+    /// By which the kernels that do so bound the input from below, −∞ for not at all.
+    pub(crate) input_bound: f32,
     /// Channels.
     pub(crate) channels: usize,
     /// The weights of the first block of channels: `[ky][kx][lane]`; those of the next follow.
     pub(crate) weights: *const f32,
     /// Biases, padded to whole vectors.
     pub(crate) bias: *const f32,
-    /// Channel 0 of the first output row.
-    pub(crate) y: *mut f32,
+    /// Channel 0 of the first output row; of f32 if the input is.
+    pub(crate) y: PointerMut,
     /// Elements from one output row to the next.
     pub(crate) y_row: usize,
     /// Pixel p of row r is at `y + r·y_row + y_pixels[r·y_pixels_row + p]`.
@@ -73,8 +77,8 @@ pub(crate) struct StripTile {
     pub(crate) y_pixels_row: usize,
     /// Elements from one vector of channels to the next.
     pub(crate) y_block: usize,
-    /// Channel 0 of the residual; null for none. Its channels are contiguous.
-    pub(crate) residual: *const f32,
+    /// Channel 0 of the residual, of the output's type; null for none. Its channels are contiguous.
+    pub(crate) residual: Pointer,
     /// Elements from one pixel of the residual to the next.
     pub(crate) residual_pixel: usize,
     /// Elements from one row of the residual to the next.
@@ -83,13 +87,15 @@ pub(crate) struct StripTile {
     pub(crate) bounds: (f32, f32),
 }
 
+/// `x` is of elements X.
+///
 /// # Safety
 /// The level of `I` is available. For `rows` × P pixels and all channels: `residual` is valid for
 /// reading, `y` for writing with no other thread touching it. `x` is valid for reading in the rows
 /// `inside` and the (P − 1)·S + 3 columns without those named by `left` and `right`. `y_pixels` has the
 /// elements described. `weights` and `bias` are valid for whole vectors.
 #[inline(always)]
-pub(crate) unsafe fn strip<I: Isa, const P: usize, const S: usize, const LOAD: u8>(
+pub(crate) unsafe fn strip<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8>(
     s: I::S,
     t: &StripTile,
 ) {
@@ -97,11 +103,11 @@ pub(crate) unsafe fn strip<I: Isa, const P: usize, const S: usize, const LOAD: u
     let whole = t.channels / l;
     for block in 0..whole {
         // SAFETY: the caller's contract; all lanes of this block are channels.
-        unsafe { channels::<I, P, S, LOAD, true>(s, t, block, l) };
+        unsafe { channels::<I, X, P, S, LOAD, true>(s, t, block, l) };
     }
     if !t.channels.is_multiple_of(l) {
         // SAFETY: the caller's contract; the rest of the channels, masked.
-        unsafe { channels::<I, P, S, LOAD, false>(s, t, whole, t.channels % l) };
+        unsafe { channels::<I, X, P, S, LOAD, false>(s, t, whole, t.channels % l) };
     }
 }
 
@@ -110,7 +116,14 @@ pub(crate) unsafe fn strip<I: Isa, const P: usize, const S: usize, const LOAD: u
 /// # Safety
 /// As [`strip`], for these channels.
 #[inline(always)]
-unsafe fn channels<I: Isa, const P: usize, const S: usize, const LOAD: u8, const FULL: bool>(
+unsafe fn channels<
+    I: Isa,
+    X: Element,
+    const P: usize,
+    const S: usize,
+    const LOAD: u8,
+    const FULL: bool,
+>(
     s: I::S,
     t: &StripTile,
     block: usize,
@@ -122,25 +135,26 @@ unsafe fn channels<I: Isa, const P: usize, const S: usize, const LOAD: u8, const
     // SAFETY: biases are padded to whole vectors.
     let bias = unsafe { load::<I>(t.bias.add(c)) };
     let weights = t.weights.wrapping_add(block * (K * K * l));
-    let prefetch = !t.ahead.is_null() && c.is_multiple_of(LINE);
+    let prefetch = !t.ahead.is_null() && c.is_multiple_of(X::LINE);
     let mut acc = [[bias; P]; K];
     // In each row the strip ahead lies in one piece unless pixels have gaps between them. Line after line
     // of it, P per vector of channels, hardware sees the stream and runs ahead of it in turn.
     let (ahead_column, ahead_c) =
-        if t.x_column == t.channels { (LINE, c * S * P) } else { (t.x_column, c) };
-    let (mut x, mut ahead) = (t.x.wrapping_add(c), t.ahead.wrapping_add(ahead_c));
+        if t.x_column == t.channels { (X::LINE, c * S * P) } else { (t.x_column, c) };
+    let (mut x, mut ahead) =
+        (t.x.cast::<X::Bits>().wrapping_add(c), t.ahead.cast::<X::Bits>().wrapping_add(ahead_c));
     let mut output = Output::<FULL> {
-        y: t.y.wrapping_add(block * t.y_block),
+        y: t.y.add(block * t.y_block),
         y_pixels: t.y_pixels,
-        residual: t.residual.wrapping_add(c),
+        residual: t.residual.add(c),
     };
     // The next input row, if it lies inside.
     let mut row = |v: usize| {
-        let row = Row::<I, P, S, LOAD, FULL> { x, head, weights };
+        let row = Row::<I, X, P, S, LOAD, FULL> { x, head, weights };
         let inside = t.inside.contains(&v);
         if inside && prefetch {
             for i in 0..S * P {
-                I::prefetch(ahead.wrapping_add(i * ahead_column));
+                I::prefetch(ahead.wrapping_add(i * ahead_column).cast());
             }
         }
         (x, ahead) = (x.wrapping_add(t.x_row), ahead.wrapping_add(t.x_row));
@@ -164,7 +178,7 @@ unsafe fn channels<I: Isa, const P: usize, const S: usize, const LOAD: u8, const
             }
             if v + 1 >= K {
                 // SAFETY: n channels of the pixels of output row v − 2 exist.
-                unsafe { output.store::<I, P>(s, t, head, &acc[0]) };
+                unsafe { output.store::<I, X, P>(s, t, head, &acc[0]) };
             }
             acc = [acc[1], acc[2], [bias; P]];
         }
@@ -183,7 +197,7 @@ unsafe fn channels<I: Isa, const P: usize, const S: usize, const LOAD: u8, const
             }
             if r > 0 {
                 // SAFETY: n channels of the pixels of output row r − 1 exist.
-                unsafe { output.store::<I, P>(s, t, head, &acc[0]) };
+                unsafe { output.store::<I, X, P>(s, t, head, &acc[0]) };
             }
             acc = [acc[1], [bias; P], acc[2]];
             if r < t.rows
@@ -198,9 +212,9 @@ unsafe fn channels<I: Isa, const P: usize, const S: usize, const LOAD: u8, const
 
 /// Where the next output row goes, one vector of channels of it.
 struct Output<const FULL: bool> {
-    y: *mut f32,
+    y: PointerMut,
     y_pixels: *const usize,
-    residual: *const f32,
+    residual: Pointer,
 }
 
 impl<const FULL: bool> Output<FULL> {
@@ -209,8 +223,32 @@ impl<const FULL: bool> Output<FULL> {
     /// # Safety
     /// The row exists in the tile, and so do the channels.
     #[inline(always)]
-    unsafe fn store<I: Isa, const P: usize>(
+    unsafe fn store<I: Isa, X: Element, const P: usize>(
         &mut self,
+        s: I::S,
+        t: &StripTile,
+        head: Head<I>,
+        acc: &[V<I>; P],
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            // Of f32 only f32 is made.
+            if matches!(X::TYPE, ElementType::F32) {
+                self.finish::<I, F32, P>(s, t, head, acc);
+            } else {
+                with_element!(self.y.element, Y => self.finish::<I, Y, P>(s, t, head, acc));
+            }
+        }
+        self.y = self.y.add(t.y_row);
+        self.y_pixels = self.y_pixels.wrapping_add(t.y_pixels_row);
+        self.residual = self.residual.add(t.residual_row);
+    }
+
+    /// # Safety
+    /// As [`Output::store`]; output and residual are of elements Y.
+    #[inline(always)]
+    unsafe fn finish<I: Isa, Y: Element, const P: usize>(
+        &self,
         s: I::S,
         t: &StripTile,
         head: Head<I>,
@@ -218,36 +256,50 @@ impl<const FULL: bool> Output<FULL> {
     ) {
         for (p, &acc) in acc.iter().enumerate() {
             let mut out = acc;
-            if !t.residual.is_null() {
-                let r = self.residual.wrapping_add(p * t.residual_pixel);
+            if !t.residual.at.is_null() {
+                let r = self.residual.at.cast::<Y::Bits>().wrapping_add(p * t.residual_pixel);
                 // SAFETY: the caller's contract.
-                let r = unsafe { if FULL { load::<I>(r) } else { load_head::<I>(s, head, r) } };
+                let r =
+                    unsafe { if FULL { Y::load::<I>(r) } else { Y::load_head::<I>(s, head, r) } };
                 out = s.add_f32s(out, r);
             }
             out = clamp::<I>(s, out, t.bounds);
             // SAFETY: the caller's contract; there are P offsets for the row.
             unsafe {
-                let y = self.y.add(*self.y_pixels.add(p));
-                if FULL { store::<I>(y, out) } else { store_head::<I>(s, head, y, out) }
+                let y = self.y.at.cast::<Y::Bits>().add(*self.y_pixels.add(p));
+                if FULL { Y::store::<I>(y, out) } else { Y::store_head::<I>(s, head, y, out) }
             }
         }
-        self.y = self.y.wrapping_add(t.y_row);
-        self.y_pixels = self.y_pixels.wrapping_add(t.y_pixels_row);
-        self.residual = self.residual.wrapping_add(t.residual_row);
     }
 }
 
 /// One input row of one vector of channels.
-struct Row<I: Isa, const P: usize, const S: usize, const LOAD: u8, const FULL: bool> {
+struct Row<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const FULL: bool> {
     /// At the first column.
-    x: *const f32,
+    x: *const X::Bits,
     head: Head<I>,
     weights: *const f32,
 }
 
-impl<I: Isa, const P: usize, const S: usize, const LOAD: u8, const FULL: bool>
-    Row<I, P, S, LOAD, FULL>
+impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const FULL: bool>
+    Row<I, X, P, S, LOAD, FULL>
 {
+    /// A column. (Not a closure, which can't be `inline(always)`.)
+    ///
+    /// # Safety
+    /// It lies inside the input.
+    #[inline(always)]
+    unsafe fn input(&self, s: I::S, t: &StripTile, column: usize) -> V<I> {
+        let x = self.x.wrapping_add(column * t.x_column);
+        // SAFETY: the caller's contract.
+        let x = unsafe { if FULL { X::load::<I>(x) } else { X::load_head::<I>(s, self.head, x) } };
+        match LOAD {
+            RELU => I::at_least(s, s.splat_f32s(0.0), x),
+            BOUND => I::at_least(s, s.splat_f32s(t.input_bound), x),
+            _ => x,
+        }
+    }
+
     /// Adds the row's taps to the accumulators `FIRST..END`: for the first it is row `ky` of the window, for
     /// each other one S rows less.
     ///
@@ -265,12 +317,6 @@ impl<I: Isa, const P: usize, const S: usize, const LOAD: u8, const FULL: bool>
         let l = const { lanes::<I>() };
         let right = const { (P - 1) * S + K - 1 };
         let zero = s.splat_f32s(0.0);
-        let input = |column: usize| {
-            let x = self.x.wrapping_add(column * t.x_column);
-            // SAFETY: the caller's contract.
-            let x = unsafe { if FULL { load::<I>(x) } else { load_head::<I>(s, self.head, x) } };
-            if LOAD == RELU { I::at_least(s, zero, x) } else { x }
-        };
         let weight = |j: usize, kx: usize| {
             let ky = ky - (j - FIRST) * S;
             // SAFETY: the caller's contract.
@@ -278,10 +324,12 @@ impl<I: Isa, const P: usize, const S: usize, const LOAD: u8, const FULL: bool>
         };
         let mut columns = [zero; MAX_COLUMNS];
         for i in 1..right {
-            columns[i] = input(i);
+            // SAFETY: the caller's contract.
+            columns[i] = unsafe { self.input(s, t, i) };
         }
         if !t.left {
-            let x = input(0);
+            // SAFETY: the caller's contract.
+            let x = unsafe { self.input(s, t, 0) };
             for j in FIRST..END {
                 acc[j][0] = s.mul_add_f32s(x, weight(j, 0), acc[j][0]);
             }
@@ -302,7 +350,8 @@ impl<I: Isa, const P: usize, const S: usize, const LOAD: u8, const FULL: bool>
             }
         }
         if !t.right {
-            let x = input(right);
+            // SAFETY: the caller's contract.
+            let x = unsafe { self.input(s, t, right) };
             for j in FIRST..END {
                 acc[j][P - 1] = s.mul_add_f32s(x, weight(j, K - 1), acc[j][P - 1]);
             }

@@ -42,17 +42,33 @@ pub struct Layer {
     pub input_activation: Activation,
     pub mid_activation: Activation,
     pub activation: Activation,
+    /// Of the input.
+    pub input_type: ElementType,
+    /// Of the output and the residual.
+    pub output_type: ElementType,
 }
 
 /// What a plan is made of: weights and bias of a layer or of the depthwise half of a separable one, then
 /// those of its other half. Empty where the operation has none.
-pub type Weights<'a> = [&'a [f32]; 4];
+/// Biases are of f32.
+pub type Weights<'a> = [Elements<'a>; 4];
 
 impl Layer {
     pub fn new(op: Op, input: [usize; 4], window: Window, channels_out: usize) -> Self {
         let none = Activation::None;
         let (input_activation, mid_activation, activation) = (none, none, none);
-        Self { op, input, window, channels_out, input_activation, mid_activation, activation }
+        let (input_type, output_type) = (ElementType::F32, ElementType::F32);
+        Self {
+            op,
+            input,
+            window,
+            channels_out,
+            input_activation,
+            mid_activation,
+            activation,
+            input_type,
+            output_type,
+        }
     }
 
     /// The elements of each of [`Weights`].
@@ -73,16 +89,27 @@ impl Layer {
         self.lengths().map(|len| mode.fill(random, len))
     }
 
-    pub fn plan(&self, operands: Weights<'_>, level: Level) -> Result<Box<dyn Plan>> {
+    pub fn plan<'a>(
+        &self,
+        operands: [impl Into<Elements<'a>>; 4],
+        level: Level,
+    ) -> Result<Box<dyn Plan>> {
         fn boxed<P: Plan + 'static>(plan: P) -> Box<dyn Plan> {
             Box::new(plan)
         }
+        fn bias(elements: Elements<'_>) -> Option<&[f32]> {
+            let Elements::F32(bias) = elements else { panic!("a bias of {elements:?}") };
+            Some(bias)
+        }
         let Self { op, input, window, channels_out, .. } = *self;
-        let (weights, bias) = (operands[0], Some(operands[1]));
+        let operands: Weights<'_> = operands.map(Into::into);
+        let (weights, bias, other_bias) = (operands[0], bias(operands[1]), bias(operands[3]));
         let options = Options {
             input_activation: self.input_activation,
             activation: self.activation,
             level: Some(level),
+            input_type: self.input_type,
+            output_type: self.output_type,
         };
         match op {
             Op::Depthwise { multiplier } => {
@@ -91,7 +118,7 @@ impl Layer {
             }
             Op::Separable { multiplier } => {
                 let depthwise = DepthwiseParams { window, multiplier, weights, bias };
-                let (weights, bias) = (operands[2], Some(operands[3]));
+                let (weights, bias) = (operands[2], other_bias);
                 let mid_activation = self.mid_activation;
                 let params =
                     SeparableParams { depthwise, mid_activation, channels_out, weights, bias };

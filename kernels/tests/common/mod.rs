@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod digest;
+pub mod half;
 pub mod layer;
 pub mod ledger;
 

@@ -1,0 +1,257 @@
+//! What tensors and weights are made of: f32, or 16 bits of which every kernel makes an f32 as it loads them.
+
+use core::fmt;
+
+use crate::memory::Aligned;
+
+/// How the elements of a tensor or of weights are stored. All arithmetic is f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum ElementType {
+    /// IEEE binary32.
+    #[default]
+    F32,
+    /// IEEE binary16: 11 significant bits, largest 65,504, least normal 6.1e-5, least 6.0e-8.
+    F16,
+    /// The upper half of an f32: 8 significant bits, the range of f32.
+    Bf16,
+}
+
+impl ElementType {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
+
+    /// The name that [`fmt::Display`] prints: `f32`, `f16` or `bf16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// Bytes of an element.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    /// The value of 16 bits, exactly.
+    pub(crate) fn widen(self, bits: u16) -> f32 {
+        match self {
+            Self::F16 => f16_to_f32(bits),
+            _ => bf16_to_f32(bits),
+        }
+    }
+}
+
+impl fmt::Display for ElementType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A slice of elements of any type, made by `into()` from slices of `f32` and, with the feature `half`, of
+/// `half::f16` and `half::bf16`.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Elements<'a> {
+    /// Numbers.
+    F32(&'a [f32]),
+    /// The bits of binary16 numbers.
+    F16(&'a [u16]),
+    /// The bits of bfloat16 numbers.
+    Bf16(&'a [u16]),
+}
+
+/// [`Elements`] to be written.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ElementsMut<'a> {
+    /// Numbers.
+    F32(&'a mut [f32]),
+    /// The bits of binary16 numbers.
+    F16(&'a mut [u16]),
+    /// The bits of bfloat16 numbers.
+    Bf16(&'a mut [u16]),
+}
+
+macro_rules! elements {
+    ($name:ident) => {
+        #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
+        impl $name<'_> {
+            /// The number of elements.
+            pub fn len(&self) -> usize {
+                match self {
+                    Self::F32(x) => x.len(),
+                    Self::F16(x) | Self::Bf16(x) => x.len(),
+                }
+            }
+
+            /// What they are.
+            pub fn element_type(&self) -> ElementType {
+                match self {
+                    Self::F32(_) => ElementType::F32,
+                    Self::F16(_) => ElementType::F16,
+                    Self::Bf16(_) => ElementType::Bf16,
+                }
+            }
+        }
+    };
+}
+
+elements!(Elements);
+elements!(ElementsMut);
+
+impl Elements<'_> {
+    pub(crate) fn pointer(&self) -> Pointer {
+        let element = self.element_type();
+        match self {
+            Self::F32(x) => Pointer { at: x.as_ptr().cast(), element },
+            Self::F16(x) | Self::Bf16(x) => Pointer { at: x.as_ptr().cast(), element },
+        }
+    }
+
+    /// Element `i` as f32.
+    pub(crate) fn get(&self, i: usize) -> f32 {
+        match self {
+            Self::F32(x) => x[i],
+            Self::F16(x) | Self::Bf16(x) => self.element_type().widen(x[i]),
+        }
+    }
+}
+
+impl ElementsMut<'_> {
+    pub(crate) fn pointer(&mut self) -> PointerMut {
+        let element = self.element_type();
+        match self {
+            Self::F32(x) => PointerMut { at: x.as_mut_ptr().cast(), element },
+            Self::F16(x) | Self::Bf16(x) => PointerMut { at: x.as_mut_ptr().cast(), element },
+        }
+    }
+}
+
+macro_rules! from {
+    ($from:ty, $to:ident, |$x:ident| $elements:expr $(, $n:ident)?) => {
+        impl<'a $(, const $n: usize)?> From<$from> for $to<'a> {
+            fn from($x: $from) -> Self {
+                $elements
+            }
+        }
+    };
+}
+
+from!(&'a [f32], Elements, |x| Self::F32(x));
+from!(&'a [f32; N], Elements, |x| Self::F32(x), N);
+from!(&'a alloc::vec::Vec<f32>, Elements, |x| Self::F32(x));
+from!(&'a Aligned, Elements, |x| Self::F32(x));
+from!(&'a mut [f32], ElementsMut, |x| Self::F32(x));
+from!(&'a mut [f32; N], ElementsMut, |x| Self::F32(x), N);
+from!(&'a mut alloc::vec::Vec<f32>, ElementsMut, |x| Self::F32(x));
+from!(&'a mut Aligned, ElementsMut, |x| Self::F32(x));
+
+#[cfg(feature = "half")]
+mod half {
+    use super::{Elements, ElementsMut};
+    use ::half::slice::HalfFloatSliceExt;
+    use ::half::{bf16, f16};
+
+    from!(&'a [f16], Elements, |x| Self::F16(x.reinterpret_cast()));
+    from!(&'a alloc::vec::Vec<f16>, Elements, |x| Self::F16(x.reinterpret_cast()));
+    from!(&'a [bf16], Elements, |x| Self::Bf16(x.reinterpret_cast()));
+    from!(&'a alloc::vec::Vec<bf16>, Elements, |x| Self::Bf16(x.reinterpret_cast()));
+    from!(&'a mut [f16], ElementsMut, |x| Self::F16(x.reinterpret_cast_mut()));
+    from!(&'a mut alloc::vec::Vec<f16>, ElementsMut, |x| Self::F16(x.reinterpret_cast_mut()));
+    from!(&'a mut [bf16], ElementsMut, |x| Self::Bf16(x.reinterpret_cast_mut()));
+    from!(&'a mut alloc::vec::Vec<bf16>, ElementsMut, |x| Self::Bf16(x.reinterpret_cast_mut()));
+}
+
+/// Where elements begin that are read. Moving it is no promise about what lies there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pointer {
+    pub(crate) at: *const u8,
+    pub(crate) element: ElementType,
+}
+
+/// Where elements begin that are written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PointerMut {
+    pub(crate) at: *mut u8,
+    pub(crate) element: ElementType,
+}
+
+impl Pointer {
+    /// Of nothing.
+    pub(crate) const NULL: Self = Self { at: core::ptr::null(), element: ElementType::F32 };
+
+    /// So many elements on.
+    #[inline(always)]
+    pub(crate) fn add(self, elements: usize) -> Self {
+        let bytes = elements.wrapping_mul(self.element.size());
+        Self { at: self.at.wrapping_add(bytes), ..self }
+    }
+}
+
+impl PointerMut {
+    pub(crate) fn f32(at: *mut f32) -> Self {
+        Self { at: at.cast(), element: ElementType::F32 }
+    }
+
+    /// So many elements on.
+    #[inline(always)]
+    pub(crate) fn add(self, elements: usize) -> Self {
+        let bytes = elements.wrapping_mul(self.element.size());
+        Self { at: self.at.wrapping_add(bytes), ..self }
+    }
+}
+
+/// The f32 of a bf16.
+pub(crate) fn bf16_to_f32(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+/// The nearest bf16, of two the even one. Beyond the largest it is ∞; a NaN stays one and becomes quiet.
+pub(crate) fn f32_to_bf16(x: f32) -> u16 {
+    let bits = x.to_bits();
+    if x.is_nan() {
+        return (bits >> 16) as u16 | 0x40;
+    }
+    // Half of the last place, less by the smallest amount if the last place is even.
+    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
+}
+
+/// The f32 of an f16.
+pub(crate) fn f16_to_f32(bits: u16) -> f32 {
+    let (sign, magnitude) = (u32::from(bits & 0x8000) << 16, u32::from(bits & 0x7fff));
+    let magnitude = match magnitude {
+        // Zero and subnormals: so many 2⁻²⁴, exactly.
+        0..0x400 => (magnitude as f32 * (1.0 / 16_777_216.0)).to_bits(),
+        // The exponent's bias is 15 here and 127 there.
+        0x400..0x7c00 => (magnitude << 13) + ((127 - 15) << 23),
+        0x7c00 => f32::INFINITY.to_bits(),
+        _ => (magnitude << 13) | 0x7fc0_0000,
+    };
+    f32::from_bits(sign | magnitude)
+}
+
+/// The nearest f16, of two the even one. From 65,520 on it is ∞, up to 2⁻²⁵ it is 0; a NaN stays one and
+/// becomes quiet.
+pub(crate) fn f32_to_f16(x: f32) -> u16 {
+    let sign = (x.to_bits() >> 16 & 0x8000) as u16;
+    let magnitude = x.to_bits() & 0x7fff_ffff;
+    let rounded = match magnitude {
+        0x7f80_0001.. => 0x7e00 | (magnitude >> 13 & 0x3ff),
+        // 65,520 lies halfway between the largest, which is odd, and what would come next.
+        0x477f_f000.. => 0x7c00,
+        // From 2⁻¹⁴, the least normal: as for bf16, by 13 places.
+        0x3880_0000.. => {
+            let bits = magnitude - ((127 - 15) << 23);
+            (bits + 0xfff + (bits >> 13 & 1)) >> 13
+        }
+        // In the sum with ½ the last place is 2⁻²⁴, that of subnormal f16: the addition rounds.
+        _ => (f32::from_bits(magnitude) + 0.5).to_bits() - 0.5_f32.to_bits(),
+    };
+    sign | rounded as u16
+}

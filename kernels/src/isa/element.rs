@@ -1,0 +1,171 @@
+//! Elements as the kernel bodies load and store them: always as vectors of f32.
+
+use crate::ElementType;
+use crate::element;
+use crate::isa::{Head, Isa, V, load, load_head, store, store_head};
+
+/// A type of elements, for bodies that are compiled for each.
+pub(crate) trait Element {
+    /// An element in memory.
+    type Bits: Copy;
+
+    const TYPE: ElementType;
+
+    /// Elements of a cache line.
+    const LINE: usize = 64 / size_of::<Self::Bits>();
+
+    /// # Safety
+    /// `p` must be valid for reading a vector's elements; no alignment is needed.
+    unsafe fn load<I: Isa>(p: *const Self::Bits) -> V<I>;
+
+    /// Lanes outside the head are arbitrary and their memory is not touched.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading the head's elements.
+    unsafe fn load_head<I: Isa>(s: I::S, head: Head<I>, p: *const Self::Bits) -> V<I>;
+
+    /// Rounds and stores.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing a vector's elements; no alignment is needed.
+    unsafe fn store<I: Isa>(p: *mut Self::Bits, v: V<I>);
+
+    /// Memory outside the head is not touched.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing the head's elements.
+    unsafe fn store_head<I: Isa>(s: I::S, head: Head<I>, p: *mut Self::Bits, v: V<I>);
+
+    /// One element.
+    fn widen(bits: Self::Bits) -> f32;
+}
+
+#[derive(Debug)]
+pub(crate) struct F32;
+#[derive(Debug)]
+pub(crate) struct F16;
+#[derive(Debug)]
+pub(crate) struct Bf16;
+
+impl Element for F32 {
+    type Bits = f32;
+    const TYPE: ElementType = ElementType::F32;
+
+    #[inline(always)]
+    unsafe fn load<I: Isa>(p: *const f32) -> V<I> {
+        // SAFETY: the caller's contract.
+        unsafe { load::<I>(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_head<I: Isa>(s: I::S, head: Head<I>, p: *const f32) -> V<I> {
+        // SAFETY: the caller's contract.
+        unsafe { load_head::<I>(s, head, p) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<I: Isa>(p: *mut f32, v: V<I>) {
+        // SAFETY: the caller's contract.
+        unsafe { store::<I>(p, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_head<I: Isa>(s: I::S, head: Head<I>, p: *mut f32, v: V<I>) {
+        // SAFETY: the caller's contract.
+        unsafe { store_head::<I>(s, head, p, v) }
+    }
+
+    #[inline(always)]
+    fn widen(bits: f32) -> f32 {
+        bits
+    }
+}
+
+impl Element for F16 {
+    type Bits = u16;
+    const TYPE: ElementType = ElementType::F16;
+
+    #[inline(always)]
+    unsafe fn load<I: Isa>(p: *const u16) -> V<I> {
+        // SAFETY: the caller's contract; H is plain data of a vector's u16.
+        unsafe { I::f16_to_f32(p.cast::<I::H>().read_unaligned()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_head<I: Isa>(_: I::S, head: Head<I>, p: *const u16) -> V<I> {
+        // SAFETY: the caller's contract.
+        I::f16_to_f32(unsafe { I::load_head_16(head, p) })
+    }
+
+    #[inline(always)]
+    unsafe fn store<I: Isa>(p: *mut u16, v: V<I>) {
+        // SAFETY: the caller's contract; H is plain data of a vector's u16.
+        unsafe { p.cast::<I::H>().write_unaligned(I::f32_to_f16(v)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_head<I: Isa>(_: I::S, head: Head<I>, p: *mut u16, v: V<I>) {
+        // SAFETY: the caller's contract.
+        unsafe { I::store_head_16(head, p, I::f32_to_f16(v)) }
+    }
+
+    #[inline(always)]
+    fn widen(bits: u16) -> f32 {
+        element::f16_to_f32(bits)
+    }
+}
+
+impl Element for Bf16 {
+    type Bits = u16;
+    const TYPE: ElementType = ElementType::Bf16;
+
+    #[inline(always)]
+    unsafe fn load<I: Isa>(p: *const u16) -> V<I> {
+        // SAFETY: the caller's contract; H is plain data of a vector's u16.
+        unsafe { I::bf16_to_f32(p.cast::<I::H>().read_unaligned()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_head<I: Isa>(_: I::S, head: Head<I>, p: *const u16) -> V<I> {
+        // SAFETY: the caller's contract.
+        I::bf16_to_f32(unsafe { I::load_head_16(head, p) })
+    }
+
+    #[inline(always)]
+    unsafe fn store<I: Isa>(p: *mut u16, v: V<I>) {
+        // SAFETY: the caller's contract; H is plain data of a vector's u16.
+        unsafe { p.cast::<I::H>().write_unaligned(I::f32_to_bf16(v)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_head<I: Isa>(_: I::S, head: Head<I>, p: *mut u16, v: V<I>) {
+        // SAFETY: the caller's contract.
+        unsafe { I::store_head_16(head, p, I::f32_to_bf16(v)) }
+    }
+
+    #[inline(always)]
+    fn widen(bits: u16) -> f32 {
+        element::bf16_to_f32(bits)
+    }
+}
+
+/// `$body` with the type `$T` for the elements of `$element`, which is looked at once.
+macro_rules! with_element {
+    ($element:expr, $T:ident => $body:expr) => {
+        match $element {
+            $crate::ElementType::F32 => {
+                type $T = $crate::isa::element::F32;
+                $body
+            }
+            $crate::ElementType::F16 => {
+                type $T = $crate::isa::element::F16;
+                $body
+            }
+            $crate::ElementType::Bf16 => {
+                type $T = $crate::isa::element::Bf16;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_element;

@@ -1,0 +1,255 @@
+//! 16-bit elements: the conversions against the crate `half`, every layer against itself in f32.
+
+mod common;
+
+use common::half::{Stored, roundoff};
+use common::layer::{Layer, OPS, Op, random};
+use common::{Mode, Random, assert_same_bits, holds, ledger, levels, scaled};
+use sepconv_kernels::*;
+
+const HALVES: [ElementType; 2] = [ElementType::F16, ElementType::Bf16];
+
+/// Runs a plan of operands of any types.
+fn run(plan: &dyn Plan, x: &Stored, residual: Option<&Stored>) -> Stored {
+    ledger::ran(plan.level(), plan.kernel_name());
+    let shape = plan.output_shape();
+    let mut y = Stored::new(plan.output_type(), &vec![f32::NAN; shape.iter().product()]);
+    let mut scratch = vec![f32::NAN; plan.scratch_len(2)];
+    let residual = residual.map(|r| NhwcView::new(r.elements(), shape).unwrap());
+    common::in_pool(2, &mut || {
+        let x = NhwcView::new(x.elements(), plan.input_shape()).unwrap();
+        let y = NhwcViewMut::new(y.elements_mut(), shape).unwrap();
+        plan.run(x, residual, y, &mut scratch).unwrap();
+    });
+    y
+}
+
+/// `x` in another type, by a plan that does nothing else.
+fn converted(x: &Stored, to: ElementType, level: Level) -> Stored {
+    let shape = [1, 1, 1, x.elements().len()];
+    let (input_type, output_type) = (x.elements().element_type(), to);
+    let options = Options { level: Some(level), input_type, output_type, ..Options::default() };
+    run(&Elementwise::new(shape, &options).unwrap(), x, None)
+}
+
+/// To the bit, but for what a NaN carries.
+fn assert_same(what: &str, got: &Stored, wanted: &Stored) {
+    assert_same_bits(what, &got.values(), &wanted.values());
+}
+
+#[test]
+fn every_16_bit_number_is_read_exactly() {
+    for level in levels() {
+        for element in HALVES {
+            let bits: Vec<u16> = (0..=u16::MAX).collect();
+            let x = match element {
+                ElementType::F16 => Stored::F16(bits),
+                _ => Stored::Bf16(bits),
+            };
+            let got = converted(&x, ElementType::F32, level);
+            assert_same(&format!("{element} on {level}"), &got, &Stored::F32(x.values()));
+            let back = converted(&x, element, level);
+            assert_same(&format!("{element} to itself on {level}"), &back, &x);
+        }
+    }
+}
+
+/// All 16-bit numbers, what lies halfway between them, and the f32 next to each of these; then at random.
+#[test]
+fn f32_are_rounded_to_the_nearest_even() {
+    let mut random = Random(1);
+    for element in HALVES {
+        let all = match element {
+            ElementType::F16 => Stored::F16((0..=u16::MAX).collect()),
+            _ => Stored::Bf16((0..=u16::MAX).collect()),
+        };
+        let mut x = Vec::new();
+        for pair in all.values().windows(2) {
+            let halfway = ((f64::from(pair[0]) + f64::from(pair[1])) / 2.0) as f32;
+            for value in [pair[0], halfway] {
+                x.extend(
+                    [-1, 0, 1].map(|d: i32| f32::from_bits(value.to_bits().wrapping_add_signed(d))),
+                );
+            }
+        }
+        x.extend([65_504.0, 65_519.0, 65_519.996, 65_520.0, 65_536.0, f32::MAX, 3.39e38, 3.4e38]);
+        x.extend((0..scaled(1 << 20)).map(|_| f32::from_bits(random.next() as u32)));
+        let wanted = Stored::new(element, &x);
+        let x = Stored::F32(x);
+        for level in levels() {
+            let got = converted(&x, element, level);
+            assert_same(&format!("{element} on {level}"), &got, &wanted);
+        }
+        println!("{element}: {} roundings on {:?}", x.elements().len(), levels());
+    }
+}
+
+/// The layer in 16 bits must give what it gives in f32 of the same values, rounded once; and that must be
+/// what f64 gives within the bounds of f32 and of one rounding.
+fn check(layer: &Layer, weights_type: ElementType, mode: Mode, numbers: &mut Random) {
+    let operands = layer.fill(mode, numbers);
+    // Biases are of f32.
+    let stored = [weights_type, ElementType::F32, weights_type, ElementType::F32];
+    let stored: [Stored; 4] = std::array::from_fn(|i| Stored::new(stored[i], &operands[i]));
+    let x = mode.fill(numbers, layer.input.iter().product());
+    let x = Stored::new(layer.input_type, &x);
+    let mut wanted: Option<(Stored, Stored)> = None;
+    for level in levels() {
+        let plan = layer.plan(stored.each_ref().map(Stored::elements), level).unwrap();
+        let (residual, wanted) = wanted.get_or_insert_with(|| {
+            let residual = mode.fill(numbers, plan.output_shape().iter().product());
+            let residual = Stored::new(layer.output_type, &residual);
+            let (input_type, output_type) = (ElementType::F32, ElementType::F32);
+            let wide = Layer { input_type, output_type, ..*layer };
+            let operands = stored.each_ref().map(|o| Stored::F32(o.values()));
+            let plan = wide.plan(operands.each_ref().map(Stored::elements), level).unwrap();
+            let (x, r) = (Stored::F32(x.values()), Stored::F32(residual.values()));
+            let y = run(&*plan, &x, Some(&r));
+            (residual, Stored::new(layer.output_type, &y.values()))
+        });
+        let got = run(&*plan, &x, Some(residual));
+        let what = || format!("{layer:?} with weights of {weights_type} on {level}");
+        assert_eq!(got.elements().element_type(), layer.output_type);
+        assert_same(&what(), &got, wanted);
+    }
+}
+
+fn types(numbers: &mut Random) -> [ElementType; 3] {
+    loop {
+        let types = [(); 3].map(|()| ElementType::ALL[numbers.below(3)]);
+        if types != [ElementType::F32; 3] {
+            return types;
+        }
+    }
+}
+
+#[test]
+fn layers_of_any_types_round_once() {
+    let mut numbers = Random(2);
+    let (operations, cases) = (OPS, scaled(4000));
+    for i in 0..cases {
+        let [input_type, weights_type, output_type] = types(&mut numbers);
+        let op = match operations[i as usize % operations.len()] {
+            Op::Depthwise { .. } if numbers.below(3) > 0 => Op::Depthwise { multiplier: 1 },
+            Op::Separable { .. } if numbers.below(3) > 0 => Op::Separable { multiplier: 1 },
+            op => op,
+        };
+        let layer = Layer { input_type, output_type, ..random(op, &mut numbers) };
+        let mode = [Mode::Integers, Mode::Reals, Mode::Specials][numbers.below(3)];
+        check(&layer, weights_type, mode, &mut numbers);
+    }
+    println!("{cases} layers of random types on {:?}", levels());
+}
+
+/// Deeper than a block of k, and with more pixels than a tile: sums wait in scratch.
+#[test]
+fn deep_layers_round_once() {
+    let mut numbers = Random(3);
+    for op in [Op::Pointwise, Op::Separable { multiplier: 1 }, Op::Conv { groups: 1 }, Op::Dense] {
+        for [input_type, weights_type, output_type] in [
+            [ElementType::Bf16; 3],
+            [ElementType::F16; 3],
+            [ElementType::F32, ElementType::Bf16, ElementType::F16],
+            [ElementType::F16, ElementType::F32, ElementType::Bf16],
+        ] {
+            let depth = match op {
+                Op::Conv { .. } => 200,
+                _ => 1700,
+            };
+            let input = if op == Op::Dense { [3, 1, 1, depth] } else { [1, 12, 13, depth] };
+            let window = Window::new([3, 3]).padding(Padding::Same);
+            let layer = Layer {
+                input_type,
+                output_type,
+                activation: Activation::Silu,
+                ..Layer::new(op, input, window, 70)
+            };
+            check(&layer, weights_type, Mode::Reals, &mut numbers);
+        }
+    }
+}
+
+/// Against f64, with the bound of the types: γ of the chain in f32, then one rounding.
+#[test]
+fn sums_are_within_the_bound_of_their_type() {
+    let mut numbers = Random(4);
+    for output_type in HALVES {
+        for input_type in ElementType::ALL {
+            for weights_type in ElementType::ALL {
+                let (c, o, pixels) = (300, 35, 30);
+                let mut fill = |element, len: usize| {
+                    Stored::new(element, &Mode::Reals.fill(&mut numbers, len))
+                };
+                let x = fill(input_type, c * pixels);
+                let w = fill(weights_type, c * o);
+                let (unit, least) = roundoff(output_type);
+                let (xs, ws) = (x.values(), w.values());
+                for level in levels() {
+                    let options = Options {
+                        level: Some(level),
+                        input_type,
+                        output_type,
+                        ..Options::default()
+                    };
+                    let (weights, channels_out) = (w.elements(), o);
+                    let params =
+                        PointwiseParams { stride: [1, 1], channels_out, weights, bias: None };
+                    let plan = Pointwise::new([1, 1, pixels, c], &params, &options).unwrap();
+                    let y = run(&plan, &x, None).values();
+                    for (i, &y) in y.iter().enumerate() {
+                        let (mut sum, mut magnitude) = (0.0, 0.0);
+                        for k in 0..c {
+                            let product =
+                                f64::from(xs[i / o * c + k]) * f64::from(ws[k * o + i % o]);
+                            sum += product;
+                            magnitude += product.abs();
+                        }
+                        let error = common::gamma(c) * magnitude;
+                        let bound = error + unit * (sum.abs() + error) + least;
+                        holds((f64::from(y) - sum).abs() <= bound, || {
+                            format!("{y} for {sum}, bound {bound:e}")
+                        });
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn special_values_are_stored_as_ieee_says() {
+    for level in levels() {
+        let x = [65_520.0, -1e30, 1e-8, -1e-8, 5.97e-8, 0.0, -0.0, f32::INFINITY, f32::NAN, 3.4e38];
+        let f16 = converted(&Stored::F32(x.into()), ElementType::F16, level);
+        let wanted =
+            [0x7c00, 0xfc00, 0x0000, 0x8000, 0x0001, 0x0000, 0x8000, 0x7c00, 0x7e00, 0x7c00];
+        assert_same(&format!("f16 on {level}"), &f16, &Stored::F16(wanted.into()));
+        let bf16 =
+            converted(&Stored::F32(vec![3.4e38, -3.39e38, 1e-40, -0.0]), ElementType::Bf16, level);
+        let wanted = [0x7f80, 0xff7f, 0x0001, 0x8000];
+        assert_same(&format!("bf16 on {level}"), &bf16, &Stored::Bf16(wanted.into()));
+    }
+}
+
+/// A ReLU, a residual: in f32, before the one rounding. −0 and NaN as in f32.
+#[test]
+fn epilogues_come_before_the_rounding() {
+    for level in levels() {
+        for element in HALVES {
+            let x: Vec<f32> = vec![-0.0, f32::NAN, 1.0, 256.0, -3.0, 1.0];
+            let r: Vec<f32> = vec![-0.0, 1.0, 0.001953125, 1.0, 2.0, f32::NAN];
+            let options = Options {
+                level: Some(level),
+                input_type: element,
+                output_type: element,
+                activation: Activation::Relu,
+                ..Options::default()
+            };
+            let plan = Elementwise::new([1, 1, 1, 6], &options).unwrap();
+            let sums: Vec<f32> = x.iter().zip(&r).map(|(x, r)| x + r).collect();
+            let wanted: Vec<f32> = sums.iter().map(|&s| if s < 0.0 { 0.0 } else { s }).collect();
+            let got = run(&plan, &Stored::new(element, &x), Some(&Stored::new(element, &r)));
+            assert_same(&format!("{element} on {level}"), &got, &Stored::new(element, &wanted));
+        }
+    }
+}
