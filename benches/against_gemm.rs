@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use sepconv::kernels::Level;
+use sepconv::kernels::{Elements, Level};
 use sepconv_benches::layer::Layer;
 use sepconv_benches::{Gemm, Product, TABLES};
 
@@ -34,6 +34,7 @@ fn compare(product: Product, level: Level) -> Result {
         let z = gemm.run();
         let (our, their) = (middle - start, middle.elapsed());
         if pair == 0 {
+            let Elements::F32(y) = y else { return Err("not f32".into()) };
             check(y, z, product.inner)?;
             continue;
         }

@@ -131,7 +131,7 @@ fn every_layer_computes_as_keras_does() {
             nodes.iter().map(|n| n["node"].as_str().unwrap().to_owned()).collect();
         let last = model.network.nodes().last().unwrap().name.clone();
         outputs.push(last.clone());
-        let options = PlanOptions { outputs, level: None };
+        let options = PlanOptions { outputs, ..PlanOptions::default() };
         let plan = NetworkPlan::new(&model.network, &model.weights, input, &options).unwrap();
         let mut session = Session::new(plan).unwrap();
         session.run(&x).unwrap();

@@ -43,7 +43,10 @@ fn agrees_with_keras(size: usize) {
     let names: Vec<&str> = blocks.iter().map(|b| b["node"].as_str().unwrap()).collect();
 
     let (network, weights) = network();
-    let options = PlanOptions { outputs: names.iter().map(|&n| n.into()).collect(), level: None };
+    let options = PlanOptions {
+        outputs: names.iter().map(|&n| n.into()).collect(),
+        ..PlanOptions::default()
+    };
     let plan = NetworkPlan::new(&network, &weights, [1, size, size, 3], &options).unwrap();
     let mut session = Session::new(plan).unwrap();
     session.run(&synthetic::picture(size).data).unwrap();
@@ -180,7 +183,11 @@ fn digests(size: usize, file: &'static str, text: &str) {
     assert_eq!(names.len(), 14);
     for level in common::levels() {
         for (i, (network, weights)) in [&fused, &unfused].into_iter().enumerate() {
-            let options = PlanOptions { outputs: names.clone(), level: Some(level) };
+            let options = PlanOptions {
+                outputs: names.clone(),
+                level: Some(level),
+                ..PlanOptions::default()
+            };
             let input = [1, size, size, 3];
             let plan = Arc::new(NetworkPlan::new(network, weights, input, &options).unwrap());
             let parts: &[usize] = match (level, size) {

@@ -96,7 +96,7 @@ pub use geometry::{Padding, Window};
 pub use layers::{
     Conv, ConvParams, Dense, DenseParams, Depthwise, DepthwiseParams, Elementwise,
     GlobalAveragePool, Options, Plan, Pointwise, PointwiseParams, Pool, PoolKind, Separable,
-    SeparableParams,
+    SeparableParams, convert,
 };
 pub use level::Level;
 pub use memory::Aligned;

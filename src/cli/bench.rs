@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use sepconv::kernels::{Aligned, Level};
-use sepconv::network::{NetworkPlan, PlanOptions, Session, StepInfo};
+use sepconv::network::{NetworkPlan, Session, StepInfo};
 use sepconv::weights::synthetic;
 use serde::Serialize;
 
@@ -13,6 +13,7 @@ use super::layer::Layer;
 use super::source::Source;
 use super::speed::{Speed, median, peak};
 use super::threads::{self, Threads};
+use super::types::Types;
 use super::{Failure, Result, input_size, parse_size, print};
 
 /// Time a network and each of its steps, or single layers
@@ -24,14 +25,15 @@ use super::{Failure, Result, input_size, parse_size, print};
 ///
 /// A layer is written KIND NxHxWxC WORD… with the kinds dw (depthwise), pw (pointwise), sep (separable)
 /// and conv. Its words: o728, output channels (not dw); k3 or k3x5, kernel (not pw); s2, stride; d2,
-/// dilation; m2, depth multiplier (dw and sep); unfused, the two halves of a sep one after the other,
-/// through memory. Padding is SAME; weights and input are made by formula. A layer faster than 2 ms is
+/// dilation; m2, depth multiplier (dw and sep); abf16 or af16, the type of input and output; wbf16 or wf16,
+/// that of weights; unfused, the two halves of a sep one after the other, through memory. Padding is SAME; weights and input are made by formula. A layer faster than 2 ms is
 /// run several times in a row, and the time of one is given.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   sepconv bench --threads 1
   sepconv bench --size 150 --batch 4 --json | jq '[.median_ms, .peak_share]'
+  sepconv bench --weights-type bf16 --activations-type bf16
   sepconv bench --layer 'sep 1x19x19x728 o728 k3 s1' --layer 'sep 1x19x19x728 o728 k3 s1 unfused'
   sepconv bench --threads 1 --layer 'dw 1x112x112x64 k3 s2' --json")]
 pub(super) struct Args {
@@ -39,7 +41,7 @@ pub(super) struct Args {
     source: Source,
     /// Time this layer instead of a network; more than once for several, in turn
     #[arg(long, value_name = "SPEC", value_parser = Layer::parse,
-          conflicts_with_all = ["weights", "model", "batch", "size"])]
+          conflicts_with_all = ["weights", "model", "batch", "size", "weights_type", "activations_type"])]
     layer: Vec<Layer>,
     /// Pictures in one run
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -50,6 +52,8 @@ pub(super) struct Args {
     /// Timed runs, after one that is not
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
+    #[command(flatten)]
+    types: Types,
     #[command(flatten)]
     threads: Threads,
     /// One JSON object on one line; with --layer one line each
@@ -146,6 +150,8 @@ struct NetworkReport {
     cpu: Option<String>,
     level: &'static str,
     threads: usize,
+    weights_type: &'static str,
+    activations_type: &'static str,
     batch: usize,
     size: [usize; 2],
     multiply_adds: u64,
@@ -175,7 +181,7 @@ fn network(args: &Args) -> Result<NetworkReport> {
     let (size, channels) = input_size(&network, args.size)?;
     let batch = usize::from(args.batch);
     let shape = [batch, size[0], size[1], channels];
-    let plan = NetworkPlan::new(&network, weights, shape, &PlanOptions::default())?;
+    let plan = NetworkPlan::new(&network, weights, shape, &args.types.options())?;
     let mut session = Session::new(plan)?;
     let plan = session.plan().clone();
     let level = plan.level();
@@ -206,6 +212,8 @@ fn network(args: &Args) -> Result<NetworkReport> {
         cpu: cpu_name(),
         level: level.name(),
         threads: threads::current(),
+        weights_type: args.types.weights().name(),
+        activations_type: args.types.activations().name(),
         batch,
         size,
         multiply_adds: plan.multiply_adds(),

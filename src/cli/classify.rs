@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use sepconv::image::{Picture, Resize};
-use sepconv::network::{NetworkPlan, PlanOptions, Session};
+use sepconv::network::{NetworkPlan, Session};
 use sepconv::weights::keras;
 use serde::Serialize;
 
 use super::threads::Threads;
+use super::types::Types;
 use super::{Failure, Result, error, input_size, parse_size, print, report, softmax};
 
 /// Name what pictures show
@@ -43,6 +44,8 @@ pub(super) struct Args {
     /// How many classes to print for each picture
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     top: u32,
+    #[command(flatten)]
+    types: Types,
     #[command(flatten)]
     threads: Threads,
     /// One JSON object a line for each picture: file, logits, top (index, label, probability)
@@ -82,7 +85,7 @@ fn classify(args: &Args) -> Result {
         return model_error(format!("its input has {channels} channels where pictures have 3"));
     }
     let input = [1, size[0], size[1], channels];
-    let plan = NetworkPlan::new(&model.network, model.weights, input, &PlanOptions::default())?;
+    let plan = NetworkPlan::new(&model.network, model.weights, input, &args.types.options())?;
     let [_, height, width, classes] = plan.output_shape();
     if [height, width] != [1, 1] {
         return model_error(format!(

@@ -4,9 +4,9 @@
 #![allow(unreachable_pub, reason = "public in the package of the benchmarks")]
 
 use sepconv::kernels::{
-    self, Activation, Aligned, Conv, ConvParams, Depthwise, DepthwiseParams, Level, NhwcView,
-    NhwcViewMut, Options, Padding, Plan, Pointwise, PointwiseParams, Separable, SeparableParams,
-    Window,
+    self, Activation, Aligned, Conv, ConvParams, Depthwise, DepthwiseParams, ElementType, Elements,
+    ElementsMut, Level, NhwcView, NhwcViewMut, Options, Padding, Plan, Pointwise, PointwiseParams,
+    Separable, SeparableParams, Window, convert,
 };
 use sepconv::weights::synthetic;
 
@@ -23,6 +23,8 @@ pub struct Layer {
     window: Window,
     multiplier: usize,
     unfused: bool,
+    activations: ElementType,
+    weights: ElementType,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +41,8 @@ const MOST_ELEMENTS: usize = 1 << 28;
 
 impl Layer {
     /// Reads `KIND NxHxWxC WORD…`: kinds `dw`, `pw`, `sep`, `conv`; words `o728` (output channels), `k3`
-    /// or `k3x5` (kernel), `s2` (stride), `d2` (dilation), `m2` (depth multiplier), `unfused`.
+    /// or `k3x5` (kernel), `s2` (stride), `d2` (dilation), `m2` (depth multiplier), `unfused`, `abf16` (the
+    /// type of input and output), `wf16` (that of weights).
     ///
     /// # Errors
     /// The word that is wrong or missing.
@@ -61,6 +64,7 @@ impl Layer {
 
         let (mut out, mut stride, mut dilation, mut multiplier) = (None, None, None, None);
         let (mut kernel, mut unfused) = (None::<[usize; 2]>, None::<()>);
+        let (mut activations, mut weights) = (None, None);
         let has_kernel = kind != Kind::Pointwise;
         for word in words {
             let wrong = |why: &str| format!("{word:?} {why}; {EXAMPLE}");
@@ -72,6 +76,12 @@ impl Layer {
             let again = match letter {
                 "u" if word == "unfused" && kind == Kind::Separable => {
                     unfused.replace(()).is_some()
+                }
+                "a" | "w" => {
+                    let element = ElementType::ALL.into_iter().find(|e| e.name() == value);
+                    let element = element.ok_or_else(|| wrong("is not a type, abf16 or wf16"))?;
+                    let slot = if letter == "a" { &mut activations } else { &mut weights };
+                    slot.replace(element).is_some()
                 }
                 "o" if kind != Kind::Depthwise => set(&mut out)?,
                 "s" => set(&mut stride)?,
@@ -105,6 +115,8 @@ impl Layer {
                 .padding(Padding::Same),
             multiplier,
             unfused: unfused.is_some(),
+            activations: activations.unwrap_or_default(),
+            weights: weights.unwrap_or_default(),
         })
     }
 
@@ -121,7 +133,12 @@ impl Layer {
         let [kh, kw] = self.window.kernel;
         let [.., c] = self.input;
         let wide = c * self.multiplier;
-        let options = Options { level: Some(level), ..Options::default() };
+        let options = Options {
+            level: Some(level),
+            input_type: self.activations,
+            output_type: self.activations,
+            ..Options::default()
+        };
         let depthwise_weights = match self.kind {
             Kind::Depthwise | Kind::Separable => random("depthwise", &[kh, kw, wide])?,
             _ => Vec::new(),
@@ -131,13 +148,16 @@ impl Layer {
             Kind::Conv => random("conv", &[kh, kw, c, self.channels_out])?,
             _ => random("pointwise", &[wide, self.channels_out])?,
         };
+        let tensor = |data: &[f32], element| Tensor::new(data, element).map_err(|e| e.to_string());
+        let depthwise_weights = tensor(&depthwise_weights, self.weights)?;
+        let weights = tensor(&weights, self.weights)?;
         let depthwise = DepthwiseParams {
             window: self.window,
             multiplier: self.multiplier,
-            weights: (&depthwise_weights).into(),
+            weights: depthwise_weights.elements(),
             bias: None,
         };
-        let (channels_out, weights, bias) = (self.channels_out, (&weights).into(), None);
+        let (channels_out, weights, bias) = (self.channels_out, weights.elements(), None);
         let pointwise = |input, stride| {
             let params = PointwiseParams { stride, channels_out, weights, bias };
             Pointwise::new(input, &params, &options)
@@ -167,12 +187,12 @@ impl Layer {
             })
         };
         let plans = plans().map_err(|e| format!("{:?}: {e}", self.text))?;
-        let aligned = |len| Aligned::new(len, f32::NAN).map_err(|e| e.to_string());
-        let mut tensors = vec![aligned(elements(&self.input)?)?];
-        fill(&mut tensors[0], "input");
+        let mut tensors = vec![tensor(&random("input", &self.input)?, self.activations)?];
         for plan in &plans {
-            tensors.push(aligned(elements(&plan.output_shape())?)?);
+            let poison = vec![f32::NAN; elements(&plan.output_shape())?];
+            tensors.push(tensor(&poison, self.activations)?);
         }
+        let aligned = |len| Aligned::new(len, f32::NAN).map_err(|e| e.to_string());
         let scratch = plans.iter().map(|plan| plan.scratch_len(threads)).max().unwrap_or(0);
         Ok(Runner { plans, tensors, scratch: aligned(scratch)? })
     }
@@ -184,7 +204,7 @@ pub struct Runner {
     /// One, or an unfused layer's two.
     plans: Vec<Box<dyn Plan>>,
     /// The input, then what each plan makes.
-    tensors: Vec<Aligned>,
+    tensors: Vec<Tensor>,
     scratch: Aligned,
 }
 
@@ -193,14 +213,14 @@ impl Runner {
     ///
     /// # Errors
     /// Those of [`Plan::run`].
-    pub fn run(&mut self) -> kernels::Result<&[f32]> {
+    pub fn run(&mut self) -> kernels::Result<Elements<'_>> {
         for (i, plan) in self.plans.iter().enumerate() {
             let (done, rest) = self.tensors.split_at_mut(i + 1);
-            let x = NhwcView::new(&done[i], plan.input_shape())?;
-            let y = NhwcViewMut::new(&mut rest[0], plan.output_shape())?;
+            let x = NhwcView::new(done[i].elements(), plan.input_shape())?;
+            let y = NhwcViewMut::new(rest[0].elements_mut(), plan.output_shape())?;
             plan.run(x, None, y, &mut self.scratch)?;
         }
-        Ok(&self.tensors[self.plans.len()])
+        Ok(self.tensors[self.plans.len()].elements())
     }
 
     /// The kernels that run.
@@ -212,6 +232,45 @@ impl Runner {
     /// Multiply-adds of one run, padding included.
     pub fn multiply_adds(&self) -> u64 {
         (self.plans.iter().map(|plan| plan.multiply_adds())).fold(0, u64::saturating_add)
+    }
+}
+
+/// Elements of some type, of which 16-bit ones lie two to an f32.
+#[derive(Debug)]
+struct Tensor {
+    data: Aligned,
+    len: usize,
+    element: ElementType,
+}
+
+impl Tensor {
+    fn new(values: &[f32], element: ElementType) -> kernels::Result<Self> {
+        let len = values.len();
+        let data = Aligned::new((len * element.size()).div_ceil(size_of::<f32>()), 0.0)?;
+        let mut tensor = Self { data, len, element };
+        convert(values.into(), tensor.elements_mut(), None)?;
+        Ok(tensor)
+    }
+
+    fn elements(&self) -> Elements<'_> {
+        let bits: &[u16] = bytemuck::cast_slice(&self.data);
+        match self.element {
+            ElementType::F32 => Elements::F32(&self.data),
+            ElementType::F16 => Elements::F16(&bits[..self.len]),
+            ElementType::Bf16 => Elements::Bf16(&bits[..self.len]),
+            other => unreachable!("no word gives {other}"),
+        }
+    }
+
+    fn elements_mut(&mut self) -> ElementsMut<'_> {
+        if self.element == ElementType::F32 {
+            return ElementsMut::F32(&mut self.data);
+        }
+        let bits: &mut [u16] = &mut bytemuck::cast_slice_mut(&mut self.data)[..self.len];
+        match self.element {
+            ElementType::F16 => ElementsMut::F16(bits),
+            _ => ElementsMut::Bf16(bits),
+        }
     }
 }
 

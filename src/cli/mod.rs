@@ -11,6 +11,7 @@ mod run;
 mod source;
 mod speed;
 mod threads;
+mod types;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -9,6 +9,7 @@ use sepconv::weights::keras::{self, Model};
 
 use super::outputs;
 use super::threads::Threads;
+use super::types::Types;
 use super::{Failure, Result, error};
 
 /// Compute a model's output, and any node's, from a NumPy array
@@ -39,6 +40,8 @@ pub(super) struct Args {
     /// Where it goes; as many as --node, in the same order
     #[arg(long, value_name = "FILE")]
     node_output: Vec<PathBuf>,
+    #[command(flatten)]
+    types: Types,
     #[command(flatten)]
     threads: Threads,
 }
@@ -74,17 +77,23 @@ pub(super) fn run(args: Args) -> Result {
             input.shape
         ));
     }
-    let outputs = args
-        .threads
-        .run(|| compute(&model, &args.node, &input.data, [batch, height, width, channels]))?;
+    let outputs = args.threads.run(|| {
+        compute(&model, &args.node, &input.data, [batch, height, width, channels], args.types)
+    })?;
     let files: Vec<_> = paths.into_iter().zip(&outputs).collect();
     outputs::write(&files)
 }
 
 /// The output, then the nodes.
-fn compute(model: &Model, nodes: &[String], x: &[f32], shape: [usize; 4]) -> Result<Vec<Tensor>> {
+fn compute(
+    model: &Model,
+    nodes: &[String],
+    x: &[f32],
+    shape: [usize; 4],
+    types: Types,
+) -> Result<Vec<Tensor>> {
     let [batch, height, width, channels] = shape;
-    let options = PlanOptions { outputs: nodes.to_vec(), ..PlanOptions::default() };
+    let options = PlanOptions { outputs: nodes.to_vec(), ..types.options() };
     let network = &model.network;
     let mut ids = vec![network.output()];
     for name in nodes {

@@ -1,13 +1,42 @@
 //! Offsets of buffers in one slice: buffers that are never needed at the same time may share a place.
 
-use sepconv_kernels::Aligned;
+use sepconv_kernels::{Aligned, ElementType, Elements, ElementsMut};
 
-/// Offsets are multiples of this many f32.
-const ALIGNMENT: usize = Aligned::LINE;
+/// What the arena is measured in, and its slices are of: half an f32.
+pub(super) type Unit = u16;
+
+/// Offsets are multiples of a cache line.
+const ALIGNMENT: usize = units(ElementType::F32, Aligned::LINE);
+
+/// The units that so many elements take.
+pub(super) const fn units(element: ElementType, elements: usize) -> usize {
+    elements.saturating_mul(element.size() / size_of::<Unit>())
+}
+
+/// A buffer's units as what they hold.
+pub(super) fn elements(element: ElementType, units: &[Unit]) -> Elements<'_> {
+    match element {
+        ElementType::F32 => Elements::F32(bytemuck::cast_slice(units)),
+        ElementType::F16 => Elements::F16(units),
+        ElementType::Bf16 => Elements::Bf16(units),
+        other => unreachable!("a plan refuses {other}"),
+    }
+}
+
+/// The same to be written.
+pub(super) fn elements_mut(element: ElementType, units: &mut [Unit]) -> ElementsMut<'_> {
+    match element {
+        ElementType::F32 => ElementsMut::F32(bytemuck::cast_slice_mut(units)),
+        ElementType::F16 => ElementsMut::F16(units),
+        ElementType::Bf16 => ElementsMut::Bf16(units),
+        other => unreachable!("a plan refuses {other}"),
+    }
+}
 
 /// A buffer and the steps during which its contents matter, both ends included.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Buffer {
+    /// In units, as all that follows.
     pub(super) len: usize,
     pub(super) first: usize,
     pub(super) last: usize,
@@ -40,7 +69,7 @@ pub(super) fn assign(buffers: &[Buffer]) -> Option<(Vec<usize>, usize)> {
         let at = placed.partition_point(|p| p.0 < offset);
         placed.insert(at, (offset, end, b));
     }
-    (total <= isize::MAX as usize / size_of::<f32>()).then_some((offsets, total))
+    (total <= isize::MAX as usize / size_of::<Unit>()).then_some((offsets, total))
 }
 
 /// The offset of the smallest gap of at least `len` between `taken` ranges, which are in order of
@@ -88,15 +117,15 @@ mod tests {
         let buffers = [(100, 0, 1), (50, 1, 2), (100, 2, 3), (50, 3, 4)]
             .map(|(len, first, last)| Buffer { len, first, last });
         let (offsets, total) = assign(&buffers).unwrap();
-        assert_eq!(offsets, [0, 112, 0, 112]);
-        assert_eq!(total, 112 + 64);
+        assert_eq!(offsets, [0, 128, 0, 128]);
+        assert_eq!(total, 128 + 64);
     }
 
     #[test]
     fn more_than_memory_is_refused() {
-        let huge = Buffer { len: isize::MAX as usize / 4, first: 0, last: 0 };
+        let huge = Buffer { len: isize::MAX as usize / 2, first: 0, last: 0 };
         assert!(assign(&[huge, huge]).is_none());
         assert!(assign(&[Buffer { len: usize::MAX, ..huge }]).is_none());
-        assert!(assign(&[Buffer { len: usize::MAX - 15, ..huge }; 2]).is_none());
+        assert!(assign(&[Buffer { len: usize::MAX - 31, ..huge }; 2]).is_none());
     }
 }

@@ -7,11 +7,12 @@
 use std::borrow::Cow;
 
 use sepconv_kernels::{
-    Activation, Conv, ConvParams, Dense, DenseParams, Depthwise, DepthwiseParams, Elementwise,
-    GlobalAveragePool, Level, Options, Padding, Plan, Pointwise, PointwiseParams, Pool, PoolKind,
-    Separable, SeparableParams, Window,
+    Activation, Conv, ConvParams, Dense, DenseParams, Depthwise, DepthwiseParams, ElementType,
+    Elements, Elementwise, GlobalAveragePool, Level, Options, Padding, Plan, Pointwise,
+    PointwiseParams, Pool, PoolKind, Separable, SeparableParams, Window, convert,
 };
 
+use super::arena::{Unit, elements, elements_mut};
 use super::flow::{Flow, ValueId};
 use super::fuse::FusedStep;
 use super::shape::{self, Shape};
@@ -34,11 +35,20 @@ pub(super) struct Compiled {
     pub(super) parameters: usize,
 }
 
+/// What a step reads, has, and stores.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Types {
+    pub(super) input: ElementType,
+    pub(super) weights: ElementType,
+    pub(super) output: ElementType,
+}
+
 pub(super) fn compile(
     step: &FusedStep,
     flow: &Flow<'_>,
     weights: &Weights,
     level: Level,
+    types: Types,
 ) -> Result<Compiled> {
     let value = &flow.values[step.kernel];
     let mut lookup = Lookup { weights, parameters: 0 };
@@ -52,8 +62,10 @@ pub(super) fn compile(
             input_activation: step.input_activation,
             activation: step.activation,
             level: Some(level),
-            ..Options::default()
+            input_type: types.input,
+            output_type: types.output,
         },
+        weights_type: types.weights,
     };
     Ok(Compiled { kernel: compiler.kernel(value.op)?, parameters: compiler.lookup.parameters })
 }
@@ -65,6 +77,7 @@ struct Compiler<'a> {
     lookup: Lookup<'a>,
     norm: Option<Affine>,
     options: Options,
+    weights_type: ElementType,
 }
 
 impl<'a> Compiler<'a> {
@@ -115,11 +128,12 @@ impl<'a> Compiler<'a> {
         let kernel = self.lookup.get(self.node, "kernel", &shape)?;
         let bias = self.lookup.bias(self.node, bias, filters)?;
         let (weights, bias) = fold(kernel, bias, self.norm.as_ref());
+        let weights = self.rounded(weights)?;
         if is_pointwise(&window, groups) {
             let params = PointwiseParams {
                 stride: window.stride,
                 channels_out: filters,
-                weights: (&*weights).into(),
+                weights: weights.elements(),
                 bias: bias.as_deref(),
             };
             return self.boxed(Pointwise::new(self.input, &params, &self.options));
@@ -128,7 +142,7 @@ impl<'a> Compiler<'a> {
             window,
             groups,
             channels_out: filters,
-            weights: (&*weights).into(),
+            weights: weights.elements(),
             bias: bias.as_deref(),
         };
         self.boxed(Conv::new(self.input, &params, &self.options))
@@ -169,11 +183,12 @@ impl<'a> Compiler<'a> {
         let kernel = self.lookup.get(self.node, "pointwise_kernel", &shape)?;
         let bias = self.lookup.bias(self.node, bias, filters)?;
         let (weights, bias) = fold(kernel, bias, self.norm.as_ref());
+        let weights = self.rounded(weights)?;
         let params = SeparableParams {
             depthwise,
             mid_activation: Activation::None,
             channels_out: filters,
-            weights: (&*weights).into(),
+            weights: weights.elements(),
             bias: bias.as_deref(),
         };
         self.boxed(Separable::new(self.input, &params, &self.options))
@@ -183,9 +198,22 @@ impl<'a> Compiler<'a> {
         let kernel = (self.lookup).get(self.node, "kernel", &[self.input[3], units])?;
         let bias = self.lookup.bias(self.node, bias, units)?;
         let (weights, bias) = fold(kernel, bias, self.norm.as_ref());
+        let weights = self.rounded(weights)?;
         let params =
-            DenseParams { channels_out: units, weights: (&*weights).into(), bias: bias.as_deref() };
+            DenseParams { channels_out: units, weights: weights.elements(), bias: bias.as_deref() };
         self.boxed(Dense::new(self.input, &params, &self.options))
+    }
+
+    /// The weights of a GEMM in the type in which they are packed.
+    fn rounded<'w>(&self, weights: Cow<'w, [f32]>) -> Result<Rounded<'w>> {
+        let mut bits = match self.weights_type {
+            ElementType::F32 => return Ok(Rounded::F32(weights)),
+            _ => vec![0; weights.len()],
+        };
+        let to = elements_mut(self.weights_type, &mut bits);
+        convert((&*weights).into(), to, self.options.level)
+            .map_err(|source| shape::kernel(self.node, source))?;
+        Ok(Rounded::Half(bits, self.weights_type))
     }
 
     /// On its own it is a 1×1 depthwise convolution, of weights 1 into which it is folded.
@@ -205,6 +233,21 @@ impl<'a> Compiler<'a> {
         let [kh, kw] = window.kernel;
         let shape = [kh, kw, self.input[3], multiplier];
         self.lookup.get(self.node, "depthwise_kernel", &shape)
+    }
+}
+
+/// Weights in the type in which they are packed.
+enum Rounded<'w> {
+    F32(Cow<'w, [f32]>),
+    Half(Vec<Unit>, ElementType),
+}
+
+impl Rounded<'_> {
+    fn elements(&self) -> Elements<'_> {
+        match self {
+            Self::F32(weights) => Elements::F32(weights),
+            Self::Half(bits, element) => elements(*element, bits),
+        }
     }
 }
 

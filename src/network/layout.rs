@@ -5,8 +5,10 @@
 
 use std::ops::Range;
 
+use sepconv_kernels::ElementType;
+
 use super::Op;
-use super::arena::{self, Buffer};
+use super::arena::{self, Buffer, units};
 use super::flow::{Flow, ValueId};
 use super::fuse::FusedStep;
 use super::shape::{Shape, elements};
@@ -14,16 +16,26 @@ use super::shape::{Shape, elements};
 /// Where a step finds an operand.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// The caller's input.
+    /// The caller's input, of f32.
     Input,
     /// This range of the arena, dense.
-    Arena(Range<usize>),
+    Arena(Range<usize>, ElementType),
+}
+
+impl Source {
+    pub(super) fn element(&self) -> ElementType {
+        match *self {
+            Self::Input => ElementType::F32,
+            Self::Arena(_, element) => element,
+        }
+    }
 }
 
 /// Where a step puts its result: pixels `stride` elements apart.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) range: Range<usize>,
+    pub(super) element: ElementType,
     pub(super) shape: Shape,
     pub(super) stride: usize,
 }
@@ -43,12 +55,18 @@ struct Place {
     buffer: usize,
     channel: usize,
     stride: usize,
+    element: ElementType,
 }
 
 impl Layout {
-    /// None if it takes more than a slice can hold.
-    pub(super) fn new(flow: &Flow<'_>, steps: &[FusedStep]) -> Option<Self> {
-        let (places, mut buffers) = place(flow, steps);
+    /// Values are of `activations`, but for the output and what softmax reads and makes, which are f32. None
+    /// if it takes more than a slice can hold.
+    pub(super) fn new(
+        flow: &Flow<'_>,
+        steps: &[FusedStep],
+        activations: ElementType,
+    ) -> Option<Self> {
+        let (places, mut buffers) = place(flow, steps, activations);
         let mut touch = |v: ValueId, time: usize| {
             if let Some(Place { buffer, .. }) = places[v] {
                 let buffer: &mut Buffer = &mut buffers[buffer];
@@ -70,7 +88,10 @@ impl Layout {
     pub(super) fn source(&self, flow: &Flow<'_>, v: ValueId) -> (Source, Shape) {
         let source = match self.places[v] {
             None => Source::Input,
-            Some(_) => Source::Arena(self.target(flow, v).range),
+            Some(_) => {
+                let Target { range, element, .. } = self.target(flow, v);
+                Source::Arena(range, element)
+            }
         };
         (source, flow.values[v].shape)
     }
@@ -79,19 +100,21 @@ impl Layout {
     pub(super) fn target(&self, flow: &Flow<'_>, v: ValueId) -> Target {
         let shape = flow.values[v].shape;
         let place = self.places[v].expect("the results of steps are stored");
-        let start = self.offsets[place.buffer] + place.channel;
+        let Place { stride, element, .. } = place;
+        let start = self.offsets[place.buffer] + units(element, place.channel);
         let [n, h, w, c] = shape;
-        Target {
-            range: start..start + (n * h * w - 1) * place.stride + c,
-            shape,
-            stride: place.stride,
-        }
+        let len = units(element, (n * h * w - 1) * stride + c);
+        Target { range: start..start + len, element, shape, stride }
     }
 }
 
 /// A buffer for each stored value, except that an operand of a concatenation lies inside that one's.
 /// Their lifetimes are still empty.
-fn place(flow: &Flow<'_>, steps: &[FusedStep]) -> (Vec<Option<Place>>, Vec<Buffer>) {
+fn place(
+    flow: &Flow<'_>,
+    steps: &[FusedStep],
+    activations: ElementType,
+) -> (Vec<Option<Place>>, Vec<Buffer>) {
     let mut stored = vec![false; flow.values.len()];
     steps.iter().for_each(|step| stored[step.result] = true);
     let mut places: Vec<Option<Place>> = vec![None; flow.values.len()];
@@ -100,8 +123,13 @@ fn place(flow: &Flow<'_>, steps: &[FusedStep]) -> (Vec<Option<Place>>, Vec<Buffe
     for (v, value) in flow.values.iter().enumerate().rev() {
         let concat = *value.op == Op::Concat;
         if (stored[v] || concat) && places[v].is_none() {
-            places[v] = Some(Place { buffer: buffers.len(), channel: 0, stride: value.shape[3] });
-            buffers.push(Buffer { len: elements(value.shape), first: usize::MAX, last: 0 });
+            let softmax = |&v: &ValueId| *flow.values[v].op == Op::Softmax;
+            let wide = v == flow.kept[0] || softmax(&v) || value.users.iter().any(softmax);
+            let element = if wide { ElementType::F32 } else { activations };
+            let stride = value.shape[3];
+            places[v] = Some(Place { buffer: buffers.len(), channel: 0, stride, element });
+            let len = units(element, elements(value.shape));
+            buffers.push(Buffer { len, first: usize::MAX, last: 0 });
         }
         if let (true, Some(mut place)) = (concat, places[v]) {
             for &operand in &value.operands {
@@ -147,23 +175,26 @@ mod tests {
     fn no_step_writes_over_a_value_that_is_still_needed() {
         let net = network();
         let all: Vec<String> = net.nodes().iter().map(|n| n.name.clone()).collect();
-        for outputs in [&all[..0], &all[5..9], &all] {
+        let types = [ElementType::F32, ElementType::Bf16];
+        for (outputs, activations) in
+            [&all[..0], &all[5..9], &all].into_iter().flat_map(|o| types.map(|t| (o, t)))
+        {
             let input = [2, 4, 3, 3];
-            let kept: Vec<_> = (outputs.iter().map(|name| net.find(name).unwrap()))
-                .chain([net.output()])
+            let kept: Vec<_> = ([net.output()].into_iter())
+                .chain(outputs.iter().map(|name| net.find(name).unwrap()))
                 .collect();
             let flow = Flow::new(&net, input, &kept).unwrap();
             let steps = fuse(&flow);
-            let layout = Layout::new(&flow, &steps).unwrap();
+            let layout = Layout::new(&flow, &steps, activations).unwrap();
             let mut arena = vec![usize::MAX; layout.arena_len];
             for step in &steps {
                 for v in [Some(step.x), step.residual].into_iter().flatten() {
                     assert_holds(&flow, &layout, &arena, v);
                 }
-                let Target { range, stride, .. } = layout.target(&flow, step.result);
+                let Target { range, stride, element, .. } = layout.target(&flow, step.result);
                 let channels = flow.values[step.result].shape[3];
-                for pixel in arena[range].chunks_mut(stride) {
-                    pixel[..channels].fill(step.result);
+                for pixel in arena[range].chunks_mut(units(element, stride)) {
+                    pixel[..units(element, channels)].fill(step.result);
                 }
             }
             flow.kept.iter().for_each(|&v| assert_holds(&flow, &layout, &arena, v));
@@ -174,10 +205,12 @@ mod tests {
         if layout.places[v].is_none() {
             return assert_eq!(v, 0, "only the input is not in the arena");
         }
-        let Target { range, stride, .. } = layout.target(flow, v);
+        let Target { range, stride, element, .. } = layout.target(flow, v);
         let channels = sources(flow, v);
-        for pixel in arena[range].chunks(stride) {
-            assert_eq!(pixel[..channels.len()], channels);
+        for pixel in arena[range].chunks(units(element, stride)) {
+            for (units, &v) in pixel.chunks(units(element, 1)).zip(&channels) {
+                assert!(units.iter().all(|&unit| unit == v));
+            }
         }
     }
 

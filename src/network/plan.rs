@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use sepconv_kernels::Level;
+use sepconv_kernels::{ElementType, Level};
 
 use super::Network;
+use super::arena::Unit;
 use super::flow::Flow;
 use super::fuse::{FusedStep, fuse};
-use super::layout::Layout;
+use super::layout::{Layout, Target};
 use super::shape::Shape;
 use super::step::{Step, StepInfo};
 use crate::weights::Weights;
@@ -23,6 +24,13 @@ pub struct PlanOptions {
     /// Nodes besides the output whose values a session can report. Each is stored as the network
     /// says it is, so nothing is fused past it.
     pub outputs: Vec<String>,
+    /// What weights are rounded to when they are packed, to nearest even; half the memory and half of what is
+    /// read with 16 bits. Depthwise kernels, biases and batch norms that stand alone, some hundredth of all,
+    /// stay f32. All arithmetic is f32.
+    pub weights_type: ElementType,
+    /// What values between steps are rounded to when they are stored. The input, the output and what
+    /// softmax reads stay f32; other reported nodes are f32 of the rounded values.
+    pub activations_type: ElementType,
 }
 
 /// A value that can be asked for after a run.
@@ -31,6 +39,7 @@ pub(super) struct Report {
     pub(super) name: String,
     pub(super) range: Range<usize>,
     pub(super) shape: Shape,
+    pub(super) element: ElementType,
 }
 
 /// A network planned for one input shape \[N, H, W, C\].
@@ -78,7 +87,7 @@ impl NetworkPlan {
 
         let flow = Flow::new(network, input, &kept)?;
         let fused = fuse(&flow);
-        let layout = Layout::new(&flow, &fused)
+        let layout = Layout::new(&flow, &fused, options.activations_type)
             .ok_or_else(|| argument(format!("input {input:?} needs more memory than there is")))?;
         let layers = |step: &FusedStep| {
             step.members.iter().map(|&v| flow.values[v].node.layer.as_str()).collect::<Vec<_>>()
@@ -89,20 +98,18 @@ impl NetworkPlan {
         }
         let mut steps = Vec::with_capacity(fused.len());
         for (i, step) in fused.iter().enumerate() {
-            steps.push(Step::new(step, &flow, &layout, &weights, level)?);
+            steps.push(Step::new(step, &flow, &layout, &weights, level, options.weights_type)?);
             if let Cow::Owned(weights) = &mut weights {
                 for layer in layers(step).into_iter().filter(|layer| last_use[layer] == i) {
                     weights.remove_layer(layer);
                 }
             }
         }
-        let reports = (kept.iter().zip(&flow.kept))
-            .map(|(&id, &v)| Report {
-                name: network.node(id).name.clone(),
-                range: layout.target(&flow, v).range,
-                shape: flow.values[v].shape,
-            })
-            .collect();
+        let reports = (kept.iter().zip(&flow.kept)).map(|(&id, &v)| {
+            let Target { range, shape, element, .. } = layout.target(&flow, v);
+            Report { name: network.node(id).name.clone(), range, shape, element }
+        });
+        let reports = reports.collect();
         Ok(Self { level, input, steps, reports, arena_len: layout.arena_len })
     }
 
@@ -138,7 +145,7 @@ impl NetworkPlan {
 
     /// Bytes in which a session keeps the values between steps.
     pub fn arena_bytes(&self) -> usize {
-        self.arena_len * size_of::<f32>()
+        self.arena_len * size_of::<Unit>()
     }
 
     /// Bytes of scratch with which a session's steps use up to `threads` threads.
@@ -147,6 +154,7 @@ impl NetworkPlan {
         lens.max().unwrap_or(0).saturating_mul(size_of::<f32>())
     }
 
+    /// In units.
     pub(super) fn arena_len(&self) -> usize {
         self.arena_len
     }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sepconv_kernels::Aligned;
+use sepconv_kernels::{Aligned, ElementType, Elements, convert};
 
-use super::plan::{NetworkPlan, Report};
+use super::arena::{self, Unit};
+use super::plan::NetworkPlan;
 use crate::{Error, Result};
 
 /// Runs a [`NetworkPlan`], one input at a time.
@@ -34,15 +35,17 @@ use crate::{Error, Result};
 pub struct Session {
     plan: Arc<NetworkPlan>,
     arena: Aligned,
+    /// The reports that are f32 in the arena are read there; the others are here, empty for those.
+    widened: Vec<Vec<f32>>,
     scratch: Aligned,
     /// Each step's share of `scratch`, which is what limits its threads.
     scratch_lens: Vec<usize>,
 }
 
-/// NaN: what is read before it was written shows.
+/// NaN in any type: what is read before it was written shows.
 fn allocate(len: usize) -> Result<Aligned> {
     let message = |e: sepconv_kernels::Error| Error::Argument { message: e.to_string() };
-    Aligned::new(len, f32::NAN).map_err(message)
+    Aligned::new(len, f32::from_bits(0x7fff_7fff)).map_err(message)
 }
 
 impl Session {
@@ -67,8 +70,14 @@ impl Session {
         let plan = plan.into();
         let steps = plan.planned().iter();
         let scratch_lens: Vec<_> = steps.map(|s| s.scratch_len(threads)).collect();
+        let widened = plan.reports().iter().map(|report| match report.element {
+            ElementType::F32 => Vec::new(),
+            _ => vec![f32::NAN; report.shape.iter().product()],
+        });
+        let per_word = size_of::<f32>() / size_of::<Unit>();
         Ok(Self {
-            arena: allocate(plan.arena_len())?,
+            arena: allocate(plan.arena_len().div_ceil(per_word))?,
+            widened: widened.collect(),
             scratch: allocate(scratch_lens.iter().copied().max().unwrap_or(0))?,
             scratch_lens,
             plan,
@@ -115,9 +124,17 @@ impl Session {
                 message: format!("an input of {} elements where {shape:?} has {expected}", x.len()),
             });
         }
-        let (arena, scratch) = (&mut self.arena[..], &mut self.scratch[..]);
+        let arena: &mut [Unit] = bytemuck::cast_slice_mut(&mut self.arena);
+        let scratch = &mut self.scratch[..];
         for (i, (step, &len)) in self.plan.planned().iter().zip(&self.scratch_lens).enumerate() {
             run(i, &mut || step.run(x, arena, &mut scratch[..len]))?;
+        }
+        for (report, widened) in self.plan.reports().iter().zip(&mut self.widened) {
+            if !widened.is_empty() {
+                let from = arena::elements(report.element, &arena[report.range.clone()]);
+                convert(from, widened.into(), Some(self.plan.level()))
+                    .map_err(|source| Error::Kernel { node: report.name.clone(), source })?;
+            }
         }
         Ok(())
     }
@@ -125,7 +142,7 @@ impl Session {
     /// The output of the last run, dense NHWC of shape [`Session::output_shape`]. NaN before the
     /// first.
     pub fn output(&self) -> &[f32] {
-        self.value(&self.plan.reports()[0])
+        self.value(0)
     }
 
     /// \[N, H, W, C\] of the output.
@@ -136,11 +153,16 @@ impl Session {
     /// A node's value in the last run, dense NHWC, and its shape: the output's node or one of
     /// [`super::PlanOptions::outputs`]. None for any other.
     pub fn node(&self, name: &str) -> Option<(&[f32], [usize; 4])> {
-        let report = self.plan.reports().iter().find(|r| r.name == name)?;
-        Some((self.value(report), report.shape))
+        let i = self.plan.reports().iter().position(|r| r.name == name)?;
+        Some((self.value(i), self.plan.reports()[i].shape))
     }
 
-    fn value(&self, report: &Report) -> &[f32] {
-        &self.arena[report.range.clone()]
+    fn value(&self, i: usize) -> &[f32] {
+        let report = &self.plan.reports()[i];
+        let arena: &[Unit] = bytemuck::cast_slice(&self.arena);
+        match arena::elements(report.element, &arena[report.range.clone()]) {
+            Elements::F32(values) => values,
+            _ => &self.widened[i],
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! One kernel and where its operands lie: the unit of running.
 
-use sepconv_kernels::{Level, NhwcView, NhwcViewMut, Plan};
+use sepconv_kernels::{ElementType, Elements, ElementsMut, Level, NhwcView, NhwcViewMut, Plan};
 
 use super::Op;
-use super::compile::{Compiled, Kernel, compile};
+use super::arena::{self, Unit};
+use super::compile::{Compiled, Kernel, Types, compile};
 use super::flow::{Flow, ValueId};
 use super::fuse::FusedStep;
 use super::layout::{Layout, Source, Target};
@@ -48,8 +49,12 @@ impl Step {
         layout: &Layout,
         weights: &Weights,
         level: Level,
+        weights_type: ElementType,
     ) -> Result<Self> {
-        let Compiled { kernel, parameters } = compile(fused, flow, weights, level)?;
+        let x = layout.source(flow, fused.x);
+        let y = layout.target(flow, fused.result);
+        let types = Types { input: x.0.element(), weights: weights_type, output: y.element };
+        let Compiled { kernel, parameters } = compile(fused, flow, weights, level, types)?;
         let (kernel_name, multiply_adds) = match &kernel {
             Kernel::Softmax => ("softmax", 0),
             Kernel::Plan(plan) if is_counted(flow.values[fused.kernel].op) => {
@@ -67,13 +72,7 @@ impl Step {
             multiply_adds,
             parameters,
         };
-        Ok(Self {
-            x: layout.source(flow, fused.x),
-            residual: fused.residual.map(|v| layout.source(flow, v)),
-            y: layout.target(flow, fused.result),
-            kernel,
-            info,
-        })
+        Ok(Self { x, residual: fused.residual.map(|v| layout.source(flow, v)), y, kernel, info })
     }
 
     pub(super) fn info(&self) -> &StepInfo {
@@ -89,20 +88,29 @@ impl Step {
     }
 
     /// Computes its result from `input` and the arena, into the arena. Both have the plan's lengths.
-    pub(super) fn run(&self, input: &[f32], arena: &mut [f32], scratch: &mut [f32]) -> Result<()> {
+    pub(super) fn run(&self, input: &[f32], arena: &mut [Unit], scratch: &mut [f32]) -> Result<()> {
         let (before, rest) = arena.split_at_mut(self.y.range.start);
         let (y, after) = rest.split_at_mut(self.y.range.len());
         // An operand lives while the result does, so it lies on one side of it.
-        let read = |source: &Source| match source {
-            Source::Input => input,
-            Source::Arena(range) if range.start < self.y.range.start => &before[range.clone()],
-            Source::Arena(range) => {
+        let read = |source: &Source| {
+            let (range, element) = match source {
+                Source::Input => return Elements::F32(input),
+                Source::Arena(range, element) => (range, *element),
+            };
+            let units = if range.start < self.y.range.start {
+                &before[range.clone()]
+            } else {
                 &after[range.start - self.y.range.end..range.end - self.y.range.end]
-            }
+            };
+            arena::elements(element, units)
         };
         let x = read(&self.x.0);
+        let y = arena::elements_mut(self.y.element, y);
         match &self.kernel {
             Kernel::Softmax => {
+                let (Elements::F32(x), ElementsMut::F32(y)) = (x, y) else {
+                    unreachable!("softmax has f32 on both sides")
+                };
                 softmax(x, y, self.y.shape[3], self.y.stride);
                 Ok(())
             }
@@ -122,13 +130,15 @@ fn is_counted(op: &Op) -> bool {
 
 fn run_plan(
     plan: &dyn Plan,
-    x: (&[f32], Shape),
-    residual: Option<(&[f32], Shape)>,
-    y: &mut [f32],
+    x: (Elements<'_>, Shape),
+    residual: Option<(Elements<'_>, Shape)>,
+    y: ElementsMut<'_>,
     target: &Target,
     scratch: &mut [f32],
 ) -> sepconv_kernels::Result<()> {
-    let view = |(data, shape)| NhwcView::new(data, shape);
+    fn view((data, shape): (Elements<'_>, Shape)) -> sepconv_kernels::Result<NhwcView<'_>> {
+        NhwcView::new(data, shape)
+    }
     plan.run(
         view(x)?,
         residual.map(view).transpose()?,

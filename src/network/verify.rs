@@ -44,7 +44,12 @@ pub fn spot_check(
         outputs.extend([node.name.clone(), operand.name.clone()]);
         nodes.push((node, operand.name.as_str()));
     }
-    let plan = NetworkPlan::new(network, weights, input, &PlanOptions { outputs, level: None })?;
+    let plan = NetworkPlan::new(
+        network,
+        weights,
+        input,
+        &PlanOptions { outputs, ..PlanOptions::default() },
+    )?;
     let mut session = Session::new(Arc::new(plan))?;
     session.run(x)?;
     let mut check = SpotCheck { outputs: 0, worst: 0.0 };

@@ -4,7 +4,7 @@ mod gemm;
 mod window;
 
 pub use gemm::{Conv, Dense, Pointwise, Separable};
-pub use window::{Depthwise, Elementwise, GlobalAveragePool, Pool};
+pub use window::{Depthwise, Elementwise, GlobalAveragePool, Pool, convert};
 
 use crate::error::{Error, Result};
 use crate::isa::{self, Kernels};

@@ -1,11 +1,11 @@
 //! The layers that treat each channel by itself.
 
 use super::{DepthwiseParams, Options, Plan, PoolKind, check, choose, count};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::{check_input, product};
 use crate::threads::{self, Shared, SharedMut};
 use crate::window::{Ends, Finish, Pixel, Places, Rectangle, Residual, Sink, WindowPlan};
-use crate::{Activation, ElementType, Level, NhwcView, NhwcViewMut, Window};
+use crate::{Activation, ElementType, Elements, ElementsMut, Level, NhwcView, NhwcViewMut, Window};
 
 /// Most output rows of a task, half as many with stride 2: about ten input rows, of which some share an
 /// L1 set where a row's bytes are a multiple of 4 KiB. Of an input row that two tasks use, one reads it a
@@ -233,3 +233,32 @@ impl Elementwise {
 }
 
 plan!(Elementwise);
+
+/// `y[i] = x[i]`, rounded to `y`'s type as the outputs of plans are; on the level, [`Level::from_env`] when
+/// none. For weights and tensors outside of plans, which convert by themselves.
+///
+/// ```
+/// use sepconv_kernels::{Elements, ElementsMut, convert};
+///
+/// let mut bits = [0; 3];
+/// convert(Elements::F32(&[1.0, -0.1, 65_520.0]), ElementsMut::F16(&mut bits), None)?;
+/// assert_eq!(bits, [0x3c00, 0xae66, 0x7c00]);
+/// # Ok::<(), sepconv_kernels::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Length`]: they have different lengths. An unavailable level.
+pub fn convert(x: Elements<'_>, y: ElementsMut<'_>, level: Option<Level>) -> Result<()> {
+    let (expected, actual) = (x.len(), y.len());
+    if expected != actual {
+        return Err(Error::Length { what: "output", expected, actual });
+    }
+    if expected == 0 {
+        return Ok(());
+    }
+    let (input_type, output_type) = (x.element_type(), y.element_type());
+    let options = Options { level, input_type, output_type, ..Options::default() };
+    let plan = Elementwise::new([1, 1, 1, expected], &options)?;
+    let shape = plan.output_shape();
+    plan.run(NhwcView::new(x, shape)?, None, NhwcViewMut::new(y, shape)?, &mut [])
+}

@@ -1,0 +1,52 @@
+//! `--weights-type` and `--activations-type`.
+
+use clap::ValueEnum;
+use sepconv::kernels::ElementType;
+use sepconv::network::PlanOptions;
+
+/// What weights and values are stored in.
+#[derive(Clone, Copy, clap::Args)]
+pub(super) struct Types {
+    /// What weights are rounded to; all arithmetic is f32
+    #[arg(long, value_enum, value_name = "TYPE", default_value_t = Type::F32)]
+    weights_type: Type,
+    /// What values between layers are rounded to; input and output stay f32
+    #[arg(long, value_enum, value_name = "TYPE", default_value_t = Type::F32)]
+    activations_type: Type,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Type {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl From<Type> for ElementType {
+    fn from(value: Type) -> Self {
+        match value {
+            Type::F32 => Self::F32,
+            Type::F16 => Self::F16,
+            Type::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+impl Types {
+    pub(super) fn weights(self) -> ElementType {
+        self.weights_type.into()
+    }
+
+    pub(super) fn activations(self) -> ElementType {
+        self.activations_type.into()
+    }
+
+    /// The options of a plan with these types.
+    pub(super) fn options(self) -> PlanOptions {
+        PlanOptions {
+            weights_type: self.weights(),
+            activations_type: self.activations(),
+            ..PlanOptions::default()
+        }
+    }
+}
