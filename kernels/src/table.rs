@@ -12,7 +12,7 @@ pub struct Kernel {
     pub level: Level,
     /// Operation, type, tile and level, e.g. `gemm_f32_6x16_avx2` (pixels × channels) or
     /// `dw_f32_relu_3x3s1_3_avx2` (ReLU on load, 3×3, stride 1, strips of up to 3 pixels); the type is
-    /// that of the input. `widen` and `narrow` convert a GEMM's weights and outputs of 16 bits.
+    /// that of the input, of a GEMM that of the weights.
     pub name: &'static str,
     /// Whether this CPU runs it.
     pub available: bool,
@@ -38,9 +38,8 @@ pub fn kernels() -> Vec<Kernel> {
                 let windows = windows.into_iter().chain(sliding).map(|w| w.name);
                 k.strips.iter().flat_map(|s| [s.plain.name, s.relu.name]).chain(windows)
             });
-            let halves = k.halves.iter().flat_map(|h| h.names);
-            let mut names: Vec<_> =
-                core::iter::once(k.gemm_name).chain(halves).chain(inputs).collect();
+            let gemm = k.gemm.iter().map(|k| k.name).chain(k.narrow_names);
+            let mut names: Vec<_> = gemm.chain(inputs).collect();
             // One kernel can serve an input as it is and its ReLU.
             names.dedup();
             names.into_iter().map(|name| Kernel {

@@ -3,11 +3,14 @@
 //! ```text
 //! for m in 0..M                            // pixels
 //!   for n in 0..columns                    // output channels
-//!     acc = start(m, n)                    // bias, or what an earlier K range left in y
+//!     acc = start(m, n)                    // bias, or what an earlier K range left in sums
 //!     for k in 0..depth
 //!       acc = fma(a[m][k], b[k][n], acc)
-//!     y[m][n] = last ? clamp(acc + residual[m][n]) : acc
+//!     if last { y[m][n] = round(clamp(acc + residual[m][n])) } else { sums[m][n] = acc }
 //! ```
+//!
+//! `a` and `sums` are f32, `b` is of the weights' type, `y` and `residual` of the output's; `sums` is `y` if that
+//! is f32.
 //!
 //! Departures:
 //! 1. M×N accumulators live in registers over the whole k loop, which is outermost. Each output still
@@ -26,11 +29,15 @@
 //!    The input of the tile of pixels that comes next is prefetched where it is large.
 //! 5. Where an FMA takes a lane of a vector as a factor (NEON), a row's L values of a block are loaded as
 //!    one vector, in place of L broadcasts.
-//! 6. The last vector of columns is masked when the layer's channels end inside it.
+//! 6. Each instance stores outputs of any type, which is looked at once per micro-tile. For each type of
+//!    weights there is an instance: they are loaded as often as the multiply-adds allow, and it shows.
+//! 7. The last vector of columns is masked when the layer's channels end inside it.
 
 use pulp::Simd;
 
-use crate::isa::{Isa, V, head, lanes, load, load_head, store, store_head};
+use crate::element::{Pointer, PointerMut};
+use crate::isa::element::{Element, with_element};
+use crate::isa::{Head, Isa, V, head, lanes, load, load_head, store, store_head};
 use crate::memory::LINE;
 
 /// Steps of k per turn of the inner loop: its own three instructions are then few among 20 per k.
@@ -45,27 +52,32 @@ pub(crate) struct GemmTile {
     pub(crate) a: *const f32,
     /// Elements from one A panel to the next; from one row to the next if direct.
     pub(crate) a_step: usize,
-    /// The B panel at this range's first k: `[depth][NR]`.
-    pub(crate) b: *const f32,
+    /// The B panel at this range's first k: `[depth][NR]`, of the weights' type.
+    pub(crate) b: *const u8,
     /// Length of the range.
     pub(crate) depth: usize,
     /// The B panel that comes after this one, of which each micro-tile prefetches a part. Never
     /// dereferenced.
-    pub(crate) ahead: *const f32,
+    pub(crate) ahead: *const u8,
     /// Micro-tiles of the same tile of pixels that came before these.
     pub(crate) before: usize,
-    /// Output of the first column of the panel; row r (of all tiles) is at `y + y_rows[r]`.
-    pub(crate) y: *mut f32,
+    /// Output of the first column of the panel; row r (of all tiles) is at `y + y_rows[r]`. Written if this is
+    /// the last range.
+    pub(crate) y: PointerMut,
     /// tiles·M offsets from `y`, and after them M more: of the rows that are written next, or any.
     pub(crate) y_rows: *const usize,
+    /// Where sums wait for the next range: likewise.
+    pub(crate) sums: *mut f32,
+    /// tiles·M offsets from `sums`.
+    pub(crate) sum_rows: *const usize,
     /// Columns that exist, at least (N − 1)·lanes + 1 and at most N·lanes.
     pub(crate) columns: usize,
-    /// NR elements that the chains begin with; null to continue from `y`.
+    /// NR elements that the chains begin with; null to continue from `sums`.
     pub(crate) bias: *const f32,
     /// Whether this is the last range: residual and clamp are applied.
     pub(crate) last: bool,
-    /// Like `y`, with `residual_rows`; null for none.
-    pub(crate) residual: *const f32,
+    /// Like `y`, of its type, with `residual_rows`; null for none.
+    pub(crate) residual: Pointer,
     /// tiles·M offsets from `residual`.
     pub(crate) residual_rows: *const usize,
     /// Clamp, (−∞, ∞) for none.
@@ -78,19 +90,28 @@ pub(crate) struct GemmTile {
     pub(crate) next_lines: usize,
 }
 
+/// `b` is of elements W.
+///
 /// # Safety
 /// The level of `I` is available. Each A panel is valid for the blocks of `depth` k of MR rows, or each of
 /// tiles·M rows for `depth` k if `DIRECT`, `b` for `depth`·NR, `bias` (unless null) for NR elements,
-/// `y_rows`, `residual_rows` and `next_rows` as described, and each row of `y` and `residual` (unless null)
-/// for `columns` elements; no other thread touches those of `y`.
+/// `y_rows`, `sum_rows`, `residual_rows` and `next_rows` as described, and each row of `y` and `residual`
+/// (unless null), if last, and of `sums`, if last without a bias or not last, for `columns` elements; no other
+/// thread touches those of `y` and `sums`.
 #[inline(always)]
-pub(crate) unsafe fn tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>(
+pub(crate) unsafe fn tile<
+    I: Isa,
+    W: Element,
+    const M: usize,
+    const N: usize,
+    const DIRECT: bool,
+>(
     s: I::S,
     t: &GemmTile,
 ) {
     for i in 0..t.tiles {
         // SAFETY: the caller's contract, for tile i.
-        unsafe { micro_tile::<I, M, N, DIRECT>(s, t, i) };
+        unsafe { micro_tile::<I, W, M, N, DIRECT>(s, t, i) };
     }
 }
 
@@ -99,7 +120,7 @@ pub(crate) unsafe fn tile<I: Isa, const M: usize, const N: usize, const DIRECT: 
 /// # Safety
 /// As [`tile`].
 #[inline(always)]
-unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>(
+unsafe fn micro_tile<I: Isa, W: Element, const M: usize, const N: usize, const DIRECT: bool>(
     s: I::S,
     t: &GemmTile,
     i: usize,
@@ -109,21 +130,21 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
     let full = t.columns == N * l;
     let head = head::<I>(s, t.columns - (N - 1) * l);
     let mut acc = [[s.splat_f32s(0.0); N]; M];
-    let y_rows = t.y_rows.wrapping_add(i * M);
+    let (y_rows, sum_rows) = (t.y_rows.wrapping_add(i * M), t.sum_rows.wrapping_add(i * M));
 
     // SAFETY (all blocks below): the caller's contract. A lane is read or written only if its column
     // exists: vectors before the last are whole, the last is whole or masked.
     if t.bias.is_null() {
         for (m, row) in acc.iter_mut().enumerate() {
             // SAFETY: see above.
-            let y = unsafe { t.y.add(*y_rows.add(m)) };
+            let sums = unsafe { t.sums.add(*sum_rows.add(m)) };
             for (n, v) in row.iter_mut().enumerate() {
                 // SAFETY: see above.
                 *v = unsafe {
                     if n + 1 < N || full {
-                        load::<I>(y.add(n * l))
+                        load::<I>(sums.add(n * l))
                     } else {
-                        load_head::<I>(s, head, y.add(n * l))
+                        load_head::<I>(s, head, sums.add(n * l))
                     }
                 };
             }
@@ -140,17 +161,17 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
 
     for m in 0..M {
         // SAFETY: there are M offsets beyond those of the last tile.
-        I::prefetch_write(t.y.wrapping_add(unsafe { *y_rows.add(M + m) }));
+        I::prefetch_write(t.y.add(unsafe { *y_rows.add(M + m) }).at.cast());
     }
-    if t.last && !t.residual.is_null() {
+    if t.last && !t.residual.at.is_null() {
         for m in 0..M {
             // SAFETY: the caller's contract.
-            let r = t.residual.wrapping_add(unsafe { *t.residual_rows.add(i * M + m) });
+            let r = t.residual.add(unsafe { *t.residual_rows.add(i * M + m) });
             for at in (0..N * l).step_by(LINE) {
-                I::prefetch_near(r.wrapping_add(at));
+                I::prefetch_near(r.add(at).at.cast());
             }
             // It need not begin on a line.
-            I::prefetch_near(r.wrapping_add(N * l - 1));
+            I::prefetch_near(r.add(N * l - 1).at.cast());
         }
     }
     if t.next_lines > 0 {
@@ -169,8 +190,9 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
     // up anew in each block.
     let rows: [usize; M] =
         core::array::from_fn(|m| if DIRECT { I::opaque(m * a_row) } else { m * a_row });
-    let (mut a, mut b) = (t.a.wrapping_add(i * a_tile), t.b);
-    let mut ahead = t.ahead.wrapping_add((t.before + i) * (t.depth / l) * I::PREFETCH_LINES * LINE);
+    let (mut a, mut b) = (t.a.wrapping_add(i * a_tile), t.b.cast::<W::Bits>());
+    let mut ahead = (t.ahead.cast::<f32>())
+        .wrapping_add((t.before + i) * (t.depth / l) * I::PREFETCH_LINES * LINE);
     for _ in 0..t.depth / l {
         for _ in 0..I::PREFETCH_LINES {
             I::prefetch(ahead);
@@ -178,13 +200,13 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
         }
         if I::LANE_FMA {
             // SAFETY: see above; this is a whole block.
-            unsafe { block::<I, M, N>(s, a, &rows, b, &mut acc) };
+            unsafe { block::<I, W, M, N>(s, a, &rows, b, &mut acc) };
         } else {
             let unroll = const { if lanes::<I>() < UNROLL { lanes::<I>() } else { UNROLL } };
             for k in (0..l).step_by(unroll) {
                 for k in k..k + unroll {
                     // SAFETY: see above; this is k of a whole block.
-                    unsafe { step::<I, M, N>(s, a.add(k), a_row, b.add(k * nr), &mut acc) };
+                    unsafe { step::<I, W, M, N>(s, a.add(k), a_row, b.add(k * nr), &mut acc) };
                     settle::<I, M, N>(&mut acc);
                 }
             }
@@ -193,52 +215,87 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
     }
     for k in 0..t.depth % l {
         // SAFETY: see above; k of the last, partial block.
-        unsafe { step::<I, M, N>(s, a.add(k), a_row, b.add(k * nr), &mut acc) };
+        unsafe { step::<I, W, M, N>(s, a.add(k), a_row, b.add(k * nr), &mut acc) };
     }
 
     if t.last {
-        if !t.residual.is_null() {
-            for (m, row) in acc.iter_mut().enumerate() {
-                // SAFETY: see above.
-                let r = unsafe { t.residual.add(*t.residual_rows.add(i * M + m)) };
-                for (n, v) in row.iter_mut().enumerate() {
-                    // SAFETY: see above.
-                    let r = unsafe {
-                        if n + 1 < N || full {
-                            load::<I>(r.add(n * l))
-                        } else {
-                            load_head::<I>(s, head, r.add(n * l))
-                        }
-                    };
-                    *v = s.add_f32s(*v, r);
-                }
-            }
+        // SAFETY: the caller's contract.
+        unsafe {
+            with_element!(t.y.element, Y => finish::<I, Y, M, N>(s, t, i, full, head, acc));
         }
-        let (lo, hi) = (s.splat_f32s(t.bounds.0), s.splat_f32s(t.bounds.1));
-        // Loop by loop: one for both is too long to be unrolled on NEON, and accumulators that a loop indexes
-        // live in memory, from the first k on.
-        for row in &mut acc {
-            for v in row {
-                *v = I::at_least(s, lo, *v);
-            }
-        }
-        for row in &mut acc {
-            for v in row {
-                *v = I::at_most(s, hi, *v);
-            }
-        }
+        return;
     }
-
     for (m, row) in acc.iter().enumerate() {
         // SAFETY: see above.
-        let y = unsafe { t.y.add(*y_rows.add(m)) };
+        let sums = unsafe { t.sums.add(*sum_rows.add(m)) };
         for (n, v) in row.iter().enumerate() {
             // SAFETY: see above.
             unsafe {
                 if n + 1 < N || full {
-                    store::<I>(y.add(n * l), *v);
+                    store::<I>(sums.add(n * l), *v);
                 } else {
-                    store_head::<I>(s, head, y.add(n * l), *v);
+                    store_head::<I>(s, head, sums.add(n * l), *v);
+                }
+            }
+        }
+    }
+}
+
+/// Adds the residual, clamps, rounds, stores.
+///
+/// # Safety
+/// As [`tile`], for micro-tile `i` of the last range; output and residual are of elements Y.
+#[inline(always)]
+unsafe fn finish<I: Isa, Y: Element, const M: usize, const N: usize>(
+    s: I::S,
+    t: &GemmTile,
+    i: usize,
+    full: bool,
+    head: Head<I>,
+    mut acc: [[V<I>; N]; M],
+) {
+    let l = const { lanes::<I>() };
+    if !t.residual.at.is_null() {
+        for (m, row) in acc.iter_mut().enumerate() {
+            let residual = t.residual.at.cast::<Y::Bits>();
+            // SAFETY: the caller's contract.
+            let r = unsafe { residual.add(*t.residual_rows.add(i * M + m)) };
+            for (n, v) in row.iter_mut().enumerate() {
+                // SAFETY: the caller's contract: vectors before the last are whole, the last is or is masked.
+                let r = unsafe {
+                    if n + 1 < N || full {
+                        Y::load::<I>(r.add(n * l))
+                    } else {
+                        Y::load_head::<I>(s, head, r.add(n * l))
+                    }
+                };
+                *v = s.add_f32s(*v, r);
+            }
+        }
+    }
+    let (lo, hi) = (s.splat_f32s(t.bounds.0), s.splat_f32s(t.bounds.1));
+    // Loop by loop: one for both is too long to be unrolled on NEON, and accumulators that a loop indexes
+    // live in memory, from the first k on.
+    for row in &mut acc {
+        for v in row {
+            *v = I::at_least(s, lo, *v);
+        }
+    }
+    for row in &mut acc {
+        for v in row {
+            *v = I::at_most(s, hi, *v);
+        }
+    }
+    for (m, row) in acc.iter().enumerate() {
+        // SAFETY: the caller's contract.
+        let y = unsafe { t.y.at.cast::<Y::Bits>().add(*t.y_rows.add(i * M + m)) };
+        for (n, v) in row.iter().enumerate() {
+            // SAFETY: as for the residual.
+            unsafe {
+                if n + 1 < N || full {
+                    Y::store::<I>(y.add(n * l), *v);
+                } else {
+                    Y::store_head::<I>(s, head, y.add(n * l), *v);
                 }
             }
         }
@@ -251,19 +308,19 @@ unsafe fn micro_tile<I: Isa, const M: usize, const N: usize, const DIRECT: bool>
 /// # Safety
 /// `a` is valid for L elements at each of `a_rows`, `b` for L·NR.
 #[inline(always)]
-unsafe fn block<I: Isa, const M: usize, const N: usize>(
+unsafe fn block<I: Isa, W: Element, const M: usize, const N: usize>(
     s: I::S,
     a: *const f32,
     a_rows: &[usize; M],
-    b: *const f32,
+    b: *const W::Bits,
     acc: &mut [[V<I>; N]; M],
 ) {
     let rows = const { if is_tight::<I, M, N>() { M.div_ceil(2) } else { M } };
     // SAFETY: the caller's contract.
     unsafe {
-        rows_of_block::<I, M, N>(s, 0..rows, a, a_rows, b, acc);
+        rows_of_block::<I, W, M, N>(s, 0..rows, a, a_rows, b, acc);
         if rows < M {
-            rows_of_block::<I, M, N>(s, rows..M, a, a_rows, b, acc);
+            rows_of_block::<I, W, M, N>(s, rows..M, a, a_rows, b, acc);
         }
     }
 }
@@ -276,12 +333,12 @@ const fn is_tight<I: Isa, const M: usize, const N: usize>() -> bool {
 /// # Safety
 /// As [`block`].
 #[inline(always)]
-unsafe fn rows_of_block<I: Isa, const M: usize, const N: usize>(
+unsafe fn rows_of_block<I: Isa, W: Element, const M: usize, const N: usize>(
     s: I::S,
     rows: core::ops::Range<usize>,
     a: *const f32,
     a_rows: &[usize; M],
-    b: *const f32,
+    b: *const W::Bits,
     acc: &mut [[V<I>; N]; M],
 ) {
     let nr = const { I::NV * lanes::<I>() };
@@ -294,10 +351,10 @@ unsafe fn rows_of_block<I: Isa, const M: usize, const N: usize>(
     const { assert!(!I::LANE_FMA || lanes::<I>() == 4) };
     // SAFETY: the caller's contract.
     unsafe {
-        lane_step::<I, M, N, 0>(s, rows.clone(), &block, b, acc);
-        lane_step::<I, M, N, 1>(s, rows.clone(), &block, b.add(nr), acc);
-        lane_step::<I, M, N, 2>(s, rows.clone(), &block, b.add(2 * nr), acc);
-        lane_step::<I, M, N, 3>(s, rows, &block, b.add(3 * nr), acc);
+        lane_step::<I, W, M, N, 0>(s, rows.clone(), &block, b, acc);
+        lane_step::<I, W, M, N, 1>(s, rows.clone(), &block, b.add(nr), acc);
+        lane_step::<I, W, M, N, 2>(s, rows.clone(), &block, b.add(2 * nr), acc);
+        lane_step::<I, W, M, N, 3>(s, rows, &block, b.add(3 * nr), acc);
     }
 }
 
@@ -306,18 +363,18 @@ unsafe fn rows_of_block<I: Isa, const M: usize, const N: usize>(
 /// # Safety
 /// `b` is valid for N vectors.
 #[inline(always)]
-unsafe fn lane_step<I: Isa, const M: usize, const N: usize, const LANE: i32>(
+unsafe fn lane_step<I: Isa, W: Element, const M: usize, const N: usize, const LANE: i32>(
     s: I::S,
     rows: core::ops::Range<usize>,
     a: &[V<I>; M],
-    b: *const f32,
+    b: *const W::Bits,
     acc: &mut [[V<I>; N]; M],
 ) {
     let l = const { lanes::<I>() };
     let mut bs = [s.splat_f32s(0.0); N];
     for (n, v) in bs.iter_mut().enumerate() {
         // SAFETY: the caller's contract.
-        *v = unsafe { load::<I>(b.add(n * l)) };
+        *v = unsafe { W::load::<I>(b.add(n * l)) };
     }
     for m in rows {
         for (v, b) in acc[m].iter_mut().zip(bs) {
@@ -342,18 +399,18 @@ fn settle<I: Isa, const M: usize, const N: usize>(acc: &mut [[V<I>; N]; M]) {
 /// # Safety
 /// `a` is valid at m·`a_row` for m < M, `b` for N vectors.
 #[inline(always)]
-unsafe fn step<I: Isa, const M: usize, const N: usize>(
+unsafe fn step<I: Isa, W: Element, const M: usize, const N: usize>(
     s: I::S,
     a: *const f32,
     a_row: usize,
-    b: *const f32,
+    b: *const W::Bits,
     acc: &mut [[V<I>; N]; M],
 ) {
     let l = const { lanes::<I>() };
     let mut bs = [s.splat_f32s(0.0); N];
     for (n, v) in bs.iter_mut().enumerate() {
         // SAFETY: the caller's contract.
-        *v = unsafe { load::<I>(b.add(n * l)) };
+        *v = unsafe { W::load::<I>(b.add(n * l)) };
     }
     for (m, row) in acc.iter_mut().enumerate() {
         // SAFETY: the caller's contract.

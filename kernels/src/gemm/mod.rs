@@ -9,10 +9,9 @@
 //!         micro-kernel
 //! ```
 //!
-//! With 16-bit operands this stays a GEMM of f32. The producer widens the input; weights are widened into
-//! scratch, a block of a panel at a time, which costs 1 % of the multiply-adds of a whole tile of pixels that
-//! it then serves. Outputs stay f32 in scratch until their chains end, for which all blocks of a panel are
-//! computed one after the other; then they are rounded. What 16 bits save is what comes from memory.
+//! With 16-bit operands this stays a GEMM of f32: the producer widens the input, the micro-kernel the weights.
+//! Between k blocks the sums of 16-bit outputs wait in scratch, of one panel, for which its blocks are
+//! computed one after the other.
 
 pub(crate) mod kernel;
 pub(crate) mod narrow;
@@ -145,7 +144,7 @@ impl GemmPlan {
         let tile = fitting.clamp(kernels.mr, most);
         product("scratch", &[panel, tile])?;
         let activation = options.activation.checked()?;
-        let direct = source.copied();
+        let direct = source.copied().filter(|_| !kernels.gemm(weights.element()).direct.is_empty());
         Ok(Self {
             kernels,
             source,
@@ -172,13 +171,11 @@ impl GemmPlan {
 
     /// The kernels that run, without the producer's.
     pub(crate) fn name(&self) -> String {
-        let half = |element, i: usize| self.kernels.half(element).map(|half| half.names[i]);
-        let names = [
-            half(self.weights.element(), 0),
-            Some(self.kernels.gemm_name),
-            half(self.output_type, 1),
-        ];
-        names.into_iter().flatten().collect::<Vec<_>>().join("+")
+        let gemm = self.kernels.gemm(self.weights.element()).name;
+        match self.kernels.narrow_name(self.output_type).filter(|_| self.narrows()) {
+            Some(narrow) => [gemm, narrow].join("+"),
+            None => gemm.into(),
+        }
     }
 
     /// \[N, H, W, C\] of the output.
@@ -191,17 +188,22 @@ impl GemmPlan {
         self.depth * self.kernels.mr
     }
 
-    /// Scratch elements of one thread, whole cache lines: a tile of A panels, a block of a B panel if weights
-    /// are widened, and a panel's outputs of a tile if these are rounded.
-    fn parts(&self) -> [usize; 3] {
-        let nr = self.kernels.nr;
-        let block = self.depth.min(BLOCK_DEPTH) * nr;
-        [
-            self.panel() * self.tile / self.kernels.mr,
-            if self.weights.element() == ElementType::F32 { 0 } else { block },
-            if self.output_type == ElementType::F32 { 0 } else { self.tile * nr },
-        ]
-        .map(|len| len.next_multiple_of(memory::LINE))
+    /// Whether outputs of 16 bits have an activation that the micro-kernel has not.
+    fn narrows(&self) -> bool {
+        self.output_type != ElementType::F32 && self.activation.bounds().is_none()
+    }
+
+    /// Whether sums wait in the output itself.
+    fn wide(&self) -> bool {
+        self.output_type == ElementType::F32
+    }
+
+    /// Scratch elements of one thread, whole cache lines: a tile of A panels, and a panel's sums of a tile if
+    /// these wait there.
+    fn parts(&self) -> [usize; 2] {
+        let sums = if self.wide() { 0 } else { self.tile * self.kernels.nr };
+        [self.panel() * self.tile / self.kernels.mr, sums]
+            .map(|len| len.next_multiple_of(memory::LINE))
     }
 
     /// All of them.
@@ -411,13 +413,13 @@ impl Run<'_> {
         let gemm = self.plan;
         let Kernels { mr, nr, lanes, .. } = *gemm.kernels;
         let count = pixels.len();
-        let [a_len, b_len, _] = gemm.parts();
-        let (a, rest) = scratch.split_at_mut(a_len);
-        let (widened, sums) = rest.split_at_mut(b_len);
+        let [a_len, _] = gemm.parts();
+        let (a, sums) = scratch.split_at_mut(a_len);
         let (a, a_panel) = (a.as_mut_ptr(), gemm.panel());
         let parts = parts(count, mr);
         let len = count.div_ceil(mr) * a_panel;
         assert!(len <= a_len, "a tile fits its scratch");
+        let kernels = gemm.kernels.gemm(gemm.weights.element());
         let direct = gemm.direct.filter(|_| !self.x_stride.is_multiple_of(ALIASED));
         if direct.is_none() {
             let mut places = [0_usize; TILE_PIXELS];
@@ -453,7 +455,7 @@ impl Run<'_> {
             y_rows[i] = place * self.y_stride;
             residual_rows[i] = self.residual.map_or(0, |(_, stride)| place * stride);
         });
-        let wide = gemm.output_type == ElementType::F32;
+        let wide = gemm.wide();
         let sum_rows: [usize; TILE_PIXELS + MAX_ROWS] =
             core::array::from_fn(|i| if wide { y_rows[i] } else { i * nr });
         // Spread over the calls of the micro-kernel, the next tile's pixels are prefetched.
@@ -471,7 +473,7 @@ impl Run<'_> {
         }
         let channels = gemm.weights.columns();
         let activation = gemm.activation;
-        let bounds = activation.bounds().filter(|_| wide);
+        let (bounds, narrows) = (activation.bounds(), gemm.narrows());
         // B panels change fastest, unless their chains are to end before the next one begins.
         let (blocks, calls) = (plan.blocks.len(), plan.blocks.len() * panels.len());
         let order = |call: usize| {
@@ -489,17 +491,8 @@ impl Run<'_> {
                 let (i, panel) = order(call);
                 gemm.weights.panel(group, panel, plan.blocks[i].b).at
             };
-            let ahead = if call + 1 < calls { weights(call + 1) } else { null() };
-            let b = match gemm.kernels.half(gemm.weights.element()) {
-                None => weights(call).cast::<f32>(),
-                Some(half) => {
-                    let widened = &mut widened[..block.depth * nr];
-                    // SAFETY: the level was available when the plan was made; the weights are those of the
-                    // block, whole vectors of them, of this type.
-                    unsafe { (half.widen)(weights(call).cast(), widened) };
-                    widened.as_ptr()
-                }
-            };
+            let (b, ahead) =
+                (weights(call), if call + 1 < calls { weights(call + 1) } else { null() });
             let column = panel * nr;
             let columns = nr.min(channels - column);
             let vectors = columns.div_ceil(lanes);
@@ -514,10 +507,10 @@ impl Run<'_> {
                 let (micro_kernels, a, a_step) = if let Some(channels) = direct {
                     let pixel = (first_pixel + first) * self.x_stride;
                     let k = group * channels + block.b;
-                    (gemm.kernels.gemm_direct, self.x.0.add(pixel + k).at.cast(), self.x_stride)
+                    (kernels.direct, self.x.0.add(pixel + k).at.cast(), self.x_stride)
                 } else {
                     let panel = at * a_panel + block.a * mr;
-                    (gemm.kernels.gemm, a.cast_const().wrapping_add(panel), a_panel)
+                    (kernels.packed, a.cast_const().wrapping_add(panel), a_panel)
                 };
                 let tile = GemmTile {
                     tiles,
@@ -525,14 +518,16 @@ impl Run<'_> {
                     a_step,
                     b,
                     depth: block.depth,
-                    ahead: ahead.cast(),
+                    ahead,
                     before: at,
-                    y: if wide { y.at.cast() } else { sums.as_mut_ptr() },
-                    y_rows: sum_rows[first..].as_ptr(),
+                    y,
+                    y_rows: y_rows[first..].as_ptr(),
+                    sums: if wide { y.at.cast() } else { sums.as_mut_ptr() },
+                    sum_rows: sum_rows[first..].as_ptr(),
                     columns,
                     bias: if i == 0 { gemm.weights.bias(group, panel) } else { null() },
-                    last: wide && i + 1 == blocks,
-                    residual: residual.at.cast(),
+                    last: !narrows && i + 1 == blocks,
+                    residual,
                     residual_rows: residual_rows[first..].as_ptr(),
                     bounds: bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
                     next: next_group.wrapping_add(lines.start * LINE_BYTES),
@@ -544,7 +539,7 @@ impl Run<'_> {
                 // channels, and the block in the panels that were produced and packed.
                 unsafe { micro_kernels[vectors - 1][rows - 1](&tile) };
             }
-            if !wide && i + 1 == blocks {
+            if narrows && i + 1 == blocks {
                 let run = NarrowRun {
                     tile: sums.as_ptr(),
                     tile_row: nr,
@@ -555,7 +550,6 @@ impl Run<'_> {
                     residual,
                     residual_rows: residual_rows.as_ptr(),
                     activation,
-                    bounds: activation.bounds(),
                 };
                 // SAFETY: the level was available; the sums of these pixels and columns are complete; the
                 // pixels lie in the views, the columns in their channels.

@@ -317,13 +317,14 @@ pub(crate) struct InputKernels {
     pub(crate) pack: unsafe fn(&PackRun),
 }
 
-/// What moves 16-bit operands of a GEMM.
+/// The micro-kernels of the GEMM for weights of one type.
 #[derive(Debug)]
-pub(crate) struct HalfKernels {
-    /// The names of `widen` and `narrow` for one type.
-    pub(crate) names: [&'static str; 2],
-    /// Makes f32 of packed weights.
-    pub(crate) widen: unsafe fn(*const u16, &mut [f32]),
+pub(crate) struct GemmKernels {
+    pub(crate) name: &'static str,
+    /// By \[vectors − 1\]\[pixels − 1\].
+    pub(crate) packed: &'static [&'static [GemmFn]],
+    /// The same for an A that isn't packed; none if it always is.
+    pub(crate) direct: &'static [&'static [GemmFn]],
 }
 
 /// Everything that one level runs.
@@ -336,17 +337,14 @@ pub(crate) struct Kernels {
     pub(crate) mr: usize,
     /// Output channels of a micro-tile.
     pub(crate) nr: usize,
-    pub(crate) gemm_name: &'static str,
-    /// Micro-kernels by \[vectors − 1\]\[pixels − 1\].
-    pub(crate) gemm: &'static [&'static [GemmFn]],
-    /// The same for an A that isn't packed.
-    pub(crate) gemm_direct: &'static [&'static [GemmFn]],
-    /// By [`ElementType`].
+    /// By the [`ElementType`] of the weights.
+    pub(crate) gemm: [GemmKernels; 3],
+    /// By the [`ElementType`] of the input.
     pub(crate) inputs: [InputKernels; 3],
-    /// By [`ElementType`], without f32.
-    pub(crate) halves: [HalfKernels; 2],
-    /// Finishes outputs of the GEMM that are stored in 16 bits.
+    /// Finishes outputs of the GEMM that are stored in 16 bits after an activation that is no clamp.
     pub(crate) narrow: unsafe fn(&NarrowRun),
+    /// Its name for each 16-bit type.
+    pub(crate) narrow_names: [&'static str; 2],
     /// Applies an activation to contiguous elements in place.
     pub(crate) activate: unsafe fn(&mut [f32], crate::Activation),
     /// Runs a given number of independent FMAs on registers, for measuring the peak.
@@ -359,9 +357,14 @@ impl Kernels {
         &self.inputs[element as usize]
     }
 
-    /// Those for weights and outputs of a type; none for f32.
-    pub(crate) fn half(&self, element: ElementType) -> Option<&HalfKernels> {
-        (element as usize).checked_sub(1).map(|i| &self.halves[i])
+    /// Those for weights of a type.
+    pub(crate) fn gemm(&self, element: ElementType) -> &GemmKernels {
+        &self.gemm[element as usize]
+    }
+
+    /// The name of `narrow` for outputs of a type; none for f32.
+    pub(crate) fn narrow_name(&self, element: ElementType) -> Option<&'static str> {
+        (element as usize).checked_sub(1).map(|i| self.narrow_names[i])
     }
 }
 
@@ -443,11 +446,16 @@ macro_rules! instantiate {
             use crate::window::kernel::{self as window, WindowTile};
 
             $(#[target_feature(enable = $feature)])?
-            pub(super) unsafe fn gemm<const M: usize, const N: usize, const DIRECT: bool>(
+            pub(super) unsafe fn gemm<
+                W: Element,
+                const M: usize,
+                const N: usize,
+                const DIRECT: bool,
+            >(
                 tile: &crate::gemm::kernel::GemmTile,
             ) {
                 // SAFETY: the caller vouches for the tile and for the level.
-                unsafe { crate::gemm::kernel::tile::<$isa, M, N, DIRECT>(<$isa>::token(), tile) }
+                unsafe { crate::gemm::kernel::tile::<$isa, W, M, N, DIRECT>(<$isa>::token(), tile) }
             }
 
             $(#[target_feature(enable = $feature)])?
@@ -485,12 +493,6 @@ macro_rules! instantiate {
             }
 
             $(#[target_feature(enable = $feature)])?
-            pub(super) unsafe fn widen<W: Element>(from: *const W::Bits, to: &mut [f32]) {
-                // SAFETY: the caller vouches for the weights and for the level.
-                unsafe { crate::panel::pack::widen::<$isa, W>(from, to) }
-            }
-
-            $(#[target_feature(enable = $feature)])?
             pub(super) unsafe fn narrow(run: &crate::gemm::narrow::NarrowRun) {
                 // SAFETY: the caller vouches for the run and for the level.
                 unsafe { crate::gemm::narrow::narrow::<$isa>(<$isa>::token(), run) }
@@ -519,9 +521,24 @@ macro_rules! instantiate {
             lanes: crate::isa::lanes::<$isa>(),
             mr: <$isa>::MR,
             nr: <$isa>::NV * crate::isa::lanes::<$isa>(),
-            gemm_name: concat!("gemm_f32_", $gemm_tile, "_", $level),
-            gemm: &[$(instantiate!(@row $n, false, $rows)),*],
-            gemm_direct: &[$(instantiate!(@row $n, true, $rows)),*],
+            gemm: [
+                crate::isa::GemmKernels {
+                    name: concat!("gemm_f32_", $gemm_tile, "_", $level),
+                    packed: &[$(instantiate!(@row F32, $n, false, $rows)),*],
+                    direct: &[$(instantiate!(@row F32, $n, true, $rows)),*],
+                },
+                // Copying A costs little where B is half as long.
+                crate::isa::GemmKernels {
+                    name: concat!("gemm_f16_", $gemm_tile, "_", $level),
+                    packed: &[$(instantiate!(@row F16, $n, false, $rows)),*],
+                    direct: &[],
+                },
+                crate::isa::GemmKernels {
+                    name: concat!("gemm_bf16_", $gemm_tile, "_", $level),
+                    packed: &[$(instantiate!(@row Bf16, $n, false, $rows)),*],
+                    direct: &[],
+                },
+            ],
             inputs: [
                 instantiate!(@input F32, "f32", PLAIN, RELU, "relu_", $level,
                     $window_tile, $pixels, $slide_tile, $slide, $strip_tile, $strip),
@@ -532,26 +549,14 @@ macro_rules! instantiate {
                 instantiate!(@input Bf16, "bf16", BOUND, BOUND, "", $level,
                     $window_tile, $pixels, $window_tile, $pixels, $strip_tile, $strip),
             ],
-            halves: [
-                instantiate!(@half F16, "f16", $level),
-                instantiate!(@half Bf16, "bf16", $level),
-            ],
             narrow: instances::narrow,
+            narrow_names: [concat!("narrow_f16_", $level), concat!("narrow_bf16_", $level)],
             activate: instances::activate,
             fma_loop: instances::fma_loop,
         };
     };
-    (@row $n:literal, $direct:literal, [$($m:literal)*]) => {
-        &[$(instances::gemm::<$m, $n, $direct>),*]
-    };
-    (@half $type:ident, $name:literal, $level:literal) => {
-        crate::isa::HalfKernels {
-            names: [
-                concat!("widen_", $name, "_", $level),
-                concat!("narrow_", $name, "_", $level),
-            ],
-            widen: instances::widen::<$type>,
-        }
+    (@row $type:ident, $n:literal, $direct:literal, [$($m:literal)*]) => {
+        &[$(instances::gemm::<$type, $m, $n, $direct>),*]
     };
     (@input $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal,
      $window_tile:literal, $pixels:tt, $slide_tile:literal, $slide:tt,

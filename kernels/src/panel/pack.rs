@@ -1,6 +1,4 @@
-//! Brings operands of a GEMM to the form in which its kernel reads them.
-//!
-//! [`pack`] copies channels of some pixels into A panels, `[k / L][MR][k % L]` (see `gemm/kernel.rs`).
+//! Copies channels of some pixels into A panels, `[k / L][MR][k % L]` (see `gemm/kernel.rs`).
 //!
 //! ```text
 //! for p in 0..pixels
@@ -68,18 +66,5 @@ pub(crate) unsafe fn pack<I: Isa, X: Element>(s: I::S, run: &PackRun) {
                 *a.add(k / l * I::MR * l + k % l) = v;
             }
         }
-    }
-}
-
-/// Makes f32 of packed weights, `to[i] = from[i]`.
-///
-/// # Safety
-/// The level of `I` is available. `to` holds whole vectors, and `from` as many elements.
-#[inline(always)]
-pub(crate) unsafe fn widen<I: Isa, W: Element>(from: *const W::Bits, to: &mut [f32]) {
-    let l = const { lanes::<I>() };
-    for (i, to) in to.chunks_exact_mut(l).enumerate() {
-        // SAFETY: the caller's contract; the chunk has l elements.
-        unsafe { store::<I>(to.as_mut_ptr(), W::load::<I>(from.add(i * l))) };
     }
 }
