@@ -25,6 +25,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 X86, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
 TARGETS = {"avx2": X86, "avx512": X86, "neon": ARM}
+ELEMENT = "sepconv_kernels::isa::element::"
 OBJDUMP = {X86: ["objdump", "-M", "intel"], ARM: ["aarch64-linux-gnu-objdump"]}
 
 
@@ -47,10 +48,14 @@ class Kernel:
 # vectors then travel through memory.
 
 # The full tiles, as kernels/src/isa/*.rs instantiates them.
+# `strips`: the smaller ones, of f32 and of 16 bits.
 TILES = {
-    "avx2": {"rows": 6, "vectors": 2, "lanes": 8, "strip": 3, "slide": 10},
-    "avx512": {"rows": 12, "vectors": 2, "lanes": 16, "strip": 6, "slide": 14},
-    "neon": {"rows": 8, "vectors": 3, "lanes": 4, "strip": 6, "slide": 14},
+    "avx2": {"rows": 6, "vectors": 2, "lanes": 8, "strip": 3, "strips": ((2, 1), (2, 1)),
+             "slide": (10, 6, 4, 2, 1)},
+    "avx512": {"rows": 12, "vectors": 2, "lanes": 16, "strip": 6,
+               "strips": ((5, 4, 3, 2, 1), (4, 3, 1)), "slide": (14, 8, 5, 3, 2, 1)},
+    "neon": {"rows": 8, "vectors": 3, "lanes": 4, "strip": 6,
+             "strips": ((5, 4, 3, 2, 1), (4, 3, 1)), "slide": (14, 8, 5, 3, 2, 1)},
 }
 # FMAs ÷ instructions of the full GEMM tile: packed, direct.
 # AVX2: per k 12 FMAs, 2 loads of B, 6 broadcasts of A, 0.60 without the loop's own instructions.
@@ -60,6 +65,9 @@ TILES = {
 # NEON: per 4 k 96 FMAs, 6 loads of A's 8 vectors (direct: 8), 16 of B (ldp + ldr per k and half of
 # the rows), 0.81 (0.80).
 GEMM_SHARE = {"avx2": (0.57, 0.55), "avx512": (0.60, 0.57), "neon": (0.75, 0.75)}
+# With weights of 16 bits: per k one conversion for each vector of B (f16), or two (bf16 on AVX2), not
+# always with the load in it.
+GEMM_SHARE_HALF = {"avx2": (0.50, 0.46), "avx512": (0.57, 0.55), "neon": (0.70, 0.70)}
 # Vectors loaded ÷ FMAs: for 9·P FMAs a strip of P pixels loads 9 weights and the columns of a row,
 # P + 2, or with stride 2 of two rows, 2·(2·P + 1).
 # AVX2, P = 3: 14 of 27 and one more: 9 accumulators, 5 columns and a weight leave 1 register of 16
@@ -72,9 +80,10 @@ STRIP_SPILLS = {"avx2": (1, 0), "avx512": (0, 0), "neon": (0, 0)}
 # Inputs of 16 bits: the bound of the input and what converts it want registers; some of what has none
 # comes from the stack, on AVX2 also some of the columns. (The input itself is half as many bytes.)
 HALF_LOADS, HALF_SLIDING_LOADS, HALF_SPILLS = 3 / 54, 6 / 40, {"avx2": 5, "avx512": 0, "neon": 7}
-# Kernel width and stride: pixels of the full tile, if not the level's own. For k·P FMAs the row of
-# a sliding window loads k weights and (P − 1)·stride + k columns.
-SLIDING = {(3, 1): None, (3, 2): 8, (5, 1): 8, (5, 2): 8, (7, 1): 4}
+# Kernel width and stride: tiles, if not the level's own. For k·P FMAs the row of a sliding window loads
+# k weights and (P − 1)·stride + k columns.
+SLIDING = {(3, 1): None, (3, 2): (8, 4, 2, 1), (5, 1): (8, 4, 2, 1), (5, 2): (8, 4, 2, 1), (7, 1): (4, 2, 1)}
+SLIDING_HALF = {5: (8, 4, 1), 7: (4, 1)}
 # Pixel by pixel: a weight and 8 columns for 8 FMAs.
 GENERAL_LOADS = 9 / 8
 # The yardstick: 12 FMAs, or twice that, and a counter.
@@ -86,45 +95,48 @@ def expected(level):
     tile = TILES[level]
     rows, vectors, strip = tile["rows"], tile["vectors"], tile["strip"]
     full = f"{rows}×{vectors * tile['lanes']}"
-    for direct, share in zip(("false", "true"), GEMM_SHARE[level]):
-        name = "gemm, direct" if direct == "true" else "gemm"
-        yield Kernel(level, name, full, [f"gemm::<{rows}, {vectors}, {direct}>"], share=share)
-        yield Kernel(level, "gemm, both", "smaller", [
-            f"gemm::<{m}, {n}, {direct}>" for m in range(1, rows + 1)
+    for w, direct, name, share in (
+            ("F32", "false", "gemm", GEMM_SHARE[level][0]),
+            ("F32", "true", "gemm, direct", GEMM_SHARE[level][1]),
+            ("F16", "false", "gemm, f16", GEMM_SHARE_HALF[level][0]),
+            ("Bf16", "false", "gemm, bf16", GEMM_SHARE_HALF[level][1])):
+        w = ELEMENT + w
+        yield Kernel(level, name, full, [f"gemm::<{w}, {rows}, {vectors}, {direct}>"], share=share)
+        yield Kernel(level, "gemm, all", "smaller", [
+            f"gemm::<{w}, {m}, {n}, {direct}>" for m in range(1, rows + 1)
             for n in range(1, vectors + 1) if (m, n) != (rows, vectors)])
     # Element types of the input and what is done to it on load, of which f32 kernels have two.
     for x, load, kind in (("F32", 0, ""), ("F32", 1, ", relu"), ("F16", 3, ", f16"),
                           ("Bf16", 3, ", bf16")):
-        x = f"sepconv_kernels::isa::element::{x}"
+        x = ELEMENT + x
+        half = load == 3
         for stride, loads, spills in zip((1, 2), STRIP_LOADS[level], STRIP_SPILLS[level]):
-            if load == 3:
+            if half:
                 loads, spills = loads + HALF_LOADS, spills + HALF_SPILLS[level]
             name = f"strips{kind}" if kind else f"strip 3×3 s{stride}"
             yield Kernel(level, name, f"{strip} px", [f"strip::<{x}, {strip}, {stride}, {load}>"],
                          loads=loads, spills=spills)
             yield Kernel(level, "strips, all", "smaller", [
-                f"strip::<{x}, {p}, {stride}, {load}>" for p in range(1, strip)], spills=spills)
-        for (k, stride), pixels in SLIDING.items():
-            every = not pixels and load < 3
-            pixels = pixels or (tile["slide"] if every else 8)
+                f"strip::<{x}, {p}, {stride}, {load}>" for p in tile["strips"][half]],
+                spills=spills)
+        for (k, stride), sizes in SLIDING.items():
+            if half and k == 3:
+                continue
+            pixels, *smaller = (sizes or tile["slide"]) if not half else SLIDING_HALF[k]
             symbol = f"window::<{x}, {{}}, 0, {load}, {k}, {stride}>"
             loads = ((pixels - 1) * stride + 2 * k) / (k * pixels)
             name, size = f"sliding k{k} s{stride}", f"{pixels} px"
             if kind:
                 name, size = f"sliding{kind}", "full"
             spills = 0
-            if load == 3:
+            if half:
                 loads, spills = loads + HALF_SLIDING_LOADS, 2 * HALF_SPILLS[level]
             yield Kernel(level, name, size, [symbol.format(pixels)], loads=loads, spills=spills)
-            smaller = range(1, pixels) if every else (1, 2, 4)
-            yield Kernel(level, "sliding, all", "smaller", [
-                symbol.format(p) for p in smaller if p < pixels])
+            yield Kernel(level, "sliding, all", "smaller", [symbol.format(p) for p in smaller])
         yield Kernel(level, f"general window{kind}", "8 px",
                      [f"window::<{x}, 8, 0, {load}, 0, 0>"], loads=GENERAL_LOADS)
         if load != 1:
             yield Kernel(level, f"pack{kind}", "", [f"pack::<{x}>"], multiplies=False)
-        if load == 3:
-            yield Kernel(level, f"widen{kind}", "", [f"widen::<{x}>"], multiplies=False)
     yield Kernel(level, "FMA peak", "", ["fma_loop"], share=PEAK_SHARE)
 
 

@@ -3,14 +3,13 @@
 //! ```text
 //! for m in 0..M                            // pixels
 //!   for n in 0..columns                    // output channels
-//!     acc = start(m, n)                    // bias, or what an earlier K range left in sums
+//!     acc = start(m, n)                    // bias, or what an earlier K range left in y
 //!     for k in 0..depth
 //!       acc = fma(a[m][k], b[k][n], acc)
-//!     if last { y[m][n] = round(clamp(acc + residual[m][n])) } else { sums[m][n] = acc }
+//!     y[m][n] = last ? clamp(acc + residual[m][n]) : acc
 //! ```
 //!
-//! `a` and `sums` are f32, `b` is of the weights' type, `y` and `residual` of the output's; `sums` is `y` if that
-//! is f32.
+//! All is f32 but for `b`, which is of the weights' type. An output of 16 bits has its own epilogue, `narrow`.
 //!
 //! Departures:
 //! 1. M×N accumulators live in registers over the whole k loop, which is outermost. Each output still
@@ -29,15 +28,14 @@
 //!    The input of the tile of pixels that comes next is prefetched where it is large.
 //! 5. Where an FMA takes a lane of a vector as a factor (NEON), a row's L values of a block are loaded as
 //!    one vector, in place of L broadcasts.
-//! 6. Each instance stores outputs of any type, which is looked at once per micro-tile. For each type of
-//!    weights there is an instance: they are loaded as often as the multiply-adds allow, and it shows.
+//! 6. For each type of weights there is an instance: they are loaded as often as the multiply-adds allow.
 //! 7. The last vector of columns is masked when the layer's channels end inside it.
 
 use pulp::Simd;
 
-use crate::element::{Pointer, PointerMut};
-use crate::isa::element::{Element, with_element};
-use crate::isa::{Head, Isa, V, head, lanes, load, load_head, store, store_head};
+use crate::element::PointerMut;
+use crate::isa::element::Element;
+use crate::isa::{Isa, V, head, lanes, load, load_head, store, store_head};
 use crate::memory::LINE;
 
 /// Steps of k per turn of the inner loop: its own three instructions are then few among 20 per k.
@@ -61,23 +59,22 @@ pub(crate) struct GemmTile {
     pub(crate) ahead: *const u8,
     /// Micro-tiles of the same tile of pixels that came before these.
     pub(crate) before: usize,
-    /// Output of the first column of the panel; row r (of all tiles) is at `y + y_rows[r]`. Written if this is
-    /// the last range.
-    pub(crate) y: PointerMut,
-    /// tiles·M offsets from `y`, and after them M more: of the rows that are written next, or any.
+    /// Output of the first column of the panel; row r (of all tiles) is at `y + y_rows[r]`.
+    pub(crate) y: *mut f32,
+    /// tiles·M offsets from `y`.
     pub(crate) y_rows: *const usize,
-    /// Where sums wait for the next range: likewise.
-    pub(crate) sums: *mut f32,
-    /// tiles·M offsets from `sums`.
-    pub(crate) sum_rows: *const usize,
+    /// The output's rows that are written next, to be prefetched: tiles·M offsets, or any numbers, from here on.
+    /// Never dereferenced.
+    pub(crate) written: PointerMut,
+    pub(crate) written_rows: *const usize,
     /// Columns that exist, at least (N − 1)·lanes + 1 and at most N·lanes.
     pub(crate) columns: usize,
-    /// NR elements that the chains begin with; null to continue from `sums`.
+    /// NR elements that the chains begin with; null to continue from `y`.
     pub(crate) bias: *const f32,
     /// Whether this is the last range: residual and clamp are applied.
     pub(crate) last: bool,
-    /// Like `y`, of its type, with `residual_rows`; null for none.
-    pub(crate) residual: Pointer,
+    /// Like `y`, with `residual_rows`; null for none.
+    pub(crate) residual: *const f32,
     /// tiles·M offsets from `residual`.
     pub(crate) residual_rows: *const usize,
     /// Clamp, (−∞, ∞) for none.
@@ -95,9 +92,8 @@ pub(crate) struct GemmTile {
 /// # Safety
 /// The level of `I` is available. Each A panel is valid for the blocks of `depth` k of MR rows, or each of
 /// tiles·M rows for `depth` k if `DIRECT`, `b` for `depth`·NR, `bias` (unless null) for NR elements,
-/// `y_rows`, `sum_rows`, `residual_rows` and `next_rows` as described, and each row of `y` and `residual`
-/// (unless null), if last, and of `sums`, if last without a bias or not last, for `columns` elements; no other
-/// thread touches those of `y` and `sums`.
+/// `y_rows`, `written_rows`, `residual_rows` and `next_rows` as described, and each row of `y` and `residual` (unless null)
+/// for `columns` elements; no other thread touches those of `y`.
 #[inline(always)]
 pub(crate) unsafe fn tile<
     I: Isa,
@@ -130,21 +126,21 @@ unsafe fn micro_tile<I: Isa, W: Element, const M: usize, const N: usize, const D
     let full = t.columns == N * l;
     let head = head::<I>(s, t.columns - (N - 1) * l);
     let mut acc = [[s.splat_f32s(0.0); N]; M];
-    let (y_rows, sum_rows) = (t.y_rows.wrapping_add(i * M), t.sum_rows.wrapping_add(i * M));
+    let y_rows = t.y_rows.wrapping_add(i * M);
 
     // SAFETY (all blocks below): the caller's contract. A lane is read or written only if its column
     // exists: vectors before the last are whole, the last is whole or masked.
     if t.bias.is_null() {
         for (m, row) in acc.iter_mut().enumerate() {
             // SAFETY: see above.
-            let sums = unsafe { t.sums.add(*sum_rows.add(m)) };
+            let y = unsafe { t.y.add(*y_rows.add(m)) };
             for (n, v) in row.iter_mut().enumerate() {
                 // SAFETY: see above.
                 *v = unsafe {
                     if n + 1 < N || full {
-                        load::<I>(sums.add(n * l))
+                        load::<I>(y.add(n * l))
                     } else {
-                        load_head::<I>(s, head, sums.add(n * l))
+                        load_head::<I>(s, head, y.add(n * l))
                     }
                 };
             }
@@ -159,19 +155,21 @@ unsafe fn micro_tile<I: Isa, W: Element, const M: usize, const N: usize, const D
         }
     }
 
+    let size = t.written.element.size();
     for m in 0..M {
-        // SAFETY: there are M offsets beyond those of the last tile.
-        I::prefetch_write(t.y.add(unsafe { *y_rows.add(M + m) }).at.cast());
+        // SAFETY: there is an offset for each row of the tiles.
+        let row = unsafe { *t.written_rows.add(i * M + m) };
+        I::prefetch_write(t.written.at.wrapping_add(row.wrapping_mul(size)).cast());
     }
-    if t.last && !t.residual.at.is_null() {
+    if t.last && !t.residual.is_null() {
         for m in 0..M {
             // SAFETY: the caller's contract.
-            let r = t.residual.add(unsafe { *t.residual_rows.add(i * M + m) });
+            let r = t.residual.wrapping_add(unsafe { *t.residual_rows.add(i * M + m) });
             for at in (0..N * l).step_by(LINE) {
-                I::prefetch_near(r.add(at).at.cast());
+                I::prefetch_near(r.wrapping_add(at));
             }
             // It need not begin on a line.
-            I::prefetch_near(r.add(N * l - 1).at.cast());
+            I::prefetch_near(r.wrapping_add(N * l - 1));
         }
     }
     if t.next_lines > 0 {
@@ -219,83 +217,48 @@ unsafe fn micro_tile<I: Isa, W: Element, const M: usize, const N: usize, const D
     }
 
     if t.last {
-        // SAFETY: the caller's contract.
-        unsafe {
-            with_element!(t.y.element, Y => finish::<I, Y, M, N>(s, t, i, full, head, acc));
+        if !t.residual.is_null() {
+            for (m, row) in acc.iter_mut().enumerate() {
+                // SAFETY: see above.
+                let r = unsafe { t.residual.add(*t.residual_rows.add(i * M + m)) };
+                for (n, v) in row.iter_mut().enumerate() {
+                    // SAFETY: see above.
+                    let r = unsafe {
+                        if n + 1 < N || full {
+                            load::<I>(r.add(n * l))
+                        } else {
+                            load_head::<I>(s, head, r.add(n * l))
+                        }
+                    };
+                    *v = s.add_f32s(*v, r);
+                }
+            }
         }
-        return;
+        let (lo, hi) = (s.splat_f32s(t.bounds.0), s.splat_f32s(t.bounds.1));
+        // Loop by loop: one for both is too long to be unrolled on NEON, and accumulators that a loop indexes
+        // live in memory, from the first k on.
+        for row in &mut acc {
+            for v in row {
+                *v = I::at_least(s, lo, *v);
+            }
+        }
+        for row in &mut acc {
+            for v in row {
+                *v = I::at_most(s, hi, *v);
+            }
+        }
     }
+
     for (m, row) in acc.iter().enumerate() {
         // SAFETY: see above.
-        let sums = unsafe { t.sums.add(*sum_rows.add(m)) };
+        let y = unsafe { t.y.add(*y_rows.add(m)) };
         for (n, v) in row.iter().enumerate() {
             // SAFETY: see above.
             unsafe {
                 if n + 1 < N || full {
-                    store::<I>(sums.add(n * l), *v);
+                    store::<I>(y.add(n * l), *v);
                 } else {
-                    store_head::<I>(s, head, sums.add(n * l), *v);
-                }
-            }
-        }
-    }
-}
-
-/// Adds the residual, clamps, rounds, stores.
-///
-/// # Safety
-/// As [`tile`], for micro-tile `i` of the last range; output and residual are of elements Y.
-#[inline(always)]
-unsafe fn finish<I: Isa, Y: Element, const M: usize, const N: usize>(
-    s: I::S,
-    t: &GemmTile,
-    i: usize,
-    full: bool,
-    head: Head<I>,
-    mut acc: [[V<I>; N]; M],
-) {
-    let l = const { lanes::<I>() };
-    if !t.residual.at.is_null() {
-        for (m, row) in acc.iter_mut().enumerate() {
-            let residual = t.residual.at.cast::<Y::Bits>();
-            // SAFETY: the caller's contract.
-            let r = unsafe { residual.add(*t.residual_rows.add(i * M + m)) };
-            for (n, v) in row.iter_mut().enumerate() {
-                // SAFETY: the caller's contract: vectors before the last are whole, the last is or is masked.
-                let r = unsafe {
-                    if n + 1 < N || full {
-                        Y::load::<I>(r.add(n * l))
-                    } else {
-                        Y::load_head::<I>(s, head, r.add(n * l))
-                    }
-                };
-                *v = s.add_f32s(*v, r);
-            }
-        }
-    }
-    let (lo, hi) = (s.splat_f32s(t.bounds.0), s.splat_f32s(t.bounds.1));
-    // Loop by loop: one for both is too long to be unrolled on NEON, and accumulators that a loop indexes
-    // live in memory, from the first k on.
-    for row in &mut acc {
-        for v in row {
-            *v = I::at_least(s, lo, *v);
-        }
-    }
-    for row in &mut acc {
-        for v in row {
-            *v = I::at_most(s, hi, *v);
-        }
-    }
-    for (m, row) in acc.iter().enumerate() {
-        // SAFETY: the caller's contract.
-        let y = unsafe { t.y.at.cast::<Y::Bits>().add(*t.y_rows.add(i * M + m)) };
-        for (n, v) in row.iter().enumerate() {
-            // SAFETY: as for the residual.
-            unsafe {
-                if n + 1 < N || full {
-                    Y::store::<I>(y.add(n * l), *v);
-                } else {
-                    Y::store_head::<I>(s, head, y.add(n * l), *v);
+                    store_head::<I>(s, head, y.add(n * l), *v);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Finishes outputs of the GEMM that are stored in 16 bits after an activation that is no clamp.
+//! Finishes outputs of the GEMM that are stored in 16 bits.
 //!
 //! ```text
 //! for r in 0..rows
@@ -6,8 +6,7 @@
 //!     y[r][c] = round(activation(tile[r][c] + residual[r][c]))
 //! ```
 //!
-//! The micro-kernel leaves f32 in a tile of one panel's columns, which stays in L1: an activation comes before
-//! the one rounding, and those of many instructions have no place in the micro-kernel.
+//! The micro-kernel leaves f32 in a tile of one panel's columns, which stays in L1.
 //!
 //! Departures: columns go by vectors; the last is masked when they end inside it.
 
@@ -17,7 +16,7 @@ use crate::Activation;
 use crate::activation::apply;
 use crate::element::{Pointer, PointerMut};
 use crate::isa::element::{Element, with_element};
-use crate::isa::{Isa, head, lanes, load};
+use crate::isa::{Isa, V, head, lanes, load};
 
 /// One call.
 #[derive(Debug)]
@@ -35,6 +34,8 @@ pub(crate) struct NarrowRun {
     pub(crate) residual: Pointer,
     pub(crate) residual_rows: *const usize,
     pub(crate) activation: Activation,
+    /// The activation as a clamp, if it is one.
+    pub(crate) bounds: Option<(f32, f32)>,
 }
 
 /// # Safety
@@ -71,7 +72,7 @@ unsafe fn rows<I: Isa, Y: Element>(s: I::S, run: &NarrowRun) {
                 if add {
                     v = s.add_f32s(v, Y::load::<I>(residual.add(c)));
                 }
-                Y::store::<I>(y.add(c), apply::<I>(s, v, run.activation));
+                Y::store::<I>(y.add(c), activate::<I>(s, run, v));
             }
         }
         if whole < run.columns {
@@ -81,8 +82,17 @@ unsafe fn rows<I: Isa, Y: Element>(s: I::S, run: &NarrowRun) {
                 if add {
                     v = s.add_f32s(v, Y::load_head::<I>(s, head, residual.add(whole)));
                 }
-                Y::store_head::<I>(s, head, y.add(whole), apply::<I>(s, v, run.activation));
+                Y::store_head::<I>(s, head, y.add(whole), activate::<I>(s, run, v));
             }
         }
+    }
+}
+
+/// All but a few of the activations are a clamp.
+#[inline(always)]
+fn activate<I: Isa>(s: I::S, run: &NarrowRun, v: V<I>) -> V<I> {
+    match run.bounds {
+        Some((lo, hi)) => I::at_most(s, s.splat_f32s(hi), I::at_least(s, s.splat_f32s(lo), v)),
+        None => apply::<I>(s, v, run.activation),
     }
 }

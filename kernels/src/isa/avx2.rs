@@ -128,5 +128,5 @@ fn settle(v: pulp::f32x8) -> pulp::f32x8 {
 instantiate!(Avx2, "avx2", ["avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt"],
     rows: [1 2 3 4 5 6], vectors: [1 2],
     gemm: "6x16", window: "8", pixels: [8 4 2 1],
-    slide: "10", [10 9 8 7 6 5 4 3 2 1],
-    strip: "3", [1 2 3]);
+    slide: "10", [10 6 4 2 1],
+    strip: "3", [3 2 1], [3 2 1]);

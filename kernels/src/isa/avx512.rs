@@ -79,7 +79,7 @@ impl Isa for Avx512 {
     fn f32_to_bf16(v: V<Self>) -> __m256i {
         let x: __m512 = pulp::cast(v);
         let bits: __m512i = pulp::cast(v);
-        // SAFETY: as above.
+        // SAFETY: as above, AVX-512 BW.
         unsafe {
             let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
             let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
@@ -87,7 +87,8 @@ impl Isa for Avx512 {
             let rounded = _mm512_add_epi32(bits, half);
             let quiet = _mm512_set1_epi32(0x40_0000);
             let bits = _mm512_mask_or_epi32(rounded, nan, bits, quiet);
-            _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(bits))
+            // The upper halves of the lanes.
+            _mm512_castsi512_si256(_mm512_permutexvar_epi16(NARROW.vector(), bits))
         }
     }
 
@@ -104,6 +105,28 @@ impl Isa for Avx512 {
     }
 }
 
+/// Places of 16-bit words.
+#[repr(align(64))]
+struct Words([u16; 32]);
+
+impl Words {
+    #[inline(always)]
+    fn vector(&self) -> __m512i {
+        pulp::cast(self.0)
+    }
+}
+
+/// The upper half of lane i to word i.
+static NARROW: Words = Words({
+    let mut places = [0; 32];
+    let mut i = 0;
+    while i < 16 {
+        places[i] = 2 * i as u16 + 1;
+        i += 1;
+    }
+    places
+});
+
 #[inline(always)]
 fn mask_16(head: Head<Avx512>) -> __mmask16 {
     head.mask.mask().0
@@ -113,5 +136,5 @@ fn mask_16(head: Head<Avx512>) -> __mmask16 {
 instantiate!(Avx512, "avx512", ["avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt"],
     rows: [1 2 3 4 5 6 7 8 9 10 11 12], vectors: [1 2],
     gemm: "12x32", window: "8", pixels: [8 4 2 1],
-    slide: "14", [14 13 12 11 10 9 8 7 6 5 4 3 2 1],
-    strip: "6", [1 2 3 4 5 6]);
+    slide: "14", [14 8 5 3 2 1],
+    strip: "6", [6 5 4 3 2 1], [6 4 3 1]);

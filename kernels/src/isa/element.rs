@@ -169,3 +169,20 @@ macro_rules! with_element {
     };
 }
 pub(crate) use with_element;
+
+/// `$f::<$I, Y, …>(…)` with the type Y of the elements of `$element`: of what a kernel makes whose input is of
+/// elements `$X`, namely f32 or the same, unless `$any`. Of f32, then, nothing else: nothing is looked at.
+macro_rules! with_output {
+    ($X:ident, $any:expr, $element:expr, $f:ident::<$I:ident $(, $rest:ident)*>($($args:tt)*)) => {
+        if $any {
+            $crate::isa::element::with_element!($element, Y => $f::<$I, Y $(, $rest)*>($($args)*))
+        } else if matches!($X::TYPE, $crate::ElementType::F32)
+            || matches!($element, $crate::ElementType::F32)
+        {
+            $f::<$I, $crate::isa::element::F32 $(, $rest)*>($($args)*)
+        } else {
+            $f::<$I, $X $(, $rest)*>($($args)*)
+        }
+    };
+}
+pub(crate) use with_output;

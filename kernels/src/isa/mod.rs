@@ -267,8 +267,8 @@ pub(crate) struct WindowKernels {
 pub(crate) struct StripKernels {
     /// The kernel's name: operation, type, tile, level.
     pub(crate) name: &'static str,
-    /// By \[pixels − 1\].
-    pub(crate) tiles: &'static [StripFn],
+    /// (pixels, instance), most pixels first; the last holds one pixel.
+    pub(crate) tiles: &'static [(usize, StripFn)],
 }
 
 /// The strip kernels for one stride.
@@ -341,7 +341,7 @@ pub(crate) struct Kernels {
     pub(crate) gemm: [GemmKernels; 3],
     /// By the [`ElementType`] of the input.
     pub(crate) inputs: [InputKernels; 3],
-    /// Finishes outputs of the GEMM that are stored in 16 bits after an activation that is no clamp.
+    /// Finishes outputs of the GEMM that are stored in 16 bits.
     pub(crate) narrow: unsafe fn(&NarrowRun),
     /// Its name for each 16-bit type.
     pub(crate) narrow_names: [&'static str; 2],
@@ -434,12 +434,12 @@ fn has_f16c() -> bool {
 /// Instantiates all bodies for one [`Isa`] under a list of target features.
 ///
 /// `rows`, `vectors`: sizes of the GEMM tile. `pixels`: tile widths of the general window kernels, most
-/// first; `slide`: those of width 3 stride 1, for which all widths up to the most are worth having;
-/// `strip`: those of 3×3, all from 1 to the most.
+/// first; `/// `slide`: those of width 3 stride 1;
+/// `strip`: those of 3×3, most first, of f32 and of 16 bits.
 macro_rules! instantiate {
     ($isa:ty, $level:literal, [$($feature:literal)?], rows: $rows:tt, vectors: [$($n:literal)*],
      gemm: $gemm_tile:literal, window: $window_tile:literal, pixels: $pixels:tt,
-     slide: $slide_tile:literal, $slide:tt, strip: $strip_tile:literal, $strip:tt) => {
+     slide: $slide_tile:literal, $slide:tt, strip: $strip_tile:literal, $strip:tt, $half_strip:tt) => {
         mod instances {
             use super::*;
             use crate::isa::element::Element;
@@ -541,13 +541,19 @@ macro_rules! instantiate {
             ],
             inputs: [
                 instantiate!(@input F32, "f32", PLAIN, RELU, "relu_", $level,
-                    $window_tile, $pixels, $slide_tile, $slide, $strip_tile, $strip),
-                // Narrow loads are conversions anyhow: one kernel, which bounds its input from below by 0
-                // or −∞, does for both. And sliding tiles of all widths are not worth their size.
+                    $window_tile, $pixels, $strip_tile, $strip,
+                    [(3, 1, $slide_tile, $slide), (3, 2, $window_tile, $pixels),
+                     (5, 1, $window_tile, $pixels), (5, 2, $window_tile, $pixels),
+                     (7, 1, "4", [4 2 1])]),
+                // One kernel, which bounds its input from below by 0 or −∞, does for both; kernels 3 wide
+                // but not 3×3 have the general one; and there are fewer widths of tiles. These would make
+                // the crate build for half as long again.
                 instantiate!(@input F16, "f16", BOUND, BOUND, "", $level,
-                    $window_tile, $pixels, $window_tile, $pixels, $strip_tile, $strip),
+                    $window_tile, $pixels, $strip_tile, $half_strip,
+                    [(5, 1, "8", [8 4 1]), (5, 2, "8", [8 4 1]), (7, 1, "4", [4 1])]),
                 instantiate!(@input Bf16, "bf16", BOUND, BOUND, "", $level,
-                    $window_tile, $pixels, $window_tile, $pixels, $strip_tile, $strip),
+                    $window_tile, $pixels, $strip_tile, $half_strip,
+                    [(5, 1, "8", [8 4 1]), (5, 2, "8", [8 4 1]), (7, 1, "4", [4 1])]),
             ],
             narrow: instances::narrow,
             narrow_names: [concat!("narrow_f16_", $level), concat!("narrow_bf16_", $level)],
@@ -559,8 +565,8 @@ macro_rules! instantiate {
         &[$(instances::gemm::<$type, $m, $n, $direct>),*]
     };
     (@input $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal,
-     $window_tile:literal, $pixels:tt, $slide_tile:literal, $slide:tt,
-     $strip_tile:literal, $strip:tt) => {
+     $window_tile:literal, $pixels:tt, $strip_tile:literal, $strip:tt,
+     [$(($k:literal, $s:literal, $tile:literal, $slide:tt)),*]) => {
         crate::isa::InputKernels {
             strips: &[
                 instantiate!(@strips $type, $name, $plain, $relu, $relu_name, $level, 1,
@@ -568,18 +574,9 @@ macro_rules! instantiate {
                 instantiate!(@strips $type, $name, $plain, $relu, $relu_name, $level, 2,
                     $strip_tile, $strip),
             ],
-            sliding: &[
-                instantiate!(@slide $type, $name, $plain, $relu, $relu_name, $level, 3, 1,
-                    $slide_tile, $slide),
-                instantiate!(@slide $type, $name, $plain, $relu, $relu_name, $level, 3, 2,
-                    $window_tile, $pixels),
-                instantiate!(@slide $type, $name, $plain, $relu, $relu_name, $level, 5, 1,
-                    $window_tile, $pixels),
-                instantiate!(@slide $type, $name, $plain, $relu, $relu_name, $level, 5, 2,
-                    $window_tile, $pixels),
-                instantiate!(@slide $type, $name, $plain, $relu, $relu_name, $level, 7, 1,
-                    "4", [4 2 1]),
-            ],
+            sliding: &[$(
+                instantiate!(@slide $type, $name, $plain, $relu, $relu_name, $level, $k, $s, $tile, $slide)
+            ),*],
             depthwise: instantiate!(
                 @window concat!("dw_", $name, "_", $window_tile, "_", $level),
                 $type, DEPTHWISE, $plain, 0, 0, $pixels),
@@ -629,7 +626,7 @@ macro_rules! instantiate {
     (@strip $name:expr, $type:ident, $load:ident, $s:literal, [$($p:literal)*]) => {
         crate::isa::StripKernels {
             name: $name,
-            tiles: &[$(instances::strip::<$type, $p, $s, { $load }>),*],
+            tiles: &[$(($p, instances::strip::<$type, $p, $s, { $load }>)),*],
         }
     };
     (@window $name:expr, $type:ident, $combine:ident, $load:ident, $k:literal, $s:literal,

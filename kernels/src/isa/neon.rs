@@ -173,5 +173,5 @@ impl Isa for Neon {
 instantiate!(Neon, "neon", ["neon"],
     rows: [1 2 3 4 5 6 7 8], vectors: [1 2 3],
     gemm: "8x12", window: "8", pixels: [8 4 2 1],
-    slide: "14", [14 13 12 11 10 9 8 7 6 5 4 3 2 1],
-    strip: "6", [1 2 3 4 5 6]);
+    slide: "14", [14 8 5 3 2 1],
+    strip: "6", [6 5 4 3 2 1], [6 4 3 1]);

@@ -78,5 +78,5 @@ impl Isa for Scalar {
 
 instantiate!(Scalar, "scalar", [], rows: [1 2 3 4], vectors: [1 2 3 4],
     gemm: "4x4", window: "4", pixels: [4 2 1],
-    slide: "4", [4 3 2 1],
-    strip: "2", [1 2]);
+    slide: "4", [4 2 1],
+    strip: "2", [2 1], [2 1]);

@@ -25,11 +25,11 @@
 
 use pulp::Simd;
 
+use crate::Activation;
 use crate::activation::apply;
 use crate::element::{Pointer, PointerMut};
-use crate::isa::element::{Element, F32, with_element};
+use crate::isa::element::{Element, with_output};
 use crate::isa::{Head, Isa, V, head, lanes, load};
-use crate::{Activation, ElementType};
 
 /// acc = fma(x, w, acc).
 pub(crate) const DEPTHWISE: u8 = 0;
@@ -85,7 +85,7 @@ pub(crate) struct WindowTile {
     pub(crate) input_activation: Activation,
     /// By those that bound it: from below, −∞ for not at all.
     pub(crate) input_bound: f32,
-    /// Channel 0 of the output: of f32 if the input is, but for the kernels for any activation.
+    /// Channel 0 of the output: of f32 or of the input's type, but for the kernels for any activation.
     pub(crate) y: PointerMut,
     /// Offsets of the pixels from `y`.
     pub(crate) y_pixels: [usize; MAX_PIXELS],
@@ -271,42 +271,63 @@ unsafe fn channels<
             *acc = s.div_f32s(*acc, s.splat_f32s((t.rows * t.columns).max(1) as f32));
         }
     }
-    // SAFETY: n channels of these pixels of output and residual exist.
-    unsafe {
-        // Where both ends are f32 nothing is decided here.
-        if matches!(X::TYPE, ElementType::F32) && LOAD != ANY {
-            finish::<I, F32, P, LOAD, FULL>(s, t, block, head, &acc);
-        } else {
-            with_element!(t.y.element, Y => finish::<I, Y, P, LOAD, FULL>(s, t, block, head, &acc));
+    if !t.residual.at.is_null() {
+        // SAFETY: n channels of these pixels of the residual exist.
+        unsafe {
+            with_output!(
+                X,
+                LOAD == ANY,
+                t.y.element,
+                add_residual::<I, P, FULL>(s, t, block, head, &mut acc)
+            );
         }
+    }
+    for v in &mut acc {
+        *v = clamp::<I>(s, *v, t.bounds);
+        if LOAD == ANY {
+            *v = apply::<I>(s, *v, t.activation);
+        }
+    }
+    // SAFETY: n channels of these pixels of the output exist.
+    unsafe {
+        with_output!(X, LOAD == ANY, t.y.element, store::<I, P, FULL>(s, t, block, head, &acc));
     }
 }
 
-/// Adds the residual, clamps, rounds, stores: one vector of channels of the pixels, or its head unless `FULL`.
+/// Adds one vector of channels of the pixels' residual, or its head unless `FULL`.
 ///
 /// # Safety
-/// As [`tile`], for these channels; output and residual are of elements Y.
+/// As [`tile`], for these channels; the residual is of elements Y.
 #[inline(always)]
-unsafe fn finish<I: Isa, Y: Element, const P: usize, const LOAD: u8, const FULL: bool>(
+unsafe fn add_residual<I: Isa, Y: Element, const P: usize, const FULL: bool>(
+    s: I::S,
+    t: &WindowTile,
+    block: usize,
+    head: Head<I>,
+    acc: &mut [V<I>; P],
+) {
+    let c = block * const { lanes::<I>() };
+    for (p, v) in acc.iter_mut().enumerate() {
+        let r = t.residual.at.cast::<Y::Bits>().wrapping_add(p * t.residual_pixel + c);
+        // SAFETY: the caller's contract.
+        let r = unsafe { if FULL { Y::load::<I>(r) } else { Y::load_head::<I>(s, head, r) } };
+        *v = s.add_f32s(*v, r);
+    }
+}
+
+/// Rounds and stores one vector of channels of the pixels, or its head unless `FULL`.
+///
+/// # Safety
+/// As [`tile`], for these channels; the output is of elements Y.
+#[inline(always)]
+unsafe fn store<I: Isa, Y: Element, const P: usize, const FULL: bool>(
     s: I::S,
     t: &WindowTile,
     block: usize,
     head: Head<I>,
     acc: &[V<I>; P],
 ) {
-    let c = block * const { lanes::<I>() };
-    for (p, &acc) in acc.iter().enumerate() {
-        let mut v = acc;
-        if !t.residual.at.is_null() {
-            let r = t.residual.at.cast::<Y::Bits>().wrapping_add(p * t.residual_pixel + c);
-            // SAFETY: the caller's contract.
-            let r = unsafe { if FULL { Y::load::<I>(r) } else { Y::load_head::<I>(s, head, r) } };
-            v = s.add_f32s(v, r);
-        }
-        v = clamp::<I>(s, v, t.bounds);
-        if LOAD == ANY {
-            v = apply::<I>(s, v, t.activation);
-        }
+    for (p, &v) in acc.iter().enumerate() {
         // SAFETY: the caller's contract.
         unsafe {
             let y = t.y.at.cast::<Y::Bits>().add(t.y_pixels[p] + block * t.y_block);

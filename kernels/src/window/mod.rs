@@ -106,14 +106,15 @@ pub(crate) struct Ends {
 
 impl Ends {
     /// Those of a plan that writes a tensor. An activation that is no clamp must be applied by the kernel if
-    /// outputs are rounded to 16 bits after it; and of f32 the fast kernels only make f32.
+    /// outputs are rounded to 16 bits after it; and the fast kernels make only f32 and what they are made of.
     pub(crate) fn of(options: &Options) -> Self {
         let rounds = options.output_type != ElementType::F32;
-        let wide = options.input_type == ElementType::F32;
         Self {
             input: options.input_type,
             input_activation: options.input_activation,
-            any: rounds && (wide || options.activation.bounds().is_none()),
+            any: rounds
+                && (options.output_type != options.input_type
+                    || options.activation.bounds().is_none()),
         }
     }
 }
@@ -363,8 +364,8 @@ impl WindowPlan {
             let next = whole < columns.end && self.horizontal.taps(whole) == (0..2);
             room = whole + usize::from(next) - columns.start;
         }
-        let pixels = room.div_ceil(room.div_ceil(tiles.len()));
-        Some((pixels, tiles[pixels - 1]))
+        let wanted = room.div_ceil(room.div_ceil(tiles[0].0));
+        tiles.iter().find(|(pixels, _)| *pixels <= wanted).copied()
     }
 
     /// Computes some columns of a rectangle by a strip kernel.

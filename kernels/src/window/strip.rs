@@ -26,9 +26,8 @@
 use pulp::Simd;
 
 use super::kernel::{BOUND, RELU, clamp};
-use crate::ElementType;
 use crate::element::{Pointer, PointerMut};
-use crate::isa::element::{Element, F32, with_element};
+use crate::isa::element::{Element, with_output};
 use crate::isa::{Head, Isa, V, head, lanes, load};
 
 /// Kernel rows and columns.
@@ -67,7 +66,7 @@ pub(crate) struct StripTile {
     pub(crate) weights: *const f32,
     /// Biases, padded to whole vectors.
     pub(crate) bias: *const f32,
-    /// Channel 0 of the first output row; of f32 if the input is.
+    /// Channel 0 of the first output row; of f32 or of the input's type.
     pub(crate) y: PointerMut,
     /// Elements from one output row to the next.
     pub(crate) y_row: usize,
@@ -232,43 +231,37 @@ impl<const FULL: bool> Output<FULL> {
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            // Of f32 only f32 is made.
-            if matches!(X::TYPE, ElementType::F32) {
-                self.finish::<I, F32, P>(s, t, head, acc);
-            } else {
-                with_element!(self.y.element, Y => self.finish::<I, Y, P>(s, t, head, acc));
-            }
+            with_output!(X, false, self.y.element, finish::<I, P, FULL>(self, s, t, head, acc));
         }
         self.y = self.y.add(t.y_row);
         self.y_pixels = self.y_pixels.wrapping_add(t.y_pixels_row);
         self.residual = self.residual.add(t.residual_row);
     }
+}
 
-    /// # Safety
-    /// As [`Output::store`]; output and residual are of elements Y.
-    #[inline(always)]
-    unsafe fn finish<I: Isa, Y: Element, const P: usize>(
-        &self,
-        s: I::S,
-        t: &StripTile,
-        head: Head<I>,
-        acc: &[V<I>; P],
-    ) {
-        for (p, &acc) in acc.iter().enumerate() {
-            let mut out = acc;
-            if !t.residual.at.is_null() {
-                let r = self.residual.at.cast::<Y::Bits>().wrapping_add(p * t.residual_pixel);
-                // SAFETY: the caller's contract.
-                let r =
-                    unsafe { if FULL { Y::load::<I>(r) } else { Y::load_head::<I>(s, head, r) } };
-                out = s.add_f32s(out, r);
-            }
-            out = clamp::<I>(s, out, t.bounds);
-            // SAFETY: the caller's contract; there are P offsets for the row.
-            unsafe {
-                let y = self.y.at.cast::<Y::Bits>().add(*self.y_pixels.add(p));
-                if FULL { Y::store::<I>(y, out) } else { Y::store_head::<I>(s, head, y, out) }
-            }
+/// # Safety
+/// As [`Output::store`]; output and residual are of elements Y.
+#[inline(always)]
+unsafe fn finish<I: Isa, Y: Element, const P: usize, const FULL: bool>(
+    output: &Output<FULL>,
+    s: I::S,
+    t: &StripTile,
+    head: Head<I>,
+    acc: &[V<I>; P],
+) {
+    for (p, &acc) in acc.iter().enumerate() {
+        let mut out = acc;
+        if !t.residual.at.is_null() {
+            let r = output.residual.at.cast::<Y::Bits>().wrapping_add(p * t.residual_pixel);
+            // SAFETY: the caller's contract.
+            let r = unsafe { if FULL { Y::load::<I>(r) } else { Y::load_head::<I>(s, head, r) } };
+            out = s.add_f32s(out, r);
+        }
+        out = clamp::<I>(s, out, t.bounds);
+        // SAFETY: the caller's contract; there are P offsets for the row.
+        unsafe {
+            let y = output.y.at.cast::<Y::Bits>().add(*output.y_pixels.add(p));
+            if FULL { Y::store::<I>(y, out) } else { Y::store_head::<I>(s, head, y, out) }
         }
     }
 }
