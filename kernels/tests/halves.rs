@@ -87,10 +87,7 @@ fn f32_are_rounded_to_the_nearest_even() {
 /// The layer in 16 bits must give what it gives in f32 of the same values, rounded once; and that must be
 /// what f64 gives within the bounds of f32 and of one rounding.
 fn check(layer: &Layer, weights_type: ElementType, mode: Mode, numbers: &mut Random) {
-    let operands = layer.fill(mode, numbers);
-    // Biases are of f32.
-    let stored = [weights_type, ElementType::F32, weights_type, ElementType::F32];
-    let stored: [Stored; 4] = std::array::from_fn(|i| Stored::new(stored[i], &operands[i]));
+    let stored = layer.fill_stored(weights_type, mode, numbers);
     let x = mode.fill(numbers, layer.input.iter().product());
     let x = Stored::new(layer.input_type, &x);
     let mut wanted: Option<(Stored, Stored)> = None;
