@@ -250,3 +250,23 @@ fn epilogues_come_before_the_rounding() {
         }
     }
 }
+
+/// A max pool makes one NaN of all; sums keep what a NaN carries, and no rounding may carry that into the sign.
+#[test]
+fn nans_of_any_payload_stay_nans() {
+    let x = [0x7fff_ffff_u32, 0xffff_ffff, 0x7fff_8000, 0x7fc0_7fff, 0x7fc0_0000].repeat(5);
+    let x = Stored::F32(x.into_iter().map(f32::from_bits).collect());
+    let window = Window::new([1, 1]);
+    for level in levels() {
+        for output_type in HALVES {
+            for op in [Op::Average, Op::Pointwise] {
+                let input = if op == Op::Average { [1, 1, 1, 25] } else { [1, 1, 25, 1] };
+                let layer = Layer { output_type, ..Layer::new(op, input, window, 17) };
+                let ones = layer.lengths().map(|len| vec![1.0_f32; len]);
+                let plan = layer.plan(ones.each_ref().map(|o| &o[..]), level).unwrap();
+                let y = run(&*plan, &x, None).values();
+                holds(y.iter().all(|y| y.is_nan()), || format!("{}: {y:?}", plan.kernel_name()));
+            }
+        }
+    }
+}
