@@ -78,7 +78,7 @@ emulated_tests() {
     local level=$1 what=$2 test=(cargo test --release --target x86_64-unknown-linux-gnu) tests
     shift 2
     tests=(-p sepconv-kernels --test allocation --test bounds --test canaries --test digests --test geometry
-        --test guard --test numerics --test operands --test shapes)
+        --test guard --test halves --test numerics --test operands --test shapes)
     [[ $what == all ]] && tests+=(-p sepconv --lib --test digits --test executor --test xception)
     # Random cases give the bits of AVX2, too; the others have those of the tables to go by.
     SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-avx2,$level} \

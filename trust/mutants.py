@@ -26,8 +26,8 @@ TREE = BUILD / "tree"
 # Seconds; no test takes nearly as long.
 TIMEOUT = 300
 
-KERNELS = ["numerics", "operands", "geometry", "guard", "differential", "bounds", "canaries", "digests",
-           "concurrency"]
+KERNELS = ["numerics", "operands", "geometry", "guard", "halves", "differential", "bounds", "canaries",
+           "digests", "concurrency"]
 EXECUTOR = ["lib", "executor"]
 
 

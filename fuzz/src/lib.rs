@@ -6,11 +6,12 @@ use std::sync::Once;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use sepconv_kernels::naive::{self, Conv as Reference};
-use sepconv_kernels::{Activation, Level, Options, Padding, Plan, Window};
+use sepconv_kernels::{Activation, ElementType, Level, Options, Padding, Plan, Window};
 
 #[path = "../../kernels/tests/common/mod.rs"]
 pub mod common;
 
+use common::half::Stored;
 use common::{Expected, Mode, Random, Spaced};
 
 /// Multiply-adds of the naive loops in one case.
@@ -34,6 +35,8 @@ pub struct Case {
     pub mid_activation: Activation,
     pub activation: Activation,
     pub mode: Mode,
+    /// Of the input, the weights and the output.
+    pub types: [ElementType; 3],
     /// 1, or so many once more.
     pub threads: usize,
     pub seed: u64,
@@ -56,6 +59,21 @@ fn activation(u: &mut Unstructured<'_>) -> Result<Activation> {
         7 => Activation::Elu { alpha: *u.choose(&[0.5, 1.0])? },
         8 => Activation::Silu,
         _ => Activation::HardSwish,
+    })
+}
+
+/// Those of the input, the weights and the output.
+pub fn types(u: &mut Unstructured<'_>) -> Result<[ElementType; 3]> {
+    let [f32, f16, bf16] = ElementType::ALL;
+    Ok(match u.int_in_range(0..=5)? {
+        0 | 1 => [f32; 3],
+        2 => [f16; 3],
+        3 => [bf16; 3],
+        _ => [
+            *u.choose(&ElementType::ALL)?,
+            *u.choose(&ElementType::ALL)?,
+            *u.choose(&ElementType::ALL)?,
+        ],
     })
 }
 
@@ -89,19 +107,41 @@ impl<'a> Arbitrary<'a> for Case {
             mid_activation: activation(u)?,
             activation: activation(u)?,
             mode: *u.choose(&[Mode::Integers, Mode::Integers, Mode::Reals, Mode::Specials])?,
+            types: types(u)?,
             threads: *u.choose(&[1, 1, 1, 1, 1, 1, 2, 3, 5])?,
             seed: u.arbitrary()?,
         })
     }
 }
 
-/// The data of a case with so many weights.
+/// The data of a case.
 pub struct Data {
-    pub x: Vec<f32>,
-    pub weights: Vec<f32>,
+    pub x: Stored,
+    pub weights: Stored,
     pub bias: Option<Vec<f32>>,
-    pub residual: Option<Vec<f32>>,
+    pub residual: Option<Stored>,
+    /// Of a separable layer.
+    pub pointwise: Stored,
+    pub pointwise_bias: Option<Vec<f32>>,
 }
+
+impl Data {
+    /// The same numbers in f32.
+    fn wide(&self) -> Self {
+        let wide = |stored: &Stored| Stored::F32(stored.values());
+        Self {
+            x: wide(&self.x),
+            weights: wide(&self.weights),
+            bias: self.bias.clone(),
+            residual: self.residual.as_ref().map(wide),
+            pointwise: wide(&self.pointwise),
+            pointwise_bias: self.pointwise_bias.clone(),
+        }
+    }
+}
+
+/// Makes the plan of a case.
+pub type Make<'a> = &'a dyn Fn(&Case, &Data, Level) -> Box<dyn Plan>;
 
 impl Case {
     /// The output shape, if the window fits and `depth` multiply-adds for each output are not too many.
@@ -115,7 +155,9 @@ impl Case {
         small.then_some([n, oh, ow, channels_out])
     }
 
+    /// The data with so many weights.
     pub fn data(&self, output: [usize; 4], weights: usize) -> Data {
+        let [input_type, weights_type, output_type] = self.types;
         let mut random = Random(self.seed);
         // One special value among the inputs of a window decides it: keep most windows free of them.
         let sparse = if self.mode == Mode::Specials { 1 + random.below(60) } else { 1 };
@@ -126,19 +168,24 @@ impl Case {
             values.into_iter().zip(plain).map(pick).collect::<Vec<f32>>()
         };
         Data {
-            x: fill(self.input.iter().product()),
-            weights: fill(weights),
+            x: Stored::new(input_type, &fill(self.input.iter().product())),
+            weights: Stored::new(weights_type, &fill(weights)),
             bias: self.bias.then(|| fill(output[3])),
-            residual: self.residual.then(|| fill(output.iter().product())),
+            residual: (self.residual)
+                .then(|| Stored::new(output_type, &fill(output.iter().product()))),
+            pointwise: Stored::new(weights_type, &[]),
+            pointwise_bias: None,
         }
     }
 
     pub fn options(&self, level: Level) -> Options {
+        let [input_type, _, output_type] = self.types;
         Options {
             input_activation: self.input_activation,
             activation: self.activation,
             level: Some(level),
-            ..Options::default()
+            input_type,
+            output_type,
         }
     }
 
@@ -153,22 +200,27 @@ impl Case {
     }
 
     /// Runs the plan of every level, on one thread and on several, demands what is expected and the
-    /// same bits of all, and returns them.
+    /// same bits of all, and returns them. Of other types than f32 what is expected is the result of the same
+    /// numbers in f32, rounded once.
     pub fn run_all(
         &self,
         what: &str,
-        x: &[f32],
-        residual: Option<&[f32]>,
+        data: &Data,
         expected: &Expected,
-        plan: impl Fn(Level) -> Box<dyn Plan>,
+        plan: Make<'_>,
     ) -> Vec<f32> {
         one_thread();
-        let x = Spaced::new(self.input, self.gaps[0], x);
-        let mut result: Option<Vec<f32>> = None;
+        let (x, output_type) = (Spaced::of(self.input, self.gaps[0], &data.x), self.types[2]);
+        let mut result = (self.types != [ElementType::F32; 3]).then(|| {
+            let wide = Self { types: [ElementType::F32; 3], ..self.clone() };
+            let y = wide.run_all(what, &data.wide(), expected, plan);
+            Stored::new(output_type, &y).into_values()
+        });
         for level in common::levels() {
-            let plan = plan(level);
+            let plan = plan(self, data, level);
             assert_eq!(plan.level(), level);
-            let spaced = residual.map(|r| Spaced::new(plan.output_shape(), self.gaps[1], r));
+            let residual = data.residual.as_ref();
+            let spaced = residual.map(|r| Spaced::of(plan.output_shape(), self.gaps[1], r));
             let more = (self.threads > 1).then_some(self.threads);
             for threads in [0].into_iter().chain(more) {
                 let y = common::run(&*plan, &x, spaced.as_ref(), self.gaps[2], threads);
@@ -179,7 +231,7 @@ impl Case {
                         first,
                     ),
                     None => {
-                        expected.check(what, &y, residual);
+                        expected.check(what, &y, residual.map(Stored::values).as_deref());
                         result = Some(y);
                     }
                 }
@@ -195,25 +247,23 @@ impl Case {
         window: Window,
         groups: usize,
         channels_out: usize,
-        plan: impl Fn(&Data, Level) -> Box<dyn Plan>,
+        plan: Make<'_>,
     ) -> bool {
         let depth = window.kernel[0] * window.kernel[1] * self.input[3] / groups;
         let Some(output) = self.output(&window, channels_out, depth) else { return false };
         let data = self.data(output, depth * channels_out);
-        let x = common::activated(&data.x, self.input_activation);
+        let x = common::activated(&data.x.values(), self.input_activation);
         let sums = naive::conv(&Reference {
             input: self.input,
             x: &x,
             window,
             groups,
             channels_out,
-            weights: &common::flushed(&data.weights),
+            weights: &common::flushed(&data.weights.values()),
             bias: data.bias.as_deref().map(common::flushed).as_deref(),
         });
         let expected = self.expected(sums, depth);
-        self.run_all(what, &data.x, data.residual.as_deref(), &expected, |level| {
-            plan(&data, level)
-        });
+        self.run_all(what, &data, &expected, plan);
         true
     }
 }

@@ -26,9 +26,9 @@ fn conv(case: Case) -> bool {
     let [n, h, w, c] = case.input;
     let case = Case { input: [n, h, w, c.div_ceil(groups) * groups], ..case };
     let channels_out = case.channels_out.div_ceil(groups) * groups;
-    case.check_conv("standard", window, groups, channels_out, |data, level| {
-        let (weights, bias) = (&data.weights[..], data.bias.as_deref());
-        let params = ConvParams { window, groups, channels_out, weights: weights.into(), bias };
+    case.check_conv("standard", window, groups, channels_out, &|case, data, level| {
+        let (weights, bias) = (data.weights.elements(), data.bias.as_deref());
+        let params = ConvParams { window, groups, channels_out, weights, bias };
         Box::new(Conv::new(case.input, &params, &case.options(level)).unwrap())
     })
 }
@@ -37,7 +37,7 @@ fn pool(case: &Case, kind: PoolKind, window: Window) -> bool {
     let taps = window.kernel[0] * window.kernel[1];
     let Some(output) = case.output(&window, case.input[3], taps) else { return false };
     let data = case.data(output, 0);
-    let x = common::activated(&data.x, case.input_activation);
+    let x = common::activated(&data.x.values(), case.input_activation);
     let mut sums = naive::pool(kind, case.input, &x, &window);
     // A maximum is one of its taps; the tap's own error is all it has.
     if kind == PoolKind::Max {
@@ -50,7 +50,7 @@ fn pool(case: &Case, kind: PoolKind, window: Window) -> bool {
     };
     let expected = Expected { mode, ..case.expected(sums, taps + 1) };
     let whole = window == Window::new([case.input[1], case.input[2]]);
-    case.run_all("pool", &data.x, data.residual.as_deref(), &expected, |level| {
+    case.run_all("pool", &data, &expected, &|case, _, level| {
         let options = case.options(level);
         match (kind, window.kernel) {
             (PoolKind::Average, _) if whole => {

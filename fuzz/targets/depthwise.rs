@@ -8,11 +8,16 @@ use sepconv_kernels::{Depthwise, DepthwiseParams};
 fuzz_target!(|case: Case| -> Corpus {
     let channels = case.input[3];
     let (window, multiplier) = (case.window, case.multiplier);
-    let kept =
-        case.check_conv("depthwise", window, channels, channels * multiplier, |data, level| {
-            let (weights, bias) = (&data.weights[..], data.bias.as_deref());
-            let params = DepthwiseParams { window, multiplier, weights: weights.into(), bias };
+    let kept = case.check_conv(
+        "depthwise",
+        window,
+        channels,
+        channels * multiplier,
+        &|case, data, level| {
+            let (weights, bias) = (data.weights.elements(), data.bias.as_deref());
+            let params = DepthwiseParams { window, multiplier, weights, bias };
             Box::new(Depthwise::new(case.input, &params, &case.options(level)).unwrap())
-        });
+        },
+    );
     if kept { Corpus::Keep } else { Corpus::Reject }
 });

@@ -3,7 +3,9 @@
 
 use arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
+use sepconv_fuzz::common::half::Stored;
 use sepconv_fuzz::common::{Spaced, run};
+use sepconv_fuzz::types;
 use sepconv_kernels::*;
 
 fuzz_target!(|data: &[u8]| {
@@ -43,7 +45,7 @@ fn activation(u: &mut Unstructured<'_>) -> Result<Activation> {
 }
 
 /// As long as `length` says if that is not much.
-fn weights(length: usize) -> Vec<f32> {
+fn ones(length: usize) -> Vec<f32> {
     vec![1.0; length.min(1 << 16)]
 }
 
@@ -59,9 +61,12 @@ fn plans(u: &mut Unstructured<'_>) -> Result<()> {
     let window =
         Window { kernel: numbers(u)?, stride: numbers(u)?, dilation: numbers(u)?, padding };
     let [multiplier, groups, channels_out] = numbers(u)?;
+    let [input_type, weights_type, output_type] = types(u)?;
     let options = Options {
         input_activation: activation(u)?,
         activation: activation(u)?,
+        input_type,
+        output_type,
         ..Options::default()
     };
     let _ = window.output_size([input[1], input[2]]);
@@ -70,47 +75,49 @@ fn plans(u: &mut Unstructured<'_>) -> Result<()> {
     let wide = input[3].saturating_mul(multiplier);
     // Right or wrong, with and without a bias.
     let wrong = number(u)?;
-    let length = |right: usize| weights(if wrong < 18 { right } else { wrong });
-    let dw = length(taps.saturating_mul(wide));
+    let length = |right: usize| ones(if wrong < 18 { right } else { wrong });
+    let weights = |right: usize| Stored::new(weights_type, &length(right));
+    let dw = weights(taps.saturating_mul(wide));
     let dw_bias = (wrong % 2 == 0).then(|| length(wide));
     let bias = (wrong % 3 == 0).then(|| length(channels_out));
     let (dw_bias, bias) = (dw_bias.as_deref(), bias.as_deref());
-    let depthwise = DepthwiseParams { window, multiplier, weights: (&dw).into(), bias: dw_bias };
+    let depthwise = DepthwiseParams { window, multiplier, weights: dw.elements(), bias: dw_bias };
     match kind {
         0 => small_run(Depthwise::new(input, &depthwise, &options)),
         1 => {
-            let weights = &length(input[3].saturating_mul(channels_out));
+            let weights = weights(input[3].saturating_mul(channels_out));
             let params = PointwiseParams {
                 stride: window.stride,
                 channels_out,
-                weights: weights.into(),
+                weights: weights.elements(),
                 bias,
             };
             small_run(Pointwise::new(input, &params, &options));
         }
         2 => {
-            let weights = &length(wide.saturating_mul(channels_out));
+            let weights = weights(wide.saturating_mul(channels_out));
             let mid_activation = activation(u)?;
             let params = SeparableParams {
                 depthwise,
                 mid_activation,
                 channels_out,
-                weights: weights.into(),
+                weights: weights.elements(),
                 bias,
             };
             small_run(Separable::new(input, &params, &options));
         }
         3 => {
             let depth = taps.saturating_mul(input[3] / groups.max(1));
-            let weights = &length(depth.saturating_mul(channels_out));
-            let params = ConvParams { window, groups, channels_out, weights: weights.into(), bias };
+            let weights = weights(depth.saturating_mul(channels_out));
+            let params =
+                ConvParams { window, groups, channels_out, weights: weights.elements(), bias };
             small_run(Conv::new(input, &params, &options));
         }
         4 => {
-            let weights = &length(input[3].saturating_mul(channels_out));
+            let weights = weights(input[3].saturating_mul(channels_out));
             small_run(Dense::new(
                 input,
-                &DenseParams { channels_out, weights: weights.into(), bias },
+                &DenseParams { channels_out, weights: weights.elements(), bias },
                 &options,
             ));
         }
@@ -123,11 +130,11 @@ fn plans(u: &mut Unstructured<'_>) -> Result<()> {
             small_run(Elementwise::new(input, &options));
         }
         _ => {
-            let data = weights(number(u)?);
+            let data = Stored::new(input_type, &ones(number(u)?));
             let stride = number(u)?;
-            if let Ok(view) = NhwcView::with_pixel_stride(&data, input, stride) {
+            if let Ok(view) = NhwcView::with_pixel_stride(data.elements(), input, stride) {
                 let end = (product(&input[..3]).max(1) - 1) * stride + input[3];
-                assert!(product(&input) == 0 || end <= data.len(), "{view:?}");
+                assert!(product(&input) == 0 || end <= data.elements().len(), "{view:?}");
             }
         }
     }
@@ -150,6 +157,7 @@ fn small_run(plan: sepconv_kernels::Result<impl Plan>) {
     let _ = (plan.scratch_len(usize::MAX), plan.multiply_adds());
     let small = input <= 4096 && output <= 4096 && scratch < 1 << 20;
     if small && plan.multiply_adds() < 1 << 20 {
-        run(&plan, &Spaced::new(plan.input_shape(), 0, &vec![1.0; input]), None, 0, 0);
+        let x = Stored::new(plan.input_type(), &vec![1.0; input]);
+        run(&plan, &Spaced::of(plan.input_shape(), 0, &x), None, 0, 0);
     }
 }

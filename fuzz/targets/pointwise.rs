@@ -2,8 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use sepconv_fuzz::Case;
+use sepconv_fuzz::common::half::Stored;
 use sepconv_fuzz::common::{self, Expected, Mode, Random, Spaced};
+use sepconv_fuzz::{Case, Data};
 use sepconv_kernels::naive::{self, Conv as Reference};
 use sepconv_kernels::*;
 
@@ -20,9 +21,9 @@ fuzz_target!(|case: Case| -> Corpus {
 fn pointwise(case: &Case) -> bool {
     let (stride, channels_out) = (case.window.stride, case.channels_out);
     let window = Window::new([1, 1]).stride(stride);
-    case.check_conv("pointwise", window, 1, channels_out, |data, level| {
-        let (weights, bias) = (&data.weights[..], data.bias.as_deref());
-        let params = PointwiseParams { stride, channels_out, weights: weights.into(), bias };
+    case.check_conv("pointwise", window, 1, channels_out, &|case, data, level| {
+        let (weights, bias) = (data.weights.elements(), data.bias.as_deref());
+        let params = PointwiseParams { stride, channels_out, weights, bias };
         Box::new(Pointwise::new(case.input, &params, &case.options(level)).unwrap())
     })
 }
@@ -31,11 +32,17 @@ fn dense(case: &Case) -> bool {
     let [_, rows, _, channels] = case.input;
     let case = Case { input: [rows, 1, 1, channels], ..case.clone() };
     let channels_out = case.channels_out;
-    case.check_conv("dense", Window::new([1, 1]), 1, channels_out, |data, level| {
-        let (weights, bias) = (&data.weights[..], data.bias.as_deref());
-        let params = DenseParams { channels_out, weights: weights.into(), bias };
+    case.check_conv("dense", Window::new([1, 1]), 1, channels_out, &|case, data, level| {
+        let (weights, bias) = (data.weights.elements(), data.bias.as_deref());
+        let params = DenseParams { channels_out, weights, bias };
         Box::new(Dense::new(case.input, &params, &case.options(level)).unwrap())
     })
+}
+
+fn depthwise<'a>(case: &Case, data: &'a Data) -> DepthwiseParams<'a> {
+    let (window, multiplier) = (case.window, case.multiplier);
+    let (weights, bias) = (data.weights.elements(), data.bias.as_deref());
+    DepthwiseParams { window, multiplier, weights, bias }
 }
 
 fn separable(case: &Case) -> bool {
@@ -44,29 +51,32 @@ fn separable(case: &Case) -> bool {
     let taps = window.kernel[0] * window.kernel[1];
     let Some(output) = case.output(&window, channels_out, middle) else { return false };
     let Some(middle_shape) = case.output(&window, middle, taps) else { return false };
-    let data = case.data(middle_shape, taps * middle);
+    let mut data = case.data(middle_shape, taps * middle);
     let mut random = Random(case.seed ^ 1);
     let mut fill = |len| case.mode.fill(&mut random, len);
-    let weights = fill(middle * channels_out);
-    let bias = case.bias.then(|| fill(channels_out));
-    let residual = case.residual.then(|| fill(output.iter().product()));
-    let (depthwise_bias, bias) = (data.bias.as_deref(), bias.as_deref());
-    let depthwise = DepthwiseParams {
-        window,
-        multiplier,
-        weights: (&data.weights).into(),
-        bias: depthwise_bias,
-    };
+    let [_, weights_type, output_type] = case.types;
+    data.pointwise = Stored::new(weights_type, &fill(middle * channels_out));
+    data.pointwise_bias = case.bias.then(|| fill(channels_out));
+    data.residual = case.residual.then(|| Stored::new(output_type, &fill(output.iter().product())));
+    let data = data;
 
-    let level = Some(Level::best());
-    let (input_activation, activation) = (case.input_activation, case.mid_activation);
-    let options = Options { input_activation, activation, level, ..Options::default() };
-    let first = Depthwise::new(case.input, &depthwise, &options).unwrap();
-    let mid = common::run(&first, &Spaced::new(case.input, 0, &data.x), None, 0, 1);
-    let params = PointwiseParams { stride: [1, 1], channels_out, weights: (&weights).into(), bias };
-    let options = Options { activation: case.activation, level, ..Options::default() };
+    // What the fused one keeps is of f32.
+    let options = Options {
+        activation: case.mid_activation,
+        output_type: ElementType::F32,
+        ..case.options(Level::best())
+    };
+    let first = Depthwise::new(case.input, &depthwise(case, &data), &options).unwrap();
+    let mid = common::run(&first, &Spaced::of(case.input, 0, &data.x), None, 0, 1);
+    let (weights, bias) = (data.pointwise.elements(), data.pointwise_bias.as_deref());
+    let params = PointwiseParams { stride: [1, 1], channels_out, weights, bias };
+    let options = Options {
+        input_activation: Activation::None,
+        input_type: ElementType::F32,
+        ..case.options(Level::best())
+    };
     let second = Pointwise::new(middle_shape, &params, &options).unwrap();
-    let spaced = residual.as_ref().map(|r| Spaced::new(output, 0, r));
+    let spaced = data.residual.as_ref().map(|r| Spaced::of(output, 0, r));
     let unfused = common::run(&second, &Spaced::new(middle_shape, 0, &mid), spaced.as_ref(), 0, 1);
 
     // The depthwise half has a target of its own; the pointwise half is checked from its very result.
@@ -76,7 +86,7 @@ fn separable(case: &Case) -> bool {
         window: Window::new([1, 1]),
         groups: 1,
         channels_out,
-        weights: &common::flushed(&weights),
+        weights: &common::flushed(&data.pointwise.values()),
         bias: bias.map(common::flushed).as_deref(),
     });
     let exact = common::is_exact(case.mid_activation) && common::is_exact(case.input_activation);
@@ -88,13 +98,13 @@ fn separable(case: &Case) -> bool {
     };
     let expected =
         Expected { mode, input_activation: Activation::None, ..case.expected(sums, middle) };
-    let fused = case.run_all("separable", &data.x, residual.as_deref(), &expected, |level| {
+    let fused = case.run_all("separable", &data, &expected, &|case, data, level| {
         let params = SeparableParams {
-            depthwise,
+            depthwise: depthwise(case, data),
             mid_activation: case.mid_activation,
             channels_out,
-            weights: (&weights).into(),
-            bias,
+            weights: data.pointwise.elements(),
+            bias: data.pointwise_bias.as_deref(),
         };
         Box::new(Separable::new(case.input, &params, &case.options(level)).unwrap())
     });

@@ -5,6 +5,7 @@ mod common;
 
 use std::sync::atomic::Ordering;
 
+use common::half::Stored;
 use common::layer::{Layer, OPS, Op, random};
 use common::{INTACT, Mode, OVERWRITTEN, Random, Spaced, assert_same_bits, levels, run};
 use sepconv_kernels::*;
@@ -13,20 +14,25 @@ use sepconv_kernels::*;
 fn poison_goes_inside_and_stays_outside() {
     let mut numbers = Random(8);
     let mut runs = 0;
-    for _ in 0..common::scaled(400) {
+    // Twice as many as in f32 alone: every other one in any types.
+    for i in 0..common::scaled(800) {
         for op in OPS {
-            let layer = random(op, &mut numbers);
-            let operands = layer.fill(Mode::Reals, &mut numbers);
+            let mut layer = random(op, &mut numbers);
+            let mut weights = ElementType::F32;
+            if i % 2 == 1 {
+                (layer, weights) = layer.of_any_types(&mut numbers);
+            }
+            let operands = layer.fill_stored(weights, Mode::Reals, &mut numbers);
             let gaps = [0; 3].map(|_| 1 + numbers.below(20));
             let threads = 1 + numbers.below(4);
             for level in levels() {
-                let plan = layer.plan(operands.each_ref().map(|o| &o[..]), level).unwrap();
-                let mut input = |shape: [usize; 4], gap| {
+                let plan = layer.plan(operands.each_ref().map(Stored::elements), level).unwrap();
+                let mut input = |shape: [usize; 4], gap, element| {
                     let dense = Mode::Reals.fill(&mut numbers, shape.iter().product());
-                    Spaced::new(shape, gap, &dense)
+                    Spaced::of(shape, gap, &Stored::new(element, &dense))
                 };
-                let x = input(plan.input_shape(), gaps[0]);
-                let residual = input(plan.output_shape(), gaps[1]);
+                let x = input(plan.input_shape(), gaps[0], layer.input_type);
+                let residual = input(plan.output_shape(), gaps[1], layer.output_type);
                 let y = run(&*plan, &x, Some(&residual), gaps[2], threads);
                 // Of numbers alone, so that a NaN would be of poison that an operation changed.
                 assert!(!y.iter().any(|y| y.is_nan()), "{layer:?} read poison");

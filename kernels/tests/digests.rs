@@ -1,5 +1,5 @@
-//! The same bits everywhere: digests of every operation over shapes, windows, activations and kinds of
-//! data, which every level of every CPU must reproduce, in 1 to 16 parts, fused and not.
+//! The same bits everywhere: digests of every operation over shapes, windows, activations, kinds of data and
+//! element types, which every level of every CPU must reproduce, in 1 to 16 parts, fused and not.
 //!
 //! A change that is meant to change bits makes the table anew:
 //! `SEPCONV_BLESS=1 cargo test --release -p sepconv-kernels --test digests`.
@@ -7,6 +7,7 @@
 mod common;
 
 use common::digest::{Table, digest};
+use common::half::Stored;
 use common::{Mode, Random, Spaced, holds, levels, run};
 use sepconv_kernels::*;
 
@@ -38,6 +39,14 @@ const ACTIVATIONS: [(&str, [Activation; 3]); 4] = [
         "none-hardswish-clamp",
         [Activation::None, Activation::HardSwish, Activation::Clamp { lo: -1.0, hi: 2.0 }],
     ),
+];
+
+/// Of input, weights and output, besides f32 alone.
+const TYPES: [[ElementType; 3]; 4] = [
+    [ElementType::F16; 3],
+    [ElementType::Bf16; 3],
+    [ElementType::F32, ElementType::Bf16, ElementType::F32],
+    [ElementType::F16, ElementType::F16, ElementType::F32],
 ];
 
 const MODES: [Mode; 3] = [Mode::Integers, Mode::Reals, Mode::Specials];
@@ -73,20 +82,23 @@ const WINDOWED: [Op; 8] = [
 const WINDOWLESS: [Op; 4] = [Op::Pointwise, Op::Dense, Op::GlobalAverage, Op::Elementwise];
 
 /// One line of the table.
+#[derive(Clone, Copy)]
 struct Line {
     operation: Op,
     input: [usize; 4],
     window: Window,
     activations: (&'static str, [Activation; 3]),
     mode: Mode,
+    /// Of input, weights and output.
+    types: [ElementType; 3],
 }
 
 /// The operands of a line.
 struct Data {
-    x: Vec<f32>,
-    weights: Vec<f32>,
+    x: Stored,
+    weights: Stored,
     bias: Vec<f32>,
-    pointwise: Vec<f32>,
+    pointwise: Stored,
     pointwise_bias: Vec<f32>,
 }
 
@@ -114,7 +126,11 @@ impl Line {
             other => format!("{other:?}").to_lowercase(),
         };
         let mode = format!("{:?}", self.mode).to_lowercase();
-        format!("{operation} {h}x{w}x{c} k{kh}x{kw} s{s} d{d} {} {mode}", self.activations.0)
+        let types = match self.types {
+            [ElementType::F32, ElementType::F32, ElementType::F32] => String::new(),
+            [input, weights, output] => format!(" {input}-{weights}-{output}"),
+        };
+        format!("{operation} {h}x{w}x{c} k{kh}x{kw} s{s} d{d} {} {mode}{types}", self.activations.0)
     }
 
     fn data(&self) -> Data {
@@ -123,7 +139,7 @@ impl Line {
         let taps = self.window.kernel[0] * self.window.kernel[1];
         // In one element of an output's inputs, or all would be NaN.
         let one_in = if self.mode == Mode::Specials { (c * taps).div_ceil(2) } else { 1 };
-        let mut fill = |len: usize| {
+        let mut fill = |len: usize| -> Vec<f32> {
             let (rare, plain) =
                 (self.mode.fill(&mut random, len), Mode::Reals.fill(&mut random, len));
             let pick = |(rare, plain)| if random.below(one_in) == 0 { rare } else { plain };
@@ -137,11 +153,12 @@ impl Line {
             Op::Pointwise | Op::Dense => (CHANNELS_OUT, c * CHANNELS_OUT),
             Op::Max | Op::Average | Op::GlobalAverage | Op::Elementwise => (0, 0),
         };
+        let [input_type, weights_type, _] = self.types;
         Data {
-            x: fill(self.input.iter().product()),
-            weights: fill(weights),
+            x: Stored::new(input_type, &fill(self.input.iter().product())),
+            weights: Stored::new(weights_type, &fill(weights)),
             bias: fill(middle),
-            pointwise: fill(middle * CHANNELS_OUT),
+            pointwise: Stored::new(weights_type, &fill(middle * CHANNELS_OUT)),
             pointwise_bias: fill(CHANNELS_OUT),
         }
     }
@@ -150,9 +167,10 @@ impl Line {
     fn ways(&self, data: &Data, level: Level) -> Vec<Vec<Box<dyn Plan>>> {
         let (input, window) = (self.input, self.window);
         let [input_activation, mid_activation, activation] = self.activations.1;
-        let options =
-            Options { input_activation, activation, level: Some(level), ..Options::default() };
-        let (weights, bias) = (Elements::from(&data.weights), Some(&data.bias[..]));
+        let [input_type, _, output_type] = self.types;
+        let level = Some(level);
+        let options = Options { input_activation, activation, level, input_type, output_type };
+        let (weights, bias) = (data.weights.elements(), Some(&data.bias[..]));
         let channels_out = CHANNELS_OUT;
         match self.operation {
             Op::Depthwise { multiplier } => {
@@ -161,15 +179,17 @@ impl Line {
             }
             Op::Separable { multiplier } => {
                 let depthwise = DepthwiseParams { window, multiplier, weights, bias };
-                let (weights, bias) =
-                    (Elements::from(&data.pointwise), Some(&data.pointwise_bias[..]));
+                let (weights, bias) = (data.pointwise.elements(), Some(&data.pointwise_bias[..]));
                 let params =
                     SeparableParams { depthwise, mid_activation, channels_out, weights, bias };
                 let fused = plan(Separable::new(input, &params, &options));
-                let options = Options { activation: mid_activation, ..options };
+                // What the fused one keeps is of f32.
+                let output_type = ElementType::F32;
+                let options = Options { activation: mid_activation, output_type, ..options };
                 let first = plan(Depthwise::new(input, &depthwise, &options));
                 let params = PointwiseParams { stride: [1, 1], channels_out, weights, bias };
-                let options = Options { activation, level: Some(level), ..Options::default() };
+                let [_, _, output_type] = self.types;
+                let options = Options { activation, level, output_type, ..Options::default() };
                 let second = plan(Pointwise::new(first.output_shape(), &params, &options));
                 vec![vec![fused], vec![first, second]]
             }
@@ -200,13 +220,16 @@ impl Line {
                 let shape = way.last().expect("a plan").output_shape();
                 let residual = Mode::Integers.fill(&mut Random(7), shape.iter().product());
                 // Layers with and without one are in the table.
-                let residual = (self.input[2] % 2 == 1).then(|| Spaced::new(shape, 0, &residual));
+                let residual = Stored::new(self.types[2], &residual);
+                let residual = (self.input[2] % 2 == 1).then(|| Spaced::of(shape, 0, &residual));
                 for &parts in parts() {
-                    let mut x = data.x.clone();
-                    for (i, plan) in way.iter().enumerate() {
+                    let (first, second) = way.split_first().expect("a plan");
+                    let last = |plan: usize| residual.as_ref().filter(|_| plan + 1 == way.len());
+                    let spaced = Spaced::of(first.input_shape(), 0, &data.x);
+                    let mut x = run(&**first, &spaced, last(0), 0, parts);
+                    for (i, plan) in second.iter().enumerate() {
                         let spaced = Spaced::new(plan.input_shape(), 0, &x);
-                        let residual = residual.as_ref().filter(|_| i + 1 == way.len());
-                        x = run(&**plan, &spaced, residual, 0, parts);
+                        x = run(&**plan, &spaced, last(i + 1), 0, parts);
                     }
                     let entered = table.enter(&name, digest(&x));
                     holds(entered.is_ok(), || format!("{level}, {parts} parts: {entered:?}"));
@@ -262,10 +285,21 @@ fn lines() -> Vec<Line> {
             }
         }
     }
-    let lines = lines.into_iter().flat_map(|(operation, input, window, activations)| {
-        MODES.map(|mode| Line { operation, input, window, activations, mode })
-    });
-    lines.filter(Line::is_small).collect()
+    let types = [ElementType::F32; 3];
+    let mut lines: Vec<Line> = lines
+        .into_iter()
+        .flat_map(|(operation, input, window, activations)| {
+            MODES.map(|mode| Line { operation, input, window, activations, mode, types })
+        })
+        .filter(Line::is_small)
+        .collect();
+    // Some once more in other types, of each operation and mode: the tables above have no factor of 17.
+    let others: Vec<Line> = (lines.iter().enumerate())
+        .filter(|(i, _)| i % 17 == 0)
+        .flat_map(|(_, line)| TYPES.map(|types| Line { types, ..*line }))
+        .collect();
+    lines.extend(others);
+    lines
 }
 
 #[test]

@@ -7,8 +7,12 @@ mod common;
 
 use std::ptr;
 
+use common::half::Stored;
 use common::layer::{Layer, Op, Weights};
-use common::{Mode, POISON, Random, assert_same_bits, holds, is_poison, ledger, levels};
+use common::{
+    Mode, POISON, POISON_16, Random, Spaced, assert_same_bits, holds, is_poison, is_poison_16,
+    ledger, levels,
+};
 use sepconv_kernels::*;
 
 /// Which end of an operand touches a guard page.
@@ -20,6 +24,29 @@ enum End {
 
 /// Elements on the open side of an operand that must stay as they are.
 const CANARIES: usize = 64;
+
+/// An f32 or the bits of a 16-bit number.
+trait Bits: Copy {
+    const POISON: Self;
+
+    fn is_poison(&self) -> bool;
+}
+
+impl Bits for f32 {
+    const POISON: Self = POISON;
+
+    fn is_poison(&self) -> bool {
+        is_poison(self)
+    }
+}
+
+impl Bits for u16 {
+    const POISON: Self = POISON_16;
+
+    fn is_poison(&self) -> bool {
+        is_poison_16(self)
+    }
+}
 
 /// Memory between two guard pages.
 struct Pages {
@@ -48,15 +75,15 @@ impl Pages {
     }
 
     /// The accessible elements.
-    fn inner(&mut self) -> &mut [f32] {
+    fn inner<T: Bits>(&mut self) -> &mut [T] {
         let inner = self.bytes - 2 * self.page;
-        let first = self.start.wrapping_byte_add(self.page).cast::<f32>();
-        // SAFETY: accessible, initialized to zeros by the system, borrowed as `self` is.
-        unsafe { std::slice::from_raw_parts_mut(first, inner / size_of::<f32>()) }
+        let first = self.start.wrapping_byte_add(self.page).cast::<T>();
+        // SAFETY: accessible, initialized to zeros by the system, borrowed as `self` is; `T` is of plain bits.
+        unsafe { std::slice::from_raw_parts_mut(first, inner / size_of::<T>()) }
     }
 
     /// The operand's place and the canaries.
-    fn split(&mut self, end: End, len: usize) -> (&mut [f32], &mut [f32]) {
+    fn split<T: Bits>(&mut self, end: End, len: usize) -> (&mut [T], &mut [T]) {
         let inner = self.inner();
         let all = inner.len();
         match end {
@@ -72,26 +99,56 @@ impl Pages {
     }
 
     /// A poisoned operand of `len` elements beside poisoned canaries.
-    fn place(&mut self, end: End, len: usize) -> &mut [f32] {
-        let (operand, canaries) = self.split(end, len);
-        canaries.fill(POISON);
-        operand.fill(POISON);
+    fn place<T: Bits>(&mut self, end: End, len: usize) -> &mut [T] {
+        let (operand, canaries) = self.split::<T>(end, len);
+        canaries.fill(T::POISON);
+        operand.fill(T::POISON);
         operand
     }
 
-    /// Places `pixels`, `stride` elements apart, poison between them.
-    fn place_pixels(&mut self, end: End, pixels: &[f32], channels: usize, stride: usize) {
-        let len = pixels.len() / channels * stride - (stride - channels);
-        let operand = self.place(end, len);
-        for (to, from) in operand.chunks_mut(stride).zip(pixels.chunks(channels)) {
-            to[..channels].copy_from_slice(from);
+    /// Places a copy.
+    fn put(&mut self, end: End, operand: &Stored) -> Elements<'_> {
+        fn copy<'a, T: Bits>(pages: &'a mut Pages, end: End, from: &[T]) -> &'a [T] {
+            let to = pages.place(end, from.len());
+            to.copy_from_slice(from);
+            to
+        }
+        match operand {
+            Stored::F32(x) => Elements::F32(copy(self, end, x)),
+            Stored::F16(x) => Elements::F16(copy(self, end, x)),
+            Stored::Bf16(x) => Elements::Bf16(copy(self, end, x)),
         }
     }
 
-    /// Whether the canaries beside the operand of `len` elements are as they were.
-    fn intact(&mut self, end: End, len: usize) -> bool {
-        let (_, canaries) = self.split(end, len);
-        canaries.iter().all(is_poison)
+    /// Places an output that nobody has written.
+    fn place_output(&mut self, end: End, element: ElementType, len: usize) -> ElementsMut<'_> {
+        match element {
+            ElementType::F16 => ElementsMut::F16(self.place(end, len)),
+            ElementType::Bf16 => ElementsMut::Bf16(self.place(end, len)),
+            _ => ElementsMut::F32(self.place(end, len)),
+        }
+    }
+
+    /// The output of `len` elements, and whether the canaries beside it are as they were.
+    fn take_output(&mut self, end: End, element: ElementType, len: usize) -> (Stored, bool) {
+        fn take<T: Bits>(pages: &mut Pages, end: End, len: usize) -> (Vec<T>, bool) {
+            let (operand, canaries) = pages.split::<T>(end, len);
+            (operand.to_vec(), canaries.iter().all(T::is_poison))
+        }
+        match element {
+            ElementType::F16 => {
+                let (bits, intact) = take(self, end, len);
+                (Stored::F16(bits), intact)
+            }
+            ElementType::Bf16 => {
+                let (bits, intact) = take(self, end, len);
+                (Stored::Bf16(bits), intact)
+            }
+            _ => {
+                let (values, intact) = take(self, end, len);
+                (Stored::F32(values), intact)
+            }
+        }
     }
 }
 
@@ -124,72 +181,94 @@ impl Arena {
     }
 }
 
+/// A layer, the type of its weights, and how its operands lie: at which end, with which gaps.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    layer: Layer,
+    weights: ElementType,
+    places: &'static [(End, usize)],
+}
+
+/// The operands of a case.
+struct Operands {
+    x: Stored,
+    residual: Stored,
+    weights: [Stored; 4],
+}
+
+impl Case {
+    fn operands(&self) -> Operands {
+        let Self { layer, weights, .. } = self;
+        let mut random = Random(7);
+        let weights = layer.fill_stored(*weights, Mode::Reals, &mut random);
+        let mut fill = |element, len| Stored::new(element, &Mode::Reals.fill(&mut random, len));
+        let elements = |shape: [usize; 4]| shape.iter().product::<usize>();
+        let plan = layer.plan(weights.each_ref().map(Stored::elements), Level::Scalar).unwrap();
+        let x = fill(layer.input_type, elements(plan.input_shape()));
+        let residual = fill(layer.output_type, elements(plan.output_shape()));
+        Operands { x, residual, weights }
+    }
+
+    /// What the plan gives of operands in ordinary memory.
+    fn ordinary(&self, operands: &Operands, level: Level) -> Vec<f32> {
+        let weights = operands.weights.each_ref().map(Stored::elements);
+        let plan = self.layer.plan(weights, level).unwrap();
+        let x = Spaced::of(plan.input_shape(), 0, &operands.x);
+        let residual = Spaced::of(plan.output_shape(), 0, &operands.residual);
+        common::run(&*plan, &x, Some(&residual), 0, 0)
+    }
+}
+
 /// Runs a layer with all operands at guard pages; adds up the operands that were. Returns the output.
 fn guarded(
     arena: &mut Arena,
     layer: &Layer,
+    operands: &Operands,
     level: Level,
-    end: End,
-    gap: usize,
+    (end, gap): (End, usize),
     threads: usize,
-    operands: &mut u64,
+    guarded: &mut u64,
 ) -> Vec<f32> {
-    let mut random = Random(7);
-    let lengths = layer.lengths();
     let plan = {
         let weights: Weights<'_> = {
-            let mut placed = arena.weights.iter_mut().zip(lengths).map(|(pages, len)| {
-                let operand = pages.place(end, len);
-                operand.copy_from_slice(&Mode::Reals.fill(&mut random, len));
-                Elements::F32(operand)
-            });
-            std::array::from_fn(|_| placed.next().unwrap())
+            let mut placed = arena.weights.iter_mut().zip(&operands.weights);
+            std::array::from_fn(|_| {
+                let (pages, operand) = placed.next().unwrap();
+                pages.put(end, operand)
+            })
         };
         layer.plan(weights, level).unwrap()
     };
     ledger::ran(level, plan.kernel_name());
     let (input, output) = (plan.input_shape(), plan.output_shape());
-    let elements = |shape: [usize; 4]| shape.iter().product::<usize>();
-    let (x_stride, y_stride) = (input[3] + gap, output[3] + gap);
-    let x = Mode::Reals.fill(&mut random, elements(input));
-    arena.x.place_pixels(end, &x, input[3], x_stride);
-    let residual = Mode::Reals.fill(&mut random, elements(output));
-    arena.residual.place_pixels(end, &residual, output[3], y_stride);
-    let y_pixels = elements(output) / output[3];
-    let y_len = y_pixels * y_stride - gap;
-    let x_len = elements(input) / input[3] * x_stride - gap;
+    let x = Spaced::of(input, gap, &operands.x);
+    let residual = Spaced::of(output, gap, &operands.residual);
+    let y_len = residual.data.elements().len();
     let scratch_len = plan.scratch_len(threads);
     {
-        let x = arena.x.split(end, x_len).0;
-        let residual = arena.residual.split(end, y_len).0;
-        let y = arena.y.place(end, y_len);
         let scratch = arena.scratch.place(end, scratch_len);
+        let y = arena.y.place_output(end, layer.output_type, y_len);
+        let (x_data, residual_data) =
+            (arena.x.put(end, &x.data), arena.residual.put(end, &residual.data));
         let mut views = Some((
-            NhwcView::with_pixel_stride(&*x, input, x_stride).unwrap(),
-            NhwcView::with_pixel_stride(&*residual, output, y_stride).unwrap(),
-            NhwcViewMut::with_pixel_stride(y, output, y_stride).unwrap(),
+            NhwcView::with_pixel_stride(x_data, input, x.stride).unwrap(),
+            NhwcView::with_pixel_stride(residual_data, output, residual.stride).unwrap(),
+            NhwcViewMut::with_pixel_stride(y, output, residual.stride).unwrap(),
         ));
         common::in_pool(threads, &mut || {
             let (x, residual, y) = views.take().unwrap();
             plan.run(x, Some(residual), y, scratch).unwrap();
         });
     }
-    holds(arena.y.intact(end, y_len), || format!("{layer:?} wrote beside the output"));
-    let beside = arena.scratch.intact(end, scratch_len);
+    let (y, intact) = arena.y.take_output(end, layer.output_type, y_len);
+    holds(intact, || format!("{layer:?} wrote beside the output"));
+    let beside = arena.scratch.split::<f32>(end, scratch_len).1.iter().all(is_poison);
     holds(beside, || format!("{layer:?} wrote beside the scratch"));
-    *operands +=
-        3 + u64::from(scratch_len > 0) + lengths.iter().map(|&len| u64::from(len > 0)).sum::<u64>();
-    let y = arena.y.split(end, y_len).0;
-    let mut result = Vec::new();
-    for pixel in y.chunks(y_stride) {
-        let (values, gaps) = pixel.split_at(output[3]);
-        let written = !values.iter().any(is_poison);
-        holds(written, || format!("{layer:?} left outputs as they were"));
-        let kept = gaps.iter().all(is_poison);
-        holds(kept, || format!("{layer:?} wrote into a gap"));
-        result.extend_from_slice(values);
-    }
-    result
+    *guarded += 3
+        + u64::from(scratch_len > 0)
+        + layer.lengths().iter().map(|&len| u64::from(len > 0)).sum::<u64>();
+    // All of it was written, and no gap.
+    Spaced { data: y, ..residual }.into_dense().into_values()
 }
 
 /// Every operation, with the windows that have kernels of their own and others.
@@ -259,62 +338,132 @@ fn part<T: Copy>(cases: &[T]) -> Vec<T> {
     (0..count).map(|i| cases[i * cases.len() / count]).collect()
 }
 
-fn check(what: &str, cases: &[Layer]) {
+/// Each end, without gaps and with them.
+const PLACES: &[(End, usize)] = &[(End::Last, 0), (End::First, 0), (End::Last, 3), (End::First, 3)];
+
+fn check(what: &str, cases: &[Case]) {
     let mut arena = Arena::new();
-    let (mut operands, mut runs) = (0, 0);
-    for (i, layer) in part(cases).iter().enumerate() {
-        let mut first: Option<Vec<f32>> = None;
-        for level in levels() {
-            for (end, gap) in [(End::Last, 0), (End::First, 0), (End::Last, 3), (End::First, 3)] {
+    let (mut operands_guarded, mut runs) = (0, 0);
+    let levels = levels();
+    for (i, case) in part(cases).iter().enumerate() {
+        let operands = case.operands();
+        let wanted = case.ordinary(&operands, levels[i % levels.len()]);
+        for &level in &levels {
+            for &place in case.places {
                 let threads = if i % 8 == 7 { 3 } else { 1 };
-                let y = guarded(&mut arena, layer, level, end, gap, threads, &mut operands);
+                let y = guarded(
+                    &mut arena,
+                    &case.layer,
+                    &operands,
+                    level,
+                    place,
+                    threads,
+                    &mut operands_guarded,
+                );
                 runs += 1;
-                match &first {
-                    Some(first) => assert_same_bits(&format!("{layer:?} {level}"), &y, first),
-                    None => first = Some(y),
-                }
+                assert_same_bits(&format!("{case:?} {level}"), &y, &wanted);
             }
         }
     }
-    let levels = levels();
-    println!("{what}: {runs} runs on {levels:?}, {operands} operands at guard pages, 0 faults");
+    println!(
+        "{what}: {runs} runs on {levels:?}, {operands_guarded} operands at guard pages, 0 faults"
+    );
+}
+
+fn f32_cases(layers: impl Iterator<Item = Layer>) -> Vec<Case> {
+    layers.map(|layer| Case { layer, weights: ElementType::F32, places: PLACES }).collect()
+}
+
+/// Layers in f16 and in bf16, and in mixtures of the types, `turn` says which; half of the places each.
+fn half_cases(layers: impl Iterator<Item = (Layer, usize)>) -> Vec<Case> {
+    let cases = layers.flat_map(|(layer, turn)| {
+        let [f32, f16, bf16] = ElementType::ALL;
+        [[f16, bf16], [bf16, f16]].map(|[one, other]| {
+            let [input_type, weights, output_type] = match turn % 4 {
+                0 => [one, one, one],
+                1 => [f32, one, one],
+                2 => [one, f32, other],
+                _ => [one, other, f32],
+            };
+            let places = if turn / 4 % 2 == 0 { &PLACES[..2] } else { &PLACES[2..] };
+            Case { layer: Layer { input_type, output_type, ..layer }, weights, places }
+        })
+    });
+    cases.collect()
+}
+
+/// What makes all turns come with each tail of a vector.
+fn turn(channels: usize) -> usize {
+    channels + channels / 16
+}
+
+/// Those of [`kinds`] that have 16-bit kernels of their own: one serves an input as it is and its ReLU.
+fn half_kinds() -> impl Iterator<Item = (Op, Window, Activation)> {
+    kinds().into_iter().filter(|(_, _, load)| *load != Activation::Relu)
+}
+
+fn has_free_outputs((op, ..): &(Op, Window, Activation)) -> bool {
+    matches!(op, Op::Pointwise | Op::Separable { .. } | Op::Conv { .. } | Op::Dense)
 }
 
 /// All channel counts up to 129: every tail of every vector, panel and block.
 #[test]
 fn every_channel_count() {
-    let cases: Vec<Layer> = kinds()
+    let layers = kinds()
         .into_iter()
-        .flat_map(|kind| (1..=129).map(move |c| layer(kind, [4, 5, c], c % 37 + 1)))
-        .collect();
-    check("channels 1 to 129", &cases);
+        .flat_map(|kind| (1..=129).map(move |c| layer(kind, [4, 5, c], c % 37 + 1)));
+    check("channels 1 to 129", &f32_cases(layers));
+}
+
+#[test]
+fn every_channel_count_in_16_bits() {
+    let layers = half_kinds()
+        .flat_map(|kind| (1..=129).map(move |c| (layer(kind, [4, 5, c], c % 37 + 1), turn(c))));
+    check("16 bits, channels 1 to 129", &half_cases(layers));
 }
 
 /// The same for output channels, where these are free.
 #[test]
 fn every_output_channel_count() {
-    let cases: Vec<Layer> = kinds()
+    let layers = kinds()
         .into_iter()
-        .filter(|(op, ..)| {
-            matches!(op, Op::Pointwise | Op::Separable { .. } | Op::Conv { .. } | Op::Dense)
-        })
-        .flat_map(|kind| (1..=129).map(move |o| layer(kind, [3, 5, o % 18 + 1], o)))
-        .collect();
-    check("output channels 1 to 129", &cases);
+        .filter(has_free_outputs)
+        .flat_map(|kind| (1..=129).map(move |o| layer(kind, [3, 5, o % 18 + 1], o)));
+    check("output channels 1 to 129", &f32_cases(layers));
+}
+
+#[test]
+fn every_output_channel_count_in_16_bits() {
+    let layers = half_kinds()
+        .filter(has_free_outputs)
+        .flat_map(|kind| (1..=129).map(move |o| (layer(kind, [3, 5, o % 18 + 1], o), turn(o))));
+    check("16 bits, output channels 1 to 129", &half_cases(layers));
 }
 
 /// Heights and widths around all tiles: of 1 to 14 pixels in a row, of 4, 6, 8, 12 in a micro-tile.
+fn sizes() -> impl Iterator<Item = [usize; 2]> + Clone {
+    let lines = (1..=29).map(|w| [1, w]).chain((2..=14).map(|h| [h, 1]));
+    lines.chain((2..=14).flat_map(|h| [2, 3, 7].map(|w| [h, w])))
+}
+
 #[test]
 fn every_small_size() {
-    let cases: Vec<Layer> = kinds()
-        .into_iter()
-        .flat_map(|kind| {
-            let sizes = (1..=29).map(|w| [1, w]).chain((2..=14).map(|h| [h, 1]));
-            let sizes = sizes.chain((2..=14).flat_map(|h| [2, 3, 7].map(|w| [h, w])));
-            sizes.flat_map(move |[h, w]| [3, 8, 17].map(|c| layer(kind, [h, w, c], c + w)))
+    let layers = kinds().into_iter().flat_map(|kind| {
+        sizes().flat_map(move |[h, w]| [3, 8, 17].map(|c| layer(kind, [h, w, c], c + w)))
+    });
+    check("sizes", &f32_cases(layers));
+}
+
+#[test]
+fn every_small_size_in_16_bits() {
+    let layers = half_kinds().enumerate().flat_map(|(k, kind)| {
+        // Every other size, the others of the next kind.
+        sizes().enumerate().skip(k % 2).step_by(2).map(move |(i, [h, w])| {
+            let c = [3, 8, 17][i % 3];
+            (layer(kind, [h, w, c], c + w), i / 2)
         })
-        .collect();
-    check("sizes", &cases);
+    });
+    check("16 bits, sizes", &half_cases(layers));
 }
 
 /// What the others rely on: the process ends when an element beside an operand is read or written.
@@ -323,7 +472,7 @@ fn one_element_beside_faults() {
     for end in [End::Last, End::First] {
         for write in [false, true] {
             let mut pages = Pages::new(100);
-            let operand = pages.place(end, 37);
+            let operand = pages.place::<f32>(end, 37);
             let beside = match end {
                 End::Last => operand.as_mut_ptr().wrapping_add(37),
                 End::First => operand.as_mut_ptr().wrapping_sub(1),

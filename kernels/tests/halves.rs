@@ -87,10 +87,7 @@ fn f32_are_rounded_to_the_nearest_even() {
 /// The layer in 16 bits must give what it gives in f32 of the same values, rounded once; and that must be
 /// what f64 gives within the bounds of f32 and of one rounding.
 fn check(layer: &Layer, weights_type: ElementType, mode: Mode, numbers: &mut Random) {
-    let operands = layer.fill(mode, numbers);
-    // Biases are of f32.
-    let stored = [weights_type, ElementType::F32, weights_type, ElementType::F32];
-    let stored: [Stored; 4] = std::array::from_fn(|i| Stored::new(stored[i], &operands[i]));
+    let stored = layer.fill_stored(weights_type, mode, numbers);
     let x = mode.fill(numbers, layer.input.iter().product());
     let x = Stored::new(layer.input_type, &x);
     let mut wanted: Option<(Stored, Stored)> = None;
@@ -250,6 +247,26 @@ fn epilogues_come_before_the_rounding() {
             let wanted: Vec<f32> = sums.iter().map(|&s| if s < 0.0 { 0.0 } else { s }).collect();
             let got = run(&plan, &Stored::new(element, &x), Some(&Stored::new(element, &r)));
             assert_same(&format!("{element} on {level}"), &got, &Stored::new(element, &wanted));
+        }
+    }
+}
+
+/// A max pool makes one NaN of all; sums keep what a NaN carries, and no rounding may carry that into the sign.
+#[test]
+fn nans_of_any_payload_stay_nans() {
+    let x = [0x7fff_ffff_u32, 0xffff_ffff, 0x7fff_8000, 0x7fc0_7fff, 0x7fc0_0000].repeat(5);
+    let x = Stored::F32(x.into_iter().map(f32::from_bits).collect());
+    let window = Window::new([1, 1]);
+    for level in levels() {
+        for output_type in HALVES {
+            for op in [Op::Average, Op::Pointwise] {
+                let input = if op == Op::Average { [1, 1, 1, 25] } else { [1, 1, 25, 1] };
+                let layer = Layer { output_type, ..Layer::new(op, input, window, 17) };
+                let ones = layer.lengths().map(|len| vec![1.0_f32; len]);
+                let plan = layer.plan(ones.each_ref().map(|o| &o[..]), level).unwrap();
+                let y = run(&*plan, &x, None).values();
+                holds(y.iter().all(|y| y.is_nan()), || format!("{}: {y:?}", plan.kernel_name()));
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Operands of a wrong length or shape: each of each operation is refused, by one element too few or too
-//! many, and nothing is written then.
+//! Operands of a wrong length, shape or type: each of each operation is refused, by one element too few or
+//! too many, and nothing is written then.
 //!
 //! Two mistakes that other libraries must guard against can't be made. Input and output that overlap: the
 //! borrow checker refuses them (the documentation of `NhwcViewMut` shows it, a doctest). Weights packed for
@@ -7,25 +7,26 @@
 
 mod common;
 
-use common::layer::{Layer, OPS, random};
-use common::{Mode, POISON, Random, is_poison, levels};
+use common::half::Stored;
+use common::layer::{Layer, OPS, Op, random};
+use common::{Mode, Random, levels};
 use sepconv_kernels::*;
 
 /// Plans refuse weights and biases that are short or long by one.
-fn plans_refuse(layer: &Layer, operands: &[Vec<f32>; 4], level: Level) -> u64 {
+fn plans_refuse(layer: &Layer, operands: &[Stored; 4], level: Level) -> u64 {
     let mut refused = 0;
     for i in 0..4 {
-        let right = operands[i].len();
-        if right == 0 {
+        let right = operands[i].elements();
+        if right.len() == 0 {
             continue;
         }
-        for length in [right - 1, right + 1] {
-            let wrong = vec![0.5; length];
-            let mut operands = operands.each_ref().map(|o| &o[..]);
-            operands[i] = &wrong;
+        for length in [right.len() - 1, right.len() + 1] {
+            let wrong = Stored::new(right.element_type(), &vec![0.5; length]);
+            let mut operands = operands.each_ref().map(Stored::elements);
+            operands[i] = wrong.elements();
             match layer.plan(operands, level) {
                 Err(Error::Length { expected, actual, .. }) => {
-                    assert_eq!((expected, actual), (right, length), "{layer:?}, operand {i}");
+                    assert_eq!((expected, actual), (right.len(), length), "{layer:?}, operand {i}");
                 }
                 other => panic!("{layer:?}, operand {i}, {length} elements: {other:?}"),
             }
@@ -36,43 +37,59 @@ fn plans_refuse(layer: &Layer, operands: &[Vec<f32>; 4], level: Level) -> u64 {
 }
 
 /// Views refuse lengths below the least and above the most.
-fn views_refuse(shape: [usize; 4], gap: usize) -> u64 {
+fn views_refuse(shape: [usize; 4], gap: usize, element: ElementType) -> u64 {
     let stride = shape[3] + gap;
     let most = shape[..3].iter().product::<usize>() * stride;
     let mut refused = 0;
     for length in [most - gap - 1, most + 1] {
-        let mut wrong = vec![0.5; length];
+        let mut wrong = Stored::poisoned(element, length);
         let expected = if length < most { most - gap } else { most };
         let error = Error::Length { what: "view", expected, actual: length };
-        let shared = NhwcView::with_pixel_stride(&wrong, shape, stride).unwrap_err();
+        let shared = NhwcView::with_pixel_stride(wrong.elements(), shape, stride).unwrap_err();
         assert_eq!(shared, error);
-        let mutable = NhwcViewMut::with_pixel_stride(&mut wrong, shape, stride).unwrap_err();
+        let mutable =
+            NhwcViewMut::with_pixel_stride(wrong.elements_mut(), shape, stride).unwrap_err();
         assert_eq!(mutable, error);
         refused += 2;
     }
     for length in [most - gap, most] {
-        assert!(NhwcView::with_pixel_stride(&vec![0.5; length], shape, stride).is_ok());
+        let right = Stored::poisoned(element, length);
+        let view = NhwcView::with_pixel_stride(right.elements(), shape, stride).unwrap();
+        assert_eq!(view.element_type(), element);
     }
     let narrow = NhwcView::with_pixel_stride(&[0.5; 9], shape, shape[3] - 1).unwrap_err();
     assert!(matches!(narrow, Error::PixelStride { .. }));
     refused + 1
 }
 
-/// Runs refuse views whose shape differs by one in any dimension, and scratch that is short by one.
+/// Whether nothing has been written.
+fn untouched(y: &Stored) -> bool {
+    // Compared by bits: poison is a NaN.
+    let poison = Stored::poisoned(y.elements().element_type(), y.elements().len());
+    let bits = |stored: &Stored| stored.values().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    bits(y) == bits(&poison)
+}
+
+/// Runs refuse views whose shape differs by one in any dimension, views of another type, and scratch that is
+/// short by one.
 fn runs_refuse(plan: &dyn Plan) -> u64 {
     let elements = |shape: [usize; 4]| shape.iter().product::<usize>();
     let (input, output) = (plan.input_shape(), plan.output_shape());
-    let (x, residual) = (vec![0.5; elements(input)], vec![0.5; elements(output)]);
-    let mut y = vec![POISON; elements(output)];
+    let (input_type, output_type) = (plan.input_type(), plan.output_type());
+    let filled = |element, shape| Stored::new(element, &vec![0.5; elements(shape)]);
+    let poisoned = |element, shape| Stored::poisoned(element, elements(shape));
+    let (x, residual) = (filled(input_type, input), filled(output_type, output));
+    let mut y = poisoned(output_type, output);
     let mut scratch = vec![0.0; plan.scratch_len(1)];
-    let run = |x: (&[f32], _), residual: (&[f32], _), y: (&mut [f32], _), scratch: &mut [f32]| {
-        plan.run(
-            NhwcView::new(x.0, x.1).unwrap(),
-            Some(NhwcView::new(residual.0, residual.1).unwrap()),
-            NhwcViewMut::new(y.0, y.1).unwrap(),
-            scratch,
-        )
-    };
+    let run =
+        |x: (&Stored, _), residual: (&Stored, _), y: (&mut Stored, _), scratch: &mut [f32]| {
+            plan.run(
+                NhwcView::new(x.0.elements(), x.1).unwrap(),
+                Some(NhwcView::new(residual.0.elements(), residual.1).unwrap()),
+                NhwcViewMut::new(y.0.elements_mut(), y.1).unwrap(),
+                scratch,
+            )
+        };
     let mut refused = 0;
     let mut refuse = |what: &str, result: Result<()>| {
         match result {
@@ -94,7 +111,7 @@ fn runs_refuse(plan: &dyn Plan) -> u64 {
             };
             let (shape_in, shape_out) = (changed(input), changed(output));
             let (other_in, mut other_out) =
-                (vec![0.5; elements(shape_in)], vec![POISON; elements(shape_out)]);
+                (filled(input_type, shape_in), poisoned(output_type, shape_out));
             let result =
                 run((&other_in, shape_in), (&residual, output), (&mut y, output), &mut scratch);
             refuse("input", result);
@@ -103,36 +120,82 @@ fn runs_refuse(plan: &dyn Plan) -> u64 {
             let result =
                 run((&x, input), (&residual, output), (&mut other_out, shape_out), &mut scratch);
             refuse("output", result);
-            assert!(other_out.iter().all(is_poison));
+            assert!(untouched(&other_out));
         }
     }
     if let Some(short) = scratch.len().checked_sub(1) {
         let short = &mut scratch[..short];
         refuse("scratch", run((&x, input), (&residual, output), (&mut y, output), short));
     }
-    assert!(y.iter().all(is_poison), "{} wrote before it refused", plan.kernel_name());
+    let mut refuse = |what: &'static str, expected, actual, result: Result<()>| {
+        assert_eq!(result, Err(Error::ElementType { what, expected, actual }));
+        refused += 1;
+    };
+    for other in ElementType::ALL {
+        if other != input_type {
+            let other_in = filled(other, input);
+            let result =
+                run((&other_in, input), (&residual, output), (&mut y, output), &mut scratch);
+            refuse("input", input_type, other, result);
+        }
+        if other != output_type {
+            let mut other_out = poisoned(other, output);
+            let result = run((&x, input), (&other_out, output), (&mut y, output), &mut scratch);
+            refuse("residual", output_type, other, result);
+            let result =
+                run((&x, input), (&residual, output), (&mut other_out, output), &mut scratch);
+            refuse("output", output_type, other, result);
+            assert!(untouched(&other_out));
+        }
+    }
+    assert!(untouched(&y), "{} wrote before it refused", plan.kernel_name());
     run((&x, input), (&residual, output), (&mut y, output), &mut scratch).unwrap();
     refused
 }
 
 #[test]
-fn one_element_or_dimension_off_is_refused() {
+fn one_element_dimension_or_type_off_is_refused() {
     let mut numbers = Random(3);
     let mut refused = 0;
-    for _ in 0..common::scaled(200) {
+    for i in 0..common::scaled(200) {
         for op in OPS {
-            let layer = random(op, &mut numbers);
-            let operands = layer.fill(Mode::Reals, &mut numbers);
+            let mut layer = random(op, &mut numbers);
+            let mut weights = ElementType::F32;
+            // Every other one in any types.
+            if i % 2 == 1 {
+                (layer, weights) = layer.of_any_types(&mut numbers);
+            }
+            let operands = layer.fill_stored(weights, Mode::Reals, &mut numbers);
             for level in levels() {
                 refused += plans_refuse(&layer, &operands, level);
-                let plan = layer.plan(operands.each_ref().map(|o| &o[..]), level).unwrap();
-                refused += views_refuse(plan.input_shape(), numbers.below(4));
-                refused += views_refuse(plan.output_shape(), numbers.below(4));
+                let plan = layer.plan(operands.each_ref().map(Stored::elements), level).unwrap();
+                refused += views_refuse(plan.input_shape(), numbers.below(4), layer.input_type);
+                refused += views_refuse(plan.output_shape(), numbers.below(4), layer.output_type);
                 refused += runs_refuse(&*plan);
             }
         }
     }
     println!("{refused} wrong operands on {:?}: all refused, nothing written", levels());
+}
+
+/// Outputs and weights of 16 bits wait as f32 in scratch: their plans need more of it.
+#[test]
+fn sixteen_bits_need_more_scratch() {
+    let window = Window::new([1, 1]);
+    for level in levels() {
+        let scratch = |weights, output_type| {
+            let layer =
+                Layer { output_type, ..Layer::new(Op::Pointwise, [1, 5, 7, 40], window, 70) };
+            let operands = layer.fill_stored(weights, Mode::Reals, &mut Random(5));
+            let plan = layer.plan(operands.each_ref().map(Stored::elements), level).unwrap();
+            plan.scratch_len(1)
+        };
+        let [f32, f16, bf16] = ElementType::ALL;
+        let least = scratch(f32, f32);
+        for half in [f16, bf16] {
+            assert!(scratch(half, f32) > least && scratch(f32, half) > least, "{half} on {level}");
+        }
+    }
 }
 
 /// Shapes whose elements wrap around to the length of the slice, also to none at all, are refused.
@@ -201,6 +264,14 @@ fn refusals_say_why() {
         (Error::Length { what: "bias", expected: a, actual: b }, ["4711", "8150"]),
         (Error::PixelStride { channels: a, pixel_stride: b }, ["4711", "8150"]),
         (Error::Shape { what: "input", expected: [a; 4], actual: [b; 4] }, ["4711", "8150"]),
+        (
+            Error::ElementType {
+                what: "residual",
+                expected: ElementType::F32,
+                actual: ElementType::Bf16,
+            },
+            ["f32", "bf16"],
+        ),
         (Error::KernelLargerThanInput { axis: "width", kernel: a, input: b }, ["4711", "8150"]),
         (Error::Groups { groups: 7, channels_in: a, channels_out: b }, ["4711", "8150"]),
         (Error::Activation { what: "no bound" }, ["activation", "no bound"]),

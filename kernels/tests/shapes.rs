@@ -1,8 +1,10 @@
-//! Very many small random shapes for each kernel, in integers (exact), on every level: at least 100,000 a
-//! kernel at full effort, and never fewer than 2,500. The larger and the inexact cases are `differential`'s.
+//! Very many small random shapes for each kernel, in integers (exact in all types), on every level: at least
+//! 100,000 a kernel at full effort, and never fewer than 1,000. The larger and the inexact cases are
+//! `differential`'s and `halves`'.
 
 mod common;
 
+use common::half::Stored;
 use common::layer::{Layer, Op};
 use common::{Mode, Random, Spaced, activated, assert_same_bits, levels, run};
 use sepconv_kernels::naive::{self, Conv as Reference};
@@ -116,29 +118,58 @@ fn expected(layer: &Layer, x: &[f32], operands: &[Vec<f32>; 4], residual: &[f32]
     activated(&results.collect::<Vec<_>>(), layer.activation)
 }
 
+/// Runs one layer on each level, with weights of a type.
+fn compare(layer: &Layer, weights: ElementType, random: &mut Random) {
+    let stored = layer.fill_stored(weights, Mode::Integers, random);
+    let operands = stored.each_ref().map(Stored::values);
+    let x = Mode::Integers.fill(random, layer.input.iter().product());
+    let x_stored = Stored::new(layer.input_type, &x);
+    let x_spaced = Spaced::of(layer.input, random.below(3), &x_stored);
+    let mut wanted = None;
+    for level in levels() {
+        let plan = layer.plan(stored.each_ref().map(Stored::elements), level).unwrap();
+        let (residual, wanted) = wanted.get_or_insert_with(|| {
+            let output = plan.output_shape();
+            let residual = Mode::Integers.fill(random, output.iter().product());
+            let wanted = expected(layer, &x, &operands, &residual);
+            // Rounded once, if at all.
+            let wanted = Stored::new(layer.output_type, &wanted).into_values();
+            let residual = Stored::new(layer.output_type, &residual);
+            (Spaced::of(output, 0, &residual), wanted)
+        });
+        let got = run(&*plan, &x_spaced, Some(residual), 0, 0);
+        assert_same_bits(&format!("{layer:?}, weights of {weights}"), &got, wanted);
+    }
+}
+
 /// Runs that many random layers on each level.
 fn check(kernel: Kernel, stride: usize, load: Activation) {
-    let cases = common::scaled(100_000).max(2_500);
+    // Emulated CPUs take half, so that those of 16 bits cost them nothing.
+    let plain = if common::effort() < 100.0 { 50_000 } else { 100_000 };
+    let cases = common::scaled(plain).max(1_000);
     let mut random = Random(stride as u64);
     for _ in 0..cases {
         let layer = layer(kernel, stride, load, &mut random);
-        let operands = layer.fill(Mode::Integers, &mut random);
-        let x = Mode::Integers.fill(&mut random, layer.input.iter().product());
-        let x_spaced = Spaced::new(layer.input, random.below(3), &x);
-        let mut wanted = None;
-        for level in levels() {
-            let plan = layer.plan(operands.each_ref().map(|o| &o[..]), level).unwrap();
-            let (residual, wanted) = wanted.get_or_insert_with(|| {
-                let output = plan.output_shape();
-                let residual = Mode::Integers.fill(&mut random, output.iter().product());
-                let wanted = expected(&layer, &x, &operands, &residual);
-                (Spaced::new(output, 0, &residual), wanted)
-            });
-            let got = run(&*plan, &x_spaced, Some(residual), 0, 0);
-            assert_same_bits(&format!("{layer:?}"), &got, wanted);
+        compare(&layer, ElementType::F32, &mut random);
+    }
+    // One kernel serves an input as it is and its ReLU, except those of pools: half in each of two tests.
+    let pool = matches!(kernel, Kernel::Operation(Op::Max | Op::Average));
+    let halves = if pool { cases } else { cases.div_ceil(2) };
+    // Other kernels of f32 store 16 bits than those that store f32; they serve all windows.
+    let from_f32 = cases / 10;
+    let [f32, f16, bf16] = ElementType::ALL;
+    for (input_type, cases) in [(f16, halves), (bf16, halves), (f32, from_f32)] {
+        for _ in 0..cases {
+            let (typed, weights) =
+                layer(kernel, stride, load, &mut random).of_any_types(&mut random);
+            compare(&Layer { input_type, ..typed }, weights, &mut random);
         }
     }
-    println!("{kernel:?}, stride {stride}, {load:?} on load: {cases} shapes on {:?}", levels());
+    println!(
+        "{kernel:?}, stride {stride}, {load:?} on load: {cases} shapes of f32, {halves} of f16, \
+         {halves} of bf16, {from_f32} of f32 to any on {:?}",
+        levels()
+    );
 }
 
 macro_rules! kernels {

@@ -4,6 +4,8 @@
 use half::{bf16, f16};
 use sepconv_kernels::{ElementType, Elements, ElementsMut};
 
+use super::{POISON, POISON_16};
+
 /// Elements as they are stored.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stored {
@@ -24,6 +26,23 @@ impl Stored {
                 Self::Bf16(values.iter().map(|&x| bf16::from_f32(x).to_bits()).collect())
             }
             other => panic!("{other} is new"),
+        }
+    }
+
+    /// So many that nobody wrote.
+    pub fn poisoned(element: ElementType, len: usize) -> Self {
+        match element {
+            ElementType::F16 => Self::F16(vec![POISON_16; len]),
+            ElementType::Bf16 => Self::Bf16(vec![POISON_16; len]),
+            _ => Self::F32(vec![POISON; len]),
+        }
+    }
+
+    /// [`Stored::values`], which need no copy if they are of f32.
+    pub fn into_values(self) -> Vec<f32> {
+        match self {
+            Self::F32(values) => values,
+            bits => bits.values(),
         }
     }
 

@@ -3,6 +3,7 @@
 
 use sepconv_kernels::*;
 
+use super::half::Stored;
 use super::{Mode, Random};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -87,6 +88,25 @@ impl Layer {
     /// Operands of a mode, of the right lengths.
     pub fn fill(&self, mode: Mode, random: &mut Random) -> [Vec<f32>; 4] {
         self.lengths().map(|len| mode.fill(random, len))
+    }
+
+    /// The same with weights of a type. Biases are of f32.
+    pub fn fill_stored(
+        &self,
+        weights: ElementType,
+        mode: Mode,
+        random: &mut Random,
+    ) -> [Stored; 4] {
+        let types = [weights, ElementType::F32, weights, ElementType::F32];
+        let operands = self.fill(mode, random);
+        std::array::from_fn(|i| Stored::new(types[i], &operands[i]))
+    }
+
+    /// The layer with any types of input and output, and a type for its weights.
+    pub fn of_any_types(self, random: &mut Random) -> (Self, ElementType) {
+        let [input_type, weights, output_type] =
+            [(); 3].map(|()| ElementType::ALL[random.below(3)]);
+        (Self { input_type, output_type, ..self }, weights)
     }
 
     pub fn plan<'a>(

@@ -11,7 +11,11 @@ pub mod ledger;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sepconv_kernels::naive::{self, Sum};
-use sepconv_kernels::{Activation, Level, NhwcView, NhwcViewMut, Padding, Plan, Window};
+use sepconv_kernels::{
+    Activation, ElementType, Level, NhwcView, NhwcViewMut, Padding, Plan, Window,
+};
+
+use self::half::Stored;
 
 /// Unit roundoff of f32.
 const U: f64 = 1.0 / (1 << 24) as f64;
@@ -89,59 +93,92 @@ pub fn flushed(weights: &[f32]) -> Vec<f32> {
 pub struct Spaced {
     pub shape: [usize; 4],
     pub stride: usize,
-    pub data: Vec<f32>,
+    pub data: Stored,
 }
 
 /// Fills gaps of inputs and everything of outputs: reading it shows as NaN.
 pub const POISON: f32 = f32::from_bits(0x7fc0_dead);
+/// The same in 16 bits: a NaN of f16 as of bf16.
+pub const POISON_16: u16 = 0x7fda;
 
 impl Spaced {
     pub fn new(shape: [usize; 4], gap: usize, dense: &[f32]) -> Self {
-        let stride = shape[3] + gap;
-        let pixels = shape[0] * shape[1] * shape[2];
-        // The last pixel has no gap: the shortest slice that a view accepts.
-        let mut data = vec![POISON; pixels * stride - gap];
-        for (to, from) in data.chunks_mut(stride).zip(dense.chunks(shape[3])) {
-            to[..shape[3]].copy_from_slice(from);
+        Self::of(shape, gap, &Stored::F32(dense.into()))
+    }
+
+    /// Of elements of any type.
+    pub fn of(shape: [usize; 4], gap: usize, dense: &Stored) -> Self {
+        fn spread<T: Copy>(dense: &[T], channels: usize, stride: usize, poison: T) -> Vec<T> {
+            let pixels = dense.len() / channels;
+            // The last pixel has no gap: the shortest slice that a view accepts.
+            let mut data = vec![poison; pixels * stride - (stride - channels)];
+            for (to, from) in data.chunks_mut(stride).zip(dense.chunks(channels)) {
+                to[..channels].copy_from_slice(from);
+            }
+            data
         }
+        let (channels, stride) = (shape[3], shape[3] + gap);
+        let data = match dense {
+            Stored::F32(x) => Stored::F32(spread(x, channels, stride, POISON)),
+            Stored::F16(x) => Stored::F16(spread(x, channels, stride, POISON_16)),
+            Stored::Bf16(x) => Stored::Bf16(spread(x, channels, stride, POISON_16)),
+        };
         Self { shape, stride, data }
     }
 
-    pub fn poisoned(shape: [usize; 4], gap: usize) -> Self {
-        let pixels = shape.iter().product();
-        Self::new(shape, gap, &vec![POISON; pixels])
+    pub fn poisoned(shape: [usize; 4], gap: usize, element: ElementType) -> Self {
+        let stride = shape[3] + gap;
+        let pixels: usize = shape[..3].iter().product();
+        Self { shape, stride, data: Stored::poisoned(element, pixels * stride - gap) }
     }
 
     pub fn view(&self) -> NhwcView<'_> {
-        NhwcView::with_pixel_stride(&self.data, self.shape, self.stride).unwrap()
+        NhwcView::with_pixel_stride(self.data.elements(), self.shape, self.stride).unwrap()
     }
 
     pub fn view_mut(&mut self) -> NhwcViewMut<'_> {
-        NhwcViewMut::with_pixel_stride(&mut self.data, self.shape, self.stride).unwrap()
+        NhwcViewMut::with_pixel_stride(self.data.elements_mut(), self.shape, self.stride).unwrap()
     }
 
     /// The elements without gaps, after a check that these have all been written and that the gaps still
     /// hold the poison.
-    pub fn into_dense(self) -> Vec<f32> {
-        let c = self.shape[3];
-        let mut dense = Vec::new();
-        for pixel in self.data.chunks(self.stride) {
-            let (values, gap) = pixel.split_at(c);
-            holds(!values.iter().any(is_poison), || {
-                "an output was not written, or of poison".into()
-            });
-            holds(gap.iter().all(is_poison), || "a gap was written".into());
-            OVERWRITTEN.fetch_add(c as u64, Ordering::Relaxed);
-            INTACT.fetch_add(gap.len() as u64, Ordering::Relaxed);
-            dense.extend_from_slice(values);
+    pub fn into_dense(self) -> Stored {
+        fn gather<T: Copy>(
+            data: &[T],
+            channels: usize,
+            stride: usize,
+            is_poison: fn(&T) -> bool,
+        ) -> Vec<T> {
+            let mut dense = Vec::new();
+            for pixel in data.chunks(stride) {
+                let (values, gap) = pixel.split_at(channels);
+                holds(!values.iter().any(is_poison), || {
+                    "an output was not written, or of poison".into()
+                });
+                holds(gap.iter().all(is_poison), || "a gap was written".into());
+                OVERWRITTEN.fetch_add(channels as u64, Ordering::Relaxed);
+                INTACT.fetch_add(gap.len() as u64, Ordering::Relaxed);
+                dense.extend_from_slice(values);
+            }
+            dense
         }
-        dense
+        let (channels, stride) = (self.shape[3], self.stride);
+        match self.data {
+            Stored::F32(x) => Stored::F32(gather(&x, channels, stride, is_poison)),
+            Stored::F16(x) => Stored::F16(gather(&x, channels, stride, is_poison_16)),
+            Stored::Bf16(x) => Stored::Bf16(gather(&x, channels, stride, is_poison_16)),
+        }
     }
 }
 
 /// To the bit: no operation but a copy makes it.
 pub fn is_poison(value: &f32) -> bool {
     value.to_bits() == POISON.to_bits()
+}
+
+/// Likewise.
+pub fn is_poison_16(bits: &u16) -> bool {
+    *bits == POISON_16
 }
 
 /// Poisoned outputs that were written, of all runs of the process.
@@ -151,7 +188,8 @@ pub static INTACT: AtomicU64 = AtomicU64::new(0);
 /// Poisoned elements on either side of scratch.
 const CANARIES: usize = 64;
 
-/// Runs a plan with poisoned output and scratch, and canaries around the scratch, in a pool of `threads` threads; with 0 right here.
+/// Runs a plan with poisoned output and scratch, and canaries around the scratch, in a pool of `threads`
+/// threads; with 0 right here. Outputs of any type are given as f32, which tells all of them apart.
 pub fn run(
     plan: &dyn Plan,
     x: &Spaced,
@@ -160,7 +198,7 @@ pub fn run(
     threads: usize,
 ) -> Vec<f32> {
     ledger::ran(plan.level(), plan.kernel_name());
-    let mut y = Spaced::poisoned(plan.output_shape(), gap);
+    let mut y = Spaced::poisoned(plan.output_shape(), gap, plan.output_type());
     let len = plan.scratch_len(threads.max(1));
     let mut around = vec![POISON; len + 2 * CANARIES];
     let scratch = &mut around[CANARIES..][..len];
@@ -176,7 +214,7 @@ pub fn run(
     let intact = before.iter().chain(after).all(is_poison);
     holds(intact, || "something beside the scratch was written".into());
     INTACT.fetch_add(2 * CANARIES as u64, Ordering::Relaxed);
-    y.into_dense()
+    y.into_dense().into_values()
 }
 
 #[cfg(feature = "rayon")]
