@@ -65,9 +65,9 @@ TILES = {
 # NEON: per 4 k 96 FMAs, 6 loads of A's 8 vectors (direct: 8), 16 of B (ldp + ldr per k and half of
 # the rows), 0.81 (0.80).
 GEMM_SHARE = {"avx2": (0.57, 0.55), "avx512": (0.60, 0.57), "neon": (0.75, 0.75)}
-# With weights of 16 bits: per k one conversion for each vector of B (f16), or two (bf16 on AVX2), not
-# always with the load in it.
-GEMM_SHARE_HALF = {"avx2": (0.50, 0.46), "avx512": (0.57, 0.55), "neon": (0.70, 0.70)}
+# With weights of 16 bits: per k one instruction more for each vector of B, but where the conversion is the
+# load (f16 on AVX2); on NEON, where B is loaded for each half of the rows, two.
+GEMM_SHARE_HALF = {"avx2": (0.50, 0.46), "avx512": (0.57, 0.55), "neon": (0.65, 0.65)}
 # Vectors loaded ÷ FMAs: for 9·P FMAs a strip of P pixels loads 9 weights and the columns of a row,
 # P + 2, or with stride 2 of two rows, 2·(2·P + 1).
 # AVX2, P = 3: 14 of 27 and one more: 9 accumulators, 5 columns and a weight leave 1 register of 16
@@ -79,7 +79,7 @@ STRIP_LOADS = {
 STRIP_SPILLS = {"avx2": (1, 0), "avx512": (0, 0), "neon": (0, 0)}
 # Inputs of 16 bits: the bound of the input and what converts it want registers; some of what has none
 # comes from the stack, on AVX2 also some of the columns. (The input itself is half as many bytes.)
-HALF_LOADS, HALF_SLIDING_LOADS, HALF_SPILLS = 3 / 54, 6 / 40, {"avx2": 5, "avx512": 0, "neon": 7}
+HALF_LOADS, HALF_SLIDING_LOADS, HALF_SPILLS = 4 / 54, 7 / 40, {"avx2": 6, "avx512": 1, "neon": 12}
 # Kernel width and stride: tiles, if not the level's own. For k·P FMAs the row of a sliding window loads
 # k weights and (P − 1)·stride + k columns.
 SLIDING = {(3, 1): None, (3, 2): (8, 4, 2, 1), (5, 1): (8, 4, 2, 1), (5, 2): (8, 4, 2, 1), (7, 1): (4, 2, 1)}

@@ -33,6 +33,7 @@
 
 use pulp::Simd;
 
+use crate::ElementType;
 use crate::element::PointerMut;
 use crate::isa::element::Element;
 use crate::isa::{Isa, V, head, lanes, load, load_head, store, store_head};
@@ -278,7 +279,7 @@ unsafe fn block<I: Isa, W: Element, const M: usize, const N: usize>(
     b: *const W::Bits,
     acc: &mut [[V<I>; N]; M],
 ) {
-    let rows = const { if is_tight::<I, M, N>() { M.div_ceil(2) } else { M } };
+    let rows = const { if is_tight::<I, W, M, N>() { M.div_ceil(2) } else { M } };
     // SAFETY: the caller's contract.
     unsafe {
         rows_of_block::<I, W, M, N>(s, 0..rows, a, a_rows, b, acc);
@@ -288,9 +289,10 @@ unsafe fn block<I: Isa, W: Element, const M: usize, const N: usize>(
     }
 }
 
-/// Whether accumulators, a vector of A per row and those of B don't fit the registers.
-const fn is_tight<I: Isa, const M: usize, const N: usize>() -> bool {
-    M * N + M + N >= I::REGISTERS
+/// Whether accumulators, a vector of A per row, those of B and what widens them don't fit the registers.
+const fn is_tight<I: Isa, W: Element, const M: usize, const N: usize>() -> bool {
+    let widening = if matches!(W::TYPE, ElementType::F32) { 0 } else { 2 };
+    M * N + M + N + widening >= I::REGISTERS
 }
 
 /// # Safety
@@ -344,7 +346,7 @@ unsafe fn lane_step<I: Isa, W: Element, const M: usize, const N: usize, const LA
             *v = I::mul_add_lane::<LANE>(a[m], b, *v);
         }
     }
-    if const { is_tight::<I, M, N>() } {
+    if const { is_tight::<I, W, M, N>() } {
         settle::<I, M, N>(acc);
     }
 }
