@@ -143,6 +143,11 @@ impl NetworkPlan {
         self.steps().map(|step| step.parameters).sum()
     }
 
+    /// Bytes of the packed weights, which sessions share.
+    pub fn weights_bytes(&self) -> usize {
+        self.steps.iter().map(Step::weights_bytes).sum()
+    }
+
     /// Bytes in which a session keeps the values between steps.
     pub fn arena_bytes(&self) -> usize {
         self.arena_len * size_of::<Unit>()

@@ -79,6 +79,14 @@ impl Step {
         &self.info
     }
 
+    /// Bytes of its packed weights.
+    pub(super) fn weights_bytes(&self) -> usize {
+        match &self.kernel {
+            Kernel::Plan(plan) => plan.weights_bytes(),
+            Kernel::Softmax => 0,
+        }
+    }
+
     /// Elements of scratch with which it uses up to `threads` threads, at least one.
     pub(super) fn scratch_len(&self, threads: usize) -> usize {
         match &self.kernel {

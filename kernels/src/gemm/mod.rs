@@ -184,6 +184,10 @@ impl GemmPlan {
         self.output
     }
 
+    pub(crate) fn weights_bytes(&self) -> usize {
+        self.weights.bytes() + self.source.weights_bytes()
+    }
+
     /// Elements of a panel.
     fn panel(&self) -> usize {
         self.depth * self.kernels.mr

@@ -149,6 +149,10 @@ macro_rules! layer {
                 &self.0.name
             }
 
+            fn weights_bytes(&self) -> usize {
+                self.0.gemm.weights_bytes()
+            }
+
             fn multiply_adds(&self) -> u64 {
                 self.0.multiply_adds
             }

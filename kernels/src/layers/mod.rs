@@ -50,6 +50,9 @@ pub trait Plan: Send + Sync + core::fmt::Debug {
     /// The kernels that run, e.g. `"dw_f32_3x3s1_3_avx2+gemm_f32_6x16_avx2"`.
     fn kernel_name(&self) -> &str;
 
+    /// Bytes that its packed weights and biases take.
+    fn weights_bytes(&self) -> usize;
+
     /// Multiply-adds of one run, padding included (as literature counts them).
     fn multiply_adds(&self) -> u64;
 

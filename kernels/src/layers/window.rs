@@ -125,6 +125,10 @@ macro_rules! plan {
                 self.0.window.kernel_name()
             }
 
+            fn weights_bytes(&self) -> usize {
+                self.0.window.weights_bytes()
+            }
+
             fn multiply_adds(&self) -> u64 {
                 self.0.multiply_adds
             }

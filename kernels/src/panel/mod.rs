@@ -156,6 +156,14 @@ impl Source {
         (plain && identity(&taps.vertical) && identity(&taps.horizontal)).then_some(taps.group)
     }
 
+    /// Bytes of the weights that producing takes.
+    pub(crate) fn weights_bytes(&self) -> usize {
+        match self {
+            Self::Taps(_) => 0,
+            Self::Depthwise(plan, _) => plan.weights_bytes(),
+        }
+    }
+
     /// Whether tiles of whole rows are filled faster than others.
     pub(crate) fn shares_rows(&self) -> bool {
         matches!(self, Self::Depthwise(plan, _) if plan.shares_rows())

@@ -68,6 +68,11 @@ impl PackedWeights {
         self.panels
     }
 
+    /// Bytes of weights and biases.
+    pub(crate) fn bytes(&self) -> usize {
+        (self.data.len() + self.biases.len()) * size_of::<f32>()
+    }
+
     /// What they are stored in.
     pub(crate) fn element(&self) -> ElementType {
         self.element

@@ -272,6 +272,11 @@ impl WindowPlan {
         Ok(())
     }
 
+    /// Bytes of weights and biases.
+    pub(crate) fn weights_bytes(&self) -> usize {
+        self.weights.len() * size_of::<f32>()
+    }
+
     /// \[N, H, W, C\] of the output.
     pub(crate) fn output(&self) -> [usize; 4] {
         [self.input[0], self.vertical.output, self.horizontal.output, self.channels_out]
