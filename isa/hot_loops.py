@@ -41,6 +41,7 @@ class Kernel:
     loads: float = float("inf")  # vectors loaded ÷ FMAs, at most
     spills: int = 0  # moves of vector registers to and from the stack, at most
     multiplies: bool = True
+    module: str = "instances"
 
 
 # Every bound, with its reason. Calls have none to themselves: but for panics there must be none
@@ -105,6 +106,12 @@ def expected(level):
         yield Kernel(level, "gemm, all", "smaller", [
             f"gemm::<{w}, {m}, {n}, {direct}>" for m in range(1, rows + 1)
             for n in range(1, vectors + 1) if (m, n) != (rows, vectors)])
+    if level == "avx512":
+        yield Kernel(level, "gemm, dot bf16", full, [f"gemm::<{rows}, {vectors}>"],
+                     share=GEMM_SHARE[level][0], module="bf16")
+        yield Kernel(level, "gemm, all", "smaller", [
+            f"gemm::<{m}, {n}>" for m in range(1, rows + 1) for n in range(1, vectors + 1)
+            if (m, n) != (rows, vectors)], spills=12, module="bf16")  # 5×16 alone, for no reason seen
     # Element types of the input and what is done to it on load, of which f32 kernels have two.
     for x, load, kind in (("F32", 0, ""), ("F32", 1, ", relu"), ("F16", 3, ", f16"),
                           ("Bf16", 3, ", bf16")):
@@ -275,7 +282,7 @@ class Function:
     def count(self, instructions):
         total = Count(instructions=len(instructions))
         for i in instructions:
-            fma = i.mnemonic == "fmla" if self.arm else re.match(r"vfmadd\d+ps$", i.mnemonic)
+            fma = i.mnemonic == "fmla" if self.arm else re.match(r"vfmadd\d+ps$|vdpbf16ps$", i.mnemonic)
             total.fmas += bool(fma)
             total.loads += self.loads(i)
             used = re.findall(r"\b[a-z]\w*", " ".join(re.findall(r"\[([^\]]*)\]", i.text)))
@@ -432,7 +439,7 @@ def examine(kernel, functions, target, row):
     """Adds the kernel to the row and returns its violations."""
     wrong = []
     for symbol in kernel.symbols:
-        code = functions.get(f"sepconv_kernels::isa::{kernel.level}::instances::{symbol}")
+        code = functions.get(f"sepconv_kernels::isa::{kernel.level}::{kernel.module}::{symbol}")
         if not code:
             wrong.append(f"{symbol} is not in the library")
             continue

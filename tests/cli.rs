@@ -651,6 +651,7 @@ fn benchmarks_a_network() {
             "threads",
             "weights_type",
             "activations_type",
+            "fast",
             "batch",
             "size",
             "multiply_adds",

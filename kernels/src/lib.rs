@@ -94,7 +94,7 @@ pub use epilogue::Activation;
 pub use error::{Error, Result};
 pub use geometry::{Padding, Window};
 pub use layers::{
-    Conv, ConvParams, Dense, DenseParams, Depthwise, DepthwiseParams, Elementwise,
+    Arithmetic, Conv, ConvParams, Dense, DenseParams, Depthwise, DepthwiseParams, Elementwise,
     GlobalAveragePool, Options, Plan, Pointwise, PointwiseParams, Pool, PoolKind, Separable,
     SeparableParams, convert,
 };

@@ -39,13 +39,14 @@ pub fn kernels() -> Vec<Kernel> {
                 k.strips.iter().flat_map(|s| [s.plain.name, s.relu.name]).chain(windows)
             });
             let gemm = k.gemm.iter().map(|k| k.name).chain(k.narrow_names);
+            let dot = k.dot.iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
             let mut names: Vec<_> = gemm.chain(inputs).collect();
             // One kernel can serve an input as it is and its ReLU.
             names.dedup();
-            names.into_iter().map(|name| Kernel {
+            names.into_iter().map(|name| (name, true)).chain(dot).map(|(name, fits)| Kernel {
                 level: k.level,
                 name,
-                available: k.level.is_available(),
+                available: fits && k.level.is_available(),
             })
         })
         .collect()

@@ -169,7 +169,14 @@ impl Line {
         let [input_activation, mid_activation, activation] = self.activations.1;
         let [input_type, _, output_type] = self.types;
         let level = Some(level);
-        let options = Options { input_activation, activation, level, input_type, output_type };
+        let options = Options {
+            input_activation,
+            activation,
+            level,
+            input_type,
+            output_type,
+            ..Options::default()
+        };
         let (weights, bias) = (data.weights.elements(), Some(&data.bias[..]));
         let channels_out = CHANNELS_OUT;
         match self.operation {

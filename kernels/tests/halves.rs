@@ -4,7 +4,7 @@ mod common;
 
 use common::half::{Stored, roundoff};
 use common::layer::{Layer, OPS, Op, random};
-use common::{Mode, Random, assert_same_bits, holds, ledger, levels, scaled};
+use common::{Mode, Random, Spaced, assert_same_bits, holds, ledger, levels, scaled};
 use sepconv_kernels::*;
 
 const HALVES: [ElementType; 2] = [ElementType::F16, ElementType::Bf16];
@@ -269,4 +269,75 @@ fn nans_of_any_payload_stay_nans() {
             }
         }
     }
+}
+
+/// Pointwise, separable and dense layers of bf16 weights by the CPU's dot products, if it has them: within their
+/// bound of f64, the same with any number of threads, and by name.
+#[test]
+fn dot_products_are_within_their_bound() {
+    let mut numbers = Random(6);
+    let (mut dots, mut worst) = (0, 0.0_f64);
+    for i in 0..scaled(400) {
+        let op = [Op::Pointwise, Op::Dense, Op::Separable { multiplier: 1 }][i as usize % 3];
+        let mut layer = random(op, &mut numbers);
+        // Now and then deeper than a block of k; odd and even.
+        if numbers.below(8) == 0 {
+            layer.input[3] = 1530 + numbers.below(20);
+        }
+        layer.window = match op {
+            Op::Separable { .. } => Window::new([1, 1]),
+            _ => layer.window,
+        };
+        let layer = Layer {
+            input_type: ElementType::ALL[numbers.below(3)],
+            output_type: ElementType::F32,
+            input_activation: Activation::None,
+            mid_activation: Activation::None,
+            activation: Activation::None,
+            arithmetic: Arithmetic::Fast,
+            ..layer
+        };
+        let types = [ElementType::Bf16, ElementType::F32, ElementType::Bf16, ElementType::F32];
+        let operands = layer.fill(Mode::Reals, &mut numbers);
+        let operands: [Stored; 4] = std::array::from_fn(|i| Stored::new(types[i], &operands[i]));
+        let x = Mode::Reals.fill(&mut numbers, layer.input.iter().product());
+        let x = Stored::new(layer.input_type, &x);
+        let spaced = Spaced::of(layer.input, 1, &x);
+        for level in levels() {
+            let plan = layer.plan(operands.each_ref().map(Stored::elements), level).unwrap();
+            let is_dot = plan.kernel_name().contains("dot_bf16");
+            let got = common::run(&*plan, &spaced, None, 0, 2);
+            let exact = Layer { arithmetic: Arithmetic::Exact, ..layer };
+            let exact = exact.plan(operands.each_ref().map(Stored::elements), level).unwrap();
+            let wanted = common::run(&*exact, &spaced, None, 0, 2);
+            if !is_dot {
+                common::assert_same_bits(&format!("{layer:?} on {level}"), &got, &wanted);
+                continue;
+            }
+            dots += 1;
+            let again = common::run(&*plan, &spaced, None, 0, 5);
+            common::assert_same_bits(&format!("{layer:?} in 5 parts"), &got, &again);
+            // The layer once more with magnitudes for operands.
+            let c = layer.input[3];
+            let magnitudes = operands.each_ref().map(|o| {
+                let values: Vec<f32> = o.values().iter().map(|v| v.abs()).collect();
+                Stored::F32(values)
+            });
+            let plan = Layer { input_type: ElementType::F32, ..layer };
+            let plan = Layer { arithmetic: Arithmetic::Exact, ..plan };
+            let plan = plan.plan(magnitudes.each_ref().map(Stored::elements), level).unwrap();
+            let positive: Vec<f32> = x.values().iter().map(|v| v.abs()).collect();
+            let positive = Spaced::of(layer.input, 0, &Stored::F32(positive));
+            let sums = common::run(&*plan, &positive, None, 0, 2);
+            for ((got, wanted), sum) in got.iter().zip(&wanted).zip(&sums) {
+                let sum = f64::from(*sum);
+                // γ of u = 2⁻²³ of the dot products, and that of the chain it is compared with.
+                let bound = ((-8_f64).exp2() + 3.0 * common::gamma(c + 1)) * sum + 1e-35;
+                let error = (f64::from(*got) - f64::from(*wanted)).abs();
+                worst = worst.max(error / bound);
+                holds(error <= bound, || format!("{layer:?}: {got} for {wanted}, of {sum}"));
+            }
+        }
+    }
+    println!("{dots} layers by dot products, worst {worst:.3} of the bound");
 }

@@ -172,6 +172,24 @@ fn check(kernel: Kernel, stride: usize, load: Activation) {
     );
 }
 
+/// By dot products of bf16, which are exact in small integers, too.
+#[test]
+fn dot_products() {
+    let available = kernels().iter().any(|k| k.available && k.name.contains("_dot_"));
+    let plain = if common::effort() < 100.0 { 50_000 } else { 100_000 };
+    let cases = if available { common::scaled(plain).max(1_000) } else { 10 };
+    let mut random = Random(3);
+    for i in 0..cases {
+        let op = if i % 2 == 0 { Op::Pointwise } else { Op::Dense };
+        let layer = layer(Kernel::Operation(op), 1, Activation::None, &mut random);
+        let (typed, _) = layer.of_any_types(&mut random);
+        let layer = Layer { arithmetic: Arithmetic::Fast, ..typed };
+        compare(&layer, ElementType::Bf16, &mut random);
+    }
+    let ran = if available { "by dot products" } else { "dot products NOT RUN" };
+    println!("{cases} shapes of bf16 weights, {ran}");
+}
+
 macro_rules! kernels {
     ($($name:ident: $kernel:expr, $stride:literal;)*) => {
         $(

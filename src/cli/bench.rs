@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use sepconv::kernels::{Aligned, Level};
+use sepconv::kernels::{Aligned, Arithmetic, Level};
 use sepconv::network::{NetworkPlan, Session, StepInfo};
 use sepconv::weights::synthetic;
 use serde::Serialize;
@@ -26,14 +26,14 @@ use super::{Failure, Result, input_size, parse_size, print};
 /// A layer is written KIND NxHxWxC WORD… with the kinds dw (depthwise), pw (pointwise), sep (separable)
 /// and conv. Its words: o728, output channels (not dw); k3 or k3x5, kernel (not pw); s2, stride; d2,
 /// dilation; m2, depth multiplier (dw and sep); abf16 or af16, the type of input and output; wbf16 or wf16,
-/// that of weights; unfused, the two halves of a sep one after the other, through memory. Padding is SAME; weights and input are made by formula. A layer faster than 2 ms is
+/// that of weights; fast, dot products of bf16 where the CPU has them (pw and sep with wbf16); unfused, the two halves of a sep one after the other, through memory. Padding is SAME; weights and input are made by formula. A layer faster than 2 ms is
 /// run several times in a row, and the time of one is given.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   sepconv bench --threads 1
   sepconv bench --size 150 --batch 4 --json | jq '[.median_ms, .peak_share]'
-  sepconv bench --weights-type bf16 --activations-type bf16
+  sepconv bench --weights-type bf16 --activations-type bf16 --fast
   sepconv bench --layer 'sep 1x19x19x728 o728 k3 s1' --layer 'sep 1x19x19x728 o728 k3 s1 unfused'
   sepconv bench --threads 1 --layer 'dw 1x112x112x64 k3 s2' --json")]
 pub(super) struct Args {
@@ -41,7 +41,7 @@ pub(super) struct Args {
     source: Source,
     /// Time this layer instead of a network; more than once for several, in turn
     #[arg(long, value_name = "SPEC", value_parser = Layer::parse,
-          conflicts_with_all = ["weights", "model", "batch", "size", "weights_type", "activations_type"])]
+          conflicts_with_all = ["weights", "model", "batch", "size", "weights_type", "activations_type", "fast"])]
     layer: Vec<Layer>,
     /// Pictures in one run
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -152,6 +152,7 @@ struct NetworkReport {
     threads: usize,
     weights_type: &'static str,
     activations_type: &'static str,
+    fast: bool,
     batch: usize,
     size: [usize; 2],
     multiply_adds: u64,
@@ -214,6 +215,7 @@ fn network(args: &Args) -> Result<NetworkReport> {
         threads: threads::current(),
         weights_type: args.types.weights().name(),
         activations_type: args.types.activations().name(),
+        fast: args.types.arithmetic() == Arithmetic::Fast,
         batch,
         size,
         multiply_adds: plan.multiply_adds(),

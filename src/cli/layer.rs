@@ -4,9 +4,9 @@
 #![allow(unreachable_pub, reason = "public in the package of the benchmarks")]
 
 use sepconv::kernels::{
-    self, Activation, Aligned, Conv, ConvParams, Depthwise, DepthwiseParams, ElementType, Elements,
-    ElementsMut, Level, NhwcView, NhwcViewMut, Options, Padding, Plan, Pointwise, PointwiseParams,
-    Separable, SeparableParams, Window, convert,
+    self, Activation, Aligned, Arithmetic, Conv, ConvParams, Depthwise, DepthwiseParams,
+    ElementType, Elements, ElementsMut, Level, NhwcView, NhwcViewMut, Options, Padding, Plan,
+    Pointwise, PointwiseParams, Separable, SeparableParams, Window, convert,
 };
 use sepconv::weights::synthetic;
 
@@ -25,6 +25,7 @@ pub struct Layer {
     unfused: bool,
     activations: ElementType,
     weights: ElementType,
+    arithmetic: Arithmetic,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,8 @@ const MOST_ELEMENTS: usize = 1 << 28;
 impl Layer {
     /// Reads `KIND NxHxWxC WORD…`: kinds `dw`, `pw`, `sep`, `conv`; words `o728` (output channels), `k3`
     /// or `k3x5` (kernel), `s2` (stride), `d2` (dilation), `m2` (depth multiplier), `unfused`, `abf16` (the
-    /// type of input and output), `wf16` (that of weights).
+    /// type of input and output), `wf16` (that of weights), `fast` (dot products
+    /// of bf16).
     ///
     /// # Errors
     /// The word that is wrong or missing.
@@ -64,7 +66,7 @@ impl Layer {
 
         let (mut out, mut stride, mut dilation, mut multiplier) = (None, None, None, None);
         let (mut kernel, mut unfused) = (None::<[usize; 2]>, None::<()>);
-        let (mut activations, mut weights) = (None, None);
+        let (mut activations, mut weights, mut fast) = (None, None, None::<()>);
         let has_kernel = kind != Kind::Pointwise;
         for word in words {
             let wrong = |why: &str| format!("{word:?} {why}; {EXAMPLE}");
@@ -76,6 +78,9 @@ impl Layer {
             let again = match letter {
                 "u" if word == "unfused" && kind == Kind::Separable => {
                     unfused.replace(()).is_some()
+                }
+                "f" if word == "fast" && matches!(kind, Kind::Pointwise | Kind::Separable) => {
+                    fast.replace(()).is_some()
                 }
                 "a" | "w" => {
                     let element = ElementType::ALL.into_iter().find(|e| e.name() == value);
@@ -117,6 +122,7 @@ impl Layer {
             unfused: unfused.is_some(),
             activations: activations.unwrap_or_default(),
             weights: weights.unwrap_or_default(),
+            arithmetic: fast.map_or(Arithmetic::Exact, |()| Arithmetic::Fast),
         })
     }
 
@@ -137,6 +143,7 @@ impl Layer {
             level: Some(level),
             input_type: self.activations,
             output_type: self.activations,
+            arithmetic: self.arithmetic,
             ..Options::default()
         };
         let depthwise_weights = match self.kind {

@@ -1,7 +1,7 @@
 //! `--weights-type` and `--activations-type`.
 
 use clap::ValueEnum;
-use sepconv::kernels::ElementType;
+use sepconv::kernels::{Arithmetic, ElementType};
 use sepconv::network::PlanOptions;
 
 /// What weights and values are stored in.
@@ -13,6 +13,9 @@ pub(super) struct Types {
     /// What values between layers are rounded to; input and output stay f32
     #[arg(long, value_enum, value_name = "TYPE", default_value_t = Type::F32)]
     activations_type: Type,
+    /// With weights of bf16, let the CPU's dot products of bf16 multiply where it has them: faster, less exact
+    #[arg(long)]
+    fast: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -41,11 +44,16 @@ impl Types {
         self.activations_type.into()
     }
 
+    pub(super) fn arithmetic(self) -> Arithmetic {
+        if self.fast { Arithmetic::Fast } else { Arithmetic::Exact }
+    }
+
     /// The options of a plan with these types.
     pub(super) fn options(self) -> PlanOptions {
         PlanOptions {
             weights_type: self.weights(),
             activations_type: self.activations(),
+            arithmetic: self.arithmetic(),
             ..PlanOptions::default()
         }
     }

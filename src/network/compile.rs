@@ -7,9 +7,9 @@
 use std::borrow::Cow;
 
 use sepconv_kernels::{
-    Activation, Conv, ConvParams, Dense, DenseParams, Depthwise, DepthwiseParams, ElementType,
-    Elements, Elementwise, GlobalAveragePool, Level, Options, Padding, Plan, Pointwise,
-    PointwiseParams, Pool, PoolKind, Separable, SeparableParams, Window, convert,
+    Activation, Arithmetic, Conv, ConvParams, Dense, DenseParams, Depthwise, DepthwiseParams,
+    ElementType, Elements, Elementwise, GlobalAveragePool, Level, Options, Padding, Plan,
+    Pointwise, PointwiseParams, Pool, PoolKind, Separable, SeparableParams, Window, convert,
 };
 
 use super::arena::{Unit, elements, elements_mut};
@@ -35,20 +35,21 @@ pub(super) struct Compiled {
     pub(super) parameters: usize,
 }
 
-/// What a step reads, has, and stores.
+/// What all steps have in common.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Types {
-    pub(super) input: ElementType,
+pub(super) struct Common {
+    pub(super) level: Level,
+    /// What the weights of GEMMs are packed in.
     pub(super) weights: ElementType,
-    pub(super) output: ElementType,
+    pub(super) arithmetic: Arithmetic,
 }
 
 pub(super) fn compile(
     step: &FusedStep,
     flow: &Flow<'_>,
     weights: &Weights,
-    level: Level,
-    types: Types,
+    common: Common,
+    [input_type, output_type]: [ElementType; 2],
 ) -> Result<Compiled> {
     let value = &flow.values[step.kernel];
     let mut lookup = Lookup { weights, parameters: 0 };
@@ -61,11 +62,12 @@ pub(super) fn compile(
         options: Options {
             input_activation: step.input_activation,
             activation: step.activation,
-            level: Some(level),
-            input_type: types.input,
-            output_type: types.output,
+            level: Some(common.level),
+            input_type,
+            output_type,
+            arithmetic: common.arithmetic,
         },
-        weights_type: types.weights,
+        weights_type: common.weights,
     };
     Ok(Compiled { kernel: compiler.kernel(value.op)?, parameters: compiler.lookup.parameters })
 }

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use sepconv_kernels::{ElementType, Level};
+use sepconv_kernels::{Arithmetic, ElementType, Level};
 
 use super::Network;
 use super::arena::Unit;
+use super::compile::Common;
 use super::flow::Flow;
 use super::fuse::{FusedStep, fuse};
 use super::layout::{Layout, Target};
@@ -31,6 +32,9 @@ pub struct PlanOptions {
     /// What values between steps are rounded to when they are stored. The input, the output and what
     /// softmax reads stay f32; other reported nodes are f32 of the rounded values.
     pub activations_type: ElementType,
+    /// Whether pointwise, separable and dense layers of bf16 weights may use the CPU's dot products of bf16,
+    /// faster and less exact.
+    pub arithmetic: Arithmetic,
 }
 
 /// A value that can be asked for after a run.
@@ -98,7 +102,9 @@ impl NetworkPlan {
         }
         let mut steps = Vec::with_capacity(fused.len());
         for (i, step) in fused.iter().enumerate() {
-            steps.push(Step::new(step, &flow, &layout, &weights, level, options.weights_type)?);
+            let common =
+                Common { level, weights: options.weights_type, arithmetic: options.arithmetic };
+            steps.push(Step::new(step, &flow, &layout, &weights, common)?);
             if let Cow::Owned(weights) = &mut weights {
                 for layer in layers(step).into_iter().filter(|layer| last_use[layer] == i) {
                     weights.remove_layer(layer);

@@ -1,10 +1,10 @@
 //! One kernel and where its operands lie: the unit of running.
 
-use sepconv_kernels::{ElementType, Elements, ElementsMut, Level, NhwcView, NhwcViewMut, Plan};
+use sepconv_kernels::{Elements, ElementsMut, NhwcView, NhwcViewMut, Plan};
 
 use super::Op;
 use super::arena::{self, Unit};
-use super::compile::{Compiled, Kernel, Types, compile};
+use super::compile::{Common, Compiled, Kernel, compile};
 use super::flow::{Flow, ValueId};
 use super::fuse::FusedStep;
 use super::layout::{Layout, Source, Target};
@@ -48,13 +48,12 @@ impl Step {
         flow: &Flow<'_>,
         layout: &Layout,
         weights: &Weights,
-        level: Level,
-        weights_type: ElementType,
+        common: Common,
     ) -> Result<Self> {
         let x = layout.source(flow, fused.x);
         let y = layout.target(flow, fused.result);
-        let types = Types { input: x.0.element(), weights: weights_type, output: y.element };
-        let Compiled { kernel, parameters } = compile(fused, flow, weights, level, types)?;
+        let ends = [x.0.element(), y.element];
+        let Compiled { kernel, parameters } = compile(fused, flow, weights, common, ends)?;
         let (kernel_name, multiply_adds) = match &kernel {
             Kernel::Softmax => ("softmax", 0),
             Kernel::Plan(plan) if is_counted(flow.values[fused.kernel].op) => {

@@ -29,7 +29,9 @@
 //! 5. Where an FMA takes a lane of a vector as a factor (NEON), a row's L values of a block are loaded as
 //!    one vector, in place of L broadcasts.
 //! 6. For each type of weights there is an instance: they are loaded as often as the multiply-adds allow.
-//! 7. The last vector of columns is masked when the layer's channels end inside it.
+//! 7. `Pair`: where a CPU has dot products of bf16, an element of `a` and of `b` can be two along k, and the
+//!    multiply-add such a product. Nothing else differs.
+//! 8. The last vector of columns is masked when the layer's channels end inside it.
 
 use pulp::Simd;
 
@@ -381,7 +383,7 @@ unsafe fn step<I: Isa, W: Element, const M: usize, const N: usize>(
         // SAFETY: the caller's contract.
         let a = s.splat_f32s(unsafe { *a.add(m * a_row) });
         for (v, b) in row.iter_mut().zip(bs) {
-            *v = s.mul_add_f32s(a, b, *v);
+            *v = if W::PAIR { I::dot(a, b, *v) } else { s.mul_add_f32s(a, b, *v) };
         }
     }
 }

@@ -25,7 +25,7 @@ use core::ptr::null;
 use crate::element::Pointer;
 use crate::error::{Error, Result};
 use crate::geometry::product;
-use crate::isa::Kernels;
+use crate::isa::{DotKernels, GemmKernels, Kernels};
 use crate::panel::{PackedWeights, Region, Source, Tile};
 use crate::threads::{self, Shared, SharedMut};
 use crate::window::Pixel;
@@ -94,6 +94,8 @@ pub(crate) struct Problem {
     pub(crate) regions: Vec<Region>,
     /// Columns of A; its kernel is that of the regions' tap ranges.
     pub(crate) depth: Depth,
+    /// The kernels for dot products of bf16, if the weights were packed for these: then of one tap.
+    pub(crate) dot: Option<&'static DotKernels>,
 }
 
 /// A GEMM with its producer, prepared.
@@ -106,12 +108,16 @@ pub(crate) struct GemmPlan {
     /// \[N, H, W, C\] of the output.
     output: [usize; 4],
     regions: Vec<RegionPlan>,
+    /// k of a group's weights.
+    k: usize,
     /// k of a panel, blocks padded to whole vectors.
     depth: usize,
     /// Most pixels of a tile.
     tile: usize,
     /// The input channels of a group if A may be the input itself.
     direct: Option<usize>,
+    /// Makes pairs of A panels, if the micro-kernels multiply these.
+    dot: Option<&'static DotKernels>,
     input_type: ElementType,
     output_type: ElementType,
     activation: Activation,
@@ -125,16 +131,24 @@ impl GemmPlan {
         problem: Problem,
         options: &Options,
     ) -> Result<Self> {
-        let Problem { groups, output, regions, depth } = problem;
+        let Problem { groups, output, regions, depth, dot } = problem;
         product("output elements", &output)?;
-        let lanes = kernels.lanes;
+        // Pairs, too, are in whole vectors.
+        let lanes = if dot.is_some() { 2 * kernels.lanes } else { kernels.lanes };
         let overflow = || Error::Overflow { what: "kernel elements" };
         // At least one vector, so that scratch never has length 0, which would mean no thread.
         let mut deepest = lanes;
         let mut plans = Vec::with_capacity(regions.len());
         for region in regions {
-            let (blocks, k_starts, end) = blocks(&region, depth, lanes).ok_or_else(overflow)?;
+            let (mut blocks, k_starts, end) = blocks(&region, depth, lanes).ok_or_else(overflow)?;
             deepest = deepest.max(end);
+            if dot.is_some() {
+                // Of one tap they begin at even k in both; only the last may have an odd length.
+                for block in &mut blocks {
+                    let Block { a, b, depth } = *block;
+                    *block = Block { a: a / 2, b: b / 2, depth: depth.div_ceil(2) };
+                }
+            }
             plans.push(RegionPlan { region, blocks, k_starts });
         }
         assert!(kernels.mr <= MAX_ROWS, "MR {} of a level", kernels.mr);
@@ -153,9 +167,11 @@ impl GemmPlan {
             groups,
             output,
             regions: plans,
+            k: depth.product()?,
             depth: deepest,
             tile,
             direct,
+            dot,
             input_type: options.input_type,
             output_type: options.output_type,
             activation,
@@ -172,7 +188,7 @@ impl GemmPlan {
 
     /// The kernels that run, without the producer's.
     pub(crate) fn name(&self) -> String {
-        let gemm = self.kernels.gemm(self.weights.element()).name;
+        let gemm = self.micro_kernels().name;
         match self.kernels.narrow_name(self.output_type) {
             Some(narrow) => [gemm, narrow].join("+"),
             None => gemm.into(),
@@ -191,6 +207,13 @@ impl GemmPlan {
     /// Elements of a panel.
     fn panel(&self) -> usize {
         self.depth * self.kernels.mr
+    }
+
+    fn micro_kernels(&self) -> &'static GemmKernels {
+        match self.dot {
+            Some(dot) => &dot.gemm,
+            None => self.kernels.gemm(self.weights.element()),
+        }
     }
 
     /// Whether sums wait in the output itself.
@@ -419,7 +442,7 @@ impl Run<'_> {
         let parts = parts(count, mr);
         let len = count.div_ceil(mr) * a_panel;
         assert!(len <= a_len, "a tile fits its scratch");
-        let kernels = gemm.kernels.gemm(gemm.weights.element());
+        let kernels = gemm.micro_kernels();
         let direct = gemm.direct.filter(|_| !self.x_stride.is_multiple_of(ALIASED));
         if direct.is_none() {
             let mut places = [0_usize; TILE_PIXELS];
@@ -443,6 +466,16 @@ impl Run<'_> {
                     Some(next.start).filter(|_| !next.is_empty()),
                     Tile { a, places: &places[..count], len },
                 );
+            }
+        }
+        if let Some(dot) = gemm.dot {
+            let region = &plan.region;
+            let k = if region.taps_y.is_empty() || region.taps_x.is_empty() { 0 } else { gemm.k };
+            // SAFETY: the tile is `len` elements of this thread.
+            let a = unsafe { core::slice::from_raw_parts_mut(a, len) };
+            for panel in a.chunks_exact_mut(a_panel) {
+                // SAFETY: the CPU was asked when the plan was made; a panel has whole blocks of its k.
+                unsafe { (dot.pair)(panel, k) };
             }
         }
         let first_pixel = pixels.start;

@@ -93,6 +93,15 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    fn dot(a: V<Self>, b: V<Self>, c: V<Self>) -> V<Self> {
+        // SAFETY: `DOT`'s kernels run only where AVX512-BF16 is available; any bits are bf16.
+        pulp::cast(unsafe {
+            let [a, b] = [a, b].map(|v| core::mem::transmute::<__m512, __m512bh>(pulp::cast(v)));
+            _mm512_dpbf16_ps(pulp::cast(c), a, b)
+        })
+    }
+
+    #[inline(always)]
     unsafe fn load_head_16(head: Head<Self>, p: *const u16) -> __m256i {
         // SAFETY: the caller's contract; masked elements are neither read nor faulted on.
         unsafe { _mm256_maskz_loadu_epi16(mask_16(head), p.cast()) }
@@ -132,9 +141,103 @@ fn mask_16(head: Head<Avx512>) -> __mmask16 {
     head.mask.mask().0
 }
 
+/// AVX512-BF16.
+mod bf16 {
+    use super::*;
+    use crate::gemm::kernel::{GemmTile, tile};
+    use crate::isa::element::Pair;
+    use crate::isa::{DotKernels, GemmFn, GemmKernels};
+
+    /// All rows of a tile for some vectors.
+    macro_rules! rows {
+        ($n:literal) => {
+            [
+                gemm::<1, $n> as GemmFn,
+                gemm::<2, $n>,
+                gemm::<3, $n>,
+                gemm::<4, $n>,
+                gemm::<5, $n>,
+                gemm::<6, $n>,
+                gemm::<7, $n>,
+                gemm::<8, $n>,
+                gemm::<9, $n>,
+                gemm::<10, $n>,
+                gemm::<11, $n>,
+                gemm::<12, $n>,
+            ]
+        };
+    }
+
+    /// 12×32 as for f32.
+    pub(super) const DOT: DotKernels = DotKernels {
+        is_available,
+        gemm: GemmKernels {
+            name: "gemm_dot_bf16_12x32_avx512bf16",
+            packed: &[&rows!(1), &rows!(2)],
+            direct: &[],
+        },
+        pair,
+    };
+
+    fn is_available() -> bool {
+        #[cfg(feature = "std")]
+        {
+            std::is_x86_feature_detected!("avx512bf16")
+        }
+        #[cfg(not(feature = "std"))]
+        {
+            cfg!(target_feature = "avx512bf16")
+        }
+    }
+
+    #[target_feature(
+        enable = "avx512bf16,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt"
+    )]
+    unsafe fn gemm<const M: usize, const N: usize>(t: &GemmTile) {
+        // SAFETY: the caller vouches for the tile and for the CPU.
+        unsafe { tile::<Avx512, Pair, M, N, false>(Avx512::token(), t) }
+    }
+
+    /// The panel's first `depth` k, of MR rows, become pairs; beyond them are zeros.
+    ///
+    /// Two blocks of 16 k of a row become one of 16 pairs. It lies no further on than what it is made of, so
+    /// that nothing is overwritten that is still to be read.
+    ///
+    /// # Safety
+    /// The CPU has AVX512-BF16; the panel holds whole blocks of `depth` k.
+    #[target_feature(
+        enable = "avx512bf16,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt"
+    )]
+    unsafe fn pair(panel: &mut [f32], depth: usize) {
+        const L: usize = 16;
+        let block = Avx512::MR * L;
+        for i in 0..depth.div_ceil(2 * L) {
+            let masks = [0, 1].map(|half| {
+                let rest = depth.saturating_sub((2 * i + half) * L).min(L);
+                ((1_u32 << rest) - 1) as __mmask16
+            });
+            for row in 0..Avx512::MR {
+                let at = |block_of: usize| block_of * block + row * L;
+                let from = [0, 1].map(|half| {
+                    let from = panel.as_ptr().wrapping_add(at(2 * i + half));
+                    // SAFETY: lanes beyond the depth are neither read nor faulted on.
+                    unsafe { _mm512_maskz_loadu_ps(masks[half], from) }
+                });
+                // SAFETY: any bits are an f32; block i is not after block 2·i.
+                unsafe {
+                    let pairs = _mm512_cvtne2ps_pbh(from[1], from[0]);
+                    let pairs = core::mem::transmute::<__m512bh, __m512>(pairs);
+                    _mm512_storeu_ps(panel.as_mut_ptr().add(at(i)), pairs);
+                }
+            }
+        }
+    }
+}
+
 // Strips of 6: 18 accumulators, 9 weights and the columns in use fit 32 registers.
 instantiate!(Avx512, "avx512", ["avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt"],
     rows: [1 2 3 4 5 6 7 8 9 10 11 12], vectors: [1 2],
     gemm: "12x32", window: "8", pixels: [8 4 2 1],
     slide: "14", [14 8 5 3 2 1],
-    strip: "6", [6 5 4 3 2 1], [6 4 3 1]);
+    strip: "6", [6 5 4 3 2 1], [6 4 3 1],
+    dot: bf16::DOT);

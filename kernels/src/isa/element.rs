@@ -11,6 +11,9 @@ pub(crate) trait Element {
 
     const TYPE: ElementType;
 
+    /// Whether an element is a pair of bf16 along k, to be multiplied by [`Isa::dot`].
+    const PAIR: bool = false;
+
     /// Elements of a cache line.
     const LINE: usize = 64 / size_of::<Self::Bits>();
 
@@ -46,6 +49,9 @@ pub(crate) struct F32;
 pub(crate) struct F16;
 #[derive(Debug)]
 pub(crate) struct Bf16;
+/// Two bf16 along k, where an f32 would be.
+#[derive(Debug)]
+pub(crate) struct Pair;
 
 impl Element for F32 {
     type Bits = f32;
@@ -76,6 +82,40 @@ impl Element for F32 {
     }
 
     #[inline(always)]
+    fn widen(bits: f32) -> f32 {
+        bits
+    }
+}
+
+impl Element for Pair {
+    type Bits = f32;
+    const TYPE: ElementType = ElementType::Bf16;
+    const PAIR: bool = true;
+
+    #[inline(always)]
+    unsafe fn load<I: Isa>(p: *const f32) -> V<I> {
+        // SAFETY: the caller's contract.
+        unsafe { load::<I>(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_head<I: Isa>(s: I::S, head: Head<I>, p: *const f32) -> V<I> {
+        // SAFETY: the caller's contract.
+        unsafe { load_head::<I>(s, head, p) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<I: Isa>(p: *mut f32, v: V<I>) {
+        // SAFETY: the caller's contract.
+        unsafe { store::<I>(p, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_head<I: Isa>(s: I::S, head: Head<I>, p: *mut f32, v: V<I>) {
+        // SAFETY: the caller's contract.
+        unsafe { store_head::<I>(s, head, p, v) }
+    }
+
     fn widen(bits: f32) -> f32 {
         bits
     }

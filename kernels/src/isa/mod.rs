@@ -110,6 +110,13 @@ pub(crate) trait Isa: Copy {
     /// `p` must be valid for writing the head's elements.
     unsafe fn store_head_16(head: Head<Self>, p: *mut u16, v: Self::H);
 
+    /// a₀·b₀ + a₁·b₁ + c of the bf16 pairs in each lane, where the level has [`DotKernels`].
+    #[inline(always)]
+    fn dot(a: V<Self>, b: V<Self>, c: V<Self>) -> V<Self> {
+        let _ = (a, b, c);
+        unreachable!("not on this level")
+    }
+
     /// `a`'s lane × `b` + `c`, where `LANE_FMA`.
     #[inline(always)]
     fn mul_add_lane<const LANE: i32>(a: V<Self>, b: V<Self>, c: V<Self>) -> V<Self> {
@@ -327,6 +334,16 @@ pub(crate) struct GemmKernels {
     pub(crate) direct: &'static [&'static [GemmFn]],
 }
 
+/// The GEMM by dot products of bf16 pairs, on CPUs that have these besides the level.
+#[derive(Debug)]
+pub(crate) struct DotKernels {
+    pub(crate) is_available: fn() -> bool,
+    /// Like the others, but what they take for an f32 of A and of B is a pair along k.
+    pub(crate) gemm: GemmKernels,
+    /// Makes an A panel of pairs of one of f32 in its place.
+    pub(crate) pair: unsafe fn(&mut [f32], usize),
+}
+
 /// Everything that one level runs.
 #[derive(Debug)]
 pub(crate) struct Kernels {
@@ -339,6 +356,7 @@ pub(crate) struct Kernels {
     pub(crate) nr: usize,
     /// By the [`ElementType`] of the weights.
     pub(crate) gemm: [GemmKernels; 3],
+    pub(crate) dot: Option<DotKernels>,
     /// By the [`ElementType`] of the input.
     pub(crate) inputs: [InputKernels; 3],
     /// Finishes outputs of the GEMM that are stored in 16 bits.
@@ -439,7 +457,8 @@ fn has_f16c() -> bool {
 macro_rules! instantiate {
     ($isa:ty, $level:literal, [$($feature:literal)?], rows: $rows:tt, vectors: [$($n:literal)*],
      gemm: $gemm_tile:literal, window: $window_tile:literal, pixels: $pixels:tt,
-     slide: $slide_tile:literal, $slide:tt, strip: $strip_tile:literal, $strip:tt, $half_strip:tt) => {
+     slide: $slide_tile:literal, $slide:tt, strip: $strip_tile:literal, $strip:tt, $half_strip:tt
+     $(, dot: $dot:expr)?) => {
         mod instances {
             use super::*;
             use crate::isa::element::Element;
@@ -539,6 +558,7 @@ macro_rules! instantiate {
                     direct: &[],
                 },
             ],
+            dot: instantiate!(@dot $($dot)?),
             inputs: [
                 instantiate!(@input F32, "f32", PLAIN, RELU, "relu_", $level,
                     $window_tile, $pixels, $strip_tile, $strip,
@@ -561,6 +581,8 @@ macro_rules! instantiate {
             fma_loop: instances::fma_loop,
         };
     };
+    (@dot) => { None };
+    (@dot $dot:expr) => { Some($dot) };
     (@row $type:ident, $n:literal, $direct:literal, [$($m:literal)*]) => {
         &[$(instances::gemm::<$type, $m, $n, $direct>),*]
     };

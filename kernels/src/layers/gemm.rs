@@ -4,14 +4,16 @@ use alloc::format;
 use alloc::string::String;
 
 use super::{
-    ConvParams, DenseParams, Options, Plan, PointwiseParams, SeparableParams, check, choose, count,
+    Arithmetic, ConvParams, DenseParams, Options, Plan, PointwiseParams, SeparableParams, check,
+    choose, count,
 };
 use crate::error::{Error, Result};
 use crate::gemm::{Depth, GemmPlan, Problem};
 use crate::geometry::{check_input, product};
+use crate::isa::{DotKernels, Kernels};
 use crate::panel::{PackedWeights, Region, Source, Taps};
 use crate::window::{Ends, WindowPlan};
-use crate::{ElementType, Level, NhwcView, NhwcViewMut, Window};
+use crate::{ElementType, Elements, Level, NhwcView, NhwcViewMut, Window};
 
 /// Output columns of a band, roughly: a tile of 120 pixels is 10 rows high and a multiple of the strips'
 /// widths wide. Measured against 18, 24, 36, 48 and all columns at 147², 74², 37².
@@ -26,6 +28,17 @@ struct Layer {
     input: [usize; 4],
     name: String,
     multiply_adds: u64,
+}
+
+/// The kernels for dot products of bf16 if they are asked for, the weights are bf16, and the CPU has them.
+fn dot(
+    kernels: &'static Kernels,
+    weights: Elements<'_>,
+    options: &Options,
+) -> Option<&'static DotKernels> {
+    let asked = options.arithmetic == Arithmetic::Fast;
+    let fitting = asked && weights.element_type() == ElementType::Bf16;
+    kernels.dot.as_ref().filter(|dot| fitting && (dot.is_available)())
 }
 
 /// Convolution of groups of channels by copied taps: the common form of [`Conv`], [`Pointwise`], [`Dense`].
@@ -46,6 +59,8 @@ fn convolution(input: [usize; 4], params: &ConvParams<'_>, options: &Options) ->
     let output = [input[0], vertical.output, horizontal.output, channels_out];
     let group = input[3] / groups;
     let depth = Depth { kernel: window.kernel, channels: group };
+    let single = window.kernel == [1, 1] && groups == 1;
+    let dot = dot(kernels, weights, options).filter(|_| single);
     let packed = PackedWeights::new(
         kernels,
         depth.product()?,
@@ -53,6 +68,7 @@ fn convolution(input: [usize; 4], params: &ConvParams<'_>, options: &Options) ->
         channels_out / groups,
         weights,
         bias,
+        dot.is_some(),
     )?;
     let source = Source::Taps(Taps {
         input,
@@ -65,7 +81,7 @@ fn convolution(input: [usize; 4], params: &ConvParams<'_>, options: &Options) ->
     // After the weights: their length bounds the kernel, and that bounds the number of regions.
     let regions = Region::all(&vertical, &horizontal);
     let multiply_adds = count(output, depth.product()?);
-    let problem = Problem { groups, output, regions, depth };
+    let problem = Problem { groups, output, regions, depth, dot };
     let gemm = GemmPlan::new(kernels, source, packed, problem, options)?;
     Ok(Layer { name: gemm.name(), gemm, input, multiply_adds })
 }
@@ -80,8 +96,10 @@ fn separable(input: [usize; 4], params: &SeparableParams<'_>, options: &Options)
     }
     let [n, oh, ow, channels] = depthwise.output();
     let output = [n, oh, ow, params.channels_out];
+    let SeparableParams { channels_out, weights, bias, .. } = *params;
+    let dot = dot(kernels, weights, options);
     let packed =
-        PackedWeights::new(kernels, channels, 1, params.channels_out, params.weights, params.bias)?;
+        PackedWeights::new(kernels, channels, 1, channels_out, weights, bias, dot.is_some())?;
     let taps = product("kernel elements", &params.depthwise.window.kernel)?;
     let multiply_adds = count([n, oh, ow, channels], taps).saturating_add(count(output, channels));
     let depthwise_name = depthwise.kernel_name();
@@ -101,7 +119,7 @@ fn separable(input: [usize; 4], params: &SeparableParams<'_>, options: &Options)
         .collect();
     let source = Source::Depthwise(depthwise, params.mid_activation.checked()?);
     let depth = Depth { kernel: [1, 1], channels };
-    let problem = Problem { groups: 1, output, regions, depth };
+    let problem = Problem { groups: 1, output, regions, depth, dot };
     let gemm = GemmPlan::new(kernels, source, packed, problem, options)?;
     let name = format!("{depthwise_name}+{}", gemm.name());
     Ok(Layer { gemm, input, name, multiply_adds })

@@ -24,6 +24,28 @@ pub struct Options {
     /// What the output and the residual are of. An output is rounded once, after its activation: to the
     /// nearest number of that type, of two the even one; to ∞ beyond the largest.
     pub output_type: ElementType,
+    /// Whether products may be made by the CPU's dot products of bf16: see [`Arithmetic`].
+    pub arithmetic: Arithmetic,
+}
+
+/// How the pointwise half of a layer multiplies.
+///
+/// What a plan does its [`Plan::kernel_name`] tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Arithmetic {
+    /// Fused multiply-adds of f32: the same bits on every CPU.
+    #[default]
+    Exact,
+    /// Where a [`Pointwise`], [`Separable`] or [`Dense`] plan has bf16 weights and the CPU has dot products of
+    /// bf16 (today: AVX512-BF16), what it multiplies is rounded to bf16 and two products are added at a
+    /// time, at up to twice the speed. Anywhere else it is as `Exact`.
+    ///
+    /// Bits then depend on the CPU, though not on the number of threads. For n terms the sum of rounded products
+    /// is off by at most (2⁻⁸ + γₙ₊₁)·Σ|x||w| + γₙ₊₁·|bias| + n·2⁻¹²⁵, with γ of u = 2⁻²³: x is rounded once,
+    /// by 2⁻⁸, unless it is bf16 already; the CPU may add the products of a pair in any order; subnormal
+    /// operands, products and sums count as zero.
+    Fast,
 }
 
 /// A prepared operation: shape checked, weights packed, kernel chosen.

@@ -20,6 +20,8 @@ pub(crate) struct PackedWeights {
     columns: usize,
     nr: usize,
     panels: usize,
+    /// Whether two k are one element, for dot products.
+    paired: bool,
 }
 
 impl PackedWeights {
@@ -31,6 +33,7 @@ impl PackedWeights {
         columns: usize,
         weights: Elements<'_>,
         bias: Option<&[f32]>,
+        paired: bool,
     ) -> Result<Self> {
         let channels = product("output channels", &[groups, columns])?;
         let expected = product("weights", &[depth, channels])?;
@@ -42,6 +45,7 @@ impl PackedWeights {
         }
         let nr = kernels.nr;
         let panels = columns.div_ceil(nr);
+        let depth = if paired { depth.next_multiple_of(2) } else { depth };
         let total = product("packed weights", &[groups, panels, nr, depth])?;
         let shape = [groups, panels, depth, nr];
         let element = weights.element_type();
@@ -50,13 +54,17 @@ impl PackedWeights {
             Elements::F32(weights) => pack(&mut data, shape, columns, weights, flush_subnormal),
             Elements::F16(bits) => pack(data.as_bits_mut(), shape, columns, bits, |bits| bits),
             Elements::Bf16(bits) => {
-                pack(data.as_bits_mut(), shape, columns, bits, flush_subnormal_16);
+                let packed = data.as_bits_mut();
+                pack(packed, shape, columns, bits, flush_subnormal_16);
+                if paired {
+                    pair(packed, nr);
+                }
             }
         }
         let mut biases = Aligned::new(product("packed biases", &[groups, panels, nr])?, 0.0)?;
         let bias = bias.unwrap_or_default();
         pack(&mut biases, [groups, panels, 1, nr], columns, bias, flush_subnormal);
-        Ok(Self { data, element, biases, depth, columns, nr, panels })
+        Ok(Self { data, element, biases, depth, columns, nr, panels, paired })
     }
 
     pub(crate) fn columns(&self) -> usize {
@@ -78,8 +86,9 @@ impl PackedWeights {
         self.element
     }
 
-    /// Row `k` of a panel.
+    /// Row `k` of a panel; if they are paired, pair `k`.
     pub(crate) fn panel(&self, group: usize, panel: usize, k: usize) -> Pointer {
+        let k = if self.paired { 2 * k } else { k };
         let at = ((group * self.panels + panel) * self.depth + k) * self.nr;
         Pointer { at: self.data.as_ptr().cast(), element: self.element }.add(at)
     }
@@ -87,6 +96,17 @@ impl PackedWeights {
     /// The NR biases of a panel.
     pub(crate) fn bias(&self, group: usize, panel: usize) -> *const f32 {
         self.biases.as_ptr().wrapping_add((group * self.panels + panel) * self.nr)
+    }
+}
+
+/// Two rows of `nr` become one of `nr` pairs.
+fn pair(packed: &mut [u16], nr: usize) {
+    let mut pairs = alloc::vec![0; 2 * nr];
+    for rows in packed.chunks_exact_mut(2 * nr) {
+        for (n, pair) in pairs.chunks_exact_mut(2).enumerate() {
+            pair.copy_from_slice(&[rows[n], rows[nr + n]]);
+        }
+        rows.copy_from_slice(&pairs);
     }
 }
 

@@ -47,6 +47,7 @@ pub struct Layer {
     pub input_type: ElementType,
     /// Of the output and the residual.
     pub output_type: ElementType,
+    pub arithmetic: Arithmetic,
 }
 
 /// What a plan is made of: weights and bias of a layer or of the depthwise half of a separable one, then
@@ -69,6 +70,7 @@ impl Layer {
             activation,
             input_type,
             output_type,
+            arithmetic: Arithmetic::Exact,
         }
     }
 
@@ -130,6 +132,7 @@ impl Layer {
             level: Some(level),
             input_type: self.input_type,
             output_type: self.output_type,
+            arithmetic: self.arithmetic,
         };
         match op {
             Op::Depthwise { multiplier } => {
