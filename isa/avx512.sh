@@ -21,14 +21,18 @@ native() {
         run avx512 avx512 "$(this_cpu)" cargo test --release -p sepconv-kernels -p sepconv "$@"
 }
 
-status=0 what=all
+# The executor has no vector code of its own, and small layers are the same on all: each on one of several.
+count=0 status=0 what=all
+for model in "${models[@]}"; do
+    [[ $model == native ]] || ((count += 1))
+done
+((count > 1)) && what=executor
 for model in "${models[@]}"; do
     if [[ $model == native ]]; then
         native "$@" || status=$?
     else
         emulated "avx512-$model" avx512 "$model" "$what" "$@" || status=$?
-        # The executor has no vector code of its own: on one of them is enough.
-        what=kernels
+        [[ $what == executor ]] && what=shapes
     fi
 done
 exit "$status"

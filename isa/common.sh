@@ -60,10 +60,10 @@ static_build() {
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static"
 }
 
-# emulated NAME LEVEL MODEL kernels|all [cargo test's arguments]: the tests of the kernels, or of the executor
-# too, on an emulated CPU. Left out: the tests of the command line, which start processes, what reads files
-# and pictures, which has no vector code, and what takes minutes here by its size: of Xception the digests
-# stay, and Keras's numbers at 71.
+# emulated NAME LEVEL MODEL executor|shapes|all [cargo test's arguments]: the tests of the kernels on an emulated
+# CPU, with those of the executor and the large random layers, or with very many small ones, or with all.
+# Left out: the tests of the command line, which start processes, what reads files and pictures, which has no
+# vector code, and what takes minutes here by its size: of Xception the digests and Keras's numbers at 71 stay.
 emulated() {
     local name=$1 level=$2 model=$3 what=$4
     shift 4
@@ -78,13 +78,16 @@ emulated_tests() {
     local level=$1 what=$2 test=(cargo test --release --target x86_64-unknown-linux-gnu) tests
     shift 2
     tests=(-p sepconv-kernels --test allocation --test bounds --test canaries --test digests --test geometry
-        --test guard --test halves --test numerics --test operands --test shapes)
-    [[ $what == all ]] && tests+=(-p sepconv --lib --test digits --test executor --test xception)
-    # Random cases give the bits of AVX2, too; the others have those of the tables to go by.
-    SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-avx2,$level} \
-        "${test[@]}" -p sepconv-kernels --test differential "$@" &&
-        SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-$level} "${test[@]}" "${tests[@]}" "$@" -- \
-            --skip keras_at_299 --skip keras_at_224 --skip keras_at_150 --skip batches_are_pictures
+        --test guard --test halves --test numerics --test operands)
+    [[ $what == executor ]] || tests+=(--test shapes)
+    if [[ $what != shapes ]]; then
+        tests+=(-p sepconv --lib --test digits --test executor --test xception)
+        # Random cases give the bits of AVX2, too; the others have those of the tables to go by.
+        SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-avx2,$level} \
+            "${test[@]}" -p sepconv-kernels --test differential "$@" || return
+    fi
+    SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-$level} "${test[@]}" "${tests[@]}" "$@" -- \
+        --skip keras_at_299 --skip keras_at_224 --skip at_150 --skip batches_are_pictures
 }
 
 # Sets up cargo for aarch64-unknown-linux-gnu: rustup's target if it is there, else Debian's packages.

@@ -225,9 +225,11 @@ mod bf16 {
                 });
                 // SAFETY: any bits are an f32; block i is not after block 2·i.
                 unsafe {
-                    let pairs = _mm512_cvtne2ps_pbh(from[1], from[0]);
-                    let pairs = core::mem::transmute::<__m512bh, __m512>(pairs);
-                    _mm512_storeu_ps(panel.as_mut_ptr().add(at(i)), pairs);
+                    for (half, from) in from.into_iter().enumerate() {
+                        let pairs = _mm512_cvtneps_pbh(from);
+                        let pairs = core::mem::transmute::<__m256bh, __m256>(pairs);
+                        _mm256_storeu_ps(panel.as_mut_ptr().add(at(i) + half * L / 2), pairs);
+                    }
                 }
             }
         }
