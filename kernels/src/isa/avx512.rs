@@ -172,7 +172,7 @@ mod bf16 {
     pub(super) const DOT: DotKernels = DotKernels {
         is_available,
         gemm: GemmKernels {
-            name: "gemm_dot_bf16_12x32_avx512bf16",
+            name: "gemm_dot_bf16_12x32_avx512",
             packed: &[&rows!(1), &rows!(2)],
             direct: &[],
         },
