@@ -36,5 +36,5 @@ export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS=$flags CARGO_TARGET_WASM32_WASIP1_RU
 export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-5}
 run wasm scalar "WebAssembly, ${runner%% *}" cargo test "${build[@]}" --release --target "$target" \
     -p sepconv-kernels --no-default-features --features std \
-    --test bounds --test canaries --test differential --test digests --test geometry --test numerics \
+    --test bounds --test canaries --test differential --test digests --test geometry --test halves --test numerics \
     --test operands --test shapes "$@"
