@@ -87,7 +87,8 @@ emulated_tests() {
             "${test[@]}" -p sepconv-kernels --test differential "$@" || return
     fi
     SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-$level} "${test[@]}" "${tests[@]}" "$@" -- \
-        --skip keras_at_299 --skip keras_at_224 --skip at_150 --skip batches_are_pictures
+        --skip keras_at_299 --skip keras_at_224 --skip at_150 --skip batches_are_pictures \
+        --skip dot_products # masked vcvtneps2bf16 is wrong on Bochs: see emulator/x86.py
 }
 
 # Sets up cargo for aarch64-unknown-linux-gnu: rustup's target if it is there, else Debian's packages.
