@@ -100,10 +100,10 @@ impl NetworkPlan {
         for (i, step) in fused.iter().enumerate() {
             last_use.extend(layers(step).into_iter().map(|layer| (layer, i)));
         }
+        let common =
+            Common { level, weights: options.weights_type, arithmetic: options.arithmetic };
         let mut steps = Vec::with_capacity(fused.len());
         for (i, step) in fused.iter().enumerate() {
-            let common =
-                Common { level, weights: options.weights_type, arithmetic: options.arithmetic };
             steps.push(Step::new(step, &flow, &layout, &weights, common)?);
             if let Cow::Owned(weights) = &mut weights {
                 for layer in layers(step).into_iter().filter(|layer| last_use[layer] == i) {

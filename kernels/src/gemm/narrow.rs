@@ -17,6 +17,7 @@ use crate::activation::apply;
 use crate::element::{Pointer, PointerMut};
 use crate::isa::element::{Element, with_element};
 use crate::isa::{Isa, V, head, lanes, load};
+use crate::window::kernel::clamp;
 
 /// One call.
 #[derive(Debug)]
@@ -92,7 +93,7 @@ unsafe fn rows<I: Isa, Y: Element>(s: I::S, run: &NarrowRun) {
 #[inline(always)]
 fn activate<I: Isa>(s: I::S, run: &NarrowRun, v: V<I>) -> V<I> {
     match run.bounds {
-        Some((lo, hi)) => I::at_most(s, s.splat_f32s(hi), I::at_least(s, s.splat_f32s(lo), v)),
+        Some(bounds) => clamp::<I>(s, v, bounds),
         None => apply::<I>(s, v, run.activation),
     }
 }

@@ -53,141 +53,90 @@ pub(crate) struct Bf16;
 #[derive(Debug)]
 pub(crate) struct Pair;
 
-impl Element for F32 {
-    type Bits = f32;
-    const TYPE: ElementType = ElementType::F32;
+/// An element of 32 bits, loaded and stored as it is.
+macro_rules! word {
+    ($name:ident, $type:ident, pair: $pair:literal) => {
+        impl Element for $name {
+            type Bits = f32;
+            const TYPE: ElementType = ElementType::$type;
+            const PAIR: bool = $pair;
 
-    #[inline(always)]
-    unsafe fn load<I: Isa>(p: *const f32) -> V<I> {
-        // SAFETY: the caller's contract.
-        unsafe { load::<I>(p) }
-    }
+            #[inline(always)]
+            unsafe fn load<I: Isa>(p: *const f32) -> V<I> {
+                // SAFETY: the caller's contract.
+                unsafe { load::<I>(p) }
+            }
 
-    #[inline(always)]
-    unsafe fn load_head<I: Isa>(s: I::S, head: Head<I>, p: *const f32) -> V<I> {
-        // SAFETY: the caller's contract.
-        unsafe { load_head::<I>(s, head, p) }
-    }
+            #[inline(always)]
+            unsafe fn load_head<I: Isa>(s: I::S, head: Head<I>, p: *const f32) -> V<I> {
+                // SAFETY: the caller's contract.
+                unsafe { load_head::<I>(s, head, p) }
+            }
 
-    #[inline(always)]
-    unsafe fn store<I: Isa>(p: *mut f32, v: V<I>) {
-        // SAFETY: the caller's contract.
-        unsafe { store::<I>(p, v) }
-    }
+            #[inline(always)]
+            unsafe fn store<I: Isa>(p: *mut f32, v: V<I>) {
+                // SAFETY: the caller's contract.
+                unsafe { store::<I>(p, v) }
+            }
 
-    #[inline(always)]
-    unsafe fn store_head<I: Isa>(s: I::S, head: Head<I>, p: *mut f32, v: V<I>) {
-        // SAFETY: the caller's contract.
-        unsafe { store_head::<I>(s, head, p, v) }
-    }
+            #[inline(always)]
+            unsafe fn store_head<I: Isa>(s: I::S, head: Head<I>, p: *mut f32, v: V<I>) {
+                // SAFETY: the caller's contract.
+                unsafe { store_head::<I>(s, head, p, v) }
+            }
 
-    #[inline(always)]
-    fn widen(bits: f32) -> f32 {
-        bits
-    }
+            #[inline(always)]
+            fn widen(bits: f32) -> f32 {
+                bits
+            }
+        }
+    };
 }
 
-impl Element for Pair {
-    type Bits = f32;
-    const TYPE: ElementType = ElementType::Bf16;
-    const PAIR: bool = true;
+word!(F32, F32, pair: false);
+word!(Pair, Bf16, pair: true);
 
-    #[inline(always)]
-    unsafe fn load<I: Isa>(p: *const f32) -> V<I> {
-        // SAFETY: the caller's contract.
-        unsafe { load::<I>(p) }
-    }
+/// An element of 16 bits, by the conversions of that name.
+macro_rules! half {
+    ($name:ident, $to_f32:ident, $from_f32:ident) => {
+        impl Element for $name {
+            type Bits = u16;
+            const TYPE: ElementType = ElementType::$name;
 
-    #[inline(always)]
-    unsafe fn load_head<I: Isa>(s: I::S, head: Head<I>, p: *const f32) -> V<I> {
-        // SAFETY: the caller's contract.
-        unsafe { load_head::<I>(s, head, p) }
-    }
+            #[inline(always)]
+            unsafe fn load<I: Isa>(p: *const u16) -> V<I> {
+                // SAFETY: the caller's contract; H is plain data of a vector's u16.
+                unsafe { I::$to_f32(p.cast::<I::H>().read_unaligned()) }
+            }
 
-    #[inline(always)]
-    unsafe fn store<I: Isa>(p: *mut f32, v: V<I>) {
-        // SAFETY: the caller's contract.
-        unsafe { store::<I>(p, v) }
-    }
+            #[inline(always)]
+            unsafe fn load_head<I: Isa>(_: I::S, head: Head<I>, p: *const u16) -> V<I> {
+                // SAFETY: the caller's contract.
+                I::$to_f32(unsafe { I::load_head_16(head, p) })
+            }
 
-    #[inline(always)]
-    unsafe fn store_head<I: Isa>(s: I::S, head: Head<I>, p: *mut f32, v: V<I>) {
-        // SAFETY: the caller's contract.
-        unsafe { store_head::<I>(s, head, p, v) }
-    }
+            #[inline(always)]
+            unsafe fn store<I: Isa>(p: *mut u16, v: V<I>) {
+                // SAFETY: the caller's contract; H is plain data of a vector's u16.
+                unsafe { p.cast::<I::H>().write_unaligned(I::$from_f32(v)) }
+            }
 
-    fn widen(bits: f32) -> f32 {
-        bits
-    }
+            #[inline(always)]
+            unsafe fn store_head<I: Isa>(_: I::S, head: Head<I>, p: *mut u16, v: V<I>) {
+                // SAFETY: the caller's contract.
+                unsafe { I::store_head_16(head, p, I::$from_f32(v)) }
+            }
+
+            #[inline(always)]
+            fn widen(bits: u16) -> f32 {
+                element::$to_f32(bits)
+            }
+        }
+    };
 }
 
-impl Element for F16 {
-    type Bits = u16;
-    const TYPE: ElementType = ElementType::F16;
-
-    #[inline(always)]
-    unsafe fn load<I: Isa>(p: *const u16) -> V<I> {
-        // SAFETY: the caller's contract; H is plain data of a vector's u16.
-        unsafe { I::f16_to_f32(p.cast::<I::H>().read_unaligned()) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_head<I: Isa>(_: I::S, head: Head<I>, p: *const u16) -> V<I> {
-        // SAFETY: the caller's contract.
-        I::f16_to_f32(unsafe { I::load_head_16(head, p) })
-    }
-
-    #[inline(always)]
-    unsafe fn store<I: Isa>(p: *mut u16, v: V<I>) {
-        // SAFETY: the caller's contract; H is plain data of a vector's u16.
-        unsafe { p.cast::<I::H>().write_unaligned(I::f32_to_f16(v)) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_head<I: Isa>(_: I::S, head: Head<I>, p: *mut u16, v: V<I>) {
-        // SAFETY: the caller's contract.
-        unsafe { I::store_head_16(head, p, I::f32_to_f16(v)) }
-    }
-
-    #[inline(always)]
-    fn widen(bits: u16) -> f32 {
-        element::f16_to_f32(bits)
-    }
-}
-
-impl Element for Bf16 {
-    type Bits = u16;
-    const TYPE: ElementType = ElementType::Bf16;
-
-    #[inline(always)]
-    unsafe fn load<I: Isa>(p: *const u16) -> V<I> {
-        // SAFETY: the caller's contract; H is plain data of a vector's u16.
-        unsafe { I::bf16_to_f32(p.cast::<I::H>().read_unaligned()) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_head<I: Isa>(_: I::S, head: Head<I>, p: *const u16) -> V<I> {
-        // SAFETY: the caller's contract.
-        I::bf16_to_f32(unsafe { I::load_head_16(head, p) })
-    }
-
-    #[inline(always)]
-    unsafe fn store<I: Isa>(p: *mut u16, v: V<I>) {
-        // SAFETY: the caller's contract; H is plain data of a vector's u16.
-        unsafe { p.cast::<I::H>().write_unaligned(I::f32_to_bf16(v)) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_head<I: Isa>(_: I::S, head: Head<I>, p: *mut u16, v: V<I>) {
-        // SAFETY: the caller's contract.
-        unsafe { I::store_head_16(head, p, I::f32_to_bf16(v)) }
-    }
-
-    #[inline(always)]
-    fn widen(bits: u16) -> f32 {
-        element::bf16_to_f32(bits)
-    }
-}
+half!(F16, f16_to_f32, f32_to_f16);
+half!(Bf16, bf16_to_f32, f32_to_bf16);
 
 /// `$body` with the type `$T` for the elements of `$element`, which is looked at once.
 macro_rules! with_element {

@@ -337,7 +337,7 @@ unsafe fn store<I: Isa, Y: Element, const P: usize, const FULL: bool>(
 }
 
 #[inline(always)]
-pub(super) fn clamp<I: Isa>(s: I::S, x: V<I>, bounds: (f32, f32)) -> V<I> {
+pub(crate) fn clamp<I: Isa>(s: I::S, x: V<I>, bounds: (f32, f32)) -> V<I> {
     I::at_most(s, s.splat_f32s(bounds.1), I::at_least(s, s.splat_f32s(bounds.0), x))
 }
 
