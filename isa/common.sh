@@ -3,18 +3,26 @@
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 LEDGER=${SEPCONV_LEDGER_DIR:-$PWD/target/ledger}
 mkdir -p "$LEDGER"
+# The tests of the kernels, and those of the executor that are about what kernels compute: not about files, pictures
+# and processes, which are the same on all CPUs. Documentation is not tested with them.
+KERNEL_TESTS=(--test allocation --test bounds --test canaries --test concurrency --test differential
+    --test digests --test geometry --test guard --test halves --test numerics --test operands --test shapes)
+EXECUTOR_TESTS=(--test element_types --test executor --test family --test xception)
+# Symbols that tell the instances of a kernel apart.
+READABLE="-C symbol-mangling-version=v0"
 
 # run NAME LEVEL CPU COMMAND…: runs the command with the tests' entries going to the ledger's page NAME.
 # LEVEL is what the run is for; CPU says where it runs. The page ends with the exit status: one without is
 # a run that was cut off.
 run() {
-    local name=$1 level=$2 cpu=$3 page status=0
+    local name=$1 level=$2 cpu=$3 page status=0 start=$SECONDS
     shift 3
     page=$LEDGER/$name.tsv
     printf '\n== %s: %s on %s\n' "$name" "$level" "$cpu"
     printf 'run\t%s\t%s\t%s\n' "$name" "$level" "$cpu" >"$page"
     SEPCONV_LEDGER=$page "$@" || status=$?
     printf 'exit\t%s\n' "$status" >>"$page"
+    printf '== %s: %d s\n' "$name" $((SECONDS - start))
     return "$status"
 }
 
@@ -53,11 +61,12 @@ debian() {
     fi
 }
 
-# Sets up cargo for the build that the emulated x86-64 CPUs share: static, which is all that one of the
-# emulators runs.
-static_build() {
-    export CARGO_TARGET_DIR=$PWD/target/emulated
-    export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static"
+# Sets up cargo for the build that all runs on x86-64 share: static, which is all that one of the emulators
+# runs, and with symbols that hot_loops.py can read. Elsewhere builds are as they are by default.
+shared_build() {
+    [[ $(uname -sm) == "Linux x86_64" ]] || return 0
+    export CARGO_BUILD_TARGET=x86_64-unknown-linux-gnu
+    export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static $READABLE"
 }
 
 # emulated NAME LEVEL MODEL executor|shapes|all [cargo test's arguments]: the tests of the kernels on an emulated
@@ -68,23 +77,26 @@ emulated() {
     local name=$1 level=$2 model=$3 what=$4
     shift 4
     isa/emulator/setup.sh
-    static_build
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="python3 $PWD/isa/emulator/x86.py --cpu $model"
     export SEPCONV_LEVEL=$level SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-1}
     run "$name" "$level" "Bochs' $model" emulated_tests "$level" "$what" "$@"
 }
 
 emulated_tests() {
-    local level=$1 what=$2 test=(cargo test --release --target x86_64-unknown-linux-gnu) tests
+    local level=$1 what=$2 test=(cargo test --release -p sepconv-kernels -p sepconv) tests=()
     shift 2
-    tests=(-p sepconv-kernels --test allocation --test bounds --test canaries --test digests --test geometry
-        --test guard --test halves --test numerics --test operands)
-    [[ $what == executor ]] || tests+=(--test shapes)
+    for name in "${KERNEL_TESTS[@]}"; do
+        case $name in
+            --test | concurrency | differential) ;;
+            shapes) [[ $what == executor ]] || tests+=(--test "$name") ;;
+            *) tests+=(--test "$name") ;;
+        esac
+    done
     if [[ $what != shapes ]]; then
-        tests+=(-p sepconv --lib --test digits --test executor --test xception)
+        tests+=(--lib --test digits --test executor --test xception)
         # Random cases give the bits of AVX2, too; the others have those of the tables to go by.
         SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-avx2,$level} \
-            "${test[@]}" -p sepconv-kernels --test differential "$@" || return
+            "${test[@]}" --test differential "$@" || return
     fi
     SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-$level} "${test[@]}" "${tests[@]}" "$@" -- \
         --skip keras_at_299 --skip keras_at_224 --skip at_150 --skip batches_are_pictures \
@@ -93,7 +105,8 @@ emulated_tests() {
 
 # Sets up cargo for aarch64-unknown-linux-gnu: rustup's target if it is there, else Debian's packages.
 aarch64_build() {
-    export CARGO_TARGET_DIR=$PWD/target/aarch64
+    export CARGO_BUILD_TARGET=aarch64-unknown-linux-gnu CARGO_TARGET_DIR=$PWD/target/aarch64
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS=$READABLE
     if [[ -d $(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux-gnu ]]; then
         return
     elif installed apt-get; then
@@ -126,3 +139,5 @@ debian_aarch64_library() {
     printf '%s\n' "$version" >"$lib/.version"
     rm -rf "$folder"
 }
+
+shared_build

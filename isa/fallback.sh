@@ -11,7 +11,7 @@ if [[ ${1-} == --cpu ]]; then
     shift 2
 fi
 installed qemu-x86_64-static || debian qemu-user-static
-export SEPCONV_TEST_RUNNER="qemu-x86_64-static -cpu $model"
+SEPCONV_TEST_RUNNER="qemu-x86_64-static -cpu $model"
 
 # That it ends where such an instruction comes is what makes the run a test.
 probe=$PWD/target/probe-avx2
@@ -29,11 +29,13 @@ fi
 
 unset SEPCONV_LEVEL SEPCONV_TEST_LEVELS
 export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-2}
-static_build
-# A fused multiply-add by software takes a hundred times as long: of Xception only the digests at 71×71.
-large=(--skip digests_at_150 --skip keras_at --skip batches_are_pictures --skip sampled_outputs
-    --skip demonstrates
-    --skip shared_by_16 --skip pools_may_be_nested --skip a_pool_of --skip panics_of --skip sessions_of)
+# The tests of the command line start it by this, too.
+export SEPCONV_TEST_RUNNER
+# A fused multiply-add by software takes a hundred times as long: of the networks only Xception's digests at 71×71.
+large=(--skip digests_at_150 --skip digests_of_types --skip agrees_with_keras --skip batches_are_pictures
+    --skip sampled_outputs --skip shared_by_16 --skip pools_may_be_nested --skip a_pool_of --skip panics_of
+    --skip sessions_of)
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$SEPCONV_TEST_RUNNER
 run "fallback-$model" scalar "qemu's $model" \
-    cargo test --release --target x86_64-unknown-linux-gnu -p sepconv-kernels -p sepconv "$@" -- "${large[@]}"
+    cargo test --release -p sepconv-kernels -p sepconv --lib --test cli "${KERNEL_TESTS[@]}" \
+    "${EXECUTOR_TESTS[@]}" "$@" -- "${large[@]}"

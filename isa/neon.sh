@@ -31,13 +31,12 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 export SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-scalar,neon} SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-5}
 status=0
 for model in "${models[@]}"; do
-    # The tests of the command line start it by this, too.
-    export SEPCONV_TEST_RUNNER="qemu-aarch64-static -cpu $model -L /usr/aarch64-linux-gnu"
-    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=$SEPCONV_TEST_RUNNER
-    # Without what takes a minute and more by its size alone. What has no vector code is the same on all models.
-    tests=(-p sepconv-kernels)
-    [[ $model == "${models[0]}" ]] && tests+=(-p sepconv)
-    run "neon-$model" neon "qemu's $model" cargo test --release --target aarch64-unknown-linux-gnu \
-        "${tests[@]}" "$@" -- --skip at_299 --skip demonstrates || status=$?
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -cpu $model -L /usr/aarch64-linux-gnu"
+    # Of the executor, which has no vector code of its own, on one model; without what takes a minute by its
+    # size alone.
+    tests=("${KERNEL_TESTS[@]}")
+    [[ $model == "${models[0]}" ]] && tests+=(--lib "${EXECUTOR_TESTS[@]}")
+    run "neon-$model" neon "qemu's $model" cargo test --release -p sepconv-kernels -p sepconv \
+        --no-default-features --features sepconv/rayon "${tests[@]}" "$@" -- --skip at_299 --skip v3_agrees || status=$?
 done
 exit "$status"
