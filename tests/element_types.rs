@@ -115,10 +115,72 @@ fn values_between_layers_are_rounded() {
     }
 }
 
+/// Where a sum has an f32 operand or must be f32, its other operand is f32 as well, back to where it comes from.
+#[test]
+fn sums_that_begin_or_end_a_network() {
+    let window = Window::new([3, 3]).padding(Padding::Same);
+    let conv = || Op::Conv { window, groups: 1, filters: 3, bias: true };
+    // A sum with the input; a chain of sums; what the network ends in.
+    type End = fn(&mut dyn FnMut(&str, Op, &[&str]));
+    let ends: [(&str, End, &[&str]); 4] = [
+        ("sum", |_| (), &["first", "second", "sum", "late"]),
+        (
+            "softmax",
+            |push| push("softmax", Op::Softmax, &["sum"]),
+            &["first", "second", "sum", "late"],
+        ),
+        ("pool", |push| push("pool", Op::GlobalAveragePool, &["sum"]), &["first"]),
+        ("cat", |push| push("cat", Op::Concat, &["sum", "b"]), &["first"]),
+    ];
+    for (name, end, f32s) in ends {
+        let mut net = Network::new(name, "input", [None, None], 3);
+        let mut push = |name: &str, op: Op, of: &[&str]| {
+            let of: Vec<_> = of.iter().map(|&name| net.find(name).unwrap()).collect();
+            net.push(name, op, &of).unwrap();
+        };
+        push("a", conv(), &["input"]);
+        push("first", Op::Add, &["a", "input"]);
+        push("early", conv(), &["first"]);
+        push("b", conv(), &["early"]);
+        push("late", conv(), &["b"]);
+        push("second", Op::Add, &["b", "late"]);
+        push("c", conv(), &["second"]);
+        push("sum", Op::Add, &["c", "late"]);
+        end(&mut push);
+        let weights = synthetic::weights(&net).unwrap();
+        let outputs: Vec<String> = (net.nodes()[1..].iter()).map(|n| n.name.clone()).collect();
+        let options = PlanOptions { outputs: outputs.clone(), ..PlanOptions::default() };
+        let exact = run(&net, &weights, [2, 7, 6, 3], &options);
+        for activations_type in HALVES {
+            // What is not fused when all nodes are reported is in the second.
+            for outputs in [outputs.clone(), vec![]] {
+                let options = PlanOptions { activations_type, outputs, ..PlanOptions::default() };
+                let session = run(&net, &weights, [2, 7, 6, 3], &options);
+                let roundoff = common::half::roundoff(activations_type).0;
+                for node in options.outputs.iter().map(String::as_str).chain([name]) {
+                    let what = format!("{node} of {name} in {activations_type}");
+                    let (values, _) = session.node(node).unwrap();
+                    let rounded = Stored::new(activations_type, values).values() == values;
+                    // Of reported parts, which are of 16 bits, a concatenation holds copies.
+                    let copies = node == "cat" && !options.outputs.is_empty();
+                    let wide = node == name && !copies || f32s.contains(&node);
+                    assert_eq!(rounded, !wide, "{what}");
+                    let (exact, _) = exact.node(node).unwrap();
+                    let largest = exact.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
+                    for (i, (got, exact)) in values.iter().zip(exact).enumerate() {
+                        let bound = f64::from(largest) * 4.0 * roundoff;
+                        common::assert_close(&what, i, *got, f64::from(*exact), bound);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Xception's logits on every level and in several parts: the digests of the committed table. After a change
 /// that is meant to change bits: `SEPCONV_BLESS=1 cargo test --release --test element_types digests`.
 #[test]
-fn digests_at_71() {
+fn digests_of_types_at_71() {
     let network = xception(&XceptionConfig::default()).unwrap();
     let weights = synthetic::weights(&network).unwrap();
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/digests/xception_71_types.txt");

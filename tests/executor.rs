@@ -69,6 +69,9 @@ fn reference(network: &Network, weights: &Weights, input: &Value) -> Vec<Value> 
             }),
             Op::Activation(a) => map(operands[0], |_, x| naive::activate(a, x)),
             Op::Identity => operands[0].clone(),
+            Op::Flatten { features } => {
+                Value { shape: [operands[0].shape[0], 1, 1, features], ..operands[0].clone() }
+            }
             Op::Softmax => softmax(operands[0]),
             Op::MaxPool(window) => pool(operands[0], PoolKind::Max, window),
             Op::AveragePool(window) => pool(operands[0], PoolKind::Average, window),
@@ -240,6 +243,7 @@ impl Builder {
                 (c, false)
             }
             Op::Concat => (inputs.iter().map(|id| self.channels[id.index()]).sum(), false),
+            Op::Flatten { features } => (features, false),
             _ => (c, false),
         };
         if has_bias {
@@ -418,6 +422,7 @@ fn random_op(gene: Gene, [_, h, w, c]: Shape) -> Option<(Op, [usize; 2])> {
         9 => RELU,
         10 => Op::MaxPool(pool),
         11 => Op::AveragePool(pool),
+        12 if r % 3 == 0 && h * w * c <= 64 => Op::Flatten { features: h * w * c },
         12 => Op::Identity,
         13 => Op::Softmax,
         14 => Op::GlobalAveragePool,
@@ -429,7 +434,7 @@ fn random_op(gene: Gene, [_, h, w, c]: Shape) -> Option<(Op, [usize; 2])> {
         | Op::Separable { window, .. }
         | Op::MaxPool(window)
         | Op::AveragePool(window) => window.output_size([h, w]).ok()?,
-        Op::GlobalAveragePool => [1, 1],
+        Op::GlobalAveragePool | Op::Flatten { .. } => [1, 1],
         Op::Dense { .. } if [h, w] != [1, 1] => return None,
         _ => [h, w],
     };

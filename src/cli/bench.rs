@@ -1,7 +1,7 @@
 //! `sepconv bench`: times of a network, its steps, or single layers, beside the FMA peak.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sepconv::kernels::{Aligned, Arithmetic, Level};
 use sepconv::network::{NetworkPlan, Session, StepInfo};
@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::info::cpu_name;
 use super::layer::Layer;
 use super::source::Source;
-use super::speed::{Speed, median, peak};
+use super::speed::{Rounds, Speed, in_turns, median, peak};
 use super::threads::{self, Threads};
 use super::types::Types;
 use super::{Failure, Result, input_size, parse_size, print};
@@ -26,8 +26,9 @@ use super::{Failure, Result, input_size, parse_size, print};
 /// A layer is written KIND NxHxWxC WORD… with the kinds dw (depthwise), pw (pointwise), sep (separable)
 /// and conv. Its words: o728, output channels (not dw); k3 or k3x5, kernel (not pw); s2, stride; d2,
 /// dilation; m2, depth multiplier (dw and sep); abf16 or af16, the type of input and output; wbf16 or wf16,
-/// that of weights; fast, dot products of bf16 where the CPU has them (pw and sep with wbf16); unfused, the two halves of a sep one after the other, through memory. Padding is SAME; weights and input are made by formula. A layer faster than 2 ms is
-/// run several times in a row, and the time of one is given.
+/// that of weights; fast, dot products of bf16 where the CPU has them (pw and sep with wbf16); unfused, the two
+/// halves of a sep one after the other, through memory. Padding is SAME; weights and input are made by formula.
+/// A layer faster than 2 ms is run several times in a row, and the time of one is given.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -61,9 +62,6 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// What a timing of a layer lasts at least.
-const LEAST: Duration = Duration::from_millis(2);
-
 pub(super) fn run(args: Args) -> Result {
     args.threads.run(|| {
         if args.layer.is_empty() {
@@ -86,7 +84,7 @@ pub(super) fn run(args: Args) -> Result {
     })
 }
 
-fn print_json(report: &impl Serialize) -> Result {
+pub(super) fn print_json(report: &impl Serialize) -> Result {
     let json = serde_json::to_string(report).map_err(|e| Failure::Error(format!("JSON: {e}")))?;
     print(&format!("{json}\n"))
 }
@@ -108,23 +106,8 @@ struct LayerReport<'a> {
 fn layer(spec: &Layer, runs: u32) -> Result<LayerReport<'_>> {
     let (level, threads) = (Level::from_env()?, threads::current());
     let mut runner = spec.prepare(level, threads).map_err(Failure::Error)?;
-    let mut time = |repeats: u32| -> Result<Duration> {
-        let start = Instant::now();
-        for _ in 0..repeats {
-            runner.run()?;
-        }
-        Ok(start.elapsed())
-    };
-    // Also the warming up.
-    let mut repeats = 1;
-    while time(repeats)? < LEAST {
-        repeats *= 2;
-    }
-    let (mut times, mut peaks) = (Vec::new(), Vec::new());
-    for _ in 0..runs {
-        times.push(time(repeats)?.as_secs_f64() / f64::from(repeats));
-        peaks.push(peak(level)?);
-    }
+    let Rounds { times, peaks } =
+        in_turns(level, runs, &mut [&mut || Ok(runner.run().map(drop)?)])?;
     let multiply_adds = runner.multiply_adds();
     Ok(LayerReport {
         layer: spec.text(),
@@ -132,7 +115,7 @@ fn layer(spec: &Layer, runs: u32) -> Result<LayerReport<'_>> {
         level: level.name(),
         threads,
         multiply_adds,
-        speed: Speed::new(multiply_adds, &times, &peaks),
+        speed: Speed::new(multiply_adds, &times[0], &peaks),
         peak_gflops: median(peaks.into_iter()) / 1e9,
     })
 }
@@ -275,7 +258,7 @@ impl NetworkReport {
 
 // ---------------------------------------------------------------- text
 
-fn context(level: &str, threads: usize) -> String {
+pub(super) fn context(level: &str, threads: usize) -> String {
     format!("level {level}, threads {threads}")
 }
 

@@ -2,16 +2,16 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressStyle};
 use sepconv::image::{Picture, Resize};
 use sepconv::network::{NetworkPlan, Session};
 use sepconv::weights::keras;
 use serde::Serialize;
 
+use super::progress::progress_bar;
 use super::threads::Threads;
 use super::types::Types;
 use super::{Failure, Result, error, input_size, parse_size, print, report, softmax};
@@ -98,7 +98,7 @@ fn classify(args: &Args) -> Result {
     };
     let mut session = Session::new(plan)?;
 
-    let bar = progress_bar(args.images.len());
+    let bar = progress_bar(args.images.len(), "");
     let mut failed = false;
     for path in &args.images {
         bar.set_message(path.display().to_string());
@@ -122,15 +122,6 @@ fn classify(args: &Args) -> Result {
 
 fn picture(path: &Path, size: [usize; 2], resize: Resize) -> sepconv::Result<Vec<f32>> {
     Ok(Picture::read(path)?.resize(size, resize).to_tensor())
-}
-
-fn progress_bar(pictures: usize) -> ProgressBar {
-    if pictures < 2 || !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:32} {pos}/{len} {eta} {wide_msg}");
-    ProgressBar::new(pictures as u64)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// Most bytes of a file of labels.

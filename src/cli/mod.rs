@@ -2,11 +2,14 @@
 
 mod bench;
 mod classify;
+mod compare;
 mod demo;
 mod info;
 mod inspect;
 mod layer;
 mod outputs;
+mod plot;
+mod progress;
 mod run;
 mod source;
 mod speed;
@@ -54,6 +57,7 @@ enum Command {
     Run(run::Args),
     Inspect(inspect::Args),
     Bench(bench::Args),
+    Compare(compare::Args),
     Info(info::Args),
 }
 
@@ -72,6 +76,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Info(args) => info::run(args),
     };
     match result {

@@ -56,8 +56,16 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
+/// What is written to a file.
+#[derive(Clone, Copy)]
+pub(super) enum Content<'a> {
+    /// As .npy.
+    Npy(&'a Tensor),
+    Text(&'a str),
+}
+
 /// Writes all files or none.
-pub(super) fn write(files: &[(&Path, &Tensor)]) -> Result {
+pub(super) fn write(files: &[(&Path, Content<'_>)]) -> Result {
     let file_error = |path: &Path, e: io::Error| error(format!("{}: {e}", path.display()));
     // Before this an interruption finds nothing to remove.
     let handler = ctrlc::set_handler(|| {
@@ -72,9 +80,9 @@ pub(super) fn write(files: &[(&Path, &Tensor)]) -> Result {
     });
     handler.map_err(|e| Failure::Error(format!("interruptions can't be handled: {e}")))?;
     let mut written = Vec::new();
-    for (path, tensor) in files {
-        match write_temporary(folder(path), tensor) {
-            Ok(file) => written.push((*path, file)),
+    for &(path, content) in files {
+        match write_temporary(folder(path), content) {
+            Ok(file) => written.push((path, file)),
             Err(e) => return file_error(path, e),
         }
     }
@@ -93,7 +101,7 @@ pub(super) fn write(files: &[(&Path, &Tensor)]) -> Result {
     Ok(())
 }
 
-fn write_temporary(folder: &Path, tensor: &Tensor) -> io::Result<NamedTempFile> {
+fn write_temporary(folder: &Path, content: Content<'_>) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".sepconv-");
     // As any new file: less what the umask says, not readable by the owner alone.
@@ -104,7 +112,10 @@ fn write_temporary(folder: &Path, tensor: &Tensor) -> io::Result<NamedTempFile> 
     files.get_or_insert_default().push(file.path().into());
     drop(files);
     let mut writer = BufWriter::new(file.as_file_mut());
-    npy::write(&mut writer, &tensor.shape, &tensor.data)?;
+    match content {
+        Content::Npy(tensor) => npy::write(&mut writer, &tensor.shape, &tensor.data)?,
+        Content::Text(text) => writer.write_all(text.as_bytes())?,
+    }
     writer.flush()?;
     drop(writer);
     // A file system may tell only now that it is full.

@@ -7,7 +7,7 @@ use sepconv::npy;
 use sepconv::weights::Tensor;
 use sepconv::weights::keras::{self, Model};
 
-use super::outputs;
+use super::outputs::{self, Content};
 use super::threads::Threads;
 use super::types::Types;
 use super::{Failure, Result, error};
@@ -80,7 +80,7 @@ pub(super) fn run(args: Args) -> Result {
     let outputs = args.threads.run(|| {
         compute(&model, &args.node, &input.data, [batch, height, width, channels], args.types)
     })?;
-    let files: Vec<_> = paths.into_iter().zip(&outputs).collect();
+    let files: Vec<_> = paths.into_iter().zip(outputs.iter().map(Content::Npy)).collect();
     outputs::write(&files)
 }
 
@@ -139,7 +139,7 @@ fn is_vector(network: &Network, mut id: NodeId) -> bool {
     loop {
         let node = network.node(id);
         match node.op {
-            Op::GlobalAveragePool | Op::Dense { .. } => return true,
+            Op::GlobalAveragePool | Op::Dense { .. } | Op::Flatten { .. } => return true,
             Op::Activation(_)
             | Op::Softmax
             | Op::BatchNorm { .. }

@@ -1,6 +1,6 @@
 //! Times beside the FMA peak: the clock of a machine moves, a share of its peak moves less.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sepconv::kernels::{Level, burn_fma};
 use serde::Serialize;
@@ -32,6 +32,50 @@ impl Speed {
             peak_share: median(times.iter().zip(peaks).map(|(time, peak)| flop / time / peak)),
         }
     }
+}
+
+/// What a timing lasts at least: what is faster is run several times in a row, and before it once untimed.
+const LEAST: Duration = Duration::from_millis(2);
+
+/// Of several things timed in turns: seconds of one run, and the FLOP/s of the peak beside each round.
+pub(super) struct Rounds {
+    /// By thing, then by round.
+    pub(super) times: Vec<Vec<f64>>,
+    pub(super) peaks: Vec<f64>,
+}
+
+/// Times things in turns, so that what disturbs one disturbs all, after a few runs for warming up.
+pub(super) fn in_turns(
+    level: Level,
+    rounds: u32,
+    things: &mut [&mut dyn FnMut() -> Result],
+) -> Result<Rounds> {
+    let mut repeats = vec![1_u32; things.len()];
+    for (thing, repeats) in things.iter_mut().zip(&mut repeats) {
+        while time(thing, *repeats)? < LEAST {
+            *repeats *= 2;
+        }
+    }
+    let mut series = Rounds { times: vec![Vec::new(); things.len()], peaks: Vec::new() };
+    for _ in 0..rounds {
+        for (i, thing) in things.iter_mut().enumerate() {
+            if repeats[i] > 1 {
+                thing()?;
+            }
+            let time = time(thing, repeats[i])?;
+            series.times[i].push(time.as_secs_f64() / f64::from(repeats[i]));
+        }
+        series.peaks.push(peak(level)?);
+    }
+    Ok(series)
+}
+
+fn time(thing: &mut dyn FnMut() -> Result, repeats: u32) -> Result<Duration> {
+    let start = Instant::now();
+    for _ in 0..repeats {
+        thing()?;
+    }
+    Ok(start.elapsed())
 }
 
 /// The middle value; the upper one of two.

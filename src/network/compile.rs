@@ -56,7 +56,7 @@ pub(super) fn compile(
     let norm = batch_norm(step, flow, &mut lookup)?;
     let mut compiler = Compiler {
         node: value.node,
-        input: flow.values[step.x].shape,
+        input: step.x_shape(flow),
         lookup,
         norm,
         options: Options {
@@ -102,7 +102,7 @@ impl<'a> Compiler<'a> {
                 self.boxed(Pool::new(input, PoolKind::Average, window, &options))?
             }
             Op::GlobalAveragePool => self.boxed(GlobalAveragePool::new(input, &options))?,
-            Op::Add | Op::Activation(_) | Op::Identity => {
+            Op::Add | Op::Activation(_) | Op::Identity | Op::Flatten { .. } => {
                 self.boxed(Elementwise::new(input, &options))?
             }
             Op::Softmax => return Ok(Kernel::Softmax),

@@ -15,6 +15,7 @@ use sepconv_kernels::Activation;
 
 use super::Op;
 use super::flow::{Flow, ValueId};
+use super::shape::Shape;
 
 /// activation(kernel(`input_activation`(x)) + residual).
 #[derive(Debug)]
@@ -31,6 +32,17 @@ pub(super) struct FusedStep {
     pub(super) members: Vec<ValueId>,
     /// The last of them, which is stored.
     pub(super) result: ValueId,
+}
+
+impl FusedStep {
+    /// In which shape it reads x: elements that are to be flattened lie as their result does.
+    pub(super) fn x_shape(&self, flow: &Flow<'_>) -> Shape {
+        let value = &flow.values[self.kernel];
+        match value.op {
+            Op::Flatten { .. } => value.shape,
+            _ => flow.values[self.x].shape,
+        }
+    }
 }
 
 /// All steps of a flow, each after those whose results it takes.

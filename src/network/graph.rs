@@ -2,6 +2,8 @@
 
 use sepconv_kernels::{Activation, Window};
 
+use super::shape;
+
 /// Index of a node in its [`Network`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub(crate) usize);
@@ -89,6 +91,11 @@ pub enum Op {
     Concat,
     /// x itself (dropout at inference, linear activation).
     Identity,
+    /// The elements of each picture as channels of one pixel, in the order h, w, c: N×1×1×`features`.
+    Flatten {
+        /// H·W·C.
+        features: usize,
+    },
 }
 
 /// One named node.
@@ -193,6 +200,19 @@ impl Network {
     /// The node of that name.
     pub fn find(&self, name: &str) -> Option<NodeId> {
         self.nodes.iter().position(|n| n.name == name).map(NodeId)
+    }
+
+    /// The shape of each node's value, \[N, H, W, C\], for an input of shape `input`.
+    ///
+    /// # Errors
+    /// The first node whose operands don't fit together or it.
+    pub fn shapes(&self, input: [usize; 4]) -> crate::Result<Vec<[usize; 4]>> {
+        let mut shapes = vec![shape::infer_input(&self.nodes[0], self.input().1, input)?];
+        for node in &self.nodes[1..] {
+            let operands: Vec<_> = node.inputs.iter().map(|id| shapes[id.0]).collect();
+            shapes.push(shape::infer(node, &operands)?);
+        }
+        Ok(shapes)
     }
 
     /// The height and width that the model was made for, and its channels.

@@ -59,8 +59,8 @@ struct Place {
 }
 
 impl Layout {
-    /// Values are of `activations`, but for the output and what softmax reads and makes, which are f32. None
-    /// if it takes more than a slice can hold.
+    /// Values are of `activations`, but for those that must be [`wide`]. None if it takes more than a slice
+    /// can hold.
     pub(super) fn new(
         flow: &Flow<'_>,
         steps: &[FusedStep],
@@ -84,16 +84,15 @@ impl Layout {
         Some(Self { places, offsets, arena_len })
     }
 
-    /// Where a step finds an operand, and its shape.
-    pub(super) fn source(&self, flow: &Flow<'_>, v: ValueId) -> (Source, Shape) {
-        let source = match self.places[v] {
+    /// Where a step finds an operand.
+    pub(super) fn source(&self, flow: &Flow<'_>, v: ValueId) -> Source {
+        match self.places[v] {
             None => Source::Input,
             Some(_) => {
                 let Target { range, element, .. } = self.target(flow, v);
                 Source::Arena(range, element)
             }
-        };
-        (source, flow.values[v].shape)
+        }
     }
 
     /// Where a stored value lies.
@@ -108,6 +107,38 @@ impl Layout {
     }
 }
 
+/// Which values are of f32 in any case: the input, the output, what softmax reads and makes, and what is bound
+/// to one of these: a residual is of the type of the sum it becomes part of, an operand of a concatenation
+/// of that one's.
+fn wide(flow: &Flow<'_>, steps: &[FusedStep]) -> Vec<bool> {
+    let softmax = |&v: &ValueId| *flow.values[v].op == Op::Softmax;
+    let mut wide: Vec<bool> = (flow.values.iter().enumerate())
+        .map(|(v, value)| {
+            matches!(value.op, Op::Input { .. })
+                || v == flow.kept[0]
+                || softmax(&v)
+                || value.users.iter().any(softmax)
+        })
+        .collect();
+    let sums = steps.iter().filter_map(|step| Some((step.residual?, step.result)));
+    let concats = (flow.values.iter().enumerate())
+        .filter(|(_, value)| *value.op == Op::Concat)
+        .flat_map(|(v, value)| value.operands.iter().map(move |&operand| (operand, v)));
+    let bound: Vec<(ValueId, ValueId)> = sums.chain(concats).collect();
+    // From the end, as most chains of sums become wide by their last.
+    loop {
+        let mut settled = true;
+        for &(a, b) in bound.iter().rev() {
+            if wide[a] != wide[b] {
+                (wide[a], wide[b], settled) = (true, true, false);
+            }
+        }
+        if settled {
+            return wide;
+        }
+    }
+}
+
 /// A buffer for each stored value, except that an operand of a concatenation lies inside that one's.
 /// Their lifetimes are still empty.
 fn place(
@@ -117,15 +148,14 @@ fn place(
 ) -> (Vec<Option<Place>>, Vec<Buffer>) {
     let mut stored = vec![false; flow.values.len()];
     steps.iter().for_each(|step| stored[step.result] = true);
+    let wide = wide(flow, steps);
     let mut places: Vec<Option<Place>> = vec![None; flow.values.len()];
     let mut buffers = Vec::new();
     // Users first: a concatenation may itself lie inside another.
     for (v, value) in flow.values.iter().enumerate().rev() {
         let concat = *value.op == Op::Concat;
         if (stored[v] || concat) && places[v].is_none() {
-            let softmax = |&v: &ValueId| *flow.values[v].op == Op::Softmax;
-            let wide = v == flow.kept[0] || softmax(&v) || value.users.iter().any(softmax);
-            let element = if wide { ElementType::F32 } else { activations };
+            let element = if wide[v] { ElementType::F32 } else { activations };
             let stride = value.shape[3];
             places[v] = Some(Place { buffer: buffers.len(), channel: 0, stride, element });
             let len = units(element, elements(value.shape));

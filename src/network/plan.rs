@@ -30,7 +30,8 @@ pub struct PlanOptions {
     /// stay f32. All arithmetic is f32.
     pub weights_type: ElementType,
     /// What values between steps are rounded to when they are stored. The input, the output and what
-    /// softmax reads stay f32; other reported nodes are f32 of the rounded values.
+    /// softmax reads stay f32, and so does what is added to or concatenated with one of these; other
+    /// reported nodes are f32 of the rounded values.
     pub activations_type: ElementType,
     /// Whether pointwise, separable and dense layers of bf16 weights may use the CPU's dot products of bf16,
     /// faster and less exact.

@@ -53,6 +53,13 @@ pub(super) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
             }
             [n, 1, 1, units]
         }
+        Op::Flatten { features } => {
+            if elements([1, h, w, c]) != features {
+                let message = format!("{h}×{w}×{c} elements where {features} are to be flattened");
+                return Err(network(node, message));
+            }
+            [n, 1, 1, features]
+        }
         Op::Add => equal(node, operands)?,
         Op::Concat => concatenated(node, operands)?,
         Op::Input { .. }

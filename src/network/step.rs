@@ -50,7 +50,7 @@ impl Step {
         weights: &Weights,
         common: Common,
     ) -> Result<Self> {
-        let x = layout.source(flow, fused.x);
+        let x = (layout.source(flow, fused.x), fused.x_shape(flow));
         let y = layout.target(flow, fused.result);
         let ends = [x.0.element(), y.element];
         let Compiled { kernel, parameters } = compile(fused, flow, weights, common, ends)?;
@@ -66,12 +66,13 @@ impl Step {
             name: name(fused.result),
             nodes: fused.members.iter().map(|&v| name(v)).collect(),
             kernel: kernel_name.into(),
-            input: flow.values[fused.x].shape,
+            input: x.1,
             output: flow.values[fused.result].shape,
             multiply_adds,
             parameters,
         };
-        Ok(Self { x, residual: fused.residual.map(|v| layout.source(flow, v)), y, kernel, info })
+        let residual = fused.residual.map(|v| (layout.source(flow, v), flow.values[v].shape));
+        Ok(Self { x, residual, y, kernel, info })
     }
 
     pub(super) fn info(&self) -> &StepInfo {

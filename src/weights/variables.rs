@@ -100,6 +100,7 @@ pub fn variables(network: &Network) -> Result<Vec<Variable>> {
                 }
                 *units
             }
+            Op::Flatten { features } => *features,
             Op::Add => {
                 for id in &node.inputs {
                     let other = channels[id.index()];

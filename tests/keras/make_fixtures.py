@@ -6,7 +6,7 @@
     deep_type.h5    an attribute whose datatype nests 7000 levels deep
 
 and golden.json: samples of what each layer of the two models computes. The weights need no goldens: they are
-the formula's. xception_layers.txt lists the layers of Keras's Xception in order.
+the formula's.
 """
 
 import json
@@ -276,10 +276,6 @@ def main():
         nodes = ",\n".join(json.dumps(n) for n in g.pop("nodes"))
         lines.append("{" + json.dumps(g)[1:-1] + ',\n"nodes": [\n' + nodes + "\n]}")
     (FIXTURES / "golden.json").write_text("[" + ",\n".join(lines) + "]\n")
-
-    keras.backend.clear_session()
-    names = [layer.name for layer in keras.applications.Xception(weights=None).layers]
-    (FIXTURES / "xception_layers.txt").write_text("\n".join(names) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Writes goldens/xception_<size>.json: what Keras's Xception computes from the synthetic weights and picture.
+"""Writes goldens/<model>_<size>.json: what Keras's model computes from the synthetic weights and picture.
 
-    python make_goldens.py [size ...]        default: 299 224 150 71
+    python make_goldens.py [model_size ...]        default: all of GOLDENS
 
-Each file holds, per block, the output's shape, mean, standard deviation and largest magnitude (summed in
-float64) and 64 samples at the flat positions synthetic.indices("golden/<size>/<node>", ...), then the logits.
+Each file holds, for some nodes, the output's shape, mean, standard deviation and largest magnitude (summed in
+float64) and 64 samples at the flat positions synthetic.indices("golden/<size>/<node>", ...), then the logits. mobilenet-0.25 is
+of that width. fixtures/<model>_layers.txt lists the model's layers in order.
 """
 
 import json
@@ -21,12 +22,35 @@ import tensorflow as tf
 import synthetic
 
 SAMPLES = 64
+FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 
 
-def blocks():
-    """The output node of each of the 14 blocks."""
-    sums = ["add"] + [f"add_{i}" for i in range(1, 12)]
-    return ["block1_conv2_act", *sums, "block14_sepconv2_act"]
+# Even and odd sizes: padding at stride 2 differs. MobileNet pads below and to the right whatever the size.
+GOLDENS = [
+    *(f"xception_{size}" for size in (299, 224, 150, 71)),
+    *(f"mobilenet_{size}" for size in (224, 97)),
+    "mobilenet-0.25_160",
+    *(f"inception-v3_{size}" for size in (299, 150)),
+]
+
+
+def build(name, size):
+    """The model with logits for an output, and the names of the nodes to look at."""
+    family, _, width = name.partition("-") if name.startswith("mobilenet") else (name, "", "")
+    options = {"weights": None, "input_shape": (size, size, 3), "classes": 1000, "classifier_activation": None}
+    keras.backend.clear_session()
+    if family == "xception":
+        # The output of each of the 14 blocks.
+        sums = ["add"] + [f"add_{i}" for i in range(1, 12)]
+        names = ["block1_conv2_act", *sums, "block14_sepconv2_act"]
+        return keras.applications.Xception(**options), names
+    if family == "mobilenet":
+        model = keras.applications.MobileNet(alpha=float(width or 1), **options)
+        return model, ["conv1_relu", *(f"conv_pw_{i}_relu" for i in range(1, 14))]
+    if family == "inception-v3":
+        names = ["activation_4", *(f"mixed{i}" for i in range(11)), "mixed9_0", "mixed9_1"]
+        return keras.applications.InceptionV3(**options), names
+    sys.exit(f"no golden {name!r}")
 
 
 def number(value):
@@ -34,13 +58,11 @@ def number(value):
     return float(str(np.float32(value)))
 
 
-def golden(size):
-    keras.backend.clear_session()
-    model = keras.applications.Xception(
-        weights=None, input_shape=(size, size, 3), classes=1000, classifier_activation=None
-    )
+def golden(which, size):
+    model, names = build(which, size)
+    layers = "\n".join(layer.name for layer in model.layers) + "\n"
+    (FIXTURES / f"{which.partition('-0')[0]}_layers.txt").write_text(layers)
     synthetic.fill(model)
-    names = blocks()
     outputs = [model.get_layer(n).output for n in names] + [model.output]
     *values, logits = keras.Model(model.input, outputs)(synthetic.picture(size), training=False)
     entries = []
@@ -71,14 +93,15 @@ def golden(size):
 def main():
     folder = pathlib.Path(__file__).parent / "goldens"
     folder.mkdir(exist_ok=True)
-    for size in map(int, sys.argv[1:] or ["299", "224", "150", "71"]):
-        content = golden(size)
+    for which in sys.argv[1:] or GOLDENS:
+        name, _, size = which.rpartition("_")
+        content = golden(name, int(size))
         lines = [json.dumps(entry) for entry in content.pop("blocks")]
         logits = json.dumps(content.pop("logits"))
         head = json.dumps(content)[1:-1]
         text = "{" + head + ',\n"blocks": [\n' + ",\n".join(lines) + f'\n],\n"logits": {logits}}}\n'
-        (folder / f"xception_{size}.json").write_text(text)
-        print(size, "done", flush=True)
+        (folder / f"{which}.json").write_text(text)
+        print(which, "done", flush=True)
 
 
 if __name__ == "__main__":

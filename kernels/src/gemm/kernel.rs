@@ -345,7 +345,11 @@ unsafe fn lane_step<I: Isa, W: Element, const M: usize, const N: usize, const LA
     }
     for m in rows {
         for (v, b) in acc[m].iter_mut().zip(bs) {
-            *v = I::mul_add_lane::<LANE>(a[m], b, *v);
+            *v = if W::PAIR {
+                I::dot_lane::<LANE>(a[m], b, *v)
+            } else {
+                I::mul_add_lane::<LANE>(a[m], b, *v)
+            };
         }
     }
     if const { is_tight::<I, W, M, N>() } {

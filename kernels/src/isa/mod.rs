@@ -110,9 +110,16 @@ pub(crate) trait Isa: Copy {
     /// `p` must be valid for writing the head's elements.
     unsafe fn store_head_16(head: Head<Self>, p: *mut u16, v: Self::H);
 
-    /// a₀·b₀ + a₁·b₁ + c of the bf16 pairs in each lane, where the level has [`DotKernels`].
+    /// a₀·b₀ + a₁·b₁ + c of the bf16 pairs in each lane, where the level has [`DotKernels`] and no `LANE_FMA`.
     #[inline(always)]
     fn dot(a: V<Self>, b: V<Self>, c: V<Self>) -> V<Self> {
+        let _ = (a, b, c);
+        unreachable!("not on this level")
+    }
+
+    /// The same of the pair in one lane of `a` with those in each lane of `b`, where the level has both.
+    #[inline(always)]
+    fn dot_lane<const LANE: i32>(a: V<Self>, b: V<Self>, c: V<Self>) -> V<Self> {
         let _ = (a, b, c);
         unreachable!("not on this level")
     }
@@ -334,7 +341,8 @@ pub(crate) struct GemmKernels {
     pub(crate) direct: &'static [&'static [GemmFn]],
 }
 
-/// The GEMM by dot products of bf16 pairs, on CPUs that have these besides the level.
+/// The GEMM by dot products of bf16 pairs, on CPUs that have these besides the level. A level has none, or all
+/// rows of its tile by all vectors.
 #[derive(Debug)]
 pub(crate) struct DotKernels {
     pub(crate) is_available: fn() -> bool,

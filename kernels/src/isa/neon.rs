@@ -92,6 +92,33 @@ impl Isa for Neon {
         pulp::cast(unsafe { vfmaq_laneq_f32::<LANE>(c, b, a) })
     }
 
+    // The intrinsics are unstable.
+    #[inline(always)]
+    fn dot(a: V<Self>, b: V<Self>, c: V<Self>) -> V<Self> {
+        let (a, b): (float32x4_t, float32x4_t) = (pulp::cast(a), pulp::cast(b));
+        let mut sum: float32x4_t = pulp::cast(c);
+        // SAFETY: `DOT`'s kernels run only where FEAT_BF16 is available; any bits are bf16.
+        unsafe {
+            asm!("bfdot {0:v}.4s, {1:v}.8h, {2:v}.8h",
+                inout(vreg) sum, in(vreg) b, in(vreg) a,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        pulp::cast(sum)
+    }
+
+    #[inline(always)]
+    fn dot_lane<const LANE: i32>(a: V<Self>, b: V<Self>, c: V<Self>) -> V<Self> {
+        let (a, b): (float32x4_t, float32x4_t) = (pulp::cast(a), pulp::cast(b));
+        let mut sum: float32x4_t = pulp::cast(c);
+        // SAFETY: as above.
+        unsafe {
+            asm!("bfdot {0:v}.4s, {1:v}.8h, {2:v}.2h[{3}]",
+                inout(vreg) sum, in(vreg) b, in(vreg) a, const LANE,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        pulp::cast(sum)
+    }
+
     // The intrinsics of f16 are unstable, the instructions are part of every AArch64.
     #[inline(always)]
     fn f16_to_f32(v: uint16x4_t) -> V<Self> {
@@ -169,9 +196,90 @@ impl Isa for Neon {
     }
 }
 
+/// FEAT_BF16 (Armv8.6).
+mod bf16 {
+    use super::*;
+    use crate::gemm::kernel::{GemmTile, tile};
+    use crate::isa::element::Pair;
+    use crate::isa::{DotKernels, GemmFn, GemmKernels};
+
+    /// All rows of a tile for some vectors.
+    macro_rules! rows {
+        ($n:literal) => {
+            [
+                gemm::<1, $n> as GemmFn,
+                gemm::<2, $n>,
+                gemm::<3, $n>,
+                gemm::<4, $n>,
+                gemm::<5, $n>,
+                gemm::<6, $n>,
+                gemm::<7, $n>,
+                gemm::<8, $n>,
+            ]
+        };
+    }
+
+    /// 8×12 as for f32.
+    pub(super) const DOT: DotKernels = DotKernels {
+        is_available,
+        gemm: GemmKernels {
+            name: "gemm_dot_bf16_8x12_neon",
+            packed: &[&rows!(1), &rows!(2), &rows!(3)],
+            direct: &[],
+        },
+        pair,
+    };
+
+    fn is_available() -> bool {
+        #[cfg(feature = "std")]
+        {
+            std::arch::is_aarch64_feature_detected!("bf16")
+        }
+        #[cfg(not(feature = "std"))]
+        {
+            cfg!(target_feature = "bf16")
+        }
+    }
+
+    #[target_feature(enable = "neon,bf16")]
+    unsafe fn gemm<const M: usize, const N: usize>(t: &GemmTile) {
+        // SAFETY: the caller vouches for the tile and for the CPU.
+        unsafe { tile::<Neon, Pair, M, N, false>(Neon::token(), t) }
+    }
+
+    /// The panel's first `depth` k, of MR rows, become pairs; beyond them are zeros.
+    ///
+    /// Two blocks of 4 k of a row become one of 4 pairs. It lies no further on than what it is made of, so
+    /// that nothing is overwritten that is still to be read.
+    ///
+    /// # Safety
+    /// The level is available; the panel holds whole blocks of `depth` k.
+    #[target_feature(enable = "neon")]
+    unsafe fn pair(panel: &mut [f32], depth: usize) {
+        const L: usize = 4;
+        let block = Neon::MR * L;
+        for i in 0..depth.div_ceil(2 * L) {
+            for row in 0..Neon::MR {
+                let at = |block_of: usize| block_of * block + row * L;
+                let halves = [0, 1].map(|half| {
+                    let first = (2 * i + half) * L;
+                    let mut k = [0.0; L];
+                    let n = depth.saturating_sub(first).min(L);
+                    if n > 0 {
+                        k[..n].copy_from_slice(&panel[at(2 * i + half)..][..n]);
+                    }
+                    Neon::f32_to_bf16(pulp::cast(k))
+                });
+                panel[at(i)..at(i) + L].copy_from_slice(&pulp::cast::<_, [f32; L]>(halves));
+            }
+        }
+    }
+}
+
 // Strips of 6: 18 accumulators, 9 weights and the columns in use fit 32 registers.
 instantiate!(Neon, "neon", ["neon"],
     rows: [1 2 3 4 5 6 7 8], vectors: [1 2 3],
     gemm: "8x12", window: "8", pixels: [8 4 2 1],
     slide: "14", [14 8 5 3 2 1],
-    strip: "6", [6 5 4 3 2 1], [6 4 3 1]);
+    strip: "6", [6 5 4 3 2 1], [6 4 3 1],
+    dot: bf16::DOT);

@@ -342,6 +342,7 @@ impl Builder {
                 Op::AveragePool(config.window("pool_size", None)?)
             }
             "GlobalAveragePooling2D" => Op::GlobalAveragePool,
+            "Reshape" => Op::Flatten { features: config.vector()? },
             "Dropout" | "SpatialDropout2D" => Op::Identity,
             "Add" | "Concatenate" => {
                 if class == "Concatenate" {
@@ -564,6 +565,19 @@ impl Config<'_> {
             hi => return Err(format!("max_value {hi} is below 0")),
         };
         Ok(Function::Plain(activation))
+    }
+
+    /// `target_shape`: the length of a vector, or of the channels of one pixel.
+    fn vector(&self) -> Result<usize> {
+        let shape = self.0.get("target_shape").and_then(Json::as_array);
+        let vector = shape.and_then(|shape| match shape.as_slice() {
+            [n] => size(n),
+            [h, w, n] if [size(h), size(w)] == [Some(1); 2] => size(n),
+            _ => None,
+        });
+        vector.filter(|&n| n > 0).ok_or_else(|| {
+            format!("target_shape {} is not the length of a vector", self.show("target_shape"))
+        })
     }
 
     /// `axis` must be the channels.

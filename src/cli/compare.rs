@@ -1,0 +1,446 @@
+//! `sepconv compare`: separable against standard convolution, layer by layer and as networks.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use sepconv::kernels::{Activation, Aligned, Level};
+use sepconv::models::{Order, SpectrumConfig, spectrum};
+use sepconv::network::{Network, NetworkPlan, Op, PlanOptions, Session};
+use sepconv::weights::{count_parameters, synthetic};
+use serde::Serialize;
+
+use super::bench::{context, print_json};
+use super::info::cpu_name;
+use super::layer::{Layer, Runner};
+use super::outputs::{self, Content};
+use super::plot;
+use super::progress::progress_bar;
+use super::source::ModelName;
+use super::speed::{Rounds, Speed, in_turns, median};
+use super::threads::{self, Threads};
+use super::{Failure, Result, print, thousands};
+
+/// Compare separable with standard convolution
+///
+/// Three tables, all of this machine and of random weights:
+///
+/// 1. Each shape of a separable layer in Xception (299×299), beside a standard 3×3 convolution of that shape:
+///    parameters, multiply-adds, time, GFLOP/s (a multiply-add counts as two), and by how much the separable
+///    layer is less work (by arithmetic) and faster (as measured).
+/// 2. What lies between the two: a 1×1 convolution and a 3×3 one in S segments of the channels, from one
+///    (standard) to as many as there are channels (depthwise), at the shape of Xception's middle flow.
+/// 3. Xception, Inception V3 and MobileNetV1 as a whole, with the parameters and training speeds that the
+///    Xception paper gives.
+///
+/// What is compared is timed in turns; times are medians.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  sepconv compare --threads 1
+  sepconv compare --plot compare.svg
+  sepconv compare --json | jq '.layers[] | [.layer, .promised, .obtained]'")]
+pub(super) struct Args {
+    /// Timed runs, after one that is not
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    runs: u32,
+    /// Draw tables 1 and 3 to this SVG file
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    #[command(flatten)]
+    threads: Threads,
+    /// One JSON object instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// All that is measured.
+#[derive(Serialize)]
+pub(super) struct Report {
+    pub(super) cpu: Option<String>,
+    pub(super) level: &'static str,
+    pub(super) threads: usize,
+    peak_gflops: f64,
+    pub(super) layers: Vec<LayerRow>,
+    spectrum: Vec<SpectrumRow>,
+    pub(super) networks: Vec<NetworkRow>,
+}
+
+/// A layer in one of two forms.
+#[derive(Serialize)]
+pub(super) struct Form {
+    parameters: u64,
+    multiply_adds: u64,
+    #[serde(flatten)]
+    speed: Speed,
+}
+
+/// A shape of layer in both forms.
+#[derive(Serialize)]
+pub(super) struct LayerRow {
+    /// `147×147, 64 → 128`
+    pub(super) layer: String,
+    /// How many layers of Xception are of this shape.
+    pub(super) count: usize,
+    standard: Form,
+    separable: Form,
+    /// Multiply-adds of the standard layer ÷ of the separable one.
+    pub(super) promised: f64,
+    /// The same of times: the median of the rounds' ratios.
+    pub(super) obtained: f64,
+}
+
+/// A block of the spectrum.
+#[derive(Serialize)]
+struct SpectrumRow {
+    block: String,
+    segments: usize,
+    parameters: u64,
+    multiply_adds: u64,
+    #[serde(flatten)]
+    speed: Speed,
+}
+
+/// A network.
+#[derive(Serialize)]
+pub(super) struct NetworkRow {
+    pub(super) network: &'static str,
+    pub(super) size: [usize; 2],
+    pub(super) parameters: u64,
+    pub(super) multiply_adds: u64,
+    #[serde(flatten)]
+    pub(super) speed: Speed,
+    /// Of the paper's Table 3.
+    paper: Option<Published>,
+}
+
+/// What the Xception paper gives for a network.
+#[derive(Serialize, Clone, Copy)]
+struct Published {
+    parameters: u64,
+    /// Training, on 60 NVIDIA K80.
+    steps_per_second: u32,
+    /// ImageNet, single crop, single model (Table 1).
+    top1: f64,
+    top5: f64,
+}
+
+const XCEPTION: Published =
+    Published { parameters: 22_855_952, steps_per_second: 28, top1: 0.790, top5: 0.945 };
+const INCEPTION_V3: Published =
+    Published { parameters: 23_626_728, steps_per_second: 31, top1: 0.782, top5: 0.941 };
+
+/// Segments of the blocks in table 2: divisors of 728.
+const SEGMENTS: [usize; 8] = [1, 2, 4, 8, 26, 91, 364, 728];
+
+pub(super) fn run(args: Args) -> Result {
+    if let Some(path) = &args.plot {
+        outputs::check(&[path])?;
+    }
+    let report = args.threads.run(|| measure(args.runs))?;
+    if let Some(path) = &args.plot {
+        let picture = plot::comparison(&report).map_err(Failure::Error)?;
+        outputs::write(&[(path, Content::Text(&picture))])?;
+    }
+    if args.json { print_json(&report) } else { print(&report.tables()) }
+}
+
+fn measure(runs: u32) -> Result<Report> {
+    let level = Level::from_env()?;
+    let xception = ModelName::Xception.network()?;
+    let shapes = separable_shapes(&xception)?;
+    let bar = progress_bar(shapes.len() + 2, "layers and networks");
+    let mut peaks = Vec::new();
+    let mut layers = Vec::new();
+    for (shape, count) in shapes {
+        layers.push(layer(level, runs, shape, count, &mut peaks)?);
+        bar.inc(1);
+    }
+    let spectrum = blocks(level, runs, &mut peaks)?;
+    bar.inc(1);
+    let networks = networks(level, runs, &mut peaks)?;
+    bar.finish_and_clear();
+    Ok(Report {
+        cpu: cpu_name(),
+        level: level.name(),
+        threads: threads::current(),
+        peak_gflops: median(peaks.into_iter()) / 1e9,
+        layers,
+        spectrum,
+        networks,
+    })
+}
+
+/// H, W, C, and output channels of a layer.
+type LayerShape = [usize; 4];
+
+/// The shapes of a network's separable layers, 3×3 and SAME all of them, and how many there are of each.
+fn separable_shapes(network: &Network) -> Result<Vec<(LayerShape, usize)>> {
+    let mut found: Vec<(LayerShape, usize)> = Vec::new();
+    let shapes = network.shapes(native(network))?;
+    for node in network.nodes() {
+        if let Op::Separable { filters, .. } = node.op {
+            let [_, h, w, c] = shapes[node.inputs[0].index()];
+            let shape = [h, w, c, filters];
+            match found.iter_mut().find(|(other, _)| *other == shape) {
+                Some((_, count)) => *count += 1,
+                None => found.push((shape, 1)),
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// One picture of the size that a network was made for.
+fn native(network: &Network) -> [usize; 4] {
+    let (size, channels) = network.input();
+    let [h, w] = size.map(|side| side.expect("named models have a size"));
+    [1, h, w, channels]
+}
+
+fn layer(
+    level: Level,
+    runs: u32,
+    [h, w, c, o]: LayerShape,
+    count: usize,
+    peaks: &mut Vec<f64>,
+) -> Result<LayerRow> {
+    let prepare = |kind: &str| -> Result<Runner> {
+        let spec = Layer::parse(&format!("{kind} 1x{h}x{w}x{c} o{o} k3 s1"));
+        spec.and_then(|spec| spec.prepare(level, threads::current())).map_err(Failure::Error)
+    };
+    let (mut standard, mut separable) = (prepare("conv")?, prepare("sep")?);
+    let Rounds { times, peaks: beside } = in_turns(
+        level,
+        runs,
+        &mut [&mut || Ok(standard.run().map(drop)?), &mut || Ok(separable.run().map(drop)?)],
+    )?;
+    let form = |runner: &Runner, times: &[f64], parameters: usize| Form {
+        parameters: parameters as u64,
+        multiply_adds: runner.multiply_adds(),
+        speed: Speed::new(runner.multiply_adds(), times, &beside),
+    };
+    let row = LayerRow {
+        layer: format!("{h}×{w}, {c} → {o}"),
+        count,
+        standard: form(&standard, &times[0], 9 * c * o),
+        separable: form(&separable, &times[1], 9 * c + c * o),
+        promised: standard.multiply_adds() as f64 / separable.multiply_adds() as f64,
+        obtained: median(times[0].iter().zip(&times[1]).map(|(a, b)| a / b)),
+    };
+    peaks.extend(beside);
+    Ok(row)
+}
+
+/// A network with synthetic weights and a picture for it, ready to run.
+struct Ready {
+    session: Session,
+    x: Aligned,
+}
+
+impl Ready {
+    fn new(network: &Network) -> Result<Self> {
+        let shape = native(network);
+        let weights = synthetic::weights(network)?;
+        let plan = NetworkPlan::new(network, weights, shape, &PlanOptions::default())?;
+        let mut x = Aligned::new(shape.iter().product(), 0.0)?;
+        for (x, u) in x.iter_mut().zip(synthetic::uniform("input")) {
+            *x = u as f32;
+        }
+        Ok(Self { session: Session::new(plan)?, x })
+    }
+
+    fn run(&mut self) -> Result {
+        Ok(self.session.run(&self.x)?)
+    }
+}
+
+/// Times networks in turns.
+fn time_networks(level: Level, runs: u32, ready: &mut [Ready]) -> Result<Rounds> {
+    let mut runners: Vec<_> = ready.iter_mut().map(|ready| || ready.run()).collect();
+    let mut things: Vec<_> =
+        runners.iter_mut().map(|run| run as &mut dyn FnMut() -> Result).collect();
+    in_turns(level, runs, &mut things)
+}
+
+fn blocks(level: Level, runs: u32, peaks: &mut Vec<f64>) -> Result<Vec<SpectrumRow>> {
+    let mut blocks = Vec::new();
+    for segments in SEGMENTS {
+        let config = SpectrumConfig { segments, ..SpectrumConfig::default() };
+        blocks.push((format!("1×1, then 3×3 in S = {segments}"), config));
+    }
+    let relu = SpectrumConfig { between: Activation::Relu, ..SpectrumConfig::default() };
+    blocks.push(("1×1, ReLU, then 3×3 in S = 728".into(), relu));
+    let separable = SpectrumConfig { order: Order::SpatialFirst, ..SpectrumConfig::default() };
+    blocks.push(("separable: 3×3 depthwise, then 1×1".into(), separable));
+
+    let networks: Vec<Network> =
+        blocks.iter().map(|(_, config)| Ok(spectrum(config)?)).collect::<Result<_>>()?;
+    let mut ready: Vec<Ready> = networks.iter().map(Ready::new).collect::<Result<_>>()?;
+    let Rounds { times, peaks: beside } = time_networks(level, runs, &mut ready)?;
+    let mut rows = Vec::new();
+    for (i, (block, config)) in blocks.into_iter().enumerate() {
+        let multiply_adds = ready[i].session.plan().multiply_adds();
+        rows.push(SpectrumRow {
+            block,
+            segments: config.segments,
+            parameters: count_parameters(&networks[i])?.total as u64,
+            multiply_adds,
+            speed: Speed::new(multiply_adds, &times[i], &beside),
+        });
+    }
+    peaks.extend(beside);
+    Ok(rows)
+}
+
+fn networks(level: Level, runs: u32, peaks: &mut Vec<f64>) -> Result<Vec<NetworkRow>> {
+    let all = [
+        ("Xception", ModelName::Xception, Some(XCEPTION)),
+        ("Inception V3", ModelName::InceptionV3, Some(INCEPTION_V3)),
+        ("MobileNetV1", ModelName::MobileNet(1.0), None),
+    ];
+    let networks: Vec<Network> =
+        all.iter().map(|(_, model, _)| model.network()).collect::<Result<_>>()?;
+    let mut ready: Vec<Ready> = networks.iter().map(Ready::new).collect::<Result<_>>()?;
+    let Rounds { times, peaks: beside } = time_networks(level, runs, &mut ready)?;
+    let mut rows = Vec::new();
+    for (i, (name, _, paper)) in all.into_iter().enumerate() {
+        let plan = ready[i].session.plan();
+        let [_, h, w, _] = plan.input_shape();
+        rows.push(NetworkRow {
+            network: name,
+            size: [h, w],
+            parameters: count_parameters(&networks[i])?.total as u64,
+            multiply_adds: plan.multiply_adds(),
+            speed: Speed::new(plan.multiply_adds(), &times[i], &beside),
+            paper,
+        });
+    }
+    peaks.extend(beside);
+    Ok(rows)
+}
+
+// ---------------------------------------------------------------- text
+
+impl Report {
+    fn tables(&self) -> String {
+        let mut text = context(self.level, self.threads);
+        let _ = writeln!(text, ", {:.1} GFLOP/s FMA peak", self.peak_gflops);
+        if let Some(cpu) = &self.cpu {
+            let _ = writeln!(text, "{cpu}");
+        }
+        text.push_str("\n1. Separable layers of Xception, 3×3, beside standard convolutions of the same shape\n\n");
+        let heading = [
+            "layer",
+            "times",
+            "parameters",
+            "separable",
+            "M multiply-adds",
+            "separable",
+            "ms",
+            "separable",
+            "GFLOP/s",
+            "separable",
+            "promised",
+            "obtained",
+        ];
+        let mega = |n: u64| format!("{:.1}", n as f64 / 1e6);
+        let rows = self.layers.iter().map(|row| {
+            let (a, b) = (&row.standard, &row.separable);
+            vec![
+                row.layer.clone(),
+                row.count.to_string(),
+                thousands(a.parameters),
+                thousands(b.parameters),
+                mega(a.multiply_adds),
+                mega(b.multiply_adds),
+                format!("{:.3}", a.speed.median_ms),
+                format!("{:.3}", b.speed.median_ms),
+                format!("{:.1}", a.speed.gflops),
+                format!("{:.1}", b.speed.gflops),
+                format!("{:.2}×", row.promised),
+                format!("{:.2}×", row.obtained),
+            ]
+        });
+        text.push_str(&table(&heading, rows));
+
+        text.push_str("\n2. From standard to depthwise: 19×19, 728 → 728 channels, S segments\n\n");
+        let heading = ["block", "parameters", "M multiply-adds", "ms", "GFLOP/s", "of peak"];
+        let rows = self.spectrum.iter().map(|row| {
+            vec![
+                row.block.clone(),
+                thousands(row.parameters),
+                mega(row.multiply_adds),
+                format!("{:.3}", row.speed.median_ms),
+                format!("{:.1}", row.speed.gflops),
+                percent(row.speed.peak_share),
+            ]
+        });
+        text.push_str(&table(&heading, rows));
+
+        text.push_str("\n3. Networks, one picture\n\n");
+        let heading = [
+            "network",
+            "size",
+            "parameters",
+            "M multiply-adds",
+            "ms",
+            "pictures/s",
+            "of peak",
+            "paper: parameters",
+            "training steps/s",
+        ];
+        let rows = self.networks.iter().map(|row| {
+            let paper = |f: &dyn Fn(Published) -> String| row.paper.map_or("—".into(), f);
+            vec![
+                row.network.into(),
+                format!("{}×{}", row.size[0], row.size[1]),
+                thousands(row.parameters),
+                mega(row.multiply_adds),
+                format!("{:.2}", row.speed.median_ms),
+                format!("{:.1}", 1e3 / row.speed.median_ms),
+                percent(row.speed.peak_share),
+                paper(&|p| thousands(p.parameters)),
+                paper(&|p| p.steps_per_second.to_string()),
+            ]
+        });
+        text.push_str(&table(&heading, rows));
+        text.push_str(
+            "\nThe paper is arXiv 1610.02357, Table 3; it trained on 60 NVIDIA K80. Its accuracies on\n\
+             ImageNet, Table 1, were not measured here:\n\n",
+        );
+        let heading = ["network", "top-1", "top-5"];
+        let rows = self.networks.iter().filter_map(|row| {
+            let paper = row.paper?;
+            Some(vec![
+                row.network.into(),
+                format!("{:.3}", paper.top1),
+                format!("{:.3}", paper.top5),
+            ])
+        });
+        text.push_str(&table(&heading, rows));
+        text
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+/// The first column to the left, the others to the right.
+fn table(heading: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let heading: Vec<String> = heading.iter().map(|&cell| cell.into()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..rows[0].len()).map(|c| width(c).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in &rows {
+        for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
+            let _ = match column {
+                0 => write!(text, "{cell:width$}"),
+                _ => write!(text, "  {cell:>width$}"),
+            };
+        }
+        text.push('\n');
+    }
+    text
+}

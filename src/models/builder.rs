@@ -1,0 +1,153 @@
+//! What the builders of networks share: layers as Keras makes and names them, and Keras's order.
+
+use std::collections::BTreeMap;
+
+use sepconv_kernels::{Activation, Window};
+
+use super::Head;
+use crate::network::{Network, NodeId, Op};
+use crate::{Error, Result};
+
+pub(super) struct Builder {
+    pub(super) network: Network,
+    /// Layers so far that were given automatic names, by kind.
+    counts: BTreeMap<&'static str, usize>,
+}
+
+impl Builder {
+    /// A network of its input, node 0.
+    pub(super) fn new(name: &str, size: [Option<usize>; 2], channels: usize) -> Self {
+        let network = Network::new(name, "input_layer", size, channels);
+        Self { network, counts: BTreeMap::new() }
+    }
+
+    /// Keras's automatic name of the next layer of a kind: `conv2d`, `conv2d_1`, ….
+    pub(super) fn automatic(&mut self, kind: &'static str) -> String {
+        let count = self.counts.entry(kind).or_default();
+        *count += 1;
+        match *count - 1 {
+            0 => kind.into(),
+            n => format!("{kind}_{n}"),
+        }
+    }
+
+    pub(super) fn push(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> Result<NodeId> {
+        self.network.push(name, op, inputs)
+    }
+
+    /// A standard convolution without bias.
+    pub(super) fn conv(
+        &mut self,
+        name: &str,
+        window: Window,
+        filters: usize,
+        x: NodeId,
+    ) -> Result<NodeId> {
+        self.push(name, Op::Conv { window, groups: 1, filters, bias: false }, &[x])
+    }
+
+    /// A batch normalization with Keras's ε.
+    pub(super) fn norm(&mut self, name: &str, scale: bool, x: NodeId) -> Result<NodeId> {
+        self.push(name, Op::BatchNorm { epsilon: 1e-3, scale, center: true }, &[x])
+    }
+
+    /// An activation; [`Activation::None`] is no layer.
+    pub(super) fn activation(
+        &mut self,
+        name: &str,
+        activation: Activation,
+        x: NodeId,
+    ) -> Result<NodeId> {
+        match activation {
+            Activation::None => Ok(x),
+            _ => self.push(name, Op::Activation(activation), &[x]),
+        }
+    }
+
+    /// A head of which Keras Applications has its own version for each network (`top`), or one of one's own.
+    pub(super) fn head(
+        &mut self,
+        head: &Head,
+        x: NodeId,
+        top: impl FnOnce(&mut Self, usize) -> Result<()>,
+    ) -> Result<()> {
+        match head {
+            Head::None => Ok(()),
+            Head::Classes(classes) => top(self, *classes),
+            Head::Custom { hidden, classes } => {
+                let name = "global_average_pooling2d";
+                let mut x = self.push(name, Op::GlobalAveragePool, &[x])?;
+                let dense = |units| Op::Dense { units, bias: true };
+                for &units in hidden {
+                    let name = self.automatic("dense");
+                    let inner = format!("{name}/pre");
+                    x = self.network.push_for_layer(&inner, &name, dense(units), &[x])?;
+                    x = self.activation(&name, Activation::Relu, x)?;
+                }
+                let name = self.automatic("dense");
+                self.push(&name, dense(*classes), &[x]).map(|_| ())
+            }
+        }
+    }
+
+    /// Keras's top of Xception and Inception V3: average pool `avg_pool`, dense `predictions`, softmax. The
+    /// logits, `predictions/logits`, are the output.
+    pub(super) fn predictions(&mut self, classes: usize, x: NodeId) -> Result<()> {
+        let x = self.push("avg_pool", Op::GlobalAveragePool, &[x])?;
+        let op = Op::Dense { units: classes, bias: true };
+        let logits = self.network.push_for_layer("predictions/logits", "predictions", op, &[x])?;
+        self.push("predictions", Op::Softmax, &[logits])?;
+        self.network.set_output(logits);
+        Ok(())
+    }
+}
+
+/// A network's nodes as Keras lists the layers of a Functional model: the further from the end the earlier,
+/// among equals as they were made. Files that name no layers list their weights in this order.
+pub(super) fn in_keras_order(network: &Network) -> Result<Network> {
+    let nodes = network.nodes();
+    // The longest way to the end.
+    let mut depths = vec![0_usize; nodes.len()];
+    for (i, node) in nodes.iter().enumerate().rev() {
+        let behind = depths[i] + 1;
+        for input in &node.inputs {
+            let depth = &mut depths[input.index()];
+            *depth = behind.max(*depth);
+        }
+    }
+    let mut order: Vec<usize> = (1..nodes.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(depths[i]));
+    let (size, channels) = network.input();
+    let mut sorted = Network::new(network.name(), &nodes[0].name, size, channels);
+    let mut ids = vec![NodeId(0); nodes.len()];
+    for i in order {
+        let node = &nodes[i];
+        let inputs: Vec<NodeId> = node.inputs.iter().map(|input| ids[input.index()]).collect();
+        ids[i] = sorted.push_for_layer(&node.name, &node.layer, node.op.clone(), &inputs)?;
+    }
+    sorted.set_output(ids[network.output().index()]);
+    Ok(sorted)
+}
+
+/// That no width is 0, and that an input size that is given is at least `least`.
+pub(super) fn check(
+    what: &str,
+    widths: impl IntoIterator<Item = usize>,
+    head: &Head,
+    size: [Option<usize>; 2],
+    least: usize,
+) -> Result<()> {
+    let error = |message: String| Err(Error::Argument { message });
+    let head = match head {
+        Head::None => Vec::new(),
+        Head::Classes(classes) => vec![*classes],
+        Head::Custom { hidden, classes } => [hidden.as_slice(), &[*classes]].concat(),
+    };
+    if widths.into_iter().chain(head).any(|width| width == 0) {
+        return error(format!("{what} with a layer of 0 channels"));
+    }
+    match size.into_iter().flatten().find(|&extent| extent < least) {
+        Some(extent) => error(format!("input size {extent} where {what} needs at least {least}")),
+        None => Ok(()),
+    }
+}

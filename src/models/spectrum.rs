@@ -1,0 +1,207 @@
+//! The blocks between a standard and a depthwise separable convolution: Figures 1 to 4 of the Xception paper
+//! (arXiv 1610.02357, sections 1.1 and 1.2).
+//!
+//! A convolution maps correlations across channels and in space at once. An Inception module looks at them in
+//! turns: 1×1 convolutions map the channels into a few smaller spaces, 3×3 convolutions map each of these by
+//! itself. With S such segments the spatial step is a convolution in S groups:
+//!
+//! ```text
+//! S = 1            a standard convolution behind a 1×1 one
+//! 1 < S < C        the simplified Inception module
+//! S = C            the "extreme" one: a depthwise convolution behind a 1×1 one
+//! ```
+//!
+//! A depthwise separable convolution differs from the last by two things, both of which are switches here:
+//! the spatial step comes first, and there is no activation between the two.
+
+use sepconv_kernels::{Activation, Padding, Window};
+
+use super::Head;
+use super::builder::{Builder, check};
+use crate::network::{Network, NodeId, Op};
+use crate::{Error, Result};
+
+/// Which of a block's two steps comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// Across channels, then in space: Inception.
+    #[default]
+    PointwiseFirst,
+    /// In space, then across channels: separable convolution.
+    SpatialFirst,
+}
+
+/// The parameters of a [`spectrum`] block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpectrumConfig {
+    /// Input height and width; `None` leaves one open.
+    pub size: [Option<usize>; 2],
+    /// Input channels C.
+    pub channels: usize,
+    /// Output channels F.
+    pub filters: usize,
+    /// Kernel height and width of the spatial step, which is SAME and of stride 1.
+    pub kernel: [usize; 2],
+    /// Segments S of the spatial step. Must divide its channels: F if it comes last, C if it comes first.
+    pub segments: usize,
+    /// The order of the two steps.
+    pub order: Order,
+    /// Between the two steps: the paper's Figure 10 compares none, ReLU and ELU.
+    pub between: Activation,
+    /// Whether the segments are built as towers, each with a 1×1 convolution of its own (Figure 2), and not
+    /// with one that all share (Figure 3), which is the same function. Only with [`Order::PointwiseFirst`].
+    pub towers: bool,
+}
+
+impl Default for SpectrumConfig {
+    /// The extreme module at the shape of Xception's middle flow.
+    fn default() -> Self {
+        Self {
+            size: [Some(19); 2],
+            channels: 728,
+            filters: 728,
+            kernel: [3, 3],
+            segments: 728,
+            order: Order::default(),
+            between: Activation::None,
+            towers: false,
+        }
+    }
+}
+
+/// Builds a block as a network. The steps are `pointwise` and `spatial`, in towers `pointwise_0`,
+/// `spatial_0`, …; the activation is `between`; the last step is the output, or the concatenation `towers`.
+/// With S = C, the spatial step first and nothing between it is one layer, `separable`. The step that comes
+/// last has a bias.
+///
+/// # Errors
+/// [`Error::Argument`] for a width of 0, segments that don't divide the channels, or towers behind the spatial
+/// step.
+pub fn spectrum(config: &SpectrumConfig) -> Result<Network> {
+    let SpectrumConfig { size, channels, filters, kernel, segments, order, between, towers } =
+        *config;
+    check("a block", [channels, filters, segments], &Head::None, size, 1)?;
+    let (spatial, what) = match order {
+        Order::PointwiseFirst => (filters, "output"),
+        Order::SpatialFirst => (channels, "input"),
+    };
+    let error = |message: String| Err(Error::Argument { message });
+    if !spatial.is_multiple_of(segments) {
+        return error(format!("{segments} segments don't divide {spatial} {what} channels"));
+    }
+    if towers && order == Order::SpatialFirst {
+        return error(
+            "towers begin with a pointwise convolution: the spatial one can't be first".into(),
+        );
+    }
+
+    let window = Window::new(kernel).padding(Padding::Same);
+    let pointwise =
+        |filters, bias| Op::Conv { window: Window::new([1, 1]), groups: 1, filters, bias };
+    let grouped = |filters, groups, bias| {
+        if groups == filters {
+            return Op::Depthwise { window, multiplier: 1, bias };
+        }
+        Op::Conv { window, groups, filters, bias }
+    };
+    let mut b = Builder::new("spectrum", size, channels);
+    let input = NodeId(0);
+    match order {
+        Order::SpatialFirst if segments == channels && between == Activation::None => {
+            let op = Op::Separable { window, multiplier: 1, filters, bias: true };
+            b.push("separable", op, &[input])?;
+        }
+        Order::SpatialFirst => {
+            let x = b.push("spatial", grouped(channels, segments, false), &[input])?;
+            let x = b.activation("between", between, x)?;
+            b.push("pointwise", pointwise(filters, true), &[x])?;
+        }
+        Order::PointwiseFirst if !towers => {
+            let x = b.push("pointwise", pointwise(filters, false), &[input])?;
+            let x = b.activation("between", between, x)?;
+            b.push("spatial", grouped(filters, segments, true), &[x])?;
+        }
+        Order::PointwiseFirst => {
+            let width = filters / segments;
+            let mut ends = Vec::new();
+            for i in 0..segments {
+                let x = b.push(&format!("pointwise_{i}"), pointwise(width, false), &[input])?;
+                let x = b.activation(&format!("between_{i}"), between, x)?;
+                ends.push(b.push(&format!("spatial_{i}"), grouped(width, 1, true), &[x])?);
+            }
+            if segments > 1 {
+                b.push("towers", Op::Concat, &ends)?;
+            }
+        }
+    }
+    Ok(b.network)
+}
+
+/// The parameters of an [`inception_module`]. The default is Inception V3's first, `mixed0`, with a 3×3
+/// convolution where that has a 5×5.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InceptionModuleConfig {
+    /// Input height and width; `None` leaves one open.
+    pub size: [Option<usize>; 2],
+    /// Input channels.
+    pub channels: usize,
+    /// Filters of the tower of one 1×1 convolution.
+    pub pointwise: usize,
+    /// Filters of the tower 1×1, 3×3.
+    pub single: [usize; 2],
+    /// Filters of the tower 1×1, 3×3, 3×3.
+    pub double: [usize; 3],
+    /// Filters of the 1×1 convolution behind the 3×3 average pool.
+    pub pool: usize,
+    /// After each convolution.
+    pub activation: Activation,
+}
+
+impl Default for InceptionModuleConfig {
+    fn default() -> Self {
+        Self {
+            size: [Some(35); 2],
+            channels: 192,
+            pointwise: 64,
+            single: [48, 64],
+            double: [64, 96, 96],
+            pool: 32,
+            activation: Activation::Relu,
+        }
+    }
+}
+
+/// Builds a canonical Inception module (Figure 1) as a network: four towers and their concatenation `towers`.
+/// Convolutions, with biases, are called after their tower: `pointwise`, `single_0`, `single_1`, `double_0` to
+/// `double_2`, `pool_0`; behind each is its activation `<name>_act`.
+///
+/// # Errors
+/// [`Error::Argument`] for a width of 0.
+pub fn inception_module(config: &InceptionModuleConfig) -> Result<Network> {
+    let InceptionModuleConfig { size, channels, pointwise, single, double, pool, activation } =
+        *config;
+    let widths = [channels, pointwise, pool].into_iter().chain(single).chain(double);
+    check("an Inception module", widths, &Head::None, size, 1)?;
+    let mut b = Builder::new("inception_module", size, channels);
+    let conv = |b: &mut Builder, name: &str, kernel: usize, filters: usize, x: NodeId| {
+        let window = Window::new([kernel, kernel]).padding(Padding::Same);
+        let op = Op::Conv { window, groups: 1, filters, bias: true };
+        let x = b.push(name, op, &[x])?;
+        b.activation(&format!("{name}_act"), activation, x)
+    };
+    let input = NodeId(0);
+    let mut ends = vec![conv(&mut b, "pointwise", 1, pointwise, input)?];
+    for (tower, filters) in [("single", &single[..]), ("double", &double[..])] {
+        let mut x = input;
+        for (i, &filters) in filters.iter().enumerate() {
+            let kernel = if i == 0 { 1 } else { 3 };
+            x = conv(&mut b, &format!("{tower}_{i}"), kernel, filters, x)?;
+        }
+        ends.push(x);
+    }
+    let window = Window::new([3, 3]).padding(Padding::Same);
+    let x = b.push("pool", Op::AveragePool(window), &[input])?;
+    ends.push(conv(&mut b, "pool_0", 1, pool, x)?);
+    b.push("towers", Op::Concat, &ends)?;
+    Ok(b.network)
+}

@@ -1,0 +1,79 @@
+//! Comparison with what other frameworks compute from the synthetic weights and picture.
+
+use std::path::Path;
+
+use sepconv::network::{Network, NetworkPlan, PlanOptions, Session};
+use sepconv::weights::synthetic;
+use serde_json::Value;
+
+fn floats(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+}
+
+fn top5(logits: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+    order.truncate(5);
+    order
+}
+
+/// max|Δ| ≤ 1e-4·max|ref| of samples and logits, statistics alike, the same top 5, of the golden
+/// `tests/<framework>/goldens/<name>.json`. Gives the number of nodes that were looked at besides the logits.
+pub(crate) fn agrees(framework: &str, name: &str, network: &Network) -> usize {
+    const TOLERANCE: f64 = 1e-4;
+    let path = format!("{}/tests/{framework}/goldens/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let golden: Value = serde_json::from_slice(&std::fs::read(Path::new(&path)).unwrap()).unwrap();
+    let size = golden["size"].as_u64().unwrap() as usize;
+    let nodes = golden["blocks"].as_array().unwrap();
+    let names: Vec<&str> = nodes.iter().map(|node| node["node"].as_str().unwrap()).collect();
+
+    let weights = synthetic::weights(network).unwrap();
+    let options = PlanOptions {
+        outputs: names.iter().map(|&n| n.into()).collect(),
+        ..PlanOptions::default()
+    };
+    let plan = NetworkPlan::new(network, &weights, [1, size, size, 3], &options).unwrap();
+    let mut session = Session::new(plan).unwrap();
+    session.run(&synthetic::picture(size).data).unwrap();
+
+    let mut worst = 0.0_f64;
+    for (golden, node) in nodes.iter().zip(&names) {
+        let (values, shape) = session.node(node).unwrap();
+        let expected_shape = floats(&golden["shape"]);
+        assert_eq!(shape.map(|d| d as f64).to_vec(), expected_shape, "{node} of {name}");
+        let max = golden["max_abs"].as_f64().unwrap();
+        let close = |what: &str, got: f64, expected: f64| {
+            let error = (got - expected).abs() / max;
+            assert!(
+                error <= TOLERANCE,
+                "{node} of {name}: {what} is {got}, {framework} has {expected}"
+            );
+            error
+        };
+        let indices = floats(&golden["indices"]);
+        for (i, expected) in indices.iter().zip(floats(&golden["samples"])) {
+            worst = worst.max(close("a sample", f64::from(values[*i as usize]), expected));
+        }
+        let count = values.len() as f64;
+        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+        let square = |&v: &f32| (f64::from(v) - mean).powi(2);
+        let deviation = (values.iter().map(square).sum::<f64>() / count).sqrt();
+        let largest = values.iter().fold(0.0, |m: f32, v| m.max(v.abs()));
+        close("the mean", mean, golden["mean"].as_f64().unwrap());
+        close("the deviation", deviation, golden["std"].as_f64().unwrap());
+        close("the largest magnitude", largest.into(), max);
+    }
+    let expected = floats(&golden["logits"]);
+    let logits: Vec<f64> = session.output().iter().map(|&v| v.into()).collect();
+    assert_eq!(logits.len(), expected.len());
+    let max = expected.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    for (got, expected) in logits.iter().zip(&expected) {
+        let error = (got - expected).abs() / max;
+        assert!(error <= TOLERANCE, "a logit of {name} is {got}, {framework} has {expected}");
+        worst = worst.max(error);
+    }
+    assert_eq!(top5(&logits), top5(&expected), "top 5 of {name}");
+    let count = names.len();
+    println!("{name}: {count} nodes and logits within {worst:.1e} of {framework}'s largest");
+    count
+}
