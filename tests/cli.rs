@@ -96,19 +96,19 @@ fn usage_errors() {
         &["classify", "--weights", &weights],
         &["classify", &image],
         &["inspect"],
-        &["inspect", "--weights", &weights, "--model", "xception"],
         &["inspect", "--model", "resnet"],
+        &["inspect", "--model", "mobilenet-wide"],
         &["run", "--weights", &weights],
         &["bench", "--runs", "0"],
         &["bench", "--batch", "0"],
-        &["bench", "--weights", &weights, "--model", "xception"],
+        &["compare", "--runs", "0"],
         &["bench", "--size", "71", "--layer", "dw 1x9x9x8 k3"],
         &["bench", "--batch", "2", "--layer", "dw 1x9x9x8 k3"],
         &["paint"],
     ] {
         assert_eq!(sepconv(args).status.code(), Some(2), "{args:?}");
     }
-    for command in ["classify", "run", "inspect", "bench", "info"] {
+    for command in ["classify", "run", "inspect", "bench", "compare", "info"] {
         assert!(stdout(&ok(&[command, "--help"])).contains("Examples:"));
     }
 }
@@ -582,6 +582,57 @@ fn inspects_xception() {
     let text = stdout(&ok(&["inspect", "--weights", &model(), "--size", "16x12"]));
     assert!(text.contains("input 16×12×3") && text.contains("16×12×8"), "{text}");
     assert_error(&["inspect", "--model", "xception", "--size", "5"], &["kernel"]);
+}
+
+#[test]
+fn inspects_other_models() {
+    for (model, parts) in [
+        ("inception-v3", ["23,851,784 total", "mixed10"]),
+        ("mobilenet", ["4,253,864 total", "conv_pw_13_relu"]),
+        ("mobilenet-0.25", ["475,544 total", "conv_dw_1_bn"]),
+    ] {
+        let text = stdout(&ok(&["inspect", "--model", model]));
+        assert!(parts.iter().all(|part| text.contains(part)), "{model}: {text}");
+    }
+    assert_error(&["inspect", "--model", "mobilenet-0.01"], &["0.01", "0 channels"]);
+    // A file with an architecture has that one's layers.
+    assert_error(
+        &["inspect", "--model", "mobilenet", "--weights", &model()],
+        &["conv1/kernel", "missing"],
+    );
+}
+
+#[test]
+fn compares_and_draws() {
+    let folder = TempDir::new().unwrap();
+    let picture = folder.path().join("compare.svg");
+    let args = ["compare", "--runs", "1", "--threads", "1", "--plot", picture.to_str().unwrap()];
+    let text = stdout(&ok(&args));
+    for part in ["19×19, 728 → 728", "25", "S = 91", "Inception V3", "22,855,952", "0.945"] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+    let svg = fs::read_to_string(&picture).unwrap();
+    assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
+    for part in ["147×147, 64 → 128", "MobileNetV1, 224×224", "milliseconds"] {
+        assert!(svg.contains(part), "{part:?} is not in {svg}");
+    }
+    let report = assert_keys(
+        &stdout(&ok(&["compare", "--runs", "1", "--json"])),
+        &["cpu", "layers", "level", "networks", "peak_gflops", "spectrum", "threads"],
+    );
+    let layers = report["layers"].as_array().unwrap();
+    assert_eq!(layers.iter().map(|l| l["count"].as_u64().unwrap()).sum::<u64>(), 34);
+    for layer in layers {
+        let cost = |form: &str, what: &str| layer[form][what].as_u64().unwrap() as f64;
+        let promised = cost("standard", "multiply_adds") / cost("separable", "multiply_adds");
+        assert_eq!(layer["promised"].as_f64().unwrap(), promised);
+        assert!(layer["obtained"].as_f64().unwrap() > 0.0);
+    }
+    let networks = report["networks"].as_array().unwrap();
+    let parameters = |i: usize| networks[i]["parameters"].as_u64().unwrap();
+    assert_eq!([0, 1, 2].map(parameters), [22_910_480, 23_851_784, 4_253_864]);
+    let missing = folder.path().join("no/compare.svg");
+    assert_error(&["compare", "--plot", missing.to_str().unwrap()], &["folder doesn't exist"]);
 }
 
 #[test]

@@ -102,4 +102,5 @@ pub use level::Level;
 pub use memory::Aligned;
 pub use peak::burn_fma;
 pub use table::{Kernel, kernels};
+pub use threads::on_this_thread;
 pub use view::{NhwcView, NhwcViewMut};

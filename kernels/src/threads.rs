@@ -7,11 +7,36 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::element::{Pointer, PointerMut};
 
+#[cfg(feature = "rayon")]
+std::thread_local! {
+    /// Whether this thread is inside [`on_this_thread`].
+    static ALONE: core::cell::Cell<bool> = const { core::cell::Cell::new(false) };
+}
+
+/// Calls `f`, in which plans run on the calling thread alone, though rayon's current pool has more: for callers
+/// that share out the work themselves.
+pub fn on_this_thread<T>(f: impl FnOnce() -> T) -> T {
+    #[cfg(feature = "rayon")]
+    {
+        /// Puts it back, also when `f` panics.
+        struct Restore(bool);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                ALONE.set(self.0);
+            }
+        }
+        let _restore = Restore(ALONE.replace(true));
+        f()
+    }
+    #[cfg(not(feature = "rayon"))]
+    f()
+}
+
 /// Threads that a run may use.
 pub(crate) fn available() -> usize {
     #[cfg(feature = "rayon")]
     {
-        rayon::current_num_threads()
+        if ALONE.get() { 1 } else { rayon::current_num_threads() }
     }
     #[cfg(not(feature = "rayon"))]
     {

@@ -18,9 +18,10 @@ use super::{Result, input_size, parse_size, print, thousands};
 #[command(after_help = "\
 Examples:
   sepconv inspect --model xception
+  sepconv inspect --model mobilenet-0.5
   sepconv inspect --weights kitchen.keras --size 224")]
 #[group(skip)]
-#[command(group = ArgGroup::new("any source").required(true).args(["weights", "model"]))]
+#[command(group = ArgGroup::new("any source").required(true).multiple(true).args(["weights", "model"]))]
 pub(super) struct Args {
     #[command(flatten)]
     source: Source,

@@ -1,0 +1,447 @@
+//! From C's types to Rust's, and from Rust's results to C's.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::ffi::{CString, c_char, c_void};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use sepconv_kernels::{
+    Activation, Arithmetic, ConvParams, DenseParams, DepthwiseParams, ElementType, Elements,
+    ElementsMut, Error, Level, NhwcView, NhwcViewMut, Options, Padding, Plan, PointwiseParams,
+    PoolKind, SeparableParams, Window,
+};
+
+use crate::*;
+
+/// Why a call fails.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// An argument, found here.
+    Argument(String),
+    Kernels(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Kernels(error)
+    }
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Refusal>;
+
+fn refuse<T>(message: impl Into<String>) -> Result<T> {
+    Err(Refusal::Argument(message.into()))
+}
+
+thread_local! {
+    static MESSAGE: RefCell<CString> = RefCell::default();
+}
+
+/// See [`sepconv_error`].
+pub(crate) fn message() -> *const c_char {
+    MESSAGE.with_borrow(|message| message.as_ptr())
+}
+
+fn fail(status: sepconv_status, message: String) -> sepconv_status {
+    // No message of ours has a 0 in it; one of a panic may.
+    let message = CString::new(message.replace('\0', " ")).unwrap_or_default();
+    MESSAGE.set(message);
+    status
+}
+
+/// Runs the body of a function; whatever happens in it ends as a status.
+pub(crate) fn guarded(body: impl FnOnce() -> Result<()>) -> sepconv_status {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => SEPCONV_OK,
+        Ok(Err(Refusal::Argument(message))) => fail(SEPCONV_INVALID, message),
+        Ok(Err(Refusal::Kernels(error @ Error::Memory { .. }))) => {
+            fail(SEPCONV_NO_MEMORY, error.to_string())
+        }
+        Ok(Err(Refusal::Kernels(error))) => fail(SEPCONV_INVALID, error.to_string()),
+        Err(panic) => fail(SEPCONV_INTERNAL, format!("a bug: {}", text(panic.as_ref()))),
+    }
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let message = panic.downcast_ref::<String>().map(String::as_str);
+    message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
+}
+
+/// # Safety
+/// `pointer` is null or valid for reading.
+pub(crate) unsafe fn required<'a, T>(pointer: *const T, name: &str) -> Result<&'a T> {
+    if !pointer.is_null() && !pointer.is_aligned() {
+        return refuse(format!("{name} is not aligned to {}", align_of::<T>()));
+    }
+    // SAFETY: the caller's contract.
+    unsafe { pointer.as_ref() }.map_or_else(|| refuse(format!("{name} is null")), Ok)
+}
+
+/// Makes a plan and stores it.
+///
+/// # Safety
+/// `input` is null or points to four numbers; `options` and `plan` are null or valid.
+pub(crate) unsafe fn create(
+    input: *const usize,
+    options: *const sepconv_options,
+    plan: *mut *mut sepconv_plan,
+    make: impl FnOnce([usize; 4], &Options) -> Result<Box<dyn Plan>>,
+) -> sepconv_status {
+    guarded(|| {
+        if plan.is_null() {
+            return refuse("plan is null");
+        }
+        // SAFETY: the caller's contract.
+        unsafe {
+            plan.write(std::ptr::null_mut());
+            let shape = *required(input.cast::<[usize; 4]>(), "input")?;
+            let options = options.as_ref().map(sepconv_options::read).transpose()?;
+            let made = make(shape, &options.unwrap_or_default())?;
+            let name = CString::new(made.kernel_name()).unwrap_or_default();
+            plan.write(Box::into_raw(Box::new(sepconv_plan { plan: made, name })));
+        }
+        Ok(())
+    })
+}
+
+/// Stores a shape of a plan.
+///
+/// # Safety
+/// `plan` is null or a plan, `shape` null or valid for four numbers.
+pub(crate) unsafe fn shape(
+    plan: *const sepconv_plan,
+    shape: *mut usize,
+    of: impl FnOnce(&dyn Plan) -> [usize; 4],
+) -> sepconv_status {
+    guarded(|| {
+        // SAFETY: the caller's contract.
+        let plan = unsafe { required(plan, "plan")? };
+        if shape.is_null() {
+            return refuse("shape is null");
+        }
+        // SAFETY: the caller's contract.
+        unsafe { shape.cast::<[usize; 4]>().write(of(plan.plan.as_ref())) };
+        Ok(())
+    })
+}
+
+/// Runs `f` where plans find so many threads.
+pub(crate) fn on_threads(
+    threads: usize,
+    f: impl FnOnce() -> sepconv_kernels::Result<()> + Send,
+) -> Result<()> {
+    if threads == 1 {
+        return Ok(sepconv_kernels::on_this_thread(f)?);
+    }
+    #[cfg(feature = "threads")]
+    return Ok(pools::of(threads)?.install(f)?);
+    #[cfg(not(feature = "threads"))]
+    refuse(format!("{threads} threads: this library was built without threads"))
+}
+
+/// Thread pools, one for each number of threads that was asked for.
+#[cfg(feature = "threads")]
+mod pools {
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use rayon::{ThreadPool, ThreadPoolBuilder};
+
+    use super::{Result, refuse};
+
+    /// More are of no use on any machine of today, and each takes memory.
+    const MOST: usize = 1024;
+
+    static POOLS: Mutex<BTreeMap<usize, Arc<ThreadPool>>> = Mutex::new(BTreeMap::new());
+
+    pub(super) fn of(threads: usize) -> Result<Arc<ThreadPool>> {
+        if threads > MOST {
+            return refuse(format!("{threads} threads, more than {MOST}"));
+        }
+        let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pools.get(&threads) {
+            return Ok(pool.clone());
+        }
+        match ThreadPoolBuilder::new().num_threads(threads).build() {
+            Ok(pool) => Ok(pools.entry(threads).or_insert(Arc::new(pool)).clone()),
+            Err(e) => refuse(format!("{threads} threads: {e}")),
+        }
+    }
+}
+
+// ---------------------------------------------------------------- memory
+
+/// That `len` elements of T can lie there.
+fn check_data<T>(data: *const T, len: usize, name: &str) -> Result<()> {
+    if len == 0 {
+        return Ok(());
+    }
+    if data.is_null() {
+        return refuse(format!("{name} is null where {len} elements are needed"));
+    }
+    if !data.is_aligned() {
+        return refuse(format!("{name} is not aligned to {} bytes", align_of::<T>()));
+    }
+    let bytes = len.checked_mul(size_of::<T>()).filter(|&bytes| bytes <= isize::MAX as usize);
+    if bytes.is_none_or(|bytes| data.addr().checked_add(bytes).is_none()) {
+        return refuse(format!("{name} has {len} elements, more than there are addresses"));
+    }
+    Ok(())
+}
+
+/// # Safety
+/// `data` is null or valid for reading `len` elements while the slice lives.
+unsafe fn slice<'a, T>(data: *const T, len: usize, name: &str) -> Result<&'a [T]> {
+    check_data(data, len, name)?;
+    // SAFETY: the caller's contract; not null, aligned and small enough.
+    Ok(if len == 0 { &[] } else { unsafe { std::slice::from_raw_parts(data, len) } })
+}
+
+/// # Safety
+/// `data` is null or valid for `len` elements, which nobody else uses while the slice lives.
+unsafe fn slice_mut<'a, T>(data: *mut T, len: usize, name: &str) -> Result<&'a mut [T]> {
+    check_data(data, len, name)?;
+    // SAFETY: the caller's contract; not null, aligned and small enough.
+    Ok(if len == 0 { &mut [] } else { unsafe { std::slice::from_raw_parts_mut(data, len) } })
+}
+
+/// # Safety
+/// `data` is null or valid for reading `len` elements while the slice lives.
+unsafe fn elements<'a>(
+    data: *const c_void,
+    len: usize,
+    element: sepconv_type,
+    name: &str,
+) -> Result<Elements<'a>> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        Ok(match element_type(element)? {
+            ElementType::F16 => Elements::F16(slice(data.cast(), len, name)?),
+            ElementType::Bf16 => Elements::Bf16(slice(data.cast(), len, name)?),
+            _ => Elements::F32(slice(data.cast(), len, name)?),
+        })
+    }
+}
+
+/// As many floats of scratch as are of use.
+///
+/// # Safety
+/// `data` is null or valid for `len` floats, which nobody else uses while the slice lives.
+pub(crate) unsafe fn scratch<'a>(data: *mut f32, len: usize, most: usize) -> Result<&'a mut [f32]> {
+    // SAFETY: the caller's contract.
+    let scratch = unsafe { slice_mut(data, len, "scratch")? };
+    let most = most.min(len);
+    Ok(&mut scratch[..most])
+}
+
+/// The addresses of so many elements; none of elements that can't be there.
+fn addresses(data: *const c_void, len: usize, size: usize) -> Range<usize> {
+    let start = data.addr();
+    start..start.saturating_add(len.saturating_mul(size))
+}
+
+/// That the output and the scratch overlap nothing else.
+pub(crate) fn check_apart(
+    x: &sepconv_view,
+    residual: Option<&sepconv_view>,
+    y: &sepconv_view_mut,
+    scratch: *const f32,
+    scratch_len: usize,
+) -> Result<()> {
+    let view = |view: &sepconv_view| -> Result<Range<usize>> {
+        Ok(addresses(view.data, view.len, element_type(view.element)?.size()))
+    };
+    let output = addresses(y.data, y.len, element_type(y.element)?.size());
+    let scratch = addresses(scratch.cast(), scratch_len, size_of::<f32>());
+    let residual = residual.map(view).transpose()?;
+    let read = [("x", Some(view(x)?)), ("residual", residual)];
+    let meet = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
+    for (name, read) in read.iter().filter_map(|(name, range)| Some((name, range.as_ref()?))) {
+        for (other, written) in [("y", &output), ("scratch", &scratch)] {
+            if meet(read, written) {
+                return refuse(format!("{name} and {other} overlap"));
+            }
+        }
+    }
+    if meet(&output, &scratch) { refuse("y and scratch overlap") } else { Ok(()) }
+}
+
+// ---------------------------------------------------------------- values
+
+fn unknown<T>(what: &str, value: u32) -> Result<T> {
+    refuse(format!("there is no {what} {value}"))
+}
+
+fn element_type(element: sepconv_type) -> Result<ElementType> {
+    match element {
+        SEPCONV_F32 => Ok(ElementType::F32),
+        SEPCONV_F16 => Ok(ElementType::F16),
+        SEPCONV_BF16 => Ok(ElementType::Bf16),
+        _ => unknown("sepconv_type", element),
+    }
+}
+
+/// None for the best.
+pub(crate) fn level(level: sepconv_level) -> Result<Option<Level>> {
+    match level {
+        SEPCONV_LEVEL_BEST => Ok(None),
+        SEPCONV_LEVEL_SCALAR => Ok(Some(Level::Scalar)),
+        SEPCONV_LEVEL_NEON => Ok(Some(Level::Neon)),
+        SEPCONV_LEVEL_AVX2 => Ok(Some(Level::Avx2)),
+        SEPCONV_LEVEL_AVX512 => Ok(Some(Level::Avx512)),
+        _ => unknown("sepconv_level", level),
+    }
+}
+
+pub(crate) fn pool_kind(kind: sepconv_pool_kind) -> Result<PoolKind> {
+    match kind {
+        SEPCONV_MAX => Ok(PoolKind::Max),
+        SEPCONV_AVERAGE => Ok(PoolKind::Average),
+        _ => unknown("sepconv_pool_kind", kind),
+    }
+}
+
+/// What C leaves 0 where 0 makes no sense.
+fn or_one<const N: usize>(values: [usize; N]) -> [usize; N] {
+    values.map(|value| value.max(1))
+}
+
+impl sepconv_activation {
+    fn read(&self) -> Result<Activation> {
+        let Self { kind, a, b } = *self;
+        Ok(match kind {
+            SEPCONV_NONE => Activation::None,
+            SEPCONV_RELU => Activation::Relu,
+            SEPCONV_RELU6 => Activation::Relu6,
+            SEPCONV_CLAMP => Activation::Clamp { lo: a, hi: b },
+            SEPCONV_ELU => Activation::Elu { alpha: a },
+            SEPCONV_SILU => Activation::Silu,
+            SEPCONV_HARD_SWISH => Activation::HardSwish,
+            _ => return unknown("sepconv_activation_kind", kind),
+        })
+    }
+}
+
+impl sepconv_window {
+    pub(crate) fn read(&self) -> Result<Window> {
+        let [top, bottom, left, right] = self.pads;
+        let padding = match self.padding {
+            SEPCONV_VALID => Padding::Valid,
+            SEPCONV_SAME => Padding::Same,
+            SEPCONV_EXPLICIT => Padding::Explicit { top, bottom, left, right },
+            other => return unknown("sepconv_padding", other),
+        };
+        Ok(Window::new(self.kernel)
+            .stride(or_one(self.stride))
+            .dilation(or_one(self.dilation))
+            .padding(padding))
+    }
+}
+
+impl sepconv_options {
+    fn read(&self) -> Result<Options> {
+        Ok(Options {
+            input_activation: self.input_activation.read()?,
+            activation: self.activation.read()?,
+            level: level(self.level)?,
+            input_type: element_type(self.input_type)?,
+            output_type: element_type(self.output_type)?,
+            arithmetic: if self.fast { Arithmetic::Fast } else { Arithmetic::Exact },
+        })
+    }
+}
+
+impl sepconv_weights {
+    /// # Safety
+    /// The data is null or valid for `len` elements.
+    unsafe fn read<'a>(&self) -> Result<Elements<'a>> {
+        // SAFETY: the caller's contract.
+        unsafe { elements(self.data, self.len, self.element, "weights.data") }
+    }
+}
+
+impl sepconv_bias {
+    /// # Safety
+    /// The data is null or valid for `len` floats.
+    unsafe fn read<'a>(&self) -> Result<Option<&'a [f32]>> {
+        if self.data.is_null() && self.len == 0 {
+            return Ok(None);
+        }
+        // SAFETY: the caller's contract.
+        unsafe { slice(self.data, self.len, "bias.data").map(Some) }
+    }
+}
+
+macro_rules! params {
+    ($name:ident to $params:ident, |$this:ident| { $($field:ident: $value:expr),* $(,)? }) => {
+        impl $name {
+            /// # Safety
+            /// Weights and biases are null or valid for their lengths.
+            pub(crate) unsafe fn read<'a>(&self) -> Result<$params<'a>> {
+                let $this = self;
+                // SAFETY: the caller's contract.
+                unsafe { Ok($params { $($field: $value,)* weights: self.weights.read()?, bias: self.bias.read()? }) }
+            }
+        }
+    };
+}
+
+params!(sepconv_depthwise_params to DepthwiseParams, |this| {
+    window: this.window.read()?,
+    multiplier: this.multiplier.max(1),
+});
+params!(sepconv_pointwise_params to PointwiseParams, |this| {
+    stride: or_one(this.stride),
+    channels_out: this.channels_out,
+});
+params!(sepconv_separable_params to SeparableParams, |this| {
+    depthwise: this.depthwise.read()?,
+    mid_activation: this.mid_activation.read()?,
+    channels_out: this.channels_out,
+});
+params!(sepconv_conv_params to ConvParams, |this| {
+    window: this.window.read()?,
+    groups: this.groups.max(1),
+    channels_out: this.channels_out,
+});
+params!(sepconv_dense_params to DenseParams, |this| {
+    channels_out: this.channels_out,
+});
+
+/// What 0 stands for.
+fn pixel_stride(stride: usize, shape: [usize; 4]) -> usize {
+    if stride == 0 { shape[3] } else { stride }
+}
+
+impl sepconv_view {
+    /// # Safety
+    /// The data is null or valid for `len` elements while the view lives.
+    pub(crate) unsafe fn read<'a>(&self, name: &str) -> Result<NhwcView<'a>> {
+        // SAFETY: the caller's contract.
+        let data =
+            unsafe { elements(self.data, self.len, self.element, &format!("{name}->data"))? };
+        let stride = pixel_stride(self.pixel_stride, self.shape);
+        Ok(NhwcView::with_pixel_stride(data, self.shape, stride)?)
+    }
+}
+
+impl sepconv_view_mut {
+    /// # Safety
+    /// The data is null or valid for `len` elements, which nobody else uses while the view lives.
+    pub(crate) unsafe fn read<'a>(&self, name: &str) -> Result<NhwcViewMut<'a>> {
+        let name = &format!("{name}->data");
+        // SAFETY: the caller's contract.
+        let data = unsafe {
+            match element_type(self.element)? {
+                ElementType::F16 => ElementsMut::F16(slice_mut(self.data.cast(), self.len, name)?),
+                ElementType::Bf16 => {
+                    ElementsMut::Bf16(slice_mut(self.data.cast(), self.len, name)?)
+                }
+                _ => ElementsMut::F32(slice_mut(self.data.cast(), self.len, name)?),
+            }
+        };
+        let stride = pixel_stride(self.pixel_stride, self.shape);
+        Ok(NhwcViewMut::with_pixel_stride(data, self.shape, stride)?)
+    }
+}
