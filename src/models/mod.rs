@@ -2,4 +2,4 @@
 
 mod xception;
 
-pub use xception::{Head, XceptionConfig, xception};
+pub use xception::{Flavour, Head, XceptionConfig, xception};

@@ -22,6 +22,35 @@ pub enum Head {
     },
 }
 
+/// Whose weights a network is for: what they were trained with and does not show in their shapes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Flavour {
+    /// Keras's: batch normalization with ε = 1e-3, max pools padded by TensorFlow's rule (SAME).
+    #[default]
+    Keras,
+    /// Those of timm's `legacy_xception`: ε = 1e-5, max pools padded by 1 on each side, as PyTorch does.
+    /// The rules of padding differ where a pool's input has an even height or width.
+    Timm,
+}
+
+impl Flavour {
+    /// ε of the batch normalizations.
+    fn epsilon(self) -> f64 {
+        match self {
+            Self::Keras => 1e-3,
+            Self::Timm => 1e-5,
+        }
+    }
+
+    /// Padding of the 3×3 max pools of stride 2.
+    fn pool_padding(self) -> Padding {
+        match self {
+            Self::Keras => Padding::Same,
+            Self::Timm => Padding::Explicit { top: 1, bottom: 1, left: 1, right: 1 },
+        }
+    }
+}
+
 /// The parameters of an [`xception`]. The default is Keras Applications' Xception for ImageNet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct XceptionConfig {
@@ -40,6 +69,11 @@ pub struct XceptionConfig {
     pub exit: usize,
     /// Channels of the last block's two separable convolutions.
     pub last: [usize; 2],
+    /// Whether each block's input is added to its output, through a projection where the block is
+    /// strided. Without, there are no projections and no sums: the paper's Figure 9.
+    pub residuals: bool,
+    /// Whose weights it is for.
+    pub flavour: Flavour,
     /// What follows.
     pub head: Head,
 }
@@ -54,6 +88,8 @@ impl Default for XceptionConfig {
             middle_blocks: 8,
             exit: 1024,
             last: [1536, 2048],
+            residuals: true,
+            flavour: Flavour::Keras,
             head: Head::Classes(1000),
         }
     }
@@ -119,7 +155,7 @@ impl XceptionConfig {
 pub fn xception(config: &XceptionConfig) -> Result<Network> {
     config.check()?;
     let network = Network::new("xception", "input_layer", config.size, config.channels);
-    let mut b = Builder { network, joins: 0 };
+    let mut b = Builder { network, config, joins: 0 };
     let mut x = NodeId(0);
 
     for (i, stride, filters) in [(1, 2, config.stem[0]), (2, 1, config.stem[1])] {
@@ -143,9 +179,9 @@ pub fn xception(config: &XceptionConfig) -> Result<Network> {
             x = b.relu(&format!("block{block}_sepconv{i}_act"), x)?;
             x = b.separable(block, i, middle, x)?;
         }
-        let name = numbered("add", b.joins);
-        x = b.network.push(&name, Op::Add, &[x, input])?;
-        b.joins += 1;
+        if config.residuals {
+            x = b.join(x, input)?;
+        }
     }
     block += 1;
     x = b.strided(block, [middle, config.exit], true, x)?;
@@ -163,20 +199,22 @@ fn numbered(kind: &str, n: usize) -> String {
     if n == 0 { kind.into() } else { format!("{kind}_{n}") }
 }
 
-struct Builder {
+struct Builder<'a> {
     network: Network,
+    config: &'a XceptionConfig,
     /// Residual sums so far.
     joins: usize,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn conv(&mut self, name: &str, window: Window, filters: usize, x: NodeId) -> Result<NodeId> {
         let op = Op::Conv { window, groups: 1, filters, bias: false };
         self.network.push(name, op, &[x])
     }
 
     fn norm(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
-        let op = Op::BatchNorm { epsilon: 1e-3, scale: true, center: true };
+        let epsilon = self.config.flavour.epsilon();
+        let op = Op::BatchNorm { epsilon, scale: true, center: true };
         self.network.push(name, op, &[x])
     }
 
@@ -198,8 +236,16 @@ impl Builder {
         self.norm(&format!("{name}_bn"), x)
     }
 
-    /// Two separable convolutions and a max pool, plus a strided 1×1 projection of the block's input
-    /// (taken before the leading ReLU). Each strided block owns the automatic names of its number.
+    /// The sum of a block's output and its input.
+    fn join(&mut self, x: NodeId, side: NodeId) -> Result<NodeId> {
+        let name = numbered("add", self.joins);
+        self.joins += 1;
+        self.network.push(&name, Op::Add, &[x, side])
+    }
+
+    /// Two separable convolutions and a max pool, plus, with residuals, a strided 1×1 projection of the
+    /// block's input (taken before the leading ReLU). Each strided block owns the automatic names of its
+    /// number.
     fn strided(
         &mut self,
         block: usize,
@@ -216,16 +262,19 @@ impl Builder {
             }
             x = self.separable(block, i, width, x)?;
         }
+        let pool = Window::new([3, 3]).stride([2, 2]).padding(self.config.flavour.pool_padding());
+        let pool = |network: &mut Network, x| {
+            network.push(&format!("block{block}_pool"), Op::MaxPool(pool), &[x])
+        };
+        if !self.config.residuals {
+            return pool(&mut self.network, x);
+        }
         let projection = Window::new([1, 1]).stride([2, 2]).padding(Padding::Same);
         let name = numbered("conv2d", number);
         let side = self.conv(&name, projection, widths[1], input)?;
-        let pool = Window::new([3, 3]).stride([2, 2]).padding(Padding::Same);
-        let name = format!("block{block}_pool");
-        let x = self.network.push(&name, Op::MaxPool(pool), &[x])?;
+        let x = pool(&mut self.network, x)?;
         let side = self.norm(&numbered("batch_normalization", number), side)?;
-        let name = numbered("add", self.joins);
-        self.joins += 1;
-        self.network.push(&name, Op::Add, &[x, side])
+        self.join(x, side)
     }
 
     /// Projections so far.
@@ -327,6 +376,38 @@ mod tests {
         let half = XceptionConfig::with_width(0.5).unwrap();
         assert_eq!((half.stem, half.entry[2], half.last), ([16, 32], 364, [768, 1024]));
         assert!(XceptionConfig::with_width(f64::NAN).is_err());
+    }
+
+    #[test]
+    fn without_residuals() {
+        let config = XceptionConfig { residuals: false, ..XceptionConfig::default() };
+        let network = xception(&config).unwrap();
+        let residual = |op: &Op| {
+            matches!(op, Op::Add | Op::Conv { window: Window { kernel: [1, 1], .. }, .. })
+        };
+        assert!(!network.nodes().iter().any(|n| residual(&n.op)));
+        // 12 sums, 4 projections with their norms.
+        assert_eq!(network.nodes().len(), 135 - 20);
+        let projections = [[64, 128], [128, 256], [256, 728], [728, 1024]];
+        let lost: usize = projections.iter().map(|[i, o]| i * o + 2 * o).sum();
+        let count = count_parameters(&network).unwrap();
+        assert_eq!(count.trainable, 22_855_952 - lost);
+    }
+
+    #[test]
+    fn flavours_differ_in_norms_and_pools() {
+        let keras = xception(&XceptionConfig::default()).unwrap();
+        let config = XceptionConfig { flavour: Flavour::Timm, ..XceptionConfig::default() };
+        let timm = xception(&config).unwrap();
+        let mut differ = 0;
+        for (a, b) in keras.nodes().iter().zip(timm.nodes()) {
+            assert_eq!((&a.name, &a.inputs), (&b.name, &b.inputs));
+            if a.op != b.op {
+                assert!(matches!(a.op, Op::BatchNorm { .. } | Op::MaxPool(_)), "{}", a.name);
+                differ += 1;
+            }
+        }
+        assert_eq!(differ, 40 + 4);
     }
 
     #[test]
