@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use sepconv::models::{self, XceptionConfig};
 use sepconv::network::Network;
-use sepconv::weights::{self, Weights, keras};
+use sepconv::weights::{self, Weights};
 
 use super::Result;
 
@@ -13,7 +13,7 @@ use super::Result;
 #[derive(clap::Args)]
 #[group(skip)]
 pub(super) struct Source {
-    /// Model with weights, as Keras saves it: .keras, .weights.h5 or .h5
+    /// Model with weights: .keras, .weights.h5 or .h5 by Keras, .safetensors by timm
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     weights: Option<PathBuf>,
     /// A model by name, for which no file is needed
@@ -30,7 +30,7 @@ impl Source {
     /// The file's model, or else Xception with synthetic weights.
     pub(super) fn load(&self) -> Result<(Network, Weights)> {
         if let Some(path) = &self.weights {
-            let model = keras::load(path)?;
+            let model = weights::load(path)?;
             return Ok((model.network, model.weights));
         }
         let network = match self.model.unwrap_or(ModelName::Xception) {
