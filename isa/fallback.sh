@@ -31,7 +31,7 @@ unset SEPCONV_LEVEL SEPCONV_TEST_LEVELS
 export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-2}
 static_build
 # A fused multiply-add by software takes a hundred times as long: of Xception only the digests at 71×71.
-large=(--skip digests_at_150 --skip keras_at --skip batches_are_pictures --skip sampled_outputs
+large=(--skip digests_at_150 --skip keras_at --skip agrees_with_timm --skip batches_are_pictures --skip sampled_outputs
     --skip demonstrates
     --skip shared_by_16 --skip pools_may_be_nested --skip a_pool_of --skip panics_of --skip sessions_of)
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$SEPCONV_TEST_RUNNER

@@ -33,7 +33,7 @@ pub(super) struct Args {
     /// Where the model's output goes
     #[arg(long, value_name = "Y.npy")]
     output: PathBuf,
-    /// Also write this node's value, by its Keras layer's name; `inspect` lists them
+    /// Also write this node's value, by the name of Keras's layer or timm's module; `inspect` lists them
     #[arg(long, value_name = "NAME")]
     node: Vec<String>,
     /// Where it goes; as many as --node, in the same order
