@@ -6,7 +6,7 @@ use std::path::Path;
 use sepconv::image::{Picture, Resize};
 use sepconv::models::{Head, XceptionConfig, xception};
 use sepconv::network::{NetworkPlan, PlanOptions, Session};
-use sepconv::weights::keras::{self, Model};
+use sepconv::weights::{self, Model};
 
 const DIGIT: usize = 8;
 
@@ -19,7 +19,7 @@ fn text(name: &str) -> String {
 }
 
 fn model() -> Model {
-    keras::load_bytes("digits.keras", asset("digits.keras")).unwrap()
+    weights::load_bytes("digits.keras", asset("digits.keras")).unwrap()
 }
 
 #[test]

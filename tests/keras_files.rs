@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use sepconv::models::{XceptionConfig, xception};
 use sepconv::network::{Network, NetworkPlan, Op, PlanOptions, Session};
-use sepconv::weights::keras::{Model, load, load_bytes, load_weights};
-use sepconv::weights::{Weights, synthetic};
+use sepconv::weights::{Model, Weights, load, load_bytes, load_weights, synthetic};
 use serde_json::Value;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
@@ -271,7 +270,7 @@ fn hostile_archives_are_refused() {
     // Datatypes nested deeper than a thread's usual stack.
     assert!(refusal(fixture("deep_type.h5")).contains("HDF5"));
 
-    assert!(refusal(b"hello, world".to_vec()).contains("neither"));
+    assert!(refusal(b"hello, world".to_vec()).contains("not a .keras file (zip) or HDF5"));
     assert!(refusal(Vec::new()).contains("0 bytes"));
 }
 

@@ -10,8 +10,7 @@ use std::sync::{LazyLock, Mutex};
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use sepconv::network::{Network, NetworkPlan, PlanOptions, Session};
-use sepconv::weights::keras::{Model, load_bytes, load_weights};
-use sepconv::weights::variables;
+use sepconv::weights::{Model, load_bytes, load_weights, variables};
 use tempfile::NamedTempFile;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use sepconv::image::{Picture, Resize};
 use sepconv::network::{NetworkPlan, Session};
-use sepconv::weights::keras;
+use sepconv::weights;
 use serde::Serialize;
 
 use super::progress::progress_bar;
@@ -29,7 +29,7 @@ Examples:
   sepconv classify --weights xception.keras --size 200x320 --resize bicubic --top 1 cat.jpg
   sepconv classify --weights kitchen.keras --json photos/*.jpg | jq -r '[.file, .top[0].index] | @tsv'")]
 pub(super) struct Args {
-    /// Model with weights, as Keras saves it: .keras, .weights.h5 or .h5
+    /// Model with weights: .keras, .weights.h5 or .h5 by Keras, .safetensors by timm
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
     /// Names of the classes: a text file with one a line, or Keras's imagenet_class_index.json
@@ -78,7 +78,7 @@ pub(super) fn run(args: Args) -> Result {
 }
 
 fn classify(args: &Args) -> Result {
-    let model = keras::load(&args.weights)?;
+    let model = weights::load(&args.weights)?;
     let (size, channels) = input_size(&model.network, args.size)?;
     let model_error = |message| error(format!("{}: {message}", args.weights.display()));
     if channels != 3 {

@@ -9,7 +9,7 @@ use sepconv::image::{Picture, Resize};
 use sepconv::kernels::Level;
 use sepconv::models::{XceptionConfig, xception};
 use sepconv::network::{NetworkPlan, PlanOptions, Session, spot_check};
-use sepconv::weights::{keras, synthetic};
+use sepconv::weights::{self, synthetic};
 
 use super::speed::{Speed, peak};
 use super::threads::{self, Threads};
@@ -55,7 +55,7 @@ pub(super) fn run(args: Args) -> Result {
 }
 
 fn digits() -> Result {
-    let model = keras::load_bytes("digits.keras", MODEL)?;
+    let model = weights::load_bytes("digits.keras", MODEL)?;
     let (size, channels) = input_size(&model.network, None)?;
     let input = [1, size[0], size[1], channels];
     let plan = NetworkPlan::new(&model.network, &model.weights, input, &PlanOptions::default())?;

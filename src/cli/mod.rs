@@ -29,8 +29,8 @@ use sepconv::network::Network;
     name = "sepconv",
     version,
     about = "Runs Xception and its kin on the CPU",
-    long_about = "Runs Xception and its kin on the CPU, from the weight files that Keras writes \
-                  (.keras, .weights.h5, .h5).",
+    long_about = "Runs Xception and its kin on the CPU, from the weight files of Keras \
+                  (.keras, .weights.h5, .h5) and of timm's Xceptions (.safetensors).",
     after_help = "\
 Environment:
   SEPCONV_LEVEL=scalar|neon|avx2|avx512  Use these instructions instead of the best that the CPU has.

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sepconv::network::{Network, NetworkPlan, NodeId, Op, PlanOptions, Session};
 use sepconv::npy;
-use sepconv::weights::Tensor;
-use sepconv::weights::keras::{self, Model};
+use sepconv::weights::{self, Model, Tensor};
 
 use super::outputs::{self, Content};
 use super::threads::Threads;
@@ -25,7 +24,7 @@ Examples:
   sepconv run --weights xception.keras --input x.npy --output logits.npy \\
     --node block4_sepconv2_act --node-output b4.npy --node avg_pool --node-output features.npy")]
 pub(super) struct Args {
-    /// Model with weights, as Keras saves it: .keras, .weights.h5 or .h5
+    /// Model with weights: .keras, .weights.h5 or .h5 by Keras, .safetensors by timm
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
     /// Input array
@@ -34,7 +33,7 @@ pub(super) struct Args {
     /// Where the model's output goes
     #[arg(long, value_name = "Y.npy")]
     output: PathBuf,
-    /// Also write this node's value, by its Keras layer's name; `inspect` lists them
+    /// Also write this node's value, by the name of Keras's layer or timm's module; `inspect` lists them
     #[arg(long, value_name = "NAME")]
     node: Vec<String>,
     /// Where it goes; as many as --node, in the same order
@@ -68,7 +67,7 @@ pub(super) fn run(args: Args) -> Result {
             input.shape
         ));
     };
-    let model = keras::load(&args.weights)?;
+    let model = weights::load(&args.weights)?;
     let expected = model.network.input().1;
     if channels != expected || input.data.is_empty() {
         return error(format!(

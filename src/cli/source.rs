@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use sepconv::models::{
-    InceptionV3Config, MobileNetConfig, XceptionConfig, inception_v3, mobilenet, xception,
+    AlignedXceptionConfig, Flavour, InceptionV3Config, MobileNetConfig, XceptionConfig,
+    aligned_xception, inception_v3, mobilenet, xception,
 };
 use sepconv::network::Network;
-use sepconv::weights::{self, Weights, keras};
+use sepconv::weights::{self, Weights};
 
 use super::Result;
 
@@ -15,10 +16,11 @@ use super::Result;
 #[derive(clap::Args)]
 #[group(skip)]
 pub(super) struct Source {
-    /// Model with weights, as Keras saves it: .keras, .weights.h5 or .h5
+    /// Model with weights: .keras, .weights.h5 or .h5 by Keras, .safetensors by timm
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// A model by name: xception, inception-v3, mobilenet or mobilenet-WIDTH (mobilenet-0.25). By itself its
+    /// A model by name, of Keras: xception, inception-v3, mobilenet, mobilenet-WIDTH (mobilenet-0.25); of timm:
+    /// legacy-xception, xception41, xception65, xception71; or xception-without-residuals. By itself its
     /// weights are made by formula; with --weights it says what a file of weights alone is for
     #[arg(long, value_name = "NAME")]
     model: Option<ModelName>,
@@ -28,6 +30,13 @@ pub(super) struct Source {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum ModelName {
     Xception,
+    /// The paper's Figure 9.
+    WithoutResiduals,
+    /// Trained by timm.
+    LegacyXception,
+    Xception41,
+    Xception65,
+    Xception71,
     InceptionV3,
     /// Of this width.
     MobileNet(f64),
@@ -39,12 +48,20 @@ impl FromStr for ModelName {
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         match text {
             "xception" => Ok(Self::Xception),
+            "xception-without-residuals" => Ok(Self::WithoutResiduals),
+            "legacy-xception" => Ok(Self::LegacyXception),
+            "xception41" => Ok(Self::Xception41),
+            "xception65" => Ok(Self::Xception65),
+            "xception71" => Ok(Self::Xception71),
             "inception-v3" => Ok(Self::InceptionV3),
             "mobilenet" => Ok(Self::MobileNet(1.0)),
             _ => {
                 let width = text.strip_prefix("mobilenet-").and_then(|width| width.parse().ok());
-                let names = "xception, inception-v3, mobilenet and mobilenet-WIDTH";
-                width.map(Self::MobileNet).ok_or_else(|| format!("the models are {names}"))
+                width.map(Self::MobileNet).ok_or_else(|| {
+                    "the models are xception, inception-v3, mobilenet, mobilenet-WIDTH, \
+                     legacy-xception, xception41, xception65, xception71, xception-without-residuals"
+                        .into()
+                })
             }
         }
     }
@@ -54,6 +71,15 @@ impl ModelName {
     pub(super) fn network(self) -> Result<Network> {
         Ok(match self {
             Self::Xception => xception(&XceptionConfig::default())?,
+            Self::WithoutResiduals => {
+                xception(&XceptionConfig { residuals: false, ..XceptionConfig::default() })?
+            }
+            Self::LegacyXception => {
+                xception(&XceptionConfig { flavour: Flavour::Timm, ..XceptionConfig::default() })?
+            }
+            Self::Xception41 => aligned_xception(&AlignedXceptionConfig::xception41())?,
+            Self::Xception65 => aligned_xception(&AlignedXceptionConfig::xception65())?,
+            Self::Xception71 => aligned_xception(&AlignedXceptionConfig::xception71())?,
             Self::InceptionV3 => inception_v3(&InceptionV3Config::default())?,
             Self::MobileNet(alpha) => {
                 mobilenet(&MobileNetConfig { alpha, ..MobileNetConfig::default() })?
@@ -68,12 +94,12 @@ impl Source {
     pub(super) fn load(&self) -> Result<(Network, Weights)> {
         match (&self.weights, self.model) {
             (Some(path), None) => {
-                let model = keras::load(path)?;
+                let model = weights::load(path)?;
                 Ok((model.network, model.weights))
             }
             (Some(path), Some(model)) => {
                 let network = model.network()?;
-                let weights = keras::load_weights(path, &network)?;
+                let weights = weights::load_weights(path, &network)?;
                 Ok((network, weights))
             }
             (None, model) => {

@@ -10,15 +10,17 @@ use crate::{Error, Result};
 
 pub(super) struct Builder {
     pub(super) network: Network,
+    /// ε of the batch normalizations.
+    pub(super) epsilon: f64,
     /// Layers so far that were given automatic names, by kind.
     counts: BTreeMap<&'static str, usize>,
 }
 
 impl Builder {
-    /// A network of its input, node 0.
+    /// A network of its input, node 0, and Keras's ε.
     pub(super) fn new(name: &str, size: [Option<usize>; 2], channels: usize) -> Self {
         let network = Network::new(name, "input_layer", size, channels);
-        Self { network, counts: BTreeMap::new() }
+        Self { network, epsilon: 1e-3, counts: BTreeMap::new() }
     }
 
     /// Keras's automatic name of the next layer of a kind: `conv2d`, `conv2d_1`, ….
@@ -46,9 +48,13 @@ impl Builder {
         self.push(name, Op::Conv { window, groups: 1, filters, bias: false }, &[x])
     }
 
-    /// A batch normalization with Keras's ε.
+    /// A batch normalization, with or without γ.
     pub(super) fn norm(&mut self, name: &str, scale: bool, x: NodeId) -> Result<NodeId> {
-        self.push(name, Op::BatchNorm { epsilon: 1e-3, scale, center: true }, &[x])
+        self.push(name, Op::BatchNorm { epsilon: self.epsilon, scale, center: true }, &[x])
+    }
+
+    pub(super) fn relu(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
+        self.activation(name, Activation::Relu, x)
     }
 
     /// An activation; [`Activation::None`] is no layer.
@@ -82,7 +88,7 @@ impl Builder {
                     let name = self.automatic("dense");
                     let inner = format!("{name}/pre");
                     x = self.network.push_for_layer(&inner, &name, dense(units), &[x])?;
-                    x = self.activation(&name, Activation::Relu, x)?;
+                    x = self.relu(&name, x)?;
                 }
                 let name = self.automatic("dense");
                 self.push(&name, dense(*classes), &[x]).map(|_| ())

@@ -1,6 +1,6 @@
 //! Inception V3 (arXiv 1512.00567): one table of modules, with Keras's layer names in Keras's order.
 
-use sepconv_kernels::{Activation, Padding, Window};
+use sepconv_kernels::{Padding, Window};
 
 use super::Head;
 use super::builder::{Builder, check, in_keras_order};
@@ -167,7 +167,7 @@ fn unit(b: &mut Builder, window: Window, filters: usize, x: NodeId) -> Result<No
         ["conv2d", "batch_normalization", "activation"].map(|kind| b.automatic(kind));
     let x = b.conv(&conv, window, filters, x)?;
     let x = b.norm(&norm, false, x)?;
-    b.activation(&activation, Activation::Relu, x)
+    b.relu(&activation, x)
 }
 
 #[cfg(test)]

@@ -1,25 +1,39 @@
 //! Xception: one table of blocks, with Keras's layer names in Keras's order.
 
-use sepconv_kernels::{Activation, Padding, Window};
+use sepconv_kernels::{Padding, Window};
 
+use super::Head;
+use super::builder::{Builder, check};
 use crate::network::{Network, NodeId, Op};
 use crate::{Error, Result};
 
-/// What follows the last block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Head {
-    /// Nothing: the output is the last block's feature map, N×h×w×`last[1]`.
-    None,
-    /// Keras's top: average pool `avg_pool`, dense `predictions` of so many classes, softmax.
-    Classes(usize),
-    /// A head of one's own: average pool `global_average_pooling2d`, a ReLU dense layer per element of
-    /// `hidden` and a linear one of `classes` outputs, called `dense`, `dense_1`, ….
-    Custom {
-        /// Outputs of the hidden dense layers.
-        hidden: Vec<usize>,
-        /// Outputs of the last dense layer.
-        classes: usize,
-    },
+/// Whose weights a network is for: what they were trained with and does not show in their shapes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Flavour {
+    /// Keras's: batch normalization with ε = 1e-3, max pools padded by TensorFlow's rule (SAME).
+    #[default]
+    Keras,
+    /// Those of timm's `legacy_xception`: ε = 1e-5, max pools padded by 1 on each side, as PyTorch does.
+    /// The rules of padding differ where a pool's input has an even height or width.
+    Timm,
+}
+
+impl Flavour {
+    /// ε of the batch normalizations.
+    fn epsilon(self) -> f64 {
+        match self {
+            Self::Keras => 1e-3,
+            Self::Timm => 1e-5,
+        }
+    }
+
+    /// Padding of the 3×3 max pools of stride 2.
+    fn pool_padding(self) -> Padding {
+        match self {
+            Self::Keras => Padding::Same,
+            Self::Timm => Padding::Explicit { top: 1, bottom: 1, left: 1, right: 1 },
+        }
+    }
 }
 
 /// The parameters of an [`xception`]. The default is Keras Applications' Xception for ImageNet.
@@ -40,6 +54,11 @@ pub struct XceptionConfig {
     pub exit: usize,
     /// Channels of the last block's two separable convolutions.
     pub last: [usize; 2],
+    /// Whether each block's input is added to its output, through a projection where the block is
+    /// strided. Without, there are no projections and no sums: the paper's Figure 9.
+    pub residuals: bool,
+    /// Whose weights it is for.
+    pub flavour: Flavour,
     /// What follows.
     pub head: Head,
 }
@@ -54,6 +73,8 @@ impl Default for XceptionConfig {
             middle_blocks: 8,
             exit: 1024,
             last: [1536, 2048],
+            residuals: true,
+            flavour: Flavour::Keras,
             head: Head::Classes(1000),
         }
     }
@@ -83,30 +104,15 @@ impl XceptionConfig {
     }
 
     fn check(&self) -> Result<()> {
-        let error = |message: String| Err(Error::Argument { message });
         if self.entry.is_empty() {
-            return error("Xception needs at least one strided entry block".into());
+            let message = "Xception needs at least one strided entry block".into();
+            return Err(Error::Argument { message });
         }
-        let head = match &self.head {
-            Head::None => Vec::new(),
-            Head::Classes(classes) => vec![*classes],
-            Head::Custom { hidden, classes } => [hidden.as_slice(), &[*classes]].concat(),
-        };
-        let widths = [self.channels, self.exit];
-        let all = widths.iter().chain(&self.stem).chain(&self.entry);
-        if all.chain(&self.last).chain(&head).any(|&w| w == 0) {
-            return error(format!("a width of 0 in {self:?}"));
-        }
+        let widths = [self.channels, self.exit].into_iter();
+        let widths = widths.chain(self.stem).chain(self.entry.iter().copied()).chain(self.last);
         let least = if self.entry.len() >= 3 { 71 } else { 7 };
-        for extent in self.size.into_iter().flatten() {
-            if extent < least {
-                let blocks = self.entry.len();
-                return error(format!(
-                    "input size {extent} where Xception with {blocks} entry blocks needs at least {least}"
-                ));
-            }
-        }
-        Ok(())
+        let what = format!("Xception with {} entry blocks", self.entry.len());
+        check(&what, widths, &self.head, self.size, least)
     }
 }
 
@@ -118,22 +124,22 @@ impl XceptionConfig {
 /// [`Error::Argument`] for a width of 0, no entry block, or an input that is too small.
 pub fn xception(config: &XceptionConfig) -> Result<Network> {
     config.check()?;
-    let network = Network::new("xception", "input_layer", config.size, config.channels);
-    let mut b = Builder { network, joins: 0 };
+    let mut b = Builder::new("xception", config.size, config.channels);
+    b.epsilon = config.flavour.epsilon();
     let mut x = NodeId(0);
 
     for (i, stride, filters) in [(1, 2, config.stem[0]), (2, 1, config.stem[1])] {
         let window = Window::new([3, 3]).stride([stride, stride]);
         let name = format!("block1_conv{i}");
         x = b.conv(&name, window, filters, x)?;
-        x = b.norm(&format!("{name}_bn"), x)?;
+        x = b.norm(&format!("{name}_bn"), true, x)?;
         x = b.relu(&format!("{name}_act"), x)?;
     }
     let mut block = 1;
     for (i, &width) in config.entry.iter().enumerate() {
         block += 1;
         // Block 2 alone has no ReLU in front: block 1 ends in one.
-        x = b.strided(block, [width, width], i > 0, x)?;
+        x = strided(&mut b, config, block, [width, width], i > 0, x)?;
     }
     let middle = config.entry[config.entry.len() - 1];
     for _ in 0..config.middle_blocks {
@@ -141,126 +147,66 @@ pub fn xception(config: &XceptionConfig) -> Result<Network> {
         let input = x;
         for i in 1..=3 {
             x = b.relu(&format!("block{block}_sepconv{i}_act"), x)?;
-            x = b.separable(block, i, middle, x)?;
+            x = separable(&mut b, block, i, middle, x)?;
         }
-        let name = numbered("add", b.joins);
-        x = b.network.push(&name, Op::Add, &[x, input])?;
-        b.joins += 1;
+        if config.residuals {
+            x = join(&mut b, x, input)?;
+        }
     }
     block += 1;
-    x = b.strided(block, [middle, config.exit], true, x)?;
+    x = strided(&mut b, config, block, [middle, config.exit], true, x)?;
     block += 1;
     for (i, width) in (1..).zip(config.last) {
-        x = b.separable(block, i, width, x)?;
+        x = separable(&mut b, block, i, width, x)?;
         x = b.relu(&format!("block{block}_sepconv{i}_act"), x)?;
     }
-    b.head(&config.head, x)?;
+    b.head(&config.head, x, |b, classes| b.predictions(classes, x))?;
     Ok(b.network)
 }
 
-/// Keras's automatic name of the n-th layer of a kind.
-fn numbered(kind: &str, n: usize) -> String {
-    if n == 0 { kind.into() } else { format!("{kind}_{n}") }
+/// A 3×3 SAME separable convolution and its batch normalization.
+fn separable(b: &mut Builder, block: usize, i: usize, filters: usize, x: NodeId) -> Result<NodeId> {
+    let name = format!("block{block}_sepconv{i}");
+    let window = Window::new([3, 3]).padding(Padding::Same);
+    let x = b.push(&name, Op::Separable { window, multiplier: 1, filters, bias: false }, &[x])?;
+    b.norm(&format!("{name}_bn"), true, x)
 }
 
-struct Builder {
-    network: Network,
-    /// Residual sums so far.
-    joins: usize,
+/// The sum of a block's output and its input.
+fn join(b: &mut Builder, x: NodeId, side: NodeId) -> Result<NodeId> {
+    let name = b.automatic("add");
+    b.push(&name, Op::Add, &[x, side])
 }
 
-impl Builder {
-    fn conv(&mut self, name: &str, window: Window, filters: usize, x: NodeId) -> Result<NodeId> {
-        let op = Op::Conv { window, groups: 1, filters, bias: false };
-        self.network.push(name, op, &[x])
-    }
-
-    fn norm(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
-        let op = Op::BatchNorm { epsilon: 1e-3, scale: true, center: true };
-        self.network.push(name, op, &[x])
-    }
-
-    fn relu(&mut self, name: &str, x: NodeId) -> Result<NodeId> {
-        let op = Op::Activation(Activation::Relu);
-        self.network.push(name, op, &[x])
-    }
-
-    /// A 3×3 SAME separable convolution and its batch normalization.
-    fn separable(&mut self, block: usize, i: usize, filters: usize, x: NodeId) -> Result<NodeId> {
-        let name = format!("block{block}_sepconv{i}");
-        let op = Op::Separable {
-            window: Window::new([3, 3]).padding(Padding::Same),
-            multiplier: 1,
-            filters,
-            bias: false,
-        };
-        let x = self.network.push(&name, op, &[x])?;
-        self.norm(&format!("{name}_bn"), x)
-    }
-
-    /// Two separable convolutions and a max pool, plus a strided 1×1 projection of the block's input
-    /// (taken before the leading ReLU). Each strided block owns the automatic names of its number.
-    fn strided(
-        &mut self,
-        block: usize,
-        widths: [usize; 2],
-        lead: bool,
-        input: NodeId,
-    ) -> Result<NodeId> {
-        // The automatic numbers of projections run over strided blocks only, those of sums over all.
-        let number = self.projections();
-        let mut x = input;
-        for (i, width) in (1..).zip(widths) {
-            if i > 1 || lead {
-                x = self.relu(&format!("block{block}_sepconv{i}_act"), x)?;
-            }
-            x = self.separable(block, i, width, x)?;
+/// Two separable convolutions and a max pool, plus, with residuals, a strided 1×1 projection of the block's
+/// input (taken before the leading ReLU).
+fn strided(
+    b: &mut Builder,
+    config: &XceptionConfig,
+    block: usize,
+    widths: [usize; 2],
+    lead: bool,
+    input: NodeId,
+) -> Result<NodeId> {
+    let mut x = input;
+    for (i, width) in (1..).zip(widths) {
+        if i > 1 || lead {
+            x = b.relu(&format!("block{block}_sepconv{i}_act"), x)?;
         }
-        let projection = Window::new([1, 1]).stride([2, 2]).padding(Padding::Same);
-        let name = numbered("conv2d", number);
-        let side = self.conv(&name, projection, widths[1], input)?;
-        let pool = Window::new([3, 3]).stride([2, 2]).padding(Padding::Same);
-        let name = format!("block{block}_pool");
-        let x = self.network.push(&name, Op::MaxPool(pool), &[x])?;
-        let side = self.norm(&numbered("batch_normalization", number), side)?;
-        let name = numbered("add", self.joins);
-        self.joins += 1;
-        self.network.push(&name, Op::Add, &[x, side])
+        x = separable(b, block, i, width, x)?;
     }
-
-    /// Projections so far.
-    fn projections(&self) -> usize {
-        let names = self.network.nodes().iter();
-        names.filter(|n| n.name.starts_with("conv2d")).count()
+    let pool = Window::new([3, 3]).stride([2, 2]).padding(config.flavour.pool_padding());
+    let pool = |b: &mut Builder, x| b.push(&format!("block{block}_pool"), Op::MaxPool(pool), &[x]);
+    if !config.residuals {
+        return pool(b, x);
     }
-
-    fn head(&mut self, head: &Head, x: NodeId) -> Result<()> {
-        match head {
-            Head::None => {}
-            Head::Classes(classes) => {
-                let x = self.network.push("avg_pool", Op::GlobalAveragePool, &[x])?;
-                let op = Op::Dense { units: *classes, bias: true };
-                let logits =
-                    self.network.push_for_layer("predictions/logits", "predictions", op, &[x])?;
-                self.network.push("predictions", Op::Softmax, &[logits])?;
-                self.network.set_output(logits);
-            }
-            Head::Custom { hidden, classes } => {
-                let name = "global_average_pooling2d";
-                let mut x = self.network.push(name, Op::GlobalAveragePool, &[x])?;
-                let dense = |units| Op::Dense { units, bias: true };
-                for (i, &units) in hidden.iter().enumerate() {
-                    let name = numbered("dense", i);
-                    let inner = format!("{name}/pre");
-                    x = self.network.push_for_layer(&inner, &name, dense(units), &[x])?;
-                    x = self.relu(&name, x)?;
-                }
-                let name = numbered("dense", hidden.len());
-                self.network.push(&name, dense(*classes), &[x])?;
-            }
-        }
-        Ok(())
-    }
+    let projection = Window::new([1, 1]).stride([2, 2]).padding(Padding::Same);
+    let name = b.automatic("conv2d");
+    let side = b.conv(&name, projection, widths[1], input)?;
+    let x = pool(b, x)?;
+    let name = b.automatic("batch_normalization");
+    let side = b.norm(&name, true, side)?;
+    join(b, x, side)
 }
 
 #[cfg(test)]
@@ -327,6 +273,38 @@ mod tests {
         let half = XceptionConfig::with_width(0.5).unwrap();
         assert_eq!((half.stem, half.entry[2], half.last), ([16, 32], 364, [768, 1024]));
         assert!(XceptionConfig::with_width(f64::NAN).is_err());
+    }
+
+    #[test]
+    fn without_residuals() {
+        let config = XceptionConfig { residuals: false, ..XceptionConfig::default() };
+        let network = xception(&config).unwrap();
+        let residual = |op: &Op| {
+            matches!(op, Op::Add | Op::Conv { window: Window { kernel: [1, 1], .. }, .. })
+        };
+        assert!(!network.nodes().iter().any(|n| residual(&n.op)));
+        // 12 sums, 4 projections with their norms.
+        assert_eq!(network.nodes().len(), 135 - 20);
+        let projections = [[64, 128], [128, 256], [256, 728], [728, 1024]];
+        let lost: usize = projections.iter().map(|[i, o]| i * o + 2 * o).sum();
+        let count = count_parameters(&network).unwrap();
+        assert_eq!(count.trainable, 22_855_952 - lost);
+    }
+
+    #[test]
+    fn flavours_differ_in_norms_and_pools() {
+        let keras = xception(&XceptionConfig::default()).unwrap();
+        let config = XceptionConfig { flavour: Flavour::Timm, ..XceptionConfig::default() };
+        let timm = xception(&config).unwrap();
+        let mut differ = 0;
+        for (a, b) in keras.nodes().iter().zip(timm.nodes()) {
+            assert_eq!((&a.name, &a.inputs), (&b.name, &b.inputs));
+            if a.op != b.op {
+                assert!(matches!(a.op, Op::BatchNorm { .. } | Op::MaxPool(_)), "{}", a.name);
+                differ += 1;
+            }
+        }
+        assert_eq!(differ, 40 + 4);
     }
 
     #[test]

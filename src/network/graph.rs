@@ -101,7 +101,7 @@ pub enum Op {
 /// One named node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// Unique name: the Keras layer's where the node is one.
+    /// Unique name: that of Keras's layer or timm's module where the node is one.
     pub name: String,
     /// The layer under whose name the weights are found. Differs from `name` only where one Keras
     /// layer became several nodes (a dense layer with its own activation).

@@ -75,17 +75,20 @@ impl Bytes {
     }
 
     /// A cursor at the start.
+    #[cfg(feature = "keras")]
     pub(crate) fn cursor(&self) -> Cursor {
         Cursor { bytes: self.clone(), position: 0 }
     }
 }
 
 /// `Read` and `Seek` over [`Bytes`].
+#[cfg(feature = "keras")]
 pub(crate) struct Cursor {
     bytes: Bytes,
     position: u64,
 }
 
+#[cfg(feature = "keras")]
 impl Read for Cursor {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.bytes.len.saturating_sub(self.position);
@@ -96,6 +99,7 @@ impl Read for Cursor {
     }
 }
 
+#[cfg(feature = "keras")]
 impl Seek for Cursor {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let position = match to {

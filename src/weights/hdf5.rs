@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hdf5_pure::{AttrValue, Datatype, DatatypeByteOrder, FormatError, Layout, Source};
 
 use super::bytes::Bytes;
+use super::elements::Format;
 
 /// Datasets and attributes may add up to so many times the file's length: more than any weights compress by.
 const BUDGET_FACTOR: u64 = 16;
@@ -25,8 +26,6 @@ const BUDGET_FACTOR: u64 = 16;
 const BUDGET_EXTRA: u64 = 16 << 20;
 /// What one read costs beyond its bytes.
 const READ_COST: u64 = 64;
-/// Bytes of a dataset that are read at a time, whole elements.
-const PIECE: usize = 64 << 10;
 /// Reserved, not used, by an honest file.
 const STACK: usize = 32 << 20;
 
@@ -146,81 +145,37 @@ impl Hdf5 {
         // Other formats (bfloat16) have the sizes of these but not their fields.
         let fields =
             [layout.bit_precision, layout.exponent_size.into(), layout.mantissa_size.into()];
-        let width = match (size, fields) {
-            (2, [16, 5, 10]) | (4, [32, 8, 23]) | (8, [64, 11, 52]) => *size as usize,
+        let format = match (size, fields) {
+            (2, [16, 5, 10]) => Format::F16,
+            (4, [32, 8, 23]) => Format::F32,
+            (8, [64, 11, 52]) => Format::F64,
             _ => return Err(format!("elements are {datatype:?}, not f16, f32 or f64")),
         };
         let elements = shape.iter().try_fold(1_usize, |p, &d| p.checked_mul(d));
-        let length = elements.and_then(|n| n.checked_mul(width));
+        let length = elements.and_then(|n| n.checked_mul(format.width()));
         let length = length.ok_or_else(|| format!("shape {shape:?} overflows"))?;
         if !spend(&self.budget, length as u64) {
             return Err(format!("claims {length} bytes, more than a file of this size can hold"));
         }
-        let decode = |raw: &[u8], to: &mut Vec<f32>| match width {
-            2 => decode(raw, big, |b| half(u16::from_le_bytes(b)), to),
-            4 => decode(raw, big, f32::from_le_bytes, to),
-            _ => decode(raw, big, |b| f64::from_le_bytes(b) as f32, to),
-        };
-        let mut data = Vec::new();
         match dataset.layout().map_err(sentence)? {
             Layout::Contiguous { address: Some(address), size } if size == length as u64 => {
-                // Piece by piece: a second copy of the whole would be freed at once, and an allocator
-                // that keeps it for the next one splinters.
                 let values = self.bytes.range(address, size);
                 let values = values.ok_or_else(|| {
                     format!("{size} bytes from {address} in a file of {}", self.bytes.len())
                 })?;
-                data.reserve_exact(length / width);
-                let mut piece = vec![0; PIECE.min(length)];
-                for at in (0..length).step_by(PIECE) {
-                    let piece = &mut piece[..PIECE.min(length - at)];
-                    values.read_at(at as u64, piece).map_err(|e| e.to_string())?;
-                    decode(piece, &mut data);
-                }
+                format.read(&values, big).map_err(|e| e.to_string())
             }
             _ => {
                 let raw = dataset.read_raw().map_err(sentence)?;
                 if raw.len() != length {
                     return Err(format!("{} bytes where {length} are needed", raw.len()));
                 }
-                decode(&raw, &mut data);
+                let mut data = Vec::new();
+                format.decode(&raw, big, &mut data);
+                Ok(data)
             }
         }
-        Ok(data)
     }
-}
-
-/// Appends elements of N bytes, `big` endian or little.
-fn decode<const N: usize>(
-    raw: &[u8],
-    big: bool,
-    element: impl Fn([u8; N]) -> f32,
-    to: &mut Vec<f32>,
-) {
-    let (chunks, _) = raw.as_chunks::<N>();
-    let swap = |mut bytes: [u8; N]| {
-        bytes.reverse();
-        bytes
-    };
-    if big {
-        to.extend(chunks.iter().map(|&b| element(swap(b))));
-    } else {
-        to.extend(chunks.iter().map(|&b| element(b)));
-    }
-}
-
-/// An IEEE binary16 value.
-fn half(bits: u16) -> f32 {
-    let sign = u32::from(bits >> 15) << 31;
-    let exponent = u32::from(bits >> 10 & 0x1F);
-    let fraction = u32::from(bits & 0x3FF);
-    let magnitude = match exponent {
-        // Zero and subnormals: fraction · 2⁻²⁴, exact in f32.
-        0 => (fraction as f32 / (1_u32 << 24) as f32).to_bits(),
-        0x1F => 0x7F80_0000 | fraction << 13,
-        _ => (exponent + 112) << 23 | fraction << 13,
-    };
-    f32::from_bits(sign | magnitude)
 }
 
 /// A group's attributes.
@@ -248,28 +203,5 @@ impl Attributes {
             return values.to_vec();
         }
         (0..).map_while(|i| list(&format!("{name}{i}"))).flatten().cloned().collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::half;
-
-    #[test]
-    fn halves() {
-        for (bits, value) in [
-            (0x0000, 0.0),
-            (0x0001, 5.960_464_5e-8),
-            (0x03FF, 6.097_555e-5),
-            (0x0400, 6.103_515_6e-5),
-            (0x3C00, 1.0),
-            (0xC000, -2.0),
-            (0x7BFF, 65504.0),
-            (0x7C00, f32::INFINITY),
-        ] {
-            assert_eq!(half(bits), value, "{bits:#06x}");
-        }
-        assert!(half(0x7E00).is_nan());
-        assert!(half(0x8000).is_sign_negative());
     }
 }

@@ -1,11 +1,17 @@
 //! Named tensors: what a network's nodes look their weights up in.
 
-#[cfg(feature = "keras")]
+#[cfg(any(feature = "keras", feature = "safetensors"))]
 mod bytes;
+#[cfg(any(feature = "keras", feature = "safetensors"))]
+mod elements;
+#[cfg(any(feature = "keras", feature = "safetensors"))]
+mod file;
 #[cfg(feature = "keras")]
 mod hdf5;
 #[cfg(feature = "keras")]
-pub mod keras;
+mod keras;
+#[cfg(feature = "safetensors")]
+mod safetensors;
 pub mod synthetic;
 mod variables;
 
@@ -13,9 +19,21 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::network::Network;
 use crate::{Error, Result};
 
+#[cfg(any(feature = "keras", feature = "safetensors"))]
+pub use file::{load, load_bytes, load_weights};
 pub use variables::{ParameterCount, Variable, count_parameters, variables};
+
+/// A network and its weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// The network.
+    pub network: Network,
+    /// A tensor for each of its [`variables()`].
+    pub weights: Weights,
+}
 
 /// A dense f32 tensor.
 #[derive(Clone, PartialEq)]

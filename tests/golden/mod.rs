@@ -1,10 +1,16 @@
-//! Comparison with what other frameworks compute from the synthetic weights and picture.
+//! What other people's executors compute of synthetic weights, by `make_goldens.py` in the folders of `tests`.
 
 use std::path::Path;
 
 use sepconv::network::{Network, NetworkPlan, PlanOptions, Session};
-use sepconv::weights::synthetic;
+use sepconv::weights::{Weights, synthetic};
 use serde_json::Value;
+
+/// A golden file of the folder `tests`.
+pub(crate) fn read(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name);
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
 
 fn floats(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
@@ -17,41 +23,36 @@ fn top5(logits: &[f64]) -> Vec<usize> {
     order
 }
 
-/// max|Δ| ≤ 1e-4·max|ref| of samples and logits, statistics alike, the same top 5, of the golden
-/// `tests/<framework>/goldens/<name>.json`. Gives the number of nodes that were looked at besides the logits.
-pub(crate) fn agrees(framework: &str, name: &str, network: &Network) -> usize {
+/// max|Δ| ≤ 1e-4·max|ref| of samples and logits, statistics alike, the same top 5.
+pub(crate) fn agrees(whose: &str, golden: &Value, network: &Network, weights: &Weights) {
     const TOLERANCE: f64 = 1e-4;
-    let path = format!("{}/tests/{framework}/goldens/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    let golden: Value = serde_json::from_slice(&std::fs::read(Path::new(&path)).unwrap()).unwrap();
     let size = golden["size"].as_u64().unwrap() as usize;
-    let nodes = golden["blocks"].as_array().unwrap();
-    let names: Vec<&str> = nodes.iter().map(|node| node["node"].as_str().unwrap()).collect();
-
-    let weights = synthetic::weights(network).unwrap();
+    let blocks = golden["blocks"].as_array().unwrap();
+    let names: Vec<&str> = blocks.iter().map(|b| b["node"].as_str().unwrap()).collect();
     let options = PlanOptions {
         outputs: names.iter().map(|&n| n.into()).collect(),
         ..PlanOptions::default()
     };
-    let plan = NetworkPlan::new(network, &weights, [1, size, size, 3], &options).unwrap();
+    let plan = NetworkPlan::new(network, weights, [1, size, size, 3], &options).unwrap();
     let mut session = Session::new(plan).unwrap();
     session.run(&synthetic::picture(size).data).unwrap();
 
     let mut worst = 0.0_f64;
-    for (golden, node) in nodes.iter().zip(&names) {
-        let (values, shape) = session.node(node).unwrap();
-        let expected_shape = floats(&golden["shape"]);
-        assert_eq!(shape.map(|d| d as f64).to_vec(), expected_shape, "{node} of {name}");
-        let max = golden["max_abs"].as_f64().unwrap();
+    for (block, name) in blocks.iter().zip(names) {
+        let (values, shape) = session.node(name).unwrap();
+        let expected_shape = floats(&block["shape"]);
+        assert_eq!(shape.map(|d| d as f64).to_vec(), expected_shape, "{name} at {size}");
+        let max = block["max_abs"].as_f64().unwrap();
         let close = |what: &str, got: f64, expected: f64| {
             let error = (got - expected).abs() / max;
             assert!(
                 error <= TOLERANCE,
-                "{node} of {name}: {what} is {got}, {framework} has {expected}"
+                "{name} at {size}: {what} is {got}, {whose} has {expected}"
             );
             error
         };
-        let indices = floats(&golden["indices"]);
-        for (i, expected) in indices.iter().zip(floats(&golden["samples"])) {
+        let indices = floats(&block["indices"]);
+        for (i, expected) in indices.iter().zip(floats(&block["samples"])) {
             worst = worst.max(close("a sample", f64::from(values[*i as usize]), expected));
         }
         let count = values.len() as f64;
@@ -59,8 +60,8 @@ pub(crate) fn agrees(framework: &str, name: &str, network: &Network) -> usize {
         let square = |&v: &f32| (f64::from(v) - mean).powi(2);
         let deviation = (values.iter().map(square).sum::<f64>() / count).sqrt();
         let largest = values.iter().fold(0.0, |m: f32, v| m.max(v.abs()));
-        close("the mean", mean, golden["mean"].as_f64().unwrap());
-        close("the deviation", deviation, golden["std"].as_f64().unwrap());
+        close("the mean", mean, block["mean"].as_f64().unwrap());
+        close("the deviation", deviation, block["std"].as_f64().unwrap());
         close("the largest magnitude", largest.into(), max);
     }
     let expected = floats(&golden["logits"]);
@@ -69,11 +70,13 @@ pub(crate) fn agrees(framework: &str, name: &str, network: &Network) -> usize {
     let max = expected.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
     for (got, expected) in logits.iter().zip(&expected) {
         let error = (got - expected).abs() / max;
-        assert!(error <= TOLERANCE, "a logit of {name} is {got}, {framework} has {expected}");
+        assert!(error <= TOLERANCE, "a logit at {size} is {got}, {whose} has {expected}");
         worst = worst.max(error);
     }
-    assert_eq!(top5(&logits), top5(&expected), "top 5 of {name}");
-    let count = names.len();
-    println!("{name}: {count} nodes and logits within {worst:.1e} of {framework}'s largest");
-    count
+    assert_eq!(top5(&logits), top5(&expected), "top 5 at {size}");
+    let blocks = blocks.len();
+    println!(
+        "{} at {size}: {blocks} blocks and logits within {worst:.1e} of {whose}'s largest",
+        network.name()
+    );
 }

@@ -9,105 +9,69 @@
 //! | HDF5 with attribute `layer_names` | none: Xception is assumed | the file, by order |
 //! | HDF5 with group `layers` (`.weights.h5`) | none: Xception is assumed | the file, Keras 3's paths |
 //!
-//! Every tensor must have exactly the shape that the network gives it, and be finite: a file with a NaN or
-//! an infinity among its weights is refused. Arrays of f16, f32 and f64 are read, as f32; what f32 has no
-//! room for is an infinity. Memory and time stay within some multiples of the file's size (and 128 MiB for a
-//! configuration) whatever the file claims. Nothing outside the file is read: an array that lies in
-//! another file, or is a link to one, is refused.
+//! Memory and time stay within some multiples of the file's size (and 128 MiB for a configuration) whatever
+//! the file claims. Nothing outside the file is read: an array that lies in another file, or is a link to
+//! one, is refused.
 
 mod archive;
 mod config;
 mod layout;
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
 
 use super::bytes::Bytes;
+use super::elements::check_finite;
 use super::hdf5::{Hdf5, on_deep_stack};
-use super::{Tensor, Weights, variables};
+use super::{Model, Tensor, Weights, variables};
 use crate::models::{Head, XceptionConfig, xception};
 use crate::network::Network;
-use crate::{Error, Result};
 use archive::Archive;
 use config::Entry;
 
 /// Most bytes of JSON in a configuration. Xception's has 140 KB.
 const MAX_CONFIG: u64 = 16 << 20;
 
-/// A network and its weights.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Model {
-    /// The network.
-    pub network: Network,
-    /// A tensor for each of its [`variables()`].
-    pub weights: Weights,
-}
+/// Sentences; the caller puts the file's name in front.
+type Result<T> = std::result::Result<T, String>;
 
-/// Loads a model. A file of weights alone is taken for a Keras Applications Xception, with the head that
-/// its weights show: of any number of classes, or none.
-///
-/// # Errors
-/// [`Error::File`] with the file's name, and the layer or tensor and the numbers where one is at fault.
-pub fn load(path: impl AsRef<Path>) -> Result<Model> {
-    let path = path.as_ref();
-    let bytes = open(path)?;
-    on_deep_stack(|| load_from(bytes)).map_err(|message| file_error(path, message))
-}
-
-/// [`load`] from memory; `name` stands for the file in errors.
-///
-/// # Errors
-/// Those of [`load`].
-pub fn load_bytes(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Model> {
-    let bytes = Bytes::memory(bytes);
-    on_deep_stack(|| load_from(bytes)).map_err(|message| file_error(Path::new(name), message))
-}
-
-/// Loads the weights of a network from a file of any of the kinds. In a file without an architecture,
-/// layers are found by name where the file says names, by order otherwise; a file with an architecture
-/// must have the network's layers by name.
-///
-/// # Errors
-/// Those of [`load`], or [`Error::Tensor`] where a tensor is missing or has another shape.
-pub fn load_weights(path: impl AsRef<Path>, network: &Network) -> Result<Weights> {
-    let path = path.as_ref();
-    let bytes = open(path)?;
-    let alone = on_deep_stack(|| weights_alone(&bytes, network));
-    if let Some(weights) = alone.map_err(|message| file_error(path, message))? {
-        return Ok(weights);
-    }
-    let model = on_deep_stack(|| load_from(bytes)).map_err(|message| file_error(path, message))?;
-    for variable in variables(network)? {
-        model.weights.get(&variable.layer, variable.name, &variable.shape)?;
-    }
-    Ok(model.weights)
-}
-
-fn file_error(path: &Path, message: String) -> Error {
-    Error::File { path: PathBuf::from(path), message }
-}
-
-fn open(path: &Path) -> Result<Bytes> {
-    Bytes::open(path).map_err(|e| file_error(path, e.to_string()))
-}
-
-/// What a file is.
-#[derive(PartialEq)]
-enum Kind {
+/// What a file of Keras is.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
     Zip,
     Hdf5,
 }
 
-fn kind(bytes: &Bytes) -> std::result::Result<Kind, String> {
+/// The kind of a file by its first bytes, if it is one of Keras's.
+pub(crate) fn kind(bytes: &Bytes) -> Option<Kind> {
     match bytes.head::<8>() {
-        Ok([b'P', b'K', 3, 4, ..]) => Ok(Kind::Zip),
-        Ok([0x89, b'H', b'D', b'F', b'\r', b'\n', 0x1A, b'\n']) => Ok(Kind::Hdf5),
-        _ => Err(format!("neither a .keras file (zip) nor HDF5, in {} bytes", bytes.len())),
+        Ok([b'P', b'K', 3, 4, ..]) => Some(Kind::Zip),
+        Ok([0x89, b'H', b'D', b'F', b'\r', b'\n', 0x1A, b'\n']) => Some(Kind::Hdf5),
+        _ => None,
     }
 }
 
-fn load_from(bytes: Bytes) -> std::result::Result<Model, String> {
-    match kind(&bytes)? {
+/// A file's model. Weights alone are taken for a Keras Applications Xception, with the head that they show.
+pub(crate) fn load(bytes: Bytes, kind: Kind) -> Result<Model> {
+    on_deep_stack(|| load_from(bytes, kind))
+}
+
+/// The weights of a network, in a file with an architecture or without.
+pub(crate) fn load_weights(bytes: Bytes, kind: Kind, network: &Network) -> Result<Weights> {
+    on_deep_stack(|| {
+        if let Some(weights) = weights_alone(&bytes, kind, network)? {
+            return Ok(weights);
+        }
+        let model = load_from(bytes, kind)?;
+        for variable in variables(network).map_err(|e| e.to_string())? {
+            let found = model.weights.get(&variable.layer, variable.name, &variable.shape);
+            found.map_err(|e| e.to_string())?;
+        }
+        Ok(model.weights)
+    })
+}
+
+fn load_from(bytes: Bytes, kind: Kind) -> Result<Model> {
+    match kind {
         Kind::Zip => {
             let mut archive = Archive::open(bytes)?;
             let config = archive.entry("config.json", MAX_CONFIG)?;
@@ -145,8 +109,8 @@ fn load_from(bytes: Bytes) -> std::result::Result<Model, String> {
 }
 
 /// The weights of `network` if the file holds weights alone.
-fn weights_alone(bytes: &Bytes, network: &Network) -> std::result::Result<Option<Weights>, String> {
-    if kind(bytes)? == Kind::Zip {
+fn weights_alone(bytes: &Bytes, kind: Kind, network: &Network) -> Result<Option<Weights>> {
+    if kind == Kind::Zip {
         return Ok(None);
     }
     let file = Hdf5::open(bytes.clone())?;
@@ -157,7 +121,7 @@ fn weights_alone(bytes: &Bytes, network: &Network) -> std::result::Result<Option
 }
 
 /// The head of a Xception of which only the weights are known: the outputs of its one dense layer.
-fn head(file: &Hdf5) -> std::result::Result<Head, String> {
+fn head(file: &Hdf5) -> Result<Head> {
     let path = if layout::is_current(file)? {
         let base = "layers/dense/vars";
         let top = file.groups("layers")?.iter().any(|g| g == "dense");
@@ -175,12 +139,7 @@ fn head(file: &Hdf5) -> std::result::Result<Head, String> {
 }
 
 /// Reads every variable of the network.
-fn read(
-    file: &Hdf5,
-    network: &Network,
-    entries: &[Entry],
-    group: &str,
-) -> std::result::Result<Weights, String> {
+fn read(file: &Hdf5, network: &Network, entries: &[Entry], group: &str) -> Result<Weights> {
     let layers = layout::by_layer(network).map_err(|e| e.to_string())?;
     let mut places = Vec::new();
     if group.is_empty() && layout::is_current(file)? {
@@ -193,9 +152,7 @@ fn read(
         let tensor = format!("{}/{}", variable.layer, variable.name);
         let error = |e: String| format!("tensor {tensor:?} ({path}): {e}");
         let data = file.read(&path, &variable.shape).map_err(error)?;
-        if let Some(i) = data.iter().position(|x| !x.is_finite()) {
-            return Err(error(format!("element {i} is {}: weights must be finite", data[i])));
-        }
+        check_finite(&data).map_err(error)?;
         let shape = variable.shape.clone();
         let inserted = weights.insert(&variable.layer, variable.name, Tensor { shape, data });
         inserted.map_err(|e| e.to_string())?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use sepconv::network::{NetworkPlan, PlanOptions, Session};
-use sepconv::weights::keras;
+use sepconv::weights;
 
 use super::{Engine, Picture};
 
@@ -15,7 +15,7 @@ pub struct Sepconv {
 
 impl Sepconv {
     pub fn load(keras: &Path, x: &Picture) -> Result<Self> {
-        let model = keras::load(keras)?;
+        let model = weights::load(keras)?;
         let shape = [1, x.height, x.width, 3];
         let plan =
             NetworkPlan::new(&model.network, &model.weights, shape, &PlanOptions::default())?;

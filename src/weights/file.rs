@@ -1,0 +1,100 @@
+//! Weight files of all kinds, told apart by their content.
+
+use std::path::Path;
+
+use super::bytes::Bytes;
+#[cfg(feature = "keras")]
+use super::keras;
+#[cfg(feature = "safetensors")]
+use super::safetensors;
+use super::{Model, Weights};
+use crate::network::Network;
+use crate::{Error, Result};
+
+/// Loads a model. What a file is is seen from its content, not from its name:
+///
+/// | file | network |
+/// |---|---|
+/// | Keras's `.keras`, `.h5` with an architecture | the file's |
+/// | Keras's `.weights.h5`, `.h5` of weights alone | Keras Applications' Xception, with the head that the weights show: of any number of classes, or none |
+/// | timm's `.safetensors` | that of timm's `xception41`, `xception65`, `xception71` and `legacy_xception` whose tensors they are, with their number of input channels and classes, or no head; of output stride 32 |
+///
+/// Every tensor must have exactly the shape that the network gives it, and be finite: a file with a NaN or
+/// an infinity among its weights is refused. Elements of f16, f32 and f64, in safetensors also bf16, are
+/// read as f32; what f32 has no room for is an infinity. Memory and time are bounded by some multiples of
+/// the file's size, whatever the file claims, and no other file is read.
+///
+/// # Errors
+/// [`Error::File`] with the file's name, and the layer or tensor and the numbers where one is at fault.
+pub fn load(path: impl AsRef<Path>) -> Result<Model> {
+    let path = path.as_ref();
+    open(path).and_then(model).map_err(|message| error(path, message))
+}
+
+/// [`load`] from memory; `name` stands for the file in errors.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn load_bytes(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Model> {
+    model(Bytes::memory(bytes)).map_err(|message| error(Path::new(name), message))
+}
+
+/// Loads the weights of a network from a file of any of the kinds. In a Keras file without an architecture,
+/// layers are found by name where the file says names, by order otherwise; a file with an architecture
+/// must have the network's layers by name. A safetensors file must have the tensors of timm's modules
+/// that the network's layers are, those of an [`aligned_xception`] by name, those of an [`xception`] as in
+/// timm's `legacy_xception`, and no others.
+///
+/// # Errors
+/// Those of [`load`].
+///
+/// [`aligned_xception`]: crate::models::aligned_xception
+/// [`xception`]: crate::models::xception
+pub fn load_weights(path: impl AsRef<Path>, network: &Network) -> Result<Weights> {
+    let path = path.as_ref();
+    let bytes = open(path);
+    bytes.and_then(|bytes| weights(bytes, network)).map_err(|message| error(path, message))
+}
+
+fn model(bytes: Bytes) -> std::result::Result<Model, String> {
+    #[cfg(feature = "keras")]
+    if let Some(kind) = keras::kind(&bytes) {
+        return keras::load(bytes, kind);
+    }
+    #[cfg(feature = "safetensors")]
+    if safetensors::recognises(&bytes) {
+        return safetensors::load(&bytes);
+    }
+    Err(unknown(&bytes))
+}
+
+fn weights(bytes: Bytes, network: &Network) -> std::result::Result<Weights, String> {
+    #[cfg(feature = "keras")]
+    if let Some(kind) = keras::kind(&bytes) {
+        return keras::load_weights(bytes, kind, network);
+    }
+    #[cfg(feature = "safetensors")]
+    if safetensors::recognises(&bytes) {
+        return safetensors::load_weights(&bytes, network);
+    }
+    Err(unknown(&bytes))
+}
+
+fn unknown(bytes: &Bytes) -> String {
+    let mut kinds = Vec::new();
+    if cfg!(feature = "keras") {
+        kinds.extend(["a .keras file (zip)", "HDF5"]);
+    }
+    if cfg!(feature = "safetensors") {
+        kinds.push("safetensors");
+    }
+    format!("not {}, in {} bytes", kinds.join(" or "), bytes.len())
+}
+
+fn open(path: &Path) -> std::result::Result<Bytes, String> {
+    Bytes::open(path).map_err(|e| e.to_string())
+}
+
+fn error(path: &Path, message: String) -> Error {
+    Error::File { path: path.into(), message }
+}

@@ -1,0 +1,100 @@
+"""Writes goldens/<model>_<size>[_os<stride>].json: what timm's Xceptions compute from the synthetic weights and
+picture of tests/keras/synthetic.py.
+
+    python make_goldens.py
+
+Each file holds, for some modules, the node of sepconv that it is, the output's shape, mean, standard deviation
+and largest magnitude (summed in float64) and 16 samples at the flat positions
+synthetic.indices("golden/<size>/<node>", ...), then the logits.
+"""
+
+import json
+import pathlib
+
+import numpy as np
+import timm
+import torch
+
+import modules
+from modules import synthetic
+
+SAMPLES = 16
+# Of legacy_xception, at 75 and 96 pixels: pools over even and odd extents in different blocks.
+CASES = [
+    ("xception41", 96, 32),
+    ("xception65", 71, 32),
+    ("xception65", 71, 16),
+    ("xception65", 71, 8),
+    ("xception71", 71, 32),
+    ("legacy_xception", 75, 32),
+    ("legacy_xception", 96, 32),
+]
+
+
+def nodes(name):
+    """Nodes of sepconv and the modules that they are."""
+    if name == "legacy_xception":
+        blocks = [1, 2, 3, 11, 12]
+        sums = [(modules.numbered("add", b - 1), f"block{b}") for b in blocks]
+        return [("block1_conv2_act", "act2"), *sums, ("block14_sepconv2_act", "act4")]
+    last = {"xception41": 12, "xception65": 20, "xception71": 22}[name]
+    entry = last - {12: 8, 20: 16, 22: 16}[last] - 1
+    names = ["stem.1.bn.act", *(f"blocks.{b}" for b in [*range(entry), last - 2, last - 1])]
+    names.append(f"blocks.{last}.stack.conv3.act_pw")
+    return [(n, n) for n in names]
+
+
+def number(value):
+    """A float32 in the fewest decimal digits that give it back."""
+    return float(str(np.float32(value)))
+
+
+def golden(name, size, stride):
+    options = {} if name == "legacy_xception" else {"output_stride": stride}
+    model = modules.create(name, **options)
+    modules.fill(model)
+    pairs = nodes(name)
+    logits, values = modules.run(model, synthetic.picture(size), [module for _, module in pairs])
+    entries = []
+    for (node, _), value in zip(pairs, values, strict=True):
+        exact = value.astype(np.float64)
+        positions = synthetic.indices(f"golden/{size}/{node}", SAMPLES, value.size)
+        entries.append(
+            {
+                "node": node,
+                "shape": list(value.shape),
+                "mean": exact.mean(),
+                "std": exact.std(),
+                "max_abs": number(np.abs(value).max()),
+                "indices": positions,
+                "samples": [number(value.flat[i]) for i in positions],
+            }
+        )
+    return {
+        "model": name,
+        "size": size,
+        "output_stride": stride,
+        "timm": timm.__version__,
+        "torch": torch.__version__,
+        "blocks": entries,
+        "logits": [number(v) for v in logits[0]],
+    }
+
+
+def main():
+    folder = pathlib.Path(__file__).parent / "goldens"
+    folder.mkdir(exist_ok=True)
+    torch.set_num_threads(1)
+    for name, size, stride in CASES:
+        content = golden(name, size, stride)
+        lines = [json.dumps(entry) for entry in content.pop("blocks")]
+        logits = json.dumps(content.pop("logits"))
+        head = json.dumps(content)[1:-1]
+        text = "{" + head + ',\n"blocks": [\n' + ",\n".join(lines) + f'\n],\n"logits": {logits}}}\n'
+        suffix = "" if stride == 32 else f"_os{stride}"
+        (folder / f"{name}_{size}{suffix}.json").write_text(text)
+        print(name, size, stride, "done", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""timm's Xceptions by sepconv's layers: which module each is, and its variables in sepconv's layout."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "keras"))
+import synthetic
+
+
+def numbered(kind, n):
+    return f"{kind}_{n}" if n else kind
+
+
+def legacy_layers():
+    """sepconv's (Keras's) layer by the module's name in legacy_xception."""
+    layers = {"fc": "predictions"}
+    for i in (1, 2):
+        layers |= {f"conv{i}": f"block1_conv{i}", f"bn{i}": f"block1_conv{i}_bn"}
+    for i in (1, 2):
+        name = f"block14_sepconv{i}"
+        layers |= {f"conv{i + 2}": name, f"bn{i + 2}": f"{name}_bn"}
+    strided = {1: 0, 2: 1, 3: 2, 12: 3}
+    for block in range(1, 13):
+        if block in strided:
+            n = strided[block]
+            layers[f"block{block}.skip"] = numbered("conv2d", n)
+            layers[f"block{block}.skipbn"] = numbered("batch_normalization", n)
+        at = 0 if block == 1 else 1
+        for i in range(1, 3 if block in strided else 4):
+            name = f"block{block + 1}_sepconv{i}"
+            layers |= {f"block{block}.rep.{at}": name, f"block{block}.rep.{at + 1}": f"{name}_bn"}
+            at += 3
+    return layers
+
+
+def fill(model):
+    """Gives every parameter and statistic of a timm model its synthetic value."""
+    legacy = type(model).__name__ == "Xception"
+    layers = legacy_layers() if legacy else {}
+
+    def put(tensor, layer, variable, shape, turn):
+        value = turn(synthetic.tensor(layer, variable, shape))
+        assert value.shape == tuple(tensor.shape), (layer, variable, value.shape, tensor.shape)
+        tensor.copy_(torch.from_numpy(np.ascontiguousarray(value)))
+
+    with torch.no_grad():
+        for name, module in model.named_modules():
+            layer = layers.get(name, name)
+            if isinstance(module, nn.BatchNorm2d):
+                for variable, tensor in [
+                    ("gamma", module.weight),
+                    ("beta", module.bias),
+                    ("moving_mean", module.running_mean),
+                    ("moving_variance", module.running_var),
+                ]:
+                    put(tensor, layer, variable, tuple(tensor.shape), lambda v: v)
+            elif isinstance(module, nn.Linear):
+                outputs, inputs = module.weight.shape
+                put(module.weight, layer, "kernel", (inputs, outputs), lambda v: v.T)
+                put(module.bias, layer, "bias", (outputs,), lambda v: v)
+            elif isinstance(module, nn.Conv2d):
+                outputs, inputs, kh, kw = module.weight.shape
+                if module.groups > 1:
+                    if legacy:
+                        layer = layers[name.removesuffix(".conv1")]
+                    shape, turn = (kh, kw, outputs, 1), lambda v: v.transpose(2, 3, 0, 1)
+                    put(module.weight, layer, "depthwise_kernel", shape, turn)
+                else:
+                    variable = "kernel"
+                    if name.endswith(".pointwise"):
+                        layer, variable = layers[name.removesuffix(".pointwise")], "pointwise_kernel"
+                    shape, turn = (kh, kw, inputs, outputs), lambda v: v.transpose(3, 2, 0, 1)
+                    put(module.weight, layer, variable, shape, turn)
+
+
+def create(name, **options):
+    """A timm model at inference."""
+    return timm.create_model(name, pretrained=False, **options).eval()
+
+
+def run(model, x, modules):
+    """The logits of a picture N×H×W×C, and those modules' outputs, N×H×W×C."""
+    values = {}
+
+    def hook(name):
+        # A copy: what follows may work in place.
+        return lambda module, args, y: values.update({name: y.permute(0, 2, 3, 1).numpy().copy()})
+
+    hooks = [model.get_submodule(name).register_forward_hook(hook(name)) for name in modules]
+    with torch.no_grad():
+        logits = model(torch.from_numpy(x).permute(0, 3, 1, 2).contiguous()).numpy()
+    for handle in hooks:
+        handle.remove()
+    return logits, [values[name] for name in modules]
