@@ -1,4 +1,5 @@
-"""Writes seeds/keras: one tiny model in each form that a Keras file takes. Needs h5py (3.16) and NumPy.
+"""Writes seeds/keras, one tiny model in each form that a Keras file takes, and seeds/safetensors, the two
+networks of targets/safetensors.rs. Needs h5py (3.16) and NumPy.
 
 The other seeds are the fixtures of the tests, which run.sh copies.
 """
@@ -11,7 +12,7 @@ import zipfile
 import h5py
 import numpy as np
 
-FOLDER = pathlib.Path(__file__).parent / "seeds" / "keras"
+FOLDER = pathlib.Path(__file__).parent / "seeds"
 VALUES = np.random.default_rng(1)
 
 
@@ -113,7 +114,79 @@ seeds = {
     "deflated.keras": keras(CONFIG, hdf5(current()), zipfile.ZIP_DEFLATED),
     "latest.keras": keras(CONFIG, hdf5(current(), "latest"), zipfile.ZIP_STORED),
 }
-FOLDER.mkdir(parents=True, exist_ok=True)
-for name, data in seeds.items():
-    (FOLDER / name).write_bytes(data)
-    print(f"{len(data):7} {name}")
+
+
+def norm(name, channels):
+    for variable in ["weight", "bias", "running_mean", "running_var"]:
+        yield f"{name}.{variable}", [channels]
+    yield f"{name}.num_batches_tracked", []
+
+
+def aligned():
+    for i, (inputs, outputs) in enumerate([(3, 1), (1, 2)]):
+        yield f"stem.{i}.conv.weight", [outputs, inputs, 3, 3]
+        yield from norm(f"stem.{i}.bn", outputs)
+    channels = 2
+    for block, widths in enumerate([(3, 3, 3), (3, 2, 2), (2, 1, 2)]):
+        if block < 2:
+            yield f"blocks.{block}.shortcut.conv.weight", [widths[2], channels, 1, 1]
+            yield from norm(f"blocks.{block}.shortcut.bn", widths[2])
+        for i, width in enumerate(widths, 1):
+            name = f"blocks.{block}.stack.conv{i}"
+            yield f"{name}.conv_dw.weight", [channels, 1, 3, 3]
+            yield from norm(f"{name}.bn_dw", channels)
+            yield f"{name}.conv_pw.weight", [width, channels, 1, 1]
+            yield from norm(f"{name}.bn_pw", width)
+            channels = width
+    yield from [("head.fc.weight", [2, 2]), ("head.fc.bias", [2])]
+
+
+def legacy_xception():
+    def separable(name, inputs, outputs):
+        yield f"{name}.conv1.weight", [inputs, 1, 3, 3]
+        yield f"{name}.pointwise.weight", [outputs, inputs, 1, 1]
+
+    for i, (inputs, outputs) in enumerate([(3, 1), (1, 2)], 1):
+        yield f"conv{i}.weight", [outputs, inputs, 3, 3]
+        yield from norm(f"bn{i}", outputs)
+    blocks = [(2, [3, 3], 0), (3, [3, 3, 3], 1), (3, [3, 2], 1)]
+    for block, (channels, widths, at) in enumerate(blocks, 1):
+        if block != 2:
+            yield f"block{block}.skip.weight", [widths[-1], channels, 1, 1]
+            yield from norm(f"block{block}.skipbn", widths[-1])
+        for width in widths:
+            yield from separable(f"block{block}.rep.{at}", channels, width)
+            yield from norm(f"block{block}.rep.{at + 1}", width)
+            channels, at = width, at + 3
+    for i, (inputs, outputs) in enumerate([(2, 1), (1, 2)], 3):
+        yield from separable(f"conv{i}", inputs, outputs)
+        yield from norm(f"bn{i}", outputs)
+    yield from [("fc.weight", [2, 2]), ("fc.bias", [2])]
+
+
+def safetensors(tensors, kind):
+    dtype = {"F16": "<f2", "BF16": "<f4", "F32": "<f4", "F64": "<f8"}[kind]
+    header, data = {"__metadata__": {"format": "pt"}}, b""
+    for name, shape in tensors:
+        count = name.endswith("num_batches_tracked")
+        values = np.ones(shape, "<i8") if count else array(shape, dtype)
+        if kind == "BF16" and not count:
+            values = (values.view("<u4") >> 16).astype("<u2")
+        place = [len(data), len(data) + values.nbytes]
+        header[name] = {"dtype": "I64" if count else kind, "shape": shape, "data_offsets": place}
+        data += values.tobytes()
+    header = json.dumps(header, separators=(",", ":")).encode()
+    return len(header).to_bytes(8, "little") + header + data
+
+
+timm_seeds = {
+    "aligned.safetensors": safetensors(aligned(), "F32"),
+    "aligned_bf16.safetensors": safetensors(aligned(), "BF16"),
+    "legacy.safetensors": safetensors(legacy_xception(), "F16"),
+    "legacy_f64.safetensors": safetensors(legacy_xception(), "F64"),
+}
+for folder, files in {"keras": seeds, "safetensors": timm_seeds}.items():
+    (FOLDER / folder).mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (FOLDER / folder / name).write_bytes(data)
+        print(f"{len(data):7} {name}")

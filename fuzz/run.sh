@@ -43,6 +43,7 @@ cp tests/model/*.npy "$fixtures/npy"
 limits() {
     case $1 in
     keras) echo -max_len=49152 -malloc_limit_mb=128 ;;
+    safetensors) echo -max_len=16384 -malloc_limit_mb=64 ;;
     picture) echo -max_len=4096 -malloc_limit_mb=512 ;;
     npy | cli) echo -max_len=2048 -malloc_limit_mb=64 ;;
     plan) echo -max_len=256 -malloc_limit_mb=64 ;;
@@ -80,7 +81,7 @@ done
 wait
 
 failed=0
-printf '%-10s %12s %8s %9s %9s  %s\n' target executions a\ second coverage new crashes
+printf '%-11s %12s %8s %9s %9s  %s\n' target executions a\ second coverage new crashes
 for target; do
     log=$logs/$target
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
@@ -91,7 +92,7 @@ for target; do
     if (($(cat "$log.status") != 0)); then
         crashes=1 failed=1
     fi
-    printf '%-10s %12s %8s %9s %9s  %s\n' "$target" "${executions:-?}" "${rate:-?}" "${after:-?}" \
+    printf '%-11s %12s %8s %9s %9s  %s\n' "$target" "${executions:-?}" "${rate:-?}" "${after:-?}" \
         "$((${after:-0} - ${before:-0}))" "$crashes"
     if ((crashes)); then
         grep -aE '^(ERROR|==[0-9]+== ?ERROR|thread .* panicked)|libFuzzer: |Test unit written' -A1 "$log" | tail -12 | sed 's/^/    /'

@@ -186,6 +186,7 @@ impl Case {
             level: Some(level),
             input_type,
             output_type,
+            ..Options::default()
         }
     }
 
