@@ -783,6 +783,43 @@ fn input_and_aliases_can_be_reported() {
     check(&b, &x, &["dropout", "twice"]).unwrap();
 }
 
+/// MobileNet's block: one kernel, in which the tensor in the middle never reaches memory, and the same bits as by
+/// two.
+#[test]
+fn a_pointwise_layer_behind_a_depthwise_one_is_one_step() {
+    let relu6 = Op::Activation(Activation::Relu6);
+    let depthwise = |multiplier| Op::Depthwise { window: same(3, 2), multiplier, bias: true };
+    for (multiplier, middle) in
+        [(1, relu6.clone()), (2, RELU), (1, Op::Activation(Activation::Silu))]
+    {
+        let mut b = Builder::new(3);
+        let x = b.push("in_act", RELU, &[b.input()]);
+        let x = b.push("dw", depthwise(multiplier), &[x]);
+        let x = b.push("dw_bn", NORM, &[x]);
+        let x = b.push("dw_act", middle, &[x]);
+        let x = b.push("pw", plain_conv(Window::new([1, 1]), 5), &[x]);
+        let x = b.push("pw_bn", NORM, &[x]);
+        let y = b.push("pw_act", relu6.clone(), &[x]);
+        // Not behind a pointwise layer that has a stride, nor where others see the tensor in the middle.
+        let z = b.push("dw_2", depthwise(1), &[y]);
+        b.push("pw_2", plain_conv(Window::new([1, 1]).stride([2, 2]), 4), &[z]);
+        let x = picture([2, 21, 18, 3], 5);
+        check(&b, &x, &[]).unwrap();
+        let fused = plan(&b, x.shape, &[]).unwrap();
+        assert_eq!(steps(&fused), ["in_act+dw+dw_bn+dw_act+pw+pw_bn+pw_act", "dw_2", "pw_2"]);
+        assert_eq!(fused.multiply_adds(), plan(&b, x.shape, &["dw_act"]).unwrap().multiply_adds());
+        check(&b, &x, &["dw_act"]).unwrap();
+        let seen = plan(&b, x.shape, &["dw_act"]).unwrap();
+        assert_eq!(steps(&seen), ["in_act+dw+dw_bn+dw_act", "pw+pw_bn+pw_act", "dw_2", "pw_2"]);
+        let [one, two] = [fused, seen].map(|plan| {
+            let mut session = Session::new(plan).unwrap();
+            session.run(&x.data).unwrap();
+            session.output().to_vec()
+        });
+        common::assert_same_bits("fused and not", &one, &two);
+    }
+}
+
 #[test]
 fn only_what_is_needed_is_planned() {
     let mut b = Builder::new(2);

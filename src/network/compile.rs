@@ -14,7 +14,7 @@ use sepconv_kernels::{
 
 use super::arena::{Unit, elements, elements_mut};
 use super::flow::{Flow, ValueId};
-use super::fuse::FusedStep;
+use super::fuse::{FusedStep, is_pointwise};
 use super::shape::{self, Shape};
 use super::{Node, Op};
 use crate::weights::Weights;
@@ -53,12 +53,27 @@ pub(super) fn compile(
 ) -> Result<Compiled> {
     let value = &flow.values[step.kernel];
     let mut lookup = Lookup { weights, parameters: 0 };
-    let norm = batch_norm(step, flow, &mut lookup)?;
+    let norm = batch_norm(&step.batch_norms, flow, &mut lookup)?;
+    let depthwise = match &step.depthwise {
+        None => None,
+        Some(stage) => {
+            let value = &flow.values[stage.kernel];
+            let &Op::Depthwise { window, multiplier, bias } = value.op else {
+                unreachable!("the stage is a depthwise convolution");
+            };
+            let norm = batch_norm(&stage.batch_norms, flow, &mut lookup)?;
+            let input = flow.values[step.x].shape;
+            let (weights, bias) =
+                lookup.depthwise(value.node, input[3], &window, multiplier, bias, norm.as_ref())?;
+            Some(Stage { window, multiplier, weights, bias, activation: stage.activation })
+        }
+    };
     let mut compiler = Compiler {
         node: value.node,
         input: step.x_shape(flow),
         lookup,
         norm,
+        depthwise,
         options: Options {
             input_activation: step.input_activation,
             activation: step.activation,
@@ -78,8 +93,19 @@ struct Compiler<'a> {
     input: Shape,
     lookup: Lookup<'a>,
     norm: Option<Affine>,
+    /// In front of a pointwise convolution.
+    depthwise: Option<Stage<'a>>,
     options: Options,
     weights_type: ElementType,
+}
+
+/// A depthwise convolution and an activation, batch norm folded.
+struct Stage<'a> {
+    window: Window,
+    multiplier: usize,
+    weights: Cow<'a, [f32]>,
+    bias: Option<Cow<'a, [f32]>>,
+    activation: Activation,
 }
 
 impl<'a> Compiler<'a> {
@@ -126,11 +152,28 @@ impl<'a> Compiler<'a> {
         bias: bool,
     ) -> Result<Box<dyn Plan>> {
         let [kh, kw] = window.kernel;
-        let shape = [kh, kw, self.input[3] / groups, filters];
+        let channels = self.input[3] * self.depthwise.as_ref().map_or(1, |stage| stage.multiplier);
+        let shape = [kh, kw, channels / groups, filters];
         let kernel = self.lookup.get(self.node, "kernel", &shape)?;
         let bias = self.lookup.bias(self.node, bias, filters)?;
         let (weights, bias) = fold(kernel, bias, self.norm.as_ref());
         let weights = self.rounded(weights)?;
+        if let Some(stage) = &self.depthwise {
+            let depthwise = DepthwiseParams {
+                window: stage.window,
+                multiplier: stage.multiplier,
+                weights: (&*stage.weights).into(),
+                bias: stage.bias.as_deref(),
+            };
+            let params = SeparableParams {
+                depthwise,
+                mid_activation: stage.activation,
+                channels_out: filters,
+                weights: weights.elements(),
+                bias: bias.as_deref(),
+            };
+            return self.boxed(Separable::new(self.input, &params, &self.options));
+        }
         if is_pointwise(&window, groups) {
             let params = PointwiseParams {
                 stride: window.stride,
@@ -156,9 +199,14 @@ impl<'a> Compiler<'a> {
         multiplier: usize,
         bias: bool,
     ) -> Result<Box<dyn Plan>> {
-        let kernel = self.depthwise_kernel(&window, multiplier)?;
-        let bias = (self.lookup).bias(self.node, bias, self.input[3] * multiplier)?;
-        let (weights, bias) = fold(kernel, bias, self.norm.as_ref());
+        let (weights, bias) = self.lookup.depthwise(
+            self.node,
+            self.input[3],
+            &window,
+            multiplier,
+            bias,
+            self.norm.as_ref(),
+        )?;
         let params = DepthwiseParams {
             window,
             multiplier,
@@ -178,7 +226,9 @@ impl<'a> Compiler<'a> {
         let depthwise = DepthwiseParams {
             window,
             multiplier,
-            weights: self.depthwise_kernel(&window, multiplier)?.into(),
+            weights: (self.lookup)
+                .depthwise_kernel(self.node, self.input[3], &window, multiplier)?
+                .into(),
             bias: None,
         };
         let shape = [1, 1, self.input[3] * multiplier, filters];
@@ -230,12 +280,6 @@ impl<'a> Compiler<'a> {
         };
         self.boxed(Depthwise::new(self.input, &params, &self.options))
     }
-
-    fn depthwise_kernel(&mut self, window: &Window, multiplier: usize) -> Result<&'a [f32]> {
-        let [kh, kw] = window.kernel;
-        let shape = [kh, kw, self.input[3], multiplier];
-        self.lookup.get(self.node, "depthwise_kernel", &shape)
-    }
 }
 
 /// Weights in the type in which they are packed.
@@ -251,15 +295,6 @@ impl Rounded<'_> {
             Self::Half(bits, element) => elements(*element, bits),
         }
     }
-}
-
-/// Whether a convolution looks at one pixel only, and never at padding. (SAME never pads 1×1.)
-fn is_pointwise(window: &Window, groups: usize) -> bool {
-    let pads = match window.padding {
-        Padding::Valid | Padding::Same => false,
-        Padding::Explicit { top, bottom, left, right } => [top, bottom, left, right] != [0; 4],
-    };
-    window.kernel == [1, 1] && groups == 1 && !pads
 }
 
 /// Looks tensors up and counts their elements.
@@ -278,6 +313,32 @@ impl<'w> Lookup<'w> {
     fn bias(&mut self, node: &Node, present: bool, len: usize) -> Result<Option<&'w [f32]>> {
         present.then(|| self.get(node, "bias", &[len])).transpose()
     }
+
+    fn depthwise_kernel(
+        &mut self,
+        node: &Node,
+        channels: usize,
+        window: &Window,
+        multiplier: usize,
+    ) -> Result<&'w [f32]> {
+        let [kh, kw] = window.kernel;
+        self.get(node, "depthwise_kernel", &[kh, kw, channels, multiplier])
+    }
+
+    /// Weights and bias of a depthwise convolution of `channels` channels, behind which is `norm`.
+    fn depthwise(
+        &mut self,
+        node: &Node,
+        channels: usize,
+        window: &Window,
+        multiplier: usize,
+        bias: bool,
+        norm: Option<&Affine>,
+    ) -> Result<Folded<'w>> {
+        let kernel = self.depthwise_kernel(node, channels, window, multiplier)?;
+        let bias = self.bias(node, bias, channels * multiplier)?;
+        Ok(fold(kernel, bias, norm))
+    }
 }
 
 /// y = scale·x + shift, by channel.
@@ -286,14 +347,14 @@ struct Affine {
     shift: Vec<f64>,
 }
 
-/// The step's batch norms, one after another, as one.
+/// Batch norms, one after another, as one.
 fn batch_norm(
-    step: &FusedStep,
+    batch_norms: &[ValueId],
     flow: &Flow<'_>,
     lookup: &mut Lookup<'_>,
 ) -> Result<Option<Affine>> {
     let mut norm: Option<Affine> = None;
-    for &v in &step.batch_norms {
+    for &v in batch_norms {
         let next = affine(flow, v, lookup)?;
         norm = Some(match norm {
             None => next,
@@ -344,12 +405,11 @@ impl Affine {
     }
 }
 
+/// Weights and bias.
+type Folded<'w> = (Cow<'w, [f32]>, Option<Cow<'w, [f32]>>);
+
 /// Weights and bias of a linear layer followed by `norm`.
-fn fold<'w>(
-    weights: &'w [f32],
-    bias: Option<&'w [f32]>,
-    norm: Option<&Affine>,
-) -> (Cow<'w, [f32]>, Option<Cow<'w, [f32]>>) {
+fn fold<'w>(weights: &'w [f32], bias: Option<&'w [f32]>, norm: Option<&Affine>) -> Folded<'w> {
     let Some(Affine { scale, shift }) = norm else {
         return (weights.into(), bias.map(Cow::from));
     };

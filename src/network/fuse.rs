@@ -5,13 +5,15 @@
 //! ends in its operand or starts a step:
 //! - batch norm joins a linear layer (its weights are scaled);
 //! - a sum joins the step of one operand, which then adds the other as its residual;
-//! - an activation joins any step as what it does last.
+//! - an activation joins any step as what it does last;
+//! - a pointwise convolution joins a depthwise one, whatever the latter ended in: the two are one separable layer,
+//!   and the tensor between them is never stored.
 //!
 //! An activation that can't join, because its operand is stored anyway (a pre-activation block adds
 //! it to the block's end), is not stored a second time if its users can apply it as they load. The
 //! stored tensor is never overwritten: the residual and the projection take it as it is.
 
-use sepconv_kernels::Activation;
+use sepconv_kernels::{Activation, Padding, Window};
 
 use super::Op;
 use super::flow::{Flow, ValueId};
@@ -22,6 +24,8 @@ use super::shape::Shape;
 pub(super) struct FusedStep {
     /// The value whose operation says which kernel runs.
     pub(super) kernel: ValueId,
+    /// In front of a pointwise convolution, with which it is one kernel.
+    pub(super) depthwise: Option<DepthwiseStage>,
     pub(super) x: ValueId,
     pub(super) input_activation: Activation,
     /// Batch norms to fold into the weights, in order. With such a kernel of its own: that one first.
@@ -32,6 +36,14 @@ pub(super) struct FusedStep {
     pub(super) members: Vec<ValueId>,
     /// The last of them, which is stored.
     pub(super) result: ValueId,
+}
+
+/// activation(depthwise(x)), of which `batch_norms` are to be folded into the weights.
+#[derive(Debug)]
+pub(super) struct DepthwiseStage {
+    pub(super) kernel: ValueId,
+    pub(super) batch_norms: Vec<ValueId>,
+    pub(super) activation: Activation,
 }
 
 impl FusedStep {
@@ -60,6 +72,9 @@ pub(super) fn fuse(flow: &Flow<'_>) -> Vec<FusedStep> {
             Op::BatchNorm { .. } => fuser.batch_norm(v),
             Op::Add => fuser.add(v),
             Op::Activation(activation) => fuser.activation(v, activation),
+            Op::Conv { window, groups, .. } if is_pointwise(&window, groups) => {
+                fuser.pointwise(v, window.stride);
+            }
             _ => {
                 fuser.start(v);
             }
@@ -88,6 +103,7 @@ impl Fuser<'_, '_> {
         let operand = self.flow.values[v].operands[0];
         let mut step = FusedStep {
             kernel: v,
+            depthwise: None,
             x: operand,
             input_activation: Activation::None,
             batch_norms: Vec::new(),
@@ -124,6 +140,31 @@ impl Fuser<'_, '_> {
         step.members.push(v);
         step.result = v;
         step
+    }
+
+    fn pointwise(&mut self, v: ValueId, stride: [usize; 2]) {
+        let operand = self.flow.values[v].operands[0];
+        let depthwise = self.ending[operand].filter(|&s| {
+            let step = &self.steps[s];
+            stride == [1, 1]
+                && self.flow.values[operand].is_private()
+                && matches!(self.op(step.kernel), Op::Depthwise { .. })
+                && step.residual.is_none()
+        });
+        match depthwise {
+            None => {
+                self.start(v);
+            }
+            Some(s) => {
+                let step = self.join(s, v);
+                step.depthwise = Some(DepthwiseStage {
+                    kernel: step.kernel,
+                    batch_norms: std::mem::take(&mut step.batch_norms),
+                    activation: std::mem::replace(&mut step.activation, Activation::None),
+                });
+                step.kernel = v;
+            }
+        }
     }
 
     fn batch_norm(&mut self, v: ValueId) {
@@ -169,6 +210,15 @@ impl Fuser<'_, '_> {
             self.start(v).activation = activation;
         }
     }
+}
+
+/// Whether a convolution looks at one pixel only, and never at padding. (SAME never pads 1×1.)
+pub(super) fn is_pointwise(window: &Window, groups: usize) -> bool {
+    let pads = match window.padding {
+        Padding::Valid | Padding::Same => false,
+        Padding::Explicit { top, bottom, left, right } => [top, bottom, left, right] != [0; 4],
+    };
+    window.kernel == [1, 1] && groups == 1 && !pads
 }
 
 /// Whether scaling and shifting the output is a matter of other weights.
