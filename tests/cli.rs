@@ -108,7 +108,8 @@ fn usage_errors() {
     ] {
         assert_eq!(sepconv(args).status.code(), Some(2), "{args:?}");
     }
-    for command in ["classify", "run", "inspect", "bench", "compare", "info"] {
+    for command in ["classify", "run", "inspect", "bench", "compare", "info", "completions", "man"]
+    {
         assert!(stdout(&ok(&[command, "--help"])).contains("Examples:"));
     }
 }
@@ -633,6 +634,20 @@ fn compares_and_draws() {
     assert_eq!([0, 1, 2].map(parameters), [22_910_480, 23_851_784, 4_253_864]);
     let missing = folder.path().join("no/compare.svg");
     assert_error(&["compare", "--plot", missing.to_str().unwrap()], &["folder doesn't exist"]);
+}
+
+#[test]
+fn describes_itself_to_shells_and_manuals() {
+    for (shell, part) in
+        [("bash", "complete -F"), ("zsh", "#compdef sepconv"), ("fish", "complete -c")]
+    {
+        let text = stdout(&ok(&["completions", shell]));
+        assert!(text.contains(part) && text.contains("activations-type"), "{shell}: {text}");
+    }
+    assert!(stdout(&ok(&["man"])).contains(".TH sepconv 1"));
+    let page = stdout(&ok(&["man", "classify"]));
+    assert!(page.contains("sepconv\\-classify") && page.contains("labels"), "{page}");
+    assert_error(&["man", "paint"], &["paint"]);
 }
 
 #[test]

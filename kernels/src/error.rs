@@ -43,6 +43,11 @@ pub enum Error {
         /// Its pixel stride, in elements.
         pixel_stride: usize,
     },
+    /// An `ndarray` that is not in standard layout without gaps.
+    Strides {
+        /// Its strides, in elements.
+        strides: [isize; 4],
+    },
     /// A view's shape (N, H, W, C) is not the one the plan was made for.
     Shape {
         /// Which operand.
@@ -109,6 +114,9 @@ impl fmt::Display for Error {
             }
             Self::PixelStride { channels, pixel_stride } => {
                 write!(f, "pixel stride {pixel_stride} is smaller than the {channels} channels")
+            }
+            Self::Strides { strides } => {
+                write!(f, "strides {strides:?} are not those of a dense array N×H×W×C")
             }
             Self::Shape { what, expected, actual } => {
                 write!(f, "{what} has shape {actual:?}, the plan is for {expected:?} (N, H, W, C)")

@@ -66,7 +66,8 @@
 //! # Features
 //! `rayon` (default): plans split their work over rayon's current pool. `std` (default): run-time
 //! detection of CPU features. `half`: 16-bit operands as slices of `half::f16` and `half::bf16`; without it
-//! they are given by their bits. Without `std` the crate is `no_std` + `alloc`.
+//! they are given by their bits. `ndarray`: [`NhwcView`] and [`NhwcViewMut`] by `try_from` of that crate's
+//! views. Without `std` the crate is `no_std` + `alloc`.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
@@ -82,6 +83,8 @@ mod layers;
 mod level;
 mod memory;
 pub mod naive;
+#[cfg(feature = "ndarray")]
+mod ndarray;
 mod panel;
 mod peak;
 mod table;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use sepconv::kernels::{Aligned, Arithmetic, Level};
 use sepconv::network::{NetworkPlan, Session, StepInfo};
-use sepconv::weights::synthetic;
+use sepconv::weights::{Model, synthetic};
 use serde::Serialize;
 
 use super::info::cpu_name;
@@ -161,7 +161,7 @@ struct NodeReport {
 }
 
 fn network(args: &Args) -> Result<NetworkReport> {
-    let (network, weights) = args.source.load()?;
+    let Model { network, weights } = args.source.load()?;
     let (size, channels) = input_size(&network, args.size)?;
     let batch = usize::from(args.batch);
     let shape = [batch, size[0], size[1], channels];

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use sepconv::image::{Picture, Resize};
 use sepconv::network::{NetworkPlan, Session};
-use sepconv::weights;
 use serde::Serialize;
 
 use super::progress::progress_bar;
+use super::source::ModelFile;
 use super::threads::Threads;
 use super::types::Types;
 use super::{Failure, Result, error, input_size, parse_size, print, report, softmax};
@@ -29,9 +29,8 @@ Examples:
   sepconv classify --weights xception.keras --size 200x320 --resize bicubic --top 1 cat.jpg
   sepconv classify --weights kitchen.keras --json photos/*.jpg | jq -r '[.file, .top[0].index] | @tsv'")]
 pub(super) struct Args {
-    /// Model with weights: .keras, .weights.h5 or .h5 by Keras, .safetensors by timm
-    #[arg(long, value_name = "FILE")]
-    weights: PathBuf,
+    #[command(flatten)]
+    file: ModelFile,
     /// Names of the classes: a text file with one a line, or Keras's imagenet_class_index.json
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
@@ -78,9 +77,9 @@ pub(super) fn run(args: Args) -> Result {
 }
 
 fn classify(args: &Args) -> Result {
-    let model = weights::load(&args.weights)?;
+    let model = args.file.load()?;
     let (size, channels) = input_size(&model.network, args.size)?;
-    let model_error = |message| error(format!("{}: {message}", args.weights.display()));
+    let model_error = |message| error(format!("{}: {message}", args.file.path().display()));
     if channels != 3 {
         return model_error(format!("its input has {channels} channels where pictures have 3"));
     }

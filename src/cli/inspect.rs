@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::ArgGroup;
 use sepconv::network::{Network, NetworkPlan, PlanOptions};
-use sepconv::weights::{self, ParameterCount, Weights};
+use sepconv::weights::{self, Model, ParameterCount, Weights};
 
 use super::source::Source;
 use super::threads::{self, Threads};
@@ -33,7 +33,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result {
-    let (network, weights) = args.source.load()?;
+    let Model { network, weights } = args.source.load()?;
     args.threads.run(|| print(&table(&network, &weights, args.size)?))
 }
 

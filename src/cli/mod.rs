@@ -11,6 +11,7 @@ mod outputs;
 mod plot;
 mod progress;
 mod run;
+mod shell;
 mod source;
 mod speed;
 mod threads;
@@ -59,6 +60,8 @@ enum Command {
     Bench(bench::Args),
     Compare(compare::Args),
     Info(info::Args),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 /// Reads a command line, the program's name first. Also what the fuzzer calls.
@@ -78,6 +81,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Info(args) => info::run(args),
+        Command::Completions(args) => shell::completions(args),
+        Command::Man(args) => shell::man(args),
     };
     match result {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,

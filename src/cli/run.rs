@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use sepconv::network::{Network, NetworkPlan, NodeId, Op, PlanOptions, Session};
 use sepconv::npy;
-use sepconv::weights::{self, Model, Tensor};
+use sepconv::weights::{Model, Tensor};
 
 use super::outputs::{self, Content};
+use super::source::ModelFile;
 use super::threads::Threads;
 use super::types::Types;
 use super::{Failure, Result, error};
@@ -21,12 +22,12 @@ use super::{Failure, Result, error};
 #[command(after_help = "\
 Examples:
   sepconv run --weights xception.keras --input x.npy --output logits.npy
+  sepconv run --weights mobilenet.weights.h5 --model mobilenet --input x.npy --output logits.npy
   sepconv run --weights xception.keras --input x.npy --output logits.npy \\
     --node block4_sepconv2_act --node-output b4.npy --node avg_pool --node-output features.npy")]
 pub(super) struct Args {
-    /// Model with weights: .keras, .weights.h5 or .h5 by Keras, .safetensors by timm
-    #[arg(long, value_name = "FILE")]
-    weights: PathBuf,
+    #[command(flatten)]
+    file: ModelFile,
     /// Input array
     #[arg(long, value_name = "X.npy")]
     input: PathBuf,
@@ -67,7 +68,7 @@ pub(super) fn run(args: Args) -> Result {
             input.shape
         ));
     };
-    let model = weights::load(&args.weights)?;
+    let model = args.file.load()?;
     let expected = model.network.input().1;
     if channels != expected || input.data.is_empty() {
         return error(format!(

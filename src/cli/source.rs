@@ -1,6 +1,6 @@
 //! `--weights` and `--model`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use sepconv::models::{
@@ -8,11 +8,11 @@ use sepconv::models::{
     aligned_xception, inception_v3, mobilenet, xception,
 };
 use sepconv::network::Network;
-use sepconv::weights::{self, Weights};
+use sepconv::weights::{self, Model};
 
 use super::Result;
 
-/// Where a network comes from.
+/// A network with weights, from a file or by name.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(super) struct Source {
@@ -22,6 +22,18 @@ pub(super) struct Source {
     /// A model by name, of Keras: xception, inception-v3, mobilenet, mobilenet-WIDTH (mobilenet-0.25); of timm:
     /// legacy-xception, xception41, xception65, xception71; or xception-without-residuals. By itself its
     /// weights are made by formula; with --weights it says what a file of weights alone is for
+    #[arg(long, value_name = "NAME")]
+    model: Option<ModelName>,
+}
+
+/// A network with weights from a file.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(super) struct ModelFile {
+    /// Model with weights: .keras, .weights.h5 or .h5 by Keras, .safetensors by timm
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// What a file of weights alone is for [default: xception]; see `sepconv inspect --help`
     #[arg(long, value_name = "NAME")]
     model: Option<ModelName>,
 }
@@ -91,22 +103,31 @@ impl ModelName {
 impl Source {
     /// The file's model, or the named one, with the file's weights or synthetic ones; Xception if nothing is
     /// said.
-    pub(super) fn load(&self) -> Result<(Network, Weights)> {
-        match (&self.weights, self.model) {
-            (Some(path), None) => {
-                let model = weights::load(path)?;
-                Ok((model.network, model.weights))
-            }
-            (Some(path), Some(model)) => {
-                let network = model.network()?;
-                let weights = weights::load_weights(path, &network)?;
-                Ok((network, weights))
-            }
-            (None, model) => {
-                let network = model.unwrap_or(ModelName::Xception).network()?;
-                let weights = weights::synthetic::weights(&network)?;
-                Ok((network, weights))
-            }
+    pub(super) fn load(&self) -> Result<Model> {
+        if let Some(path) = &self.weights {
+            return load(path, self.model);
         }
+        let network = self.model.unwrap_or(ModelName::Xception).network()?;
+        let weights = weights::synthetic::weights(&network)?;
+        Ok(Model { network, weights })
     }
+}
+
+impl ModelFile {
+    pub(super) fn load(&self) -> Result<Model> {
+        load(&self.weights, self.model)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.weights
+    }
+}
+
+fn load(path: &Path, model: Option<ModelName>) -> Result<Model> {
+    let Some(model) = model else {
+        return Ok(weights::load(path)?);
+    };
+    let network = model.network()?;
+    let weights = weights::load_weights(path, &network)?;
+    Ok(Model { network, weights })
 }

@@ -6,7 +6,8 @@ usage: compare.py SEPCONV [--work DIR]      (needs requirements.txt)
 `keras.applications.Xception(weights=None)`, its batch norms moved off their initial values, is saved
 as .keras, .weights.h5 and legacy .h5. `SEPCONV run` on a random batch of 3 at 299x299, 224x224 and
 200x320 must agree with Keras within 1e-4 of the largest |logit|, and give the same top 5; so must
-the output of block 4 asked for by its layer name, and the features of a model without top.
+the output of block 4 asked for by its layer name, and the features of a model without top. The same for
+random MobileNets of two widths and a random Inception V3, at an even and an odd size.
 """
 
 import argparse
@@ -24,6 +25,14 @@ import numpy as np
 TOLERANCE = 1e-4
 SIZES = [(299, 299), (224, 224), (200, 320)]
 NODE = "add_2"  # the end of block 4
+
+
+# What sepconv calls a model, how it is made, sizes, and a node in its middle.
+OTHERS = [
+    ("mobilenet", lambda **o: keras.applications.MobileNet(**o), [(224, 224), (161, 96)], "conv_pw_5_relu"),
+    ("mobilenet-0.5", lambda **o: keras.applications.MobileNet(alpha=0.5, **o), [(128, 97)], "conv_dw_4_relu"),
+    ("inception-v3", lambda **o: keras.applications.InceptionV3(**o), [(299, 299), (150, 140)], "mixed4"),
+]
 
 
 def randomise(model, rng):
@@ -98,6 +107,38 @@ def main():
         command = [args.sepconv, "run", "--weights", headless_file, "--input", work / "x.npy"]
         subprocess.run([*command, "--output", y], check=True)
         check(f"no top {size[0]}x{size[1]}", difference(np.load(y), headless.predict(x, verbose=0)))
+
+    for name, make, sizes, node in OTHERS:
+        keras.backend.clear_session()
+        height, width = sizes[0]
+        shape = (height, width, 3)
+        model = make(weights=None, input_shape=shape, classifier_activation=None)
+        randomise(model, rng)
+        files = [work / f"{name}.keras", work / f"{name}.weights.h5", work / f"{name}.h5"]
+        model.save(files[0])
+        model.save_weights(files[1])
+        model.save(files[2])
+        weights = model.get_weights()
+        for size in sizes:
+            x = rng.uniform(-1, 1, (2, *size, 3)).astype("float32")
+            np.save(work / "x.npy", x)
+            keras.backend.clear_session()
+            sized = make(weights=None, input_shape=(*size, 3), classifier_activation=None)
+            sized.set_weights(weights)
+            both = keras.Model(sized.input, [sized.output, sized.get_layer(node).output])
+            logits, expected = both.predict(x, verbose=0)
+            for file in files:
+                y, z = work / "y.npy", work / "node.npy"
+                command = [args.sepconv, "run", "--weights", file, "--input", work / "x.npy", "--output", y]
+                command += ["--node", node, "--node-output", z]
+                # A file of weights alone has no architecture.
+                command += ["--model", name] if file.suffixes[-2:] == [".weights", ".h5"] else []
+                subprocess.run(command, check=True)
+                got = np.load(y)
+                top5 = (np.argsort(-got)[:, :5] == np.argsort(-logits)[:, :5]).all()
+                what = f"{file.name} {size[0]}x{size[1]}"
+                check(what, difference(got, logits), top5)
+                check(f"{what} {node}", difference(np.load(z), expected))
 
     print(f"compare: {passed} passed, {failed} failed")
     return failed != 0

@@ -1,0 +1,84 @@
+//! Views of [`ndarray`]'s arrays, with the feature of that name.
+//!
+//! ```
+//! use ndarray::Array4;
+//! use sepconv_kernels::{Activation, Elementwise, NhwcView, NhwcViewMut, Options, Plan};
+//!
+//! # fn main() -> sepconv_kernels::Result<()> {
+//! let x = Array4::from_elem((1, 19, 19, 64), -1.0_f32);
+//! let mut y = Array4::from_elem(x.dim(), f32::NAN);
+//! let options = Options { activation: Activation::Relu, ..Options::default() };
+//! let plan = Elementwise::new([1, 19, 19, 64], &options)?;
+//! plan.run(NhwcView::try_from(x.view())?, None, NhwcViewMut::try_from(y.view_mut())?, &mut [])?;
+//! assert!(y.iter().all(|&y| y == 0.0));
+//! # Ok(())
+//! # }
+//! ```
+
+use ndarray::{ArrayView4, ArrayViewMut4};
+
+use crate::{Elements, ElementsMut, Error, NhwcView, NhwcViewMut, Result};
+
+/// An array \[N, H, W, C\] in standard layout, without gaps. (Between the channels of a slice of a wider array
+/// lie elements that somebody else may be writing.)
+///
+/// # Errors
+/// [`Error::Strides`] for any other layout.
+impl<'a, T> TryFrom<ArrayView4<'a, T>> for NhwcView<'a>
+where
+    &'a [T]: Into<Elements<'a>>,
+{
+    type Error = Error;
+
+    fn try_from(array: ArrayView4<'a, T>) -> Result<Self> {
+        let (n, h, w, c) = array.dim();
+        let data = array.to_slice().ok_or_else(|| strides(array.strides()))?;
+        Self::new(data, [n, h, w, c])
+    }
+}
+
+/// As of [`ArrayView4`].
+///
+/// # Errors
+/// [`Error::Strides`] for any other layout.
+impl<'a, T> TryFrom<ArrayViewMut4<'a, T>> for NhwcViewMut<'a>
+where
+    &'a mut [T]: Into<ElementsMut<'a>>,
+{
+    type Error = Error;
+
+    fn try_from(array: ArrayViewMut4<'a, T>) -> Result<Self> {
+        let (n, h, w, c) = array.dim();
+        let error = strides(array.strides());
+        let data = array.into_slice().ok_or(error)?;
+        Self::new(data, [n, h, w, c])
+    }
+}
+
+fn strides(strides: &[isize]) -> Error {
+    Error::Strides { strides: core::array::from_fn(|i| strides[i]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array4, s};
+
+    #[test]
+    fn only_dense_arrays_are_views() {
+        let mut array = Array4::from_shape_fn((2, 3, 4, 5), |(n, y, x, c)| {
+            (((n * 3 + y) * 4 + x) * 5 + c) as f32
+        });
+        let view = NhwcView::try_from(array.view()).unwrap();
+        assert_eq!((view.shape(), view.pixel_stride()), ([2, 3, 4, 5], 5));
+        let part = NhwcView::try_from(array.slice(s![1.., .., .., ..])).unwrap();
+        assert_eq!(part.shape(), [1, 3, 4, 5]);
+        for (error, strides) in [
+            (NhwcView::try_from(array.slice(s![.., .., .., 1..])).err(), [60, 20, 5, 1]),
+            (NhwcView::try_from(array.view().permuted_axes([0, 2, 1, 3])).err(), [60, 5, 20, 1]),
+            (NhwcViewMut::try_from(array.slice_mut(s![.., .., ..2, ..])).err(), [60, 20, 5, 1]),
+        ] {
+            assert_eq!(error, Some(Error::Strides { strides }));
+        }
+    }
+}
