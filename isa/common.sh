@@ -83,7 +83,7 @@ emulated() {
 }
 
 emulated_tests() {
-    local level=$1 what=$2 test=(cargo test --release -p sepconv-kernels -p sepconv) tests=()
+    local level=$1 what=$2 test=(cargo test --release -p sepconv-kernels -p sepconv) tests=() name
     shift 2
     for name in "${KERNEL_TESTS[@]}"; do
         case $name in

@@ -44,14 +44,13 @@ pub(super) fn completions(args: Completions) -> Result {
 
 pub(super) fn man(args: Man) -> Result {
     let mut cli = Cli::command();
-    // Usage lines then have the whole command.
+    // Titles and usage lines then have the whole command.
     cli.build();
     let command = match &args.command {
         None => cli,
         Some(name) => {
             let missing = || Failure::Error(format!("there is no command {name:?}"));
-            let command = cli.find_subcommand(name).ok_or_else(missing)?.clone();
-            command.name(format!("sepconv-{name}"))
+            cli.find_subcommand(name).ok_or_else(missing)?.clone()
         }
     };
     let mut page = Vec::new();

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 use sepconv_kernels::{
     Activation, Arithmetic, Conv, ConvParams, Dense, DenseParams, Depthwise, DepthwiseParams,
-    ElementType, Elements, Elementwise, GlobalAveragePool, Level, Options, Padding, Plan,
-    Pointwise, PointwiseParams, Pool, PoolKind, Separable, SeparableParams, Window, convert,
+    ElementType, Elements, Elementwise, GlobalAveragePool, Level, Options, Plan, Pointwise,
+    PointwiseParams, Pool, PoolKind, Separable, SeparableParams, Window, convert,
 };
 
 use super::arena::{Unit, elements, elements_mut};
