@@ -1,5 +1,5 @@
 // Runs a WebAssembly program of the system interface WASI (preview 1) in Node, as cargo's runner:
-// node --no-warnings --no-liftoff isa/wasi.mjs PROGRAM [ARGUMENTS…]
+// node --no-warnings --no-turbo-fast-api-calls isa/wasi.mjs PROGRAM [ARGUMENTS…]
 import { readFile } from "node:fs/promises";
 import { WASI } from "node:wasi";
 

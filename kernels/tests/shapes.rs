@@ -155,19 +155,31 @@ fn check(kernel: Kernel, stride: usize, load: Activation) {
     // One kernel serves an input as it is and its ReLU, except those of pools: half in each of two tests.
     let pool = matches!(kernel, Kernel::Operation(Op::Max | Op::Average));
     let halves = if pool { cases } else { cases.div_ceil(2) };
-    // Other kernels of f32 store 16 bits than those that store f32; they serve all windows.
-    let from_f32 = cases / 10;
+    // Other kernels store 16 bits of another type than their input's; they serve all windows.
+    let to_any = cases / 20;
     let [f32, f16, bf16] = ElementType::ALL;
-    for (input_type, cases) in [(f16, halves), (bf16, halves), (f32, from_f32)] {
+    for (input_type, cases, own) in [
+        (f16, halves, true),
+        (bf16, halves, true),
+        (f32, 2 * to_any, false),
+        (f16, to_any, false),
+        (bf16, to_any, false),
+    ] {
         for _ in 0..cases {
             let (typed, weights) =
                 layer(kernel, stride, load, &mut random).of_any_types(&mut random);
-            compare(&Layer { input_type, ..typed }, weights, &mut random);
+            let output_type = match typed.output_type {
+                ElementType::F32 => f32,
+                _ if own => input_type,
+                other => other,
+            };
+            compare(&Layer { input_type, output_type, ..typed }, weights, &mut random);
         }
     }
     println!(
         "{kernel:?}, stride {stride}, {load:?} on load: {cases} shapes of f32, {halves} of f16, \
-         {halves} of bf16, {from_f32} of f32 to any on {:?}",
+         {halves} of bf16, {} from any to any on {:?}",
+        4 * to_any,
         levels()
     );
 }

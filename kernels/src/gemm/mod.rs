@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! for each task = (group, tile of pixels, part of the output channels)   // on any thread, in any order
-//!   producer fills the tile's A panels, all k                            // stays in L2
 //!   for each k block                                                     // ascending: one chain per output
+//!     producer fills the tile's A panels, this block (or all, before)    // stays in L2
 //!     for each B panel of the part                                       // stays in L1
 //!       for each A panel of the tile
 //!         micro-kernel
@@ -112,6 +112,8 @@ pub(crate) struct GemmPlan {
     k: usize,
     /// k of a panel, blocks padded to whole vectors.
     depth: usize,
+    /// Whether panels hold one block at a time.
+    staged: bool,
     /// Most pixels of a tile.
     tile: usize,
     /// The input channels of a group if A may be the input itself.
@@ -138,10 +140,15 @@ impl GemmPlan {
         let overflow = || Error::Overflow { what: "kernel elements" };
         // At least one vector, so that scratch never has length 0, which would mean no thread.
         let mut deepest = lanes;
+        // Blocks by themselves need panels by themselves, and with sums that are to be rounded each panel of B
+        // goes through all blocks.
+        let staged = source.has_parts() && dot.is_none() && options.output_type == ElementType::F32;
         let mut plans = Vec::with_capacity(regions.len());
         for region in regions {
             let (mut blocks, k_starts, end) = blocks(&region, depth, lanes).ok_or_else(overflow)?;
-            deepest = deepest.max(end);
+            let longest = blocks.iter().map(|block| block.depth).max().unwrap_or(0);
+            let longest = longest.checked_next_multiple_of(lanes).ok_or_else(overflow)?;
+            deepest = deepest.max(if staged { longest } else { end });
             if dot.is_some() {
                 // Of one tap they begin at even k in both; only the last may have an odd length.
                 for block in &mut blocks {
@@ -169,6 +176,7 @@ impl GemmPlan {
             regions: plans,
             k: depth.product()?,
             depth: deepest,
+            staged,
             tile,
             direct,
             dot,
@@ -444,8 +452,8 @@ impl Run<'_> {
         assert!(len <= a_len, "a tile fits its scratch");
         let kernels = gemm.micro_kernels();
         let direct = gemm.direct.filter(|_| !self.x_stride.is_multiple_of(ALIASED));
+        let mut places = [0_usize; TILE_PIXELS];
         if direct.is_none() {
-            let mut places = [0_usize; TILE_PIXELS];
             for part in &parts {
                 for tile in 0..part.tiles {
                     for row in 0..part.rows {
@@ -454,7 +462,11 @@ impl Run<'_> {
                     }
                 }
             }
-            // SAFETY: by the assertion the tile has room; x is a view of the plan's input.
+        }
+        let (first, after) = (pixels.clone(), Some(next.start).filter(|_| !next.is_empty()));
+        let produce = |k: Range<usize>| {
+            let tile = Tile { a, places: &places[..count], len };
+            // SAFETY: by the assertion the tile has room for so many k; x is a view of the plan's input.
             unsafe {
                 gemm.source.produce(
                     gemm.kernels,
@@ -462,11 +474,15 @@ impl Run<'_> {
                     group,
                     &plan.region,
                     &plan.k_starts,
-                    pixels.clone(),
-                    Some(next.start).filter(|_| !next.is_empty()),
-                    Tile { a, places: &places[..count], len },
+                    k,
+                    first.clone(),
+                    after,
+                    tile,
                 );
             }
+        };
+        if direct.is_none() && !gemm.staged {
+            produce(0..gemm.depth);
         }
         if let Some(dot) = gemm.dot {
             let region = &plan.region;
@@ -519,6 +535,9 @@ impl Run<'_> {
         for call in 0..calls {
             let (i, panel) = order(call);
             let block = &plan.blocks[i];
+            if gemm.staged && direct.is_none() && panel == panels.start {
+                produce(block.a..block.a + block.depth);
+            }
             let lines = next_lines * call / calls..next_lines * (call + 1) / calls;
             let weights = |call| {
                 let (i, panel) = order(call);
@@ -542,7 +561,8 @@ impl Run<'_> {
                     let k = group * channels + block.b;
                     (kernels.direct, self.x.0.add(pixel + k).at.cast(), self.x_stride)
                 } else {
-                    let panel = at * a_panel + block.a * mr;
+                    let from = if gemm.staged { 0 } else { block.a };
+                    let panel = at * a_panel + from * mr;
                     (kernels.packed, a.cast_const().wrapping_add(panel), a_panel)
                 };
                 let tile = GemmTile {

@@ -169,9 +169,15 @@ impl Source {
         matches!(self, Self::Depthwise(plan, _) if plan.shares_rows())
     }
 
+    /// Whether some of the k can be produced by themselves.
+    pub(crate) fn has_parts(&self) -> bool {
+        matches!(self, Self::Taps(_))
+    }
+
     /// Fills `tile` with pixels `pixels` of the region, for one group of channels.
     ///
-    /// `k_starts[i]` is where the k of the i-th kernel row of the region begins in the panel; `next` is the
+    /// Of all k those in `k` are produced, and the first of them lies where the tile begins: all, unless the source
+    /// has parts. `k_starts[i]` is where the k of the i-th kernel row of the region begin; `next` is the
     /// pixel with which the tile after this one begins, if there is one.
     ///
     /// # Safety
@@ -185,6 +191,7 @@ impl Source {
         group: usize,
         region: &Region,
         k_starts: &[usize],
+        k: Range<usize>,
         pixels: Range<usize>,
         next: Option<usize>,
         tile: Tile<'_>,
@@ -203,6 +210,7 @@ impl Source {
                             (&rectangle, first),
                             region,
                             k_starts,
+                            k.clone(),
                             tile,
                             bounds.unwrap_or(unbounded),
                         );
@@ -271,7 +279,7 @@ impl Taps {
         (picture * h).wrapping_add(iy).wrapping_mul(w).wrapping_add(ix)
     }
 
-    /// Copies all taps of a rectangle of pixels, the first of which has place `first`.
+    /// Copies the taps of a rectangle of pixels, the first of which has place `first`, as far as they are in `k`.
     ///
     /// # Safety
     /// As [`Source::produce`].
@@ -284,6 +292,7 @@ impl Taps {
         (rectangle, first): (&Rectangle, usize),
         region: &Region,
         k_starts: &[usize],
+        k: Range<usize>,
         tile: Tile<'_>,
         bounds: (f32, f32),
     ) {
@@ -307,17 +316,23 @@ impl Taps {
             for (ky, &k_start) in region.taps_y.clone().zip(k_starts) {
                 let iy = self.vertical.position(oy, ky);
                 for copy in 0..copies {
+                    let copy_start = k_start + copy * length;
+                    let (from, to) = (copy_start.max(k.start), (copy_start + length).min(k.end));
+                    if from >= to {
+                        continue;
+                    }
                     let kx = region.taps_x.start + copy;
                     let ix = self.horizontal.position(columns.start, kx);
-                    let at = ((picture * h + iy) * w + ix) * pixel_stride + group * self.group;
+                    let pixel = (picture * h + iy) * w + ix;
+                    let at = pixel * pixel_stride + group * self.group + (from - copy_start);
                     let run = PackRun {
                         x: x.add(at).at,
                         x_pixel,
                         pixels: columns.len(),
-                        length,
+                        length: to - from,
                         a: tile.a,
                         places: places.as_ptr(),
-                        k: k_start + copy * length,
+                        k: from - k.start,
                         bounds,
                     };
                     // SAFETY: the level is available; the taps of these pixels lie inside the input
