@@ -8,7 +8,7 @@ mod golden;
 use sepconv::kernels::Activation;
 use sepconv::models::{
     InceptionModuleConfig, InceptionV3Config, MobileNetConfig, Order, SpectrumConfig,
-    inception_module, inception_v3, mobilenet, spectrum,
+    XceptionConfig, inception_module, inception_v3, mobilenet, spectrum, xception,
 };
 use sepconv::network::{Network, NetworkPlan, PlanOptions, Session};
 use sepconv::weights::{Tensor, Weights, count_parameters, synthetic};
@@ -37,6 +37,13 @@ fn inception_v3_agrees_with_keras() {
         let network = inception_v3(&config).unwrap();
         agrees_with_keras(&format!("inception-v3_{size}"), &network);
     }
+}
+
+/// The paper's Figure 9: Keras's layers in a row.
+#[test]
+fn xception_without_residuals_agrees_with_keras() {
+    let network = xception(&XceptionConfig { residuals: false, ..Default::default() }).unwrap();
+    agrees_with_keras("xception-without-residuals_96", &network);
 }
 
 /// Files that name no layers list weights in this order.
