@@ -18,7 +18,7 @@ native() {
         return
     fi
     SEPCONV_LEVEL=avx512 SEPCONV_TEST_LEVELS=scalar,avx512 SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-5} \
-        run avx512 avx512 "$(this_cpu)" cargo test --release -p sepconv-kernels -p sepconv "$@"
+        run avx512 avx512 "$(this_cpu)" cargo test --release --workspace "$@"
 }
 
 # The executor has no vector code of its own, and small layers are the same on all: each on one of several.

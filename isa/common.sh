@@ -62,7 +62,8 @@ debian() {
 }
 
 # Sets up cargo for the build that all runs on x86-64 share: static, which is all that one of the emulators
-# runs, and with symbols that hot_loops.py can read. Elsewhere builds are as they are by default.
+# runs, and with symbols that hot_loops.py can read. Elsewhere builds are as they are by default. (All are of the
+# whole workspace: of some packages alone dependencies have other features, and everything is built again.)
 shared_build() {
     [[ $(uname -sm) == "Linux x86_64" ]] || return 0
     export CARGO_BUILD_TARGET=x86_64-unknown-linux-gnu
@@ -83,7 +84,7 @@ emulated() {
 }
 
 emulated_tests() {
-    local level=$1 what=$2 test=(cargo test --release -p sepconv-kernels -p sepconv) tests=() name
+    local level=$1 what=$2 test=(cargo test --release --workspace) tests=() name
     shift 2
     for name in "${KERNEL_TESTS[@]}"; do
         case $name in

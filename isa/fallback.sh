@@ -37,5 +37,5 @@ large=(--skip digests_at_150 --skip digests_of_types --skip agrees_with --skip b
     --skip sessions_of --skip compares --skip demonstrates)
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$SEPCONV_TEST_RUNNER
 run "fallback-$model" scalar "qemu's $model" \
-    cargo test --release -p sepconv-kernels -p sepconv --lib --test cli "${KERNEL_TESTS[@]}" \
+    cargo test --release --workspace --lib --test cli "${KERNEL_TESTS[@]}" \
     "${EXECUTOR_TESTS[@]}" "$@" -- "${large[@]}"
