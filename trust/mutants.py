@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Applies the bugs of `mutants.toml`, one at a time, to a copy of the tree and demands that a test fails.
 
-Usage: trust/mutants.py [--only PART-OF-NAME]… [--keep-going]
+Usage: trust/mutants.py [--only PART-OF-NAME]… [--no-baseline]
 
 Prints which test kills which mutant. Exits with 1 if one survives, with 2 if the table is wrong: a text that
 does not occur exactly once, a mutant that does not compile, tests that fail without any.
@@ -28,7 +28,7 @@ TIMEOUT = 300
 
 KERNELS = ["numerics", "operands", "geometry", "guard", "halves", "differential", "bounds", "canaries",
            "digests", "concurrency"]
-EXECUTOR = ["lib", "executor"]
+EXECUTOR = ["lib", "executor", "element_types"]
 
 
 def cargo_arguments(test):
