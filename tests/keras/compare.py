@@ -14,6 +14,7 @@ import argparse
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -23,15 +24,13 @@ import keras
 import numpy as np
 
 TOLERANCE = 1e-4
-SIZES = [(299, 299), (224, 224), (200, 320)]
-NODE = "add_2"  # the end of block 4
-
-
-# What sepconv calls a model, how it is made, sizes, and a node in its middle.
-OTHERS = [
-    ("mobilenet", lambda **o: keras.applications.MobileNet(**o), [(224, 224), (161, 96)], "conv_pw_5_relu"),
-    ("mobilenet-0.5", lambda **o: keras.applications.MobileNet(alpha=0.5, **o), [(128, 97)], "conv_dw_4_relu"),
-    ("inception-v3", lambda **o: keras.applications.InceptionV3(**o), [(299, 299), (150, 140)], "mixed4"),
+# What sepconv calls a model, how it is made, sizes, pictures, and a node in its middle.
+MODELS = [
+    # The end of block 4.
+    ("xception", keras.applications.Xception, [(299, 299), (224, 224), (200, 320)], 3, "add_2"),
+    ("mobilenet", keras.applications.MobileNet, [(224, 224), (161, 96)], 2, "conv_pw_5_relu"),
+    ("mobilenet-0.5", partial(keras.applications.MobileNet, alpha=0.5), [(128, 97)], 2, "conv_dw_4_relu"),
+    ("inception-v3", keras.applications.InceptionV3, [(299, 299), (150, 140)], 2, "mixed4"),
 ]
 
 
@@ -62,13 +61,6 @@ def main():
     keras.utils.set_random_seed(7)
     rng = np.random.default_rng(7)
     keras.backend.clear_session()
-    model = keras.applications.Xception(weights=None, classifier_activation=None)
-    randomise(model, rng)
-    files = [work / "x.keras", work / "x.weights.h5", work / "x.h5"]
-    model.save(files[0])
-    model.save_weights(files[1])
-    model.save(files[2])
-    keras.backend.clear_session()
     headless = keras.applications.Xception(weights=None, include_top=False)
     randomise(headless, rng)
     headless_file = work / "headless.keras"
@@ -82,37 +74,10 @@ def main():
         passed, failed = passed + good, failed + (not good)
         print(f"{what:40} max|delta|/max|ref| {error:.2e}, top 5 {'same' if top5 else 'DIFFER'}")
 
-    for size in SIZES:
-        x = rng.uniform(-1, 1, (3, *size, 3)).astype("float32")
-        np.save(work / "x.npy", x)
-        # The same layers and weights on another input size.
+    for name, make, sizes, batch, node in MODELS:
         keras.backend.clear_session()
-        sized = keras.applications.Xception(
-            weights=None, classifier_activation=None, input_shape=(*size, 3)
-        )
-        sized.set_weights(model.get_weights())
-        both = keras.Model(sized.input, [sized.output, sized.get_layer(NODE).output])
-        logits, node = both.predict(x, verbose=0)
-        for file in files:
-            y, z = work / "y.npy", work / "node.npy"
-            command = [args.sepconv, "run", "--weights", file, "--input", work / "x.npy"]
-            command += ["--output", y, "--node", NODE, "--node-output", z]
-            subprocess.run(command, check=True)
-            got = np.load(y)
-            top5 = (np.argsort(-got)[:, :5] == np.argsort(-logits)[:, :5]).all()
-            what = f"{file.name} {size[0]}x{size[1]}"
-            check(what, difference(got, logits), top5)
-            check(f"{what} {NODE}", difference(np.load(z), node))
-        y = work / "features.npy"
-        command = [args.sepconv, "run", "--weights", headless_file, "--input", work / "x.npy"]
-        subprocess.run([*command, "--output", y], check=True)
-        check(f"no top {size[0]}x{size[1]}", difference(np.load(y), headless.predict(x, verbose=0)))
-
-    for name, make, sizes, node in OTHERS:
-        keras.backend.clear_session()
-        height, width = sizes[0]
-        shape = (height, width, 3)
-        model = make(weights=None, input_shape=shape, classifier_activation=None)
+        options = {"weights": None, "classifier_activation": None}
+        model = make(input_shape=(*sizes[0], 3), **options)
         randomise(model, rng)
         files = [work / f"{name}.keras", work / f"{name}.weights.h5", work / f"{name}.h5"]
         model.save(files[0])
@@ -120,10 +85,11 @@ def main():
         model.save(files[2])
         weights = model.get_weights()
         for size in sizes:
-            x = rng.uniform(-1, 1, (2, *size, 3)).astype("float32")
+            x = rng.uniform(-1, 1, (batch, *size, 3)).astype("float32")
             np.save(work / "x.npy", x)
+            # The same layers and weights on another input size.
             keras.backend.clear_session()
-            sized = make(weights=None, input_shape=(*size, 3), classifier_activation=None)
+            sized = make(input_shape=(*size, 3), **options)
             sized.set_weights(weights)
             both = keras.Model(sized.input, [sized.output, sized.get_layer(node).output])
             logits, expected = both.predict(x, verbose=0)
@@ -131,14 +97,20 @@ def main():
                 y, z = work / "y.npy", work / "node.npy"
                 command = [args.sepconv, "run", "--weights", file, "--input", work / "x.npy", "--output", y]
                 command += ["--node", node, "--node-output", z]
-                # A file of weights alone has no architecture.
-                command += ["--model", name] if file.suffixes[-2:] == [".weights", ".h5"] else []
-                subprocess.run(command, check=True)
+                # A file of weights alone has no architecture; it is taken for Xception's.
+                alone = file.name.endswith(".weights.h5") and name != "xception"
+                subprocess.run(command + (["--model", name] if alone else []), check=True)
                 got = np.load(y)
                 top5 = (np.argsort(-got)[:, :5] == np.argsort(-logits)[:, :5]).all()
                 what = f"{file.name} {size[0]}x{size[1]}"
                 check(what, difference(got, logits), top5)
                 check(f"{what} {node}", difference(np.load(z), expected))
+            if name == "xception":
+                y = work / "features.npy"
+                command = [args.sepconv, "run", "--weights", headless_file, "--input", work / "x.npy"]
+                subprocess.run([*command, "--output", y], check=True)
+                features = headless.predict(x, verbose=0)
+                check(f"no top {size[0]}x{size[1]}", difference(np.load(y), features))
 
     print(f"compare: {passed} passed, {failed} failed")
     return failed != 0

@@ -7,7 +7,6 @@ float64) and 64 samples at the flat positions synthetic.indices("golden/<size>/<
 mobilenet-0.25 is of that width. fixtures/<model>_layers.txt lists the layers of Keras's models in order.
 """
 
-import json
 import os
 import pathlib
 import sys
@@ -16,12 +15,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+import golden
 import synthetic
 
 SAMPLES = 64
+FOLDER = pathlib.Path(__file__).parent / "goldens"
 FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 
 
@@ -71,55 +71,20 @@ def build(name, size):
     sys.exit(f"no golden {name!r}")
 
 
-def number(value):
-    """A float32 in the fewest decimal digits that give it back."""
-    return float(str(np.float32(value)))
-
-
-def golden(which, size):
-    model, names = build(which, size)
-    if which in ("xception", "mobilenet", "inception-v3"):
-        layers = "\n".join(layer.name for layer in model.layers) + "\n"
-        (FIXTURES / f"{which}_layers.txt").write_text(layers)
-    synthetic.fill(model)
-    outputs = [model.get_layer(n).output for n in names] + [model.output]
-    *values, logits = keras.Model(model.input, outputs)(synthetic.picture(size), training=False)
-    entries = []
-    for name, value in zip(names, values, strict=True):
-        value = np.asarray(value)
-        exact = value.astype(np.float64)
-        positions = synthetic.indices(f"golden/{size}/{name}", SAMPLES, value.size)
-        entries.append(
-            {
-                "node": name,
-                "shape": list(value.shape),
-                "mean": exact.mean(),
-                "std": exact.std(),
-                "max_abs": number(np.abs(value).max()),
-                "indices": positions,
-                "samples": [number(value.flat[i]) for i in positions],
-            }
-        )
-    return {
-        "size": size,
-        "keras": keras.__version__,
-        "tensorflow": tf.__version__,
-        "blocks": entries,
-        "logits": [number(v) for v in np.asarray(logits)[0]],
-    }
-
-
 def main():
-    folder = pathlib.Path(__file__).parent / "goldens"
-    folder.mkdir(exist_ok=True)
     for which in sys.argv[1:] or GOLDENS:
         name, _, size = which.rpartition("_")
-        content = golden(name, int(size))
-        lines = [json.dumps(entry) for entry in content.pop("blocks")]
-        logits = json.dumps(content.pop("logits"))
-        head = json.dumps(content)[1:-1]
-        text = "{" + head + ',\n"blocks": [\n' + ",\n".join(lines) + f'\n],\n"logits": {logits}}}\n'
-        (folder / f"{which}.json").write_text(text)
+        size = int(size)
+        model, names = build(name, size)
+        if name in ("xception", "mobilenet", "inception-v3"):
+            layers = "\n".join(layer.name for layer in model.layers) + "\n"
+            (FIXTURES / f"{name}_layers.txt").write_text(layers)
+        synthetic.fill(model)
+        outputs = [model.get_layer(n).output for n in names] + [model.output]
+        *values, logits = keras.Model(model.input, outputs)(synthetic.picture(size), training=False)
+        head = {"size": size, "keras": keras.__version__, "tensorflow": tf.__version__}
+        pairs = zip(names, values, strict=True)
+        golden.write(FOLDER / f"{which}.json", head, pairs, logits, SAMPLES)
         print(which, "done", flush=True)
 
 

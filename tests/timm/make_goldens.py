@@ -8,17 +8,16 @@ and largest magnitude (summed in float64) and 16 samples at the flat positions
 synthetic.indices("golden/<size>/<node>", ...), then the logits.
 """
 
-import json
 import pathlib
 
-import numpy as np
 import timm
 import torch
 
 import modules
-from modules import synthetic
+from modules import golden, synthetic
 
 SAMPLES = 16
+FOLDER = pathlib.Path(__file__).parent / "goldens"
 # Of legacy_xception, at 75 and 96 pixels: pools over even and odd extents in different blocks.
 CASES = [
     ("xception41", 96, 32),
@@ -44,55 +43,25 @@ def nodes(name):
     return [(n, n) for n in names]
 
 
-def number(value):
-    """A float32 in the fewest decimal digits that give it back."""
-    return float(str(np.float32(value)))
-
-
-def golden(name, size, stride):
-    options = {} if name == "legacy_xception" else {"output_stride": stride}
-    model = modules.create(name, **options)
-    modules.fill(model)
-    pairs = nodes(name)
-    logits, values = modules.run(model, synthetic.picture(size), [module for _, module in pairs])
-    entries = []
-    for (node, _), value in zip(pairs, values, strict=True):
-        exact = value.astype(np.float64)
-        positions = synthetic.indices(f"golden/{size}/{node}", SAMPLES, value.size)
-        entries.append(
-            {
-                "node": node,
-                "shape": list(value.shape),
-                "mean": exact.mean(),
-                "std": exact.std(),
-                "max_abs": number(np.abs(value).max()),
-                "indices": positions,
-                "samples": [number(value.flat[i]) for i in positions],
-            }
-        )
-    return {
-        "model": name,
-        "size": size,
-        "output_stride": stride,
-        "timm": timm.__version__,
-        "torch": torch.__version__,
-        "blocks": entries,
-        "logits": [number(v) for v in logits[0]],
-    }
-
-
 def main():
-    folder = pathlib.Path(__file__).parent / "goldens"
-    folder.mkdir(exist_ok=True)
     torch.set_num_threads(1)
     for name, size, stride in CASES:
-        content = golden(name, size, stride)
-        lines = [json.dumps(entry) for entry in content.pop("blocks")]
-        logits = json.dumps(content.pop("logits"))
-        head = json.dumps(content)[1:-1]
-        text = "{" + head + ',\n"blocks": [\n' + ",\n".join(lines) + f'\n],\n"logits": {logits}}}\n'
+        options = {} if name == "legacy_xception" else {"output_stride": stride}
+        model = modules.create(name, **options)
+        modules.fill(model)
+        pairs = nodes(name)
+        picture = synthetic.picture(size)
+        logits, values = modules.run(model, picture, [module for _, module in pairs])
+        head = {
+            "model": name,
+            "size": size,
+            "output_stride": stride,
+            "timm": timm.__version__,
+            "torch": torch.__version__,
+        }
+        values = zip((node for node, _ in pairs), values, strict=True)
         suffix = "" if stride == 32 else f"_os{stride}"
-        (folder / f"{name}_{size}{suffix}.json").write_text(text)
+        golden.write(FOLDER / f"{name}_{size}{suffix}.json", head, values, logits, SAMPLES)
         print(name, size, stride, "done", flush=True)
 
 

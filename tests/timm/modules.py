@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "keras"))
+import golden
 import synthetic
 
 
