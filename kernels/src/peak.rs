@@ -1,7 +1,5 @@
 //! The FMA peak of the calling core, the yardstick of every speed figure.
 
-use pulp::Simd;
-
 use crate::error::Result;
 use crate::isa::{self, Isa};
 use crate::{Error, Level};
@@ -12,16 +10,24 @@ const CHAINS: usize = 12;
 /// Runs `rounds` rounds of 12 independent FMAs that never leave registers, and returns a number that
 /// depends on all of them.
 #[inline(always)]
-pub(crate) fn fma_loop<I: Isa>(s: I::S, rounds: u64) -> f32 {
-    let mut acc = [s.splat_f32s(1.0); CHAINS];
-    let (x, y) = (s.splat_f32s(core::hint::black_box(0.999_999)), s.splat_f32s(1e-6));
+pub(crate) fn fma_loop<I: Isa>(rounds: u64) -> f32 {
+    let mut acc = [I::splat(1.0); CHAINS];
+    let (x, y) = (I::splat(core::hint::black_box(0.999_999)), I::splat(1e-6));
     for _ in 0..rounds {
         // Added to: where FMA is destructive (NEON), only the addend can be.
         for v in &mut acc {
-            *v = s.mul_add_f32s(x, y, *v);
+            *v = I::mul_add(x, y, *v);
         }
     }
-    acc.into_iter().map(|v| s.reduce_sum_f32s(v)).sum()
+    let mut sum = acc[0];
+    for v in &acc[1..] {
+        sum = I::add(sum, *v);
+    }
+    // As many as the widest vector has.
+    let mut lanes = [0.0; 16];
+    // SAFETY: 16 elements are at least a vector.
+    unsafe { I::store(lanes.as_mut_ptr(), sum) };
+    lanes.into_iter().sum()
 }
 
 /// Executes fused multiply-adds on registers and returns how many multiply-adds (lanes × FMAs) that

@@ -33,12 +33,10 @@
 //!    multiply-add such a product. Nothing else differs.
 //! 8. The last vector of columns is masked when the layer's channels end inside it.
 
-use pulp::Simd;
-
 use crate::ElementType;
 use crate::element::PointerMut;
+use crate::isa::Isa;
 use crate::isa::element::Element;
-use crate::isa::{Isa, V, head, lanes, load, load_head, store, store_head};
 use crate::memory::LINE;
 
 /// Steps of k per turn of the inner loop: its own three instructions are then few among 20 per k.
@@ -105,12 +103,11 @@ pub(crate) unsafe fn tile<
     const N: usize,
     const DIRECT: bool,
 >(
-    s: I::S,
     t: &GemmTile,
 ) {
     for i in 0..t.tiles {
         // SAFETY: the caller's contract, for tile i.
-        unsafe { micro_tile::<I, W, M, N, DIRECT>(s, t, i) };
+        unsafe { micro_tile::<I, W, M, N, DIRECT>(t, i) };
     }
 }
 
@@ -120,15 +117,14 @@ pub(crate) unsafe fn tile<
 /// As [`tile`].
 #[inline(always)]
 unsafe fn micro_tile<I: Isa, W: Element, const M: usize, const N: usize, const DIRECT: bool>(
-    s: I::S,
     t: &GemmTile,
     i: usize,
 ) {
-    let l = const { lanes::<I>() };
-    let nr = const { I::NV * lanes::<I>() };
+    let l = I::LANES;
+    let nr = const { I::NV * I::LANES };
     let full = t.columns == N * l;
-    let head = head::<I>(s, t.columns - (N - 1) * l);
-    let mut acc = [[s.splat_f32s(0.0); N]; M];
+    let head = I::head(t.columns - (N - 1) * l);
+    let mut acc = [[I::splat(0.0); N]; M];
     let y_rows = t.y_rows.wrapping_add(i * M);
 
     // SAFETY (all blocks below): the caller's contract. A lane is read or written only if its column
@@ -141,9 +137,9 @@ unsafe fn micro_tile<I: Isa, W: Element, const M: usize, const N: usize, const D
                 // SAFETY: see above.
                 *v = unsafe {
                     if n + 1 < N || full {
-                        load::<I>(y.add(n * l))
+                        I::load(y.add(n * l))
                     } else {
-                        load_head::<I>(s, head, y.add(n * l))
+                        I::load_head(head, y.add(n * l))
                     }
                 };
             }
@@ -151,7 +147,7 @@ unsafe fn micro_tile<I: Isa, W: Element, const M: usize, const N: usize, const D
     } else {
         for n in 0..N {
             // SAFETY: see above.
-            let bias = unsafe { load::<I>(t.bias.add(n * l)) };
+            let bias = unsafe { I::load(t.bias.add(n * l)) };
             for row in &mut acc {
                 row[n] = bias;
             }
@@ -201,13 +197,13 @@ unsafe fn micro_tile<I: Isa, W: Element, const M: usize, const N: usize, const D
         }
         if I::LANE_FMA {
             // SAFETY: see above; this is a whole block.
-            unsafe { block::<I, W, M, N>(s, a, &rows, b, &mut acc) };
+            unsafe { block::<I, W, M, N>(a, &rows, b, &mut acc) };
         } else {
-            let unroll = const { if lanes::<I>() < UNROLL { lanes::<I>() } else { UNROLL } };
+            let unroll = const { if I::LANES < UNROLL { I::LANES } else { UNROLL } };
             for k in (0..l).step_by(unroll) {
                 for k in k..k + unroll {
                     // SAFETY: see above; this is k of a whole block.
-                    unsafe { step::<I, W, M, N>(s, a.add(k), a_row, b.add(k * nr), &mut acc) };
+                    unsafe { step::<I, W, M, N>(a.add(k), a_row, b.add(k * nr), &mut acc) };
                     settle::<I, M, N>(&mut acc);
                 }
             }
@@ -216,7 +212,7 @@ unsafe fn micro_tile<I: Isa, W: Element, const M: usize, const N: usize, const D
     }
     for k in 0..t.depth % l {
         // SAFETY: see above; k of the last, partial block.
-        unsafe { step::<I, W, M, N>(s, a.add(k), a_row, b.add(k * nr), &mut acc) };
+        unsafe { step::<I, W, M, N>(a.add(k), a_row, b.add(k * nr), &mut acc) };
     }
 
     if t.last {
@@ -228,26 +224,26 @@ unsafe fn micro_tile<I: Isa, W: Element, const M: usize, const N: usize, const D
                     // SAFETY: see above.
                     let r = unsafe {
                         if n + 1 < N || full {
-                            load::<I>(r.add(n * l))
+                            I::load(r.add(n * l))
                         } else {
-                            load_head::<I>(s, head, r.add(n * l))
+                            I::load_head(head, r.add(n * l))
                         }
                     };
-                    *v = s.add_f32s(*v, r);
+                    *v = I::add(*v, r);
                 }
             }
         }
-        let (lo, hi) = (s.splat_f32s(t.bounds.0), s.splat_f32s(t.bounds.1));
+        let (lo, hi) = (I::splat(t.bounds.0), I::splat(t.bounds.1));
         // Loop by loop: one for both is too long to be unrolled on NEON, and accumulators that a loop indexes
         // live in memory, from the first k on.
         for row in &mut acc {
             for v in row {
-                *v = I::at_least(s, lo, *v);
+                *v = I::at_least(lo, *v);
             }
         }
         for row in &mut acc {
             for v in row {
-                *v = I::at_most(s, hi, *v);
+                *v = I::at_most(hi, *v);
             }
         }
     }
@@ -259,9 +255,9 @@ unsafe fn micro_tile<I: Isa, W: Element, const M: usize, const N: usize, const D
             // SAFETY: see above.
             unsafe {
                 if n + 1 < N || full {
-                    store::<I>(y.add(n * l), *v);
+                    I::store(y.add(n * l), *v);
                 } else {
-                    store_head::<I>(s, head, y.add(n * l), *v);
+                    I::store_head(head, y.add(n * l), *v);
                 }
             }
         }
@@ -275,18 +271,17 @@ unsafe fn micro_tile<I: Isa, W: Element, const M: usize, const N: usize, const D
 /// `a` is valid for L elements at each of `a_rows`, `b` for L·NR.
 #[inline(always)]
 unsafe fn block<I: Isa, W: Element, const M: usize, const N: usize>(
-    s: I::S,
     a: *const f32,
     a_rows: &[usize; M],
     b: *const W::Bits,
-    acc: &mut [[V<I>; N]; M],
+    acc: &mut [[I::V; N]; M],
 ) {
     let rows = const { if is_tight::<I, W, M, N>() { M.div_ceil(2) } else { M } };
     // SAFETY: the caller's contract.
     unsafe {
-        rows_of_block::<I, W, M, N>(s, 0..rows, a, a_rows, b, acc);
+        rows_of_block::<I, W, M, N>(0..rows, a, a_rows, b, acc);
         if rows < M {
-            rows_of_block::<I, W, M, N>(s, rows..M, a, a_rows, b, acc);
+            rows_of_block::<I, W, M, N>(rows..M, a, a_rows, b, acc);
         }
     }
 }
@@ -301,27 +296,26 @@ const fn is_tight<I: Isa, W: Element, const M: usize, const N: usize>() -> bool 
 /// As [`block`].
 #[inline(always)]
 unsafe fn rows_of_block<I: Isa, W: Element, const M: usize, const N: usize>(
-    s: I::S,
     rows: core::ops::Range<usize>,
     a: *const f32,
     a_rows: &[usize; M],
     b: *const W::Bits,
-    acc: &mut [[V<I>; N]; M],
+    acc: &mut [[I::V; N]; M],
 ) {
-    let nr = const { I::NV * lanes::<I>() };
-    let mut block = [s.splat_f32s(0.0); M];
+    let nr = const { I::NV * I::LANES };
+    let mut block = [I::splat(0.0); M];
     for m in rows.clone() {
         // SAFETY: the caller's contract.
-        block[m] = unsafe { load::<I>(a.add(a_rows[m])) };
+        block[m] = unsafe { I::load(a.add(a_rows[m])) };
     }
     // Not a loop: a lane is part of the instruction.
-    const { assert!(!I::LANE_FMA || lanes::<I>() == 4) };
+    const { assert!(!I::LANE_FMA || I::LANES == 4) };
     // SAFETY: the caller's contract.
     unsafe {
-        lane_step::<I, W, M, N, 0>(s, rows.clone(), &block, b, acc);
-        lane_step::<I, W, M, N, 1>(s, rows.clone(), &block, b.add(nr), acc);
-        lane_step::<I, W, M, N, 2>(s, rows.clone(), &block, b.add(2 * nr), acc);
-        lane_step::<I, W, M, N, 3>(s, rows, &block, b.add(3 * nr), acc);
+        lane_step::<I, W, M, N, 0>(rows.clone(), &block, b, acc);
+        lane_step::<I, W, M, N, 1>(rows.clone(), &block, b.add(nr), acc);
+        lane_step::<I, W, M, N, 2>(rows.clone(), &block, b.add(2 * nr), acc);
+        lane_step::<I, W, M, N, 3>(rows, &block, b.add(3 * nr), acc);
     }
 }
 
@@ -331,14 +325,13 @@ unsafe fn rows_of_block<I: Isa, W: Element, const M: usize, const N: usize>(
 /// `b` is valid for N vectors.
 #[inline(always)]
 unsafe fn lane_step<I: Isa, W: Element, const M: usize, const N: usize, const LANE: i32>(
-    s: I::S,
     rows: core::ops::Range<usize>,
-    a: &[V<I>; M],
+    a: &[I::V; M],
     b: *const W::Bits,
-    acc: &mut [[V<I>; N]; M],
+    acc: &mut [[I::V; N]; M],
 ) {
-    let l = const { lanes::<I>() };
-    let mut bs = [s.splat_f32s(0.0); N];
+    let l = I::LANES;
+    let mut bs = [I::splat(0.0); N];
     for (n, v) in bs.iter_mut().enumerate() {
         // SAFETY: the caller's contract.
         *v = unsafe { W::load::<I>(b.add(n * l)) };
@@ -359,7 +352,7 @@ unsafe fn lane_step<I: Isa, W: Element, const M: usize, const N: usize, const LA
 
 /// Between two steps: otherwise the next one's loads are hoisted into this one and accumulators spill.
 #[inline(always)]
-fn settle<I: Isa, const M: usize, const N: usize>(acc: &mut [[V<I>; N]; M]) {
+fn settle<I: Isa, const M: usize, const N: usize>(acc: &mut [[I::V; N]; M]) {
     for v in acc.as_flattened_mut() {
         *v = I::settle(*v);
     }
@@ -371,23 +364,22 @@ fn settle<I: Isa, const M: usize, const N: usize>(acc: &mut [[V<I>; N]; M]) {
 /// `a` is valid at m·`a_row` for m < M, `b` for N vectors.
 #[inline(always)]
 unsafe fn step<I: Isa, W: Element, const M: usize, const N: usize>(
-    s: I::S,
     a: *const f32,
     a_row: usize,
     b: *const W::Bits,
-    acc: &mut [[V<I>; N]; M],
+    acc: &mut [[I::V; N]; M],
 ) {
-    let l = const { lanes::<I>() };
-    let mut bs = [s.splat_f32s(0.0); N];
+    let l = I::LANES;
+    let mut bs = [I::splat(0.0); N];
     for (n, v) in bs.iter_mut().enumerate() {
         // SAFETY: the caller's contract.
         *v = unsafe { W::load::<I>(b.add(n * l)) };
     }
     for (m, row) in acc.iter_mut().enumerate() {
         // SAFETY: the caller's contract.
-        let a = s.splat_f32s(unsafe { *a.add(m * a_row) });
+        let a = I::splat(unsafe { *a.add(m * a_row) });
         for (v, b) in row.iter_mut().zip(bs) {
-            *v = if W::PAIR { I::dot(a, b, *v) } else { s.mul_add_f32s(a, b, *v) };
+            *v = if W::PAIR { I::dot(a, b, *v) } else { I::mul_add(a, b, *v) };
         }
     }
 }

@@ -10,13 +10,11 @@
 //!
 //! Departures: columns go by vectors; the last is masked when they end inside it.
 
-use pulp::Simd;
-
 use crate::Activation;
 use crate::activation::apply;
 use crate::element::{Pointer, PointerMut};
+use crate::isa::Isa;
 use crate::isa::element::{Element, with_element};
-use crate::isa::{Isa, V, head, lanes, load};
 use crate::window::kernel::clamp;
 
 /// One call.
@@ -43,18 +41,18 @@ pub(crate) struct NarrowRun {
 /// The level of `I` is available; the tile and the residual are valid for reading and `y` for writing
 /// `columns` elements of each row.
 #[inline(always)]
-pub(crate) unsafe fn narrow<I: Isa>(s: I::S, run: &NarrowRun) {
+pub(crate) unsafe fn narrow<I: Isa>(run: &NarrowRun) {
     // SAFETY: the caller's contract.
-    unsafe { with_element!(run.y.element, Y => rows::<I, Y>(s, run)) }
+    unsafe { with_element!(run.y.element, Y => rows::<I, Y>(run)) }
 }
 
 /// # Safety
 /// As [`narrow`]; output and residual are of elements Y.
 #[inline(always)]
-unsafe fn rows<I: Isa, Y: Element>(s: I::S, run: &NarrowRun) {
-    let l = const { lanes::<I>() };
+unsafe fn rows<I: Isa, Y: Element>(run: &NarrowRun) {
+    let l = I::LANES;
     let whole = run.columns / l * l;
-    let head = head::<I>(s, (run.columns - whole).max(1));
+    let head = I::head((run.columns - whole).max(1));
     let add = !run.residual.at.is_null();
     for r in 0..run.rows {
         let tile = run.tile.wrapping_add(r * run.tile_row);
@@ -69,21 +67,21 @@ unsafe fn rows<I: Isa, Y: Element>(s: I::S, run: &NarrowRun) {
         for c in (0..whole).step_by(l) {
             // SAFETY: the caller's contract, for l columns from c on.
             unsafe {
-                let mut v = load::<I>(tile.add(c));
+                let mut v = I::load(tile.add(c));
                 if add {
-                    v = s.add_f32s(v, Y::load::<I>(residual.add(c)));
+                    v = I::add(v, Y::load::<I>(residual.add(c)));
                 }
-                Y::store::<I>(y.add(c), activate::<I>(s, run, v));
+                Y::store::<I>(y.add(c), activate::<I>(run, v));
             }
         }
         if whole < run.columns {
             // SAFETY: the caller's contract, for the head from there on; of the tile whole vectors exist.
             unsafe {
-                let mut v = load::<I>(tile.add(whole));
+                let mut v = I::load(tile.add(whole));
                 if add {
-                    v = s.add_f32s(v, Y::load_head::<I>(s, head, residual.add(whole)));
+                    v = I::add(v, Y::load_head::<I>(head, residual.add(whole)));
                 }
-                Y::store_head::<I>(s, head, y.add(whole), activate::<I>(s, run, v));
+                Y::store_head::<I>(head, y.add(whole), activate::<I>(run, v));
             }
         }
     }
@@ -91,9 +89,9 @@ unsafe fn rows<I: Isa, Y: Element>(s: I::S, run: &NarrowRun) {
 
 /// All but a few of the activations are a clamp.
 #[inline(always)]
-fn activate<I: Isa>(s: I::S, run: &NarrowRun, v: V<I>) -> V<I> {
+fn activate<I: Isa>(run: &NarrowRun, v: I::V) -> I::V {
     match run.bounds {
-        Some(bounds) => clamp::<I>(s, v, bounds),
-        None => apply::<I>(s, v, run.activation),
+        Some(bounds) => clamp::<I>(v, bounds),
+        None => apply::<I>(v, run.activation),
     }
 }

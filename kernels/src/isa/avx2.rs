@@ -2,94 +2,75 @@
 
 use core::arch::asm;
 use core::arch::x86_64::*;
-
-use pulp::Simd;
+use core::mem::transmute;
 
 use crate::Level;
-use crate::isa::{Head, Isa, V, instantiate, read_head_16, write_head_16};
+use crate::isa::{Isa, has, instantiate, operations, read_head_16, write_head_16};
 
-/// pulp's `V3`.
+/// 256-bit vectors.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx2;
 
 const LEVEL: Level = Level::Avx2;
 
-impl Isa for Avx2 {
-    type S = pulp::x86::V3;
-    type H = __m128i;
+/// Also of what AVX-512's kernels use besides AVX-512.
+pub(super) fn is_available() -> bool {
+    has!("avx2" "fma" "f16c" "bmi1" "bmi2" "lzcnt" "popcnt")
+}
 
+/// The first `n` lanes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head {
+    /// All bits of each.
+    mask: __m256i,
+    n: usize,
+}
+
+impl Isa for Avx2 {
+    type V = __m256;
+    type H = __m128i;
+    type Mask = __m256;
+    type Head = Head;
+
+    const LANES: usize = 8;
     // 6×16: 12 accumulators, 2 vectors of B and 1 broadcast of A use 15 of the 16 registers, and 12
     // independent chains cover the latency of two FMAs per cycle (4–5 cycles).
     const MR: usize = 6;
     const NV: usize = 2;
     const REGISTERS: usize = 16;
 
-    #[inline(always)]
-    unsafe fn token() -> Self::S {
-        // SAFETY: the caller vouches that the level is available, which `V3::try_new` decided.
-        unsafe { pulp::x86::V3::new_unchecked() }
-    }
-
-    #[inline(always)]
-    fn prefetch(p: *const f32) {
-        // SAFETY: a hint, which faults on no address; SSE is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
-    }
-
-    #[inline(always)]
-    fn settle(v: V<Self>) -> V<Self> {
-        // SAFETY: kernels run only where the level is available, which includes AVX.
-        unsafe { settle(v) }
-    }
-
-    #[inline(always)]
-    fn prefetch_near(p: *const f32) {
-        // SAFETY: a hint, which faults on no address; SSE is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
-    }
-
-    #[inline(always)]
-    fn prefetch_write(p: *const f32) {
-        // SAFETY: a hint, which faults on no address; SSE is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(p.cast()) }
-    }
-
-    // vmaxps and vminps give their second operand when either is NaN or both are zeros.
-    #[inline(always)]
-    fn at_least(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self> {
-        s.max_f32s(bound, x)
-    }
-
-    #[inline(always)]
-    fn at_most(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self> {
-        s.min_f32s(bound, x)
-    }
-
-    #[inline(always)]
-    fn f16_to_f32(v: __m128i) -> V<Self> {
-        // SAFETY: kernels run only where the level is available, which includes F16C.
-        pulp::cast(unsafe { _mm256_cvtph_ps(v) })
-    }
-
-    #[inline(always)]
-    fn f32_to_f16(v: V<Self>) -> __m128i {
-        // SAFETY: as above.
-        unsafe { _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(pulp::cast(v)) }
-    }
-
-    #[inline(always)]
-    fn bf16_to_f32(v: __m128i) -> V<Self> {
-        // SAFETY: as above, AVX2.
-        pulp::cast(unsafe { _mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(v)) })
-    }
-
-    // See `element::f32_to_bf16`.
-    #[inline(always)]
-    fn f32_to_bf16(v: V<Self>) -> __m128i {
-        let x: __m256 = pulp::cast(v);
-        let bits: __m256i = pulp::cast(v);
-        // SAFETY: as above, AVX2.
-        unsafe {
+    operations! {
+        splat(x: f32) -> __m256 = _mm256_set1_ps(x);
+        mul_add(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fmadd_ps(a, b, c);
+        add(a: __m256, b: __m256) -> __m256 = _mm256_add_ps(a, b);
+        sub(a: __m256, b: __m256) -> __m256 = _mm256_sub_ps(a, b);
+        mul(a: __m256, b: __m256) -> __m256 = _mm256_mul_ps(a, b);
+        div(a: __m256, b: __m256) -> __m256 = _mm256_div_ps(a, b);
+        minus_abs(x: __m256) -> __m256 = _mm256_or_ps(x, _mm256_set1_ps(-0.0));
+        power_of_two(n: __m256) -> __m256 = {
+            let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(n));
+            let one = _mm256_castps_si256(_mm256_set1_ps(1.0));
+            _mm256_castsi256_ps(_mm256_add_epi32(exponent, one))
+        };
+        // vmaxps and vminps give their second operand when either is NaN or both are zeros.
+        at_least(bound: __m256, x: __m256) -> __m256 = _mm256_max_ps(bound, x);
+        at_most(bound: __m256, x: __m256) -> __m256 = _mm256_min_ps(bound, x);
+        less(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
+        ordered(x: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_ORD_Q>(x, x);
+        and(a: __m256, b: __m256) -> __m256 = _mm256_and_ps(a, b);
+        select(mask: __m256, a: __m256, b: __m256) -> __m256 = _mm256_blendv_ps(b, a, mask);
+        settle(v: __m256) -> __m256 = settle(v);
+        // Hints, which fault on no address.
+        prefetch(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_T1>(p.cast());
+        prefetch_near(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_T0>(p.cast());
+        prefetch_write(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_ET0>(p.cast());
+        f16_to_f32(v: __m128i) -> __m256 = _mm256_cvtph_ps(v);
+        f32_to_f16(v: __m256) -> __m128i = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v);
+        bf16_to_f32(v: __m128i) -> __m256 =
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(v)));
+        // See `element::f32_to_bf16`.
+        f32_to_bf16(x: __m256) -> __m128i = {
+            let bits = _mm256_castps_si256(x);
             let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
             let half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
             let rounded = _mm256_castsi256_ps(_mm256_add_epi32(bits, half));
@@ -99,29 +80,44 @@ impl Isa for Avx2 {
             // Both halves of the vector are packed by themselves.
             let packed = _mm256_permute4x64_epi64::<0b1000>(_mm256_packus_epi32(bits, bits));
             _mm256_castsi256_si128(packed)
-        }
+        };
+        head(n: usize) -> Head = {
+            let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            Head { mask: _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), lane), n }
+        };
     }
 
     #[inline(always)]
-    unsafe fn load_head_16(head: Head<Self>, p: *const u16) -> __m128i {
-        // SAFETY: the caller's contract; a head has at most 8 lanes.
-        pulp::cast(unsafe { read_head_16(p, head.n) })
+    unsafe fn load_head(head: Head, p: *const f32) -> __m256 {
+        // SAFETY: the caller's contract; masked lanes are neither read nor faulted on.
+        unsafe { _mm256_maskload_ps(p, head.mask) }
     }
 
     #[inline(always)]
-    unsafe fn store_head_16(head: Head<Self>, p: *mut u16, v: __m128i) {
-        // SAFETY: the caller's contract; a head has at most 8 lanes.
-        unsafe { write_head_16(p, head.n, pulp::cast(v)) }
+    unsafe fn store_head(head: Head, p: *mut f32, v: __m256) {
+        // SAFETY: the caller's contract; masked lanes are neither written nor faulted on.
+        unsafe { _mm256_maskstore_ps(p, head.mask, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_head_16(head: Head, p: *const u16) -> __m128i {
+        // SAFETY: the caller's contract; a head has at most 8 lanes; any bits are a vector.
+        unsafe { transmute::<u128, __m128i>(read_head_16(p, head.n)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_head_16(head: Head, p: *mut u16, v: __m128i) {
+        // SAFETY: the caller's contract; a head has at most 8 lanes; a vector is plain bits.
+        unsafe { write_head_16(p, head.n, transmute::<__m128i, u128>(v)) }
     }
 }
 
 #[target_feature(enable = "avx")]
 #[inline]
-fn settle(v: pulp::f32x8) -> pulp::f32x8 {
-    let mut register: __m256 = pulp::cast(v);
+fn settle(mut v: __m256) -> __m256 {
     // SAFETY: no instruction.
-    unsafe { asm!("/* {0} */", inout(ymm_reg) register, options(nostack, preserves_flags)) };
-    pulp::cast(register)
+    unsafe { asm!("/* {0} */", inout(ymm_reg) v, options(nostack, preserves_flags)) };
+    v
 }
 
 // Strips of 3: 9 accumulators, 5 columns and a weight take 15 of the 16 registers; 4 would spill.

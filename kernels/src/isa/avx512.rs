@@ -1,132 +1,23 @@
 //! AVX-512 F, BW, CD, DQ, VL (x86-64-v4): 16 lanes, 32 registers.
 
 use core::arch::x86_64::*;
-
-use pulp::Simd;
+use core::mem::transmute;
 
 use crate::Level;
-use crate::isa::{Head, Isa, V, instantiate};
+use crate::isa::{Isa, avx2, has, instantiate, operations};
 
-/// pulp's `V4`.
+/// 512-bit vectors.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx512;
 
 const LEVEL: Level = Level::Avx512;
 
-impl Isa for Avx512 {
-    type S = pulp::x86::V4;
-    type H = __m256i;
-
-    // 12×32: 24 accumulators, 2 vectors of B and a few broadcasts of A in flight fit 32 registers.
-    const MR: usize = 12;
-    const NV: usize = 2;
-
-    #[inline(always)]
-    unsafe fn token() -> Self::S {
-        // SAFETY: the caller vouches that the level is available, which `V4::try_new` decided.
-        unsafe { pulp::x86::V4::new_unchecked() }
-    }
-
-    #[inline(always)]
-    fn prefetch(p: *const f32) {
-        // SAFETY: a hint, which faults on no address; SSE is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
-    }
-
-    #[inline(always)]
-    fn prefetch_near(p: *const f32) {
-        // SAFETY: a hint, which faults on no address; SSE is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
-    }
-
-    #[inline(always)]
-    fn prefetch_write(p: *const f32) {
-        // SAFETY: a hint, which faults on no address; SSE is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(p.cast()) }
-    }
-
-    // vmaxps and vminps give their second operand when either is NaN or both are zeros.
-    #[inline(always)]
-    fn at_least(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self> {
-        s.max_f32s(bound, x)
-    }
-
-    #[inline(always)]
-    fn at_most(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self> {
-        s.min_f32s(bound, x)
-    }
-
-    #[inline(always)]
-    fn f16_to_f32(v: __m256i) -> V<Self> {
-        // SAFETY: kernels run only where the level is available.
-        pulp::cast(unsafe { _mm512_cvtph_ps(v) })
-    }
-
-    #[inline(always)]
-    fn f32_to_f16(v: V<Self>) -> __m256i {
-        // SAFETY: as above.
-        unsafe { _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(pulp::cast(v)) }
-    }
-
-    #[inline(always)]
-    fn bf16_to_f32(v: __m256i) -> V<Self> {
-        // SAFETY: as above.
-        pulp::cast(unsafe { _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(v)) })
-    }
-
-    // See `element::f32_to_bf16`. Not AVX512-BF16's instruction, which flushes subnormals.
-    #[inline(always)]
-    fn f32_to_bf16(v: V<Self>) -> __m256i {
-        let x: __m512 = pulp::cast(v);
-        let bits: __m512i = pulp::cast(v);
-        // SAFETY: as above, AVX-512 BW.
-        unsafe {
-            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
-            let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
-            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
-            let rounded = _mm512_add_epi32(bits, half);
-            let quiet = _mm512_set1_epi32(0x40_0000);
-            let bits = _mm512_mask_or_epi32(rounded, nan, bits, quiet);
-            // The upper halves of the lanes.
-            _mm512_castsi512_si256(_mm512_permutexvar_epi16(NARROW.vector(), bits))
-        }
-    }
-
-    #[inline(always)]
-    fn dot(a: V<Self>, b: V<Self>, c: V<Self>) -> V<Self> {
-        // SAFETY: `DOT`'s kernels run only where AVX512-BF16 is available; any bits are bf16.
-        pulp::cast(unsafe {
-            let [a, b] = [a, b].map(|v| core::mem::transmute::<__m512, __m512bh>(pulp::cast(v)));
-            _mm512_dpbf16_ps(pulp::cast(c), a, b)
-        })
-    }
-
-    #[inline(always)]
-    unsafe fn load_head_16(head: Head<Self>, p: *const u16) -> __m256i {
-        // SAFETY: the caller's contract; masked elements are neither read nor faulted on.
-        unsafe { _mm256_maskz_loadu_epi16(mask_16(head), p.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_head_16(head: Head<Self>, p: *mut u16, v: __m256i) {
-        // SAFETY: the caller's contract; masked elements are neither written nor faulted on.
-        unsafe { _mm256_mask_storeu_epi16(p.cast(), mask_16(head), v) }
-    }
-}
-
-/// Places of 16-bit words.
-#[repr(align(64))]
-struct Words([u16; 32]);
-
-impl Words {
-    #[inline(always)]
-    fn vector(&self) -> __m512i {
-        pulp::cast(self.0)
-    }
+pub(super) fn is_available() -> bool {
+    avx2::is_available() && has!("avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl")
 }
 
 /// The upper half of lane i to word i.
-static NARROW: Words = Words({
+const NARROW: [u16; 32] = {
     let mut places = [0; 32];
     let mut i = 0;
     while i < 16 {
@@ -134,11 +25,96 @@ static NARROW: Words = Words({
         i += 1;
     }
     places
-});
+};
 
-#[inline(always)]
-fn mask_16(head: Head<Avx512>) -> __mmask16 {
-    head.mask.mask().0
+impl Isa for Avx512 {
+    type V = __m512;
+    type H = __m256i;
+    type Mask = __mmask16;
+    type Head = __mmask16;
+
+    const LANES: usize = 16;
+    // 12×32: 24 accumulators, 2 vectors of B and a few broadcasts of A in flight fit 32 registers.
+    const MR: usize = 12;
+    const NV: usize = 2;
+
+    operations! {
+        splat(x: f32) -> __m512 = _mm512_set1_ps(x);
+        mul_add(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fmadd_ps(a, b, c);
+        add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
+        sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps(a, b);
+        mul(a: __m512, b: __m512) -> __m512 = _mm512_mul_ps(a, b);
+        div(a: __m512, b: __m512) -> __m512 = _mm512_div_ps(a, b);
+        minus_abs(x: __m512) -> __m512 = _mm512_or_ps(x, _mm512_set1_ps(-0.0));
+        power_of_two(n: __m512) -> __m512 = {
+            let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(n));
+            let one = _mm512_castps_si512(_mm512_set1_ps(1.0));
+            _mm512_castsi512_ps(_mm512_add_epi32(exponent, one))
+        };
+        // vmaxps and vminps give their second operand when either is NaN or both are zeros.
+        at_least(bound: __m512, x: __m512) -> __m512 = _mm512_max_ps(bound, x);
+        at_most(bound: __m512, x: __m512) -> __m512 = _mm512_min_ps(bound, x);
+        less(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
+        ordered(x: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(x, x);
+        and(a: __mmask16, b: __mmask16) -> __mmask16 = _kand_mask16(a, b);
+        select(mask: __mmask16, a: __m512, b: __m512) -> __m512 = _mm512_mask_blend_ps(mask, b, a);
+        // Hints, which fault on no address.
+        prefetch(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_T1>(p.cast());
+        prefetch_near(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_T0>(p.cast());
+        prefetch_write(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_ET0>(p.cast());
+        f16_to_f32(v: __m256i) -> __m512 = _mm512_cvtph_ps(v);
+        f32_to_f16(v: __m512) -> __m256i = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v);
+        bf16_to_f32(v: __m256i) -> __m512 =
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(v)));
+        // See `element::f32_to_bf16`. Not AVX512-BF16's instruction, which flushes subnormals.
+        f32_to_bf16(x: __m512) -> __m256i = {
+            let bits = _mm512_castps_si512(x);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
+            let rounded = _mm512_add_epi32(bits, half);
+            let quiet = _mm512_set1_epi32(0x40_0000);
+            let bits = _mm512_mask_or_epi32(rounded, nan, bits, quiet);
+            // The upper halves of the lanes.
+            let places = transmute::<[u16; 32], __m512i>(NARROW);
+            _mm512_castsi512_si256(_mm512_permutexvar_epi16(places, bits))
+        };
+        // `DOT`'s kernels run only where AVX512-BF16 is available; any bits are bf16.
+        dot(a: __m512, b: __m512, c: __m512) -> __m512 = {
+            let [a, b] = [a, b].map(|v| transmute::<__m512, __m512bh>(v));
+            _mm512_dpbf16_ps(c, a, b)
+        };
+    }
+
+    #[inline(always)]
+    fn head(n: usize) -> __mmask16 {
+        ((1_u32 << n) - 1) as __mmask16
+    }
+
+    // Masked lanes are neither read nor written nor faulted on.
+    #[inline(always)]
+    unsafe fn load_head(head: __mmask16, p: *const f32) -> __m512 {
+        // SAFETY: the caller's contract.
+        unsafe { _mm512_maskz_loadu_ps(head, p) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_head(head: __mmask16, p: *mut f32, v: __m512) {
+        // SAFETY: the caller's contract.
+        unsafe { _mm512_mask_storeu_ps(p, head, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_head_16(head: __mmask16, p: *const u16) -> __m256i {
+        // SAFETY: the caller's contract.
+        unsafe { _mm256_maskz_loadu_epi16(head, p.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_head_16(head: __mmask16, p: *mut u16, v: __m256i) {
+        // SAFETY: the caller's contract.
+        unsafe { _mm256_mask_storeu_epi16(p.cast(), head, v) }
+    }
 }
 
 /// AVX512-BF16.
@@ -180,14 +156,7 @@ mod bf16 {
     };
 
     fn is_available() -> bool {
-        #[cfg(feature = "std")]
-        {
-            std::is_x86_feature_detected!("avx512bf16")
-        }
-        #[cfg(not(feature = "std"))]
-        {
-            cfg!(target_feature = "avx512bf16")
-        }
+        has!("avx512bf16")
     }
 
     #[target_feature(
@@ -195,7 +164,7 @@ mod bf16 {
     )]
     unsafe fn gemm<const M: usize, const N: usize>(t: &GemmTile) {
         // SAFETY: the caller vouches for the tile and for the CPU.
-        unsafe { tile::<Avx512, Pair, M, N, false>(Avx512::token(), t) }
+        unsafe { tile::<Avx512, Pair, M, N, false>(t) }
     }
 
     /// The panel's first `depth` k, of MR rows, become pairs; beyond them are zeros.
@@ -212,10 +181,8 @@ mod bf16 {
         const L: usize = 16;
         let block = Avx512::MR * L;
         for i in 0..depth.div_ceil(2 * L) {
-            let masks = [0, 1].map(|half| {
-                let rest = depth.saturating_sub((2 * i + half) * L).min(L);
-                ((1_u32 << rest) - 1) as __mmask16
-            });
+            let masks =
+                [0, 1].map(|half| Avx512::head(depth.saturating_sub((2 * i + half) * L).min(L)));
             for row in 0..Avx512::MR {
                 let at = |block_of: usize| block_of * block + row * L;
                 let from = [0, 1].map(|half| {
@@ -227,7 +194,7 @@ mod bf16 {
                 unsafe {
                     for (half, from) in from.into_iter().enumerate() {
                         let pairs = _mm512_cvtneps_pbh(from);
-                        let pairs = core::mem::transmute::<__m256bh, __m256>(pairs);
+                        let pairs = transmute::<__m256bh, __m256>(pairs);
                         _mm256_storeu_ps(panel.as_mut_ptr().add(at(i) + half * L / 2), pairs);
                     }
                 }

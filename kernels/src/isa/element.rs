@@ -2,7 +2,7 @@
 
 use crate::ElementType;
 use crate::element;
-use crate::isa::{Head, Isa, V, load, load_head, store, store_head};
+use crate::isa::Isa;
 
 /// A type of elements, for bodies that are compiled for each.
 pub(crate) trait Element {
@@ -19,25 +19,25 @@ pub(crate) trait Element {
 
     /// # Safety
     /// `p` must be valid for reading a vector's elements; no alignment is needed.
-    unsafe fn load<I: Isa>(p: *const Self::Bits) -> V<I>;
+    unsafe fn load<I: Isa>(p: *const Self::Bits) -> I::V;
 
     /// Lanes outside the head are arbitrary and their memory is not touched.
     ///
     /// # Safety
     /// `p` must be valid for reading the head's elements.
-    unsafe fn load_head<I: Isa>(s: I::S, head: Head<I>, p: *const Self::Bits) -> V<I>;
+    unsafe fn load_head<I: Isa>(head: I::Head, p: *const Self::Bits) -> I::V;
 
     /// Rounds and stores.
     ///
     /// # Safety
     /// `p` must be valid for writing a vector's elements; no alignment is needed.
-    unsafe fn store<I: Isa>(p: *mut Self::Bits, v: V<I>);
+    unsafe fn store<I: Isa>(p: *mut Self::Bits, v: I::V);
 
     /// Memory outside the head is not touched.
     ///
     /// # Safety
     /// `p` must be valid for writing the head's elements.
-    unsafe fn store_head<I: Isa>(s: I::S, head: Head<I>, p: *mut Self::Bits, v: V<I>);
+    unsafe fn store_head<I: Isa>(head: I::Head, p: *mut Self::Bits, v: I::V);
 
     /// One element.
     fn widen(bits: Self::Bits) -> f32;
@@ -66,27 +66,27 @@ macro_rules! word {
             const PAIR: bool = $pair;
 
             #[inline(always)]
-            unsafe fn load<I: Isa>(p: *const f32) -> V<I> {
+            unsafe fn load<I: Isa>(p: *const f32) -> I::V {
                 // SAFETY: the caller's contract.
-                unsafe { load::<I>(p) }
+                unsafe { I::load(p) }
             }
 
             #[inline(always)]
-            unsafe fn load_head<I: Isa>(s: I::S, head: Head<I>, p: *const f32) -> V<I> {
+            unsafe fn load_head<I: Isa>(head: I::Head, p: *const f32) -> I::V {
                 // SAFETY: the caller's contract.
-                unsafe { load_head::<I>(s, head, p) }
+                unsafe { I::load_head(head, p) }
             }
 
             #[inline(always)]
-            unsafe fn store<I: Isa>(p: *mut f32, v: V<I>) {
+            unsafe fn store<I: Isa>(p: *mut f32, v: I::V) {
                 // SAFETY: the caller's contract.
-                unsafe { store::<I>(p, v) }
+                unsafe { I::store(p, v) }
             }
 
             #[inline(always)]
-            unsafe fn store_head<I: Isa>(s: I::S, head: Head<I>, p: *mut f32, v: V<I>) {
+            unsafe fn store_head<I: Isa>(head: I::Head, p: *mut f32, v: I::V) {
                 // SAFETY: the caller's contract.
-                unsafe { store_head::<I>(s, head, p, v) }
+                unsafe { I::store_head(head, p, v) }
             }
 
             #[inline(always)]
@@ -108,25 +108,25 @@ macro_rules! half {
             const TYPE: ElementType = ElementType::$name;
 
             #[inline(always)]
-            unsafe fn load<I: Isa>(p: *const u16) -> V<I> {
+            unsafe fn load<I: Isa>(p: *const u16) -> I::V {
                 // SAFETY: the caller's contract; H is plain data of a vector's u16.
                 unsafe { I::$to_f32(p.cast::<I::H>().read_unaligned()) }
             }
 
             #[inline(always)]
-            unsafe fn load_head<I: Isa>(_: I::S, head: Head<I>, p: *const u16) -> V<I> {
+            unsafe fn load_head<I: Isa>(head: I::Head, p: *const u16) -> I::V {
                 // SAFETY: the caller's contract.
                 I::$to_f32(unsafe { I::load_head_16(head, p) })
             }
 
             #[inline(always)]
-            unsafe fn store<I: Isa>(p: *mut u16, v: V<I>) {
+            unsafe fn store<I: Isa>(p: *mut u16, v: I::V) {
                 // SAFETY: the caller's contract; H is plain data of a vector's u16.
                 unsafe { p.cast::<I::H>().write_unaligned(I::$from_f32(v)) }
             }
 
             #[inline(always)]
-            unsafe fn store_head<I: Isa>(_: I::S, head: Head<I>, p: *mut u16, v: V<I>) {
+            unsafe fn store_head<I: Isa>(head: I::Head, p: *mut u16, v: I::V) {
                 // SAFETY: the caller's contract.
                 unsafe { I::store_head_16(head, p, I::$from_f32(v)) }
             }

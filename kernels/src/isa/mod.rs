@@ -14,8 +14,6 @@ pub(crate) mod element;
 mod neon;
 mod scalar;
 
-use pulp::{MemMask, Simd};
-
 use crate::gemm::kernel::GemmTile;
 use crate::gemm::narrow::NarrowRun;
 use crate::memory::LINE;
@@ -24,16 +22,23 @@ use crate::window::kernel::WindowTile;
 use crate::window::strip::StripTile;
 use crate::{ElementType, Level};
 
-/// An instruction set as the kernel bodies see it: pulp's vectors, tile sizes, and what pulp does not say
-/// or not say well: the two operations whose exact meaning at NaN and −0 it leaves to the hardware, and
-/// parts of vectors.
+/// An instruction set as the kernel bodies see it: vectors of f32, the operations on them, tile sizes.
+///
+/// Each operation is one rounding and the same on all levels, NaN and −0 included. None is `unsafe`, though
+/// most are instructions that the CPU must have: bodies run in the instances alone, whose callers vouch for
+/// the level.
 pub(crate) trait Isa: Copy {
-    /// pulp's token.
-    type S: Simd;
-
-    /// As many 16-bit elements as a vector has lanes.
+    /// A vector of f32: plain data of exactly [`Isa::LANES`] elements.
+    type V: Copy;
+    /// As many 16-bit elements as a vector has lanes, plain data.
     type H: Copy;
+    /// A truth for each lane.
+    type Mask: Copy;
+    /// A vector's first lanes, at least one: see [`Isa::load_head`].
+    type Head: Copy;
 
+    /// f32 lanes of a vector.
+    const LANES: usize;
     /// Pixels of a micro-tile.
     const MR: usize;
     /// Vectors along the output channels of a micro-tile.
@@ -49,19 +54,39 @@ pub(crate) trait Isa: Copy {
     /// Cache lines of the next B panel that are prefetched per block of k: with eight micro-tiles or
     /// more to a tile, all of it.
     const PREFETCH_LINES: usize = {
-        let block = lanes::<Self>() * lanes::<Self>() * Self::NV / LINE;
+        let block = Self::LANES * Self::LANES * Self::NV / LINE;
         if block < 8 { 1 } else { block / 8 }
     };
 
-    /// # Safety
-    /// The level must be available.
-    unsafe fn token() -> Self::S;
+    /// `x` in each lane.
+    fn splat(x: f32) -> Self::V;
+    /// a·b + c, rounded once.
+    fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    fn add(a: Self::V, b: Self::V) -> Self::V;
+    fn sub(a: Self::V, b: Self::V) -> Self::V;
+    fn mul(a: Self::V, b: Self::V) -> Self::V;
+    fn div(a: Self::V, b: Self::V) -> Self::V;
+    /// −|x|
+    fn minus_abs(x: Self::V) -> Self::V;
+    /// 2ⁿ of an n in −126..=127 that was added to 1.5·2²³, whose low bits are then n.
+    fn power_of_two(n: Self::V) -> Self::V;
+    /// `bound > x ? bound : x`, so that NaN and −0 of `x` stay.
+    fn at_least(bound: Self::V, x: Self::V) -> Self::V;
+    /// `bound < x ? bound : x`, likewise.
+    fn at_most(bound: Self::V, x: Self::V) -> Self::V;
+    /// a < b; never for a NaN.
+    fn less(a: Self::V, b: Self::V) -> Self::Mask;
+    /// Whether x is no NaN.
+    fn ordered(x: Self::V) -> Self::Mask;
+    fn and(a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    /// `mask ? a : b`.
+    fn select(mask: Self::Mask, a: Self::V, b: Self::V) -> Self::V;
 
     /// `v` itself, through a barrier that costs no instruction: `v` is computed before it, memory that
     /// is read later is read after it. Where registers are scarce this keeps the compiler from
     /// beginning the next step before the current one has let go of its registers.
     #[inline(always)]
-    fn settle(v: V<Self>) -> V<Self> {
+    fn settle(v: Self::V) -> Self::V {
         v
     }
 
@@ -80,137 +105,119 @@ pub(crate) trait Isa: Copy {
     /// Asks for a cache line to be brought into L1 for writing. Any address will do.
     fn prefetch_write(p: *const f32);
 
-    /// `bound > x ? bound : x`, so that NaN and −0 of `x` stay.
-    fn at_least(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self>;
-
-    /// `bound < x ? bound : x`, likewise.
-    fn at_most(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self>;
-
     /// Exact.
-    fn f16_to_f32(v: Self::H) -> V<Self>;
+    fn f16_to_f32(v: Self::H) -> Self::V;
 
     /// To the nearest, of two the even one; whatever the sign of a NaN, it stays one.
-    fn f32_to_f16(v: V<Self>) -> Self::H;
+    fn f32_to_f16(v: Self::V) -> Self::H;
 
     /// Exact.
-    fn bf16_to_f32(v: Self::H) -> V<Self>;
+    fn bf16_to_f32(v: Self::H) -> Self::V;
 
     /// As [`Isa::f32_to_f16`].
-    fn f32_to_bf16(v: V<Self>) -> Self::H;
-
-    /// Elements outside the head are arbitrary and their memory is not touched.
-    ///
-    /// # Safety
-    /// `p` must be valid for reading the head's elements.
-    unsafe fn load_head_16(head: Head<Self>, p: *const u16) -> Self::H;
-
-    /// Memory outside the head is not touched.
-    ///
-    /// # Safety
-    /// `p` must be valid for writing the head's elements.
-    unsafe fn store_head_16(head: Head<Self>, p: *mut u16, v: Self::H);
+    fn f32_to_bf16(v: Self::V) -> Self::H;
 
     /// a₀·b₀ + a₁·b₁ + c of the bf16 pairs in each lane, where the level has [`DotKernels`] and no `LANE_FMA`.
     #[inline(always)]
-    fn dot(a: V<Self>, b: V<Self>, c: V<Self>) -> V<Self> {
+    fn dot(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         let _ = (a, b, c);
         unreachable!("not on this level")
     }
 
     /// The same of the pair in one lane of `a` with those in each lane of `b`, where the level has both.
     #[inline(always)]
-    fn dot_lane<const LANE: i32>(a: V<Self>, b: V<Self>, c: V<Self>) -> V<Self> {
+    fn dot_lane<const LANE: i32>(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         let _ = (a, b, c);
         unreachable!("not on this level")
     }
 
     /// `a`'s lane × `b` + `c`, where `LANE_FMA`.
     #[inline(always)]
-    fn mul_add_lane<const LANE: i32>(a: V<Self>, b: V<Self>, c: V<Self>) -> V<Self> {
+    fn mul_add_lane<const LANE: i32>(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         let _ = (a, b, c);
         unreachable!("not on this level")
     }
 
-    /// See the function [`load_head`].
-    ///
     /// # Safety
-    /// As there.
+    /// `p` must be valid for reading `LANES` elements; no alignment is needed.
     #[inline(always)]
-    unsafe fn load_head(s: Self::S, head: Head<Self>, p: *const f32) -> V<Self> {
-        // SAFETY: the caller's contract; masked lanes are neither read nor faulted on.
-        unsafe { s.mask_load_ptr_f32s(head.mask, p) }
+    unsafe fn load(p: *const f32) -> Self::V {
+        // SAFETY: the caller's contract; V is plain data of exactly `LANES` elements.
+        unsafe { p.cast::<Self::V>().read_unaligned() }
     }
 
-    /// See the function [`store_head`].
+    /// # Safety
+    /// `p` must be valid for writing `LANES` elements; no alignment is needed.
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: Self::V) {
+        // SAFETY: the caller's contract; V is plain data of exactly `LANES` elements.
+        unsafe { p.cast::<Self::V>().write_unaligned(v) }
+    }
+
+    /// The first `n` lanes, 1 ≤ n ≤ `LANES`.
+    fn head(n: usize) -> Self::Head;
+
+    /// Lanes outside the head are arbitrary and their memory is not touched.
     ///
     /// # Safety
-    /// As there.
-    #[inline(always)]
-    unsafe fn store_head(s: Self::S, head: Head<Self>, p: *mut f32, v: V<Self>) {
-        // SAFETY: the caller's contract; masked lanes are neither written nor faulted on.
-        unsafe { s.mask_store_ptr_f32s(head.mask, p, v) }
-    }
+    /// `p` must be valid for reading the head's lanes.
+    unsafe fn load_head(head: Self::Head, p: *const f32) -> Self::V;
+
+    /// Memory outside the head is not touched.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing the head's lanes.
+    unsafe fn store_head(head: Self::Head, p: *mut f32, v: Self::V);
+
+    /// As [`Isa::load_head`], of 16-bit elements.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading the head's elements.
+    unsafe fn load_head_16(head: Self::Head, p: *const u16) -> Self::H;
+
+    /// As [`Isa::store_head`], of 16-bit elements.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing the head's elements.
+    unsafe fn store_head_16(head: Self::Head, p: *mut u16, v: Self::H);
 }
 
-/// A vector of f32.
-pub(crate) type V<I> = <<I as Isa>::S as Simd>::f32s;
-
-/// f32 lanes of a vector.
-pub(crate) const fn lanes<I: Isa>() -> usize {
-    <I::S as Simd>::F32_LANES
+/// Operations of an [`Isa`], each made of one expression of intrinsics.
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    allow(unused_macros, reason = "no intrinsics there")
+)]
+macro_rules! operations {
+    ($($name:ident($($arg:ident: $type:ty),*) -> $out:ty = $body:expr;)*) => {$(
+        #[inline(always)]
+        fn $name($($arg: $type),*) -> $out {
+            // SAFETY: kernels run only where the level is available, and with it these instructions.
+            unsafe { $body }
+        }
+    )*};
 }
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    allow(unused_imports, reason = "no intrinsics there")
+)]
+use operations;
 
-/// # Safety
-/// `p` must be valid for reading `lanes` elements; no alignment is needed.
-#[inline(always)]
-pub(crate) unsafe fn load<I: Isa>(p: *const f32) -> V<I> {
-    // SAFETY: the caller's contract; V is plain data of exactly `lanes` elements.
-    unsafe { p.cast::<V<I>>().read_unaligned() }
+/// Whether the CPU has all these features: by what the compilation target guarantees or, with `std`, by
+/// asking it.
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+macro_rules! has {
+    ($($feature:tt)*) => { $(std::is_x86_feature_detected!($feature))&&* };
 }
-
-/// # Safety
-/// `p` must be valid for writing `lanes` elements; no alignment is needed.
-#[inline(always)]
-pub(crate) unsafe fn store<I: Isa>(p: *mut f32, v: V<I>) {
-    // SAFETY: the caller's contract; V is plain data of exactly `lanes` elements.
-    unsafe { p.cast::<V<I>>().write_unaligned(v) }
+#[cfg(all(feature = "std", target_arch = "aarch64"))]
+macro_rules! has {
+    ($($feature:tt)*) => { $(std::arch::is_aarch64_feature_detected!($feature))&&* };
 }
-
-/// A vector's first `n` lanes, for [`load_head`] and [`store_head`].
-#[derive(Clone, Copy)]
-pub(crate) struct Head<I: Isa> {
-    mask: MemMask<<I::S as Simd>::m32s>,
-    /// Of the levels that have no masks.
-    #[allow(dead_code, reason = "depends on the architecture")]
-    n: usize,
+#[cfg(all(not(feature = "std"), any(target_arch = "x86_64", target_arch = "aarch64")))]
+macro_rules! has {
+    ($($feature:tt)*) => { cfg!(all($(target_feature = $feature),*)) };
 }
-
-/// `n` is at least 1.
-#[inline(always)]
-pub(crate) fn head<I: Isa>(s: I::S, n: usize) -> Head<I> {
-    // Made anew from the bare mask: pulp's own carries pointers to out-of-line load routines.
-    Head { mask: MemMask::new(s.mask_between_m32s(0, n as u32).mask()), n }
-}
-
-/// Lanes outside the head are arbitrary and their memory is not touched.
-///
-/// # Safety
-/// `p` must be valid for reading the head's lanes.
-#[inline(always)]
-pub(crate) unsafe fn load_head<I: Isa>(s: I::S, head: Head<I>, p: *const f32) -> V<I> {
-    // SAFETY: the caller's contract.
-    unsafe { I::load_head(s, head, p) }
-}
-
-/// Memory outside the head is not touched.
-///
-/// # Safety
-/// `p` must be valid for writing the head's lanes.
-#[inline(always)]
-pub(crate) unsafe fn store_head<I: Isa>(s: I::S, head: Head<I>, p: *mut f32, v: V<I>) {
-    // SAFETY: the caller's contract.
-    unsafe { I::store_head(s, head, p, v) }
-}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use has;
 
 /// The first `n` ≤ 8 elements at `p`, in the low bits; the others are 0.
 ///
@@ -410,58 +417,24 @@ pub(crate) fn kernels(level: Level) -> Option<&'static Kernels> {
 }
 
 /// See [`Level::is_available`].
-///
-/// Without `std`, pulp asks CPUID alone, and a CPU can have what the operating system did not enable:
-/// then only features that the target guarantees count.
 pub(crate) fn is_available(level: Level) -> bool {
     match level {
         Level::Scalar => true,
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => {
-            (cfg!(all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c"))
-                || has_f16c())
-                && pulp::x86::V3::try_new().is_some()
-        }
+        Level::Avx2 => avx2::is_available(),
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => {
-            (cfg!(feature = "std")
-                || cfg!(all(
-                    target_feature = "avx512f",
-                    target_feature = "avx512bw",
-                    target_feature = "avx512cd",
-                    target_feature = "avx512dq",
-                    target_feature = "avx512vl"
-                )))
-                && pulp::x86::V4::try_new().is_some()
-        }
+        Level::Avx512 => avx512::is_available(),
         #[cfg(target_arch = "aarch64")]
-        Level::Neon => {
-            (cfg!(feature = "std") || cfg!(target_feature = "neon"))
-                && pulp::aarch64::Neon::try_new().is_some()
-        }
+        Level::Neon => has!("neon"),
         #[allow(unreachable_patterns, reason = "levels of other architectures")]
         _ => false,
-    }
-}
-
-/// Whether the CPU converts f16, which x86-64-v3 includes and pulp does not ask for.
-#[cfg(target_arch = "x86_64")]
-fn has_f16c() -> bool {
-    #[cfg(feature = "std")]
-    {
-        std::is_x86_feature_detected!("f16c")
-    }
-    #[cfg(not(feature = "std"))]
-    {
-        false
     }
 }
 
 /// Instantiates all bodies for one [`Isa`] under a list of target features.
 ///
 /// `rows`, `vectors`: sizes of the GEMM tile. `pixels`: tile widths of the general window kernels, most
-/// first; `/// `slide`: those of width 3 stride 1;
-/// `strip`: those of 3×3, most first, of f32 and of 16 bits.
+/// first; `slide`: those of width 3 stride 1; `strip`: those of 3×3, most first, of f32 and of 16 bits.
 macro_rules! instantiate {
     ($isa:ty, $level:literal, [$($feature:literal)?], rows: $rows:tt, vectors: [$($n:literal)*],
      gemm: $gemm_tile:literal, window: $window_tile:literal, pixels: $pixels:tt,
@@ -482,7 +455,7 @@ macro_rules! instantiate {
                 tile: &crate::gemm::kernel::GemmTile,
             ) {
                 // SAFETY: the caller vouches for the tile and for the level.
-                unsafe { crate::gemm::kernel::tile::<$isa, W, M, N, DIRECT>(<$isa>::token(), tile) }
+                unsafe { crate::gemm::kernel::tile::<$isa, W, M, N, DIRECT>(tile) }
             }
 
             $(#[target_feature(enable = $feature)])?
@@ -497,7 +470,7 @@ macro_rules! instantiate {
                 tile: &WindowTile,
             ) {
                 // SAFETY: the caller vouches for the tile and for the level.
-                unsafe { window::tile::<$isa, X, P, COMBINE, LOAD, K, S>(<$isa>::token(), tile) }
+                unsafe { window::tile::<$isa, X, P, COMBINE, LOAD, K, S>(tile) }
             }
 
             $(#[target_feature(enable = $feature)])?
@@ -510,33 +483,29 @@ macro_rules! instantiate {
                 tile: &crate::window::strip::StripTile,
             ) {
                 // SAFETY: the caller vouches for the tile and for the level.
-                unsafe { crate::window::strip::strip::<$isa, X, P, S, LOAD>(<$isa>::token(), tile) }
+                unsafe { crate::window::strip::strip::<$isa, X, P, S, LOAD>(tile) }
             }
 
             $(#[target_feature(enable = $feature)])?
             pub(super) unsafe fn pack<X: Element>(run: &crate::panel::pack::PackRun) {
                 // SAFETY: the caller vouches for the run and for the level.
-                unsafe { crate::panel::pack::pack::<$isa, X>(<$isa>::token(), run) }
+                unsafe { crate::panel::pack::pack::<$isa, X>(run) }
             }
 
             $(#[target_feature(enable = $feature)])?
             pub(super) unsafe fn narrow(run: &crate::gemm::narrow::NarrowRun) {
                 // SAFETY: the caller vouches for the run and for the level.
-                unsafe { crate::gemm::narrow::narrow::<$isa>(<$isa>::token(), run) }
+                unsafe { crate::gemm::narrow::narrow::<$isa>(run) }
             }
 
             $(#[target_feature(enable = $feature)])?
             pub(super) unsafe fn activate(x: &mut [f32], activation: crate::Activation) {
-                // SAFETY: the caller vouches for the level.
-                let token = unsafe { <$isa>::token() };
-                crate::activation::apply_slice::<$isa>(token, x, activation)
+                crate::activation::apply_slice::<$isa>(x, activation)
             }
 
             $(#[target_feature(enable = $feature)])?
             pub(super) unsafe fn fma_loop(rounds: u64) -> f32 {
-                // SAFETY: the caller vouches for the level.
-                let token = unsafe { <$isa>::token() };
-                crate::peak::fma_loop::<$isa>(token, rounds)
+                crate::peak::fma_loop::<$isa>(rounds)
             }
         }
 
@@ -545,9 +514,9 @@ macro_rules! instantiate {
 
         pub(crate) static KERNELS: crate::isa::Kernels = crate::isa::Kernels {
             level: LEVEL,
-            lanes: crate::isa::lanes::<$isa>(),
+            lanes: <$isa>::LANES,
             mr: <$isa>::MR,
-            nr: <$isa>::NV * crate::isa::lanes::<$isa>(),
+            nr: <$isa>::NV * <$isa>::LANES,
             gemm: [
                 crate::isa::GemmKernels {
                     name: concat!("gemm_f32_", $gemm_tile, "_", $level),
@@ -663,9 +632,11 @@ macro_rules! instantiate {
      [$($p:literal)*]) => {
         crate::isa::WindowKernels {
             name: $name,
-            tiles: &[
-                $(($p, instances::window::<$type, $p, { $combine }, { $load }, $k, $s>)),*
-            ],
+            // One pixel slides nowhere: it has one instance for all strides.
+            tiles: &[$((
+                $p,
+                instances::window::<$type, $p, { $combine }, { $load }, $k, { if $p < $s { 1 } else { $s } }>,
+            )),*],
             border: instances::window::<$type, 1, { $combine }, { $load }, 0, 0>,
         }
     };

@@ -2,13 +2,12 @@
 
 use core::arch::aarch64::*;
 use core::arch::asm;
-
-use pulp::Simd;
+use core::mem::transmute;
 
 use crate::Level;
-use crate::isa::{Head, Isa, V, instantiate, read_head_16, write_head_16};
+use crate::isa::{Isa, has, instantiate, operations, read_head_16, write_head_16};
 
-/// pulp's `Neon`.
+/// 128-bit vectors.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Neon;
 
@@ -30,18 +29,75 @@ macro_rules! prfm {
 }
 
 impl Isa for Neon {
-    type S = pulp::aarch64::Neon;
+    type V = float32x4_t;
     type H = uint16x4_t;
+    type Mask = uint32x4_t;
+    type Head = usize;
 
+    const LANES: usize = 4;
     // 8×12: 24 accumulators, 3 vectors of B and 4 of A, of half the rows, fit 32 registers.
     const MR: usize = 8;
     const NV: usize = 3;
     const LANE_FMA: bool = true;
 
+    operations! {
+        splat(x: f32) -> float32x4_t = vdupq_n_f32(x);
+        mul_add(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t = vfmaq_f32(c, a, b);
+        add(a: float32x4_t, b: float32x4_t) -> float32x4_t = vaddq_f32(a, b);
+        sub(a: float32x4_t, b: float32x4_t) -> float32x4_t = vsubq_f32(a, b);
+        mul(a: float32x4_t, b: float32x4_t) -> float32x4_t = vmulq_f32(a, b);
+        div(a: float32x4_t, b: float32x4_t) -> float32x4_t = vdivq_f32(a, b);
+        minus_abs(x: float32x4_t) -> float32x4_t = vnegq_f32(vabsq_f32(x));
+        power_of_two(n: float32x4_t) -> float32x4_t = {
+            let exponent = vshlq_n_u32::<23>(vreinterpretq_u32_f32(n));
+            let one = vreinterpretq_u32_f32(vdupq_n_f32(1.0));
+            vreinterpretq_f32_u32(vaddq_u32(exponent, one))
+        };
+        // fmax gives +0 for (+0, −0) and would lose the −0 of `x`: compare and select instead.
+        at_least(bound: float32x4_t, x: float32x4_t) -> float32x4_t =
+            vbslq_f32(vcgtq_f32(bound, x), bound, x);
+        at_most(bound: float32x4_t, x: float32x4_t) -> float32x4_t =
+            vbslq_f32(vcltq_f32(bound, x), bound, x);
+        less(a: float32x4_t, b: float32x4_t) -> uint32x4_t = vcltq_f32(a, b);
+        ordered(x: float32x4_t) -> uint32x4_t = vceqq_f32(x, x);
+        and(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t = vandq_u32(a, b);
+        select(mask: uint32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t =
+            vbslq_f32(mask, a, b);
+        bf16_to_f32(v: uint16x4_t) -> float32x4_t =
+            vreinterpretq_f32_u32(vshlq_n_u32::<16>(vmovl_u16(v)));
+        // See `element::f32_to_bf16`.
+        f32_to_bf16(x: float32x4_t) -> uint16x4_t = {
+            let bits = vreinterpretq_u32_f32(x);
+            let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
+            let rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+            let quiet = vorrq_u32(bits, vdupq_n_u32(0x40_0000));
+            let number = vceqq_f32(x, x);
+            vshrn_n_u32::<16>(vbslq_u32(number, rounded, quiet))
+        };
+    }
+
     #[inline(always)]
-    unsafe fn token() -> Self::S {
-        // SAFETY: the caller vouches that the level is available, which `Neon::try_new` decided.
-        unsafe { pulp::aarch64::Neon::new_unchecked() }
+    fn mul_add_lane<const LANE: i32>(
+        a: float32x4_t,
+        b: float32x4_t,
+        c: float32x4_t,
+    ) -> float32x4_t {
+        // SAFETY: kernels run only where the level is available.
+        unsafe { vfmaq_laneq_f32::<LANE>(c, b, a) }
+    }
+
+    #[inline(always)]
+    fn settle(mut v: float32x4_t) -> float32x4_t {
+        // SAFETY: no instruction.
+        unsafe { asm!("/* {0:v} */", inout(vreg) v, options(nostack, preserves_flags)) };
+        v
+    }
+
+    #[inline(always)]
+    fn opaque(mut x: usize) -> usize {
+        // SAFETY: no instruction.
+        unsafe { asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
+        x
     }
 
     #[inline(always)]
@@ -59,140 +115,92 @@ impl Isa for Neon {
         prfm!("pstl1keep", p);
     }
 
-    // fmax gives +0 for (+0, −0) and would lose the −0 of `x`: compare and select instead.
-    #[inline(always)]
-    fn at_least(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self> {
-        s.select_f32s(s.greater_than_f32s(bound, x), bound, x)
-    }
-
-    #[inline(always)]
-    fn at_most(s: Self::S, bound: V<Self>, x: V<Self>) -> V<Self> {
-        s.select_f32s(s.less_than_f32s(bound, x), bound, x)
-    }
-
-    #[inline(always)]
-    fn settle(v: V<Self>) -> V<Self> {
-        let mut register: float32x4_t = pulp::cast(v);
-        // SAFETY: no instruction.
-        unsafe { asm!("/* {0:v} */", inout(vreg) register, options(nostack, preserves_flags)) };
-        pulp::cast(register)
-    }
-
-    #[inline(always)]
-    fn opaque(mut x: usize) -> usize {
-        // SAFETY: no instruction.
-        unsafe { asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
-        x
-    }
-
-    #[inline(always)]
-    fn mul_add_lane<const LANE: i32>(a: V<Self>, b: V<Self>, c: V<Self>) -> V<Self> {
-        let (a, b, c) = (pulp::cast(a), pulp::cast(b), pulp::cast(c));
-        // SAFETY: kernels run only where the level is available.
-        pulp::cast(unsafe { vfmaq_laneq_f32::<LANE>(c, b, a) })
-    }
-
     // The intrinsics are unstable.
     #[inline(always)]
-    fn dot(a: V<Self>, b: V<Self>, c: V<Self>) -> V<Self> {
-        let (a, b): (float32x4_t, float32x4_t) = (pulp::cast(a), pulp::cast(b));
-        let mut sum: float32x4_t = pulp::cast(c);
+    fn dot(a: float32x4_t, b: float32x4_t, mut c: float32x4_t) -> float32x4_t {
         // SAFETY: `DOT`'s kernels run only where FEAT_BF16 is available; any bits are bf16.
         unsafe {
             asm!("bfdot {0:v}.4s, {1:v}.8h, {2:v}.8h",
-                inout(vreg) sum, in(vreg) b, in(vreg) a,
+                inout(vreg) c, in(vreg) b, in(vreg) a,
                 options(pure, nomem, nostack, preserves_flags));
         }
-        pulp::cast(sum)
+        c
     }
 
     #[inline(always)]
-    fn dot_lane<const LANE: i32>(a: V<Self>, b: V<Self>, c: V<Self>) -> V<Self> {
-        let (a, b): (float32x4_t, float32x4_t) = (pulp::cast(a), pulp::cast(b));
-        let mut sum: float32x4_t = pulp::cast(c);
+    fn dot_lane<const LANE: i32>(
+        a: float32x4_t,
+        b: float32x4_t,
+        mut c: float32x4_t,
+    ) -> float32x4_t {
         // SAFETY: as above.
         unsafe {
             asm!("bfdot {0:v}.4s, {1:v}.8h, {2:v}.2h[{3}]",
-                inout(vreg) sum, in(vreg) b, in(vreg) a, const LANE,
+                inout(vreg) c, in(vreg) b, in(vreg) a, const LANE,
                 options(pure, nomem, nostack, preserves_flags));
         }
-        pulp::cast(sum)
+        c
     }
 
     // The intrinsics of f16 are unstable, the instructions are part of every AArch64.
     #[inline(always)]
-    fn f16_to_f32(v: uint16x4_t) -> V<Self> {
+    fn f16_to_f32(v: uint16x4_t) -> float32x4_t {
         let to: float32x4_t;
         // SAFETY: kernels run only where the level is available.
         unsafe {
             asm!("fcvtl {0:v}.4s, {1:v}.4h", out(vreg) to, in(vreg) v,
                 options(pure, nomem, nostack, preserves_flags));
         }
-        pulp::cast(to)
+        to
     }
 
     #[inline(always)]
-    fn f32_to_f16(v: V<Self>) -> uint16x4_t {
-        let from: float32x4_t = pulp::cast(v);
+    fn f32_to_f16(v: float32x4_t) -> uint16x4_t {
         let to: uint16x4_t;
         // SAFETY: as above.
         unsafe {
-            asm!("fcvtn {0:v}.4h, {1:v}.4s", out(vreg) to, in(vreg) from,
+            asm!("fcvtn {0:v}.4h, {1:v}.4s", out(vreg) to, in(vreg) v,
                 options(pure, nomem, nostack, preserves_flags));
         }
         to
     }
 
     #[inline(always)]
-    fn bf16_to_f32(v: uint16x4_t) -> V<Self> {
-        // SAFETY: as above.
-        pulp::cast(unsafe { vshlq_n_u32::<16>(vmovl_u16(v)) })
-    }
-
-    // See `element::f32_to_bf16`.
-    #[inline(always)]
-    fn f32_to_bf16(v: V<Self>) -> uint16x4_t {
-        let x: float32x4_t = pulp::cast(v);
-        let bits: uint32x4_t = pulp::cast(v);
-        // SAFETY: as above.
-        unsafe {
-            let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
-            let rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
-            let quiet = vorrq_u32(bits, vdupq_n_u32(0x40_0000));
-            let number = vceqq_f32(x, x);
-            vshrn_n_u32::<16>(vbslq_u32(number, rounded, quiet))
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn load_head_16(head: Head<Self>, p: *const u16) -> uint16x4_t {
-        // SAFETY: the caller's contract; a head has at most 4 lanes.
-        pulp::cast(unsafe { read_head_16(p, head.n) } as u64)
-    }
-
-    #[inline(always)]
-    unsafe fn store_head_16(head: Head<Self>, p: *mut u16, v: uint16x4_t) {
-        let bits: u64 = pulp::cast(v);
-        // SAFETY: the caller's contract; a head has at most 4 lanes.
-        unsafe { write_head_16(p, head.n, u128::from(bits)) }
+    fn head(n: usize) -> usize {
+        n
     }
 
     // There are no masks, and a branch per lane multiplies into many copies of each loop. Instead all lanes
     // are moved, those beyond the head to or from the place of its last one.
     #[inline(always)]
-    unsafe fn load_head(_: Self::S, head: Head<Self>, p: *const f32) -> V<Self> {
+    unsafe fn load_head(n: usize, p: *const f32) -> float32x4_t {
         // SAFETY: the caller's contract; all four places are in the head.
-        let lane = |i: usize| unsafe { *p.add(i.min(head.n - 1)) };
-        pulp::f32x4(lane(0), lane(1), lane(2), lane(3))
+        let lane = |i: usize| unsafe { *p.add(i.min(n - 1)) };
+        // SAFETY: both are plain data of the same size.
+        unsafe { transmute::<[f32; 4], float32x4_t>([lane(0), lane(1), lane(2), lane(3)]) }
     }
 
     #[inline(always)]
-    unsafe fn store_head(_: Self::S, head: Head<Self>, p: *mut f32, v: V<Self>) {
+    unsafe fn store_head(n: usize, p: *mut f32, v: float32x4_t) {
+        // SAFETY: both are plain data of the same size.
+        let lanes = unsafe { transmute::<float32x4_t, [f32; 4]>(v) };
         // Backwards: the lane that belongs there is the last to be written.
-        for (i, lane) in [(3, v.3), (2, v.2), (1, v.1), (0, v.0)] {
+        for (i, lane) in lanes.into_iter().enumerate().rev() {
             // SAFETY: the caller's contract; all four places are in the head.
-            unsafe { *p.add(i.min(head.n - 1)) = lane };
+            unsafe { *p.add(i.min(n - 1)) = lane };
         }
+    }
+
+    #[inline(always)]
+    unsafe fn load_head_16(n: usize, p: *const u16) -> uint16x4_t {
+        // SAFETY: the caller's contract; a head has at most 4 lanes; any bits are a vector.
+        unsafe { transmute::<u64, uint16x4_t>(read_head_16(p, n) as u64) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_head_16(n: usize, p: *mut u16, v: uint16x4_t) {
+        // SAFETY: the caller's contract; a head has at most 4 lanes; a vector is plain bits.
+        unsafe { write_head_16(p, n, u128::from(transmute::<uint16x4_t, u64>(v))) }
     }
 }
 
@@ -231,20 +239,13 @@ mod bf16 {
     };
 
     fn is_available() -> bool {
-        #[cfg(feature = "std")]
-        {
-            std::arch::is_aarch64_feature_detected!("bf16")
-        }
-        #[cfg(not(feature = "std"))]
-        {
-            cfg!(target_feature = "bf16")
-        }
+        has!("bf16")
     }
 
     #[target_feature(enable = "neon,bf16")]
     unsafe fn gemm<const M: usize, const N: usize>(t: &GemmTile) {
         // SAFETY: the caller vouches for the tile and for the CPU.
-        unsafe { tile::<Neon, Pair, M, N, false>(Neon::token(), t) }
+        unsafe { tile::<Neon, Pair, M, N, false>(t) }
     }
 
     /// The panel's first `depth` k, of MR rows, become pairs; beyond them are zeros.
@@ -268,9 +269,12 @@ mod bf16 {
                     if n > 0 {
                         k[..n].copy_from_slice(&panel[at(2 * i + half)..][..n]);
                     }
-                    Neon::f32_to_bf16(pulp::cast(k))
+                    // SAFETY: k has a vector's elements.
+                    Neon::f32_to_bf16(unsafe { Neon::load(k.as_ptr()) })
                 });
-                panel[at(i)..at(i) + L].copy_from_slice(&pulp::cast::<_, [f32; L]>(halves));
+                // SAFETY: both are plain data of the same size.
+                let pairs = unsafe { transmute::<[uint16x4_t; 2], [f32; L]>(halves) };
+                panel[at(i)..at(i) + L].copy_from_slice(&pairs);
             }
         }
     }

@@ -9,10 +9,8 @@
 //! Departures: where k is a multiple of the lanes L, whole blocks are moved as vectors; only the rest
 //! goes element by element. Lanes beyond the last k are left as they are: no kernel reads them.
 
-use pulp::Simd;
-
+use crate::isa::Isa;
 use crate::isa::element::Element;
-use crate::isa::{Isa, lanes, store};
 
 /// One call.
 #[derive(Debug)]
@@ -40,11 +38,11 @@ pub(crate) struct PackRun {
 /// # Safety
 /// The level of `I` is available; `x` is valid for reading, the panels for writing the elements named.
 #[inline(always)]
-pub(crate) unsafe fn pack<I: Isa, X: Element>(s: I::S, run: &PackRun) {
-    let l = const { lanes::<I>() };
+pub(crate) unsafe fn pack<I: Isa, X: Element>(run: &PackRun) {
+    let l = I::LANES;
     let whole = if run.k.is_multiple_of(l) { run.length / l } else { 0 };
     let x = run.x.cast::<X::Bits>();
-    let (lo, hi) = (s.splat_f32s(run.bounds.0), s.splat_f32s(run.bounds.1));
+    let (lo, hi) = (I::splat(run.bounds.0), I::splat(run.bounds.1));
     for p in 0..run.pixels {
         // SAFETY: the caller's contract, for this pixel.
         let (x, a) = unsafe { (x.add(p * run.x_pixel), run.a.add(*run.places.add(p))) };
@@ -52,8 +50,8 @@ pub(crate) unsafe fn pack<I: Isa, X: Element>(s: I::S, run: &PackRun) {
             // SAFETY: l elements from block·l on exist on both sides.
             unsafe {
                 let v = X::load::<I>(x.add(block * l));
-                let v = I::at_most(s, hi, I::at_least(s, lo, v));
-                store::<I>(a.add((run.k / l + block) * I::MR * l), v);
+                let v = I::at_most(hi, I::at_least(lo, v));
+                I::store(a.add((run.k / l + block) * I::MR * l), v);
             }
         }
         for i in whole * l..run.length {

@@ -23,13 +23,11 @@
 //!    and used for all its taps, the row's K weights stay in registers. For 3×3 stride 1 and P pixels
 //!    that is (P + 2 + 3) loads for 3·P FMAs, 0.5 at P = 10, where one pixel at a time takes 2.
 
-use pulp::Simd;
-
 use crate::Activation;
 use crate::activation::apply;
 use crate::element::{Pointer, PointerMut};
+use crate::isa::Isa;
 use crate::isa::element::{Element, with_output};
-use crate::isa::{Head, Isa, V, head, lanes, load};
 
 /// acc = fma(x, w, acc).
 pub(crate) const DEPTHWISE: u8 = 0;
@@ -102,7 +100,7 @@ pub(crate) struct WindowTile {
 }
 
 /// `x` is of elements X. K and S are 0 for any kernel width, stride and dilation; else the kernel is K wide, all of it inside
-/// the input, and `x_pixel` = S·`x_column`.
+/// the input, and `x_pixel` = S·`x_column`, which for P = 1 is no matter.
 ///
 /// # Safety
 /// The level of `I` is available. For P pixels, `rows` × `columns` taps and all channels: `x` and
@@ -118,21 +116,20 @@ pub(crate) unsafe fn tile<
     const K: usize,
     const S: usize,
 >(
-    s: I::S,
     t: &WindowTile,
 ) {
-    let l = const { lanes::<I>() };
+    let l = I::LANES;
     let whole = t.channels / l;
     for block in 0..whole {
         if (block * l).is_multiple_of(X::LINE) {
             prefetch_next::<I, X, P>(t, block * l);
         }
         // SAFETY: the caller's contract; all lanes of this block are channels.
-        unsafe { channels::<I, X, P, COMBINE, LOAD, K, S, true>(s, t, block, l) };
+        unsafe { channels::<I, X, P, COMBINE, LOAD, K, S, true>(t, block, l) };
     }
     if !t.channels.is_multiple_of(l) {
         // SAFETY: the caller's contract; the rest of the channels, masked.
-        unsafe { channels::<I, X, P, COMBINE, LOAD, K, S, false>(s, t, whole, t.channels % l) };
+        unsafe { channels::<I, X, P, COMBINE, LOAD, K, S, false>(t, whole, t.channels % l) };
     }
 }
 
@@ -173,23 +170,22 @@ unsafe fn channels<
     const S: usize,
     const FULL: bool,
 >(
-    s: I::S,
     t: &WindowTile,
     block: usize,
     n: usize,
 ) {
-    let l = const { lanes::<I>() };
+    let l = I::LANES;
     let c = block * l;
-    let head = head::<I>(s, n);
+    let head = I::head(n);
     let start = match COMBINE {
         // SAFETY: biases are padded to whole vectors.
-        DEPTHWISE => unsafe { load::<I>(t.bias.add(c)) },
-        MAX => s.splat_f32s(f32::NEG_INFINITY),
-        _ => s.splat_f32s(0.0),
+        DEPTHWISE => unsafe { I::load(t.bias.add(c)) },
+        MAX => I::splat(f32::NEG_INFINITY),
+        _ => I::splat(0.0),
     };
     let mut acc = [start; P];
     // Max pool: lanes that have seen no NaN.
-    let mut ordered = [s.equal_f32s(start, start); P];
+    let mut ordered = [I::ordered(start); P];
     // SAFETY (both closures): `x` is a tap inside the input, of which n channels from c on exist;
     // weights are padded to whole vectors.
     let input = |x: *const X::Bits| {
@@ -201,19 +197,19 @@ unsafe fn channels<
             unsafe { X::load::<I>(x.add(c)) }
         } else {
             // SAFETY: see above.
-            unsafe { X::load_head::<I>(s, head, x.add(c)) }
+            unsafe { X::load_head::<I>(head, x.add(c)) }
         };
         match LOAD {
             PLAIN => x,
-            RELU => I::at_least(s, s.splat_f32s(0.0), x),
-            BOUND => I::at_least(s, s.splat_f32s(t.input_bound), x),
-            _ => apply::<I>(s, x, t.input_activation),
+            RELU => I::at_least(I::splat(0.0), x),
+            BOUND => I::at_least(I::splat(t.input_bound), x),
+            _ => apply::<I>(x, t.input_activation),
         }
     };
     let weight = |ky: usize, kx: usize| {
         let at = block * t.weights_block + ky * t.weights_row + kx * l;
         // SAFETY: see above.
-        unsafe { load::<I>(t.weights.add(at)) }
+        unsafe { I::load(t.weights.add(at)) }
     };
     for ky in 0..t.rows {
         let row = t.x.cast::<X::Bits>().wrapping_add(ky * t.x_row);
@@ -229,17 +225,15 @@ unsafe fn channels<
                 *x = column(i);
             }
             for (p, acc) in acc.iter_mut().enumerate() {
-                for i in 0..K - S {
-                    columns[i] = columns[i + S];
+                for i in 0..K {
+                    columns[i] = if i + S < K { columns[i + S] } else { column(p * S + i) };
                 }
-                for (i, x) in columns.iter_mut().enumerate().skip(K - S) {
-                    *x = column(p * S + i);
+                for (&x, &w) in columns.iter().zip(&weights) {
+                    *acc = I::mul_add(x, w, *acc);
                 }
-                for (x, w) in columns.into_iter().zip(weights) {
-                    *acc = s.mul_add_f32s(x, w, *acc);
-                }
-                // Otherwise the columns of all pixels are loaded at once and spill.
-                if const { P + 2 * K > I::REGISTERS } {
+                // Otherwise the columns of all pixels are loaded at once and spill, where beside accumulators,
+                // weights and columns there is no room for a bound and two columns on their way.
+                if const { P + 2 * K + 3 > I::REGISTERS } {
                     *acc = I::settle(*acc);
                 }
             }
@@ -250,12 +244,12 @@ unsafe fn channels<
                 for (p, (acc, ordered)) in acc.iter_mut().zip(&mut ordered).enumerate() {
                     let x = input(x.wrapping_add(p * t.x_pixel));
                     match COMBINE {
-                        DEPTHWISE => *acc = s.mul_add_f32s(x, w, *acc),
+                        DEPTHWISE => *acc = I::mul_add(x, w, *acc),
                         MAX => {
-                            *acc = I::at_least(s, x, *acc);
-                            *ordered = s.and_m32s(*ordered, s.equal_f32s(x, x));
+                            *acc = I::at_least(x, *acc);
+                            *ordered = I::and(*ordered, I::ordered(x));
                         }
-                        _ => *acc = s.add_f32s(*acc, x),
+                        _ => *acc = I::add(*acc, x),
                     }
                 }
             }
@@ -263,12 +257,12 @@ unsafe fn channels<
     }
     if COMBINE == MAX {
         for (acc, ordered) in acc.iter_mut().zip(ordered) {
-            *acc = s.select_f32s(ordered, *acc, s.splat_f32s(f32::NAN));
+            *acc = I::select(ordered, *acc, I::splat(f32::NAN));
         }
     }
     if COMBINE == AVERAGE {
         for acc in &mut acc {
-            *acc = s.div_f32s(*acc, s.splat_f32s((t.rows * t.columns).max(1) as f32));
+            *acc = I::div(*acc, I::splat((t.rows * t.columns).max(1) as f32));
         }
     }
     if !t.residual.at.is_null() {
@@ -278,19 +272,19 @@ unsafe fn channels<
                 X,
                 LOAD == ANY,
                 t.y.element,
-                add_residual::<I, P, FULL>(s, t, block, head, &mut acc)
+                add_residual::<I, P, FULL>(t, block, head, &mut acc)
             );
         }
     }
     for v in &mut acc {
-        *v = clamp::<I>(s, *v, t.bounds);
+        *v = clamp::<I>(*v, t.bounds);
         if LOAD == ANY {
-            *v = apply::<I>(s, *v, t.activation);
+            *v = apply::<I>(*v, t.activation);
         }
     }
     // SAFETY: n channels of these pixels of the output exist.
     unsafe {
-        with_output!(X, LOAD == ANY, t.y.element, store::<I, P, FULL>(s, t, block, head, &acc));
+        with_output!(X, LOAD == ANY, t.y.element, store::<I, P, FULL>(t, block, head, &acc));
     }
 }
 
@@ -300,18 +294,17 @@ unsafe fn channels<
 /// As [`tile`], for these channels; the residual is of elements Y.
 #[inline(always)]
 unsafe fn add_residual<I: Isa, Y: Element, const P: usize, const FULL: bool>(
-    s: I::S,
     t: &WindowTile,
     block: usize,
-    head: Head<I>,
-    acc: &mut [V<I>; P],
+    head: I::Head,
+    acc: &mut [I::V; P],
 ) {
-    let c = block * const { lanes::<I>() };
+    let c = block * I::LANES;
     for (p, v) in acc.iter_mut().enumerate() {
         let r = t.residual.at.cast::<Y::Bits>().wrapping_add(p * t.residual_pixel + c);
         // SAFETY: the caller's contract.
-        let r = unsafe { if FULL { Y::load::<I>(r) } else { Y::load_head::<I>(s, head, r) } };
-        *v = s.add_f32s(*v, r);
+        let r = unsafe { if FULL { Y::load::<I>(r) } else { Y::load_head::<I>(head, r) } };
+        *v = I::add(*v, r);
     }
 }
 
@@ -321,24 +314,23 @@ unsafe fn add_residual<I: Isa, Y: Element, const P: usize, const FULL: bool>(
 /// As [`tile`], for these channels; the output is of elements Y.
 #[inline(always)]
 unsafe fn store<I: Isa, Y: Element, const P: usize, const FULL: bool>(
-    s: I::S,
     t: &WindowTile,
     block: usize,
-    head: Head<I>,
-    acc: &[V<I>; P],
+    head: I::Head,
+    acc: &[I::V; P],
 ) {
     for (p, &v) in acc.iter().enumerate() {
         // SAFETY: the caller's contract.
         unsafe {
             let y = t.y.at.cast::<Y::Bits>().add(t.y_pixels[p] + block * t.y_block);
-            if FULL { Y::store::<I>(y, v) } else { Y::store_head::<I>(s, head, y, v) }
+            if FULL { Y::store::<I>(y, v) } else { Y::store_head::<I>(head, y, v) }
         }
     }
 }
 
 #[inline(always)]
-pub(crate) fn clamp<I: Isa>(s: I::S, x: V<I>, bounds: (f32, f32)) -> V<I> {
-    I::at_most(s, s.splat_f32s(bounds.1), I::at_least(s, s.splat_f32s(bounds.0), x))
+pub(crate) fn clamp<I: Isa>(x: I::V, bounds: (f32, f32)) -> I::V {
+    I::at_most(I::splat(bounds.1), I::at_least(I::splat(bounds.0), x))
 }
 
 /// Lanes 0..n: input channels (c + lane) / multiplier; the others 0.
@@ -351,7 +343,7 @@ unsafe fn load_repeated<I: Isa, X: Element>(
     c: usize,
     n: usize,
     multiplier: usize,
-) -> V<I> {
+) -> I::V {
     // As many as the widest vector has.
     let mut lanes = [0.0_f32; 16];
     let (mut channel, mut phase) = (c / multiplier, c % multiplier);
@@ -364,5 +356,5 @@ unsafe fn load_repeated<I: Isa, X: Element>(
         }
     }
     // SAFETY: 16 elements are at least a vector.
-    unsafe { load::<I>(lanes.as_ptr()) }
+    unsafe { I::load(lanes.as_ptr()) }
 }

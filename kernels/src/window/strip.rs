@@ -23,12 +23,10 @@
 //! 5. The input of the strip that comes next is prefetched: a strip reads short pieces of many rows, a
 //!    pattern that hardware does not foresee.
 
-use pulp::Simd;
-
-use super::kernel::{BOUND, RELU, clamp};
+use super::kernel::{BOUND, PLAIN, RELU, clamp};
 use crate::element::{Pointer, PointerMut};
+use crate::isa::Isa;
 use crate::isa::element::{Element, with_output};
-use crate::isa::{Head, Isa, V, head, lanes, load};
 
 /// Kernel rows and columns.
 pub(crate) const K: usize = 3;
@@ -95,18 +93,17 @@ pub(crate) struct StripTile {
 /// elements described. `weights` and `bias` are valid for whole vectors.
 #[inline(always)]
 pub(crate) unsafe fn strip<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8>(
-    s: I::S,
     t: &StripTile,
 ) {
-    let l = const { lanes::<I>() };
+    let l = I::LANES;
     let whole = t.channels / l;
     for block in 0..whole {
         // SAFETY: the caller's contract; all lanes of this block are channels.
-        unsafe { channels::<I, X, P, S, LOAD, true>(s, t, block, l) };
+        unsafe { channels::<I, X, P, S, LOAD, true>(t, block, l) };
     }
     if !t.channels.is_multiple_of(l) {
         // SAFETY: the caller's contract; the rest of the channels, masked.
-        unsafe { channels::<I, X, P, S, LOAD, false>(s, t, whole, t.channels % l) };
+        unsafe { channels::<I, X, P, S, LOAD, false>(t, whole, t.channels % l) };
     }
 }
 
@@ -123,16 +120,15 @@ unsafe fn channels<
     const LOAD: u8,
     const FULL: bool,
 >(
-    s: I::S,
     t: &StripTile,
     block: usize,
     n: usize,
 ) {
-    let l = const { lanes::<I>() };
+    let l = I::LANES;
     let c = block * l;
-    let head = head::<I>(s, n);
+    let head = I::head(n);
     // SAFETY: biases are padded to whole vectors.
-    let bias = unsafe { load::<I>(t.bias.add(c)) };
+    let bias = unsafe { I::load(t.bias.add(c)) };
     let weights = t.weights.wrapping_add(block * (K * K * l));
     let prefetch = !t.ahead.is_null() && c.is_multiple_of(X::LINE);
     let mut acc = [[bias; P]; K];
@@ -166,18 +162,18 @@ unsafe fn channels<
                 // SAFETY: this row lies inside the input, of which n channels from c on exist.
                 unsafe {
                     match (v < 2, v < 1, v + 1 > t.rows, v > t.rows) {
-                        (false, _, false, _) => row.apply::<0, 3>(s, t, &mut acc, 2),
-                        (_, true, false, _) => row.apply::<2, 3>(s, t, &mut acc, 0),
-                        (true, _, false, _) => row.apply::<1, 3>(s, t, &mut acc, 1),
-                        (_, _, _, true) => row.apply::<0, 1>(s, t, &mut acc, 2),
-                        (false, ..) => row.apply::<0, 2>(s, t, &mut acc, 2),
-                        (true, ..) => row.apply::<1, 2>(s, t, &mut acc, 1),
+                        (false, _, false, _) => row.apply::<0, 3>(t, &mut acc, 2),
+                        (_, true, false, _) => row.apply::<2, 3>(t, &mut acc, 0),
+                        (true, _, false, _) => row.apply::<1, 3>(t, &mut acc, 1),
+                        (_, _, _, true) => row.apply::<0, 1>(t, &mut acc, 2),
+                        (false, ..) => row.apply::<0, 2>(t, &mut acc, 2),
+                        (true, ..) => row.apply::<1, 2>(t, &mut acc, 1),
                     }
                 }
             }
             if v + 1 >= K {
                 // SAFETY: n channels of the pixels of output row v − 2 exist.
-                unsafe { output.store::<I, X, P>(s, t, head, &acc[0]) };
+                unsafe { output.store::<I, X, P>(t, head, &acc[0]) };
             }
             acc = [acc[1], acc[2], [bias; P]];
         }
@@ -188,22 +184,22 @@ unsafe fn channels<
                 // SAFETY: as above.
                 unsafe {
                     match (r > 0, r < t.rows) {
-                        (true, true) => row.apply::<0, 2>(s, t, &mut acc, 2),
-                        (true, false) => row.apply::<0, 1>(s, t, &mut acc, 2),
-                        (false, _) => row.apply::<1, 2>(s, t, &mut acc, 0),
+                        (true, true) => row.apply::<0, 2>(t, &mut acc, 2),
+                        (true, false) => row.apply::<0, 1>(t, &mut acc, 2),
+                        (false, _) => row.apply::<1, 2>(t, &mut acc, 0),
                     }
                 }
             }
             if r > 0 {
                 // SAFETY: n channels of the pixels of output row r − 1 exist.
-                unsafe { output.store::<I, X, P>(s, t, head, &acc[0]) };
+                unsafe { output.store::<I, X, P>(t, head, &acc[0]) };
             }
             acc = [acc[1], [bias; P], acc[2]];
             if r < t.rows
                 && let Some(row) = row(2 * r + 1)
             {
                 // SAFETY: as above.
-                unsafe { row.apply::<0, 1>(s, t, &mut acc, 1) };
+                unsafe { row.apply::<0, 1>(t, &mut acc, 1) };
             }
         }
     }
@@ -224,14 +220,13 @@ impl<const FULL: bool> Output<FULL> {
     #[inline(always)]
     unsafe fn store<I: Isa, X: Element, const P: usize>(
         &mut self,
-        s: I::S,
         t: &StripTile,
-        head: Head<I>,
-        acc: &[V<I>; P],
+        head: I::Head,
+        acc: &[I::V; P],
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            with_output!(X, false, self.y.element, finish::<I, P, FULL>(self, s, t, head, acc));
+            with_output!(X, false, self.y.element, finish::<I, P, FULL>(self, t, head, acc));
         }
         self.y = self.y.add(t.y_row);
         self.y_pixels = self.y_pixels.wrapping_add(t.y_pixels_row);
@@ -244,24 +239,23 @@ impl<const FULL: bool> Output<FULL> {
 #[inline(always)]
 unsafe fn finish<I: Isa, Y: Element, const P: usize, const FULL: bool>(
     output: &Output<FULL>,
-    s: I::S,
     t: &StripTile,
-    head: Head<I>,
-    acc: &[V<I>; P],
+    head: I::Head,
+    acc: &[I::V; P],
 ) {
     for (p, &acc) in acc.iter().enumerate() {
         let mut out = acc;
         if !t.residual.at.is_null() {
             let r = output.residual.at.cast::<Y::Bits>().wrapping_add(p * t.residual_pixel);
             // SAFETY: the caller's contract.
-            let r = unsafe { if FULL { Y::load::<I>(r) } else { Y::load_head::<I>(s, head, r) } };
-            out = s.add_f32s(out, r);
+            let r = unsafe { if FULL { Y::load::<I>(r) } else { Y::load_head::<I>(head, r) } };
+            out = I::add(out, r);
         }
-        out = clamp::<I>(s, out, t.bounds);
+        out = clamp::<I>(out, t.bounds);
         // SAFETY: the caller's contract; there are P offsets for the row.
         unsafe {
             let y = output.y.at.cast::<Y::Bits>().add(*output.y_pixels.add(p));
-            if FULL { Y::store::<I>(y, out) } else { Y::store_head::<I>(s, head, y, out) }
+            if FULL { Y::store::<I>(y, out) } else { Y::store_head::<I>(head, y, out) }
         }
     }
 }
@@ -270,7 +264,7 @@ unsafe fn finish<I: Isa, Y: Element, const P: usize, const FULL: bool>(
 struct Row<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const FULL: bool> {
     /// At the first column.
     x: *const X::Bits,
-    head: Head<I>,
+    head: I::Head,
     weights: *const f32,
 }
 
@@ -282,13 +276,13 @@ impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const F
     /// # Safety
     /// It lies inside the input.
     #[inline(always)]
-    unsafe fn input(&self, s: I::S, t: &StripTile, column: usize) -> V<I> {
+    unsafe fn input(&self, t: &StripTile, column: usize) -> I::V {
         let x = self.x.wrapping_add(column * t.x_column);
         // SAFETY: the caller's contract.
-        let x = unsafe { if FULL { X::load::<I>(x) } else { X::load_head::<I>(s, self.head, x) } };
+        let x = unsafe { if FULL { X::load::<I>(x) } else { X::load_head::<I>(self.head, x) } };
         match LOAD {
-            RELU => I::at_least(s, s.splat_f32s(0.0), x),
-            BOUND => I::at_least(s, s.splat_f32s(t.input_bound), x),
+            RELU => I::at_least(I::splat(0.0), x),
+            BOUND => I::at_least(I::splat(t.input_bound), x),
             _ => x,
         }
     }
@@ -302,29 +296,32 @@ impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const F
     #[allow(clippy::needless_range_loop, reason = "`skip` compiles to a call and memory traffic")]
     unsafe fn apply<const FIRST: usize, const END: usize>(
         &self,
-        s: I::S,
         t: &StripTile,
-        acc: &mut [[V<I>; P]; K],
+        acc: &mut [[I::V; P]; K],
         ky: usize,
     ) {
-        let l = const { lanes::<I>() };
+        let l = I::LANES;
         let right = const { (P - 1) * S + K - 1 };
-        let zero = s.splat_f32s(0.0);
+        let zero = I::splat(0.0);
         let weight = |j: usize, kx: usize| {
             let ky = ky - (j - FIRST) * S;
             // SAFETY: the caller's contract.
-            unsafe { load::<I>(self.weights.add((ky * K + kx) * l)) }
+            unsafe { I::load(self.weights.add((ky * K + kx) * l)) }
         };
         let mut columns = [zero; MAX_COLUMNS];
         for i in 1..right {
             // SAFETY: the caller's contract.
-            columns[i] = unsafe { self.input(s, t, i) };
+            columns[i] = unsafe { self.input(t, i) };
+            // Bounded one after the other: all comparisons first would want as many registers again.
+            if S > 1 && LOAD != PLAIN {
+                columns[i] = I::settle(columns[i]);
+            }
         }
         if !t.left {
             // SAFETY: the caller's contract.
-            let x = unsafe { self.input(s, t, 0) };
+            let x = unsafe { self.input(t, 0) };
             for j in FIRST..END {
-                acc[j][0] = s.mul_add_f32s(x, weight(j, 0), acc[j][0]);
+                acc[j][0] = I::mul_add(x, weight(j, 0), acc[j][0]);
             }
         }
         for j in FIRST..END {
@@ -332,7 +329,7 @@ impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const F
                 let w = weight(j, kx);
                 // Without the first and the last column.
                 for p in usize::from(kx == 0)..P - usize::from(kx == K - 1) {
-                    acc[j][p] = s.mul_add_f32s(columns[p * S + kx], w, acc[j][p]);
+                    acc[j][p] = I::mul_add(columns[p * S + kx], w, acc[j][p]);
                 }
                 // Where registers are scarce weights must not be loaded ahead.
                 if S > 1 && I::REGISTERS < 32 {
@@ -344,9 +341,9 @@ impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const F
         }
         if !t.right {
             // SAFETY: the caller's contract.
-            let x = unsafe { self.input(s, t, right) };
+            let x = unsafe { self.input(t, right) };
             for j in FIRST..END {
-                acc[j][P - 1] = s.mul_add_f32s(x, weight(j, K - 1), acc[j][P - 1]);
+                acc[j][P - 1] = I::mul_add(x, weight(j, K - 1), acc[j][P - 1]);
             }
         }
     }
