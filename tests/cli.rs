@@ -662,6 +662,46 @@ fn reports_the_level() {
 }
 
 #[test]
+fn inspects_and_informs_as_json() {
+    let report = assert_keys(
+        &stdout(&ok(&["inspect", "--model", "xception", "--threads", "2", "--json"])),
+        &[
+            "name",
+            "input",
+            "level",
+            "threads",
+            "steps",
+            "parameters",
+            "trainable_parameters",
+            "multiply_adds",
+            "arena_bytes",
+            "scratch_bytes",
+        ],
+    );
+    assert_eq!(report["input"], serde_json::json!([1, 299, 299, 3]));
+    assert_eq!(
+        (&report["parameters"], &report["trainable_parameters"]),
+        (&22_910_480.into(), &22_855_952.into())
+    );
+    let steps = report["steps"].as_array().unwrap();
+    for what in ["parameters", "multiply_adds"] {
+        let sum: u64 = steps.iter().map(|step| step[what].as_u64().unwrap()).sum();
+        assert_eq!(sum, report[what].as_u64().unwrap(), "{what}");
+    }
+    let keys = ["output", "parameters", "multiply_adds", "kernel", "layers"];
+    assert_keys(&steps[0].to_string(), &keys);
+
+    let report = assert_keys(
+        &stdout(&ok(&["info", "--json"])),
+        &["version", "cpu", "cores", "threads", "rayon", "levels", "chosen", "forced", "kernels"],
+    );
+    assert!(report["levels"].as_array().unwrap().contains(&report["chosen"]));
+    for kernel in report["kernels"].as_array().unwrap() {
+        assert_keys(&kernel.to_string(), &["layer", "kernel"]);
+    }
+}
+
+#[test]
 fn ends_quietly_when_nobody_reads() {
     let mut child = command(&["inspect", "--model", "xception"])
         .stdout(Stdio::piped())

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
+use indicatif::ProgressBar;
 use sepconv::kernels::{Aligned, Arithmetic, Level};
 use sepconv::network::{NetworkPlan, Session, StepInfo};
 use sepconv::weights::{Model, synthetic};
@@ -10,11 +11,12 @@ use serde::Serialize;
 
 use super::info::cpu_name;
 use super::layer::Layer;
+use super::progress::Progress;
 use super::source::Source;
-use super::speed::{Rounds, Speed, in_turns, median, peak};
+use super::speed::{Rounds, Speed, Turns, median, peak};
 use super::threads::{self, Threads};
 use super::types::Types;
-use super::{Failure, Result, input_size, parse_size, print};
+use super::{Failure, Result, input_size, parse_size, print, print_json, to_json};
 
 /// Time a network and each of its steps, or single layers
 ///
@@ -57,15 +59,24 @@ pub(super) struct Args {
     types: Types,
     #[command(flatten)]
     threads: Threads,
-    /// One JSON object on one line; with --layer one line each
+    /// One line of JSON; with --layer one for each
+    ///
+    /// Of a network: {"cpu", "level", "threads", "weights_type", "activations_type", "fast", "batch", "size":
+    /// [height, width], "multiply_adds", "peak_gflops", "min_ms", "median_ms", "gflops", "peak_share" (0 to 1), "nodes":
+    /// [{"name", "layers", "kernel", "output": [n, h, w, c], "multiply_adds", …, "share" of the time of all steps}]}. Of a
+    /// layer: {"layer", "kernel", "level", "threads", "multiply_adds", …, "peak_gflops"}. The dots are the four numbers
+    /// from "min_ms" on.
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn run(args: Args) -> Result {
+pub(super) fn run(args: Args, progress: Progress) -> Result {
     args.threads.run(|| {
+        let runs = u64::from(args.runs);
         if args.layer.is_empty() {
-            let report = network(&args)?;
+            let bar = progress.bar(2 * runs, "runs");
+            let report = network(&args, &bar)?;
+            bar.finish_and_clear();
             return if args.json { print_json(&report) } else { print(&report.table()) };
         }
         let width = args.layer.iter().map(|layer| layer.text().chars().count()).max().unwrap_or(0);
@@ -77,16 +88,15 @@ pub(super) fn run(args: Args) -> Result {
                 heading("layer", width, "  kernel")
             ))?;
         }
-        args.layer.iter().try_for_each(|spec| {
-            let report = layer(spec, args.runs)?;
-            if args.json { print_json(&report) } else { print(&report.row(width)) }
-        })
+        let bar = progress.bar(args.layer.len() as u64 * runs, "runs");
+        for spec in &args.layer {
+            let report = layer(spec, args.runs, &bar)?;
+            let text = if args.json { to_json(&report)? } else { report.row(width) };
+            bar.suspend(|| print(&text))?;
+        }
+        bar.finish_and_clear();
+        Ok(())
     })
-}
-
-pub(super) fn print_json(report: &impl Serialize) -> Result {
-    let json = serde_json::to_string(report).map_err(|e| Failure::Error(format!("JSON: {e}")))?;
-    print(&format!("{json}\n"))
 }
 
 // ---------------------------------------------------------------- layers
@@ -103,11 +113,11 @@ struct LayerReport<'a> {
     peak_gflops: f64,
 }
 
-fn layer(spec: &Layer, runs: u32) -> Result<LayerReport<'_>> {
+fn layer<'a>(spec: &'a Layer, runs: u32, bar: &ProgressBar) -> Result<LayerReport<'a>> {
     let (level, threads) = (Level::from_env()?, threads::current());
     let mut runner = spec.prepare(level, threads).map_err(Failure::Error)?;
-    let Rounds { times, peaks } =
-        in_turns(level, runs, &mut [&mut || Ok(runner.run().map(drop)?)])?;
+    let turns = Turns { level, rounds: runs, bar };
+    let Rounds { times, peaks } = turns.time(&mut [&mut || Ok(runner.run().map(drop)?)])?;
     let multiply_adds = runner.multiply_adds();
     Ok(LayerReport {
         layer: spec.text(),
@@ -160,7 +170,7 @@ struct NodeReport {
     share: f64,
 }
 
-fn network(args: &Args) -> Result<NetworkReport> {
+fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
     let Model { network, weights } = args.source.load()?;
     let (size, channels) = input_size(&network, args.size)?;
     let batch = usize::from(args.batch);
@@ -183,6 +193,7 @@ fn network(args: &Args) -> Result<NetworkReport> {
         session.run(x)?;
         times.push(start.elapsed().as_secs_f64());
         peaks.push(peak(level)?);
+        bar.inc(1);
     }
     let speed = Speed::new(plan.multiply_adds(), &times, &peaks);
 
@@ -190,6 +201,7 @@ fn network(args: &Args) -> Result<NetworkReport> {
     for _ in 0..args.runs {
         session.run_timed(x, |i, time| steps.times[i].push(time.as_secs_f64()))?;
         steps.peaks.push(peak(level)?);
+        bar.inc(1);
     }
     let all_peaks = peaks.iter().chain(&steps.peaks).copied();
     Ok(NetworkReport {

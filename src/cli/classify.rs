@@ -10,11 +10,11 @@ use sepconv::image::{Picture, Resize};
 use sepconv::network::{NetworkPlan, Session};
 use serde::Serialize;
 
-use super::progress::progress_bar;
+use super::progress::Progress;
 use super::source::ModelFile;
 use super::threads::Threads;
 use super::types::Types;
-use super::{Failure, Result, error, input_size, parse_size, print, report, softmax};
+use super::{Failure, Result, error, input_size, parse_size, print, report, softmax, to_json};
 
 /// Name what pictures show
 ///
@@ -47,7 +47,8 @@ pub(super) struct Args {
     types: Types,
     #[command(flatten)]
     threads: Threads,
-    /// One JSON object a line for each picture: file, logits, top (index, label, probability)
+    /// One line of JSON for each picture: {"file": path, "logits": [number of each class], "top": [{"index": class,
+    /// "label": its name or null, "probability": 0 to 1}]}, the likeliest first
     #[arg(long)]
     json: bool,
     /// JPEG or PNG pictures
@@ -72,11 +73,11 @@ impl From<ResizeArg> for Resize {
     }
 }
 
-pub(super) fn run(args: Args) -> Result {
-    args.threads.run(|| classify(&args))
+pub(super) fn run(args: Args, progress: Progress) -> Result {
+    args.threads.run(|| classify(&args, progress))
 }
 
-fn classify(args: &Args) -> Result {
+fn classify(args: &Args, progress: Progress) -> Result {
     let model = args.file.load()?;
     let (size, channels) = input_size(&model.network, args.size)?;
     let model_error = |message| error(format!("{}: {message}", args.file.path().display()));
@@ -97,7 +98,7 @@ fn classify(args: &Args) -> Result {
     };
     let mut session = Session::new(plan)?;
 
-    let bar = progress_bar(args.images.len(), "");
+    let bar = progress.bar(args.images.len() as u64, "");
     let mut failed = false;
     for path in &args.images {
         bar.set_message(path.display().to_string());
@@ -105,7 +106,7 @@ fn classify(args: &Args) -> Result {
             Ok(tensor) => {
                 session.run(&tensor)?;
                 let result = Classified::new(path, session.output(), labels.as_deref(), args.top);
-                let text = if args.json { result.json()? } else { result.table() };
+                let text = if args.json { to_json(&result)? } else { result.table() };
                 bar.suspend(|| print(&text))?;
             }
             Err(e) => {
@@ -197,13 +198,6 @@ impl<'a> Classified<'a> {
             logits,
             top: order.iter().take(top as usize).map(class).collect(),
         }
-    }
-
-    fn json(&self) -> Result<String> {
-        let mut line =
-            serde_json::to_string(self).map_err(|e| Failure::Error(format!("JSON: {e}")))?;
-        line.push('\n');
-        Ok(line)
     }
 
     fn table(&self) -> String {

@@ -9,16 +9,16 @@ use sepconv::network::{Network, NetworkPlan, Op, PlanOptions, Session};
 use sepconv::weights::{count_parameters, synthetic};
 use serde::Serialize;
 
-use super::bench::{context, print_json};
+use super::bench::context;
 use super::info::cpu_name;
 use super::layer::{Layer, Runner};
 use super::outputs::{self, Content};
 use super::plot;
-use super::progress::progress_bar;
+use super::progress::Progress;
 use super::source::ModelName;
-use super::speed::{Rounds, Speed, in_turns, median};
+use super::speed::{Rounds, Speed, Turns, median};
 use super::threads::{self, Threads};
-use super::{Failure, Result, print, thousands};
+use super::{Failure, Result, print, print_json, thousands};
 
 /// Compare separable with standard convolution
 ///
@@ -48,7 +48,9 @@ pub(super) struct Args {
     plot: Option<PathBuf>,
     #[command(flatten)]
     threads: Threads,
-    /// One JSON object instead of tables
+    /// One line of JSON: {"cpu", "level", "threads", "peak_gflops", "layers": [{"layer", "count", "standard", "separable",
+    /// "promised", "obtained"}], "spectrum": [{"block", "segments", …}], "networks": [{"network", "size", …, "paper"}]};
+    /// what was timed has "parameters", "multiply_adds" and the numbers of `sepconv bench`
     #[arg(long)]
     json: bool,
 }
@@ -132,11 +134,11 @@ const INCEPTION_V3: Published =
 /// Segments of the blocks in table 2: divisors of 728.
 const SEGMENTS: [usize; 8] = [1, 2, 4, 8, 26, 91, 364, 728];
 
-pub(super) fn run(args: Args) -> Result {
+pub(super) fn run(args: Args, progress: Progress) -> Result {
     if let Some(path) = &args.plot {
         outputs::check(&[path])?;
     }
-    let report = args.threads.run(|| measure(args.runs))?;
+    let report = args.threads.run(|| measure(args.runs, progress))?;
     if let Some(path) = &args.plot {
         let picture = plot::comparison(&report).map_err(Failure::Error)?;
         outputs::write(&[(path, Content::Text(&picture))])?;
@@ -144,20 +146,20 @@ pub(super) fn run(args: Args) -> Result {
     if args.json { print_json(&report) } else { print(&report.tables()) }
 }
 
-fn measure(runs: u32) -> Result<Report> {
+fn measure(runs: u32, progress: Progress) -> Result<Report> {
     let level = Level::from_env()?;
     let xception = ModelName::Xception.network()?;
     let shapes = separable_shapes(&xception)?;
-    let bar = progress_bar(shapes.len() + 2, "layers and networks");
+    let bar =
+        progress.bar((shapes.len() as u64 + 2) * u64::from(runs), "rounds of layers and networks");
+    let turns = Turns { level, rounds: runs, bar: &bar };
     let mut peaks = Vec::new();
     let mut layers = Vec::new();
     for (shape, count) in shapes {
-        layers.push(layer(level, runs, shape, count, &mut peaks)?);
-        bar.inc(1);
+        layers.push(layer(&turns, shape, count, &mut peaks)?);
     }
-    let spectrum = blocks(level, runs, &mut peaks)?;
-    bar.inc(1);
-    let networks = networks(level, runs, &mut peaks)?;
+    let spectrum = blocks(&turns, &mut peaks)?;
+    let networks = networks(&turns, &mut peaks)?;
     bar.finish_and_clear();
     Ok(Report {
         cpu: cpu_name(),
@@ -198,22 +200,20 @@ fn native(network: &Network) -> [usize; 4] {
 }
 
 fn layer(
-    level: Level,
-    runs: u32,
+    turns: &Turns<'_>,
     [h, w, c, o]: LayerShape,
     count: usize,
     peaks: &mut Vec<f64>,
 ) -> Result<LayerRow> {
     let prepare = |kind: &str| -> Result<Runner> {
         let spec = Layer::parse(&format!("{kind} 1x{h}x{w}x{c} o{o} k3 s1"));
-        spec.and_then(|spec| spec.prepare(level, threads::current())).map_err(Failure::Error)
+        spec.and_then(|spec| spec.prepare(turns.level, threads::current())).map_err(Failure::Error)
     };
     let (mut standard, mut separable) = (prepare("conv")?, prepare("sep")?);
-    let Rounds { times, peaks: beside } = in_turns(
-        level,
-        runs,
-        &mut [&mut || Ok(standard.run().map(drop)?), &mut || Ok(separable.run().map(drop)?)],
-    )?;
+    let Rounds { times, peaks: beside } = turns
+        .time(&mut [&mut || Ok(standard.run().map(drop)?), &mut || {
+            Ok(separable.run().map(drop)?)
+        }])?;
     let form = |runner: &Runner, times: &[f64], parameters: usize| Form {
         parameters: parameters as u64,
         multiply_adds: runner.multiply_adds(),
@@ -255,14 +255,14 @@ impl Ready {
 }
 
 /// Times networks in turns.
-fn time_networks(level: Level, runs: u32, ready: &mut [Ready]) -> Result<Rounds> {
+fn time_networks(turns: &Turns<'_>, ready: &mut [Ready]) -> Result<Rounds> {
     let mut runners: Vec<_> = ready.iter_mut().map(|ready| || ready.run()).collect();
     let mut things: Vec<_> =
         runners.iter_mut().map(|run| run as &mut dyn FnMut() -> Result).collect();
-    in_turns(level, runs, &mut things)
+    turns.time(&mut things)
 }
 
-fn blocks(level: Level, runs: u32, peaks: &mut Vec<f64>) -> Result<Vec<SpectrumRow>> {
+fn blocks(turns: &Turns<'_>, peaks: &mut Vec<f64>) -> Result<Vec<SpectrumRow>> {
     let mut blocks = Vec::new();
     for segments in SEGMENTS {
         let config = SpectrumConfig { segments, ..SpectrumConfig::default() };
@@ -276,7 +276,7 @@ fn blocks(level: Level, runs: u32, peaks: &mut Vec<f64>) -> Result<Vec<SpectrumR
     let networks: Vec<Network> =
         blocks.iter().map(|(_, config)| Ok(spectrum(config)?)).collect::<Result<_>>()?;
     let mut ready: Vec<Ready> = networks.iter().map(Ready::new).collect::<Result<_>>()?;
-    let Rounds { times, peaks: beside } = time_networks(level, runs, &mut ready)?;
+    let Rounds { times, peaks: beside } = time_networks(turns, &mut ready)?;
     let mut rows = Vec::new();
     for (i, (block, config)) in blocks.into_iter().enumerate() {
         let multiply_adds = ready[i].session.plan().multiply_adds();
@@ -292,7 +292,7 @@ fn blocks(level: Level, runs: u32, peaks: &mut Vec<f64>) -> Result<Vec<SpectrumR
     Ok(rows)
 }
 
-fn networks(level: Level, runs: u32, peaks: &mut Vec<f64>) -> Result<Vec<NetworkRow>> {
+fn networks(turns: &Turns<'_>, peaks: &mut Vec<f64>) -> Result<Vec<NetworkRow>> {
     let all = [
         ("Xception", ModelName::Xception, Some(XCEPTION)),
         ("Inception V3", ModelName::InceptionV3, Some(INCEPTION_V3)),
@@ -301,7 +301,7 @@ fn networks(level: Level, runs: u32, peaks: &mut Vec<f64>) -> Result<Vec<Network
     let networks: Vec<Network> =
         all.iter().map(|(_, model, _)| model.network()).collect::<Result<_>>()?;
     let mut ready: Vec<Ready> = networks.iter().map(Ready::new).collect::<Result<_>>()?;
-    let Rounds { times, peaks: beside } = time_networks(level, runs, &mut ready)?;
+    let Rounds { times, peaks: beside } = time_networks(turns, &mut ready)?;
     let mut rows = Vec::new();
     for (i, (name, _, paper)) in all.into_iter().enumerate() {
         let plan = ready[i].session.plan();

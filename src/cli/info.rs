@@ -7,37 +7,80 @@ use sepconv::kernels::{
     Options, Padding, Plan, Pointwise, PointwiseParams, Pool, PoolKind, Separable, SeparableParams,
     Window,
 };
+use serde::Serialize;
 
-use super::{Result, print, threads};
+use super::{Result, print, print_json, threads};
 
 /// Show the CPU, its instruction levels, and the kernels chosen for typical layers
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   sepconv info
+  sepconv info --json | jq -r .chosen
   SEPCONV_LEVEL=scalar sepconv info")]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// One line of JSON: {"version", "cpu", "cores", "threads", "rayon": whether it was built with it, "levels", "chosen",
+    /// "forced": whether by SEPCONV_LEVEL, "kernels": [{"layer", "kernel"}]}
+    #[arg(long)]
+    json: bool,
+}
 
-pub(super) fn run(_: Args) -> Result {
+#[derive(Serialize)]
+struct Report {
+    version: &'static str,
+    cpu: Option<String>,
+    /// Logical ones.
+    cores: Option<usize>,
+    threads: usize,
+    rayon: bool,
+    levels: Vec<&'static str>,
+    chosen: &'static str,
+    /// By `SEPCONV_LEVEL`.
+    forced: bool,
+    kernels: Vec<Chosen>,
+}
+
+#[derive(Serialize)]
+struct Chosen {
+    layer: &'static str,
+    kernel: String,
+}
+
+pub(super) fn run(args: Args) -> Result {
     let level = Level::from_env()?;
-    let names: Vec<_> = Level::available().iter().map(|l| l.name()).collect();
-    let forced = std::env::var_os("SEPCONV_LEVEL").is_some_and(|v| !v.is_empty());
-    let cores = std::thread::available_parallelism();
-    let cores = cores.map_or_else(|_| "unknown".into(), |n| n.to_string());
-    let mut text = format!(
-        "sepconv  {}\ncpu      {}\ncores    {cores} logical\nthreads  {}{}\nlevels   {}\nchosen   {level}{}\n",
-        env!("CARGO_PKG_VERSION"),
-        cpu_name().unwrap_or_else(|| "unknown".into()),
-        threads::current(),
-        if cfg!(feature = "rayon") { "" } else { " (built without the feature rayon)" },
-        names.join(" "),
-        if forced { " (by SEPCONV_LEVEL)" } else { "" },
-    );
-    text.push_str("kernels\n");
-    for (layer, kernel) in kernels(level)? {
-        let _ = writeln!(text, "  {layer:36}  {kernel}");
+    let report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        cpu: cpu_name(),
+        cores: std::thread::available_parallelism().ok().map(Into::into),
+        threads: threads::current(),
+        rayon: cfg!(feature = "rayon"),
+        levels: Level::available().iter().map(|l| l.name()).collect(),
+        chosen: level.name(),
+        forced: std::env::var_os("SEPCONV_LEVEL").is_some_and(|v| !v.is_empty()),
+        kernels: kernels(level)?,
+    };
+    if args.json { print_json(&report) } else { print(&report.table()) }
+}
+
+impl Report {
+    fn table(&self) -> String {
+        let unknown = || "unknown".into();
+        let mut text = format!(
+            "sepconv  {}\ncpu      {}\ncores    {} logical\nthreads  {}{}\nlevels   {}\nchosen   {}{}\nkernels\n",
+            self.version,
+            self.cpu.clone().unwrap_or_else(unknown),
+            self.cores.map_or_else(unknown, |n| n.to_string()),
+            self.threads,
+            if self.rayon { "" } else { " (built without the feature rayon)" },
+            self.levels.join(" "),
+            self.chosen,
+            if self.forced { " (by SEPCONV_LEVEL)" } else { "" },
+        );
+        for Chosen { layer, kernel } in &self.kernels {
+            let _ = writeln!(text, "  {layer:36}  {kernel}");
+        }
+        text
     }
-    print(&text)
 }
 
 #[cfg(target_os = "linux")]
@@ -53,7 +96,7 @@ pub(super) fn cpu_name() -> Option<String> {
 }
 
 /// A layer of each kind at its size in Xception, and the kernels that its plan chooses.
-fn kernels(level: Level) -> Result<Vec<(&'static str, String)>> {
+fn kernels(level: Level) -> Result<Vec<Chosen>> {
     let options = Options { level: Some(level), ..Options::default() };
     let zeros = vec![0.0; 2048 * 1000];
     let same = Window::new([3, 3]).padding(Padding::Same);
@@ -63,7 +106,7 @@ fn kernels(level: Level) -> Result<Vec<(&'static str, String)>> {
         weights: (&zeros[..9 * channels]).into(),
         bias: None,
     };
-    let plans: [(&str, Box<dyn Plan>); 7] = [
+    let plans: [(&'static str, Box<dyn Plan>); 7] = [
         (
             "convolution 3×3/2, 3 → 32",
             Box::new(Conv::new(
@@ -126,7 +169,8 @@ fn kernels(level: Level) -> Result<Vec<(&'static str, String)>> {
             )?),
         ),
     ];
-    let name =
-        |(layer, plan): (&'static str, Box<dyn Plan>)| (layer, plan.kernel_name().to_owned());
-    Ok(plans.into_iter().map(name).collect())
+    Ok(plans
+        .into_iter()
+        .map(|(layer, plan)| Chosen { layer, kernel: plan.kernel_name().to_owned() })
+        .collect())
 }

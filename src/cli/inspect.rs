@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use clap::ArgGroup;
 use sepconv::network::{Network, NetworkPlan, PlanOptions};
 use sepconv::weights::{self, Model, ParameterCount, Weights};
+use serde::Serialize;
 
 use super::source::Source;
 use super::threads::{self, Threads};
-use super::{Result, input_size, parse_size, print, thousands};
+use super::{Result, input_size, parse_size, print, print_json, thousands};
 
 /// List a model's layers, the kernels that compute them, and their cost
 ///
@@ -19,7 +20,8 @@ use super::{Result, input_size, parse_size, print, thousands};
 Examples:
   sepconv inspect --model xception
   sepconv inspect --model mobilenet-0.5
-  sepconv inspect --weights kitchen.keras --size 224")]
+  sepconv inspect --weights kitchen.keras --size 224
+  sepconv inspect --model xception --json | jq -r '.steps[] | [.kernel, .multiply_adds] | @tsv'")]
 #[group(skip)]
 #[command(group = ArgGroup::new("any source").required(true).multiple(true).args(["weights", "model"]))]
 pub(super) struct Args {
@@ -30,60 +32,115 @@ pub(super) struct Args {
     size: Option<[usize; 2]>,
     #[command(flatten)]
     threads: Threads,
+    /// One line of JSON: {"name", "input": [n, h, w, c], "level", "threads", "steps": [{"output": [n, h, w, c],
+    /// "parameters", "multiply_adds", "kernel", "layers"}], "parameters", "trainable_parameters", "multiply_adds",
+    /// "arena_bytes", "scratch_bytes"}
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(args: Args) -> Result {
     let Model { network, weights } = args.source.load()?;
-    args.threads.run(|| print(&table(&network, &weights, args.size)?))
+    args.threads.run(|| {
+        let report = Report::new(&network, &weights, args.size)?;
+        if args.json { print_json(&report) } else { print(&report.table()) }
+    })
 }
 
-fn table(network: &Network, weights: &Weights, size: Option<[usize; 2]>) -> Result<String> {
-    let (size, channels) = input_size(network, size)?;
-    let input = [1, size[0], size[1], channels];
-    let plan = NetworkPlan::new(network, weights, input, &PlanOptions::default())?;
+#[derive(Serialize)]
+struct Report {
+    name: String,
+    input: [usize; 4],
+    level: &'static str,
+    threads: usize,
+    steps: Vec<Step>,
+    parameters: usize,
+    trainable_parameters: usize,
+    multiply_adds: u64,
+    /// Memory between layers.
+    arena_bytes: usize,
+    /// For all threads.
+    scratch_bytes: usize,
+}
 
-    let shape = |[_, h, w, c]: [usize; 4]| format!("{h}×{w}×{c}");
-    let heading = ["output", "parameters", "multiply-adds", "kernel", "layers"].map(String::from);
-    let rows: Vec<[String; 5]> = std::iter::once(heading)
-        .chain(plan.steps().map(|step| {
-            [
-                shape(step.output),
-                thousands(step.parameters as u64),
-                thousands(step.multiply_adds),
-                step.kernel.clone(),
-                step.nodes.join(" "),
-            ]
-        }))
-        .collect();
-    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max();
-    let widths = [0, 1, 2, 3].map(|column| width(column).unwrap_or(0));
+/// Layers that one kernel computes together.
+#[derive(Serialize)]
+struct Step {
+    output: [usize; 4],
+    parameters: usize,
+    multiply_adds: u64,
+    kernel: String,
+    layers: Vec<String>,
+}
 
-    let mut text =
-        format!("{}, input {}, level {}\n\n", network.name(), shape(input), plan.level());
-    for [output, parameters, multiply_adds, kernel, layers] in &rows {
-        let [w0, w1, w2, w3] = widths;
-        let _ = writeln!(
-            text,
-            "{output:>w0$}  {parameters:>w1$}  {multiply_adds:>w2$}  {kernel:w3$}  {layers}"
-        );
+impl Report {
+    fn new(network: &Network, weights: &Weights, size: Option<[usize; 2]>) -> Result<Self> {
+        let (size, channels) = input_size(network, size)?;
+        let input = [1, size[0], size[1], channels];
+        let plan = NetworkPlan::new(network, weights, input, &PlanOptions::default())?;
+        let ParameterCount { trainable, total } = weights::count_parameters(network)?;
+        let threads = threads::current();
+        Ok(Self {
+            name: network.name().into(),
+            input,
+            level: plan.level().name(),
+            threads,
+            steps: (plan.steps())
+                .map(|step| Step {
+                    output: step.output,
+                    parameters: step.parameters,
+                    multiply_adds: step.multiply_adds,
+                    kernel: step.kernel.clone(),
+                    layers: step.nodes.clone(),
+                })
+                .collect(),
+            parameters: total,
+            trainable_parameters: trainable,
+            multiply_adds: plan.multiply_adds(),
+            arena_bytes: plan.arena_bytes(),
+            scratch_bytes: plan.scratch_bytes(threads),
+        })
     }
-    text.push('\n');
-    text.push_str(&totals(network, &plan)?);
-    Ok(text)
-}
 
-fn totals(network: &Network, plan: &NetworkPlan) -> Result<String> {
-    let ParameterCount { trainable, total } = weights::count_parameters(network)?;
-    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-    let threads = threads::current();
-    Ok(format!(
-        "parameters     {} trainable, {} total\n\
-         multiply-adds  {:.3} G\n\
-         memory         {:.1} MiB between layers, {:.1} MiB scratch for {threads} threads\n",
-        thousands(trainable as u64),
-        thousands(total as u64),
-        plan.multiply_adds() as f64 / 1e9,
-        mib(plan.arena_bytes()),
-        mib(plan.scratch_bytes(threads)),
-    ))
+    fn table(&self) -> String {
+        let shape = |[_, h, w, c]: [usize; 4]| format!("{h}×{w}×{c}");
+        let heading =
+            ["output", "parameters", "multiply-adds", "kernel", "layers"].map(String::from);
+        let rows: Vec<[String; 5]> = std::iter::once(heading)
+            .chain(self.steps.iter().map(|step| {
+                [
+                    shape(step.output),
+                    thousands(step.parameters as u64),
+                    thousands(step.multiply_adds),
+                    step.kernel.clone(),
+                    step.layers.join(" "),
+                ]
+            }))
+            .collect();
+        let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max();
+        let [w0, w1, w2, w3] = [0, 1, 2, 3].map(|column| width(column).unwrap_or(0));
+
+        let mut text =
+            format!("{}, input {}, level {}\n\n", self.name, shape(self.input), self.level);
+        for [output, parameters, multiply_adds, kernel, layers] in &rows {
+            let _ = writeln!(
+                text,
+                "{output:>w0$}  {parameters:>w1$}  {multiply_adds:>w2$}  {kernel:w3$}  {layers}"
+            );
+        }
+        let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+        let _ = write!(
+            text,
+            "\nparameters     {} trainable, {} total\n\
+             multiply-adds  {:.3} G\n\
+             memory         {:.1} MiB between layers, {:.1} MiB scratch for {} threads\n",
+            thousands(self.trainable_parameters as u64),
+            thousands(self.parameters as u64),
+            self.multiply_adds as f64 / 1e9,
+            mib(self.arena_bytes),
+            mib(self.scratch_bytes),
+            self.threads,
+        );
+        text
+    }
 }

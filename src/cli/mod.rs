@@ -24,6 +24,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use sepconv::Error;
 use sepconv::network::Network;
+use serde::Serialize;
+
+use progress::Progress;
 
 #[derive(Parser)]
 #[command(
@@ -49,6 +52,8 @@ Examples:
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    progress: Progress,
 }
 
 #[derive(Subcommand)]
@@ -72,14 +77,14 @@ pub(crate) fn parse(
 }
 
 pub(crate) fn main() -> ExitCode {
-    let cli = parse(std::env::args_os()).unwrap_or_else(|e| e.exit());
-    let result = match cli.command {
+    let Cli { command, progress } = parse(std::env::args_os()).unwrap_or_else(|e| e.exit());
+    let result = match command {
         Command::Demo(args) => demo::run(args),
-        Command::Classify(args) => classify::run(args),
+        Command::Classify(args) => classify::run(args, progress),
         Command::Run(args) => run::run(args),
         Command::Inspect(args) => inspect::run(args),
-        Command::Bench(args) => bench::run(args),
-        Command::Compare(args) => compare::run(args),
+        Command::Bench(args) => bench::run(args, progress),
+        Command::Compare(args) => compare::run(args, progress),
         Command::Info(args) => info::run(args),
         Command::Completions(args) => shell::completions(args),
         Command::Man(args) => shell::man(args),
@@ -136,6 +141,19 @@ fn print(text: &str) -> Result {
         io::ErrorKind::BrokenPipe => Failure::Closed,
         _ => Failure::Error(format!("standard output: {e}")),
     })
+}
+
+/// A report as one line of JSON on stdout.
+fn print_json(report: &impl Serialize) -> Result {
+    print(&to_json(report)?)
+}
+
+/// One line of JSON.
+fn to_json(report: &impl Serialize) -> Result<String> {
+    let mut line =
+        serde_json::to_string(report).map_err(|e| Failure::Error(format!("JSON: {e}")))?;
+    line.push('\n');
+    Ok(line)
 }
 
 /// Longest side of an input.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use indicatif::ProgressBar;
 use sepconv::kernels::{Level, burn_fma};
 use serde::Serialize;
 
@@ -44,30 +45,37 @@ pub(super) struct Rounds {
     pub(super) peaks: Vec<f64>,
 }
 
-/// Times things in turns, so that what disturbs one disturbs all, after a few runs for warming up.
-pub(super) fn in_turns(
-    level: Level,
-    rounds: u32,
-    things: &mut [&mut dyn FnMut() -> Result],
-) -> Result<Rounds> {
-    let mut repeats = vec![1_u32; things.len()];
-    for (thing, repeats) in things.iter_mut().zip(&mut repeats) {
-        while time(thing, *repeats)? < LEAST {
-            *repeats *= 2;
-        }
-    }
-    let mut series = Rounds { times: vec![Vec::new(); things.len()], peaks: Vec::new() };
-    for _ in 0..rounds {
-        for (i, thing) in things.iter_mut().enumerate() {
-            if repeats[i] > 1 {
-                thing()?;
+/// How things are timed in turns, so that what disturbs one disturbs all.
+pub(super) struct Turns<'a> {
+    pub(super) level: Level,
+    pub(super) rounds: u32,
+    /// Counts the rounds.
+    pub(super) bar: &'a ProgressBar,
+}
+
+impl Turns<'_> {
+    /// Times things, after a few runs for warming up.
+    pub(super) fn time(&self, things: &mut [&mut dyn FnMut() -> Result]) -> Result<Rounds> {
+        let mut repeats = vec![1_u32; things.len()];
+        for (thing, repeats) in things.iter_mut().zip(&mut repeats) {
+            while time(thing, *repeats)? < LEAST {
+                *repeats *= 2;
             }
-            let time = time(thing, repeats[i])?;
-            series.times[i].push(time.as_secs_f64() / f64::from(repeats[i]));
         }
-        series.peaks.push(peak(level)?);
+        let mut series = Rounds { times: vec![Vec::new(); things.len()], peaks: Vec::new() };
+        for _ in 0..self.rounds {
+            for (i, thing) in things.iter_mut().enumerate() {
+                if repeats[i] > 1 {
+                    thing()?;
+                }
+                let time = time(thing, repeats[i])?;
+                series.times[i].push(time.as_secs_f64() / f64::from(repeats[i]));
+            }
+            series.peaks.push(peak(self.level)?);
+            self.bar.inc(1);
+        }
+        Ok(series)
     }
-    Ok(series)
 }
 
 fn time(thing: &mut dyn FnMut() -> Result, repeats: u32) -> Result<Duration> {
