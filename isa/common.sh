@@ -119,6 +119,14 @@ aarch64_build() {
     fi
 }
 
+# standard_library_source TARGET: sets up cargo to build the standard library: Debian's packages of recent compilers have
+# its source, not its build for TARGET.
+standard_library_source() {
+    installed apt-get || { echo "error: no standard library: rustup target add $1" >&2; return 1; }
+    debian rustc-web rust-web-src
+    export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
+}
+
 # Debian builds Rust for each of its architectures: the standard library for AArch64 is a package there. The
 # compiler must be of the same build. Its files are unpacked beside it, nothing of AArch64 is installed.
 debian_aarch64_library() {

@@ -4,8 +4,7 @@
 # have 32 bits, and there are no threads.
 # Usage: isa/wasm.sh [cargo test's arguments]
 #
-# rustup's target wasm32-wasip1 is used if it is there. On Debian and Ubuntu, whose packages of recent
-# compilers have the standard library's source but not its build for this target, it is built here.
+# rustup's target wasm32-wasip1 is used if it is there; on Debian and Ubuntu it is built here.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
@@ -13,9 +12,8 @@ target=wasm32-wasip1
 flags="-C target-feature=+simd128"
 build=()
 if [[ ! -d $(rustc --print sysroot)/lib/rustlib/$target ]]; then
-    installed apt-get || { echo "error: no standard library: rustup target add $target" >&2; exit 1; }
-    debian rustc-web rust-web-src wasi-libc lld-22
-    export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
+    standard_library_source "$target"
+    debian wasi-libc lld-22
     build=(-Zbuild-std=std,panic_abort,test)
     # This C library is older than the standard library expects: it lacks the threads that no program has.
     flags+=" -C linker=wasm-ld-22 -C link-self-contained=no -L native=/usr/lib/wasm32-wasi"

@@ -1,5 +1,5 @@
-//! Depthwise, pointwise and fused separable convolution on CPUs, for NHWC `f32` tensors.
-//!
+#![doc = include_str!("../README.md")]
+//! # How it works
 //! ```text
 //! NhwcView (slice + shape + pixel stride: bounds proven once)
 //!    │
@@ -13,35 +13,6 @@
 //! GEMM micro-kernel                         one body, one instance per level
 //!    ▼
 //! epilogue on the accumulators              residual, activation
-//! ```
-//!
-//! ```
-//! use sepconv_kernels::{
-//!     Activation, DepthwiseParams, NhwcView, NhwcViewMut, Options, Padding, Plan, Separable,
-//!     SeparableParams, Window,
-//! };
-//!
-//! # fn main() -> sepconv_kernels::Result<()> {
-//! # let (c, o) = (64, 128);
-//! # let (dw, pw, x) = (vec![0.1; 9 * c], vec![0.1; c * o], vec![1.0; 19 * 19 * c]);
-//! let window = Window::new([3, 3]).padding(Padding::Same);
-//! let plan = Separable::new(
-//!     [1, 19, 19, c],
-//!     &SeparableParams {
-//!         depthwise: DepthwiseParams { window, multiplier: 1, weights: (&dw).into(), bias: None },
-//!         mid_activation: Activation::None,
-//!         channels_out: o,
-//!         weights: (&pw).into(),
-//!         bias: None,
-//!     },
-//!     &Options { activation: Activation::Relu, ..Options::default() },
-//! )?;
-//! let mut y = vec![0.0; 19 * 19 * o];
-//! let mut scratch = vec![0.0; plan.scratch_len(2)]; // for up to two threads
-//! let output = NhwcViewMut::new(&mut y, plan.output_shape())?;
-//! plan.run(NhwcView::new(&x, plan.input_shape())?, None, output, &mut scratch)?;
-//! # Ok(())
-//! # }
 //! ```
 //!
 //! # Numerics

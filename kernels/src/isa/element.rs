@@ -50,10 +50,7 @@ pub(crate) struct F16;
 #[derive(Debug)]
 pub(crate) struct Bf16;
 /// Two bf16 along k, where an f32 would be.
-#[cfg_attr(
-    not(any(target_arch = "x86_64", target_arch = "aarch64")),
-    allow(dead_code, reason = "no level there has dot products")
-)]
+#[allow(dead_code, reason = "of levels with dot products")]
 #[derive(Debug)]
 pub(crate) struct Pair;
 

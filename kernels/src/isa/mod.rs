@@ -5,12 +5,13 @@
 //! its `#[target_feature]` and lists the instances in a [`Kernels`] table, from which everything else
 //! (dispatch, tests, benches) chooses.
 
-#[cfg(target_arch = "x86_64")]
+// Without std a level is there where the target guarantees it: targets without vector registers compile no other.
+#[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
 mod avx2;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
 mod avx512;
 pub(crate) mod element;
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
 mod neon;
 mod scalar;
 
@@ -183,10 +184,7 @@ pub(crate) trait Isa: Copy {
 }
 
 /// Operations of an [`Isa`], each made of one expression of intrinsics.
-#[cfg_attr(
-    not(any(target_arch = "x86_64", target_arch = "aarch64")),
-    allow(unused_macros, reason = "no intrinsics there")
-)]
+#[allow(unused_macros, reason = "of levels with intrinsics")]
 macro_rules! operations {
     ($($name:ident($($arg:ident: $type:ty),*) -> $out:ty = $body:expr;)*) => {$(
         #[inline(always)]
@@ -196,10 +194,7 @@ macro_rules! operations {
         }
     )*};
 }
-#[cfg_attr(
-    not(any(target_arch = "x86_64", target_arch = "aarch64")),
-    allow(unused_imports, reason = "no intrinsics there")
-)]
+#[allow(unused_imports, reason = "of levels with intrinsics")]
 use operations;
 
 /// Whether the CPU has all these features: by what the compilation target guarantees or, with `std`, by
@@ -212,11 +207,12 @@ macro_rules! has {
 macro_rules! has {
     ($($feature:tt)*) => { $(std::arch::is_aarch64_feature_detected!($feature))&&* };
 }
-#[cfg(all(not(feature = "std"), any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(not(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[allow(unused_macros, reason = "of levels with intrinsics")]
 macro_rules! has {
     ($($feature:tt)*) => { cfg!(all($(target_feature = $feature),*)) };
 }
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[allow(unused_imports, reason = "of levels with intrinsics")]
 use has;
 
 /// The first `n` ≤ 8 elements at `p`, in the low bits; the others are 0.
@@ -405,11 +401,11 @@ impl Kernels {
 pub(crate) fn kernels(level: Level) -> Option<&'static Kernels> {
     match level {
         Level::Scalar => Some(&scalar::KERNELS),
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
         Level::Avx2 => Some(&avx2::KERNELS),
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
         Level::Avx512 => Some(&avx512::KERNELS),
-        #[cfg(target_arch = "aarch64")]
+        #[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
         Level::Neon => Some(&neon::KERNELS),
         #[allow(unreachable_patterns, reason = "levels of other architectures")]
         _ => None,
@@ -420,11 +416,11 @@ pub(crate) fn kernels(level: Level) -> Option<&'static Kernels> {
 pub(crate) fn is_available(level: Level) -> bool {
     match level {
         Level::Scalar => true,
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
         Level::Avx2 => avx2::is_available(),
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
         Level::Avx512 => avx512::is_available(),
-        #[cfg(target_arch = "aarch64")]
+        #[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
         Level::Neon => has!("neon"),
         #[allow(unreachable_patterns, reason = "levels of other architectures")]
         _ => false,
