@@ -5,18 +5,13 @@ use core::arch::x86_64::*;
 use core::mem::transmute;
 
 use crate::Level;
-use crate::isa::{Isa, has, instantiate, operations, read_head_16, write_head_16};
+use crate::isa::{Isa, instantiate, operations, read_head_16, write_head_16};
 
 /// 256-bit vectors.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx2;
 
 const LEVEL: Level = Level::Avx2;
-
-/// Also of what AVX-512's kernels use besides AVX-512.
-pub(super) fn is_available() -> bool {
-    has!("avx2" "fma" "f16c" "bmi1" "bmi2" "lzcnt" "popcnt")
-}
 
 /// The first `n` lanes.
 #[derive(Debug, Clone, Copy)]
@@ -121,7 +116,7 @@ fn settle(mut v: __m256) -> __m256 {
 }
 
 // Strips of 3: 9 accumulators, 5 columns and a weight take 15 of the 16 registers; 4 would spill.
-instantiate!(Avx2, "avx2", ["avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt"],
+instantiate!(Avx2, "avx2", ["avx2" "fma" "f16c" "bmi1" "bmi2" "lzcnt" "popcnt"],
     rows: [1 2 3 4 5 6], vectors: [1 2],
     gemm: "6x16", window: "8", pixels: [8 4 2 1],
     slide: "10", [10 6 4 2 1],

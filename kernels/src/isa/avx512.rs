@@ -4,17 +4,13 @@ use core::arch::x86_64::*;
 use core::mem::transmute;
 
 use crate::Level;
-use crate::isa::{Isa, avx2, has, instantiate, operations};
+use crate::isa::{Isa, has, instantiate, operations};
 
 /// 512-bit vectors.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx512;
 
 const LEVEL: Level = Level::Avx512;
-
-pub(super) fn is_available() -> bool {
-    avx2::is_available() && has!("avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl")
-}
 
 /// The upper half of lane i to word i.
 const NARROW: [u16; 32] = {
@@ -204,7 +200,8 @@ mod bf16 {
 }
 
 // Strips of 6: 18 accumulators, 9 weights and the columns in use fit 32 registers.
-instantiate!(Avx512, "avx512", ["avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt"],
+instantiate!(Avx512, "avx512", [
+    "avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl" "avx2" "fma" "f16c" "bmi1" "bmi2" "lzcnt" "popcnt"],
     rows: [1 2 3 4 5 6 7 8 9 10 11 12], vectors: [1 2],
     gemm: "12x32", window: "8", pixels: [8 4 2 1],
     slide: "14", [14 8 5 3 2 1],

@@ -201,18 +201,18 @@ use operations;
 /// asking it.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 macro_rules! has {
-    ($($feature:tt)*) => { $(std::is_x86_feature_detected!($feature))&&* };
+    () => { true };
+    ($($feature:tt)+) => { $(std::is_x86_feature_detected!($feature))&&+ };
 }
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
 macro_rules! has {
-    ($($feature:tt)*) => { $(std::arch::is_aarch64_feature_detected!($feature))&&* };
+    () => { true };
+    ($($feature:tt)+) => { $(std::arch::is_aarch64_feature_detected!($feature))&&+ };
 }
 #[cfg(not(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64"))))]
-#[allow(unused_macros, reason = "of levels with intrinsics")]
 macro_rules! has {
     ($($feature:tt)*) => { cfg!(all($(target_feature = $feature),*)) };
 }
-#[allow(unused_imports, reason = "of levels with intrinsics")]
 use has;
 
 /// The first `n` ≤ 8 elements at `p`, in the low bits; the others are 0.
@@ -359,6 +359,8 @@ pub(crate) struct DotKernels {
 #[derive(Debug)]
 pub(crate) struct Kernels {
     pub(crate) level: Level,
+    /// Whether the CPU has all features that the kernels were compiled for.
+    pub(crate) is_available: fn() -> bool,
     /// f32 lanes of a vector; also the depth of a block of the A panel.
     pub(crate) lanes: usize,
     /// Pixels of a micro-tile.
@@ -414,25 +416,16 @@ pub(crate) fn kernels(level: Level) -> Option<&'static Kernels> {
 
 /// See [`Level::is_available`].
 pub(crate) fn is_available(level: Level) -> bool {
-    match level {
-        Level::Scalar => true,
-        #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
-        Level::Avx2 => avx2::is_available(),
-        #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
-        Level::Avx512 => avx512::is_available(),
-        #[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
-        Level::Neon => has!("neon"),
-        #[allow(unreachable_patterns, reason = "levels of other architectures")]
-        _ => false,
-    }
+    kernels(level).is_some_and(|kernels| (kernels.is_available)())
 }
 
-/// Instantiates all bodies for one [`Isa`] under a list of target features.
+/// Instantiates all bodies for one [`Isa`] under a list of target features, which are also what the level asks of the
+/// CPU.
 ///
 /// `rows`, `vectors`: sizes of the GEMM tile. `pixels`: tile widths of the general window kernels, most
 /// first; `slide`: those of width 3 stride 1; `strip`: those of 3×3, most first, of f32 and of 16 bits.
 macro_rules! instantiate {
-    ($isa:ty, $level:literal, [$($feature:literal)?], rows: $rows:tt, vectors: [$($n:literal)*],
+    ($isa:ty, $level:literal, [$($feature:tt)*], rows: $rows:tt, vectors: [$($n:literal)*],
      gemm: $gemm_tile:literal, window: $window_tile:literal, pixels: $pixels:tt,
      slide: $slide_tile:literal, $slide:tt, strip: $strip_tile:literal, $strip:tt, $half_strip:tt
      $(, dot: $dot:expr)?) => {
@@ -441,7 +434,7 @@ macro_rules! instantiate {
             use crate::isa::element::Element;
             use crate::window::kernel::{self as window, WindowTile};
 
-            $(#[target_feature(enable = $feature)])?
+            $(#[target_feature(enable = $feature)])*
             pub(super) unsafe fn gemm<
                 W: Element,
                 const M: usize,
@@ -454,7 +447,7 @@ macro_rules! instantiate {
                 unsafe { crate::gemm::kernel::tile::<$isa, W, M, N, DIRECT>(tile) }
             }
 
-            $(#[target_feature(enable = $feature)])?
+            $(#[target_feature(enable = $feature)])*
             pub(super) unsafe fn window<
                 X: Element,
                 const P: usize,
@@ -469,7 +462,7 @@ macro_rules! instantiate {
                 unsafe { window::tile::<$isa, X, P, COMBINE, LOAD, K, S>(tile) }
             }
 
-            $(#[target_feature(enable = $feature)])?
+            $(#[target_feature(enable = $feature)])*
             pub(super) unsafe fn strip<
                 X: Element,
                 const P: usize,
@@ -482,24 +475,24 @@ macro_rules! instantiate {
                 unsafe { crate::window::strip::strip::<$isa, X, P, S, LOAD>(tile) }
             }
 
-            $(#[target_feature(enable = $feature)])?
+            $(#[target_feature(enable = $feature)])*
             pub(super) unsafe fn pack<X: Element>(run: &crate::panel::pack::PackRun) {
                 // SAFETY: the caller vouches for the run and for the level.
                 unsafe { crate::panel::pack::pack::<$isa, X>(run) }
             }
 
-            $(#[target_feature(enable = $feature)])?
+            $(#[target_feature(enable = $feature)])*
             pub(super) unsafe fn narrow(run: &crate::gemm::narrow::NarrowRun) {
                 // SAFETY: the caller vouches for the run and for the level.
                 unsafe { crate::gemm::narrow::narrow::<$isa>(run) }
             }
 
-            $(#[target_feature(enable = $feature)])?
+            $(#[target_feature(enable = $feature)])*
             pub(super) unsafe fn activate(x: &mut [f32], activation: crate::Activation) {
                 crate::activation::apply_slice::<$isa>(x, activation)
             }
 
-            $(#[target_feature(enable = $feature)])?
+            $(#[target_feature(enable = $feature)])*
             pub(super) unsafe fn fma_loop(rounds: u64) -> f32 {
                 crate::peak::fma_loop::<$isa>(rounds)
             }
@@ -510,6 +503,7 @@ macro_rules! instantiate {
 
         pub(crate) static KERNELS: crate::isa::Kernels = crate::isa::Kernels {
             level: LEVEL,
+            is_available: || crate::isa::has!($($feature)*),
             lanes: <$isa>::LANES,
             mr: <$isa>::MR,
             nr: <$isa>::NV * <$isa>::LANES,
