@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 use core::mem::transmute;
 
 use crate::Level;
-use crate::isa::{Isa, has, instantiate, operations};
+use crate::isa::{Isa, instantiate, operations};
 
 /// 512-bit vectors.
 #[derive(Debug, Clone, Copy)]
@@ -116,52 +116,12 @@ impl Isa for Avx512 {
 /// AVX512-BF16.
 mod bf16 {
     use super::*;
-    use crate::gemm::kernel::{GemmTile, tile};
-    use crate::isa::element::Pair;
-    use crate::isa::{DotKernels, GemmFn, GemmKernels};
+    use crate::isa::instantiate_dot;
 
-    /// All rows of a tile for some vectors.
-    macro_rules! rows {
-        ($n:literal) => {
-            [
-                gemm::<1, $n> as GemmFn,
-                gemm::<2, $n>,
-                gemm::<3, $n>,
-                gemm::<4, $n>,
-                gemm::<5, $n>,
-                gemm::<6, $n>,
-                gemm::<7, $n>,
-                gemm::<8, $n>,
-                gemm::<9, $n>,
-                gemm::<10, $n>,
-                gemm::<11, $n>,
-                gemm::<12, $n>,
-            ]
-        };
-    }
-
-    /// 12×32 as for f32.
-    pub(super) const DOT: DotKernels = DotKernels {
-        is_available,
-        gemm: GemmKernels {
-            name: "gemm_dot_bf16_12x32_avx512",
-            packed: &[&rows!(1), &rows!(2)],
-            direct: &[],
-        },
-        pair,
-    };
-
-    fn is_available() -> bool {
-        has!("avx512bf16")
-    }
-
-    #[target_feature(
-        enable = "avx512bf16,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt"
-    )]
-    unsafe fn gemm<const M: usize, const N: usize>(t: &GemmTile) {
-        // SAFETY: the caller vouches for the tile and for the CPU.
-        unsafe { tile::<Avx512, Pair, M, N, false>(t) }
-    }
+    // 12×32 as for f32.
+    instantiate_dot!(Avx512, "gemm_dot_bf16_12x32_avx512", [
+        "avx512bf16" "avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl" "avx2" "fma" "f16c" "bmi1" "bmi2" "lzcnt" "popcnt"],
+        rows: [1 2 3 4 5 6 7 8 9 10 11 12], vectors: [1 2], pair: pair);
 
     /// The panel's first `depth` k, of MR rows, become pairs; beyond them are zeros.
     ///

@@ -632,3 +632,31 @@ macro_rules! instantiate {
     };
 }
 pub(crate) use instantiate;
+
+/// `DOT`, a level's dot products of bf16 pairs: the GEMM's body under the features that they ask for beyond the level's,
+/// and what makes pairs of an A panel's k.
+#[allow(unused_macros, reason = "of levels with dot products")]
+macro_rules! instantiate_dot {
+    ($isa:ty, $name:literal, [$($feature:tt)*], rows: $rows:tt, vectors: [$($n:literal)*], pair: $pair:ident) => {
+        $(#[target_feature(enable = $feature)])*
+        unsafe fn gemm<const M: usize, const N: usize>(tile: &crate::gemm::kernel::GemmTile) {
+            // SAFETY: the caller vouches for the tile and for the CPU.
+            unsafe {
+                crate::gemm::kernel::tile::<$isa, crate::isa::element::Pair, M, N, false>(tile);
+            }
+        }
+
+        pub(super) const DOT: crate::isa::DotKernels = crate::isa::DotKernels {
+            is_available: || crate::isa::has!($($feature)*),
+            gemm: crate::isa::GemmKernels {
+                name: $name,
+                packed: &[$(crate::isa::instantiate_dot!(@row $n, $rows)),*],
+                direct: &[],
+            },
+            pair: $pair,
+        };
+    };
+    (@row $n:literal, [$($m:literal)*]) => { &[$(gemm::<$m, $n>),*] };
+}
+#[allow(unused_imports, reason = "of levels with dot products")]
+pub(crate) use instantiate_dot;

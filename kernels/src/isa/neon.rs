@@ -5,7 +5,7 @@ use core::arch::asm;
 use core::mem::transmute;
 
 use crate::Level;
-use crate::isa::{Isa, has, instantiate, operations, read_head_16, write_head_16};
+use crate::isa::{Isa, instantiate, operations, read_head_16, write_head_16};
 
 /// 128-bit vectors.
 #[derive(Debug, Clone, Copy)]
@@ -207,46 +207,12 @@ impl Isa for Neon {
 /// FEAT_BF16 (Armv8.6).
 mod bf16 {
     use super::*;
-    use crate::gemm::kernel::{GemmTile, tile};
-    use crate::isa::element::Pair;
-    use crate::isa::{DotKernels, GemmFn, GemmKernels};
+    use crate::isa::instantiate_dot;
 
-    /// All rows of a tile for some vectors.
-    macro_rules! rows {
-        ($n:literal) => {
-            [
-                gemm::<1, $n> as GemmFn,
-                gemm::<2, $n>,
-                gemm::<3, $n>,
-                gemm::<4, $n>,
-                gemm::<5, $n>,
-                gemm::<6, $n>,
-                gemm::<7, $n>,
-                gemm::<8, $n>,
-            ]
-        };
-    }
-
-    /// 8×12 as for f32.
-    pub(super) const DOT: DotKernels = DotKernels {
-        is_available,
-        gemm: GemmKernels {
-            name: "gemm_dot_bf16_8x12_neon",
-            packed: &[&rows!(1), &rows!(2), &rows!(3)],
-            direct: &[],
-        },
-        pair,
-    };
-
-    fn is_available() -> bool {
-        has!("bf16")
-    }
-
-    #[target_feature(enable = "neon,bf16")]
-    unsafe fn gemm<const M: usize, const N: usize>(t: &GemmTile) {
-        // SAFETY: the caller vouches for the tile and for the CPU.
-        unsafe { tile::<Neon, Pair, M, N, false>(t) }
-    }
+    // 8×12 as for f32.
+    instantiate_dot!(Neon, "gemm_dot_bf16_8x12_neon", [
+        "bf16" "neon"],
+        rows: [1 2 3 4 5 6 7 8], vectors: [1 2 3], pair: pair);
 
     /// The panel's first `depth` k, of MR rows, become pairs; beyond them are zeros.
     ///
