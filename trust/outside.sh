@@ -12,9 +12,9 @@ unset CARGO_BUILD_TARGET CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS CARGO_P
 export CARGO_TARGET_DIR=$root/target/outside
 packages=(-p sepconv-kernels -p sepconv-c -p sepconv)
 if [[ ${1-} == --verify ]]; then
-    cargo publish --dry-run "${packages[@]}"
+    cargo publish --dry-run --allow-dirty "${packages[@]}"
 fi
-cargo package --quiet --no-verify "${packages[@]}"
+cargo package --quiet --no-verify --allow-dirty "${packages[@]}"
 
 project=$(mktemp -d)
 trap 'rm -rf "$project"' EXIT

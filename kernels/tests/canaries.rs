@@ -6,7 +6,7 @@ mod common;
 use std::sync::atomic::Ordering;
 
 use common::half::Stored;
-use common::layer::{Layer, OPS, Op, random};
+use common::layer::{Layer, OPS, Op, random_stored};
 use common::{INTACT, Mode, OVERWRITTEN, Random, Spaced, assert_same_bits, levels, run};
 use sepconv_kernels::*;
 
@@ -17,12 +17,7 @@ fn poison_goes_inside_and_stays_outside() {
     // Twice as many as in f32 alone: every other one in any types.
     for i in 0..common::scaled(800) {
         for op in OPS {
-            let mut layer = random(op, &mut numbers);
-            let mut weights = ElementType::F32;
-            if i % 2 == 1 {
-                (layer, weights) = layer.of_any_types(&mut numbers);
-            }
-            let operands = layer.fill_stored(weights, Mode::Reals, &mut numbers);
+            let (layer, operands) = random_stored(op, i, &mut numbers);
             let gaps = [0; 3].map(|_| 1 + numbers.below(20));
             let threads = 1 + numbers.below(4);
             for level in levels() {

@@ -8,7 +8,7 @@
 mod common;
 
 use common::half::Stored;
-use common::layer::{Layer, OPS, Op, random};
+use common::layer::{Layer, OPS, Op, random_stored};
 use common::{Mode, Random, levels};
 use sepconv_kernels::*;
 
@@ -159,13 +159,7 @@ fn one_element_dimension_or_type_off_is_refused() {
     let mut refused = 0;
     for i in 0..common::scaled(200) {
         for op in OPS {
-            let mut layer = random(op, &mut numbers);
-            let mut weights = ElementType::F32;
-            // Every other one in any types.
-            if i % 2 == 1 {
-                (layer, weights) = layer.of_any_types(&mut numbers);
-            }
-            let operands = layer.fill_stored(weights, Mode::Reals, &mut numbers);
+            let (layer, operands) = random_stored(op, i, &mut numbers);
             for level in levels() {
                 refused += plans_refuse(&layer, &operands, level);
                 let plan = layer.plan(operands.each_ref().map(Stored::elements), level).unwrap();

@@ -167,6 +167,16 @@ impl Layer {
     }
 }
 
+/// The i-th of many random layers, and its operands: every other one is of any element types.
+pub fn random_stored(op: Op, i: u32, numbers: &mut Random) -> (Layer, [Stored; 4]) {
+    let (mut layer, mut weights) = (random(op, numbers), ElementType::F32);
+    if i % 2 == 1 {
+        (layer, weights) = layer.of_any_types(numbers);
+    }
+    let operands = layer.fill_stored(weights, Mode::Reals, numbers);
+    (layer, operands)
+}
+
 /// A layer from numbers: any operation, window, size, activations, the depth multiplier and groups of `op`.
 pub fn random(op: Op, random: &mut Random) -> Layer {
     let mut below = |n: usize| random.below(n);
