@@ -36,7 +36,7 @@ pub fn on_this_thread<T>(f: impl FnOnce() -> T) -> T {
 pub(crate) fn available() -> usize {
     #[cfg(feature = "rayon")]
     {
-        if ALONE.get() { 1 } else { rayon::current_num_threads() }
+        if ALONE.get() { 1 } else { rayon_core::current_num_threads() }
     }
     #[cfg(not(feature = "rayon"))]
     {
@@ -78,7 +78,7 @@ fn fork(workers: usize, scratch: &mut [f32], part: usize, worker: &(impl Fn(&mut
 
 #[cfg(feature = "rayon")]
 fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
-    rayon::join(a, b);
+    rayon_core::join(a, b);
 }
 
 #[cfg(not(feature = "rayon"))]

@@ -55,7 +55,7 @@ impl Session {
     /// [`Error::Argument`]: the memory can't be allocated.
     pub fn new(plan: impl Into<Arc<NetworkPlan>>) -> Result<Self> {
         #[cfg(feature = "rayon")]
-        let threads = rayon::current_num_threads();
+        let threads = rayon_core::current_num_threads();
         #[cfg(not(feature = "rayon"))]
         let threads = 1;
         Self::with_threads(plan, threads)

@@ -146,7 +146,7 @@ mod pools {
     use std::collections::BTreeMap;
     use std::sync::{Arc, Mutex, PoisonError};
 
-    use rayon::{ThreadPool, ThreadPoolBuilder};
+    use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
     use super::{Result, refuse};
 

@@ -573,17 +573,17 @@ macro_rules! instantiate {
                 @window concat!("dw_", $name, "_", $relu_name, $window_tile, "_", $level),
                 $type, DEPTHWISE, $relu, 0, 0, $pixels),
             depthwise_any: instantiate!(
-                @window concat!("dw_", $name, "_any_4_", $level), $type, DEPTHWISE, ANY, 0, 0, [4 1]),
+                @window concat!("dw_", $name, "_any_4_", $level), $type, DEPTHWISE, ANY, 0, 0, [1]),
             max: instantiate!(
                 @window concat!("max_", $name, "_4_", $level), $type, MAX, $plain, 0, 0, [4 1]),
             max_any: instantiate!(
-                @window concat!("max_", $name, "_any_4_", $level), $type, MAX, ANY, 0, 0, [4 1]),
+                @window concat!("max_", $name, "_any_4_", $level), $type, MAX, ANY, 0, 0, [1]),
             average: instantiate!(
                 @window concat!("average_", $name, "_4_", $level),
                 $type, AVERAGE, $plain, 0, 0, [4 1]),
             average_any: instantiate!(
                 @window concat!("average_", $name, "_any_4_", $level),
-                $type, AVERAGE, ANY, 0, 0, [4 1]),
+                $type, AVERAGE, ANY, 0, 0, [1]),
             pack: instances::pack::<$type>,
         }
     };
