@@ -74,11 +74,36 @@ one() {
     fuzz "$1" || status=$?
     echo "$status" > "$logs/$1.status"
 }
+# Every minute, on stderr: what runs how fast, and how long all will take. (A target starts at once or after one that ends.)
+progress() {
+    local begin=$SECONDS all=$((($# + jobs - 1) / jobs * seconds)) target finished running rate
+    while sleep 60; do
+        finished=0 running=
+        for target; do
+            if [[ -f $logs/$target.status ]]; then
+                finished=$((finished + 1))
+            elif [[ -f $logs/$target ]]; then
+                rate=$(grep -ao 'exec/s: [0-9]*' "$logs/$target" | tail -n 1)
+                running+="$target ${rate#exec/s: }/s, "
+            fi
+        done
+        printf '%d of %d targets done, %sabout %d min left\n' \
+            "$finished" $# "$running" $(((all - SECONDS + begin + 59) / 60)) >&2
+    done
+}
+
+for target; do rm -f "$logs/$target" "$logs/$target.status"; done
+progress "$@" &
+watcher=$!
+trap 'kill $watcher' EXIT
+pids=()
 for target; do
-    while (($(jobs -rp | wc -l) >= jobs)); do wait -n; done
+    # Besides the watcher.
+    while (($(jobs -rp | wc -l) > jobs)); do wait -n; done
     one "$target" &
+    pids+=($!)
 done
-wait
+wait "${pids[@]}"
 
 failed=0
 printf '%-11s %12s %8s %9s %9s  %s\n' target executions a\ second coverage new crashes
