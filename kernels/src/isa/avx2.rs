@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use core::mem::transmute;
 
 use crate::Level;
-use crate::isa::{Isa, instantiate, operations, read_head_16, write_head_16};
+use crate::isa::{Isa, MAX_LANES, instantiate, operations, read_head_16, write_head_16};
 
 /// 256-bit vectors.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,7 @@ impl Isa for Avx2 {
     type H = __m128i;
     type Mask = __m256;
     type Head = Head;
+    type Places = __m256i;
 
     const LANES: usize = 8;
     // 6×16: 12 accumulators, 2 vectors of B and 1 broadcast of A use 15 of the 16 registers, and 12
@@ -54,6 +55,8 @@ impl Isa for Avx2 {
         ordered(x: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_ORD_Q>(x, x);
         and(a: __m256, b: __m256) -> __m256 = _mm256_and_ps(a, b);
         select(mask: __m256, a: __m256, b: __m256) -> __m256 = _mm256_blendv_ps(b, a, mask);
+        places(lanes: [u32; MAX_LANES]) -> __m256i = _mm256_loadu_si256(lanes.as_ptr().cast());
+        permute(v: __m256, places: __m256i) -> __m256 = _mm256_permutevar8x32_ps(v, places);
         settle(v: __m256) -> __m256 = settle(v);
         // Hints, which fault on no address.
         prefetch(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_T1>(p.cast());

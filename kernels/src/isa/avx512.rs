@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 use core::mem::transmute;
 
 use crate::Level;
-use crate::isa::{Isa, instantiate, operations};
+use crate::isa::{Isa, MAX_LANES, instantiate, operations};
 
 /// 512-bit vectors.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +28,7 @@ impl Isa for Avx512 {
     type H = __m256i;
     type Mask = __mmask16;
     type Head = __mmask16;
+    type Places = __m512i;
 
     const LANES: usize = 16;
     // 12×32: 24 accumulators, 2 vectors of B and a few broadcasts of A in flight fit 32 registers.
@@ -54,6 +55,8 @@ impl Isa for Avx512 {
         ordered(x: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(x, x);
         and(a: __mmask16, b: __mmask16) -> __mmask16 = _kand_mask16(a, b);
         select(mask: __mmask16, a: __m512, b: __m512) -> __m512 = _mm512_mask_blend_ps(mask, b, a);
+        places(lanes: [u32; MAX_LANES]) -> __m512i = _mm512_loadu_si512(lanes.as_ptr().cast());
+        permute(v: __m512, places: __m512i) -> __m512 = _mm512_permutexvar_ps(places, v);
         // Hints, which fault on no address.
         prefetch(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_T1>(p.cast());
         prefetch_near(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_T0>(p.cast());

@@ -23,6 +23,9 @@ use crate::window::kernel::WindowTile;
 use crate::window::strip::StripTile;
 use crate::{ElementType, Level};
 
+/// As many as the widest vector has.
+pub(crate) const MAX_LANES: usize = 16;
+
 /// An instruction set as the kernel bodies see it: vectors of f32, the operations on them, tile sizes.
 ///
 /// Each operation is one rounding and the same on all levels, NaN and −0 included. None is `unsafe`, though
@@ -37,6 +40,9 @@ pub(crate) trait Isa: Copy {
     type Mask: Copy;
     /// A vector's first lanes, at least one: see [`Isa::load_head`].
     type Head: Copy;
+
+    /// A lane's number for each lane.
+    type Places: Copy;
 
     /// f32 lanes of a vector.
     const LANES: usize;
@@ -82,6 +88,11 @@ pub(crate) trait Isa: Copy {
     fn and(a: Self::Mask, b: Self::Mask) -> Self::Mask;
     /// `mask ? a : b`.
     fn select(mask: Self::Mask, a: Self::V, b: Self::V) -> Self::V;
+
+    /// Of the first `LANES` numbers, each below `LANES`.
+    fn places(lanes: [u32; MAX_LANES]) -> Self::Places;
+    /// In each lane the one of `v` that has its number.
+    fn permute(v: Self::V, places: Self::Places) -> Self::V;
 
     /// `v` itself, through a barrier that costs no instruction: `v` is computed before it, memory that
     /// is read later is read after it. Where registers are scarce this keeps the compiler from
@@ -573,16 +584,16 @@ macro_rules! instantiate {
                 @window concat!("dw_", $name, "_", $relu_name, $window_tile, "_", $level),
                 $type, DEPTHWISE, $relu, 0, 0, $pixels),
             depthwise_any: instantiate!(
-                @window concat!("dw_", $name, "_any_4_", $level), $type, DEPTHWISE, ANY, 0, 0, [1]),
+                @window concat!("dw_", $name, "_any_1_", $level), $type, DEPTHWISE, ANY, 0, 0, [1]),
             max: instantiate!(
                 @window concat!("max_", $name, "_4_", $level), $type, MAX, $plain, 0, 0, [4 1]),
             max_any: instantiate!(
-                @window concat!("max_", $name, "_any_4_", $level), $type, MAX, ANY, 0, 0, [1]),
+                @window concat!("max_", $name, "_any_1_", $level), $type, MAX, ANY, 0, 0, [1]),
             average: instantiate!(
                 @window concat!("average_", $name, "_4_", $level),
                 $type, AVERAGE, $plain, 0, 0, [4 1]),
             average_any: instantiate!(
-                @window concat!("average_", $name, "_any_4_", $level),
+                @window concat!("average_", $name, "_any_1_", $level),
                 $type, AVERAGE, ANY, 0, 0, [1]),
             pack: instances::pack::<$type>,
         }

@@ -5,7 +5,7 @@ use core::arch::asm;
 use core::mem::transmute;
 
 use crate::Level;
-use crate::isa::{Isa, instantiate, operations, read_head_16, write_head_16};
+use crate::isa::{Isa, MAX_LANES, instantiate, operations, read_head_16, write_head_16};
 
 /// 128-bit vectors.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +33,8 @@ impl Isa for Neon {
     type H = uint16x4_t;
     type Mask = uint32x4_t;
     type Head = usize;
+    // Numbers of bytes.
+    type Places = uint8x16_t;
 
     const LANES: usize = 4;
     // 8×12: 24 accumulators, 3 vectors of B and 4 of A, of half the rows, fit 32 registers.
@@ -63,6 +65,13 @@ impl Isa for Neon {
         and(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t = vandq_u32(a, b);
         select(mask: uint32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t =
             vbslq_f32(mask, a, b);
+        places(lanes: [u32; MAX_LANES]) -> uint8x16_t = {
+            let bytes = vdupq_n_u32(u32::from_le_bytes([0, 1, 2, 3]));
+            let lanes = vld1q_u32(lanes.as_ptr());
+            vreinterpretq_u8_u32(vmlaq_n_u32(bytes, lanes, u32::from_le_bytes([4; 4])))
+        };
+        permute(v: float32x4_t, places: uint8x16_t) -> float32x4_t =
+            vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(v), places));
         bf16_to_f32(v: uint16x4_t) -> float32x4_t =
             vreinterpretq_f32_u32(vshlq_n_u32::<16>(vmovl_u16(v)));
         // See `element::f32_to_bf16`.

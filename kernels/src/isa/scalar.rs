@@ -1,7 +1,7 @@
 //! Scalar: one lane, plain Rust. The fused multiply-add is correctly rounded, by a library call where the
 //! compilation target has no instruction, hence slow there but the same bits.
 
-use crate::isa::{Isa, instantiate};
+use crate::isa::{Isa, MAX_LANES, instantiate};
 use crate::{Level, element};
 
 /// One f32 at a time.
@@ -16,6 +16,8 @@ impl Isa for Scalar {
     type Mask = bool;
     // A head of a vector of one lane is all of it.
     type Head = ();
+    // As is the only order of one lane.
+    type Places = ();
 
     const LANES: usize = 1;
     // 4×4: sixteen accumulators fit where there are registers for them, and nothing else matters here.
@@ -97,6 +99,14 @@ impl Isa for Scalar {
     #[inline(always)]
     fn select(mask: bool, a: f32, b: f32) -> f32 {
         if mask { a } else { b }
+    }
+
+    #[inline(always)]
+    fn places(_: [u32; MAX_LANES]) {}
+
+    #[inline(always)]
+    fn permute(v: f32, (): ()) -> f32 {
+        v
     }
 
     #[inline(always)]

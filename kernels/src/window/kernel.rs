@@ -26,8 +26,8 @@
 use crate::Activation;
 use crate::activation::apply;
 use crate::element::{Pointer, PointerMut};
-use crate::isa::Isa;
 use crate::isa::element::{Element, with_output};
+use crate::isa::{Isa, MAX_LANES};
 
 /// acc = fma(x, w, acc).
 pub(crate) const DEPTHWISE: u8 = 0;
@@ -186,12 +186,17 @@ unsafe fn channels<
     let mut acc = [start; P];
     // Max pool: lanes that have seen no NaN.
     let mut ordered = [I::ordered(start); P];
+    let repeated = if LOAD == ANY && t.multiplier > 1 {
+        Some(Repeated::<I>::new(c, n, t.multiplier))
+    } else {
+        None
+    };
     // SAFETY (both closures): `x` is a tap inside the input, of which n channels from c on exist;
     // weights are padded to whole vectors.
     let input = |x: *const X::Bits| {
-        let x = if LOAD == ANY && t.multiplier > 1 {
+        let x = if let Some(repeated) = &repeated {
             // SAFETY: see above.
-            unsafe { load_repeated::<I, X>(x, c, n, t.multiplier) }
+            unsafe { repeated.load::<X>(x) }
         } else if FULL {
             // SAFETY: see above.
             unsafe { X::load::<I>(x.add(c)) }
@@ -333,28 +338,36 @@ pub(crate) fn clamp<I: Isa>(x: I::V, bounds: (f32, f32)) -> I::V {
     I::at_most(I::splat(bounds.1), I::at_least(I::splat(bounds.0), x))
 }
 
-/// Lanes 0..n: input channels (c + lane) / multiplier; the others 0.
-///
-/// # Safety
-/// Those input channels are valid for reading at `x`.
-#[inline(always)]
-unsafe fn load_repeated<I: Isa, X: Element>(
-    x: *const X::Bits,
-    c: usize,
-    n: usize,
-    multiplier: usize,
-) -> I::V {
-    // As many as the widest vector has.
-    let mut lanes = [0.0_f32; 16];
-    let (mut channel, mut phase) = (c / multiplier, c % multiplier);
-    for lane in &mut lanes[..n] {
-        // SAFETY: the caller's contract.
-        *lane = X::widen(unsafe { *x.add(channel) });
-        phase += 1;
-        if phase == multiplier {
-            (channel, phase) = (channel + 1, 0);
+/// Of one vector of output channels, several to an input channel: which input channels, and which lane each goes to.
+struct Repeated<I: Isa> {
+    first: usize,
+    head: I::Head,
+    places: I::Places,
+}
+
+impl<I: Isa> Repeated<I> {
+    /// For the output channels c..c + n, 1 ≤ n ≤ lanes, and a multiplier of at least 2. Input channel i has the output
+    /// channels i·multiplier and on, so that no more than a vector of them is needed.
+    #[inline(always)]
+    fn new(c: usize, n: usize, multiplier: usize) -> Self {
+        let (first, mut phase) = (c / multiplier, c % multiplier);
+        let mut places = [0; MAX_LANES];
+        let mut place = 0;
+        for lane in &mut places[..n] {
+            if phase == multiplier {
+                (place, phase) = (place + 1, 0);
+            }
+            *lane = place;
+            phase += 1;
         }
+        Self { first, head: I::head(place as usize + 1), places: I::places(places) }
     }
-    // SAFETY: 16 elements are at least a vector.
-    unsafe { I::load(lanes.as_ptr()) }
+
+    /// # Safety
+    /// The input channels are valid for reading at `x`.
+    #[inline(always)]
+    unsafe fn load<X: Element>(&self, x: *const X::Bits) -> I::V {
+        // SAFETY: the caller's contract.
+        I::permute(unsafe { X::load_head::<I>(self.head, x.add(self.first)) }, self.places)
+    }
 }
