@@ -74,7 +74,7 @@ one() {
     fuzz "$1" || status=$?
     echo "$status" > "$logs/$1.status"
 }
-# Every minute, on stderr: what runs how fast, and how long all will take. (A target starts at once or after one that ends.)
+# Every minute, on stderr: what runs how fast, and how long all will take.
 progress() {
     local begin=$SECONDS all=$((($# + jobs - 1) / jobs * seconds)) target finished running rate
     while sleep 60; do
@@ -83,7 +83,7 @@ progress() {
             if [[ -f $logs/$target.status ]]; then
                 finished=$((finished + 1))
             elif [[ -f $logs/$target ]]; then
-                rate=$(grep -ao 'exec/s: [0-9]*' "$logs/$target" | tail -n 1)
+                rate=$(grep -ao 'exec/s: [0-9]*' "$logs/$target" | tail -n 1) || rate="exec/s: 0"
                 running+="$target ${rate#exec/s: }/s, "
             fi
         done
@@ -95,11 +95,11 @@ progress() {
 for target; do rm -f "$logs/$target" "$logs/$target.status"; done
 progress "$@" &
 watcher=$!
+disown # not one of the jobs that are counted and waited for
 trap 'kill $watcher' EXIT
 pids=()
 for target; do
-    # Besides the watcher.
-    while (($(jobs -rp | wc -l) > jobs)); do wait -n; done
+    while (($(jobs -rp | wc -l) >= jobs)); do wait -n; done
     one "$target" &
     pids+=($!)
 done
