@@ -71,7 +71,7 @@ shared_build() {
 }
 
 # emulated NAME LEVEL MODEL executor|shapes|all [cargo test's arguments]: the tests of the kernels on an emulated
-# CPU, with those of the executor and the large random layers, or with very many small ones, or with all.
+# CPU, with those of the executor, the digests and the large random layers, or with very many small ones, or with all.
 # Left out: the tests of the command line, which start processes, what reads files and pictures, which has no
 # vector code, and what takes minutes here by its size: of Xception the digests and Keras's numbers at 71 stay.
 emulated() {
@@ -90,6 +90,7 @@ emulated_tests() {
         case $name in
             --test | concurrency | differential) ;;
             shapes) [[ $what == executor ]] || tests+=(--test "$name") ;;
+            digests) [[ $what == shapes ]] || tests+=(--test "$name") ;;
             *) tests+=(--test "$name") ;;
         esac
     done
