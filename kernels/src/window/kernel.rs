@@ -191,29 +191,10 @@ unsafe fn channels<
     } else {
         None
     };
-    // SAFETY (both closures): `x` is a tap inside the input, of which n channels from c on exist;
-    // weights are padded to whole vectors.
-    let input = |x: *const X::Bits| {
-        let x = if let Some(repeated) = &repeated {
-            // SAFETY: see above.
-            unsafe { repeated.load::<X>(x) }
-        } else if FULL {
-            // SAFETY: see above.
-            unsafe { X::load::<I>(x.add(c)) }
-        } else {
-            // SAFETY: see above.
-            unsafe { X::load_head::<I>(head, x.add(c)) }
-        };
-        match LOAD {
-            PLAIN => x,
-            RELU => I::at_least(I::splat(0.0), x),
-            BOUND => I::at_least(I::splat(t.input_bound), x),
-            _ => apply::<I>(x, t.input_activation),
-        }
-    };
+    let input = Input::<I, LOAD, FULL> { t, c, head, repeated };
     let weight = |ky: usize, kx: usize| {
         let at = block * t.weights_block + ky * t.weights_row + kx * l;
-        // SAFETY: see above.
+        // SAFETY: weights are padded to whole vectors.
         unsafe { I::load(t.weights.add(at)) }
     };
     for ky in 0..t.rows {
@@ -224,14 +205,19 @@ unsafe fn channels<
                 *w = weight(ky, kx);
             }
             // The K columns of the current pixel; of the next, K − S are the same.
-            let column = |i: usize| input(row.wrapping_add(i * t.x_column));
             let mut columns = [start; K];
             for (i, x) in columns[S..].iter_mut().enumerate() {
-                *x = column(i);
+                // SAFETY: a tap inside the input, of which n channels from c on exist.
+                *x = unsafe { input.load::<X>(row.wrapping_add(i * t.x_column)) };
             }
             for (p, acc) in acc.iter_mut().enumerate() {
                 for i in 0..K {
-                    columns[i] = if i + S < K { columns[i + S] } else { column(p * S + i) };
+                    columns[i] = if i + S < K {
+                        columns[i + S]
+                    } else {
+                        // SAFETY: as above.
+                        unsafe { input.load::<X>(row.wrapping_add((p * S + i) * t.x_column)) }
+                    };
                 }
                 for (&x, &w) in columns.iter().zip(&weights) {
                     *acc = I::mul_add(x, w, *acc);
@@ -247,7 +233,8 @@ unsafe fn channels<
                 let x = row.wrapping_add(kx * t.x_column);
                 let w = if COMBINE == DEPTHWISE { weight(ky, kx) } else { start };
                 for (p, (acc, ordered)) in acc.iter_mut().zip(&mut ordered).enumerate() {
-                    let x = input(x.wrapping_add(p * t.x_pixel));
+                    // SAFETY: as above.
+                    let x = unsafe { input.load::<X>(x.wrapping_add(p * t.x_pixel)) };
                     match COMBINE {
                         DEPTHWISE => *acc = I::mul_add(x, w, *acc),
                         MAX => {
@@ -336,6 +323,38 @@ unsafe fn store<I: Isa, Y: Element, const P: usize, const FULL: bool>(
 #[inline(always)]
 pub(crate) fn clamp<I: Isa>(x: I::V, bounds: (f32, f32)) -> I::V {
     I::at_most(I::splat(bounds.1), I::at_least(I::splat(bounds.0), x))
+}
+
+/// How one vector of channels, or its head unless `FULL`, is loaded.
+struct Input<'a, I: Isa, const LOAD: u8, const FULL: bool> {
+    t: &'a WindowTile,
+    c: usize,
+    head: I::Head,
+    repeated: Option<Repeated<I>>,
+}
+
+impl<I: Isa, const LOAD: u8, const FULL: bool> Input<'_, I, LOAD, FULL> {
+    /// (Not a closure, which can't be `inline(always)`.)
+    ///
+    /// # Safety
+    /// `x` is a tap inside the input, whose channels exist.
+    #[inline(always)]
+    unsafe fn load<X: Element>(&self, x: *const X::Bits) -> I::V {
+        // SAFETY: the caller's contract.
+        let x = unsafe {
+            match &self.repeated {
+                Some(repeated) if LOAD == ANY => repeated.load::<X>(x),
+                _ if FULL => X::load::<I>(x.add(self.c)),
+                _ => X::load_head::<I>(self.head, x.add(self.c)),
+            }
+        };
+        match LOAD {
+            PLAIN => x,
+            RELU => I::at_least(I::splat(0.0), x),
+            BOUND => I::at_least(I::splat(self.t.input_bound), x),
+            _ => apply::<I>(x, self.t.input_activation),
+        }
+    }
 }
 
 /// Of one vector of output channels, several to an input channel: which input channels, and which lane each goes to.
