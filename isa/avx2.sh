@@ -6,8 +6,9 @@ source "$(dirname "$0")/common.sh"
 
 if cpu_has avx2 fma; then
     export SEPCONV_LEVEL=avx2 SEPCONV_TEST_LEVELS=scalar,avx2 SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-5}
+    kernel_tests
     run avx2 avx2 "$(this_cpu)" cargo test --release --workspace \
-        "${KERNEL_TESTS[@]}" "${EXECUTOR_TESTS[@]}" "$@"
+        "${tests[@]}" "${EXECUTOR_TESTS[@]}" "$@"
 else
     emulated avx2 avx2 corei7_haswell_4770 all "$@"
 fi

@@ -5,9 +5,18 @@ LEDGER=${SEPCONV_LEDGER_DIR:-$PWD/target/ledger}
 mkdir -p "$LEDGER"
 # The tests of the kernels, and those of the executor that are about what kernels compute: not about files, pictures
 # and processes, which are the same on all CPUs. Documentation is not tested with them.
-KERNEL_TESTS=(--test allocation --test bounds --test canaries --test concurrency --test differential
-    --test digests --test geometry --test guard --test halves --test numerics --test operands --test shapes)
+KERNEL_TESTS=(allocation bounds canaries concurrency differential digests geometry guard halves numerics operands shapes)
 EXECUTOR_TESTS=(--test element_types --test executor --test family --test xception)
+
+# kernel_tests [NAME…]: sets `tests` to cargo's arguments for the tests of the kernels, but for those named.
+kernel_tests() {
+    local name
+    tests=()
+    for name in "${KERNEL_TESTS[@]}"; do
+        [[ " $* " == *" $name "* ]] || tests+=(--test "$name")
+    done
+}
+
 # Symbols that tell the instances of a kernel apart.
 READABLE="-C symbol-mangling-version=v0"
 
@@ -84,16 +93,13 @@ emulated() {
 }
 
 emulated_tests() {
-    local level=$1 what=$2 test=(cargo test --release --workspace) tests=() name
+    local level=$1 what=$2 test=(cargo test --release --workspace) tests
     shift 2
-    for name in "${KERNEL_TESTS[@]}"; do
-        case $name in
-            --test | concurrency | differential) ;;
-            shapes) [[ $what == executor ]] || tests+=(--test "$name") ;;
-            digests) [[ $what == shapes ]] || tests+=(--test "$name") ;;
-            *) tests+=(--test "$name") ;;
-        esac
-    done
+    case $what in
+        executor) kernel_tests concurrency differential shapes ;;
+        shapes) kernel_tests concurrency differential digests ;;
+        *) kernel_tests concurrency differential ;;
+    esac
     if [[ $what != shapes ]]; then
         tests+=(--lib --test digits --test executor --test xception)
         # Random cases give the bits of AVX2, too; the others have those of the tables to go by.

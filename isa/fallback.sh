@@ -34,13 +34,7 @@ export SEPCONV_TEST_RUNNER
 # A fused multiply-add by software takes a hundred times as long: of the networks only small ones.
 large=(--skip digests_at --skip inspects_and --skip digests_of_types --skip agrees_with --skip batches_are_pictures
     --skip sampled_outputs --skip compares --skip demonstrates)
-tests=()
-for name in "${KERNEL_TESTS[@]}"; do
-    case $name in
-        --test | allocation | concurrency) ;; # the same on all CPUs
-        *) tests+=(--test "$name") ;;
-    esac
-done
+kernel_tests allocation concurrency # which are the same on all CPUs
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$SEPCONV_TEST_RUNNER
 run "fallback-$model" scalar "qemu's $model" \
     cargo test --release --workspace --lib --test cli "${tests[@]}" \

@@ -34,7 +34,7 @@ for model in "${models[@]}"; do
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -cpu $model -L /usr/aarch64-linux-gnu"
     # Of the executor, which has no vector code of its own, on one model; without what takes a minute by its
     # size alone.
-    tests=("${KERNEL_TESTS[@]}")
+    kernel_tests
     [[ $model == "${models[0]}" ]] && tests+=(--lib "${EXECUTOR_TESTS[@]}")
     run "neon-$model" neon "qemu's $model" cargo test --release -p sepconv-kernels -p sepconv \
         --no-default-features --features sepconv/rayon "${tests[@]}" "$@" -- --skip keras_at_1 --skip keras_at_2 --skip v3_agrees || status=$?

@@ -4,5 +4,6 @@ set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
 export SEPCONV_LEVEL=scalar SEPCONV_TEST_LEVELS=scalar SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-5}
+kernel_tests
 run scalar scalar "$(this_cpu)" cargo test --release --workspace \
-    "${KERNEL_TESTS[@]}" "${EXECUTOR_TESTS[@]}" "$@" -- --skip at_299 --skip at_224 --skip v3_agrees
+    "${tests[@]}" "${EXECUTOR_TESTS[@]}" "$@" -- --skip at_299 --skip at_224 --skip v3_agrees

@@ -2,7 +2,7 @@
 //! so that all levels give the same bits.
 
 use crate::Activation;
-use crate::isa::Isa;
+use crate::isa::{Isa, MAX_LANES};
 
 /// `activation(x)`, lane by lane.
 #[inline(always)]
@@ -72,10 +72,9 @@ pub(crate) fn apply_slice<I: Isa>(x: &mut [f32], activation: Activation) {
         }
     }
     let rest = chunks.into_remainder();
-    // As many as the widest vector has.
-    let mut lanes = [0.0_f32; 16];
+    let mut lanes = [0.0_f32; MAX_LANES];
     lanes[..rest.len()].copy_from_slice(rest);
-    // SAFETY: 16 elements are at least a vector.
+    // SAFETY: that many elements are at least a vector.
     unsafe {
         let v = apply::<I>(I::load(lanes.as_ptr()), activation);
         I::store(lanes.as_mut_ptr(), v);

@@ -1,7 +1,7 @@
 //! The FMA peak of the calling core, the yardstick of every speed figure.
 
 use crate::error::Result;
-use crate::isa::{self, Isa};
+use crate::isa::{self, Isa, MAX_LANES};
 use crate::{Error, Level};
 
 /// Independent chains: enough to cover the latency of two FMAs per cycle, few enough for 16 registers.
@@ -23,9 +23,8 @@ pub(crate) fn fma_loop<I: Isa>(rounds: u64) -> f32 {
     for v in &acc[1..] {
         sum = I::add(sum, *v);
     }
-    // As many as the widest vector has.
-    let mut lanes = [0.0; 16];
-    // SAFETY: 16 elements are at least a vector.
+    let mut lanes = [0.0; MAX_LANES];
+    // SAFETY: that many elements are at least a vector.
     unsafe { I::store(lanes.as_mut_ptr(), sum) };
     lanes.into_iter().sum()
 }

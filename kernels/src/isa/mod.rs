@@ -40,7 +40,6 @@ pub(crate) trait Isa: Copy {
     type Mask: Copy;
     /// A vector's first lanes, at least one: see [`Isa::load_head`].
     type Head: Copy;
-
     /// A lane's number for each lane.
     type Places: Copy;
 
