@@ -320,6 +320,16 @@ unsafe fn store<I: Isa, Y: Element, const P: usize, const FULL: bool>(
     }
 }
 
+/// An input element as PLAIN, RELU and BOUND want it.
+#[inline(always)]
+pub(crate) fn bounded<I: Isa, const LOAD: u8>(x: I::V, bound: f32) -> I::V {
+    match LOAD {
+        RELU => I::at_least(I::splat(0.0), x),
+        BOUND => I::at_least(I::splat(bound), x),
+        _ => x,
+    }
+}
+
 #[inline(always)]
 pub(crate) fn clamp<I: Isa>(x: I::V, bounds: (f32, f32)) -> I::V {
     I::at_most(I::splat(bounds.1), I::at_least(I::splat(bounds.0), x))
@@ -348,11 +358,10 @@ impl<I: Isa, const LOAD: u8, const FULL: bool> Input<'_, I, LOAD, FULL> {
                 _ => X::load_head::<I>(self.head, x.add(self.c)),
             }
         };
-        match LOAD {
-            PLAIN => x,
-            RELU => I::at_least(I::splat(0.0), x),
-            BOUND => I::at_least(I::splat(self.t.input_bound), x),
-            _ => apply::<I>(x, self.t.input_activation),
+        if LOAD == ANY {
+            apply::<I>(x, self.t.input_activation)
+        } else {
+            bounded::<I, LOAD>(x, self.t.input_bound)
         }
     }
 }

@@ -23,7 +23,7 @@
 //! 5. The input of the strip that comes next is prefetched: a strip reads short pieces of many rows, a
 //!    pattern that hardware does not foresee.
 
-use super::kernel::{BOUND, PLAIN, RELU, clamp};
+use super::kernel::{PLAIN, bounded, clamp};
 use crate::element::{Pointer, PointerMut};
 use crate::isa::Isa;
 use crate::isa::element::{Element, with_output};
@@ -280,11 +280,7 @@ impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const F
         let x = self.x.wrapping_add(column * t.x_column);
         // SAFETY: the caller's contract.
         let x = unsafe { if FULL { X::load::<I>(x) } else { X::load_head::<I>(self.head, x) } };
-        match LOAD {
-            RELU => I::at_least(I::splat(0.0), x),
-            BOUND => I::at_least(I::splat(t.input_bound), x),
-            _ => x,
-        }
+        bounded::<I, LOAD>(x, t.input_bound)
     }
 
     /// Adds the row's taps to the accumulators `FIRST..END`: for the first it is row `ky` of the window, for
