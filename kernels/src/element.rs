@@ -5,6 +5,19 @@ use core::fmt;
 use crate::memory::Aligned;
 
 /// How the elements of a tensor or of weights are stored. All arithmetic is f32.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let options = Options { input_type: ElementType::Bf16, ..Options::default() };
+/// let plan = Elementwise::new([1, 1, 1, 2], &options)?;
+/// let x = NhwcView::new(Elements::Bf16(&[0x3f80, 0xc040]), plan.input_shape())?;
+/// let mut y = [0.0; 2];
+/// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut [])?;
+/// assert_eq!(y, [1.0, -3.0]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum ElementType {
@@ -19,9 +32,21 @@ pub enum ElementType {
 
 impl ElementType {
     /// All of them.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// let named = |name| ElementType::ALL.into_iter().find(|element| element.name() == name);
+    /// assert_eq!(named("f16"), Some(ElementType::F16));
+    /// assert_eq!(named("f64"), None);
+    /// ```
     pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
 
     /// The name that [`fmt::Display`] prints: `f32`, `f16` or `bf16`.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// assert_eq!(ElementType::ALL.map(ElementType::name), ["f32", "f16", "bf16"]);
+    /// ```
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -31,6 +56,12 @@ impl ElementType {
     }
 
     /// Bytes of an element.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// const BYTES: usize = 19 * 19 * 728 * ElementType::Bf16.size(); // a tensor of Xception's middle flow
+    /// assert_eq!(BYTES, 525_616);
+    /// ```
     pub const fn size(self) -> usize {
         match self {
             Self::F32 => 4,
@@ -55,6 +86,17 @@ impl fmt::Display for ElementType {
 
 /// A slice of elements of any type, made by `into()` from slices of `f32` and, with the feature `half`, of
 /// `half::f16` and `half::bf16`.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let x = Elements::F16(&[0x3c00, 0x3800]);
+/// let mut y = [0.0; 2];
+/// convert(x, (&mut y).into(), None)?;
+/// assert_eq!(y, [1.0, 0.5]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Elements<'a> {
@@ -67,6 +109,20 @@ pub enum Elements<'a> {
 }
 
 /// [`Elements`] to be written.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let options = Options { output_type: ElementType::Bf16, ..Options::default() };
+/// let plan = Elementwise::new([1, 1, 1, 2], &options)?;
+/// let x = NhwcView::new(&[1.0, -3.0], plan.input_shape())?;
+/// let mut bits = [0; 2];
+/// let y = NhwcViewMut::new(ElementsMut::Bf16(&mut bits), plan.output_shape())?;
+/// plan.run(x, None, y, &mut [])?;
+/// assert_eq!(bits, [0x3f80, 0xc040]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ElementsMut<'a> {
@@ -79,10 +135,16 @@ pub enum ElementsMut<'a> {
 }
 
 macro_rules! elements {
-    ($name:ident) => {
+    ($name:ident, $borrow:literal) => {
         #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
         impl $name<'_> {
             /// The number of elements.
+            ///
+            /// ```
+            /// # use sepconv_kernels::*;
+            #[doc = concat!("let n = ", stringify!($name), "::F16(", $borrow, "[0x3c00, 0x4000, 0x4200]).len();")]
+            /// assert_eq!(n, 3);
+            /// ```
             pub fn len(&self) -> usize {
                 match self {
                     Self::F32(x) => x.len(),
@@ -91,6 +153,12 @@ macro_rules! elements {
             }
 
             /// What they are.
+            ///
+            /// ```
+            /// # use sepconv_kernels::*;
+            #[doc = concat!("let element = ", stringify!($name), "::from(", $borrow, "[1.0, 2.0]).element_type();")]
+            /// assert_eq!(element, ElementType::F32);
+            /// ```
             pub fn element_type(&self) -> ElementType {
                 match self {
                     Self::F32(_) => ElementType::F32,
@@ -102,8 +170,8 @@ macro_rules! elements {
     };
 }
 
-elements!(Elements);
-elements!(ElementsMut);
+elements!(Elements, "&");
+elements!(ElementsMut, "&mut ");
 
 impl Elements<'_> {
     pub(crate) fn pointer(&self) -> Pointer {

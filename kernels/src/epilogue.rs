@@ -6,6 +6,19 @@ use crate::error::{Error, Result};
 ///
 /// All let NaN through. The clamping ones compare: x < lo gives lo, x > hi gives hi, anything else is
 /// x itself, so that −0 stays −0 under ReLU.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let options = Options { activation: Activation::Relu, ..Options::default() };
+/// let plan = Elementwise::new([1, 1, 1, 3], &options)?;
+/// let mut y = [f32::NAN; 3];
+/// let x = NhwcView::new(&[-2.0, -0.0, 3.0], plan.input_shape())?;
+/// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut [])?;
+/// assert_eq!(y.map(f32::to_bits), [0.0_f32, -0.0, 3.0].map(f32::to_bits));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Activation {
     /// x.

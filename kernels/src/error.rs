@@ -6,9 +6,28 @@ use core::fmt;
 use crate::{ElementType, Level};
 
 /// Result with this crate's [`Error`].
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// fn pixels(window: Window) -> Result<usize> {
+///     let [height, width] = window.output_size([19, 19])?;
+///     Ok(height * width)
+/// }
+/// assert_eq!(pixels(Window::new([3, 3])), Ok(17 * 17));
+/// # Ok(())
+/// # }
+/// ```
 pub type Result<T> = core::result::Result<T, Error>;
 
 /// Why a view, a plan or a run was refused. Nothing was written when one is returned.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let error = NhwcView::new(&[0.0; 11], [1, 2, 2, 3]).unwrap_err();
+/// assert_eq!(error, Error::Length { what: "view", expected: 12, actual: 11 });
+/// assert_eq!(error.to_string(), "view has 11 elements, needs 12");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {

@@ -6,6 +6,15 @@ use core::ops::Range;
 use crate::error::{Error, Result};
 
 /// Padding of the two spatial axes.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let window = Window::new([3, 3]).stride([2, 2]);
+/// let explicit = Padding::Explicit { top: 0, bottom: 1, left: 0, right: 1 };
+/// let sizes = [Padding::Valid, Padding::Same, explicit]
+///     .map(|padding| window.padding(padding).output_size([6, 7]));
+/// assert_eq!(sizes, [Ok([2, 3]), Ok([3, 4]), Ok([3, 3])]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Padding {
     /// None: out = floor((in − k_dilated) / stride) + 1.
@@ -28,6 +37,13 @@ pub enum Padding {
 }
 
 /// A sliding window: \[height, width\] of kernel, stride and dilation, and the padding.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let window = Window::new([3, 3]).stride([2, 2]).padding(Padding::Same);
+/// let same = Padding::Same;
+/// assert_eq!(window, Window { kernel: [3, 3], stride: [2, 2], dilation: [1, 1], padding: same });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// Kernel \[kh, kw\].
@@ -42,26 +58,57 @@ pub struct Window {
 
 impl Window {
     /// A window of kernel \[kh, kw\] with stride 1, dilation 1, no padding.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// assert_eq!(Window::new([3, 5]).output_size([10, 10]), Ok([8, 6]));
+    /// ```
     pub fn new(kernel: [usize; 2]) -> Self {
         Self { kernel, stride: [1, 1], dilation: [1, 1], padding: Padding::Valid }
     }
 
     /// The same with stride \[sy, sx\].
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// let window = Window::new([3, 3]).stride([2, 1]);
+    /// assert_eq!(window.output_size([9, 9]), Ok([4, 7]));
+    /// ```
     pub fn stride(self, stride: [usize; 2]) -> Self {
         Self { stride, ..self }
     }
 
     /// The same with dilation \[dy, dx\].
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// let window = Window::new([3, 3]).dilation([2, 4]); // extends over 5 rows and 9 columns
+    /// assert_eq!(window.output_size([9, 9]), Ok([5, 1]));
+    /// ```
     pub fn dilation(self, dilation: [usize; 2]) -> Self {
         Self { dilation, ..self }
     }
 
     /// The same with this padding.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// let window = Window::new([3, 3]).padding(Padding::Same);
+    /// assert_eq!(window.output_size([19, 19]), Ok([19, 19]));
+    /// ```
     pub fn padding(self, padding: Padding) -> Self {
         Self { padding, ..self }
     }
 
     /// Output height and width over an input of `size` \[H, W\].
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// let window = Window::new([3, 3]).stride([2, 2]);
+    /// assert_eq!(window.output_size([299, 299]), Ok([149, 149]));
+    /// let error = window.output_size([299, 2]).unwrap_err();
+    /// assert_eq!(error.to_string(), "kernel width 3 (dilated) is larger than the padded input's 2");
+    /// ```
     ///
     /// # Errors
     /// Those of a plan with this window.

@@ -9,6 +9,13 @@ use alloc::vec::Vec;
 use crate::{Activation, Padding, PoolKind, Window};
 
 /// One output element of a sum, and what its rounding error is measured against.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let window = Window::new([1, 2]);
+/// let sums = naive::pool(PoolKind::Average, [1, 1, 2, 1], &[3.0, -4.0], &window);
+/// assert_eq!(sums, [naive::Sum { value: -0.5, magnitude: 3.5 }]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sum {
     /// bias + Σ x·w over the taps inside the input, in f64.
@@ -33,6 +40,13 @@ fn pad_before(padding: &Padding, axis: usize, input: usize, k: usize, s: usize, 
 }
 
 /// Output height and width of a window over a picture of `h` × `w`.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let window = Window::new([3, 3]).stride([2, 2]);
+/// assert_eq!(naive::output_size(&window, 6, 7), [2, 3]);
+/// assert_eq!(naive::output_size(&window.padding(Padding::Same), 6, 7), [3, 4]);
+/// ```
 pub fn output_size(window: &Window, h: usize, w: usize) -> [usize; 2] {
     let mut out = [0; 2];
     for (axis, input) in [h, w].into_iter().enumerate() {
@@ -50,6 +64,18 @@ pub fn output_size(window: &Window, h: usize, w: usize) -> [usize; 2] {
 }
 
 /// What [`conv_at`] convolves: dense NHWC input of shape `input`, weights \[kh, kw, C/groups, O\].
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// // Depthwise, as a convolution in C = 2 groups: a column of two taps for each channel.
+/// let conv = naive::Conv {
+///     input: [1, 2, 1, 2], x: &[1.0, 2.0, 3.0, 4.0],
+///     window: Window::new([2, 1]), groups: 2, channels_out: 2,
+///     weights: &[10.0, 100.0, 1.0, 1.0], bias: None,
+/// };
+/// let values: Vec<_> = naive::conv(&conv).iter().map(|sum| sum.value).collect();
+/// assert_eq!(values, [13.0, 204.0]); // 1·10 + 3·1, 2·100 + 4·1
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Conv<'a> {
     /// \[N, H, W, C\].
@@ -69,6 +95,17 @@ pub struct Conv<'a> {
 }
 
 /// Output element (n, oy, ox, o) of a convolution. Taps outside the input are left out.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let conv = naive::Conv {
+///     input: [1, 1, 3, 1], x: &[1.0, 2.0, 3.0],
+///     window: Window::new([1, 3]).padding(Padding::Same), groups: 1, channels_out: 1,
+///     weights: &[1.0, 10.0, 100.0], bias: Some(&[0.5]),
+/// };
+/// assert_eq!(naive::conv_at(&conv, 0, 0, 1, 0).value, 321.5);
+/// assert_eq!(naive::conv_at(&conv, 0, 0, 2, 0).value, 32.5); // the third tap is outside
+/// ```
 pub fn conv_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> Sum {
     let [_, h, w, c] = p.input;
     let (in_group, out_group) = (c / p.groups, p.channels_out / p.groups);
@@ -99,6 +136,27 @@ pub fn conv_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> Sum {
 }
 
 /// All output elements of a convolution, NHWC.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let (x, weights) = ([1.0, 2.0, 3.0, 4.0], [1.0, -1.0, 0.5, 2.0]);
+/// # let params =
+/// #     PointwiseParams { stride: [1, 1], channels_out: 2, weights: (&weights).into(), bias: None };
+/// # let plan = Pointwise::new([1, 1, 2, 2], &params, &Options::default())?;
+/// # let (mut y, mut scratch) = ([0.0; 4], vec![0.0; plan.scratch_len(1)]);
+/// # let input = NhwcView::new(&x, plan.input_shape())?;
+/// # plan.run(input, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut scratch)?;
+/// let sums = naive::conv(&naive::Conv {
+///     input: [1, 1, 2, 2], x: &x,
+///     window: Window::new([1, 1]), groups: 1, channels_out: 2,
+///     weights: &weights, bias: None,
+/// });
+/// // y is what a Pointwise plan made of the same operands.
+/// assert!(sums.iter().zip(y).all(|(sum, y)| sum.value == f64::from(y)));
+/// # Ok(())
+/// # }
+/// ```
 pub fn conv(p: &Conv<'_>) -> Vec<Sum> {
     let [oh, ow] = output_size(&p.window, p.input[1], p.input[2]);
     let mut out = Vec::new();
@@ -117,6 +175,14 @@ pub fn conv(p: &Conv<'_>) -> Vec<Sum> {
 /// Max or average pool of a dense NHWC input; padding is left out of both.
 /// The maximum of a window that holds a NaN is NaN. A window without any input has the maximum −∞
 /// and the average 0.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let window = Window::new([1, 3]).padding(Padding::Same);
+/// let pool = |kind| naive::pool(kind, [1, 1, 3, 1], &[1.0, 2.0, 6.0], &window).into_iter();
+/// assert!(pool(PoolKind::Max).map(|sum| sum.value).eq([2.0, 6.0, 6.0]));
+/// assert!(pool(PoolKind::Average).map(|sum| sum.value).eq([1.5, 3.0, 4.0]));
+/// ```
 pub fn pool(kind: PoolKind, input: [usize; 4], x: &[f32], window: &Window) -> Vec<Sum> {
     let [n, h, w, c] = input;
     let [kh, kw] = window.kernel;
@@ -166,6 +232,12 @@ pub fn pool(kind: PoolKind, input: [usize; 4], x: &[f32], window: &Window) -> Ve
 }
 
 /// An activation in f64, from its definition. NaN stays NaN.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// assert_eq!(naive::activate(Activation::Relu6, 9.0), 6.0);
+/// assert_eq!(naive::activate(Activation::HardSwish, -1.0), -1.0 / 3.0); // −1 · 2 / 6
+/// ```
 pub fn activate(activation: Activation, x: f64) -> f64 {
     if x.is_nan() {
         return x;

@@ -32,6 +32,17 @@ pub(crate) fn fma_loop<I: Isa>(rounds: u64) -> f32 {
 /// Executes fused multiply-adds on registers and returns how many multiply-adds (lanes × FMAs) that
 /// were: at least `at_least`. Time the call to get the peak of `level` on the calling core.
 ///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let start = std::time::Instant::now();
+/// let multiply_adds = burn_fma(Level::best(), 100_000)?;
+/// let peak = 2.0 * multiply_adds as f64 / start.elapsed().as_secs_f64(); // FLOP/s
+/// assert!(multiply_adds >= 100_000 && peak > 0.0);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// [`Error::LevelUnavailable`].
 pub fn burn_fma(level: Level, at_least: u64) -> Result<u64> {

@@ -6,6 +6,14 @@ use crate::Level;
 use crate::isa;
 
 /// One kernel of one level.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let scalar = kernels().into_iter().filter(|kernel| kernel.level == Level::Scalar);
+/// for Kernel { name, available, .. } in scalar {
+///     assert!(available && name.ends_with("_scalar"));
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kernel {
     /// The level it needs.
@@ -19,6 +27,16 @@ pub struct Kernel {
 }
 
 /// Every kernel that this build contains.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let plan = GlobalAveragePool::new([1, 7, 7, 8], &Options::default())?;
+/// let kernel = kernels().into_iter().find(|kernel| kernel.name == plan.kernel_name());
+/// assert!(kernel.is_some_and(|kernel| kernel.available && kernel.level == plan.level()));
+/// # Ok(())
+/// # }
+/// ```
 pub fn kernels() -> Vec<Kernel> {
     Level::ALL
         .into_iter()

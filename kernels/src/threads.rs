@@ -15,6 +15,19 @@ std::thread_local! {
 
 /// Calls `f`, in which plans run on the calling thread alone, though rayon's current pool has more: for callers
 /// that share out the work themselves.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let plan = Elementwise::new([1, 1, 1, 3], &Options::default())?;
+/// let (x, mut y) = ([1.0, 2.0, 3.0], [0.0; 3]);
+/// let from = NhwcView::new(&x, plan.input_shape())?;
+/// let to = NhwcViewMut::new(&mut y, plan.output_shape())?;
+/// on_this_thread(|| plan.run(from, None, to, &mut []))?; // the closure's result
+/// assert_eq!(x, y);
+/// # Ok(())
+/// # }
+/// ```
 pub fn on_this_thread<T>(f: impl FnOnce() -> T) -> T {
     #[cfg(feature = "rayon")]
     {

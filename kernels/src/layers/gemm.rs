@@ -126,13 +126,18 @@ fn separable(input: [usize; 4], params: &SeparableParams<'_>, options: &Options)
 }
 
 macro_rules! layer {
-    ($(#[$doc:meta])* $name:ident, $params:ty, |$input:ident, $p:ident, $options:ident| $body:expr) => {
+    (
+        $(#[$doc:meta])* $name:ident, new: { $(#[$new:meta])* }
+        $params:ty, |$input:ident, $p:ident, $options:ident| $body:expr
+    ) => {
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $name(Layer);
 
         impl $name {
             /// Checks, packs, chooses. `input` is \[N, H, W, C\].
+            ///
+            $(#[$new])*
             ///
             /// # Errors
             /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias
@@ -197,14 +202,74 @@ layer! {
     /// A standard k×k convolution, optionally in groups: an im2row made tile by tile, then the GEMM.
     ///
     /// Each output is one chain of fused multiply-adds: bias, then taps (ky, kx) and channels ascending.
-    Conv, ConvParams<'_>, |input, params, options| convolution(input, params, options)
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let (window, weights) = (Window::new([2, 2]), [1.0, 2.0, 3.0, 4.0]);
+    /// let params = ConvParams { window, groups: 1, channels_out: 1, weights: (&weights).into(), bias: None };
+    /// let plan = Conv::new([1, 2, 2, 1], &params, &Options::default())?;
+    /// let (mut y, mut scratch) = ([0.0; 1], vec![0.0; plan.scratch_len(1)]);
+    /// let x = NhwcView::new(&[5.0, 6.0, 7.0, 8.0], plan.input_shape())?;
+    /// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut scratch)?;
+    /// assert_eq!(y, [70.0]); // 1·5 + 2·6 + 3·7 + 4·8
+    /// # Ok(())
+    /// # }
+    /// ```
+    Conv,
+    new: {
+        /// ```
+        /// # use sepconv_kernels::*;
+        /// # fn main() -> Result<()> {
+        /// let (window, weights) = (Window::new([3, 3]).stride([2, 2]), vec![0.5; 9 * 3 * 32]);
+        /// let mut params =
+        ///     ConvParams { window, groups: 1, channels_out: 32, weights: (&weights).into(), bias: None };
+        /// let plan = Conv::new([1, 299, 299, 3], &params, &Options::default())?;
+        /// assert_eq!(plan.output_shape(), [1, 149, 149, 32]);
+        /// params.groups = 2;
+        /// let error = Conv::new([1, 299, 299, 3], &params, &Options::default()).unwrap_err();
+        /// assert_eq!(error, Error::Groups { groups: 2, channels_in: 3, channels_out: 32 });
+        /// # Ok(())
+        /// # }
+        /// ```
+    }
+    ConvParams<'_>, |input, params, options| convolution(input, params, options)
 }
 
 layer! {
     /// A 1×1 convolution across channels, with any stride.
     ///
     /// Each output is one chain of fused multiply-adds: bias, then channels ascending.
-    Pointwise, PointwiseParams<'_>, |input, params, options| {
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let weights = [1.0, 10.0]; // 2 channels to 1
+    /// let params =
+    ///     PointwiseParams { stride: [1, 1], channels_out: 1, weights: (&weights).into(), bias: None };
+    /// let plan = Pointwise::new([1, 1, 3, 2], &params, &Options::default())?;
+    /// let (mut y, mut scratch) = ([0.0; 3], vec![0.0; plan.scratch_len(1)]);
+    /// let x = NhwcView::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], plan.input_shape())?;
+    /// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut scratch)?;
+    /// assert_eq!(y, [21.0, 43.0, 65.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    Pointwise,
+    new: {
+        /// ```
+        /// # use sepconv_kernels::*;
+        /// # fn main() -> Result<()> {
+        /// let weights = vec![0.5; 64 * 128];
+        /// let params =
+        ///     PointwiseParams { stride: [2, 2], channels_out: 128, weights: (&weights).into(), bias: None };
+        /// let plan = Pointwise::new([1, 147, 147, 64], &params, &Options::default())?;
+        /// assert_eq!(plan.output_shape(), [1, 74, 74, 128]);
+        /// # Ok(())
+        /// # }
+        /// ```
+    }
+    PointwiseParams<'_>, |input, params, options| {
         let PointwiseParams { stride, channels_out, weights, bias } = *params;
         let window = Window::new([1, 1]).stride(stride);
         convolution(input, &ConvParams { window, groups: 1, channels_out, weights, bias }, options)
@@ -215,14 +280,78 @@ layer! {
     /// Depthwise then pointwise as one: the tensor between them is made in the GEMM's A panel, tile by
     /// tile, and never stored. Same bits as a [`Depthwise`](super::Depthwise) and a [`Pointwise`] plan
     /// one after the other.
-    Separable, SeparableParams<'_>, |input, params, options| separable(input, params, options)
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// # let window = Window::new([3, 3]).padding(Padding::Same);
+    /// # let depthwise =
+    /// #     DepthwiseParams { window, multiplier: 1, weights: (&[1.0; 9]).into(), bias: None };
+    /// # let mid_activation = Activation::None;
+    /// let weights = (&[1.0, 10.0]).into(); // after a sum over 3×3 pixels (SAME): 1 channel to 2
+    /// let params = SeparableParams { depthwise, mid_activation, channels_out: 2, weights, bias: None };
+    /// let plan = Separable::new([1, 3, 3, 1], &params, &Options::default())?;
+    /// let (mut y, mut scratch) = ([0.0; 18], vec![0.0; plan.scratch_len(1)]);
+    /// let x = NhwcView::new(&[1.0; 9], plan.input_shape())?;
+    /// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut scratch)?;
+    /// assert_eq!(y[..2], [4.0, 40.0]); // in the corner
+    /// assert_eq!(y[8..10], [9.0, 90.0]); // in the middle
+    /// # Ok(())
+    /// # }
+    /// ```
+    Separable,
+    new: {
+        /// ```
+        /// # use sepconv_kernels::*;
+        /// # let window = Window::new([3, 3]).padding(Padding::Same);
+        /// let (dw, pw) = (vec![0.5; 9 * 32], vec![0.5; 32 * 64]);
+        /// let depthwise = DepthwiseParams { window, multiplier: 2, weights: (&dw).into(), bias: None };
+        /// # let mid_activation = Activation::None;
+        /// # let weights = (&pw).into();
+        /// let params = SeparableParams { depthwise, mid_activation, channels_out: 64, weights, bias: None };
+        /// let error = Separable::new([1, 19, 19, 16], &params, &Options::default()).err();
+        /// assert_eq!(error, None);
+        /// let error = Separable::new([1, 19, 19, 32], &params, &Options::default()).unwrap_err();
+        /// assert_eq!(error.to_string(), "depthwise weights has 288 elements, needs 576");
+        /// ```
+    }
+    SeparableParams<'_>, |input, params, options| separable(input, params, options)
 }
 
 layer! {
     /// A fully connected layer: input \[N, 1, 1, C\], output \[N, 1, 1, O\].
     ///
     /// An input with H or W above 1 is treated pixel by pixel, as Keras does.
-    Dense, DenseParams<'_>, |input, params, options| {
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let weights = [1.0, 2.0, 10.0, 20.0]; // [C, O]
+    /// let params = DenseParams { channels_out: 2, weights: (&weights).into(), bias: Some(&[0.0, 0.5]) };
+    /// let plan = Dense::new([1, 1, 1, 2], &params, &Options::default())?;
+    /// let (mut y, mut scratch) = ([0.0; 2], vec![0.0; plan.scratch_len(1)]);
+    /// let x = NhwcView::new(&[3.0, 4.0], plan.input_shape())?;
+    /// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut scratch)?;
+    /// assert_eq!(y, [43.0, 86.5]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    Dense,
+    new: {
+        /// ```
+        /// # use sepconv_kernels::*;
+        /// # fn main() -> Result<()> {
+        /// let weights = vec![0.5; 2048 * 10];
+        /// let params = DenseParams { channels_out: 10, weights: (&weights).into(), bias: None };
+        /// let plan = Dense::new([8, 1, 1, 2048], &params, &Options::default())?; // 8 pictures
+        /// assert_eq!(plan.output_shape(), [8, 1, 1, 10]);
+        /// let error = Dense::new([8, 1, 1, 1024], &params, &Options::default()).unwrap_err();
+        /// assert_eq!(error.to_string(), "weights has 20480 elements, needs 10240");
+        /// # Ok(())
+        /// # }
+        /// ```
+    }
+    DenseParams<'_>, |input, params, options| {
         let DenseParams { channels_out, weights, bias } = *params;
         let window = Window::new([1, 1]);
         convolution(input, &ConvParams { window, groups: 1, channels_out, weights, bias }, options)

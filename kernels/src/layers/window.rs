@@ -155,11 +155,39 @@ macro_rules! plan {
 /// A k×k convolution of each channel by itself.
 ///
 /// Each output is one chain of fused multiply-adds: bias, then taps (ky, kx) ascending.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let window = Window::new([1, 3]).padding(Padding::Same);
+/// let weights = (&[1.0, 10.0, 100.0]).into();
+/// let params = DepthwiseParams { window, multiplier: 1, weights, bias: None };
+/// let plan = Depthwise::new([1, 1, 3, 1], &params, &Options::default())?;
+/// let mut y = [0.0; 3];
+/// let x = NhwcView::new(&[1.0, 2.0, 3.0], plan.input_shape())?;
+/// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut [])?;
+/// assert_eq!(y, [210.0, 321.0, 32.0]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Depthwise(Layer);
 
 impl Depthwise {
     /// Checks, packs, chooses. `input` is \[N, H, W, C\].
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let (window, weights) = (Window::new([3, 3]).padding(Padding::Same), vec![0.5; 9 * 16 * 2]);
+    /// let params = DepthwiseParams { window, multiplier: 2, weights: (&weights).into(), bias: None };
+    /// let plan = Depthwise::new([1, 19, 19, 16], &params, &Options::default())?;
+    /// assert_eq!(plan.output_shape(), [1, 19, 19, 32]);
+    /// let error = Depthwise::new([1, 19, 0, 16], &params, &Options::default()).unwrap_err();
+    /// assert_eq!(error.to_string(), "input width is 0, must be at least 1");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of the
@@ -178,11 +206,34 @@ plan!(Depthwise);
 ///
 /// The average is the sum of the taps in order (ky, kx), rounded after each addition, divided by their
 /// number.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let window = Window::new([1, 3]).padding(Padding::Same);
+/// let plan = Pool::new([1, 1, 3, 1], PoolKind::Average, window, &Options::default())?;
+/// let mut y = [0.0; 3];
+/// let x = NhwcView::new(&[1.0, 2.0, 6.0], plan.input_shape())?;
+/// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut [])?;
+/// assert_eq!(y, [1.5, 3.0, 4.0]); // (1 + 2) / 2, (1 + 2 + 6) / 3, (2 + 6) / 2
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Pool(Layer);
 
 impl Pool {
     /// Checks and chooses. `input` is \[N, H, W, C\].
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let window = Window::new([3, 3]).stride([2, 2]).padding(Padding::Same);
+    /// let plan = Pool::new([1, 147, 147, 128], PoolKind::Max, window, &Options::default())?;
+    /// assert_eq!(plan.output_shape(), [1, 74, 74, 128]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Zero or overflowing dimensions, a window larger than the padded input, an unavailable level.
@@ -202,11 +253,32 @@ plan!(Pool);
 /// The mean over height and width: \[N, H, W, C\] to \[N, 1, 1, C\].
 ///
 /// An average pool whose window is the picture: summed row by row, rounded after each addition.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let plan = GlobalAveragePool::new([1, 2, 2, 2], &Options::default())?;
+/// let mut y = [0.0; 2];
+/// let x = NhwcView::new(&[1.0, 10.0, 2.0, 20.0, 3.0, 30.0, 6.0, 60.0], plan.input_shape())?;
+/// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut [])?;
+/// assert_eq!(y, [3.0, 30.0]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct GlobalAveragePool(Layer);
 
 impl GlobalAveragePool {
     /// Checks and chooses. `input` is \[N, H, W, C\].
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let plan = GlobalAveragePool::new([8, 10, 10, 2048], &Options::default())?;
+    /// assert_eq!(plan.output_shape(), [8, 1, 1, 2048]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Zero or overflowing dimensions, an unavailable level.
@@ -223,11 +295,35 @@ plan!(GlobalAveragePool);
 /// between views.
 ///
 /// A max pool over single elements, which leaves every value as it is.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let options = Options { activation: Activation::Relu, ..Options::default() };
+/// let plan = Elementwise::new([1, 1, 1, 3], &options)?;
+/// let mut y = [0.0; 3];
+/// let x = NhwcView::new(&[1.0, 2.0, 3.0], plan.input_shape())?;
+/// let residual = NhwcView::new(&[0.5, -2.5, -3.0], plan.output_shape())?;
+/// plan.run(x, Some(residual), NhwcViewMut::new(&mut y, plan.output_shape())?, &mut [])?;
+/// assert_eq!(y, [1.5, 0.0, 0.0]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Elementwise(Layer);
 
 impl Elementwise {
     /// Checks and chooses. `shape` is \[N, H, W, C\] of input and output.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let plan = Elementwise::new([1, 19, 19, 728], &Options::default())?;
+    /// assert_eq!((plan.input_shape(), plan.output_shape()), ([1, 19, 19, 728], [1, 19, 19, 728]));
+    /// assert_eq!(plan.multiply_adds(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Zero or overflowing dimensions, an unavailable level.
