@@ -3,9 +3,34 @@
 use std::path::PathBuf;
 
 /// Result with this crate's [`Error`].
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// fn first_layer(network: &Network) -> sepconv::Result<Vec<Variable>> {
+///     let mut variables = weights::variables(network)?;
+///     variables.truncate(1);
+///     Ok(variables)
+/// }
+/// assert_eq!(first_layer(&Network::new("empty", "input", [None, None], 3))?, []);
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why something could not be loaded, planned or run.
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// let mut network = Network::new("small", "input", [None, None], 3);
+/// let input = network.find("input").unwrap();
+/// let error = network.push("input", Op::Softmax, &[input]).unwrap_err();
+/// assert_eq!(error.to_string(), r#"node "input": there is a node of this name already"#);
+/// let error = Weights::default().get("conv", "kernel", &[3, 3, 3, 8]).unwrap_err();
+/// assert_eq!(error.to_string(), r#"tensor "conv/kernel": missing (shape [3, 3, 3, 8])"#);
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

@@ -16,6 +16,16 @@ const MAX_HEADER_BYTES: usize = 10_000;
 
 /// Reads a little-endian f32 array in C order.
 ///
+/// ```
+/// # use sepconv::npy;
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("tensor.npy");
+/// npy::write(std::fs::File::create(&path)?, &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+/// let tensor = npy::read(&path)?;
+/// assert_eq!((tensor.shape, tensor.data[5]), (vec![2, 3], 6.0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`Error::File`]: it can't be read, is not such an array, or doesn't have as many bytes as its
 /// shape says. Nothing is allocated on the word of a header.
@@ -172,6 +182,16 @@ impl<'a> Text<'a> {
 }
 
 /// Writes an array of little-endian f32 in C order, as NumPy would.
+///
+/// ```
+/// # use sepconv::npy;
+/// let mut file = Vec::new();
+/// npy::write(&mut file, &[2], &[0.5, 1.5])?;
+/// assert!(file.starts_with(b"\x93NUMPY\x01\x00"));
+/// assert_eq!(file.len(), 128 + 8); // the header, 4 bytes for each number
+/// assert!(npy::write(&mut file, &[3], &[0.5, 1.5]).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Errors
 /// Those of `writer`, and [`io::ErrorKind::InvalidInput`] if `data` doesn't have as many elements as

@@ -7,6 +7,16 @@
 use super::Picture;
 
 /// How a picture is resized.
+///
+/// ```
+/// # use std::path::Path;
+/// # use sepconv::image::{Picture, Resize};
+/// let picture = Picture::new([1, 2], vec![0, 0, 0, 100, 100, 100])?;
+/// let gray = |how| picture.resize([1, 1], how).rgb()[0];
+/// assert_eq!(gray(Resize::Nearest), 100); // the pixel to the right of the centre
+/// assert_eq!(gray(Resize::Bilinear), 50);
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Resize {
     /// The pixel under the centre of the new one: what Keras's `load_img` does unless told otherwise.

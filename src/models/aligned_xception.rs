@@ -6,6 +6,18 @@ use crate::network::{Network, NodeId, Op};
 use crate::{Error, Result};
 
 /// A block of the entry flow.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::Op;
+/// # use sepconv::weights::count_parameters;
+/// let entry =
+///     vec![EntryBlock { filters: 16, stride: 2 }, EntryBlock { filters: 32, stride: 1 }];
+/// let config = AlignedXceptionConfig { entry, classes: None, ..AlignedXceptionConfig::default() };
+/// let shapes = aligned_xception(&config)?.shapes([1, 64, 64, 3])?;
+/// assert_eq!(shapes.last(), Some(&[1, 8, 8, 2048])); // halved by the stem, one entry block, the exit
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntryBlock {
     /// Channels of its three separable convolutions.
@@ -15,6 +27,19 @@ pub struct EntryBlock {
 }
 
 /// The parameters of an [`aligned_xception`]. The default is Xception-65.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::Op;
+/// # use sepconv::weights::count_parameters;
+/// for (output_stride, side) in [(32, 10), (16, 19), (8, 38)] {
+///     let config =
+///         AlignedXceptionConfig { output_stride, classes: None, ..AlignedXceptionConfig::default() };
+///     let shapes = aligned_xception(&config)?.shapes([1, 299, 299, 3])?;
+///     assert_eq!(shapes.last(), Some(&[1, side, side, 2048]));
+/// }
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlignedXceptionConfig {
     /// Input height and width; `None` leaves one open. At least 1.
@@ -43,11 +68,31 @@ pub struct AlignedXceptionConfig {
 
 impl AlignedXceptionConfig {
     /// Xception-41, timm's `xception41`.
+    ///
+    /// ```
+    /// # use sepconv::models::*;
+    /// # use sepconv::network::Op;
+    /// # use sepconv::weights::count_parameters;
+    /// let config = AlignedXceptionConfig::xception41();
+    /// assert_eq!(config.middle_blocks, 8);
+    /// assert_eq!(count_parameters(&aligned_xception(&config)?)?.trainable, 26_969_560);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn xception41() -> Self {
         Self { middle_blocks: 8, ..Self::xception65() }
     }
 
     /// Xception-65, timm's `xception65`.
+    ///
+    /// ```
+    /// # use sepconv::models::*;
+    /// # use sepconv::network::Op;
+    /// # use sepconv::weights::count_parameters;
+    /// let config = AlignedXceptionConfig::xception65();
+    /// assert_eq!(config.middle_blocks, 16);
+    /// assert_eq!(count_parameters(&aligned_xception(&config)?)?.trainable, 39_916_312);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn xception65() -> Self {
         let strided = |filters| EntryBlock { filters, stride: 2 };
         Self {
@@ -64,6 +109,16 @@ impl AlignedXceptionConfig {
     }
 
     /// Xception-71, timm's `xception71`.
+    ///
+    /// ```
+    /// # use sepconv::models::*;
+    /// # use sepconv::network::Op;
+    /// # use sepconv::weights::count_parameters;
+    /// let config = AlignedXceptionConfig::xception71();
+    /// assert_eq!(config.entry.len(), 5);
+    /// assert_eq!(count_parameters(&aligned_xception(&config)?)?.trainable, 42_338_736);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn xception71() -> Self {
         let table = [(128, 2), (256, 1), (256, 2), (728, 1), (728, 2)];
         let entry = table.map(|(filters, stride)| EntryBlock { filters, stride });
@@ -104,6 +159,17 @@ impl Default for AlignedXceptionConfig {
 /// Builds the network. Nodes carry the names of timm's modules, e.g. `blocks.3.stack.conv1.conv_dw`; a
 /// block's sum has the block's, `blocks.3`. The output is `head.fc`, the logits. The network is called after
 /// its number of convolutions in a row, `xception65`.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::Op;
+/// # use sepconv::weights::count_parameters;
+/// let network = aligned_xception(&AlignedXceptionConfig::default())?;
+/// assert_eq!(network.name(), "xception65");
+/// assert_eq!(network.node(network.output()).name, "head.fc");
+/// assert!(network.find("blocks.3.stack.conv1.conv_dw").is_some());
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Argument`] for a width or size of 0, no entry block, or strides other than those documented.

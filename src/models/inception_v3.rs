@@ -88,6 +88,16 @@ const MODULES: [Module<'static>; 11] = [
 ];
 
 /// The parameters of an [`inception_v3`]. The default is Keras Applications' Inception V3 for ImageNet.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::Op;
+/// # use sepconv::weights::count_parameters;
+/// let config = InceptionV3Config { head: Head::None, ..InceptionV3Config::default() };
+/// let shapes = inception_v3(&config)?.shapes([1, 299, 299, 3])?;
+/// assert_eq!(shapes.last(), Some(&[1, 8, 8, 2048]));
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InceptionV3Config {
     /// Input height and width, at least 75; `None` leaves one open.
@@ -106,6 +116,16 @@ impl Default for InceptionV3Config {
 
 /// Builds the network, without the auxiliary classifier, as Keras does. With [`Head::Classes`] the output is
 /// `predictions/logits`.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::Op;
+/// # use sepconv::weights::count_parameters;
+/// let network = inception_v3(&InceptionV3Config::default())?;
+/// assert_eq!(network.node(network.output()).name, "predictions/logits");
+/// assert_eq!(count_parameters(&network)?.trainable, 23_817_352); // as Keras says
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) for a width of 0 or an input that is too small.

@@ -25,6 +25,16 @@ const BLOCKS: [(usize, usize); 13] = [
 ];
 
 /// The parameters of a [`mobilenet`]. The default is Keras Applications' MobileNet 1.0 for ImageNet.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::Op;
+/// # use sepconv::weights::count_parameters;
+/// let config = MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() };
+/// let network = mobilenet(&config)?;
+/// assert_eq!(network.shapes([1, 224, 224, 3])?[1], [1, 112, 112, 8]); // a quarter of 32 channels
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct MobileNetConfig {
     /// Input height and width, at least 32; `None` leaves one open.
@@ -53,6 +63,16 @@ impl Default for MobileNetConfig {
 }
 
 /// Builds the network. With [`Head::Classes`] the output is `reshape_2`, the logits.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::Op;
+/// # use sepconv::weights::count_parameters;
+/// let network = mobilenet(&MobileNetConfig::default())?;
+/// assert_eq!(network.node(network.output()).name, "reshape_2");
+/// assert_eq!(count_parameters(&network)?.trainable, 4_231_976); // as Keras says
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Argument`] for an α that is no finite number above 0 or leaves a layer without channels, other

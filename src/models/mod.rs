@@ -14,6 +14,17 @@ pub use spectrum::{InceptionModuleConfig, Order, SpectrumConfig, inception_modul
 pub use xception::{Flavour, XceptionConfig, xception};
 
 /// What follows the last block.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::Op;
+/// # use sepconv::weights::count_parameters;
+/// let head = Head::Custom { hidden: vec![256], classes: 10 };
+/// let network = xception(&XceptionConfig { head, ..XceptionConfig::default() })?;
+/// assert_eq!(network.node(network.output()).name, "dense_1");
+/// assert_eq!(network.shapes([1, 299, 299, 3])?.last(), Some(&[1, 1, 1, 10]));
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head {
     /// Nothing: the output is the last block's feature map.

@@ -22,6 +22,19 @@ use crate::network::{Network, NodeId, Op};
 use crate::{Error, Result};
 
 /// Which of a block's two steps comes first.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::Op;
+/// # use sepconv::weights::count_parameters;
+/// let names = |order| -> sepconv::Result<Vec<String>> {
+///     let network = spectrum(&SpectrumConfig { order, segments: 2, ..SpectrumConfig::default() })?;
+///     Ok(network.nodes()[1..].iter().map(|node| node.name.clone()).collect())
+/// };
+/// assert_eq!(names(Order::PointwiseFirst)?, ["pointwise", "spatial"]);
+/// assert_eq!(names(Order::SpatialFirst)?, ["spatial", "pointwise"]);
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
     /// Across channels, then in space: Inception.
@@ -32,6 +45,19 @@ pub enum Order {
 }
 
 /// The parameters of a [`spectrum`] block.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::Op;
+/// # use sepconv::weights::count_parameters;
+/// let shape = SpectrumConfig { channels: 16, filters: 16, ..SpectrumConfig::default() };
+/// for segments in [1, 4, 16] {
+///     let network = spectrum(&SpectrumConfig { segments, ..shape.clone() })?;
+///     let spatial = 3 * 3 * 16 / segments * 16; // a filter sees its segment's channels
+///     assert_eq!(count_parameters(&network)?.total, 16 * 16 + spatial + 16);
+/// }
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpectrumConfig {
     /// Input height and width; `None` leaves one open.
@@ -73,6 +99,18 @@ impl Default for SpectrumConfig {
 /// `spatial_0`, …; the activation is `between`; the last step is the output, or the concatenation `towers`.
 /// With S = C, the spatial step first and nothing between it is one layer, `separable`. The step that comes
 /// last has a bias.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::Op;
+/// # use sepconv::weights::count_parameters;
+/// let config = SpectrumConfig { order: Order::SpatialFirst, ..SpectrumConfig::default() };
+/// let network = spectrum(&config)?; // one segment per channel and nothing between
+/// assert!(matches!(network.node(network.output()).op, Op::Separable { filters: 728, .. }));
+/// let error = spectrum(&SpectrumConfig { segments: 5, ..config }).unwrap_err();
+/// assert_eq!(error.to_string(), "5 segments don't divide 728 input channels");
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Argument`] for a width of 0, segments that don't divide the channels, or towers behind the spatial
@@ -139,6 +177,16 @@ pub fn spectrum(config: &SpectrumConfig) -> Result<Network> {
 
 /// The parameters of an [`inception_module`]. The default is Inception V3's first, `mixed0`, with a 3×3
 /// convolution where that has a 5×5.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::Op;
+/// # use sepconv::weights::count_parameters;
+/// let config = InceptionModuleConfig { pool: 64, ..InceptionModuleConfig::default() };
+/// let shapes = inception_module(&config)?.shapes([1, 35, 35, 192])?;
+/// assert_eq!(shapes.last(), Some(&[1, 35, 35, 64 + 64 + 96 + 64]));
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct InceptionModuleConfig {
     /// Input height and width; `None` leaves one open.
@@ -174,6 +222,16 @@ impl Default for InceptionModuleConfig {
 /// Builds a canonical Inception module (Figure 1) as a network: four towers and their concatenation `towers`.
 /// Convolutions, with biases, are called after their tower: `pointwise`, `single_0`, `single_1`, `double_0` to
 /// `double_2`, `pool_0`; behind each is its activation `<name>_act`.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::Op;
+/// # use sepconv::weights::count_parameters;
+/// let network = inception_module(&InceptionModuleConfig::default())?;
+/// let towers = network.node(network.output());
+/// assert_eq!((towers.name.as_str(), towers.inputs.len()), ("towers", 4));
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Argument`] for a width of 0.

@@ -8,6 +8,17 @@ use crate::network::{Network, NodeId, Op};
 use crate::{Error, Result};
 
 /// Whose weights a network is for: what they were trained with and does not show in their shapes.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::Op;
+/// # use sepconv::weights::count_parameters;
+/// let config = XceptionConfig { flavour: Flavour::Timm, ..XceptionConfig::default() };
+/// let network = xception(&config)?;
+/// let norm = network.node(network.find("block1_conv1_bn").unwrap());
+/// assert_eq!(norm.op, Op::BatchNorm { epsilon: 1e-5, scale: true, center: true });
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Flavour {
     /// Keras's: batch normalization with ε = 1e-3, max pools padded by TensorFlow's rule (SAME).
@@ -37,6 +48,21 @@ impl Flavour {
 }
 
 /// The parameters of an [`xception`]. The default is Keras Applications' Xception for ImageNet.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::Op;
+/// # use sepconv::weights::count_parameters;
+/// let config = XceptionConfig {
+///     size: [Some(32); 2],
+///     entry: vec![32, 64],
+///     middle_blocks: 2,
+///     head: Head::None,
+///     ..XceptionConfig::default()
+/// };
+/// assert_eq!(xception(&config)?.shapes([1, 32, 32, 3])?.last(), Some(&[1, 2, 2, 2048]));
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct XceptionConfig {
     /// Input height and width; `None` leaves one open. At least 71 for the full depth (three or more
@@ -83,6 +109,16 @@ impl Default for XceptionConfig {
 impl XceptionConfig {
     /// The default with every width times `multiplier`, rounded to the nearest integer and at least 1.
     ///
+    /// ```
+    /// # use sepconv::models::*;
+    /// # use sepconv::network::Op;
+    /// # use sepconv::weights::count_parameters;
+    /// let half = XceptionConfig::with_width(0.5)?;
+    /// assert_eq!((half.stem, half.entry, half.last), ([16, 32], vec![64, 128, 364], [768, 1024]));
+    /// assert!(XceptionConfig::with_width(-1.0).is_err());
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `multiplier` is not a finite number above 0.
     pub fn with_width(multiplier: f64) -> Result<Self> {
@@ -119,6 +155,18 @@ impl XceptionConfig {
 /// Builds the network. Nodes carry the names of the Keras layers; the automatic ones count from
 /// `conv2d`, `batch_normalization` and `add`. With [`Head::Classes`] the dense layer's own node is
 /// `predictions/logits`, which is the output, and the softmax behind it is `predictions`.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::Op;
+/// # use sepconv::weights::count_parameters;
+/// let network = xception(&XceptionConfig::default())?;
+/// assert_eq!(network.nodes().len(), 135);
+/// assert!(network.find("block14_sepconv2_act").is_some());
+/// let small = XceptionConfig { size: [Some(70); 2], ..XceptionConfig::default() };
+/// assert!(xception(&small).is_err()); // at least 71
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Argument`] for a width of 0, no entry block, or an input that is too small.

@@ -5,17 +5,53 @@ use sepconv_kernels::{Activation, Window};
 use super::shape;
 
 /// Index of a node in its [`Network`].
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// let mut network = Network::new("small", "input", [None, None], 3);
+/// let input: NodeId = network.find("input").unwrap();
+/// let pool: NodeId = network.push("pool", Op::GlobalAveragePool, &[input])?;
+/// assert_eq!(network.node(pool).inputs, [input]);
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub(crate) usize);
 
 impl NodeId {
     /// The position of the node in [`Network::nodes`].
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// let mut network = Network::new("small", "input", [None, None], 3);
+    /// let pool = network.push("pool", Op::GlobalAveragePool, &[network.find("input").unwrap()])?;
+    /// assert_eq!(pool.index(), 1);
+    /// assert_eq!(network.nodes()[pool.index()].name, "pool");
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn index(self) -> usize {
         self.0
     }
 }
 
 /// What a node computes. Weights are not here: they are looked up by the node's layer name.
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// let window = Window::new([3, 3]).padding(Padding::Same);
+/// let op = Op::Separable { window, multiplier: 1, filters: 16, bias: false };
+/// let mut network = Network::new("small", "input", [None, None], 8);
+/// network.push("separable", op, &[network.find("input").unwrap()])?;
+/// let variables = weights::variables(&network)?;
+/// assert_eq!((variables[0].name, &variables[0].shape[..]), ("depthwise_kernel", &[3, 3, 8, 1][..]));
+/// assert_eq!((variables[1].name, &variables[1].shape[..]), ("pointwise_kernel", &[1, 1, 8, 16][..]));
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Op {
@@ -99,6 +135,17 @@ pub enum Op {
 }
 
 /// One named node.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::*;
+/// let network = xception(&XceptionConfig::default())?;
+/// let Node { layer, op, inputs, .. } = network.node(network.find("predictions/logits").unwrap());
+/// assert_eq!(layer, "predictions"); // that of Keras, whose activation is a node by itself here
+/// assert_eq!(*op, Op::Dense { units: 1000, bias: true });
+/// assert_eq!(network.node(inputs[0]).name, "avg_pool");
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// Unique name: that of Keras's layer or timm's module where the node is one.
@@ -113,6 +160,22 @@ pub struct Node {
 }
 
 /// A feed-forward network with one input and one output.
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// // x + relu(x)
+/// let mut network = Network::new("residual", "input", [None, None], 1);
+/// let input = network.find("input").unwrap();
+/// let relu = network.push("relu", Op::Activation(Activation::Relu), &[input])?;
+/// network.push("add", Op::Add, &[input, relu])?;
+/// let plan = NetworkPlan::new(&network, &Weights::default(), [1, 1, 2, 1], &PlanOptions::default())?;
+/// let mut session = Session::new(plan)?;
+/// session.run(&[-3.0, 5.0])?;
+/// assert_eq!(session.output(), [-3.0, 10.0]);
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
     name: String,
@@ -122,6 +185,15 @@ pub struct Network {
 
 impl Network {
     /// An empty network whose node 0 is its input.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// let network = Network::new("mine", "picture", [Some(299), None], 3); // any width
+    /// assert_eq!(network.input(), ([Some(299), None], 3));
+    /// assert_eq!(network.find("picture"), Some(network.output())); // as nothing follows yet
+    /// ```
     pub fn new(name: &str, input_name: &str, size: [Option<usize>; 2], channels: usize) -> Self {
         let node = Node {
             name: input_name.into(),
@@ -134,6 +206,19 @@ impl Network {
 
     /// Appends a node and makes it the output.
     ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// let mut network = Network::new("small", "input", [None, None], 3);
+    /// let input = network.find("input").unwrap();
+    /// let relu = network.push("relu", Op::Activation(Activation::Relu), &[input])?;
+    /// assert_eq!(network.output(), relu);
+    /// let error = network.push("add", Op::Add, &[relu]).unwrap_err();
+    /// assert!(error.to_string().starts_with(r#"node "add": 1 operands"#));
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A name that exists, an operand that doesn't, or the wrong number of operands for `op`.
     pub fn push(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> crate::Result<NodeId> {
@@ -141,6 +226,20 @@ impl Network {
     }
 
     /// [`Network::push`] for a node whose weights are found under another layer's name.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// // Keras's `Dense(10, activation="softmax", name="head")`
+    /// let mut network = Network::new("small", "input", [None, None], 3);
+    /// let input = network.find("input").unwrap();
+    /// let dense = Op::Dense { units: 10, bias: true };
+    /// let logits = network.push_for_layer("head/logits", "head", dense, &[input])?;
+    /// network.push("head", Op::Softmax, &[logits])?;
+    /// assert_eq!(weights::variables(&network)?[0].layer, "head");
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Network::push`].
@@ -172,37 +271,106 @@ impl Network {
     }
 
     /// Makes another node the output.
+    ///
+    /// ```
+    /// # use sepconv::models::*;
+    /// let mut network = xception(&XceptionConfig::default())?;
+    /// network.set_output(network.find("avg_pool").unwrap()); // features instead of classes
+    /// let shapes = network.shapes([1, 299, 299, 3])?;
+    /// assert_eq!(shapes[network.output().index()], [1, 1, 1, 2048]);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn set_output(&mut self, output: NodeId) {
         assert!(output.0 < self.nodes.len(), "node {} of {}", output.0, self.nodes.len());
         self.output = output;
     }
 
     /// The network's name, e.g. `"xception"`.
+    ///
+    /// ```
+    /// # use sepconv::models::*;
+    /// # use sepconv::network::Op;
+    /// # use sepconv::weights::count_parameters;
+    /// assert_eq!(xception(&XceptionConfig::default())?.name(), "xception");
+    /// assert_eq!(aligned_xception(&AlignedXceptionConfig::xception71())?.name(), "xception71");
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// All nodes, operands before their users.
+    ///
+    /// ```
+    /// # use sepconv::models::*;
+    /// # use sepconv::network::Op;
+    /// # use sepconv::weights::count_parameters;
+    /// let network = xception(&XceptionConfig::default())?;
+    /// let separable = network.nodes().iter().filter(|node| matches!(node.op, Op::Separable { .. }));
+    /// assert_eq!(separable.count(), 34);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
     /// A node.
+    ///
+    /// ```
+    /// # use sepconv::models::*;
+    /// # use sepconv::network::Op;
+    /// # use sepconv::weights::count_parameters;
+    /// let network = xception(&XceptionConfig::default())?;
+    /// let norm = network.node(network.find("block1_conv1_bn").unwrap());
+    /// assert_eq!(norm.op, Op::BatchNorm { epsilon: 1e-3, scale: true, center: true });
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
     }
 
     /// The node that a run returns. A network that ends in softmax returns its logits.
+    ///
+    /// ```
+    /// # use sepconv::models::*;
+    /// # use sepconv::network::Op;
+    /// # use sepconv::weights::count_parameters;
+    /// let network = xception(&XceptionConfig::default())?;
+    /// assert_eq!(network.node(network.output()).name, "predictions/logits");
+    /// assert_eq!(network.nodes().last().unwrap().op, Op::Softmax);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn output(&self) -> NodeId {
         self.output
     }
 
     /// The node of that name.
+    ///
+    /// ```
+    /// # use sepconv::models::*;
+    /// # use sepconv::network::Op;
+    /// # use sepconv::weights::count_parameters;
+    /// let network = xception(&XceptionConfig::default())?;
+    /// assert_eq!(network.find("block1_conv1").map(|id| id.index()), Some(1));
+    /// assert_eq!(network.find("block15_conv1"), None);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn find(&self, name: &str) -> Option<NodeId> {
         self.nodes.iter().position(|n| n.name == name).map(NodeId)
     }
 
     /// The shape of each node's value, \[N, H, W, C\], for an input of shape `input`.
+    ///
+    /// ```
+    /// # use sepconv::models::*;
+    /// # use sepconv::network::Op;
+    /// # use sepconv::weights::count_parameters;
+    /// let network = xception(&XceptionConfig::default())?;
+    /// let shapes = network.shapes([1, 299, 299, 3])?;
+    /// assert_eq!(shapes[network.find("block4_pool").unwrap().index()], [1, 19, 19, 728]);
+    /// assert!(network.shapes([1, 299, 299, 4]).is_err());
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The first node whose operands don't fit together or it.
@@ -216,6 +384,16 @@ impl Network {
     }
 
     /// The height and width that the model was made for, and its channels.
+    ///
+    /// ```
+    /// # use sepconv::models::*;
+    /// # use sepconv::network::Op;
+    /// # use sepconv::weights::count_parameters;
+    /// let network = xception(&XceptionConfig { size: [None, Some(299)], ..XceptionConfig::default() })?;
+    /// let ([height, width], channels) = network.input();
+    /// assert_eq!((height, width, channels), (None, Some(299), 3));
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn input(&self) -> ([Option<usize>; 2], usize) {
         match self.nodes[0].op {
             Op::Input { size, channels } => (size, channels),

@@ -18,6 +18,26 @@ use crate::weights::Weights;
 use crate::{Error, Result};
 
 /// What [`NetworkPlan::new`] takes besides the network, its weights and the input's shape.
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// # let mut network = Network::new("small", "input", [None, None], 3);
+/// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+/// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+/// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+/// # let weights = synthetic::weights(&network)?;
+/// # let options = PlanOptions::default();
+/// # use sepconv::kernels::ElementType;
+/// // network: a 3×3 convolution of 3 to 8 channels with biases, then ReLU
+///
+/// let half = PlanOptions { weights_type: ElementType::Bf16, ..PlanOptions::default() };
+/// let [plan, half] = [PlanOptions::default(), half]
+///     .map(|options| NetworkPlan::new(&network, &weights, [1, 8, 8, 3], &options));
+/// assert!(half?.weights_bytes() < plan?.weights_bytes());
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct PlanOptions {
     /// The level to use; [`Level::from_env`] when none.
@@ -50,6 +70,27 @@ pub(super) struct Report {
 /// A network planned for one input shape \[N, H, W, C\].
 ///
 /// Immutable, `Send + Sync`: share it between sessions with an [`std::sync::Arc`].
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// # let mut network = Network::new("small", "input", [None, None], 3);
+/// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+/// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+/// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+/// # let weights = synthetic::weights(&network)?;
+/// # let options = PlanOptions::default();
+/// # use std::sync::Arc;
+/// let plan = Arc::new(NetworkPlan::new(&network, &weights, [1, 8, 8, 3], &options)?);
+/// let mut sessions = [Session::new(Arc::clone(&plan))?, Session::new(plan)?];
+/// let x = synthetic::picture(8).data;
+/// for session in &mut sessions {
+///     session.run(&x)?;
+/// }
+/// assert_eq!(sessions[0].output(), sessions[1].output());
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct NetworkPlan {
     level: Level,
@@ -66,6 +107,26 @@ impl NetworkPlan {
     ///
     /// `weights` is a `&Weights`, or a `Weights` that is freed layer by layer while the plan packs its own
     /// copy, so that there is little more than one copy in memory at any time.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// // network: a 3×3 convolution of 3 to 8 channels with biases, then ReLU
+    ///
+    /// let plan = NetworkPlan::new(&network, &weights, [1, 8, 8, 3], &options)?;
+    /// assert_eq!(plan.steps().len(), 1); // fused
+    /// let error = NetworkPlan::new(&network, weights, [1, 8, 2, 3], &options).unwrap_err();
+    /// let message = "kernel width 3 (dilated) is larger than the padded input's 2";
+    /// assert_eq!(error.to_string(), format!(r#"node "conv": {message}"#));
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     ///
     /// # Errors
     /// - [`Error::Network`] or [`Error::Kernel`] with the node: operands that don't fit together,
@@ -121,46 +182,189 @@ impl NetworkPlan {
     }
 
     /// \[N, H, W, C\] of the input.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
+    /// assert_eq!(plan.input_shape(), [1, 8, 8, 3]);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn input_shape(&self) -> [usize; 4] {
         self.input
     }
 
     /// \[N, H, W, C\] of the output.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
+    /// assert_eq!(plan.output_shape(), [1, 6, 6, 8]); // behind a 3×3 convolution of 8 filters
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn output_shape(&self) -> [usize; 4] {
         self.reports[0].shape
     }
 
     /// The level whose kernels run.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// # use sepconv::kernels::Level;
+    /// let options = PlanOptions { level: Some(Level::Scalar), ..PlanOptions::default() };
+    /// let plan = NetworkPlan::new(&network, &weights, [1, 8, 8, 3], &options)?;
+    /// assert_eq!(plan.level(), Level::Scalar);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn level(&self) -> Level {
         self.level
     }
 
     /// The steps in the order in which they run.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// // network: a 3×3 convolution of 3 to 8 channels with biases, then ReLU
+    /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
+    /// for step in plan.steps() {
+    ///     println!("{}: {} computes {:?}", step.name, step.kernel, step.nodes);
+    /// }
+    /// assert!(plan.steps().all(|step| step.name == "relu" && step.nodes == ["conv", "relu"]));
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn steps(&self) -> impl ExactSizeIterator<Item = &StepInfo> {
         self.steps.iter().map(Step::info)
     }
 
     /// Multiply-adds of all steps.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
+    /// // 6×6 outputs of 8 channels, each of 3×3 taps of 3 channels
+    /// assert_eq!(plan.multiply_adds(), 6 * 6 * 8 * 9 * 3);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn multiply_adds(&self) -> u64 {
         (self.steps().map(|step| step.multiply_adds)).fold(0, u64::saturating_add)
     }
 
     /// Weights of all steps.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
+    /// // a 3×3 convolution of 3 to 8 channels with biases
+    /// assert_eq!(plan.parameters(), 9 * 3 * 8 + 8);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn parameters(&self) -> usize {
         self.steps().map(|step| step.parameters).sum()
     }
 
     /// Bytes of the packed weights, which sessions share.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
+    /// assert!(plan.weights_bytes() >= plan.parameters() * size_of::<f32>()); // more where columns are padded
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn weights_bytes(&self) -> usize {
         self.steps.iter().map(Step::weights_bytes).sum()
     }
 
     /// Bytes in which a session keeps the values between steps.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
+    /// assert!(plan.arena_bytes() >= 6 * 6 * 8 * size_of::<f32>()); // the output
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn arena_bytes(&self) -> usize {
         self.arena_len * size_of::<Unit>()
     }
 
     /// Bytes of scratch with which a session's steps use up to `threads` threads.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
+    /// assert!(plan.scratch_bytes(1) <= plan.scratch_bytes(8));
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn scratch_bytes(&self, threads: usize) -> usize {
         let lens = self.steps.iter().map(|step| step.scratch_len(threads));
         lens.max().unwrap_or(0).saturating_mul(size_of::<f32>())

@@ -51,6 +51,23 @@ fn allocate(len: usize) -> Result<Aligned> {
 impl Session {
     /// A session with as many threads as rayon's current pool has; one without the feature `rayon`.
     ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// # let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
+    /// # let x = synthetic::picture(8).data;
+    /// let session = Session::new(plan)?; // takes a NetworkPlan or an Arc of one
+    /// assert!(session.output().iter().all(|y| y.is_nan())); // nothing has run yet
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Argument`]: the memory can't be allocated.
     pub fn new(plan: impl Into<Arc<NetworkPlan>>) -> Result<Self> {
@@ -63,6 +80,28 @@ impl Session {
 
     /// A session with scratch for up to `threads` threads. The threads are those of the pool in
     /// which [`Session::run`] is called. Results don't depend on their number.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// # let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
+    /// # let x = synthetic::picture(8).data;
+    /// # use std::sync::Arc;
+    /// let plan = Arc::new(plan);
+    /// let (mut one, mut four) =
+    ///     (Session::with_threads(Arc::clone(&plan), 1)?, Session::with_threads(plan, 4)?);
+    /// one.run(&x)?;
+    /// four.run(&x)?;
+    /// assert_eq!(one.output(), four.output());
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`]: the memory can't be allocated.
@@ -85,11 +124,50 @@ impl Session {
     }
 
     /// The plan it runs.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// # let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
+    /// # let x = synthetic::picture(8).data;
+    /// # use std::sync::Arc;
+    /// let session = Session::new(plan)?;
+    /// let another = Session::new(Arc::clone(session.plan()))?; // with the same weights
+    /// assert!(Arc::ptr_eq(session.plan(), another.plan()));
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn plan(&self) -> &Arc<NetworkPlan> {
         &self.plan
     }
 
     /// Computes the output and the nodes asked for from `x`, dense NHWC of the plan's input shape.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// # let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
+    /// # let x = synthetic::picture(8).data;
+    /// let mut session = Session::new(plan)?;
+    /// session.run(&synthetic::picture(8).data)?;
+    /// assert!(session.output().iter().all(|&y| y >= 0.0)); // behind a ReLU
+    /// let error = session.run(&[0.0; 100]).unwrap_err();
+    /// assert_eq!(error.to_string(), "an input of 100 elements where [1, 8, 8, 3] has 192");
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`]: `x` has another length. Nothing is changed then.
@@ -99,6 +177,25 @@ impl Session {
 
     /// [`Session::run`], and tells `on_step` how long each step took: its position in
     /// [`NetworkPlan::steps`] and the time, in order.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// # let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
+    /// # let x = synthetic::picture(8).data;
+    /// let mut session = Session::new(plan)?;
+    /// let mut times = Vec::new();
+    /// session.run_timed(&x, |step, time| times.push((step, time)))?;
+    /// assert_eq!(times.len(), session.plan().steps().len());
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Session::run`].
@@ -141,17 +238,75 @@ impl Session {
 
     /// The output of the last run, dense NHWC of shape [`Session::output_shape`]. NaN before the
     /// first.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// # let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
+    /// # let x = synthetic::picture(8).data;
+    /// let mut session = Session::new(plan)?;
+    /// session.run(&x)?;
+    /// assert_eq!(session.output().len(), 6 * 6 * 8);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn output(&self) -> &[f32] {
         self.value(0)
     }
 
     /// \[N, H, W, C\] of the output.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// # let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
+    /// # let x = synthetic::picture(8).data;
+    /// let session = Session::new(plan)?;
+    /// assert_eq!(session.output_shape(), [1, 6, 6, 8]);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn output_shape(&self) -> [usize; 4] {
         self.plan.output_shape()
     }
 
     /// A node's value in the last run, dense NHWC, and its shape: the output's node or one of
     /// [`super::PlanOptions::outputs`]. None for any other.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// # let x = synthetic::picture(8).data;
+    /// // network: a 3×3 convolution of 3 to 8 channels with biases, then ReLU
+    ///
+    /// let options = PlanOptions { outputs: vec!["conv".into()], ..PlanOptions::default() };
+    /// let mut session = Session::new(NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?)?;
+    /// session.run(&x)?;
+    /// let (conv, shape) = session.node("conv").unwrap();
+    /// assert_eq!(shape, [1, 6, 6, 8]);
+    /// assert!(conv.iter().zip(session.output()).all(|(x, y)| x.max(0.0) == *y));
+    /// assert!(session.node("input").is_none());
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn node(&self, name: &str) -> Option<(&[f32], [usize; 4])> {
         let i = self.plan.reports().iter().position(|r| r.name == name)?;
         Some((self.value(i), self.plan.reports()[i].shape))

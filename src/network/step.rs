@@ -13,6 +13,25 @@ use crate::weights::Weights;
 use crate::{Error, Result};
 
 /// What a step does, for reports.
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// # let mut network = Network::new("small", "input", [None, None], 3);
+/// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+/// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+/// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+/// # let weights = synthetic::weights(&network)?;
+/// # let options = PlanOptions::default();
+/// // network: a 3×3 convolution of 3 to 8 channels with biases, then ReLU
+/// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
+/// let step: &StepInfo = plan.steps().next().unwrap();
+/// assert_eq!((step.name.as_str(), &step.nodes[..]), ("relu", &["conv".into(), "relu".into()][..]));
+/// assert_eq!((step.input, step.output), ([1, 8, 8, 3], [1, 6, 6, 8]));
+/// assert_eq!(step.parameters, 9 * 3 * 8 + 8);
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct StepInfo {
     /// The node whose value it stores. A step that copies an operand into a concatenation, or the

@@ -10,6 +10,24 @@ use crate::weights::Weights;
 use crate::{Error, Result};
 
 /// The outcome of a [`spot_check`].
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// # let mut network = Network::new("small", "input", [None, None], 3);
+/// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+/// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+/// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+/// # let weights = synthetic::weights(&network)?;
+/// # let options = PlanOptions::default();
+/// // network: a 3×3 convolution of 3 to 8 channels with biases, then ReLU
+/// let x = synthetic::picture(8).data;
+/// let SpotCheck { outputs, worst } = spot_check(&network, &weights, [1, 8, 8, 3], &x, &["conv"], 9)?;
+/// assert_eq!(outputs, 9);
+/// assert!(worst <= 1.0, "{worst}");
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SpotCheck {
     /// Outputs compared.
@@ -21,6 +39,21 @@ pub struct SpotCheck {
 
 /// Runs the network on `x` of shape `input` and computes `samples` pseudo-random outputs of each of the
 /// `layers` (convolutions, depthwise, separable, dense) again from what went into the layer.
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// # use sepconv::models::{XceptionConfig, xception};
+/// # let narrow = XceptionConfig { middle_blocks: 1, ..XceptionConfig::with_width(0.03)? };
+/// let network = xception(&XceptionConfig { size: [None; 2], entry: vec![16, 32], ..narrow })?;
+/// let (weights, x) = (synthetic::weights(&network)?, synthetic::picture(32).data);
+/// let layers = ["block1_conv1", "block2_sepconv1", "predictions/logits"];
+/// let check = spot_check(&network, &weights, [1, 32, 32, 3], &x, &layers, 20)?;
+/// assert!(check.outputs == 60 && check.worst <= 1.0);
+/// assert!(spot_check(&network, &weights, [1, 32, 32, 3], &x, &["avg_pool"], 20).is_err());
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 ///
 /// # Errors
 /// Those of planning and running, or a layer of another kind.

@@ -24,6 +24,16 @@ use crate::{Error, Result};
 /// read as f32; what f32 has no room for is an infinity. Memory and time are bounded by some multiples of
 /// the file's size, whatever the file claims, and no other file is read.
 ///
+/// ```
+/// # use sepconv::{network::*, weights::{self, *}};
+/// # #[cfg(feature = "keras")] {
+/// let model = weights::load("assets/digits.keras")?; // of this crate
+/// assert_eq!(model.network.input(), ([Some(32), Some(32)], 3));
+/// assert_eq!(count_parameters(&model.network)?.total, 15_114);
+/// # }
+/// # Ok::<(), sepconv::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::File`] with the file's name, and the layer or tensor and the numbers where one is at fault.
 pub fn load(path: impl AsRef<Path>) -> Result<Model> {
@@ -32,6 +42,18 @@ pub fn load(path: impl AsRef<Path>) -> Result<Model> {
 }
 
 /// [`load`] from memory; `name` stands for the file in errors.
+///
+/// ```
+/// # use sepconv::{network::*, weights::{self, *}};
+/// # #[cfg(feature = "keras")] {
+/// let bytes = std::fs::read("assets/digits.keras").unwrap(); // or `include_bytes!`
+/// let model = weights::load_bytes("digits.keras", bytes)?;
+/// assert_eq!(model.network.input(), ([Some(32), Some(32)], 3));
+/// # }
+/// let error = weights::load_bytes("notes.txt", b"abcdef").unwrap_err();
+/// assert!(error.to_string().starts_with("notes.txt: not "));
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 ///
 /// # Errors
 /// Those of [`load`].
@@ -44,6 +66,18 @@ pub fn load_bytes(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -
 /// must have the network's layers by name. A safetensors file must have the tensors of timm's modules
 /// that the network's layers are, those of an [`aligned_xception`] by name, those of an [`xception`] as in
 /// timm's `legacy_xception`, and no others.
+///
+/// ```
+/// # use sepconv::{network::*, weights::{self, *}};
+/// # #[cfg(feature = "keras")] {
+/// # let Model { network, .. } = weights::load("assets/digits.keras")?;
+/// let tensors = weights::load_weights("assets/digits.keras", &network)?;
+/// let wanted = variables(&network)?;
+/// assert!(wanted.iter().all(|v| tensors.get(&v.layer, v.name, &v.shape).is_ok()));
+/// assert!(weights::load_weights("assets/digits.png", &network).is_err());
+/// # }
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 ///
 /// # Errors
 /// Those of [`load`].

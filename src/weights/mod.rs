@@ -27,6 +27,17 @@ pub use file::{load, load_bytes, load_weights};
 pub use variables::{ParameterCount, Variable, count_parameters, variables};
 
 /// A network and its weights.
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// # use sepconv::models::*;
+/// let network = xception(&XceptionConfig::with_width(0.1)?)?;
+/// let model = Model { weights: synthetic::weights(&network)?, network };
+/// assert_eq!(model.weights.iter().count(), weights::variables(&model.network)?.len());
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     /// The network.
@@ -36,6 +47,15 @@ pub struct Model {
 }
 
 /// A dense f32 tensor.
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// let tensor = Tensor { shape: vec![2, 3], data: vec![0.0, 0.1, 0.2, 1.0, 1.1, 1.2] };
+/// assert_eq!(tensor.data[1 * 3 + 2], 1.2); // row 1, column 2
+/// assert_eq!(format!("{tensor:?}"), "Tensor { shape: [2, 3], .. }");
+/// ```
 #[derive(Clone, PartialEq)]
 pub struct Tensor {
     /// Dimensions, outermost first.
@@ -64,13 +84,50 @@ impl From<Weights> for Cow<'_, Weights> {
 }
 
 /// Tensors by layer and variable name, e.g. `("block1_conv1", "kernel")`.
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// let mut network = Network::new("small", "input", [None, None], 2);
+/// let dense = Op::Dense { units: 1, bias: false };
+/// network.push("dense", dense, &[network.find("input").unwrap()])?;
+/// let mut weights = Weights::default();
+/// weights.insert("dense", "kernel", Tensor { shape: vec![2, 1], data: vec![1.0, 10.0] })?;
+/// let plan = NetworkPlan::new(&network, weights, [1, 1, 1, 2], &PlanOptions::default())?;
+/// let mut session = Session::new(plan)?;
+/// session.run(&[3.0, 4.0])?;
+/// assert_eq!(session.output(), [43.0]);
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Weights {
     tensors: BTreeMap<(String, String), Tensor>,
 }
 
+/// Tensors in and out by name:
+///
+/// ```
+/// # use sepconv::weights::*;
+/// let mut weights = Weights::default();
+/// weights.insert("dense", "bias", Tensor { shape: vec![2], data: vec![0.5, 1.5] })?;
+/// assert_eq!(weights.get("dense", "bias", &[2])?, [0.5, 1.5]);
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 impl Weights {
     /// Adds or replaces a tensor.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// let mut weights = Weights::default();
+    /// weights.insert("dense", "bias", Tensor { shape: vec![2], data: vec![0.5, 1.5] })?;
+    /// let short = Tensor { shape: vec![3], data: vec![0.5, 1.5] };
+    /// let error = weights.insert("dense", "bias", short).unwrap_err();
+    /// assert_eq!(error.to_string(), r#"tensor "dense/bias": shape [3] with 2 elements"#);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `data` is not as long as the product of `shape`.
@@ -87,11 +144,36 @@ impl Weights {
     }
 
     /// The tensor of that name if it exists.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut weights = Weights::default();
+    /// # weights.insert("dense", "bias", Tensor { shape: vec![2], data: vec![0.5, 1.5] })?;
+    /// // weights: `bias` [0.5, 1.5] of the layer `dense`
+    /// assert_eq!(weights.find("dense", "bias").map(|tensor| &tensor.shape), Some(&vec![2]));
+    /// assert_eq!(weights.find("dense", "kernel"), None);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn find(&self, layer: &str, variable: &str) -> Option<&Tensor> {
         self.tensors.get(&(layer.to_owned(), variable.to_owned()))
     }
 
     /// The elements of a tensor that must exist with exactly this shape.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut weights = Weights::default();
+    /// # weights.insert("dense", "bias", Tensor { shape: vec![2], data: vec![0.5, 1.5] })?;
+    /// // weights: `bias` [0.5, 1.5] of the layer `dense`
+    /// assert_eq!(weights.get("dense", "bias", &[2])?, [0.5, 1.5]);
+    /// let error = weights.get("dense", "bias", &[3]).unwrap_err();
+    /// assert_eq!(error.to_string(), r#"tensor "dense/bias": shape [2] where [3] is needed"#);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Tensor`] with the name and both shapes.
@@ -107,11 +189,36 @@ impl Weights {
     }
 
     /// Removes a layer's tensors.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut weights = Weights::default();
+    /// # weights.insert("dense", "bias", Tensor { shape: vec![2], data: vec![0.5, 1.5] })?;
+    /// // weights: `bias` [0.5, 1.5] of the layer `dense`
+    /// weights.remove_layer("dense");
+    /// assert_eq!(weights, Weights::default());
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn remove_layer(&mut self, layer: &str) {
         self.tensors.retain(|(l, _), _| l != layer);
     }
 
     /// All tensors, ordered by layer and variable.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut weights = Weights::default();
+    /// # weights.insert("dense", "bias", Tensor { shape: vec![2], data: vec![0.5, 1.5] })?;
+    /// // weights: `bias` [0.5, 1.5] of the layer `dense`
+    /// for (layer, variable, tensor) in weights.iter() {
+    ///     assert_eq!((layer, variable, &tensor.data[..]), ("dense", "bias", &[0.5, 1.5][..]));
+    /// }
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &Tensor)> {
         self.tensors.iter().map(|((l, v), t)| (l.as_str(), v.as_str(), t))
     }

@@ -29,18 +29,43 @@ use crate::Result;
 use crate::network::Network;
 
 /// The values u of the tensor of that name: endless, each in \[−1, 1).
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// let first = synthetic::uniform("input/71").next().unwrap();
+/// assert_eq!((first as f32).to_bits(), 0x3f1f_d110);
+/// assert!(synthetic::uniform("any name").take(1000).all(|u| (-1.0..1.0).contains(&u)));
+/// ```
 pub fn uniform(name: &str) -> impl Iterator<Item = f64> + use<> {
     bits(name).map(|b| f64::from(b) / f64::from(1 << 23) - 1.0)
 }
 
 /// `count` positions below `length`, by which goldens choose what to sample: the 24 bits behind each u
 /// times `length`, shifted right by 24.
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// assert_eq!(synthetic::indices("golden/71/add", 4, 36_992), [21_472, 35_490, 3671, 7871]);
+/// ```
 pub fn indices(name: &str, count: usize, length: usize) -> Vec<usize> {
     let scale = |b: u32| ((u128::from(b) * length as u128) >> 24) as usize;
     bits(name).take(count).map(scale).collect()
 }
 
 /// The picture `input/<size>`: \[1, `size`, `size`, 3\]. `size` must be one that fits in memory.
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// let picture = synthetic::picture(71);
+/// assert_eq!(picture.shape, [1, 71, 71, 3]);
+/// assert_eq!(picture.data[0].to_bits(), 0x3f1f_d110);
+/// ```
 pub fn picture(size: usize) -> Tensor {
     let values = uniform(&format!("input/{size}"));
     Tensor {
@@ -50,6 +75,16 @@ pub fn picture(size: usize) -> Tensor {
 }
 
 /// One variable's tensor.
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// let gamma = Variable { layer: "norm".into(), name: "gamma", shape: vec![32], trainable: true };
+/// let tensor = synthetic::tensor(&gamma);
+/// assert_eq!(tensor.shape, [32]);
+/// assert!(tensor.data.iter().all(|x| (0.9..=1.1).contains(x))); // 1 + 0.1 u
+/// ```
 pub fn tensor(variable: &Variable) -> Tensor {
     let shape = &variable.shape;
     let inputs = match variable.name {
@@ -72,6 +107,24 @@ pub fn tensor(variable: &Variable) -> Tensor {
 }
 
 /// Synthetic weights for every variable of a network.
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// # let mut network = Network::new("small", "input", [None, None], 3);
+/// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+/// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+/// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+/// # let weights = synthetic::weights(&network)?;
+/// # let options = PlanOptions::default();
+/// // network: a 3×3 convolution of 3 to 8 channels with biases, then ReLU
+///
+/// let weights = synthetic::weights(&network)?;
+/// assert_eq!(weights.get("conv", "kernel", &[3, 3, 3, 8])?.len(), 9 * 3 * 8);
+/// assert_eq!(weights.get("conv", "bias", &[8])?.len(), 8);
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 ///
 /// # Errors
 /// Those of [`variables()`].

@@ -4,6 +4,16 @@ use crate::network::{Network, Op};
 use crate::{Error, Result};
 
 /// One variable of a layer.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::weights::*;
+/// let network = xception(&XceptionConfig::default())?;
+/// let Variable { layer, name, shape, trainable } = variables(&network)?.swap_remove(0);
+/// assert_eq!((layer.as_str(), name, trainable), ("block1_conv1", "kernel", true));
+/// assert_eq!(shape, [3, 3, 3, 32]);
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {
     /// The layer, as in [`crate::network::Node::layer`].
@@ -18,12 +28,35 @@ pub struct Variable {
 
 impl Variable {
     /// Number of elements. [`variables()`] has checked that it fits.
+    ///
+    /// ```
+    /// # use sepconv::weights::*;
+    /// let kernel = Variable {
+    ///     layer: "conv".into(),
+    ///     name: "kernel",
+    ///     shape: vec![3, 3, 3, 32],
+    ///     trainable: true,
+    /// };
+    /// assert_eq!(kernel.elements(), 864);
+    /// ```
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
 }
 
 /// Parameters of a network.
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// let mut network = Network::new("small", "input", [None, None], 16);
+/// let norm = Op::BatchNorm { epsilon: 1e-3, scale: true, center: true };
+/// network.push("norm", norm, &[network.find("input").unwrap()])?;
+/// let count = count_parameters(&network)?;
+/// assert_eq!(count, ParameterCount { trainable: 2 * 16, total: 4 * 16 }); // γ, β; mean, variance
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ParameterCount {
     /// Kernels, biases, γ and β.
@@ -33,6 +66,25 @@ pub struct ParameterCount {
 }
 
 /// The network's variables, in the order of its nodes and within a layer in Keras's order.
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// # let mut network = Network::new("small", "input", [None, None], 3);
+/// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+/// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+/// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+/// # let weights = synthetic::weights(&network)?;
+/// # let options = PlanOptions::default();
+/// // network: a 3×3 convolution of 3 to 8 channels with biases, then ReLU
+///
+/// let variables = weights::variables(&network)?;
+/// let names: Vec<_> = variables.iter().map(|v| (v.layer.as_str(), v.name)).collect();
+/// assert_eq!(names, [("conv", "kernel"), ("conv", "bias")]);
+/// assert_eq!(variables[0].shape, [3, 3, 3, 8]);
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Network`] naming the node where operands disagree about channels, groups don't divide
@@ -140,6 +192,15 @@ pub fn variables(network: &Network) -> Result<Vec<Variable>> {
 }
 
 /// Counts a network's parameters.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::Op;
+/// # use sepconv::weights::count_parameters;
+/// let count = count_parameters(&xception(&XceptionConfig::default())?)?;
+/// assert_eq!((count.trainable, count.total), (22_855_952, 22_910_480)); // as Keras says
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 ///
 /// # Errors
 /// Those of [`variables()`], or a sum that does not fit.
