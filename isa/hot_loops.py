@@ -51,12 +51,11 @@ class Kernel:
 # The full tiles, as kernels/src/isa/*.rs instantiates them.
 # `strips`: the smaller ones, of f32 and of 16 bits.
 TILES = {
-    "avx2": {"rows": 6, "vectors": 2, "lanes": 8, "strip": 3, "strips": ((2, 1), (2, 1)),
-             "slide": (10, 6, 4, 2, 1)},
-    "avx512": {"rows": 12, "vectors": 2, "lanes": 16, "strip": 6,
-               "strips": ((5, 4, 3, 2, 1), (4, 3, 1)), "slide": (14, 8, 5, 3, 2, 1)},
-    "neon": {"rows": 8, "vectors": 3, "lanes": 4, "strip": 6,
-             "strips": ((5, 4, 3, 2, 1), (4, 3, 1)), "slide": (14, 8, 5, 3, 2, 1)},
+    "avx2": {"rows": (1, 2, 3, 4, 5, 6), "vectors": 2, "lanes": 8, "strip": 3, "strips": ((2, 1), (2, 1))},
+    "avx512": {"rows": (1, 2, 3, 4, 6, 8, 9, 12), "vectors": 2, "lanes": 16, "strip": 6,
+               "strips": ((5, 4, 3, 2, 1), (4, 3, 1))},
+    "neon": {"rows": (1, 2, 3, 4, 5, 6, 8), "vectors": 3, "lanes": 4, "strip": 6,
+             "strips": ((5, 4, 3, 2, 1), (4, 3, 1))},
 }
 # FMAs ÷ instructions of the full GEMM tile: packed, direct.
 # AVX2: per k 12 FMAs, 2 loads of B, 6 broadcasts of A, 0.60 without the loop's own instructions.
@@ -81,9 +80,9 @@ STRIP_SPILLS = {"avx2": (1, 0), "avx512": (0, 0), "neon": (0, 0)}
 # Inputs of 16 bits: the bound of the input and what converts it want registers; some of what has none
 # comes from the stack, on AVX2 also some of the columns. (The input itself is half as many bytes.)
 HALF_LOADS, HALF_SLIDING_LOADS, HALF_SPILLS = 4 / 54, 7 / 40, {"avx2": 6, "avx512": 1, "neon": 1}
-# Kernel width and stride: tiles, if not the level's own. For k·P FMAs the row of a sliding window loads
-# k weights and (P − 1)·stride + k columns.
-SLIDING = {(3, 1): None, (3, 2): (8, 4, 2, 1), (5, 1): (8, 4, 2, 1), (5, 2): (8, 4, 2, 1), (7, 1): (4, 2, 1)}
+# Kernel width and stride: tiles. For k·P FMAs the row of a sliding window loads k weights and
+# (P − 1)·stride + k columns.
+SLIDING = {(5, 1): (8, 4, 2, 1), (5, 2): (8, 4, 2, 1), (7, 1): (4, 2, 1)}
 SLIDING_HALF = {5: (8, 4, 1), 7: (4, 1)}
 # Pixel by pixel: a weight and 8 columns for 8 FMAs.
 GENERAL_LOADS = 9 / 8
@@ -94,7 +93,8 @@ PEAK_SHARE = 0.85
 def expected(level):
     """The kernels of a level."""
     tile = TILES[level]
-    rows, vectors, strip = tile["rows"], tile["vectors"], tile["strip"]
+    heights, vectors, strip = tile["rows"], tile["vectors"], tile["strip"]
+    rows = heights[-1]
     full = f"{rows}×{vectors * tile['lanes']}"
     for w, direct, name, share in (
             ("F32", "false", "gemm", GEMM_SHARE[level][0]),
@@ -104,16 +104,14 @@ def expected(level):
         w = ELEMENT + w
         yield Kernel(level, name, full, [f"gemm::<{w}, {rows}, {vectors}, {direct}>"], share=share)
         yield Kernel(level, "gemm, all", "smaller", [
-            f"gemm::<{w}, {m}, {n}, {direct}>" for m in range(1, rows + 1)
+            f"gemm::<{w}, {m}, {n}, {direct}>" for m in heights
             for n in range(1, vectors + 1) if (m, n) != (rows, vectors)])
     if level != "avx2":
-        # On AVX-512 5×16 alone spills, for no reason seen.
-        spills = 12 if level == "avx512" else 0
         yield Kernel(level, "gemm, dot bf16", full, [f"gemm::<{rows}, {vectors}>"],
                      share=GEMM_SHARE[level][0], module="bf16")
         yield Kernel(level, "gemm, all", "smaller", [
-            f"gemm::<{m}, {n}>" for m in range(1, rows + 1) for n in range(1, vectors + 1)
-            if (m, n) != (rows, vectors)], spills=spills, module="bf16")
+            f"gemm::<{m}, {n}>" for m in heights for n in range(1, vectors + 1)
+            if (m, n) != (rows, vectors)], module="bf16")
     # Element types of the input and what is done to it on load, of which f32 kernels have two.
     for x, load, kind in (("F32", 0, ""), ("F32", 1, ", relu"), ("F16", 3, ", f16"),
                           ("Bf16", 3, ", bf16")):
@@ -129,9 +127,7 @@ def expected(level):
                 f"strip::<{x}, {p}, {stride}, {load}>" for p in tile["strips"][half]],
                 spills=spills)
         for (k, stride), sizes in SLIDING.items():
-            if half and k == 3:
-                continue
-            pixels, *smaller = (sizes or tile["slide"]) if not half else SLIDING_HALF[k]
+            pixels, *smaller = SLIDING_HALF[k] if half else sizes
             symbol = f"window::<{x}, {{}}, 0, {load}, {k}, {stride}>"
             loads = ((pixels - 1) * stride + 2 * k) / (k * pixels)
             name, size = f"sliding k{k} s{stride}", f"{pixels} px"

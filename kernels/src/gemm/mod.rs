@@ -393,26 +393,47 @@ struct Part {
     first: usize,
     /// Their first A panel.
     panel: usize,
+    /// The first row of it that is theirs.
+    row: usize,
     tiles: usize,
     rows: usize,
+    /// The index of `rows` in the list of all heights.
+    instance: usize,
 }
 
-/// Micro-tiles for `count` pixels: whole ones, and the rest. A rest of less than half a micro-tile has
-/// too few chains to hide the latency of the FMA (one row of 6×16 takes two thirds of the time of six),
-/// so it shares its pixels and those of the last whole one in equal parts.
-fn parts(count: usize, mr: usize) -> [Part; 3] {
+/// Micro-tiles for `count` pixels, of the heights `rows` (ascending; the last is MR): whole ones, and the rest.
+///
+/// Too few rows have too few chains to hide the latency of the FMA (one row of 6×16 takes two thirds of the time
+/// of six). So a rest shares its pixels, or its and those of the last whole one, between two micro-tiles if the
+/// smaller of them is then higher than the rest, or if there is no micro-tile as high as the rest. The two of a
+/// rest alone share a panel, so that no tile has more panels than `count` takes.
+fn parts(count: usize, rows: &[usize]) -> [Part; 3] {
+    let mr = *rows.last().expect("a level has micro-tiles");
     let (whole, rest) = (count / mr, count % mr);
-    let (whole, last) = match rest {
-        1.. if whole > 0 && 2 * rest < mr => {
-            (whole - 1, [(mr + rest).div_ceil(2), (mr + rest) / 2])
-        }
-        _ => (whole, [rest, 0]),
+    // Whole ones, and the heights of two others; of all choices the one whose least height is the highest.
+    let single = [(whole, rest, 0)].into_iter().filter(|_| rest == 0 || rows.contains(&rest));
+    let of_rest = rows.iter().map(|&b| (whole, rest.wrapping_sub(b), b));
+    let shared = rows.iter().map(|&b| (whole.wrapping_sub(1), (mr + rest).wrapping_sub(b), b));
+    let pairs = of_rest.chain(shared.filter(|_| whole > 0));
+    let pairs = pairs.filter(|&(_, a, b)| rest > 0 && a >= b && rows.contains(&a));
+    let least = |&(_, a, b): &(usize, usize, usize)| core::cmp::Reverse(if b > 0 { b } else { a });
+    let (whole, a, b) =
+        single.chain(pairs).min_by_key(least).expect("one row is one of the heights");
+    let instance = |height| rows.iter().position(|&r| r == height).unwrap_or(0);
+    // A panel for each but where the second one fits behind the first.
+    let (panel, row) = if a + b < mr { (whole, a) } else { (whole + 1, 0) };
+    let part = |first, panel, row, tiles, rows| Part {
+        first,
+        panel,
+        row,
+        tiles,
+        rows,
+        instance: instance(rows),
     };
-    let second = whole * mr + last[0];
     [
-        Part { first: 0, panel: 0, tiles: whole, rows: mr },
-        Part { first: whole * mr, panel: whole, tiles: 1, rows: last[0] },
-        Part { first: second, panel: whole + 1, tiles: 1, rows: last[1] },
+        part(0, 0, 0, whole, mr),
+        part(whole * mr, whole, 0, 1, a),
+        part(whole * mr + a, panel, row, 1, b),
     ]
 }
 
@@ -447,17 +468,17 @@ impl Run<'_> {
         let [a_len, _] = gemm.parts();
         let (a, sums) = scratch.split_at_mut(a_len);
         let (a, a_panel) = (a.as_mut_ptr(), gemm.panel());
-        let parts = parts(count, mr);
+        let kernels = gemm.micro_kernels();
+        let parts = parts(count, kernels.rows);
         let len = count.div_ceil(mr) * a_panel;
         assert!(len <= a_len, "a tile fits its scratch");
-        let kernels = gemm.micro_kernels();
         let direct = gemm.direct.filter(|_| !self.x_stride.is_multiple_of(ALIASED));
         let mut places = [0_usize; TILE_PIXELS];
         if direct.is_none() {
             for part in &parts {
                 for tile in 0..part.tiles {
                     for row in 0..part.rows {
-                        let place = (part.panel + tile) * a_panel + row * lanes;
+                        let place = (part.panel + tile) * a_panel + (part.row + row) * lanes;
                         places[part.first + tile * part.rows + row] = place;
                     }
                 }
@@ -552,7 +573,7 @@ impl Run<'_> {
             let residual = self.residual.map_or(Pointer::NULL, |(r, _)| r.0.add(offset));
             let y = self.y.0.add(offset);
             for part in &parts {
-                let Part { first, panel: at, tiles, rows } = *part;
+                let Part { first, panel: at, row, tiles, rows, instance } = *part;
                 if tiles * rows == 0 {
                     continue;
                 }
@@ -562,7 +583,7 @@ impl Run<'_> {
                     (kernels.direct, self.x.0.add(pixel + k).at.cast(), self.x_stride)
                 } else {
                     let from = if gemm.staged { 0 } else { block.a };
-                    let panel = at * a_panel + from * mr;
+                    let panel = at * a_panel + from * mr + row * lanes;
                     (kernels.packed, a.cast_const().wrapping_add(panel), a_panel)
                 };
                 let tile = GemmTile {
@@ -591,7 +612,7 @@ impl Run<'_> {
                 // SAFETY: the level was available when the plan was made; the instance is the one
                 // for these rows and vectors; the pixels lie in the views, the columns in their
                 // channels, and the block in the panels that were produced and packed.
-                unsafe { micro_kernels[vectors - 1][rows - 1](&tile) };
+                unsafe { micro_kernels[vectors - 1][instance](&tile) };
             }
             if !wide && i + 1 == blocks {
                 let run = NarrowRun {
@@ -621,6 +642,38 @@ impl Run<'_> {
                     let y = core::slice::from_raw_parts_mut(y, end - start);
                     (gemm.kernels.activate)(y, activation);
                 }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Level, isa};
+    use alloc::vec;
+
+    #[test]
+    fn any_number_of_pixels_is_made_of_the_heights_that_exist() {
+        for kernels in Level::ALL.into_iter().filter_map(isa::kernels) {
+            let gemm = kernels.gemm.iter().chain(kernels.dot.iter().map(|dot| &dot.gemm));
+            for (gemm, count) in gemm.flat_map(|gemm| (1..=3 * kernels.mr).map(move |n| (gemm, n)))
+            {
+                let (mut first, mut used) =
+                    (0, vec![false; count.div_ceil(kernels.mr) * kernels.mr]);
+                for part in
+                    parts(count, gemm.rows).into_iter().filter(|part| part.tiles * part.rows > 0)
+                {
+                    assert_eq!((part.first, gemm.rows[part.instance]), (first, part.rows));
+                    for tile in 0..part.tiles {
+                        let row = (part.panel + tile) * kernels.mr + part.row;
+                        assert!(part.row + part.rows <= kernels.mr);
+                        assert!(!used[row..row + part.rows].contains(&true), "{count}: {part:?}");
+                        used[row..row + part.rows].fill(true);
+                    }
+                    first += part.tiles * part.rows;
+                }
+                assert_eq!(first, count, "{}", gemm.name);
             }
         }
     }

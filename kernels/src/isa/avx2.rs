@@ -120,7 +120,6 @@ fn settle(mut v: __m256) -> __m256 {
 
 // Strips of 3: 9 accumulators, 5 columns and a weight take 15 of the 16 registers; 4 would spill.
 instantiate!(Avx2, "avx2", ["avx2" "fma" "f16c" "bmi1" "bmi2" "lzcnt" "popcnt"],
-    rows: [1 2 3 4 5 6], vectors: [1 2],
+    rows: [1, 2, 3, 4, 5, 6], vectors: [1 2],
     gemm: "6x16", window: "8", pixels: [8 4 2 1],
-    slide: "10", [10 6 4 2 1],
     strip: "3", [3 2 1], [3 2 1]);

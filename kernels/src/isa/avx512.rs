@@ -124,7 +124,7 @@ mod bf16 {
     // 12×32 as for f32.
     instantiate_dot!(Avx512, "gemm_dot_bf16_12x32_avx512", [
         "avx512bf16" "avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl" "avx2" "fma" "f16c" "bmi1" "bmi2" "lzcnt" "popcnt"],
-        rows: [1 2 3 4 5 6 7 8 9 10 11 12], vectors: [1 2], pair: pair);
+        rows: [1, 2, 3, 4, 6, 8, 9, 12], vectors: [1 2], pair: pair);
 
     /// The panel's first `depth` k, of MR rows, become pairs; beyond them are zeros.
     ///
@@ -165,8 +165,7 @@ mod bf16 {
 // Strips of 6: 18 accumulators, 9 weights and the columns in use fit 32 registers.
 instantiate!(Avx512, "avx512", [
     "avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl" "avx2" "fma" "f16c" "bmi1" "bmi2" "lzcnt" "popcnt"],
-    rows: [1 2 3 4 5 6 7 8 9 10 11 12], vectors: [1 2],
+    rows: [1, 2, 3, 4, 6, 8, 9, 12], vectors: [1 2],
     gemm: "12x32", window: "8", pixels: [8 4 2 1],
-    slide: "14", [14 8 5 3 2 1],
     strip: "6", [6 5 4 3 2 1], [6 4 3 1],
     dot: bf16::DOT);

@@ -348,7 +348,9 @@ pub(crate) struct InputKernels {
 #[derive(Debug)]
 pub(crate) struct GemmKernels {
     pub(crate) name: &'static str,
-    /// By \[vectors − 1\]\[pixels − 1\].
+    /// The heights of micro-tiles, ascending, of which one is 1 and the last MR; any other is made of two.
+    pub(crate) rows: &'static [usize],
+    /// By \[vectors − 1\] and the index in `rows`.
     pub(crate) packed: &'static [&'static [GemmFn]],
     /// The same for an A that isn't packed; none if it always is.
     pub(crate) direct: &'static [&'static [GemmFn]],
@@ -432,13 +434,13 @@ pub(crate) fn is_available(level: Level) -> bool {
 /// Instantiates all bodies for one [`Isa`] under a list of target features, which are also what the level asks of the
 /// CPU.
 ///
-/// `rows`, `vectors`: sizes of the GEMM tile. `pixels`: tile widths of the general window kernels, most
-/// first; `slide`: those of width 3 stride 1; `strip`: those of 3×3, most first, of f32 and of 16 bits.
+/// `rows`, `vectors`: sizes of the GEMM's micro-tiles, where any two heights below MR must add up to each that is
+/// missing. `pixels`: tile widths of the general window kernels, most
+/// first; `strip`: those of 3×3, of f32 and of 16 bits. A level without `strip` has the general ones alone.
 macro_rules! instantiate {
     ($isa:ty, $level:literal, [$($feature:tt)*], rows: $rows:tt, vectors: [$($n:literal)*],
-     gemm: $gemm_tile:literal, window: $window_tile:literal, pixels: $pixels:tt,
-     slide: $slide_tile:literal, $slide:tt, strip: $strip_tile:literal, $strip:tt, $half_strip:tt
-     $(, dot: $dot:expr)?) => {
+     gemm: $gemm_tile:literal, window: $window_tile:literal, pixels: $pixels:tt
+     $(, strip: $strip_tile:literal, $strip:tt, $half_strip:tt)? $(, dot: $dot:expr)?) => {
         mod instances {
             use super::*;
             use crate::isa::element::Element;
@@ -472,6 +474,7 @@ macro_rules! instantiate {
                 unsafe { window::tile::<$isa, X, P, COMBINE, LOAD, K, S>(tile) }
             }
 
+            #[allow(dead_code, reason = "of levels with strips")]
             $(#[target_feature(enable = $feature)])*
             pub(super) unsafe fn strip<
                 X: Element,
@@ -520,37 +523,37 @@ macro_rules! instantiate {
             gemm: [
                 crate::isa::GemmKernels {
                     name: concat!("gemm_f32_", $gemm_tile, "_", $level),
+                    rows: &$rows,
                     packed: &[$(instantiate!(@row F32, $n, false, $rows)),*],
                     direct: &[$(instantiate!(@row F32, $n, true, $rows)),*],
                 },
                 // Copying A costs little where B is half as long.
                 crate::isa::GemmKernels {
                     name: concat!("gemm_f16_", $gemm_tile, "_", $level),
+                    rows: &$rows,
                     packed: &[$(instantiate!(@row F16, $n, false, $rows)),*],
                     direct: &[],
                 },
                 crate::isa::GemmKernels {
                     name: concat!("gemm_bf16_", $gemm_tile, "_", $level),
+                    rows: &$rows,
                     packed: &[$(instantiate!(@row Bf16, $n, false, $rows)),*],
                     direct: &[],
                 },
             ],
             dot: instantiate!(@dot $($dot)?),
             inputs: [
-                instantiate!(@input F32, "f32", PLAIN, RELU, "relu_", $level,
-                    $window_tile, $pixels, $strip_tile, $strip,
-                    [(3, 1, $slide_tile, $slide), (3, 2, $window_tile, $pixels),
-                     (5, 1, $window_tile, $pixels), (5, 2, $window_tile, $pixels),
-                     (7, 1, "4", [4 2 1])]),
-                // One kernel, which bounds its input from below by 0 or −∞, does for both; kernels 3 wide
-                // but not 3×3 have the general one; and there are fewer widths of tiles. These would make
-                // the crate build for half as long again.
-                instantiate!(@input F16, "f16", BOUND, BOUND, "", $level,
-                    $window_tile, $pixels, $strip_tile, $half_strip,
-                    [(5, 1, "8", [8 4 1]), (5, 2, "8", [8 4 1]), (7, 1, "4", [4 1])]),
-                instantiate!(@input Bf16, "bf16", BOUND, BOUND, "", $level,
-                    $window_tile, $pixels, $strip_tile, $half_strip,
-                    [(5, 1, "8", [8 4 1]), (5, 2, "8", [8 4 1]), (7, 1, "4", [4 1])]),
+                instantiate!(@input F32, "f32", PLAIN, RELU, "relu_", $level, $window_tile, $pixels,
+                    [$($strip_tile, $strip,
+                      [(5, 1, "8", [8 4 2 1]), (5, 2, "8", [8 4 2 1]), (7, 1, "4", [4 2 1])])?]),
+                // One kernel, which bounds its input from below by 0 or −∞, does for both, and there are
+                // fewer widths of tiles. These would make the crate build for half as long again.
+                instantiate!(@input F16, "f16", BOUND, BOUND, "", $level, $window_tile, $pixels,
+                    [$($strip_tile, $half_strip,
+                      [(5, 1, "8", [8 4 1]), (5, 2, "8", [8 4 1]), (7, 1, "4", [4 1])])?]),
+                instantiate!(@input Bf16, "bf16", BOUND, BOUND, "", $level, $window_tile, $pixels,
+                    [$($strip_tile, $half_strip,
+                      [(5, 1, "8", [8 4 1]), (5, 2, "8", [8 4 1]), (7, 1, "4", [4 1])])?]),
             ],
             narrow: instances::narrow,
             narrow_names: [concat!("narrow_f16_", $level), concat!("narrow_bf16_", $level)],
@@ -560,22 +563,14 @@ macro_rules! instantiate {
     };
     (@dot) => { None };
     (@dot $dot:expr) => { Some($dot) };
-    (@row $type:ident, $n:literal, $direct:literal, [$($m:literal)*]) => {
+    (@row $type:ident, $n:literal, $direct:literal, [$($m:literal),*]) => {
         &[$(instances::gemm::<$type, $m, $n, $direct>),*]
     };
     (@input $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal,
-     $window_tile:literal, $pixels:tt, $strip_tile:literal, $strip:tt,
-     [$(($k:literal, $s:literal, $tile:literal, $slide:tt)),*]) => {
+     $window_tile:literal, $pixels:tt, $usual:tt) => {
         crate::isa::InputKernels {
-            strips: &[
-                instantiate!(@strips $type, $name, $plain, $relu, $relu_name, $level, 1,
-                    $strip_tile, $strip),
-                instantiate!(@strips $type, $name, $plain, $relu, $relu_name, $level, 2,
-                    $strip_tile, $strip),
-            ],
-            sliding: &[$(
-                instantiate!(@slide $type, $name, $plain, $relu, $relu_name, $level, $k, $s, $tile, $slide)
-            ),*],
+            strips: instantiate!(@strips $type, $name, $plain, $relu, $relu_name, $level, $usual),
+            sliding: instantiate!(@sliding $type, $name, $plain, $relu, $relu_name, $level, $usual),
             depthwise: instantiate!(
                 @window concat!("dw_", $name, "_", $window_tile, "_", $level),
                 $type, DEPTHWISE, $plain, 0, 0, $pixels),
@@ -597,6 +592,25 @@ macro_rules! instantiate {
             pack: instances::pack::<$type>,
         }
     };
+    (@strips $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal, []) => {
+        &[]
+    };
+    (@strips $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal,
+     [$tile:literal, $pixels:tt, $sliding:tt]) => {
+        &[
+            instantiate!(@strip $type, $name, $plain, $relu, $relu_name, $level, 1, $tile, $pixels),
+            instantiate!(@strip $type, $name, $plain, $relu, $relu_name, $level, 2, $tile, $pixels),
+        ]
+    };
+    (@sliding $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal, []) => {
+        &[]
+    };
+    (@sliding $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal,
+     [$strip_tile:literal, $strip:tt, [$(($k:literal, $s:literal, $tile:literal, $pixels:tt)),*]]) => {
+        &[$(
+            instantiate!(@slide $type, $name, $plain, $relu, $relu_name, $level, $k, $s, $tile, $pixels)
+        ),*]
+    };
     (@slide $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal,
      $k:literal, $s:literal, $tile:literal, $pixels:tt) => {
         crate::isa::Sliding {
@@ -610,19 +624,19 @@ macro_rules! instantiate {
                 $type, DEPTHWISE, $relu, $k, $s, $pixels),
         }
     };
-    (@strips $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal,
+    (@strip $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal,
      $s:literal, $tile:literal, $pixels:tt) => {
         crate::isa::Strips {
             stride: $s,
             plain: instantiate!(
-                @strip concat!("dw_", $name, "_3x3s", $s, "_", $tile, "_", $level),
+                @tiles concat!("dw_", $name, "_3x3s", $s, "_", $tile, "_", $level),
                 $type, $plain, $s, $pixels),
             relu: instantiate!(
-                @strip concat!("dw_", $name, "_", $relu_name, "3x3s", $s, "_", $tile, "_", $level),
+                @tiles concat!("dw_", $name, "_", $relu_name, "3x3s", $s, "_", $tile, "_", $level),
                 $type, $relu, $s, $pixels),
         }
     };
-    (@strip $name:expr, $type:ident, $load:ident, $s:literal, [$($p:literal)*]) => {
+    (@tiles $name:expr, $type:ident, $load:ident, $s:literal, [$($p:literal)*]) => {
         crate::isa::StripKernels {
             name: $name,
             tiles: &[$(($p, instances::strip::<$type, $p, $s, { $load }>)),*],
@@ -660,13 +674,14 @@ macro_rules! instantiate_dot {
             is_available: || crate::isa::has!($($feature)*),
             gemm: crate::isa::GemmKernels {
                 name: $name,
+                rows: &$rows,
                 packed: &[$(crate::isa::instantiate_dot!(@row $n, $rows)),*],
                 direct: &[],
             },
             pair: $pair,
         };
     };
-    (@row $n:literal, [$($m:literal)*]) => { &[$(gemm::<$m, $n>),*] };
+    (@row $n:literal, [$($m:literal),*]) => { &[$(gemm::<$m, $n>),*] };
 }
 #[allow(unused_imports, reason = "of levels with dot products")]
 pub(crate) use instantiate_dot;

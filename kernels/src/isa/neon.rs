@@ -221,7 +221,7 @@ mod bf16 {
     // 8×12 as for f32.
     instantiate_dot!(Neon, "gemm_dot_bf16_8x12_neon", [
         "bf16" "neon"],
-        rows: [1 2 3 4 5 6 7 8], vectors: [1 2 3], pair: pair);
+        rows: [1, 2, 3, 4, 5, 6, 8], vectors: [1 2 3], pair: pair);
 
     /// The panel's first `depth` k, of MR rows, become pairs; beyond them are zeros.
     ///
@@ -257,8 +257,7 @@ mod bf16 {
 
 // Strips of 6: 18 accumulators, 9 weights and the columns in use fit 32 registers.
 instantiate!(Neon, "neon", ["neon"],
-    rows: [1 2 3 4 5 6 7 8], vectors: [1 2 3],
+    rows: [1, 2, 3, 4, 5, 6, 8], vectors: [1 2 3],
     gemm: "8x12", window: "8", pixels: [8 4 2 1],
-    slide: "14", [14 8 5 3 2 1],
     strip: "6", [6 5 4 3 2 1], [6 4 3 1],
     dot: bf16::DOT);

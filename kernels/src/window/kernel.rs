@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Departures:
-//! 1. Channels go by vectors; the last is masked when channels end inside it.
+//! 1. Channels go by vectors; the last is masked when channels end inside it, and fewer pixels are then
+//!    computed at a time ([`tail`]).
 //! 2. P pixels share each weight vector and give P independent chains, which hides the latency of the
 //!    FMA. Each output has one chain, taps ascending, whatever P is.
 //! 3. Borders cost nothing here: the caller passes the tap range that lies inside the input, the same
@@ -46,7 +47,7 @@ pub(crate) const ANY: u8 = 2;
 pub(crate) const BOUND: u8 = 3;
 
 /// The largest number of pixels in a tile.
-pub(crate) const MAX_PIXELS: usize = 14;
+pub(crate) const MAX_PIXELS: usize = 8;
 
 /// One call of the micro-kernel.
 #[derive(Debug)]
@@ -119,18 +120,43 @@ pub(crate) unsafe fn tile<
     t: &WindowTile,
 ) {
     let l = I::LANES;
+    if LOAD == ANY {
+        // The slow path, which would be twice as much code with one for whole vectors.
+        for block in 0..t.channels.div_ceil(l) {
+            let n = l.min(t.channels - block * l);
+            // SAFETY: the caller's contract; n channels of this block exist.
+            unsafe { channels::<I, X, P, COMBINE, LOAD, K, S, false>(t, 0, block, n) };
+        }
+        return;
+    }
     let whole = t.channels / l;
     for block in 0..whole {
         if (block * l).is_multiple_of(X::LINE) {
             prefetch_next::<I, X, P>(t, block * l);
         }
         // SAFETY: the caller's contract; all lanes of this block are channels.
-        unsafe { channels::<I, X, P, COMBINE, LOAD, K, S, true>(t, block, l) };
+        unsafe { channels::<I, X, P, COMBINE, LOAD, K, S, true>(t, 0, block, l) };
     }
-    if !t.channels.is_multiple_of(l) {
-        // SAFETY: the caller's contract; the rest of the channels, masked.
-        unsafe { channels::<I, X, P, COMBINE, LOAD, K, S, false>(t, whole, t.channels % l) };
+    let rest = t.channels % l;
+    if I::LANES > 1 && rest > 0 {
+        let pixels = const { tail::<I>(P) };
+        for first in (0..P).step_by(pixels) {
+            // SAFETY: the caller's contract; the rest of the channels, masked, of pixels up to P, which
+            // `pixels` divides. (One pixel slides nowhere.)
+            unsafe {
+                match const { tail::<I>(P) } {
+                    2 => channels::<I, X, 2, COMBINE, LOAD, K, S, false>(t, first, whole, rest),
+                    _ => channels::<I, X, 1, COMBINE, LOAD, K, S, false>(t, first, whole, rest),
+                }
+            }
+        }
     }
+}
+
+/// Pixels that are computed at a time where channels end inside a vector: a divisor of the tile's P. Few, as each
+/// number is code of its own and most layers have whole vectors; yet of 728 channels half of the last 16 are missing.
+pub(crate) const fn tail<I: Isa>(pixels: usize) -> usize {
+    if I::LANES == 16 && pixels.is_multiple_of(2) { 2 } else { 1 }
 }
 
 /// Prefetches a cache line of each input pixel that the next tile is the first to use, and of its residual.
@@ -155,10 +181,10 @@ fn prefetch_next<I: Isa, X: Element, const P: usize>(t: &WindowTile, c: usize) {
     }
 }
 
-/// One vector of channels, of which `n` exist; all if `FULL`.
+/// One vector of channels, of which `n` exist, all if `FULL`, of P pixels from `first` on.
 ///
 /// # Safety
-/// As [`tile`], for these channels.
+/// As [`tile`], for these channels and pixels.
 #[inline(always)]
 unsafe fn channels<
     I: Isa,
@@ -171,6 +197,7 @@ unsafe fn channels<
     const FULL: bool,
 >(
     t: &WindowTile,
+    first: usize,
     block: usize,
     n: usize,
 ) {
@@ -198,7 +225,7 @@ unsafe fn channels<
         unsafe { I::load(t.weights.add(at)) }
     };
     for ky in 0..t.rows {
-        let row = t.x.cast::<X::Bits>().wrapping_add(ky * t.x_row);
+        let row = t.x.cast::<X::Bits>().wrapping_add(first * t.x_pixel + ky * t.x_row);
         if K > 0 {
             let mut weights = [start; K];
             for (kx, w) in weights.iter_mut().enumerate() {
@@ -264,7 +291,7 @@ unsafe fn channels<
                 X,
                 LOAD == ANY,
                 t.y.element,
-                add_residual::<I, P, FULL>(t, block, head, &mut acc)
+                add_residual::<I, P, FULL>(t, first, block, head, &mut acc)
             );
         }
     }
@@ -276,7 +303,7 @@ unsafe fn channels<
     }
     // SAFETY: n channels of these pixels of the output exist.
     unsafe {
-        with_output!(X, LOAD == ANY, t.y.element, store::<I, P, FULL>(t, block, head, &acc));
+        with_output!(X, LOAD == ANY, t.y.element, store::<I, P, FULL>(t, first, block, head, &acc));
     }
 }
 
@@ -287,13 +314,14 @@ unsafe fn channels<
 #[inline(always)]
 unsafe fn add_residual<I: Isa, Y: Element, const P: usize, const FULL: bool>(
     t: &WindowTile,
+    first: usize,
     block: usize,
     head: I::Head,
     acc: &mut [I::V; P],
 ) {
     let c = block * I::LANES;
     for (p, v) in acc.iter_mut().enumerate() {
-        let r = t.residual.at.cast::<Y::Bits>().wrapping_add(p * t.residual_pixel + c);
+        let r = t.residual.at.cast::<Y::Bits>().wrapping_add((first + p) * t.residual_pixel + c);
         // SAFETY: the caller's contract.
         let r = unsafe { if FULL { Y::load::<I>(r) } else { Y::load_head::<I>(head, r) } };
         *v = I::add(*v, r);
@@ -307,6 +335,7 @@ unsafe fn add_residual<I: Isa, Y: Element, const P: usize, const FULL: bool>(
 #[inline(always)]
 unsafe fn store<I: Isa, Y: Element, const P: usize, const FULL: bool>(
     t: &WindowTile,
+    first: usize,
     block: usize,
     head: I::Head,
     acc: &[I::V; P],
@@ -314,7 +343,7 @@ unsafe fn store<I: Isa, Y: Element, const P: usize, const FULL: bool>(
     for (p, &v) in acc.iter().enumerate() {
         // SAFETY: the caller's contract.
         unsafe {
-            let y = t.y.at.cast::<Y::Bits>().add(t.y_pixels[p] + block * t.y_block);
+            let y = t.y.at.cast::<Y::Bits>().add(t.y_pixels[first + p] + block * t.y_block);
             if FULL { Y::store::<I>(y, v) } else { Y::store_head::<I>(head, y, v) }
         }
     }

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Departures:
-//! 1. Channels go by vectors; the last is masked when channels end inside it.
+//! 1. Channels go by vectors; the last is masked when channels end inside it, and fewer pixels are then
+//!    computed at a time ([`tail`]).
 //! 2. Input rows are outermost and each is read once. With S = 1 it is the last row of one output row's
 //!    window, the middle one of the next and the first of the one after, with S = 2 the last and the first
 //!    or a middle one; the accumulators of all of them are alive at a time. Row by row an output vector
@@ -23,7 +24,7 @@
 //! 5. The input of the strip that comes next is prefetched: a strip reads short pieces of many rows, a
 //!    pattern that hardware does not foresee.
 
-use super::kernel::{PLAIN, bounded, clamp};
+use super::kernel::{PLAIN, bounded, clamp, tail};
 use crate::element::{Pointer, PointerMut};
 use crate::isa::Isa;
 use crate::isa::element::{Element, with_output};
@@ -97,20 +98,44 @@ pub(crate) unsafe fn strip<I: Isa, X: Element, const P: usize, const S: usize, c
 ) {
     let l = I::LANES;
     let whole = t.channels / l;
+    let all = Pixels { first: 0, left: t.left, right: t.right };
     for block in 0..whole {
         // SAFETY: the caller's contract; all lanes of this block are channels.
-        unsafe { channels::<I, X, P, S, LOAD, true>(t, block, l) };
+        unsafe { channels::<I, X, P, S, LOAD, true>(t, all, block, l) };
     }
-    if !t.channels.is_multiple_of(l) {
-        // SAFETY: the caller's contract; the rest of the channels, masked.
-        unsafe { channels::<I, X, P, S, LOAD, false>(t, whole, t.channels % l) };
+    let rest = t.channels % l;
+    if rest > 0 {
+        let pixels = const { tail::<I>(P) };
+        for first in (0..P).step_by(pixels) {
+            let left = t.left && first == 0;
+            let right = t.right && first + pixels == P;
+            let at = Pixels { first, left, right };
+            // SAFETY: the caller's contract; the rest of the channels, masked, of pixels up to P, which
+            // `pixels` divides.
+            unsafe {
+                match const { tail::<I>(P) } {
+                    2 => channels::<I, X, 2, S, LOAD, false>(t, at, whole, rest),
+                    _ => channels::<I, X, 1, S, LOAD, false>(t, at, whole, rest),
+                }
+            }
+        }
     }
 }
 
-/// One vector of channels, of which `n` exist; all if `FULL`.
+/// Some of a strip's columns of output pixels.
+#[derive(Clone, Copy)]
+struct Pixels {
+    first: usize,
+    /// Whether their first input column lies outside.
+    left: bool,
+    /// Whether their last one does.
+    right: bool,
+}
+
+/// One vector of channels, of which `n` exist, all if `FULL`, of P columns of pixels.
 ///
 /// # Safety
-/// As [`strip`], for these channels.
+/// As [`strip`], for these channels and pixels.
 #[inline(always)]
 unsafe fn channels<
     I: Isa,
@@ -121,6 +146,7 @@ unsafe fn channels<
     const FULL: bool,
 >(
     t: &StripTile,
+    at: Pixels,
     block: usize,
     n: usize,
 ) {
@@ -130,22 +156,24 @@ unsafe fn channels<
     // SAFETY: biases are padded to whole vectors.
     let bias = unsafe { I::load(t.bias.add(c)) };
     let weights = t.weights.wrapping_add(block * (K * K * l));
-    let prefetch = !t.ahead.is_null() && c.is_multiple_of(X::LINE);
+    let prefetch = at.first == 0 && !t.ahead.is_null() && c.is_multiple_of(X::LINE);
     let mut acc = [[bias; P]; K];
     // In each row the strip ahead lies in one piece unless pixels have gaps between them. Line after line
     // of it, P per vector of channels, hardware sees the stream and runs ahead of it in turn.
     let (ahead_column, ahead_c) =
         if t.x_column == t.channels { (X::LINE, c * S * P) } else { (t.x_column, c) };
+    let first = t.x.cast::<X::Bits>().wrapping_add(at.first * S * t.x_column);
     let (mut x, mut ahead) =
-        (t.x.cast::<X::Bits>().wrapping_add(c), t.ahead.cast::<X::Bits>().wrapping_add(ahead_c));
+        (first.wrapping_add(c), t.ahead.cast::<X::Bits>().wrapping_add(ahead_c));
     let mut output = Output::<FULL> {
         y: t.y.add(block * t.y_block),
-        y_pixels: t.y_pixels,
-        residual: t.residual.add(c),
+        y_pixels: t.y_pixels.wrapping_add(at.first),
+        residual: t.residual.add(at.first * t.residual_pixel + c),
     };
     // The next input row, if it lies inside.
     let mut row = |v: usize| {
-        let row = Row::<I, X, P, S, LOAD, FULL> { x, head, weights };
+        let row =
+            Row::<I, X, P, S, LOAD, FULL> { x, head, weights, left: at.left, right: at.right };
         let inside = t.inside.contains(&v);
         if inside && prefetch {
             for i in 0..S * P {
@@ -266,6 +294,8 @@ struct Row<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, c
     x: *const X::Bits,
     head: I::Head,
     weights: *const f32,
+    left: bool,
+    right: bool,
 }
 
 impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const FULL: bool>
@@ -313,7 +343,7 @@ impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const F
                 columns[i] = I::settle(columns[i]);
             }
         }
-        if !t.left {
+        if !self.left {
             // SAFETY: the caller's contract.
             let x = unsafe { self.input(t, 0) };
             for j in FIRST..END {
@@ -335,7 +365,7 @@ impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const F
                 }
             }
         }
-        if !t.right {
+        if !self.right {
             // SAFETY: the caller's contract.
             let x = unsafe { self.input(t, right) };
             for j in FIRST..END {
