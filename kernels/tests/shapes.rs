@@ -15,7 +15,7 @@ use sepconv_kernels::*;
 enum Kernel {
     /// Depthwise k×k.
     Square(usize),
-    /// Depthwise of other heights.
+    /// Depthwise of other heights, of a width that has a kernel.
     Wide(usize),
     /// Depthwise of other widths or dilated.
     Other,
@@ -40,8 +40,11 @@ fn layer(kernel: Kernel, stride: usize, load: Activation, random: &mut Random) -
     let mut channels_out = 1 + below(40);
     match kernel {
         Kernel::Square(k) => shape = [k, k],
-        Kernel::Wide(k) => shape = [if k == 3 { [1, 2, 4][below(3)] } else { 1 + below(4) }, k],
-        Kernel::Other if below(2) == 0 => shape = [1 + below(4), [1, 2, 4, 6][below(4)]],
+        Kernel::Wide(k) => shape = [1 + below(4), k],
+        Kernel::Other if below(2) == 0 => {
+            let width = [1, 2, 3, 4, 6][below(5)];
+            shape = [if width == 3 { [1, 2, 4][below(3)] } else { 1 + below(4) }, width];
+        }
         Kernel::Other => dilation = [1 + below(2), 2 + below(2)],
         Kernel::Any if below(2) == 0 => op = Op::Depthwise { multiplier: 2 + below(2) },
         Kernel::Any => input_activation = CLAMP,
@@ -225,8 +228,6 @@ macro_rules! kernels {
 kernels! {
     depthwise_3x3_s1: Kernel::Square(3), 1;
     depthwise_3x3_s2: Kernel::Square(3), 2;
-    depthwise_k3_s1: Kernel::Wide(3), 1;
-    depthwise_k3_s2: Kernel::Wide(3), 2;
     depthwise_k5_s1: Kernel::Wide(5), 1;
     depthwise_k5_s2: Kernel::Wide(5), 2;
     depthwise_k7_s1: Kernel::Wide(7), 1;

@@ -419,6 +419,8 @@ fn parts(count: usize, rows: &[usize]) -> [Part; 3] {
     let least = |&(_, a, b): &(usize, usize, usize)| core::cmp::Reverse(if b > 0 { b } else { a });
     let (whole, a, b) =
         single.chain(pairs).min_by_key(least).expect("one row is one of the heights");
+    debug_assert!([a, b].iter().all(|height| *height == 0 || rows.contains(height)));
+    debug_assert_eq!(whole * mr + a + b, count);
     let instance = |height| rows.iter().position(|&r| r == height).unwrap_or(0);
     // A panel for each but where the second one fits behind the first.
     let (panel, row) = if a + b < mr { (whole, a) } else { (whole + 1, 0) };
@@ -642,38 +644,6 @@ impl Run<'_> {
                     let y = core::slice::from_raw_parts_mut(y, end - start);
                     (gemm.kernels.activate)(y, activation);
                 }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Level, isa};
-    use alloc::vec;
-
-    #[test]
-    fn any_number_of_pixels_is_made_of_the_heights_that_exist() {
-        for kernels in Level::ALL.into_iter().filter_map(isa::kernels) {
-            let gemm = kernels.gemm.iter().chain(kernels.dot.iter().map(|dot| &dot.gemm));
-            for (gemm, count) in gemm.flat_map(|gemm| (1..=3 * kernels.mr).map(move |n| (gemm, n)))
-            {
-                let (mut first, mut used) =
-                    (0, vec![false; count.div_ceil(kernels.mr) * kernels.mr]);
-                for part in
-                    parts(count, gemm.rows).into_iter().filter(|part| part.tiles * part.rows > 0)
-                {
-                    assert_eq!((part.first, gemm.rows[part.instance]), (first, part.rows));
-                    for tile in 0..part.tiles {
-                        let row = (part.panel + tile) * kernels.mr + part.row;
-                        assert!(part.row + part.rows <= kernels.mr);
-                        assert!(!used[row..row + part.rows].contains(&true), "{count}: {part:?}");
-                        used[row..row + part.rows].fill(true);
-                    }
-                    first += part.tiles * part.rows;
-                }
-                assert_eq!(first, count, "{}", gemm.name);
             }
         }
     }

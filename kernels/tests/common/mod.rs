@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sepconv_kernels::naive::{self, Sum};
 use sepconv_kernels::{
-    Activation, ElementType, Level, NhwcView, NhwcViewMut, Padding, Plan, Window,
+    Activation, ElementType, Level, NhwcView, NhwcViewMut, Padding, Plan, Window, on_this_thread,
 };
 
 use self::half::Stored;
@@ -206,7 +206,7 @@ pub fn run(
         plan.run(x.view(), residual.map(Spaced::view), y.view_mut(), scratch).unwrap();
     };
     if threads == 0 {
-        go()
+        on_this_thread(go)
     } else {
         in_pool(threads, &mut go)
     }
