@@ -101,7 +101,7 @@ emulated_tests() {
         *) kernel_tests concurrency differential ;;
     esac
     if [[ $what != shapes ]]; then
-        tests+=(--lib --test digits --test executor --test xception)
+        tests+=(--test digits --test executor --test xception)
         # Random cases give the bits of AVX2, too; the others have those of the tables to go by.
         SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-avx2,$level} \
             "${test[@]}" --test differential "$@" || return

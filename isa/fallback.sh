@@ -37,5 +37,5 @@ large=(--skip digests_at --skip inspects_and --skip digests_of_types --skip agre
 kernel_tests allocation concurrency # which are the same on all CPUs
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$SEPCONV_TEST_RUNNER
 run "fallback-$model" scalar "qemu's $model" \
-    cargo test --release --workspace --lib --test cli "${tests[@]}" \
+    cargo test --release --workspace --test cli "${tests[@]}" \
     "${EXECUTOR_TESTS[@]}" "$@" -- "${large[@]}"

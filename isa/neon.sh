@@ -35,7 +35,7 @@ for model in "${models[@]}"; do
     # Of the executor, which has no vector code of its own, on one model; without what takes a minute by its
     # size alone.
     kernel_tests
-    [[ $model == "${models[0]}" ]] && tests+=(--lib "${EXECUTOR_TESTS[@]}")
+    [[ $model == "${models[0]}" ]] && tests+=("${EXECUTOR_TESTS[@]}")
     run "neon-$model" neon "qemu's $model" cargo test --release -p sepconv-kernels -p sepconv \
         --no-default-features --features sepconv/rayon "${tests[@]}" "$@" -- --skip keras_at_1 --skip keras_at_2 --skip v3_agrees || status=$?
 done
