@@ -21,18 +21,18 @@ native() {
         run avx512 avx512 "$(this_cpu)" cargo test --release --workspace "$@"
 }
 
-# The executor has no vector code of its own, and small layers are the same on all: each on one of several.
+# Networks have no vector code of their own, and small layers are the same on all: each on one of several.
 count=0 status=0 what=all
 for model in "${models[@]}"; do
     [[ $model == native ]] || ((count += 1))
 done
-((count > 1)) && what=executor
+((count > 1)) && what=network
 for model in "${models[@]}"; do
     if [[ $model == native ]]; then
         native "$@" || status=$?
     else
         emulated "avx512-$model" avx512 "$model" "$what" "$@" || status=$?
-        [[ $what == executor ]] && what=shapes
+        [[ $what == network ]] && what=shapes
     fi
 done
 exit "$status"

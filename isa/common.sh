@@ -79,10 +79,10 @@ shared_build() {
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static $READABLE"
 }
 
-# emulated NAME LEVEL MODEL executor|shapes|all [cargo test's arguments]: the tests of the kernels on an emulated
-# CPU, with those of the executor, the digests and the large random layers, or with very many small ones, or with all.
+# emulated NAME LEVEL MODEL network|shapes|all [cargo test's arguments]: the tests of the kernels on an emulated
+# CPU, with networks, the digests and the large random layers, or with very many small ones, or with all.
 # Left out: the tests of the command line, which start processes, what reads files and pictures, which has no
-# vector code, and what takes minutes here by its size: of Xception the digests and Keras's numbers at 71 stay.
+# vector code, and what takes minutes here by its size: of networks the digests at 71 stay, which say all.
 emulated() {
     local name=$1 level=$2 model=$3 what=$4
     shift 4
@@ -96,18 +96,18 @@ emulated_tests() {
     local level=$1 what=$2 test=(cargo test --release --workspace) tests
     shift 2
     case $what in
-        executor) kernel_tests concurrency differential shapes ;;
+        network) kernel_tests concurrency differential shapes ;;
         shapes) kernel_tests concurrency differential digests ;;
         *) kernel_tests concurrency differential ;;
     esac
     if [[ $what != shapes ]]; then
-        tests+=(--test digits --test executor --test xception)
+        tests+=(--test digits --test xception)
         # Random cases give the bits of AVX2, too; the others have those of the tables to go by.
         SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-avx2,$level} \
             "${test[@]}" --test differential "$@" || return
     fi
     SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-$level} "${test[@]}" "${tests[@]}" "$@" -- \
-        --skip keras_at_299 --skip keras_at_224 --skip at_150 --skip batches_are_pictures \
+        --skip agrees_with_keras --skip at_150 --skip batches_are_pictures --skip sampled_outputs \
         --skip dot_products # masked vcvtneps2bf16 is wrong on Bochs: see emulator/x86.py
 }
 

@@ -489,7 +489,7 @@ fn random_network(input: Shape, genes: &[Gene], output: u8) -> Builder {
         g if g % 3 > 0 => ids.len() - 1,
         g => g / 3 % ids.len(),
     };
-    b.network.set_output(ids[output]);
+    b.network.set_output(ids[output]).unwrap();
     b
 }
 
@@ -778,7 +778,7 @@ fn input_and_aliases_can_be_reported() {
     let x = picture([1, 2, 3, 2], 4);
     check(&b, &x, &[]).unwrap();
     check(&b, &x, &["input", "dropout", "linear", "more", "linear"]).unwrap();
-    b.network.set_output(b.input());
+    b.network.set_output(b.input()).unwrap();
     check(&b, &x, &[]).unwrap();
     check(&b, &x, &["dropout", "twice"]).unwrap();
 }
@@ -825,7 +825,7 @@ fn only_what_is_needed_is_planned() {
     let mut b = Builder::new(2);
     let stem = b.push("stem", separable(3), &[b.input()]);
     b.push("huge", Op::MaxPool(Window::new([99, 99])), &[stem]);
-    b.network.set_output(stem);
+    b.network.set_output(stem).unwrap();
     let plan = plan(&b, [1, 4, 4, 2], &[]).unwrap();
     assert_eq!(steps(&plan), ["stem"]);
 }

@@ -80,7 +80,7 @@ fn unfused(network: &Network, weights: &Weights) -> (Network, Weights) {
             split_weights.insert(layer, variable, tensor.clone()).unwrap();
         }
     }
-    split.set_output(ids[network.output().index()]);
+    split.set_output(ids[network.output().index()]).unwrap();
     (split, split_weights)
 }
 

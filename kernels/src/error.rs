@@ -113,9 +113,9 @@ pub enum Error {
         /// The level asked for.
         level: Level,
     },
-    /// `SEPCONV_LEVEL` holds something that is not a level.
+    /// Something that is not a level, given to [`Level::parse`] or by `SEPCONV_LEVEL`.
     UnknownLevel {
-        /// What it holds.
+        /// It.
         value: String,
     },
 }
@@ -157,7 +157,10 @@ impl fmt::Display for Error {
                 write!(f, "level {level} is not available on this CPU or in this build")
             }
             Self::UnknownLevel { value } => {
-                write!(f, "SEPCONV_LEVEL={value:?} is not one of scalar, avx2, avx512, neon")
+                write!(
+                    f,
+                    "level {value:?} (an option or SEPCONV_LEVEL) is none of scalar, neon, avx2, avx512"
+                )
             }
         }
     }

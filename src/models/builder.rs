@@ -103,8 +103,7 @@ impl Builder {
         let op = Op::Dense { units: classes, bias: true };
         let logits = self.network.push_for_layer("predictions/logits", "predictions", op, &[x])?;
         self.push("predictions", Op::Softmax, &[logits])?;
-        self.network.set_output(logits);
-        Ok(())
+        self.network.set_output(logits)
     }
 }
 
@@ -131,7 +130,7 @@ pub(super) fn in_keras_order(network: &Network) -> Result<Network> {
         let inputs: Vec<NodeId> = node.inputs.iter().map(|input| ids[input.index()]).collect();
         ids[i] = sorted.push_for_layer(&node.name, &node.layer, node.op.clone(), &inputs)?;
     }
-    sorted.set_output(ids[network.output().index()]);
+    sorted.set_output(ids[network.output().index()])?;
     Ok(sorted)
 }
 

@@ -116,8 +116,7 @@ pub fn mobilenet(config: &MobileNetConfig) -> Result<Network> {
         let x = b.push("conv_preds", op, &[x])?;
         let logits = b.push("reshape_2", Op::Flatten { features: classes }, &[x])?;
         b.push("predictions", Op::Softmax, &[logits])?;
-        b.network.set_output(logits);
-        Ok(())
+        b.network.set_output(logits)
     })?;
     Ok(b.network)
 }

@@ -263,7 +263,8 @@ impl Network {
             _ => 1..=1,
         };
         if !wanted.contains(&inputs.len()) {
-            return Err(error(format!("{} operands where {wanted:?} are needed", inputs.len())));
+            let needed = if *wanted.end() == 1 { "1 is" } else { "at least 2 are" };
+            return Err(error(format!("{} operands where {needed} needed", inputs.len())));
         }
         self.nodes.push(Node { name: name.into(), layer: layer.into(), op, inputs: inputs.into() });
         self.output = NodeId(self.nodes.len() - 1);
@@ -275,14 +276,22 @@ impl Network {
     /// ```
     /// # use sepconv::models::*;
     /// let mut network = xception(&XceptionConfig::default())?;
-    /// network.set_output(network.find("avg_pool").unwrap()); // features instead of classes
+    /// network.set_output(network.find("avg_pool").unwrap())?; // features instead of classes
     /// let shapes = network.shapes([1, 299, 299, 3])?;
     /// assert_eq!(shapes[network.output().index()], [1, 1, 1, 2048]);
     /// # Ok::<(), sepconv::Error>(())
     /// ```
-    pub fn set_output(&mut self, output: NodeId) {
-        assert!(output.0 < self.nodes.len(), "node {} of {}", output.0, self.nodes.len());
+    ///
+    /// # Errors
+    /// A node of another network that this one lacks.
+    pub fn set_output(&mut self, output: NodeId) -> crate::Result<()> {
+        let count = self.nodes.len();
+        if output.0 >= count {
+            let message = format!("node {} of {count} can't be the output", output.0);
+            return Err(crate::Error::Network { node: self.name.clone(), message });
+        }
         self.output = output;
+        Ok(())
     }
 
     /// The network's name, e.g. `"xception"`.
@@ -325,6 +334,9 @@ impl Network {
     /// assert_eq!(norm.op, Op::BatchNorm { epsilon: 1e-3, scale: true, center: true });
     /// # Ok::<(), sepconv::Error>(())
     /// ```
+    ///
+    /// # Panics
+    /// If it is a node of another network that this one lacks, as an index beyond the end of [`Network::nodes`] does.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
     }

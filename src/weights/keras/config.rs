@@ -59,7 +59,7 @@ pub(crate) fn parse(json: &[u8]) -> Result<Architecture> {
     let node = network.node(output);
     // The logits are what a run returns; the softmax stays in the graph.
     let logits = (node.op == Op::Softmax).then(|| node.inputs[0]);
-    network.set_output(logits.unwrap_or(output));
+    network.set_output(logits.unwrap_or(output)).map_err(|error| error.to_string())?;
     Ok(Architecture { network: builder.network, root })
 }
 
