@@ -65,9 +65,6 @@ TILES = {
 # NEON: per 4 k 96 FMAs, 6 loads of A's 8 vectors (direct: 8), 16 of B (ldp + ldr per k and half of
 # the rows), 0.81 (0.80).
 GEMM_SHARE = {"avx2": (0.57, 0.55), "avx512": (0.60, 0.57), "neon": (0.75, 0.75)}
-# With weights of 16 bits: per k one instruction more for each vector of B, but where the conversion is the
-# load (f16 on AVX2); on NEON, where B is loaded for each half of the rows, two.
-GEMM_SHARE_HALF = {"avx2": (0.50, 0.46), "avx512": (0.57, 0.55), "neon": (0.65, 0.65)}
 # Vectors loaded ÷ FMAs: for 9·P FMAs a strip of P pixels loads 9 weights and the columns of a row,
 # P + 2, or with stride 2 of two rows, 2·(2·P + 1).
 # AVX2, P = 3: 14 of 27 and one more: 9 accumulators, 5 columns and a weight leave 1 register of 16
@@ -96,15 +93,10 @@ def expected(level):
     heights, vectors, strip = tile["rows"], tile["vectors"], tile["strip"]
     rows = heights[-1]
     full = f"{rows}×{vectors * tile['lanes']}"
-    for w, direct, name, share in (
-            ("F32", "false", "gemm", GEMM_SHARE[level][0]),
-            ("F32", "true", "gemm, direct", GEMM_SHARE[level][1]),
-            ("F16", "false", "gemm, f16", GEMM_SHARE_HALF[level][0]),
-            ("Bf16", "false", "gemm, bf16", GEMM_SHARE_HALF[level][1])):
-        w = ELEMENT + w
-        yield Kernel(level, name, full, [f"gemm::<{w}, {rows}, {vectors}, {direct}>"], share=share)
+    for direct, name, share in zip(("false", "true"), ("gemm", "gemm, direct"), GEMM_SHARE[level]):
+        yield Kernel(level, name, full, [f"gemm::<{ELEMENT}F32, {rows}, {vectors}, {direct}>"], share=share)
         yield Kernel(level, "gemm, all", "smaller", [
-            f"gemm::<{w}, {m}, {n}, {direct}>" for m in heights
+            f"gemm::<{ELEMENT}F32, {m}, {n}, {direct}>" for m in heights
             for n in range(1, vectors + 1) if (m, n) != (rows, vectors)])
     if level != "avx2":
         yield Kernel(level, "gemm, dot bf16", full, [f"gemm::<{rows}, {vectors}>"],

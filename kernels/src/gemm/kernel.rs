@@ -9,7 +9,7 @@
 //!     y[m][n] = last ? clamp(acc + residual[m][n]) : acc
 //! ```
 //!
-//! All is f32 but for `b`, which is of the weights' type. An output of 16 bits has its own epilogue, `narrow`.
+//! All is f32: weights of 16 bits were made so by `widen`; an output of 16 bits has its own epilogue, `narrow`.
 //!
 //! Departures:
 //! 1. M×N accumulators live in registers over the whole k loop, which is outermost. Each output still
@@ -28,12 +28,10 @@
 //!    The input of the tile of pixels that comes next is prefetched where it is large.
 //! 5. Where an FMA takes a lane of a vector as a factor (NEON), a row's L values of a block are loaded as
 //!    one vector, in place of L broadcasts.
-//! 6. For each type of weights there is an instance: they are loaded as often as the multiply-adds allow.
-//! 7. `Pair`: where a CPU has dot products of bf16, an element of `a` and of `b` can be two along k, and the
+//! 6. `Pair`: where a CPU has dot products of bf16, an element of `a` and of `b` can be two along k, and the
 //!    multiply-add such a product. Nothing else differs.
-//! 8. The last vector of columns is masked when the layer's channels end inside it.
+//! 7. The last vector of columns is masked when the layer's channels end inside it.
 
-use crate::ElementType;
 use crate::element::PointerMut;
 use crate::isa::Isa;
 use crate::isa::element::Element;
@@ -51,7 +49,7 @@ pub(crate) struct GemmTile {
     pub(crate) a: *const f32,
     /// Elements from one A panel to the next; from one row to the next if direct.
     pub(crate) a_step: usize,
-    /// The B panel at this range's first k: `[depth][NR]`, of the weights' type.
+    /// The B panel at this range's first k: `[depth][NR]`, of f32 or pairs.
     pub(crate) b: *const u8,
     /// Length of the range.
     pub(crate) depth: usize,
@@ -276,7 +274,7 @@ unsafe fn block<I: Isa, W: Element, const M: usize, const N: usize>(
     b: *const W::Bits,
     acc: &mut [[I::V; N]; M],
 ) {
-    let rows = const { if is_tight::<I, W, M, N>() { M.div_ceil(2) } else { M } };
+    let rows = const { if is_tight::<I, M, N>() { M.div_ceil(2) } else { M } };
     // SAFETY: the caller's contract.
     unsafe {
         rows_of_block::<I, W, M, N>(0..rows, a, a_rows, b, acc);
@@ -286,10 +284,9 @@ unsafe fn block<I: Isa, W: Element, const M: usize, const N: usize>(
     }
 }
 
-/// Whether accumulators, a vector of A per row, those of B and what widens them don't fit the registers.
-const fn is_tight<I: Isa, W: Element, const M: usize, const N: usize>() -> bool {
-    let widening = if matches!(W::TYPE, ElementType::F32) { 0 } else { 2 };
-    M * N + M + N + widening >= I::REGISTERS
+/// Whether accumulators, a vector of A per row and those of B don't fit the registers.
+const fn is_tight<I: Isa, const M: usize, const N: usize>() -> bool {
+    M * N + M + N >= I::REGISTERS
 }
 
 /// # Safety
@@ -345,7 +342,7 @@ unsafe fn lane_step<I: Isa, W: Element, const M: usize, const N: usize, const LA
             };
         }
     }
-    if const { is_tight::<I, W, M, N>() } {
+    if const { is_tight::<I, M, N>() } {
         settle::<I, M, N>(acc);
     }
 }

@@ -9,13 +9,15 @@
 //!         micro-kernel
 //! ```
 //!
-//! With 16-bit operands this stays a GEMM of f32: the producer widens the input, the micro-kernel the weights.
+//! With 16-bit operands this stays a GEMM of f32: the producer widens the input, and the weights are widened once
+//! for each tile of pixels, a block of a B panel at a time, in scratch.
 //! The sums of 16-bit outputs stay in scratch until their chains end, for which all blocks of a panel are
 //! computed one after the other; then they are rounded. (Rounding in the micro-kernel was measured to take 1 %
 //! off shallow layers, and made the crate build for twice as long.)
 
 pub(crate) mod kernel;
 pub(crate) mod narrow;
+pub(crate) mod widen;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -32,6 +34,7 @@ use crate::window::Pixel;
 use crate::{Activation, ElementType, NhwcView, NhwcViewMut, Options, memory};
 use kernel::GemmTile;
 use narrow::NarrowRun;
+use widen::WidenRun;
 
 /// Most pixels of a tile. Weights are read once per tile: the taller, the fewer times.
 const TILE_PIXELS: usize = 128;
@@ -112,6 +115,8 @@ pub(crate) struct GemmPlan {
     k: usize,
     /// k of a panel, blocks padded to whole vectors.
     depth: usize,
+    /// k of the longest block, in whole vectors.
+    block: usize,
     /// Whether panels hold one block at a time.
     staged: bool,
     /// Most pixels of a tile.
@@ -139,7 +144,7 @@ impl GemmPlan {
         let lanes = if dot.is_some() { 2 * kernels.lanes } else { kernels.lanes };
         let overflow = || Error::Overflow { what: "kernel elements" };
         // At least one vector, so that scratch never has length 0, which would mean no thread.
-        let mut deepest = lanes;
+        let (mut deepest, mut block) = (lanes, lanes);
         // Blocks by themselves need panels by themselves, and with sums that are to be rounded each panel of B
         // goes through all blocks.
         let staged = source.has_parts() && dot.is_none() && options.output_type == ElementType::F32;
@@ -148,6 +153,7 @@ impl GemmPlan {
             let (mut blocks, k_starts, end) = blocks(&region, depth, lanes).ok_or_else(overflow)?;
             let longest = blocks.iter().map(|block| block.depth).max().unwrap_or(0);
             let longest = longest.checked_next_multiple_of(lanes).ok_or_else(overflow)?;
+            block = block.max(longest);
             deepest = deepest.max(if staged { longest } else { end });
             if dot.is_some() {
                 // Of one tap they begin at even k in both; only the last may have an odd length.
@@ -166,7 +172,7 @@ impl GemmPlan {
         let tile = fitting.clamp(kernels.mr, most);
         product("scratch", &[panel, tile])?;
         let activation = options.activation.checked()?;
-        let direct = source.copied().filter(|_| !kernels.gemm(weights.element()).direct.is_empty());
+        let direct = source.copied().filter(|_| dot.is_none());
         Ok(Self {
             kernels,
             source,
@@ -176,6 +182,7 @@ impl GemmPlan {
             regions: plans,
             k: depth.product()?,
             depth: deepest,
+            block,
             staged,
             tile,
             direct,
@@ -196,11 +203,10 @@ impl GemmPlan {
 
     /// The kernels that run, without the producer's.
     pub(crate) fn name(&self) -> String {
-        let gemm = self.micro_kernels().name;
-        match self.kernels.narrow_name(self.output_type) {
-            Some(narrow) => [gemm, narrow].join("+"),
-            None => gemm.into(),
-        }
+        let narrow = self.kernels.narrow_name(self.output_type);
+        let widen = self.kernels.widen_name(self.weights.element()).filter(|_| self.widens());
+        let names = [widen, Some(self.micro_kernels().name), narrow];
+        names.into_iter().flatten().collect::<Vec<_>>().join("+")
     }
 
     /// \[N, H, W, C\] of the output.
@@ -220,8 +226,13 @@ impl GemmPlan {
     fn micro_kernels(&self) -> &'static GemmKernels {
         match self.dot {
             Some(dot) => &dot.gemm,
-            None => self.kernels.gemm(self.weights.element()),
+            None => &self.kernels.gemm,
         }
+    }
+
+    /// Whether weights are made f32.
+    fn widens(&self) -> bool {
+        self.dot.is_none() && self.weights.element() != ElementType::F32
     }
 
     /// Whether sums wait in the output itself.
@@ -229,11 +240,13 @@ impl GemmPlan {
         self.output_type == ElementType::F32
     }
 
-    /// Scratch elements of one thread, whole cache lines: a tile of A panels, and a panel's sums of a tile if
-    /// these wait there.
-    fn parts(&self) -> [usize; 2] {
-        let sums = if self.wide() { 0 } else { self.tile * self.kernels.nr };
-        [self.panel() * self.tile / self.kernels.mr, sums]
+    /// Scratch elements of one thread, whole cache lines: a tile of A panels, a panel's sums of a tile if these
+    /// wait there, and a block of a B panel if it is widened.
+    fn parts(&self) -> [usize; 3] {
+        let nr = self.kernels.nr;
+        let sums = if self.wide() { 0 } else { self.tile * nr };
+        let b = if self.widens() { self.block * nr } else { 0 };
+        [self.panel() * self.tile / self.kernels.mr, sums, b]
             .map(|len| len.next_multiple_of(memory::LINE))
     }
 
@@ -467,8 +480,9 @@ impl Run<'_> {
         let gemm = self.plan;
         let Kernels { mr, nr, lanes, .. } = *gemm.kernels;
         let count = pixels.len();
-        let [a_len, _] = gemm.parts();
-        let (a, sums) = scratch.split_at_mut(a_len);
+        let [a_len, sums_len, _] = gemm.parts();
+        let (a, rest) = scratch.split_at_mut(a_len);
+        let (sums, widened) = rest.split_at_mut(sums_len);
         let (a, a_panel) = (a.as_mut_ptr(), gemm.panel());
         let kernels = gemm.micro_kernels();
         let parts = parts(count, kernels.rows);
@@ -544,6 +558,9 @@ impl Run<'_> {
             next_lines = (group_channels * size).div_ceil(LINE_BYTES);
         }
         let channels = gemm.weights.columns();
+        // One pixel shares a widened weight with none.
+        let one = gemm.widens() && count == 1;
+        let widens = gemm.widens() && !one;
         let activation = gemm.activation;
         let bounds = activation.bounds();
         // B panels change fastest, unless their chains are to end before the next one begins.
@@ -562,18 +579,26 @@ impl Run<'_> {
                 produce(block.a..block.a + block.depth);
             }
             let lines = next_lines * call / calls..next_lines * (call + 1) / calls;
-            let weights = |call| {
-                let (i, panel) = order(call);
+            let ahead = (call + 1 < calls).then(|| {
+                let (i, panel) = order(call + 1);
                 gemm.weights.panel(group, panel, plan.blocks[i].b).at
-            };
-            let (b, ahead) =
-                (weights(call), if call + 1 < calls { weights(call + 1) } else { null() });
+            });
             let column = panel * nr;
             let columns = nr.min(channels - column);
             let vectors = columns.div_ceil(lanes);
             let offset = group * channels + column;
             let residual = self.residual.map_or(Pointer::NULL, |(r, _)| r.0.add(offset));
             let y = self.y.0.add(offset);
+            let from = gemm.weights.panel(group, panel, block.b);
+            let mut b = from.at;
+            if widens {
+                let widened = &mut widened[..block.depth * nr];
+                let run = WidenRun { from, to: widened.as_mut_ptr(), count: widened.len() };
+                // SAFETY: the level was available when the plan was made; the panel holds the block's rows,
+                // each of NR elements, which are whole vectors.
+                unsafe { (gemm.kernels.widen)(&run) };
+                b = widened.as_ptr().cast();
+            }
             for part in &parts {
                 let Part { first, panel: at, row, tiles, rows, instance } = *part;
                 if tiles * rows == 0 {
@@ -594,7 +619,7 @@ impl Run<'_> {
                     a_step,
                     b,
                     depth: block.depth,
-                    ahead,
+                    ahead: ahead.unwrap_or(null()),
                     before: at,
                     y: if wide { y.at.cast() } else { sums.as_mut_ptr() },
                     y_rows: sum_rows[first..].as_ptr(),
@@ -611,10 +636,16 @@ impl Run<'_> {
                     next_rows: next_rows[first..].as_ptr(),
                     next_lines: lines.len(),
                 };
+                let kernel = if one {
+                    let element = gemm.weights.element() as usize;
+                    gemm.kernels.one_pixel[element - 1][vectors - 1][usize::from(direct.is_some())]
+                } else {
+                    micro_kernels[vectors - 1][instance]
+                };
                 // SAFETY: the level was available when the plan was made; the instance is the one
                 // for these rows and vectors; the pixels lie in the views, the columns in their
                 // channels, and the block in the panels that were produced and packed.
-                unsafe { micro_kernels[vectors - 1][instance](&tile) };
+                unsafe { kernel(&tile) };
             }
             if !wide && i + 1 == blocks {
                 let run = NarrowRun {

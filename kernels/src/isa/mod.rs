@@ -17,6 +17,7 @@ mod scalar;
 
 use crate::gemm::kernel::GemmTile;
 use crate::gemm::narrow::NarrowRun;
+use crate::gemm::widen::WidenRun;
 use crate::memory::LINE;
 use crate::panel::pack::PackRun;
 use crate::window::kernel::WindowTile;
@@ -344,7 +345,7 @@ pub(crate) struct InputKernels {
     pub(crate) pack: unsafe fn(&PackRun),
 }
 
-/// The micro-kernels of the GEMM for weights of one type.
+/// The micro-kernels of a GEMM.
 #[derive(Debug)]
 pub(crate) struct GemmKernels {
     pub(crate) name: &'static str,
@@ -360,6 +361,7 @@ pub(crate) struct GemmKernels {
 /// rows of its tile by all vectors.
 #[derive(Debug)]
 pub(crate) struct DotKernels {
+    /// Whether the CPU has them, and they are faster than multiply-adds of f32.
     pub(crate) is_available: fn() -> bool,
     /// Like the others, but what they take for an f32 of A and of B is a pair along k.
     pub(crate) gemm: GemmKernels,
@@ -379,11 +381,17 @@ pub(crate) struct Kernels {
     pub(crate) mr: usize,
     /// Output channels of a micro-tile.
     pub(crate) nr: usize,
-    /// By the [`ElementType`] of the weights.
-    pub(crate) gemm: [GemmKernels; 3],
+    pub(crate) gemm: GemmKernels,
+    /// Those that widen 16-bit weights themselves, which no other micro-tile would share: by the type, \[vectors − 1\],
+    /// and whether A is not packed.
+    pub(crate) one_pixel: [&'static [[GemmFn; 2]]; 2],
     pub(crate) dot: Option<DotKernels>,
     /// By the [`ElementType`] of the input.
     pub(crate) inputs: [InputKernels; 3],
+    /// Makes f32 of 16-bit weights.
+    pub(crate) widen: unsafe fn(&WidenRun),
+    /// Its name for each 16-bit type.
+    pub(crate) widen_names: [&'static str; 2],
     /// Finishes outputs of the GEMM that are stored in 16 bits.
     pub(crate) narrow: unsafe fn(&NarrowRun),
     /// Its name for each 16-bit type.
@@ -400,9 +408,9 @@ impl Kernels {
         &self.inputs[element as usize]
     }
 
-    /// Those for weights of a type.
-    pub(crate) fn gemm(&self, element: ElementType) -> &GemmKernels {
-        &self.gemm[element as usize]
+    /// The name of `widen` for weights of a type; none for f32.
+    pub(crate) fn widen_name(&self, element: ElementType) -> Option<&'static str> {
+        (element as usize).checked_sub(1).map(|i| self.widen_names[i])
     }
 
     /// The name of `narrow` for outputs of a type; none for f32.
@@ -495,6 +503,12 @@ macro_rules! instantiate {
             }
 
             $(#[target_feature(enable = $feature)])*
+            pub(super) unsafe fn widen(run: &crate::gemm::widen::WidenRun) {
+                // SAFETY: the caller vouches for the run and for the level.
+                unsafe { crate::gemm::widen::widen::<$isa>(run) }
+            }
+
+            $(#[target_feature(enable = $feature)])*
             pub(super) unsafe fn narrow(run: &crate::gemm::narrow::NarrowRun) {
                 // SAFETY: the caller vouches for the run and for the level.
                 unsafe { crate::gemm::narrow::narrow::<$isa>(run) }
@@ -520,26 +534,15 @@ macro_rules! instantiate {
             lanes: <$isa>::LANES,
             mr: <$isa>::MR,
             nr: <$isa>::NV * <$isa>::LANES,
-            gemm: [
-                crate::isa::GemmKernels {
-                    name: concat!("gemm_f32_", $gemm_tile, "_", $level),
-                    rows: &$rows,
-                    packed: &[$(instantiate!(@row F32, $n, false, $rows)),*],
-                    direct: &[$(instantiate!(@row F32, $n, true, $rows)),*],
-                },
-                // Copying A costs little where B is half as long.
-                crate::isa::GemmKernels {
-                    name: concat!("gemm_f16_", $gemm_tile, "_", $level),
-                    rows: &$rows,
-                    packed: &[$(instantiate!(@row F16, $n, false, $rows)),*],
-                    direct: &[],
-                },
-                crate::isa::GemmKernels {
-                    name: concat!("gemm_bf16_", $gemm_tile, "_", $level),
-                    rows: &$rows,
-                    packed: &[$(instantiate!(@row Bf16, $n, false, $rows)),*],
-                    direct: &[],
-                },
+            gemm: crate::isa::GemmKernels {
+                name: concat!("gemm_f32_", $gemm_tile, "_", $level),
+                rows: &$rows,
+                packed: &[$(instantiate!(@row $n, false, $rows)),*],
+                direct: &[$(instantiate!(@row $n, true, $rows)),*],
+            },
+            one_pixel: [
+                &[$([instances::gemm::<F16, 1, $n, false>, instances::gemm::<F16, 1, $n, true>]),*],
+                &[$([instances::gemm::<Bf16, 1, $n, false>, instances::gemm::<Bf16, 1, $n, true>]),*],
             ],
             dot: instantiate!(@dot $($dot)?),
             inputs: [
@@ -555,6 +558,8 @@ macro_rules! instantiate {
                     [$($strip_tile, $half_strip,
                       [(5, 1, "8", [8 4 1]), (5, 2, "8", [8 4 1]), (7, 1, "4", [4 1])])?]),
             ],
+            widen: instances::widen,
+            widen_names: [concat!("widen_f16_", $level), concat!("widen_bf16_", $level)],
             narrow: instances::narrow,
             narrow_names: [concat!("narrow_f16_", $level), concat!("narrow_bf16_", $level)],
             activate: instances::activate,
@@ -563,8 +568,8 @@ macro_rules! instantiate {
     };
     (@dot) => { None };
     (@dot $dot:expr) => { Some($dot) };
-    (@row $type:ident, $n:literal, $direct:literal, [$($m:literal),*]) => {
-        &[$(instances::gemm::<$type, $m, $n, $direct>),*]
+    (@row $n:literal, $direct:literal, [$($m:literal),*]) => {
+        &[$(instances::gemm::<F32, $m, $n, $direct>),*]
     };
     (@input $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal,
      $window_tile:literal, $pixels:tt, $usual:tt) => {
@@ -661,7 +666,8 @@ pub(crate) use instantiate;
 /// and what makes pairs of an A panel's k.
 #[allow(unused_macros, reason = "of levels with dot products")]
 macro_rules! instantiate_dot {
-    ($isa:ty, $name:literal, [$($feature:tt)*], rows: $rows:tt, vectors: [$($n:literal)*], pair: $pair:ident) => {
+    ($isa:ty, $name:literal, [$($feature:tt)*], rows: $rows:tt, vectors: [$($n:literal)*], pair: $pair:ident
+     $(, pays: $pays:expr)?) => {
         $(#[target_feature(enable = $feature)])*
         unsafe fn gemm<const M: usize, const N: usize>(tile: &crate::gemm::kernel::GemmTile) {
             // SAFETY: the caller vouches for the tile and for the CPU.
@@ -671,7 +677,7 @@ macro_rules! instantiate_dot {
         }
 
         pub(super) const DOT: crate::isa::DotKernels = crate::isa::DotKernels {
-            is_available: || crate::isa::has!($($feature)*),
+            is_available: || crate::isa::has!($($feature)*) $(&& $pays)?,
             gemm: crate::isa::GemmKernels {
                 name: $name,
                 rows: &$rows,

@@ -71,13 +71,16 @@ pub enum Arithmetic {
     #[default]
     Exact,
     /// Where a [`Pointwise`], [`Separable`] or [`Dense`] plan has bf16 weights and the CPU has dot products of
-    /// bf16 (AVX512-BF16, Arm's FEAT_BF16), what it multiplies is rounded to bf16 and two products are added at a
+    /// bf16 (AVX512-BF16 of AMD's CPUs, Arm's FEAT_BF16), what it multiplies is rounded to bf16 and two products are added at a
     /// time, at up to twice the speed. Anywhere else it is as `Exact`.
     ///
     /// Bits then depend on the CPU, though not on the number of threads. For n terms the sum of rounded products
     /// is off by at most (2⁻⁸ + γₙ₊₁)·Σ|x||w| + γₙ₊₁·|bias| + n·2⁻¹²⁵, with γ of u = 2⁻²³: x is rounded once,
     /// by 2⁻⁸, unless it is bf16 already; the CPU may add the products of a pair in any order and round each
     /// step to odd; subnormal operands, products and sums count as zero.
+    ///
+    /// Intel's CPUs count as without: their AVX512-BF16 is slower than multiply-adds of f32 (measured on Emerald
+    /// Rapids).
     ///
     /// 16-bit floats have no such mode: the instructions that multiply f16 and add in f32 (Arm's FMLAL) do as
     /// many multiply-adds as those of f32, and those that do more add in f16.
