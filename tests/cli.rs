@@ -688,7 +688,7 @@ fn inspects_and_informs_as_json() {
         let sum: u64 = steps.iter().map(|step| step[what].as_u64().unwrap()).sum();
         assert_eq!(sum, report[what].as_u64().unwrap(), "{what}");
     }
-    let keys = ["output", "parameters", "multiply_adds", "kernel", "layers"];
+    let keys = ["output", "parameters", "multiply_adds", "turns", "kernel", "layers"];
     assert_keys(&steps[0].to_string(), &keys);
 
     let report = assert_keys(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use sepconv::kernels::{self, Activation, Padding, PoolKind, Window, naive};
-use sepconv::network::{Network, NetworkPlan, NodeId, Op, PlanOptions, Session};
+use sepconv::network::{DepthFirst, Network, NetworkPlan, NodeId, Op, PlanOptions, Session};
 use sepconv::weights::{Tensor, Weights};
 use sepconv::{Error, Result};
 
@@ -325,11 +325,42 @@ fn mini_block(b: &mut Builder, block: usize, widths: [usize; 2], input: NodeId) 
 // ---------------------------------------------------------------- comparing
 
 fn plan(b: &Builder, input: Shape, outputs: &[&str]) -> Result<NetworkPlan> {
-    let options = PlanOptions {
-        outputs: outputs.iter().map(|&s| s.into()).collect(),
-        ..PlanOptions::default()
-    };
+    plan_with(b, input, outputs, DepthFirst::default())
+}
+
+fn plan_with(
+    b: &Builder,
+    input: Shape,
+    outputs: &[&str],
+    depth_first: DepthFirst,
+) -> Result<NetworkPlan> {
+    let outputs = outputs.iter().map(|&s| s.into()).collect();
+    let options = PlanOptions { outputs, depth_first, ..PlanOptions::default() };
     NetworkPlan::new(&b.network, &b.weights, input, &options)
+}
+
+/// Runs depth first in bands of so many multiply-adds, and demands the bits of `whole`.
+fn check_depth_first(
+    b: &Builder,
+    x: &Value,
+    outputs: &[&str],
+    whole: &Session,
+    multiply_adds: u64,
+) {
+    let depth_first = DepthFirst { bytes: 0, multiply_adds: Some(multiply_adds) };
+    let plan = plan_with(b, x.shape, outputs, depth_first).unwrap();
+    assert_eq!(plan.multiply_adds(), whole.plan().multiply_adds());
+    let mut session = Session::new(plan).unwrap();
+    // Twice: what the first run left must not matter.
+    for _ in 0..2 {
+        session.run(&x.data).unwrap();
+        for &name in outputs.iter().chain([&&*b.network.node(b.network.output()).name]) {
+            let [one, other] = [&session, whole].map(|s| s.node(name).unwrap().0);
+            let same = one.iter().zip(other).all(|(a, b)| a.to_bits() == b.to_bits());
+            let steps = steps(session.plan());
+            assert!(same, "{name} in bands of {multiply_adds}\n{:#?}\n{steps:#?}", b.network);
+        }
+    }
 }
 
 fn session(b: &Builder, input: Shape, outputs: &[&str]) -> Session {
@@ -357,8 +388,12 @@ fn compare(name: &str, got: (&[f32], Shape), expected: &Value) -> std::result::R
 
 /// Runs with the nodes `outputs` reported and compares each of them and the output.
 fn check(b: &Builder, x: &Value, outputs: &[&str]) -> std::result::Result<(), String> {
-    let mut session = session(b, x.shape, outputs);
+    let plan = plan_with(b, x.shape, outputs, DepthFirst::NEVER).unwrap();
+    let mut session = Session::new(plan).unwrap();
     session.run(&x.data).unwrap();
+    for multiply_adds in [1, 500, 5000] {
+        check_depth_first(b, x, outputs, &session, multiply_adds);
+    }
     let expected = reference(&b.network, &b.weights, x);
     let output = b.network.output();
     compare("output", (session.output(), session.output_shape()), &expected[output.index()])?;
@@ -977,9 +1012,10 @@ fn more_memory_than_addresses_is_refused() {
     let right = b.push("right", Op::Activation(Activation::Silu), &[x]);
     b.push("add", Op::Add, &[left, right]);
     let largest = isize::MAX as usize / 4;
-    assert!(matches!(plan(&b, [1, largest, 1, 1], &[]), Err(Error::Argument { .. })));
+    let plan = |height| plan_with(&b, [1, height, 1, 1], &[], DepthFirst::NEVER);
+    assert!(matches!(plan(largest), Err(Error::Argument { .. })));
     // Addresses for three, memory for none.
-    let plan = plan(&b, [1, largest / 8, 1, 1], &[]).unwrap();
+    let plan = plan(largest / 8).unwrap();
     assert!(matches!(Session::new(plan), Err(Error::Argument { .. })));
 }
 

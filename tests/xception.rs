@@ -10,7 +10,9 @@ use std::sync::Arc;
 use common::digest::{Table, digest};
 use sepconv::kernels::{Level, Window};
 use sepconv::models::{Head, XceptionConfig, xception};
-use sepconv::network::{Network, NetworkPlan, NodeId, Op, PlanOptions, Session, spot_check};
+use sepconv::network::{
+    DepthFirst, Network, NetworkPlan, NodeId, Op, PlanOptions, Session, spot_check,
+};
 use sepconv::weights::{Weights, count_parameters, synthetic};
 
 fn network() -> (Network, Weights) {
@@ -106,7 +108,7 @@ fn enter(table: &mut Table, plan: &Arc<NetworkPlan>, names: &[String], parts: us
     }
 }
 
-/// After each block and at the end, on every level, in several parts, separable layers fused and not: the
+/// After each block and at the end, on every level, in several parts, separable layers fused and not, depth first: the
 /// digests of the committed table. After a change that is meant to change bits:
 /// `SEPCONV_BLESS=1 cargo test --release --test xception digests`.
 fn digests(size: usize, file: &'static str, text: &str) {
@@ -120,14 +122,21 @@ fn digests(size: usize, file: &'static str, text: &str) {
         nodes.filter(|n| n.starts_with("add") || ends.contains(&n.as_str())).collect();
     assert_eq!(names.len(), 14);
     for level in common::levels() {
-        for (i, (network, weights)) in [&fused, &unfused].into_iter().enumerate() {
+        // As a whole, unfused, and some rows by turns, which is the same on all CPUs.
+        let never = DepthFirst::NEVER;
+        let always = DepthFirst { bytes: 0, multiply_adds: Some(1_000_000) };
+        let cases = [(&fused, never), (&unfused, never), (&fused, always)];
+        let cases = cases.iter().take(if common::effort() < 100.0 { 2 } else { 3 });
+        for (i, ((network, weights), depth_first)) in cases.enumerate() {
             let options = PlanOptions {
                 outputs: names.clone(),
                 level: Some(level),
+                depth_first: *depth_first,
                 ..PlanOptions::default()
             };
             let input = [1, size, size, 3];
             let plan = Arc::new(NetworkPlan::new(network, weights, input, &options).unwrap());
+            assert_eq!(plan.steps().any(|step| step.turns > 0), i == 2);
             let parts: &[usize] = match (level, size) {
                 (Level::Scalar, _) | (_, 150) => &[16],
                 _ if common::effort() < 100.0 => &[2],

@@ -76,6 +76,15 @@ pub enum Error {
         /// The view's shape.
         actual: [usize; 4],
     },
+    /// Rows of an output that are not rows of it.
+    Rows {
+        /// The first of them.
+        start: usize,
+        /// One past the last of them.
+        end: usize,
+        /// The output's height.
+        height: usize,
+    },
     /// A view's elements are not of the type that the plan was made for.
     ElementType {
         /// Which operand.
@@ -139,6 +148,9 @@ impl fmt::Display for Error {
             }
             Self::Shape { what, expected, actual } => {
                 write!(f, "{what} has shape {actual:?}, the plan is for {expected:?} (N, H, W, C)")
+            }
+            Self::Rows { start, end, height } => {
+                write!(f, "rows {start} to {end} of an output with {height}")
             }
             Self::ElementType { what, expected, actual } => {
                 write!(f, "{what} is of {actual}, the plan is for {expected}")

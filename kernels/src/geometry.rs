@@ -117,6 +117,25 @@ impl Window {
     }
 
     /// The checked geometry of axis 0 (height) or 1 (width).
+    /// The rows of an input of so many rows that the windows of output rows `rows` cover, padding left out. Of rows
+    /// beyond the output those of the output.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let window = Window::new([3, 3]).stride([2, 2]).padding(Padding::Same);
+    /// assert_eq!(window.output_size([9, 9])?, [5, 5]);
+    /// assert_eq!((window.input_rows(9, 0..2)?, window.input_rows(9, 2..5)?), (0..4, 3..9));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Window::output_size`].
+    pub fn input_rows(&self, height: usize, rows: Range<usize>) -> Result<Range<usize>> {
+        Ok(self.axis(0, height)?.covered(&rows))
+    }
+
     pub(crate) fn axis(&self, axis: usize, input: usize) -> Result<Axis> {
         let name = ["height", "width"][axis];
         for (what, value) in [
@@ -191,6 +210,19 @@ impl Axis {
     /// The input position of tap `t` of output `o`; `t` must be one of [`Axis::taps`].
     pub(crate) fn position(&self, o: usize, t: usize) -> usize {
         o * self.stride + t * self.dilation - self.before
+    }
+
+    /// The inputs from the first to the last that the windows of these outputs cover, as far as there are such.
+    pub(crate) fn covered(&self, outputs: &Range<usize>) -> Range<usize> {
+        let outputs = outputs.start..outputs.end.min(self.output);
+        if outputs.is_empty() {
+            return 0..0;
+        }
+        let start = (outputs.start * self.stride).saturating_sub(self.before).min(self.input);
+        let extent = (self.kernel - 1) * self.dilation + 1;
+        // No more than the padded input: an axis whose windows are longer is not made.
+        let end = ((outputs.end - 1) * self.stride + extent).saturating_sub(self.before);
+        start..end.clamp(start, self.input)
     }
 
     /// The outputs all of whose taps lie inside the input.

@@ -14,7 +14,8 @@ use super::{Result, input_size, parse_size, print, print_json, thousands};
 /// List a model's layers, the kernels that compute them, and their cost
 ///
 /// A line for each step, that is, for the layers that one kernel computes together: the shape of what comes out
-/// (H×W×C), parameters, multiply-adds for one picture, kernel, layers. Then the totals.
+/// (H×W×C), parameters, multiply-adds for one picture, turns, kernel, layers. Then the totals. Steps with turns run depth
+/// first: some rows each by turns, so many for a picture, to have less between them in memory.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -33,7 +34,7 @@ pub(super) struct Args {
     #[command(flatten)]
     threads: Threads,
     /// One line of JSON: {"name", "input": [n, h, w, c], "level", "threads", "steps": [{"output": [n, h, w, c],
-    /// "parameters", "multiply_adds", "kernel", "layers"}], "parameters", "trainable_parameters", "multiply_adds",
+    /// "parameters", "multiply_adds", "turns", "kernel", "layers"}], "parameters", "trainable_parameters", "multiply_adds",
     /// "arena_bytes", "scratch_bytes"}
     #[arg(long)]
     json: bool,
@@ -69,6 +70,8 @@ struct Step {
     output: [usize; 4],
     parameters: usize,
     multiply_adds: u64,
+    /// 0 if it runs once.
+    turns: usize,
     kernel: String,
     layers: Vec<String>,
 }
@@ -90,6 +93,7 @@ impl Report {
                     output: step.output,
                     parameters: step.parameters,
                     multiply_adds: step.multiply_adds,
+                    turns: step.turns,
                     kernel: step.kernel.clone(),
                     layers: step.nodes.clone(),
                 })
@@ -104,28 +108,31 @@ impl Report {
 
     fn table(&self) -> String {
         let shape = |[_, h, w, c]: [usize; 4]| format!("{h}×{w}×{c}");
-        let heading =
-            ["output", "parameters", "multiply-adds", "kernel", "layers"].map(String::from);
-        let rows: Vec<[String; 5]> = std::iter::once(heading)
+        let heading = ["output", "parameters", "multiply-adds", "turns", "kernel", "layers"]
+            .map(String::from);
+        let rows: Vec<[String; 6]> = std::iter::once(heading)
             .chain(self.steps.iter().map(|step| {
                 [
                     shape(step.output),
                     thousands(step.parameters as u64),
                     thousands(step.multiply_adds),
+                    Some(step.turns)
+                        .filter(|&turns| turns > 0)
+                        .map_or(String::new(), |t| t.to_string()),
                     step.kernel.clone(),
                     step.layers.join(" "),
                 ]
             }))
             .collect();
         let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max();
-        let [w0, w1, w2, w3] = [0, 1, 2, 3].map(|column| width(column).unwrap_or(0));
+        let [w0, w1, w2, w3, w4] = [0, 1, 2, 3, 4].map(|column| width(column).unwrap_or(0));
 
         let mut text =
             format!("{}, input {}, level {}\n\n", self.name, shape(self.input), self.level);
-        for [output, parameters, multiply_adds, kernel, layers] in &rows {
+        for [output, parameters, multiply_adds, turns, kernel, layers] in &rows {
             let _ = writeln!(
                 text,
-                "{output:>w0$}  {parameters:>w1$}  {multiply_adds:>w2$}  {kernel:w3$}  {layers}"
+                "{output:>w0$}  {parameters:>w1$}  {multiply_adds:>w2$}  {turns:>w3$}  {kernel:w4$}  {layers}"
             );
         }
         let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);

@@ -50,6 +50,7 @@ pub(super) fn compile(
     weights: &Weights,
     common: Common,
     [input_type, output_type]: [ElementType; 2],
+    pictures: usize,
 ) -> Result<Compiled> {
     let value = &flow.values[step.kernel];
     let mut lookup = Lookup { weights, parameters: 0 };
@@ -68,9 +69,10 @@ pub(super) fn compile(
             Some(Stage { window, multiplier, weights, bias, activation: stage.activation })
         }
     };
+    let [_, h, w, c] = step.x_shape(flow);
     let mut compiler = Compiler {
         node: value.node,
-        input: step.x_shape(flow),
+        input: [pictures, h, w, c],
         lookup,
         norm,
         depthwise,

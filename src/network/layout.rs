@@ -1,43 +1,59 @@
 //! The place of every stored value in the arena.
 //!
 //! A value lies in a buffer of its own, except that an operand of a concatenation is written where
-//! the concatenation wants it: into its channels of that one's buffer.
+//! the concatenation wants it: into its channels of that one's buffer. Of a value between steps that run depth first
+//! the buffer holds some rows of one picture.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use sepconv_kernels::ElementType;
 
 use super::Op;
 use super::arena::{self, Buffer, units};
+use super::depth_first::Group;
 use super::flow::{Flow, ValueId};
 use super::fuse::FusedStep;
-use super::shape::{Shape, elements};
+use super::shape::{self, Shape};
 
-/// Where a step finds an operand.
+/// Where a step finds an operand, which is dense.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// The caller's input, of f32.
-    Input,
-    /// This range of the arena, dense.
-    Arena(Range<usize>, ElementType),
+    /// In the caller's input.
+    Input(Target),
+    /// Where a step put it.
+    Arena(Target),
 }
 
-impl Source {
-    pub(super) fn element(&self) -> ElementType {
-        match *self {
-            Self::Input => ElementType::F32,
-            Self::Arena(_, element) => element,
-        }
-    }
-}
-
-/// Where a step puts its result: pixels `stride` elements apart.
+/// Where a step puts its result: pixels `stride` elements apart. Ranges are of units.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) range: Range<usize>,
     pub(super) element: ElementType,
+    /// Of what the buffer holds.
     pub(super) shape: Shape,
     pub(super) stride: usize,
+}
+
+impl Target {
+    /// The part of the range that rows of a picture take, of which the buffer's first is `top`, and their shape.
+    pub(super) fn rows(
+        &self,
+        picture: usize,
+        rows: &Range<usize>,
+        top: usize,
+    ) -> (Range<usize>, Shape) {
+        let [n, h, w, c] = self.shape;
+        let shape = [1, rows.len(), w, c];
+        if rows.is_empty() {
+            return (self.range.start..self.range.start, shape);
+        }
+        // A buffer of some rows has the pictures one after the other.
+        let first = picture % n * h + (rows.start - top);
+        let start = self.range.start + units(self.element, first * w * self.stride);
+        let len = units(self.element, (rows.len() * w - 1) * self.stride + c);
+        (start..start + len, shape)
+    }
 }
 
 /// Where every stored value lies.
@@ -46,58 +62,49 @@ pub(super) struct Layout {
     places: Vec<Option<Place>>,
     /// By buffer.
     offsets: Vec<usize>,
+    /// Of values between steps that run depth first: the shape of what their buffers hold.
+    held: BTreeMap<ValueId, Shape>,
     pub(super) arena_len: usize,
 }
 
 /// Channels of a buffer, from `channel` on; the buffer's pixels are `stride` elements apart.
 #[derive(Debug, Clone, Copy)]
-struct Place {
-    buffer: usize,
+pub(super) struct Place {
+    pub(super) buffer: usize,
     channel: usize,
     stride: usize,
     element: ElementType,
 }
 
 impl Layout {
-    /// Values are of `activations`, but for those that must be [`wide`]. None if it takes more than a slice
-    /// can hold.
+    /// Values are of these `elements`; the steps of a group run by turns. None if it takes more than a slice can
+    /// hold.
     pub(super) fn new(
         flow: &Flow<'_>,
         steps: &[FusedStep],
-        activations: ElementType,
+        elements: &[ElementType],
+        groups: &[Group],
     ) -> Option<Self> {
-        let (places, mut buffers) = place(flow, steps, activations);
-        let mut touch = |v: ValueId, time: usize| {
-            if let Some(Place { buffer, .. }) = places[v] {
-                let buffer: &mut Buffer = &mut buffers[buffer];
-                buffer.first = buffer.first.min(time);
-                buffer.last = buffer.last.max(time);
-            }
-        };
-        for (time, step) in steps.iter().enumerate() {
-            let operands = [Some(step.x), step.residual].into_iter().flatten();
-            operands.chain([step.result]).for_each(|v| touch(v, time));
-        }
-        // Until after the last step, when the caller reads them.
-        flow.kept.iter().for_each(|&v| touch(v, steps.len()));
+        let (places, buffers) = buffers(flow, steps, elements, groups);
         let (offsets, arena_len) = arena::assign(&buffers)?;
-        Some(Self { places, offsets, arena_len })
+        Some(Self { places, offsets, held: held(flow, groups), arena_len })
     }
 
-    /// Where a step finds an operand.
-    pub(super) fn source(&self, flow: &Flow<'_>, v: ValueId) -> Source {
-        match self.places[v] {
-            None => Source::Input,
-            Some(_) => {
-                let Target { range, element, .. } = self.target(flow, v);
-                Source::Arena(range, element)
-            }
+    /// Where a step finds an operand, which it sees in this shape.
+    pub(super) fn source(&self, flow: &Flow<'_>, v: ValueId, shape: Shape) -> Source {
+        if self.places[v].is_some() {
+            let target = self.target(flow, v);
+            let shape = if self.held.contains_key(&v) { target.shape } else { shape };
+            return Source::Arena(Target { shape, stride: shape[3], ..target });
         }
+        let element = ElementType::F32;
+        let range = 0..units(element, shape::elements(shape));
+        Source::Input(Target { range, element, shape, stride: shape[3] })
     }
 
     /// Where a stored value lies.
     pub(super) fn target(&self, flow: &Flow<'_>, v: ValueId) -> Target {
-        let shape = flow.values[v].shape;
+        let shape = self.held.get(&v).copied().unwrap_or(flow.values[v].shape);
         let place = self.places[v].expect("the results of steps are stored");
         let Place { stride, element, .. } = place;
         let start = self.offsets[place.buffer] + units(element, place.channel);
@@ -107,10 +114,53 @@ impl Layout {
     }
 }
 
-/// Which values are of f32 in any case: the input, the output, what softmax reads and makes, and what is bound
+/// The shapes of what is held of values of which some rows will do.
+fn held(flow: &Flow<'_>, groups: &[Group]) -> BTreeMap<ValueId, Shape> {
+    let held = groups.iter().flat_map(|group| &group.held);
+    let held = held.map(|&(v, rows)| {
+        let [_, _, w, c] = flow.values[v].shape;
+        (v, [1, rows, w, c])
+    });
+    held.collect()
+}
+
+/// The place of each value, none if it is never stored, and all buffers with their lifetimes.
+pub(super) fn buffers(
+    flow: &Flow<'_>,
+    steps: &[FusedStep],
+    elements: &[ElementType],
+    groups: &[Group],
+) -> (Vec<Option<Place>>, Vec<Buffer>) {
+    let (places, mut buffers) = place(flow, steps, elements, &held(flow, groups));
+    // The steps of a group are one as to what lives while they run.
+    let mut times: Vec<usize> = (0..steps.len()).collect();
+    for group in groups {
+        times[group.steps.clone()].fill(group.steps.start);
+    }
+    let mut touch = |v: ValueId, time: usize| {
+        if let Some(Place { buffer, .. }) = places[v] {
+            let buffer: &mut Buffer = &mut buffers[buffer];
+            buffer.first = buffer.first.min(time);
+            buffer.last = buffer.last.max(time);
+        }
+    };
+    for (&time, step) in times.iter().zip(steps) {
+        let operands = [Some(step.x), step.residual].into_iter().flatten();
+        operands.chain([step.result]).for_each(|v| touch(v, time));
+    }
+    // Until after the last step, when the caller reads them.
+    flow.kept.iter().for_each(|&v| touch(v, steps.len()));
+    (places, buffers)
+}
+
+/// What values are stored as: `activations`, unless they are of f32 in any case. Those are the input, the output, what softmax reads and makes, and what is bound
 /// to one of these: a residual is of the type of the sum it becomes part of, an operand of a concatenation
 /// of that one's.
-fn wide(flow: &Flow<'_>, steps: &[FusedStep]) -> Vec<bool> {
+pub(super) fn element_types(
+    flow: &Flow<'_>,
+    steps: &[FusedStep],
+    activations: ElementType,
+) -> Vec<ElementType> {
     let softmax = |&v: &ValueId| *flow.values[v].op == Op::Softmax;
     let mut wide: Vec<bool> = (flow.values.iter().enumerate())
         .map(|(v, value)| {
@@ -134,9 +184,10 @@ fn wide(flow: &Flow<'_>, steps: &[FusedStep]) -> Vec<bool> {
             }
         }
         if settled {
-            return wide;
+            break;
         }
     }
+    wide.iter().map(|&wide| if wide { ElementType::F32 } else { activations }).collect()
 }
 
 /// A buffer for each stored value, except that an operand of a concatenation lies inside that one's.
@@ -144,21 +195,20 @@ fn wide(flow: &Flow<'_>, steps: &[FusedStep]) -> Vec<bool> {
 fn place(
     flow: &Flow<'_>,
     steps: &[FusedStep],
-    activations: ElementType,
+    elements: &[ElementType],
+    held: &BTreeMap<ValueId, Shape>,
 ) -> (Vec<Option<Place>>, Vec<Buffer>) {
     let mut stored = vec![false; flow.values.len()];
     steps.iter().for_each(|step| stored[step.result] = true);
-    let wide = wide(flow, steps);
     let mut places: Vec<Option<Place>> = vec![None; flow.values.len()];
     let mut buffers = Vec::new();
     // Users first: a concatenation may itself lie inside another.
     for (v, value) in flow.values.iter().enumerate().rev() {
         let concat = *value.op == Op::Concat;
         if (stored[v] || concat) && places[v].is_none() {
-            let element = if wide[v] { ElementType::F32 } else { activations };
-            let stride = value.shape[3];
+            let (element, stride) = (elements[v], value.shape[3]);
             places[v] = Some(Place { buffer: buffers.len(), channel: 0, stride, element });
-            let len = units(element, elements(value.shape));
+            let len = units(element, shape::elements(held.get(&v).copied().unwrap_or(value.shape)));
             buffers.push(Buffer { len, first: usize::MAX, last: 0 });
         }
         if let (true, Some(mut place)) = (concat, places[v]) {
@@ -215,7 +265,8 @@ mod tests {
                 .collect();
             let flow = Flow::new(&net, input, &kept).unwrap();
             let steps = fuse(&flow);
-            let layout = Layout::new(&flow, &steps, activations).unwrap();
+            let elements = element_types(&flow, &steps, activations);
+            let layout = Layout::new(&flow, &steps, &elements, &[]).unwrap();
             let mut arena = vec![usize::MAX; layout.arena_len];
             for step in &steps {
                 for v in [Some(step.x), step.residual].into_iter().flatten() {

@@ -8,6 +8,7 @@
 //! | `shape` | the shape of every node's output, all arithmetic checked |
 //! | `flow` | the values worth computing: live nodes, no identities, sums of two |
 //! | `fuse` | steps of one kernel each: batch norm, residual and activations joined to it |
+//! | `depth_first` | groups of steps that take turns, some rows each, and all their turns |
 //! | `arena` | where in one slice each buffer lies, shared by lifetime |
 //! | `layout` | where in those buffers each value lies |
 //! | `compile` | a step's kernel: weights looked up, batch norm folded, packed |
@@ -18,6 +19,7 @@
 
 mod arena;
 mod compile;
+mod depth_first;
 mod flow;
 mod fuse;
 mod graph;
@@ -28,6 +30,7 @@ mod shape;
 mod step;
 mod verify;
 
+pub use depth_first::DepthFirst;
 pub use graph::{Network, Node, NodeId, Op};
 pub use plan::{NetworkPlan, PlanOptions};
 pub use session::Session;

@@ -8,10 +8,11 @@ use sepconv_kernels::{Arithmetic, ElementType, Level};
 
 use super::Network;
 use super::arena::Unit;
-use super::compile::Common;
+use super::compile::{Common, compile};
+use super::depth_first::{self, DepthFirst, Group};
 use super::flow::Flow;
 use super::fuse::{FusedStep, fuse};
-use super::layout::{Layout, Target};
+use super::layout::{self, Layout, Target};
 use super::shape::Shape;
 use super::step::{Step, StepInfo};
 use crate::weights::Weights;
@@ -56,6 +57,9 @@ pub struct PlanOptions {
     /// Whether pointwise, separable and dense layers of bf16 weights may use the CPU's dot products of bf16,
     /// faster and less exact.
     pub arithmetic: Arithmetic,
+    /// Which layers run depth first, some rows of each by turns: less memory, and what lies between them is still in
+    /// the caches when it is needed.
+    pub depth_first: DepthFirst,
 }
 
 /// A value that can be asked for after a run.
@@ -96,6 +100,8 @@ pub struct NetworkPlan {
     level: Level,
     input: Shape,
     steps: Vec<Step>,
+    /// Those of them that run by turns.
+    groups: Vec<Group>,
     /// The output, then the nodes asked for.
     reports: Vec<Report>,
     arena_len: usize,
@@ -153,8 +159,8 @@ impl NetworkPlan {
 
         let flow = Flow::new(network, input, &kept)?;
         let fused = fuse(&flow);
-        let layout = Layout::new(&flow, &fused, options.activations_type)
-            .ok_or_else(|| argument(format!("input {input:?} needs more memory than there is")))?;
+        let elements = layout::element_types(&flow, &fused, options.activations_type);
+        let groups = depth_first::groups(&flow, &fused, &elements, &options.depth_first);
         let layers = |step: &FusedStep| {
             step.members.iter().map(|&v| flow.values[v].node.layer.as_str()).collect::<Vec<_>>()
         };
@@ -164,21 +170,33 @@ impl NetworkPlan {
         }
         let common =
             Common { level, weights: options.weights_type, arithmetic: options.arithmetic };
-        let mut steps = Vec::with_capacity(fused.len());
+        let mut compiled = Vec::with_capacity(fused.len());
         for (i, step) in fused.iter().enumerate() {
-            steps.push(Step::new(step, &flow, &layout, &weights, common)?);
+            let [n, ..] = flow.values[step.x].shape;
+            // By turns they compute one picture at a time.
+            let pictures = if groups.iter().any(|group| group.steps.contains(&i)) { 1 } else { n };
+            let ends = [elements[step.x], elements[step.result]];
+            compiled.push(compile(step, &flow, &weights, common, ends, pictures)?);
             if let Cow::Owned(weights) = &mut weights {
                 for layer in layers(step).into_iter().filter(|layer| last_use[layer] == i) {
                     weights.remove_layer(layer);
                 }
             }
         }
+        let layout = Layout::new(&flow, &fused, &elements, &groups)
+            .ok_or_else(|| argument(format!("input {input:?} needs more memory than there is")))?;
+        let all_turns = || groups.iter().flat_map(|group| &group.turns);
+        let steps = fused.iter().zip(compiled).enumerate().map(|(i, (step, compiled))| {
+            let turns = all_turns().filter(|turn| turn.step == i).count();
+            Step::new(step, &flow, &layout, compiled, turns)
+        });
+        let steps = steps.collect();
         let reports = (kept.iter().zip(&flow.kept)).map(|(&id, &v)| {
             let Target { range, shape, element, .. } = layout.target(&flow, v);
             Report { name: network.node(id).name.clone(), range, shape, element }
         });
         let reports = reports.collect();
-        Ok(Self { level, input, steps, reports, arena_len: layout.arena_len })
+        Ok(Self { level, input, steps, groups, reports, arena_len: layout.arena_len })
     }
 
     /// \[N, H, W, C\] of the input.
@@ -377,6 +395,11 @@ impl NetworkPlan {
 
     pub(super) fn planned(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// In order of their steps.
+    pub(super) fn groups(&self) -> &[Group] {
+        &self.groups
     }
 
     /// The output's report first.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use sepconv_kernels::{Aligned, ElementType, Elements, convert};
 
 use super::arena::{self, Unit};
+use super::depth_first::Turn;
 use super::plan::NetworkPlan;
 use crate::{Error, Result};
 
@@ -40,6 +41,8 @@ pub struct Session {
     scratch: Aligned,
     /// Each step's share of `scratch`, which is what limits its threads.
     scratch_lens: Vec<usize>,
+    /// How long each step took, if somebody asks.
+    times: Vec<Duration>,
 }
 
 /// NaN in any type: what is read before it was written shows.
@@ -118,6 +121,7 @@ impl Session {
             arena: allocate(plan.arena_len().div_ceil(per_word))?,
             widened: widened.collect(),
             scratch: allocate(scratch_lens.iter().copied().max().unwrap_or(0))?,
+            times: vec![Duration::ZERO; scratch_lens.len()],
             scratch_lens,
             plan,
         })
@@ -172,11 +176,11 @@ impl Session {
     /// # Errors
     /// [`Error::Argument`]: `x` has another length. Nothing is changed then.
     pub fn run(&mut self, x: &[f32]) -> Result<()> {
-        self.each(x, |_, step| step())
+        self.each(x, |_, run| run())
     }
 
-    /// [`Session::run`], and tells `on_step` how long each step took: its position in
-    /// [`NetworkPlan::steps`] and the time, in order.
+    /// [`Session::run`], and tells `on_step` in the end how long each step took: its position in
+    /// [`NetworkPlan::steps`] and the time, in order. Of a step that runs depth first it is the sum of its turns.
     ///
     /// ```
     /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -200,19 +204,21 @@ impl Session {
     /// # Errors
     /// Those of [`Session::run`].
     pub fn run_timed(&mut self, x: &[f32], mut on_step: impl FnMut(usize, Duration)) -> Result<()> {
-        self.each(x, |i, step| {
+        self.each(x, |time, run| {
             let start = Instant::now();
-            step()?;
-            on_step(i, start.elapsed());
+            run()?;
+            *time += start.elapsed();
             Ok(())
-        })
+        })?;
+        self.times.iter().enumerate().for_each(|(i, &time)| on_step(i, time));
+        Ok(())
     }
 
-    /// Checks `x`, then has `run` call each step.
+    /// Checks `x`, then has `call` run each step, or each turn of it, with what it makes of the step's time.
     fn each(
         &mut self,
         x: &[f32],
-        mut run: impl FnMut(usize, &mut dyn FnMut() -> Result<()>) -> Result<()>,
+        mut call: impl FnMut(&mut Duration, &mut dyn FnMut() -> Result<()>) -> Result<()>,
     ) -> Result<()> {
         let shape = self.plan.input_shape();
         let expected: usize = shape.iter().product();
@@ -223,9 +229,20 @@ impl Session {
         }
         let arena: &mut [Unit] = bytemuck::cast_slice_mut(&mut self.arena);
         let scratch = &mut self.scratch[..];
-        for (i, (step, &len)) in self.plan.planned().iter().zip(&self.scratch_lens).enumerate() {
-            run(i, &mut || step.run(x, arena, &mut scratch[..len]))?;
+        self.times.fill(Duration::ZERO);
+        let mut run = |i: usize, turn: Option<(&Turn, usize)>| {
+            let (step, len) = (&self.plan.planned()[i], self.scratch_lens[i]);
+            call(&mut self.times[i], &mut || step.run(turn, x, arena, &mut scratch[..len]))
+        };
+        let mut next = 0;
+        for group in self.plan.groups() {
+            (next..group.steps.start).try_for_each(|i| run(i, None))?;
+            for picture in 0..group.pictures {
+                group.turns.iter().try_for_each(|turn| run(turn.step, Some((turn, picture))))?;
+            }
+            next = group.steps.end;
         }
+        (next..self.scratch_lens.len()).try_for_each(|i| run(i, None))?;
         for (report, widened) in self.plan.reports().iter().zip(&mut self.widened) {
             if !widened.is_empty() {
                 let from = arena::elements(report.element, &arena[report.range.clone()]);

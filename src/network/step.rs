@@ -1,15 +1,14 @@
 //! One kernel and where its operands lie: the unit of running.
 
-use sepconv_kernels::{Elements, ElementsMut, NhwcView, NhwcViewMut, Plan};
+use sepconv_kernels::{Elements, ElementsMut, NhwcView, NhwcViewMut};
 
 use super::Op;
 use super::arena::{self, Unit};
-use super::compile::{Common, Compiled, Kernel, compile};
+use super::compile::{Compiled, Kernel};
+use super::depth_first::Turn;
 use super::flow::{Flow, ValueId};
 use super::fuse::FusedStep;
 use super::layout::{Layout, Source, Target};
-use super::shape::Shape;
-use crate::weights::Weights;
 use crate::{Error, Result};
 
 /// What a step does, for reports.
@@ -30,6 +29,7 @@ use crate::{Error, Result};
 /// assert_eq!((step.name.as_str(), &step.nodes[..]), ("relu", &["conv".into(), "relu".into()][..]));
 /// assert_eq!((step.input, step.output), ([1, 8, 8, 3], [1, 6, 6, 8]));
 /// assert_eq!(step.parameters, 9 * 3 * 8 + 8);
+/// assert_eq!(step.turns, 0);
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -49,14 +49,17 @@ pub struct StepInfo {
     pub multiply_adds: u64,
     /// Elements of the nodes' weight tensors, moving statistics included.
     pub parameters: usize,
+    /// How often it runs for a picture, each time for some rows of the result; 0 if it runs once for all pictures,
+    /// not depth first.
+    pub turns: usize,
 }
 
 /// A step of a plan.
 #[derive(Debug)]
 pub(super) struct Step {
     kernel: Kernel,
-    x: (Source, Shape),
-    residual: Option<(Source, Shape)>,
+    x: Source,
+    residual: Option<Source>,
     y: Target,
     info: StepInfo,
 }
@@ -66,17 +69,17 @@ impl Step {
         fused: &FusedStep,
         flow: &Flow<'_>,
         layout: &Layout,
-        weights: &Weights,
-        common: Common,
-    ) -> Result<Self> {
-        let x = (layout.source(flow, fused.x), fused.x_shape(flow));
+        Compiled { kernel, parameters }: Compiled,
+        turns: usize,
+    ) -> Self {
+        let input = fused.x_shape(flow);
+        let x = layout.source(flow, fused.x, input);
         let y = layout.target(flow, fused.result);
-        let ends = [x.0.element(), y.element];
-        let Compiled { kernel, parameters } = compile(fused, flow, weights, common, ends)?;
         let (kernel_name, multiply_adds) = match &kernel {
             Kernel::Softmax => ("softmax", 0),
             Kernel::Plan(plan) if is_counted(flow.values[fused.kernel].op) => {
-                (plan.kernel_name(), plan.multiply_adds())
+                let pictures = input[0] / plan.input_shape()[0];
+                (plan.kernel_name(), plan.multiply_adds().saturating_mul(pictures as u64))
             }
             Kernel::Plan(plan) => (plan.kernel_name(), 0),
         };
@@ -85,13 +88,14 @@ impl Step {
             name: name(fused.result),
             nodes: fused.members.iter().map(|&v| name(v)).collect(),
             kernel: kernel_name.into(),
-            input: x.1,
+            input,
             output: flow.values[fused.result].shape,
             multiply_adds,
             parameters,
+            turns,
         };
-        let residual = fused.residual.map(|v| (layout.source(flow, v), flow.values[v].shape));
-        Ok(Self { x, residual, y, kernel, info })
+        let residual = fused.residual.map(|v| layout.source(flow, v, flow.values[v].shape));
+        Self { x, residual, y, kernel, info }
     }
 
     pub(super) fn info(&self) -> &StepInfo {
@@ -114,64 +118,69 @@ impl Step {
         }
     }
 
-    /// Computes its result from `input` and the arena, into the arena. Both have the plan's lengths.
-    pub(super) fn run(&self, input: &[f32], arena: &mut [Unit], scratch: &mut [f32]) -> Result<()> {
-        let (before, rest) = arena.split_at_mut(self.y.range.start);
-        let (y, after) = rest.split_at_mut(self.y.range.len());
-        // An operand lives while the result does, so it lies on one side of it.
-        let read = |source: &Source| {
-            let (range, element) = match source {
-                Source::Input => return Elements::F32(input),
-                Source::Arena(range, element) => (range, *element),
-            };
-            let units = if range.start < self.y.range.start {
-                &before[range.clone()]
-            } else {
-                &after[range.start - self.y.range.end..range.end - self.y.range.end]
-            };
-            arena::elements(element, units)
-        };
-        let x = read(&self.x.0);
-        let y = arena::elements_mut(self.y.element, y);
-        match &self.kernel {
-            Kernel::Softmax => {
-                let (Elements::F32(x), ElementsMut::F32(y)) = (x, y) else {
-                    unreachable!("softmax has f32 on both sides")
-                };
-                softmax(x, y, self.y.shape[3], self.y.stride);
-                Ok(())
-            }
-            Kernel::Plan(plan) => {
-                let residual = self.residual.as_ref().map(|(s, shape)| (read(s), *shape));
-                run_plan(plan.as_ref(), (x, self.x.1), residual, y, &self.y, scratch)
-                    .map_err(|source| Error::Kernel { node: self.info.name.clone(), source })
-            }
+    /// Computes its result from `input` and the arena, into the arena. Both have the plan's lengths. With a turn its
+    /// rows alone, of the picture of that number.
+    pub(super) fn run(
+        &self,
+        turn: Option<(&Turn, usize)>,
+        input: &[f32],
+        arena: &mut [Unit],
+        scratch: &mut [f32],
+    ) -> Result<()> {
+        if let Some((turn, picture)) = turn.filter(|(turn, _)| !turn.kept.is_empty()) {
+            let (kept, _) = self.y.rows(picture, &turn.kept, 0);
+            arena.copy_within(kept, self.y.range.start);
         }
+        // The first, second or third operand: x, the residual, the result.
+        let part = |place: &Target, operand: usize| match turn {
+            None => (place.range.clone(), place.shape),
+            Some((turn, picture)) => {
+                let rows = if operand == 0 { &turn.x } else { &turn.rows };
+                place.rows(picture, rows, turn.tops[operand])
+            }
+        };
+        let (result, y_shape) = part(&self.y, 2);
+        let (before, rest) = arena.split_at_mut(result.start);
+        let (y, after) = rest.split_at_mut(result.len());
+        let read = |source: &Source, operand: usize| {
+            let place = match source {
+                Source::Input(place) | Source::Arena(place) => place,
+            };
+            let (range, shape) = part(place, operand);
+            let units = match source {
+                Source::Input(_) => &bytemuck::cast_slice(input)[range],
+                // An operand lives while the result does, so it lies on one side of it.
+                Source::Arena(_) if range.end <= result.start => &before[range],
+                Source::Arena(_) => &after[range.start - result.end..range.end - result.end],
+            };
+            (arena::elements(place.element, units), shape)
+        };
+        let (x, x_shape) = read(&self.x, 0);
+        let y = arena::elements_mut(self.y.element, y);
+        let Kernel::Plan(plan) = &self.kernel else {
+            let (Elements::F32(x), ElementsMut::F32(y)) = (x, y) else {
+                unreachable!("softmax has f32 on both sides")
+            };
+            softmax(x, y, self.y.shape[3], self.y.stride);
+            return Ok(());
+        };
+        let residual = self.residual.as_ref().map(|residual| read(residual, 1));
+        let run = || {
+            let x = NhwcView::new(x, x_shape)?;
+            let residual = residual.map(|(data, shape)| NhwcView::new(data, shape)).transpose()?;
+            let y = NhwcViewMut::with_pixel_stride(y, y_shape, self.y.stride)?;
+            match turn {
+                None => plan.run(x, residual, y, scratch),
+                Some((turn, _)) => plan.run_rows(turn.rows.clone(), x, residual, y, scratch),
+            }
+        };
+        run().map_err(|source| Error::Kernel { node: self.info.name.clone(), source })
     }
 }
 
 /// Whether literature counts the layer's multiply-adds.
 fn is_counted(op: &Op) -> bool {
     matches!(op, Op::Conv { .. } | Op::Depthwise { .. } | Op::Separable { .. } | Op::Dense { .. })
-}
-
-fn run_plan(
-    plan: &dyn Plan,
-    x: (Elements<'_>, Shape),
-    residual: Option<(Elements<'_>, Shape)>,
-    y: ElementsMut<'_>,
-    target: &Target,
-    scratch: &mut [f32],
-) -> sepconv_kernels::Result<()> {
-    fn view((data, shape): (Elements<'_>, Shape)) -> sepconv_kernels::Result<NhwcView<'_>> {
-        NhwcView::new(data, shape)
-    }
-    plan.run(
-        view(x)?,
-        residual.map(view).transpose()?,
-        NhwcViewMut::with_pixel_stride(y, target.shape, target.stride)?,
-        scratch,
-    )
 }
 
 /// exp(x − max) / Σ over each pixel's `channels`, in f64. A NaN makes its pixel NaN.

@@ -30,7 +30,7 @@ use crate::geometry::product;
 use crate::isa::{DotKernels, GemmKernels, Kernels};
 use crate::panel::{PackedWeights, Region, Source, Tile};
 use crate::threads::{self, Shared, SharedMut};
-use crate::window::Pixel;
+use crate::window::Placement;
 use crate::{Activation, ElementType, NhwcView, NhwcViewMut, Options, memory};
 use kernel::GemmTile;
 use narrow::NarrowRun;
@@ -264,10 +264,17 @@ impl GemmPlan {
         (scratch + 1).saturating_sub(memory::LINE) / self.part()
     }
 
-    /// Views must have been checked against the plan's shapes.
+    /// The input rows that the windows of some output rows cover.
+    pub(crate) fn input_rows(&self, rows: &Range<usize>) -> Range<usize> {
+        self.source.vertical().covered(rows)
+    }
+
+    /// Computes the output rows `rows` of each picture. Views must have been checked against the plan's shapes:
+    /// x has the input rows from `top` on that are needed, y and the residual the output rows alone.
     pub(crate) fn run(
         &self,
-        x: NhwcView<'_>,
+        rows: Range<usize>,
+        (x, top): (NhwcView<'_>, usize),
         residual: Option<NhwcView<'_>>,
         mut y: NhwcViewMut<'_>,
         scratch: &mut [f32],
@@ -282,18 +289,25 @@ impl GemmPlan {
             }
             room => room.min(threads::available()),
         };
-        let tiles: usize = self.regions.iter().map(|r| self.split(&r.region, workers).count).sum();
-        // Too few tiles for the threads: the output channels are split too (each part producing the
-        // tile's A panels again).
+        let split = |region: &RegionPlan| {
+            let region = region.region.in_rows(&rows);
+            let split = self.split(&region, workers);
+            (region, split)
+        };
+        let tiles: usize = self.regions.iter().map(|region| split(region).1.count).sum();
         let panels = self.weights.panels();
-        let parts = workers.div_ceil((tiles * self.groups).max(1)).clamp(1, panels.max(1));
+        let produced = if self.direct.is_some() { 0 } else { self.source.cost() };
+        let parts =
+            shares(tiles * self.groups, workers, panels, produced.div_ceil(self.kernels.nr));
         let run = Run {
             plan: self,
             x: Shared(x.pointer()),
-            x_stride: x.pixel_stride(),
-            y_stride: y.pixel_stride(),
+            x_placement: Placement::new(x.shape(), x.pixel_stride(), top),
+            y_placement: Placement::new(y.shape(), y.pixel_stride(), rows.start),
             y: SharedMut(y.pointer()),
-            residual: residual.map(|r| (Shared(r.pointer()), r.pixel_stride())),
+            residual: residual.map(|r| {
+                (Shared(r.pointer()), Placement::new(r.shape(), r.pixel_stride(), rows.start))
+            }),
         };
         threads::for_each(
             tiles * self.groups * parts,
@@ -304,8 +318,8 @@ impl GemmPlan {
                 let (tile, part) = (task / parts, task % parts);
                 let columns = panels * part / parts..panels * (part + 1) / parts;
                 let (group, mut tile) = (tile / tiles, tile % tiles);
-                for region in &self.regions {
-                    let split = self.split(&region.region, workers);
+                for plan in &self.regions {
+                    let (region, split) = split(plan);
                     if tile < split.count {
                         // The tile that this thread is likely to take after it.
                         let next = tile + workers.div_ceil(parts);
@@ -313,8 +327,8 @@ impl GemmPlan {
                             ..split.start(next.min(split.count - 1) + 1);
                         let pixels = split.start(tile)..split.start(tile + 1);
                         // SAFETY: the views have the plan's shapes; tiles, groups and parts
-                        // partition the output, so each element is written by one task.
-                        unsafe { run.tile(group, region, pixels, next, columns, scratch) };
+                        // partition the output rows, so each element is written by one task.
+                        unsafe { run.tile(group, plan, &region, pixels, next, columns, scratch) };
                         return;
                     }
                     tile -= split.count;
@@ -327,6 +341,9 @@ impl GemmPlan {
     /// How the pixels of a region are split into tiles.
     fn split(&self, region: &Region, workers: usize) -> Split {
         let (pixels, width) = (self.output[0] * region.pixels(), region.columns.len());
+        if pixels == 0 {
+            return Split { pixels, unit: 1, units: 0, count: 0 };
+        }
         let rows = self.source.shares_rows() && width <= self.tile;
         let mut unit = if rows { width } else { self.kernels.mr };
         let mut count = pixels.div_ceil(unit).div_ceil(self.tile / unit);
@@ -337,6 +354,20 @@ impl GemmPlan {
         }
         Split { pixels, unit, units: pixels.div_ceil(unit), count }
     }
+}
+
+/// In how many parts the `panels` of output channels are split so that `workers` threads end soonest that have so many
+/// tiles to compute. Each part produces its tile's A panels again, which takes as long as `produced` panels.
+fn shares(tiles: usize, workers: usize, panels: usize, produced: usize) -> usize {
+    // From so many tiles on it is no use: the last ones, which some threads wait for, are few.
+    if tiles >= 8 * workers {
+        return 1;
+    }
+    let time = |parts: &usize| {
+        let rounds = (tiles * parts).div_ceil(workers);
+        (rounds * (panels.div_ceil(*parts) + produced), *parts)
+    };
+    (1..=workers.min(panels).max(1)).min_by_key(time).unwrap_or(1)
 }
 
 /// Pixels split into `count` tiles, about equal numbers of units of pixels.
@@ -456,22 +487,25 @@ fn parts(count: usize, rows: &[usize]) -> [Part; 3] {
 struct Run<'a> {
     plan: &'a GemmPlan,
     x: Shared,
-    x_stride: usize,
+    x_placement: Placement,
     y: SharedMut,
-    y_stride: usize,
-    residual: Option<(Shared, usize)>,
+    y_placement: Placement,
+    residual: Option<(Shared, Placement)>,
 }
 
 impl Run<'_> {
-    /// Computes some pixels of a region × some panels of output channels of a group. `next` are those that
-    /// this thread is likely to compute next, none if empty.
+    /// Computes some pixels of `region`, the part of `plan`'s in the rows to be computed, × some panels of output
+    /// channels of a group. `next` are those that this thread is likely to compute next, none if empty.
     ///
     /// # Safety
-    /// x, y and residual are views of the plan's shapes; no other thread touches these outputs.
+    /// x, y and residual are views of the plan's shapes with these rows and those that they need; no other thread
+    /// touches these outputs.
+    #[allow(clippy::too_many_arguments, reason = "the coordinates of a task")]
     unsafe fn tile(
         &self,
         group: usize,
         plan: &RegionPlan,
+        region: &Region,
         pixels: Range<usize>,
         next: Range<usize>,
         panels: Range<usize>,
@@ -488,7 +522,7 @@ impl Run<'_> {
         let parts = parts(count, kernels.rows);
         let len = count.div_ceil(mr) * a_panel;
         assert!(len <= a_len, "a tile fits its scratch");
-        let direct = gemm.direct.filter(|_| !self.x_stride.is_multiple_of(ALIASED));
+        let direct = gemm.direct.filter(|_| !self.x_placement.pixel.is_multiple_of(ALIASED));
         let mut places = [0_usize; TILE_PIXELS];
         if direct.is_none() {
             for part in &parts {
@@ -507,9 +541,9 @@ impl Run<'_> {
             unsafe {
                 gemm.source.produce(
                     gemm.kernels,
-                    (self.x.0, self.x_stride),
+                    (self.x.0, self.x_placement),
                     group,
-                    &plan.region,
+                    region,
                     &plan.k_starts,
                     k,
                     first.clone(),
@@ -522,7 +556,6 @@ impl Run<'_> {
             produce(0..gemm.depth);
         }
         if let Some(dot) = gemm.dot {
-            let region = &plan.region;
             let k = if region.taps_y.is_empty() || region.taps_x.is_empty() { 0 } else { gemm.k };
             // SAFETY: the tile is `len` elements of this thread.
             let a = unsafe { core::slice::from_raw_parts_mut(a, len) };
@@ -532,14 +565,12 @@ impl Run<'_> {
             }
         }
         let first_pixel = pixels.start;
-        let [_, oh, ow, _] = gemm.output;
         // The micro-kernel looks a panel ahead.
         let mut y_rows = [0_usize; TILE_PIXELS + MAX_ROWS];
         let mut residual_rows = [0_usize; TILE_PIXELS];
-        plan.region.each(pixels, |i, Pixel { picture, row, column }| {
-            let place = (picture * oh + row) * ow + column;
-            y_rows[i] = place * self.y_stride;
-            residual_rows[i] = self.residual.map_or(0, |(_, stride)| place * stride);
+        region.each(pixels, |i, pixel| {
+            y_rows[i] = self.y_placement.of(pixel);
+            residual_rows[i] = self.residual.map_or(0, |(_, placement)| placement.of(pixel));
         });
         let wide = gemm.wide();
         let sum_rows: [usize; TILE_PIXELS + MAX_ROWS] =
@@ -551,8 +582,8 @@ impl Run<'_> {
             && let Some(group_channels) = taps.prefetched().filter(|_| !next.is_empty())
         {
             let size = gemm.input_type.size();
-            plan.region.each(next, |i, pixel| {
-                next_rows[i] = taps.pixel(pixel).wrapping_mul(self.x_stride).wrapping_mul(size);
+            region.each(next, |i, pixel| {
+                next_rows[i] = self.x_placement.of(taps.pixel(pixel)).wrapping_mul(size);
             });
             next_group = self.x.0.add(group * group_channels).at;
             next_lines = (group_channels * size).div_ceil(LINE_BYTES);
@@ -605,9 +636,10 @@ impl Run<'_> {
                     continue;
                 }
                 let (micro_kernels, a, a_step) = if let Some(channels) = direct {
-                    let pixel = (first_pixel + first) * self.x_stride;
+                    // Pixels are read in the order in which they lie.
+                    let pixel = (first_pixel + first) * self.x_placement.pixel;
                     let k = group * channels + block.b;
-                    (kernels.direct, self.x.0.add(pixel + k).at.cast(), self.x_stride)
+                    (kernels.direct, self.x.0.add(pixel + k).at.cast(), self.x_placement.pixel)
                 } else {
                     let from = if gemm.staged { 0 } else { block.a };
                     let panel = at * a_panel + from * mr + row * lanes;

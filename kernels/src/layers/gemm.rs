@@ -2,10 +2,11 @@
 
 use alloc::format;
 use alloc::string::String;
+use core::ops::Range;
 
 use super::{
     Arithmetic, ConvParams, DenseParams, Options, Plan, PointwiseParams, SeparableParams, check,
-    choose, count,
+    choose, count, runs,
 };
 use crate::error::{Error, Result};
 use crate::gemm::{Depth, GemmPlan, Problem};
@@ -184,16 +185,13 @@ macro_rules! layer {
                 self.0.gemm.scratch_len(threads)
             }
 
-            fn run(
-                &self,
-                x: NhwcView<'_>,
-                residual: Option<NhwcView<'_>>,
-                y: NhwcViewMut<'_>,
-                scratch: &mut [f32],
-            ) -> Result<()> {
-                check(self, &x, residual.as_ref(), &y, scratch)?;
-                self.0.gemm.run(x, residual, y, scratch)
+            fn input_rows(&self, rows: Range<usize>) -> Range<usize> {
+                self.0.gemm.input_rows(&rows)
             }
+
+            runs!(|plan: &Self, rows, x, residual, y, scratch| {
+                plan.0.gemm.run(rows, x, residual, y, scratch)
+            });
         }
     };
 }

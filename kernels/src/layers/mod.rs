@@ -3,6 +3,8 @@
 mod gemm;
 mod window;
 
+use core::ops::Range;
+
 pub use gemm::{Conv, Dense, Pointwise, Separable};
 pub use window::{Depthwise, Elementwise, GlobalAveragePool, Pool, convert};
 
@@ -277,7 +279,99 @@ pub trait Plan: Send + Sync + core::fmt::Debug {
         y: NhwcViewMut<'_>,
         scratch: &mut [f32],
     ) -> Result<()>;
+
+    /// The input rows of which [`Plan::run_rows`] computes these output rows: all that their windows cover,
+    /// padding left out. Of rows beyond the output those of the output.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let window = Window::new([3, 3]).stride([2, 2]).padding(Padding::Same);
+    /// let plan = Pool::new([1, 9, 9, 8], PoolKind::Max, window, &Options::default())?;
+    /// assert_eq!(plan.output_shape(), [1, 5, 5, 8]);
+    /// assert_eq!((plan.input_rows(0..2), plan.input_rows(2..5)), (0..4, 3..9));
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn input_rows(&self, rows: Range<usize>) -> Range<usize>;
+
+    /// [`Plan::run`] for output rows `rows` of each picture alone: `x` holds just the input rows
+    /// [`Plan::input_rows`] of them, `residual` and `y` just these output rows. The same bits.
+    ///
+    /// For running layers depth first, some rows of each by turns, so that what lies between them stays
+    /// small and in cache.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// // the sum of each pixel, the one above and the one below; the last two of four rows
+    /// let window = Window::new([3, 1]).padding(Padding::Same);
+    /// let params = DepthwiseParams { window, multiplier: 1, weights: (&[1.0; 3]).into(), bias: None };
+    /// let plan = Depthwise::new([1, 4, 1, 1], &params, &Options::default())?;
+    /// let (x, mut y) = ([1.0, 10.0, 100.0, 1000.0], [0.0; 2]);
+    /// let needed = plan.input_rows(2..4);
+    /// assert_eq!(needed, 1..4);
+    /// plan.run_rows(
+    ///     2..4,
+    ///     NhwcView::new(&x[needed], [1, 3, 1, 1])?,
+    ///     None,
+    ///     NhwcViewMut::new(&mut y, [1, 2, 1, 1])?,
+    ///     &mut [],
+    /// )?;
+    /// assert_eq!(y, [1110.0, 1100.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Plan::run`], for views of these rows; [`Error::Rows`].
+    fn run_rows(
+        &self,
+        rows: Range<usize>,
+        x: NhwcView<'_>,
+        residual: Option<NhwcView<'_>>,
+        y: NhwcViewMut<'_>,
+        scratch: &mut [f32],
+    ) -> Result<()>;
 }
+
+/// The two ways to run a plan, by one: `$compute` gets the output rows, x and its first row, the residual, y and
+/// the scratch.
+macro_rules! runs {
+    ($compute:expr) => {
+        fn run(
+            &self,
+            x: NhwcView<'_>,
+            residual: Option<NhwcView<'_>>,
+            y: NhwcViewMut<'_>,
+            scratch: &mut [f32],
+        ) -> Result<()> {
+            let [_, h, ..] = self.input_shape();
+            let [_, oh, ..] = self.output_shape();
+            check(self, [h, oh], &x, residual.as_ref(), &y, scratch)?;
+            $compute(self, 0..oh, (x, 0), residual, y, scratch)
+        }
+
+        fn run_rows(
+            &self,
+            rows: Range<usize>,
+            x: NhwcView<'_>,
+            residual: Option<NhwcView<'_>>,
+            y: NhwcViewMut<'_>,
+            scratch: &mut [f32],
+        ) -> Result<()> {
+            let [_, height, ..] = self.output_shape();
+            let Range { start, end } = rows;
+            if start > end || end > height {
+                return Err(Error::Rows { start, end, height });
+            }
+            let needed = self.input_rows(start..end);
+            check(self, [needed.len(), end - start], &x, residual.as_ref(), &y, scratch)?;
+            $compute(self, start..end, (x, needed.start), residual, y, scratch)
+        }
+    };
+}
+use runs;
 
 /// Parameters of [`Depthwise`].
 ///
@@ -460,18 +554,22 @@ fn choose(options: &Options) -> Result<&'static Kernels> {
     isa::kernels(level).ok_or(Error::LevelUnavailable { level })
 }
 
-/// Checks the operands of a run against the plan's shapes.
+/// Checks the operands of a run against the plan's shapes, of whose input and output they have so many rows.
 fn check(
     plan: &(impl Plan + ?Sized),
+    [input_rows, output_rows]: [usize; 2],
     x: &NhwcView<'_>,
     residual: Option<&NhwcView<'_>>,
     y: &NhwcViewMut<'_>,
     scratch: &[f32],
 ) -> Result<()> {
+    let of = |[n, _, w, c]: [usize; 4], rows: usize| [n, rows, w, c];
+    let (input, output) =
+        (of(plan.input_shape(), input_rows), of(plan.output_shape(), output_rows));
     let shapes = [
-        ("input", plan.input_shape(), Some(x.shape())),
-        ("residual", plan.output_shape(), residual.map(NhwcView::shape)),
-        ("output", plan.output_shape(), Some(y.shape())),
+        ("input", input, Some(x.shape())),
+        ("residual", output, residual.map(NhwcView::shape)),
+        ("output", output, Some(y.shape())),
     ];
     for (what, expected, actual) in shapes {
         if let Some(actual) = actual.filter(|&actual| actual != expected) {

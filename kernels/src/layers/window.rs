@@ -1,10 +1,14 @@
 //! The layers that treat each channel by itself.
 
-use super::{DepthwiseParams, Options, Plan, PoolKind, check, choose, count};
+use core::ops::Range;
+
+use super::{DepthwiseParams, Options, Plan, PoolKind, check, choose, count, runs};
 use crate::error::{Error, Result};
 use crate::geometry::{check_input, product};
 use crate::threads::{self, Shared, SharedMut};
-use crate::window::{Ends, Finish, Pixel, Places, Rectangle, Residual, Sink, WindowPlan};
+use crate::window::{
+    Ends, Finish, Pixel, Placement, Places, Rectangle, Residual, Sink, WindowPlan,
+};
 use crate::{Activation, ElementType, Elements, ElementsMut, Level, NhwcView, NhwcViewMut, Window};
 
 /// Most output rows of a task, half as many with stride 2: about ten input rows, of which some share an
@@ -27,17 +31,20 @@ impl Layer {
         Ok(Self { window, output, activation, multiply_adds })
     }
 
-    /// One task per strip of output rows.
+    /// Computes the output rows `all` of each picture, one task per strip of them. x has the input rows from `top`
+    /// on that are needed, y and the residual these output rows alone.
     fn run(
         &self,
-        x: NhwcView<'_>,
+        all: Range<usize>,
+        (x, top): (NhwcView<'_>, usize),
         residual: Option<NhwcView<'_>>,
         mut y: NhwcViewMut<'_>,
     ) -> Result<()> {
         let window = &self.window;
         let kernels = window.kernels;
-        let [n, oh, ow, channels] = window.output();
-        let (x_data, x_stride) = (Shared(x.pointer()), x.pixel_stride());
+        let [n, _, ow, channels] = window.output();
+        let height = all.len();
+        let (x_data, x) = (Shared(x.pointer()), Placement::new(x.shape(), x.pixel_stride(), top));
         let (y_stride, y_data) = (y.pixel_stride(), SharedMut(y.pointer()));
         let residual = residual.map(|r| (Shared(r.pointer()), r.pixel_stride()));
         let bounds = self.activation.bounds();
@@ -50,14 +57,14 @@ impl Layer {
         // As many strips of a picture as give each thread a few.
         let strips = (4 * workers)
             .div_ceil(n)
-            .max(oh.div_ceil(STRIP_ROWS / window.vertical.stride.min(2)))
-            .min(oh);
+            .max(height.div_ceil(STRIP_ROWS / window.vertical.stride.min(2)))
+            .min(height);
         let strip = |task: usize| {
             // Whole structs are captured, not their pointer fields: only they are Send.
-            let (x, y, residual) = (&x_data, &y_data, &residual);
+            let (x_data, y, residual) = (&x_data, &y_data, &residual);
             let (picture, strip) = (task / strips, task % strips);
-            let rows = oh * strip / strips..oh * (strip + 1) / strips;
-            let first = (picture * oh + rows.start) * ow;
+            let rows = height * strip / strips..height * (strip + 1) / strips;
+            let first = (picture * height + rows.start) * ow;
             let pixels = rows.len() * ow;
             let sink = Sink {
                 y: y.0.add(first * y_stride),
@@ -73,6 +80,7 @@ impl Layer {
                 bounds: bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
                 activation: inside,
             };
+            let rows = all.start + rows.start..all.start + rows.end;
             let at = Rectangle { picture, rows, columns: 0..ow };
             // The strip that this thread is likely to take next.
             let next = Some(Pixel {
@@ -80,8 +88,9 @@ impl Layer {
                 row: at.rows.end + (workers - 1) * at.rows.len(),
                 column: 0,
             });
-            // SAFETY: the views have the plan's shapes; each task writes its own output rows.
-            unsafe { window.run(x.0, x_stride, &at, next, &sink, &finish) };
+            // SAFETY: the views have the plan's shapes, with the rows that are needed; each task writes its own
+            // output rows.
+            unsafe { window.run((x_data.0, x), &at, next, &sink, &finish) };
             if after != Activation::None {
                 for pixel in 0..pixels {
                     // SAFETY: the channels of an output pixel, of f32, that this task has just written.
@@ -138,16 +147,11 @@ macro_rules! plan {
                 0
             }
 
-            fn run(
-                &self,
-                x: NhwcView<'_>,
-                residual: Option<NhwcView<'_>>,
-                y: NhwcViewMut<'_>,
-                scratch: &mut [f32],
-            ) -> Result<()> {
-                check(self, &x, residual.as_ref(), &y, scratch)?;
-                self.0.run(x, residual, y)
+            fn input_rows(&self, rows: Range<usize>) -> Range<usize> {
+                self.0.window.vertical.covered(&rows)
             }
+
+            runs!(|plan: &Self, rows, x, residual, y, _| plan.0.run(rows, x, residual, y));
         }
     };
 }

@@ -17,7 +17,7 @@ use core::ops::Range;
 use crate::element::{Pointer, PointerMut};
 use crate::geometry::Axis;
 use crate::isa::Kernels;
-use crate::window::{Finish, Pixel, Places, Rectangle, Sink, WindowPlan};
+use crate::window::{Finish, Pixel, Placement, Places, Rectangle, Sink, WindowPlan};
 use crate::{Activation, ElementType};
 use pack::PackRun;
 
@@ -37,6 +37,12 @@ impl Region {
     /// Pixels of the region in one picture.
     pub(crate) fn pixels(&self) -> usize {
         self.rows.len() * self.columns.len()
+    }
+
+    /// Its part in some rows of the output.
+    pub(crate) fn in_rows(&self, rows: &Range<usize>) -> Self {
+        let start = self.rows.start.max(rows.start);
+        Self { rows: start..self.rows.end.min(rows.end).max(start), ..self.clone() }
     }
 
     /// All regions of an output, in order.
@@ -156,11 +162,29 @@ impl Source {
         (plain && identity(&taps.vertical) && identity(&taps.horizontal)).then_some(taps.group)
     }
 
+    /// What the rows of the output are to those of the input.
+    pub(crate) fn vertical(&self) -> &Axis {
+        match self {
+            Self::Taps(taps) => &taps.vertical,
+            Self::Depthwise(plan, _) => &plan.vertical,
+        }
+    }
+
     /// Bytes of the weights that producing takes.
     pub(crate) fn weights_bytes(&self) -> usize {
         match self {
             Self::Taps(_) => 0,
             Self::Depthwise(plan, _) => plan.weights_bytes(),
+        }
+    }
+
+    /// What producing an element of A takes, in multiply-adds, roughly: a copy as long as four.
+    pub(crate) fn cost(&self) -> usize {
+        match self {
+            Self::Taps(_) => 4,
+            Self::Depthwise(plan, _) => {
+                plan.vertical.kernel.saturating_mul(plan.horizontal.kernel).saturating_add(4)
+            }
         }
     }
 
@@ -181,13 +205,13 @@ impl Source {
     /// pixel with which the tile after this one begins, if there is one.
     ///
     /// # Safety
-    /// `x` is a view of the plan's input with this pixel stride; the tile has a place for each pixel and
-    /// belongs to this thread.
+    /// `x` is a view of the plan's input with the rows that these pixels' windows cover; the tile has a place for
+    /// each pixel and belongs to this thread.
     #[allow(clippy::too_many_arguments, reason = "the coordinates of a tile")]
     pub(crate) unsafe fn produce(
         &self,
         kernels: &Kernels,
-        (x, pixel_stride): (Pointer, usize),
+        x: (Pointer, Placement),
         group: usize,
         region: &Region,
         k_starts: &[usize],
@@ -205,7 +229,7 @@ impl Source {
                     unsafe {
                         taps.produce(
                             kernels,
-                            (x, pixel_stride),
+                            x,
                             group,
                             (&rectangle, first),
                             region,
@@ -233,7 +257,7 @@ impl Source {
                         block: kernels.mr * kernels.lanes,
                     };
                     // SAFETY: the caller's contract; region and pixels lie in the output.
-                    unsafe { plan.run(x, pixel_stride, &rectangle, next, &sink, &finish) };
+                    unsafe { plan.run(x, &rectangle, next, &sink, &finish) };
                 };
                 let mut last = None;
                 region.rectangles(pixels, |rectangle, first| {
@@ -271,12 +295,11 @@ impl Taps {
         (single && h * w * channels * self.element.size() > CACHED).then_some(self.group)
     }
 
-    /// The input pixel of an output pixel's first tap; any number if that lies outside.
-    pub(crate) fn pixel(&self, Pixel { picture, row, column }: Pixel) -> usize {
-        let [_, h, w, _] = self.input;
+    /// The input pixel of an output pixel's first tap; any if that lies outside.
+    pub(crate) fn pixel(&self, Pixel { picture, row, column }: Pixel) -> Pixel {
         let position = |o: usize, axis: &Axis| (o * axis.stride).wrapping_sub(axis.before);
-        let (iy, ix) = (position(row, &self.vertical), position(column, &self.horizontal));
-        (picture * h).wrapping_add(iy).wrapping_mul(w).wrapping_add(ix)
+        let (row, column) = (position(row, &self.vertical), position(column, &self.horizontal));
+        Pixel { picture, row, column }
     }
 
     /// Copies the taps of a rectangle of pixels, the first of which has place `first`, as far as they are in `k`.
@@ -287,7 +310,7 @@ impl Taps {
     unsafe fn produce(
         &self,
         kernels: &Kernels,
-        (x, pixel_stride): (Pointer, usize),
+        (x, placement): (Pointer, Placement),
         group: usize,
         (rectangle, first): (&Rectangle, usize),
         region: &Region,
@@ -299,18 +322,18 @@ impl Taps {
         if region.taps_x.is_empty() {
             return; // windows that lie in the padding altogether
         }
-        let [_, h, w, channels] = self.input;
+        let channels = self.input[3];
         // A kernel row whose taps lie side by side in memory is one copy.
         let dense =
-            self.horizontal.dilation == 1 && pixel_stride == channels && self.group == channels;
+            self.horizontal.dilation == 1 && placement.pixel == channels && self.group == channels;
         let (copies, length) = if dense {
             (1, region.taps_x.len() * channels)
         } else {
             (region.taps_x.len(), self.group)
         };
         // A stride beyond the input can wrap, but then there is only one pixel.
-        let x_pixel = self.horizontal.stride.wrapping_mul(pixel_stride);
-        let Rectangle { picture, rows, columns } = rectangle;
+        let x_pixel = self.horizontal.stride.wrapping_mul(placement.pixel);
+        let Rectangle { rows, columns, .. } = rectangle;
         for (r, oy) in rows.clone().enumerate() {
             let places = &tile.places[first + r * region.columns.len()..][..columns.len()];
             for (ky, &k_start) in region.taps_y.clone().zip(k_starts) {
@@ -323,8 +346,8 @@ impl Taps {
                     }
                     let kx = region.taps_x.start + copy;
                     let ix = self.horizontal.position(columns.start, kx);
-                    let pixel = (picture * h + iy) * w + ix;
-                    let at = pixel * pixel_stride + group * self.group + (from - copy_start);
+                    let first = Pixel { row: iy, column: ix, ..rectangle.first() };
+                    let at = placement.of(first) + group * self.group + (from - copy_start);
                     let run = PackRun {
                         x: x.add(at).at,
                         x_pixel,

@@ -49,6 +49,36 @@ impl Rectangle {
     }
 }
 
+/// Where pixels lie in a view of some rows of each picture of a tensor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Placement {
+    /// The first of these rows.
+    top: usize,
+    /// Their number.
+    height: usize,
+    width: usize,
+    /// Elements from one pixel to the next.
+    pub(crate) pixel: usize,
+}
+
+impl Placement {
+    /// In a view \[N, H, W, C\] of the rows from `top` on.
+    pub(crate) fn new([_, height, width, _]: [usize; 4], pixel_stride: usize, top: usize) -> Self {
+        Self { top, height, width, pixel: pixel_stride }
+    }
+
+    /// Elements up to a pixel, modulo 2⁶⁴ if it lies outside of the view.
+    pub(crate) fn of(&self, Pixel { picture, row, column }: Pixel) -> usize {
+        let row = (picture * self.height).wrapping_add(row.wrapping_sub(self.top));
+        row.wrapping_mul(self.width).wrapping_add(column).wrapping_mul(self.pixel)
+    }
+
+    /// Elements from one row to the next.
+    pub(crate) fn row(&self) -> usize {
+        self.width * self.pixel
+    }
+}
+
 /// Where the pixel in row r, column p of a rectangle goes, in elements.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Places<'a> {
@@ -308,13 +338,12 @@ impl WindowPlan {
     /// Computes a rectangle of the output; `next` is where the one computed after it begins, if any.
     ///
     /// # Safety
-    /// `x` is a view of the plan's input shape and type with the given pixel stride. The pixels lie in the
-    /// output, their places in the sink are valid for writing and no other thread touches them; the
+    /// `x` is a view of the plan's input, of its type, with the rows that these pixels' windows cover. The pixels
+    /// lie in the output, their places in the sink are valid for writing and no other thread touches them; the
     /// residual is valid for these pixels.
     pub(crate) unsafe fn run(
         &self,
-        x: Pointer,
-        pixel_stride: usize,
+        x: (Pointer, Placement),
         at: &Rectangle,
         next: Option<Pixel>,
         sink: &Sink<'_>,
@@ -340,11 +369,11 @@ impl WindowPlan {
                         let inner = end < at.columns.end;
                         let next =
                             if inner { Some(Pixel { column: end, ..at.first() }) } else { next };
-                        self.run_strip(kernel, x, pixel_stride, at, ox..end, next, sink, finish);
+                        self.run_strip(kernel, x, at, ox..end, next, sink, finish);
                     }
                     None => {
                         for oy in at.rows.clone() {
-                            self.run_row(x, pixel_stride, at, oy, ox..end, sink, finish);
+                            self.run_row(x, at, oy, ox..end, sink, finish);
                         }
                     }
                 }
@@ -381,23 +410,21 @@ impl WindowPlan {
     unsafe fn run_strip(
         &self,
         kernel: StripFn,
-        x: Pointer,
-        pixel_stride: usize,
+        (x, placement): (Pointer, Placement),
         at: &Rectangle,
         columns: Range<usize>,
         next: Option<Pixel>,
         sink: &Sink<'_>,
         finish: &Finish,
     ) {
-        let [_, h, w, channels] = self.input;
+        let [_, h, _, channels] = self.input;
         let (vertical, horizontal) = (&self.vertical, &self.horizontal);
         let (rows, p) = (at.rows.len(), columns.start - at.columns.start);
         // The first tap, which may lie outside: modulo 2⁶⁴ then.
         let tap = |pixel: Pixel| {
             let iy = (pixel.row * vertical.stride).wrapping_sub(vertical.before);
             let ix = (pixel.column * horizontal.stride).wrapping_sub(horizontal.before);
-            let at = (pixel.picture * h).wrapping_add(iy).wrapping_mul(w).wrapping_add(ix);
-            x.add(at.wrapping_mul(pixel_stride)).at
+            x.add(placement.of(Pixel { row: iy, column: ix, ..pixel })).at
         };
         let top = at.rows.start * vertical.stride;
         let inside_from = |edge: usize| (edge + vertical.before).saturating_sub(top);
@@ -418,14 +445,14 @@ impl WindowPlan {
         };
         let tile = StripTile {
             x: tap(Pixel { column: columns.start, ..at.first() }),
-            x_row: w * pixel_stride,
-            x_column: pixel_stride,
+            x_row: placement.row(),
+            x_column: placement.pixel,
             rows,
             inside,
             left: horizontal.taps(columns.start).start > 0,
             right: horizontal.taps(columns.end - 1).end < strip::K,
             ahead: next.filter(|_| self.ahead).map_or(null(), |next| {
-                let skipped = (strip::K - horizontal.stride) * pixel_stride;
+                let skipped = (strip::K - horizontal.stride) * placement.pixel;
                 tap(next).wrapping_add(skipped * x.element.size())
             }),
             input_bound: self.input_bound(),
@@ -455,15 +482,13 @@ impl WindowPlan {
     #[allow(clippy::too_many_arguments, reason = "the coordinates of a run")]
     unsafe fn run_row(
         &self,
-        x: Pointer,
-        pixel_stride: usize,
+        (x, placement): (Pointer, Placement),
         at: &Rectangle,
         oy: usize,
         columns: Range<usize>,
         sink: &Sink<'_>,
         finish: &Finish,
     ) {
-        let [_, h, w, _] = self.input;
         let (vertical, horizontal) = (&self.vertical, &self.horizontal);
         let rows = vertical.taps(oy);
         let y0 = if rows.is_empty() { 0 } else { vertical.position(oy, rows.start) };
@@ -474,9 +499,9 @@ impl WindowPlan {
         let mut tile = WindowTile {
             x: x.at,
             // A stride or dilation beyond the input can wrap, but then only one pixel or tap is used.
-            x_pixel: horizontal.stride.wrapping_mul(pixel_stride),
-            x_row: vertical.dilation.wrapping_mul(w * pixel_stride),
-            x_column: horizontal.dilation.wrapping_mul(pixel_stride),
+            x_pixel: horizontal.stride.wrapping_mul(placement.pixel),
+            x_row: vertical.dilation.wrapping_mul(placement.row()),
+            x_column: horizontal.dilation.wrapping_mul(placement.pixel),
             rows: rows.len(),
             fresh_rows: rows.len().min(self.fresh_rows),
             fresh_columns: 0,
@@ -497,7 +522,7 @@ impl WindowPlan {
             bounds: finish.bounds,
             activation: finish.activation,
         };
-        let (n, r) = (at.picture, oy - at.rows.start);
+        let r = oy - at.rows.start;
         let mut ox = columns.start;
         while ox < columns.end {
             let inside = interior.contains(&ox);
@@ -510,7 +535,7 @@ impl WindowPlan {
             tile.columns = taps.len();
             tile.fresh_columns = tile.columns.min(horizontal.stride);
             let x0 = if taps.is_empty() { 0 } else { horizontal.position(ox, taps.start) };
-            tile.x = x.add(((n * h + y0) * w + x0) * pixel_stride).at;
+            tile.x = x.add(placement.of(Pixel { row: y0, column: x0, ..at.first() })).at;
             tile.weights = (self.weights.as_ptr())
                 .wrapping_add(rows.start.wrapping_mul(weights_row))
                 .wrapping_add(taps.start.wrapping_mul(lanes));

@@ -8,11 +8,13 @@ pub mod half;
 pub mod layer;
 pub mod ledger;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sepconv_kernels::naive::{self, Sum};
 use sepconv_kernels::{
-    Activation, ElementType, Level, NhwcView, NhwcViewMut, Padding, Plan, Window, on_this_thread,
+    Activation, ElementType, Level, NhwcView, NhwcViewMut, Padding, Plan, Result, Window,
+    on_this_thread,
 };
 
 use self::half::Stored;
@@ -111,7 +113,7 @@ impl Spaced {
         fn spread<T: Copy>(dense: &[T], channels: usize, stride: usize, poison: T) -> Vec<T> {
             let pixels = dense.len() / channels;
             // The last pixel has no gap: the shortest slice that a view accepts.
-            let mut data = vec![poison; pixels * stride - (stride - channels)];
+            let mut data = vec![poison; (pixels * stride).saturating_sub(stride - channels)];
             for (to, from) in data.chunks_mut(stride).zip(dense.chunks(channels)) {
                 to[..channels].copy_from_slice(from);
             }
@@ -126,10 +128,29 @@ impl Spaced {
         Self { shape, stride, data }
     }
 
+    /// Some rows of each picture of `dense`, which has `shape`.
+    pub fn rows(shape: [usize; 4], rows: Range<usize>, gap: usize, dense: &Stored) -> Self {
+        fn select<T: Copy>(dense: &[T], height: usize, row: usize, rows: &Range<usize>) -> Vec<T> {
+            let pictures = dense.chunks_exact(height * row);
+            pictures.flat_map(|p| &p[rows.start * row..rows.end * row]).copied().collect()
+        }
+        let [n, h, w, c] = shape;
+        let part = match dense {
+            Stored::F32(x) => Stored::F32(select(x, h, w * c, &rows)),
+            Stored::F16(x) => Stored::F16(select(x, h, w * c, &rows)),
+            Stored::Bf16(x) => Stored::Bf16(select(x, h, w * c, &rows)),
+        };
+        Self::of([n, rows.len(), w, c], gap, &part)
+    }
+
     pub fn poisoned(shape: [usize; 4], gap: usize, element: ElementType) -> Self {
         let stride = shape[3] + gap;
         let pixels: usize = shape[..3].iter().product();
-        Self { shape, stride, data: Stored::poisoned(element, pixels * stride - gap) }
+        Self {
+            shape,
+            stride,
+            data: Stored::poisoned(element, (pixels * stride).saturating_sub(gap)),
+        }
     }
 
     pub fn view(&self) -> NhwcView<'_> {
@@ -197,13 +218,40 @@ pub fn run(
     gap: usize,
     threads: usize,
 ) -> Vec<f32> {
+    compute(plan, plan.output_shape(), gap, threads, &|y, scratch| {
+        plan.run(x.view(), residual.map(Spaced::view), y, scratch)
+    })
+}
+
+/// The same for some rows of the output, of views of those that it takes.
+pub fn run_rows(
+    plan: &dyn Plan,
+    rows: Range<usize>,
+    x: &Spaced,
+    residual: Option<&Spaced>,
+    gap: usize,
+    threads: usize,
+) -> Vec<f32> {
+    let [n, _, w, c] = plan.output_shape();
+    compute(plan, [n, rows.len(), w, c], gap, threads, &|y, scratch| {
+        plan.run_rows(rows.clone(), x.view(), residual.map(Spaced::view), y, scratch)
+    })
+}
+
+fn compute(
+    plan: &dyn Plan,
+    output: [usize; 4],
+    gap: usize,
+    threads: usize,
+    run: &(dyn Fn(NhwcViewMut<'_>, &mut [f32]) -> Result<()> + Sync),
+) -> Vec<f32> {
     ledger::ran(plan.level(), plan.kernel_name());
-    let mut y = Spaced::poisoned(plan.output_shape(), gap, plan.output_type());
+    let mut y = Spaced::poisoned(output, gap, plan.output_type());
     let len = plan.scratch_len(threads.max(1));
     let mut around = vec![POISON; len + 2 * CANARIES];
     let scratch = &mut around[CANARIES..][..len];
     let mut go = || {
-        plan.run(x.view(), residual.map(Spaced::view), y.view_mut(), scratch).unwrap();
+        run(y.view_mut(), scratch).unwrap();
     };
     if threads == 0 {
         on_this_thread(go)

@@ -1,0 +1,447 @@
+//! Running depth first: steps with large values between them take turns, some rows at a time, so that these values
+//! never exist as a whole.
+//!
+//! ```text
+//! for each picture
+//!   for each band of rows of the last step's result
+//!     for each step
+//!       the rows of its result that the steps after it take for the band and that are not there yet
+//! ```
+//!
+//! No row is computed twice. A value between the steps is a buffer of as many rows as are in use at a time: those of a
+//! band, and those above it that a window reaches back to. Before a step adds rows to a full buffer, the rows still in
+//! use move to its front. All turns are planned here; running them is following a list.
+
+use std::ops::Range;
+
+use sepconv_kernels::{ElementType, Window};
+
+use super::Op;
+use super::arena::{Buffer, Unit};
+use super::flow::{Flow, ValueId};
+use super::fuse::FusedStep;
+use super::layout;
+use super::shape::Shape;
+
+/// When [`super::NetworkPlan`] runs steps depth first, some rows of each by turns.
+///
+/// The bits of results don't depend on it.
+///
+/// ```
+/// # use sepconv::kernels::{Activation, Padding, Window};
+/// # use sepconv::network::*;
+/// # use sepconv::weights::{self, *};
+/// # let mut network = Network::new("two layers", "input", [None, None], 3);
+/// # for name in ["a", "b"] {
+/// #     let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+/// #     network.push(name, op, &[network.output()])?;
+/// # }
+/// # let weights = synthetic::weights(&network)?;
+/// // network: two 3×3 convolutions, of 3 to 8 and of 8 to 8 channels
+/// let depth_first = DepthFirst { bytes: 0, multiply_adds: Some(10_000) };
+/// let [rows, never] = [depth_first, DepthFirst::NEVER].map(|depth_first| {
+///     let options = PlanOptions { depth_first, ..PlanOptions::default() };
+///     NetworkPlan::new(&network, &weights, [1, 64, 64, 3], &options)
+/// });
+/// assert!(rows?.arena_bytes() < never?.arena_bytes()); // of the first one's result a few rows at a time
+/// # Ok::<(), sepconv::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DepthFirst {
+    /// What values between steps may take before any step runs depth first; by default 6 MiB. As few do as bring
+    /// them below that, or to within an eighth of the least that is possible.
+    pub bytes: usize,
+    /// Multiply-adds of a band of rows, at least, of all steps that take turns together. By default 32 million for
+    /// each thread of rayon's current pool.
+    pub multiply_adds: Option<u64>,
+}
+
+impl DepthFirst {
+    /// One whole layer after the other.
+    ///
+    /// ```
+    /// # use sepconv::network::DepthFirst;
+    /// assert_eq!(DepthFirst::NEVER.bytes, usize::MAX);
+    /// ```
+    pub const NEVER: Self = Self { bytes: usize::MAX, multiply_adds: None };
+}
+
+impl Default for DepthFirst {
+    fn default() -> Self {
+        Self { bytes: 6 << 20, multiply_adds: None }
+    }
+}
+
+/// Steps that run depth first.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) steps: Range<usize>,
+    pub(super) pictures: usize,
+    /// For one picture.
+    pub(super) turns: Vec<Turn>,
+    /// The values of which only some rows are held, and how many.
+    pub(super) held: Vec<(ValueId, usize)>,
+}
+
+/// Some rows of a step's result.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Turn {
+    pub(super) step: usize,
+    pub(super) rows: Range<usize>,
+    /// The rows of the operand that they take.
+    pub(super) x: Range<usize>,
+    /// The rows with which the buffers of x, the residual and the result begin.
+    pub(super) tops: [usize; 3],
+    /// Rows of the result's buffer that move to its front before, none if empty.
+    pub(super) kept: Range<usize>,
+}
+
+/// Most bands of a group: each has turns that are listed.
+const MAX_BANDS: usize = 64;
+/// Most steps of a group: more than Xception's blocks have. The longer, the more rows its windows reach back.
+const MAX_STEPS: usize = 8;
+
+/// Multiply-adds of a band for each thread: they take half a millisecond, so that what threads wait for each other
+/// between the turns, some microseconds each, stays small beside it.
+const BAND_MULTIPLY_ADDS: u64 = 32_000_000;
+/// Weights that stay in L2 from one turn to the next, 1 MiB of f32. More of them are read again in each turn, which is
+/// then to have the pixels of a tile.
+const CACHED_WEIGHTS: u64 = 1 << 18;
+const TILE_PIXELS: u64 = 128;
+
+/// ⌈height·b / bands⌉, whose product could overflow.
+fn share(height: usize, b: usize, bands: usize) -> usize {
+    height / bands * b + (height % bands * b).div_ceil(bands)
+}
+
+/// The value, or what it is a concatenation of.
+fn parts(flow: &Flow<'_>, v: ValueId) -> Vec<ValueId> {
+    let value = &flow.values[v];
+    match value.op {
+        Op::Concat => value.operands.iter().flat_map(|&operand| parts(flow, operand)).collect(),
+        _ => vec![v],
+    }
+}
+
+/// The concatenations that a value is an operand of.
+fn concatenations(flow: &Flow<'_>, v: ValueId) -> impl Iterator<Item = ValueId> {
+    let users = flow.values[v].users.iter().copied();
+    users.filter(|&user| *flow.values[user].op == Op::Concat)
+}
+
+/// Whether a value, or what it is concatenated to, is for the caller.
+fn is_kept(flow: &Flow<'_>, v: ValueId) -> bool {
+    flow.values[v].kept || concatenations(flow, v).any(|user| is_kept(flow, user))
+}
+
+/// By which windows a step makes rows of its result of rows of its operand; none if it takes all of it.
+fn window(flow: &Flow<'_>, step: &FusedStep) -> Option<Window> {
+    let op = flow.values[step.depthwise.as_ref().map_or(step.kernel, |stage| stage.kernel)].op;
+    match *op {
+        Op::Conv { window, .. }
+        | Op::Depthwise { window, .. }
+        | Op::Separable { window, .. }
+        | Op::MaxPool(window)
+        | Op::AveragePool(window) => Some(window),
+        Op::BatchNorm { .. } | Op::Add | Op::Activation(_) | Op::Identity => {
+            Some(Window::new([1, 1]))
+        }
+        Op::Dense { .. } | Op::GlobalAveragePool | Op::Flatten { .. } | Op::Softmax => None,
+        Op::Input { .. } | Op::Concat => unreachable!("fusion starts no step at these"),
+    }
+}
+
+/// Multiply-adds of one pixel of a step's result.
+fn depth(flow: &Flow<'_>, step: &FusedStep) -> u64 {
+    let of = |v: ValueId, [.., c_in]: Shape| {
+        let value = &flow.values[v];
+        let [.., c] = value.shape;
+        let area = |window: &Window| window.kernel[0].saturating_mul(window.kernel[1]);
+        let depth = match value.op {
+            Op::Conv { window, groups, .. } => area(window).saturating_mul(c_in / groups * c),
+            Op::Depthwise { window, .. } => area(window).saturating_mul(c),
+            Op::Separable { window, multiplier, .. } => {
+                (c_in * multiplier).saturating_mul(area(window).saturating_add(c))
+            }
+            _ => 0,
+        };
+        depth as u64
+    };
+    let x = flow.values[step.x].shape;
+    match &step.depthwise {
+        None => of(step.kernel, x),
+        Some(stage) => {
+            let middle = flow.values[stage.kernel].shape;
+            of(stage.kernel, x).saturating_add(of(step.kernel, middle))
+        }
+    }
+}
+
+/// A step as far as it matters here.
+struct Role {
+    /// None for a step that can't run by turns.
+    window: Option<Window>,
+    /// Rows of the operand and of the result.
+    heights: [usize; 2],
+    /// Pixels of the result, of one picture, and multiply-adds of one.
+    pixels: u64,
+    depth: u64,
+    result: ValueId,
+    x: Vec<ValueId>,
+    residual: Vec<ValueId>,
+    /// Of the operand and the residual, if these are no concatenations.
+    direct: [Option<ValueId>; 2],
+    /// The steps that read its result, in order.
+    readers: Vec<usize>,
+    /// Whether the result is for the caller, by itself or as a part.
+    kept: bool,
+    /// Bytes of the result's buffer, and of one row of one picture of it; none if it lies in another's.
+    bytes: Option<[usize; 2]>,
+}
+
+impl Role {
+    /// The rows of its operand that it takes for these of its result.
+    fn input_rows(&self, rows: Range<usize>) -> Range<usize> {
+        let window = self.window.unwrap_or(Window::new([1, 1]));
+        window.input_rows(self.heights[0], rows).expect("the shape of its result has been inferred")
+    }
+}
+
+/// All that is known when groups are made.
+struct Planner<'a> {
+    roles: Vec<Role>,
+    /// Which step makes a value.
+    makers: Vec<Option<usize>>,
+    /// In units, with the first and the last step that each matters to.
+    buffers: Vec<Buffer>,
+    pictures: usize,
+    options: &'a DepthFirst,
+}
+
+/// The groups of steps that run depth first, in order: as few steps as [`DepthFirst`] allows.
+pub(super) fn groups(
+    flow: &Flow<'_>,
+    steps: &[FusedStep],
+    elements: &[ElementType],
+    options: &DepthFirst,
+) -> Vec<Group> {
+    if options.bytes == usize::MAX {
+        return Vec::new();
+    }
+    let planner = Planner::new(flow, steps, elements, options);
+    let alone: Vec<usize> = (0..steps.len()).map(|s| planner.bytes(s..s + 1, None)).collect();
+    // Stretches of steps that take less than the largest of them takes alone, by their ends.
+    let mut stretches: Vec<Vec<(usize, usize, Option<Group>)>> =
+        (alone.iter().enumerate()).map(|(s, &bytes)| vec![(s, bytes, None)]).collect();
+    for start in 0..steps.len() {
+        for end in start + 2..=(start + MAX_STEPS).min(steps.len()) {
+            if planner.roles[end - 1].window.is_none() || planner.roles[start].window.is_none() {
+                break;
+            }
+            let most = alone[start..end].iter().copied().max().unwrap_or(0);
+            if most <= options.bytes {
+                continue;
+            }
+            if let Some(group) = planner.group(start..end) {
+                let bytes = planner.bytes(start..end, Some(&group));
+                if bytes < most {
+                    stretches[end - 1].push((start, bytes, Some(group)));
+                }
+            }
+        }
+    }
+    // The least room that all steps up to each can have.
+    let mut least = vec![0; steps.len() + 1];
+    for (i, ending) in stretches.iter().enumerate() {
+        let bytes = ending.iter().map(|&(start, bytes, _)| bytes.max(least[start])).min();
+        least[i + 1] = bytes.unwrap_or(0);
+    }
+    let limit = options.bytes.max(least[steps.len()].saturating_add(least[steps.len()] / 8));
+    // The fewest steps by turns with which they stay below the limit, and the last stretch of that.
+    let mut fewest: Vec<Option<usize>> = vec![Some(0)];
+    let mut last = Vec::new();
+    for ending in &stretches {
+        let fitting = ending.iter().enumerate().filter(|(_, (_, bytes, _))| *bytes <= limit);
+        let costs = fitting.filter_map(|(i, (start, _, group))| {
+            let turns = group.as_ref().map_or(0, |group| group.steps.len());
+            Some((fewest[*start]? + turns, i))
+        });
+        let best = costs.min();
+        fewest.push(best.map(|(cost, _)| cost));
+        last.push(best.map(|(_, i)| i));
+    }
+    let mut groups = Vec::new();
+    let mut end = steps.len();
+    while end > 0 {
+        let stretch = last[end - 1].expect("the least room is below the limit");
+        let (start, _, group) = stretches[end - 1].swap_remove(stretch);
+        groups.extend(group);
+        end = start;
+    }
+    groups.reverse();
+    groups
+}
+
+impl<'a> Planner<'a> {
+    fn new(
+        flow: &Flow<'_>,
+        steps: &[FusedStep],
+        elements: &[ElementType],
+        options: &'a DepthFirst,
+    ) -> Self {
+        let (places, buffers) = layout::buffers(flow, steps, elements, &[]);
+        let mut makers = vec![None; flow.values.len()];
+        steps.iter().enumerate().for_each(|(s, step)| makers[step.result] = Some(s));
+        let mut roles: Vec<Role> = (steps.iter())
+            .map(|step| {
+                let v = step.result;
+                let [n, h, w, _] = flow.values[v].shape;
+                let buffer = places[v].filter(|_| concatenations(flow, v).next().is_none());
+                let bytes = buffer.map(|place| {
+                    let bytes = buffers[place.buffer].len * size_of::<Unit>();
+                    [bytes, bytes / n / h]
+                });
+                let direct = |v: ValueId| Some(v).filter(|&v| *flow.values[v].op != Op::Concat);
+                Role {
+                    window: window(flow, step),
+                    heights: [flow.values[step.x].shape[1], h],
+                    pixels: (h * w) as u64,
+                    depth: depth(flow, step),
+                    result: v,
+                    x: parts(flow, step.x),
+                    residual: step.residual.map_or(Vec::new(), |v| parts(flow, v)),
+                    direct: [direct(step.x), step.residual.and_then(direct)],
+                    readers: Vec::new(),
+                    kept: is_kept(flow, v),
+                    bytes,
+                }
+            })
+            .collect();
+        for s in 0..roles.len() {
+            let read: Vec<ValueId> = [&roles[s].x[..], &roles[s].residual].concat();
+            for maker in read.into_iter().filter_map(|v| makers[v]) {
+                if roles[maker].readers.last() != Some(&s) {
+                    roles[maker].readers.push(s);
+                }
+            }
+        }
+        let pictures = flow.values[0].shape[0];
+        Self { roles, makers, buffers, pictures, options }
+    }
+
+    /// Whether some rows of a step's result will do while the group `steps` runs: only steps of it read them.
+    fn is_held(&self, steps: &Range<usize>, s: usize) -> bool {
+        let role = &self.roles[s];
+        role.bytes.is_some() && !self.is_complete(steps, s)
+    }
+
+    /// Whether all rows of a step's result are for somebody else than steps of the group.
+    fn is_complete(&self, steps: &Range<usize>, s: usize) -> bool {
+        let Role { readers, kept, .. } = &self.roles[s];
+        *kept || readers.is_empty() || readers.iter().any(|reader| !steps.contains(reader))
+    }
+
+    /// What values take while these steps run, of which those held by the group have some rows.
+    fn bytes(&self, steps: Range<usize>, group: Option<&Group>) -> usize {
+        let alive = self.buffers.iter().filter(|b| b.first < steps.end && steps.start <= b.last);
+        let all: usize = alive.fold(0, |sum, b| sum.saturating_add(b.len * size_of::<Unit>()));
+        let held = group.map_or(&[][..], |group| &group.held);
+        held.iter().fold(all, |sum, &(v, rows)| {
+            let maker = self.makers[v].expect("what is held has a maker");
+            let [whole, row] = self.roles[maker].bytes.expect("and a buffer");
+            sum - whole + rows * row
+        })
+    }
+
+    /// In how many bands of rows the last result of a group is made.
+    fn bands(&self, roles: &[Role]) -> usize {
+        let work = roles.iter().map(|role| role.pixels.saturating_mul(role.depth));
+        let work = work.fold(0, u64::saturating_add);
+        #[cfg(feature = "rayon")]
+        let threads = rayon_core::current_num_threads() as u64;
+        #[cfg(not(feature = "rayon"))]
+        let threads = 1;
+        let least = self.options.multiply_adds.unwrap_or(BAND_MULTIPLY_ADDS * threads);
+        let deep = roles.iter().filter(|role| role.depth > CACHED_WEIGHTS);
+        let bands = deep.map(|role| role.pixels / TILE_PIXELS).fold(work / least.max(1), u64::min);
+        let end = roles.last().map_or(1, |role| role.heights[1]);
+        // Bands of equally many rows, but for the last.
+        let most = usize::try_from(bands).unwrap_or(usize::MAX).clamp(1, end.min(MAX_BANDS));
+        end.div_ceil(end.div_ceil(most))
+    }
+
+    /// The turns of `steps`. None if one of them can't take turns, or no result is held in rows.
+    fn group(&self, steps: Range<usize>) -> Option<Group> {
+        let roles = &self.roles[steps.clone()];
+        let (first, count) = (steps.start, steps.len());
+        let held: Vec<bool> = steps.clone().map(|s| self.is_held(&steps, s)).collect();
+        if roles.iter().any(|role| role.window.is_none()) || !held.contains(&true) {
+            return None;
+        }
+        let complete: Vec<bool> = steps.clone().map(|s| self.is_complete(&steps, s)).collect();
+        let maker = |v: &ValueId| self.makers[*v].filter(|s| steps.contains(s)).map(|s| s - first);
+        let bands = self.bands(roles);
+
+        let (mut done, mut capacity) = (vec![0; count], vec![0; count]);
+        let mut turns = Vec::new();
+        for b in 1..=bands {
+            // Up to which row each step is to get: its share if others need all of it, and what those after it take.
+            let mut wanted: Vec<usize> = (roles.iter().zip(&complete))
+                .map(
+                    |(role, &complete)| if complete { share(role.heights[1], b, bands) } else { 0 },
+                )
+                .collect();
+            for (i, role) in roles.iter().enumerate().rev() {
+                if wanted[i] <= done[i] {
+                    continue;
+                }
+                let (x, residual) = (role.input_rows(done[i]..wanted[i]).end, wanted[i]);
+                for (operands, to) in [(&role.x, x), (&role.residual, residual)] {
+                    for maker in operands.iter().filter_map(maker) {
+                        wanted[maker] = wanted[maker].max(to);
+                    }
+                }
+            }
+            for (i, role) in roles.iter().enumerate() {
+                if wanted[i] <= done[i] {
+                    continue;
+                }
+                let rows = done[i]..wanted[i];
+                // The rows before that somebody is yet to read.
+                let mut kept = rows.start..rows.start;
+                if held[i] {
+                    for &reader in &role.readers {
+                        let rest = done[reader - first]..roles[reader - first].heights[1];
+                        let [x, residual] = roles[reader - first].direct;
+                        if x == Some(role.result) && !rest.is_empty() {
+                            let from = roles[reader - first].input_rows(rest.clone()).start;
+                            kept.start = kept.start.min(from);
+                        }
+                        if residual == Some(role.result) {
+                            kept.start = kept.start.min(rest.start);
+                        }
+                    }
+                    capacity[i] = capacity[i].max(rows.end - kept.start);
+                }
+                let x = role.input_rows(rows.clone());
+                turns.push(Turn { step: first + i, rows, x, tops: [0; 3], kept });
+                done[i] = wanted[i];
+            }
+        }
+        // Now that it is known how many rows each buffer holds: when they move.
+        let mut top = vec![0; count];
+        for turn in &mut turns {
+            let i = turn.step - first;
+            let kept = std::mem::take(&mut turn.kept);
+            if held[i] && turn.rows.end - top[i] > capacity[i] {
+                turn.kept = kept.start - top[i]..kept.end - top[i];
+                top[i] = kept.start;
+            }
+            let [x, residual] = roles[i].direct.map(|v| v.as_ref().and_then(maker));
+            turn.tops = [x, residual, Some(i)].map(|maker| maker.map_or(0, |i| top[i]));
+        }
+        let held = (0..count).filter(|&i| held[i]).map(|i| (roles[i].result, capacity[i]));
+        let held = held.collect();
+        Some(Group { pictures: self.pictures, steps, turns, held })
+    }
+}
