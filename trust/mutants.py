@@ -3,7 +3,7 @@
 
 Usage: trust/mutants.py [--only PART-OF-NAME]… [--no-baseline]
 
-Prints which test kills which mutant. Exits with 1 if one survives, with 2 if the table is wrong: a text that
+Prints which test kills which mutant, and NOT RUN for one that is none on this CPU. Exits with 1 if one survives, with 2 if the table is wrong: a text that
 does not occur exactly once, a mutant that does not compile, tests that fail without any.
 The effort of the tests is SEPCONV_TEST_EFFORT, else 10 percent.
 """
@@ -27,7 +27,7 @@ TREE = BUILD / "tree"
 TIMEOUT = 300
 
 KERNELS = ["numerics", "operands", "geometry", "guard", "halves", "differential", "bounds", "canaries",
-           "digests", "concurrency"]
+           "digests", "rows", "concurrency", "shapes"]
 EXECUTOR = ["lib", "executor", "element_types"]
 
 
@@ -126,6 +126,12 @@ def survives(mutant):
     return True, ""
 
 
+def cpu_features():
+    """Those that Linux lists, and "", which every CPU has."""
+    listed = Path("/proc/cpuinfo")
+    return {"", *(listed.read_text().split() if listed.exists() else [])}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", action="append", default=[])
@@ -148,8 +154,12 @@ def main():
             if failed:
                 print(f"error: fails without a mutant: {failed}")
                 return 2
-    survivors, invalid = [], []
+    survivors, invalid, not_run = [], [], []
     for number, mutant in enumerate(mutants, 1):
+        if mutant.get("needs", "") not in cpu_features():
+            print(f"{number:3} NOT RUN  {mutant['name']:66} this CPU has no {mutant['needs']}", flush=True)
+            not_run.append(mutant["name"])
+            continue
         path = TREE / mutant["file"]
         original = path.read_text()
         start = time.monotonic()
@@ -165,8 +175,9 @@ def main():
             invalid.append(mutant["name"])
         elif survived:
             survivors.append(mutant["name"])
-    killed = len(mutants) - len(survivors) - len(invalid)
-    print(f"{len(mutants)} mutants: {killed} killed, {len(survivors)} survive, {len(invalid)} invalid")
+    killed = len(mutants) - len(survivors) - len(invalid) - len(not_run)
+    print(f"{len(mutants)} mutants: {killed} killed, {len(survivors)} survive, {len(invalid)} invalid, "
+          f"{len(not_run)} not run")
     return 2 if invalid else 1 if survivors else 0
 
 

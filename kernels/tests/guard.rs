@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::ops::Range;
 use std::ptr;
 
 use common::half::Stored;
@@ -194,6 +195,8 @@ struct Operands {
     x: Stored,
     residual: Stored,
     weights: [Stored; 4],
+    /// The shape of the output.
+    output: [usize; 4],
 }
 
 impl Case {
@@ -206,7 +209,7 @@ impl Case {
         let plan = layer.plan(weights.each_ref().map(Stored::elements), Level::Scalar).unwrap();
         let x = fill(layer.input_type, elements(plan.input_shape()));
         let residual = fill(layer.output_type, elements(plan.output_shape()));
-        Operands { x, residual, weights }
+        Operands { x, residual, weights, output: plan.output_shape() }
     }
 
     /// What the plan gives of operands in ordinary memory.
@@ -219,13 +222,15 @@ impl Case {
     }
 }
 
-/// Runs a layer with all operands at guard pages; adds up the operands that were. Returns the output.
+/// Runs a layer with all operands at guard pages, or some rows of its output; adds up the operands that were. Returns
+/// the output.
 fn guarded(
     arena: &mut Arena,
     layer: &Layer,
     operands: &Operands,
     level: Level,
     (end, gap): (End, usize),
+    rows: Option<Range<usize>>,
     threads: usize,
     guarded: &mut u64,
 ) -> Vec<f32> {
@@ -241,8 +246,10 @@ fn guarded(
     };
     ledger::ran(level, plan.kernel_name());
     let (input, output) = (plan.input_shape(), plan.output_shape());
-    let x = Spaced::of(input, gap, &operands.x);
-    let residual = Spaced::of(output, gap, &operands.residual);
+    let part = rows.clone().unwrap_or(0..output[1]);
+    let needed = rows.as_ref().map_or(0..input[1], |rows| plan.input_rows(rows.clone()));
+    let x = Spaced::rows(input, needed, gap, &operands.x);
+    let residual = Spaced::rows(output, part, gap, &operands.residual);
     let y_len = residual.data.elements().len();
     let scratch_len = plan.scratch_len(threads);
     {
@@ -251,13 +258,16 @@ fn guarded(
         let (x_data, residual_data) =
             (arena.x.put(end, &x.data), arena.residual.put(end, &residual.data));
         let mut views = Some((
-            NhwcView::with_pixel_stride(x_data, input, x.stride).unwrap(),
-            NhwcView::with_pixel_stride(residual_data, output, residual.stride).unwrap(),
-            NhwcViewMut::with_pixel_stride(y, output, residual.stride).unwrap(),
+            NhwcView::with_pixel_stride(x_data, x.shape, x.stride).unwrap(),
+            NhwcView::with_pixel_stride(residual_data, residual.shape, residual.stride).unwrap(),
+            NhwcViewMut::with_pixel_stride(y, residual.shape, residual.stride).unwrap(),
         ));
         common::in_pool(threads, &mut || {
             let (x, residual, y) = views.take().unwrap();
-            plan.run(x, Some(residual), y, scratch).unwrap();
+            match rows.clone() {
+                None => plan.run(x, Some(residual), y, scratch).unwrap(),
+                Some(rows) => plan.run_rows(rows, x, Some(residual), y, scratch).unwrap(),
+            }
         });
     }
     let (y, intact) = arena.y.take_output(end, layer.output_type, y_len);
@@ -347,25 +357,38 @@ fn check(what: &str, cases: &[Case]) {
     let levels = levels();
     for (i, case) in part(cases).iter().enumerate() {
         let operands = case.operands();
+        let output = operands.output;
+        // In one of the places only some rows of the output.
+        let (first, more) = (i % output[1], i / 2 % 3);
+        let rows = first..(first + 1 + more).min(output[1]);
         let wanted = case.ordinary(&operands, levels[i % levels.len()]);
         for &level in &levels {
             // Dot products are no level's alone.
             let own = (case.layer.arithmetic == Arithmetic::Fast)
                 .then(|| case.ordinary(&operands, level));
             let wanted = own.as_ref().unwrap_or(&wanted);
-            for &place in case.places {
+            for (j, &place) in case.places.iter().enumerate() {
                 let threads = if i % 8 == 7 { 3 } else { 1 };
+                let rows = Some(rows.clone()).filter(|_| j == i % case.places.len());
+                let wanted = match rows.clone() {
+                    None => wanted.clone(),
+                    Some(rows) => {
+                        let whole = Stored::F32(wanted.clone());
+                        Spaced::rows(output, rows, 0, &whole).data.into_values()
+                    }
+                };
                 let y = guarded(
                     &mut arena,
                     &case.layer,
                     &operands,
                     level,
                     place,
+                    rows,
                     threads,
                     &mut operands_guarded,
                 );
                 runs += 1;
-                assert_same_bits(&format!("{case:?} {level}"), &y, wanted);
+                assert_same_bits(&format!("{case:?} {level}"), &y, &wanted);
             }
         }
     }

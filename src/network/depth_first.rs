@@ -48,8 +48,8 @@ use super::shape::Shape;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DepthFirst {
-    /// What values between steps may take before any step runs depth first; by default 6 MiB. As few do as bring
-    /// them below that, or to within an eighth of the least that is possible.
+    /// What values between steps may take, for each picture, before any step runs depth first; by default 6 MiB. As few
+    /// do as bring them below that, or to no more than an eighth of it above the least that is possible.
     pub bytes: usize,
     /// Multiply-adds of a band of rows, at least, of all steps that take turns together. By default 32 million for
     /// each thread of rayon's current pool.
@@ -79,8 +79,8 @@ pub(super) struct Group {
     pub(super) pictures: usize,
     /// For one picture.
     pub(super) turns: Vec<Turn>,
-    /// The values of which only some rows are held, and how many.
-    pub(super) held: Vec<(ValueId, usize)>,
+    /// The steps of whose results only some rows are held, and how many.
+    pub(super) held: Vec<(usize, usize)>,
 }
 
 /// Some rows of a step's result.
@@ -112,26 +112,6 @@ const TILE_PIXELS: u64 = 128;
 /// ⌈height·b / bands⌉, whose product could overflow.
 fn share(height: usize, b: usize, bands: usize) -> usize {
     height / bands * b + (height % bands * b).div_ceil(bands)
-}
-
-/// The value, or what it is a concatenation of.
-fn parts(flow: &Flow<'_>, v: ValueId) -> Vec<ValueId> {
-    let value = &flow.values[v];
-    match value.op {
-        Op::Concat => value.operands.iter().flat_map(|&operand| parts(flow, operand)).collect(),
-        _ => vec![v],
-    }
-}
-
-/// The concatenations that a value is an operand of.
-fn concatenations(flow: &Flow<'_>, v: ValueId) -> impl Iterator<Item = ValueId> {
-    let users = flow.values[v].users.iter().copied();
-    users.filter(|&user| *flow.values[user].op == Op::Concat)
-}
-
-/// Whether a value, or what it is concatenated to, is for the caller.
-fn is_kept(flow: &Flow<'_>, v: ValueId) -> bool {
-    flow.values[v].kept || concatenations(flow, v).any(|user| is_kept(flow, user))
 }
 
 /// By which windows a step makes rows of its result of rows of its operand; none if it takes all of it.
@@ -186,17 +166,16 @@ struct Role {
     /// Pixels of the result, of one picture, and multiply-adds of one.
     pixels: u64,
     depth: u64,
-    result: ValueId,
-    x: Vec<ValueId>,
-    residual: Vec<ValueId>,
-    /// Of the operand and the residual, if these are no concatenations.
-    direct: [Option<ValueId>; 2],
+    /// Which steps make the operand and the residual. None if there is none, or it is the input or a concatenation.
+    makers: [Option<usize>; 2],
+    /// The last step that makes a part of what it reads, if that is a concatenation.
+    joined: Option<usize>,
     /// The steps that read its result, in order.
     readers: Vec<usize>,
-    /// Whether the result is for the caller, by itself or as a part.
-    kept: bool,
-    /// Bytes of the result's buffer, and of one row of one picture of it; none if it lies in another's.
-    bytes: Option<[usize; 2]>,
+    /// Whether the result must be there as a whole: for the caller, or as a part of a concatenation.
+    whole: bool,
+    /// Of the result: all of it, and a row of one picture.
+    bytes: [usize; 2],
 }
 
 impl Role {
@@ -210,8 +189,6 @@ impl Role {
 /// All that is known when groups are made.
 struct Planner<'a> {
     roles: Vec<Role>,
-    /// Which step makes a value.
-    makers: Vec<Option<usize>>,
     /// In units, with the first and the last step that each matters to.
     buffers: Vec<Buffer>,
     pictures: usize,
@@ -229,6 +206,7 @@ pub(super) fn groups(
         return Vec::new();
     }
     let planner = Planner::new(flow, steps, elements, options);
+    let enough = options.bytes.saturating_mul(planner.pictures);
     let alone: Vec<usize> = (0..steps.len()).map(|s| planner.bytes(s..s + 1, None)).collect();
     // Stretches of steps that take less than the largest of them takes alone, by their ends.
     let mut stretches: Vec<Vec<(usize, usize, Option<Group>)>> =
@@ -239,7 +217,7 @@ pub(super) fn groups(
                 break;
             }
             let most = alone[start..end].iter().copied().max().unwrap_or(0);
-            if most <= options.bytes {
+            if most <= enough {
                 continue;
             }
             if let Some(group) = planner.group(start..end) {
@@ -256,7 +234,7 @@ pub(super) fn groups(
         let bytes = ending.iter().map(|&(start, bytes, _)| bytes.max(least[start])).min();
         least[i + 1] = bytes.unwrap_or(0);
     }
-    let limit = options.bytes.max(least[steps.len()].saturating_add(least[steps.len()] / 8));
+    let limit = enough.max(least[steps.len()].saturating_add(enough / 8));
     // The fewest steps by turns with which they stay below the limit, and the last stretch of that.
     let mut fewest: Vec<Option<usize>> = vec![Some(0)];
     let mut last = Vec::new();
@@ -289,56 +267,48 @@ impl<'a> Planner<'a> {
         elements: &[ElementType],
         options: &'a DepthFirst,
     ) -> Self {
-        let (places, buffers) = layout::buffers(flow, steps, elements, &[]);
-        let mut makers = vec![None; flow.values.len()];
-        steps.iter().enumerate().for_each(|(s, step)| makers[step.result] = Some(s));
-        let mut roles: Vec<Role> = (steps.iter())
-            .map(|step| {
-                let v = step.result;
-                let [n, h, w, _] = flow.values[v].shape;
-                let buffer = places[v].filter(|_| concatenations(flow, v).next().is_none());
-                let bytes = buffer.map(|place| {
-                    let bytes = buffers[place.buffer].len * size_of::<Unit>();
-                    [bytes, bytes / n / h]
-                });
-                let direct = |v: ValueId| Some(v).filter(|&v| *flow.values[v].op != Op::Concat);
-                Role {
-                    window: window(flow, step),
-                    heights: [flow.values[step.x].shape[1], h],
-                    pixels: (h * w) as u64,
-                    depth: depth(flow, step),
-                    result: v,
-                    x: parts(flow, step.x),
-                    residual: step.residual.map_or(Vec::new(), |v| parts(flow, v)),
-                    direct: [direct(step.x), step.residual.and_then(direct)],
-                    readers: Vec::new(),
-                    kept: is_kept(flow, v),
-                    bytes,
-                }
-            })
-            .collect();
-        for s in 0..roles.len() {
-            let read: Vec<ValueId> = [&roles[s].x[..], &roles[s].residual].concat();
-            for maker in read.into_iter().filter_map(|v| makers[v]) {
+        let (_, buffers) = layout::buffers(flow, steps, elements, &[]);
+        let mut maker: Vec<Option<usize>> = vec![None; flow.values.len()];
+        steps.iter().enumerate().for_each(|(s, step)| maker[step.result] = Some(s));
+        // The last step that makes the value or a part of it.
+        let mut last = maker.clone();
+        for (v, value) in flow.values.iter().enumerate().filter(|(_, v)| *v.op == Op::Concat) {
+            last[v] = value.operands.iter().filter_map(|&operand| last[operand]).max();
+        }
+        let mut roles: Vec<Role> = Vec::new();
+        for (s, step) in steps.iter().enumerate() {
+            let v = step.result;
+            let value = &flow.values[v];
+            let [n, h, w, c] = value.shape;
+            let operands = [Some(step.x), step.residual];
+            let makers = operands.map(|v| v.and_then(|v| maker[v]));
+            for maker in makers.into_iter().flatten() {
                 if roles[maker].readers.last() != Some(&s) {
                     roles[maker].readers.push(s);
                 }
             }
+            let joined = operands.into_iter().flatten().filter(|&v| maker[v].is_none());
+            let row = w * c * elements[v].size();
+            roles.push(Role {
+                window: window(flow, step),
+                heights: [flow.values[step.x].shape[1], h],
+                pixels: (h * w) as u64,
+                depth: depth(flow, step),
+                makers,
+                joined: joined.filter_map(|v| last[v]).max(),
+                readers: Vec::new(),
+                whole: value.kept || value.users.iter().any(|&u| *flow.values[u].op == Op::Concat),
+                bytes: [n * h * row, row],
+            });
         }
         let pictures = flow.values[0].shape[0];
-        Self { roles, makers, buffers, pictures, options }
+        Self { roles, buffers, pictures, options }
     }
 
     /// Whether some rows of a step's result will do while the group `steps` runs: only steps of it read them.
     fn is_held(&self, steps: &Range<usize>, s: usize) -> bool {
-        let role = &self.roles[s];
-        role.bytes.is_some() && !self.is_complete(steps, s)
-    }
-
-    /// Whether all rows of a step's result are for somebody else than steps of the group.
-    fn is_complete(&self, steps: &Range<usize>, s: usize) -> bool {
-        let Role { readers, kept, .. } = &self.roles[s];
-        *kept || readers.is_empty() || readers.iter().any(|reader| !steps.contains(reader))
+        let Role { readers, whole, .. } = &self.roles[s];
+        !whole && !readers.is_empty() && readers.iter().all(|reader| steps.contains(reader))
     }
 
     /// What values take while these steps run, of which those held by the group have some rows.
@@ -346,10 +316,9 @@ impl<'a> Planner<'a> {
         let alive = self.buffers.iter().filter(|b| b.first < steps.end && steps.start <= b.last);
         let all: usize = alive.fold(0, |sum, b| sum.saturating_add(b.len * size_of::<Unit>()));
         let held = group.map_or(&[][..], |group| &group.held);
-        held.iter().fold(all, |sum, &(v, rows)| {
-            let maker = self.makers[v].expect("what is held has a maker");
-            let [whole, row] = self.roles[maker].bytes.expect("and a buffer");
-            sum - whole + rows * row
+        held.iter().fold(all, |sum, &(s, rows)| {
+            let [all, row] = self.roles[s].bytes;
+            sum - all + rows * row
         })
     }
 
@@ -370,35 +339,35 @@ impl<'a> Planner<'a> {
         end.div_ceil(end.div_ceil(most))
     }
 
-    /// The turns of `steps`. None if one of them can't take turns, or no result is held in rows.
+    /// The turns of `steps`. None if one of them can't take turns, no result is held in rows, or one is a part of a
+    /// concatenation that another reads.
     fn group(&self, steps: Range<usize>) -> Option<Group> {
         let roles = &self.roles[steps.clone()];
         let (first, count) = (steps.start, steps.len());
         let held: Vec<bool> = steps.clone().map(|s| self.is_held(&steps, s)).collect();
-        if roles.iter().any(|role| role.window.is_none()) || !held.contains(&true) {
+        let fits =
+            |role: &Role| role.window.is_some() && role.joined.is_none_or(|last| last < first);
+        if !roles.iter().all(fits) || !held.contains(&true) {
             return None;
         }
-        let complete: Vec<bool> = steps.clone().map(|s| self.is_complete(&steps, s)).collect();
-        let maker = |v: &ValueId| self.makers[*v].filter(|s| steps.contains(s)).map(|s| s - first);
+        let inside = |maker: Option<usize>| maker.and_then(|s| s.checked_sub(first));
         let bands = self.bands(roles);
 
         let (mut done, mut capacity) = (vec![0; count], vec![0; count]);
         let mut turns = Vec::new();
         for b in 1..=bands {
             // Up to which row each step is to get: its share if others need all of it, and what those after it take.
-            let mut wanted: Vec<usize> = (roles.iter().zip(&complete))
-                .map(
-                    |(role, &complete)| if complete { share(role.heights[1], b, bands) } else { 0 },
-                )
+            let mut wanted: Vec<usize> = (roles.iter().zip(&held))
+                .map(|(role, &held)| if held { 0 } else { share(role.heights[1], b, bands) })
                 .collect();
             for (i, role) in roles.iter().enumerate().rev() {
                 if wanted[i] <= done[i] {
                     continue;
                 }
-                let (x, residual) = (role.input_rows(done[i]..wanted[i]).end, wanted[i]);
-                for (operands, to) in [(&role.x, x), (&role.residual, residual)] {
-                    for maker in operands.iter().filter_map(maker) {
-                        wanted[maker] = wanted[maker].max(to);
+                let ends = [role.input_rows(done[i]..wanted[i]).end, wanted[i]];
+                for (maker, end) in role.makers.map(inside).into_iter().zip(ends) {
+                    if let Some(maker) = maker {
+                        wanted[maker] = wanted[maker].max(end);
                     }
                 }
             }
@@ -411,13 +380,14 @@ impl<'a> Planner<'a> {
                 let mut kept = rows.start..rows.start;
                 if held[i] {
                     for &reader in &role.readers {
-                        let rest = done[reader - first]..roles[reader - first].heights[1];
-                        let [x, residual] = roles[reader - first].direct;
-                        if x == Some(role.result) && !rest.is_empty() {
-                            let from = roles[reader - first].input_rows(rest.clone()).start;
+                        let reader = reader - first;
+                        let rest = done[reader]..roles[reader].heights[1];
+                        let [x, residual] = roles[reader].makers.map(|m| m == Some(first + i));
+                        if x && !rest.is_empty() {
+                            let from = roles[reader].input_rows(rest.clone()).start;
                             kept.start = kept.start.min(from);
                         }
-                        if residual == Some(role.result) {
+                        if residual {
                             kept.start = kept.start.min(rest.start);
                         }
                     }
@@ -437,10 +407,10 @@ impl<'a> Planner<'a> {
                 turn.kept = kept.start - top[i]..kept.end - top[i];
                 top[i] = kept.start;
             }
-            let [x, residual] = roles[i].direct.map(|v| v.as_ref().and_then(maker));
+            let [x, residual] = roles[i].makers.map(inside);
             turn.tops = [x, residual, Some(i)].map(|maker| maker.map_or(0, |i| top[i]));
         }
-        let held = (0..count).filter(|&i| held[i]).map(|i| (roles[i].result, capacity[i]));
+        let held = (0..count).filter(|&i| held[i]).map(|i| (first + i, capacity[i]));
         let held = held.collect();
         Some(Group { pictures: self.pictures, steps, turns, held })
     }

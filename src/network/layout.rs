@@ -87,7 +87,7 @@ impl Layout {
     ) -> Option<Self> {
         let (places, buffers) = buffers(flow, steps, elements, groups);
         let (offsets, arena_len) = arena::assign(&buffers)?;
-        Some(Self { places, offsets, held: held(flow, groups), arena_len })
+        Some(Self { places, offsets, held: held(flow, steps, groups), arena_len })
     }
 
     /// Where a step finds an operand, which it sees in this shape.
@@ -115,9 +115,10 @@ impl Layout {
 }
 
 /// The shapes of what is held of values of which some rows will do.
-fn held(flow: &Flow<'_>, groups: &[Group]) -> BTreeMap<ValueId, Shape> {
+fn held(flow: &Flow<'_>, steps: &[FusedStep], groups: &[Group]) -> BTreeMap<ValueId, Shape> {
     let held = groups.iter().flat_map(|group| &group.held);
-    let held = held.map(|&(v, rows)| {
+    let held = held.map(|&(s, rows)| {
+        let v = steps[s].result;
         let [_, _, w, c] = flow.values[v].shape;
         (v, [1, rows, w, c])
     });
@@ -131,7 +132,7 @@ pub(super) fn buffers(
     elements: &[ElementType],
     groups: &[Group],
 ) -> (Vec<Option<Place>>, Vec<Buffer>) {
-    let (places, mut buffers) = place(flow, steps, elements, &held(flow, groups));
+    let (places, mut buffers) = place(flow, steps, elements, &held(flow, steps, groups));
     // The steps of a group are one as to what lives while they run.
     let mut times: Vec<usize> = (0..steps.len()).collect();
     for group in groups {

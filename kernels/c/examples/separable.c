@@ -1,4 +1,5 @@
-/* Plans a separable layer, runs it on one and on two threads, and checks its numbers against plain loops.
+/* Plans a separable layer, runs it on one and on two threads and in two parts, and checks its numbers against plain
+ * loops.
  *
  *     cc -o separable separable.c $(pkg-config --cflags --libs sepconv)
  */
@@ -86,6 +87,24 @@ int main(void) {
     }
     if (memcmp(y, again, sizeof y) != 0) {
         fprintf(stderr, "error: two threads give other bits\n");
+        return 1;
+    }
+
+    /* The upper rows, then the lower ones, each of the input rows that they take. */
+    memset(again, 0, sizeof again);
+    for (size_t part = 0; part < 2; part++) {
+        const size_t start = part == 0 ? 0 : 8, end = part == 0 ? 8 : H;
+        size_t rows[2];
+        check(sepconv_plan_input_rows(plan, start, end, rows));
+        const size_t from_rows = rows[1] - rows[0], to_rows = end - start;
+        const sepconv_view some = {
+            .data = x + rows[0] * W * C, .len = from_rows * W * C, .shape = {1, from_rows, W, C}};
+        const sepconv_view_mut these = {
+            .data = again + start * W * O, .len = to_rows * W * O, .shape = {1, to_rows, W, O}};
+        check(sepconv_plan_run_rows(plan, start, end, &some, NULL, &these, scratch, scratch_len, threads));
+    }
+    if (memcmp(y, again, sizeof y) != 0) {
+        fprintf(stderr, "error: two parts give other bits\n");
         return 1;
     }
 

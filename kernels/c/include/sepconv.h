@@ -343,6 +343,33 @@ sepconv_status sepconv_plan_run(const sepconv_plan *plan,
                                 size_t scratch_len,
                                 size_t threads);
 
+// Stores the first of the input rows of which `sepconv_plan_run_rows` computes the output rows from `start` to before
+// `end`, and the row behind the last of them: all that their windows cover, padding left out.
+//
+// # Safety
+// `plan` is null or a plan, `rows` null or valid for two numbers.
+sepconv_status sepconv_plan_input_rows(const sepconv_plan *plan,
+                                       size_t start,
+                                       size_t end,
+                                       size_t *rows);
+
+// `sepconv_plan_run` for the output rows from `start` to before `end` of each picture alone: `x` holds just the input
+// rows that `sepconv_plan_input_rows` tells, `residual` and `y` just these output rows. The same bits.
+//
+// For running layers depth first, some rows of each by turns, so that what lies between them stays small.
+//
+// # Safety
+// As for `sepconv_plan_run`.
+sepconv_status sepconv_plan_run_rows(const sepconv_plan *plan,
+                                     size_t start,
+                                     size_t end,
+                                     const sepconv_view *x,
+                                     const sepconv_view *residual,
+                                     const sepconv_view_mut *y,
+                                     float *scratch,
+                                     size_t scratch_len,
+                                     size_t threads);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus

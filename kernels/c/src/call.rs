@@ -30,7 +30,7 @@ impl From<Error> for Refusal {
 
 pub(crate) type Result<T> = std::result::Result<T, Refusal>;
 
-fn refuse<T>(message: impl Into<String>) -> Result<T> {
+pub(crate) fn refuse<T>(message: impl Into<String>) -> Result<T> {
     Err(Refusal::Argument(message.into()))
 }
 
@@ -123,6 +123,42 @@ pub(crate) unsafe fn shape(
         // SAFETY: the caller's contract.
         unsafe { shape.cast::<[usize; 4]>().write(of(plan.plan.as_ref())) };
         Ok(())
+    })
+}
+
+/// Has `go` run a plan on operands that are there and lie apart from each other, on up to `threads` threads.
+///
+/// # Safety
+/// As [`super::sepconv_plan_run`].
+pub(crate) unsafe fn run(
+    plan: *const sepconv_plan,
+    x: *const sepconv_view,
+    residual: *const sepconv_view,
+    y: *const sepconv_view_mut,
+    (scratch, scratch_len): (*mut f32, usize),
+    threads: usize,
+    go: impl FnOnce(
+        &dyn Plan,
+        NhwcView<'_>,
+        Option<NhwcView<'_>>,
+        NhwcViewMut<'_>,
+        &mut [f32],
+    ) -> sepconv_kernels::Result<()>
+    + Send,
+) -> sepconv_status {
+    guarded(|| {
+        // SAFETY: the caller's contract; that they don't overlap is checked.
+        unsafe {
+            let plan = required(plan, "plan")?;
+            let (x, y) = (required(x, "x")?, required(y, "y")?);
+            let residual = residual.as_ref();
+            check_apart(x, residual, y, scratch, scratch_len)?;
+            let most = plan.plan.scratch_len(threads.max(1));
+            let scratch = self::scratch(scratch, scratch_len, most)?;
+            let (x, y) = (x.read("x")?, y.read("y")?);
+            let residual = residual.map(|residual| residual.read("residual")).transpose()?;
+            on_threads(threads.max(1), || go(plan.plan.as_ref(), x, residual, y, scratch))
+        }
     })
 }
 

@@ -485,18 +485,74 @@ pub unsafe extern "C" fn sepconv_plan_run(
     scratch_len: usize,
     threads: usize,
 ) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        call::run(
+            plan,
+            x,
+            residual,
+            y,
+            (scratch, scratch_len),
+            threads,
+            |plan, x, residual, y, scratch| plan.run(x, residual, y, scratch),
+        )
+    }
+}
+
+/// Stores the first of the input rows of which `sepconv_plan_run_rows` computes the output rows from `start` to before
+/// `end`, and the row behind the last of them: all that their windows cover, padding left out.
+///
+/// # Safety
+/// `plan` is null or a plan, `rows` null or valid for two numbers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_plan_input_rows(
+    plan: *const sepconv_plan,
+    start: usize,
+    end: usize,
+    rows: *mut usize,
+) -> sepconv_status {
     guarded(|| {
-        // SAFETY: the caller's contract; that they don't overlap is checked.
-        unsafe {
-            let plan = required(plan, "plan")?;
-            let (x, y) = (required(x, "x")?, required(y, "y")?);
-            let residual = residual.as_ref();
-            call::check_apart(x, residual, y, scratch, scratch_len)?;
-            let scratch =
-                call::scratch(scratch, scratch_len, plan.plan.scratch_len(threads.max(1)))?;
-            let (x, y) = (x.read("x")?, y.read("y")?);
-            let residual = residual.map(|residual| residual.read("residual")).transpose()?;
-            call::on_threads(threads.max(1), || plan.plan.run(x, residual, y, scratch))
+        // SAFETY: the caller's contract.
+        let plan = unsafe { required(plan, "plan")? };
+        if rows.is_null() {
+            return call::refuse("rows is null");
         }
+        let needed = plan.plan.input_rows(start..end);
+        // SAFETY: the caller's contract.
+        unsafe { rows.cast::<[usize; 2]>().write([needed.start, needed.end]) };
+        Ok(())
     })
+}
+
+/// `sepconv_plan_run` for the output rows from `start` to before `end` of each picture alone: `x` holds just the input
+/// rows that `sepconv_plan_input_rows` tells, `residual` and `y` just these output rows. The same bits.
+///
+/// For running layers depth first, some rows of each by turns, so that what lies between them stays small.
+///
+/// # Safety
+/// As for `sepconv_plan_run`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_plan_run_rows(
+    plan: *const sepconv_plan,
+    start: usize,
+    end: usize,
+    x: *const sepconv_view,
+    residual: *const sepconv_view,
+    y: *const sepconv_view_mut,
+    scratch: *mut f32,
+    scratch_len: usize,
+    threads: usize,
+) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        call::run(
+            plan,
+            x,
+            residual,
+            y,
+            (scratch, scratch_len),
+            threads,
+            |plan, x, residual, y, scratch| plan.run_rows(start..end, x, residual, y, scratch),
+        )
+    }
 }

@@ -156,7 +156,8 @@ unsafe fn channels<
     // SAFETY: biases are padded to whole vectors.
     let bias = unsafe { I::load(t.bias.add(c)) };
     let weights = t.weights.wrapping_add(block * (K * K * l));
-    let prefetch = at.first == 0 && !t.ahead.is_null() && c.is_multiple_of(X::LINE);
+    // What is left of the channels lies in lines asked for with the others, or nearly.
+    let prefetch = FULL && !t.ahead.is_null() && c.is_multiple_of(X::LINE);
     let mut acc = [[bias; P]; K];
     // In each row the strip ahead lies in one piece unless pixels have gaps between them. Line after line
     // of it, P per vector of channels, hardware sees the stream and runs ahead of it in turn.
