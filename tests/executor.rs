@@ -578,6 +578,57 @@ fn another_run_and_another_thread_count_give_the_same_bits() {
     }
 }
 
+// ---------------------------------------------------------------- depth first
+
+/// Compares, after a check that so many steps take turns.
+fn check_turns(b: &Builder, shape: Shape, expected: usize) {
+    let depth_first = DepthFirst { bytes: 0, multiply_adds: Some(1) };
+    let plan = plan_with(b, shape, &[], depth_first).unwrap();
+    let turning: Vec<_> = plan.steps().map(|step| step.turns).collect();
+    assert_eq!(turning.iter().filter(|&&turns| turns > 0).count(), expected, "{turning:?}");
+    check(b, &picture(shape, 3), &[]).unwrap();
+}
+
+#[test]
+fn a_residual_waits_until_three_windows_have_passed() {
+    let mut b = Builder::new(3);
+    let x = b.input();
+    let shortcut = b.push("shortcut", separable(4), &[x]);
+    let mut x = shortcut;
+    for name in ["a", "b", "c"] {
+        x = b.push(name, separable(4), &[x]);
+    }
+    let x = b.push("add", Op::Add, &[x, shortcut]);
+    b.push("pool", Op::MaxPool(same(3, 2)), &[x]);
+    check_turns(&b, [2, 41, 3, 3], 5);
+}
+
+#[test]
+fn a_concatenation_is_complete_before_it_is_read() {
+    let mut b = Builder::new(3);
+    let x = b.input();
+    let stem = b.push("stem", separable(6), &[x]);
+    let [left, right] = ["left", "right"].map(|name| b.push(name, separable(2), &[stem]));
+    let x = b.push("concat", Op::Concat, &[left, right]);
+    let x = b.push("after", separable(6), &[x]);
+    b.push("pool", Op::MaxPool(same(3, 2)), &[x]);
+    // Those before it, those behind it.
+    check_turns(&b, [1, 41, 3, 3], 5);
+}
+
+#[test]
+fn what_others_read_is_whole() {
+    let mut b = Builder::new(3);
+    let x = b.input();
+    let stem = b.push("stem", separable(8), &[x]);
+    let x = b.push("wide", separable(8), &[stem]);
+    let x = b.push("narrow", Op::MaxPool(same(3, 2)), &[x]);
+    let mean = b.push("mean", Op::GlobalAveragePool, &[stem]);
+    let other = b.push("other mean", Op::GlobalAveragePool, &[x]);
+    b.push("add", Op::Add, &[mean, other]);
+    check_turns(&b, [2, 41, 3, 3], 2);
+}
+
 // ---------------------------------------------------------------- Xception's structure
 
 #[test]

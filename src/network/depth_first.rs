@@ -172,8 +172,8 @@ struct Role {
     joined: Option<usize>,
     /// The steps that read its result, in order.
     readers: Vec<usize>,
-    /// Whether the result must be there as a whole: for the caller, or as a part of a concatenation.
-    whole: bool,
+    /// Whether the result is for the caller.
+    kept: bool,
     /// Of the result: all of it, and a row of one picture.
     bytes: [usize; 2],
 }
@@ -297,7 +297,7 @@ impl<'a> Planner<'a> {
                 makers,
                 joined: joined.filter_map(|v| last[v]).max(),
                 readers: Vec::new(),
-                whole: value.kept || value.users.iter().any(|&u| *flow.values[u].op == Op::Concat),
+                kept: value.kept,
                 bytes: [n * h * row, row],
             });
         }
@@ -305,10 +305,11 @@ impl<'a> Planner<'a> {
         Self { roles, buffers, pictures, options }
     }
 
-    /// Whether some rows of a step's result will do while the group `steps` runs: only steps of it read them.
+    /// Whether some rows of a step's result will do while the group `steps` runs: only steps of it read them. (A part of
+    /// a concatenation has no readers.)
     fn is_held(&self, steps: &Range<usize>, s: usize) -> bool {
-        let Role { readers, whole, .. } = &self.roles[s];
-        !whole && !readers.is_empty() && readers.iter().all(|reader| steps.contains(reader))
+        let Role { readers, kept, .. } = &self.roles[s];
+        !kept && !readers.is_empty() && readers.iter().all(|reader| steps.contains(reader))
     }
 
     /// What values take while these steps run, of which those held by the group have some rows.
