@@ -147,8 +147,15 @@ fn a_kernel_must_fit() {
     }
 }
 
-/// Runs a plan if its tensors are small, whatever its strides and dilations are.
+/// Runs a plan if its tensors are small, whatever its strides and dilations are. Any rows of its output take rows that
+/// the input has.
 fn small_runs(plan: impl Plan) -> bool {
+    let ([_, height, ..], [_, last, ..]) = (plan.input_shape(), plan.output_shape());
+    for rows in [0..usize::MAX, last - 1..last, last / 2..last / 2 + 1, usize::MAX - 1..usize::MAX]
+    {
+        let needed = plan.input_rows(rows.clone());
+        assert!(needed.start <= needed.end && needed.end <= height, "{rows:?} take {needed:?}");
+    }
     let elements = |shape: [usize; 4]| shape.iter().product::<usize>();
     let small = |shape| elements(shape) <= 4096;
     if small(plan.input_shape()) && small(plan.output_shape()) && plan.scratch_len(1) < 1 << 20 {

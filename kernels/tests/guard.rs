@@ -230,8 +230,7 @@ fn guarded(
     operands: &Operands,
     level: Level,
     (end, gap): (End, usize),
-    rows: Option<Range<usize>>,
-    threads: usize,
+    (rows, threads): (Option<Range<usize>>, usize),
     guarded: &mut u64,
 ) -> Vec<f32> {
     let plan = {
@@ -383,8 +382,7 @@ fn check(what: &str, cases: &[Case]) {
                     &operands,
                     level,
                     place,
-                    rows,
-                    threads,
+                    (rows, threads),
                     &mut operands_guarded,
                 );
                 runs += 1;
