@@ -88,7 +88,10 @@ emulated() {
     shift 4
     isa/emulator/setup.sh
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="python3 $PWD/isa/emulator/x86.py --cpu $model"
-    export SEPCONV_LEVEL=$level SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-1}
+    # Of the small shapes there are very many.
+    local effort=1
+    [[ $what != shapes ]] || effort=0.5
+    export SEPCONV_LEVEL=$level SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-$effort}
     run "$name" "$level" "Bochs' $model" emulated_tests "$level" "$what" "$@"
 }
 

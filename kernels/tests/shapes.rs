@@ -1,5 +1,5 @@
 //! Very many small random shapes for each kernel, in integers (exact in all types), on every level: at least
-//! 100,000 a kernel at full effort, and never fewer than 500. The larger and the inexact cases are
+//! 100,000 a kernel at full effort, and never fewer than 250. The larger and the inexact cases are
 //! `differential`'s and `halves`'.
 
 mod common;
@@ -141,7 +141,7 @@ fn compare(layer: &Layer, weights: ElementType, random: &mut Random) {
             (Spaced::of(output, 0, &residual), wanted)
         });
         let got = run(&*plan, &x_spaced, Some(residual), 0, 0);
-        assert_same_bits(&format!("{layer:?}, weights of {weights}"), &got, wanted);
+        assert_same_bits(format_args!("{layer:?}, weights of {weights}"), &got, wanted);
     }
 }
 
@@ -149,7 +149,7 @@ fn compare(layer: &Layer, weights: ElementType, random: &mut Random) {
 fn check(kernel: Kernel, stride: usize, load: Activation) {
     // Emulated CPUs take half, so that those of 16 bits cost them nothing.
     let plain = if common::effort() < 100.0 { 50_000 } else { 100_000 };
-    let cases = common::scaled(plain).max(500);
+    let cases = common::scaled(plain).max(250);
     let mut random = Random(stride as u64);
     for _ in 0..cases {
         let layer = layer(kernel, stride, load, &mut random);
@@ -192,7 +192,7 @@ fn check(kernel: Kernel, stride: usize, load: Activation) {
 fn dot_products() {
     let available = kernels().iter().any(|k| k.available && k.name.contains("_dot_"));
     let plain = if common::effort() < 100.0 { 50_000 } else { 100_000 };
-    let cases = if available { common::scaled(plain).max(500) } else { 10 };
+    let cases = if available { common::scaled(plain).max(250) } else { 10 };
     let mut random = Random(3);
     for i in 0..cases {
         let op = if i % 2 == 0 { Op::Pointwise } else { Op::Dense };

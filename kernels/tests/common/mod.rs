@@ -8,6 +8,7 @@ pub mod half;
 pub mod layer;
 pub mod ledger;
 
+use std::fmt::Display;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -288,7 +289,7 @@ pub fn holds(right: bool, message: impl FnOnce() -> String) {
 }
 
 /// Any NaN equals any NaN; all else must agree to the bit.
-pub fn assert_same_bits(what: &str, got: &[f32], expected: &[f32]) {
+pub fn assert_same_bits(what: impl Display, got: &[f32], expected: &[f32]) {
     assert_eq!(got.len(), expected.len(), "{what}: lengths");
     for (i, (g, e)) in got.iter().zip(expected).enumerate() {
         holds(g.to_bits() == e.to_bits() || (g.is_nan() && e.is_nan()), || {
