@@ -225,7 +225,7 @@ fn sixteen_bits_take_half_the_memory() {
     let weights = synthetic::weights(&network).unwrap();
     let parts = |weights_type, activations_type| {
         // What it is by default where rayon has two threads.
-        let depth_first = DepthFirst { multiply_adds: Some(64_000_000), ..DepthFirst::default() };
+        let depth_first = DepthFirst { multiply_adds: Some(96_000_000), ..DepthFirst::default() };
         let options =
             PlanOptions { weights_type, activations_type, depth_first, ..PlanOptions::default() };
         let plan = NetworkPlan::new(&network, &weights, [1, 299, 299, 3], &options).unwrap();

@@ -51,7 +51,7 @@ pub struct DepthFirst {
     /// What values between steps may take, for each picture, before any step runs depth first; by default 6 MiB. As few
     /// do as bring them below that, or to no more than an eighth of it above the least that is possible.
     pub bytes: usize,
-    /// Multiply-adds of a band of rows, at least, of all steps that take turns together. By default 32 million for
+    /// Multiply-adds of a band of rows, at least, of all steps that take turns together. By default 48 million for
     /// each thread of rayon's current pool.
     pub multiply_adds: Option<u64>,
 }
@@ -101,9 +101,9 @@ const MAX_BANDS: usize = 64;
 /// Most steps of a group: more than Xception's blocks have. The longer, the more rows its windows reach back.
 const MAX_STEPS: usize = 8;
 
-/// Multiply-adds of a band for each thread: they take half a millisecond, so that what threads wait for each other
+/// Multiply-adds of a band for each thread: they take a millisecond, so that what threads wait for each other
 /// between the turns, some microseconds each, stays small beside it.
-const BAND_MULTIPLY_ADDS: u64 = 32_000_000;
+const BAND_MULTIPLY_ADDS: u64 = 48_000_000;
 /// Weights that stay in L2 from one turn to the next, 1 MiB of f32. More of them are read again in each turn, which is
 /// then to have the pixels of a tile.
 const CACHED_WEIGHTS: u64 = 1 << 18;
