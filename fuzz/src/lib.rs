@@ -227,7 +227,7 @@ impl Case {
                 let y = common::run(&*plan, &x, spaced.as_ref(), self.gaps[2], threads);
                 match &result {
                     Some(first) => common::assert_same_bits(
-                        &format!("{what} {} on {threads} threads", plan.kernel_name()),
+ format_args!("{what} {} on {threads} threads", plan.kernel_name()),
                         &y,
                         first,
                     ),

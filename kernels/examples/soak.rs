@@ -112,7 +112,7 @@ fn round(numbers: &mut Random) -> u64 {
             && digests.is_empty()
             && let Some(expected) = exact(&layer, &dense, &operands)
         {
-            assert_same_bits(&format!("{layer:?}"), &y, &expected);
+            assert_same_bits(format_args!("{layer:?}"), &y, &expected);
         }
         digests.push(digest(&y));
     }

@@ -55,7 +55,7 @@ fn check(h: usize, w: usize, level: Level) -> usize {
             assert_eq!(plan.output_shape()[1..3], [oh, ow], "{what} {window:?} on {h}×{w}");
             let expected: Vec<f32> = sums.iter().map(|s| s.value as f32).collect();
             let got = run(plan, &spaced, None, 0, 0);
-            assert_same_bits(&format!("{what} {window:?} on {h}×{w}"), &got, &expected);
+            assert_same_bits(format_args!("{what} {window:?} on {h}×{w}"), &got, &expected);
         };
         let taps = window.kernel[0] * window.kernel[1];
         let reference = |groups, channels_out, weights| Reference {

@@ -386,7 +386,7 @@ fn check(what: &str, cases: &[Case]) {
                     &mut operands_guarded,
                 );
                 runs += 1;
-                assert_same_bits(&format!("{case:?} {level}"), &y, &wanted);
+                assert_same_bits(format_args!("{case:?} {level}"), &y, &wanted);
             }
         }
     }

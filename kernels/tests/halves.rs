@@ -311,12 +311,12 @@ fn dot_products_are_within_their_bound() {
             let exact = exact.plan(operands.each_ref().map(Stored::elements), level).unwrap();
             let wanted = common::run(&*exact, &spaced, None, 0, 2);
             if !is_dot {
-                common::assert_same_bits(&format!("{layer:?} on {level}"), &got, &wanted);
+                common::assert_same_bits(format_args!("{layer:?} on {level}"), &got, &wanted);
                 continue;
             }
             dots += 1;
             let again = common::run(&*plan, &spaced, None, 0, 5);
-            common::assert_same_bits(&format!("{layer:?} in 5 parts"), &got, &again);
+            common::assert_same_bits(format_args!("{layer:?} in 5 parts"), &got, &again);
             // The layer once more with magnitudes for operands.
             let c = layer.input[3];
             let magnitudes = operands.each_ref().map(|o| {

@@ -22,7 +22,7 @@ fn clamps_keep_nan_and_negative_zero() {
         let expect = |activation, values: [f32; 9]| {
             let expected: Vec<f32> = values.iter().cycle().take(27).copied().collect();
             let got = elementwise(&x, activation, level);
-            assert_same_bits(&format!("{activation:?} on {level}"), &got, &expected);
+            assert_same_bits(format_args!("{activation:?} on {level}"), &got, &expected);
         };
         let nan = f32::NAN;
         expect(Activation::None, [-0.0, 0.0, nan, -1.0, 7.0, inf, -inf, -1e-40, 2.5]);
@@ -73,7 +73,9 @@ fn smooth_activations() {
                 }
             }
             match &first {
-                Some(first) => assert_same_bits(&format!("{activation:?} on {level}"), &y, first),
+                Some(first) => {
+                    assert_same_bits(format_args!("{activation:?} on {level}"), &y, first)
+                }
                 None => first = Some(y),
             }
         }
@@ -193,7 +195,7 @@ fn nan_changes_exactly_the_outputs_that_see_it() {
                 let expected: Vec<f32> = (before.iter().zip(&sums))
                     .map(|(&before, sum)| if sum.value.is_nan() { f32::NAN } else { before })
                     .collect();
-                assert_same_bits(&format!("{op:?} {window:?}, NaN at {at}"), &after, &expected);
+                assert_same_bits(format_args!("{op:?} {window:?}, NaN at {at}"), &after, &expected);
                 runs += 1;
                 changed += expected.iter().filter(|y| y.is_nan()).count();
             }

@@ -52,7 +52,7 @@ fn compare(layer: &Layer, operands: &[Stored; 4], most: usize, numbers: &mut Ran
                 1 + numbers.below(3),
             );
             let wanted = Spaced::rows(output, rows.clone(), 0, &whole).into_dense().into_values();
-            assert_same_bits(&format!("{layer:?}, rows {rows:?} on {level}"), &part, &wanted);
+            assert_same_bits(format_args!("{layer:?}, rows {rows:?} on {level}"), &part, &wanted);
             count += 1;
         }
     }
