@@ -91,7 +91,8 @@ emulated() {
     # Of the small shapes there are very many.
     local effort=1
     [[ $what != shapes ]] || effort=0.5
-    export SEPCONV_LEVEL=$level SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-$effort}
+    # For this run alone: another may follow.
+    local -x SEPCONV_LEVEL=$level SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-$effort}
     run "$name" "$level" "Bochs' $model" emulated_tests "$level" "$what" "$@"
 }
 

@@ -138,10 +138,12 @@ fn depth(flow: &Flow<'_>, step: &FusedStep) -> u64 {
         let [.., c] = value.shape;
         let area = |window: &Window| window.kernel[0].saturating_mul(window.kernel[1]);
         let depth = match value.op {
-            Op::Conv { window, groups, .. } => area(window).saturating_mul(c_in / groups * c),
+            Op::Conv { window, groups, .. } => {
+                area(window).saturating_mul((c_in / groups).saturating_mul(c))
+            }
             Op::Depthwise { window, .. } => area(window).saturating_mul(c),
             Op::Separable { window, multiplier, .. } => {
-                (c_in * multiplier).saturating_mul(area(window).saturating_add(c))
+                c_in.saturating_mul(*multiplier).saturating_mul(area(window).saturating_add(c))
             }
             _ => 0,
         };
@@ -315,7 +317,8 @@ impl<'a> Planner<'a> {
     /// What values take while these steps run, of which those held by the group have some rows.
     fn bytes(&self, steps: Range<usize>, group: Option<&Group>) -> usize {
         let alive = self.buffers.iter().filter(|b| b.first < steps.end && steps.start <= b.last);
-        let all: usize = alive.fold(0, |sum, b| sum.saturating_add(b.len * size_of::<Unit>()));
+        let lens = alive.map(|b| b.len.saturating_mul(size_of::<Unit>()));
+        let all = lens.fold(0, usize::saturating_add);
         let held = group.map_or(&[][..], |group| &group.held);
         held.iter().fold(all, |sum, &(s, rows)| {
             let [all, row] = self.roles[s].bytes;
