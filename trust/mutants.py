@@ -3,8 +3,9 @@
 
 Usage: trust/mutants.py [--only PART-OF-NAME]… [--no-baseline]
 
-Prints which test kills which mutant, and NOT RUN for one that is none on this CPU. Exits with 1 if one survives, with 2 if the table is wrong: a text that
-does not occur exactly once, a mutant that does not compile, tests that fail without any.
+Prints which test kills which mutant, and NOT RUN for one that is none on this CPU. Exits with 1 if one
+survives, with 2 if the table is wrong: a text that does not occur exactly once, a mutant that does not compile,
+tests that fail without any.
 The effort of the tests is SEPCONV_TEST_EFFORT, else 10 percent.
 """
 

@@ -215,9 +215,6 @@ pub(super) fn groups(
         (alone.iter().enumerate()).map(|(s, &bytes)| vec![(s, bytes, None)]).collect();
     for start in 0..steps.len() {
         for end in start + 2..=(start + MAX_STEPS).min(steps.len()) {
-            if planner.roles[end - 1].window.is_none() || planner.roles[start].window.is_none() {
-                break;
-            }
             let most = alone[start..end].iter().copied().max().unwrap_or(0);
             if most <= enough {
                 continue;
@@ -269,7 +266,7 @@ impl<'a> Planner<'a> {
         elements: &[ElementType],
         options: &'a DepthFirst,
     ) -> Self {
-        let (_, buffers) = layout::buffers(flow, steps, elements, &[]);
+        let buffers = layout::whole_buffers(flow, steps, elements);
         let mut maker: Vec<Option<usize>> = vec![None; flow.values.len()];
         steps.iter().enumerate().for_each(|(s, step)| maker[step.result] = Some(s));
         // The last step that makes the value or a part of it.

@@ -69,8 +69,8 @@ pub(super) struct Layout {
 
 /// Channels of a buffer, from `channel` on; the buffer's pixels are `stride` elements apart.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
-    pub(super) buffer: usize,
+struct Place {
+    buffer: usize,
     channel: usize,
     stride: usize,
     element: ElementType,
@@ -85,9 +85,10 @@ impl Layout {
         elements: &[ElementType],
         groups: &[Group],
     ) -> Option<Self> {
-        let (places, buffers) = buffers(flow, steps, elements, groups);
+        let held = held(flow, steps, groups);
+        let (places, buffers) = buffers(flow, steps, elements, groups, &held);
         let (offsets, arena_len) = arena::assign(&buffers)?;
-        Some(Self { places, offsets, held: held(flow, steps, groups), arena_len })
+        Some(Self { places, offsets, held, arena_len })
     }
 
     /// Where a step finds an operand, which it sees in this shape.
@@ -125,14 +126,24 @@ fn held(flow: &Flow<'_>, steps: &[FusedStep], groups: &[Group]) -> BTreeMap<Valu
     held.collect()
 }
 
+/// All buffers with their lifetimes if no steps run by turns.
+pub(super) fn whole_buffers(
+    flow: &Flow<'_>,
+    steps: &[FusedStep],
+    elements: &[ElementType],
+) -> Vec<Buffer> {
+    buffers(flow, steps, elements, &[], &BTreeMap::new()).1
+}
+
 /// The place of each value, none if it is never stored, and all buffers with their lifetimes.
-pub(super) fn buffers(
+fn buffers(
     flow: &Flow<'_>,
     steps: &[FusedStep],
     elements: &[ElementType],
     groups: &[Group],
+    held: &BTreeMap<ValueId, Shape>,
 ) -> (Vec<Option<Place>>, Vec<Buffer>) {
-    let (places, mut buffers) = place(flow, steps, elements, &held(flow, steps, groups));
+    let (places, mut buffers) = place(flow, steps, elements, held);
     // The steps of a group are one as to what lives while they run.
     let mut times: Vec<usize> = (0..steps.len()).collect();
     for group in groups {

@@ -45,8 +45,10 @@ impl Layer {
         let [n, _, ow, channels] = window.output();
         let height = all.len();
         let (x_data, x) = (Shared(x.pointer()), Placement::new(x.shape(), x.pixel_stride(), top));
-        let (y_stride, y_data) = (y.pixel_stride(), SharedMut(y.pointer()));
-        let residual = residual.map(|r| (Shared(r.pointer()), r.pixel_stride()));
+        let of_output = |shape, stride| Placement::new(shape, stride, all.start);
+        let (y_data, y) = (SharedMut(y.pointer()), of_output(y.shape(), y.pixel_stride()));
+        let residual =
+            residual.map(|r| (Shared(r.pointer()), of_output(r.shape(), r.pixel_stride())));
         let bounds = self.activation.bounds();
         let (inside, after) = match bounds {
             Some(_) => (Activation::None, Activation::None),
@@ -61,27 +63,25 @@ impl Layer {
             .min(height);
         let strip = |task: usize| {
             // Whole structs are captured, not their pointer fields: only they are Send.
-            let (x_data, y, residual) = (&x_data, &y_data, &residual);
+            let (x_data, y_data, residual) = (&x_data, &y_data, &residual);
             let (picture, strip) = (task / strips, task % strips);
             let rows = height * strip / strips..height * (strip + 1) / strips;
-            let first = (picture * height + rows.start) * ow;
-            let pixels = rows.len() * ow;
+            let rows = all.start + rows.start..all.start + rows.end;
+            let at = Rectangle { picture, rows, columns: 0..ow };
             let sink = Sink {
-                y: y.0.add(first * y_stride),
-                places: Places::Grid { row: ow * y_stride, pixel: y_stride },
+                y: y_data.0.add(y.of(at.first())),
+                places: Places::Grid { row: y.row(), pixel: y.pixel },
                 block: kernels.lanes,
             };
             let finish = Finish {
-                residual: residual.as_ref().map(|(data, stride)| Residual {
-                    data: data.0.add(first * stride),
-                    pixel: *stride,
-                    row: ow * stride,
+                residual: residual.as_ref().map(|(data, r)| Residual {
+                    data: data.0.add(r.of(at.first())),
+                    pixel: r.pixel,
+                    row: r.row(),
                 }),
                 bounds: bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
                 activation: inside,
             };
-            let rows = all.start + rows.start..all.start + rows.end;
-            let at = Rectangle { picture, rows, columns: 0..ow };
             // The strip that this thread is likely to take next.
             let next = Some(Pixel {
                 picture,
@@ -92,10 +92,10 @@ impl Layer {
             // output rows.
             unsafe { window.run((x_data.0, x), &at, next, &sink, &finish) };
             if after != Activation::None {
-                for pixel in 0..pixels {
+                for pixel in 0..at.rows.len() * ow {
                     // SAFETY: the channels of an output pixel, of f32, that this task has just written.
                     unsafe {
-                        let y = sink.y.add(pixel * y_stride).at.cast();
+                        let y = sink.y.add(pixel * y.pixel).at.cast();
                         let y = core::slice::from_raw_parts_mut(y, channels);
                         (kernels.activate)(y, after);
                     }
