@@ -8,6 +8,8 @@ use crate::error::{Error, Result};
 
 /// f32 elements of a 64-byte cache line.
 pub(crate) const LINE: usize = 16;
+/// Its bytes.
+pub(crate) const LINE_BYTES: usize = LINE * size_of::<f32>();
 
 /// Bytes of a huge page on x86-64, and on AArch64 with base pages of 4 KiB.
 const HUGE_PAGE: usize = 2 << 20;
@@ -96,7 +98,7 @@ impl Aligned {
     /// None if the size overflows.
     fn layout(len: usize) -> Option<Layout> {
         let layout = Layout::array::<f32>(len).ok()?;
-        let align = if layout.size() >= HUGE_PAGE { HUGE_PAGE } else { LINE * size_of::<f32>() };
+        let align = if layout.size() >= HUGE_PAGE { HUGE_PAGE } else { LINE_BYTES };
         layout.align_to(align).ok()
     }
 }
@@ -168,7 +170,7 @@ pub(crate) fn scratch_len(parts: usize, part: usize) -> usize {
 
 /// The scratch from its first cache line on.
 pub(crate) fn align(scratch: &mut [f32]) -> &mut [f32] {
-    let offset = scratch.as_ptr().align_offset(LINE * size_of::<f32>()).min(scratch.len());
+    let offset = scratch.as_ptr().align_offset(LINE_BYTES).min(scratch.len());
     &mut scratch[offset..]
 }
 

@@ -28,6 +28,7 @@ use crate::element::Pointer;
 use crate::error::{Error, Result};
 use crate::geometry::product;
 use crate::isa::{DotKernels, GemmKernels, Kernels};
+use crate::memory::LINE_BYTES;
 use crate::panel::{PackedWeights, Region, Source, Tile};
 use crate::threads::{self, Shared, SharedMut};
 use crate::window::Placement;
@@ -49,9 +50,6 @@ const TILE_BYTES: usize = 384 << 10;
 /// Most k of a block. The accumulators go through memory between blocks, which costs more than a B panel
 /// of 48 KiB (AVX2) that streams from L2 rather than L1: measured against 384, 2 to 5 % faster.
 const BLOCK_DEPTH: usize = 768;
-
-/// Bytes of a cache line.
-const LINE_BYTES: usize = memory::LINE * size_of::<f32>();
 
 /// Rows of A a multiple of so many elements (4 KiB) apart share a set of the L1 cache, and a micro-tile has
 /// more rows than a set has lines: they are packed.
