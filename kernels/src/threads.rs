@@ -57,8 +57,19 @@ pub(crate) fn available() -> usize {
     }
 }
 
+/// Most shares that tasks are divided into. More threads than that begin with another one's.
+const SHARES: usize = 64;
+
+/// How many shares tasks are divided into.
+fn shares(tasks: usize, workers: usize) -> usize {
+    workers.min(tasks).clamp(1, SHARES)
+}
+
 /// Calls `f(task, scratch)` for every task in `0..tasks`, on up to `workers` threads, each with its own
-/// `part` elements of `scratch` (which must hold `workers` parts). Tasks are handed out in order.
+/// `part` elements of `scratch` (which must hold `workers` parts).
+///
+/// A share is every n-th task, and each thread of the pool begins with the same one in every call: it finds what it
+/// wrote or read the last time in its own caches. Done with it, it goes on with what is left of the others'.
 pub(crate) fn for_each(
     tasks: usize,
     workers: usize,
@@ -66,16 +77,39 @@ pub(crate) fn for_each(
     part: usize,
     f: &(impl Fn(usize, &mut [f32]) + Sync),
 ) {
-    let next = AtomicUsize::new(0);
+    let shares = shares(tasks, workers);
+    let next: [AtomicUsize; SHARES] = core::array::from_fn(AtomicUsize::new);
     fork(workers.min(tasks).max(1), scratch, part, &|scratch| {
-        loop {
-            let task = next.fetch_add(1, Ordering::Relaxed);
-            if task >= tasks {
-                break;
+        let own = index() % shares;
+        for share in (own..shares).chain(0..own) {
+            loop {
+                let task = next[share].fetch_add(shares, Ordering::Relaxed);
+                if task >= tasks {
+                    break;
+                }
+                f(task, scratch);
             }
-            f(task, scratch);
         }
     });
+}
+
+/// The tasks of [`for_each`] in an order in which those of a share are adjacent: the place of `task`.
+pub(crate) fn adjacent(task: usize, tasks: usize, workers: usize) -> usize {
+    let shares = shares(tasks, workers);
+    let share = task % shares;
+    tasks / shares * share + share.min(tasks % shares) + task / shares
+}
+
+/// The calling thread's number in its pool.
+fn index() -> usize {
+    #[cfg(feature = "rayon")]
+    {
+        rayon_core::current_thread_index().unwrap_or(0)
+    }
+    #[cfg(not(feature = "rayon"))]
+    {
+        0
+    }
 }
 
 /// Runs `worker` on up to `workers` threads at a time, by halving: `rayon::join` neither allocates nor

@@ -184,6 +184,28 @@ fn scratch_limits_the_threads() {
     });
 }
 
+/// More threads, and more tasks, than there are shares of the tasks.
+#[test]
+fn a_pool_of_70_threads() {
+    let _alone = alone();
+    let shape = [1, 80, 5, 3];
+    let fill = |seed, len| Mode::Reals.fill(&mut Random(seed), len);
+    let (weights, window) = (fill(9, 27), Window::new([3, 3]).padding(Padding::Same));
+    let params = DepthwiseParams { window, multiplier: 1, weights: (&weights).into(), bias: None };
+    let single = pool(1);
+    let jobs = levels().into_iter().map(|level| {
+        let options = Options { level: Some(level), ..Options::default() };
+        let plan = Box::new(Depthwise::new(shape, &params, &options).unwrap());
+        let mut job = Job { plan, x: fill(10, 1200), residual: fill(11, 1200), alone: 0 };
+        job.alone = single.install(|| job.run(1));
+        job
+    });
+    let (jobs, many) = (jobs.collect::<Vec<_>>(), pool(70));
+    leaks_nothing("70 threads", 6, || {
+        many.install(|| jobs.iter().map(|job| job.check(70)).sum::<usize>())
+    });
+}
+
 /// A panic that prints nothing.
 fn panic() -> ! {
     resume_unwind(Box::new("on purpose"))

@@ -64,6 +64,7 @@ impl Layer {
         let strip = |task: usize| {
             // Whole structs are captured, not their pointer fields: only they are Send.
             let (x_data, y_data, residual) = (&x_data, &y_data, &residual);
+            let task = threads::adjacent(task, n * strips, workers);
             let (picture, strip) = (task / strips, task % strips);
             let rows = height * strip / strips..height * (strip + 1) / strips;
             let rows = all.start + rows.start..all.start + rows.end;
@@ -83,11 +84,7 @@ impl Layer {
                 activation: inside,
             };
             // The strip that this thread is likely to take next.
-            let next = Some(Pixel {
-                picture,
-                row: at.rows.end + (workers - 1) * at.rows.len(),
-                column: 0,
-            });
+            let next = Some(Pixel { picture, row: at.rows.end, column: 0 });
             // SAFETY: the views have the plan's shapes, with the rows that are needed; each task writes its own
             // output rows.
             unsafe { window.run((x_data.0, x), &at, next, &sink, &finish) };
