@@ -22,12 +22,14 @@
 //! 4. Input rows above and below the picture are left out; so are the first and the last column if they
 //!    lie outside, which decides once per row what a kernel for single pixels would pay for per pixel.
 //! 5. The input of the strip that comes next is prefetched: a strip reads short pieces of many rows, a
-//!    pattern that hardware does not foresee.
+//!    pattern that hardware does not foresee. So is a large output, which else waits for the lines that it
+//!    writes: into L2, as one is written by channels, when the lines of a strip compete for few sets of L1.
 
 use super::kernel::{PLAIN, bounded, clamp, tail};
 use crate::element::{Pointer, PointerMut};
 use crate::isa::Isa;
 use crate::isa::element::{Element, with_output};
+use crate::memory::LINE_BYTES;
 
 /// Kernel rows and columns.
 pub(crate) const K: usize = 3;
@@ -73,6 +75,9 @@ pub(crate) struct StripTile {
     pub(crate) y_pixels: *const usize,
     /// See there.
     pub(crate) y_pixels_row: usize,
+    /// Elements from an output pixel to the one in its place in the strip after this one, whose channels are prefetched
+    /// as one piece; 0 for none.
+    pub(crate) y_ahead: usize,
     /// Elements from one vector of channels to the next.
     pub(crate) y_block: usize,
     /// Channel 0 of the residual, of the output's type; null for none. Its channels are contiguous.
@@ -100,6 +105,13 @@ pub(crate) unsafe fn strip<I: Isa, X: Element, const P: usize, const S: usize, c
     let whole = t.channels / l;
     let all = Pixels { first: 0, left: t.left, right: t.right };
     for block in 0..whole {
+        // Opaque: else all of this loop is compiled twice.
+        if const { asks::<I, S, LOAD>() }
+            && I::opaque(t.y_ahead) > 0
+            && (block * l).is_multiple_of(X::LINE)
+        {
+            ask::<I, X, P>(t, block * l);
+        }
         // SAFETY: the caller's contract; all lanes of this block are channels.
         unsafe { channels::<I, X, P, S, LOAD, true>(t, all, block, l) };
     }
@@ -119,6 +131,25 @@ pub(crate) unsafe fn strip<I: Isa, X: Element, const P: usize, const S: usize, c
                 }
             }
         }
+    }
+}
+
+/// Whether strips prefetch outputs: not of stride 2, which write a quarter of what they read, nor where registers
+/// are scarce and bounds take one, as an accumulator would be in memory then.
+const fn asks<I: Isa, const S: usize, const LOAD: u8>() -> bool {
+    S == 1 && (LOAD == PLAIN || I::REGISTERS >= 32)
+}
+
+/// Prefetches a part of what the strip after this one writes: of each row P lines, if the channels that lie in a line
+/// with `c` are one.
+#[inline(always)]
+fn ask<I: Isa, X: Element, const P: usize>(t: &StripTile, c: usize) {
+    let mut y = t.y.add(t.y_ahead + c * P);
+    for _ in 0..t.rows {
+        for at in (0..P * X::LINE * y.element.size()).step_by(LINE_BYTES) {
+            I::prefetch(y.at.wrapping_add(at).cast());
+        }
+        y = y.add(t.y_row);
     }
 }
 
@@ -164,8 +195,9 @@ unsafe fn channels<
     let (ahead_column, ahead_c) =
         if t.x_column == t.channels { (X::LINE, c * S * P) } else { (t.x_column, c) };
     let first = t.x.cast::<X::Bits>().wrapping_add(at.first * S * t.x_column);
-    let (mut x, mut ahead) =
-        (first.wrapping_add(c), t.ahead.cast::<X::Bits>().wrapping_add(ahead_c));
+    let mut x = first.wrapping_add(c);
+    // From there to what is prefetched.
+    let ahead = (t.ahead.cast::<X::Bits>().wrapping_add(ahead_c).addr()).wrapping_sub(x.addr());
     let mut output = Output::<FULL> {
         y: t.y.add(block * t.y_block),
         y_pixels: t.y_pixels.wrapping_add(at.first),
@@ -177,11 +209,12 @@ unsafe fn channels<
             Row::<I, X, P, S, LOAD, FULL> { x, head, weights, left: at.left, right: at.right };
         let inside = t.inside.contains(&v);
         if inside && prefetch {
+            let ahead = x.wrapping_byte_add(ahead);
             for i in 0..S * P {
                 I::prefetch(ahead.wrapping_add(i * ahead_column).cast());
             }
         }
-        (x, ahead) = (x.wrapping_add(t.x_row), ahead.wrapping_add(t.x_row));
+        x = x.wrapping_add(t.x_row);
         inside.then_some(row)
     };
     if S == 1 {
