@@ -3,8 +3,8 @@
 
 usage: benches/element_types.py SEPCONV [--rounds N] [--threads N]… [--json FILE]
 
-Each round runs `SEPCONV bench` once for every way of storing and multiplying, one after the other, so that
-whatever else the machine does meets all alike. Prints the least and the median ms and the median over rounds of
+Each round runs `SEPCONV bench` once for every way of storing and multiplying, one after the other, each round
+beginning with the next one, so that whatever else the machine does meets all alike. Prints the least and the median ms and the median over rounds of
 the time ÷ that of f32 in the same round, as Markdown; --json keeps every round.
 """
 
@@ -47,8 +47,9 @@ def main():
 
     record = []
     for threads in args.threads or [1, 2]:
-        for _ in range(args.rounds):
-            for way in WAYS:
+        for turn in range(args.rounds):
+            first = turn % len(WAYS)
+            for way in WAYS[first:] + WAYS[:first]:
                 (network,) = bench(args.sepconv, threads, 5, options(*way))
                 record.append({"what": "Xception 299", "threads": threads, "way": way,
                                "min_ms": network["min_ms"], "median_ms": network["median_ms"]})

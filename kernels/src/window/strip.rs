@@ -105,11 +105,7 @@ pub(crate) unsafe fn strip<I: Isa, X: Element, const P: usize, const S: usize, c
     let whole = t.channels / l;
     let all = Pixels { first: 0, left: t.left, right: t.right };
     for block in 0..whole {
-        // Opaque: else all of this loop is compiled twice.
-        if const { asks::<I, S, LOAD>() }
-            && I::opaque(t.y_ahead) > 0
-            && (block * l).is_multiple_of(X::LINE)
-        {
+        if const { asks::<I, S, LOAD>() } && t.y_ahead > 0 && (block * l).is_multiple_of(X::LINE) {
             ask::<I, X, P>(t, block * l);
         }
         // SAFETY: the caller's contract; all lanes of this block are channels.
