@@ -326,9 +326,10 @@ def print_layer_heading(threads, args):
         f"{args.layer_runs} runs; ms are medians, in brackets sepconv's time ÷ the peer's"
         f"{shown(args)}\n"
     )
+    heads = ["LiteRT", "ONNX Runtime", ".. from NHWC", "OpenVINO", *["PyTorch"] * args.pytorch]
     print(
-        f"{'layer':28} {'sepconv':>8} {'GFLOP/s':>8} {'of peak':>8}  {'LiteRT':>14}  "
-        f"{'ONNX Runtime':>14}  {'.. from NHWC':>14}  {'OpenVINO':>14}"
+        f"{'layer':28} {'sepconv':>8} {'GFLOP/s':>8} {'of peak':>8}"
+        + "".join(f"  {head:>14}" for head in heads)
     )
 
 
@@ -343,8 +344,9 @@ def print_layer(result):
         best_onnx(rs),
         rs[runtimes.OnnxRuntimeNhwc.name],
         rs[runtimes.OpenVino.name],
+        rs.get(runtimes.PyTorch.name),
     ]
-    for r in others:
+    for r in filter(None, others):
         row += f"  {r['median_ms']:7.3f} ({r['ours_over_it']:.2f})"
     print(row, flush=True)
 
@@ -381,7 +383,13 @@ def main():
         choices=record.SHOWN,
         help="measure all as a CPU without AVX-512 runs them; needs objdump and cc",
     )
+    parser.add_argument("--pytorch", action="store_true", help="measure PyTorch, too")
     args = parser.parse_args()
+    if args.pytorch and (args.level or args.engines):
+        parser.error("--pytorch is for neither --level nor the engines")
+    if args.pytorch:
+        runtimes.NETWORK.append(runtimes.PyTorch)
+        runtimes.LAYER.append(runtimes.PyTorch)
     if args.level and args.engines:
         parser.error("--level is for the runtimes, not for the engines")
     if args.level:

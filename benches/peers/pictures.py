@@ -20,6 +20,7 @@ COLOURS = {
     "ONNX Runtime": "#30638e",
     "OpenVINO": "#5a9bd4",
     "LiteRT (XNNPACK)": "#e0a030",
+    "PyTorch": "#cc79a7",
     "rten": "#6a8d4f",
     "tract": "#8e6c8a",
     "candle": "#b07a5a",

@@ -16,7 +16,8 @@ usage: run.sh [OPTION…]
 Measures whole Xception and single layers in ONNX Runtime, OpenVINO, LiteRT and sepconv; with "engines",
 whole Xception in the Rust engines rten, tract, candle, burn and sepconv. Options go to measure.py:
 --threads N, --rounds N, --runs N, --record FOLDER, and without "engines" also --layer-rounds N,
---layer-runs N, --only network|layers, --level avx2 (as a CPU without AVX-512 would run all of them).
+--layer-runs N, --only network|layers, --level avx2 (as a CPU without AVX-512 would run all of them),
+--pytorch (PyTorch, too: with the CUDA libraries that its package depends on some 3 GB to download).
 PYTHON=… chooses the interpreter.
 EOF
     exit
@@ -34,6 +35,11 @@ if ! cmp -s "$here/requirements.txt" "$work/installed.txt"; then
     cp "$here/requirements.txt" "$work/installed.txt"
 fi
 python=$work/venv/bin/python
+for option; do
+    if [ "$option" = --pytorch ] && ! "$python" -c 'import torch' 2>/dev/null; then
+        "$work/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements-pytorch.txt"
+    fi
+done
 
 if [ ! -e "$work/models/complete" ]; then
     "$python" "$here/export.py" "$work/models"

@@ -122,6 +122,40 @@ class OpenVino:
         return _nhwc(np.array(self.request.get_output_tensor().data))
 
 
+class PyTorch:
+    """Compiled with its weights frozen, which packs them for oneDNN. NHWC in memory (`channels_last`)."""
+
+    name, package, format, nhwc = "PyTorch", "torch", "onnx", True
+
+    def __init__(self, path, threads):
+        # Else it compiles into the system's temporary files.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(path.parent / "inductor"))
+        import torch
+        from torch._inductor import config
+
+        from torch_model import Graph
+
+        torch.set_num_threads(threads)
+        config.freezing = True
+        self.torch = torch
+        # What it knows of the model before is of the same class, and of no use.
+        torch.compiler.reset()
+        module = Graph(path).eval().to(memory_format=torch.channels_last)
+        self.module = torch.compile(module, dynamic=False)
+
+    def feed(self, x):
+        # A view: NCHW in shape, NHWC in memory.
+        self.input = self.torch.from_numpy(x).permute(0, 3, 1, 2)
+
+    def run(self):
+        # Not inference_mode, in which nothing is frozen.
+        with self.torch.no_grad():
+            self.result = self.module(self.input)
+
+    def output(self):
+        return _nhwc(self.result.numpy())
+
+
 NETWORK = [OnnxRuntime, OpenVino, LiteRT]
 LAYER = [LiteRT, OnnxRuntime, OnnxRuntimePlain, OnnxRuntimeNhwc, OpenVino]
 
