@@ -3,7 +3,6 @@
 import onnx
 import torch
 from onnx import numpy_helper
-from torch.nn import functional
 
 
 class Graph(torch.nn.Module):

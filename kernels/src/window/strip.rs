@@ -136,8 +136,8 @@ const fn asks<I: Isa, const S: usize, const LOAD: u8>() -> bool {
     S == 1 && (LOAD == PLAIN || I::REGISTERS >= 32)
 }
 
-/// Prefetches a part of what the strip after this one writes: of each row P lines, if the channels that lie in a line
-/// with `c` are one.
+/// Prefetches a part of what the strip after this one writes: P lines of each row, for the line of channels here that
+/// begins with `c`.
 #[inline(always)]
 fn ask<I: Isa, X: Element, const P: usize>(t: &StripTile, c: usize) {
     let mut y = t.y.add(t.y_ahead + c * P);
