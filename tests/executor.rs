@@ -931,6 +931,19 @@ fn batch_norms_in_a_row_are_folded_as_one() {
     assert_eq!(steps(&blocked), ["conv+bn1", "bn2"]);
 }
 
+/// Folded into the weights of a step with a residual it would leave the residual as it was.
+#[test]
+fn a_batch_norm_behind_a_sum_is_a_step_of_its_own() {
+    let mut b = Builder::new(3);
+    let stem = b.push("stem", plain_conv(same(3, 1), 4), &[b.input()]);
+    let conv = b.push("conv", plain_conv(same(3, 1), 4), &[stem]);
+    let sum = b.push("sum", Op::Add, &[stem, conv]);
+    b.push("bn", NORM, &[sum]);
+    let x = picture([1, 5, 4, 3], 3);
+    check(&b, &x, &[]).unwrap();
+    assert_eq!(steps(&plan(&b, x.shape, &[]).unwrap()), ["stem", "conv+sum", "bn"]);
+}
+
 #[test]
 fn softmax_survives_large_logits_and_shows_nan() {
     let mut b = Builder::new(3);
