@@ -4,8 +4,9 @@
 usage: benches/element_types.py SEPCONV [--rounds N] [--threads N]… [--json FILE]
 
 Each round runs `SEPCONV bench` once for every way of storing and multiplying, one after the other, each round
-beginning with the next one, so that whatever else the machine does meets all alike. Prints the least and the median ms and the median over rounds of
-the time ÷ that of f32 in the same round, as Markdown; --json keeps every round.
+beginning with the next one, so that whatever else the machine does meets all alike. Prints the least and the
+median ms and the median over rounds of the time ÷ that of f32 in the same round, as Markdown; --json keeps
+every round.
 """
 
 import argparse

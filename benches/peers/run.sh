@@ -29,17 +29,21 @@ engines)
 esac
 
 mkdir -p "$work"
-if ! cmp -s "$here/requirements.txt" "$work/installed.txt"; then
-    "${PYTHON:-python3}" -m venv "$work/venv"
-    "$work/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
-    cp "$here/requirements.txt" "$work/installed.txt"
-fi
-python=$work/venv/bin/python
+# Installs the packages of a file, unless these very ones are there.
+packages() {
+    if ! cmp -s "$here/$1" "$work/installed-$1"; then
+        "${PYTHON:-python3}" -m venv "$work/venv"
+        "$work/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/$1"
+        cp "$here/$1" "$work/installed-$1"
+    fi
+}
+packages requirements.txt
 for option; do
-    if [ "$option" = --pytorch ] && ! "$python" -c 'import torch' 2>/dev/null; then
-        "$work/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements-pytorch.txt"
+    if [ "$option" = --pytorch ]; then
+        packages requirements-pytorch.txt
     fi
 done
+python=$work/venv/bin/python
 
 if [ ! -e "$work/models/complete" ]; then
     "$python" "$here/export.py" "$work/models"

@@ -61,10 +61,11 @@ impl Layer {
             .div_ceil(n)
             .max(height.div_ceil(STRIP_ROWS / window.vertical.stride.min(2)))
             .min(height);
+        let tasks = n * strips;
         let strip = |task: usize| {
             // Whole structs are captured, not their pointer fields: only they are Send.
             let (x_data, y_data, residual) = (&x_data, &y_data, &residual);
-            let task = threads::adjacent(task, n * strips, workers);
+            let task = threads::adjacent(task, tasks, workers);
             let (picture, strip) = (task / strips, task % strips);
             let rows = height * strip / strips..height * (strip + 1) / strips;
             let rows = all.start + rows.start..all.start + rows.end;
@@ -99,7 +100,7 @@ impl Layer {
                 }
             }
         };
-        threads::for_each(n * strips, workers, &mut [], 0, &|task, _| strip(task));
+        threads::for_each(tasks, workers, &mut [], 0, &|task, _| strip(task));
         Ok(())
     }
 }

@@ -264,7 +264,7 @@ impl WindowPlan {
             input_activation: ends.input_activation.checked()?,
             fresh_rows: if bytes > CACHED { vertical.stride } else { 0 },
             ahead: bytes > if vertical.stride == 1 { CACHED_STRIP } else { CACHED_STRIP_2 },
-            written_ahead: vertical.stride == 1 && written > WRITTEN_STRIP,
+            written_ahead: written > WRITTEN_STRIP,
             weights: Aligned::new(0, 0.0)?,
             bias_at: 0,
         })
