@@ -271,6 +271,36 @@ fn nans_of_any_payload_stay_nans() {
     }
 }
 
+/// Those of weights and biases, too, in each depthwise kernel.
+#[test]
+fn nans_of_weights_stay_nans() {
+    let nans = [0x7fff_ffff_u32, 0xffff_ffff, 0x7fff_8000, 0x7fc0_7fff, 0x7f80_0001].repeat(5);
+    let nans: Vec<f32> = nans.into_iter().map(f32::from_bits).collect();
+    for level in levels() {
+        for element in HALVES {
+            for window in
+                [Window::new([3, 3]), Window::new([3, 3]).stride([2, 2]), Window::new([5, 5])]
+            {
+                let layer = Layer {
+                    input_type: element,
+                    output_type: element,
+                    ..Layer::new(Op::Depthwise { multiplier: 1 }, [1, 9, 11, 25], window, 25)
+                };
+                let x = Stored::new(element, &vec![1.0; 9 * 11 * 25]);
+                for which in 0..2 {
+                    let mut operands = layer.lengths().map(|len| vec![1.0_f32; len]);
+                    operands[which][..25].copy_from_slice(&nans);
+                    let plan = layer.plan(operands.each_ref().map(|o| &o[..]), level).unwrap();
+                    let y = run(&*plan, &x, None).values();
+                    holds(y.iter().all(|y| y.is_nan()), || {
+                        format!("{} {element}: {y:?}", plan.kernel_name())
+                    });
+                }
+            }
+        }
+    }
+}
+
 /// Pointwise, separable and dense layers of bf16 weights by the CPU's dot products, if it has them: within their
 /// bound of f64, the same with any number of threads, and by name.
 #[test]

@@ -218,14 +218,18 @@ unsafe fn micro_tile<I: Isa, W: Element, const M: usize, const N: usize, const D
         let (lo, hi) = (I::splat(t.bounds.0), I::splat(t.bounds.1));
         // Loop by loop: one for both is too long to be unrolled on NEON, and accumulators that a loop indexes
         // live in memory, from the first k on.
-        for row in &mut acc {
-            for v in row {
-                *v = I::at_least(lo, *v);
+        if t.bounds.0 > f32::NEG_INFINITY {
+            for row in &mut acc {
+                for v in row {
+                    *v = I::at_least(lo, *v);
+                }
             }
         }
-        for row in &mut acc {
-            for v in row {
-                *v = I::at_most(hi, *v);
+        if t.bounds.1 < f32::INFINITY {
+            for row in &mut acc {
+                for v in row {
+                    *v = I::at_most(hi, *v);
+                }
             }
         }
     }

@@ -13,6 +13,20 @@ pub(crate) struct Avx2;
 
 const LEVEL: Level = Level::Avx2;
 
+/// The upper halves of the lanes to the first bytes, in each half of the vector by itself.
+const UPPER_HALVES: [u8; 32] = {
+    let mut places = [0; 32];
+    let mut i = 0;
+    while i < 8 {
+        let place = 4 * (i % 4) + 2;
+        let at = i / 4 * 16 + i % 4 * 2;
+        places[at] = place as u8;
+        places[at + 1] = place as u8 + 1;
+        i += 1;
+    }
+    places
+};
+
 /// The first `n` lanes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Head {
@@ -68,17 +82,13 @@ impl Isa for Avx2 {
             _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(v)));
         // See `element::f32_to_bf16`.
         f32_to_bf16(x: __m256) -> __m128i = {
-            let bits = _mm256_castps_si256(x);
-            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
-            let half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
-            let rounded = _mm256_castsi256_ps(_mm256_add_epi32(bits, half));
+            let rounded = _mm256_castsi256_ps(rounded(_mm256_castps_si256(x)));
             let quiet = _mm256_or_ps(x, _mm256_castsi256_ps(_mm256_set1_epi32(0x40_0000)));
             let bits = _mm256_blendv_ps(rounded, quiet, _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x));
-            let bits = _mm256_srli_epi32::<16>(_mm256_castps_si256(bits));
-            // Both halves of the vector are packed by themselves.
-            let packed = _mm256_permute4x64_epi64::<0b1000>(_mm256_packus_epi32(bits, bits));
-            _mm256_castsi256_si128(packed)
+            upper_halves(_mm256_castps_si256(bits))
         };
+        // A NaN of bf16 has no bits that carry anything upwards.
+        sum_to_bf16(x: __m256) -> __m128i = upper_halves(rounded(_mm256_castps_si256(x)));
         head(n: usize) -> Head = {
             let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
             Head { mask: _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), lane), n }
@@ -108,6 +118,24 @@ impl Isa for Avx2 {
         // SAFETY: the caller's contract; a head has at most 8 lanes; a vector is plain bits.
         unsafe { write_head_16(p, head.n, transmute::<__m128i, u128>(v)) }
     }
+}
+
+/// The bits of numbers in f32, of which the upper halves become those of the nearest in bf16, of two the even one.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn rounded(bits: __m256i) -> __m256i {
+    let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+    _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)))
+}
+
+/// Of each lane.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn upper_halves(bits: __m256i) -> __m128i {
+    // SAFETY: both are plain data of the same size.
+    let places = unsafe { transmute::<[u8; 32], __m256i>(UPPER_HALVES) };
+    let halves = _mm256_shuffle_epi8(bits, places);
+    _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b1000>(halves))
 }
 
 #[target_feature(enable = "avx")]

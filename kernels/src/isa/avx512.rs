@@ -13,7 +13,7 @@ pub(crate) struct Avx512;
 const LEVEL: Level = Level::Avx512;
 
 /// The upper half of lane i to word i.
-const NARROW: [u16; 32] = {
+const UPPER_HALVES: [u16; 32] = {
     let mut places = [0; 32];
     let mut i = 0;
     while i < 16 {
@@ -67,17 +67,13 @@ impl Isa for Avx512 {
             _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(v)));
         // See `element::f32_to_bf16`. Not AVX512-BF16's instruction, which flushes subnormals.
         f32_to_bf16(x: __m512) -> __m256i = {
-            let bits = _mm512_castps_si512(x);
-            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
-            let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
             let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
-            let rounded = _mm512_add_epi32(bits, half);
+            let bits = _mm512_castps_si512(x);
             let quiet = _mm512_set1_epi32(0x40_0000);
-            let bits = _mm512_mask_or_epi32(rounded, nan, bits, quiet);
-            // The upper halves of the lanes.
-            let places = transmute::<[u16; 32], __m512i>(NARROW);
-            _mm512_castsi512_si256(_mm512_permutexvar_epi16(places, bits))
+            upper_halves(_mm512_mask_or_epi32(rounded(bits), nan, bits, quiet))
         };
+        // A NaN of bf16 has no bits that carry anything upwards.
+        sum_to_bf16(x: __m512) -> __m256i = upper_halves(rounded(_mm512_castps_si512(x)));
         // `DOT`'s kernels run only where AVX512-BF16 is available; any bits are bf16.
         dot(a: __m512, b: __m512, c: __m512) -> __m512 = {
             let [a, b] = [a, b].map(|v| transmute::<__m512, __m512bh>(v));
@@ -114,6 +110,24 @@ impl Isa for Avx512 {
         // SAFETY: the caller's contract.
         unsafe { _mm256_mask_storeu_epi16(p.cast(), head, v) }
     }
+}
+
+/// The bits of numbers in f32, of which the upper halves become those of the nearest in bf16, of two the even one.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn rounded(bits: __m512i) -> __m512i {
+    let odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x1_0000));
+    let half = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+    _mm512_mask_add_epi32(half, odd, bits, _mm512_set1_epi32(0x8000))
+}
+
+/// Of each lane.
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+fn upper_halves(bits: __m512i) -> __m256i {
+    // SAFETY: both are plain data of the same size.
+    let places = unsafe { transmute::<[u16; 32], __m512i>(UPPER_HALVES) };
+    _mm512_castsi512_si256(_mm512_permutexvar_epi16(places, bits))
 }
 
 /// AVX512-BF16.

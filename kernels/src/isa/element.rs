@@ -39,6 +39,27 @@ pub(crate) trait Element {
     /// `p` must be valid for writing the head's elements.
     unsafe fn store_head<I: Isa>(head: I::Head, p: *mut Self::Bits, v: I::V);
 
+    /// As `store`, of sums of products of elements of this type and of weights that are no NaNs but
+    /// [`f32::NAN`], for which there is a shorter way.
+    ///
+    /// # Safety
+    /// As `store`.
+    #[inline(always)]
+    unsafe fn store_sum<I: Isa>(p: *mut Self::Bits, v: I::V) {
+        // SAFETY: the caller's contract.
+        unsafe { Self::store::<I>(p, v) }
+    }
+
+    /// As `store_head`, of such sums.
+    ///
+    /// # Safety
+    /// As `store_head`.
+    #[inline(always)]
+    unsafe fn store_sum_head<I: Isa>(head: I::Head, p: *mut Self::Bits, v: I::V) {
+        // SAFETY: the caller's contract.
+        unsafe { Self::store_head::<I>(head, p, v) }
+    }
+
     /// One element.
     fn widen(bits: Self::Bits) -> f32;
 }
@@ -99,7 +120,7 @@ word!(Pair, Bf16, pair: true);
 
 /// An element of 16 bits, by the conversions of that name.
 macro_rules! half {
-    ($name:ident, $to_f32:ident, $from_f32:ident) => {
+    ($name:ident, $to_f32:ident, $from_f32:ident, $from_sum:ident) => {
         impl Element for $name {
             type Bits = u16;
             const TYPE: ElementType = ElementType::$name;
@@ -129,6 +150,18 @@ macro_rules! half {
             }
 
             #[inline(always)]
+            unsafe fn store_sum<I: Isa>(p: *mut u16, v: I::V) {
+                // SAFETY: the caller's contract; H is plain data of a vector's u16.
+                unsafe { p.cast::<I::H>().write_unaligned(I::$from_sum(v)) }
+            }
+
+            #[inline(always)]
+            unsafe fn store_sum_head<I: Isa>(head: I::Head, p: *mut u16, v: I::V) {
+                // SAFETY: the caller's contract.
+                unsafe { I::store_head_16(head, p, I::$from_sum(v)) }
+            }
+
+            #[inline(always)]
             fn widen(bits: u16) -> f32 {
                 element::$to_f32(bits)
             }
@@ -136,8 +169,8 @@ macro_rules! half {
     };
 }
 
-half!(F16, f16_to_f32, f32_to_f16);
-half!(Bf16, bf16_to_f32, f32_to_bf16);
+half!(F16, f16_to_f32, f32_to_f16, f32_to_f16);
+half!(Bf16, bf16_to_f32, f32_to_bf16, sum_to_bf16);
 
 /// `$body` with the type `$T` for the elements of `$element`, which is looked at once.
 macro_rules! with_element {

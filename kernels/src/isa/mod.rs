@@ -129,6 +129,13 @@ pub(crate) trait Isa: Copy {
     /// As [`Isa::f32_to_f16`].
     fn f32_to_bf16(v: Self::V) -> Self::H;
 
+    /// The same of numbers and NaNs of bf16, whose lower halves are zeros: what a sum of products of bf16 and weights
+    /// without other NaNs can be, as a NaN that arithmetic makes is such a one, or an operand.
+    #[inline(always)]
+    fn sum_to_bf16(v: Self::V) -> Self::H {
+        Self::f32_to_bf16(v)
+    }
+
     /// a₀·b₀ + a₁·b₁ + c of the bf16 pairs in each lane, where the level has [`DotKernels`] and no `LANE_FMA`.
     #[inline(always)]
     fn dot(a: Self::V, b: Self::V, c: Self::V) -> Self::V {

@@ -83,6 +83,12 @@ impl Isa for Neon {
             let number = vceqq_f32(x, x);
             vshrn_n_u32::<16>(vbslq_u32(number, rounded, quiet))
         };
+        // A NaN of bf16 has no bits that carry anything upwards.
+        sum_to_bf16(x: float32x4_t) -> uint16x4_t = {
+            let bits = vreinterpretq_u32_f32(x);
+            let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
+            vaddhn_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)))
+        };
     }
 
     #[inline(always)]

@@ -303,7 +303,12 @@ unsafe fn channels<
     }
     // SAFETY: n channels of these pixels of the output exist.
     unsafe {
-        with_output!(X, LOAD == ANY, t.y.element, store::<I, P, FULL>(t, first, block, head, &acc));
+        with_output!(
+            X,
+            LOAD == ANY,
+            t.y.element,
+            store::<I, P, LOAD, FULL>(t, first, block, head, &acc)
+        );
     }
 }
 
@@ -333,7 +338,7 @@ unsafe fn add_residual<I: Isa, Y: Element, const P: usize, const FULL: bool>(
 /// # Safety
 /// As [`tile`], for these channels; the output is of elements Y.
 #[inline(always)]
-unsafe fn store<I: Isa, Y: Element, const P: usize, const FULL: bool>(
+unsafe fn store<I: Isa, Y: Element, const P: usize, const LOAD: u8, const FULL: bool>(
     t: &WindowTile,
     first: usize,
     block: usize,
@@ -344,7 +349,13 @@ unsafe fn store<I: Isa, Y: Element, const P: usize, const FULL: bool>(
         // SAFETY: the caller's contract.
         unsafe {
             let y = t.y.at.cast::<Y::Bits>().add(t.y_pixels[first + p] + block * t.y_block);
-            if FULL { Y::store::<I>(y, v) } else { Y::store_head::<I>(head, y, v) }
+            match (LOAD, FULL) {
+                // From elements of another type, or an activation.
+                (ANY, true) => Y::store::<I>(y, v),
+                (ANY, false) => Y::store_head::<I>(head, y, v),
+                (_, true) => Y::store_sum::<I>(y, v),
+                (_, false) => Y::store_sum_head::<I>(head, y, v),
+            }
         }
     }
 }

@@ -297,15 +297,17 @@ impl WindowPlan {
             .ok_or(Error::Overflow { what: "depthwise weights" })?;
         self.weights = Aligned::new(total, 0.0)?;
         let packed = &mut self.weights[..];
+        // No NaNs but the one: see `Element::store_sum`.
+        let plain = |w: f32| if w.is_nan() { f32::NAN } else { flush_subnormal(w) };
         // In f32 whatever they were given in: there are few of them, and each is used for a whole picture.
         for tap in 0..taps {
             for c in 0..channels {
-                let weight = flush_subnormal(weights.get(tap * channels + c));
-                packed[(c / lanes * taps + tap) * lanes + c % lanes] = weight;
+                let weight = weights.get(tap * channels + c);
+                packed[(c / lanes * taps + tap) * lanes + c % lanes] = plain(weight);
             }
         }
         for (c, &b) in bias.unwrap_or_default().iter().enumerate() {
-            packed[self.bias_at + c] = flush_subnormal(b);
+            packed[self.bias_at + c] = plain(b);
         }
         Ok(())
     }

@@ -313,7 +313,7 @@ unsafe fn finish<I: Isa, Y: Element, const P: usize, const FULL: bool>(
         // SAFETY: the caller's contract; there are P offsets for the row.
         unsafe {
             let y = output.y.at.cast::<Y::Bits>().add(*output.y_pixels.add(p));
-            if FULL { Y::store::<I>(y, out) } else { Y::store_head::<I>(head, y, out) }
+            if FULL { Y::store_sum::<I>(y, out) } else { Y::store_sum_head::<I>(head, y, out) }
         }
     }
 }
