@@ -49,13 +49,12 @@ class Kernel:
 # vectors then travel through memory.
 
 # The full tiles, as kernels/src/isa/*.rs instantiates them.
-# `strips`: the smaller ones, of f32 and of 16 bits.
+# `strips`: those for stride 1 and 2, widest first, of f32 and of 16 bits.
+WIDE_STRIPS = ((6, 5, 4, 3, 2, 1),) * 2, ((6, 4, 3, 1),) * 2
 TILES = {
-    "avx2": {"rows": (1, 2, 3, 4, 5, 6), "vectors": 2, "lanes": 8, "strip": 3, "strips": ((2, 1), (2, 1))},
-    "avx512": {"rows": (1, 2, 3, 4, 6, 8, 9, 12), "vectors": 2, "lanes": 16, "strip": 6,
-               "strips": ((5, 4, 3, 2, 1), (4, 3, 1))},
-    "neon": {"rows": (1, 2, 3, 4, 5, 6, 8), "vectors": 3, "lanes": 4, "strip": 6,
-             "strips": ((5, 4, 3, 2, 1), (4, 3, 1))},
+    "avx2": {"rows": (1, 2, 3, 4, 5, 6), "vectors": 2, "lanes": 8, "strips": (((3, 2, 1), (2, 1)),) * 2},
+    "avx512": {"rows": (1, 2, 3, 4, 6, 8, 9, 12), "vectors": 2, "lanes": 16, "strips": WIDE_STRIPS},
+    "neon": {"rows": (1, 2, 3, 4, 5, 6, 8), "vectors": 3, "lanes": 4, "strips": WIDE_STRIPS},
 }
 # FMAs ÷ instructions of the full GEMM tile: packed, direct.
 # AVX2: per k 12 FMAs, 2 loads of B, 6 broadcasts of A, 0.60 without the loop's own instructions.
@@ -68,15 +67,17 @@ GEMM_SHARE = {"avx2": (0.57, 0.55), "avx512": (0.60, 0.57), "neon": (0.75, 0.75)
 # Vectors loaded ÷ FMAs: for 9·P FMAs a strip of P pixels loads 9 weights and the columns of a row,
 # P + 2, or with stride 2 of two rows, 2·(2·P + 1).
 # AVX2, P = 3: 14 of 27 and one more: 9 accumulators, 5 columns and a weight leave 1 register of 16
-# for bias and bounds, one of which comes from the stack in each row. Stride 2: 23 of 27; what keeps
-# that from spilling also has the weights of the outermost columns loaded twice.
+# for bias and bounds, one of which comes from the stack in each row. Stride 2, P = 2: 19 of 18, twice, and what
+# keeps that from spilling also has the weights of the outermost columns loaded twice.
 # AVX-512 and NEON, P = 6: 17 and 35 of 54.
 STRIP_LOADS = {
-    "avx2": (15 / 27, 27 / 27), "avx512": (17 / 54, 35 / 54), "neon": (17 / 54, 35 / 54)}
+    "avx2": (15 / 27, 49 / 36), "avx512": (17 / 54, 35 / 54), "neon": (17 / 54, 35 / 54)}
 STRIP_SPILLS = {"avx2": (1, 0), "avx512": (0, 0), "neon": (0, 0)}
+# The zero of a ReLU of the input, beside 8 accumulators, 5 columns, 2 biases and a weight.
+RELU_SPILLS = {"avx2": (0, 4), "avx512": (0, 0), "neon": (0, 0)}
 # Inputs of 16 bits: the bound of the input and what converts it want registers; some of what has none
-# comes from the stack, on AVX2 also some of the columns. (The input itself is half as many bytes.)
-HALF_LOADS, HALF_SLIDING_LOADS, HALF_SPILLS = 4 / 54, 7 / 40, {"avx2": 6, "avx512": 1, "neon": 1}
+# comes from the stack, on AVX2 also some of the columns and what rounds. (The input itself is half as many bytes.)
+HALF_LOADS, HALF_SLIDING_LOADS, HALF_SPILLS = 4 / 54, 7 / 40, {"avx2": 8, "avx512": 1, "neon": 1}
 # Kernel width and stride: tiles. For k·P FMAs the row of a sliding window loads k weights and
 # (P − 1)·stride + k columns.
 SLIDING = {(5, 1): (8, 4, 2, 1), (5, 2): (8, 4, 2, 1), (7, 1): (4, 2, 1)}
@@ -90,7 +91,7 @@ PEAK_SHARE = 0.85
 def expected(level):
     """The kernels of a level."""
     tile = TILES[level]
-    heights, vectors, strip = tile["rows"], tile["vectors"], tile["strip"]
+    heights, vectors = tile["rows"], tile["vectors"]
     rows = heights[-1]
     full = f"{rows}×{vectors * tile['lanes']}"
     for direct, name, share in zip(("false", "true"), ("gemm", "gemm, direct"), GEMM_SHARE[level]):
@@ -109,14 +110,17 @@ def expected(level):
                           ("Bf16", 3, ", bf16")):
         x = ELEMENT + x
         half = load == 3
-        for stride, loads, spills in zip((1, 2), STRIP_LOADS[level], STRIP_SPILLS[level]):
+        strips = tile["strips"][half]
+        for stride, (strip, *smaller), loads, spills in zip((1, 2), strips, STRIP_LOADS[level], STRIP_SPILLS[level]):
             if half:
                 loads, spills = loads + HALF_LOADS, spills + HALF_SPILLS[level]
+            elif load == 1:
+                spills += RELU_SPILLS[level][stride - 1]
             name = f"strips{kind}" if kind else f"strip 3×3 s{stride}"
             yield Kernel(level, name, f"{strip} px", [f"strip::<{x}, {strip}, {stride}, {load}>"],
                          loads=loads, spills=spills)
             yield Kernel(level, "strips, all", "smaller", [
-                f"strip::<{x}, {p}, {stride}, {load}>" for p in tile["strips"][half]],
+                f"strip::<{x}, {p}, {stride}, {load}>" for p in smaller],
                 spills=spills)
         for (k, stride), sizes in SLIDING.items():
             pixels, *smaller = SLIDING_HALF[k] if half else sizes

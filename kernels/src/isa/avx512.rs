@@ -191,5 +191,5 @@ instantiate!(Avx512, "avx512", [
     "avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl" "avx2" "fma" "f16c" "bmi1" "bmi2" "lzcnt" "popcnt"],
     rows: [1, 2, 3, 4, 6, 8, 9, 12], vectors: [1 2],
     gemm: "12x32", window: "8", pixels: [8 4 2 1],
-    strip: "6", [6 5 4 3 2 1], [6 4 3 1],
+    strips: [("6", [6 5 4 3 2 1]), ("6", [6 5 4 3 2 1])], [("6", [6 4 3 1]), ("6", [6 4 3 1])],
     dot: bf16::DOT);

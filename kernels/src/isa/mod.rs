@@ -451,11 +451,12 @@ pub(crate) fn is_available(level: Level) -> bool {
 ///
 /// `rows`, `vectors`: sizes of the GEMM's micro-tiles, where any two heights below MR must add up to each that is
 /// missing. `pixels`: tile widths of the general window kernels, most
-/// first; `strip`: those of 3×3, of f32 and of 16 bits. A level without `strip` has the general ones alone.
+/// first; `strips`: those of 3×3 for stride 1 and 2, of f32 and of 16 bits. A level without `strips` has the general ones
+/// alone.
 macro_rules! instantiate {
     ($isa:ty, $level:literal, [$($feature:tt)*], rows: $rows:tt, vectors: [$($n:literal)*],
      gemm: $gemm_tile:literal, window: $window_tile:literal, pixels: $pixels:tt
-     $(, strip: $strip_tile:literal, $strip:tt, $half_strip:tt)? $(, dot: $dot:expr)?) => {
+     $(, strips: $strips:tt, $half_strips:tt)? $(, dot: $dot:expr)?) => {
         mod instances {
             use super::*;
             use crate::isa::element::Element;
@@ -554,15 +555,15 @@ macro_rules! instantiate {
             dot: instantiate!(@dot $($dot)?),
             inputs: [
                 instantiate!(@input F32, "f32", PLAIN, RELU, "relu_", $level, $window_tile, $pixels,
-                    [$($strip_tile, $strip,
+                    [$($strips,
                       [(5, 1, "8", [8 4 2 1]), (5, 2, "8", [8 4 2 1]), (7, 1, "4", [4 2 1])])?]),
                 // One kernel, which bounds its input from below by 0 or −∞, does for both, and there are
                 // fewer widths of tiles. These would make the crate build for half as long again.
                 instantiate!(@input F16, "f16", BOUND, BOUND, "", $level, $window_tile, $pixels,
-                    [$($strip_tile, $half_strip,
+                    [$($half_strips,
                       [(5, 1, "8", [8 4 1]), (5, 2, "8", [8 4 1]), (7, 1, "4", [4 1])])?]),
                 instantiate!(@input Bf16, "bf16", BOUND, BOUND, "", $level, $window_tile, $pixels,
-                    [$($strip_tile, $half_strip,
+                    [$($half_strips,
                       [(5, 1, "8", [8 4 1]), (5, 2, "8", [8 4 1]), (7, 1, "4", [4 1])])?]),
             ],
             widen: instances::widen,
@@ -608,17 +609,17 @@ macro_rules! instantiate {
         &[]
     };
     (@strips $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal,
-     [$tile:literal, $pixels:tt, $sliding:tt]) => {
+     [[($tile:literal, $pixels:tt), ($tile_2:literal, $pixels_2:tt)], $sliding:tt]) => {
         &[
             instantiate!(@strip $type, $name, $plain, $relu, $relu_name, $level, 1, $tile, $pixels),
-            instantiate!(@strip $type, $name, $plain, $relu, $relu_name, $level, 2, $tile, $pixels),
+            instantiate!(@strip $type, $name, $plain, $relu, $relu_name, $level, 2, $tile_2, $pixels_2),
         ]
     };
     (@sliding $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal, []) => {
         &[]
     };
     (@sliding $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal,
-     [$strip_tile:literal, $strip:tt, [$(($k:literal, $s:literal, $tile:literal, $pixels:tt)),*]]) => {
+     [$strips:tt, [$(($k:literal, $s:literal, $tile:literal, $pixels:tt)),*]]) => {
         &[$(
             instantiate!(@slide $type, $name, $plain, $relu, $relu_name, $level, $k, $s, $tile, $pixels)
         ),*]

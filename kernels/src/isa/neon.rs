@@ -265,5 +265,5 @@ mod bf16 {
 instantiate!(Neon, "neon", ["neon"],
     rows: [1, 2, 3, 4, 5, 6, 8], vectors: [1 2 3],
     gemm: "8x12", window: "8", pixels: [8 4 2 1],
-    strip: "6", [6 5 4 3 2 1], [6 4 3 1],
+    strips: [("6", [6 5 4 3 2 1]), ("6", [6 5 4 3 2 1])], [("6", [6 4 3 1]), ("6", [6 4 3 1])],
     dot: bf16::DOT);

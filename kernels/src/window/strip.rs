@@ -21,7 +21,9 @@
 //! 3. At the ends of a strip fewer output rows are alive; each case is compiled by itself.
 //! 4. Input rows above and below the picture are left out; so are the first and the last column if they
 //!    lie outside, which decides once per row what a kernel for single pixels would pay for per pixel.
-//! 5. The input of the strip that comes next is prefetched: a strip reads short pieces of many rows, a
+//! 5. With S = 2, few rows and pixels share what is loaded, and a strip reaches more lines than L1 keeps. Where two
+//!    vectors of channels are a line (AVX2), two go at a time, of fewer pixels, so that no line comes twice.
+//! 6. The input of the strip that comes next is prefetched: a strip reads short pieces of many rows, a
 //!    pattern that hardware does not foresee. So is a large output, which else waits for the lines that it
 //!    writes: into L2, as one is written by channels, when the lines of a strip compete for few sets of L1.
 
@@ -29,7 +31,7 @@ use super::kernel::{PLAIN, bounded, clamp, tail};
 use crate::element::{Pointer, PointerMut};
 use crate::isa::Isa;
 use crate::isa::element::{Element, with_output};
-use crate::memory::LINE_BYTES;
+use crate::memory::{LINE, LINE_BYTES};
 
 /// Kernel rows and columns.
 pub(crate) const K: usize = 3;
@@ -104,12 +106,17 @@ pub(crate) unsafe fn strip<I: Isa, X: Element, const P: usize, const S: usize, c
     let l = I::LANES;
     let whole = t.channels / l;
     let all = Pixels { first: 0, left: t.left, right: t.right };
-    for block in 0..whole {
+    let paired = if const { pairs::<I, P, S>() } { whole - whole % 2 } else { 0 };
+    for block in (0..paired).step_by(2) {
+        // SAFETY: the caller's contract; all lanes of both blocks are channels.
+        unsafe { channels::<I, X, P, S, LOAD, true, 2>(t, all, block, l) };
+    }
+    for block in paired..whole {
         if const { asks::<I, S, LOAD>() } && t.y_ahead > 0 && (block * l).is_multiple_of(X::LINE) {
             ask::<I, X, P>(t, block * l);
         }
         // SAFETY: the caller's contract; all lanes of this block are channels.
-        unsafe { channels::<I, X, P, S, LOAD, true>(t, all, block, l) };
+        unsafe { channels::<I, X, P, S, LOAD, true, 1>(t, all, block, l) };
     }
     let rest = t.channels % l;
     if rest > 0 {
@@ -122,12 +129,17 @@ pub(crate) unsafe fn strip<I: Isa, X: Element, const P: usize, const S: usize, c
             // `pixels` divides.
             unsafe {
                 match const { tail::<I>(P) } {
-                    2 => channels::<I, X, 2, S, LOAD, false>(t, at, whole, rest),
-                    _ => channels::<I, X, 1, S, LOAD, false>(t, at, whole, rest),
+                    2 => channels::<I, X, 2, S, LOAD, false, 1>(t, at, whole, rest),
+                    _ => channels::<I, X, 1, S, LOAD, false, 1>(t, at, whole, rest),
                 }
             }
         }
     }
+}
+
+/// Whether two vectors of channels go at a time: where they are a line of f32, and if their accumulators fit.
+const fn pairs<I: Isa, const P: usize, const S: usize>() -> bool {
+    S == 2 && P == 2 && I::LANES * 2 == LINE
 }
 
 /// Whether strips prefetch outputs: not of stride 2, which write a quarter of what they read, nor where registers
@@ -159,7 +171,7 @@ struct Pixels {
     right: bool,
 }
 
-/// One vector of channels, of which `n` exist, all if `FULL`, of P columns of pixels.
+/// B vectors of channels, of which `n` channels exist, all if `FULL` (as it is if B > 1), of P columns of pixels.
 ///
 /// # Safety
 /// As [`strip`], for these channels and pixels.
@@ -171,6 +183,7 @@ unsafe fn channels<
     const S: usize,
     const LOAD: u8,
     const FULL: bool,
+    const B: usize,
 >(
     t: &StripTile,
     at: Pixels,
@@ -181,11 +194,12 @@ unsafe fn channels<
     let c = block * l;
     let head = I::head(n);
     // SAFETY: biases are padded to whole vectors.
-    let bias = unsafe { I::load(t.bias.add(c)) };
+    let bias: [I::V; B] = core::array::from_fn(|b| unsafe { I::load(t.bias.add(c + b * l)) });
     let weights = t.weights.wrapping_add(block * (K * K * l));
     // What is left of the channels lies in lines asked for with the others, or nearly.
     let prefetch = FULL && !t.ahead.is_null() && c.is_multiple_of(X::LINE);
-    let mut acc = [[bias; P]; K];
+    let start = bias.map(|bias| [bias; P]);
+    let mut acc = [start; K];
     // In each row the strip ahead lies in one piece unless pixels have gaps between them. Line after line
     // of it, P per vector of channels, hardware sees the stream and runs ahead of it in turn.
     let (ahead_column, ahead_c) =
@@ -220,20 +234,20 @@ unsafe fn channels<
                 // SAFETY: this row lies inside the input, of which n channels from c on exist.
                 unsafe {
                     match (v < 2, v < 1, v + 1 > t.rows, v > t.rows) {
-                        (false, _, false, _) => row.apply::<0, 3>(t, &mut acc, 2),
-                        (_, true, false, _) => row.apply::<2, 3>(t, &mut acc, 0),
-                        (true, _, false, _) => row.apply::<1, 3>(t, &mut acc, 1),
-                        (_, _, _, true) => row.apply::<0, 1>(t, &mut acc, 2),
-                        (false, ..) => row.apply::<0, 2>(t, &mut acc, 2),
-                        (true, ..) => row.apply::<1, 2>(t, &mut acc, 1),
+                        (false, _, false, _) => row.apply::<0, 3, B>(t, &mut acc, 2),
+                        (_, true, false, _) => row.apply::<2, 3, B>(t, &mut acc, 0),
+                        (true, _, false, _) => row.apply::<1, 3, B>(t, &mut acc, 1),
+                        (_, _, _, true) => row.apply::<0, 1, B>(t, &mut acc, 2),
+                        (false, ..) => row.apply::<0, 2, B>(t, &mut acc, 2),
+                        (true, ..) => row.apply::<1, 2, B>(t, &mut acc, 1),
                     }
                 }
             }
             if v + 1 >= K {
                 // SAFETY: n channels of the pixels of output row v − 2 exist.
-                unsafe { output.store::<I, X, P>(t, head, &acc[0]) };
+                unsafe { output.store::<I, X, P, B>(t, head, &acc[0]) };
             }
-            acc = [acc[1], acc[2], [bias; P]];
+            acc = [acc[1], acc[2], start];
         }
     } else {
         // acc: the output rows r − 1 and r, for which input row 2·r is the last and the first.
@@ -242,22 +256,22 @@ unsafe fn channels<
                 // SAFETY: as above.
                 unsafe {
                     match (r > 0, r < t.rows) {
-                        (true, true) => row.apply::<0, 2>(t, &mut acc, 2),
-                        (true, false) => row.apply::<0, 1>(t, &mut acc, 2),
-                        (false, _) => row.apply::<1, 2>(t, &mut acc, 0),
+                        (true, true) => row.apply::<0, 2, B>(t, &mut acc, 2),
+                        (true, false) => row.apply::<0, 1, B>(t, &mut acc, 2),
+                        (false, _) => row.apply::<1, 2, B>(t, &mut acc, 0),
                     }
                 }
             }
             if r > 0 {
                 // SAFETY: n channels of the pixels of output row r − 1 exist.
-                unsafe { output.store::<I, X, P>(t, head, &acc[0]) };
+                unsafe { output.store::<I, X, P, B>(t, head, &acc[0]) };
             }
-            acc = [acc[1], [bias; P], acc[2]];
+            acc = [acc[1], start, acc[2]];
             if r < t.rows
                 && let Some(row) = row(2 * r + 1)
             {
                 // SAFETY: as above.
-                unsafe { row.apply::<0, 1>(t, &mut acc, 1) };
+                unsafe { row.apply::<0, 1, B>(t, &mut acc, 1) };
             }
         }
     }
@@ -276,15 +290,15 @@ impl<const FULL: bool> Output<FULL> {
     /// # Safety
     /// The row exists in the tile, and so do the channels.
     #[inline(always)]
-    unsafe fn store<I: Isa, X: Element, const P: usize>(
+    unsafe fn store<I: Isa, X: Element, const P: usize, const B: usize>(
         &mut self,
         t: &StripTile,
         head: I::Head,
-        acc: &[I::V; P],
+        acc: &[[I::V; P]; B],
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            with_output!(X, false, self.y.element, finish::<I, P, FULL>(self, t, head, acc));
+            with_output!(X, false, self.y.element, finish::<I, P, FULL, B>(self, t, head, acc));
         }
         self.y = self.y.add(t.y_row);
         self.y_pixels = self.y_pixels.wrapping_add(t.y_pixels_row);
@@ -295,25 +309,31 @@ impl<const FULL: bool> Output<FULL> {
 /// # Safety
 /// As [`Output::store`]; output and residual are of elements Y.
 #[inline(always)]
-unsafe fn finish<I: Isa, Y: Element, const P: usize, const FULL: bool>(
+unsafe fn finish<I: Isa, Y: Element, const P: usize, const FULL: bool, const B: usize>(
     output: &Output<FULL>,
     t: &StripTile,
     head: I::Head,
-    acc: &[I::V; P],
+    acc: &[[I::V; P]; B],
 ) {
-    for (p, &acc) in acc.iter().enumerate() {
-        let mut out = acc;
-        if !t.residual.at.is_null() {
-            let r = output.residual.at.cast::<Y::Bits>().wrapping_add(p * t.residual_pixel);
-            // SAFETY: the caller's contract.
-            let r = unsafe { if FULL { Y::load::<I>(r) } else { Y::load_head::<I>(head, r) } };
-            out = I::add(out, r);
-        }
-        out = clamp::<I>(out, t.bounds);
-        // SAFETY: the caller's contract; there are P offsets for the row.
-        unsafe {
-            let y = output.y.at.cast::<Y::Bits>().add(*output.y_pixels.add(p));
-            if FULL { Y::store_sum::<I>(y, out) } else { Y::store_sum_head::<I>(head, y, out) }
+    for (b, acc) in acc.iter().enumerate() {
+        for (p, &acc) in acc.iter().enumerate() {
+            let mut out = acc;
+            if !t.residual.at.is_null() {
+                let r = output
+                    .residual
+                    .at
+                    .cast::<Y::Bits>()
+                    .wrapping_add(p * t.residual_pixel + b * I::LANES);
+                // SAFETY: the caller's contract.
+                let r = unsafe { if FULL { Y::load::<I>(r) } else { Y::load_head::<I>(head, r) } };
+                out = I::add(out, r);
+            }
+            out = clamp::<I>(out, t.bounds);
+            // SAFETY: the caller's contract; there are P offsets for the row.
+            unsafe {
+                let y = output.y.at.cast::<Y::Bits>().add(*output.y_pixels.add(p) + b * t.y_block);
+                if FULL { Y::store_sum::<I>(y, out) } else { Y::store_sum_head::<I>(head, y, out) }
+            }
         }
     }
 }
@@ -336,8 +356,8 @@ impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const F
     /// # Safety
     /// It lies inside the input.
     #[inline(always)]
-    unsafe fn input(&self, t: &StripTile, column: usize) -> I::V {
-        let x = self.x.wrapping_add(column * t.x_column);
+    unsafe fn input(&self, t: &StripTile, column: usize, b: usize) -> I::V {
+        let x = self.x.wrapping_add(column * t.x_column + b * I::LANES);
         // SAFETY: the caller's contract.
         let x = unsafe { if FULL { X::load::<I>(x) } else { X::load_head::<I>(self.head, x) } };
         bounded::<I, LOAD>(x, t.input_bound)
@@ -350,56 +370,58 @@ impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const F
     /// The row lies inside the input; the channels and weights exist.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "`skip` compiles to a call and memory traffic")]
-    unsafe fn apply<const FIRST: usize, const END: usize>(
+    unsafe fn apply<const FIRST: usize, const END: usize, const B: usize>(
         &self,
         t: &StripTile,
-        acc: &mut [[I::V; P]; K],
+        acc: &mut [[[I::V; P]; B]; K],
         ky: usize,
     ) {
-        let l = I::LANES;
-        let right = const { (P - 1) * S + K - 1 };
-        let zero = I::splat(0.0);
-        let weight = |j: usize, kx: usize| {
-            let ky = ky - (j - FIRST) * S;
-            // SAFETY: the caller's contract.
-            unsafe { I::load(self.weights.add((ky * K + kx) * l)) }
-        };
-        let mut columns = [zero; MAX_COLUMNS];
-        for i in 1..right {
-            // SAFETY: the caller's contract.
-            columns[i] = unsafe { self.input(t, i) };
-            // Bounded one after the other: all comparisons first would want as many registers again.
-            if S > 1 && LOAD != PLAIN {
-                columns[i] = I::settle(columns[i]);
-            }
-        }
-        if !self.left {
-            // SAFETY: the caller's contract.
-            let x = unsafe { self.input(t, 0) };
-            for j in FIRST..END {
-                acc[j][0] = I::mul_add(x, weight(j, 0), acc[j][0]);
-            }
-        }
-        for j in FIRST..END {
-            for kx in 0..K {
-                let w = weight(j, kx);
-                // Without the first and the last column.
-                for p in usize::from(kx == 0)..P - usize::from(kx == K - 1) {
-                    acc[j][p] = I::mul_add(columns[p * S + kx], w, acc[j][p]);
+        for b in 0..B {
+            let l = I::LANES;
+            let right = const { (P - 1) * S + K - 1 };
+            let zero = I::splat(0.0);
+            let weight = |j: usize, kx: usize| {
+                let ky = ky - (j - FIRST) * S;
+                // SAFETY: the caller's contract.
+                unsafe { I::load(self.weights.add((b * K * K + ky * K + kx) * l)) }
+            };
+            let mut columns = [zero; MAX_COLUMNS];
+            for i in 1..right {
+                // SAFETY: the caller's contract.
+                columns[i] = unsafe { self.input(t, i, b) };
+                // Bounded one after the other: all comparisons first would want as many registers again.
+                if S > 1 && LOAD != PLAIN {
+                    columns[i] = I::settle(columns[i]);
                 }
-                // Where registers are scarce weights must not be loaded ahead.
-                if S > 1 && I::REGISTERS < 32 {
-                    for acc in &mut acc[j] {
-                        *acc = I::settle(*acc);
+            }
+            if !self.left {
+                // SAFETY: the caller's contract.
+                let x = unsafe { self.input(t, 0, b) };
+                for j in FIRST..END {
+                    acc[j][b][0] = I::mul_add(x, weight(j, 0), acc[j][b][0]);
+                }
+            }
+            for j in FIRST..END {
+                for kx in 0..K {
+                    let w = weight(j, kx);
+                    // Without the first and the last column.
+                    for p in usize::from(kx == 0)..P - usize::from(kx == K - 1) {
+                        acc[j][b][p] = I::mul_add(columns[p * S + kx], w, acc[j][b][p]);
+                    }
+                    // Where registers are scarce weights must not be loaded ahead.
+                    if S > 1 && I::REGISTERS < 32 {
+                        for acc in &mut acc[j][b] {
+                            *acc = I::settle(*acc);
+                        }
                     }
                 }
             }
-        }
-        if !self.right {
-            // SAFETY: the caller's contract.
-            let x = unsafe { self.input(t, right) };
-            for j in FIRST..END {
-                acc[j][P - 1] = I::mul_add(x, weight(j, K - 1), acc[j][P - 1]);
+            if !self.right {
+                // SAFETY: the caller's contract.
+                let x = unsafe { self.input(t, right, b) };
+                for j in FIRST..END {
+                    acc[j][b][P - 1] = I::mul_add(x, weight(j, K - 1), acc[j][b][P - 1]);
+                }
             }
         }
     }
