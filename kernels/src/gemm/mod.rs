@@ -453,14 +453,17 @@ fn parts(count: usize, rows: &[usize]) -> [Part; 3] {
     let mr = *rows.last().expect("a level has micro-tiles");
     let (whole, rest) = (count / mr, count % mr);
     // Whole ones, and the heights of two others; of all choices the one whose least height is the highest.
-    let single = [(whole, rest, 0)].into_iter().filter(|_| rest == 0 || rows.contains(&rest));
+    let single = [(whole, rest, 0)].into_iter().filter(|_| rows.contains(&rest));
     let of_rest = rows.iter().map(|&b| (whole, rest.wrapping_sub(b), b));
     let shared = rows.iter().map(|&b| (whole.wrapping_sub(1), (mr + rest).wrapping_sub(b), b));
     let pairs = of_rest.chain(shared.filter(|_| whole > 0));
-    let pairs = pairs.filter(|&(_, a, b)| rest > 0 && a >= b && rows.contains(&a));
+    let pairs = pairs.filter(|&(_, a, b)| a >= b && rows.contains(&a));
     let least = |&(_, a, b): &(usize, usize, usize)| core::cmp::Reverse(if b > 0 { b } else { a });
-    let (whole, a, b) =
-        single.chain(pairs).min_by_key(least).expect("one row is one of the heights");
+    let (whole, a, b) = if rest == 0 {
+        (whole, 0, 0)
+    } else {
+        single.chain(pairs).min_by_key(least).expect("one row is one of the heights")
+    };
     debug_assert!([a, b].iter().all(|height| *height == 0 || rows.contains(height)));
     debug_assert_eq!(whole * mr + a + b, count);
     let instance = |height| rows.iter().position(|&r| r == height).unwrap_or(0);
@@ -566,10 +569,10 @@ impl Run<'_> {
         // The micro-kernel looks a panel ahead.
         let mut y_rows = [0_usize; TILE_PIXELS + MAX_ROWS];
         let mut residual_rows = [0_usize; TILE_PIXELS];
-        region.each(pixels, |i, pixel| {
-            y_rows[i] = self.y_placement.of(pixel);
-            residual_rows[i] = self.residual.map_or(0, |(_, placement)| placement.of(pixel));
-        });
+        region.offsets(pixels.clone(), &mut y_rows, |pixel| self.y_placement.of(pixel));
+        if let Some((_, placement)) = self.residual {
+            region.offsets(pixels, &mut residual_rows, |pixel| placement.of(pixel));
+        }
         let wide = gemm.wide();
         let sum_rows: [usize; TILE_PIXELS + MAX_ROWS] =
             core::array::from_fn(|i| if wide { y_rows[i] } else { i * nr });
@@ -580,8 +583,8 @@ impl Run<'_> {
             && let Some(group_channels) = taps.prefetched().filter(|_| !next.is_empty())
         {
             let size = gemm.input_type.size();
-            region.each(next, |i, pixel| {
-                next_rows[i] = self.x_placement.of(taps.pixel(pixel)).wrapping_mul(size);
+            region.offsets(next, &mut next_rows, |pixel| {
+                self.x_placement.of(taps.pixel(pixel)).wrapping_mul(size)
             });
             next_group = self.x.0.add(group * group_channels).at;
             next_lines = (group_channels * size).div_ceil(LINE_BYTES);

@@ -66,15 +66,23 @@ impl Region {
         }
     }
 
-    /// Calls `f(i, pixel)` for each of the pixels `pixels` of the region over the whole batch, `i` counting
-    /// from the range's start. Divides per rectangle where [`Region::pixel`] does so per pixel.
-    pub(crate) fn each(&self, pixels: Range<usize>, mut f: impl FnMut(usize, Pixel)) {
+    /// `of` each of the pixels `pixels` of the region over the whole batch, which grows evenly along a row: it is
+    /// worked out twice per row: with products for each pixel shallow layers (112²·32→64) take 3 % longer.
+    pub(crate) fn offsets(
+        &self,
+        pixels: Range<usize>,
+        offsets: &mut [usize],
+        of: impl Fn(Pixel) -> usize,
+    ) {
         let width = self.columns.len();
         self.rectangles(pixels, |rectangle, first| {
             let Rectangle { picture, rows, columns } = rectangle;
             for (r, row) in rows.enumerate() {
-                for (i, column) in columns.clone().enumerate() {
-                    f(first + r * width + i, Pixel { picture, row, column });
+                let [start, next] = [0, 1]
+                    .map(|i| of(Pixel { picture, row, column: columns.start.wrapping_add(i) }));
+                let first = first + r * width;
+                for (i, offset) in offsets[first..first + columns.len()].iter_mut().enumerate() {
+                    *offset = start.wrapping_add(i.wrapping_mul(next.wrapping_sub(start)));
                 }
             }
         });
