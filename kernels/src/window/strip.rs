@@ -277,7 +277,7 @@ unsafe fn channels<
     }
 }
 
-/// Where the next output row goes, one vector of channels of it.
+/// Where the next output row goes, the first vector of channels of it.
 struct Output<const FULL: bool> {
     y: PointerMut,
     y_pixels: *const usize,
@@ -316,14 +316,11 @@ unsafe fn finish<I: Isa, Y: Element, const P: usize, const FULL: bool, const B: 
     acc: &[[I::V; P]; B],
 ) {
     for (b, acc) in acc.iter().enumerate() {
+        let residual = output.residual.at.cast::<Y::Bits>().wrapping_add(b * I::LANES);
         for (p, &acc) in acc.iter().enumerate() {
             let mut out = acc;
             if !t.residual.at.is_null() {
-                let r = output
-                    .residual
-                    .at
-                    .cast::<Y::Bits>()
-                    .wrapping_add(p * t.residual_pixel + b * I::LANES);
+                let r = residual.wrapping_add(p * t.residual_pixel);
                 // SAFETY: the caller's contract.
                 let r = unsafe { if FULL { Y::load::<I>(r) } else { Y::load_head::<I>(head, r) } };
                 out = I::add(out, r);
@@ -338,7 +335,7 @@ unsafe fn finish<I: Isa, Y: Element, const P: usize, const FULL: bool, const B: 
     }
 }
 
-/// One input row of one vector of channels.
+/// One input row, of the first vector of channels.
 struct Row<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const FULL: bool> {
     /// At the first column.
     x: *const X::Bits,
@@ -351,7 +348,7 @@ struct Row<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, c
 impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const FULL: bool>
     Row<I, X, P, S, LOAD, FULL>
 {
-    /// A column. (Not a closure, which can't be `inline(always)`.)
+    /// A column of the b-th vector. (Not a closure, which can't be `inline(always)`.)
     ///
     /// # Safety
     /// It lies inside the input.
@@ -376,10 +373,10 @@ impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const F
         acc: &mut [[[I::V; P]; B]; K],
         ky: usize,
     ) {
+        let l = I::LANES;
+        let right = const { (P - 1) * S + K - 1 };
+        let zero = I::splat(0.0);
         for b in 0..B {
-            let l = I::LANES;
-            let right = const { (P - 1) * S + K - 1 };
-            let zero = I::splat(0.0);
             let weight = |j: usize, kx: usize| {
                 let ky = ky - (j - FIRST) * S;
                 // SAFETY: the caller's contract.
