@@ -52,7 +52,7 @@ class Kernel:
 # `strips`: those for stride 1 and 2, widest first, of f32 and of 16 bits.
 WIDE_STRIPS = ((6, 5, 4, 3, 2, 1),) * 2, ((6, 4, 3, 1),) * 2
 TILES = {
-    "avx2": {"rows": (1, 2, 3, 4, 5, 6), "vectors": 2, "lanes": 8, "strips": (((3, 2, 1), (2, 1)),) * 2},
+    "avx2": {"rows": (1, 2, 3, 4, 5, 6), "vectors": 2, "lanes": 8, "strips": (((3, 2, 1), (2, 1)), ((3, 2, 1),) * 2)},
     "avx512": {"rows": (1, 2, 3, 4, 6, 8, 9, 12), "vectors": 2, "lanes": 16, "strips": WIDE_STRIPS},
     "neon": {"rows": (1, 2, 3, 4, 5, 6, 8), "vectors": 3, "lanes": 4, "strips": WIDE_STRIPS},
 }

@@ -22,7 +22,7 @@
 //! 4. Input rows above and below the picture are left out; so are the first and the last column if they
 //!    lie outside, which decides once per row what a kernel for single pixels would pay for per pixel.
 //! 5. With S = 2, few rows and pixels share what is loaded, and a strip reaches more lines than L1 keeps. Where two
-//!    vectors of channels are a line (AVX2), two go at a time, of fewer pixels, so that no line comes twice.
+//!    vectors of channels are a line (AVX2, f32), two go at a time, of fewer pixels, so that no line comes twice.
 //! 6. The input of the strip that comes next is prefetched: a strip reads short pieces of many rows, a
 //!    pattern that hardware does not foresee. So is a large output, which else waits for the lines that it
 //!    writes: into L2, as one is written by channels, when the lines of a strip compete for few sets of L1.
@@ -31,7 +31,7 @@ use super::kernel::{PLAIN, bounded, clamp, tail};
 use crate::element::{Pointer, PointerMut};
 use crate::isa::Isa;
 use crate::isa::element::{Element, with_output};
-use crate::memory::{LINE, LINE_BYTES};
+use crate::memory::LINE_BYTES;
 
 /// Kernel rows and columns.
 pub(crate) const K: usize = 3;
@@ -106,7 +106,7 @@ pub(crate) unsafe fn strip<I: Isa, X: Element, const P: usize, const S: usize, c
     let l = I::LANES;
     let whole = t.channels / l;
     let all = Pixels { first: 0, left: t.left, right: t.right };
-    let paired = if const { pairs::<I, P, S>() } { whole - whole % 2 } else { 0 };
+    let paired = if const { pairs::<I, X, P, S>() } { whole - whole % 2 } else { 0 };
     for block in (0..paired).step_by(2) {
         // SAFETY: the caller's contract; all lanes of both blocks are channels.
         unsafe { channels::<I, X, P, S, LOAD, true, 2>(t, all, block, l) };
@@ -137,9 +137,9 @@ pub(crate) unsafe fn strip<I: Isa, X: Element, const P: usize, const S: usize, c
     }
 }
 
-/// Whether two vectors of channels go at a time: where they are a line of f32, and if their accumulators fit.
-const fn pairs<I: Isa, const P: usize, const S: usize>() -> bool {
-    S == 2 && P == 2 && I::LANES * 2 == LINE
+/// Whether two vectors of channels go at a time: where they are a line, and if their accumulators fit.
+const fn pairs<I: Isa, X: Element, const P: usize, const S: usize>() -> bool {
+    S == 2 && P == 2 && I::LANES * 2 == X::LINE
 }
 
 /// Whether strips prefetch outputs: not of stride 2, which write a quarter of what they read, nor where registers
