@@ -249,6 +249,38 @@ fn views_tell_their_shape() {
     assert_eq!((view.shape(), view.pixel_stride()), ([1, 1, 3, 3], 4));
 }
 
+/// Plans tell their work and what their weights take, of the multiply-adds and the weights that the operation has.
+#[test]
+fn plans_tell_their_size() {
+    let window = Window::new([3, 3]);
+    let [pixels, inner] = [2 * 5 * 6, 2 * 3 * 4];
+    for level in levels() {
+        for op in OPS {
+            let input = if op == Op::Dense { [2, 1, 1, 8] } else { [2, 5, 6, 8] };
+            let layer = Layer::new(op, input, window, 6);
+            let operands = layer.lengths().map(|len| vec![0.5_f32; len]);
+            let plan = layer.plan(operands.each_ref().map(|o| &o[..]), level).unwrap();
+            let work = match op {
+                Op::Depthwise { multiplier: m } => inner * 9 * 8 * m,
+                Op::Separable { multiplier: m } => inner * (9 * 8 * m + 8 * m * 6),
+                Op::Conv { groups } => inner * 9 * 8 / groups * 6,
+                Op::Pointwise => pixels * 8 * 6,
+                Op::Dense => 2 * 8 * 6,
+                Op::Max | Op::Average | Op::GlobalAverage | Op::Elementwise => 0,
+            };
+            assert_eq!(plan.multiply_adds(), work as u64, "{layer:?}");
+            let least = layer.lengths().iter().sum::<usize>() * size_of::<f32>();
+            let bytes = plan.weights_bytes();
+            assert!(bytes >= least && (bytes == 0) == (least == 0), "{layer:?}: {bytes} bytes");
+        }
+    }
+    assert_eq!(
+        convert((&[0.5; 3]).into(), (&mut [0.0; 2]).into(), None),
+        Err(Error::Length { what: "output", expected: 3, actual: 2 })
+    );
+    assert_eq!(convert((&[]).into(), (&mut []).into(), None), Ok(()));
+}
+
 /// Each refusal says the numbers that made it so.
 #[test]
 fn refusals_say_why() {
@@ -259,6 +291,8 @@ fn refusals_say_why() {
         (Error::Memory { elements: a }, ["4711", "memory"]),
         (Error::Length { what: "bias", expected: a, actual: b }, ["4711", "8150"]),
         (Error::PixelStride { channels: a, pixel_stride: b }, ["4711", "8150"]),
+        (Error::Strides { strides: [a as isize, b as isize, 5, 1] }, ["4711", "8150"]),
+        (Error::Rows { start: a, end: b, height: 9 }, ["4711", "8150"]),
         (Error::Shape { what: "input", expected: [a; 4], actual: [b; 4] }, ["4711", "8150"]),
         (
             Error::ElementType {
