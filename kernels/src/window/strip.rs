@@ -193,12 +193,15 @@ unsafe fn channels<
     let l = I::LANES;
     let c = block * l;
     let head = I::head(n);
-    // SAFETY: biases are padded to whole vectors.
-    let bias: [I::V; B] = core::array::from_fn(|b| unsafe { I::load(t.bias.add(c + b * l)) });
+    // (Loops, and not `map`, for the sake of the time in which this compiles.)
+    let mut start = [[I::splat(0.0); P]; B];
+    for (b, start) in start.iter_mut().enumerate() {
+        // SAFETY: biases are padded to whole vectors.
+        *start = [unsafe { I::load(t.bias.add(c + b * l)) }; P];
+    }
     let weights = t.weights.wrapping_add(block * (K * K * l));
     // What is left of the channels lies in lines asked for with the others, or nearly.
     let prefetch = FULL && !t.ahead.is_null() && c.is_multiple_of(X::LINE);
-    let start = bias.map(|bias| [bias; P]);
     let mut acc = [start; K];
     // In each row the strip ahead lies in one piece unless pixels have gaps between them. Line after line
     // of it, P per vector of channels, hardware sees the stream and runs ahead of it in turn.
