@@ -118,6 +118,23 @@ macro_rules! word {
 word!(F32, F32, pair: false);
 word!(Pair, Bf16, pair: true);
 
+/// Stores of 16 bits, of a vector and of a head, by a conversion.
+macro_rules! stores {
+    ($store:ident, $store_head:ident, $from:ident) => {
+        #[inline(always)]
+        unsafe fn $store<I: Isa>(p: *mut u16, v: I::V) {
+            // SAFETY: the caller's contract; H is plain data of a vector's u16.
+            unsafe { p.cast::<I::H>().write_unaligned(I::$from(v)) }
+        }
+
+        #[inline(always)]
+        unsafe fn $store_head<I: Isa>(head: I::Head, p: *mut u16, v: I::V) {
+            // SAFETY: the caller's contract.
+            unsafe { I::store_head_16(head, p, I::$from(v)) }
+        }
+    };
+}
+
 /// An element of 16 bits, by the conversions of that name.
 macro_rules! half {
     ($name:ident, $to_f32:ident, $from_f32:ident, $from_sum:ident) => {
@@ -137,29 +154,8 @@ macro_rules! half {
                 I::$to_f32(unsafe { I::load_head_16(head, p) })
             }
 
-            #[inline(always)]
-            unsafe fn store<I: Isa>(p: *mut u16, v: I::V) {
-                // SAFETY: the caller's contract; H is plain data of a vector's u16.
-                unsafe { p.cast::<I::H>().write_unaligned(I::$from_f32(v)) }
-            }
-
-            #[inline(always)]
-            unsafe fn store_head<I: Isa>(head: I::Head, p: *mut u16, v: I::V) {
-                // SAFETY: the caller's contract.
-                unsafe { I::store_head_16(head, p, I::$from_f32(v)) }
-            }
-
-            #[inline(always)]
-            unsafe fn store_sum<I: Isa>(p: *mut u16, v: I::V) {
-                // SAFETY: the caller's contract; H is plain data of a vector's u16.
-                unsafe { p.cast::<I::H>().write_unaligned(I::$from_sum(v)) }
-            }
-
-            #[inline(always)]
-            unsafe fn store_sum_head<I: Isa>(head: I::Head, p: *mut u16, v: I::V) {
-                // SAFETY: the caller's contract.
-                unsafe { I::store_head_16(head, p, I::$from_sum(v)) }
-            }
+            stores!(store, store_head, $from_f32);
+            stores!(store_sum, store_sum_head, $from_sum);
 
             #[inline(always)]
             fn widen(bits: u16) -> f32 {
