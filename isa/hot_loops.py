@@ -63,6 +63,9 @@ TILES = {
 # 39 instructions for 24 FMAs fit those 12 cycles from 4 per cycle on.
 # NEON: per 4 k 96 FMAs, 6 loads of A's 8 vectors (direct: 8), 16 of B (ldp + ldr per k and half of
 # the rows), 0.81 (0.80).
+# What widens 16-bit weights itself (a GEMM of few pixels): bf16 by two instructions per vector of B in addition, on NEON by
+# one, and again for the second half of the rows.
+FEW_SHARE = {"avx2": 0.50, "avx512": 0.56, "neon": 0.63}
 GEMM_SHARE = {"avx2": (0.57, 0.55), "avx512": (0.60, 0.57), "neon": (0.75, 0.75)}
 # Vectors loaded ÷ FMAs: for 9·P FMAs a strip of P pixels loads 9 weights and the columns of a row,
 # P + 2, or with stride 2 of two rows, 2·(2·P + 1).
@@ -99,6 +102,11 @@ def expected(level):
         yield Kernel(level, "gemm, all", "smaller", [
             f"gemm::<{ELEMENT}F32, {m}, {n}, {direct}>" for m in heights
             for n in range(1, vectors + 1) if (m, n) != (rows, vectors)])
+    for x, kind in (("F16", "f16"), ("Bf16", "bf16")):
+        yield Kernel(level, f"gemm, {kind}", full, [f"gemm::<{ELEMENT}{x}, {rows}, {vectors}, false>"],
+                     share=FEW_SHARE[level])
+        yield Kernel(level, "gemm, all", "smaller", [
+            f"gemm::<{ELEMENT}{x}, {m}, {vectors}, false>" for m in heights[:-1]])
     if level != "avx2":
         yield Kernel(level, "gemm, dot bf16", full, [f"gemm::<{rows}, {vectors}>"],
                      share=GEMM_SHARE[level][0], module="bf16")

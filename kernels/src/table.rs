@@ -56,7 +56,9 @@ pub fn kernels() -> Vec<Kernel> {
                 let windows = windows.into_iter().chain(sliding).map(|w| w.name);
                 k.strips.iter().flat_map(|s| [s.plain.name, s.relu.name]).chain(windows)
             });
-            let gemm = [k.gemm.name].into_iter().chain(k.widen_names).chain(k.narrow_names);
+            let few = k.few.iter().map(|few| few.name);
+            let gemm = [k.gemm.name].into_iter().chain(few).chain(k.widen_names);
+            let gemm = gemm.chain(k.narrow_names);
             let dot = k.dot.iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
             let mut names: Vec<_> = gemm.chain(inputs).collect();
             // One kernel can serve an input as it is and its ReLU.

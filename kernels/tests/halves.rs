@@ -138,6 +138,27 @@ fn layers_of_any_types_round_once() {
     println!("{cases} layers of random types on {:?}", levels());
 }
 
+/// Few pixels have micro-kernels that widen weights as they load them: of each height, any number of columns, and
+/// deeper than a block of k.
+#[test]
+fn few_pixels_widen_weights_themselves() {
+    let mut numbers = Random(6);
+    let cases = scaled(4000);
+    for i in 0..cases {
+        let pixels = 1 + i as usize % 26;
+        let depth = [1, 5, 16, 37, 64, 801][numbers.below(6)];
+        let op = [Op::Dense, Op::Pointwise][numbers.below(2)];
+        let input = if op == Op::Dense { [pixels, 1, 1, depth] } else { [1, 1, pixels, depth] };
+        let layer = Layer {
+            output_type: [ElementType::F32, ElementType::F16][numbers.below(2)],
+            activation: [Activation::None, Activation::Relu6, Activation::Silu][numbers.below(3)],
+            ..Layer::new(op, input, Window::new([1, 1]), 1 + numbers.below(70))
+        };
+        check(&layer, HALVES[numbers.below(2)], Mode::Reals, &mut numbers);
+    }
+    println!("{cases} layers of few pixels on {:?}", levels());
+}
+
 /// Deeper than a block of k, and with more pixels than a tile: sums wait in scratch.
 #[test]
 fn deep_layers_round_once() {

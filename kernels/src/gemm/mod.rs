@@ -10,7 +10,7 @@
 //! ```
 //!
 //! With 16-bit operands this stays a GEMM of f32: the producer widens the input, and the weights are widened once
-//! for each tile of pixels, a block of a B panel at a time, in scratch.
+//! for each tile of pixels, a block of a B panel at a time, in scratch; of few pixels by each micro-kernel as it loads them.
 //! The sums of 16-bit outputs stay in scratch until their chains end, for which all blocks of a panel are
 //! computed one after the other; then they are rounded. (Rounding in the micro-kernel was measured to take 1 %
 //! off shallow layers, and made the crate build for twice as long.)
@@ -42,6 +42,10 @@ const TILE_PIXELS: usize = 128;
 /// Least pixels of a tile that was made smaller for the sake of equal shares. With fewer of them each weight
 /// that comes from L3 is used too rarely: the threads then share the output channels.
 const SHARED_PIXELS: usize = 64;
+/// Tiles of fewer pixels have micro-kernels that widen 16-bit weights themselves. (Zen 4, 2048 × 1000 weights, time by that
+/// with f32. AVX-512: widened before, 2.1 with 2 pixels, 1.8 with 4, 1.3 with 12, 1.1 with 24; by the micro-kernels 1.1, 1.3, 1.1,
+/// 1.1. AVX2: 1.8, 1.7, 1.2, …; 1.0 with any.)
+const FEW: usize = 24;
 /// The largest MR of a level.
 const MAX_ROWS: usize = 16;
 /// Bytes of A panels in use at a time, those of one k block: three quarters of the smallest L2 (512 KiB)
@@ -202,8 +206,10 @@ impl GemmPlan {
     /// The kernels that run, without the producer's.
     pub(crate) fn name(&self) -> String {
         let narrow = self.kernels.narrow_name(self.output_type);
-        let widen = self.kernels.widen_name(self.weights.element()).filter(|_| self.widens());
-        let names = [widen, Some(self.micro_kernels().name), narrow];
+        let element = Some(self.weights.element()).filter(|_| self.widens());
+        let few = element.and_then(|element| self.kernels.few(element)).map(|few| few.name);
+        let widen = element.and_then(|element| self.kernels.widen_name(element));
+        let names = [few, widen, Some(self.micro_kernels().name), narrow];
         names.into_iter().flatten().collect::<Vec<_>>().join("+")
     }
 
@@ -242,8 +248,11 @@ impl GemmPlan {
     /// wait there, and a block of a B panel if it is widened.
     fn parts(&self) -> [usize; 3] {
         let nr = self.kernels.nr;
-        let sums = if self.wide() { 0 } else { self.tile * nr };
-        let b = if self.widens() { self.block * nr } else { 0 };
+        let (sums, b) = match (self.wide(), self.widens()) {
+            (true, false) => (0, 0),
+            (true, true) => (FEW * nr, self.block * nr),
+            (false, widens) => (self.tile * nr, if widens { self.block * nr } else { 0 }),
+        };
         [self.panel() * self.tile / self.kernels.mr, sums, b]
             .map(|len| len.next_multiple_of(memory::LINE))
     }
@@ -523,7 +532,10 @@ impl Run<'_> {
         let parts = parts(count, kernels.rows);
         let len = count.div_ceil(mr) * a_panel;
         assert!(len <= a_len, "a tile fits its scratch");
-        let direct = gemm.direct.filter(|_| !self.x_placement.pixel.is_multiple_of(ALIASED));
+        let few = gemm.kernels.few(gemm.weights.element());
+        let few = few.filter(|_| gemm.widens() && count < FEW);
+        let aliased = self.x_placement.pixel.is_multiple_of(ALIASED);
+        let direct = gemm.direct.filter(|_| !aliased && few.is_none());
         let mut places = [0_usize; TILE_PIXELS];
         if direct.is_none() {
             for part in &parts {
@@ -574,8 +586,7 @@ impl Run<'_> {
             region.offsets(pixels, &mut residual_rows, |pixel| placement.of(pixel));
         }
         let wide = gemm.wide();
-        let sum_rows: [usize; TILE_PIXELS + MAX_ROWS] =
-            core::array::from_fn(|i| if wide { y_rows[i] } else { i * nr });
+        let sum_rows: [usize; TILE_PIXELS + MAX_ROWS] = core::array::from_fn(|i| i * nr);
         // Spread over the calls of the micro-kernel, the next tile's pixels are prefetched.
         let mut next_rows = [0_usize; TILE_PIXELS];
         let (mut next_group, mut next_lines) = (null(), 0);
@@ -590,9 +601,7 @@ impl Run<'_> {
             next_lines = (group_channels * size).div_ceil(LINE_BYTES);
         }
         let channels = gemm.weights.columns();
-        // One pixel shares a widened weight with none.
-        let one = gemm.widens() && count == 1;
-        let widens = gemm.widens() && !one;
+        let widens = gemm.widens() && few.is_none();
         let activation = gemm.activation;
         let bounds = activation.bounds();
         // B panels change fastest, unless their chains are to end before the next one begins.
@@ -631,20 +640,28 @@ impl Run<'_> {
                 unsafe { (gemm.kernels.widen)(&run) };
                 b = widened.as_ptr().cast();
             }
+            // Sums in scratch, too, are those of a panel that isn't full, of which the micro-kernels for few pixels know
+            // nothing.
+            let aside = !wide || few.is_some() && columns < nr;
             for part in &parts {
                 let Part { first, panel: at, row, tiles, rows, instance } = *part;
                 if tiles * rows == 0 {
                     continue;
                 }
-                let (micro_kernels, a, a_step) = if let Some(channels) = direct {
+                let kernel = match few {
+                    Some(few) => few.packed[instance],
+                    None if direct.is_some() => kernels.direct[vectors - 1][instance],
+                    None => kernels.packed[vectors - 1][instance],
+                };
+                let (a, a_step) = if let Some(channels) = direct {
                     // Pixels are read in the order in which they lie.
                     let pixel = (first_pixel + first) * self.x_placement.pixel;
                     let k = group * channels + block.b;
-                    (kernels.direct, self.x.0.add(pixel + k).at.cast(), self.x_placement.pixel)
+                    (self.x.0.add(pixel + k).at.cast(), self.x_placement.pixel)
                 } else {
                     let from = if gemm.staged { 0 } else { block.a };
                     let panel = at * a_panel + from * mr + row * lanes;
-                    (kernels.packed, a.cast_const().wrapping_add(panel), a_panel)
+                    (a.cast_const().wrapping_add(panel), a_panel)
                 };
                 let tile = GemmTile {
                     tiles,
@@ -654,14 +671,14 @@ impl Run<'_> {
                     depth: block.depth,
                     ahead: ahead.unwrap_or(null()),
                     before: at,
-                    y: if wide { y.at.cast() } else { sums.as_mut_ptr() },
-                    y_rows: sum_rows[first..].as_ptr(),
+                    y: if aside { sums.as_mut_ptr() } else { y.at.cast() },
+                    y_rows: if aside { &sum_rows } else { &y_rows }[first..].as_ptr(),
                     written: y,
                     // Those of the next micro-tile; these themselves if they are written after all of them.
-                    written_rows: y_rows[first + if wide { rows } else { 0 }..].as_ptr(),
-                    columns,
+                    written_rows: y_rows[first + if aside { 0 } else { rows }..].as_ptr(),
+                    columns: if few.is_some() { nr } else { columns },
                     bias: if i == 0 { gemm.weights.bias(group, panel) } else { null() },
-                    last: wide && i + 1 == blocks,
+                    last: !aside && i + 1 == blocks,
                     residual: residual.at.cast(),
                     residual_rows: residual_rows[first..].as_ptr(),
                     bounds: bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
@@ -669,18 +686,12 @@ impl Run<'_> {
                     next_rows: next_rows[first..].as_ptr(),
                     next_lines: lines.len(),
                 };
-                let kernel = if one {
-                    let element = gemm.weights.element() as usize;
-                    gemm.kernels.one_pixel[element - 1][vectors - 1][usize::from(direct.is_some())]
-                } else {
-                    micro_kernels[vectors - 1][instance]
-                };
                 // SAFETY: the level was available when the plan was made; the instance is the one
                 // for these rows and vectors; the pixels lie in the views, the columns in their
                 // channels, and the block in the panels that were produced and packed.
                 unsafe { kernel(&tile) };
             }
-            if !wide && i + 1 == blocks {
+            if aside && i + 1 == blocks {
                 let run = NarrowRun {
                     tile: sums.as_ptr(),
                     tile_row: nr,
@@ -691,7 +702,8 @@ impl Run<'_> {
                     residual,
                     residual_rows: residual_rows.as_ptr(),
                     activation,
-                    bounds,
+                    // Other activations of f32 follow.
+                    bounds: bounds.or(wide.then_some((f32::NEG_INFINITY, f32::INFINITY))),
                 };
                 // SAFETY: the level was available; the sums of these pixels and columns are complete; the
                 // pixels lie in the views, the columns in their channels.

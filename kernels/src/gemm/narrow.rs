@@ -1,4 +1,4 @@
-//! Finishes outputs of the GEMM that are stored in 16 bits.
+//! Finishes outputs of the GEMM that are stored in 16 bits, and those of f32 whose sums waited elsewhere.
 //!
 //! ```text
 //! for r in 0..rows

@@ -364,6 +364,14 @@ pub(crate) struct GemmKernels {
     pub(crate) direct: &'static [&'static [GemmFn]],
 }
 
+/// The micro-kernels of a GEMM that widen 16-bit weights as they load them.
+#[derive(Debug)]
+pub(crate) struct FewKernels {
+    pub(crate) name: &'static str,
+    /// Of packed A and any number of columns, by the index in [`GemmKernels::rows`].
+    pub(crate) packed: &'static [GemmFn],
+}
+
 /// The GEMM by dot products of bf16 pairs, on CPUs that have these besides the level. A level has none, or all
 /// rows of its tile by all vectors.
 #[derive(Debug)]
@@ -389,9 +397,8 @@ pub(crate) struct Kernels {
     /// Output channels of a micro-tile.
     pub(crate) nr: usize,
     pub(crate) gemm: GemmKernels,
-    /// Those that widen 16-bit weights themselves, which no other micro-tile would share: by the type, \[vectors − 1\],
-    /// and whether A is not packed.
-    pub(crate) one_pixel: [&'static [[GemmFn; 2]]; 2],
+    /// For few pixels and 16-bit weights, by the type.
+    pub(crate) few: [FewKernels; 2],
     pub(crate) dot: Option<DotKernels>,
     /// By the [`ElementType`] of the input.
     pub(crate) inputs: [InputKernels; 3],
@@ -413,6 +420,11 @@ impl Kernels {
     /// Those for inputs of a type.
     pub(crate) fn input(&self, element: ElementType) -> &InputKernels {
         &self.inputs[element as usize]
+    }
+
+    /// The GEMM of few pixels by weights of a type; none for f32.
+    pub(crate) fn few(&self, element: ElementType) -> Option<&FewKernels> {
+        (element as usize).checked_sub(1).map(|i| &self.few[i])
     }
 
     /// The name of `widen` for weights of a type; none for f32.
@@ -548,9 +560,9 @@ macro_rules! instantiate {
                 packed: &[$(instantiate!(@row $n, false, $rows)),*],
                 direct: &[$(instantiate!(@row $n, true, $rows)),*],
             },
-            one_pixel: [
-                &[$([instances::gemm::<F16, 1, $n, false>, instances::gemm::<F16, 1, $n, true>]),*],
-                &[$([instances::gemm::<Bf16, 1, $n, false>, instances::gemm::<Bf16, 1, $n, true>]),*],
+            few: [
+                instantiate!(@few F16, "f16", $isa, $gemm_tile, $level, $rows),
+                instantiate!(@few Bf16, "bf16", $isa, $gemm_tile, $level, $rows),
             ],
             dot: instantiate!(@dot $($dot)?),
             inputs: [
@@ -578,6 +590,12 @@ macro_rules! instantiate {
     (@dot $dot:expr) => { Some($dot) };
     (@row $n:literal, $direct:literal, [$($m:literal),*]) => {
         &[$(instances::gemm::<F32, $m, $n, $direct>),*]
+    };
+    (@few $type:ident, $name:literal, $isa:ty, $tile:literal, $level:literal, [$($m:literal),*]) => {
+        crate::isa::FewKernels {
+            name: concat!("gemm_", $name, "_", $tile, "_", $level),
+            packed: &[$(instances::gemm::<$type, $m, { <$isa>::NV }, false>),*],
+        }
     };
     (@input $type:ident, $name:literal, $plain:ident, $relu:ident, $relu_name:literal, $level:literal,
      $window_tile:literal, $pixels:tt, $usual:tt) => {

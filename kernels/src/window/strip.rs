@@ -106,10 +106,13 @@ pub(crate) unsafe fn strip<I: Isa, X: Element, const P: usize, const S: usize, c
     let l = I::LANES;
     let whole = t.channels / l;
     let all = Pixels { first: 0, left: t.left, right: t.right };
-    let paired = if const { pairs::<I, X, P, S>() } { whole - whole % 2 } else { 0 };
-    for block in (0..paired).step_by(2) {
-        // SAFETY: the caller's contract; all lanes of both blocks are channels.
-        unsafe { channels::<I, X, P, S, LOAD, true, 2>(t, all, block, l) };
+    let mut paired = 0;
+    if const { pairs::<I, X, P, S>() } {
+        paired = whole - whole % 2;
+        for block in (0..paired).step_by(2) {
+            // SAFETY: the caller's contract; all lanes of both blocks are channels.
+            unsafe { channels::<I, X, P, S, LOAD, true, 2>(t, all, block, l) };
+        }
     }
     for block in paired..whole {
         if const { asks::<I, S, LOAD>() } && t.y_ahead > 0 && (block * l).is_multiple_of(X::LINE) {
