@@ -18,9 +18,11 @@ import sys
 # Weights, values between layers, dot products.
 WAYS = [("f32", "f32", False), ("f16", "f32", False), ("f16", "f16", False), ("bf16", "f32", False),
         ("bf16", "bf16", False), ("bf16", "f32", True), ("bf16", "bf16", True)]
-# The entry flow's largest, the middle flow, the exit flow, the strided projection; and depthwise alone.
+# The entry flow's largest, the middle flow, the exit flow, the strided projection; depthwise alone; the classes of some
+# pictures.
 LAYERS = ["sep 1x147x147x64 o128 k3", "sep 1x19x19x728 o728 k3", "sep 1x10x10x1536 o2048 k3",
-          "pw 1x147x147x64 o128 s2", "dw 1x147x147x128 k3", "dw 1x19x19x728 k3"]
+          "pw 1x147x147x64 o128 s2", "dw 1x147x147x128 k3", "dw 1x19x19x728 k3", "pw 1x1x1x2048 o1000",
+          "pw 1x1x4x2048 o1000", "pw 1x1x16x2048 o1000"]
 
 
 def bench(sepconv, threads, runs, arguments):
