@@ -590,12 +590,10 @@ impl Run<'_> {
         // Spread over the calls of the micro-kernel, the next tile's pixels are prefetched.
         let mut next_rows = [0_usize; TILE_PIXELS];
         let (mut next_group, mut next_lines) = (null(), 0);
-        if let Source::Taps(taps) = &gemm.source
-            && let Some(group_channels) = taps.prefetched().filter(|_| !next.is_empty())
-        {
+        if let Some(group_channels) = gemm.source.prefetched().filter(|_| !next.is_empty()) {
             let size = gemm.input_type.size();
             region.offsets(next, &mut next_rows, |pixel| {
-                self.x_placement.of(taps.pixel(pixel)).wrapping_mul(size)
+                self.x_placement.of(gemm.source.fresh(pixel)).wrapping_mul(size)
             });
             next_group = self.x.0.add(group * group_channels).at;
             next_lines = (group_channels * size).div_ceil(LINE_BYTES);
