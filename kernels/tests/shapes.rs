@@ -205,6 +205,25 @@ fn dot_products() {
     println!("{cases} shapes of bf16 weights, {ran}");
 }
 
+/// Weights of 16 bits that are widened before they are multiplied, as those of more than a few pixels are: more pixels
+/// than most layers here have.
+#[test]
+fn widened_weights() {
+    let plain = if common::effort() < 100.0 { 50_000 } else { 100_000 };
+    let cases = common::scaled(plain).max(250);
+    let mut random = Random(4);
+    for i in 0..cases {
+        for weights in [ElementType::F16, ElementType::Bf16] {
+            let op = if i % 2 == 0 { Op::Pointwise } else { Op::Separable { multiplier: 1 } };
+            let layer = layer(Kernel::Operation(op), 1, Activation::None, &mut random);
+            let input = [1, 4, 6 + random.below(4), layer.input[3]];
+            let window = layer.window.padding(Padding::Same);
+            compare(&Layer { input, window, ..layer }, weights, &mut random);
+        }
+    }
+    println!("{cases} shapes of f16 and of bf16 weights for 24 to 36 pixels");
+}
+
 macro_rules! kernels {
     ($($name:ident: $kernel:expr, $stride:literal;)*) => {
         $(

@@ -20,6 +20,7 @@ pub(crate) mod narrow;
 pub(crate) mod widen;
 
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr::null;
@@ -205,12 +206,22 @@ impl GemmPlan {
 
     /// The kernels that run, without the producer's.
     pub(crate) fn name(&self) -> String {
+        let gemm = self.micro_kernels().name;
+        let (mut few, mut many) = (None, vec![gemm]);
+        if self.widens() {
+            let element = self.weights.element();
+            let pixels = |region: &RegionPlan| self.output[0] * region.region.pixels();
+            if self.regions.iter().any(|region| pixels(region) < FEW) {
+                few = self.kernels.few(element).map(|few| few.name);
+            }
+            many.clear();
+            if self.regions.iter().any(|region| pixels(region) >= FEW) {
+                many.extend(self.kernels.widen_name(element));
+                many.push(gemm);
+            }
+        }
         let narrow = self.kernels.narrow_name(self.output_type);
-        let element = Some(self.weights.element()).filter(|_| self.widens());
-        let few = element.and_then(|element| self.kernels.few(element)).map(|few| few.name);
-        let widen = element.and_then(|element| self.kernels.widen_name(element));
-        let names = [few, widen, Some(self.micro_kernels().name), narrow];
-        names.into_iter().flatten().collect::<Vec<_>>().join("+")
+        few.into_iter().chain(many).chain(narrow).collect::<Vec<_>>().join("+")
     }
 
     /// \[N, H, W, C\] of the output.
@@ -638,8 +649,8 @@ impl Run<'_> {
                 unsafe { (gemm.kernels.widen)(&run) };
                 b = widened.as_ptr().cast();
             }
-            // Sums in scratch, too, are those of a panel that isn't full, of which the micro-kernels for few pixels know
-            // nothing.
+            // Aside, in scratch, wait sums that are to be rounded, and those of few pixels if the panel isn't full, of
+            // which their micro-kernels know nothing.
             let aside = !wide || few.is_some() && columns < nr;
             for part in &parts {
                 let Part { first, panel: at, row, tiles, rows, instance } = *part;
