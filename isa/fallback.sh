@@ -29,9 +29,9 @@ fi
 
 unset SEPCONV_LEVEL SEPCONV_TEST_LEVELS
 export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-1}
-# A fused multiply-add by software takes a hundred times as long: of the networks only small ones.
-large=(--skip digests_at --skip digests_of_types --skip agrees_with --skip batches_are_pictures --skip sampled_outputs
-    --skip parts_of_layers_of_xception)
+# A fused multiply-add by software takes a hundred times as long: of networks and layers only small ones.
+large=(--skip digests_at --skip digests_of_types --skip agrees_with --skip batches_are_pictures --skip deep_layers
+    --skip sampled_outputs --skip parts_of_layers_of_xception)
 # The same on all CPUs, and the digests, which WebAssembly and this machine give with `scalar`, too.
 kernel_tests allocation canaries concurrency digests
 # By the second one the test of the command line starts it.

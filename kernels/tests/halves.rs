@@ -180,7 +180,7 @@ fn deep_layers_round_once() {
                 input_type,
                 output_type,
                 activation: Activation::Silu,
-                ..Layer::new(op, input, window, 70)
+                ..Layer::new(op, input, window, 35)
             };
             check(&layer, weights_type, Mode::Reals, &mut numbers);
         }
