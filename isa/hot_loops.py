@@ -63,8 +63,8 @@ TILES = {
 # 39 instructions for 24 FMAs fit those 12 cycles from 4 per cycle on.
 # NEON: per 4 k 96 FMAs, 6 loads of A's 8 vectors (direct: 8), 16 of B (ldp + ldr per k and half of
 # the rows), 0.81 (0.80).
-# What widens 16-bit weights itself (a GEMM of few pixels): bf16 by two instructions per vector of B in addition, on NEON by
-# one, and again for the second half of the rows.
+# What widens 16-bit weights itself (a GEMM of few pixels): bf16 by two instructions per vector of B in addition, on
+# NEON by one, and again for the second half of the rows.
 FEW_SHARE = {"avx2": 0.50, "avx512": 0.56, "neon": 0.63}
 GEMM_SHARE = {"avx2": (0.57, 0.55), "avx512": (0.60, 0.57), "neon": (0.75, 0.75)}
 # Vectors loaded ÷ FMAs: for 9·P FMAs a strip of P pixels loads 9 weights and the columns of a row,

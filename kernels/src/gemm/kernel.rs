@@ -9,7 +9,8 @@
 //!     y[m][n] = last ? clamp(acc + residual[m][n]) : acc
 //! ```
 //!
-//! All is f32: weights of 16 bits were made so by `widen`; an output of 16 bits has its own epilogue, `narrow`.
+//! All is f32: weights of 16 bits were made so by `widen`, or are here as they are loaded, for few pixels; an output of
+//! 16 bits has its own epilogue, `narrow`.
 //!
 //! Departures:
 //! 1. M×N accumulators live in registers over the whole k loop, which is outermost. Each output still
@@ -51,7 +52,7 @@ pub(crate) struct GemmTile {
     pub(crate) a: *const f32,
     /// Elements from one A panel to the next; from one row to the next if direct.
     pub(crate) a_step: usize,
-    /// The B panel at this range's first k: `[depth][NR]`, of f32 or pairs.
+    /// The B panel at this range's first k: `[depth][NR]`, of the kernel's elements.
     pub(crate) b: *const u8,
     /// Length of the range.
     pub(crate) depth: usize,

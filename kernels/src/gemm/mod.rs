@@ -10,9 +10,9 @@
 //! ```
 //!
 //! With 16-bit operands this stays a GEMM of f32: the producer widens the input, and the weights are widened once
-//! for each tile of pixels, a block of a B panel at a time, in scratch; of few pixels by each micro-kernel as it loads them.
-//! The sums of 16-bit outputs stay in scratch until their chains end, for which all blocks of a panel are
-//! computed one after the other; then they are rounded. (Rounding in the micro-kernel was measured to take 1 %
+//! for each tile of pixels, a block of a B panel at a time, in scratch; for few pixels by each micro-kernel as it
+//! loads them. The sums of 16-bit outputs stay in scratch until their chains end, for which all blocks of a panel
+//! are computed one after the other; then they are rounded. (Rounding in the micro-kernel was measured to take 1 %
 //! off shallow layers, and made the crate build for twice as long.)
 
 pub(crate) mod kernel;
@@ -43,9 +43,9 @@ const TILE_PIXELS: usize = 128;
 /// Least pixels of a tile that was made smaller for the sake of equal shares. With fewer of them each weight
 /// that comes from L3 is used too rarely: the threads then share the output channels.
 const SHARED_PIXELS: usize = 64;
-/// Tiles of fewer pixels have micro-kernels that widen 16-bit weights themselves. (Zen 4, 2048 × 1000 weights, time by that
-/// with f32. AVX-512: widened before, 2.1 with 2 pixels, 1.8 with 4, 1.3 with 12, 1.1 with 24; by the micro-kernels 1.1, 1.3, 1.1,
-/// 1.1. AVX2: 1.8, 1.7, 1.2, …; 1.0 with any.)
+/// Tiles of fewer pixels have micro-kernels that widen 16-bit weights themselves. (Zen 4, 2048 × 1000 weights, time
+/// by that with f32. AVX-512: widened before, 2.1 with 2 pixels, 1.8 with 4, 1.3 with 12, 1.1 with 24; by the
+/// micro-kernels 1.1, 1.3, 1.1, 1.1. AVX2: widened before, 1.8, 1.7, 1.2; by the micro-kernels 1.0.)
 const FEW: usize = 24;
 /// The largest MR of a level.
 const MAX_ROWS: usize = 16;

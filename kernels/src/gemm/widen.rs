@@ -5,8 +5,8 @@
 //!   to[i] = f32(from[i])
 //! ```
 //!
-//! Departures: by vectors, of which a panel's rows are made. (Converted in the micro-kernel as
-//! they are loaded, which is done for few pixels, weights take FMA ports for each of its tiles: on an Intel CPU (Emerald Rapids) 1.1 to 1.3
+//! Departures: by vectors, of which a panel's rows are made. (Converted in the micro-kernel as they are loaded, which
+//! is done for few pixels, weights take FMA ports for each of its tiles: on an Intel CPU (Emerald Rapids) 1.1 to 1.3
 //! times the time of f32.)
 
 use crate::element::Pointer;

@@ -202,8 +202,8 @@ impl Source {
         }
     }
 
-    /// The channels of a pixel of which each output pixel brings one into use, if the picture is large: worth prefetching
-    /// then.
+    /// The channels of a pixel of which each output pixel brings one into use, if the picture is large: worth
+    /// prefetching then.
     pub(crate) fn prefetched(&self) -> Option<usize> {
         match self {
             Self::Taps(Taps {
@@ -221,8 +221,8 @@ impl Source {
         }
     }
 
-    /// That pixel; any if it lies outside. It is the first one of a copy, and of a 3×3 window the middle one of the last
-    /// row.
+    /// That pixel; any if it lies outside. It is the first one of a copy, and of a 3×3 window the middle one of the
+    /// last row.
     pub(crate) fn fresh(&self, Pixel { picture, row, column }: Pixel) -> Pixel {
         let (vertical, horizontal, taps) = match self {
             Self::Taps(taps) => (&taps.vertical, &taps.horizontal, [0, 0]),
