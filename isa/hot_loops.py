@@ -63,10 +63,10 @@ TILES = {
 # 39 instructions for 24 FMAs fit those 12 cycles from 4 per cycle on.
 # NEON: per 4 k 96 FMAs, 6 loads of A's 8 vectors (direct: 8), 16 of B (ldp + ldr per k and half of
 # the rows), 0.81 (0.80).
+GEMM_SHARE = {"avx2": (0.57, 0.55), "avx512": (0.60, 0.57), "neon": (0.75, 0.75)}
 # What widens 16-bit weights itself (a GEMM of few pixels): bf16 by two instructions per vector of B in addition, on
 # NEON by one, and again for the second half of the rows.
 FEW_SHARE = {"avx2": 0.50, "avx512": 0.56, "neon": 0.63}
-GEMM_SHARE = {"avx2": (0.57, 0.55), "avx512": (0.60, 0.57), "neon": (0.75, 0.75)}
 # Vectors loaded ÷ FMAs: for 9·P FMAs a strip of P pixels loads 9 weights and the columns of a row,
 # P + 2, or with stride 2 of two rows, 2·(2·P + 1).
 # AVX2, P = 3: 14 of 27 and one more: 9 accumulators, 5 columns and a weight leave 1 register of 16

@@ -219,7 +219,7 @@ impl Line {
         }
     }
 
-    /// Computes the line, one of a number, in each way, on each level, in 1 to 16 parts; enters what comes out.
+    /// Computes the line, which has this number, in each way, on each level, in 1 to 16 parts; enters what comes out.
     fn enter(&self, line: usize, table: &mut Table) {
         let (name, data) = (self.name(), self.data());
         for level in levels() {

@@ -145,11 +145,16 @@ fn compare(layer: &Layer, weights: ElementType, random: &mut Random) {
     }
 }
 
-/// Runs that many random layers on each level.
-fn check(kernel: Kernel, stride: usize, load: Activation) {
+/// How many shapes a kernel gets.
+fn cases() -> u32 {
     // Emulated CPUs take half, so that those of 16 bits cost them nothing.
     let plain = if common::effort() < 100.0 { 50_000 } else { 100_000 };
-    let cases = common::scaled(plain).max(250);
+    common::scaled(plain).max(250)
+}
+
+/// Runs that many random layers on each level.
+fn check(kernel: Kernel, stride: usize, load: Activation) {
+    let cases = cases();
     let mut random = Random(stride as u64);
     for _ in 0..cases {
         let layer = layer(kernel, stride, load, &mut random);
@@ -191,8 +196,7 @@ fn check(kernel: Kernel, stride: usize, load: Activation) {
 #[test]
 fn dot_products() {
     let available = kernels().iter().any(|k| k.available && k.name.contains("_dot_"));
-    let plain = if common::effort() < 100.0 { 50_000 } else { 100_000 };
-    let cases = if available { common::scaled(plain).max(250) } else { 10 };
+    let cases = if available { cases() } else { 10 };
     let mut random = Random(3);
     for i in 0..cases {
         let op = if i % 2 == 0 { Op::Pointwise } else { Op::Dense };
@@ -209,8 +213,7 @@ fn dot_products() {
 /// than most layers here have.
 #[test]
 fn widened_weights() {
-    let plain = if common::effort() < 100.0 { 50_000 } else { 100_000 };
-    let cases = common::scaled(plain).max(250);
+    let cases = cases();
     let mut random = Random(4);
     for i in 0..cases {
         for weights in [ElementType::F16, ElementType::Bf16] {

@@ -20,7 +20,6 @@ pub(crate) mod narrow;
 pub(crate) mod widen;
 
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr::null;
@@ -28,7 +27,7 @@ use core::ptr::null;
 use crate::element::Pointer;
 use crate::error::{Error, Result};
 use crate::geometry::product;
-use crate::isa::{DotKernels, GemmKernels, Kernels};
+use crate::isa::{DotKernels, FewKernels, GemmKernels, Kernels};
 use crate::memory::LINE_BYTES;
 use crate::panel::{PackedWeights, Region, Source, Tile};
 use crate::threads::{self, Shared, SharedMut};
@@ -206,22 +205,14 @@ impl GemmPlan {
 
     /// The kernels that run, without the producer's.
     pub(crate) fn name(&self) -> String {
-        let gemm = self.micro_kernels().name;
-        let (mut few, mut many) = (None, vec![gemm]);
-        if self.widens() {
-            let element = self.weights.element();
-            let pixels = |region: &RegionPlan| self.output[0] * region.region.pixels();
-            if self.regions.iter().any(|region| pixels(region) < FEW) {
-                few = self.kernels.few(element).map(|few| few.name);
-            }
-            many.clear();
-            if self.regions.iter().any(|region| pixels(region) >= FEW) {
-                many.extend(self.kernels.widen_name(element));
-                many.push(gemm);
-            }
-        }
+        let mut pixels = self.regions.iter().map(|plan| self.output[0] * plan.region.pixels());
+        let few = pixels.clone().find_map(|pixels| self.few(pixels)).map(|few| few.name);
+        let many = pixels.any(|pixels| self.few(pixels).is_none());
+        let widen =
+            self.kernels.widen_name(self.weights.element()).filter(|_| self.widens() && many);
+        let gemm = Some(self.micro_kernels().name).filter(|_| many);
         let narrow = self.kernels.narrow_name(self.output_type);
-        few.into_iter().chain(many).chain(narrow).collect::<Vec<_>>().join("+")
+        [few, widen, gemm, narrow].into_iter().flatten().collect::<Vec<_>>().join("+")
     }
 
     /// \[N, H, W, C\] of the output.
@@ -245,6 +236,11 @@ impl GemmPlan {
         }
     }
 
+    /// The micro-kernels for a tile of so many pixels, if there are such that widen weights themselves.
+    fn few(&self, pixels: usize) -> Option<&'static FewKernels> {
+        self.kernels.few(self.weights.element()).filter(|_| self.widens() && pixels < FEW)
+    }
+
     /// Whether weights are made f32.
     fn widens(&self) -> bool {
         self.dot.is_none() && self.weights.element() != ElementType::F32
@@ -259,12 +255,13 @@ impl GemmPlan {
     /// wait there, and a block of a B panel if it is widened.
     fn parts(&self) -> [usize; 3] {
         let nr = self.kernels.nr;
-        let (sums, b) = match (self.wide(), self.widens()) {
-            (true, false) => (0, 0),
-            (true, true) => (FEW * nr, self.block * nr),
-            (false, widens) => (self.tile * nr, if widens { self.block * nr } else { 0 }),
+        let sums = match (self.wide(), self.widens()) {
+            (true, false) => 0,
+            (true, true) => FEW,
+            (false, _) => self.tile,
         };
-        [self.panel() * self.tile / self.kernels.mr, sums, b]
+        let b = if self.widens() { self.block } else { 0 };
+        [self.panel() * self.tile / self.kernels.mr, sums * nr, b * nr]
             .map(|len| len.next_multiple_of(memory::LINE))
     }
 
@@ -543,8 +540,7 @@ impl Run<'_> {
         let parts = parts(count, kernels.rows);
         let len = count.div_ceil(mr) * a_panel;
         assert!(len <= a_len, "a tile fits its scratch");
-        let few = gemm.kernels.few(gemm.weights.element());
-        let few = few.filter(|_| gemm.widens() && count < FEW);
+        let few = gemm.few(count);
         let aliased = self.x_placement.pixel.is_multiple_of(ALIASED);
         let direct = gemm.direct.filter(|_| !aliased && few.is_none());
         let mut places = [0_usize; TILE_PIXELS];
@@ -613,6 +609,8 @@ impl Run<'_> {
         let widens = gemm.widens() && few.is_none();
         let activation = gemm.activation;
         let bounds = activation.bounds();
+        // Activations of f32 that are no clamp come at the end.
+        let clamp = bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
         // B panels change fastest, unless their chains are to end before the next one begins.
         let (blocks, calls) = (plan.blocks.len(), plan.blocks.len() * panels.len());
         let order = |call: usize| {
@@ -690,7 +688,7 @@ impl Run<'_> {
                     last: !aside && i + 1 == blocks,
                     residual: residual.at.cast(),
                     residual_rows: residual_rows[first..].as_ptr(),
-                    bounds: bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)),
+                    bounds: clamp,
                     next: next_group.wrapping_add(lines.start * LINE_BYTES),
                     next_rows: next_rows[first..].as_ptr(),
                     next_lines: lines.len(),
@@ -711,8 +709,7 @@ impl Run<'_> {
                     residual,
                     residual_rows: residual_rows.as_ptr(),
                     activation,
-                    // Other activations of f32 follow.
-                    bounds: bounds.or(wide.then_some((f32::NEG_INFINITY, f32::INFINITY))),
+                    bounds: if wide { Some(clamp) } else { bounds },
                 };
                 // SAFETY: the level was available; the sums of these pixels and columns are complete; the
                 // pixels lie in the views, the columns in their channels.

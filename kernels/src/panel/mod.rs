@@ -205,20 +205,18 @@ impl Source {
     /// The channels of a pixel of which each output pixel brings one into use, if the picture is large: worth
     /// prefetching then.
     pub(crate) fn prefetched(&self) -> Option<usize> {
-        match self {
-            Self::Taps(Taps {
-                input: [_, h, w, channels],
-                vertical,
-                horizontal,
-                group,
-                element,
-                ..
-            }) => {
-                let single = vertical.kernel == 1 && horizontal.kernel == 1;
-                (single && h * w * channels * element.size() > CACHED).then_some(*group)
+        let (input, element, group, once) = match self {
+            Self::Taps(taps) => {
+                let single = taps.vertical.kernel == 1 && taps.horizontal.kernel == 1;
+                (taps.input, taps.element, taps.group, single)
             }
-            Self::Depthwise(plan, _) => plan.prefetched(),
-        }
+            Self::Depthwise(plan, _) => {
+                let strips = plan.shares_rows() && plan.vertical.stride == 1;
+                (plan.input, plan.element, plan.input[3], strips)
+            }
+        };
+        let [_, h, w, channels] = input;
+        (once && h * w * channels * element.size() > CACHED).then_some(group)
     }
 
     /// That pixel; any if it lies outside. It is the first one of a copy, and of a 3×3 window the middle one of the

@@ -345,14 +345,6 @@ impl WindowPlan {
         self.strips.is_some()
     }
 
-    /// The channels of a pixel if the outputs of a large picture are made by strips, each of which sees one input pixel
-    /// first.
-    pub(crate) fn prefetched(&self) -> Option<usize> {
-        let [_, h, w, channels] = self.input;
-        let strips = self.strips.is_some() && self.vertical.stride == 1;
-        (strips && h * w * channels * self.element.size() > CACHED).then_some(channels)
-    }
-
     /// Computes a rectangle of the output; `next` is where the one computed after it begins, if any.
     ///
     /// # Safety
