@@ -69,18 +69,13 @@ GEMM_SHARE = {"avx2": (0.57, 0.55), "avx512": (0.60, 0.57), "neon": (0.75, 0.75)
 FEW_SHARE = {"avx2": 0.50, "avx512": 0.56, "neon": 0.63}
 # Vectors loaded ÷ FMAs: for 9·P FMAs a strip of P pixels loads 9 weights and the columns of a row,
 # P + 2, or with stride 2 of two rows, 2·(2·P + 1).
-# AVX2, P = 3: 14 of 27 and one more: 9 accumulators, 5 columns and a weight leave 1 register of 16
-# for bias and bounds, one of which comes from the stack in each row. Stride 2, P = 2: 19 of 18, twice, and what
-# keeps that from spilling also has the weights of the outermost columns loaded twice.
-# AVX-512 and NEON, P = 6: 17 and 35 of 54.
+# AVX2, P = 3: 14 of 27. Stride 2, P = 2: 19 of 18, twice, and what keeps that from spilling also has the weights of the
+# outermost columns loaded twice. AVX-512 and NEON, P = 6: 17 and 35 of 54.
 STRIP_LOADS = {
-    "avx2": (15 / 27, 49 / 36), "avx512": (17 / 54, 35 / 54), "neon": (17 / 54, 35 / 54)}
-STRIP_SPILLS = {"avx2": (1, 0), "avx512": (0, 0), "neon": (0, 0)}
-# The zero of a ReLU of the input, beside 8 accumulators, 5 columns, 2 biases and a weight.
-RELU_SPILLS = {"avx2": (0, 4), "avx512": (0, 0), "neon": (0, 0)}
-# Inputs of 16 bits: the bound of the input and what converts it want registers; some of what has none
-# comes from the stack, on AVX2 also some of the columns and what rounds. (The input itself is half as many bytes.)
-HALF_LOADS, HALF_SLIDING_LOADS, HALF_SPILLS = 4 / 54, 7 / 40, {"avx2": 8, "avx512": 1, "neon": 1}
+    "avx2": (14 / 27, 49 / 36), "avx512": (17 / 54, 35 / 54), "neon": (17 / 54, 35 / 54)}
+# Inputs of 16 bits: the bound of the input and what converts it want registers; some of what has none in a sliding window
+# comes from the stack. (The input itself is half as many bytes.)
+HALF_LOADS, HALF_SLIDING_LOADS, HALF_SLIDING_SPILLS = 4 / 54, 7 / 40, {"avx2": 12, "avx512": 0, "neon": 2}
 # Kernel width and stride: tiles. For k·P FMAs the row of a sliding window loads k weights and
 # (P − 1)·stride + k columns.
 SLIDING = {(5, 1): (8, 4, 2, 1), (5, 2): (8, 4, 2, 1), (7, 1): (4, 2, 1)}
@@ -119,17 +114,14 @@ def expected(level):
         x = ELEMENT + x
         half = load == 3
         strips = tile["strips"][half]
-        for stride, (strip, *smaller), loads, spills in zip((1, 2), strips, STRIP_LOADS[level], STRIP_SPILLS[level]):
+        for stride, (strip, *smaller), loads in zip((1, 2), strips, STRIP_LOADS[level]):
             if half:
-                loads, spills = loads + HALF_LOADS, spills + HALF_SPILLS[level]
-            elif load == 1:
-                spills += RELU_SPILLS[level][stride - 1]
+                loads += HALF_LOADS
             name = f"strips{kind}" if kind else f"strip 3×3 s{stride}"
             yield Kernel(level, name, f"{strip} px", [f"strip::<{x}, {strip}, {stride}, {load}>"],
-                         loads=loads, spills=spills)
+                         loads=loads)
             yield Kernel(level, "strips, all", "smaller", [
-                f"strip::<{x}, {p}, {stride}, {load}>" for p in smaller],
-                spills=spills)
+                f"strip::<{x}, {p}, {stride}, {load}>" for p in smaller])
         for (k, stride), sizes in SLIDING.items():
             pixels, *smaller = SLIDING_HALF[k] if half else sizes
             symbol = f"window::<{x}, {{}}, 0, {load}, {k}, {stride}>"
@@ -139,7 +131,7 @@ def expected(level):
                 name, size = f"sliding{kind}", "full"
             spills = 0
             if half:
-                loads, spills = loads + HALF_SLIDING_LOADS, 2 * HALF_SPILLS[level]
+                loads, spills = loads + HALF_SLIDING_LOADS, HALF_SLIDING_SPILLS[level]
             yield Kernel(level, name, size, [symbol.format(pixels)], loads=loads, spills=spills)
             # One pixel has the instance of stride 1 for all.
             smaller = [symbol.format(p) for p in smaller if p > 1 or stride == 1]

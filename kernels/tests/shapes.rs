@@ -227,6 +227,19 @@ fn widened_weights() {
     println!("{cases} shapes of f16 and of bf16 weights for 24 to 36 pixels");
 }
 
+/// Pixels 2 KiB and 4 KiB apart, whose strips are narrower on AVX2, and neighbours of these.
+#[test]
+fn aliased_pixels() {
+    let mut random = Random(5);
+    let channels = [512, 1024, 496, 528];
+    for i in 0..common::scaled(64).max(4) as usize {
+        let load = [Activation::None, Activation::Relu][i / 4 % 2];
+        let layer = layer(Kernel::Square(3), 1 + i / 8 % 2, load, &mut random);
+        let input = [1, 3 + random.below(3), 3 + random.below(6), channels[i % 4]];
+        compare(&Layer { input, ..layer }, ElementType::F32, &mut random);
+    }
+}
+
 macro_rules! kernels {
     ($($name:ident: $kernel:expr, $stride:literal;)*) => {
         $(

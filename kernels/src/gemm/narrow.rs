@@ -91,7 +91,11 @@ unsafe fn rows<I: Isa, Y: Element>(run: &NarrowRun) {
 #[inline(always)]
 fn activate<I: Isa>(run: &NarrowRun, v: I::V) -> I::V {
     match run.bounds {
-        Some(bounds) => clamp::<I>(v, bounds),
+        Some(bounds) => {
+            let mut one = [v];
+            clamp::<I>(&mut one, bounds);
+            one[0]
+        }
         None => apply::<I>(v, run.activation),
     }
 }

@@ -332,6 +332,8 @@ pub(crate) struct Sliding {
 pub(crate) struct InputKernels {
     /// Depthwise 3×3, multiplier 1, no dilation.
     pub(crate) strips: &'static [Strips],
+    /// Whether strips of [`strip::PAIR`](crate::window::strip::PAIR) pixels take two vectors of channels at a time.
+    pub(crate) pairs: bool,
     /// Depthwise, multiplier 1, no dilation along the width, for the usual kernels.
     pub(crate) sliding: &'static [Sliding],
     /// Depthwise, multiplier 1, input activation none.
@@ -516,6 +518,10 @@ macro_rules! instantiate {
                 unsafe { crate::window::strip::strip::<$isa, X, P, S, LOAD>(tile) }
             }
 
+            pub(super) const fn pairs<X: Element>() -> bool {
+                crate::window::strip::pairs::<$isa, X>()
+            }
+
             $(#[target_feature(enable = $feature)])*
             pub(super) unsafe fn pack<X: Element>(run: &crate::panel::pack::PackRun) {
                 // SAFETY: the caller vouches for the run and for the level.
@@ -601,6 +607,7 @@ macro_rules! instantiate {
      $window_tile:literal, $pixels:tt, $usual:tt) => {
         crate::isa::InputKernels {
             strips: instantiate!(@strips $type, $name, $plain, $relu, $relu_name, $level, $usual),
+            pairs: instances::pairs::<$type>(),
             sliding: instantiate!(@sliding $type, $name, $plain, $relu, $relu_name, $level, $usual),
             depthwise: instantiate!(
                 @window concat!("dw_", $name, "_", $window_tile, "_", $level),

@@ -56,11 +56,7 @@ impl Layer {
             None => (self.activation, Activation::None),
         };
         let workers = threads::available();
-        // As many strips of a picture as give each thread a few.
-        let strips = (4 * workers)
-            .div_ceil(n)
-            .max(height.div_ceil(STRIP_ROWS / window.vertical.stride.min(2)))
-            .min(height);
+        let strips = strips(n, height, STRIP_ROWS / window.vertical.stride.min(2), workers);
         let tasks = n * strips;
         let strip = |task: usize| {
             // Whole structs are captured, not their pointer fields: only they are Send.
@@ -103,6 +99,17 @@ impl Layer {
         threads::for_each(tasks, workers, &mut [], 0, &|task, _| strip(task));
         Ok(())
     }
+}
+
+/// How many strips the rows of each of `n` pictures are divided into: of `rows` rows at most; for several workers at least
+/// two for each, so that one that is held up can leave some to others, and as many for each where there are enough rows.
+/// More strips read more rows twice: with four for each of two workers 10²·1536 takes 1.2 (AVX-512) and 1.35 (AVX2) of
+/// the time, with four for one worker 1.1 and 1.05.
+fn strips(n: usize, height: usize, rows: usize, workers: usize) -> usize {
+    let wanted = if workers > 1 { (2 * workers).div_ceil(n) } else { 1 };
+    let even = if n.is_multiple_of(workers) { 1 } else { workers };
+    let most = if height < even { height } else { height - height % even };
+    height.div_ceil(rows).max(wanted).next_multiple_of(even).min(most)
 }
 
 macro_rules! plan {
@@ -363,4 +370,31 @@ pub fn convert(x: Elements<'_>, y: ElementsMut<'_>, level: Option<Level>) -> Res
     let plan = Elementwise::new([1, 1, 1, expected], &options)?;
     let shape = plan.output_shape();
     plan.run(NhwcView::new(x, shape)?, None, NhwcViewMut::new(y, shape)?, &mut [])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::strips;
+
+    #[test]
+    fn strips_are_a_few_for_each_worker() {
+        // n, height, workers: strips of at most 8 rows.
+        for (case, expected) in [
+            ((1, 10, 1), 2),
+            ((1, 7, 1), 1),
+            ((1, 10, 2), 4),
+            ((1, 37, 2), 6),
+            ((1, 147, 2), 20),
+            // Too few rows for two each: one each, as a second for some would be waited for by all.
+            ((1, 19, 16), 16),
+            ((1, 7, 16), 7),
+            ((1, 1, 2), 1),
+            ((2, 19, 2), 3),
+            ((3, 19, 2), 4),
+            ((64, 7, 16), 1),
+        ] {
+            let (n, height, workers) = case;
+            assert_eq!(strips(n, height, 8, workers), expected, "{case:?}");
+        }
+    }
 }

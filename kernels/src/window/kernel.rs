@@ -295,9 +295,9 @@ unsafe fn channels<
             );
         }
     }
-    for v in &mut acc {
-        *v = clamp::<I>(*v, t.bounds);
-        if LOAD == ANY {
+    clamp::<I>(&mut acc, t.bounds);
+    if LOAD == ANY {
+        for v in &mut acc {
             *v = apply::<I>(*v, t.activation);
         }
     }
@@ -370,9 +370,19 @@ pub(crate) fn bounded<I: Isa, const LOAD: u8>(x: I::V, bound: f32) -> I::V {
     }
 }
 
+/// Compares only with bounds that exist: a comparison takes the place of an FMA.
 #[inline(always)]
-pub(crate) fn clamp<I: Isa>(x: I::V, bounds: (f32, f32)) -> I::V {
-    I::at_most(I::splat(bounds.1), I::at_least(I::splat(bounds.0), x))
+pub(crate) fn clamp<I: Isa>(values: &mut [I::V], (lo, hi): (f32, f32)) {
+    if lo > f32::NEG_INFINITY {
+        for v in &mut *values {
+            *v = I::at_least(I::splat(lo), *v);
+        }
+    }
+    if hi < f32::INFINITY {
+        for v in values {
+            *v = I::at_most(I::splat(hi), *v);
+        }
+    }
 }
 
 /// How one vector of channels, or its head unless `FULL`, is loaded.

@@ -21,8 +21,9 @@
 //! 3. At the ends of a strip fewer output rows are alive; each case is compiled by itself.
 //! 4. Input rows above and below the picture are left out; so are the first and the last column if they
 //!    lie outside, which decides once per row what a kernel for single pixels would pay for per pixel.
-//! 5. With S = 2, few rows and pixels share what is loaded, and a strip reaches more lines than L1 keeps. Where two
-//!    vectors of channels are a line (AVX2, f32), two go at a time, of fewer pixels, so that no line comes twice.
+//! 5. Where two vectors of channels are a line (AVX2, f32), strips of two pixels take two at a time, so that no line
+//!    comes twice: with S = 2, where few rows and pixels share what is loaded and a strip reaches more lines than L1
+//!    keeps, and with S = 1 if the lines of a strip compete for few sets of L1. Else three pixels share more loads.
 //! 6. The input of the strip that comes next is prefetched: a strip reads short pieces of many rows, a
 //!    pattern that hardware does not foresee. So is a large output, which else waits for the lines that it
 //!    writes: into L2, as one is written by channels, when the lines of a strip compete for few sets of L1.
@@ -37,6 +38,8 @@ use crate::memory::LINE_BYTES;
 pub(crate) const K: usize = 3;
 /// The widest strip.
 pub(crate) const MAX_PIXELS: usize = 6;
+/// Pixels of the strips where two vectors of channels go at a time.
+pub(crate) const PAIR: usize = 2;
 /// Input columns of the widest strip, stride 2.
 const MAX_COLUMNS: usize = (MAX_PIXELS - 1) * 2 + K;
 
@@ -107,7 +110,7 @@ pub(crate) unsafe fn strip<I: Isa, X: Element, const P: usize, const S: usize, c
     let whole = t.channels / l;
     let all = Pixels { first: 0, left: t.left, right: t.right };
     let mut paired = 0;
-    if const { pairs::<I, X, P, S>() } {
+    if const { P == PAIR && pairs::<I, X>() } {
         paired = whole - whole % 2;
         for block in (0..paired).step_by(2) {
             // SAFETY: the caller's contract; all lanes of both blocks are channels.
@@ -140,9 +143,10 @@ pub(crate) unsafe fn strip<I: Isa, X: Element, const P: usize, const S: usize, c
     }
 }
 
-/// Whether two vectors of channels go at a time: where they are a line, and if their accumulators fit.
-const fn pairs<I: Isa, X: Element, const P: usize, const S: usize>() -> bool {
-    S == 2 && P == 2 && I::LANES * 2 == X::LINE
+/// Whether strips of [`PAIR`] pixels take two vectors of channels at a time: where these are a line and registers so scarce
+/// that strips are narrow anyway.
+pub(crate) const fn pairs<I: Isa, X: Element>() -> bool {
+    I::REGISTERS < 32 && I::LANES * 2 == X::LINE
 }
 
 /// Whether strips prefetch outputs: not of stride 2, which write a quarter of what they read, nor where registers
@@ -253,6 +257,13 @@ unsafe fn channels<
                 // SAFETY: n channels of the pixels of output row v − 2 exist.
                 unsafe { output.store::<I, X, P, B>(t, head, &acc[0]) };
             }
+            if B > 1 {
+                // Not kept from row to row, as registers are scarce.
+                for (b, start) in start.iter_mut().enumerate() {
+                    // SAFETY: biases are padded to whole vectors.
+                    *start = [unsafe { I::load(t.bias.add(c + b * l)) }; P];
+                }
+            }
             acc = [acc[1], acc[2], start];
         }
     } else {
@@ -321,17 +332,27 @@ unsafe fn finish<I: Isa, Y: Element, const P: usize, const FULL: bool, const B: 
     head: I::Head,
     acc: &[[I::V; P]; B],
 ) {
-    for (b, acc) in acc.iter().enumerate() {
-        let residual = output.residual.at.cast::<Y::Bits>().wrapping_add(b * I::LANES);
-        for (p, &acc) in acc.iter().enumerate() {
-            let mut out = acc;
-            if !t.residual.at.is_null() {
+    for (b, &acc) in acc.iter().enumerate() {
+        let mut out = acc;
+        if !t.residual.at.is_null() {
+            let residual = output.residual.at.cast::<Y::Bits>().wrapping_add(b * I::LANES);
+            for (p, out) in out.iter_mut().enumerate() {
                 let r = residual.wrapping_add(p * t.residual_pixel);
                 // SAFETY: the caller's contract.
                 let r = unsafe { if FULL { Y::load::<I>(r) } else { Y::load_head::<I>(head, r) } };
-                out = I::add(out, r);
+                *out = I::add(*out, r);
             }
-            out = clamp::<I>(out, t.bounds);
+        }
+        // Looked at as bits in each row, and read only then: kept, bounds would take up registers that rows need.
+        // SAFETY: references.
+        let read = |bound: &f32| unsafe { core::ptr::from_ref(bound).read_volatile() };
+        if t.bounds.0.to_bits() != f32::NEG_INFINITY.to_bits() {
+            clamp::<I>(&mut out, (read(&t.bounds.0), f32::INFINITY));
+        }
+        if t.bounds.1.to_bits() != f32::INFINITY.to_bits() {
+            clamp::<I>(&mut out, (f32::NEG_INFINITY, read(&t.bounds.1)));
+        }
+        for (p, &out) in out.iter().enumerate() {
             // SAFETY: the caller's contract; there are P offsets for the row.
             unsafe {
                 let y = output.y.at.cast::<Y::Bits>().add(*output.y_pixels.add(p) + b * t.y_block);
@@ -366,6 +387,59 @@ impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const F
         bounded::<I, LOAD>(x, t.input_bound)
     }
 
+    /// [`Row::apply`] for two pixels and stride 1 where registers are scarce: 12 accumulators leave room for two columns and
+    /// a weight. Weights that one pixel has a use for come from memory; at once, or the compiler would load them ahead.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "as there")]
+    unsafe fn apply_pair<const FIRST: usize, const END: usize, const B: usize>(
+        &self,
+        t: &StripTile,
+        acc: &mut [[[I::V; P]; B]; K],
+        ky: usize,
+    ) {
+        for b in 0..B {
+            let weights = self.weights.wrapping_add(b * K * K * I::LANES);
+            let weight = |j: usize, kx: usize| {
+                let ky = ky - (j - FIRST);
+                // SAFETY: the caller's contract.
+                unsafe { I::load(weights.add((ky * K + kx) * I::LANES)) }
+            };
+            // SAFETY (all blocks below): the caller's contract.
+            if !self.left {
+                // SAFETY: see above.
+                let x = unsafe { self.input(t, 0, b) };
+                for j in FIRST..END {
+                    acc[j][b][0] = I::settle(I::mul_add(x, weight(j, 0), acc[j][b][0]));
+                }
+            }
+            // SAFETY: see above.
+            let x = unsafe { self.input(t, 1, b) };
+            for j in FIRST..END {
+                acc[j][b][1] = I::settle(I::mul_add(x, weight(j, 0), acc[j][b][1]));
+            }
+            // SAFETY: see above.
+            let next = unsafe { self.input(t, 2, b) };
+            for j in FIRST..END {
+                let w = weight(j, 1);
+                acc[j][b][0] = I::settle(I::mul_add(x, w, acc[j][b][0]));
+                acc[j][b][1] = I::settle(I::mul_add(next, w, acc[j][b][1]));
+            }
+            for j in FIRST..END {
+                acc[j][b][0] = I::settle(I::mul_add(next, weight(j, 2), acc[j][b][0]));
+            }
+            if !self.right {
+                // SAFETY: see above.
+                let x = unsafe { self.input(t, 3, b) };
+                for j in FIRST..END {
+                    acc[j][b][1] = I::settle(I::mul_add(x, weight(j, 2), acc[j][b][1]));
+                }
+            }
+        }
+    }
+
     /// Adds the row's taps to the accumulators `FIRST..END`: for the first it is row `ky` of the window, for
     /// each other one S rows less.
     ///
@@ -382,6 +456,11 @@ impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const F
         let l = I::LANES;
         let right = const { (P - 1) * S + K - 1 };
         let zero = I::splat(0.0);
+        if S == 1 && B > 1 {
+            // SAFETY: the caller's contract.
+            unsafe { self.apply_pair::<FIRST, END, B>(t, acc, ky) };
+            return;
+        }
         for b in 0..B {
             let weight = |j: usize, kx: usize| {
                 let ky = ky - (j - FIRST) * S;
