@@ -593,7 +593,14 @@ impl Run<'_> {
             region.offsets(pixels, &mut residual_rows, |pixel| placement.of(pixel));
         }
         let wide = gemm.wide();
-        let sum_rows: [usize; TILE_PIXELS + MAX_ROWS] = core::array::from_fn(|i| i * nr);
+        let mut sum_rows = [0_usize; TILE_PIXELS];
+        if !wide || few.is_some() {
+            let mut at = 0;
+            for row in &mut sum_rows[..count] {
+                *row = at;
+                at += nr;
+            }
+        }
         // Spread over the calls of the micro-kernel, the next tile's pixels are prefetched.
         let mut next_rows = [0_usize; TILE_PIXELS];
         let (mut next_group, mut next_lines) = (null(), 0);
@@ -613,24 +620,23 @@ impl Run<'_> {
         let clamp = bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
         // B panels change fastest, unless their chains are to end before the next one begins.
         let (blocks, calls) = (plan.blocks.len(), plan.blocks.len() * panels.len());
-        let order = |call: usize| {
-            if wide {
-                (call / panels.len(), panels.start + call % panels.len())
-            } else {
-                (call % blocks, panels.start + call / blocks)
-            }
+        let following = |(i, panel): (usize, usize)| match wide {
+            true if panel + 1 == panels.end => (i + 1, panels.start),
+            true => (i, panel + 1),
+            false if i + 1 == blocks => (0, panel + 1),
+            false => (i + 1, panel),
         };
+        let mut at = (0, panels.start);
         for call in 0..calls {
-            let (i, panel) = order(call);
+            let (i, panel) = at;
+            at = following(at);
             let block = &plan.blocks[i];
             if gemm.staged && direct.is_none() && panel == panels.start {
                 produce(block.a..block.a + block.depth);
             }
             let lines = next_lines * call / calls..next_lines * (call + 1) / calls;
-            let ahead = (call + 1 < calls).then(|| {
-                let (i, panel) = order(call + 1);
-                gemm.weights.panel(group, panel, plan.blocks[i].b).at
-            });
+            let ahead = (call + 1 < calls)
+                .then(|| gemm.weights.panel(group, at.1, plan.blocks[at.0].b).at);
             let column = panel * nr;
             let columns = nr.min(channels - column);
             let vectors = columns.div_ceil(lanes);
@@ -651,7 +657,7 @@ impl Run<'_> {
             // which their micro-kernels know nothing.
             let aside = !wide || few.is_some() && columns < nr;
             for part in &parts {
-                let Part { first, panel: at, row, tiles, rows, instance } = *part;
+                let Part { first, panel: a_tile, row, tiles, rows, instance } = *part;
                 if tiles * rows == 0 {
                     continue;
                 }
@@ -667,7 +673,7 @@ impl Run<'_> {
                     (self.x.0.add(pixel + k).at.cast(), self.x_placement.pixel)
                 } else {
                     let from = if gemm.staged { 0 } else { block.a };
-                    let panel = at * a_panel + from * mr + row * lanes;
+                    let panel = a_tile * a_panel + from * mr + row * lanes;
                     (a.cast_const().wrapping_add(panel), a_panel)
                 };
                 let tile = GemmTile {
@@ -677,9 +683,9 @@ impl Run<'_> {
                     b,
                     depth: block.depth,
                     ahead: ahead.unwrap_or(null()),
-                    before: at,
+                    before: a_tile,
                     y: if aside { sums.as_mut_ptr() } else { y.at.cast() },
-                    y_rows: if aside { &sum_rows } else { &y_rows }[first..].as_ptr(),
+                    y_rows: if aside { &sum_rows[first..] } else { &y_rows[first..] }.as_ptr(),
                     written: y,
                     // Those of the next micro-tile; these themselves if they are written after all of them.
                     written_rows: y_rows[first + if aside { 0 } else { rows }..].as_ptr(),

@@ -82,8 +82,10 @@ impl Region {
                 let [start, next] = [0, 1]
                     .map(|i| of(Pixel { picture, row, column: columns.start.wrapping_add(i) }));
                 let first = first + r * width;
-                for (i, offset) in offsets[first..first + columns.len()].iter_mut().enumerate() {
-                    *offset = start.wrapping_add(i.wrapping_mul(next.wrapping_sub(start)));
+                let mut at = start;
+                for offset in &mut offsets[first..first + columns.len()] {
+                    *offset = at;
+                    at = at.wrapping_add(next.wrapping_sub(start));
                 }
             }
         });
