@@ -113,6 +113,9 @@ pub(crate) unsafe fn strip<I: Isa, X: Element, const P: usize, const S: usize, c
     if const { P == PAIR && pairs::<I, X>() } {
         paired = whole - whole % 2;
         for block in (0..paired).step_by(2) {
+            if const { asks::<I, S, LOAD>() } && t.y_ahead > 0 {
+                ask::<I, X, P>(t, block * l);
+            }
             // SAFETY: the caller's contract; all lanes of both blocks are channels.
             unsafe { channels::<I, X, P, S, LOAD, true, 2>(t, all, block, l) };
         }
