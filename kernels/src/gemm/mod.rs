@@ -635,8 +635,8 @@ impl Run<'_> {
                 produce(block.a..block.a + block.depth);
             }
             let lines = next_lines * call / calls..next_lines * (call + 1) / calls;
-            let ahead = (call + 1 < calls)
-                .then(|| gemm.weights.panel(group, at.1, plan.blocks[at.0].b).at);
+            let ahead =
+                (call + 1 < calls).then(|| gemm.weights.panel(group, at.1, plan.blocks[at.0].b).at);
             let column = panel * nr;
             let columns = nr.min(channels - column);
             let vectors = columns.div_ceil(lanes);
