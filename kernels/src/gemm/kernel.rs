@@ -39,6 +39,7 @@ use crate::element::PointerMut;
 use crate::isa::Isa;
 use crate::isa::element::Element;
 use crate::memory::{LINE, LINE_BYTES};
+use crate::window::kernel::clamp;
 
 /// Steps of k per turn of the inner loop: its own three instructions are then few among 20 per k.
 const UNROLL: usize = 4;
@@ -216,23 +217,7 @@ unsafe fn micro_tile<I: Isa, W: Element, const M: usize, const N: usize, const D
                 }
             }
         }
-        let (lo, hi) = (I::splat(t.bounds.0), I::splat(t.bounds.1));
-        // Loop by loop: one for both is too long to be unrolled on NEON, and accumulators that a loop indexes
-        // live in memory, from the first k on.
-        if t.bounds.0 > f32::NEG_INFINITY {
-            for row in &mut acc {
-                for v in row {
-                    *v = I::at_least(lo, *v);
-                }
-            }
-        }
-        if t.bounds.1 < f32::INFINITY {
-            for row in &mut acc {
-                for v in row {
-                    *v = I::at_most(hi, *v);
-                }
-            }
-        }
+        clamp::<I>(acc.as_flattened_mut(), t.bounds);
     }
 
     for (m, row) in acc.iter().enumerate() {

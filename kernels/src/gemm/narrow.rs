@@ -89,12 +89,11 @@ unsafe fn rows<I: Isa, Y: Element>(run: &NarrowRun) {
 
 /// All but a few of the activations are a clamp.
 #[inline(always)]
-fn activate<I: Isa>(run: &NarrowRun, v: I::V) -> I::V {
+fn activate<I: Isa>(run: &NarrowRun, mut v: I::V) -> I::V {
     match run.bounds {
         Some(bounds) => {
-            let mut one = [v];
-            clamp::<I>(&mut one, bounds);
-            one[0]
+            clamp::<I>(core::slice::from_mut(&mut v), bounds);
+            v
         }
         None => apply::<I>(v, run.activation),
     }

@@ -370,7 +370,8 @@ pub(crate) fn bounded<I: Isa, const LOAD: u8>(x: I::V, bound: f32) -> I::V {
     }
 }
 
-/// Compares only with bounds that exist: a comparison takes the place of an FMA.
+/// Compares only with bounds that exist: a comparison takes the place of an FMA. (Loop by loop: one for both is too long to
+/// be unrolled for a GEMM's tile on NEON, and accumulators that a loop indexes live in memory, from the first k on.)
 #[inline(always)]
 pub(crate) fn clamp<I: Isa>(values: &mut [I::V], (lo, hi): (f32, f32)) {
     if lo > f32::NEG_INFINITY {
