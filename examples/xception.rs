@@ -11,7 +11,8 @@ fn main() -> sepconv::Result<()> {
         Some(path) => weights::load(path)?,
         None => {
             let network = xception(&XceptionConfig::default())?;
-            Model { weights: synthetic::weights(&network)?, network }
+            let weights = synthetic::weights(&network)?;
+            Model::new(network, weights)
         }
     };
     let ([height, width], channels) = model.network.input();

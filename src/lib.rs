@@ -7,6 +7,7 @@ pub mod image;
 pub mod models;
 pub mod network;
 pub mod npy;
+mod resample;
 pub mod weights;
 
 pub use error::{Error, Result};

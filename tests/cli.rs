@@ -290,14 +290,10 @@ fn runs_as_keras_does() {
             &x,
             "--output",
             &path("y.npy"),
-            "--node",
-            "separable_act",
-            "--node-output",
-            &path("f.npy"),
-            "--node",
-            "average",
-            "--node-output",
-            &path("a.npy"),
+            "--output",
+            &format!("separable_act={}", path("f.npy")),
+            "--output",
+            &format!("average={}", path("a.npy")),
             "--threads",
             threads,
         ]);
@@ -413,19 +409,15 @@ fn leaves_all_outputs_or_none() {
         assert_eq!(left, [path("folder"), path("old.npy")].map(PathBuf::from));
         assert_eq!(fs::read(path("old.npy")).unwrap(), b"old");
     };
-    run(&y, &["--node", "average"], &["1 of --node", "0 of --node-output"]);
-    run(&y, &["--node-output", &f], &["0 of --node", "1 of --node-output"]);
-    run(&y, &["--node", "nobody", "--node-output", &f], &["\"nobody\""]);
-    run(
-        &y,
-        &["--node", "average", "--node-output", &inside],
-        &["no/f.npy", "folder doesn't exist"],
-    );
-    run(&y, &["--node", "average", "--node-output", &y], &["two outputs"]);
+    let nobody = format!("nobody={f}");
+    run(&y, &["--output", &nobody], &["no output or node \"nobody\"", "its outputs: \"classes\""]);
+    let average = |file: &str| format!("average={file}");
+    run(&y, &["--output", &average(&inside)], &["no/f.npy", "folder doesn't exist"]);
+    run(&y, &["--output", &average(&y)], &["two outputs"]);
     let detour = path("folder/../y.npy");
-    run(&y, &["--node", "average", "--node-output", &detour], &["folder/../y.npy", "two outputs"]);
+    run(&y, &["--output", &average(&detour)], &["folder/../y.npy", "two outputs"]);
     run(&path("folder"), &[], &["folder", "not a regular file"]);
-    run(&path("old.npy"), &["--node", "nobody", "--node-output", &f], &["\"nobody\""]);
+    run(&path("old.npy"), &["--output", &nobody], &["\"nobody\""]);
 
     // A success replaces what was there, by a file as readable as any other.
     ok(&["run", "--weights", &weights, "--input", &x, "--output", &path("old.npy")]);
@@ -466,7 +458,8 @@ fn a_full_disk_is_an_error() {
     let mut limited = Command::new("sh");
     limited.args(["-c", "trap '' XFSZ; ulimit -f 4; exec \"$0\" \"$@\""]);
     limited.arg(run.get_program()).args(run.get_args());
-    limited.args(["--node", "separable_act", "--node-output", &f]).env_remove("SEPCONV_LEVEL");
+    let features = format!("separable_act={f}");
+    limited.args(["--output", &features]).env_remove("SEPCONV_LEVEL");
     let output = limited.output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("f.npy: File too large"), "{}", stderr(&output));
@@ -496,11 +489,10 @@ fn an_interruption_leaves_all_outputs_or_none() {
     )
     .unwrap();
     let outputs = ["y.npy", "a.npy", "b.npy", "c.npy"].map(path);
-    let nodes = ["separable_act", "separable_act", "separable_act"];
+    let nodes: Vec<String> =
+        outputs[1..].iter().map(|output| format!("separable_act={output}")).collect();
     let mut args = vec!["run", "--weights", &weights, "--input", &x, "--output", &outputs[0]];
-    for (node, output) in nodes.iter().zip(&outputs[1..]) {
-        args.extend(["--node", node, "--node-output", output]);
-    }
+    args.extend(nodes.iter().flat_map(|node| ["--output", node]));
     let files = || -> Vec<String> {
         let names = fs::read_dir(folder.path()).unwrap();
         names.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use common::digest::{Table, digest};
 use common::half::Stored;
-use sepconv::kernels::{Activation, ElementType, Level, Padding, Window};
+use sepconv::kernels::{Activation, ElementType, Level, Padding, PoolKind, Window};
 use sepconv::models::{XceptionConfig, xception};
 use sepconv::network::{DepthFirst, Network, NetworkPlan, Op, PlanOptions, Session};
 use sepconv::weights::{Tensor, Weights, synthetic};
+
+const GLOBAL_AVERAGE_POOL: Op = Op::GlobalPool { kind: PoolKind::Average, keep_dims: false };
 
 const HALVES: [ElementType; 2] = [ElementType::F16, ElementType::Bf16];
 
@@ -32,7 +34,7 @@ fn network() -> Network {
     let cat = push("cat", Op::Concat, &[silu, dw, sum]);
     let pw = push("pw", conv(Window::new([1, 1]), 40), &[cat]);
     let average = push("average", Op::AveragePool(same(2)), &[pw]);
-    let mean = push("mean", Op::GlobalAveragePool, &[average]);
+    let mean = push("mean", GLOBAL_AVERAGE_POOL, &[average]);
     let logits = push("logits", Op::Dense { units: 7, bias: true }, &[mean]);
     push("softmax", Op::Softmax, &[logits]);
     net
@@ -130,7 +132,7 @@ fn sums_that_begin_or_end_a_network() {
             |push| push("softmax", Op::Softmax, &["sum"]),
             &["first", "second", "sum", "late"],
         ),
-        ("pool", |push| push("pool", Op::GlobalAveragePool, &["sum"]), &["first"]),
+        ("pool", |push| push("pool", GLOBAL_AVERAGE_POOL, &["sum"]), &["first"]),
         ("cat", |push| push("cat", Op::Concat, &["sum", "b"]), &["first"]),
     ];
     for (name, end, f32s) in ends {

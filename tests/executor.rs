@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use sepconv::kernels::{self, Activation, Padding, PoolKind, Window, naive};
-use sepconv::network::{DepthFirst, Network, NetworkPlan, NodeId, Op, PlanOptions, Session};
+use sepconv::network::{
+    Border, DepthFirst, Function, Interpolation, Network, NetworkPlan, NodeId, Op, PlanOptions,
+    Session,
+};
 use sepconv::weights::{Tensor, Weights};
 use sepconv::{Error, Result};
 
@@ -75,9 +78,56 @@ fn reference(network: &Network, weights: &Weights, input: &Value) -> Vec<Value> 
             Op::Softmax => softmax(operands[0]),
             Op::MaxPool(window) => pool(operands[0], PoolKind::Max, window),
             Op::AveragePool(window) => pool(operands[0], PoolKind::Average, window),
-            Op::GlobalAveragePool => {
+            Op::GlobalPool { kind, .. } => {
                 let [_, h, w, _] = operands[0].shape;
-                pool(operands[0], PoolKind::Average, Window::new([h, w]))
+                pool(operands[0], kind, Window::new([h, w]))
+            }
+            Op::Reshape { shape: [h, w, c] } => {
+                Value { shape: [operands[0].shape[0], h, w, c], ..operands[0].clone() }
+            }
+            Op::Rescale { ref scale, ref offset } => {
+                map(operands[0], |c, x| x * scale[c % scale.len()] + offset[c % offset.len()])
+            }
+            Op::Function(function) => map(operands[0], |_, x| apply(function, x)),
+            Op::PRelu { ref shape } => {
+                let alpha = get("alpha").unwrap();
+                let [ah, aw, ac] = match shape[..] {
+                    [c] => [1, 1, c],
+                    [h, w, c] => [h, w, c],
+                    _ => panic!("{shape:?}"),
+                };
+                picture_of(operands[0].shape, |[n, y, x, c]| {
+                    let v = operands[0].at([n, y, x, c]);
+                    let alpha = alpha[(y % ah * aw + x % aw) * ac + c % ac];
+                    if v < 0.0 { v * f64::from(alpha) } else { v }
+                })
+            }
+            Op::ZeroPad(Border { top, bottom, left, right }) => {
+                let [n, h, w, c] = operands[0].shape;
+                picture_of([n, h + top + bottom, w + left + right, c], |[n, y, x, c]| {
+                    let inside = (top..top + h).contains(&y) && (left..left + w).contains(&x);
+                    if inside { operands[0].at([n, y - top, x - left, c]) } else { 0.0 }
+                })
+            }
+            Op::Crop(border) => crop(operands[0], border),
+            Op::CenterCrop { size: [th, tw] } => {
+                let [_, h, w, _] = operands[0].shape;
+                match th <= h && tw <= w {
+                    true => {
+                        let (top, left) = ((h - th) / 2, (w - tw) / 2);
+                        let (bottom, right) = (h - th - top, w - tw - left);
+                        crop(operands[0], Border { top, bottom, left, right })
+                    }
+                    false => resize(
+                        &proportioned(operands[0], [th, tw]),
+                        [th, tw],
+                        Interpolation::Bilinear,
+                    ),
+                }
+            }
+            Op::Resize { size, how, crop: false } => resize(operands[0], size, how),
+            Op::Resize { size, how, crop: true } => {
+                resize(&proportioned(operands[0], size), size, how)
             }
             Op::Add => add(&operands),
             Op::Concat => concat(&operands),
@@ -125,6 +175,82 @@ fn map(x: &Value, f: impl Fn(usize, f64) -> f64) -> Value {
     let c = x.shape[3];
     let data = x.data.iter().enumerate();
     Value { shape: x.shape, data: data.map(|(i, &x)| f(i % c, x.into()) as f32).collect() }
+}
+
+impl Value {
+    fn at(&self, [n, y, x, c]: [usize; 4]) -> f64 {
+        let [_, h, w, channels] = self.shape;
+        f64::from(self.data[((n * h + y) * w + x) * channels + c])
+    }
+}
+
+fn picture_of(shape: Shape, f: impl Fn([usize; 4]) -> f64) -> Value {
+    let [n, h, w, c] = shape;
+    let all =
+        (0..n * h * w * c).map(|i| f([i / (h * w * c), i / (w * c) % h, i / c % w, i % c]) as f32);
+    Value { shape, data: all.collect() }
+}
+
+fn crop(x: &Value, Border { top, bottom, left, right }: Border) -> Value {
+    let [n, h, w, c] = x.shape;
+    picture_of([n, h - top - bottom, w - left - right, c], |[n, y, xx, c]| {
+        x.at([n, y + top, xx + left, c])
+    })
+}
+
+/// The middle of a picture with the proportions of `size`.
+fn proportioned(x: &Value, [th, tw]: [usize; 2]) -> Value {
+    let [_, h, w, _] = x.shape;
+    let (ch, cw) = ((w * th / tw).clamp(1, h), (h * tw / th).clamp(1, w));
+    let (top, left) = ((h - ch) / 2, (w - cw) / 2);
+    crop(x, Border { top, bottom: h - ch - top, left, right: w - cw - left })
+}
+
+/// By the interpolation's kernel over all pixels, normalized: what TensorFlow's tables and cases come to.
+fn resize(x: &Value, [th, tw]: [usize; 2], how: Interpolation) -> Value {
+    let [n, h, w, c] = x.shape;
+    let kernel = |d: f64| match how {
+        Interpolation::Bilinear => (1.0 - d).max(0.0),
+        Interpolation::Bicubic if d < 1.0 => 1.5 * d.powi(3) - 2.5 * d * d + 1.0,
+        Interpolation::Bicubic if d < 2.0 => -0.5 * d.powi(3) + 2.5 * d * d - 4.0 * d + 2.0,
+        _ => 0.0,
+    };
+    let weights = |i: usize, from: usize, to: usize| -> Vec<f64> {
+        let at = (i as f64 + 0.5) * from as f64 / to as f64 - 0.5;
+        // TensorFlow rounds the place between two pixels to 1024ths for cubic weights.
+        let at = match how {
+            Interpolation::Bicubic => (at * 1024.0).round() / 1024.0,
+            // Beyond the outermost centres it takes these.
+            _ => at.clamp(0.0, (from - 1) as f64),
+        };
+        let all: Vec<f64> = (0..from).map(|j| kernel((at - j as f64).abs())).collect();
+        let sum: f64 = all.iter().sum();
+        all.iter().map(|weight| weight / sum).collect()
+    };
+    picture_of([n, th, tw, c], |[n, y, xx, c]| {
+        let (rows, columns) = (weights(y, h, th), weights(xx, w, tw));
+        let mut sum = 0.0;
+        for (y, a) in rows.iter().enumerate().filter(|(_, a)| **a != 0.0) {
+            for (xx, b) in columns.iter().enumerate().filter(|(_, b)| **b != 0.0) {
+                sum += a * b * x.at([n, y, xx, c]);
+            }
+        }
+        sum
+    })
+}
+
+fn apply(function: Function, x: f64) -> f64 {
+    match function {
+        Function::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+        Function::HardSigmoid { slope } => (f64::from(slope) * x + 0.5).clamp(0.0, 1.0),
+        Function::Tanh => x.tanh(),
+        Function::Softplus => (1.0 + x.exp()).ln(),
+        Function::Relu { slope, threshold, max } => {
+            let [slope, threshold, max] = [slope, threshold, max].map(f64::from);
+            if x >= threshold { x.min(max) } else { slope * (x - threshold) }
+        }
+        _ => panic!("the reference lacks {function:?}"),
+    }
 }
 
 fn softmax(x: &Value) -> Value {
@@ -244,6 +370,11 @@ impl Builder {
             }
             Op::Concat => (inputs.iter().map(|id| self.channels[id.index()]).sum(), false),
             Op::Flatten { features } => (features, false),
+            Op::Reshape { shape } => (shape[2], false),
+            Op::PRelu { ref shape } => {
+                self.tensor(name, "alpha", shape);
+                (c, false)
+            }
             _ => (c, false),
         };
         if has_bias {
@@ -267,6 +398,7 @@ fn separable(filters: usize) -> Op {
 }
 
 const NORM: Op = Op::BatchNorm { epsilon: 1e-3, scale: true, center: true };
+const GLOBAL_AVERAGE_POOL: Op = Op::GlobalPool { kind: PoolKind::Average, keep_dims: false };
 const RELU: Op = Op::Activation(Activation::Relu);
 
 /// Xception's structure with few channels and one middle block.
@@ -285,7 +417,7 @@ fn mini_xception() -> Builder {
     {
         x = mini_block(&mut b, block, widths, x);
     }
-    x = b.push("avg_pool", Op::GlobalAveragePool, &[x]);
+    x = b.push("avg_pool", GLOBAL_AVERAGE_POOL, &[x]);
     let dense = Op::Dense { units: 7, bias: true };
     x = b.push("predictions", dense, &[x]);
     b.push("softmax", Op::Softmax, &[x]);
@@ -447,7 +579,7 @@ fn random_op(gene: Gene, [_, h, w, c]: Shape) -> Option<(Op, [usize; 2])> {
         Activation::HardSwish,
         Activation::None,
     ];
-    let op = match kind % 16 {
+    let op = match kind {
         0 => Op::Conv { window, groups, filters: filters.next_multiple_of(groups), bias },
         1 => Op::Depthwise { window, multiplier: 1 + s / 2 % 2, bias },
         2 | 3 => Op::Separable { window, multiplier: 1 + s / 2 % 2, filters, bias },
@@ -460,8 +592,12 @@ fn random_op(gene: Gene, [_, h, w, c]: Shape) -> Option<(Op, [usize; 2])> {
         12 if r % 3 == 0 && h * w * c <= 64 => Op::Flatten { features: h * w * c },
         12 => Op::Identity,
         13 => Op::Softmax,
-        14 => Op::GlobalAveragePool,
-        _ => Op::Dense { units: filters, bias },
+        14 => Op::GlobalPool {
+            kind: if p % 2 == 0 { PoolKind::Average } else { PoolKind::Max },
+            keep_dims: q % 2 == 0,
+        },
+        15 => Op::Dense { units: filters, bias },
+        _ => plain_op(gene, [h, w, c])?,
     };
     let size = match &op {
         Op::Conv { window, .. }
@@ -469,11 +605,55 @@ fn random_op(gene: Gene, [_, h, w, c]: Shape) -> Option<(Op, [usize; 2])> {
         | Op::Separable { window, .. }
         | Op::MaxPool(window)
         | Op::AveragePool(window) => window.output_size([h, w]).ok()?,
-        Op::GlobalAveragePool | Op::Flatten { .. } => [1, 1],
-        Op::Dense { .. } if [h, w] != [1, 1] => return None,
+        Op::GlobalPool { .. } | Op::Flatten { .. } => [1, 1],
+        Op::Reshape { shape: [h, w, _] } => [*h, *w],
+        Op::ZeroPad(Border { top, bottom, left, right }) => [h + top + bottom, w + left + right],
+        Op::Crop(Border { top, bottom, left, right }) => [h - top - bottom, w - left - right],
+        Op::CenterCrop { size } | Op::Resize { size, .. } => *size,
         _ => [h, w],
     };
     Some((op, size))
+}
+
+/// What has no kernel, and rescaling.
+fn plain_op(gene: Gene, [h, w, c]: [usize; 3]) -> Option<Op> {
+    let [kind, _, _, p, q, r, s] = gene.map(usize::from);
+    let size = [1 + p % 6, 1 + q % 6];
+    let constants = |seed: usize| -> Vec<f64> {
+        let mut noise = noise(seed as u64);
+        (0..if seed.is_multiple_of(2) { 1 } else { c }).map(|_| noise().into()).collect()
+    };
+    let border = |sides: [usize; 4]| {
+        let [top, bottom, left, right] = sides;
+        Border { top, bottom, left, right }
+    };
+    Some(match kind {
+        16 | 17 => Op::Rescale { scale: constants(p), offset: constants(q) },
+        18 => Op::Function(match p % 6 {
+            0 => Function::Sigmoid,
+            1 => Function::HardSigmoid { slope: 0.2 },
+            2 => Function::Tanh,
+            3 => Function::Softplus,
+            4 => Function::Relu { slope: 0.3, threshold: 0.0, max: f32::INFINITY },
+            _ => Function::Relu { slope: 0.1, threshold: 0.0, max: 0.4 },
+        }),
+        19 => Op::PRelu {
+            shape: match p % 3 {
+                0 => vec![c],
+                1 => vec![1, w, c],
+                _ => vec![h, w, 1],
+            },
+        },
+        20 => Op::ZeroPad(border([p, q, r, s].map(|side| side % 3))),
+        21 if h > 2 && w > 2 => Op::Crop(border([p, q, r, s].map(|side| side % 2))),
+        22 => Op::CenterCrop { size },
+        23 => {
+            let how = if r % 2 == 0 { Interpolation::Bilinear } else { Interpolation::Bicubic };
+            Op::Resize { size, how, crop: s % 2 == 0 }
+        }
+        24 => Op::Reshape { shape: [w, h, c] },
+        _ => return None,
+    })
 }
 
 fn random_network(input: Shape, genes: &[Gene], output: u8) -> Builder {
@@ -497,9 +677,9 @@ fn random_network(input: Shape, genes: &[Gene], output: u8) -> Builder {
             }
             operands
         };
-        let (op, operands, [h, w]) = match gene[0] % 20 {
-            16 | 17 => (Op::Add, others(&alike(4)), [shapes[a][1], shapes[a][2]]),
-            18 | 19 => {
+        let (op, operands, [h, w]) = match gene[0] % 29 {
+            25 | 26 => (Op::Add, others(&alike(4)), [shapes[a][1], shapes[a][2]]),
+            27 | 28 => {
                 let operands = others(&alike(3));
                 if operands.iter().map(|&i| shapes[i][3]).sum::<usize>() > 16 {
                     continue;
@@ -623,8 +803,8 @@ fn what_others_read_is_whole() {
     let stem = b.push("stem", separable(8), &[x]);
     let x = b.push("wide", separable(8), &[stem]);
     let x = b.push("narrow", Op::MaxPool(same(3, 2)), &[x]);
-    let mean = b.push("mean", Op::GlobalAveragePool, &[stem]);
-    let other = b.push("other mean", Op::GlobalAveragePool, &[x]);
+    let mean = b.push("mean", GLOBAL_AVERAGE_POOL, &[stem]);
+    let other = b.push("other mean", GLOBAL_AVERAGE_POOL, &[x]);
     b.push("add", Op::Add, &[mean, other]);
     check_turns(&b, [2, 41, 3, 3], 2);
 }
@@ -987,8 +1167,27 @@ fn operands_that_do_not_fit_name_the_node() {
     let units = 1;
     b.push("fc", Op::Dense { units, bias: false }, &[b.input()]);
     assert!(plan(&b, [3, 1, 1, 2], &[]).is_ok());
-    assert!(refusal(&b, [1, 2, 1, 2]).contains("\"fc\""));
     assert!(refusal(&b, [1, 1, 1, 3]).contains("\"input\""));
+
+    let border = |top, left| Border { top, left, ..Border::default() };
+    for (op, part) in [
+        (Op::Crop(border(4, 0)), "cropping 4 + 0 rows and 0 + 0 columns of 4×3 leaves nothing"),
+        (Op::Crop(border(0, usize::MAX)), "of 4×3 leaves nothing"),
+        (Op::ZeroPad(border(usize::MAX, 0)), "padded height or width"),
+        (Op::Reshape { shape: [4, 3, 3] }, "4×3×2 elements where 4×3×3 are wanted"),
+        (Op::Reshape { shape: [usize::MAX, 2, 1] }, "are wanted"),
+        (Op::Rescale { scale: vec![1.0; 3], offset: vec![0.0] }, "3 numbers to rescale 2 channels"),
+        (Op::PRelu { shape: vec![3, 3, 2] }, "alpha of shape [3, 3, 2] for 4×3×2 elements"),
+        (Op::CenterCrop { size: [0, 1] }, "height"),
+        (Op::Resize { size: [1, 0], how: Interpolation::Nearest, crop: false }, "width"),
+    ] {
+        let mut network = Network::new("test", "input", [None; 2], 2);
+        network.push("odd", op, &[network.output()]).unwrap();
+        let weights = Weights::default();
+        let plan = NetworkPlan::new(&network, &weights, [1, 4, 3, 2], &PlanOptions::default());
+        let message = plan.unwrap_err().to_string();
+        assert!(message.contains("\"odd\"") && message.contains(part), "{message}");
+    }
 }
 
 #[test]

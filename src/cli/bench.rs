@@ -171,7 +171,7 @@ struct NodeReport {
 }
 
 fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
-    let Model { network, weights } = args.source.load()?;
+    let Model { network, weights, .. } = args.source.load()?;
     let (size, channels) = input_size(&network, args.size)?;
     let batch = usize::from(args.batch);
     let shape = [batch, size[0], size[1], channels];

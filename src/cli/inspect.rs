@@ -41,7 +41,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result {
-    let Model { network, weights } = args.source.load()?;
+    let Model { network, weights, .. } = args.source.load()?;
     args.threads.run(|| {
         let report = Report::new(&network, &weights, args.size)?;
         if args.json { print_json(&report) } else { print(&report.table()) }

@@ -133,6 +133,11 @@ fn report(message: &str) {
     let _ = writeln!(io::stderr(), "error: {message}");
 }
 
+/// What a user should know, on stderr.
+fn note(message: &str) {
+    let _ = writeln!(io::stderr(), "note: {message}");
+}
+
 /// Text on stdout, now.
 fn print(text: &str) -> Result {
     let mut stdout = io::stdout().lock();

@@ -1,8 +1,9 @@
 //! `sepconv run`: raw tensors in, logits, features and intermediate activations out.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use sepconv::network::{Network, NetworkPlan, NodeId, Op, PlanOptions, Session};
+use sepconv::network::{Network, NetworkPlan, NodeId, PlanOptions, Session};
 use sepconv::npy;
 use sepconv::weights::{Model, Tensor};
 
@@ -10,55 +11,71 @@ use super::outputs::{self, Content};
 use super::source::ModelFile;
 use super::threads::Threads;
 use super::types::Types;
-use super::{Failure, Result, error};
+use super::{Failure, Result, error, note};
 
-/// Compute a model's output, and any node's, from a NumPy array
+/// Compute a model's outputs, and any node's, from a NumPy array
 ///
 /// The input is float32 in C order, N×H×W×C, and is taken as it is (Xception expects x / 127.5 − 1).
-/// H and W may differ from the model's own. The output is N×classes, or N×H×W×C where the model
-/// ends in a feature map; of a model that ends in softmax it is the logits. Either all files are
-/// written, each whole, or none, also where the disk is full or the command is interrupted.
+/// H and W may differ from the model's own. Outputs have the shapes that Keras gives them: N×classes, or
+/// N×H×W×C where the model ends in a feature map. Of a model that ends in softmax `--output FILE` writes the
+/// logits; with `--predict`, the probabilities, as Keras's `predict` does. Either all files are written, each
+/// whole, or none, also where the disk is full or the command is interrupted.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   sepconv run --weights xception.keras --input x.npy --output logits.npy
+  sepconv run --weights xception.keras --input x.npy --output probabilities.npy --predict
   sepconv run --weights mobilenet.weights.h5 --model mobilenet --input x.npy --output logits.npy
   sepconv run --weights xception.keras --input x.npy --output logits.npy \\
-    --node block4_sepconv2_act --node-output b4.npy --node avg_pool --node-output features.npy")]
+    --output block4_sepconv2_act=b4.npy --output avg_pool=features.npy
+  sepconv run --weights two_heads.keras --input x.npy --output kind=kind.npy --output age=age.npy")]
 pub(super) struct Args {
     #[command(flatten)]
     file: ModelFile,
     /// Input array
     #[arg(long, value_name = "X.npy")]
     input: PathBuf,
-    /// Where the model's output goes
-    #[arg(long, value_name = "Y.npy")]
-    output: PathBuf,
-    /// Also write this node's value, by the name of Keras's layer or timm's module; `inspect` lists them
-    #[arg(long, value_name = "NAME")]
-    node: Vec<String>,
-    /// Where it goes; as many as --node, in the same order
-    #[arg(long, value_name = "FILE")]
-    node_output: Vec<PathBuf>,
+    /// Where the model's output goes, the first if it has several. NAME=FILE: where the value of that output or
+    /// node goes, by the name of Keras's layer or timm's module (`inspect` lists them), a softmax's as
+    /// probabilities; `NAME/logits` is what a layer's own softmax or sigmoid is applied to. Repeatable
+    #[arg(long, value_name = "[NAME=]FILE", required = true)]
+    output: Vec<Wanted>,
+    /// Let `--output FILE` write what Keras's predict gives: probabilities, not logits, where the model ends
+    /// in softmax
+    #[arg(long)]
+    predict: bool,
     #[command(flatten)]
     types: Types,
     #[command(flatten)]
     threads: Threads,
 }
 
-/// Pictures computed at a time: enough to feed all threads, and memory doesn't grow with the batch.
+/// `FILE`, `NAME=FILE`, or `=FILE` for a file whose name has a `=`.
+#[derive(Debug, Clone)]
+struct Wanted {
+    /// None for the model's output.
+    name: Option<String>,
+    path: PathBuf,
+}
+
+impl FromStr for Wanted {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let (name, path) = text.split_once('=').unwrap_or(("", text));
+        if path.is_empty() {
+            return Err("no file is named".into());
+        }
+        let name = Some(name).filter(|name| !name.is_empty());
+        Ok(Self { name: name.map(str::to_owned), path: path.into() })
+    }
+}
+
+/// Pictures computed at a time, at most: enough to feed all threads, and memory doesn't grow with the batch.
 const BATCH: usize = 8;
 
 pub(super) fn run(args: Args) -> Result {
-    if args.node.len() != args.node_output.len() {
-        return error(format!(
-            "{} of --node but {} of --node-output: each node needs its file",
-            args.node.len(),
-            args.node_output.len()
-        ));
-    }
-    let paths: Vec<&Path> =
-        [&args.output].into_iter().chain(&args.node_output).map(PathBuf::as_path).collect();
+    let paths: Vec<&Path> = args.output.iter().map(|wanted| wanted.path.as_path()).collect();
     outputs::check(&paths)?;
     let input = npy::read(&args.input)?;
     let [batch, height, width, channels] = input.shape[..] else {
@@ -77,76 +94,98 @@ pub(super) fn run(args: Args) -> Result {
             input.shape
         ));
     }
-    let outputs = args.threads.run(|| {
-        compute(&model, &args.node, &input.data, [batch, height, width, channels], args.types)
-    })?;
+    let values = values(&model.network, &args)?;
+    let shape = [batch, height, width, channels];
+    let outputs = args.threads.run(|| compute(model, &values, &input.data, shape, args.types))?;
     let files: Vec<_> = paths.into_iter().zip(outputs.iter().map(Content::Npy)).collect();
     outputs::write(&files)
 }
 
-/// The output, then the nodes.
+/// What goes into a file.
+struct Value {
+    node: NodeId,
+    /// Whether its shape is N×C, not N×H×W×C.
+    vector: bool,
+}
+
+/// What each file is to hold.
+fn values(network: &Network, args: &Args) -> Result<Vec<Value>> {
+    let all = network.outputs();
+    let is_named = |name: &String| args.output.iter().any(|w| w.name.as_ref() == Some(name));
+    let mut values = Vec::new();
+    for Wanted { name, .. } in &args.output {
+        values.push(match name {
+            None => {
+                let shown = all[0].node;
+                let node = if args.predict { shown } else { network.output() };
+                Value { node, vector: network.is_vector(shown) }
+            }
+            Some(name) => {
+                let output = all.iter().find(|output| output.name == *name);
+                let node = output.map(|output| output.node).or_else(|| network.find(name));
+                let Some(node) = node else {
+                    let outputs: Vec<_> = all.iter().map(|o| format!("{:?}", o.name)).collect();
+                    return error(format!(
+                        "{:?} has no output or node {name:?}; its outputs: {}",
+                        network.name(),
+                        outputs.join(", ")
+                    ));
+                };
+                Value { node, vector: network.is_vector(node) }
+            }
+        });
+    }
+    let others: Vec<_> = (all.iter().skip(1).map(|output| &output.name))
+        .filter(|name| !is_named(name))
+        .map(|name| format!("{name:?}"))
+        .collect();
+    if !others.is_empty() && args.output.iter().any(|wanted| wanted.name.is_none()) {
+        let (first, others) = (&all[0].name, others.join(", "));
+        note(&format!("{first:?} was written; other outputs, by --output NAME=FILE: {others}"));
+    }
+    Ok(values)
+}
+
+/// The values, for all pictures.
 fn compute(
-    model: &Model,
-    nodes: &[String],
+    model: Model,
+    values: &[Value],
     x: &[f32],
     shape: [usize; 4],
     types: Types,
 ) -> Result<Vec<Tensor>> {
     let [batch, height, width, channels] = shape;
-    let options = PlanOptions { outputs: nodes.to_vec(), ..types.options() };
-    let network = &model.network;
-    let mut ids = vec![network.output()];
-    for name in nodes {
-        let missing = || Failure::Error(format!("{:?} has no node {name:?}", network.name()));
-        ids.push(network.find(name).ok_or_else(missing)?);
-    }
+    // Runs of one size, of which the last is filled up: another plan would need its own copy of the weights.
+    let size = batch.div_ceil(batch.div_ceil(BATCH));
+    let name = |value: &Value| model.network.node(value.node).name.clone();
+    let names: Vec<String> = values.iter().map(name).collect();
+    let options = PlanOptions { outputs: names.clone(), ..types.options() };
+    let input = [size, height, width, channels];
+    let plan = NetworkPlan::new(&model.network, model.weights, input, &options)?;
+    let mut session = Session::new(plan)?;
     let mut outputs: Vec<Tensor> = Vec::new();
     let picture = height * width * channels;
-    let whole = batch - batch % BATCH;
-    let (whole, rest) = x.split_at(whole * picture);
-    for (x, size) in [(whole, BATCH), (rest, batch % BATCH)] {
-        if x.is_empty() {
-            continue;
-        }
-        let plan =
-            NetworkPlan::new(network, &model.weights, [size, height, width, channels], &options)?;
-        let mut session = Session::new(plan)?;
-        for x in x.chunks_exact(size * picture) {
+    let mut last = Vec::new();
+    for x in x.chunks(size * picture) {
+        let pictures = x.len() / picture;
+        if pictures == size {
             session.run(x)?;
-            let values = std::iter::once(Some((session.output(), session.output_shape())))
-                .chain(nodes.iter().map(|name| session.node(name)));
-            for (i, value) in values.enumerate() {
-                let Some((data, [_, h, w, c])) = value else {
-                    return error(format!("{:?} was not computed", nodes[i - 1]));
-                };
-                if outputs.len() == i {
-                    let shape = if is_vector(network, ids[i]) {
-                        vec![batch, c]
-                    } else {
-                        vec![batch, h, w, c]
-                    };
-                    outputs.push(Tensor { shape, data: Vec::new() });
-                }
-                outputs[i].data.extend_from_slice(data);
+        } else {
+            last.extend_from_slice(x);
+            last.resize(size * picture, 0.0);
+            session.run(&last)?;
+        }
+        for (i, (name, value)) in names.iter().zip(values).enumerate() {
+            let Some((data, [_, h, w, c])) = session.node(name) else {
+                return Err(Failure::Error(format!("{name:?} was not computed")));
+            };
+            if outputs.len() == i {
+                let shape =
+                    if value.vector { vec![batch, h * w * c] } else { vec![batch, h, w, c] };
+                outputs.push(Tensor { shape, data: Vec::new() });
             }
+            outputs[i].data.extend_from_slice(&data[..pictures * h * w * c]);
         }
     }
     Ok(outputs)
-}
-
-/// Whether Keras gives the node N×C, not N×H×W×C.
-fn is_vector(network: &Network, mut id: NodeId) -> bool {
-    loop {
-        let node = network.node(id);
-        match node.op {
-            Op::GlobalAveragePool | Op::Dense { .. } | Op::Flatten { .. } => return true,
-            Op::Activation(_)
-            | Op::Softmax
-            | Op::BatchNorm { .. }
-            | Op::Add
-            | Op::Concat
-            | Op::Identity => id = node.inputs[0],
-            _ => return false,
-        }
-    }
 }

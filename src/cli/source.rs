@@ -8,9 +8,9 @@ use sepconv::models::{
     aligned_xception, inception_v3, mobilenet, xception,
 };
 use sepconv::network::Network;
-use sepconv::weights::{self, Model};
+use sepconv::weights::{self, Link, Model};
 
-use super::Result;
+use super::{Result, note};
 
 /// A network with weights, from a file or by name.
 #[derive(clap::Args)]
@@ -80,6 +80,12 @@ impl FromStr for ModelName {
 }
 
 impl ModelName {
+    /// Whether its head ends in logits, as timm's do.
+    fn is_of_timm(self) -> bool {
+        use ModelName::{LegacyXception, Xception41, Xception65, Xception71};
+        matches!(self, LegacyXception | Xception41 | Xception65 | Xception71)
+    }
+
     pub(super) fn network(self) -> Result<Network> {
         Ok(match self {
             Self::Xception => xception(&XceptionConfig::default())?,
@@ -109,7 +115,7 @@ impl Source {
         }
         let network = self.model.unwrap_or(ModelName::Xception).network()?;
         let weights = weights::synthetic::weights(&network)?;
-        Ok(Model { network, weights })
+        Ok(Model::new(network, weights))
     }
 }
 
@@ -123,11 +129,17 @@ impl ModelFile {
     }
 }
 
-fn load(path: &Path, model: Option<ModelName>) -> Result<Model> {
-    let Some(model) = model else {
-        return Ok(weights::load(path)?);
+fn load(path: &Path, name: Option<ModelName>) -> Result<Model> {
+    let Some(name) = name else {
+        let model = weights::load(path)?;
+        model.metadata.notes.iter().for_each(|text| note(&format!("{}: {text}", path.display())));
+        return Ok(model);
     };
-    let network = model.network()?;
+    let network = name.network()?;
     let weights = weights::load_weights(path, &network)?;
-    Ok(Model { network, weights })
+    let mut model = Model::new(network, weights);
+    if name.is_of_timm() {
+        model.metadata.logits = Some(Link::Softmax);
+    }
+    Ok(model)
 }

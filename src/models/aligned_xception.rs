@@ -2,6 +2,7 @@
 
 use sepconv_kernels::{Activation, Padding, Window};
 
+use super::builder::GLOBAL_AVERAGE_POOL;
 use crate::network::{Network, NodeId, Op};
 use crate::{Error, Result};
 
@@ -204,7 +205,7 @@ pub fn aligned_xception(config: &AlignedXceptionConfig) -> Result<Network> {
     x = b.block([middle, config.exit, config.exit], 2, true, x)?;
     x = b.block(config.last, 1, false, x)?;
     if let Some(units) = config.classes {
-        x = b.network.push("head.global_pool", Op::GlobalAveragePool, &[x])?;
+        x = b.network.push("head.global_pool", GLOBAL_AVERAGE_POOL, &[x])?;
         b.network.push("head.fc", Op::Dense { units, bias: true }, &[x])?;
     }
     Ok(b.network)

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use sepconv_kernels::{Activation, Window};
+use sepconv_kernels::{Activation, PoolKind, Window};
 
 use super::Head;
-use crate::network::{Network, NodeId, Op};
+use crate::network::{Network, NodeId, Op, Output};
 use crate::{Error, Result};
+
+/// To a vector.
+pub(super) const GLOBAL_AVERAGE_POOL: Op =
+    Op::GlobalPool { kind: PoolKind::Average, keep_dims: false };
 
 pub(super) struct Builder {
     pub(super) network: Network,
@@ -82,7 +86,7 @@ impl Builder {
             Head::Classes(classes) => top(self, *classes),
             Head::Custom { hidden, classes } => {
                 let name = "global_average_pooling2d";
-                let mut x = self.push(name, Op::GlobalAveragePool, &[x])?;
+                let mut x = self.push(name, GLOBAL_AVERAGE_POOL, &[x])?;
                 let dense = |units| Op::Dense { units, bias: true };
                 for &units in hidden {
                     let name = self.automatic("dense");
@@ -99,11 +103,11 @@ impl Builder {
     /// Keras's top of Xception and Inception V3: average pool `avg_pool`, dense `predictions`, softmax. The
     /// logits, `predictions/logits`, are the output.
     pub(super) fn predictions(&mut self, classes: usize, x: NodeId) -> Result<()> {
-        let x = self.push("avg_pool", Op::GlobalAveragePool, &[x])?;
+        let x = self.push("avg_pool", GLOBAL_AVERAGE_POOL, &[x])?;
         let op = Op::Dense { units: classes, bias: true };
         let logits = self.network.push_for_layer("predictions/logits", "predictions", op, &[x])?;
-        self.push("predictions", Op::Softmax, &[logits])?;
-        self.network.set_output(logits)
+        let node = self.push("predictions", Op::Softmax, &[logits])?;
+        self.network.set_outputs(vec![Output { name: "predictions".into(), node }])
     }
 }
 
@@ -130,7 +134,8 @@ pub(super) fn in_keras_order(network: &Network) -> Result<Network> {
         let inputs: Vec<NodeId> = node.inputs.iter().map(|input| ids[input.index()]).collect();
         ids[i] = sorted.push_for_layer(&node.name, &node.layer, node.op.clone(), &inputs)?;
     }
-    sorted.set_output(ids[network.output().index()])?;
+    let output = |output: &Output| Output { node: ids[output.node.index()], ..output.clone() };
+    sorted.set_outputs(network.outputs().iter().map(output).collect())?;
     Ok(sorted)
 }
 

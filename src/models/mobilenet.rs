@@ -3,8 +3,8 @@
 use sepconv_kernels::{Activation, Padding, Window};
 
 use super::Head;
-use super::builder::{Builder, check};
-use crate::network::{Network, NodeId, Op};
+use super::builder::{Builder, GLOBAL_AVERAGE_POOL, check};
+use crate::network::{Network, NodeId, Op, Output};
 use crate::{Error, Result};
 
 /// Output channels and stride of each block: a depthwise convolution, then a pointwise one.
@@ -109,14 +109,14 @@ pub fn mobilenet(config: &MobileNetConfig) -> Result<Network> {
         x = b.activation(&format!("conv_pw_{i}_relu"), Activation::Relu6, x)?;
     }
     b.head(head, x, |b, classes| {
-        let x = b.push("global_average_pooling2d", Op::GlobalAveragePool, &[x])?;
+        let x = b.push("global_average_pooling2d", GLOBAL_AVERAGE_POOL, &[x])?;
         let x = b.push("dropout", Op::Identity, &[x])?;
         let window = Window::new([1, 1]);
         let op = Op::Conv { window, groups: 1, filters: classes, bias: true };
         let x = b.push("conv_preds", op, &[x])?;
         let logits = b.push("reshape_2", Op::Flatten { features: classes }, &[x])?;
-        b.push("predictions", Op::Softmax, &[logits])?;
-        b.network.set_output(logits)
+        let node = b.push("predictions", Op::Softmax, &[logits])?;
+        b.network.set_outputs(vec![Output { name: "predictions".into(), node }])
     })?;
     Ok(b.network)
 }

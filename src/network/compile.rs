@@ -15,8 +15,10 @@ use sepconv_kernels::{
 use super::arena::{Unit, elements, elements_mut};
 use super::flow::{Flow, ValueId};
 use super::fuse::{FusedStep, is_pointwise};
+use super::plain::Plain;
 use super::shape::{self, Shape};
-use super::{Node, Op};
+use super::{Border, Interpolation, Node, Op};
+use crate::resample::Resample;
 use crate::weights::Weights;
 use crate::{Error, Result};
 
@@ -24,8 +26,8 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub(super) enum Kernel {
     Plan(Box<dyn Plan>),
-    /// Over the channels; the kernel crate has none.
-    Softmax,
+    /// The kernel crate has none.
+    Plain(Plain),
 }
 
 /// A step's kernel and the number of weights that it was made of.
@@ -54,7 +56,7 @@ pub(super) fn compile(
 ) -> Result<Compiled> {
     let value = &flow.values[step.kernel];
     let mut lookup = Lookup { weights, parameters: 0 };
-    let norm = batch_norm(&step.batch_norms, flow, &mut lookup)?;
+    let norm = folded(&step.affines, flow, &mut lookup)?;
     let depthwise = match &step.depthwise {
         None => None,
         Some(stage) => {
@@ -62,7 +64,7 @@ pub(super) fn compile(
             let &Op::Depthwise { window, multiplier, bias } = value.op else {
                 unreachable!("the stage is a depthwise convolution");
             };
-            let norm = batch_norm(&stage.batch_norms, flow, &mut lookup)?;
+            let norm = folded(&stage.affines, flow, &mut lookup)?;
             let input = flow.values[step.x].shape;
             let (weights, bias) =
                 lookup.depthwise(value.node, input[3], &window, multiplier, bias, norm.as_ref())?;
@@ -113,6 +115,7 @@ struct Stage<'a> {
 impl<'a> Compiler<'a> {
     fn kernel(&mut self, op: &Op) -> Result<Kernel> {
         let (input, options) = (self.input, self.options);
+        let [_, h, w, _] = input;
         let plan = match *op {
             Op::Conv { window, groups, filters, bias } => {
                 self.conv(window, groups, filters, bias)?
@@ -124,19 +127,62 @@ impl<'a> Compiler<'a> {
                 self.separable(window, multiplier, filters, bias)?
             }
             Op::Dense { units, bias } => self.dense(units, bias)?,
-            Op::BatchNorm { .. } => self.batch_norm()?,
+            Op::BatchNorm { .. } | Op::Rescale { .. } => self.affine()?,
             Op::MaxPool(window) => self.boxed(Pool::new(input, PoolKind::Max, window, &options))?,
             Op::AveragePool(window) => {
                 self.boxed(Pool::new(input, PoolKind::Average, window, &options))?
             }
-            Op::GlobalAveragePool => self.boxed(GlobalAveragePool::new(input, &options))?,
-            Op::Add | Op::Activation(_) | Op::Identity | Op::Flatten { .. } => {
-                self.boxed(Elementwise::new(input, &options))?
+            Op::GlobalPool { kind: PoolKind::Max, .. } => {
+                self.boxed(Pool::new(input, PoolKind::Max, Window::new([h, w]), &options))?
             }
-            Op::Softmax => return Ok(Kernel::Softmax),
+            Op::GlobalPool { .. } => self.boxed(GlobalAveragePool::new(input, &options))?,
+            Op::Add
+            | Op::Activation(_)
+            | Op::Identity
+            | Op::Flatten { .. }
+            | Op::Reshape { .. } => self.boxed(Elementwise::new(input, &options))?,
+            Op::Softmax
+            | Op::Function(_)
+            | Op::PRelu { .. }
+            | Op::ZeroPad(_)
+            | Op::Crop(_)
+            | Op::CenterCrop { .. }
+            | Op::Resize { .. } => return self.plain(op).map(Kernel::Plain),
             Op::Input { .. } | Op::Concat => unreachable!("fusion starts no step at these"),
         };
         Ok(Kernel::Plan(plan))
+    }
+
+    fn plain(&mut self, op: &Op) -> Result<Plain> {
+        let [_, h, w, _] = self.input;
+        // Below what memory holds, as shapes are checked.
+        let signed = |a: usize, b: usize| a as isize - b as isize;
+        Ok(match *op {
+            Op::Function(function) => Plain::Function(function),
+            Op::PRelu { ref shape } => Plain::PRelu {
+                shape: match shape[..] {
+                    [ah, aw, ac] => [ah, aw, ac],
+                    _ => [1, 1, self.input[3]],
+                },
+                alpha: self.lookup.get(self.node, "alpha", shape)?.into(),
+            },
+            Op::ZeroPad(Border { top, left, .. }) => {
+                Plain::Shift { down: signed(top, 0), right: signed(left, 0) }
+            }
+            Op::Crop(Border { top, left, .. }) => {
+                Plain::Shift { down: signed(0, top), right: signed(0, left) }
+            }
+            Op::CenterCrop { size: [height, width] } if height <= h && width <= w => {
+                Plain::Shift { down: signed(height, h) / 2, right: signed(width, w) / 2 }
+            }
+            Op::CenterCrop { size } => {
+                Plain::Resample(Resample::new([h, w], size, Interpolation::Bilinear, true))
+            }
+            Op::Resize { size, how, crop } => {
+                Plain::Resample(Resample::new([h, w], size, how, crop))
+            }
+            _ => Plain::Softmax,
+        })
     }
 
     fn boxed<P: Plan + 'static>(&self, plan: sepconv_kernels::Result<P>) -> Result<Box<dyn Plan>> {
@@ -253,8 +299,12 @@ impl<'a> Compiler<'a> {
         let bias = self.lookup.bias(self.node, bias, units)?;
         let (weights, bias) = fold(kernel, bias, self.norm.as_ref());
         let weights = self.rounded(weights)?;
-        let params =
-            DenseParams { channels_out: units, weights: weights.elements(), bias: bias.as_deref() };
+        let (weights, bias) = (weights.elements(), bias.as_deref());
+        if self.input[1..3] != [1, 1] {
+            let params = PointwiseParams { stride: [1, 1], channels_out: units, weights, bias };
+            return self.boxed(Pointwise::new(self.input, &params, &self.options));
+        }
+        let params = DenseParams { channels_out: units, weights, bias };
         self.boxed(Dense::new(self.input, &params, &self.options))
     }
 
@@ -271,7 +321,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// On its own it is a 1×1 depthwise convolution, of weights 1 into which it is folded.
-    fn batch_norm(&self) -> Result<Box<dyn Plan>> {
+    fn affine(&self) -> Result<Box<dyn Plan>> {
         let ones = vec![1.0; self.input[3]];
         let (weights, bias) = fold(&ones, None, self.norm.as_ref());
         let params = DepthwiseParams {
@@ -349,14 +399,10 @@ struct Affine {
     shift: Vec<f64>,
 }
 
-/// Batch norms, one after another, as one.
-fn batch_norm(
-    batch_norms: &[ValueId],
-    flow: &Flow<'_>,
-    lookup: &mut Lookup<'_>,
-) -> Result<Option<Affine>> {
+/// Batch norms and rescalings, one after another, as one.
+fn folded(affines: &[ValueId], flow: &Flow<'_>, lookup: &mut Lookup<'_>) -> Result<Option<Affine>> {
     let mut norm: Option<Affine> = None;
-    for &v in batch_norms {
+    for &v in affines {
         let next = affine(flow, v, lookup)?;
         norm = Some(match norm {
             None => next,
@@ -366,13 +412,18 @@ fn batch_norm(
     Ok(norm)
 }
 
-/// γ / √(variance + ε) and β − mean·scale of a batch norm.
+/// γ / √(variance + ε) and β − mean·scale of a batch norm; the numbers of a rescaling.
 fn affine(flow: &Flow<'_>, v: ValueId, lookup: &mut Lookup<'_>) -> Result<Affine> {
     let value = &flow.values[v];
-    let &Op::BatchNorm { epsilon, scale, center } = value.op else {
-        unreachable!("only batch norms are folded");
-    };
     let channels = value.shape[3];
+    let (epsilon, scale, center) = match value.op {
+        Op::BatchNorm { epsilon, scale, center } => (*epsilon, *scale, *center),
+        Op::Rescale { scale, offset } => {
+            let each = |numbers: &[f64]| numbers.iter().copied().cycle().take(channels).collect();
+            return Ok(Affine { scale: each(scale), shift: each(offset) });
+        }
+        _ => unreachable!("only batch norms and rescalings are folded"),
+    };
     let mut get = |present: bool, variable: &str, absent: f64| -> Result<Vec<f64>> {
         if !present {
             return Ok(vec![absent; channels]);

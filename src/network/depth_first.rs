@@ -123,10 +123,20 @@ fn window(flow: &Flow<'_>, step: &FusedStep) -> Option<Window> {
         | Op::Separable { window, .. }
         | Op::MaxPool(window)
         | Op::AveragePool(window) => Some(window),
-        Op::BatchNorm { .. } | Op::Add | Op::Activation(_) | Op::Identity => {
+        Op::BatchNorm { .. } | Op::Rescale { .. } | Op::Add | Op::Activation(_) | Op::Identity => {
             Some(Window::new([1, 1]))
         }
-        Op::Dense { .. } | Op::GlobalAveragePool | Op::Flatten { .. } | Op::Softmax => None,
+        Op::Dense { .. }
+        | Op::GlobalPool { .. }
+        | Op::Flatten { .. }
+        | Op::Reshape { .. }
+        | Op::Softmax
+        | Op::Function(_)
+        | Op::PRelu { .. }
+        | Op::ZeroPad(_)
+        | Op::Crop(_)
+        | Op::CenterCrop { .. }
+        | Op::Resize { .. } => None,
         Op::Input { .. } | Op::Concat => unreachable!("fusion starts no step at these"),
     }
 }

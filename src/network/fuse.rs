@@ -3,7 +3,7 @@
 //! A step ends in one value, and everything it computed on the way there is private to it: never
 //! stored, so neither kept nor used by anyone else. Each value in turn either joins the step that
 //! ends in its operand or starts a step:
-//! - batch norm joins a linear layer (its weights are scaled);
+//! - a batch norm or a rescaling joins a linear layer (its weights are scaled);
 //! - a sum joins the step of one operand, which then adds the other as its residual;
 //! - an activation joins any step as what it does last;
 //! - a pointwise convolution joins a depthwise one, whatever the latter ended in: the two are one separable layer,
@@ -28,8 +28,9 @@ pub(super) struct FusedStep {
     pub(super) depthwise: Option<DepthwiseStage>,
     pub(super) x: ValueId,
     pub(super) input_activation: Activation,
-    /// Batch norms to fold into the weights, in order. With such a kernel of its own: that one first.
-    pub(super) batch_norms: Vec<ValueId>,
+    /// Batch norms and rescalings to fold into the weights, in order. With such a kernel of its own: that
+    /// one first.
+    pub(super) affines: Vec<ValueId>,
     pub(super) residual: Option<ValueId>,
     pub(super) activation: Activation,
     /// All values it computes, in order.
@@ -38,11 +39,11 @@ pub(super) struct FusedStep {
     pub(super) result: ValueId,
 }
 
-/// activation(depthwise(x)), of which `batch_norms` are to be folded into the weights.
+/// activation(depthwise(x)), of which `affines` are to be folded into the weights.
 #[derive(Debug)]
 pub(super) struct DepthwiseStage {
     pub(super) kernel: ValueId,
-    pub(super) batch_norms: Vec<ValueId>,
+    pub(super) affines: Vec<ValueId>,
     pub(super) activation: Activation,
 }
 
@@ -51,7 +52,7 @@ impl FusedStep {
     pub(super) fn x_shape(&self, flow: &Flow<'_>) -> Shape {
         let value = &flow.values[self.kernel];
         match value.op {
-            Op::Flatten { .. } => value.shape,
+            Op::Flatten { .. } | Op::Reshape { .. } => value.shape,
             _ => flow.values[self.x].shape,
         }
     }
@@ -69,7 +70,7 @@ pub(super) fn fuse(flow: &Flow<'_>) -> Vec<FusedStep> {
         match *value.op {
             // No kernel: the caller's memory, and the memory of the operands.
             Op::Input { .. } | Op::Concat => {}
-            Op::BatchNorm { .. } => fuser.batch_norm(v),
+            Op::BatchNorm { .. } | Op::Rescale { .. } => fuser.affine(v),
             Op::Add => fuser.add(v),
             Op::Activation(activation) => fuser.activation(v, activation),
             Op::Conv { window, groups, .. } if is_pointwise(&window, groups) => {
@@ -106,7 +107,7 @@ impl Fuser<'_, '_> {
             depthwise: None,
             x: operand,
             input_activation: Activation::None,
-            batch_norms: Vec::new(),
+            affines: Vec::new(),
             residual: None,
             activation: Activation::None,
             members: vec![v],
@@ -130,7 +131,7 @@ impl Fuser<'_, '_> {
             let step = &self.steps[s];
             self.flow.values[operand].is_private()
                 && step.activation == Activation::None
-                && *self.op(step.kernel) != Op::Softmax
+                && !is_plain(self.op(step.kernel))
         })
     }
 
@@ -159,7 +160,7 @@ impl Fuser<'_, '_> {
                 let step = self.join(s, v);
                 step.depthwise = Some(DepthwiseStage {
                     kernel: step.kernel,
-                    batch_norms: std::mem::take(&mut step.batch_norms),
+                    affines: std::mem::take(&mut step.affines),
                     activation: std::mem::replace(&mut step.activation, Activation::None),
                 });
                 step.kernel = v;
@@ -167,7 +168,7 @@ impl Fuser<'_, '_> {
         }
     }
 
-    fn batch_norm(&mut self, v: ValueId) {
+    fn affine(&mut self, v: ValueId) {
         let open = self.open(self.flow.values[v].operands[0]);
         let linear = open.filter(|&s| {
             let step = &self.steps[s];
@@ -177,7 +178,7 @@ impl Fuser<'_, '_> {
             Some(s) => self.join(s, v),
             None => self.start(v),
         };
-        step.batch_norms.push(v);
+        step.affines.push(v);
     }
 
     fn add(&mut self, v: ValueId) {
@@ -221,6 +222,20 @@ pub(super) fn is_pointwise(window: &Window, groups: usize) -> bool {
     window.kernel == [1, 1] && groups == 1 && !pads
 }
 
+/// Whether the executor computes it by plain loops over f32, to which nothing can join.
+pub(super) fn is_plain(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Softmax
+            | Op::Function(_)
+            | Op::PRelu { .. }
+            | Op::ZeroPad(_)
+            | Op::Crop(_)
+            | Op::CenterCrop { .. }
+            | Op::Resize { .. }
+    )
+}
+
 /// Whether scaling and shifting the output is a matter of other weights.
 fn is_linear(op: &Op) -> bool {
     matches!(
@@ -230,6 +245,7 @@ fn is_linear(op: &Op) -> bool {
             | Op::Separable { .. }
             | Op::Dense { .. }
             | Op::BatchNorm { .. }
+            | Op::Rescale { .. }
     )
 }
 

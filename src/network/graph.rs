@@ -1,8 +1,8 @@
 //! A network as data: named nodes in topological order, as Keras would list its layers.
 
-use sepconv_kernels::{Activation, Window};
+use sepconv_kernels::{Activation, PoolKind, Window};
 
-use super::shape;
+use super::{Function, Interpolation, shape};
 
 /// Index of a node in its [`Network`].
 ///
@@ -12,14 +12,17 @@ use super::shape;
 /// # use sepconv::weights::{self, *};
 /// let mut network = Network::new("small", "input", [None, None], 3);
 /// let input: NodeId = network.find("input").unwrap();
-/// let pool: NodeId = network.push("pool", Op::GlobalAveragePool, &[input])?;
-/// assert_eq!(network.node(pool).inputs, [input]);
+/// let softmax: NodeId = network.push("softmax", Op::Softmax, &[input])?;
+/// assert_eq!(network.node(softmax).inputs, [input]);
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub(crate) usize);
 
 impl NodeId {
+    /// The network's input.
+    pub(crate) const FIRST: Self = Self(0);
+
     /// The position of the node in [`Network::nodes`].
     ///
     /// ```
@@ -27,9 +30,9 @@ impl NodeId {
     /// # use sepconv::network::*;
     /// # use sepconv::weights::{self, *};
     /// let mut network = Network::new("small", "input", [None, None], 3);
-    /// let pool = network.push("pool", Op::GlobalAveragePool, &[network.find("input").unwrap()])?;
-    /// assert_eq!(pool.index(), 1);
-    /// assert_eq!(network.nodes()[pool.index()].name, "pool");
+    /// let softmax = network.push("softmax", Op::Softmax, &[network.find("input").unwrap()])?;
+    /// assert_eq!(softmax.index(), 1);
+    /// assert_eq!(network.nodes()[softmax.index()].name, "softmax");
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     pub fn index(self) -> usize {
@@ -112,9 +115,14 @@ pub enum Op {
     MaxPool(Window),
     /// Average pool over the taps inside the input.
     AveragePool(Window),
-    /// Mean over height and width, to N×1×1×C.
-    GlobalAveragePool,
-    /// Fully connected, on N×1×1×C. Weights `kernel` \[C, O\], `bias` \[O\].
+    /// The mean or the maximum over height and width, to N×1×1×C.
+    GlobalPool {
+        /// Mean or maximum.
+        kind: PoolKind,
+        /// Whether Keras calls the result N×1×1×C; it calls it N×C otherwise.
+        keep_dims: bool,
+    },
+    /// Fully connected, on the channels of each pixel. Weights `kernel` \[C, O\], `bias` \[O\].
     Dense {
         /// Outputs O.
         units: usize,
@@ -127,11 +135,72 @@ pub enum Op {
     Concat,
     /// x itself (dropout at inference, linear activation).
     Identity,
-    /// The elements of each picture as channels of one pixel, in the order h, w, c: N×1×1×`features`.
+    /// scale·x + offset, each one number or one for each channel.
+    Rescale {
+        /// Factors.
+        scale: Vec<f64>,
+        /// Summands.
+        offset: Vec<f64>,
+    },
+    /// An element-wise function that has no vector kernel.
+    Function(Function),
+    /// x where x ≥ 0, α·x elsewhere. Weights `alpha` of this shape.
+    PRelu {
+        /// \[C\], or \[H, W, C\] with 1 along an axis that shares its α.
+        shape: Vec<usize>,
+    },
+    /// Zeros around the picture.
+    ZeroPad(Border),
+    /// The picture without its border.
+    Crop(Border),
+    /// The middle of the picture. A picture that is smaller in a direction is first cropped to the
+    /// proportions of `size`, then resized bilinearly.
+    CenterCrop {
+        /// Height and width of the result.
+        size: [usize; 2],
+    },
+    /// The picture at another height and width.
+    Resize {
+        /// Height and width of the result.
+        size: [usize; 2],
+        /// How pixels are interpolated.
+        how: Interpolation,
+        /// Whether the picture is first cropped to the proportions of `size`.
+        crop: bool,
+    },
+    /// The elements of each picture as channels of one pixel, in the order h, w, c: N×1×1×`features`,
+    /// which Keras calls N×`features`.
     Flatten {
         /// H·W·C.
         features: usize,
     },
+    /// The elements of each picture in the order h, w, c as a picture of another shape.
+    Reshape {
+        /// Height, width and channels of the result.
+        shape: [usize; 3],
+    },
+}
+
+/// Rows and columns at the four sides of a picture.
+///
+/// ```
+/// # use sepconv::network::*;
+/// let mut network = Network::new("small", "input", [None, None], 3);
+/// let border = Border { top: 1, bottom: 1, left: 2, right: 2 };
+/// network.push("pad", Op::ZeroPad(border), &[network.output()])?;
+/// assert_eq!(network.shapes([1, 8, 8, 3])?[1], [1, 10, 12, 3]);
+/// # Ok::<(), sepconv::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Border {
+    /// Rows above.
+    pub top: usize,
+    /// Rows below.
+    pub bottom: usize,
+    /// Columns to the left.
+    pub left: usize,
+    /// Columns to the right.
+    pub right: usize,
 }
 
 /// One named node.
@@ -159,7 +228,7 @@ pub struct Node {
     pub inputs: Vec<NodeId>,
 }
 
-/// A feed-forward network with one input and one output.
+/// A feed-forward network with one input and one or more outputs.
 ///
 /// ```
 /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -180,7 +249,58 @@ pub struct Node {
 pub struct Network {
     name: String,
     nodes: Vec<Node>,
-    output: NodeId,
+    outputs: Vec<Output>,
+    /// What a run returns.
+    returned: NodeId,
+}
+
+/// One of a model's outputs.
+///
+/// ```
+/// # use sepconv::models::*;
+/// let network = xception(&XceptionConfig::default())?;
+/// let output = &network.outputs()[0];
+/// assert_eq!(output.name, "predictions");
+/// assert_eq!(network.node(output.node).name, "predictions"); // the softmax
+/// # Ok::<(), sepconv::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Its name: that of Keras's layer, or of its key where the model returns a dictionary.
+    pub name: String,
+    /// The node whose value it is.
+    pub node: NodeId,
+}
+
+/// What the numbers of an output are, as far as the network shows it.
+///
+/// ```
+/// # use sepconv::models::*;
+/// # use sepconv::network::*;
+/// let network = xception(&XceptionConfig::default())?;
+/// let logits = network.find("predictions/logits").unwrap();
+/// let kind = network.kind(network.outputs()[0].node);
+/// assert_eq!(kind, OutputKind::Softmax { logits });
+/// assert_eq!(network.kind(logits), OutputKind::Values);
+/// # Ok::<(), sepconv::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OutputKind {
+    /// Probabilities of classes that exclude each other: softmax of `logits`.
+    Softmax {
+        /// What softmax is applied to.
+        logits: NodeId,
+    },
+    /// A probability for each class: sigmoid of `logits`.
+    Sigmoid {
+        /// What sigmoid is applied to.
+        logits: NodeId,
+    },
+    /// Probabilities of classes that exclude each other, as the mean of some softmaxes.
+    Probabilities,
+    /// Anything else: logits, features, regression.
+    Values,
 }
 
 impl Network {
@@ -201,7 +321,8 @@ impl Network {
             op: Op::Input { size, channels },
             inputs: Vec::new(),
         };
-        Self { name: name.into(), nodes: vec![node], output: NodeId(0) }
+        let outputs = vec![Output { name: input_name.into(), node: NodeId(0) }];
+        Self { name: name.into(), nodes: vec![node], outputs, returned: NodeId(0) }
     }
 
     /// Appends a node and makes it the output.
@@ -267,11 +388,12 @@ impl Network {
             return Err(error(format!("{} operands where {needed} needed", inputs.len())));
         }
         self.nodes.push(Node { name: name.into(), layer: layer.into(), op, inputs: inputs.into() });
-        self.output = NodeId(self.nodes.len() - 1);
-        Ok(self.output)
+        self.returned = NodeId(self.nodes.len() - 1);
+        self.outputs = vec![Output { name: name.into(), node: self.returned }];
+        Ok(self.returned)
     }
 
-    /// Makes another node the output.
+    /// Makes another node the only output, which a run returns as it is.
     ///
     /// ```
     /// # use sepconv::models::*;
@@ -285,13 +407,57 @@ impl Network {
     /// # Errors
     /// A node of another network that this one lacks.
     pub fn set_output(&mut self, output: NodeId) -> crate::Result<()> {
-        let count = self.nodes.len();
-        if output.0 >= count {
-            let message = format!("node {} of {count} can't be the output", output.0);
-            return Err(crate::Error::Network { node: self.name.clone(), message });
-        }
-        self.output = output;
+        self.check(output)?;
+        self.outputs = vec![Output { name: self.nodes[output.0].name.clone(), node: output }];
+        self.returned = output;
         Ok(())
+    }
+
+    /// Says which nodes are the model's outputs. A run returns the first; of one that is a softmax,
+    /// perhaps with identities behind it, the logits.
+    ///
+    /// ```
+    /// # use sepconv::network::*;
+    /// let mut network = Network::new("small", "input", [None, None], 3);
+    /// let input = network.output();
+    /// let softmax = network.push("softmax", Op::Softmax, &[input])?;
+    /// network.set_outputs(vec![
+    ///     Output { name: "classes".into(), node: softmax },
+    ///     Output { name: "features".into(), node: input },
+    /// ])?;
+    /// assert_eq!(network.output(), input); // the logits
+    /// assert!(network.set_outputs(Vec::new()).is_err());
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No output, two of one name, or a node of another network that this one lacks.
+    pub fn set_outputs(&mut self, outputs: Vec<Output>) -> crate::Result<()> {
+        let error = |message| crate::Error::Network { node: self.name.clone(), message };
+        let Some(first) = outputs.first() else {
+            return Err(error("no output".into()));
+        };
+        for (i, Output { name, node }) in outputs.iter().enumerate() {
+            self.check(*node)?;
+            if outputs[..i].iter().any(|other| other.name == *name) {
+                return Err(error(format!("two outputs are called {name:?}")));
+            }
+        }
+        self.returned = match self.kind(first.node) {
+            OutputKind::Softmax { logits } => logits,
+            _ => first.node,
+        };
+        self.outputs = outputs;
+        Ok(())
+    }
+
+    fn check(&self, output: NodeId) -> crate::Result<()> {
+        let count = self.nodes.len();
+        if output.0 < count {
+            return Ok(());
+        }
+        let message = format!("node {} of {count} can't be the output", output.0);
+        Err(crate::Error::Network { node: self.name.clone(), message })
     }
 
     /// The network's name, e.g. `"xception"`.
@@ -353,7 +519,101 @@ impl Network {
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     pub fn output(&self) -> NodeId {
-        self.output
+        self.returned
+    }
+
+    /// The model's outputs, at least one, in the model's order. Name their nodes in
+    /// [`super::PlanOptions::outputs`] to have the values of others than the first.
+    ///
+    /// ```
+    /// # use sepconv::network::*;
+    /// let mut network = Network::new("small", "input", [None, None], 3);
+    /// let node = network.push("softmax", Op::Softmax, &[network.output()])?;
+    /// assert_eq!(network.outputs(), [Output { name: "softmax".into(), node }]);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// What the numbers of a node are, were it an output. Identities and changes of shape behind a
+    /// softmax or sigmoid are looked through.
+    ///
+    /// ```
+    /// # use sepconv::network::*;
+    /// let mut network = Network::new("small", "input", [None, None], 3);
+    /// let logits = network.output();
+    /// let softmax = network.push("softmax", Op::Softmax, &[logits])?;
+    /// let dropout = network.push("dropout", Op::Identity, &[softmax])?;
+    /// assert_eq!(network.kind(dropout), OutputKind::Softmax { logits });
+    /// assert_eq!(network.kind(logits), OutputKind::Values);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// As [`Network::node`].
+    pub fn kind(&self, node: NodeId) -> OutputKind {
+        let node = self.behind_identities(node);
+        match &node.op {
+            Op::Softmax => OutputKind::Softmax { logits: node.inputs[0] },
+            Op::Function(Function::Sigmoid) => OutputKind::Sigmoid { logits: node.inputs[0] },
+            Op::Rescale { scale, offset } if *offset == [0.0] => {
+                let sum = self.node(node.inputs[0]);
+                let is_softmax = |&id: &NodeId| self.behind_identities(id).op == Op::Softmax;
+                let is_mean = sum.op == Op::Add && *scale == [1.0 / sum.inputs.len() as f64];
+                match is_mean && sum.inputs.iter().all(is_softmax) {
+                    true => OutputKind::Probabilities,
+                    false => OutputKind::Values,
+                }
+            }
+            _ => OutputKind::Values,
+        }
+    }
+
+    /// The node, or the one whose elements it has if it only passes them on.
+    fn behind_identities(&self, id: NodeId) -> &Node {
+        let mut node = self.node(id);
+        while let Op::Identity
+        | Op::Activation(Activation::None)
+        | Op::Flatten { .. }
+        | Op::Reshape { .. } = node.op
+        {
+            node = self.node(node.inputs[0]);
+        }
+        node
+    }
+
+    /// Whether Keras calls the node's value N×C, not N×H×W×C: behind a global pool, a flattening.
+    ///
+    /// ```
+    /// # use sepconv::models::*;
+    /// let network = xception(&XceptionConfig::default())?;
+    /// assert!(network.is_vector(network.output()));
+    /// assert!(!network.is_vector(network.find("block14_sepconv2_act").unwrap()));
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// As [`Network::node`].
+    pub fn is_vector(&self, mut node: NodeId) -> bool {
+        loop {
+            let Node { op, inputs, .. } = self.node(node);
+            match op {
+                Op::GlobalPool { keep_dims, .. } => return !keep_dims,
+                Op::Flatten { .. } => return true,
+                Op::Dense { .. }
+                | Op::Activation(_)
+                | Op::Function(_)
+                | Op::PRelu { .. }
+                | Op::Rescale { .. }
+                | Op::Softmax
+                | Op::BatchNorm { .. }
+                | Op::Add
+                | Op::Concat
+                | Op::Identity => node = inputs[0],
+                _ => return false,
+            }
+        }
     }
 
     /// The node of that name.

@@ -13,7 +13,7 @@ use super::Op;
 use super::arena::{self, Buffer, units};
 use super::depth_first::Group;
 use super::flow::{Flow, ValueId};
-use super::fuse::FusedStep;
+use super::fuse::{FusedStep, is_plain};
 use super::shape::{self, Shape};
 
 /// Where a step finds an operand, which is dense.
@@ -165,21 +165,21 @@ fn buffers(
     (places, buffers)
 }
 
-/// What values are stored as: `activations`, unless they are of f32 in any case. Those are the input, the output, what softmax reads and makes, and what is bound
-/// to one of these: a residual is of the type of the sum it becomes part of, an operand of a concatenation
+/// What values are stored as: `activations`, unless they are of f32 in any case. Those are the input, the
+/// output, what plain loops (softmax) read and make, and what is bound to one of these: a residual is of the type of the sum it becomes part of, an operand of a concatenation
 /// of that one's.
 pub(super) fn element_types(
     flow: &Flow<'_>,
     steps: &[FusedStep],
     activations: ElementType,
 ) -> Vec<ElementType> {
-    let softmax = |&v: &ValueId| *flow.values[v].op == Op::Softmax;
+    let plain = |&v: &ValueId| is_plain(flow.values[v].op);
     let mut wide: Vec<bool> = (flow.values.iter().enumerate())
         .map(|(v, value)| {
             matches!(value.op, Op::Input { .. })
                 || v == flow.kept[0]
-                || softmax(&v)
-                || value.users.iter().any(softmax)
+                || plain(&v)
+                || value.users.iter().any(plain)
         })
         .collect();
     let sums = steps.iter().filter_map(|step| Some((step.residual?, step.result)));

@@ -12,6 +12,8 @@
 //! | `arena` | where in one slice each buffer lies, shared by lifetime |
 //! | `layout` | where in those buffers each value lies |
 //! | `compile` | a step's kernel: weights looked up, batch norm folded, packed |
+//! | `functions` | softmax, sigmoid and others that no kernel computes, one definition each |
+//! | `plain` | those and what moves pixels, as loops over values |
 //! | `step` | the kernel with its operands' places: the unit of running |
 //! | `plan` | [`NetworkPlan`]: all of the above, immutable and shareable |
 //! | `session` | [`Session`]: a plan's memory; runs without allocating |
@@ -21,18 +23,24 @@ mod arena;
 mod compile;
 mod depth_first;
 mod flow;
+mod functions;
 mod fuse;
 mod graph;
 mod layout;
+mod plain;
 mod plan;
 mod session;
 mod shape;
 mod step;
 mod verify;
 
+pub use crate::resample::Interpolation;
 pub use depth_first::DepthFirst;
-pub use graph::{Network, Node, NodeId, Op};
+pub use functions::Function;
+pub use graph::{Border, Network, Node, NodeId, Op, Output, OutputKind};
 pub use plan::{NetworkPlan, PlanOptions};
 pub use session::Session;
+#[cfg(feature = "keras")]
+pub(crate) use shape::infer;
 pub use step::StepInfo;
 pub use verify::{SpotCheck, spot_check};

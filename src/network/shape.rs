@@ -2,11 +2,11 @@
 
 use sepconv_kernels::{Error as KernelError, Window};
 
-use super::{Node, Op};
+use super::{Border, Node, Op};
 use crate::{Error, Result};
 
 /// \[N, H, W, C\].
-pub(super) type Shape = [usize; 4];
+pub(crate) type Shape = [usize; 4];
 
 /// Elements of a checked shape.
 pub(super) fn elements(shape: Shape) -> usize {
@@ -25,7 +25,7 @@ pub(super) fn infer_input(node: &Node, channels: usize, input: Shape) -> Result<
 }
 
 /// The output shape of any other node, given its operands'.
-pub(super) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
+pub(crate) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
     let [n, h, w, c] = operands[0];
     let shape = match node.op {
         Op::Conv { window, groups, filters, .. } => {
@@ -45,14 +45,8 @@ pub(super) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
             [n, h, w, filters]
         }
         Op::MaxPool(window) | Op::AveragePool(window) => windowed(node, operands[0], &window, c)?,
-        Op::GlobalAveragePool => [n, 1, 1, c],
-        Op::Dense { units, .. } => {
-            if [h, w] != [1, 1] {
-                let message = format!("a dense layer takes N×1×1×C, not {:?}", operands[0]);
-                return Err(network(node, message));
-            }
-            [n, 1, 1, units]
-        }
+        Op::GlobalPool { .. } => [n, 1, 1, c],
+        Op::Dense { units, .. } => [n, h, w, units],
         Op::Flatten { features } => {
             if elements([1, h, w, c]) != features {
                 let message = format!("{h}×{w}×{c} elements where {features} are to be flattened");
@@ -60,11 +54,60 @@ pub(super) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
             }
             [n, 1, 1, features]
         }
+        Op::Reshape { shape: [to_h, to_w, to_c] } => {
+            let size = [to_h, to_w, to_c].iter().try_fold(1_usize, |p, &d| p.checked_mul(d));
+            if size != Some(elements([1, h, w, c])) {
+                let message = format!("{h}×{w}×{c} elements where {to_h}×{to_w}×{to_c} are wanted");
+                return Err(network(node, message));
+            }
+            [n, to_h, to_w, to_c]
+        }
+        Op::ZeroPad(Border { top, bottom, left, right }) => {
+            let padded = |a: usize, b: usize, c: usize| a.checked_add(b)?.checked_add(c);
+            let what = "padded height or width";
+            let overflow = || kernel(node, KernelError::Overflow { what });
+            let height = padded(h, top, bottom).ok_or_else(overflow)?;
+            [n, height, padded(w, left, right).ok_or_else(overflow)?, c]
+        }
+        Op::Crop(Border { top, bottom, left, right }) => {
+            let cropped = |a: usize, b: usize, c: usize| a.checked_sub(b)?.checked_sub(c);
+            let size = cropped(h, top, bottom).zip(cropped(w, left, right));
+            let Some((height, width)) = size.filter(|&(h, w)| h > 0 && w > 0) else {
+                let message = format!(
+                    "cropping {top} + {bottom} rows and {left} + {right} columns of {h}×{w} leaves nothing"
+                );
+                return Err(network(node, message));
+            };
+            [n, height, width, c]
+        }
+        Op::CenterCrop { size: [height, width] } | Op::Resize { size: [height, width], .. } => {
+            [n, height, width, c]
+        }
+        Op::Rescale { ref scale, ref offset } => {
+            if let Some(len) = [scale.len(), offset.len()].into_iter().find(|&l| l != 1 && l != c) {
+                let message = format!("{len} numbers to rescale {c} channels by");
+                return Err(network(node, message));
+            }
+            operands[0]
+        }
+        Op::PRelu { ref shape } => {
+            let fits = match shape[..] {
+                [ac] => ac == c,
+                [ah, aw, ac] => [(ah, h), (aw, w), (ac, c)].iter().all(|&(a, x)| a == 1 || a == x),
+                _ => false,
+            };
+            if !fits {
+                let message = format!("alpha of shape {shape:?} for {h}×{w}×{c} elements");
+                return Err(network(node, message));
+            }
+            operands[0]
+        }
         Op::Add => equal(node, operands)?,
         Op::Concat => concatenated(node, operands)?,
         Op::Input { .. }
         | Op::BatchNorm { .. }
         | Op::Activation(_)
+        | Op::Function(_)
         | Op::Softmax
         | Op::Identity => operands[0],
     };

@@ -76,7 +76,7 @@ impl Step {
         let x = layout.source(flow, fused.x, input);
         let y = layout.target(flow, fused.result);
         let (kernel_name, multiply_adds) = match &kernel {
-            Kernel::Softmax => ("softmax", 0),
+            Kernel::Plain(plain) => (plain.name(), 0),
             Kernel::Plan(plan) if is_counted(flow.values[fused.kernel].op) => {
                 let pictures = input[0] / plan.input_shape()[0];
                 (plan.kernel_name(), plan.multiply_adds().saturating_mul(pictures as u64))
@@ -106,7 +106,7 @@ impl Step {
     pub(super) fn weights_bytes(&self) -> usize {
         match &self.kernel {
             Kernel::Plan(plan) => plan.weights_bytes(),
-            Kernel::Softmax => 0,
+            Kernel::Plain(_) => 0,
         }
     }
 
@@ -114,7 +114,7 @@ impl Step {
     pub(super) fn scratch_len(&self, threads: usize) -> usize {
         match &self.kernel {
             Kernel::Plan(plan) => plan.scratch_len(threads.max(1)),
-            Kernel::Softmax => 0,
+            Kernel::Plain(_) => 0,
         }
     }
 
@@ -157,12 +157,15 @@ impl Step {
         };
         let (x, x_shape) = read(&self.x, 0);
         let y = arena::elements_mut(self.y.element, y);
-        let Kernel::Plan(plan) = &self.kernel else {
-            let (Elements::F32(x), ElementsMut::F32(y)) = (x, y) else {
-                unreachable!("softmax has f32 on both sides")
-            };
-            softmax(x, y, self.y.shape[3], self.y.stride);
-            return Ok(());
+        let plan = match &self.kernel {
+            Kernel::Plan(plan) => plan,
+            Kernel::Plain(plain) => {
+                let (Elements::F32(x), ElementsMut::F32(y)) = (x, y) else {
+                    unreachable!("plain loops have f32 on both sides")
+                };
+                plain.run((x, x_shape), (y, y_shape), self.y.stride);
+                return Ok(());
+            }
         };
         let residual = self.residual.as_ref().map(|residual| read(residual, 1));
         let run = || {
@@ -181,16 +184,4 @@ impl Step {
 /// Whether literature counts the layer's multiply-adds.
 fn is_counted(op: &Op) -> bool {
     matches!(op, Op::Conv { .. } | Op::Depthwise { .. } | Op::Separable { .. } | Op::Dense { .. })
-}
-
-/// exp(x − max) / Σ over each pixel's `channels`, in f64. A NaN makes its pixel NaN.
-fn softmax(x: &[f32], y: &mut [f32], channels: usize, stride: usize) {
-    for (x, y) in x.chunks_exact(channels).zip(y.chunks_mut(stride)) {
-        let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let exp = |v: f32| (f64::from(v) - f64::from(max)).exp();
-        let sum: f64 = x.iter().map(|&v| exp(v)).sum();
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = (exp(x) / sum) as f32;
-        }
-    }
 }

@@ -10,6 +10,7 @@ mod file;
 mod hdf5;
 #[cfg(feature = "keras")]
 mod keras;
+mod metadata;
 #[cfg(feature = "safetensors")]
 mod safetensors;
 pub mod synthetic;
@@ -24,9 +25,10 @@ use crate::{Error, Result};
 
 #[cfg(any(feature = "keras", feature = "safetensors"))]
 pub use file::{load, load_bytes, load_weights};
+pub use metadata::{Link, Metadata, Scaling};
 pub use variables::{ParameterCount, Variable, count_parameters, variables};
 
-/// A network and its weights.
+/// A network, its weights, and what its file says besides.
 ///
 /// ```
 /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -34,16 +36,36 @@ pub use variables::{ParameterCount, Variable, count_parameters, variables};
 /// # use sepconv::weights::{self, *};
 /// # use sepconv::models::*;
 /// let network = xception(&XceptionConfig::with_width(0.1)?)?;
-/// let model = Model { weights: synthetic::weights(&network)?, network };
+/// let model = Model::new(network.clone(), synthetic::weights(&network)?);
 /// assert_eq!(model.weights.iter().count(), weights::variables(&model.network)?.len());
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Model {
     /// The network.
     pub network: Network,
     /// A tensor for each of its [`variables()`].
     pub weights: Weights,
+    /// What else is known.
+    pub metadata: Metadata,
+}
+
+impl Model {
+    /// A model of which is known what its network shows: the scaling of pictures, by its name or its
+    /// first layers.
+    ///
+    /// ```
+    /// # use sepconv::{models::*, weights::*};
+    /// let network = xception(&XceptionConfig::default())?;
+    /// let model = Model::new(network, Weights::default());
+    /// assert_eq!(model.metadata.scaling, Some((Scaling::Tf, "as Keras's xception".into())));
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    pub fn new(network: Network, weights: Weights) -> Self {
+        let scaling = metadata::scaling(&network, [network.name()]);
+        Self { metadata: Metadata { scaling, ..Metadata::default() }, network, weights }
+    }
 }
 
 /// A dense f32 tensor.

@@ -12,6 +12,7 @@ use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use super::bytes::Bytes;
 use super::elements::{Format, check_finite};
+use super::metadata::Link;
 use super::{Model, Tensor, Variable, Weights, variables};
 use crate::models::{
     AlignedXceptionConfig, Flavour, Head, XceptionConfig, aligned_xception, xception,
@@ -37,7 +38,12 @@ pub(crate) fn load(bytes: &Bytes) -> Result<Model> {
     let network = recognise(&file.tensors)?;
     let weights = file.weights(&network);
     let weights = weights.map_err(|e| format!("taken for timm's {}: {e}", timm_name(&network)))?;
-    Ok(Model { network, weights })
+    let mut model = Model::new(network, weights);
+    // Networks without a head end in features.
+    if model.network.is_vector(model.network.output()) {
+        model.metadata.logits = Some(Link::Softmax);
+    }
+    Ok(model)
 }
 
 /// The weights of a network, whose tensors must be those of the file.

@@ -1,5 +1,8 @@
 //! Which variables a network has, of what shapes: inferred by walking its channels.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use crate::network::{Network, Op};
 use crate::{Error, Result};
 
@@ -91,7 +94,9 @@ pub struct ParameterCount {
 /// them, or a shape has more elements than memory can hold.
 pub fn variables(network: &Network) -> Result<Vec<Variable>> {
     let mut channels: Vec<usize> = Vec::with_capacity(network.nodes().len());
-    let mut variables = Vec::new();
+    let mut variables: Vec<Variable> = Vec::new();
+    // By layer: which of `variables` are its own.
+    let mut layers: BTreeMap<&str, Range<usize>> = BTreeMap::new();
     for node in network.nodes() {
         let error = |message: String| Error::Network { node: node.name.clone(), message };
         let overflow = || error("more channels or weights than memory can hold".into());
@@ -153,6 +158,11 @@ pub fn variables(network: &Network) -> Result<Vec<Variable>> {
                 *units
             }
             Op::Flatten { features } => *features,
+            Op::Reshape { shape: [.., channels] } => *channels,
+            Op::PRelu { shape } => {
+                shapes.push(("alpha", shape.clone()));
+                input
+            }
             Op::Add => {
                 for id in &node.inputs {
                     let other = channels[id.index()];
@@ -171,9 +181,28 @@ pub fn variables(network: &Network) -> Result<Vec<Variable>> {
             | Op::Softmax
             | Op::MaxPool(_)
             | Op::AveragePool(_)
-            | Op::GlobalAveragePool
+            | Op::GlobalPool { .. }
+            | Op::Rescale { .. }
+            | Op::Function(_)
+            | Op::ZeroPad(_)
+            | Op::Crop(_)
+            | Op::CenterCrop { .. }
+            | Op::Resize { .. }
             | Op::Identity => input,
         };
+        channels.push(output);
+        // A layer that is called more than once has its variables once.
+        if let Some(own) = layers.get(node.layer.as_str()).filter(|_| !shapes.is_empty()) {
+            let known = variables[own.clone()].iter().map(|v| (v.name, &v.shape));
+            if !known.eq(shapes.iter().map(|(name, shape)| (*name, shape))) {
+                return Err(error(format!(
+                    "layer {:?} is called with operands of different channels",
+                    node.layer
+                )));
+            }
+            continue;
+        }
+        let first = variables.len();
         for (name, shape) in shapes {
             let bytes = shape.iter().try_fold(size_of::<f32>(), |p, &d| p.checked_mul(d));
             if bytes.is_none_or(|b| b > isize::MAX as usize) {
@@ -186,7 +215,9 @@ pub fn variables(network: &Network) -> Result<Vec<Variable>> {
                 trainable: !name.starts_with("moving_"),
             });
         }
-        channels.push(output);
+        if first < variables.len() {
+            layers.insert(&node.layer, first..variables.len());
+        }
     }
     Ok(variables)
 }

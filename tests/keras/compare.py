@@ -96,7 +96,7 @@ def main():
             for file in files:
                 y, z = work / "y.npy", work / "node.npy"
                 command = [args.sepconv, "run", "--weights", file, "--input", work / "x.npy", "--output", y]
-                command += ["--node", node, "--node-output", z]
+                command += ["--output", f"{node}={z}"]
                 # A file of weights alone has no architecture; it is taken for Xception's.
                 alone = file.name.endswith(".weights.h5") and name != "xception"
                 subprocess.run(command + (["--model", name] if alone else []), check=True)

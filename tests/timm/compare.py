@@ -77,7 +77,7 @@ def main():
             np.save(x_file, x)
             logits, [features] = modules.run(model, x, [module])
             command = [args.sepconv, "run", "--weights", file, "--input", x_file]
-            command += ["--output", y_file, "--node", node, "--node-output", z_file]
+            command += ["--output", y_file, "--output", f"{node}={z_file}"]
             subprocess.run(command, check=True)
             got = np.load(y_file)
             top5 = (np.argsort(-got)[:, :5] == np.argsort(-logits)[:, :5]).all()

@@ -1,5 +1,6 @@
 //! The entries of a `.keras` file, which is a zip.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 
 use zip::{CompressionMethod, ZipArchive};
@@ -23,6 +24,15 @@ impl Archive {
         Ok(Self { bytes, zip })
     }
 
+    /// The names of all entries.
+    pub(crate) fn names(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.zip.file_names().filter_map(Result::ok)
+    }
+
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.names().any(|n| n == name)
+    }
+
     /// An entry of at most `limit` bytes, its checksum verified. A stored entry, as Keras writes them,
     /// stays where it is; a deflated one is unpacked into memory.
     pub(crate) fn entry(&mut self, name: &str, limit: u64) -> Result<Bytes, String> {
@@ -37,10 +47,8 @@ impl Archive {
                 let start = entry.data_start();
                 let range = start.and_then(|start| self.bytes.range(start, packed));
                 let range = range.ok_or_else(|| {
-                    error(&format!(
-                        "{packed} bytes from {start:?} in a file of {}",
-                        self.bytes.len()
-                    ))
+                    let start = start.map_or("nowhere".into(), |start| start.to_string());
+                    error(&format!("{packed} bytes from {start} in a file of {}", self.bytes.len()))
                 })?;
                 // Reading to the end compares the checksum.
                 let read = io::copy(&mut entry, &mut io::sink()).map_err(|e| error(&e))?;

@@ -11,10 +11,10 @@ use crate::weights::{Variable, variables};
 type Result<T> = std::result::Result<T, String>;
 
 /// Variables by layer.
-pub(crate) type Layers = HashMap<String, Vec<Variable>>;
+pub(super) type Layers = HashMap<String, Vec<Variable>>;
 
 /// A network's variables grouped by layer, in order.
-pub(crate) fn by_layer(network: &Network) -> crate::Result<Layers> {
+pub(super) fn by_layer(network: &Network) -> crate::Result<Layers> {
     let mut layers = Layers::new();
     for variable in variables(network)? {
         let own = layers.entry(variable.layer.clone()).or_default();
@@ -24,13 +24,13 @@ pub(crate) fn by_layer(network: &Network) -> crate::Result<Layers> {
 }
 
 /// A variable and the path of its dataset.
-pub(crate) type Place<'a> = (&'a Variable, String);
+pub(super) type Place<'a> = (&'a Variable, String);
 
 /// What Keras calls the group of a model's layers: Keras 3, then TensorFlow 2.12's first `.keras` files.
 const CONTAINERS: [&str; 2] = ["layers", "_layer_checkpoint_dependencies"];
 
 /// The tree of a network that no configuration came with: its layers with variables, in order.
-pub(crate) fn flat(network: &Network) -> Vec<Entry> {
+pub(super) fn flat(network: &Network) -> Vec<Entry> {
     let entry = |node: &crate::network::Node| {
         let class = match node.op {
             Op::Conv { .. } => "Conv2D",
@@ -38,11 +38,13 @@ pub(crate) fn flat(network: &Network) -> Vec<Entry> {
             Op::Separable { .. } => "SeparableConv2D",
             Op::BatchNorm { .. } => "BatchNormalization",
             Op::Dense { .. } => "Dense",
+            Op::PRelu { .. } => "PReLU",
             _ => return None,
         };
         Some(Entry {
             class: class.into(),
             name: node.layer.clone(),
+            trainable: true,
             content: Content::Layer(node.layer.clone()),
         })
     };
@@ -50,7 +52,7 @@ pub(crate) fn flat(network: &Network) -> Vec<Entry> {
 }
 
 /// Whether this is the layout of Keras 3's `.weights.h5`.
-pub(crate) fn is_current(file: &Hdf5) -> Result<bool> {
+pub(super) fn is_current(file: &Hdf5) -> Result<bool> {
     let groups = file.groups("")?;
     Ok(CONTAINERS.iter().any(|c| groups.iter().any(|g| g == c)))
 }
@@ -84,7 +86,7 @@ fn owns(entry: &Entry, layers: &Layers) -> bool {
 /// Keras 3: `<group>/layers/<snake_case_class>[_n]/vars/<i>`, classes counted per model in the order of
 /// its layers, nested models by recursion. Newer files also say each layer's name beside its variables:
 /// where they say all names wanted, those count instead.
-pub(crate) fn current<'a>(
+pub(super) fn current<'a>(
     file: &Hdf5,
     group: &str,
     entries: &[Entry],
@@ -143,20 +145,24 @@ pub(crate) fn current<'a>(
 
 fn count_error(layer: &str, found: usize, wanted: &[Variable]) -> String {
     let names: Vec<&str> = wanted.iter().map(|v| v.name).collect();
-    format!("layer {layer:?} has {found} arrays where {} are needed: {names:?}", wanted.len())
+    let (needed, names) = (wanted.len(), names.join(", "));
+    format!("layer {layer:?} has {found} arrays where {needed} are needed: {names}")
 }
 
 /// Legacy HDF5: attribute `layer_names` lists groups, whose attribute `weight_names` lists datasets.
-/// Layers are matched by order, as Keras does; a nested model's arrays by their names
-/// (`block1_conv1/kernel`), because their order depends on what was frozen.
-pub(crate) fn legacy<'a>(
+/// Layers are matched by order, as Keras does; a nested model's arrays by their names where all are known
+/// (`block1_conv1/kernel`), by order otherwise.
+pub(super) fn legacy<'a>(
     file: &Hdf5,
     group: &str,
     entries: &[Entry],
     layers: &'a Layers,
     places: &mut Vec<Place<'a>>,
 ) -> Result<()> {
-    let found = legacy_arrays(file, group)?;
+    let mut found = legacy_arrays(file, group)?;
+    // Some layers without a part in inference keep the state of their random numbers.
+    let is_idle = |name: &str| entries.iter().any(|e| e.name == name && !owns(e, layers));
+    found.retain(|(name, _)| !is_idle(name));
     let wanted: Vec<&Entry> = entries.iter().filter(|e| owns(e, layers)).collect();
     if found.len() != wanted.len() {
         return Err(format!(
@@ -179,7 +185,7 @@ pub(crate) fn legacy<'a>(
                 places.extend(variables.iter().zip(names).map(|(v, name)| (v, path(name))));
             }
             Content::Model(inner) => {
-                let mut variables = HashMap::new();
+                let mut variables = Vec::new();
                 nested(inner, layers, &mut variables);
                 if names.len() != variables.len() {
                     let (model, needed) = (&entry.name, variables.len());
@@ -188,16 +194,13 @@ pub(crate) fn legacy<'a>(
                         names.len()
                     ));
                 }
-                for name in names {
-                    let mut parts = name.rsplit('/');
-                    let variable = parts.next().unwrap_or_default();
-                    let variable = variable.split_once(':').map_or(variable, |(v, _)| v);
-                    let layer = parts.next().unwrap_or_default();
-                    let variable = variables.remove(&(layer, variable)).ok_or_else(|| {
-                        format!("array {name:?} of model {:?} has no place in it", entry.name)
-                    })?;
-                    places.push((variable, path(name)));
-                }
+                let places_of = by_name(&variables, names).unwrap_or_else(|| {
+                    let order = [true, false].map(|trained| {
+                        variables.iter().filter(move |v| v.trained == trained).map(|v| v.variable)
+                    });
+                    order.into_iter().flatten().collect()
+                });
+                places.extend(places_of.into_iter().zip(names).map(|(v, name)| (v, path(name))));
             }
         }
     }
@@ -205,7 +208,7 @@ pub(crate) fn legacy<'a>(
 }
 
 /// The groups with weights and their arrays' names, in order.
-pub(crate) fn legacy_arrays(file: &Hdf5, group: &str) -> Result<Vec<(String, Vec<String>)>> {
+pub(super) fn legacy_arrays(file: &Hdf5, group: &str) -> Result<Vec<(String, Vec<String>)>> {
     let mut found = Vec::new();
     for name in file.attributes(group)?.strings("layer_names") {
         let path = if group.is_empty() { name.clone() } else { format!("{group}/{name}") };
@@ -217,21 +220,57 @@ pub(crate) fn legacy_arrays(file: &Hdf5, group: &str) -> Result<Vec<(String, Vec
     Ok(found)
 }
 
-/// A nested model's variables by Keras layer name and variable name.
-fn nested<'a, 'e>(
-    entries: &'e [Entry],
-    layers: &'a Layers,
-    variables: &mut HashMap<(&'e str, &'e str), &'a Variable>,
-) {
+/// A variable of a nested model.
+struct Nested<'a, 'e> {
+    /// The Keras name of its layer.
+    layer: &'e str,
+    variable: &'a Variable,
+    /// Whether it is among the model's trainable weights, which are listed first.
+    trained: bool,
+}
+
+/// A nested model's variables, in the order of its layers.
+fn nested<'a, 'e>(entries: &'e [Entry], layers: &'a Layers, variables: &mut Vec<Nested<'a, 'e>>) {
     for entry in entries {
         match &entry.content {
             Content::Model(inner) => nested(inner, layers, variables),
             Content::Layer(layer) => {
                 let own = layers.get(layer).into_iter().flatten();
-                variables.extend(own.map(|v| ((entry.name.as_str(), v.name), v)));
+                variables.extend(own.map(|variable| Nested {
+                    layer: &entry.name,
+                    variable,
+                    trained: entry.trainable && variable.trainable,
+                }));
             }
         }
     }
+}
+
+/// The variables that arrays of these names are of; none if a name says no variable, or two say one.
+fn by_name<'a>(variables: &[Nested<'a, '_>], names: &[String]) -> Option<Vec<&'a Variable>> {
+    let mut known: HashMap<(String, &str), &'a Variable> = HashMap::new();
+    for Nested { layer, variable, .. } in variables {
+        // Keras 3 calls the kernel of a depthwise layer by itself `kernel`.
+        let alone = variable.name == "depthwise_kernel"
+            && !variables.iter().any(|v| {
+                v.variable.layer == variable.layer && v.variable.name == "pointwise_kernel"
+            });
+        let name = if alone { "kernel" } else { variable.name };
+        if known.insert((layer.to_string(), name), variable).is_some() {
+            return None;
+        }
+    }
+    let mut found = Vec::new();
+    for name in names {
+        let mut parts = name.rsplit('/');
+        let variable = parts.next()?;
+        let variable = variable.split_once(':').map_or(variable, |(v, _)| v);
+        let layer = parts.next()?.to_owned();
+        let kernel = (layer.clone(), "kernel");
+        let alone = variable == "depthwise_kernel" && known.contains_key(&kernel);
+        found.push(known.remove(&if alone { kernel } else { (layer, variable) })?);
+    }
+    Some(found)
 }
 
 #[cfg(test)]

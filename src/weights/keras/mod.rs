@@ -14,22 +14,32 @@
 //! one, is refused.
 
 mod archive;
+mod calls;
 mod config;
+mod json;
+mod layers;
 mod layout;
+mod training;
 
 use std::io::Read;
+
+use serde_json::Value as Json;
 
 use super::bytes::Bytes;
 use super::elements::check_finite;
 use super::hdf5::{Hdf5, on_deep_stack};
+use super::metadata::{self, Link};
 use super::{Model, Tensor, Weights, variables};
 use crate::models::{Head, XceptionConfig, xception};
-use crate::network::Network;
+use crate::network::{Network, OutputKind};
 use archive::Archive;
 use config::Entry;
 
 /// Most bytes of JSON in a configuration. Xception's has 140 KB.
 const MAX_CONFIG: u64 = 16 << 20;
+
+/// Stands for a side of an input of any size.
+const OPEN_SIDE: usize = 1 << 10;
 
 /// Sentences; the caller puts the file's name in front.
 type Result<T> = std::result::Result<T, String>;
@@ -74,37 +84,105 @@ fn load_from(bytes: Bytes, kind: Kind) -> Result<Model> {
     match kind {
         Kind::Zip => {
             let mut archive = Archive::open(bytes)?;
-            let config = archive.entry("config.json", MAX_CONFIG)?;
-            let mut json = Vec::new();
-            config.cursor().read_to_end(&mut json).map_err(|e| e.to_string())?;
-            let model = config::parse(&json).map_err(|e| format!("config.json: {e}"))?;
+            if !archive.contains("config.json") {
+                return Err(not_keras(&archive));
+            }
+            let mut json = |name: &str| {
+                let mut bytes = Vec::new();
+                let mut entry = archive.entry(name, MAX_CONFIG)?.cursor();
+                entry.read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+                config::json(&bytes).map_err(|e| format!("{name}: {e}"))
+            };
+            let config = json("config.json")?;
+            // Keras itself does without it.
+            let metadata = json("metadata.json").unwrap_or_default();
+            let version = metadata.get("keras_version").and_then(Json::as_str);
+            let training = config.get("compile_config").unwrap_or(&Json::Null);
+            let parsed = Parsed::new(&config, training, version);
+            let parsed = parsed.map_err(|e| format!("config.json: {e}"))?;
             let weights = archive.entry("model.weights.h5", u64::MAX)?;
-            let weights =
-                Hdf5::open(weights).and_then(|file| read(&file, &model.network, &model.root, ""));
-            Ok(Model {
-                weights: weights.map_err(|e| format!("model.weights.h5: {e}"))?,
-                network: model.network,
-            })
+            let weights = Hdf5::open(weights).and_then(|file| parsed.read(&file, ""));
+            let weights = weights.map_err(|e| format!("model.weights.h5: {e}"))?;
+            Ok(parsed.model(weights))
         }
         Kind::Hdf5 => {
             let file = Hdf5::open(bytes)?;
             let attributes = file.attributes("")?;
             if attributes.contains("model_config") {
-                let json = attributes.string("model_config").unwrap_or_default();
-                let model =
-                    config::parse(json.as_bytes()).map_err(|e| format!("model_config: {e}"))?;
-                let weights = read(&file, &model.network, &model.root, "model_weights")?;
-                return Ok(Model { network: model.network, weights });
+                let json = |name: &str| {
+                    let text = attributes.string(name).unwrap_or_default();
+                    config::json(text.as_bytes()).map_err(|e| format!("{name}: {e}"))
+                };
+                let config = json("model_config")?;
+                let training = json("training_config").unwrap_or_default();
+                let parsed = Parsed::new(&config, &training, attributes.string("keras_version"));
+                let parsed = parsed.map_err(|e| format!("model_config: {e}"))?;
+                let weights = parsed.read(&file, "model_weights")?;
+                return Ok(parsed.model(weights));
             }
             let config = XceptionConfig { head: head(&file)?, ..XceptionConfig::default() };
             let network = xception(&config).map_err(|e| e.to_string())?;
             let entries = layout::flat(&network);
-            let weights = read(&file, &network, &entries, "");
-            Ok(Model {
-                weights: weights.map_err(|e| format!("taken for Xception's weights: {e}"))?,
-                network,
-            })
+            let weights = read(&file, &network, &entries, "").map_err(|e| {
+                format!(
+                    "weights alone, taken for those of Keras's Xception, which they are not: {e}; save the \
+                     whole model by model.save(\"model.keras\"), or say of which network they are (`load_weights`, --model)"
+                )
+            });
+            Ok(Model::new(network, weights?))
         }
+    }
+}
+
+/// What a zip is if it is no model of Keras.
+fn not_keras(archive: &Archive) -> String {
+    let is_torch = archive.names().any(|name| name.ends_with("data.pkl"));
+    match is_torch {
+        true => "a PyTorch file: only Keras's .keras and .h5 and timm's .safetensors are read; \
+                 save timm's models by safetensors.torch.save_model"
+            .into(),
+        false => "a zip without config.json, so not a .keras file: save the model by \
+                  model.save(\"model.keras\")"
+            .into(),
+    }
+}
+
+/// A configuration that has been read.
+struct Parsed {
+    architecture: config::Architecture,
+    logits: Option<Link>,
+}
+
+impl Parsed {
+    fn new(config: &Json, training: &Json, version: Option<&str>) -> Result<Self> {
+        let keras2 = version.is_some_and(|v| v.starts_with("2.") || v.starts_with("1."));
+        let architecture = config::parse(config, keras2)?;
+        let network = &architecture.network;
+        let output = &network.outputs()[0];
+        let ([height, width], channels) = network.input();
+        let side = |side: Option<usize>| side.unwrap_or(OPEN_SIDE);
+        let shapes = network.shapes([1, side(height), side(width), channels]);
+        let units = shapes.map_or(0, |shapes| shapes[output.node.index()][3]);
+        let logits = match network.kind(output.node) {
+            OutputKind::Values => training::logits(training, &output.name, 0, units),
+            _ => None,
+        };
+        Ok(Self { architecture, logits })
+    }
+
+    fn read(&self, file: &Hdf5, group: &str) -> Result<Weights> {
+        read(file, &self.architecture.network, &self.architecture.root, group)
+    }
+
+    fn model(self, weights: Weights) -> Model {
+        let config::Architecture { network, models, dtype, .. } = self.architecture;
+        let mut model = Model::new(network, weights);
+        let names = models.iter().map(String::as_str);
+        model.metadata.scaling = metadata::scaling(&model.network, names);
+        model.metadata.logits = self.logits;
+        let note = |dtype| format!("the model's type is {dtype}; it is computed in float32");
+        model.metadata.notes.extend(dtype.map(note));
+        model
     }
 }
 

@@ -1,0 +1,200 @@
+//! Reading a configuration's JSON: sizes, names, shapes, and errors that quote it.
+
+use serde_json::{Map, Value as Json};
+
+/// Sentences; the caller puts the file's name in front.
+pub(super) type Result<T> = std::result::Result<T, String>;
+
+/// A layer's parameters.
+#[derive(Clone, Copy)]
+pub(super) struct Config<'a>(pub(super) &'a Map<String, Json>);
+
+impl<'a> Config<'a> {
+    /// The value of `key`; none if it is absent or null.
+    pub(super) fn get(self, key: &str) -> Option<&'a Json> {
+        self.0.get(key).filter(|value| !value.is_null())
+    }
+
+    pub(super) fn show(self, key: &str) -> String {
+        self.0.get(key).map_or("(absent)".into(), brief)
+    }
+
+    /// A whole number of 1 or more.
+    pub(super) fn count(self, key: &str) -> Result<usize> {
+        let value = self.get(key).and_then(size).filter(|&n| n > 0);
+        value.ok_or_else(|| format!("{key} is {}, not a whole number above 0", self.show(key)))
+    }
+
+    pub(super) fn count_or(self, key: &str, default: usize) -> Result<usize> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(_) => self.count(key),
+        }
+    }
+
+    /// One whole number above 0 for both axes, or two.
+    pub(super) fn pair(self, key: &str) -> Result<[usize; 2]> {
+        let value = match self.get(key) {
+            Some(Json::Array(pair)) => match pair.as_slice() {
+                [y, x] => size(y).zip(size(x)),
+                _ => None,
+            },
+            Some(one) => size(one).map(|n| (n, n)),
+            None => None,
+        };
+        match value {
+            Some((y, x)) if y > 0 && x > 0 => Ok([y, x]),
+            _ => Err(format!("{key} is {}, not two whole numbers above 0", self.show(key))),
+        }
+    }
+
+    pub(super) fn pair_or(self, key: &str, default: [usize; 2]) -> Result<[usize; 2]> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(_) => self.pair(key),
+        }
+    }
+
+    pub(super) fn flag(self, key: &str, default: bool) -> Result<bool> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(value) => value
+                .as_bool()
+                .ok_or_else(|| format!("{key} is {}, not true or false", self.show(key))),
+        }
+    }
+
+    /// A finite number. Some Keras versions wrap it in a dictionary or a list of one.
+    pub(super) fn number(self, key: &str, default: f64) -> Result<f64> {
+        let Some(value) = self.get(key) else {
+            return Ok(default);
+        };
+        let value = value.get("value").or_else(|| value.get(0)).unwrap_or(value);
+        value.as_f64().ok_or_else(|| format!("{key} is {}, not a number", self.show(key)))
+    }
+
+    /// One number, or one for each channel.
+    pub(super) fn numbers(self, key: &str, default: f64) -> Result<Vec<f64>> {
+        match self.get(key) {
+            None => Ok(vec![default]),
+            Some(value) => numbers(value)
+                .ok_or_else(|| format!("{key} is {}, not numbers by channel", self.show(key))),
+        }
+    }
+
+    /// Top, bottom, left and right: one number, two for the axes, or two for each.
+    pub(super) fn sides(self, key: &str, default: usize) -> Result<[usize; 4]> {
+        let [rows, columns] = match self.get(key).map(|p| (p, p.as_array())) {
+            Some((_, Some(pair))) => match pair.as_slice() {
+                [rows, columns] => [sides(rows), sides(columns)],
+                _ => [None, None],
+            },
+            Some((one, None)) => [sides(one), sides(one)],
+            None => [Some((default, default)); 2],
+        };
+        match (rows, columns) {
+            (Some((top, bottom)), Some((left, right))) => Ok([top, bottom, left, right]),
+            _ => Err(format!("{key} {} is not understood", self.show(key))),
+        }
+    }
+}
+
+/// The two sides of one axis: one number for both, or a pair.
+fn sides(json: &Json) -> Option<(usize, usize)> {
+    match json.as_array() {
+        Some(pair) => match pair.as_slice() {
+            [before, after] => Some((size(before)?, size(after)?)),
+            _ => None,
+        },
+        None => size(json).map(|n| (n, n)),
+    }
+}
+
+/// A number, or numbers along the last axis: a list, perhaps as an array of NumPy or a tensor. Each must be one
+/// of f32.
+pub(super) fn numbers(json: &Json) -> Option<Vec<f64>> {
+    let number = |json: &Json| json.as_f64().filter(|x| (*x as f32).is_finite());
+    if let Some(array) = json.as_array() {
+        return match array.as_slice() {
+            [inner] if inner.is_array() => numbers(inner),
+            list => list.iter().map(number).collect::<Option<Vec<_>>>().filter(|l| !l.is_empty()),
+        };
+    }
+    match json.get("class_name").and_then(Json::as_str) {
+        Some("__numpy__" | "__tensor__") => numbers(json.get("config")?.get("value")?),
+        _ => number(json).map(|x| vec![x]),
+    }
+}
+
+/// JSON quoted in an error, kept short.
+pub(super) fn brief(json: &Json) -> String {
+    json.to_string().chars().take(80).collect()
+}
+
+/// A whole number.
+pub(super) fn size(json: &Json) -> Option<usize> {
+    json.as_u64().and_then(|n| usize::try_from(n).ok())
+}
+
+pub(super) fn text<'a>(json: &'a Json, key: &str) -> Result<&'a str> {
+    json.get(key).and_then(Json::as_str).ok_or_else(|| format!("{key} is missing or not a string"))
+}
+
+/// A layer's name: beside its class, or in its config.
+pub(super) fn layer_name(layer: &Json) -> Result<&str> {
+    let inner = layer.get("config").and_then(|c| c.get("name"));
+    let name = layer.get("name").or(inner).and_then(Json::as_str);
+    name.ok_or_else(|| "a layer without a name".into())
+}
+
+/// The package of a class that is not Keras's own, though it may be called like one of Keras's.
+pub(super) fn foreign_package(layer: &Json) -> Option<&str> {
+    let text = |key: &str| layer.get(key).and_then(Json::as_str);
+    let known = |module: &&str| {
+        ["keras", "tf_keras", "tensorflow"].contains(&module.split('.').next().unwrap_or(module))
+    };
+    let module = text("module").filter(|module| !known(module));
+    module.or_else(|| text("registered_name").filter(|name| name.contains('>')))
+}
+
+/// The batch shape of an input layer, or of a layer that states its input.
+pub(super) fn input_shape(layer: &Json) -> Option<&Json> {
+    let config = layer.get("config")?;
+    config.get("batch_shape").or_else(|| config.get("batch_input_shape"))
+}
+
+/// [batch, height, width, channels]: height and width may be open.
+pub(super) fn batch_shape(shape: Option<&Json>, name: &str) -> Result<([Option<usize>; 2], usize)> {
+    let shape = shape.unwrap_or(&Json::Null);
+    let error = || {
+        let shown = brief(shape);
+        format!("the input of {name:?} has shape {shown}, not [batch, height, width, channels]")
+    };
+    let open = |v: &Json| match v {
+        Json::Null => Some(None),
+        v => size(v).filter(|&side| side > 0).map(Some),
+    };
+    match shape.as_array().map(Vec::as_slice) {
+        Some([_, height, width, channels]) => {
+            let size_ = open(height).zip(open(width)).ok_or_else(error)?;
+            let channels = size(channels).filter(|&c| c > 0).ok_or_else(error)?;
+            Ok(([size_.0, size_.1], channels))
+        }
+        _ => Err(error()),
+    }
+}
+
+/// What JSON takes in memory at most, besides its strings. A few bytes of it become a hundred times as many:
+/// an object is a node of a tree with room for eleven entries.
+pub(super) fn parsed_size(json: &[u8]) -> usize {
+    const VALUE: usize = size_of::<Json>();
+    const OBJECT: usize = 12 * (size_of::<String>() + VALUE);
+    // Commas and brackets in strings are counted too: an upper bound all the same.
+    let cost = |byte: &u8| match byte {
+        b'{' => OBJECT,
+        // A list has up to twice the room that it needs.
+        b',' | b'[' => 2 * VALUE,
+        _ => 0,
+    };
+    json.iter().map(cost).sum()
+}

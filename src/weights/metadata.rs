@@ -1,0 +1,211 @@
+//! What files say of a model besides its network and weights.
+
+use crate::network::{Network, NodeId, Op};
+
+/// What a file says of a model besides its network and weights.
+///
+/// ```
+/// # use sepconv::weights::*;
+/// # #[cfg(feature = "keras")] {
+/// let Metadata { scaling, logits, .. } = load("assets/digits.keras")?.metadata; // of this crate
+/// assert_eq!((scaling, logits), (None, None)); // nothing of the kind
+/// # }
+/// # Ok::<(), sepconv::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Metadata {
+    /// How the numbers 0 to 255 of a picture become the model's input, and where that is said.
+    pub scaling: Option<(Scaling, String)>,
+    /// The function that makes probabilities of the first output, if the model was trained on logits: by the
+    /// loss that it was compiled with.
+    pub logits: Option<Link>,
+    /// What a user should be told once.
+    pub notes: Vec<String>,
+}
+
+/// How the numbers 0 to 255 of a picture become a model's input: the modes of Keras Applications.
+///
+/// ```
+/// # use sepconv::{models::*, weights::*};
+/// let model = Model::new(mobilenet(&MobileNetConfig::default())?, Weights::default());
+/// let (scaling, why) = model.metadata.scaling.unwrap();
+/// assert_eq!((scaling, why.as_str()), (Scaling::Tf, "as Keras's mobilenet"));
+/// # Ok::<(), sepconv::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Scaling {
+    /// x / 127.5 − 1
+    Tf,
+    /// (x / 255 − mean) / deviation of ImageNet's channels
+    Torch,
+    /// Blue, green, red, less the means of ImageNet's channels
+    Caffe,
+    /// x / 255
+    Unit,
+    /// x as it is: the model scales it
+    None,
+}
+
+/// The function that makes probabilities of logits.
+///
+/// ```
+/// # use sepconv::weights::*;
+/// # use sepconv::network::*;
+/// let mut network = Network::new("small", "input", [Some(1); 2], 3);
+/// let logits = network.output();
+/// let probabilities = network.push("probabilities", Link::Softmax.op(), &[logits])?;
+/// assert_eq!(network.kind(probabilities), OutputKind::Softmax { logits });
+/// # Ok::<(), sepconv::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// For classes that exclude each other.
+    Softmax,
+    /// For each class by itself.
+    Sigmoid,
+}
+
+impl Link {
+    /// The operation of a network.
+    ///
+    /// ```
+    /// # use sepconv::{network::*, weights::*};
+    /// assert_eq!(Link::Softmax.op(), Op::Softmax);
+    /// assert_eq!(Link::Sigmoid.op(), Op::Function(Function::Sigmoid));
+    /// ```
+    pub fn op(self) -> Op {
+        match self {
+            Self::Softmax => Op::Softmax,
+            Self::Sigmoid => Op::Function(crate::network::Function::Sigmoid),
+        }
+    }
+}
+
+/// What `network` and the names of the models that it is made of say of the scaling of pictures.
+pub(crate) fn scaling<'a>(
+    network: &Network,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Option<(Scaling, String)> {
+    let inside = scaling_inside(network)
+        .map(|(scaling, node)| (scaling, format!("as {node:?} inside the model scales it")));
+    inside.or_else(|| names.into_iter().find_map(scaling_of_name))
+}
+
+/// The scaling that the model expects, as it does the rest itself, and the node that does.
+fn scaling_inside(network: &Network) -> Option<(Scaling, &str)> {
+    let mut node = NodeId::FIRST;
+    let (mut factor, mut summand, mut last) = (1.0, 0.0, None);
+    loop {
+        let mut users = (network.nodes().iter().enumerate())
+            .filter(|(_, user)| user.inputs.contains(&node))
+            .map(|(i, _)| NodeId(i));
+        let (Some(user), None) = (users.next(), users.next()) else {
+            break;
+        };
+        match &network.node(user).op {
+            Op::Identity
+            | Op::Resize { .. }
+            | Op::CenterCrop { .. }
+            | Op::Crop(_)
+            | Op::ZeroPad(_) => {}
+            Op::Rescale { scale, offset } => {
+                let mean = |numbers: &[f64]| numbers.iter().sum::<f64>() / numbers.len() as f64;
+                factor *= mean(scale);
+                summand = summand * mean(scale) + mean(offset);
+                last = Some(network.node(user).name.as_str());
+            }
+            _ => break,
+        }
+        node = user;
+    }
+    let name = last?;
+    // For which inputs the result is of the size that networks take: some units, or pixels less a mean. Mode
+    // `torch` divides by 0.225 · 255.
+    let scaling = if factor.abs() <= 8.0 / 255.0 || (factor == 1.0 && summand.abs() > 64.0) {
+        Scaling::None
+    } else if factor.abs() > 1.0 {
+        Scaling::Unit
+    } else {
+        return None;
+    };
+    Some((scaling, name))
+}
+
+/// The scaling of a network of Keras Applications or timm, by its name.
+fn scaling_of_name(name: &str) -> Option<(Scaling, String)> {
+    const NAMES: [(Scaling, &[&str]); 3] = [
+        (
+            Scaling::Tf,
+            &[
+                "xception",
+                "inception_v3",
+                "inception_resnet_v2",
+                "mobilenet",
+                "mobilenetv2",
+                "nasnet",
+                "nasnet_mobile",
+                "nasnet_large",
+                "resnet50v2",
+                "resnet101v2",
+                "resnet152v2",
+            ],
+        ),
+        (Scaling::Caffe, &["vgg16", "vgg19", "resnet50", "resnet101", "resnet152"]),
+        (Scaling::Torch, &["densenet121", "densenet169", "densenet201"]),
+    ];
+    const TIMM: [&str; 4] = ["legacy_xception", "xception41", "xception65", "xception71"];
+    let name = name.to_ascii_lowercase();
+    if TIMM.contains(&name.as_str()) {
+        return Some((Scaling::Tf, format!("as timm's {name}")));
+    }
+    // MobileNets have their width and size behind: mobilenet_1.00_224.
+    let is = |known: &str| {
+        name.strip_prefix(known).is_some_and(|rest| {
+            rest.is_empty()
+                || rest.strip_prefix('_').is_some_and(|r| r.starts_with(char::is_numeric))
+        })
+    };
+    let (scaling, known) = NAMES.iter().find_map(|(scaling, known)| {
+        known.iter().find(|known| is(known)).map(|known| (*scaling, *known))
+    })?;
+    Some((scaling, format!("as Keras's {known}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inside(ops: &[(f64, f64)]) -> Option<Scaling> {
+        let mut network = Network::new("model", "input", [None; 2], 3);
+        for (i, &(scale, offset)) in ops.iter().enumerate() {
+            let op = Op::Rescale { scale: vec![scale], offset: vec![offset] };
+            network.push(&format!("{i}"), op, &[network.output()]).unwrap();
+        }
+        network.push("softmax", Op::Softmax, &[network.output()]).unwrap();
+        scaling(&network, []).map(|(scaling, _)| scaling)
+    }
+
+    #[test]
+    fn what_is_inside_says_what_goes_in() {
+        assert_eq!(inside(&[]), None);
+        assert_eq!(inside(&[(1.0 / 127.5, -1.0)]), Some(Scaling::None));
+        assert_eq!(inside(&[(1.0 / 127.5, 0.0), (1.0, -1.0)]), Some(Scaling::None));
+        assert_eq!(inside(&[(1.0 / 255.0, 0.0), (4.4, -2.0)]), Some(Scaling::None));
+        assert_eq!(inside(&[(1.0, -117.0)]), Some(Scaling::None));
+        assert_eq!(inside(&[(2.0, -1.0)]), Some(Scaling::Unit));
+        assert_eq!(inside(&[(0.5, 0.5)]), None);
+    }
+
+    #[test]
+    fn names_of_keras_applications() {
+        let of = |name| scaling_of_name(name).map(|(scaling, _)| scaling);
+        assert_eq!(of("mobilenet_1.00_224"), Some(Scaling::Tf));
+        assert_eq!(of("Xception"), Some(Scaling::Tf));
+        assert_eq!(of("resnet50"), Some(Scaling::Caffe));
+        assert_eq!(of("resnet50v2"), Some(Scaling::Tf));
+        assert_eq!(of("xception_small"), None);
+        assert_eq!(of("mobilenetv3"), None);
+    }
+}
