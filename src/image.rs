@@ -1,27 +1,33 @@
-//! Pictures: decoded, resized and scaled to numbers as Keras's `load_img` and Xception's
-//! `preprocess_input` do, bit for bit.
+//! Pictures: decoded, resized and scaled to numbers as Keras does, bit for bit.
 //!
-//! Keras decodes and resizes by Pillow, and a few differing pixels change logits in the third
-//! decimal. So both steps follow Pillow exactly: see `decode` for the formats and `resize` for the filters.
+//! A few differing pixels change logits in the third decimal. So each step follows the library that a network was
+//! trained with: decoding and [`Resize`] Pillow or TensorFlow, [`Preprocess`] Keras's `preprocess_input`.
 //! EXIF orientation is not applied: Keras doesn't.
 
 mod decode;
+mod pixels;
+mod preprocess;
 mod resize;
 
 use std::path::Path;
 
+pub use pixels::{Channels, Pixels};
+pub use preprocess::{Mode, Preprocess};
 pub use resize::Resize;
 
-use crate::Result;
+use crate::{Error, Result};
+
+/// Most pixels of a picture, decoded or resized.
+const MAX_PIXELS: usize = 1 << 27;
 
 /// An 8-bit RGB picture.
 ///
 /// ```
 /// # use std::path::Path;
-/// # use sepconv::image::{Picture, Resize};
+/// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
 /// let black = Picture::new([2, 3], vec![0; 2 * 3 * 3])?; // 2 rows of 3 pixels
 /// assert_eq!(black.size(), [2, 3]);
-/// assert_eq!(black, black.resize([20, 30], Resize::Bicubic).resize([2, 3], Resize::Nearest));
+/// assert_eq!(black.rgb(), [0; 18]);
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +40,10 @@ pub struct Picture {
 ///
 /// ```
 /// # use std::path::Path;
-/// # use sepconv::image::{Picture, Resize};
-/// let x = Picture::read(Path::new("assets/digits.png"))?.resize([32, 32], Resize::Bilinear).to_tensor();
+/// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+/// let picture = Picture::read(Path::new("assets/digits.png"))?;
+/// let pixels = picture.resize([32, 32], Resize::Bilinear, Channels::Rgb)?;
+/// let x = Preprocess::new(Mode::Tf).apply(pixels)?;
 /// assert_eq!(x.len(), 32 * 32 * 3);
 /// # Ok::<(), sepconv::Error>(())
 /// ```
@@ -44,7 +52,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Picture, Resize};
+    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
     /// let picture = Picture::new([1, 2], vec![255, 0, 0, 0, 0, 255])?; // red, blue
     /// assert_eq!(picture.rgb()[3..], [0, 0, 255]);
     /// let error = Picture::new([2, 2], vec![0; 9]).unwrap_err();
@@ -57,7 +65,7 @@ impl Picture {
     pub fn new(size: [usize; 2], rgb: Vec<u8>) -> Result<Self> {
         let length = size[0].checked_mul(size[1]).and_then(|p| p.checked_mul(3));
         if rgb.is_empty() || length != Some(rgb.len()) {
-            return Err(crate::Error::Argument {
+            return Err(Error::Argument {
                 message: format!(
                     "{} bytes for an RGB picture of {}×{} (height × width)",
                     rgb.len(),
@@ -73,7 +81,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Picture, Resize};
+    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
     /// let sheet = Picture::read(Path::new("assets/digits.png"))?; // of this crate
     /// assert_eq!(sheet.size(), [80, 80]);
     /// # Ok::<(), sepconv::Error>(())
@@ -89,7 +97,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Picture, Resize};
+    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
     /// let error = Picture::decode(Path::new("notes.txt"), b"abcdef").unwrap_err().to_string();
     /// assert_eq!(error, "notes.txt: neither a JPEG nor a PNG file (begins with [61, 62, 63, 64])");
     /// # let bytes = std::fs::read("assets/digits.png").unwrap();
@@ -107,7 +115,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Picture, Resize};
+    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
     /// let wide = Picture::new([1, 4], vec![0; 12])?;
     /// assert_eq!(wide.size(), [1, 4]);
     /// # Ok::<(), sepconv::Error>(())
@@ -120,7 +128,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Picture, Resize};
+    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
     /// let picture = Picture::new([1, 2], vec![1, 2, 3, 4, 5, 6])?;
     /// let pixels: Vec<_> = picture.rgb().chunks(3).collect();
     /// assert_eq!(pixels, [[1, 2, 3], [4, 5, 6]]);
@@ -130,32 +138,48 @@ impl Picture {
         &self.rgb
     }
 
-    /// The picture at another \[height, width\]; sides of 0 become 1.
+    /// The picture's values, 0 to 255, at another size \[height, width\], rounded or not as `how`
+    /// says. Gray is made before resizing, as Keras does.
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Picture, Resize};
+    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
     /// let picture = Picture::new([1, 2], vec![0, 0, 0, 100, 100, 100])?;
-    /// let twice = picture.resize([2, 2], Resize::Nearest);
-    /// assert_eq!(twice.rgb(), [0, 0, 0, 100, 100, 100, 0, 0, 0, 100, 100, 100]);
-    /// assert_eq!(picture.resize([0, 0], Resize::Nearest).size(), [1, 1]);
+    /// let twice = picture.resize([1, 4], Resize::TfBilinear, Channels::Gray)?;
+    /// assert_eq!(twice.values(), [0.0, 25.0, 75.0, 100.0]);
+    /// # assert!(picture.resize([0, 1], Resize::Nearest, Channels::Rgb).is_err());
     /// # Ok::<(), sepconv::Error>(())
     /// ```
-    pub fn resize(&self, size: [usize; 2], how: Resize) -> Self {
-        resize::resize(self, size.map(|side| side.max(1)), how)
-    }
-
-    /// Xception's input, H×W×3: x / 127.5 − 1 in f32, as Keras computes it.
     ///
-    /// ```
-    /// # use std::path::Path;
-    /// # use sepconv::image::{Picture, Resize};
-    /// let picture = Picture::new([1, 1], vec![0, 51, 255])?;
-    /// assert_eq!(picture.to_tensor(), [-1.0, 51.0 / 127.5 - 1.0, 1.0]);
-    /// # Ok::<(), sepconv::Error>(())
-    /// ```
-    pub fn to_tensor(&self) -> Vec<f32> {
-        let scale = |&x: &u8| f32::from(x) / 127.5 - 1.0;
-        self.rgb.iter().map(scale).collect()
+    /// # Errors
+    /// [`crate::Error::Argument`]: a side of 0, or more than 2²⁷ pixels.
+    pub fn resize(&self, size: [usize; 2], how: Resize, channels: Channels) -> Result<Pixels> {
+        let pixels =
+            size[0].checked_mul(size[1]).filter(|pixels| (1..=MAX_PIXELS).contains(pixels));
+        if pixels.is_none() {
+            return Err(Error::Argument {
+                message: format!(
+                    "a picture of {}×{} pixels (height × width) where 1 to {MAX_PIXELS} are the limit",
+                    size[0], size[1]
+                ),
+            });
+        }
+        let values = match channels {
+            Channels::Gray => {
+                let data = self.rgb.chunks_exact(3).map(gray).collect();
+                resize::resize(resize::Plane::<1> { size: self.size, data }, size, how)
+            }
+            Channels::Rgb => {
+                let data = self.rgb.as_slice().into();
+                resize::resize(resize::Plane::<3> { size: self.size, data }, size, how)
+            }
+        };
+        Ok(Pixels::from_values(size, channels, values))
     }
+}
+
+/// The luma that Pillow's `convert("L")` computes, in its integers: of ITU-R 601-2.
+fn gray(rgb: &[u8]) -> u8 {
+    let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
+    ((r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16) as u8
 }

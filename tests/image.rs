@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use sepconv::image::{Picture, Resize};
+use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+use sepconv::npy;
 
 fn images() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images")
@@ -39,25 +40,165 @@ fn resizes_as_pillow_does() {
         ("bicubic", Resize::Bicubic),
     ];
     for (name, how) in filters {
-        for [h, w] in [[1, 1], [9, 13], [9, 40], [31, 20], [50, 17], [37, 51]] {
-            let expected = read(&format!("resize.{name}.{h}x{w}.png"));
-            assert!(picture.resize([h, w], how) == expected, "{name} {h}×{w}");
+        for size in [[1, 1], [9, 13], [9, 40], [31, 20], [50, 17], [37, 51], picture.size()] {
+            let [h, w] = size;
+            let resized = |picture: &Picture, channels| {
+                picture.resize(size, how, channels).unwrap().values().to_vec()
+            };
+            let expected = match size == picture.size() {
+                true => picture.clone(),
+                false => read(&format!("resize.{name}.{h}x{w}.png")),
+            };
+            assert_eq!(expected.size(), size);
+            assert!(resized(&picture, Channels::Rgb) == floats(expected.rgb()), "{name} {h}×{w}");
+            // One channel is resized as each of three.
+            let gray = picture.resize(picture.size(), how, Channels::Gray).unwrap();
+            let bytes = gray.values().iter().flat_map(|&x| [x as u8; 3]).collect();
+            let gray = Picture::new(picture.size(), bytes).unwrap();
+            let (one, three) = (resized(&gray, Channels::Gray), resized(&gray, Channels::Rgb));
+            assert!(three.chunks(3).zip(one).all(|(three, one)| three == [one; 3]));
         }
-        assert!(picture.resize(picture.size(), how) == picture);
-        assert_eq!(picture.resize([0, 7], how).size(), [1, 7]);
+    }
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.iter().map(|&x| f32::from(x)).collect()
+}
+
+#[test]
+fn makes_gray_as_pillow_does() {
+    let gray = read("gray.png");
+    let picture = read("resize.png");
+    let pixels = picture.resize(picture.size(), Resize::Nearest, Channels::Gray).unwrap();
+    assert_eq!(pixels.channels(), Channels::Gray);
+    assert!(gray.rgb().chunks(3).all(|pixel| pixel == [pixel[0]; 3]));
+    assert!(floats(gray.rgb()).chunks(3).map(|pixel| pixel[0]).eq(pixels.values().iter().copied()));
+}
+
+/// As in `images/make_tensorflow.py`.
+const TENSORFLOW_CASES: [([usize; 2], [usize; 2]); 12] = [
+    ([1, 1], [1, 1]),
+    ([1, 1], [2, 3]),
+    ([5, 7], [1, 1]),
+    ([5, 7], [2, 3]),
+    ([5, 7], [5, 7]),
+    ([5, 7], [5, 3]),
+    ([5, 7], [9, 8]),
+    ([5, 7], [10, 14]),
+    ([5, 7], [3, 15]),
+    ([2, 3], [7, 1]),
+    ([31, 43], [4, 6]),
+    ([31, 43], [11, 9]),
+];
+
+#[test]
+fn resizes_as_tensorflow_does() {
+    let whole = read("resize.png");
+    let expected = npy::read(&images().join("tensorflow.npy")).unwrap().data;
+    let mut expected = expected.as_slice();
+    let mut worst = 0.0_f32;
+    for ([height, width], size) in TENSORFLOW_CASES {
+        let rows = whole.rgb().chunks(whole.size()[1] * 3).take(height);
+        let rgb = rows.flat_map(|row| row[..width * 3].to_vec()).collect();
+        let picture = Picture::new([height, width], rgb).unwrap();
+        for how in [Resize::TfNearest, Resize::TfBilinear, Resize::TfBicubic] {
+            let pixels = picture.resize(size, how, Channels::Rgb).unwrap();
+            let (these, rest) = expected.split_at(pixels.values().len());
+            expected = rest;
+            let differences = these.iter().zip(pixels.values()).map(|(e, x)| (e - x).abs());
+            let difference = differences.fold(0.0, f32::max);
+            assert!(how != Resize::TfNearest || difference == 0.0, "{size:?}: {difference}");
+            worst = worst.max(difference);
+        }
+    }
+    assert!(expected.is_empty());
+    assert!(worst <= 255.0 * 1e-6, "{worst}");
+}
+
+#[test]
+fn refuses_impossible_sizes() {
+    let picture = Picture::new([1, 1], vec![0; 3]).unwrap();
+    for size in [[0, 7], [7, 0], [1 << 14, (1 << 13) + 1], [usize::MAX, 2], [usize::MAX, 1]] {
+        let error = picture.resize(size, Resize::Bilinear, Channels::Rgb).unwrap_err().to_string();
+        assert!(error.contains(&format!("{}×{}", size[0], size[1])), "{error}");
+    }
+    assert!(Picture::new([1, 2], vec![0; 5]).is_err());
+    assert!(Picture::new([0, 2], vec![]).is_err());
+    assert!(Picture::new([usize::MAX, 2], vec![0; 6]).is_err());
+}
+
+/// As in `images/make_tensorflow.py`.
+const PIXELS: [u8; 9] = [0, 1, 127, 128, 254, 255, 51, 102, 204];
+
+fn preprocessed(preprocess: &Preprocess, channels: Channels) -> sepconv::Result<Vec<f32>> {
+    let picture = Picture::new([1, 3], PIXELS.to_vec()).unwrap();
+    preprocess.apply(picture.resize([1, 3], Resize::Nearest, channels).unwrap())
+}
+
+#[test]
+fn preprocesses_as_keras_does() {
+    let expected = npy::read(&images().join("preprocess.npy")).unwrap().data;
+    let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    let modes = [Mode::Tf, Mode::Torch, Mode::Caffe];
+    for (mode, expected) in modes.into_iter().zip(expected.chunks(PIXELS.len())) {
+        let values = preprocessed(&Preprocess::new(mode), Channels::Rgb).unwrap();
+        assert_eq!(bits(&values), bits(expected), "{}", mode.name());
+    }
+    let unit: Vec<f32> = PIXELS.iter().map(|&x| f32::from(x) / 255.0).collect();
+    assert_eq!(preprocessed(&Preprocess::new(Mode::Unit), Channels::Rgb).unwrap(), unit);
+    let none = preprocessed(&Preprocess::new(Mode::None), Channels::Rgb).unwrap();
+    assert_eq!(none, floats(&PIXELS));
+
+    // What `torch` has for its own, given by hand.
+    let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    let by_hand = Preprocess::normalized(Mode::Unit, &mean, &std).unwrap();
+    let torch = preprocessed(&Preprocess::new(Mode::Torch), Channels::Rgb).unwrap();
+    assert_eq!(preprocessed(&by_hand, Channels::Rgb).unwrap(), torch);
+}
+
+#[test]
+fn preprocesses_one_channel() {
+    let gray = [15.0, 216.0, 98.0];
+    for (preprocess, f) in [
+        (Preprocess::new(Mode::Tf), (|x| x / 127.5 - 1.0) as fn(f32) -> f32),
+        (Preprocess::new(Mode::Unit), |x| x / 255.0),
+        (Preprocess::new(Mode::None), |x| x),
+        (Preprocess::normalized(Mode::Unit, &[0.5], &[0.25]).unwrap(), |x| {
+            (x / 255.0 - 0.5) / 0.25
+        }),
+        (Preprocess::normalized(Mode::None, &[128.0], &[]).unwrap(), |x| x - 128.0),
+        (Preprocess::normalized(Mode::None, &[], &[64.0]).unwrap(), |x| x / 64.0),
+    ] {
+        let values = preprocessed(&preprocess, Channels::Gray).unwrap();
+        assert_eq!(values, gray.map(f), "{preprocess}");
+    }
+    for (preprocess, part) in [
+        (Preprocess::new(Mode::Torch), "torch"),
+        (Preprocess::new(Mode::Caffe), "caffe"),
+        (Preprocess::normalized(Mode::Unit, &[0.5; 3], &[]).unwrap(), "3 means"),
+        (Preprocess::normalized(Mode::None, &[], &[2.0; 3]).unwrap(), "3 standard deviations"),
+    ] {
+        let error = preprocessed(&preprocess, Channels::Gray).unwrap_err().to_string();
+        assert!(error.contains(part) && preprocess.check(Channels::Rgb).is_ok(), "{error}");
     }
 }
 
 #[test]
-fn scales_as_keras_does() {
-    let picture = Picture::new([1, 2], vec![0, 1, 127, 128, 254, 255]).unwrap();
-    // x = numpy.float32(x); x /= 127.5; x -= 1
-    let expected = [0xbf800000, 0xbf7dfdfe, 0xbb808080, 0x3b808100, 0x3f7dfdfe, 0x3f800000];
-    let bits: Vec<u32> = picture.to_tensor().iter().map(|x| x.to_bits()).collect();
-    assert_eq!(bits, expected);
-    assert!(Picture::new([1, 2], vec![0; 5]).is_err());
-    assert!(Picture::new([0, 2], vec![]).is_err());
-    assert!(Picture::new([usize::MAX, 2], vec![0; 6]).is_err());
+fn refuses_impossible_means_and_deviations() {
+    let cases: [(Mode, &[f32], &[f32], &str); 8] = [
+        (Mode::Unit, &[0.5], &[0.0], "deviation of 0:"),
+        (Mode::Unit, &[0.5], &[0.5, -0.25, 0.5], "deviation of -0.25"),
+        (Mode::Unit, &[], &[f32::INFINITY], "deviation of inf"),
+        (Mode::None, &[f32::NAN], &[], "mean of NaN"),
+        (Mode::None, &[0.5; 2], &[], "2 means"),
+        (Mode::None, &[], &[0.5; 4], "4 standard deviations"),
+        (Mode::Tf, &[0.5], &[], "tf has its own"),
+        (Mode::Caffe, &[], &[0.5], "caffe has its own"),
+    ];
+    for (mode, mean, std, part) in cases {
+        let error = Preprocess::normalized(mode, mean, std).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
 }
 
 fn decode(bytes: &[u8]) -> sepconv::Result<Picture> {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sepconv::image::{Picture, Resize};
+use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
 use sepconv::kernels::Level;
 use sepconv::models::{XceptionConfig, xception};
 use sepconv::network::{NetworkPlan, PlanOptions, Session, spot_check};
@@ -67,7 +67,8 @@ fn digits() -> Result {
     let (mut right, mut wrong, mut spent) = (0, Vec::new(), Duration::ZERO);
     let truths: Vec<&str> = LABELS.lines().collect();
     for (digit, &truth) in tiles(&sheet)?.iter().zip(&truths) {
-        let tensor = digit.resize(size, Resize::Nearest).to_tensor();
+        let pixels = digit.resize(size, Resize::Nearest, Channels::Rgb)?;
+        let tensor = Preprocess::new(Mode::Tf).apply(pixels)?;
         let start = Instant::now();
         session.run(&tensor)?;
         spent += start.elapsed();

@@ -11,12 +11,11 @@ use std::path::Path;
 
 use libjpeg_turbo_rs as jpeg;
 
-use super::Picture;
+use super::{MAX_PIXELS, Picture};
 use crate::{Error, Result};
 
 const MAX_FILE_BYTES: u64 = 1 << 28;
 const MAX_SIDE: usize = 1 << 16;
-const MAX_PIXELS: usize = 1 << 27;
 /// What a decoder may allocate: all that is needed for the largest picture, except for a progressive JPEG.
 const MAX_DECODER_BYTES: usize = 1 << 30;
 

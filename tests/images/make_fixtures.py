@@ -6,6 +6,7 @@ X.jpg, X.png     a drawn picture in some mode of the format
 X.rgb.png        the same decoded by Pillow, convert("RGB")
 resize.png       the picture that is resized
 resize.F.HxW.png resized by filter F to height H and width W
+gray.png         resize.png in one channel, convert("L")
 """
 
 from pathlib import Path
@@ -53,6 +54,7 @@ Image.fromarray(gray.astype(np.uint16) * 256 + 200).save(HERE / "png-gray-16-bit
 Image.fromarray(np.stack([gray] * 3, -1)).save(HERE / "png-gray-16-bit.rgb.png", optimize=True)
 
 rgb.save(HERE / "resize.png", optimize=True)
+rgb.convert("L").save(HERE / "gray.png", optimize=True)
 FILTERS = {"nearest": Image.NEAREST, "bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}
 for height, width in [(1, 1), (9, 13), (9, 40), (31, 20), (50, 17), (37, 51)]:
     for name, resample in FILTERS.items():
