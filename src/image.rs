@@ -2,15 +2,17 @@
 //!
 //! A few differing pixels change logits in the third decimal. So each step follows the library that a network was
 //! trained with: decoding and [`Resize`] Pillow or TensorFlow, [`Preprocess`] Keras's `preprocess_input`.
-//! EXIF orientation is not applied: Keras doesn't.
+//! EXIF orientation is not applied, as Keras doesn't: [`Picture::upright`] applies it.
 
 mod decode;
+mod orientation;
 mod pixels;
 mod preprocess;
 mod resize;
 
 use std::path::Path;
 
+pub use orientation::Orientation;
 pub use pixels::{Channels, Pixels};
 pub use preprocess::{Mode, Preprocess};
 pub use resize::Resize;
@@ -24,7 +26,7 @@ const MAX_PIXELS: usize = 1 << 27;
 ///
 /// ```
 /// # use std::path::Path;
-/// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+/// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
 /// let black = Picture::new([2, 3], vec![0; 2 * 3 * 3])?; // 2 rows of 3 pixels
 /// assert_eq!(black.size(), [2, 3]);
 /// assert_eq!(black.rgb(), [0; 18]);
@@ -36,13 +38,38 @@ pub struct Picture {
     rgb: Vec<u8>,
 }
 
+/// What a file holds.
+///
+/// ```
+/// # use std::path::Path;
+/// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+/// let decoded = Picture::read(Path::new("assets/digits.png"))?;
+/// if let Some(warning) = &decoded.warning {
+///     eprintln!("digits.png: {warning}");
+/// }
+/// let upright = decoded.picture.upright(decoded.orientation);
+/// assert_eq!(upright.size(), [80, 80]);
+/// # assert_eq!(decoded.warning, None);
+/// # Ok::<(), sepconv::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Decoded {
+    /// The picture as it is stored.
+    pub picture: Picture,
+    /// How to turn it to be seen as it was taken.
+    pub orientation: Orientation,
+    /// One sentence where the file is damaged and Pillow takes it all the same.
+    pub warning: Option<String>,
+}
+
 /// From a file to a network's input:
 ///
 /// ```
 /// # use std::path::Path;
-/// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
-/// let picture = Picture::read(Path::new("assets/digits.png"))?;
-/// let pixels = picture.resize([32, 32], Resize::Bilinear, Channels::Rgb)?;
+/// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+/// let decoded = Picture::read(Path::new("assets/digits.png"))?;
+/// let pixels = decoded.picture.resize([32, 32], Resize::Bilinear, Channels::Rgb)?;
 /// let x = Preprocess::new(Mode::Tf).apply(pixels)?;
 /// assert_eq!(x.len(), 32 * 32 * 3);
 /// # Ok::<(), sepconv::Error>(())
@@ -52,7 +79,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
     /// let picture = Picture::new([1, 2], vec![255, 0, 0, 0, 0, 255])?; // red, blue
     /// assert_eq!(picture.rgb()[3..], [0, 0, 255]);
     /// let error = Picture::new([2, 2], vec![0; 9]).unwrap_err();
@@ -77,19 +104,20 @@ impl Picture {
         Ok(Self { size, rgb })
     }
 
-    /// Reads a JPEG or PNG file.
+    /// Reads a JPEG or PNG file. A damaged one gives the picture that Pillow makes of it and a warning, or
+    /// an error where Pillow refuses it: a JPEG cut short, or a PNG that lacks pixels.
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
     /// let sheet = Picture::read(Path::new("assets/digits.png"))?; // of this crate
-    /// assert_eq!(sheet.size(), [80, 80]);
+    /// assert_eq!(sheet.picture.size(), [80, 80]);
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     ///
     /// # Errors
     /// [`crate::Error::File`]: it can't be read or decoded, or is larger than 2²⁷ pixels or 256 MiB.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: &Path) -> Result<Decoded> {
         decode::read(path)
     }
 
@@ -97,17 +125,17 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
     /// let error = Picture::decode(Path::new("notes.txt"), b"abcdef").unwrap_err().to_string();
-    /// assert_eq!(error, "notes.txt: neither a JPEG nor a PNG file (begins with [61, 62, 63, 64])");
+    /// assert_eq!(error, "notes.txt: neither a JPEG nor a PNG file (begins with 61 62 63 64)");
     /// # let bytes = std::fs::read("assets/digits.png").unwrap();
-    /// # assert_eq!(Picture::decode(Path::new("digits.png"), &bytes)?.size(), [80, 80]);
+    /// # assert_eq!(Picture::decode(Path::new("digits.png"), &bytes)?.picture.size(), [80, 80]);
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     ///
     /// # Errors
     /// As [`Picture::read`].
-    pub fn decode(name: &Path, bytes: &[u8]) -> Result<Self> {
+    pub fn decode(name: &Path, bytes: &[u8]) -> Result<Decoded> {
         decode::decode(name, bytes)
     }
 
@@ -115,7 +143,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
     /// let wide = Picture::new([1, 4], vec![0; 12])?;
     /// assert_eq!(wide.size(), [1, 4]);
     /// # Ok::<(), sepconv::Error>(())
@@ -128,7 +156,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
     /// let picture = Picture::new([1, 2], vec![1, 2, 3, 4, 5, 6])?;
     /// let pixels: Vec<_> = picture.rgb().chunks(3).collect();
     /// assert_eq!(pixels, [[1, 2, 3], [4, 5, 6]]);
@@ -138,12 +166,27 @@ impl Picture {
         &self.rgb
     }
 
+    /// The picture as it was taken, turned and mirrored as Pillow's `ImageOps.exif_transpose` does.
+    ///
+    /// ```
+    /// # use std::path::Path;
+    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+    /// let stored = Picture::new([1, 2], vec![255, 0, 0, 0, 0, 255])?; // red, blue
+    /// let clockwise = Orientation::new(6).unwrap_or_default();
+    /// let upright = stored.upright(clockwise);
+    /// assert_eq!(upright, Picture::new([2, 1], vec![255, 0, 0, 0, 0, 255])?);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    pub fn upright(self, orientation: Orientation) -> Self {
+        orientation::upright(self, orientation)
+    }
+
     /// The picture's values, 0 to 255, at another size \[height, width\], rounded or not as `how`
     /// says. Gray is made before resizing, as Keras does.
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
     /// let picture = Picture::new([1, 2], vec![0, 0, 0, 100, 100, 100])?;
     /// let twice = picture.resize([1, 4], Resize::TfBilinear, Channels::Gray)?;
     /// assert_eq!(twice.values(), [0.0, 25.0, 75.0, 100.0]);

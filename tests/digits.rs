@@ -29,7 +29,7 @@ fn digits_are_read_as_keras_reads_them() {
         NetworkPlan::new(&model.network, &model.weights, [1, 32, 32, 3], &PlanOptions::default())
             .unwrap();
     let mut session = Session::new(plan).unwrap();
-    let sheet = Picture::decode(Path::new("digits.png"), &asset("digits.png")).unwrap();
+    let sheet = Picture::decode(Path::new("digits.png"), &asset("digits.png")).unwrap().picture;
     let (labels, goldens) = (text("digits.labels.txt"), text("digits.logits.txt"));
     assert_eq!((labels.lines().count(), goldens.lines().count()), (100, 100));
     let (mut right, mut worst) = (0, 0.0_f32);

@@ -14,9 +14,12 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         return Corpus::Reject;
     }
     match Picture::decode(Path::new("picture"), data) {
-        Ok(picture) => {
+        Ok(decoded) => {
+            let stored = decoded.picture.size();
+            let picture = decoded.picture.upright(decoded.orientation);
             let [h, w] = picture.size();
             assert_eq!(picture.rgb().len(), h * w * 3);
+            assert!(stored == [h, w] || stored == [w, h]);
             // Sizes that the file decides.
             let side = |at: usize| usize::from(data[data.len() - 1 - at] % 40);
             let size = [1 + side(0), 1 + side(1)];

@@ -127,7 +127,7 @@ fn classify(args: &Args, progress: Progress) -> Result {
 }
 
 fn picture(path: &Path, size: [usize; 2], resize: Resize) -> sepconv::Result<Vec<f32>> {
-    let pixels = Picture::read(path)?.resize(size, resize, Channels::Rgb)?;
+    let pixels = Picture::read(path)?.picture.resize(size, resize, Channels::Rgb)?;
     Preprocess::new(Mode::Tf).apply(pixels)
 }
 

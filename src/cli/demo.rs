@@ -60,7 +60,7 @@ fn digits() -> Result {
     let input = [1, size[0], size[1], channels];
     let plan = NetworkPlan::new(&model.network, &model.weights, input, &PlanOptions::default())?;
     let mut session = Session::new(plan)?;
-    let sheet = Picture::decode(Path::new("digits.png"), PICTURES)?;
+    let sheet = Picture::decode(Path::new("digits.png"), PICTURES)?.picture;
     let classes: Vec<&str> = CLASSES.lines().collect();
 
     let mut drawn = Vec::new();
