@@ -1,27 +1,35 @@
-//! Pictures: decoded, resized and scaled to numbers as Keras's `load_img` and Xception's
-//! `preprocess_input` do, bit for bit.
+//! Pictures: decoded, resized and scaled to numbers as Keras does, bit for bit.
 //!
-//! Keras decodes and resizes by Pillow, and a few differing pixels change logits in the third
-//! decimal. So both steps follow Pillow exactly: see `decode` for the formats and `resize` for the filters.
-//! EXIF orientation is not applied: Keras doesn't.
+//! A few differing pixels change logits in the third decimal. So each step follows the library that a network was
+//! trained with: decoding and [`Resize`] Pillow or TensorFlow, [`Preprocess`] Keras's `preprocess_input`.
+//! EXIF orientation is not applied, as Keras doesn't: [`Picture::upright`] applies it.
 
 mod decode;
+mod orientation;
+mod pixels;
+mod preprocess;
 mod resize;
 
 use std::path::Path;
 
+pub use orientation::Orientation;
+pub use pixels::{Channels, Pixels};
+pub use preprocess::{Mode, Preprocess};
 pub use resize::Resize;
 
-use crate::Result;
+use crate::{Error, Result};
+
+/// Most pixels of a picture, decoded or resized.
+const MAX_PIXELS: usize = 1 << 27;
 
 /// An 8-bit RGB picture.
 ///
 /// ```
 /// # use std::path::Path;
-/// # use sepconv::image::{Picture, Resize};
+/// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
 /// let black = Picture::new([2, 3], vec![0; 2 * 3 * 3])?; // 2 rows of 3 pixels
 /// assert_eq!(black.size(), [2, 3]);
-/// assert_eq!(black, black.resize([20, 30], Resize::Bicubic).resize([2, 3], Resize::Nearest));
+/// assert_eq!(black.rgb(), [0; 18]);
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,12 +38,39 @@ pub struct Picture {
     rgb: Vec<u8>,
 }
 
+/// What a file holds.
+///
+/// ```
+/// # use std::path::Path;
+/// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+/// let decoded = Picture::read(Path::new("assets/digits.png"))?;
+/// if let Some(warning) = &decoded.warning {
+///     eprintln!("digits.png: {warning}");
+/// }
+/// let upright = decoded.picture.upright(decoded.orientation);
+/// assert_eq!(upright.size(), [80, 80]);
+/// # assert_eq!(decoded.warning, None);
+/// # Ok::<(), sepconv::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Decoded {
+    /// The picture as it is stored.
+    pub picture: Picture,
+    /// How to turn it to be seen as it was taken.
+    pub orientation: Orientation,
+    /// One sentence where the file is damaged and Pillow takes it all the same.
+    pub warning: Option<String>,
+}
+
 /// From a file to a network's input:
 ///
 /// ```
 /// # use std::path::Path;
-/// # use sepconv::image::{Picture, Resize};
-/// let x = Picture::read(Path::new("assets/digits.png"))?.resize([32, 32], Resize::Bilinear).to_tensor();
+/// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+/// let decoded = Picture::read(Path::new("assets/digits.png"))?;
+/// let pixels = decoded.picture.resize([32, 32], Resize::Bilinear, Channels::Rgb)?;
+/// let x = Preprocess::new(Mode::Tf).apply(pixels)?;
 /// assert_eq!(x.len(), 32 * 32 * 3);
 /// # Ok::<(), sepconv::Error>(())
 /// ```
@@ -44,7 +79,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Picture, Resize};
+    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
     /// let picture = Picture::new([1, 2], vec![255, 0, 0, 0, 0, 255])?; // red, blue
     /// assert_eq!(picture.rgb()[3..], [0, 0, 255]);
     /// let error = Picture::new([2, 2], vec![0; 9]).unwrap_err();
@@ -57,7 +92,7 @@ impl Picture {
     pub fn new(size: [usize; 2], rgb: Vec<u8>) -> Result<Self> {
         let length = size[0].checked_mul(size[1]).and_then(|p| p.checked_mul(3));
         if rgb.is_empty() || length != Some(rgb.len()) {
-            return Err(crate::Error::Argument {
+            return Err(Error::Argument {
                 message: format!(
                     "{} bytes for an RGB picture of {}×{} (height × width)",
                     rgb.len(),
@@ -69,19 +104,20 @@ impl Picture {
         Ok(Self { size, rgb })
     }
 
-    /// Reads a JPEG or PNG file.
+    /// Reads a JPEG or PNG file. A damaged one gives the picture that Pillow makes of it and a warning, or
+    /// an error where Pillow refuses it: a JPEG cut short, or a PNG that lacks pixels.
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Picture, Resize};
+    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
     /// let sheet = Picture::read(Path::new("assets/digits.png"))?; // of this crate
-    /// assert_eq!(sheet.size(), [80, 80]);
+    /// assert_eq!(sheet.picture.size(), [80, 80]);
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     ///
     /// # Errors
     /// [`crate::Error::File`]: it can't be read or decoded, or is larger than 2²⁷ pixels or 256 MiB.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: &Path) -> Result<Decoded> {
         decode::read(path)
     }
 
@@ -89,17 +125,17 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Picture, Resize};
+    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
     /// let error = Picture::decode(Path::new("notes.txt"), b"abcdef").unwrap_err().to_string();
-    /// assert_eq!(error, "notes.txt: neither a JPEG nor a PNG file (begins with [61, 62, 63, 64])");
+    /// assert_eq!(error, "notes.txt: neither a JPEG nor a PNG file (begins with 61 62 63 64)");
     /// # let bytes = std::fs::read("assets/digits.png").unwrap();
-    /// # assert_eq!(Picture::decode(Path::new("digits.png"), &bytes)?.size(), [80, 80]);
+    /// # assert_eq!(Picture::decode(Path::new("digits.png"), &bytes)?.picture.size(), [80, 80]);
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     ///
     /// # Errors
     /// As [`Picture::read`].
-    pub fn decode(name: &Path, bytes: &[u8]) -> Result<Self> {
+    pub fn decode(name: &Path, bytes: &[u8]) -> Result<Decoded> {
         decode::decode(name, bytes)
     }
 
@@ -107,7 +143,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Picture, Resize};
+    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
     /// let wide = Picture::new([1, 4], vec![0; 12])?;
     /// assert_eq!(wide.size(), [1, 4]);
     /// # Ok::<(), sepconv::Error>(())
@@ -120,7 +156,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Picture, Resize};
+    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
     /// let picture = Picture::new([1, 2], vec![1, 2, 3, 4, 5, 6])?;
     /// let pixels: Vec<_> = picture.rgb().chunks(3).collect();
     /// assert_eq!(pixels, [[1, 2, 3], [4, 5, 6]]);
@@ -130,32 +166,63 @@ impl Picture {
         &self.rgb
     }
 
-    /// The picture at another \[height, width\]; sides of 0 become 1.
+    /// The picture as it was taken, turned and mirrored as Pillow's `ImageOps.exif_transpose` does.
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Picture, Resize};
-    /// let picture = Picture::new([1, 2], vec![0, 0, 0, 100, 100, 100])?;
-    /// let twice = picture.resize([2, 2], Resize::Nearest);
-    /// assert_eq!(twice.rgb(), [0, 0, 0, 100, 100, 100, 0, 0, 0, 100, 100, 100]);
-    /// assert_eq!(picture.resize([0, 0], Resize::Nearest).size(), [1, 1]);
+    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+    /// let stored = Picture::new([1, 2], vec![255, 0, 0, 0, 0, 255])?; // red, blue
+    /// let clockwise = Orientation::new(6).unwrap_or_default();
+    /// let upright = stored.upright(clockwise);
+    /// assert_eq!(upright, Picture::new([2, 1], vec![255, 0, 0, 0, 0, 255])?);
     /// # Ok::<(), sepconv::Error>(())
     /// ```
-    pub fn resize(&self, size: [usize; 2], how: Resize) -> Self {
-        resize::resize(self, size.map(|side| side.max(1)), how)
+    pub fn upright(self, orientation: Orientation) -> Self {
+        orientation::upright(self, orientation)
     }
 
-    /// Xception's input, H×W×3: x / 127.5 − 1 in f32, as Keras computes it.
+    /// The picture's values, 0 to 255, at another size \[height, width\], rounded or not as `how`
+    /// says. Gray is made before resizing, as Keras does.
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Picture, Resize};
-    /// let picture = Picture::new([1, 1], vec![0, 51, 255])?;
-    /// assert_eq!(picture.to_tensor(), [-1.0, 51.0 / 127.5 - 1.0, 1.0]);
+    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+    /// let picture = Picture::new([1, 2], vec![0, 0, 0, 100, 100, 100])?;
+    /// let twice = picture.resize([1, 4], Resize::TfBilinear, Channels::Gray)?;
+    /// assert_eq!(twice.values(), [0.0, 25.0, 75.0, 100.0]);
+    /// # assert!(picture.resize([0, 1], Resize::Nearest, Channels::Rgb).is_err());
     /// # Ok::<(), sepconv::Error>(())
     /// ```
-    pub fn to_tensor(&self) -> Vec<f32> {
-        let scale = |&x: &u8| f32::from(x) / 127.5 - 1.0;
-        self.rgb.iter().map(scale).collect()
+    ///
+    /// # Errors
+    /// [`crate::Error::Argument`]: a side of 0, or more than 2²⁷ pixels.
+    pub fn resize(&self, size: [usize; 2], how: Resize, channels: Channels) -> Result<Pixels> {
+        let pixels =
+            size[0].checked_mul(size[1]).filter(|pixels| (1..=MAX_PIXELS).contains(pixels));
+        if pixels.is_none() {
+            return Err(Error::Argument {
+                message: format!(
+                    "a picture of {}×{} pixels (height × width) where 1 to {MAX_PIXELS} are the limit",
+                    size[0], size[1]
+                ),
+            });
+        }
+        let values = match channels {
+            Channels::Gray => {
+                let data = self.rgb.chunks_exact(3).map(gray).collect();
+                resize::resize(resize::Plane::<1> { size: self.size, data }, size, how)
+            }
+            Channels::Rgb => {
+                let data = self.rgb.as_slice().into();
+                resize::resize(resize::Plane::<3> { size: self.size, data }, size, how)
+            }
+        };
+        Ok(Pixels::from_values(size, channels, values))
     }
+}
+
+/// The luma that Pillow's `convert("L")` computes, in its integers: of ITU-R 601-2.
+fn gray(rgb: &[u8]) -> u8 {
+    let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
+    ((r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16) as u8
 }

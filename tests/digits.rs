@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use sepconv::image::{Picture, Resize};
+use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
 use sepconv::models::{Head, XceptionConfig, xception};
 use sepconv::network::{NetworkPlan, PlanOptions, Session};
 use sepconv::weights::{self, Model};
@@ -29,7 +29,7 @@ fn digits_are_read_as_keras_reads_them() {
         NetworkPlan::new(&model.network, &model.weights, [1, 32, 32, 3], &PlanOptions::default())
             .unwrap();
     let mut session = Session::new(plan).unwrap();
-    let sheet = Picture::decode(Path::new("digits.png"), &asset("digits.png")).unwrap();
+    let sheet = Picture::decode(Path::new("digits.png"), &asset("digits.png")).unwrap().picture;
     let (labels, goldens) = (text("digits.labels.txt"), text("digits.logits.txt"));
     assert_eq!((labels.lines().count(), goldens.lines().count()), (100, 100));
     let (mut right, mut worst) = (0, 0.0_f32);
@@ -41,7 +41,8 @@ fn digits_are_read_as_keras_reads_them() {
             rgb.extend_from_slice(&sheet.rgb()[start..start + DIGIT * 3]);
         }
         let digit = Picture::new([DIGIT, DIGIT], rgb).unwrap();
-        session.run(&digit.resize([32, 32], Resize::Nearest).to_tensor()).unwrap();
+        let pixels = digit.resize([32, 32], Resize::Nearest, Channels::Rgb).unwrap();
+        session.run(&Preprocess::new(Mode::Tf).apply(pixels).unwrap()).unwrap();
         let logits = session.output();
         let expected: Vec<f32> = golden.split(' ').map(|v| v.parse().unwrap()).collect();
         assert_eq!(logits.len(), expected.len());

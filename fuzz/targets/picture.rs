@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use sepconv::image::{Picture, Resize};
+use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
 
 /// More pixels are only slow.
 const MOST_PIXELS: usize = 1 << 18;
@@ -14,16 +14,31 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         return Corpus::Reject;
     }
     match Picture::decode(Path::new("picture"), data) {
-        Ok(picture) => {
+        Ok(decoded) => {
+            let stored = decoded.picture.size();
+            let picture = decoded.picture.upright(decoded.orientation);
             let [h, w] = picture.size();
             assert_eq!(picture.rgb().len(), h * w * 3);
+            assert!(stored == [h, w] || stored == [w, h]);
             // Sizes that the file decides.
             let side = |at: usize| usize::from(data[data.len() - 1 - at] % 40);
-            for how in [Resize::Nearest, Resize::Bilinear, Resize::Bicubic] {
-                let size = [side(0), side(1)];
-                let resized = picture.resize(size, how);
-                assert_eq!(resized.size(), size.map(|side| side.max(1)));
-                assert_eq!(resized.to_tensor().len(), resized.rgb().len());
+            let size = [1 + side(0), 1 + side(1)];
+            for how in [
+                Resize::Nearest,
+                Resize::Bilinear,
+                Resize::Bicubic,
+                Resize::TfNearest,
+                Resize::TfBilinear,
+                Resize::TfBicubic,
+            ] {
+                for channels in [Channels::Gray, Channels::Rgb] {
+                    let pixels = picture.resize(size, how, channels).unwrap();
+                    assert_eq!(pixels.size(), size);
+                    let tensor = Preprocess::new(Mode::Tf).apply(pixels).unwrap();
+                    assert_eq!(tensor.len(), size[0] * size[1] * channels.count());
+                    // Cubic interpolation goes beyond −1 to 1, not far.
+                    assert!(tensor.iter().all(|x| x.abs() < 2.0));
+                }
             }
         }
         Err(error) => assert!(error.to_string().starts_with("picture: "), "{error}"),

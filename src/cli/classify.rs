@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use sepconv::image::{Picture, Resize};
+use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
 use sepconv::network::{NetworkPlan, Session};
 use serde::Serialize;
 
@@ -61,6 +61,9 @@ enum ResizeArg {
     Nearest,
     Bilinear,
     Bicubic,
+    TfNearest,
+    TfBilinear,
+    TfBicubic,
 }
 
 impl From<ResizeArg> for Resize {
@@ -69,6 +72,9 @@ impl From<ResizeArg> for Resize {
             ResizeArg::Nearest => Self::Nearest,
             ResizeArg::Bilinear => Self::Bilinear,
             ResizeArg::Bicubic => Self::Bicubic,
+            ResizeArg::TfNearest => Self::TfNearest,
+            ResizeArg::TfBilinear => Self::TfBilinear,
+            ResizeArg::TfBicubic => Self::TfBicubic,
         }
     }
 }
@@ -121,7 +127,8 @@ fn classify(args: &Args, progress: Progress) -> Result {
 }
 
 fn picture(path: &Path, size: [usize; 2], resize: Resize) -> sepconv::Result<Vec<f32>> {
-    Ok(Picture::read(path)?.resize(size, resize).to_tensor())
+    let pixels = Picture::read(path)?.picture.resize(size, resize, Channels::Rgb)?;
+    Preprocess::new(Mode::Tf).apply(pixels)
 }
 
 /// Most bytes of a file of labels.

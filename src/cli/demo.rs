@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sepconv::image::{Picture, Resize};
+use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
 use sepconv::kernels::Level;
 use sepconv::models::{XceptionConfig, xception};
 use sepconv::network::{NetworkPlan, PlanOptions, Session, spot_check};
@@ -60,14 +60,15 @@ fn digits() -> Result {
     let input = [1, size[0], size[1], channels];
     let plan = NetworkPlan::new(&model.network, &model.weights, input, &PlanOptions::default())?;
     let mut session = Session::new(plan)?;
-    let sheet = Picture::decode(Path::new("digits.png"), PICTURES)?;
+    let sheet = Picture::decode(Path::new("digits.png"), PICTURES)?.picture;
     let classes: Vec<&str> = CLASSES.lines().collect();
 
     let mut drawn = Vec::new();
     let (mut right, mut wrong, mut spent) = (0, Vec::new(), Duration::ZERO);
     let truths: Vec<&str> = LABELS.lines().collect();
     for (digit, &truth) in tiles(&sheet)?.iter().zip(&truths) {
-        let tensor = digit.resize(size, Resize::Nearest).to_tensor();
+        let pixels = digit.resize(size, Resize::Nearest, Channels::Rgb)?;
+        let tensor = Preprocess::new(Mode::Tf).apply(pixels)?;
         let start = Instant::now();
         session.run(&tensor)?;
         spent += start.elapsed();

@@ -1,20 +1,33 @@
-//! Pillow 13's `Image.resize`, to the bit.
+//! Pillow 13's `Image.resize`, to the bit, and TensorFlow's `tf.image.resize`.
 //!
 //! Own code because `fast_image_resize` 6.1, the closest crate, is not exact. On 18 photographs brought to
 //! 150×150 it takes other pixels by `Nearest` in 2 (up to 84 levels) and differs by up to 1 level
-//! by `Bilinear` and 6 by `CatmullRom` in all. This file differs nowhere.
+//! by `Bilinear` and 6 by `CatmullRom` in all. This file differs from Pillow nowhere.
 
-use super::Picture;
+mod tensorflow;
 
-/// How a picture is resized.
+use std::borrow::Cow;
+
+/// How a picture is resized: by whose rule.
+///
+/// The libraries differ where pictures shrink. Pillow averages over all pixels under the new one and rounds
+/// to 8 bits; TensorFlow takes the 4 or 16 pixels around its centre and rounds nothing.
+///
+/// | trained with | rule |
+/// |---|---|
+/// | Keras's `load_img` | [`Resize::Nearest`], or the `interpolation` it was told |
+/// | Keras's `image_dataset_from_directory` | [`Resize::TfBilinear`], or the `interpolation` it was told |
+/// | `tf.image.resize` | [`Resize::TfBilinear`], or the `method` it was told |
+/// | torchvision, timm | [`Resize::Bilinear`] or [`Resize::Bicubic`] |
 ///
 /// ```
 /// # use std::path::Path;
-/// # use sepconv::image::{Picture, Resize};
-/// let picture = Picture::new([1, 2], vec![0, 0, 0, 100, 100, 100])?;
-/// let gray = |how| picture.resize([1, 1], how).rgb()[0];
-/// assert_eq!(gray(Resize::Nearest), 100); // the pixel to the right of the centre
-/// assert_eq!(gray(Resize::Bilinear), 50);
+/// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+/// let picture = Picture::new([1, 4], [0, 0, 100, 255].iter().flat_map(|&x| [x; 3]).collect())?;
+/// let gray = |how| picture.resize([1, 1], how, Channels::Gray).map(|pixels| pixels.values()[0]);
+/// assert_eq!(gray(Resize::Nearest)?, 100.0); // the pixel to the right of the centre
+/// assert_eq!(gray(Resize::Bilinear)?, 82.0); // of all four, the inner ones weighing most
+/// assert_eq!(gray(Resize::TfBilinear)?, 50.0); // of the two around the centre
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,32 +39,58 @@ pub enum Resize {
     Bilinear,
     /// Cubic interpolation (a = −1/2), averaging likewise.
     Bicubic,
+    /// TensorFlow's: the pixel under the centre of the new one, which f32 arithmetic finds.
+    TfNearest,
+    /// TensorFlow's without `antialias`: linear interpolation of the 2×2 pixels around the new one's centre.
+    TfBilinear,
+    /// TensorFlow's without `antialias`: cubic interpolation (a = −1/2) of the 4×4 pixels around the
+    /// new one's centre, its coordinate rounded to 1/1024. Values may lie outside 0 to 255.
+    TfBicubic,
 }
 
-pub(super) fn resize(picture: &Picture, size: [usize; 2], how: Resize) -> Picture {
-    // Pillow copies then; its filters would too.
-    if picture.size == size {
-        return picture.clone();
-    }
-    match how {
-        Resize::Nearest => nearest(picture, size),
-        Resize::Bilinear => convolve(picture, size, 1.0, |x| (1.0 - x).max(0.0)),
-        Resize::Bicubic => convolve(picture, size, 2.0, bicubic),
-    }
+/// Rows of 8-bit pixels of `C` channels.
+#[derive(Clone)]
+pub(super) struct Plane<'a, const C: usize> {
+    pub(super) size: [usize; 2],
+    pub(super) data: Cow<'a, [u8]>,
 }
 
-fn nearest(picture: &Picture, size: [usize; 2]) -> Picture {
-    let rows = centres(picture.size[0], size[0]);
-    let columns = centres(picture.size[1], size[1]);
-    let row_bytes = picture.size[1] * 3;
-    let mut rgb = Vec::with_capacity(size[0] * size[1] * 3);
+/// The values of `plane` at another size, 0 to 255.
+pub(super) fn resize<const C: usize>(
+    plane: Plane<'_, C>,
+    size: [usize; 2],
+    how: Resize,
+) -> Vec<f32> {
+    let bytes = match how {
+        // Each rule copies then.
+        _ if plane.size == size => plane,
+        Resize::Nearest => nearest(&plane, size, centres),
+        Resize::Bilinear => convolve(plane, size, 1.0, |x| (1.0 - x).max(0.0)),
+        Resize::Bicubic => convolve(plane, size, 2.0, bicubic),
+        Resize::TfNearest => nearest(&plane, size, tensorflow::centres),
+        Resize::TfBilinear => return tensorflow::bilinear(&plane, size),
+        Resize::TfBicubic => return tensorflow::bicubic(&plane, size),
+    };
+    bytes.data.iter().map(|&x| f32::from(x)).collect()
+}
+
+/// `centres` says which of so many source pixels each of so many new ones takes.
+fn nearest<const C: usize>(
+    plane: &Plane<'_, C>,
+    size: [usize; 2],
+    centres: impl Fn(usize, usize) -> Vec<usize>,
+) -> Plane<'static, C> {
+    let rows = centres(plane.size[0], size[0]);
+    let columns = centres(plane.size[1], size[1]);
+    let row_bytes = plane.size[1] * C;
+    let mut data = Vec::with_capacity(size[0] * size[1] * C);
     for y in rows {
-        let row = &picture.rgb[y * row_bytes..][..row_bytes];
+        let row = &plane.data[y * row_bytes..][..row_bytes];
         for &x in &columns {
-            rgb.extend_from_slice(&row[x * 3..][..3]);
+            data.extend_from_slice(&row[x * C..][..C]);
         }
     }
-    Picture { size, rgb }
+    Plane { size, data: data.into() }
 }
 
 /// The source index under the centre of each of `to` pixels. Pillow adds up the coordinate instead
@@ -79,45 +118,46 @@ fn bicubic(x: f64) -> f64 {
 }
 
 /// One axis after the other, rounding to 8 bits between; one that keeps its length is left alone.
-fn convolve(
-    picture: &Picture,
+fn convolve<'a, const C: usize>(
+    plane: Plane<'a, C>,
     size: [usize; 2],
     support: f64,
     filter: impl Fn(f64) -> f64,
-) -> Picture {
-    let [height, width] = picture.size;
-    let along = |axis: usize, picture: Picture| {
-        if picture.size[axis] == size[axis] {
-            return picture;
+) -> Plane<'a, C> {
+    let along = |axis: usize, plane: Plane<'a, C>| {
+        if plane.size[axis] == size[axis] {
+            return plane;
         }
-        let taps = taps(picture.size[axis], size[axis], support, &filter);
+        let taps = taps(plane.size[axis], size[axis], support, &filter);
         match axis {
-            0 => vertically(&picture, &taps),
-            _ => horizontally(&picture, &taps),
+            0 => vertically(&plane, &taps),
+            _ => horizontally(&plane, &taps),
         }
     };
-    // The order of Pillow 13; before, it was always the second.
+    let [first, second] = order(plane.size, size);
+    along(second, along(first, plane))
+}
+
+/// Which axis Pillow 13 resizes first; before, it was always the second.
+fn order([height, width]: [usize; 2], size: [usize; 2]) -> [usize; 2] {
     let shrinks_most_in_height =
         height > size[0] && height - size[0] > 2 * width.saturating_sub(size[1]);
-    if shrinks_most_in_height {
-        along(1, along(0, picture.clone()))
-    } else {
-        along(0, along(1, picture.clone()))
-    }
+    if shrinks_most_in_height { [0, 1] } else { [1, 0] }
 }
 
-fn horizontally(picture: &Picture, taps: &[Taps]) -> Picture {
-    let [height, width] = picture.size;
-    let rows = picture.rgb.chunks_exact(width * 3);
-    let rgb = rows.flat_map(|row| taps.iter().flat_map(|t| t.weigh(row, 3)));
-    Picture { rgb: rgb.collect(), size: [height, taps.len()] }
+fn horizontally<const C: usize>(plane: &Plane<'_, C>, taps: &[Taps]) -> Plane<'static, C> {
+    let [height, width] = plane.size;
+    let rows = plane.data.chunks_exact(width * C);
+    let data = rows.flat_map(|row| taps.iter().flat_map(|t| t.weigh::<C>(row, C)));
+    Plane { data: data.collect(), size: [height, taps.len()] }
 }
 
-fn vertically(picture: &Picture, taps: &[Taps]) -> Picture {
-    let width = picture.size[1];
-    let columns = || (0..width).map(|x| &picture.rgb[x * 3..]);
-    let rgb = (taps.iter()).flat_map(|t| columns().flat_map(|column| t.weigh(column, width * 3)));
-    Picture { rgb: rgb.collect(), size: [taps.len(), width] }
+fn vertically<const C: usize>(plane: &Plane<'_, C>, taps: &[Taps]) -> Plane<'static, C> {
+    let width = plane.size[1];
+    let columns = || (0..width).map(|x| &plane.data[x * C..]);
+    let data =
+        taps.iter().flat_map(|t| columns().flat_map(|column| t.weigh::<C>(column, width * C)));
+    Plane { data: data.collect(), size: [taps.len(), width] }
 }
 
 /// The pixels that one output pixel is made of: from `first` on, with weights of 22 fractional bits.
@@ -131,10 +171,10 @@ const PRECISION: u32 = 32 - 8 - 2;
 
 impl Taps {
     /// The weighted pixel of a line of pixels that begin `stride` bytes apart.
-    fn weigh(&self, line: &[u8], stride: usize) -> [u8; 3] {
-        let mut sums = [1_i64 << (PRECISION - 1); 3];
+    fn weigh<const C: usize>(&self, line: &[u8], stride: usize) -> [u8; C] {
+        let mut sums = [1_i64 << (PRECISION - 1); C];
         for (i, &weight) in self.weights.iter().enumerate() {
-            let pixel = &line[(self.first + i) * stride..][..3];
+            let pixel = &line[(self.first + i) * stride..][..C];
             for (sum, &x) in sums.iter_mut().zip(pixel) {
                 *sum += i64::from(x) * weight;
             }
