@@ -5,8 +5,8 @@ use std::io::{Cursor, Read, Write};
 use std::time::{Duration, Instant};
 
 use sepconv::models::{XceptionConfig, xception};
-use sepconv::network::{Network, NetworkPlan, Op, PlanOptions, Session};
-use sepconv::weights::{Model, Weights, load, load_bytes, load_weights, synthetic};
+use sepconv::network::{Network, NetworkPlan, Op, Output, PlanOptions, Session};
+use sepconv::weights::{Model, Scaling, Weights, load, load_bytes, load_weights, synthetic};
 use serde_json::Value;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
@@ -363,4 +363,80 @@ fn damaged_files_end_in_errors() {
             check(&format!("mutation {i}"), bytes);
         }
     }
+}
+
+/// What a case of `tests/keras/make_cases.py` computes, and what Keras says of it.
+#[derive(serde::Deserialize)]
+struct Case {
+    name: String,
+    files: Vec<String>,
+    shape: [usize; 4],
+    /// Whether the pictures have numbers of 0 to 255.
+    pixels: bool,
+    tolerance: f32,
+    outputs: Vec<Expected>,
+}
+
+#[derive(serde::Deserialize)]
+struct Expected {
+    name: String,
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+/// Models as people save them, from Keras 2 and 3: every output has Keras's name, shape and numbers.
+#[test]
+fn models_as_people_save_them_compute_as_keras_does() {
+    const CASES: &[u8] = include_bytes!("keras/fixtures/cases.zip");
+    let cases: Vec<Case> = serde_json::from_str(include_str!("keras/fixtures/cases.json")).unwrap();
+    let (mut files, mut worst) = (0, 0.0_f32);
+    for Case { name, files: names, shape, pixels, tolerance, outputs } in cases {
+        let x = synthetic::uniform(&format!("input/{name}")).take(shape.iter().product());
+        let x: Vec<f32> = match pixels {
+            true => {
+                x.map(|u| (f64::from(u as f32) * 127.5 + 127.5).round_ties_even() as f32).collect()
+            }
+            false => x.map(|u| u as f32).collect(),
+        };
+        for file in names {
+            let Model { network, weights, metadata, .. } =
+                load_bytes(&file, entry(CASES, &file)).unwrap();
+            assert_eq!(metadata.notes.is_empty(), !name.contains("float16"), "{file}");
+            let scaled = metadata.scaling.is_some_and(|(scaling, _)| scaling == Scaling::None);
+            assert_eq!(scaled, pixels, "{file}");
+            let found = network.outputs().to_vec();
+            let node = |output: &Output| network.node(output.node).name.clone();
+            let options =
+                PlanOptions { outputs: found.iter().map(node).collect(), ..PlanOptions::default() };
+            let mut session =
+                Session::new(NetworkPlan::new(&network, weights, shape, &options).unwrap())
+                    .unwrap();
+            session.run(&x).unwrap();
+            assert_eq!(found.len(), outputs.len(), "{file}");
+            for (output, expected) in found.iter().zip(&outputs) {
+                // A model inside names the output, in Keras 3 by the layer that it ends in.
+                let (values, [n, h, w, c]) = session.node(&node(output)).unwrap();
+                let shape = match network.is_vector(output.node) {
+                    true => vec![n, c],
+                    false => vec![n, h, w, c],
+                };
+                assert_eq!(shape, expected.shape, "{file}: {}", output.name);
+                let largest = expected.values.iter().fold(1.0_f32, |m, v| m.max(v.abs()));
+                for (value, expected) in values.iter().zip(&expected.values) {
+                    let error = (value - expected).abs() / largest;
+                    assert!(error <= tolerance, "{file}: {value}, Keras {expected}");
+                    if tolerance == 1e-5 {
+                        worst = worst.max(error);
+                    }
+                }
+            }
+            if outputs.len() > 1 {
+                let names = found.iter().map(|output| &output.name);
+                assert!(names.eq(outputs.iter().map(|output| &output.name)), "{file}");
+            }
+            files += 1;
+        }
+    }
+    println!("{files} files, largest difference {worst:.1e}");
+    assert!(files > 120);
 }

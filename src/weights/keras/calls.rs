@@ -105,7 +105,7 @@ fn keras2<'a>(json: &'a Json, call: &mut Call<'a>) -> Result<()> {
     call.operands.push(keras2_operand(json)?);
     for (key, value) in json.get(3).and_then(Json::as_object).into_iter().flatten() {
         // The second operand of an operator.
-        if key == "y" {
+        if ["y", "bias"].contains(&key.as_str()) {
             call.operands.push(match numbers(value) {
                 Some(constant) => Operand::Constant(constant),
                 None => keras2_operand(value)?,
@@ -129,9 +129,10 @@ fn keras2_operand(json: &Json) -> Result<Operand<'_>> {
 /// An argument by keyword.
 fn keyword<'a>(key: &str, value: &'a Json, call: &mut Call<'a>) -> Result<()> {
     match value {
-        Json::Null | Json::Bool(false) => Ok(()),
-        // An operator's name in TensorFlow's graph.
+        value if says_nothing(value) => Ok(()),
+        // An operator's name in TensorFlow's graph, and the only layout that is read.
         Json::String(_) if key == "name" => Ok(()),
+        Json::String(layout) if key == "data_format" && layout == "NHWC" => Ok(()),
         Json::Bool(true) if key == "training" => {
             call.training = true;
             Ok(())
@@ -140,6 +141,15 @@ fn keyword<'a>(key: &str, value: &'a Json, call: &mut Call<'a>) -> Result<()> {
             positional(value, &mut call.operands)
         }
         _ => Err(format!("called with {key} {}, which is not supported", brief(value))),
+    }
+}
+
+/// No mask, no training mode; a list has one for each operand.
+fn says_nothing(value: &Json) -> bool {
+    match value {
+        Json::Null | Json::Bool(false) => true,
+        Json::Array(list) => list.iter().all(says_nothing),
+        _ => false,
     }
 }
 

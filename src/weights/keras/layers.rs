@@ -172,7 +172,7 @@ pub(super) fn refusal(layer: &Json, class: &str, calls: &[Call<'_>]) -> Option<S
 /// The operator of a `TFOpLambda`.
 pub(super) fn operator(config: Config<'_>) -> Option<Operator> {
     match config.get("function")?.as_str()? {
-        "math.add" | "__operators__.add" => Some(Operator::Add),
+        "math.add" | "__operators__.add" | "nn.bias_add" => Some(Operator::Add),
         "math.subtract" | "__operators__.sub" => Some(Operator::Subtract),
         "math.multiply" | "__operators__.mul" => Some(Operator::Multiply),
         "math.truediv" | "math.divide" | "__operators__.truediv" => Some(Operator::Divide),
