@@ -1,20 +1,21 @@
 //! `sepconv classify`: pictures to labels.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
-use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+use sepconv::image::{Channels, Mode, Preprocess};
 use sepconv::network::{NetworkPlan, Session};
 use serde::Serialize;
 
+use super::labels;
+use super::pictures::Pictures;
 use super::progress::Progress;
 use super::source::ModelFile;
 use super::threads::Threads;
 use super::types::Types;
-use super::{Failure, Result, error, input_size, parse_size, print, report, softmax, to_json};
+use super::{
+    Failure, Result, error, input_size, parse_size, print, report, softmax, to_json, warn,
+};
 
 /// Name what pictures show
 ///
@@ -31,15 +32,15 @@ Examples:
 pub(super) struct Args {
     #[command(flatten)]
     file: ModelFile,
-    /// Names of the classes: a text file with one a line, or Keras's imagenet_class_index.json
+    /// Names of the classes: a text file with one a line, or JSON (a list, Keras's class_indices or
+    /// imagenet_class_index.json). Lines that begin with the classes' numbers, as `0 cat`, are taken by these
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Side of the input, or HEIGHTxWIDTH [default: the model's own]
     #[arg(long, value_name = "N", value_parser = parse_size)]
     size: Option<[usize; 2]>,
-    /// How pictures are resized, each to the bit as Pillow does; `nearest` is Keras's default
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = ResizeArg::Nearest)]
-    resize: ResizeArg,
+    #[command(flatten)]
+    pictures: Pictures,
     /// How many classes to print for each picture
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     top: u32,
@@ -56,29 +57,6 @@ pub(super) struct Args {
     images: Vec<PathBuf>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum ResizeArg {
-    Nearest,
-    Bilinear,
-    Bicubic,
-    TfNearest,
-    TfBilinear,
-    TfBicubic,
-}
-
-impl From<ResizeArg> for Resize {
-    fn from(arg: ResizeArg) -> Self {
-        match arg {
-            ResizeArg::Nearest => Self::Nearest,
-            ResizeArg::Bilinear => Self::Bilinear,
-            ResizeArg::Bicubic => Self::Bicubic,
-            ResizeArg::TfNearest => Self::TfNearest,
-            ResizeArg::TfBilinear => Self::TfBilinear,
-            ResizeArg::TfBicubic => Self::TfBicubic,
-        }
-    }
-}
-
 pub(super) fn run(args: Args, progress: Progress) -> Result {
     args.threads.run(|| classify(&args, progress))
 }
@@ -87,9 +65,12 @@ fn classify(args: &Args, progress: Progress) -> Result {
     let model = args.file.load()?;
     let (size, channels) = input_size(&model.network, args.size)?;
     let model_error = |message| error(format!("{}: {message}", args.file.path().display()));
-    if channels != 3 {
-        return model_error(format!("its input has {channels} channels where pictures have 3"));
-    }
+    let colours = match Channels::new(channels) {
+        Ok(colours) => colours,
+        Err(e) => return model_error(format!("its input has {e}")),
+    };
+    let preprocess = args.pictures.preprocess()?.unwrap_or(Preprocess::new(Mode::Tf));
+    preprocess.check(colours)?;
     let input = [1, size[0], size[1], channels];
     let plan = NetworkPlan::new(&model.network, model.weights, input, &args.types.options())?;
     let [_, height, width, classes] = plan.output_shape();
@@ -99,7 +80,7 @@ fn classify(args: &Args, progress: Progress) -> Result {
         ));
     }
     let labels = match &args.labels {
-        Some(path) => Some(read_labels(path, classes)?),
+        Some(path) => Some(labels::read(path, classes)?),
         None => None,
     };
     let mut session = Session::new(plan)?;
@@ -108,8 +89,11 @@ fn classify(args: &Args, progress: Progress) -> Result {
     let mut failed = false;
     for path in &args.images {
         bar.set_message(path.display().to_string());
-        match picture(path, size, args.resize.into()) {
-            Ok(tensor) => {
+        match args.pictures.read(path, size, colours, &preprocess) {
+            Ok((tensor, warning)) => {
+                if let Some(warning) = warning {
+                    bar.suspend(|| warn(&warning));
+                }
                 session.run(&tensor)?;
                 let result = Classified::new(path, session.output(), labels.as_deref(), args.top);
                 let text = if args.json { to_json(&result)? } else { result.table() };
@@ -124,51 +108,6 @@ fn classify(args: &Args, progress: Progress) -> Result {
     }
     bar.finish_and_clear();
     if failed { Err(Failure::Reported) } else { Ok(()) }
-}
-
-fn picture(path: &Path, size: [usize; 2], resize: Resize) -> sepconv::Result<Vec<f32>> {
-    let pixels = Picture::read(path)?.picture.resize(size, resize, Channels::Rgb)?;
-    Preprocess::new(Mode::Tf).apply(pixels)
-}
-
-/// Most bytes of a file of labels.
-const MAX_LABELS: u64 = 16 << 20;
-
-/// One label for each class.
-fn read_labels(path: &Path, classes: usize) -> Result<Vec<String>> {
-    let file_error = |message: String| Failure::Error(format!("{}: {message}", path.display()));
-    let mut bytes = Vec::new();
-    // Not by the size that the file system says: devices and pipes have none.
-    let file = File::open(path).map_err(|e| file_error(e.to_string()))?;
-    file.take(MAX_LABELS + 1).read_to_end(&mut bytes).map_err(|e| file_error(e.to_string()))?;
-    if bytes.len() as u64 > MAX_LABELS {
-        return Err(file_error(format!("larger than {MAX_LABELS} bytes")));
-    }
-    let text = String::from_utf8(bytes)
-        .map_err(|e| file_error(format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to())))?;
-    let text = text.trim_start_matches('\u{feff}');
-    let labels = if text.trim_start().starts_with('{') {
-        class_index(text).map_err(file_error)?
-    } else {
-        text.lines().map(|line| line.trim().to_owned()).collect()
-    };
-    if labels.len() != classes {
-        let found = labels.len();
-        return Err(file_error(format!("{found} labels where the model has {classes} classes")));
-    }
-    Ok(labels)
-}
-
-/// Keras's imagenet_class_index.json: {"0": ["n01440764", "tench"], …}.
-fn class_index(text: &str) -> std::result::Result<Vec<String>, String> {
-    let mut classes: std::collections::BTreeMap<usize, (String, String)> =
-        serde_json::from_str(text).map_err(|e| format!("not a Keras class index: {e}"))?;
-    (0..classes.len())
-        .map(|i| {
-            let (_, label) = classes.remove(&i).ok_or_else(|| format!("class {i} is missing"))?;
-            Ok(label)
-        })
-        .collect()
 }
 
 #[derive(Serialize)]

@@ -6,8 +6,10 @@ mod compare;
 mod demo;
 mod info;
 mod inspect;
+mod labels;
 mod layer;
 mod outputs;
+mod pictures;
 mod plot;
 mod progress;
 mod run;
@@ -131,6 +133,11 @@ fn error<T>(message: impl Into<String>) -> Result<T> {
 /// One line on stderr. Not `eprintln!`: it panics where stderr is closed.
 fn report(message: &str) {
     let _ = writeln!(io::stderr(), "error: {message}");
+}
+
+/// A warning on stderr, likewise.
+fn warn(message: &str) {
+    let _ = writeln!(io::stderr(), "warning: {message}");
 }
 
 /// Text on stdout, now.
