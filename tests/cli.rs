@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
 use sepconv::npy;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -87,6 +88,10 @@ fn usage_errors() {
         ["--size", "3x4x5"],
         ["--size", "-1"],
         ["--resize", "lanczos"],
+        ["--preprocess", "imagenet"],
+        ["--mean", "1,2"],
+        ["--mean", "0.5;0.5;0.5"],
+        ["--std", ""],
     ] {
         let output = sepconv(&[&classify[..], &extra[..]].concat());
         assert_eq!(output.status.code(), Some(2), "{extra:?}");
@@ -214,12 +219,26 @@ fn refuses_wrong_labels_and_weights() {
     };
     let (_folder, path) = temporary("labels.txt", b"a\nb\nc\n");
     classify(&path, &["labels.txt", "3 labels", "4 classes"]);
-    let (_folder, path) = temporary("labels.txt", b"a\nb\n\xff\nc\n");
-    classify(&path, &["labels.txt", "not UTF-8 at byte 4"]);
-    let (_folder, path) = temporary("index.json", br#"{"0": ["n0", "a"], "2": ["n2", "c"]}"#);
-    classify(&path, &["index.json", "class 1 is missing"]);
-    let (_folder, path) = temporary("index.json", br#"{"0": "#);
-    classify(&path, &["index.json", "not a Keras class index"]);
+    let forms = "a list of names, names with numbers or numbers with names are needed";
+    let cases: [(&[u8], &str); 13] = [
+        (b"a\nb\n\xff\nc\n", "not UTF-8 at byte 4"),
+        (b"\xff\xfea\0\n", "its first bytes say UTF-16, the others don't"),
+        (b"a\n\nc\nd\n", "line 2 is empty: each class needs a name"),
+        (b"", "0 labels where the model has 4 classes"),
+        (br#"{"0": ["n0", "a"], "2": ["n2", "c"]}"#, "class 1 is missing"),
+        (br#"{"0": "#, "not JSON: EOF while parsing a value at line 1 column 6"),
+        (br#"{"a": 0, "b": 1, "c": 1, "d": 2}"#, r#"class 1 has two names, "b" and "c""#),
+        (br#"{"a": 0, "b": -1}"#, r#""b" is neither a class's number nor its name"#),
+        (br#"{"a": "x"}"#, r#""a" is neither a class's number nor its name"#),
+        (br#"{"0": []}"#, forms),
+        (br#"["a", 7]"#, "class 1 is no text"),
+        (br#"["a", " ", "c", "d"]"#, "class 1 has no name"),
+        (br#"{"a": 99999999999999999999999}"#, forms),
+    ];
+    for (bytes, part) in cases {
+        let (_folder, path) = temporary("labels", bytes);
+        classify(&path, &["labels: ", part]);
+    }
     classify("/nonexistent/labels", &["/nonexistent/labels"]);
     #[cfg(target_os = "linux")]
     classify("/dev/zero", &["/dev/zero: larger than 16777216 bytes"]);
@@ -260,18 +279,163 @@ fn refuses_a_huge_input_of_a_models_own() {
     ok(&["classify", "--weights", &weights, "--size", "8x10", &image]);
 }
 
-#[test]
-fn reads_keras_class_index() {
-    let json = br#"{"0": ["n0", "tench"], "1": ["n1", "goldfish"], "3": ["n3", "ray"], "2": ["n2", "shark"]}"#;
-    let (_folder, labels) = temporary("index.json", json);
+/// The labels of classes 0 to 3, as the binary reads them.
+fn labels(bytes: &[u8]) -> Vec<String> {
+    let (_folder, labels) = temporary("labels", bytes);
     let image = fixture("images/resize.png");
-    let text =
-        stdout(&ok(&["classify", "--weights", &model(), "--labels", &labels, "--json", &image]));
-    let value: Value = serde_json::from_str(&text).unwrap();
+    let args = ["classify", "--weights", &model(), "--labels", &labels, "--json", &image];
+    let value: Value = serde_json::from_str(&stdout(&ok(&args))).unwrap();
+    let mut names = vec![String::new(); 4];
     for class in value["top"].as_array().unwrap() {
-        let names = ["tench", "goldfish", "shark", "ray"];
-        let index = class["index"].as_u64().unwrap() as usize;
-        assert_eq!(class["label"], names[index]);
+        names[class["index"].as_u64().unwrap() as usize] = class["label"].as_str().unwrap().into();
+    }
+    names
+}
+
+#[test]
+fn reads_labels_as_people_have_them() {
+    let utf16 = |units: fn(u16) -> [u8; 2]| {
+        "\u{feff}cat\r\ndog\r\nred bird\r\nfish\r\n".encode_utf16().flat_map(units).collect()
+    };
+    let cases: [Vec<u8>; 14] = [
+        b"cat\ndog\nred bird\nfish\n".into(),
+        b"cat\ndog\nred bird\nfish".into(),
+        b"cat\r\ndog\r\n red bird \r\nfish\r\n".into(),
+        b"cat\ndog\nred bird\nfish\n\n \n".into(),
+        b"\xef\xbb\xbfcat\ndog\nred bird\nfish\n".into(),
+        utf16(u16::to_le_bytes),
+        utf16(u16::to_be_bytes),
+        b"0 cat\n1 dog\n2 red bird\n3 fish\n".into(),
+        b"0: cat\n2: red bird\n1: dog\n3: fish\n".into(),
+        br#"{"cat": 0, "dog": 1, "red bird": 2, "fish": 3}"#.into(),
+        br#"{"0": "cat", "1": "dog", "2": "red bird", "3": "fish"}"#.into(),
+        br#"{"0": ["n0", "cat"], "1": ["n1", "dog"], "3": ["n3", "fish"], "2": ["n2", "red bird"]}"#
+            .into(),
+        b"[\"cat\", \"dog\", \"red bird\", \"fish\"]\n".into(),
+        b"\xef\xbb\xbf\n[\"cat\", \"dog\", \"red bird\", \"fish\"]".into(),
+    ];
+    for case in cases {
+        let text = String::from_utf8_lossy(&case).into_owned();
+        assert_eq!(labels(&case), ["cat", "dog", "red bird", "fish"], "{text}");
+    }
+    // Numbers of another list stay with the names.
+    assert_eq!(labels(b"1 cat\n2 dog\n3 bird\n4 fish\n")[0], "1 cat");
+    assert_eq!(labels(b"0 cat\n1 dog\n2 bird\nfish\n")[0], "0 cat");
+    // Classes may be numbers.
+    assert_eq!(labels(br#"{"3": 0, "5": 1, "7": 2, "9": 3}"#), ["3", "5", "7", "9"]);
+    assert_eq!(labels(b"7\n8\n9\n10\n"), ["7", "8", "9", "10"]);
+}
+
+/// The logits of one picture.
+fn logits(options: &[&str], image: &str) -> Vec<f32> {
+    let weights = model();
+    let args = [&["classify", "--weights", &weights, "--json"], options, &[image]].concat();
+    let value: Value = serde_json::from_str(&stdout(&ok(&args))).unwrap();
+    value["logits"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect()
+}
+
+/// What `run` makes of the picture as the library prepares it.
+fn logits_of_tensor(tensor: &[f32]) -> Vec<f32> {
+    let mut bytes = Vec::new();
+    npy::write(&mut bytes, &[1, 8, 10, 3], tensor).unwrap();
+    let (folder, x) = temporary("x.npy", &bytes);
+    let y = folder.path().join("y.npy");
+    ok(&["run", "--weights", &model(), "--input", &x, "--output", y.to_str().unwrap()]);
+    npy::read(&y).unwrap().data
+}
+
+#[test]
+fn prepares_pictures_as_asked() {
+    let image = fixture("images/png-turned.png");
+    let decoded = Picture::read(Path::new(&image)).unwrap();
+    let upright = decoded.picture.clone().upright(decoded.orientation);
+    let unit = |mean: &[f32], std: &[f32]| Preprocess::normalized(Mode::Unit, mean, std).unwrap();
+    let none = |mean: &[f32], std: &[f32]| Preprocess::normalized(Mode::None, mean, std).unwrap();
+    let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    let (tf, nearest) = (Preprocess::new(Mode::Tf), Resize::Nearest);
+    let cases = [
+        ("", &decoded.picture, nearest, tf.clone()),
+        ("--apply-orientation", &upright, nearest, tf.clone()),
+        ("--resize bilinear", &decoded.picture, Resize::Bilinear, tf.clone()),
+        ("--resize bicubic", &decoded.picture, Resize::Bicubic, tf.clone()),
+        ("--resize tf-nearest", &decoded.picture, Resize::TfNearest, tf.clone()),
+        ("--resize tf-bilinear", &decoded.picture, Resize::TfBilinear, tf.clone()),
+        ("--resize tf-bicubic", &decoded.picture, Resize::TfBicubic, tf.clone()),
+        ("--preprocess tf", &decoded.picture, nearest, tf),
+        ("--preprocess torch", &decoded.picture, nearest, Preprocess::new(Mode::Torch)),
+        ("--preprocess caffe", &decoded.picture, nearest, Preprocess::new(Mode::Caffe)),
+        ("--preprocess unit", &decoded.picture, nearest, unit(&[], &[])),
+        ("--preprocess none", &decoded.picture, nearest, none(&[], &[])),
+        (
+            "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225",
+            &decoded.picture,
+            nearest,
+            unit(&mean, &std),
+        ),
+        ("--mean -0.5", &decoded.picture, nearest, unit(&[-0.5], &[])),
+        (
+            "--preprocess none --mean 1,2,3 --std 64",
+            &decoded.picture,
+            nearest,
+            none(&[1.0, 2.0, 3.0], &[64.0]),
+        ),
+    ];
+    let mut all = Vec::new();
+    for (options, picture, how, preprocess) in cases {
+        let words: Vec<&str> = options.split_whitespace().collect();
+        let pixels = picture.resize([8, 10], how, Channels::Rgb).unwrap();
+        let expected = logits_of_tensor(&preprocess.apply(pixels).unwrap());
+        let found = logits(&words, &image);
+        assert_eq!(found, expected, "{options}");
+        all.push(found);
+    }
+    // Each option does something, but for the default said aloud, TensorFlow's nearest at this size, and
+    // means and deviations as `torch` has them.
+    let same = |i: usize, j: usize| [(0, 4), (0, 7), (4, 7), (8, 12)].contains(&(i, j));
+    for j in 0..all.len() {
+        for i in 0..j {
+            assert_eq!(all[i] == all[j], same(i, j), "{i} and {j}");
+        }
+    }
+}
+
+#[test]
+fn refuses_impossible_preprocessing() {
+    let (weights, image) = (model(), fixture("images/resize.png"));
+    for (options, parts) in [
+        (&["--preprocess", "tf", "--mean", "0.5"][..], &["tf has its own"][..]),
+        (&["--std", "0"], &["deviation of 0"]),
+        (&["--std", "1,-1,1"], &["deviation of -1"]),
+        (&["--mean", "nan"], &["mean of NaN"]),
+    ] {
+        let args = [&["classify", "--weights", &weights][..], options, &[&image]].concat();
+        assert_error(&args, parts);
+    }
+}
+
+#[test]
+fn warns_of_damaged_pictures() {
+    let (cut, whole) = (fixture("images/png-rgba-no-end.png"), fixture("images/png-rgba.png"));
+    let output = ok(&["classify", "--weights", &model(), "--json", &cut, &whole]);
+    let warning = format!("warning: {cut}: a PNG cut short: its last chunk is missing\n");
+    assert_eq!(stderr(&output), warning);
+    let text = stdout(&output);
+    let values = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let logits: Vec<Value> = values.map(|value| value["logits"].clone()).collect();
+    assert_eq!(logits[0], logits[1]);
+}
+
+#[test]
+fn explains_resizing() {
+    let help = stdout(&ok(&["classify", "--help"]));
+    for part in [
+        "load_img unless told otherwise",
+        "torchvision, timm",
+        "image_dataset_from_directory",
+        "tf.image.resize",
+        "EXIF",
+    ] {
+        assert!(help.contains(part), "{part:?} is not in {help}");
     }
 }
 

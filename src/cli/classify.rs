@@ -1,45 +1,53 @@
 //! `sepconv classify`: pictures to labels.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
-use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
-use sepconv::network::{NetworkPlan, Session};
+use sepconv::image::{Channels, Preprocess};
+use sepconv::network::{Network, NetworkPlan, NodeId, OutputKind, PlanOptions, Session};
+use sepconv::weights::{Link, Metadata, Scaling};
 use serde::Serialize;
 
+use super::labels;
+use super::pictures::Pictures;
 use super::progress::Progress;
 use super::source::ModelFile;
 use super::threads::Threads;
 use super::types::Types;
-use super::{Failure, Result, error, input_size, parse_size, print, report, softmax, to_json};
+use super::{Failure, Result, error, input_size, note, parse_size, print, report, to_json, warn};
 
 /// Name what pictures show
 ///
-/// Each picture is resized to the model's input (its proportions are not kept) and scaled to
-/// x / 127.5 − 1, as Keras does for Xception. For each are printed its file and the likeliest classes: index,
-/// label and probability. A picture that can't be read is reported on standard error; the others
-/// are done all the same, and the exit status is 1.
+/// Each picture is resized to the model's input (its proportions are not kept) and scaled as the model expects:
+/// as its file says (by its first layers, or as a network of Keras Applications or timm), or as --preprocess does;
+/// which it was is printed. The likeliest classes follow: index, label, and what the model's last layer makes
+/// of them. That is a probability behind a softmax or a sigmoid, a sigmoid of one output being "class 1 or not".
+/// Outputs without these become probabilities if the model was compiled with a loss of logits, or by --logits;
+/// they are printed as they are otherwise. A picture that can't be read is reported on standard error; the
+/// others are done all the same, and the exit status is 1.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   sepconv classify --weights kitchen.keras --labels kitchen.txt photos/*.jpg
   sepconv classify --weights xception.keras --size 200x320 --resize bicubic --top 1 cat.jpg
+  sepconv classify --weights mine.keras --resize tf-bilinear --preprocess unit cat.jpg
   sepconv classify --weights kitchen.keras --json photos/*.jpg | jq -r '[.file, .top[0].index] | @tsv'")]
 pub(super) struct Args {
     #[command(flatten)]
     file: ModelFile,
-    /// Names of the classes: a text file with one a line, or Keras's imagenet_class_index.json
+    /// Names of the classes: a text file with one a line, or JSON (a list, Keras's class_indices or
+    /// imagenet_class_index.json). Lines that begin with the classes' numbers, as `0 cat`, are taken by these.
+    /// A sigmoid of one output has two: of 0 and of 1
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Side of the input, or HEIGHTxWIDTH [default: the model's own]
     #[arg(long, value_name = "N", value_parser = parse_size)]
     size: Option<[usize; 2]>,
-    /// How pictures are resized, each to the bit as Pillow does; `nearest` is Keras's default
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = ResizeArg::Nearest)]
-    resize: ResizeArg,
+    #[command(flatten)]
+    pictures: Pictures,
+    /// Take a model's outputs for logits: apply a softmax, or a sigmoid to one output
+    #[arg(long)]
+    logits: bool,
     /// How many classes to print for each picture
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     top: u32,
@@ -47,8 +55,10 @@ pub(super) struct Args {
     types: Types,
     #[command(flatten)]
     threads: Threads,
-    /// One line of JSON for each picture: {"file": path, "logits": [number of each class], "top": [{"index": class,
-    /// "label": its name or null, "probability": 0 to 1}]}, the likeliest first
+    /// One line of JSON for each picture: {"file": path, "preprocess": {"mode", "formula", "why"}, "logits": [number of
+    /// each output before softmax or sigmoid] or null, "probabilities": [0 to 1 of each output] or null, "values":
+    /// [each output that is no probability] or null, "top": [{"index": class, "label": its name or null, "probability" or
+    /// "value"}]}, the largest first
     #[arg(long)]
     json: bool,
     /// JPEG or PNG pictures
@@ -56,62 +66,73 @@ pub(super) struct Args {
     images: Vec<PathBuf>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum ResizeArg {
-    Nearest,
-    Bilinear,
-    Bicubic,
-    TfNearest,
-    TfBilinear,
-    TfBicubic,
-}
-
-impl From<ResizeArg> for Resize {
-    fn from(arg: ResizeArg) -> Self {
-        match arg {
-            ResizeArg::Nearest => Self::Nearest,
-            ResizeArg::Bilinear => Self::Bilinear,
-            ResizeArg::Bicubic => Self::Bicubic,
-            ResizeArg::TfNearest => Self::TfNearest,
-            ResizeArg::TfBilinear => Self::TfBilinear,
-            ResizeArg::TfBicubic => Self::TfBicubic,
-        }
-    }
-}
-
 pub(super) fn run(args: Args, progress: Progress) -> Result {
     args.threads.run(|| classify(&args, progress))
 }
 
 fn classify(args: &Args, progress: Progress) -> Result {
-    let model = args.file.load()?;
+    let mut model = args.file.load()?;
     let (size, channels) = input_size(&model.network, args.size)?;
     let model_error = |message| error(format!("{}: {message}", args.file.path().display()));
-    if channels != 3 {
-        return model_error(format!("its input has {channels} channels where pictures have 3"));
-    }
+    let colours = match Channels::new(channels) {
+        Ok(colours) => colours,
+        Err(e) => return model_error(format!("its input has {e}")),
+    };
+    let (preprocess, why) = preprocess(&args.pictures, &model.metadata)?;
+    preprocess.check(colours)?;
     let input = [1, size[0], size[1], channels];
-    let plan = NetworkPlan::new(&model.network, model.weights, input, &args.types.options())?;
-    let [_, height, width, classes] = plan.output_shape();
+    let first = model.network.outputs()[0].node;
+    let [_, height, width, outputs] = model.network.shapes(input)?[first.index()];
     if [height, width] != [1, 1] {
         return model_error(format!(
-            "a feature map of {height}×{width}×{classes} comes out, not classes: use `sepconv run`"
+            "a feature map of {height}×{width}×{outputs} comes out, not classes: use `sepconv run`"
         ));
     }
+    let head = Head::new(&mut model.network, outputs, args.logits, model.metadata.logits)?;
+    let yes_or_no = head.is_sigmoid && outputs == 1;
     let labels = match &args.labels {
-        Some(path) => Some(read_labels(path, classes)?),
+        Some(path) => Some(labels::read(path, if yes_or_no { 2 } else { outputs })?),
         None => None,
     };
+    let name = |node: NodeId| model.network.node(node).name.clone();
+    let (shown, logits) = (name(head.output), head.logits.map(name));
+    let nodes = [Some(shown.clone()), logits.clone()].into_iter().flatten().collect();
+    let options = PlanOptions { outputs: nodes, ..args.types.options() };
+    let plan = NetworkPlan::new(&model.network, model.weights, input, &options)?;
     let mut session = Session::new(plan)?;
+    let preprocess_said = Said::new(&preprocess, &why);
+    if !args.json {
+        note(&format!("pictures are scaled to {} ({why})", preprocess_said.formula));
+        head.notes.iter().for_each(|text| note(text));
+    }
 
     let bar = progress.bar(args.images.len() as u64, "");
     let mut failed = false;
     for path in &args.images {
         bar.set_message(path.display().to_string());
-        match picture(path, size, args.resize.into()) {
-            Ok(tensor) => {
+        match args.pictures.read(path, size, colours, &preprocess) {
+            Ok((tensor, warning)) => {
+                if let Some(warning) = warning {
+                    bar.suspend(|| warn(&warning));
+                }
                 session.run(&tensor)?;
-                let result = Classified::new(path, session.output(), labels.as_deref(), args.top);
+                let values = |name: &String| session.node(name).map(|(values, _)| values);
+                let result = Classified {
+                    file: path.display().to_string(),
+                    preprocess: &preprocess_said,
+                    logits: logits.as_ref().and_then(values),
+                    probabilities: values(&shown).filter(|_| head.is_probable),
+                    values: values(&shown).filter(|_| !head.is_probable),
+                    top: top(values(&shown).unwrap_or_default(), yes_or_no, args.top)
+                        .into_iter()
+                        .map(|(index, number)| Class {
+                            index,
+                            label: labels.as_ref().map(|labels| labels[index].as_str()),
+                            probability: head.is_probable.then_some(number),
+                            value: (!head.is_probable).then_some(number),
+                        })
+                        .collect(),
+                };
                 let text = if args.json { to_json(&result)? } else { result.table() };
                 bar.suspend(|| print(&text))?;
             }
@@ -126,55 +147,128 @@ fn classify(args: &Args, progress: Progress) -> Result {
     if failed { Err(Failure::Reported) } else { Ok(()) }
 }
 
-fn picture(path: &Path, size: [usize; 2], resize: Resize) -> sepconv::Result<Vec<f32>> {
-    let pixels = Picture::read(path)?.picture.resize(size, resize, Channels::Rgb)?;
-    Preprocess::new(Mode::Tf).apply(pixels)
+/// How pictures are scaled, and why so.
+fn preprocess(pictures: &Pictures, metadata: &Metadata) -> Result<(Preprocess, String)> {
+    if let Some(preprocess) = pictures.preprocess()? {
+        return Ok((preprocess, "as asked for".into()));
+    }
+    Ok(match &metadata.scaling {
+        Some((scaling, why)) => (Preprocess::new(*scaling), why.clone()),
+        None => {
+            let why = "assumed, as the file doesn't say: --preprocess chooses";
+            (Preprocess::new(Scaling::Tf), why.into())
+        }
+    })
 }
 
-/// Most bytes of a file of labels.
-const MAX_LABELS: u64 = 16 << 20;
-
-/// One label for each class.
-fn read_labels(path: &Path, classes: usize) -> Result<Vec<String>> {
-    let file_error = |message: String| Failure::Error(format!("{}: {message}", path.display()));
-    let mut bytes = Vec::new();
-    // Not by the size that the file system says: devices and pipes have none.
-    let file = File::open(path).map_err(|e| file_error(e.to_string()))?;
-    file.take(MAX_LABELS + 1).read_to_end(&mut bytes).map_err(|e| file_error(e.to_string()))?;
-    if bytes.len() as u64 > MAX_LABELS {
-        return Err(file_error(format!("larger than {MAX_LABELS} bytes")));
-    }
-    let text = String::from_utf8(bytes)
-        .map_err(|e| file_error(format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to())))?;
-    let text = text.trim_start_matches('\u{feff}');
-    let labels = if text.trim_start().starts_with('{') {
-        class_index(text).map_err(file_error)?
-    } else {
-        text.lines().map(|line| line.trim().to_owned()).collect()
-    };
-    if labels.len() != classes {
-        let found = labels.len();
-        return Err(file_error(format!("{found} labels where the model has {classes} classes")));
-    }
-    Ok(labels)
+/// What the model's first output is.
+struct Head {
+    /// What is shown: behind a softmax or sigmoid, if one is to be applied.
+    output: NodeId,
+    /// What that is applied to.
+    logits: Option<NodeId>,
+    /// Whether what is shown are probabilities.
+    is_probable: bool,
+    is_sigmoid: bool,
+    notes: Vec<String>,
 }
 
-/// Keras's imagenet_class_index.json: {"0": ["n01440764", "tench"], …}.
-fn class_index(text: &str) -> std::result::Result<Vec<String>, String> {
-    let mut classes: std::collections::BTreeMap<usize, (String, String)> =
-        serde_json::from_str(text).map_err(|e| format!("not a Keras class index: {e}"))?;
-    (0..classes.len())
-        .map(|i| {
-            let (_, label) = classes.remove(&i).ok_or_else(|| format!("class {i} is missing"))?;
-            Ok(label)
+impl Head {
+    /// Appends a softmax or sigmoid where the model, of so many `outputs`, has none and they are logits, as is
+    /// `asked` or because it was `trained` so.
+    fn new(
+        network: &mut Network,
+        outputs: usize,
+        asked: bool,
+        trained: Option<Link>,
+    ) -> Result<Self> {
+        let first = network.outputs()[0].clone();
+        let others: Vec<_> =
+            network.outputs()[1..].iter().map(|output| format!("{:?}", output.name)).collect();
+        let mut output = first.node;
+        let mut notes = Vec::new();
+        if !others.is_empty() {
+            let (name, others) = (first.name, others.join(", "));
+            notes.push(format!("output {name:?} is shown; `sepconv run` gives the others: {others}"));
+        }
+        let kind = network.kind(output);
+        if kind == OutputKind::Values {
+            let by_count = if outputs == 1 { Link::Sigmoid } else { Link::Softmax };
+            match trained.or(asked.then_some(by_count)) {
+                Some(link) => {
+                    let function = if link == Link::Sigmoid { "sigmoid" } else { "softmax" };
+                    let why = match trained {
+                        Some(_) => "the model was trained on logits",
+                        None => "--logits asks for it",
+                    };
+                    notes.push(format!("a {function} is applied to the model's output: {why}"));
+                    let mut name = "probabilities".to_owned();
+                    while network.find(&name).is_some() {
+                        name.push('_');
+                    }
+                    output = network.push(&name, link.op(), &[output])?;
+                }
+                None => notes.push(
+                    "the model's outputs are values, not probabilities; if they are logits, --logits \
+                     makes probabilities of them"
+                        .into(),
+                ),
+            }
+        } else if asked {
+            return error("--logits: the model's outputs are probabilities already");
+        }
+        let kind = network.kind(output);
+        Ok(Self {
+            output,
+            logits: match kind {
+                OutputKind::Softmax { logits } | OutputKind::Sigmoid { logits } => Some(logits),
+                _ => None,
+            },
+            is_probable: kind != OutputKind::Values,
+            is_sigmoid: matches!(kind, OutputKind::Sigmoid { .. }),
+            notes,
         })
-        .collect()
+    }
+}
+
+/// The largest numbers and their classes. With `yes_or_no` the one is the probability of class 1.
+fn top(numbers: &[f32], yes_or_no: bool, count: u32) -> Vec<(usize, f32)> {
+    let both;
+    let numbers = match numbers {
+        [yes] if yes_or_no => {
+            both = [1.0 - yes, *yes];
+            &both
+        }
+        numbers => numbers,
+    };
+    let mut order: Vec<(usize, f32)> = numbers.iter().copied().enumerate().collect();
+    // NaN last; of equal numbers the first class first, as the sort is stable.
+    order.sort_by(|(_, a), (_, b)| a.is_nan().cmp(&b.is_nan()).then((-a).total_cmp(&-b)));
+    order.truncate(count as usize);
+    order
+}
+
+/// How pictures were scaled.
+#[derive(Serialize)]
+struct Said<'a> {
+    mode: &'static str,
+    formula: String,
+    why: &'a str,
+}
+
+impl<'a> Said<'a> {
+    fn new(preprocess: &Preprocess, why: &'a str) -> Self {
+        Self { mode: preprocess.scaling().name(), formula: preprocess.to_string(), why }
+    }
 }
 
 #[derive(Serialize)]
 struct Classified<'a> {
     file: String,
-    logits: &'a [f32],
+    preprocess: &'a Said<'a>,
+    logits: Option<&'a [f32]>,
+    probabilities: Option<&'a [f32]>,
+    values: Option<&'a [f32]>,
     top: Vec<Class<'a>>,
 }
 
@@ -182,44 +276,29 @@ struct Classified<'a> {
 struct Class<'a> {
     index: usize,
     label: Option<&'a str>,
-    probability: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probability: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<f32>,
 }
 
-impl<'a> Classified<'a> {
-    fn new(path: &Path, logits: &'a [f32], labels: Option<&'a [String]>, top: u32) -> Self {
-        let probabilities = softmax(logits);
-        let mut order: Vec<usize> = (0..logits.len()).collect();
-        // NaN last; of equal logits the first class first, as the sort is stable.
-        let rank = |&i: &usize| (logits[i].is_nan(), -logits[i]);
-        order.sort_by(|a, b| {
-            let ((a_nan, a), (b_nan, b)) = (rank(a), rank(b));
-            a_nan.cmp(&b_nan).then(a.total_cmp(&b))
-        });
-        let class = |&index: &usize| Class {
-            index,
-            label: labels.map(|labels| labels[index].as_str()),
-            probability: probabilities[index],
-        };
-        Self {
-            file: path.display().to_string(),
-            logits,
-            top: order.iter().take(top as usize).map(class).collect(),
-        }
-    }
-
+impl Classified<'_> {
     fn table(&self) -> String {
         let width = |text: usize, class: &Class<'_>| {
             text.max(class.label.map_or(0, |label| label.chars().count()))
         };
         let width = self.top.iter().fold(0, width);
-        let digits = self.logits.len().saturating_sub(1).to_string().len();
+        let digits = self.top.iter().map(|class| class.index.to_string().len()).max().unwrap_or(0);
         let mut text = format!("{}\n", self.file);
         for class in &self.top {
             let _ = write!(text, "  {:>digits$}  ", class.index);
             if let Some(label) = class.label {
                 let _ = write!(text, "{label:width$}  ");
             }
-            let _ = writeln!(text, "{:>8.4} %", class.probability * 100.0);
+            let _ = match (class.probability, class.value) {
+                (Some(p), _) => writeln!(text, "{:>8.4} %", f64::from(p) * 100.0),
+                (None, value) => writeln!(text, "{:>12.6}", value.unwrap_or(f32::NAN)),
+            };
         }
         text
     }

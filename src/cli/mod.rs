@@ -6,8 +6,10 @@ mod compare;
 mod demo;
 mod info;
 mod inspect;
+mod labels;
 mod layer;
 mod outputs;
+mod pictures;
 mod plot;
 mod progress;
 mod run;
@@ -138,6 +140,11 @@ fn note(message: &str) {
     let _ = writeln!(io::stderr(), "note: {message}");
 }
 
+/// A warning on stderr, likewise.
+fn warn(message: &str) {
+    let _ = writeln!(io::stderr(), "warning: {message}");
+}
+
 /// Text on stdout, now.
 fn print(text: &str) -> Result {
     let mut stdout = io::stdout().lock();
@@ -203,13 +210,4 @@ fn thousands(n: u64) -> String {
         text.push(digit);
     }
     text
-}
-
-/// In f64, and from the largest logit down, so that nothing overflows.
-fn softmax(logits: &[f32]) -> Vec<f64> {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers = logits.iter().map(|&x| (f64::from(x) - f64::from(max)).exp());
-    let powers: Vec<f64> = powers.collect();
-    let sum: f64 = powers.iter().sum();
-    powers.into_iter().map(|p| p / sum).collect()
 }
