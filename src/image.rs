@@ -104,8 +104,8 @@ impl Picture {
         Ok(Self { size, rgb })
     }
 
-    /// Reads a JPEG or PNG file. A damaged one gives the picture that Pillow makes of it and a warning, or
-    /// an error where Pillow refuses it: a JPEG cut short, or a PNG that lacks pixels.
+    /// Reads a JPEG or PNG file. A damaged one gives the picture that Pillow makes of it, and a warning. One
+    /// that is cut short before its last pixel is an error, as with Pillow.
     ///
     /// ```
     /// # use std::path::Path;

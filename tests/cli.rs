@@ -92,6 +92,7 @@ fn usage_errors() {
         ["--mean", "1,2"],
         ["--mean", "0.5;0.5;0.5"],
         ["--std", ""],
+        ["--mean", "--std"],
     ] {
         let output = sepconv(&[&classify[..], &extra[..]].concat());
         assert_eq!(output.status.code(), Some(2), "{extra:?}");
@@ -372,7 +373,7 @@ fn prepares_pictures_as_asked() {
             nearest,
             unit(&mean, &std),
         ),
-        ("--mean -0.5", &decoded.picture, nearest, unit(&[-0.5], &[])),
+        ("--mean -0.5,0,1", &decoded.picture, nearest, unit(&[-0.5, 0.0, 1.0], &[])),
         (
             "--preprocess none --mean 1,2,3 --std 64",
             &decoded.picture,

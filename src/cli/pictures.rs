@@ -19,10 +19,10 @@ pub(super) struct Pictures {
     preprocess: Option<ModeArg>,
     /// Subtract these from red, green and blue: of x / 255, as torchvision's Normalize does, or
     /// of x with `--preprocess none`; one number goes for all channels
-    #[arg(long, value_name = "R,G,B", value_parser = parse_numbers, allow_negative_numbers = true)]
+    #[arg(long, value_name = "R,G,B", value_parser = parse_numbers, allow_hyphen_values = true)]
     mean: Option<Numbers>,
     /// Divide by these what `--mean` left
-    #[arg(long, value_name = "R,G,B", value_parser = parse_numbers, allow_negative_numbers = true)]
+    #[arg(long, value_name = "R,G,B", value_parser = parse_numbers, allow_hyphen_values = true)]
     std: Option<Numbers>,
 }
 

@@ -28,15 +28,6 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// All of them.
-    ///
-    /// ```
-    /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
-    /// assert_eq!(Mode::ALL.map(Mode::name), ["tf", "torch", "caffe", "unit", "none"]);
-    /// ```
-    pub const ALL: [Self; 5] = [Self::Tf, Self::Torch, Self::Caffe, Self::Unit, Self::None];
-
     /// Its name in Keras, and on the command line.
     ///
     /// ```

@@ -37,7 +37,7 @@ fn decode_whole(bytes: &[u8], cut: bool) -> Result<Parts, String> {
     if header.precision != 8 {
         return Err(format!("{} bits per sample, not 8", header.precision));
     }
-    let progressive = header.is_progressive;
+    let several_scans = decoder.has_multiple_scans();
     let pixels = Pixels::of(header, decoder.jpeg_color_space())?;
     let orientation = Orientation::of_exif(decoder.exif_data().unwrap_or_default());
 
@@ -50,8 +50,8 @@ fn decode_whole(bytes: &[u8], cut: bool) -> Result<Parts, String> {
     };
     let image = decoder.decode_image().map_err(|e| e.to_string())?;
     let truncated = |w: &DecodeWarning| matches!(w, DecodeWarning::TruncatedData { .. });
-    // Of a progressive file's passes any may be missing, not only the rest of the last.
-    if cut && (progressive || image.warnings.iter().any(truncated)) {
+    // Whole scans may be missing, not only the rest of the last.
+    if cut && (several_scans || image.warnings.iter().any(truncated)) {
         return Err("cut short: its data ends before the picture does".into());
     }
     let warning = match cut {

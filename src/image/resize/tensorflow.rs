@@ -1,8 +1,9 @@
 //! `tf.image.resize(images, size, method)` of TensorFlow 2, without `antialias`: its kernels
 //! `ResizeNearestNeighbor`, `ResizeBilinear` and `ResizeBicubic` with `half_pixel_centers`.
 //!
-//! The coordinates are computed in f32 as there, since their rounding decides which pixels are taken. The sums
-//! that follow are TensorFlow's up to the order of terms: within 1e-6 of the range.
+//! Each operation in TensorFlow's order, in f32: the rounding of a coordinate decides which pixels are taken. The
+//! same bits as those of TensorFlow 2.21 on an x86-64 CPU, by 1200 random pictures and sizes. (Its Keys table holds
+//! what `keys` computes.)
 
 use super::Plane;
 
