@@ -14,8 +14,10 @@ use std::path::Path;
 
 pub use orientation::Orientation;
 pub use pixels::{Channels, Pixels};
-pub use preprocess::{Mode, Preprocess};
+pub use preprocess::Preprocess;
 pub use resize::Resize;
+
+pub use crate::weights::Scaling;
 
 use crate::{Error, Result};
 
@@ -26,7 +28,7 @@ const MAX_PIXELS: usize = 1 << 27;
 ///
 /// ```
 /// # use std::path::Path;
-/// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+/// # use sepconv::image::{Channels, Scaling, Orientation, Picture, Preprocess, Resize};
 /// let black = Picture::new([2, 3], vec![0; 2 * 3 * 3])?; // 2 rows of 3 pixels
 /// assert_eq!(black.size(), [2, 3]);
 /// assert_eq!(black.rgb(), [0; 18]);
@@ -42,7 +44,7 @@ pub struct Picture {
 ///
 /// ```
 /// # use std::path::Path;
-/// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+/// # use sepconv::image::{Channels, Scaling, Orientation, Picture, Preprocess, Resize};
 /// let decoded = Picture::read(Path::new("assets/digits.png"))?;
 /// if let Some(warning) = &decoded.warning {
 ///     eprintln!("digits.png: {warning}");
@@ -67,10 +69,10 @@ pub struct Decoded {
 ///
 /// ```
 /// # use std::path::Path;
-/// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+/// # use sepconv::image::{Channels, Scaling, Orientation, Picture, Preprocess, Resize};
 /// let decoded = Picture::read(Path::new("assets/digits.png"))?;
 /// let pixels = decoded.picture.resize([32, 32], Resize::Bilinear, Channels::Rgb)?;
-/// let x = Preprocess::new(Mode::Tf).apply(pixels)?;
+/// let x = Preprocess::new(Scaling::Tf).apply(pixels)?;
 /// assert_eq!(x.len(), 32 * 32 * 3);
 /// # Ok::<(), sepconv::Error>(())
 /// ```
@@ -79,7 +81,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Scaling, Orientation, Picture, Preprocess, Resize};
     /// let picture = Picture::new([1, 2], vec![255, 0, 0, 0, 0, 255])?; // red, blue
     /// assert_eq!(picture.rgb()[3..], [0, 0, 255]);
     /// let error = Picture::new([2, 2], vec![0; 9]).unwrap_err();
@@ -109,7 +111,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Scaling, Orientation, Picture, Preprocess, Resize};
     /// let sheet = Picture::read(Path::new("assets/digits.png"))?; // of this crate
     /// assert_eq!(sheet.picture.size(), [80, 80]);
     /// # Ok::<(), sepconv::Error>(())
@@ -125,7 +127,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Scaling, Orientation, Picture, Preprocess, Resize};
     /// let error = Picture::decode(Path::new("notes.txt"), b"abcdef").unwrap_err().to_string();
     /// assert_eq!(error, "notes.txt: neither a JPEG nor a PNG file (begins with 61 62 63 64)");
     /// # let bytes = std::fs::read("assets/digits.png").unwrap();
@@ -143,7 +145,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Scaling, Orientation, Picture, Preprocess, Resize};
     /// let wide = Picture::new([1, 4], vec![0; 12])?;
     /// assert_eq!(wide.size(), [1, 4]);
     /// # Ok::<(), sepconv::Error>(())
@@ -156,7 +158,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Scaling, Orientation, Picture, Preprocess, Resize};
     /// let picture = Picture::new([1, 2], vec![1, 2, 3, 4, 5, 6])?;
     /// let pixels: Vec<_> = picture.rgb().chunks(3).collect();
     /// assert_eq!(pixels, [[1, 2, 3], [4, 5, 6]]);
@@ -170,7 +172,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Scaling, Orientation, Picture, Preprocess, Resize};
     /// let stored = Picture::new([1, 2], vec![255, 0, 0, 0, 0, 255])?; // red, blue
     /// let clockwise = Orientation::new(6).unwrap_or_default();
     /// let upright = stored.upright(clockwise);
@@ -186,7 +188,7 @@ impl Picture {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Scaling, Orientation, Picture, Preprocess, Resize};
     /// let picture = Picture::new([1, 2], vec![0, 0, 0, 100, 100, 100])?;
     /// let twice = picture.resize([1, 4], Resize::TfBilinear, Channels::Gray)?;
     /// assert_eq!(twice.values(), [0.0, 25.0, 75.0, 100.0]);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+use sepconv::image::{Channels, Picture, Preprocess, Resize, Scaling};
 use sepconv::npy;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -124,7 +124,9 @@ fn usage_errors() {
 fn classifies_to_text() {
     let (_folder, labels) = temporary("labels.txt", "cup\nfork\r\nspoon\nplate".as_bytes());
     let image = fixture("images/jpeg-420.jpg");
-    let args = ["classify", "--weights", &model(), "--labels", &labels, "--top", "9", &image];
+    let model = model();
+    let args = ["--weights", &model, "--labels", &labels, "--logits", "--top", "9", &image];
+    let args = [&["classify"], &args[..]].concat();
     let text = stdout(&ok(&args));
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], image);
@@ -161,7 +163,7 @@ fn classifies_to_json_and_carries_on_past_bad_pictures() {
         ("100000×100000", file("huge.png", &huge_png())),
     ];
     let good = [fixture("images/jpeg-gray.jpg"), fixture("images/png-rgba.png")];
-    let (weights, mut args) = (model(), vec!["classify", "--json", "--top", "2"]);
+    let (weights, mut args) = (model(), vec!["classify", "--json", "--logits", "--top", "2"]);
     args.extend(["--weights", &weights, &good[0]]);
     args.extend(bad.iter().map(|(_, path)| path.as_str()));
     args.push(&good[1]);
@@ -330,7 +332,8 @@ fn reads_labels_as_people_have_them() {
 /// The logits of one picture.
 fn logits(options: &[&str], image: &str) -> Vec<f32> {
     let weights = model();
-    let args = [&["classify", "--weights", &weights, "--json"], options, &[image]].concat();
+    let args =
+        [&["classify", "--weights", &weights, "--json", "--logits"], options, &[image]].concat();
     let value: Value = serde_json::from_str(&stdout(&ok(&args))).unwrap();
     value["logits"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect()
 }
@@ -350,10 +353,12 @@ fn prepares_pictures_as_asked() {
     let image = fixture("images/png-turned.png");
     let decoded = Picture::read(Path::new(&image)).unwrap();
     let upright = decoded.picture.clone().upright(decoded.orientation);
-    let unit = |mean: &[f32], std: &[f32]| Preprocess::normalized(Mode::Unit, mean, std).unwrap();
-    let none = |mean: &[f32], std: &[f32]| Preprocess::normalized(Mode::None, mean, std).unwrap();
+    let unit =
+        |mean: &[f32], std: &[f32]| Preprocess::normalized(Scaling::Unit, mean, std).unwrap();
+    let none =
+        |mean: &[f32], std: &[f32]| Preprocess::normalized(Scaling::None, mean, std).unwrap();
     let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
-    let (tf, nearest) = (Preprocess::new(Mode::Tf), Resize::Nearest);
+    let (tf, nearest) = (Preprocess::new(Scaling::Tf), Resize::Nearest);
     let cases = [
         ("", &decoded.picture, nearest, tf.clone()),
         ("--apply-orientation", &upright, nearest, tf.clone()),
@@ -363,8 +368,8 @@ fn prepares_pictures_as_asked() {
         ("--resize tf-bilinear", &decoded.picture, Resize::TfBilinear, tf.clone()),
         ("--resize tf-bicubic", &decoded.picture, Resize::TfBicubic, tf.clone()),
         ("--preprocess tf", &decoded.picture, nearest, tf),
-        ("--preprocess torch", &decoded.picture, nearest, Preprocess::new(Mode::Torch)),
-        ("--preprocess caffe", &decoded.picture, nearest, Preprocess::new(Mode::Caffe)),
+        ("--preprocess torch", &decoded.picture, nearest, Preprocess::new(Scaling::Torch)),
+        ("--preprocess caffe", &decoded.picture, nearest, Preprocess::new(Scaling::Caffe)),
         ("--preprocess unit", &decoded.picture, nearest, unit(&[], &[])),
         ("--preprocess none", &decoded.picture, nearest, none(&[], &[])),
         (
@@ -1042,4 +1047,114 @@ fn demonstrates() {
     assert!(text.contains("99 of 100 digits right"), "{text}");
     assert!(text.contains("Xception 299×299") && text.contains("% of the FMA peak"), "{text}");
     assert!(text.contains("448 sampled outputs of 7 layers"), "{text}");
+}
+
+/// A case of `tests/keras/make_cases.py`: its files, and what Keras's `predict` gives for its picture.
+#[derive(serde::Deserialize)]
+struct Case {
+    name: String,
+    files: Vec<String>,
+    pixels: bool,
+    picture: Vec<f64>,
+}
+
+/// What the head is decides what is printed.
+#[test]
+fn heads_are_read_as_what_they_are() {
+    let archive = fs::File::open(fixture("keras/fixtures/cases.zip")).unwrap();
+    let folder = TempDir::new().unwrap();
+    zip::ZipArchive::new(archive).unwrap().extract(folder.path()).unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let cases = fs::read_to_string(fixture("keras/fixtures/cases.json")).unwrap();
+    let cases: Vec<Case> = serde_json::from_str(&cases).unwrap();
+    let numbers = |value: &Value| -> Option<Vec<f64>> {
+        Some(value.as_array()?.iter().map(|x| x.as_f64().unwrap()).collect())
+    };
+    let close = |what: &str, got: &[f64], expected: &[f64]| {
+        assert_eq!(got.len(), expected.len(), "{what}");
+        let error = got.iter().zip(expected).fold(0.0_f64, |m, (a, b)| m.max((a - b).abs()));
+        assert!(error <= 1e-5, "{what}: {got:?}, Keras {expected:?}");
+    };
+    let softmax = |x: &[f64]| -> Vec<f64> {
+        let sum: f64 = x.iter().map(|x| x.exp()).sum();
+        x.iter().map(|x| x.exp() / sum).collect()
+    };
+    let sigmoid = |x: &[f64]| -> Vec<f64> { x.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect() };
+    let mut seen = 0;
+    for Case { name, files, pixels, picture, .. } in &cases {
+        // Which of the fields there are, and of which Keras gives the numbers.
+        let (fields, options): (&[&str], &[&str]) = match name.as_str() {
+            "guide" | "logits_of_four" | "logits_of_two_heads" => {
+                (&["logits", "probabilities"], &[])
+            }
+            "preprocess_tf"
+            | "preprocess_torch"
+            | "softmax_then_nothing"
+            | "softmax_of_a_map"
+            | "softmax_layer"
+            | "flatten"
+            | "gray_tripled"
+            | "dense_one_sigmoid"
+            | "many_sigmoids"
+            | "dictionaries" => (&["probabilities", "logits"], &[]),
+            "ensemble" => (&["probabilities"], &[]),
+            "regression" | "keep_no_dims" | "softmax_hidden" | "difference" => (&["values"], &[]),
+            "norm_in_head" => (&["logits", "probabilities"], &["--logits"]),
+            _ => continue,
+        };
+        if name == "dictionaries" {
+            // Its first output is `age`, a value; `kind` is not shown.
+            let weights = path(&files[0]);
+            let output = ok(&["classify", "--weights", &weights, &path("picture.png")]);
+            assert!(stderr(&output).contains("output \"age\" is shown"), "{}", stderr(&output));
+            assert!(stderr(&output).contains("\"kind\""), "{}", stderr(&output));
+            continue;
+        }
+        for file in files {
+            let weights = path(file);
+            let args =
+                [&["classify", "--json", "--weights", &weights], options, &[&path("picture.png")]];
+            let value: Value = serde_json::from_str(&stdout(&ok(&args.concat()))).unwrap();
+            let there = ["logits", "probabilities", "values"].map(|field| !value[field].is_null());
+            let expected =
+                ["logits", "probabilities", "values"].map(|field| fields.contains(&field));
+            assert_eq!(there, expected, "{file}: {value}");
+            close(file, &numbers(&value[fields[0]]).unwrap(), picture);
+            if fields[0] == "logits" {
+                let probabilities = match name.as_str() {
+                    "guide" | "logits_of_two_heads" => sigmoid(picture),
+                    _ => softmax(picture),
+                };
+                close(file, &numbers(&value["probabilities"]).unwrap(), &probabilities);
+            }
+            let mode = if *pixels { "none" } else { "tf" };
+            assert_eq!(value["preprocess"]["mode"], mode, "{file}: {value}");
+            let top = value["top"].as_array().unwrap();
+            let kind = if fields.contains(&"values") { "value" } else { "probability" };
+            assert!(top.iter().all(|class| class[kind].is_f64()), "{file}: {value}");
+            if ["guide", "dense_one_sigmoid"].contains(&name.as_str()) {
+                let [first, second] = [0, 1].map(|i| top[i]["probability"].as_f64().unwrap());
+                let yes = numbers(&value["probabilities"]).unwrap()[0];
+                close(file, &[first, second], &[yes.max(1.0 - yes), yes.min(1.0 - yes)]);
+                assert_eq!(top[0]["index"], u64::from(yes > 0.5), "{file}: {value}");
+            } else {
+                let least = picture.len().min(5);
+                assert_eq!(top.len(), least, "{file}: {value}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen >= 50, "{seen}");
+    let softmax = path("softmax_layer.keras");
+    let args = ["classify", "--weights", &softmax, "--logits", &path("picture.png")];
+    assert_error(&args, &["probabilities already"]);
+    // A yes or no has two labels.
+    let (_folder, labels) = temporary("labels.txt", b"cat\ndog\n");
+    let guide = path("guide.keras");
+    let output = ok(&["classify", "--weights", &guide, "--labels", &labels, &path("picture.png")]);
+    let text = stdout(&output);
+    assert!(text.contains(" cat ") && text.contains(" dog "), "{text}");
+    let notes = stderr(&output);
+    assert!(notes.contains("scaled to x (as \"rescaling\" inside the model scales it)"), "{notes}");
+    assert!(notes.contains("a sigmoid is applied"), "{notes}");
 }

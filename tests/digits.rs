@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+use sepconv::image::{Channels, Picture, Preprocess, Resize, Scaling};
 use sepconv::models::{Head, XceptionConfig, xception};
 use sepconv::network::{NetworkPlan, PlanOptions, Session};
 use sepconv::weights::{self, Model};
@@ -42,7 +42,7 @@ fn digits_are_read_as_keras_reads_them() {
         }
         let digit = Picture::new([DIGIT, DIGIT], rgb).unwrap();
         let pixels = digit.resize([32, 32], Resize::Nearest, Channels::Rgb).unwrap();
-        session.run(&Preprocess::new(Mode::Tf).apply(pixels).unwrap()).unwrap();
+        session.run(&Preprocess::new(Scaling::Tf).apply(pixels).unwrap()).unwrap();
         let logits = session.output();
         let expected: Vec<f32> = golden.split(' ').map(|v| v.parse().unwrap()).collect();
         assert_eq!(logits.len(), expected.len());

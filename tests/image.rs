@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use sepconv::image::{Channels, Decoded, Mode, Orientation, Picture, Preprocess, Resize};
+use sepconv::image::{Channels, Decoded, Orientation, Picture, Preprocess, Resize, Scaling};
 use sepconv::npy;
 
 fn images() -> PathBuf {
@@ -247,20 +247,20 @@ fn preprocessed(preprocess: &Preprocess, channels: Channels) -> sepconv::Result<
 fn preprocesses_as_keras_does() {
     let expected = npy::read(&images().join("preprocess.npy")).unwrap().data;
     let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-    let modes = [Mode::Tf, Mode::Torch, Mode::Caffe];
+    let modes = [Scaling::Tf, Scaling::Torch, Scaling::Caffe];
     for (mode, expected) in modes.into_iter().zip(expected.chunks(PIXELS.len())) {
         let values = preprocessed(&Preprocess::new(mode), Channels::Rgb).unwrap();
         assert_eq!(bits(&values), bits(expected), "{}", mode.name());
     }
     let unit: Vec<f32> = PIXELS.iter().map(|&x| f32::from(x) / 255.0).collect();
-    assert_eq!(preprocessed(&Preprocess::new(Mode::Unit), Channels::Rgb).unwrap(), unit);
-    let none = preprocessed(&Preprocess::new(Mode::None), Channels::Rgb).unwrap();
+    assert_eq!(preprocessed(&Preprocess::new(Scaling::Unit), Channels::Rgb).unwrap(), unit);
+    let none = preprocessed(&Preprocess::new(Scaling::None), Channels::Rgb).unwrap();
     assert_eq!(none, floats(&PIXELS));
 
     // What `torch` has for its own, given by hand.
     let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
-    let by_hand = Preprocess::normalized(Mode::Unit, &mean, &std).unwrap();
-    let torch = preprocessed(&Preprocess::new(Mode::Torch), Channels::Rgb).unwrap();
+    let by_hand = Preprocess::normalized(Scaling::Unit, &mean, &std).unwrap();
+    let torch = preprocessed(&Preprocess::new(Scaling::Torch), Channels::Rgb).unwrap();
     assert_eq!(preprocessed(&by_hand, Channels::Rgb).unwrap(), torch);
 }
 
@@ -268,23 +268,23 @@ fn preprocesses_as_keras_does() {
 fn preprocesses_one_channel() {
     let gray = [15.0, 216.0, 98.0];
     for (preprocess, f) in [
-        (Preprocess::new(Mode::Tf), (|x| x / 127.5 - 1.0) as fn(f32) -> f32),
-        (Preprocess::new(Mode::Unit), |x| x / 255.0),
-        (Preprocess::new(Mode::None), |x| x),
-        (Preprocess::normalized(Mode::Unit, &[0.5], &[0.25]).unwrap(), |x| {
+        (Preprocess::new(Scaling::Tf), (|x| x / 127.5 - 1.0) as fn(f32) -> f32),
+        (Preprocess::new(Scaling::Unit), |x| x / 255.0),
+        (Preprocess::new(Scaling::None), |x| x),
+        (Preprocess::normalized(Scaling::Unit, &[0.5], &[0.25]).unwrap(), |x| {
             (x / 255.0 - 0.5) / 0.25
         }),
-        (Preprocess::normalized(Mode::None, &[128.0], &[]).unwrap(), |x| x - 128.0),
-        (Preprocess::normalized(Mode::None, &[], &[64.0]).unwrap(), |x| x / 64.0),
+        (Preprocess::normalized(Scaling::None, &[128.0], &[]).unwrap(), |x| x - 128.0),
+        (Preprocess::normalized(Scaling::None, &[], &[64.0]).unwrap(), |x| x / 64.0),
     ] {
         let values = preprocessed(&preprocess, Channels::Gray).unwrap();
         assert_eq!(values, gray.map(f), "{preprocess}");
     }
     for (preprocess, part) in [
-        (Preprocess::new(Mode::Torch), "torch"),
-        (Preprocess::new(Mode::Caffe), "caffe"),
-        (Preprocess::normalized(Mode::Unit, &[0.5; 3], &[]).unwrap(), "3 means"),
-        (Preprocess::normalized(Mode::None, &[], &[2.0; 3]).unwrap(), "3 standard deviations"),
+        (Preprocess::new(Scaling::Torch), "torch"),
+        (Preprocess::new(Scaling::Caffe), "caffe"),
+        (Preprocess::normalized(Scaling::Unit, &[0.5; 3], &[]).unwrap(), "3 means"),
+        (Preprocess::normalized(Scaling::None, &[], &[2.0; 3]).unwrap(), "3 standard deviations"),
     ] {
         let error = preprocessed(&preprocess, Channels::Gray).unwrap_err().to_string();
         assert!(error.contains(part) && preprocess.check(Channels::Rgb).is_ok(), "{error}");
@@ -293,15 +293,15 @@ fn preprocesses_one_channel() {
 
 #[test]
 fn refuses_impossible_means_and_deviations() {
-    let cases: [(Mode, &[f32], &[f32], &str); 8] = [
-        (Mode::Unit, &[0.5], &[0.0], "deviation of 0:"),
-        (Mode::Unit, &[0.5], &[0.5, -0.25, 0.5], "deviation of -0.25"),
-        (Mode::Unit, &[], &[f32::INFINITY], "deviation of inf"),
-        (Mode::None, &[f32::NAN], &[], "mean of NaN"),
-        (Mode::None, &[0.5; 2], &[], "2 means"),
-        (Mode::None, &[], &[0.5; 4], "4 standard deviations"),
-        (Mode::Tf, &[0.5], &[], "tf has its own"),
-        (Mode::Caffe, &[], &[0.5], "caffe has its own"),
+    let cases: [(Scaling, &[f32], &[f32], &str); 8] = [
+        (Scaling::Unit, &[0.5], &[0.0], "deviation of 0:"),
+        (Scaling::Unit, &[0.5], &[0.5, -0.25, 0.5], "deviation of -0.25"),
+        (Scaling::Unit, &[], &[f32::INFINITY], "deviation of inf"),
+        (Scaling::None, &[f32::NAN], &[], "mean of NaN"),
+        (Scaling::None, &[0.5; 2], &[], "2 means"),
+        (Scaling::None, &[], &[0.5; 4], "4 standard deviations"),
+        (Scaling::Tf, &[0.5], &[], "tf has its own"),
+        (Scaling::Caffe, &[], &[0.5], "caffe has its own"),
     ];
     for (mode, mean, std, part) in cases {
         let error = Preprocess::normalized(mode, mean, std).unwrap_err().to_string();

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
 
 /// More pixels are only slow.
 const MOST_PIXELS: usize = 1 << 18;
@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
                 for channels in [Channels::Gray, Channels::Rgb] {
                     let pixels = picture.resize(size, how, channels).unwrap();
                     assert_eq!(pixels.size(), size);
-                    let tensor = Preprocess::new(Mode::Tf).apply(pixels).unwrap();
+                    let tensor = Preprocess::new(Scaling::Tf).apply(pixels).unwrap();
                     assert_eq!(tensor.len(), size[0] * size[1] * channels.count());
                     // Cubic interpolation goes beyond −1 to 1, not far.
                     assert!(tensor.iter().all(|x| x.abs() < 2.0));

@@ -1,7 +1,7 @@
 //! `sepconv classify`: pictures to labels.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sepconv::image::{Channels, Preprocess};
 use sepconv::network::{Network, NetworkPlan, NodeId, OutputKind, PlanOptions, Session};
@@ -189,7 +189,9 @@ impl Head {
         let mut notes = Vec::new();
         if !others.is_empty() {
             let (name, others) = (first.name, others.join(", "));
-            notes.push(format!("output {name:?} is shown; `sepconv run` gives the others: {others}"));
+            notes.push(format!(
+                "output {name:?} is shown; `sepconv run` gives the others: {others}"
+            ));
         }
         let kind = network.kind(output);
         if kind == OutputKind::Values {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+use sepconv::image::{Channels, Picture, Preprocess, Resize, Scaling};
 use sepconv::kernels::Level;
 use sepconv::models::{XceptionConfig, xception};
 use sepconv::network::{NetworkPlan, PlanOptions, Session, spot_check};
@@ -13,7 +13,7 @@ use sepconv::weights::{self, synthetic};
 
 use super::speed::{Speed, peak};
 use super::threads::{self, Threads};
-use super::{Failure, Result, input_size, print, softmax};
+use super::{Failure, Result, input_size, print};
 
 /// Try it: a small trained Xception on embedded pictures, then the full one's speed
 ///
@@ -58,7 +58,9 @@ fn digits() -> Result {
     let model = weights::load_bytes("digits.keras", MODEL)?;
     let (size, channels) = input_size(&model.network, None)?;
     let input = [1, size[0], size[1], channels];
-    let plan = NetworkPlan::new(&model.network, &model.weights, input, &PlanOptions::default())?;
+    let classes_node = model.network.node(model.network.outputs()[0].node).name.clone();
+    let options = PlanOptions { outputs: vec![classes_node.clone()], ..PlanOptions::default() };
+    let plan = NetworkPlan::new(&model.network, model.weights, input, &options)?;
     let mut session = Session::new(plan)?;
     let sheet = Picture::decode(Path::new("digits.png"), PICTURES)?.picture;
     let classes: Vec<&str> = CLASSES.lines().collect();
@@ -68,11 +70,11 @@ fn digits() -> Result {
     let truths: Vec<&str> = LABELS.lines().collect();
     for (digit, &truth) in tiles(&sheet)?.iter().zip(&truths) {
         let pixels = digit.resize(size, Resize::Nearest, Channels::Rgb)?;
-        let tensor = Preprocess::new(Mode::Tf).apply(pixels)?;
+        let tensor = Preprocess::new(Scaling::Tf).apply(pixels)?;
         let start = Instant::now();
         session.run(&tensor)?;
         spent += start.elapsed();
-        let probabilities = softmax(session.output());
+        let (probabilities, _) = session.node(&classes_node).unwrap_or_default();
         let best = (0..probabilities.len())
             .max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]))
             .unwrap_or(0);

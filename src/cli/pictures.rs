@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::ValueEnum;
-use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+use sepconv::image::{Channels, Picture, Preprocess, Resize, Scaling};
 
 /// How pictures become a network's input.
 #[derive(clap::Args)]
@@ -34,7 +34,7 @@ impl Pictures {
         match self.preprocess {
             None if mean.is_empty() && std.is_empty() => Ok(None),
             mode => {
-                let mode = mode.map_or(Mode::Unit, Mode::from);
+                let mode = mode.map_or(Scaling::Unit, Scaling::from);
                 Preprocess::normalized(mode, &mean, &std).map(Some)
             }
         }
@@ -102,7 +102,7 @@ enum ModeArg {
     None,
 }
 
-impl From<ModeArg> for Mode {
+impl From<ModeArg> for Scaling {
     fn from(arg: ModeArg) -> Self {
         match arg {
             ModeArg::Tf => Self::Tf,

@@ -9,7 +9,7 @@ use super::Picture;
 ///
 /// ```
 /// # use std::path::Path;
-/// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+/// # use sepconv::image::{Channels, Scaling, Orientation, Picture, Preprocess, Resize};
 /// assert_eq!(Orientation::default().tag(), 1); // as it is
 /// assert_eq!(Orientation::new(9), None);
 /// ```
@@ -31,7 +31,7 @@ impl Orientation {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Scaling, Orientation, Picture, Preprocess, Resize};
     /// assert_eq!(Orientation::new(6).map(Orientation::tag), Some(6));
     /// ```
     pub fn new(tag: u8) -> Option<Self> {
@@ -42,7 +42,7 @@ impl Orientation {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Orientation, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Scaling, Orientation, Picture, Preprocess, Resize};
     /// let digits = Picture::read(Path::new("assets/digits.png"))?;
     /// assert_eq!(digits.orientation.tag(), 1);
     /// # Ok::<(), sepconv::Error>(())

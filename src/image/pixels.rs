@@ -6,7 +6,7 @@ use crate::{Error, Result};
 ///
 /// ```
 /// # use std::path::Path;
-/// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+/// # use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
 /// assert_eq!(Channels::new(3)?, Channels::Rgb);
 /// let error = Channels::new(4).unwrap_err();
 /// assert_eq!(error.to_string(), "4 channels where pictures give 1 (gray) or 3 (RGB)");
@@ -25,7 +25,7 @@ impl Channels {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
     /// assert_eq!(Channels::new(1)?, Channels::Gray);
     /// # Ok::<(), sepconv::Error>(())
     /// ```
@@ -46,7 +46,7 @@ impl Channels {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
     /// assert_eq!(Channels::Rgb.count(), 3);
     /// ```
     pub fn count(self) -> usize {
@@ -61,7 +61,7 @@ impl Channels {
 ///
 /// ```
 /// # use std::path::Path;
-/// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+/// # use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
 /// let red = Picture::new([1, 1], vec![255, 0, 0])?;
 /// let pixels = red.resize([2, 4], Resize::Nearest, Channels::Gray)?;
 /// assert_eq!(pixels.size(), [2, 4]);
@@ -86,7 +86,7 @@ impl Pixels {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
     /// let pixels = Picture::new([1, 1], vec![0; 3])?.resize([2, 3], Resize::Nearest, Channels::Rgb)?;
     /// assert_eq!(pixels.size(), [2, 3]);
     /// # Ok::<(), sepconv::Error>(())
@@ -99,7 +99,7 @@ impl Pixels {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
     /// let pixels = Picture::new([1, 1], vec![0; 3])?.resize([2, 3], Resize::Nearest, Channels::Gray)?;
     /// assert_eq!(pixels.channels().count(), 1);
     /// # Ok::<(), sepconv::Error>(())
@@ -112,7 +112,7 @@ impl Pixels {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
     /// let pixels = Picture::new([1, 1], vec![7, 8, 9])?.resize([1, 2], Resize::Nearest, Channels::Rgb)?;
     /// assert_eq!(pixels.values(), [7.0, 8.0, 9.0, 7.0, 8.0, 9.0]);
     /// # Ok::<(), sepconv::Error>(())

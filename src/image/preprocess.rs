@@ -1,50 +1,8 @@
 //! Values of pixels to a network's input: `preprocess_input` of Keras Applications, and torchvision's `Normalize`.
 
 use super::{Channels, Pixels};
+use crate::weights::Scaling;
 use crate::{Error, Result};
-
-/// Which numbers a network was trained on, of pixels x of 0 to 255.
-///
-/// `Tf`, `Torch` and `Caffe` are the modes of Keras Applications' `imagenet_utils.preprocess_input`.
-///
-/// ```
-/// # use std::path::Path;
-/// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
-/// assert_eq!(Mode::Tf.name(), "tf");
-/// assert_eq!(Preprocess::new(Mode::Tf).to_string(), "x / 127.5 − 1");
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// x / 127.5 − 1: Xception, Inception, MobileNet.
-    Tf,
-    /// x / 255, less ImageNet's mean, divided by its deviation, each per channel: DenseNet, RegNet.
-    Torch,
-    /// Blue, green, red, each less ImageNet's mean: VGG, ResNet.
-    Caffe,
-    /// x / 255.
-    Unit,
-    /// x itself: networks that scale in a layer of their own, as EfficientNet does.
-    None,
-}
-
-impl Mode {
-    /// Its name in Keras, and on the command line.
-    ///
-    /// ```
-    /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
-    /// assert_eq!(Mode::Caffe.name(), "caffe");
-    /// ```
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Tf => "tf",
-            Self::Torch => "torch",
-            Self::Caffe => "caffe",
-            Self::Unit => "unit",
-            Self::None => "none",
-        }
-    }
-}
 
 /// Of ImageNet, red, green and blue of 0 to 1: Keras Applications', mode `torch`.
 const TORCH_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -56,58 +14,58 @@ const CAFFE_MEAN: [f32; 3] = [103.939, 116.779, 123.68];
 ///
 /// ```
 /// # use std::path::Path;
-/// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+/// # use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
 /// let picture = Picture::new([1, 1], vec![0, 51, 255])?;
 /// let input = |preprocess: Preprocess| {
 ///     preprocess.apply(picture.resize([1, 1], Resize::Nearest, Channels::Rgb)?)
 /// };
-/// assert_eq!(input(Preprocess::new(Mode::Tf))?, [-1.0, 51.0 / 127.5 - 1.0, 1.0]);
-/// assert_eq!(input(Preprocess::new(Mode::Unit))?, [0.0, 0.2, 1.0]);
-/// assert_eq!(input(Preprocess::normalized(Mode::Unit, &[0.5], &[0.25])?)?, [-2.0, -1.2, 2.0]);
+/// assert_eq!(input(Preprocess::new(Scaling::Tf))?, [-1.0, 51.0 / 127.5 - 1.0, 1.0]);
+/// assert_eq!(input(Preprocess::new(Scaling::Unit))?, [0.0, 0.2, 1.0]);
+/// assert_eq!(input(Preprocess::normalized(Scaling::Unit, &[0.5], &[0.25])?)?, [-2.0, -1.2, 2.0]);
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preprocess {
-    mode: Mode,
-    /// Of 1 or 3 channels; none of `mode`'s own.
+    scaling: Scaling,
+    /// Of 1 or 3 channels; none of the scaling's own.
     mean: Vec<f32>,
     std: Vec<f32>,
 }
 
 impl Preprocess {
-    /// A mode as it stands.
+    /// A scaling as it stands.
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
-    /// assert_eq!(Preprocess::new(Mode::Unit).to_string(), "x / 255");
+    /// # use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
+    /// assert_eq!(Preprocess::new(Scaling::Unit).to_string(), "x / 255");
     /// ```
-    pub fn new(mode: Mode) -> Self {
-        Self { mode, mean: Vec::new(), std: Vec::new() }
+    pub fn new(scaling: Scaling) -> Self {
+        Self { scaling, mean: Vec::new(), std: Vec::new() }
     }
 
-    /// (x − `mean`) / `std`, on x / 255 with [`Mode::Unit`] (what torchvision's `Normalize` takes), on x of
-    /// 0 to 255 with [`Mode::None`]. Each has one number for all channels, one for each, or none: 0 and 1.
+    /// (x − `mean`) / `std`, on x / 255 with [`Scaling::Unit`] (what torchvision's `Normalize` takes), on x of
+    /// 0 to 255 with [`Scaling::None`]. Each has one number for all channels, one for each, or none: 0 and 1.
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
-    /// let vit = Preprocess::normalized(Mode::Unit, &[0.5, 0.5, 0.5], &[0.5])?;
+    /// # use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
+    /// let vit = Preprocess::normalized(Scaling::Unit, &[0.5, 0.5, 0.5], &[0.5])?;
     /// assert_eq!(vit.to_string(), "(x / 255 − (0.5, 0.5, 0.5)) / 0.5");
-    /// let error = Preprocess::normalized(Mode::Unit, &[0.5], &[0.5, 0.0, 0.5]).unwrap_err();
+    /// let error = Preprocess::normalized(Scaling::Unit, &[0.5], &[0.5, 0.0, 0.5]).unwrap_err();
     /// assert_eq!(error.to_string(), "a standard deviation of 0: it has to be above 0");
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`crate::Error::Argument`]: another mode, which has numbers of its own; not 0, 1 or 3 numbers; one that isn't
+    /// [`crate::Error::Argument`]: another scaling, which has numbers of its own; not 0, 1 or 3 numbers; one that isn't
     /// finite; a standard deviation that isn't above 0.
-    pub fn normalized(mode: Mode, mean: &[f32], std: &[f32]) -> Result<Self> {
-        let has_its_own = !matches!(mode, Mode::Unit | Mode::None);
+    pub fn normalized(scaling: Scaling, mean: &[f32], std: &[f32]) -> Result<Self> {
+        let has_its_own = !matches!(scaling, Scaling::Unit | Scaling::None);
         if has_its_own && (!mean.is_empty() || !std.is_empty()) {
             return argument(format!(
                 "a mean and standard deviation go with the modes unit and none: {} has its own",
-                mode.name()
+                scaling.name()
             ));
         }
         for (what, numbers) in [("means", mean), ("standard deviations", std)] {
@@ -122,39 +80,42 @@ impl Preprocess {
         if let Some(x) = std.iter().find(|x| !(x.is_finite() && **x > 0.0)) {
             return argument(format!("a standard deviation of {x}: it has to be above 0"));
         }
-        Ok(Self { mode, mean: mean.into(), std: std.into() })
+        Ok(Self { scaling, mean: mean.into(), std: std.into() })
     }
 
-    /// The mode.
+    /// The scaling.
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
-    /// assert_eq!(Preprocess::normalized(Mode::None, &[128.0], &[])?.mode(), Mode::None);
+    /// # use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
+    /// assert_eq!(Preprocess::normalized(Scaling::None, &[128.0], &[])?.scaling(), Scaling::None);
     /// # Ok::<(), sepconv::Error>(())
     /// ```
-    pub fn mode(&self) -> Mode {
-        self.mode
+    pub fn scaling(&self) -> Scaling {
+        self.scaling
     }
 
     /// Whether it goes with so many channels.
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
-    /// assert!(Preprocess::new(Mode::Tf).check(Channels::Gray).is_ok());
-    /// let error = Preprocess::new(Mode::Caffe).check(Channels::Gray).unwrap_err();
+    /// # use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
+    /// assert!(Preprocess::new(Scaling::Tf).check(Channels::Gray).is_ok());
+    /// let error = Preprocess::new(Scaling::Caffe).check(Channels::Gray).unwrap_err();
     /// assert_eq!(error.to_string(), "caffe scales pixels of 3 channels, not of 1");
     /// ```
     ///
     /// # Errors
-    /// [`crate::Error::Argument`]: one channel, with [`Mode::Torch`], [`Mode::Caffe`] or numbers for three.
+    /// [`crate::Error::Argument`]: one channel, with [`Scaling::Torch`], [`Scaling::Caffe`] or numbers for three.
     pub fn check(&self, channels: Channels) -> Result<()> {
         if channels == Channels::Rgb {
             return Ok(());
         }
-        if matches!(self.mode, Mode::Torch | Mode::Caffe) {
-            return argument(format!("{} scales pixels of 3 channels, not of 1", self.mode.name()));
+        if matches!(self.scaling, Scaling::Torch | Scaling::Caffe) {
+            return argument(format!(
+                "{} scales pixels of 3 channels, not of 1",
+                self.scaling.name()
+            ));
         }
         for (what, numbers) in [("means", &self.mean), ("standard deviations", &self.std)] {
             if numbers.len() > 1 {
@@ -168,9 +129,9 @@ impl Preprocess {
     ///
     /// ```
     /// # use std::path::Path;
-    /// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+    /// # use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
     /// let pixels = Picture::new([1, 1], vec![3, 2, 1])?.resize([1, 1], Resize::Nearest, Channels::Rgb)?;
-    /// assert_eq!(Preprocess::new(Mode::None).apply(pixels)?, [3.0, 2.0, 1.0]);
+    /// assert_eq!(Preprocess::new(Scaling::None).apply(pixels)?, [3.0, 2.0, 1.0]);
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     ///
@@ -180,15 +141,15 @@ impl Preprocess {
         let channels = pixels.channels();
         self.check(channels)?;
         let mut values = pixels.into_values();
-        match self.mode {
-            Mode::Tf => values.iter_mut().for_each(|x| *x = *x / 127.5 - 1.0),
-            Mode::Torch | Mode::Unit => values.iter_mut().for_each(|x| *x /= 255.0),
-            Mode::Caffe => values.chunks_exact_mut(3).for_each(|pixel| pixel.swap(0, 2)),
-            Mode::None => {}
+        match self.scaling {
+            Scaling::Tf => values.iter_mut().for_each(|x| *x = *x / 127.5 - 1.0),
+            Scaling::Torch | Scaling::Unit => values.iter_mut().for_each(|x| *x /= 255.0),
+            Scaling::Caffe => values.chunks_exact_mut(3).for_each(|pixel| pixel.swap(0, 2)),
+            Scaling::None => {}
         }
-        let (mean, std): (&[f32], &[f32]) = match self.mode {
-            Mode::Torch => (&TORCH_MEAN, &TORCH_STD),
-            Mode::Caffe => (&CAFFE_MEAN, &[]),
+        let (mean, std): (&[f32], &[f32]) = match self.scaling {
+            Scaling::Torch => (&TORCH_MEAN, &TORCH_STD),
+            Scaling::Caffe => (&CAFFE_MEAN, &[]),
             _ => (&self.mean, &self.std),
         };
         each_channel(&mut values, mean, channels, |x, mean| x - mean);
@@ -214,15 +175,15 @@ fn each_channel(
 /// Its formula, in which x is 0 to 255.
 impl std::fmt::Display for Preprocess {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let x = match self.mode {
-            Mode::Tf => return f.write_str("x / 127.5 − 1"),
-            Mode::Torch => {
+        let x = match self.scaling {
+            Scaling::Tf => return f.write_str("x / 127.5 − 1"),
+            Scaling::Torch => {
                 let (mean, std) = (list(&TORCH_MEAN), list(&TORCH_STD));
                 return write!(f, "(x / 255 − {mean}) / {std}");
             }
-            Mode::Caffe => return write!(f, "x − {} of blue, green, red", list(&CAFFE_MEAN)),
-            Mode::Unit => "x / 255",
-            Mode::None => "x",
+            Scaling::Caffe => return write!(f, "x − {} of blue, green, red", list(&CAFFE_MEAN)),
+            Scaling::Unit => "x / 255",
+            Scaling::None => "x",
         };
         match (self.mean.is_empty(), self.std.is_empty()) {
             (true, true) => f.write_str(x),

@@ -4,9 +4,9 @@
 //! 150×150 it takes other pixels by `Nearest` in 2 (up to 84 levels) and differs by up to 1 level
 //! by `Bilinear` and 6 by `CatmullRom` in all. This file differs from Pillow nowhere.
 
-mod tensorflow;
-
 use std::borrow::Cow;
+
+use crate::resample::{Interpolation, Resample};
 
 /// How a picture is resized: by whose rule.
 ///
@@ -25,7 +25,7 @@ use std::borrow::Cow;
 ///
 /// ```
 /// # use std::path::Path;
-/// # use sepconv::image::{Channels, Mode, Picture, Preprocess, Resize};
+/// # use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
 /// let picture = Picture::new([1, 4], [0, 0, 100, 255].iter().flat_map(|&x| [x; 3]).collect())?;
 /// let gray = |how| picture.resize([1, 1], how, Channels::Gray).map(|pixels| pixels.values()[0]);
 /// assert_eq!(gray(Resize::Nearest)?, 100.0); // the pixel to the right of the centre
@@ -67,22 +67,28 @@ pub(super) fn resize<const C: usize>(
     let bytes = match how {
         // Each rule copies then.
         _ if plane.size == size => plane,
-        Resize::Nearest => nearest(&plane, size, centres),
+        Resize::Nearest => nearest(&plane, size),
         Resize::Bilinear => convolve(plane, size, 1.0, |x| (1.0 - x).max(0.0)),
         Resize::Bicubic => convolve(plane, size, 2.0, bicubic),
-        Resize::TfNearest => nearest(&plane, size, tensorflow::centres),
-        Resize::TfBilinear => return tensorflow::bilinear(&plane, size),
-        Resize::TfBicubic => return tensorflow::bicubic(&plane, size),
+        Resize::TfNearest => return resample(&plane, size, Interpolation::Nearest),
+        Resize::TfBilinear => return resample(&plane, size, Interpolation::Bilinear),
+        Resize::TfBicubic => return resample(&plane, size, Interpolation::Bicubic),
     };
     bytes.data.iter().map(|&x| f32::from(x)).collect()
 }
 
-/// `centres` says which of so many source pixels each of so many new ones takes.
-fn nearest<const C: usize>(
+fn resample<const C: usize>(
     plane: &Plane<'_, C>,
     size: [usize; 2],
-    centres: impl Fn(usize, usize) -> Vec<usize>,
-) -> Plane<'static, C> {
+    how: Interpolation,
+) -> Vec<f32> {
+    let x: Vec<f32> = plane.data.iter().map(|&x| x.into()).collect();
+    let mut y = vec![0.0; size[0] * size[1] * C];
+    Resample::new(plane.size, size, how, false).run(&x, &mut y, C, C);
+    y
+}
+
+fn nearest<const C: usize>(plane: &Plane<'_, C>, size: [usize; 2]) -> Plane<'static, C> {
     let rows = centres(plane.size[0], size[0]);
     let columns = centres(plane.size[1], size[1]);
     let row_bytes = plane.size[1] * C;

@@ -24,7 +24,9 @@ pub struct Metadata {
     pub notes: Vec<String>,
 }
 
-/// How the numbers 0 to 255 of a picture become a model's input: the modes of Keras Applications.
+/// Which numbers a network was trained on, of pixels x of 0 to 255.
+///
+/// `Tf`, `Torch` and `Caffe` are the modes of Keras Applications' `imagenet_utils.preprocess_input`.
 ///
 /// ```
 /// # use sepconv::{models::*, weights::*};
@@ -36,16 +38,42 @@ pub struct Metadata {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Scaling {
-    /// x / 127.5 − 1
+    /// x / 127.5 − 1: Xception, Inception, MobileNet.
     Tf,
-    /// (x / 255 − mean) / deviation of ImageNet's channels
+    /// x / 255, less ImageNet's mean, divided by its deviation, each per channel: DenseNet, RegNet.
     Torch,
-    /// Blue, green, red, less the means of ImageNet's channels
+    /// Blue, green, red, each less ImageNet's mean: VGG, ResNet.
     Caffe,
-    /// x / 255
+    /// x / 255.
     Unit,
-    /// x as it is: the model scales it
+    /// x itself: networks that scale in a layer of their own, as EfficientNet does.
     None,
+}
+
+impl Scaling {
+    /// All of them.
+    ///
+    /// ```
+    /// # use sepconv::weights::Scaling;
+    /// assert_eq!(Scaling::ALL.map(Scaling::name), ["tf", "torch", "caffe", "unit", "none"]);
+    /// ```
+    pub const ALL: [Self; 5] = [Self::Tf, Self::Torch, Self::Caffe, Self::Unit, Self::None];
+
+    /// Its name in Keras, and on the command line.
+    ///
+    /// ```
+    /// # use sepconv::weights::Scaling;
+    /// assert_eq!(Scaling::Caffe.name(), "caffe");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tf => "tf",
+            Self::Torch => "torch",
+            Self::Caffe => "caffe",
+            Self::Unit => "unit",
+            Self::None => "none",
+        }
+    }
 }
 
 /// The function that makes probabilities of logits.

@@ -1,7 +1,7 @@
 """Writes fixtures/cases.zip: small models as people save them, by Keras 3 (.keras and .h5) and Keras 2 (.h5), and
-fixtures/cases.json: what each library's own `predict` gives for two pictures.
+fixtures/cases.json: what each library's own `predict` gives for two arrays, and for a picture.
 
-Needs requirements.txt and tf_keras 2.21. Weights are multiples of 1/64, so that the archive stays small.
+Needs requirements.txt, tf_keras 2.21 and Pillow. Weights are multiples of 1/64, so that the archive stays small.
 """
 
 import json
@@ -16,6 +16,7 @@ os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 import h5py
 import keras
 import numpy as np
+import PIL.Image
 import tf_keras
 
 import synthetic
@@ -23,6 +24,10 @@ import synthetic
 FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 FOLDER = pathlib.Path(tempfile.mkdtemp())
 SIDE = 12
+# What `classify` is given.
+PICTURE = PIL.Image.fromarray(
+    np.uint8(np.array(synthetic.uniform("picture", SIDE * SIDE * 3)).reshape(SIDE, SIDE, 3) * 127.5 + 127.5)
+)
 
 
 class Cases:
@@ -84,7 +89,9 @@ class Cases:
         base = self._base()
         base.trainable = False
         x = l.GlobalAveragePooling2D()(base(x, training=False))
-        return self._model(i, l.Dense(1)(l.Dropout(0.2)(x)))
+        model = self._model(i, l.Dense(1)(l.Dropout(0.2)(x)))
+        model.compile(loss=self.k.losses.BinaryCrossentropy(from_logits=True))
+        return model
 
     def augmented(self):
         l, i = self.l, self._input()
@@ -119,6 +126,23 @@ class Cases:
             layer.trainable = False
         x = l.GlobalAveragePooling2D()(base(i))
         return self._model(i, l.Dense(4, activation="softmax")(x))
+
+    def logits_of_four(self):
+        model = self._head(self._input(), self.l.Dense(4))
+        model.compile(loss=self.k.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    def logits_of_two_heads(self):
+        l, i = self.l, self._input()
+        x = self._base(pooling="Average")(i)
+        model = self._model(i, [l.Dense(3, name="labels")(x), l.Dense(2, name="box")(x)])
+        model.compile(loss={"labels": self.k.losses.BinaryCrossentropy(from_logits=True), "box": "mse"})
+        return model
+
+    def regression(self):
+        model = self._head(self._input(), self.l.Dense(1))
+        model.compile(loss="mse")
+        return model
 
     # Names.
 
@@ -365,13 +389,18 @@ def main():
             if name == "frozen_partly":
                 renamed(files[0], f"renamed.{tag}.h5")
                 files.append(f"renamed.{tag}.h5")
+            picture = np.asarray(PICTURE if shape[-1] == 3 else PICTURE.convert("L"), np.float32)
+            picture = picture.reshape(1, *shape[1:])
+            picture = picture if pixels else picture / np.float32(127.5) - 1
             outputs = [
                 {"name": key, "shape": list(value.shape), "values": [float(str(v)) for v in value.ravel()]}
                 for key, value in predict(model, x)
             ]
             tolerance = 5e-3 if "float16" in name else 1e-5
             cases.append({"name": name, "files": files, "shape": list(shape), "pixels": pixels,
-                          "tolerance": tolerance, "outputs": outputs})
+                          "tolerance": tolerance, "outputs": outputs,
+                          "picture": [float(str(v)) for v in predict(model, picture)[0][1].ravel()]})
+    PICTURE.save(FOLDER / "picture.png")
     with zipfile.ZipFile(FIXTURES / "cases.zip", "w") as archive:
         for path in sorted(FOLDER.iterdir()):
             archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes(), zipfile.ZIP_DEFLATED, 9)
