@@ -1158,3 +1158,32 @@ fn heads_are_read_as_what_they_are() {
     assert!(notes.contains("scaled to x (as \"rescaling\" inside the model scales it)"), "{notes}");
     assert!(notes.contains("a sigmoid is applied"), "{notes}");
 }
+
+/// Files that are not read say what to do instead.
+#[test]
+fn other_formats_are_told_what_to_do() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::create_dir(path("saved")).unwrap();
+    fs::write(path("saved/saved_model.pb"), b"\x08\x01").unwrap();
+    fs::write(path("model.tflite"), b"\x1c\0\0\0TFL3\x14\0").unwrap();
+    fs::write(path("model.onnx"), b"\x08\x07\x12\x07pytorch").unwrap();
+    fs::write(path("graph.pb"), b"\n\x05\n\x01x").unwrap();
+    fs::write(path("old.bin"), b"\x80\x02\x8a\nl\xfc\x9cF\xf9").unwrap();
+    let archive = fs::File::create(path("model.pth")).unwrap();
+    let mut archive = zip::ZipWriter::new(archive);
+    archive.start_file("model/data.pkl", zip::write::SimpleFileOptions::default()).unwrap();
+    archive.finish().unwrap();
+    let image = fixture("images/resize.png");
+    let keras = "model.save(\"model.keras\")";
+    for (file, parts) in [
+        ("saved", ["a SavedModel of TensorFlow", keras]),
+        ("model.tflite", ["a TensorFlow Lite file", keras]),
+        ("model.onnx", ["an ONNX file", keras]),
+        ("graph.pb", ["a graph of TensorFlow", keras]),
+        ("old.bin", ["a PyTorch file", "save_file(model.state_dict()"]),
+        ("model.pth", ["a PyTorch file", "save_file(model.state_dict()"]),
+    ] {
+        assert_error(&["classify", "--weights", &path(file), &image], &parts);
+    }
+}

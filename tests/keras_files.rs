@@ -213,7 +213,7 @@ fn wrong_tensors_are_refused_by_name() {
     let error = weights_of(&weights, &open("nested.keras").network).err().unwrap().to_string();
     assert!(error.contains("\"base_norm\" has 3 arrays where 4 are needed"), "{error}");
     let error = refusal(weights.clone());
-    assert!(error.contains("weights alone") && error.contains("save the whole model"), "{error}");
+    assert!(error.contains("weights alone") && error.contains("save the model in Keras"), "{error}");
 
     // A NaN in the place of one element.
     let target = every.weights.find("hidden", "kernel").unwrap().data[17].to_le_bytes();

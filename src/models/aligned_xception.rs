@@ -135,7 +135,7 @@ impl AlignedXceptionConfig {
         let entry = self.entry.iter().map(|block| &block.filters);
         let all = widths.iter().chain(&self.stem).chain(&self.last).chain(entry);
         if all.chain(self.size.iter().flatten()).any(|&extent| extent == 0) {
-            return error(format!("a width or size of 0 in {self:?}"));
+            return error("a width or size of 0".into());
         }
         if let Some(block) = self.entry.iter().find(|block| !(1..=2).contains(&block.stride)) {
             return error(format!(

@@ -38,7 +38,7 @@ use crate::{Error, Result};
 /// [`Error::File`] with the file's name, and the layer or tensor and the numbers where one is at fault.
 pub fn load(path: impl AsRef<Path>) -> Result<Model> {
     let path = path.as_ref();
-    open(path).and_then(model).map_err(|message| error(path, message))
+    open(path).and_then(|bytes| model(bytes, path)).map_err(|message| error(path, message))
 }
 
 /// [`load`] from memory; `name` stands for the file in errors.
@@ -58,7 +58,8 @@ pub fn load(path: impl AsRef<Path>) -> Result<Model> {
 /// # Errors
 /// Those of [`load`].
 pub fn load_bytes(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Model> {
-    model(Bytes::memory(bytes)).map_err(|message| error(Path::new(name), message))
+    let name = Path::new(name);
+    model(Bytes::memory(bytes), name).map_err(|message| error(name, message))
 }
 
 /// Loads the weights of a network from a file of any of the kinds. In a Keras file without an architecture,
@@ -87,10 +88,11 @@ pub fn load_bytes(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -
 pub fn load_weights(path: impl AsRef<Path>, network: &Network) -> Result<Weights> {
     let path = path.as_ref();
     let bytes = open(path);
-    bytes.and_then(|bytes| weights(bytes, network)).map_err(|message| error(path, message))
+    let weights = bytes.and_then(|bytes| weights(bytes, path, network));
+    weights.map_err(|message| error(path, message))
 }
 
-fn model(bytes: Bytes) -> std::result::Result<Model, String> {
+fn model(bytes: Bytes, name: &Path) -> std::result::Result<Model, String> {
     #[cfg(feature = "keras")]
     if let Some(kind) = keras::kind(&bytes) {
         return keras::load(bytes, kind);
@@ -99,10 +101,10 @@ fn model(bytes: Bytes) -> std::result::Result<Model, String> {
     if safetensors::recognises(&bytes) {
         return safetensors::load(&bytes);
     }
-    Err(unknown(&bytes))
+    Err(unknown(&bytes, name))
 }
 
-fn weights(bytes: Bytes, network: &Network) -> std::result::Result<Weights, String> {
+fn weights(bytes: Bytes, name: &Path, network: &Network) -> std::result::Result<Weights, String> {
     #[cfg(feature = "keras")]
     if let Some(kind) = keras::kind(&bytes) {
         return keras::load_weights(bytes, kind, network);
@@ -111,21 +113,44 @@ fn weights(bytes: Bytes, network: &Network) -> std::result::Result<Weights, Stri
     if safetensors::recognises(&bytes) {
         return safetensors::load_weights(&bytes, network);
     }
-    Err(unknown(&bytes))
+    Err(unknown(&bytes, name))
 }
 
-fn unknown(bytes: &Bytes) -> String {
-    let mut kinds = Vec::new();
-    if cfg!(feature = "keras") {
-        kinds.extend(["a .keras file (zip)", "HDF5"]);
-    }
-    if cfg!(feature = "safetensors") {
-        kinds.push("safetensors");
-    }
-    format!("not {}, in {} bytes", kinds.join(" or "), bytes.len())
+/// What to do instead with a file that is none of those that are read.
+fn unknown(bytes: &Bytes, name: &Path) -> String {
+    let head = bytes.head::<8>().unwrap_or_default();
+    let extension = name.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let what = match (head, extension) {
+        ([_, _, _, _, b'T', b'F', b'L', b'3'], _) | (_, "tflite") => "a TensorFlow Lite file",
+        (_, "onnx") => "an ONNX file",
+        (_, "pb") => "a graph of TensorFlow",
+        // A pickle of protocol 2 or more.
+        ([0x80, 2..=5, ..], _) | (_, "pt" | "pth") => return PYTORCH.into(),
+        _ => {
+            let mut kinds = Vec::new();
+            if cfg!(feature = "keras") {
+                kinds.extend(["a .keras file (zip)", "HDF5"]);
+            }
+            if cfg!(feature = "safetensors") {
+                kinds.push("safetensors");
+            }
+            return format!("not {}, in {} bytes", kinds.join(" or "), bytes.len());
+        }
+    };
+    format!("{what}, which is not read: {SAVE}")
 }
+
+/// What people who have a Keras model should do.
+pub(super) const SAVE: &str = "save the model in Keras by model.save(\"model.keras\")";
+
+/// What a file of PyTorch is told.
+pub(super) const PYTORCH: &str = "a PyTorch file, which is not read: save timm's Xceptions by \
+    safetensors.torch.save_file(model.state_dict(), \"model.safetensors\")";
 
 fn open(path: &Path) -> std::result::Result<Bytes, String> {
+    if path.join("saved_model.pb").exists() {
+        return Err(format!("a SavedModel of TensorFlow, which is not read: {SAVE}"));
+    }
     Bytes::open(path).map_err(|e| e.to_string())
 }
 

@@ -80,6 +80,25 @@ pub(crate) fn on_deep_stack<T: Send>(
     })
 }
 
+/// What elements are.
+fn kind(datatype: &Datatype) -> &'static str {
+    match datatype {
+        Datatype::FixedPoint { .. } => "integers",
+        Datatype::FloatingPoint { .. } => "floating point",
+        Datatype::Time { .. } => "times",
+        Datatype::String { .. } => "text",
+        Datatype::BitField { .. } => "bit fields",
+        Datatype::Opaque { .. } => "opaque",
+        Datatype::Compound { .. } => "records",
+        Datatype::Reference { .. } => "references",
+        Datatype::Enumeration { .. } => "enumerations",
+        Datatype::VariableLength { .. } => "lists",
+        Datatype::Array { .. } => "arrays",
+        #[allow(unreachable_patterns, reason = "the crate may add kinds")]
+        _ => "of another kind",
+    }
+}
+
 /// An error of the HDF5 crate as a sentence.
 fn sentence(error: hdf5_pure::Error) -> String {
     format!("HDF5: {error}")
@@ -135,12 +154,12 @@ impl Hdf5 {
         }
         let datatype = dataset.datatype().map_err(sentence)?;
         let Datatype::FloatingPoint { size, byte_order, layout } = &datatype else {
-            return Err(format!("elements are {datatype:?}, not floating point"));
+            return Err(format!("elements are {}, not floating point", kind(&datatype)));
         };
         let big = match byte_order {
             DatatypeByteOrder::LittleEndian => false,
             DatatypeByteOrder::BigEndian => true,
-            other => return Err(format!("elements have byte order {other:?}")),
+            _ => return Err("elements are in the byte order of a VAX".into()),
         };
         // Other formats (bfloat16) have the sizes of these but not their fields.
         let fields =
@@ -149,7 +168,12 @@ impl Hdf5 {
             (2, [16, 5, 10]) => Format::F16,
             (4, [32, 8, 23]) => Format::F32,
             (8, [64, 11, 52]) => Format::F64,
-            _ => return Err(format!("elements are {datatype:?}, not f16, f32 or f64")),
+            (size, [_, exponent, mantissa]) => {
+                return Err(format!(
+                    "elements are floating point of {size} bytes with {exponent} bits of exponent and \
+                     {mantissa} of mantissa, not f16, f32 or f64"
+                ));
+            }
         };
         let elements = shape.iter().try_fold(1_usize, |p, &d| p.checked_mul(d));
         let length = elements.and_then(|n| n.checked_mul(format.width()));

@@ -27,6 +27,7 @@ use serde_json::Value as Json;
 
 use super::bytes::Bytes;
 use super::elements::check_finite;
+use super::file::{PYTORCH, SAVE};
 use super::hdf5::{Hdf5, on_deep_stack};
 use super::metadata::{self, Link};
 use super::{Model, Tensor, Weights, variables};
@@ -125,8 +126,8 @@ fn load_from(bytes: Bytes, kind: Kind) -> Result<Model> {
             let entries = layout::flat(&network);
             let weights = read(&file, &network, &entries, "").map_err(|e| {
                 format!(
-                    "weights alone, taken for those of Keras's Xception, which they are not: {e}; save the \
-                     whole model by model.save(\"model.keras\"), or say of which network they are (`load_weights`, --model)"
+                    "weights alone, and not those of Keras's Xception: {e}. Say of which network they are \
+                     (--model, `load_weights`), or {SAVE}"
                 )
             });
             Ok(Model::new(network, weights?))
@@ -138,12 +139,8 @@ fn load_from(bytes: Bytes, kind: Kind) -> Result<Model> {
 fn not_keras(archive: &Archive) -> String {
     let is_torch = archive.names().any(|name| name.ends_with("data.pkl"));
     match is_torch {
-        true => "a PyTorch file: only Keras's .keras and .h5 and timm's .safetensors are read; \
-                 save timm's models by safetensors.torch.save_model"
-            .into(),
-        false => "a zip without config.json, so not a .keras file: save the model by \
-                  model.save(\"model.keras\")"
-            .into(),
+        true => PYTORCH.into(),
+        false => format!("a zip without config.json, so no .keras file: {SAVE}"),
     }
 }
 
