@@ -213,7 +213,10 @@ fn wrong_tensors_are_refused_by_name() {
     let error = weights_of(&weights, &open("nested.keras").network).err().unwrap().to_string();
     assert!(error.contains("\"base_norm\" has 3 arrays where 4 are needed"), "{error}");
     let error = refusal(weights.clone());
-    assert!(error.contains("weights alone") && error.contains("save the model in Keras"), "{error}");
+    assert!(
+        error.contains("weights alone") && error.contains("save the model in Keras"),
+        "{error}"
+    );
 
     // A NaN in the place of one element.
     let target = every.weights.find("hidden", "kernel").unwrap().data[17].to_le_bytes();
@@ -439,4 +442,76 @@ fn models_as_people_save_them_compute_as_keras_does() {
     }
     println!("{files} files, largest difference {worst:.1e}");
     assert!(files > 120);
+}
+
+/// A Functional model of these layers, from its input `input`, as JSON.
+fn functional(name: &str, layers: &[String], output: &str) -> String {
+    let input = r#"{"class_name": "InputLayer", "name": "input", "config": {"batch_shape": [null, 4, 4, 2]}}"#;
+    let layers = [&[input.to_owned()], layers].concat().join(", ");
+    format!(
+        r#"{{"class_name": "Functional", "name": "{name}", "config": {{"name": "{name}", "layers": [{layers}],
+        "input_layers": ["input", 0, 0], "output_layers": ["{output}", 0, 0]}}"#
+    )
+}
+
+/// A call of a layer in Keras 3's words.
+fn call(operands: &[&str]) -> String {
+    let tensor = |name: &&str| {
+        format!(
+            r#"{{"class_name": "__keras_tensor__", "config": {{"keras_history": ["{name}", 0, 0]}}}}"#
+        )
+    };
+    let tensors: Vec<String> = operands.iter().map(tensor).collect();
+    format!(r#"{{"args": [[{}]], "kwargs": {{}}}}"#, tensors.join(", "))
+}
+
+/// Graphs that grow when they are read: refused soon, whatever they claim.
+#[test]
+fn graphs_that_explode_are_refused() {
+    let weights = entry(&fixture("every.keras"), "model.weights.h5");
+    let refusal = |config: String| {
+        let start = Instant::now();
+        let bytes = keras_file(config.as_bytes(), &weights, CompressionMethod::Deflated);
+        let error = refusal(bytes);
+        let time = start.elapsed();
+        assert!(time < Duration::from_secs(5), "{error}: {time:?}");
+        error
+    };
+    // Each model calls the one inside twice, 24 deep: 16 million layers.
+    let mut model = functional("inner", &[], "input");
+    for depth in 0..24 {
+        let twice =
+            format!(r#"{model}, "inbound_nodes": [{}, {}]}}"#, call(&["input"]), call(&["input"]));
+        let inner = if depth == 0 { "inner".to_owned() } else { format!("m{}", depth - 1) };
+        model = functional(&format!("m{depth}"), &[twice], &inner);
+    }
+    assert!(refusal(model + "}").contains("more than 4096 layers"));
+    // Sums of many operands, listed backwards, so that each waits for the next.
+    let layers: Vec<String> = (0..300)
+        .map(|i| {
+            let next = format!("sum{}", i + 1);
+            let mut operands = vec!["input"; 100];
+            operands.push(if i == 299 { "input" } else { &next });
+            format!(
+                r#"{{"class_name": "Add", "name": "sum{i}", "config": {{}}, "inbound_nodes": [{}]}}"#,
+                call(&operands)
+            )
+        })
+        .collect();
+    assert!(
+        refusal(functional("sums", &layers, "sum0") + "}").contains("more than 1048576 operands")
+    );
+    // Layers that wait for each other.
+    let circle = ["a", "b"].map(|name| {
+        let other = if name == "a" { "b" } else { "a" };
+        format!(
+            r#"{{"class_name": "Dropout", "name": "{name}", "config": {{}}, "inbound_nodes": [{}]}}"#,
+            call(&[other])
+        )
+    });
+    let error = refusal(functional("circle", &circle, "a") + "}");
+    assert!(
+        error.contains("\"a\" (Dropout): its operand \"b\" is not computed before it"),
+        "{error}"
+    );
 }

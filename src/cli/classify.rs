@@ -18,13 +18,17 @@ use super::{Failure, Result, error, input_size, note, parse_size, print, report,
 
 /// Name what pictures show
 ///
-/// Each picture is resized to the model's input (its proportions are not kept) and scaled as the model expects:
-/// as its file says (by its first layers, or as a network of Keras Applications or timm), or as --preprocess does;
-/// which it was is printed. The likeliest classes follow: index, label, and what the model's last layer makes
-/// of them. That is a probability behind a softmax or a sigmoid, a sigmoid of one output being "class 1 or not".
-/// Outputs without these become probabilities if the model was compiled with a loss of logits, or by --logits;
-/// they are printed as they are otherwise. A picture that can't be read is reported on standard error; the
-/// others are done all the same, and the exit status is 1.
+/// Each picture is resized to the model's input size, without keeping its proportions, and scaled to the
+/// numbers that the model was trained on. The scaling comes from the file if it says: from a rescaling layer
+/// inside, or from a network of Keras Applications or timm. Otherwise it is x / 127.5 − 1. --preprocess
+/// overrides it. What was used is printed.
+///
+/// The model's last layer decides what is printed for each class. Softmax and sigmoid give probabilities; a
+/// sigmoid with one output is a yes or no with two labels. Other outputs are printed as values, unless the
+/// model was compiled with a loss that takes logits, or --logits says so.
+///
+/// A picture that can't be read is reported on standard error. The others are still classified, and the exit
+/// status is 1.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -36,8 +40,8 @@ pub(super) struct Args {
     #[command(flatten)]
     file: ModelFile,
     /// Names of the classes: a text file with one a line, or JSON (a list, Keras's class_indices or
-    /// imagenet_class_index.json). Lines that begin with the classes' numbers, as `0 cat`, are taken by these.
-    /// A sigmoid of one output has two: of 0 and of 1
+    /// imagenet_class_index.json). If every line begins with its class's number, as in `0 cat`, the numbers
+    /// decide. A sigmoid with one output takes two labels: that of 0 and that of 1
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Side of the input, or HEIGHTxWIDTH [default: the model's own]
@@ -45,7 +49,7 @@ pub(super) struct Args {
     size: Option<[usize; 2]>,
     #[command(flatten)]
     pictures: Pictures,
-    /// Take a model's outputs for logits: apply a softmax, or a sigmoid to one output
+    /// Read the model's outputs as logits: apply softmax, or sigmoid to a single output
     #[arg(long)]
     logits: bool,
     /// How many classes to print for each picture

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Whether bars are wanted.
 #[derive(Clone, Copy, clap::Args)]
 pub(super) struct Progress {
-    /// No progress bars: nothing on stderr but errors and warnings
+    /// No progress bars: nothing on stderr but notes, warnings and errors
     #[arg(long, short, global = true)]
     quiet: bool,
 }

@@ -15,11 +15,15 @@ use super::{Failure, Result, error, note};
 
 /// Compute a model's outputs, and any node's, from a NumPy array
 ///
-/// The input is float32 in C order, N×H×W×C, and is taken as it is (Xception expects x / 127.5 − 1).
-/// H and W may differ from the model's own. Outputs have the shapes that Keras gives them: N×classes, or
-/// N×H×W×C where the model ends in a feature map. Of a model that ends in softmax `--output FILE` writes the
-/// logits; with `--predict`, the probabilities, as Keras's `predict` does. Either all files are written, each
-/// whole, or none, also where the disk is full or the command is interrupted.
+/// The input is float32 in C order, N×H×W×C, and is used as it is (Xception expects x / 127.5 − 1). H and W may
+/// differ from the model's own.
+///
+/// Outputs have the shapes that Keras gives them: N×classes, or N×H×W×C where the model ends in a feature map. If
+/// the model ends in softmax, `--output FILE` writes the logits; with --predict it writes the probabilities, as
+/// Keras's `predict` does.
+///
+/// Either all files are written, each of them whole, or none, even if the disk is full or the command is
+/// interrupted.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -35,12 +39,12 @@ pub(super) struct Args {
     /// Input array
     #[arg(long, value_name = "X.npy")]
     input: PathBuf,
-    /// Where the model's output goes, the first if it has several. NAME=FILE: where the value of that output or
-    /// node goes, by the name of Keras's layer or timm's module (`inspect` lists them), a softmax's as
-    /// probabilities; `NAME/logits` is what a layer's own softmax or sigmoid is applied to. Repeatable
+    /// Write the model's output to FILE; if it has several, the first. NAME=FILE writes the output or node of
+    /// that name: a layer of Keras or a module of timm (`inspect` lists them). The node of a softmax holds
+    /// probabilities; `LAYER/logits` is what a layer's own softmax or sigmoid is applied to. Repeatable
     #[arg(long, value_name = "[NAME=]FILE", required = true)]
     output: Vec<Wanted>,
-    /// Let `--output FILE` write what Keras's predict gives: probabilities, not logits, where the model ends
+    /// Make `--output FILE` write what Keras's predict returns: probabilities instead of logits if the model ends
     /// in softmax
     #[arg(long)]
     predict: bool,

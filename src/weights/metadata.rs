@@ -8,7 +8,8 @@ use crate::network::{Network, NodeId, Op};
 /// # use sepconv::weights::*;
 /// # #[cfg(feature = "keras")] {
 /// let Metadata { scaling, logits, .. } = load("assets/digits.keras")?.metadata; // of this crate
-/// assert_eq!((scaling, logits), (None, None)); // nothing of the kind
+/// assert_eq!(scaling, Some((Scaling::Tf, "as Keras's xception".into())));
+/// assert_eq!(logits, None); // it ends in softmax
 /// # }
 /// # Ok::<(), sepconv::Error>(())
 /// ```

@@ -12,6 +12,9 @@ use crate::network::{Border, Function, Network, Node, NodeId, Op, Output, infer}
 
 /// Most layers that a configuration may have, each counted as often as it is called.
 const MAX_LAYERS: usize = 4096;
+/// Most operands that are looked up for all of them: a layer's as often as it is called, and as often as it waits for
+/// others. Inception V3 has some hundreds.
+const MAX_OPERANDS: usize = 1 << 20;
 /// Most bytes of memory that a parsed configuration may take. Xception's takes 3 MB.
 const MAX_PARSED: usize = 128 << 20;
 /// Most unsupported layers that an error lists.
@@ -81,6 +84,7 @@ pub(super) fn parse(json: &Json, keras2: bool) -> Result<Architecture> {
         reserved: top.map(str::to_owned).collect(),
         network,
         layers: 0,
+        operands: 0,
         calls: HashMap::new(),
         models: Vec::new(),
         dtype: None,
@@ -250,6 +254,8 @@ struct Builder {
     reserved: HashSet<String>,
     /// Layers so far, each as often as it is called.
     layers: usize,
+    /// Operands looked up so far.
+    operands: usize,
     /// How often each layer of the network has been called.
     calls: HashMap<String, usize>,
     models: Vec<String>,
@@ -288,6 +294,8 @@ impl Builder {
             self.models.push(model.name.clone());
         }
         let mut layers = pending(model, inputs)?;
+        let calls = layers.iter().flat_map(|layer| &layer.calls);
+        self.charge(calls.map(|call| call.operands.len()).sum())?;
         let mut places: HashMap<&str, usize> = HashMap::new();
         for (i, layer) in layers.iter().enumerate() {
             if places.insert(layer.name, i).is_some() {
@@ -304,6 +312,7 @@ impl Builder {
                     if layer.outputs[call].is_some() {
                         continue;
                     }
+                    self.charge(layer.calls[call].operands.len())?;
                     let operands = operands(&layers, &places, &layer.calls[call]);
                     let operands = match operands.map_err(|e| layer.error(&e))? {
                         Ok(operands) => operands,
@@ -342,6 +351,15 @@ impl Builder {
             return Err(format!("model {:?} has no output", model.name));
         }
         Ok((outputs, entries.into_iter().flatten().collect()))
+    }
+
+    /// Counts operands that are looked up.
+    fn charge(&mut self, operands: usize) -> Result<()> {
+        self.operands = self.operands.saturating_add(operands);
+        match self.operands <= MAX_OPERANDS {
+            true => Ok(()),
+            false => Err(format!("more than {MAX_OPERANDS} operands")),
+        }
     }
 
     /// One call of a layer; `again` is the layer if it has been called before.
