@@ -471,7 +471,7 @@ fn graphs_that_explode_are_refused() {
     let weights = entry(&fixture("every.keras"), "model.weights.h5");
     let refusal = |config: String| {
         let start = Instant::now();
-        let bytes = keras_file(config.as_bytes(), &weights, CompressionMethod::Deflated);
+        let bytes = keras_file(config.as_bytes(), &weights, CompressionMethod::Stored);
         let error = refusal(bytes);
         let time = start.elapsed();
         assert!(time < Duration::from_secs(5), "{error}: {time:?}");
@@ -498,9 +498,8 @@ fn graphs_that_explode_are_refused() {
             )
         })
         .collect();
-    assert!(
-        refusal(functional("sums", &layers, "sum0") + "}").contains("more than 1048576 operands")
-    );
+    let error = refusal(functional("sums", &layers, "sum0") + "}");
+    assert!(error.contains("more than 1048576 operands"), "{error}");
     // Layers that wait for each other.
     let circle = ["a", "b"].map(|name| {
         let other = if name == "a" { "b" } else { "a" };
