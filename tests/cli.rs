@@ -1159,6 +1159,41 @@ fn heads_are_read_as_what_they_are() {
     assert!(notes.contains("a sigmoid is applied"), "{notes}");
 }
 
+/// Every output can be written, the logits or what `predict` gives, and none is forgotten in silence.
+#[test]
+fn runs_models_of_several_outputs() {
+    let archive = fs::File::open(fixture("keras/fixtures/cases.zip")).unwrap();
+    let folder = TempDir::new().unwrap();
+    zip::ZipArchive::new(archive).unwrap().extract(folder.path()).unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let x = path("x.npy");
+    let picture: Vec<f32> = (0..2 * 12 * 12 * 3).map(|i| (i % 64) as f32 / 64.0 - 0.5).collect();
+    npy::write(fs::File::create(&x).unwrap(), &[2, 12, 12, 3], &picture).unwrap();
+    let weights = path("outputs.keras");
+    let run = |outputs: &[&str]| {
+        let args = ["run", "--weights", &weights, "--input", &x];
+        stderr(&ok(&[&args[..], outputs].concat()))
+    };
+    let read = |name: &str| npy::read(Path::new(&path(name))).unwrap();
+    let notes = run(&["--output", &path("first.npy")]);
+    assert_eq!(
+        notes,
+        "note: \"kind\" was written; other outputs, by --output NAME=FILE: \"age\"\n"
+    );
+    let [predict, kind, age, logits] =
+        ["p", "k", "a", "l"].map(|name| path(&format!("{name}.npy")));
+    let named = [format!("kind={kind}"), format!("age={age}"), format!("kind/logits={logits}")];
+    let outputs = ["--output", &predict, "--predict", "--output", &named[0], "--output", &named[1]];
+    assert_eq!(run(&[&outputs[..], &["--output", &named[2]]].concat()), "");
+    assert_eq!(read("a.npy").shape, [2, 1]);
+    assert_eq!(read("first.npy").data, read("l.npy").data);
+    assert_eq!(read("p.npy").data, read("k.npy").data);
+    let sums = read("p.npy").data.chunks(4).map(|p| p.iter().sum::<f32>()).collect::<Vec<_>>();
+    assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-6), "{sums:?}");
+    let listed = stdout(&ok(&["inspect", "--weights", &weights]));
+    assert!(listed.contains("age") && listed.contains("kind/logits"), "{listed}");
+}
+
 /// Files that are not read say what to do instead.
 #[test]
 fn other_formats_are_told_what_to_do() {

@@ -80,7 +80,10 @@ impl Report {
     fn new(network: &Network, weights: &Weights, size: Option<[usize; 2]>) -> Result<Self> {
         let (size, channels) = input_size(network, size)?;
         let input = [1, size[0], size[1], channels];
-        let plan = NetworkPlan::new(network, weights, input, &PlanOptions::default())?;
+        let others = network.outputs()[1..].iter();
+        let outputs = others.map(|output| network.node(output.node).name.clone()).collect();
+        let options = PlanOptions { outputs, ..PlanOptions::default() };
+        let plan = NetworkPlan::new(network, weights, input, &options)?;
         let ParameterCount { trainable, total } = weights::count_parameters(network)?;
         let threads = threads::current();
         Ok(Self {
