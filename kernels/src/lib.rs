@@ -44,12 +44,11 @@
 extern crate alloc;
 
 mod activation;
+mod detect;
 mod element;
-mod epilogue;
 mod error;
 mod gemm;
 mod geometry;
-mod isa;
 mod layers;
 mod level;
 mod memory;
@@ -58,13 +57,14 @@ pub mod naive;
 mod ndarray;
 mod panel;
 mod peak;
+mod simd;
 mod table;
 mod threads;
 mod view;
 mod window;
 
+pub use activation::Activation;
 pub use element::{ElementType, Elements, ElementsMut};
-pub use epilogue::Activation;
 pub use error::{Error, Result};
 pub use geometry::{Padding, Window};
 pub use layers::{

@@ -15,8 +15,11 @@
 //! are computed one after the other; then they are rounded. (Rounding in the micro-kernel was measured to take 1 %
 //! off shallow layers, and made the crate build for twice as long.)
 
-pub(crate) mod kernel;
+pub(crate) mod kernels;
+pub(crate) mod micro_kernel;
 pub(crate) mod narrow;
+pub(crate) mod pair;
+pub(crate) mod tile;
 pub(crate) mod widen;
 
 use alloc::string::String;
@@ -24,17 +27,20 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr::null;
 
-use crate::element::Pointer;
+use crate::activation::{ActivateRun, Activation};
+use crate::element::ElementType;
 use crate::error::{Error, Result};
 use crate::geometry::product;
-use crate::isa::{DotKernels, FewKernels, GemmKernels, Kernels};
 use crate::memory::LINE_BYTES;
 use crate::panel::{PackedWeights, Region, Source, Tile};
 use crate::threads::{self, Shared, SharedMut};
 use crate::window::Placement;
-use crate::{Activation, ElementType, NhwcView, NhwcViewMut, Options, memory};
-use kernel::GemmTile;
+use crate::{NhwcView, NhwcViewMut, Options, memory};
+use kernels::{DotKernels, GemmKernels, MicroKernels, SmallMKernels};
+use micro_kernel::{Epilogue, MicroTiles, Prefetch, Residual};
 use narrow::NarrowRun;
+use pair::PairRun;
+use tile::TileSize;
 use widen::WidenRun;
 
 /// Most pixels of a tile. Weights are read once per tile: the taller, the fewer times.
@@ -106,7 +112,7 @@ pub(crate) struct Problem {
 /// A GEMM with its producer, prepared.
 #[derive(Debug)]
 pub(crate) struct GemmPlan {
-    pub(crate) kernels: &'static Kernels,
+    pub(crate) kernels: &'static GemmKernels,
     source: Source,
     weights: PackedWeights,
     groups: usize,
@@ -134,7 +140,7 @@ pub(crate) struct GemmPlan {
 
 impl GemmPlan {
     pub(crate) fn new(
-        kernels: &'static Kernels,
+        kernels: &'static GemmKernels,
         source: Source,
         weights: PackedWeights,
         problem: Problem,
@@ -166,12 +172,12 @@ impl GemmPlan {
             }
             plans.push(RegionPlan { region, blocks, k_starts });
         }
-        assert!(kernels.mr <= MAX_ROWS, "MR {} of a level", kernels.mr);
-        let panel = product("panel", &[deepest, kernels.mr])?;
-        let in_use = deepest.min(BLOCK_DEPTH) * kernels.mr;
-        let fitting = TILE_BYTES / size_of::<f32>() / in_use * kernels.mr;
-        let most = TILE_PIXELS / kernels.mr * kernels.mr;
-        let tile = fitting.clamp(kernels.mr, most);
+        assert!(kernels.tile.mr <= MAX_ROWS, "MR {} of a level", kernels.tile.mr);
+        let panel = product("panel", &[deepest, kernels.tile.mr])?;
+        let in_use = deepest.min(BLOCK_DEPTH) * kernels.tile.mr;
+        let fitting = TILE_BYTES / size_of::<f32>() / in_use * kernels.tile.mr;
+        let most = TILE_PIXELS / kernels.tile.mr * kernels.tile.mr;
+        let tile = fitting.clamp(kernels.tile.mr, most);
         product("scratch", &[panel, tile])?;
         let activation = options.activation.checked()?;
         let direct = source.copied().filter(|_| dot.is_none());
@@ -226,19 +232,19 @@ impl GemmPlan {
 
     /// Elements of a panel.
     fn panel(&self) -> usize {
-        self.depth * self.kernels.mr
+        self.depth * self.kernels.tile.mr
     }
 
-    fn micro_kernels(&self) -> &'static GemmKernels {
+    fn micro_kernels(&self) -> &'static MicroKernels {
         match self.dot {
             Some(dot) => &dot.gemm,
-            None => &self.kernels.gemm,
+            None => &self.kernels.f32,
         }
     }
 
     /// The micro-kernels for a tile of so many pixels, if there are such that widen weights themselves.
-    fn few(&self, pixels: usize) -> Option<&'static FewKernels> {
-        self.kernels.few(self.weights.element()).filter(|_| self.widens() && pixels < FEW)
+    fn few(&self, pixels: usize) -> Option<&'static SmallMKernels> {
+        self.kernels.small_m(self.weights.element()).filter(|_| self.widens() && pixels < FEW)
     }
 
     /// Whether weights are made f32.
@@ -254,14 +260,14 @@ impl GemmPlan {
     /// Scratch elements of one thread, whole cache lines: a tile of A panels, a panel's sums of a tile if these
     /// wait there, and a block of a B panel if it is widened.
     fn parts(&self) -> [usize; 3] {
-        let nr = self.kernels.nr;
+        let nr = self.kernels.tile.nr;
         let sums = match (self.wide(), self.widens()) {
             (true, false) => 0,
             (true, true) => FEW,
             (false, _) => self.tile,
         };
         let b = if self.widens() { self.block } else { 0 };
-        [self.panel() * self.tile / self.kernels.mr, sums * nr, b * nr]
+        [self.panel() * self.tile / self.kernels.tile.mr, sums * nr, b * nr]
             .map(|len| len.next_multiple_of(memory::LINE))
     }
 
@@ -313,7 +319,7 @@ impl GemmPlan {
         let panels = self.weights.panels();
         let produced = if self.direct.is_some() { 0 } else { self.source.cost() };
         let parts =
-            shares(tiles * self.groups, workers, panels, produced.div_ceil(self.kernels.nr));
+            shares(tiles * self.groups, workers, panels, produced.div_ceil(self.kernels.tile.nr));
         let run = Run {
             plan: self,
             x: Shared(x.pointer()),
@@ -360,7 +366,7 @@ impl GemmPlan {
             return Split { pixels, unit: 1, units: 0, count: 0 };
         }
         let rows = self.source.shares_rows() && width <= self.tile;
-        let mut unit = if rows { width } else { self.kernels.mr };
+        let mut unit = if rows { width } else { self.kernels.tile.mr };
         let mut count = pixels.div_ceil(unit).div_ceil(self.tile / unit);
         let equal = count.next_multiple_of(workers);
         if workers > 1 && count < 8 * workers && pixels / equal >= SHARED_PIXELS {
@@ -530,7 +536,7 @@ impl Run<'_> {
         scratch: &mut [f32],
     ) {
         let gemm = self.plan;
-        let Kernels { mr, nr, lanes, .. } = *gemm.kernels;
+        let GemmKernels { lanes, tile: TileSize { mr, nr, .. }, .. } = *gemm.kernels;
         let count = pixels.len();
         let [a_len, sums_len, _] = gemm.parts();
         let (a, rest) = scratch.split_at_mut(a_len);
@@ -581,7 +587,7 @@ impl Run<'_> {
             let a = unsafe { core::slice::from_raw_parts_mut(a, len) };
             for panel in a.chunks_exact_mut(a_panel) {
                 // SAFETY: the CPU was asked when the plan was made; a panel has whole blocks of its k.
-                unsafe { (dot.pair)(panel, k) };
+                unsafe { (dot.pair)(&PairRun { panel: panel.as_mut_ptr(), depth: k }) };
             }
         }
         let first_pixel = pixels.start;
@@ -641,7 +647,7 @@ impl Run<'_> {
             let columns = nr.min(channels - column);
             let vectors = columns.div_ceil(lanes);
             let offset = group * channels + column;
-            let residual = self.residual.map_or(Pointer::NULL, |(r, _)| r.0.add(offset));
+            let residual = self.residual.map(|(r, _)| r.0.add(offset));
             let y = self.y.0.add(offset);
             let from = gemm.weights.panel(group, panel, block.b);
             let mut b = from.at;
@@ -676,28 +682,34 @@ impl Run<'_> {
                     let panel = a_tile * a_panel + from * mr + row * lanes;
                     (a.cast_const().wrapping_add(panel), a_panel)
                 };
-                let tile = GemmTile {
+                let epilogue = (!aside && i + 1 == blocks).then(|| Epilogue {
+                    residual: residual.map(|residual| Residual {
+                        at: residual.at.cast(),
+                        rows: residual_rows[first..].as_ptr(),
+                    }),
+                    bounds: clamp,
+                });
+                let tile = MicroTiles {
                     tiles,
                     a,
                     a_step,
                     b,
                     depth: block.depth,
-                    ahead: ahead.unwrap_or(null()),
-                    before: a_tile,
+                    columns: if few.is_some() { nr } else { columns },
+                    bias: if i == 0 { gemm.weights.bias(group, panel) } else { None },
                     y: if aside { sums.as_mut_ptr() } else { y.at.cast() },
                     y_rows: if aside { &sum_rows[first..] } else { &y_rows[first..] }.as_ptr(),
-                    written: y,
-                    // Those of the next micro-tile; these themselves if they are written after all of them.
-                    written_rows: y_rows[first + if aside { 0 } else { rows }..].as_ptr(),
-                    columns: if few.is_some() { nr } else { columns },
-                    bias: if i == 0 { gemm.weights.bias(group, panel) } else { null() },
-                    last: !aside && i + 1 == blocks,
-                    residual: residual.at.cast(),
-                    residual_rows: residual_rows[first..].as_ptr(),
-                    bounds: clamp,
-                    next: next_group.wrapping_add(lines.start * LINE_BYTES),
-                    next_rows: next_rows[first..].as_ptr(),
-                    next_lines: lines.len(),
+                    epilogue,
+                    prefetch: Prefetch {
+                        next_b: ahead.unwrap_or(null()),
+                        before: a_tile,
+                        y,
+                        // Those of the next micro-tile; these themselves if they are written after all of them.
+                        y_rows: y_rows[first + if aside { 0 } else { rows }..].as_ptr(),
+                        x: next_group.wrapping_add(lines.start * LINE_BYTES),
+                        x_rows: next_rows[first..].as_ptr(),
+                        x_lines: lines.len(),
+                    },
                 };
                 // SAFETY: the level was available when the plan was made; the instance is the one
                 // for these rows and vectors; the pixels lie in the views, the columns in their
@@ -729,8 +741,7 @@ impl Run<'_> {
                 // SAFETY: channels start..end of an output pixel, of f32, that this task has just written.
                 unsafe {
                     let y = self.y.0.add(at).at.cast();
-                    let y = core::slice::from_raw_parts_mut(y, end - start);
-                    (gemm.kernels.activate)(y, activation);
+                    (gemm.kernels.activate)(&ActivateRun { x: y, count: end - start, activation });
                 }
             }
         }

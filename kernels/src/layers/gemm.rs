@@ -9,10 +9,11 @@ use super::{
     choose, count, runs,
 };
 use crate::error::{Error, Result};
+use crate::gemm::kernels::{DotKernels, GemmKernels};
 use crate::gemm::{Depth, GemmPlan, Problem};
 use crate::geometry::{check_input, product};
-use crate::isa::{DotKernels, Kernels};
 use crate::panel::{PackedWeights, Region, Source, Taps};
+use crate::table::Kernels;
 use crate::window::{Ends, WindowPlan};
 use crate::{ElementType, Elements, Level, NhwcView, NhwcViewMut, Window};
 
@@ -25,6 +26,7 @@ const MAX_BANDS: usize = 24;
 /// A GEMM plan and what [`Plan`] reports of it.
 #[derive(Debug)]
 struct Layer {
+    kernels: &'static Kernels,
     gemm: GemmPlan,
     input: [usize; 4],
     name: String,
@@ -33,7 +35,7 @@ struct Layer {
 
 /// The kernels for dot products of bf16 if they are asked for, the weights are bf16, and the CPU has them.
 fn dot(
-    kernels: &'static Kernels,
+    kernels: &'static GemmKernels,
     weights: Elements<'_>,
     options: &Options,
 ) -> Option<&'static DotKernels> {
@@ -61,9 +63,9 @@ fn convolution(input: [usize; 4], params: &ConvParams<'_>, options: &Options) ->
     let group = input[3] / groups;
     let depth = Depth { kernel: window.kernel, channels: group };
     let single = window.kernel == [1, 1] && groups == 1;
-    let dot = dot(kernels, weights, options).filter(|_| single);
+    let dot = dot(&kernels.gemm, weights, options).filter(|_| single);
     let packed = PackedWeights::new(
-        kernels,
+        &kernels.gemm,
         depth.product()?,
         groups,
         channels_out / groups,
@@ -83,24 +85,25 @@ fn convolution(input: [usize; 4], params: &ConvParams<'_>, options: &Options) ->
     let regions = Region::all(&vertical, &horizontal);
     let multiply_adds = count(output, depth.product()?);
     let problem = Problem { groups, output, regions, depth, dot };
-    let gemm = GemmPlan::new(kernels, source, packed, problem, options)?;
-    Ok(Layer { name: gemm.name(), gemm, input, multiply_adds })
+    let gemm = GemmPlan::new(&kernels.gemm, source, packed, problem, options)?;
+    Ok(Layer { kernels, name: gemm.name(), gemm, input, multiply_adds })
 }
 
 fn separable(input: [usize; 4], params: &SeparableParams<'_>, options: &Options) -> Result<Layer> {
     let kernels = choose(options)?;
     let ends =
         Ends { input: options.input_type, input_activation: options.input_activation, any: false };
-    let depthwise = WindowPlan::depthwise(kernels, input, &params.depthwise, ends)?;
+    let depthwise =
+        WindowPlan::depthwise(kernels.input(options.input_type), input, &params.depthwise, ends)?;
     if params.channels_out == 0 {
         return Err(Error::ZeroDimension { what: "output channels" });
     }
     let [n, oh, ow, channels] = depthwise.output();
     let output = [n, oh, ow, params.channels_out];
     let SeparableParams { channels_out, weights, bias, .. } = *params;
-    let dot = dot(kernels, weights, options);
+    let dot = dot(&kernels.gemm, weights, options);
     let packed =
-        PackedWeights::new(kernels, channels, 1, channels_out, weights, bias, dot.is_some())?;
+        PackedWeights::new(&kernels.gemm, channels, 1, channels_out, weights, bias, dot.is_some())?;
     let taps = product("kernel elements", &params.depthwise.window.kernel)?;
     let multiply_adds = count([n, oh, ow, channels], taps).saturating_add(count(output, channels));
     let depthwise_name = depthwise.kernel_name();
@@ -121,9 +124,9 @@ fn separable(input: [usize; 4], params: &SeparableParams<'_>, options: &Options)
     let source = Source::Depthwise(depthwise, params.mid_activation.checked()?);
     let depth = Depth { kernel: [1, 1], channels };
     let problem = Problem { groups: 1, output, regions, depth, dot };
-    let gemm = GemmPlan::new(kernels, source, packed, problem, options)?;
+    let gemm = GemmPlan::new(&kernels.gemm, source, packed, problem, options)?;
     let name = format!("{depthwise_name}+{}", gemm.name());
-    Ok(Layer { gemm, input, name, multiply_adds })
+    Ok(Layer { kernels, gemm, input, name, multiply_adds })
 }
 
 macro_rules! layer {
@@ -166,7 +169,7 @@ macro_rules! layer {
             }
 
             fn level(&self) -> Level {
-                self.0.gemm.kernels.level
+                self.0.kernels.level
             }
 
             fn kernel_name(&self) -> &str {

@@ -9,7 +9,7 @@ pub use gemm::{Conv, Dense, Pointwise, Separable};
 pub use window::{Depthwise, Elementwise, GlobalAveragePool, Pool, convert};
 
 use crate::error::{Error, Result};
-use crate::isa::{self, Kernels};
+use crate::table::{self, Kernels};
 use crate::{Activation, ElementType, Elements, Level, NhwcView, NhwcViewMut, Window};
 
 /// What every plan takes besides its shape and weights.
@@ -551,7 +551,7 @@ fn choose(options: &Options) -> Result<&'static Kernels> {
         Some(level) => level.checked()?,
         None => Level::from_env()?,
     };
-    isa::kernels(level).ok_or(Error::LevelUnavailable { level })
+    table::of(level).ok_or(Error::LevelUnavailable { level })
 }
 
 /// Checks the operands of a run against the plan's shapes, of whose input and output they have so many rows.

@@ -3,13 +3,15 @@
 use core::ops::Range;
 
 use super::{DepthwiseParams, Options, Plan, PoolKind, check, choose, count, runs};
+use crate::activation::{ActivateRun, Activation};
 use crate::error::{Error, Result};
 use crate::geometry::{check_input, product};
+use crate::table::Kernels;
 use crate::threads::{self, Shared, SharedMut};
 use crate::window::{
     Ends, Finish, Pixel, Placement, Places, Rectangle, Residual, Sink, WindowPlan,
 };
-use crate::{Activation, ElementType, Elements, ElementsMut, Level, NhwcView, NhwcViewMut, Window};
+use crate::{ElementType, Elements, ElementsMut, Level, NhwcView, NhwcViewMut, Window};
 
 /// Most output rows of a task, half as many with stride 2: about ten input rows, of which some share an
 /// L1 set where a row's bytes are a multiple of 4 KiB. Of an input row that two tasks use, one reads it a
@@ -19,6 +21,7 @@ const STRIP_ROWS: usize = 8;
 /// A window plan that writes a tensor, and what [`Plan`] reports of it.
 #[derive(Debug)]
 struct Layer {
+    kernels: &'static Kernels,
     window: WindowPlan,
     output: ElementType,
     activation: Activation,
@@ -26,9 +29,14 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(window: WindowPlan, options: &Options, multiply_adds: u64) -> Result<Self> {
+    fn new(
+        kernels: &'static Kernels,
+        window: WindowPlan,
+        options: &Options,
+        multiply_adds: u64,
+    ) -> Result<Self> {
         let (output, activation) = (options.output_type, options.activation.checked()?);
-        Ok(Self { window, output, activation, multiply_adds })
+        Ok(Self { kernels, window, output, activation, multiply_adds })
     }
 
     /// Computes the output rows `all` of each picture, one task per strip of them. x has the input rows from `top`
@@ -41,7 +49,7 @@ impl Layer {
         mut y: NhwcViewMut<'_>,
     ) -> Result<()> {
         let window = &self.window;
-        let kernels = window.kernels;
+        let kernels = self.kernels;
         let [n, _, ow, channels] = window.output();
         let height = all.len();
         let (x_data, x) = (Shared(x.pointer()), Placement::new(x.shape(), x.pixel_stride(), top));
@@ -69,7 +77,7 @@ impl Layer {
             let sink = Sink {
                 y: y_data.0.add(y.of(at.first())),
                 places: Places::Grid { row: y.row(), pixel: y.pixel },
-                block: kernels.lanes,
+                block: kernels.gemm.lanes,
             };
             let finish = Finish {
                 residual: residual.as_ref().map(|(data, r)| Residual {
@@ -90,8 +98,11 @@ impl Layer {
                     // SAFETY: the channels of an output pixel, of f32, that this task has just written.
                     unsafe {
                         let y = sink.y.add(pixel * y.pixel).at.cast();
-                        let y = core::slice::from_raw_parts_mut(y, channels);
-                        (kernels.activate)(y, after);
+                        (kernels.activate)(&ActivateRun {
+                            x: y,
+                            count: channels,
+                            activation: after,
+                        });
                     }
                 }
             }
@@ -132,7 +143,7 @@ macro_rules! plan {
             }
 
             fn level(&self) -> Level {
-                self.0.window.kernels.level
+                self.0.kernels.level
             }
 
             fn kernel_name(&self) -> &str {
@@ -202,10 +213,12 @@ impl Depthwise {
     /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of the
     /// wrong length, an unavailable level.
     pub fn new(input: [usize; 4], params: &DepthwiseParams<'_>, options: &Options) -> Result<Self> {
-        let window = WindowPlan::depthwise(choose(options)?, input, params, Ends::of(options))?;
+        let kernels = choose(options)?;
+        let from = kernels.input(options.input_type);
+        let window = WindowPlan::depthwise(from, input, params, Ends::of(options))?;
         let taps = product("kernel elements", &params.window.kernel)?;
         let multiply_adds = count(window.output(), taps);
-        Layer::new(window, options, multiply_adds).map(Self)
+        Layer::new(kernels, window, options, multiply_adds).map(Self)
     }
 }
 
@@ -252,8 +265,10 @@ impl Pool {
         window: Window,
         options: &Options,
     ) -> Result<Self> {
-        let window = WindowPlan::pool(choose(options)?, kind, input, &window, Ends::of(options))?;
-        Layer::new(window, options, 0).map(Self)
+        let kernels = choose(options)?;
+        let from = kernels.input(options.input_type);
+        let window = WindowPlan::pool(from, kind, input, &window, Ends::of(options))?;
+        Layer::new(kernels, window, options, 0).map(Self)
     }
 }
 

@@ -14,11 +14,12 @@ pub(crate) use weights::PackedWeights;
 
 use core::ops::Range;
 
-use crate::element::{Pointer, PointerMut};
+use crate::activation::{ActivateRun, Activation};
+use crate::element::{ElementType, Pointer, PointerMut};
+use crate::gemm::kernels::GemmKernels;
 use crate::geometry::Axis;
-use crate::isa::Kernels;
 use crate::window::{Finish, Pixel, Placement, Places, Rectangle, Sink, WindowPlan};
-use crate::{Activation, ElementType};
+
 use pack::PackRun;
 
 /// Output pixels that see the same taps: a rectangle of the output picture.
@@ -258,7 +259,7 @@ impl Source {
     #[allow(clippy::too_many_arguments, reason = "the coordinates of a tile")]
     pub(crate) unsafe fn produce(
         &self,
-        kernels: &Kernels,
+        kernels: &GemmKernels,
         x: (Pointer, Placement),
         group: usize,
         region: &Region,
@@ -302,7 +303,7 @@ impl Source {
                     let sink = Sink {
                         y: PointerMut::f32(tile.a),
                         places: Places::Table { table, row },
-                        block: kernels.mr * kernels.lanes,
+                        block: kernels.tile.mr * kernels.lanes,
                     };
                     // SAFETY: the caller's contract; region and pixels lie in the output.
                     unsafe { plan.run(x, &rectangle, next, &sink, &finish) };
@@ -324,7 +325,7 @@ impl Source {
             // Over whole panels: lanes and rows that hold no pixel hold numbers nobody reads.
             // SAFETY: the tile is `len` elements of this thread; the level is available.
             unsafe {
-                (kernels.activate)(core::slice::from_raw_parts_mut(tile.a, tile.len), post);
+                (kernels.activate)(&ActivateRun { x: tile.a, count: tile.len, activation: post });
             }
         }
     }
@@ -338,7 +339,7 @@ impl Taps {
     #[allow(clippy::too_many_arguments, reason = "the coordinates of a rectangle")]
     unsafe fn produce(
         &self,
-        kernels: &Kernels,
+        kernels: &GemmKernels,
         (x, placement): (Pointer, Placement),
         group: usize,
         (rectangle, first): (&Rectangle, usize),
@@ -389,7 +390,7 @@ impl Taps {
                     };
                     // SAFETY: the level is available; the taps of these pixels lie inside the input
                     // and their k inside the panel.
-                    unsafe { (kernels.input(self.element).pack)(&run) };
+                    unsafe { kernels.pack(self.element)(&run) };
                 }
             }
         }

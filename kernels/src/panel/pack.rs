@@ -9,8 +9,15 @@
 //! Departures: where k is a multiple of the lanes L, whole blocks are moved as vectors; only the rest
 //! goes element by element. Lanes beyond the last k are left as they are: no kernel reads them.
 
-use crate::isa::Isa;
-use crate::isa::element::Element;
+use core::marker::PhantomData;
+
+use crate::gemm::tile::tile_size;
+use crate::simd::element::Element;
+use crate::simd::{Kernel, Simd};
+
+/// The kernel for an input of elements X.
+#[derive(Debug)]
+pub(crate) struct Pack<X>(PhantomData<X>);
 
 /// One call.
 #[derive(Debug)]
@@ -33,35 +40,39 @@ pub(crate) struct PackRun {
     pub(crate) bounds: (f32, f32),
 }
 
-/// `x` is of elements X.
-///
-/// # Safety
-/// The level of `I` is available; `x` is valid for reading, the panels for writing the elements named.
-#[inline(always)]
-pub(crate) unsafe fn pack<I: Isa, X: Element>(run: &PackRun) {
-    let l = I::LANES;
-    let whole = if run.k.is_multiple_of(l) { run.length / l } else { 0 };
-    let x = run.x.cast::<X::Bits>();
-    let (lo, hi) = (I::splat(run.bounds.0), I::splat(run.bounds.1));
-    for p in 0..run.pixels {
-        // SAFETY: the caller's contract, for this pixel.
-        let (x, a) = unsafe { (x.add(p * run.x_pixel), run.a.add(*run.places.add(p))) };
-        for block in 0..whole {
-            // SAFETY: l elements from block·l on exist on both sides.
-            unsafe {
-                let v = X::load::<I>(x.add(block * l));
-                let v = I::at_most(hi, I::at_least(lo, v));
-                I::store(a.add((run.k / l + block) * I::MR * l), v);
+impl<X: Element> Kernel for Pack<X> {
+    type Args = PackRun;
+    type Output = ();
+
+    /// # Safety
+    /// `x` is valid for reading, the panels for writing the elements named; no other thread touches these.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(simd: S, run: &PackRun) {
+        let l = S::LANES;
+        let mr = const { tile_size::<S>().mr };
+        let whole = if run.k.is_multiple_of(l) { run.length / l } else { 0 };
+        let x = run.x.cast::<X::Bits>();
+        let (lo, hi) = (simd.splat(run.bounds.0), simd.splat(run.bounds.1));
+        for p in 0..run.pixels {
+            // SAFETY: the caller's contract, for this pixel.
+            let (x, a) = unsafe { (x.add(p * run.x_pixel), run.a.add(*run.places.add(p))) };
+            for block in 0..whole {
+                // SAFETY: l elements from block·l on exist on both sides.
+                unsafe {
+                    let v = X::load(simd, x.add(block * l));
+                    let v = simd.clamp_max(hi, simd.clamp_min(lo, v));
+                    simd.store(a.add((run.k / l + block) * mr * l), v);
+                }
             }
-        }
-        for i in whole * l..run.length {
-            let k = run.k + i;
-            // SAFETY: element i exists on both sides.
-            unsafe {
-                let v = X::widen(*x.add(i));
-                let v = if run.bounds.0 > v { run.bounds.0 } else { v };
-                let v = if run.bounds.1 < v { run.bounds.1 } else { v };
-                *a.add(k / l * I::MR * l + k % l) = v;
+            for i in whole * l..run.length {
+                let k = run.k + i;
+                // SAFETY: element i exists on both sides.
+                unsafe {
+                    let v = X::widen(*x.add(i));
+                    let v = if run.bounds.0 > v { run.bounds.0 } else { v };
+                    let v = if run.bounds.1 < v { run.bounds.1 } else { v };
+                    *a.add(k / l * mr * l + k % l) = v;
+                }
             }
         }
     }

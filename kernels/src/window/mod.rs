@@ -2,6 +2,7 @@
 //! rectangle of output pixels, into a tensor or into the A panels of a GEMM.
 
 pub(crate) mod kernel;
+pub(crate) mod kernels;
 pub(crate) mod strip;
 
 use core::ops::Range;
@@ -10,10 +11,10 @@ use core::ptr::null;
 use crate::element::{Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::geometry::{Axis, check_input, product};
-use crate::isa::{InputKernels, Kernels, StripFn, StripKernels, WindowFn, WindowKernels};
 use crate::memory::{Aligned, flush_subnormal};
 use crate::{Activation, DepthwiseParams, ElementType, Elements, Options, PoolKind, Window};
 use kernel::{MAX_PIXELS, WindowTile};
+use kernels::{InputKernels, StripFn, StripKernels, WindowFn, WindowKernels};
 use strip::StripTile;
 
 /// Bytes of a picture up to which its rows are still in L2, or nearly, when they are needed. Prefetching
@@ -160,7 +161,7 @@ impl Ends {
 /// A window over channels, prepared: geometry, packed weights, kernel.
 #[derive(Debug)]
 pub(crate) struct WindowPlan {
-    pub(crate) kernels: &'static Kernels,
+    lanes: usize,
     tiles: &'static WindowKernels,
     /// For the pixels that see at least two columns of taps, if there are such kernels for the window.
     strips: Option<&'static StripKernels>,
@@ -188,15 +189,14 @@ pub(crate) struct WindowPlan {
 
 impl WindowPlan {
     pub(crate) fn depthwise(
-        kernels: &'static Kernels,
+        kernels: &'static InputKernels,
         input: [usize; 4],
         params: &DepthwiseParams<'_>,
         ends: Ends,
     ) -> Result<Self> {
         let activation = ends.input_activation.checked()?;
-        let from: &InputKernels = kernels.input(ends.input);
         let Window { kernel, stride, dilation, .. } = params.window;
-        let sliding = from
+        let sliding = kernels
             .sliding
             .iter()
             .find(|s| s.kernel == kernel[1] && s.stride == stride[1] && dilation[1] == 1);
@@ -204,20 +204,20 @@ impl WindowPlan {
         let tiles = match (plain, activation, sliding) {
             (true, Activation::None, Some(sliding)) => &sliding.plain,
             (true, Activation::Relu, Some(sliding)) => &sliding.relu,
-            (true, Activation::None, None) => &from.depthwise,
-            (true, Activation::Relu, None) => &from.depthwise_relu,
-            _ => &from.depthwise_any,
+            (true, Activation::None, None) => &kernels.depthwise,
+            (true, Activation::Relu, None) => &kernels.depthwise_relu,
+            _ => &kernels.depthwise_any,
         };
         let mut plan = Self::new(kernels, tiles, input, params.multiplier, &params.window, ends)?;
         if plain && (kernel, dilation) == ([strip::K; 2], [1, 1]) {
-            let strips = from.strips.iter().find(|s| stride == [s.stride; 2]);
+            let strips = kernels.strips.iter().find(|s| stride == [s.stride; 2]);
             plan.strips = match activation {
                 Activation::None => strips.map(|s| &s.plain),
                 Activation::Relu => strips.map(|s| &s.relu),
                 _ => None,
             };
         }
-        if from.pairs && (input[3] * ends.input.size()).is_multiple_of(ALIASED) {
+        if kernels.pairs && (input[3] * ends.input.size()).is_multiple_of(ALIASED) {
             plan.widest_strip = strip::PAIR;
         }
         plan.pack(&params.window, params.weights, params.bias)?;
@@ -225,25 +225,24 @@ impl WindowPlan {
     }
 
     pub(crate) fn pool(
-        kernels: &'static Kernels,
+        kernels: &'static InputKernels,
         kind: PoolKind,
         input: [usize; 4],
         window: &Window,
         ends: Ends,
     ) -> Result<Self> {
-        let from = kernels.input(ends.input);
         let plain = ends.input_activation == Activation::None && !ends.any;
         let tiles = match kind {
-            PoolKind::Max if plain => &from.max,
-            PoolKind::Max => &from.max_any,
-            PoolKind::Average if plain => &from.average,
-            PoolKind::Average => &from.average_any,
+            PoolKind::Max if plain => &kernels.max,
+            PoolKind::Max => &kernels.max_any,
+            PoolKind::Average if plain => &kernels.average,
+            PoolKind::Average => &kernels.average_any,
         };
         Self::new(kernels, tiles, input, 1, window, ends)
     }
 
     fn new(
-        kernels: &'static Kernels,
+        kernels: &'static InputKernels,
         tiles: &'static WindowKernels,
         input: [usize; 4],
         multiplier: usize,
@@ -262,7 +261,7 @@ impl WindowPlan {
         // Of 16 bits only if the input is, too.
         let written = vertical.output * horizontal.output * channels_out * ends.input.size();
         Ok(Self {
-            kernels,
+            lanes: kernels.lanes,
             tiles,
             strips: None,
             widest_strip: strip::MAX_PIXELS,
@@ -299,7 +298,7 @@ impl WindowPlan {
                 actual: bias.len(),
             });
         }
-        let lanes = self.kernels.lanes;
+        let lanes = self.lanes;
         let padded = channels
             .checked_next_multiple_of(lanes)
             .ok_or(Error::Overflow { what: "depthwise weights" })?;
@@ -521,7 +520,7 @@ impl WindowPlan {
         let rows = vertical.taps(oy);
         let y0 = if rows.is_empty() { 0 } else { vertical.position(oy, rows.start) };
         let interior = horizontal.interior();
-        let lanes = self.kernels.lanes;
+        let lanes = self.lanes;
         // Of a pool, which has no weights and any kernel, the products can wrap.
         let weights_row = horizontal.kernel.wrapping_mul(lanes);
         let mut tile = WindowTile {
