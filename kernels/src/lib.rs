@@ -55,7 +55,9 @@ mod memory;
 pub mod naive;
 #[cfg(feature = "ndarray")]
 mod ndarray;
+mod options;
 mod panel;
+mod params;
 mod peak;
 mod simd;
 mod table;
@@ -67,13 +69,18 @@ pub use activation::Activation;
 pub use element::{ElementType, Elements, ElementsMut};
 pub use error::{Error, Result};
 pub use geometry::{Padding, Window};
-pub use layers::{
-    Arithmetic, Conv, ConvParams, Dense, DenseParams, Depthwise, DepthwiseParams, Elementwise,
-    GlobalAveragePool, Options, Plan, Pointwise, PointwiseParams, Pool, PoolKind, Separable,
-    SeparableParams, convert,
-};
+pub use layers::conv::{Conv, Dense, Pointwise};
+pub use layers::depthwise::Depthwise;
+pub use layers::elementwise::{Elementwise, convert};
+pub use layers::plan::Plan;
+pub use layers::pool::{GlobalAveragePool, Pool};
+pub use layers::separable::Separable;
 pub use level::Level;
 pub use memory::Aligned;
+pub use options::{Arithmetic, Options};
+pub use params::{
+    ConvParams, DenseParams, DepthwiseParams, PointwiseParams, PoolKind, SeparableParams,
+};
 pub use peak::burn_fma;
 pub use table::{Kernel, kernels};
 pub use threads::on_this_thread;

@@ -30,7 +30,7 @@ use core::ptr::null;
 use crate::activation::{ActivateRun, Activation};
 use crate::element::ElementType;
 use crate::error::{Error, Result};
-use crate::geometry::product;
+use crate::geometry::{Axis, product};
 use crate::memory::LINE_BYTES;
 use crate::panel::{PackedWeights, Region, Source, Tile};
 use crate::threads::{self, Shared, SharedMut};
@@ -201,14 +201,6 @@ impl GemmPlan {
         })
     }
 
-    pub(crate) fn input_type(&self) -> ElementType {
-        self.input_type
-    }
-
-    pub(crate) fn output_type(&self) -> ElementType {
-        self.output_type
-    }
-
     /// The kernels that run, without the producer's.
     pub(crate) fn name(&self) -> String {
         let mut pixels = self.regions.iter().map(|plan| self.output[0] * plan.region.pixels());
@@ -219,11 +211,6 @@ impl GemmPlan {
         let gemm = Some(self.micro_kernels().name).filter(|_| many);
         let narrow = self.kernels.narrow_name(self.output_type);
         [few, widen, gemm, narrow].into_iter().flatten().collect::<Vec<_>>().join("+")
-    }
-
-    /// \[N, H, W, C\] of the output.
-    pub(crate) fn output(&self) -> [usize; 4] {
-        self.output
     }
 
     pub(crate) fn weights_bytes(&self) -> usize {
@@ -285,9 +272,9 @@ impl GemmPlan {
         (scratch + 1).saturating_sub(memory::LINE) / self.part()
     }
 
-    /// The input rows that the windows of some output rows cover.
-    pub(crate) fn input_rows(&self, rows: &Range<usize>) -> Range<usize> {
-        self.source.vertical().covered(rows)
+    /// What the rows of the output are to those of the input.
+    pub(crate) fn vertical(&self) -> &Axis {
+        self.source.vertical()
     }
 
     /// Computes the output rows `rows` of each picture. Views must have been checked against the plan's shapes:

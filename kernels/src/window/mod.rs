@@ -4,6 +4,7 @@
 pub(crate) mod kernel;
 pub(crate) mod kernels;
 pub(crate) mod strip;
+pub(crate) mod tensor;
 
 use core::ops::Range;
 use core::ptr::null;
@@ -161,7 +162,7 @@ impl Ends {
 /// A window over channels, prepared: geometry, packed weights, kernel.
 #[derive(Debug)]
 pub(crate) struct WindowPlan {
-    lanes: usize,
+    pub(crate) lanes: usize,
     tiles: &'static WindowKernels,
     /// For the pixels that see at least two columns of taps, if there are such kernels for the window.
     strips: Option<&'static StripKernels>,
