@@ -150,8 +150,8 @@ def expected(level):
         yield Kernel(level, f"general window{kind}", "8 px",
                      [f"window::kernel::Windows<{x}, 8, 0, {load}, 0, 1>"], loads=GENERAL_LOADS)
         if load != 1:
-            yield Kernel(level, f"pack{kind}", "", [f"panel::pack::Pack<{x}>"], multiplies=False)
-    yield Kernel(level, "FMA peak", "", ["peak::FmaLoop"], share=PEAK_SHARE)
+            yield Kernel(level, f"pack{kind}", "", [f"gemm::pack::Pack<{x}>"], multiplies=False)
+    yield Kernel(level, "FMA peak", "", ["fma_loop::FmaLoop"], share=PEAK_SHARE)
 
 
 @dataclasses.dataclass

@@ -49,6 +49,9 @@ pub enum Activation {
     HardSwish,
 }
 
+/// The bounds of a clamp that does nothing.
+pub(crate) const UNBOUNDED: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
+
 impl Activation {
     /// The activation itself if its parameters make sense.
     pub(crate) fn checked(self) -> Result<Self> {
@@ -69,7 +72,7 @@ impl Activation {
     /// The bounds if this is a clamp of some kind; (−∞, ∞) for none.
     pub(crate) fn bounds(self) -> Option<(f32, f32)> {
         match self {
-            Self::None => Some((f32::NEG_INFINITY, f32::INFINITY)),
+            Self::None => Some(UNBOUNDED),
             Self::Relu => Some((0.0, f32::INFINITY)),
             Self::Relu6 => Some((0.0, 6.0)),
             Self::Clamp { lo, hi } => Some((lo, hi)),

@@ -260,61 +260,6 @@ impl<'a> From<&'a mut alloc::vec::Vec<f32>> for ElementsMut<'a> {
     }
 }
 
-#[cfg(feature = "half")]
-mod half {
-    use super::{Elements, ElementsMut};
-    use ::half::slice::HalfFloatSliceExt;
-    use ::half::{bf16, f16};
-
-    impl<'a> From<&'a [f16]> for Elements<'a> {
-        fn from(x: &'a [f16]) -> Self {
-            Self::F16(x.reinterpret_cast())
-        }
-    }
-
-    impl<'a> From<&'a alloc::vec::Vec<f16>> for Elements<'a> {
-        fn from(x: &'a alloc::vec::Vec<f16>) -> Self {
-            Self::F16(x.reinterpret_cast())
-        }
-    }
-
-    impl<'a> From<&'a [bf16]> for Elements<'a> {
-        fn from(x: &'a [bf16]) -> Self {
-            Self::Bf16(x.reinterpret_cast())
-        }
-    }
-
-    impl<'a> From<&'a alloc::vec::Vec<bf16>> for Elements<'a> {
-        fn from(x: &'a alloc::vec::Vec<bf16>) -> Self {
-            Self::Bf16(x.reinterpret_cast())
-        }
-    }
-
-    impl<'a> From<&'a mut [f16]> for ElementsMut<'a> {
-        fn from(x: &'a mut [f16]) -> Self {
-            Self::F16(x.reinterpret_cast_mut())
-        }
-    }
-
-    impl<'a> From<&'a mut alloc::vec::Vec<f16>> for ElementsMut<'a> {
-        fn from(x: &'a mut alloc::vec::Vec<f16>) -> Self {
-            Self::F16(x.reinterpret_cast_mut())
-        }
-    }
-
-    impl<'a> From<&'a mut [bf16]> for ElementsMut<'a> {
-        fn from(x: &'a mut [bf16]) -> Self {
-            Self::Bf16(x.reinterpret_cast_mut())
-        }
-    }
-
-    impl<'a> From<&'a mut alloc::vec::Vec<bf16>> for ElementsMut<'a> {
-        fn from(x: &'a mut alloc::vec::Vec<bf16>) -> Self {
-            Self::Bf16(x.reinterpret_cast_mut())
-        }
-    }
-}
-
 /// Where elements begin that are read. Moving it is no promise about what lies there.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pointer {

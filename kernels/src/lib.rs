@@ -47,8 +47,11 @@ mod activation;
 mod detect;
 mod element;
 mod error;
+mod fma_loop;
 mod gemm;
 mod geometry;
+#[cfg(feature = "half")]
+mod half;
 mod layers;
 mod level;
 mod memory;
@@ -56,9 +59,9 @@ pub mod naive;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 mod options;
-mod panel;
 mod params;
 mod peak;
+mod pixels;
 mod simd;
 mod table;
 mod threads;

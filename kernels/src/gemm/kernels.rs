@@ -4,10 +4,10 @@ use crate::activation::ActivateRun;
 use crate::element::ElementType;
 use crate::gemm::micro_kernel::MicroTiles;
 use crate::gemm::narrow::NarrowRun;
+use crate::gemm::pack::PackRun;
 use crate::gemm::pair::PairRun;
 use crate::gemm::tile::TileSize;
 use crate::gemm::widen::WidenRun;
-use crate::panel::pack::PackRun;
 
 pub(crate) type MicroKernelFn = unsafe fn(&MicroTiles);
 

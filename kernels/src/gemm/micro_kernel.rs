@@ -62,6 +62,13 @@ pub(crate) struct MicroTiles {
     pub(crate) b: *const u8,
     /// k of the block.
     pub(crate) depth: usize,
+    pub(crate) output: Output,
+    pub(crate) prefetch: Prefetch,
+}
+
+/// The outputs of micro-tiles: what their chains begin with, where the sums go, what the chains end with.
+#[derive(Debug)]
+pub(crate) struct Output {
     /// Columns that exist, at least (N − 1)·lanes + 1 and at most N·lanes.
     pub(crate) columns: usize,
     /// NR elements that the chains begin with; none to continue from `y`.
@@ -72,7 +79,6 @@ pub(crate) struct MicroTiles {
     pub(crate) y_rows: *const usize,
     /// What the chains end with, if this is their last block.
     pub(crate) epilogue: Option<Epilogue>,
-    pub(crate) prefetch: Prefetch,
 }
 
 /// What the chains of micro-tiles end with.
@@ -257,22 +263,22 @@ unsafe fn micro_tile<S: Simd, P: Product<S>, const M: usize, const N: usize, con
     i: usize,
 ) {
     let columns = Columns {
-        full: t.columns == N * S::LANES,
-        mask: simd.mem_mask(t.columns - (N - 1) * S::LANES),
+        full: t.output.columns == N * S::LANES,
+        mask: simd.mem_mask(t.output.columns - (N - 1) * S::LANES),
     };
-    let y_rows = t.y_rows.wrapping_add(i * M);
+    let y_rows = t.output.y_rows.wrapping_add(i * M);
     // SAFETY: the caller's contract, for this tile.
     unsafe {
-        let mut acc = start::<S, M, N>(simd, t, y_rows, &columns);
+        let mut acc = start::<S, M, N>(simd, &t.output, y_rows, &columns);
         add_products::<S, P, M, N, DIRECT>(simd, product, t, i, &mut acc);
-        if let Some(epilogue) = &t.epilogue {
+        if let Some(epilogue) = &t.output.epilogue {
             if let Some(residual) = &epilogue.residual {
                 let rows = residual.rows.wrapping_add(i * M);
                 add_residual::<S, M, N>(simd, residual.at, rows, &columns, &mut acc);
             }
             clamp(simd, acc.as_flattened_mut(), epilogue.bounds);
         }
-        store::<S, M, N>(simd, t.y, y_rows, &columns, &acc);
+        store::<S, M, N>(simd, t.output.y, y_rows, &columns, &acc);
     }
 }
 
@@ -291,13 +297,13 @@ struct Columns<S: Simd> {
 #[inline(always)]
 unsafe fn start<S: Simd, const M: usize, const N: usize>(
     simd: S,
-    t: &MicroTiles,
+    output: &Output,
     y_rows: *const usize,
     columns: &Columns<S>,
 ) -> [[S::Vector; N]; M] {
     let l = S::LANES;
     let mut acc = [[simd.splat(0.0); N]; M];
-    if let Some(biases) = t.bias {
+    if let Some(biases) = output.bias {
         for n in 0..N {
             // SAFETY: the caller's contract; there are NR biases.
             let bias = unsafe { simd.load(biases.as_ptr().add(n * l)) };
@@ -308,7 +314,7 @@ unsafe fn start<S: Simd, const M: usize, const N: usize>(
     } else {
         for (m, row) in acc.iter_mut().enumerate() {
             // SAFETY: the caller's contract.
-            let y = unsafe { t.y.add(*y_rows.add(m)) };
+            let y = unsafe { output.y.add(*y_rows.add(m)) };
             for (n, v) in row.iter_mut().enumerate() {
                 // SAFETY: the caller's contract; only columns that exist are read.
                 *v = unsafe {
@@ -470,7 +476,7 @@ unsafe fn prefetch_row<S: Simd, const N: usize>(simd: S, t: &MicroTiles, row: us
     for at in (0..N * l * size).step_by(LINE_BYTES) {
         simd.prefetch_write(y.wrapping_add(at));
     }
-    if let Some(Epilogue { residual: Some(residual), .. }) = &t.epilogue {
+    if let Some(Epilogue { residual: Some(residual), .. }) = &t.output.epilogue {
         // SAFETY: the caller's contract.
         let r = residual.at.wrapping_add(unsafe { *residual.rows.add(row) });
         for at in (0..N * l).step_by(LINE) {

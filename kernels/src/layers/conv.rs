@@ -2,14 +2,18 @@
 
 use crate::element::{ElementType, Elements};
 use crate::error::{Error, Result};
+use crate::gemm::blocking::Depth;
+use crate::gemm::im2row::Im2row;
 use crate::gemm::kernels::{DotKernels, GemmKernels};
-use crate::gemm::{Depth, GemmPlan, Problem};
+use crate::gemm::plan::{GemmPlan, Problem};
+use crate::gemm::producer::Producer;
+use crate::gemm::weights::PackedWeights;
 use crate::geometry::{Window, check_input};
 use crate::layers::layer::{HasLayer, Layer, Machine, choose, count};
 use crate::layers::plan::Plan;
 use crate::options::{Arithmetic, Options};
-use crate::panel::{PackedWeights, Region, Source, Taps};
 use crate::params::{ConvParams, DenseParams, PointwiseParams};
+use crate::pixels::Region;
 
 /// A standard k×k convolution, optionally in groups: an im2row made tile by tile, then the GEMM.
 ///
@@ -215,7 +219,7 @@ fn convolution(input: [usize; 4], params: &ConvParams<'_>, options: &Options) ->
         bias,
         dot.is_some(),
     )?;
-    let source = Source::Taps(Taps {
+    let producer = Producer::Im2row(Im2row {
         input,
         vertical,
         horizontal,
@@ -227,7 +231,7 @@ fn convolution(input: [usize; 4], params: &ConvParams<'_>, options: &Options) ->
     let regions = Region::all(&vertical, &horizontal);
     let multiply_adds = count(output, depth.product()?);
     let problem = Problem { groups, output, regions, depth, dot };
-    let gemm = GemmPlan::new(&kernels.gemm, source, packed, problem, options)?;
+    let gemm = GemmPlan::new(&kernels.gemm, producer, packed, problem, options)?;
     Ok(Layer {
         level: kernels.level,
         input,

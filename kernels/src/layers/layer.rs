@@ -5,11 +5,12 @@ use core::ops::Range;
 
 use crate::element::ElementType;
 use crate::error::{Error, Result};
-use crate::gemm::GemmPlan;
+use crate::gemm::plan::GemmPlan;
 use crate::geometry::Axis;
 use crate::level::Level;
 use crate::options::Options;
-use crate::table::{self, Kernels};
+use crate::table;
+use crate::table::kernels::Kernels;
 use crate::view::{NhwcView, NhwcViewMut};
 use crate::window::WindowPlan;
 use crate::window::tensor::TensorPlan;

@@ -3,14 +3,17 @@
 use alloc::format;
 
 use crate::error::{Error, Result};
-use crate::gemm::{Depth, GemmPlan, Problem};
+use crate::gemm::blocking::Depth;
+use crate::gemm::plan::{GemmPlan, Problem};
+use crate::gemm::producer::Producer;
+use crate::gemm::weights::PackedWeights;
 use crate::geometry::product;
 use crate::layers::conv::dot;
 use crate::layers::layer::{HasLayer, Layer, Machine, choose, count};
 use crate::layers::plan::Plan;
 use crate::options::Options;
-use crate::panel::{PackedWeights, Region, Source};
 use crate::params::SeparableParams;
+use crate::pixels::Region;
 use crate::window::{Ends, WindowPlan};
 
 /// Output columns of a band, roughly: a tile of 120 pixels is 10 rows high and a multiple of the strips'
@@ -111,10 +114,10 @@ impl Separable {
                 taps_x: 0..1,
             })
             .collect();
-        let source = Source::Depthwise(depthwise, params.mid_activation.checked()?);
+        let producer = Producer::Depthwise(depthwise, params.mid_activation.checked()?);
         let depth = Depth { kernel: [1, 1], channels };
         let problem = Problem { groups: 1, output, regions, depth, dot };
-        let gemm = GemmPlan::new(&kernels.gemm, source, packed, problem, options)?;
+        let gemm = GemmPlan::new(&kernels.gemm, producer, packed, problem, options)?;
         let name = format!("{depthwise_name}+{}", gemm.name());
         Ok(Self(Layer {
             level: kernels.level,

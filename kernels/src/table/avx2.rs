@@ -5,17 +5,17 @@
 //! gain 5 %, and take the crate 2 of the 35 s of CPU time in which it builds.)
 
 use crate::activation::Activate;
+use crate::fma_loop::FmaLoop;
 use crate::gemm::kernels::{GemmKernels, MicroKernelFn, MicroKernels, SmallMKernels};
 use crate::gemm::micro_kernel::MicroKernel;
 use crate::gemm::narrow::Narrow;
 use crate::gemm::tile::tile_size;
 use crate::gemm::widen::Widen;
 use crate::level::Level;
-use crate::peak::FmaLoop;
 use crate::simd::Simd;
 use crate::simd::avx2::Avx2;
 use crate::simd::element::{Bf16, Element, F16, F32};
-use crate::table::Kernels;
+use crate::table::kernels::Kernels;
 use crate::table::tiles::*;
 use crate::window::kernel::{ANY, AVERAGE, BOUND, DEPTHWISE, MAX, PLAIN, RELU};
 use crate::window::kernels::{InputKernels, Sliding, Strips};

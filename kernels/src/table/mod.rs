@@ -4,6 +4,7 @@
 mod avx2;
 #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
 mod avx512;
+pub(crate) mod kernels;
 #[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
 mod neon;
 mod scalar;
@@ -11,31 +12,9 @@ mod tiles;
 
 use alloc::vec::Vec;
 
-use crate::activation::ActivateRun;
-use crate::element::ElementType;
 use crate::gemm::kernels::GemmKernels;
 use crate::level::Level;
-use crate::window::kernels::InputKernels;
-
-/// Everything that one level runs.
-#[derive(Debug)]
-pub(crate) struct Kernels {
-    pub(crate) level: Level,
-    pub(crate) gemm: GemmKernels,
-    /// By the [`ElementType`] of the input.
-    pub(crate) inputs: [InputKernels; 3],
-    /// Applies an activation to contiguous elements in place.
-    pub(crate) activate: unsafe fn(&ActivateRun),
-    /// Runs a given number of independent FMAs on registers, for measuring the peak.
-    pub(crate) fma_loop: unsafe fn(&u64) -> f32,
-}
-
-impl Kernels {
-    /// Those for inputs of a type.
-    pub(crate) fn input(&self, element: ElementType) -> &InputKernels {
-        &self.inputs[element as usize]
-    }
-}
+use crate::table::kernels::Kernels;
 
 /// The kernels of a level that this build contains.
 pub(crate) fn of(level: Level) -> Option<&'static Kernels> {

@@ -3,6 +3,7 @@
 //! Strips of 6: 18 accumulators, 9 weights and the columns in use fit 32 registers.
 
 use crate::activation::Activate;
+use crate::fma_loop::FmaLoop;
 use crate::gemm::kernels::{DotKernels, GemmKernels, MicroKernelFn, MicroKernels, SmallMKernels};
 use crate::gemm::micro_kernel::{Bf16MicroKernel, MicroKernel};
 use crate::gemm::narrow::Narrow;
@@ -10,11 +11,10 @@ use crate::gemm::pair::Pair;
 use crate::gemm::tile::tile_size;
 use crate::gemm::widen::Widen;
 use crate::level::Level;
-use crate::peak::FmaLoop;
 use crate::simd::element::{Bf16, Element, F16, F32};
 use crate::simd::neon::{Neon, NeonBf16};
 use crate::simd::{Bf16Dot, Simd};
-use crate::table::Kernels;
+use crate::table::kernels::Kernels;
 use crate::table::tiles::*;
 use crate::window::kernel::{ANY, AVERAGE, BOUND, DEPTHWISE, MAX, PLAIN, RELU};
 use crate::window::kernels::{InputKernels, Sliding, Strips};

@@ -1,17 +1,17 @@
 //! The kernels of the level scalar: the general ones alone. It is for comparison, and for CPUs that have no other.
 
 use crate::activation::Activate;
+use crate::fma_loop::FmaLoop;
 use crate::gemm::kernels::{GemmKernels, MicroKernelFn, MicroKernels, SmallMKernels};
 use crate::gemm::micro_kernel::MicroKernel;
 use crate::gemm::narrow::Narrow;
 use crate::gemm::tile::tile_size;
 use crate::gemm::widen::Widen;
 use crate::level::Level;
-use crate::peak::FmaLoop;
 use crate::simd::Simd;
 use crate::simd::element::{Bf16, Element, F16, F32};
 use crate::simd::scalar::Scalar;
-use crate::table::Kernels;
+use crate::table::kernels::Kernels;
 use crate::table::tiles::*;
 use crate::window::kernel::{ANY, AVERAGE, BOUND, DEPTHWISE, MAX, PLAIN, RELU};
 use crate::window::kernels::InputKernels;

@@ -1,7 +1,7 @@
 //! The instances that a table lists under one name.
 #![allow(dead_code, reason = "of levels with vectors")]
 
-use crate::panel::pack::{Pack, PackRun};
+use crate::gemm::pack::{Pack, PackRun};
 use crate::simd::Simd;
 use crate::simd::element::{Bf16, Element, F16, F32};
 use crate::window::kernel::{WindowTile, Windows};

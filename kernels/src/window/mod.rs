@@ -9,11 +9,14 @@ pub(crate) mod tensor;
 use core::ops::Range;
 use core::ptr::null;
 
-use crate::element::{Pointer, PointerMut};
+use crate::activation::Activation;
+use crate::element::{ElementType, Elements, Pointer, PointerMut};
 use crate::error::{Error, Result};
-use crate::geometry::{Axis, check_input, product};
+use crate::geometry::{Axis, Window, check_input, product};
 use crate::memory::{Aligned, flush_subnormal};
-use crate::{Activation, DepthwiseParams, ElementType, Elements, Options, PoolKind, Window};
+use crate::options::Options;
+use crate::params::{DepthwiseParams, PoolKind};
+use crate::pixels::{Pixel, Placement, Rectangle};
 use kernel::{MAX_PIXELS, WindowTile};
 use kernels::{InputKernels, StripFn, StripKernels, WindowFn, WindowKernels};
 use strip::StripTile;
@@ -34,60 +37,6 @@ const WRITTEN_STRIP: usize = 5 << 20;
 /// vectors of half a line go one by one, the line is gone when the second half's turn comes. Strips of pairs take 0.71 of
 /// the time at 7²·1024, 0.82 at 14²·512 and 10²·1536 (AVX2, Zen 4), but 1.05 at 28²·256: four sets hold enough.
 const ALIASED: usize = 2 << 10;
-
-/// Output pixels of one picture.
-#[derive(Debug, Clone)]
-pub(crate) struct Rectangle {
-    /// The picture's number in the batch.
-    pub(crate) picture: usize,
-    pub(crate) rows: Range<usize>,
-    pub(crate) columns: Range<usize>,
-}
-
-/// One output pixel.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pixel {
-    pub(crate) picture: usize,
-    pub(crate) row: usize,
-    pub(crate) column: usize,
-}
-
-impl Rectangle {
-    /// The first one.
-    pub(crate) fn first(&self) -> Pixel {
-        Pixel { picture: self.picture, row: self.rows.start, column: self.columns.start }
-    }
-}
-
-/// Where pixels lie in a view of some rows of each picture of a tensor.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Placement {
-    /// The first of these rows.
-    top: usize,
-    /// Their number.
-    height: usize,
-    width: usize,
-    /// Elements from one pixel to the next.
-    pub(crate) pixel: usize,
-}
-
-impl Placement {
-    /// In a view \[N, H, W, C\] of the rows from `top` on.
-    pub(crate) fn new([_, height, width, _]: [usize; 4], pixel_stride: usize, top: usize) -> Self {
-        Self { top, height, width, pixel: pixel_stride }
-    }
-
-    /// Elements up to a pixel, modulo 2⁶⁴ if it lies outside of the view.
-    pub(crate) fn of(&self, Pixel { picture, row, column }: Pixel) -> usize {
-        let row = (picture * self.height).wrapping_add(row.wrapping_sub(self.top));
-        row.wrapping_mul(self.width).wrapping_add(column).wrapping_mul(self.pixel)
-    }
-
-    /// Elements from one row to the next.
-    pub(crate) fn row(&self) -> usize {
-        self.width * self.pixel
-    }
-}
 
 /// Where the pixel in row r, column p of a rectangle goes, in elements.
 #[derive(Debug, Clone, Copy)]

@@ -7,9 +7,10 @@ use crate::element::ElementType;
 use crate::error::Result;
 use crate::geometry::Axis;
 use crate::options::Options;
+use crate::pixels::{Pixel, Placement, Rectangle};
 use crate::threads::{self, Shared, SharedMut};
 use crate::view::{NhwcView, NhwcViewMut};
-use crate::window::{Finish, Pixel, Placement, Places, Rectangle, Residual, Sink, WindowPlan};
+use crate::window::{Finish, Places, Residual, Sink, WindowPlan};
 
 /// Most output rows of a task, half as many with stride 2: about ten input rows, of which some share an
 /// L1 set where a row's bytes are a multiple of 4 KiB. Of an input row that two tasks use, one reads it a

@@ -3,12 +3,11 @@
 
 use core::ptr::NonNull;
 
-use crate::element::Pointer;
+use crate::element::{ElementType, Elements, Pointer};
 use crate::error::{Error, Result};
 use crate::gemm::kernels::GemmKernels;
 use crate::geometry::product;
 use crate::memory::{Aligned, flush_subnormal, flush_subnormal_16};
-use crate::{ElementType, Elements};
 
 /// Weights and biases of a GEMM, packed for one level.
 #[derive(Debug)]

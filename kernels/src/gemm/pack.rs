@@ -1,4 +1,4 @@
-//! Copies channels of some pixels into A panels, `[k / L][MR][k % L]` (see `gemm/kernel.rs`).
+//! Copies channels of some pixels into A panels, `[k / L][MR][k % L]` (see `micro_kernel.rs`).
 //!
 //! ```text
 //! for p in 0..pixels
@@ -30,10 +30,10 @@ pub(crate) struct PackRun {
     pub(crate) pixels: usize,
     /// Elements of each pixel.
     pub(crate) length: usize,
-    /// The panels: element (k, p) is at `a + places[p] + (k / L)·MR·L + k % L`.
+    /// The panels: element (k, p) is at `a + rows[p] + (k / L)·MR·L + k % L`.
     pub(crate) a: *mut f32,
     /// As many as pixels.
-    pub(crate) places: *const usize,
+    pub(crate) rows: *const usize,
     /// First k.
     pub(crate) k: usize,
     /// Clamp, (−∞, ∞) for none.
@@ -55,7 +55,7 @@ impl<X: Element> Kernel for Pack<X> {
         let (lo, hi) = (simd.splat(run.bounds.0), simd.splat(run.bounds.1));
         for p in 0..run.pixels {
             // SAFETY: the caller's contract, for this pixel.
-            let (x, a) = unsafe { (x.add(p * run.x_pixel), run.a.add(*run.places.add(p))) };
+            let (x, a) = unsafe { (x.add(p * run.x_pixel), run.a.add(*run.rows.add(p))) };
             for block in 0..whole {
                 // SAFETY: l elements from block·l on exist on both sides.
                 unsafe {
