@@ -25,7 +25,10 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 X86, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
 TARGETS = {"avx2": X86, "avx512": X86, "neon": ARM}
-ELEMENT = "sepconv_kernels::isa::element::"
+CRATE = "sepconv_kernels::"
+ELEMENT = CRATE + "simd::element::"
+GEMM = "gemm::micro_kernel::"
+TOKENS = {"avx2": "Avx2", "avx512": "Avx512", "neon": "Neon"}
 OBJDUMP = {X86: ["objdump", "-M", "intel"], ARM: ["aarch64-linux-gnu-objdump"]}
 
 
@@ -36,19 +39,27 @@ class Kernel:
     level: str
     name: str
     tile: str
-    symbols: list  # instances, below sepconv_kernels::isa::<level>::instances
+    symbols: list  # kernels: types, below sepconv_kernels
     share: float = 0.0  # FMAs ÷ instructions, at least
     loads: float = float("inf")  # vectors loaded ÷ FMAs, at most
     spills: int = 0  # moves of vector registers to and from the stack, at most
     multiplies: bool = True
-    module: str = "instances"
+    dot: bool = False  # whether the level's dot products of bf16 run it
+
+    def functions(self):
+        """The level's compiled functions of the kernels."""
+        token, trait = TOKENS[self.level], "Simd"
+        if self.dot:
+            token, trait = token + "Bf16", "Bf16Dot"
+        level = f"<{CRATE}simd::{self.level}::{token} as {CRATE}simd::{trait}>::entry"
+        return [f"{level}::<{CRATE}{symbol}>" for symbol in self.symbols]
 
 
 # Every bound, with its reason. Calls have none to themselves: but for panics there must be none
 # anywhere in a kernel, in or out of loops. A helper without `inline(always)` shows as a call, and
 # vectors then travel through memory.
 
-# The full tiles, as kernels/src/isa/*.rs instantiates them.
+# The full tiles, as kernels/src/table/*.rs lists them.
 # `strips`: those for stride 1 and 2, widest first, of f32 and of 16 bits.
 WIDE_STRIPS = ((6, 5, 4, 3, 2, 1),) * 2, ((6, 4, 3, 1),) * 2
 TILES = {
@@ -93,21 +104,21 @@ def expected(level):
     rows = heights[-1]
     full = f"{rows}×{vectors * tile['lanes']}"
     for direct, name, share in zip(("false", "true"), ("gemm", "gemm, direct"), GEMM_SHARE[level]):
-        yield Kernel(level, name, full, [f"gemm::<{ELEMENT}F32, {rows}, {vectors}, {direct}>"], share=share)
+        yield Kernel(level, name, full, [f"{GEMM}MicroKernel<{ELEMENT}F32, {rows}, {vectors}, {direct}>"], share=share)
         yield Kernel(level, "gemm, all", "smaller", [
-            f"gemm::<{ELEMENT}F32, {m}, {n}, {direct}>" for m in heights
+            f"{GEMM}MicroKernel<{ELEMENT}F32, {m}, {n}, {direct}>" for m in heights
             for n in range(1, vectors + 1) if (m, n) != (rows, vectors)])
     for x, kind in (("F16", "f16"), ("Bf16", "bf16")):
-        yield Kernel(level, f"gemm, {kind}", full, [f"gemm::<{ELEMENT}{x}, {rows}, {vectors}, false>"],
+        yield Kernel(level, f"gemm, {kind}", full, [f"{GEMM}MicroKernel<{ELEMENT}{x}, {rows}, {vectors}, false>"],
                      share=FEW_SHARE[level])
         yield Kernel(level, "gemm, all", "smaller", [
-            f"gemm::<{ELEMENT}{x}, {m}, {vectors}, false>" for m in heights[:-1]])
+            f"{GEMM}MicroKernel<{ELEMENT}{x}, {m}, {vectors}, false>" for m in heights[:-1]])
     if level != "avx2":
-        yield Kernel(level, "gemm, dot bf16", full, [f"gemm::<{rows}, {vectors}>"],
-                     share=GEMM_SHARE[level][0], module="bf16")
+        yield Kernel(level, "gemm, dot bf16", full, [f"{GEMM}Bf16MicroKernel<{rows}, {vectors}>"],
+                     share=GEMM_SHARE[level][0], dot=True)
         yield Kernel(level, "gemm, all", "smaller", [
-            f"gemm::<{m}, {n}>" for m in heights for n in range(1, vectors + 1)
-            if (m, n) != (rows, vectors)], module="bf16")
+            f"{GEMM}Bf16MicroKernel<{m}, {n}>" for m in heights for n in range(1, vectors + 1)
+            if (m, n) != (rows, vectors)], dot=True)
     # Element types of the input and what is done to it on load, of which f32 kernels have two.
     for x, load, kind in (("F32", 0, ""), ("F32", 1, ", relu"), ("F16", 3, ", f16"),
                           ("Bf16", 3, ", bf16")):
@@ -118,13 +129,13 @@ def expected(level):
             if half:
                 loads += HALF_LOADS
             name = f"strips{kind}" if kind else f"strip 3×3 s{stride}"
-            yield Kernel(level, name, f"{strip} px", [f"strip::<{x}, {strip}, {stride}, {load}>"],
+            yield Kernel(level, name, f"{strip} px", [f"window::strip::Strip<{x}, {strip}, {stride}, {load}>"],
                          loads=loads)
             yield Kernel(level, "strips, all", "smaller", [
-                f"strip::<{x}, {p}, {stride}, {load}>" for p in smaller])
+                f"window::strip::Strip<{x}, {p}, {stride}, {load}>" for p in smaller])
         for (k, stride), sizes in SLIDING.items():
             pixels, *smaller = SLIDING_HALF[k] if half else sizes
-            symbol = f"window::<{x}, {{}}, 0, {load}, {k}, {stride}>"
+            symbol = f"window::kernel::Windows<{x}, {{}}, 0, {load}, {k}, {stride}>"
             loads = ((pixels - 1) * stride + 2 * k) / (k * pixels)
             name, size = f"sliding k{k} s{stride}", f"{pixels} px"
             if kind:
@@ -137,10 +148,10 @@ def expected(level):
             smaller = [symbol.format(p) for p in smaller if p > 1 or stride == 1]
             yield Kernel(level, "sliding, all", "smaller", smaller)
         yield Kernel(level, f"general window{kind}", "8 px",
-                     [f"window::<{x}, 8, 0, {load}, 0, 0>"], loads=GENERAL_LOADS)
+                     [f"window::kernel::Windows<{x}, 8, 0, {load}, 0, 1>"], loads=GENERAL_LOADS)
         if load != 1:
-            yield Kernel(level, f"pack{kind}", "", [f"pack::<{x}>"], multiplies=False)
-    yield Kernel(level, "FMA peak", "", ["fma_loop"], share=PEAK_SHARE)
+            yield Kernel(level, f"pack{kind}", "", [f"gemm::pack::Pack<{x}>"], multiplies=False)
+    yield Kernel(level, "FMA peak", "", ["fma_loop::FmaLoop"], share=PEAK_SHARE)
 
 
 @dataclasses.dataclass
@@ -437,8 +448,8 @@ class Row:
 def examine(kernel, functions, target, row):
     """Adds the kernel to the row and returns its violations."""
     wrong = []
-    for symbol in kernel.symbols:
-        code = functions.get(f"sepconv_kernels::isa::{kernel.level}::{kernel.module}::{symbol}")
+    for symbol, name in zip(kernel.symbols, kernel.functions()):
+        code = functions.get(name)
         if not code:
             wrong.append(f"{symbol} is not in the library")
             continue

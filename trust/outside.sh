@@ -37,6 +37,6 @@ seconds=$(date +%s.%N | awk -v start="$start" '{ printf "%.1f", $1 - start }')
 count=$(cargo "${published[@]}" tree --quiet -p sepconv-kernels -e normal --prefix none | sort -u | wc -l)
 printed=$(cargo "${published[@]}" run --quiet --release)
 printf 'outside: %s packages, %s s from nothing; %s\n' "$count" "$seconds" "$printed"
-((count <= 12)) || { echo "error: more than 12 packages" >&2; exit 1; }
+((count < 20)) || { echo "error: 20 packages or more" >&2; exit 1; }
 # 4 and 9 taps × 0.5, then 728 channels × 0.25.
 [[ $printed == *": 364 in the corner, 819 inside" ]] || { echo "error: wrong numbers" >&2; exit 1; }

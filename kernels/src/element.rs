@@ -2,8 +2,6 @@
 
 use core::fmt;
 
-use crate::memory::Aligned;
-
 /// How the elements of a tensor or of weights are stored. All arithmetic is f32.
 ///
 /// ```
@@ -134,44 +132,69 @@ pub enum ElementsMut<'a> {
     Bf16(&'a mut [u16]),
 }
 
-macro_rules! elements {
-    ($name:ident, $borrow:literal) => {
-        #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
-        impl $name<'_> {
-            /// The number of elements.
-            ///
-            /// ```
-            /// # use sepconv_kernels::*;
-            #[doc = concat!("let n = ", stringify!($name), "::F16(", $borrow, "[0x3c00, 0x4000, 0x4200]).len();")]
-            /// assert_eq!(n, 3);
-            /// ```
-            pub fn len(&self) -> usize {
-                match self {
-                    Self::F32(x) => x.len(),
-                    Self::F16(x) | Self::Bf16(x) => x.len(),
-                }
-            }
-
-            /// What they are.
-            ///
-            /// ```
-            /// # use sepconv_kernels::*;
-            #[doc = concat!("let element = ", stringify!($name), "::from(", $borrow, "[1.0, 2.0]).element_type();")]
-            /// assert_eq!(element, ElementType::F32);
-            /// ```
-            pub fn element_type(&self) -> ElementType {
-                match self {
-                    Self::F32(_) => ElementType::F32,
-                    Self::F16(_) => ElementType::F16,
-                    Self::Bf16(_) => ElementType::Bf16,
-                }
-            }
+#[allow(clippy::len_without_is_empty, reason = "nobody asks")]
+impl Elements<'_> {
+    /// The number of elements.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// let n = Elements::F16(&[0x3c00, 0x4000, 0x4200]).len();
+    /// assert_eq!(n, 3);
+    /// ```
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(x) => x.len(),
+            Self::F16(x) | Self::Bf16(x) => x.len(),
         }
-    };
+    }
+
+    /// What they are.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// let element = Elements::from(&[1.0, 2.0]).element_type();
+    /// assert_eq!(element, ElementType::F32);
+    /// ```
+    pub fn element_type(&self) -> ElementType {
+        match self {
+            Self::F32(_) => ElementType::F32,
+            Self::F16(_) => ElementType::F16,
+            Self::Bf16(_) => ElementType::Bf16,
+        }
+    }
 }
 
-elements!(Elements, "&");
-elements!(ElementsMut, "&mut ");
+#[allow(clippy::len_without_is_empty, reason = "nobody asks")]
+impl ElementsMut<'_> {
+    /// The number of elements.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// let n = ElementsMut::F16(&mut [0x3c00, 0x4000, 0x4200]).len();
+    /// assert_eq!(n, 3);
+    /// ```
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(x) => x.len(),
+            Self::F16(x) | Self::Bf16(x) => x.len(),
+        }
+    }
+
+    /// What they are.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// let element = ElementsMut::from(&mut [1.0, 2.0]).element_type();
+    /// assert_eq!(element, ElementType::F32);
+    /// ```
+    pub fn element_type(&self) -> ElementType {
+        match self {
+            Self::F32(_) => ElementType::F32,
+            Self::F16(_) => ElementType::F16,
+            Self::Bf16(_) => ElementType::Bf16,
+        }
+    }
+}
 
 impl Elements<'_> {
     pub(crate) fn pointer(&self) -> Pointer {
@@ -201,39 +224,40 @@ impl ElementsMut<'_> {
     }
 }
 
-macro_rules! from {
-    ($from:ty, $to:ident, |$x:ident| $elements:expr $(, $n:ident)?) => {
-        impl<'a $(, const $n: usize)?> From<$from> for $to<'a> {
-            fn from($x: $from) -> Self {
-                $elements
-            }
-        }
-    };
+impl<'a> From<&'a [f32]> for Elements<'a> {
+    fn from(x: &'a [f32]) -> Self {
+        Self::F32(x)
+    }
 }
 
-from!(&'a [f32], Elements, |x| Self::F32(x));
-from!(&'a [f32; N], Elements, |x| Self::F32(x), N);
-from!(&'a alloc::vec::Vec<f32>, Elements, |x| Self::F32(x));
-from!(&'a Aligned, Elements, |x| Self::F32(x));
-from!(&'a mut [f32], ElementsMut, |x| Self::F32(x));
-from!(&'a mut [f32; N], ElementsMut, |x| Self::F32(x), N);
-from!(&'a mut alloc::vec::Vec<f32>, ElementsMut, |x| Self::F32(x));
-from!(&'a mut Aligned, ElementsMut, |x| Self::F32(x));
+impl<'a, const N: usize> From<&'a [f32; N]> for Elements<'a> {
+    fn from(x: &'a [f32; N]) -> Self {
+        Self::F32(x)
+    }
+}
 
-#[cfg(feature = "half")]
-mod half {
-    use super::{Elements, ElementsMut};
-    use ::half::slice::HalfFloatSliceExt;
-    use ::half::{bf16, f16};
+impl<'a> From<&'a alloc::vec::Vec<f32>> for Elements<'a> {
+    fn from(x: &'a alloc::vec::Vec<f32>) -> Self {
+        Self::F32(x)
+    }
+}
 
-    from!(&'a [f16], Elements, |x| Self::F16(x.reinterpret_cast()));
-    from!(&'a alloc::vec::Vec<f16>, Elements, |x| Self::F16(x.reinterpret_cast()));
-    from!(&'a [bf16], Elements, |x| Self::Bf16(x.reinterpret_cast()));
-    from!(&'a alloc::vec::Vec<bf16>, Elements, |x| Self::Bf16(x.reinterpret_cast()));
-    from!(&'a mut [f16], ElementsMut, |x| Self::F16(x.reinterpret_cast_mut()));
-    from!(&'a mut alloc::vec::Vec<f16>, ElementsMut, |x| Self::F16(x.reinterpret_cast_mut()));
-    from!(&'a mut [bf16], ElementsMut, |x| Self::Bf16(x.reinterpret_cast_mut()));
-    from!(&'a mut alloc::vec::Vec<bf16>, ElementsMut, |x| Self::Bf16(x.reinterpret_cast_mut()));
+impl<'a> From<&'a mut [f32]> for ElementsMut<'a> {
+    fn from(x: &'a mut [f32]) -> Self {
+        Self::F32(x)
+    }
+}
+
+impl<'a, const N: usize> From<&'a mut [f32; N]> for ElementsMut<'a> {
+    fn from(x: &'a mut [f32; N]) -> Self {
+        Self::F32(x)
+    }
+}
+
+impl<'a> From<&'a mut alloc::vec::Vec<f32>> for ElementsMut<'a> {
+    fn from(x: &'a mut alloc::vec::Vec<f32>) -> Self {
+        Self::F32(x)
+    }
 }
 
 /// Where elements begin that are read. Moving it is no promise about what lies there.

@@ -3,7 +3,8 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::{ElementType, Level};
+use crate::element::ElementType;
+use crate::level::Level;
 
 /// Result with this crate's [`Error`].
 ///

@@ -44,36 +44,46 @@
 extern crate alloc;
 
 mod activation;
+mod detect;
 mod element;
-mod epilogue;
 mod error;
+mod fma_loop;
 mod gemm;
 mod geometry;
-mod isa;
+#[cfg(feature = "half")]
+mod half;
 mod layers;
 mod level;
 mod memory;
 pub mod naive;
 #[cfg(feature = "ndarray")]
 mod ndarray;
-mod panel;
+mod options;
+mod params;
 mod peak;
+mod pixels;
+mod simd;
 mod table;
 mod threads;
 mod view;
 mod window;
 
+pub use activation::Activation;
 pub use element::{ElementType, Elements, ElementsMut};
-pub use epilogue::Activation;
 pub use error::{Error, Result};
 pub use geometry::{Padding, Window};
-pub use layers::{
-    Arithmetic, Conv, ConvParams, Dense, DenseParams, Depthwise, DepthwiseParams, Elementwise,
-    GlobalAveragePool, Options, Plan, Pointwise, PointwiseParams, Pool, PoolKind, Separable,
-    SeparableParams, convert,
-};
+pub use layers::conv::{Conv, Dense, Pointwise};
+pub use layers::depthwise::Depthwise;
+pub use layers::elementwise::{Elementwise, convert};
+pub use layers::plan::Plan;
+pub use layers::pool::{GlobalAveragePool, Pool};
+pub use layers::separable::Separable;
 pub use level::Level;
 pub use memory::Aligned;
+pub use options::{Arithmetic, Options};
+pub use params::{
+    ConvParams, DenseParams, DepthwiseParams, PointwiseParams, PoolKind, SeparableParams,
+};
 pub use peak::burn_fma;
 pub use table::{Kernel, kernels};
 pub use threads::on_this_thread;

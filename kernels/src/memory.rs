@@ -4,6 +4,7 @@ use alloc::alloc::{Layout, alloc, dealloc};
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
+use crate::element::{Elements, ElementsMut};
 use crate::error::{Error, Result};
 
 /// f32 elements of a 64-byte cache line.
@@ -126,6 +127,18 @@ impl DerefMut for Aligned {
     fn deref_mut(&mut self) -> &mut [f32] {
         // SAFETY: as in `deref`.
         unsafe { core::slice::from_raw_parts_mut(self.data.as_ptr(), self.len) }
+    }
+}
+
+impl<'a> From<&'a Aligned> for Elements<'a> {
+    fn from(x: &'a Aligned) -> Self {
+        Self::F32(x)
+    }
+}
+
+impl<'a> From<&'a mut Aligned> for ElementsMut<'a> {
+    fn from(x: &'a mut Aligned) -> Self {
+        Self::F32(x)
     }
 }
 

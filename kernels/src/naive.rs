@@ -6,7 +6,9 @@
 
 use alloc::vec::Vec;
 
-use crate::{Activation, Padding, PoolKind, Window};
+use crate::activation::Activation;
+use crate::geometry::{Padding, Window};
+use crate::params::PoolKind;
 
 /// One output element of a sum, and what its rounding error is measured against.
 ///

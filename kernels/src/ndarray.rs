@@ -17,7 +17,9 @@
 
 use ndarray::{ArrayView4, ArrayViewMut4};
 
-use crate::{Elements, ElementsMut, Error, NhwcView, NhwcViewMut, Result};
+use crate::element::{Elements, ElementsMut};
+use crate::error::{Error, Result};
+use crate::view::{NhwcView, NhwcViewMut};
 
 /// An array \[N, H, W, C\] in standard layout, without gaps. (Between the channels of a slice of a wider array
 /// lie elements that somebody else may be writing.)

@@ -1,33 +1,9 @@
 //! The FMA peak of the calling core, the yardstick of every speed figure.
 
-use crate::error::Result;
-use crate::isa::{self, Isa, MAX_LANES};
-use crate::{Error, Level};
-
-/// Independent chains: enough to cover the latency of two FMAs per cycle, few enough for 16 registers.
-const CHAINS: usize = 12;
-
-/// Runs `rounds` rounds of 12 independent FMAs that never leave registers, and returns a number that
-/// depends on all of them.
-#[inline(always)]
-pub(crate) fn fma_loop<I: Isa>(rounds: u64) -> f32 {
-    let mut acc = [I::splat(1.0); CHAINS];
-    let (x, y) = (I::splat(core::hint::black_box(0.999_999)), I::splat(1e-6));
-    for _ in 0..rounds {
-        // Added to: where FMA is destructive (NEON), only the addend can be.
-        for v in &mut acc {
-            *v = I::mul_add(x, y, *v);
-        }
-    }
-    let mut sum = acc[0];
-    for v in &acc[1..] {
-        sum = I::add(sum, *v);
-    }
-    let mut lanes = [0.0; MAX_LANES];
-    // SAFETY: that many elements are at least a vector.
-    unsafe { I::store(lanes.as_mut_ptr(), sum) };
-    lanes.into_iter().sum()
-}
+use crate::error::{Error, Result};
+use crate::fma_loop::CHAINS;
+use crate::level::Level;
+use crate::table;
 
 /// Executes fused multiply-adds on registers and returns how many multiply-adds (lanes × FMAs) that
 /// were: at least `at_least`. Time the call to get the peak of `level` on the calling core.
@@ -47,10 +23,10 @@ pub(crate) fn fma_loop<I: Isa>(rounds: u64) -> f32 {
 /// [`Error::LevelUnavailable`].
 pub fn burn_fma(level: Level, at_least: u64) -> Result<u64> {
     let level = level.checked()?;
-    let kernels = isa::kernels(level).ok_or(Error::LevelUnavailable { level })?;
-    let per_round = (CHAINS * kernels.lanes) as u64;
+    let kernels = table::of(level).ok_or(Error::LevelUnavailable { level })?;
+    let per_round = (CHAINS * kernels.gemm.lanes) as u64;
     let rounds = at_least.div_ceil(per_round);
     // SAFETY: the level is available.
-    core::hint::black_box(unsafe { (kernels.fma_loop)(rounds) });
+    core::hint::black_box(unsafe { (kernels.fma_loop)(&rounds) });
     Ok(rounds.saturating_mul(per_round))
 }

@@ -49,7 +49,7 @@ pub fn on_this_thread<T>(f: impl FnOnce() -> T) -> T {
 pub(crate) fn available() -> usize {
     #[cfg(feature = "rayon")]
     {
-        if ALONE.get() { 1 } else { rayon_core::current_num_threads() }
+        if ALONE.get() { 1 } else { rayon::current_num_threads() }
     }
     #[cfg(not(feature = "rayon"))]
     {
@@ -104,7 +104,7 @@ pub(crate) fn adjacent(task: usize, tasks: usize, workers: usize) -> usize {
 fn index() -> usize {
     #[cfg(feature = "rayon")]
     {
-        rayon_core::current_thread_index().unwrap_or(0)
+        rayon::current_thread_index().unwrap_or(0)
     }
     #[cfg(not(feature = "rayon"))]
     {
@@ -125,7 +125,7 @@ fn fork(workers: usize, scratch: &mut [f32], part: usize, worker: &(impl Fn(&mut
 
 #[cfg(feature = "rayon")]
 fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
-    rayon_core::join(a, b);
+    rayon::join(a, b);
 }
 
 #[cfg(not(feature = "rayon"))]

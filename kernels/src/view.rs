@@ -1,8 +1,7 @@
 //! Borrowed NHWC tensors. Their bounds are proven once, when a view is made.
 
-use crate::element::{Pointer, PointerMut};
+use crate::element::{ElementType, Elements, ElementsMut, Pointer, PointerMut};
 use crate::error::{Error, Result};
-use crate::{ElementType, Elements, ElementsMut};
 
 /// Elements from the first to one past the last element of a view, and of its tightest superset
 /// that still holds whole pixels.
@@ -29,220 +28,270 @@ fn check(len: usize, shape: [usize; 4], pixel_stride: usize) -> Result<()> {
     Ok(())
 }
 
-macro_rules! view {
-    (
-        $name:ident, $elements:ident, $mutability:literal, $borrow:literal,
-        { $(#[$more:meta])* } new: { $(#[$new:meta])* } with_pixel_stride: { $(#[$strided:meta])* }
-    ) => {
-        #[doc = concat!("A ", $mutability, "tensor in NHWC order, of f32 or of 16-bit elements.")]
-        ///
-        /// Element (n, y, x, c) lies at `((n·H + y)·W + x)·pixel_stride + c`. A pixel stride larger
-        /// than C addresses a range of channels of a wider tensor, e.g. one part of a concatenation:
-        /// pass the wide tensor's slice from the first channel on.
-        ///
-        $(#[$more])*
-        #[derive(Debug)]
-        pub struct $name<'a> {
-            data: $elements<'a>,
-            shape: [usize; 4],
-            pixel_stride: usize,
-        }
-
-        impl<'a> $name<'a> {
-            /// A dense tensor of shape \[N, H, W, C\]. `data`, a slice of `f32` or
-            #[doc = concat!("[`", stringify!($elements), "`],")]
-            /// must have exactly N·H·W·C elements.
-            ///
-            $(#[$new])*
-            ///
-            /// # Errors
-            /// [`Error::Length`], [`Error::Overflow`].
-            pub fn new(data: impl Into<$elements<'a>>, shape: [usize; 4]) -> Result<Self> {
-                Self::with_pixel_stride(data, shape, shape[3])
-            }
-
-            /// A tensor whose pixels begin `pixel_stride` ≥ C elements apart. `data` must have at
-            /// least (N·H·W − 1)·pixel_stride + C and at most N·H·W·pixel_stride elements.
-            ///
-            $(#[$strided])*
-            ///
-            /// # Errors
-            /// [`Error::PixelStride`], [`Error::Length`], [`Error::Overflow`].
-            pub fn with_pixel_stride(
-                data: impl Into<$elements<'a>>,
-                shape: [usize; 4],
-                pixel_stride: usize,
-            ) -> Result<Self> {
-                let data = data.into();
-                check(data.len(), shape, pixel_stride)?;
-                Ok(Self { data, shape, pixel_stride })
-            }
-
-            /// \[N, H, W, C\].
-            ///
-            /// ```
-            /// # use sepconv_kernels::*;
-            /// # fn main() -> Result<()> {
-            #[doc = concat!("let shape = ", stringify!($name), "::new(", $borrow, "[0.0; 24], [2, 2, 2, 3])?.shape();")]
-            /// assert_eq!(shape, [2, 2, 2, 3]);
-            /// # Ok(())
-            /// # }
-            /// ```
-            pub fn shape(&self) -> [usize; 4] {
-                self.shape
-            }
-
-            /// Elements from one pixel to the next.
-            ///
-            /// ```
-            /// # use sepconv_kernels::*;
-            /// # fn main() -> Result<()> {
-            #[doc = concat!("let n = ", stringify!($name), "::new(", $borrow, "[0.0; 6], [1, 1, 2, 3])?.pixel_stride();")]
-            /// assert_eq!(n, 3); // dense: the channels
-            /// # Ok(())
-            /// # }
-            /// ```
-            pub fn pixel_stride(&self) -> usize {
-                self.pixel_stride
-            }
-
-            /// What the elements are.
-            ///
-            /// ```
-            /// # use sepconv_kernels::*;
-            /// # fn main() -> Result<()> {
-            #[doc = concat!("let element = ", stringify!($name), "::new(")]
-            #[doc = concat!("    ", stringify!($elements), "::Bf16(", $borrow, "[0; 6]), // bits")]
-            ///     [1, 1, 2, 3],
-            /// )?.element_type();
-            /// assert_eq!(element, ElementType::Bf16);
-            /// # Ok(())
-            /// # }
-            /// ```
-            pub fn element_type(&self) -> ElementType {
-                self.data.element_type()
-            }
-        }
-    };
+/// A shared tensor in NHWC order, of f32 or of 16-bit elements.
+///
+/// Element (n, y, x, c) lies at `((n·H + y)·W + x)·pixel_stride + c`. A pixel stride larger
+/// than C addresses a range of channels of a wider tensor, e.g. one part of a concatenation:
+/// pass the wide tensor's slice from the first channel on.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let tensor = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // 2 pixels of 3 channels
+/// let x = NhwcView::with_pixel_stride(&tensor[1..], [1, 1, 2, 2], 3)?; // without the first
+/// let plan = GlobalAveragePool::new(x.shape(), &Options::default())?;
+/// let mut y = [0.0; 2];
+/// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut [])?;
+/// assert_eq!(y, [3.5, 4.5]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct NhwcView<'a> {
+    data: Elements<'a>,
+    shape: [usize; 4],
+    pixel_stride: usize,
 }
 
-view! {
-    NhwcView, Elements, "shared ", "&",
-    {
-        /// ```
-        /// # use sepconv_kernels::*;
-        /// # fn main() -> Result<()> {
-        /// let tensor = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // 2 pixels of 3 channels
-        /// let x = NhwcView::with_pixel_stride(&tensor[1..], [1, 1, 2, 2], 3)?; // without the first
-        /// let plan = GlobalAveragePool::new(x.shape(), &Options::default())?;
-        /// let mut y = [0.0; 2];
-        /// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut [])?;
-        /// assert_eq!(y, [3.5, 4.5]);
-        /// # Ok(())
-        /// # }
-        /// ```
+impl<'a> NhwcView<'a> {
+    /// A dense tensor of shape \[N, H, W, C\]. `data`, a slice of `f32` or
+    /// [`Elements`],
+    /// must have exactly N·H·W·C elements.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let view = NhwcView::new(&[0.0; 12], [1, 2, 2, 3])?;
+    /// assert_eq!((view.shape(), view.pixel_stride()), ([1, 2, 2, 3], 3));
+    /// let error = NhwcView::new(&[0.0; 13], [1, 2, 2, 3]).unwrap_err();
+    /// assert_eq!(error.to_string(), "view has 13 elements, needs 12");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Length`], [`Error::Overflow`].
+    pub fn new(data: impl Into<Elements<'a>>, shape: [usize; 4]) -> Result<Self> {
+        Self::with_pixel_stride(data, shape, shape[3])
     }
-    new: {
-        /// ```
-        /// # use sepconv_kernels::*;
-        /// # fn main() -> Result<()> {
-        /// let view = NhwcView::new(&[0.0; 12], [1, 2, 2, 3])?;
-        /// assert_eq!((view.shape(), view.pixel_stride()), ([1, 2, 2, 3], 3));
-        /// let error = NhwcView::new(&[0.0; 13], [1, 2, 2, 3]).unwrap_err();
-        /// assert_eq!(error.to_string(), "view has 13 elements, needs 12");
-        /// # Ok(())
-        /// # }
-        /// ```
+
+    /// A tensor whose pixels begin `pixel_stride` ≥ C elements apart. `data` must have at
+    /// least (N·H·W − 1)·pixel_stride + C and at most N·H·W·pixel_stride elements.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let tensor = [0.0; 4 * 5]; // 4 pixels of 5 channels
+    /// let view = NhwcView::with_pixel_stride(&tensor[2..], [1, 2, 2, 3], 5)?; // the last 3
+    /// assert_eq!((view.shape(), view.pixel_stride()), ([1, 2, 2, 3], 5));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::PixelStride`], [`Error::Length`], [`Error::Overflow`].
+    pub fn with_pixel_stride(
+        data: impl Into<Elements<'a>>,
+        shape: [usize; 4],
+        pixel_stride: usize,
+    ) -> Result<Self> {
+        let data = data.into();
+        check(data.len(), shape, pixel_stride)?;
+        Ok(Self { data, shape, pixel_stride })
     }
-    with_pixel_stride: {
-        /// ```
-        /// # use sepconv_kernels::*;
-        /// # fn main() -> Result<()> {
-        /// let tensor = [0.0; 4 * 5]; // 4 pixels of 5 channels
-        /// let view = NhwcView::with_pixel_stride(&tensor[2..], [1, 2, 2, 3], 5)?; // the last 3
-        /// assert_eq!((view.shape(), view.pixel_stride()), ([1, 2, 2, 3], 5));
-        /// # Ok(())
-        /// # }
-        /// ```
+
+    /// \[N, H, W, C\].
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let shape = NhwcView::new(&[0.0; 24], [2, 2, 2, 3])?.shape();
+    /// assert_eq!(shape, [2, 2, 2, 3]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn shape(&self) -> [usize; 4] {
+        self.shape
+    }
+
+    /// Elements from one pixel to the next.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let n = NhwcView::new(&[0.0; 6], [1, 1, 2, 3])?.pixel_stride();
+    /// assert_eq!(n, 3); // dense: the channels
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn pixel_stride(&self) -> usize {
+        self.pixel_stride
+    }
+
+    /// What the elements are.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let element = NhwcView::new(
+    ///     Elements::Bf16(&[0; 6]), // bits
+    ///     [1, 1, 2, 3],
+    /// )?.element_type();
+    /// assert_eq!(element, ElementType::Bf16);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn element_type(&self) -> ElementType {
+        self.data.element_type()
     }
 }
 
-view! {
-    NhwcViewMut, ElementsMut, "mutable ", "&mut ",
-    {
-        /// ```
-        /// # use sepconv_kernels::*;
-        /// # fn main() -> Result<()> {
-        /// let mut tensor = vec![1.0, -2.0];
-        /// let options = Options { activation: Activation::Relu, ..Options::default() };
-        /// let plan = Elementwise::new([1, 1, 1, 2], &options)?;
-        /// let y = NhwcViewMut::new(&mut tensor, plan.output_shape())?;
-        /// plan.run(NhwcView::new(&[3.0, -4.0], plan.input_shape())?, None, y, &mut [])?;
-        /// assert_eq!(tensor, [3.0, 0.0]);
-        /// # Ok(())
-        /// # }
-        /// ```
-        ///
-        /// An output can't share elements with the input, the residual or another output: the borrow checker
-        /// refuses it.
-        ///
-        /// ```compile_fail,E0502
-        /// # use sepconv_kernels::*;
-        /// # fn main() -> Result<()> {
-        /// # let plan = Elementwise::new([1, 1, 1, 8], &Options::default())?;
-        /// let mut tensor = vec![1.0; 12];
-        /// let x = NhwcView::new(&tensor[..8], plan.input_shape())?;
-        /// let y = NhwcViewMut::new(&mut tensor[4..], plan.output_shape())?;
-        /// plan.run(x, None, y, &mut [])
-        /// # }
-        /// ```
-        ///
-        /// ```compile_fail,E0499
-        /// # use sepconv_kernels::*;
-        /// # fn main() -> Result<()> {
-        /// # let plan = Elementwise::new([1, 1, 1, 8], &Options::default())?;
-        /// # let x = vec![1.0; 8];
-        /// let mut tensor = vec![1.0; 8];
-        /// let y = NhwcViewMut::new(&mut tensor, plan.output_shape())?;
-        /// plan.run(NhwcView::new(&x, plan.input_shape())?, None, y, &mut tensor) // nor with the scratch
-        /// # }
-        /// ```
-    }
-    new: {
-        /// ```
-        /// # use sepconv_kernels::*;
-        /// # fn main() -> Result<()> {
-        /// let mut y = [f32::NAN; 4];
-        /// let plan = Elementwise::new([1, 2, 2, 1], &Options::default())?;
-        /// let x = NhwcView::new(&[1.0, 2.0, 3.0, 4.0], [1, 2, 2, 1])?;
-        /// plan.run(x, None, NhwcViewMut::new(&mut y, [1, 2, 2, 1])?, &mut [])?;
-        /// assert_eq!(y, [1.0, 2.0, 3.0, 4.0]);
-        /// # Ok(())
-        /// # }
-        /// ```
-    }
-    with_pixel_stride: {
-        /// ```
-        /// # use sepconv_kernels::*;
-        /// # fn main() -> Result<()> {
-        /// let mut joined = [0.0; 2 * 3]; // a concatenation: 2 pixels, of whose 3 channels the last is computed
-        /// let plan = Elementwise::new([1, 1, 2, 1], &Options::default())?;
-        /// let x = NhwcView::new(&[7.0, 8.0], plan.input_shape())?;
-        /// let y = NhwcViewMut::with_pixel_stride(&mut joined[2..], plan.output_shape(), 3)?;
-        /// plan.run(x, None, y, &mut [])?;
-        /// assert_eq!(joined, [0.0, 0.0, 7.0, 0.0, 0.0, 8.0]);
-        /// # Ok(())
-        /// # }
-        /// ```
-    }
+/// A mutable tensor in NHWC order, of f32 or of 16-bit elements.
+///
+/// Element (n, y, x, c) lies at `((n·H + y)·W + x)·pixel_stride + c`. A pixel stride larger
+/// than C addresses a range of channels of a wider tensor, e.g. one part of a concatenation:
+/// pass the wide tensor's slice from the first channel on.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let mut tensor = vec![1.0, -2.0];
+/// let options = Options { activation: Activation::Relu, ..Options::default() };
+/// let plan = Elementwise::new([1, 1, 1, 2], &options)?;
+/// let y = NhwcViewMut::new(&mut tensor, plan.output_shape())?;
+/// plan.run(NhwcView::new(&[3.0, -4.0], plan.input_shape())?, None, y, &mut [])?;
+/// assert_eq!(tensor, [3.0, 0.0]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// An output can't share elements with the input, the residual or another output: the borrow checker
+/// refuses it.
+///
+/// ```compile_fail,E0502
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// # let plan = Elementwise::new([1, 1, 1, 8], &Options::default())?;
+/// let mut tensor = vec![1.0; 12];
+/// let x = NhwcView::new(&tensor[..8], plan.input_shape())?;
+/// let y = NhwcViewMut::new(&mut tensor[4..], plan.output_shape())?;
+/// plan.run(x, None, y, &mut [])
+/// # }
+/// ```
+///
+/// ```compile_fail,E0499
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// # let plan = Elementwise::new([1, 1, 1, 8], &Options::default())?;
+/// # let x = vec![1.0; 8];
+/// let mut tensor = vec![1.0; 8];
+/// let y = NhwcViewMut::new(&mut tensor, plan.output_shape())?;
+/// plan.run(NhwcView::new(&x, plan.input_shape())?, None, y, &mut tensor) // nor with the scratch
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct NhwcViewMut<'a> {
+    data: ElementsMut<'a>,
+    shape: [usize; 4],
+    pixel_stride: usize,
 }
 
-impl Clone for NhwcView<'_> {
-    fn clone(&self) -> Self {
-        *self
+impl<'a> NhwcViewMut<'a> {
+    /// A dense tensor of shape \[N, H, W, C\]. `data`, a slice of `f32` or
+    /// [`ElementsMut`],
+    /// must have exactly N·H·W·C elements.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let mut y = [f32::NAN; 4];
+    /// let plan = Elementwise::new([1, 2, 2, 1], &Options::default())?;
+    /// let x = NhwcView::new(&[1.0, 2.0, 3.0, 4.0], [1, 2, 2, 1])?;
+    /// plan.run(x, None, NhwcViewMut::new(&mut y, [1, 2, 2, 1])?, &mut [])?;
+    /// assert_eq!(y, [1.0, 2.0, 3.0, 4.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Length`], [`Error::Overflow`].
+    pub fn new(data: impl Into<ElementsMut<'a>>, shape: [usize; 4]) -> Result<Self> {
+        Self::with_pixel_stride(data, shape, shape[3])
+    }
+
+    /// A tensor whose pixels begin `pixel_stride` ≥ C elements apart. `data` must have at
+    /// least (N·H·W − 1)·pixel_stride + C and at most N·H·W·pixel_stride elements.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let mut joined = [0.0; 2 * 3]; // a concatenation: 2 pixels, of whose 3 channels the last is computed
+    /// let plan = Elementwise::new([1, 1, 2, 1], &Options::default())?;
+    /// let x = NhwcView::new(&[7.0, 8.0], plan.input_shape())?;
+    /// let y = NhwcViewMut::with_pixel_stride(&mut joined[2..], plan.output_shape(), 3)?;
+    /// plan.run(x, None, y, &mut [])?;
+    /// assert_eq!(joined, [0.0, 0.0, 7.0, 0.0, 0.0, 8.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::PixelStride`], [`Error::Length`], [`Error::Overflow`].
+    pub fn with_pixel_stride(
+        data: impl Into<ElementsMut<'a>>,
+        shape: [usize; 4],
+        pixel_stride: usize,
+    ) -> Result<Self> {
+        let data = data.into();
+        check(data.len(), shape, pixel_stride)?;
+        Ok(Self { data, shape, pixel_stride })
+    }
+
+    /// \[N, H, W, C\].
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let shape = NhwcViewMut::new(&mut [0.0; 24], [2, 2, 2, 3])?.shape();
+    /// assert_eq!(shape, [2, 2, 2, 3]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn shape(&self) -> [usize; 4] {
+        self.shape
+    }
+
+    /// Elements from one pixel to the next.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let n = NhwcViewMut::new(&mut [0.0; 6], [1, 1, 2, 3])?.pixel_stride();
+    /// assert_eq!(n, 3); // dense: the channels
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn pixel_stride(&self) -> usize {
+        self.pixel_stride
+    }
+
+    /// What the elements are.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let element = NhwcViewMut::new(
+    ///     ElementsMut::Bf16(&mut [0; 6]), // bits
+    ///     [1, 1, 2, 3],
+    /// )?.element_type();
+    /// assert_eq!(element, ElementType::Bf16);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn element_type(&self) -> ElementType {
+        self.data.element_type()
     }
 }
-impl Copy for NhwcView<'_> {}
 
 impl NhwcView<'_> {
     pub(crate) fn pointer(&self) -> Pointer {

@@ -182,7 +182,7 @@ mod pools {
     use std::collections::BTreeMap;
     use std::sync::{Arc, Mutex, PoisonError};
 
-    use rayon_core::{ThreadPool, ThreadPoolBuilder};
+    use rayon::{ThreadPool, ThreadPoolBuilder};
 
     use super::{Result, refuse};
 

@@ -10,12 +10,15 @@
 //!
 //! Departures: columns go by vectors; the last is masked when they end inside it.
 
-use crate::Activation;
-use crate::activation::apply;
+use crate::activation::{Activation, apply};
 use crate::element::{Pointer, PointerMut};
-use crate::isa::Isa;
-use crate::isa::element::{Element, with_element};
+use crate::simd::element::{Element, with_element};
+use crate::simd::{Kernel, Simd};
 use crate::window::kernel::clamp;
+
+/// The kernel, for outputs of any type.
+#[derive(Debug)]
+pub(crate) struct Narrow;
 
 /// One call.
 #[derive(Debug)]
@@ -29,59 +32,62 @@ pub(crate) struct NarrowRun {
     /// Output of the first column; row r is at `y_rows[r]`.
     pub(crate) y: PointerMut,
     pub(crate) y_rows: *const usize,
-    /// Likewise; null for none.
-    pub(crate) residual: Pointer,
+    /// Likewise, of the output's type; row r is at `residual_rows[r]`.
+    pub(crate) residual: Option<Pointer>,
     pub(crate) residual_rows: *const usize,
     pub(crate) activation: Activation,
     /// The activation as a clamp, if it is one.
     pub(crate) bounds: Option<(f32, f32)>,
 }
 
-/// # Safety
-/// The level of `I` is available; the tile and the residual are valid for reading and `y` for writing
-/// `columns` elements of each row.
-#[inline(always)]
-pub(crate) unsafe fn narrow<I: Isa>(run: &NarrowRun) {
-    // SAFETY: the caller's contract.
-    unsafe { with_element!(run.y.element, Y => rows::<I, Y>(run)) }
+impl Kernel for Narrow {
+    type Args = NarrowRun;
+    type Output = ();
+
+    /// # Safety
+    /// - The tile and the residual are valid for reading `columns` elements of each row.
+    /// - `y` is valid for writing them; no other thread touches them.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(simd: S, run: &NarrowRun) {
+        // SAFETY: the caller's contract.
+        unsafe { with_element!(run.y.element, Y => rows::<S, Y>(simd, run)) }
+    }
 }
 
 /// # Safety
-/// As [`narrow`]; output and residual are of elements Y.
+/// As [`Narrow`]; output and residual are of elements Y.
 #[inline(always)]
-unsafe fn rows<I: Isa, Y: Element>(run: &NarrowRun) {
-    let l = I::LANES;
+unsafe fn rows<S: Simd, Y: Element>(simd: S, run: &NarrowRun) {
+    let l = S::LANES;
     let whole = run.columns / l * l;
-    let head = I::head((run.columns - whole).max(1));
-    let add = !run.residual.at.is_null();
+    let mask = simd.mem_mask((run.columns - whole).max(1));
     for r in 0..run.rows {
         let tile = run.tile.wrapping_add(r * run.tile_row);
         // SAFETY: the caller's contract: there are as many offsets as rows.
         let (y, residual) = unsafe {
-            let residual = run.residual.at.cast::<Y::Bits>();
-            (
-                run.y.at.cast::<Y::Bits>().add(*run.y_rows.add(r)),
-                residual.wrapping_add(*run.residual_rows.add(r)),
-            )
+            let residual = run.residual.map(|residual| {
+                residual.at.cast::<Y::Bits>().wrapping_add(*run.residual_rows.add(r))
+            });
+            (run.y.at.cast::<Y::Bits>().add(*run.y_rows.add(r)), residual)
         };
         for c in (0..whole).step_by(l) {
             // SAFETY: the caller's contract, for l columns from c on.
             unsafe {
-                let mut v = I::load(tile.add(c));
-                if add {
-                    v = I::add(v, Y::load::<I>(residual.add(c)));
+                let mut v = simd.load(tile.add(c));
+                if let Some(residual) = residual {
+                    v = simd.add(v, Y::load(simd, residual.add(c)));
                 }
-                Y::store::<I>(y.add(c), activate::<I>(run, v));
+                Y::store(simd, y.add(c), activate(simd, run, v));
             }
         }
         if whole < run.columns {
-            // SAFETY: the caller's contract, for the head from there on; of the tile whole vectors exist.
+            // SAFETY: the caller's contract, for the columns from there on; of the tile whole vectors exist.
             unsafe {
-                let mut v = I::load(tile.add(whole));
-                if add {
-                    v = I::add(v, Y::load_head::<I>(head, residual.add(whole)));
+                let mut v = simd.load(tile.add(whole));
+                if let Some(residual) = residual {
+                    v = simd.add(v, Y::mask_load(simd, mask, residual.add(whole)));
                 }
-                Y::store_head::<I>(head, y.add(whole), activate::<I>(run, v));
+                Y::mask_store(simd, mask, y.add(whole), activate(simd, run, v));
             }
         }
     }
@@ -89,12 +95,12 @@ unsafe fn rows<I: Isa, Y: Element>(run: &NarrowRun) {
 
 /// All but a few of the activations are a clamp.
 #[inline(always)]
-fn activate<I: Isa>(run: &NarrowRun, mut v: I::V) -> I::V {
+fn activate<S: Simd>(simd: S, run: &NarrowRun, mut v: S::Vector) -> S::Vector {
     match run.bounds {
         Some(bounds) => {
-            clamp::<I>(core::slice::from_mut(&mut v), bounds);
+            clamp(simd, core::slice::from_mut(&mut v), bounds);
             v
         }
-        None => apply::<I>(v, run.activation),
+        None => apply(simd, v, run.activation),
     }
 }

@@ -10,8 +10,12 @@
 //! times the time of f32.)
 
 use crate::element::Pointer;
-use crate::isa::Isa;
-use crate::isa::element::{Element, with_element};
+use crate::simd::element::{Element, with_element};
+use crate::simd::{Kernel, Simd};
+
+/// The kernel, for weights of any type.
+#[derive(Debug)]
+pub(crate) struct Widen;
 
 /// One call.
 #[derive(Debug)]
@@ -22,21 +26,26 @@ pub(crate) struct WidenRun {
     pub(crate) count: usize,
 }
 
-/// # Safety
-/// The level of `I` is available; `count` elements are valid for reading at `from` and for writing at `to`.
-#[inline(always)]
-pub(crate) unsafe fn widen<I: Isa>(run: &WidenRun) {
-    // SAFETY: the caller's contract.
-    unsafe { with_element!(run.from.element, W => vectors::<I, W>(run)) }
+impl Kernel for Widen {
+    type Args = WidenRun;
+    type Output = ();
+
+    /// # Safety
+    /// `count` elements are valid for reading at `from` and for writing at `to`.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(simd: S, run: &WidenRun) {
+        // SAFETY: the caller's contract.
+        unsafe { with_element!(run.from.element, B => vectors::<S, B>(simd, run)) }
+    }
 }
 
 /// # Safety
-/// As [`widen`]; `from` is of elements W.
+/// As [`Widen`]; `from` is of elements B.
 #[inline(always)]
-unsafe fn vectors<I: Isa, W: Element>(run: &WidenRun) {
-    let from = run.from.at.cast::<W::Bits>();
-    for i in (0..run.count).step_by(I::LANES) {
+unsafe fn vectors<S: Simd, B: Element>(simd: S, run: &WidenRun) {
+    let from = run.from.at.cast::<B::Bits>();
+    for i in (0..run.count).step_by(S::LANES) {
         // SAFETY: the caller's contract, for a vector from i on.
-        unsafe { I::store(run.to.add(i), W::load::<I>(from.add(i))) };
+        unsafe { simd.store(run.to.add(i), B::load(simd, from.add(i))) };
     }
 }

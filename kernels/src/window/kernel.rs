@@ -24,11 +24,12 @@
 //!    and used for all its taps, the row's K weights stay in registers. For 3×3 stride 1 and P pixels
 //!    that is (P + 2 + 3) loads for 3·P FMAs, 0.5 at P = 10, where one pixel at a time takes 2.
 
-use crate::Activation;
-use crate::activation::apply;
+use core::marker::PhantomData;
+
+use crate::activation::{Activation, apply};
 use crate::element::{Pointer, PointerMut};
-use crate::isa::element::{Element, with_output};
-use crate::isa::{Isa, MAX_LANES};
+use crate::simd::element::{Element, with_output};
+use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// acc = fma(x, w, acc).
 pub(crate) const DEPTHWISE: u8 = 0;
@@ -100,68 +101,97 @@ pub(crate) struct WindowTile {
     pub(crate) activation: Activation,
 }
 
-/// `x` is of elements X. K and S are 0 for any kernel width, stride and dilation; else the kernel is K wide, all of it inside
-/// the input, and `x_pixel` = S·`x_column`, which for P = 1 is no matter.
-///
-/// # Safety
-/// The level of `I` is available. For P pixels, `rows` × `columns` taps and all channels: `x` and
-/// `residual` are valid for reading, `y` for writing with no other thread touching it. `weights` and
-/// `bias` (depthwise) are valid for whole vectors.
-#[inline(always)]
-pub(crate) unsafe fn tile<
-    I: Isa,
+/// The kernel of P pixels for an input of elements X, combined by COMBINE and loaded as LOAD says. K is 0 for any
+/// kernel width, stride and dilation; else the kernel is K wide, all of it inside the input, and `x_pixel` =
+/// STRIDE·`x_column`. A kernel of one pixel goes with every stride, and has the STRIDE 1.
+#[derive(Debug)]
+pub(crate) struct Windows<
+    X,
+    const P: usize,
+    const COMBINE: u8,
+    const LOAD: u8,
+    const K: usize,
+    const STRIDE: usize,
+>(PhantomData<X>);
+
+impl<
     X: Element,
     const P: usize,
     const COMBINE: u8,
     const LOAD: u8,
     const K: usize,
-    const S: usize,
->(
-    t: &WindowTile,
-) {
-    let l = I::LANES;
-    if LOAD == ANY {
-        // The slow path, which would be twice as much code with one for whole vectors.
-        for block in 0..t.channels.div_ceil(l) {
-            let n = l.min(t.channels - block * l);
-            // SAFETY: the caller's contract; n channels of this block exist.
-            unsafe { channels::<I, X, P, COMBINE, LOAD, K, S, false>(t, 0, block, n) };
+    const STRIDE: usize,
+> Kernel for Windows<X, P, COMBINE, LOAD, K, STRIDE>
+{
+    type Args = WindowTile;
+    type Output = ();
+
+    /// # Safety
+    /// For P pixels, `rows` × `columns` taps and all channels:
+    /// - `x` and `residual` are valid for reading.
+    /// - `y` is valid for writing; no other thread touches it.
+    /// - Depthwise: `weights` and `bias` are valid for whole vectors.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(simd: S, t: &WindowTile) {
+        let l = S::LANES;
+        if LOAD == ANY {
+            // The slow path, which would be twice as much code with one for whole vectors.
+            for block in 0..t.channels.div_ceil(l) {
+                let n = l.min(t.channels - block * l);
+                let at = Channels { first: 0, block, mask: simd.mem_mask(n), count: n };
+                // SAFETY: the caller's contract; n channels of this block exist.
+                unsafe { channels::<S, X, P, COMBINE, LOAD, K, STRIDE, false>(simd, t, &at) };
+            }
+            return;
         }
-        return;
-    }
-    let whole = t.channels / l;
-    for block in 0..whole {
-        if (block * l).is_multiple_of(X::LINE) {
-            prefetch_next::<I, X, P>(t, block * l);
+        let whole = t.channels / l;
+        for block in 0..whole {
+            if (block * l).is_multiple_of(X::LINE) {
+                prefetch_next::<S, X, P>(simd, t, block * l);
+            }
+            let at = Channels { first: 0, block, mask: simd.mem_mask(l), count: l };
+            // SAFETY: the caller's contract; all lanes of this block are channels.
+            unsafe { channels::<S, X, P, COMBINE, LOAD, K, STRIDE, true>(simd, t, &at) };
         }
-        // SAFETY: the caller's contract; all lanes of this block are channels.
-        unsafe { channels::<I, X, P, COMBINE, LOAD, K, S, true>(t, 0, block, l) };
-    }
-    let rest = t.channels % l;
-    if I::LANES > 1 && rest > 0 {
-        let pixels = const { tail::<I>(P) };
-        for first in (0..P).step_by(pixels) {
-            // SAFETY: the caller's contract; the rest of the channels, masked, of pixels up to P, which
-            // `pixels` divides. (One pixel slides nowhere.)
-            unsafe {
-                match const { tail::<I>(P) } {
-                    2 => channels::<I, X, 2, COMBINE, LOAD, K, S, false>(t, first, whole, rest),
-                    _ => channels::<I, X, 1, COMBINE, LOAD, K, S, false>(t, first, whole, rest),
+        let rest = t.channels % l;
+        if S::LANES > 1 && rest > 0 {
+            let pixels = const { tail::<S>(P) };
+            for first in (0..P).step_by(pixels) {
+                let at = Channels { first, block: whole, mask: simd.mem_mask(rest), count: rest };
+                // SAFETY: the caller's contract; the rest of the channels, masked, of pixels up to P, which
+                // `pixels` divides. (One pixel slides nowhere.)
+                unsafe {
+                    match const { tail::<S>(P) } {
+                        2 => channels::<S, X, 2, COMBINE, LOAD, K, STRIDE, false>(simd, t, &at),
+                        _ => channels::<S, X, 1, COMBINE, LOAD, K, STRIDE, false>(simd, t, &at),
+                    }
                 }
             }
         }
     }
 }
 
+/// One vector of channels of some pixels.
+struct Channels<S: Simd> {
+    /// The first pixel.
+    first: usize,
+    /// The number of the vector.
+    block: usize,
+    /// The lanes that are channels.
+    mask: S::MemMask,
+    /// Their number.
+    count: usize,
+}
+
 /// Pixels that are computed at a time where channels end inside a vector: a divisor of the tile's P. Few, as each
 /// number is code of its own and most layers have whole vectors; yet of 728 channels half of the last 16 are missing.
-pub(crate) const fn tail<I: Isa>(pixels: usize) -> usize {
-    if I::LANES == 16 && pixels.is_multiple_of(2) { 2 } else { 1 }
+pub(crate) const fn tail<S: Simd>(pixels: usize) -> usize {
+    if S::LANES == 16 && pixels.is_multiple_of(2) { 2 } else { 1 }
 }
 
 /// Prefetches a cache line of each input pixel that the next tile is the first to use, and of its residual.
 #[inline(always)]
-fn prefetch_next<I: Isa, X: Element, const P: usize>(t: &WindowTile, c: usize) {
+fn prefetch_next<S: Simd, X: Element, const P: usize>(simd: S, t: &WindowTile, c: usize) {
     let old = t.columns - t.fresh_columns;
     // Steps beyond the picture may be any number: see `WindowPlan::run`.
     let x = t.x.cast::<X::Bits>();
@@ -170,59 +200,58 @@ fn prefetch_next<I: Isa, X: Element, const P: usize>(t: &WindowTile, c: usize) {
         let row = next.wrapping_add(ky * t.x_row);
         for p in 0..P {
             for kx in 0..t.fresh_columns {
-                I::prefetch(row.wrapping_add(p * t.x_pixel + kx * t.x_column).cast());
+                simd.prefetch_l2(row.wrapping_add(p * t.x_pixel + kx * t.x_column));
             }
         }
     }
     if t.fresh_rows > 0 && !t.residual.at.is_null() {
         for p in 0..P {
-            I::prefetch(t.residual.add((P + p) * t.residual_pixel + c).at.cast());
+            simd.prefetch_l2(t.residual.add((P + p) * t.residual_pixel + c).at);
         }
     }
 }
 
-/// One vector of channels, of which `n` exist, all if `FULL`, of P pixels from `first` on.
+/// One vector of channels, all of them if FULL, of P pixels.
 ///
 /// # Safety
-/// As [`tile`], for these channels and pixels.
+/// As [`Windows`], for these channels and pixels.
 #[inline(always)]
 unsafe fn channels<
-    I: Isa,
+    S: Simd,
     X: Element,
     const P: usize,
     const COMBINE: u8,
     const LOAD: u8,
     const K: usize,
-    const S: usize,
+    const STRIDE: usize,
     const FULL: bool,
 >(
+    simd: S,
     t: &WindowTile,
-    first: usize,
-    block: usize,
-    n: usize,
+    at: &Channels<S>,
 ) {
-    let l = I::LANES;
+    let l = S::LANES;
+    let Channels { first, block, mask, count } = *at;
     let c = block * l;
-    let head = I::head(n);
     let start = match COMBINE {
         // SAFETY: biases are padded to whole vectors.
-        DEPTHWISE => unsafe { I::load(t.bias.add(c)) },
-        MAX => I::splat(f32::NEG_INFINITY),
-        _ => I::splat(0.0),
+        DEPTHWISE => unsafe { simd.load(t.bias.add(c)) },
+        MAX => simd.splat(f32::NEG_INFINITY),
+        _ => simd.splat(0.0),
     };
     let mut acc = [start; P];
     // Max pool: lanes that have seen no NaN.
-    let mut ordered = [I::ordered(start); P];
+    let mut ordered = [simd.is_ordered(start); P];
     let repeated = if LOAD == ANY && t.multiplier > 1 {
-        Some(Repeated::<I>::new(c, n, t.multiplier))
+        Some(Repeated::new(simd, c, count, t.multiplier))
     } else {
         None
     };
-    let input = Input::<I, LOAD, FULL> { t, c, head, repeated };
+    let input = Input::<S, LOAD, FULL> { simd, t, c, mask, repeated };
     let weight = |ky: usize, kx: usize| {
         let at = block * t.weights_block + ky * t.weights_row + kx * l;
         // SAFETY: weights are padded to whole vectors.
-        unsafe { I::load(t.weights.add(at)) }
+        unsafe { simd.load(t.weights.add(at)) }
     };
     for ky in 0..t.rows {
         let row = t.x.cast::<X::Bits>().wrapping_add(first * t.x_pixel + ky * t.x_row);
@@ -231,28 +260,28 @@ unsafe fn channels<
             for (kx, w) in weights.iter_mut().enumerate() {
                 *w = weight(ky, kx);
             }
-            // The K columns of the current pixel; of the next, K − S are the same.
+            // The K columns of the current pixel; of the next, K − STRIDE are the same.
             let mut columns = [start; K];
-            for (i, x) in columns[S..].iter_mut().enumerate() {
+            for (i, x) in columns[STRIDE..].iter_mut().enumerate() {
                 // SAFETY: a tap inside the input, of which n channels from c on exist.
                 *x = unsafe { input.load::<X>(row.wrapping_add(i * t.x_column)) };
             }
             for (p, acc) in acc.iter_mut().enumerate() {
                 for i in 0..K {
-                    columns[i] = if i + S < K {
-                        columns[i + S]
+                    columns[i] = if i + STRIDE < K {
+                        columns[i + STRIDE]
                     } else {
                         // SAFETY: as above.
-                        unsafe { input.load::<X>(row.wrapping_add((p * S + i) * t.x_column)) }
+                        unsafe { input.load::<X>(row.wrapping_add((p * STRIDE + i) * t.x_column)) }
                     };
                 }
                 for (&x, &w) in columns.iter().zip(&weights) {
-                    *acc = I::mul_add(x, w, *acc);
+                    *acc = simd.mul_add(x, w, *acc);
                 }
                 // Otherwise the columns of all pixels are loaded at once and spill, where beside accumulators,
                 // weights and columns there is no room for a bound and two columns on their way.
-                if const { P + 2 * K + 3 > I::REGISTERS } {
-                    *acc = I::settle(*acc);
+                if const { P + 2 * K + 3 > S::REGISTERS } {
+                    *acc = simd.barrier(*acc);
                 }
             }
         } else {
@@ -263,12 +292,12 @@ unsafe fn channels<
                     // SAFETY: as above.
                     let x = unsafe { input.load::<X>(x.wrapping_add(p * t.x_pixel)) };
                     match COMBINE {
-                        DEPTHWISE => *acc = I::mul_add(x, w, *acc),
+                        DEPTHWISE => *acc = simd.mul_add(x, w, *acc),
                         MAX => {
-                            *acc = I::at_least(x, *acc);
-                            *ordered = I::and(*ordered, I::ordered(x));
+                            *acc = simd.clamp_min(x, *acc);
+                            *ordered = simd.and(*ordered, simd.is_ordered(x));
                         }
-                        _ => *acc = I::add(*acc, x),
+                        _ => *acc = simd.add(*acc, x),
                     }
                 }
             }
@@ -276,12 +305,12 @@ unsafe fn channels<
     }
     if COMBINE == MAX {
         for (acc, ordered) in acc.iter_mut().zip(ordered) {
-            *acc = I::select(ordered, *acc, I::splat(f32::NAN));
+            *acc = simd.select(ordered, *acc, simd.splat(f32::NAN));
         }
     }
     if COMBINE == AVERAGE {
         for acc in &mut acc {
-            *acc = I::div(*acc, I::splat((t.rows * t.columns).max(1) as f32));
+            *acc = simd.div(*acc, simd.splat((t.rows * t.columns).max(1) as f32));
         }
     }
     if !t.residual.at.is_null() {
@@ -291,59 +320,52 @@ unsafe fn channels<
                 X,
                 LOAD == ANY,
                 t.y.element,
-                add_residual::<I, P, FULL>(t, first, block, head, &mut acc)
+                add_residual::<S, P, FULL>(simd, t, at, &mut acc)
             );
         }
     }
-    clamp::<I>(&mut acc, t.bounds);
+    clamp(simd, &mut acc, t.bounds);
     if LOAD == ANY {
         for v in &mut acc {
-            *v = apply::<I>(*v, t.activation);
+            *v = apply(simd, *v, t.activation);
         }
     }
     // SAFETY: n channels of these pixels of the output exist.
     unsafe {
-        with_output!(
-            X,
-            LOAD == ANY,
-            t.y.element,
-            store::<I, P, LOAD, FULL>(t, first, block, head, &acc)
-        );
+        with_output!(X, LOAD == ANY, t.y.element, store::<S, P, LOAD, FULL>(simd, t, at, &acc));
     }
 }
 
-/// Adds one vector of channels of the pixels' residual, or its head unless `FULL`.
+/// Adds one vector of channels of the pixels' residual, or the masked ones unless FULL.
 ///
 /// # Safety
-/// As [`tile`], for these channels; the residual is of elements Y.
+/// As [`Windows`], for these channels; the residual is of elements Y.
 #[inline(always)]
-unsafe fn add_residual<I: Isa, Y: Element, const P: usize, const FULL: bool>(
+unsafe fn add_residual<S: Simd, Y: Element, const P: usize, const FULL: bool>(
+    simd: S,
     t: &WindowTile,
-    first: usize,
-    block: usize,
-    head: I::Head,
-    acc: &mut [I::V; P],
+    &Channels { first, block, mask, .. }: &Channels<S>,
+    acc: &mut [S::Vector; P],
 ) {
-    let c = block * I::LANES;
+    let c = block * S::LANES;
     for (p, v) in acc.iter_mut().enumerate() {
         let r = t.residual.at.cast::<Y::Bits>().wrapping_add((first + p) * t.residual_pixel + c);
         // SAFETY: the caller's contract.
-        let r = unsafe { if FULL { Y::load::<I>(r) } else { Y::load_head::<I>(head, r) } };
-        *v = I::add(*v, r);
+        let r = unsafe { if FULL { Y::load(simd, r) } else { Y::mask_load(simd, mask, r) } };
+        *v = simd.add(*v, r);
     }
 }
 
-/// Rounds and stores one vector of channels of the pixels, or its head unless `FULL`.
+/// Rounds and stores one vector of channels of the pixels, or the masked ones unless FULL.
 ///
 /// # Safety
-/// As [`tile`], for these channels; the output is of elements Y.
+/// As [`Windows`], for these channels; the output is of elements Y.
 #[inline(always)]
-unsafe fn store<I: Isa, Y: Element, const P: usize, const LOAD: u8, const FULL: bool>(
+unsafe fn store<S: Simd, Y: Element, const P: usize, const LOAD: u8, const FULL: bool>(
+    simd: S,
     t: &WindowTile,
-    first: usize,
-    block: usize,
-    head: I::Head,
-    acc: &[I::V; P],
+    &Channels { first, block, mask, .. }: &Channels<S>,
+    acc: &[S::Vector; P],
 ) {
     for (p, &v) in acc.iter().enumerate() {
         // SAFETY: the caller's contract.
@@ -351,10 +373,10 @@ unsafe fn store<I: Isa, Y: Element, const P: usize, const LOAD: u8, const FULL: 
             let y = t.y.at.cast::<Y::Bits>().add(t.y_pixels[first + p] + block * t.y_block);
             match (LOAD, FULL) {
                 // From elements of another type, or an activation.
-                (ANY, true) => Y::store::<I>(y, v),
-                (ANY, false) => Y::store_head::<I>(head, y, v),
-                (_, true) => Y::store_sum::<I>(y, v),
-                (_, false) => Y::store_sum_head::<I>(head, y, v),
+                (ANY, true) => Y::store(simd, y, v),
+                (ANY, false) => Y::mask_store(simd, mask, y, v),
+                (_, true) => Y::store_sum(simd, y, v),
+                (_, false) => Y::mask_store_sum(simd, mask, y, v),
             }
         }
     }
@@ -362,10 +384,10 @@ unsafe fn store<I: Isa, Y: Element, const P: usize, const LOAD: u8, const FULL: 
 
 /// An input element as PLAIN, RELU and BOUND want it.
 #[inline(always)]
-pub(crate) fn bounded<I: Isa, const LOAD: u8>(x: I::V, bound: f32) -> I::V {
+pub(crate) fn bounded<S: Simd, const LOAD: u8>(simd: S, x: S::Vector, bound: f32) -> S::Vector {
     match LOAD {
-        RELU => I::at_least(I::splat(0.0), x),
-        BOUND => I::at_least(I::splat(bound), x),
+        RELU => simd.clamp_min(simd.splat(0.0), x),
+        BOUND => simd.clamp_min(simd.splat(bound), x),
         _ => x,
     }
 }
@@ -373,80 +395,82 @@ pub(crate) fn bounded<I: Isa, const LOAD: u8>(x: I::V, bound: f32) -> I::V {
 /// Compares only with bounds that exist: a comparison takes the place of an FMA. (Loop by loop: one for both is too long to
 /// be unrolled for a GEMM's tile on NEON, and accumulators that a loop indexes live in memory, from the first k on.)
 #[inline(always)]
-pub(crate) fn clamp<I: Isa>(values: &mut [I::V], (lo, hi): (f32, f32)) {
+pub(crate) fn clamp<S: Simd>(simd: S, values: &mut [S::Vector], (lo, hi): (f32, f32)) {
     if lo > f32::NEG_INFINITY {
         for v in &mut *values {
-            *v = I::at_least(I::splat(lo), *v);
+            *v = simd.clamp_min(simd.splat(lo), *v);
         }
     }
     if hi < f32::INFINITY {
         for v in values {
-            *v = I::at_most(I::splat(hi), *v);
+            *v = simd.clamp_max(simd.splat(hi), *v);
         }
     }
 }
 
-/// How one vector of channels, or its head unless `FULL`, is loaded.
-struct Input<'a, I: Isa, const LOAD: u8, const FULL: bool> {
+/// How one vector of channels, or the masked ones unless FULL, is loaded.
+struct Input<'a, S: Simd, const LOAD: u8, const FULL: bool> {
+    simd: S,
     t: &'a WindowTile,
     c: usize,
-    head: I::Head,
-    repeated: Option<Repeated<I>>,
+    mask: S::MemMask,
+    repeated: Option<Repeated<S>>,
 }
 
-impl<I: Isa, const LOAD: u8, const FULL: bool> Input<'_, I, LOAD, FULL> {
+impl<S: Simd, const LOAD: u8, const FULL: bool> Input<'_, S, LOAD, FULL> {
     /// (Not a closure, which can't be `inline(always)`.)
     ///
     /// # Safety
     /// `x` is a tap inside the input, whose channels exist.
     #[inline(always)]
-    unsafe fn load<X: Element>(&self, x: *const X::Bits) -> I::V {
+    unsafe fn load<X: Element>(&self, x: *const X::Bits) -> S::Vector {
+        let simd = self.simd;
         // SAFETY: the caller's contract.
         let x = unsafe {
             match &self.repeated {
-                Some(repeated) if LOAD == ANY => repeated.load::<X>(x),
-                _ if FULL => X::load::<I>(x.add(self.c)),
-                _ => X::load_head::<I>(self.head, x.add(self.c)),
+                Some(repeated) if LOAD == ANY => repeated.load::<X>(simd, x),
+                _ if FULL => X::load(simd, x.add(self.c)),
+                _ => X::mask_load(simd, self.mask, x.add(self.c)),
             }
         };
         if LOAD == ANY {
-            apply::<I>(x, self.t.input_activation)
+            apply(simd, x, self.t.input_activation)
         } else {
-            bounded::<I, LOAD>(x, self.t.input_bound)
+            bounded::<S, LOAD>(simd, x, self.t.input_bound)
         }
     }
 }
 
 /// Of one vector of output channels, several to an input channel: which input channels, and which lane each goes to.
-struct Repeated<I: Isa> {
+struct Repeated<S: Simd> {
     first: usize,
-    head: I::Head,
-    places: I::Places,
+    mask: S::MemMask,
+    indices: S::Indices,
 }
 
-impl<I: Isa> Repeated<I> {
+impl<S: Simd> Repeated<S> {
     /// For the output channels c..c + n, 1 ≤ n ≤ lanes, and a multiplier of at least 2. Input channel i has the output
     /// channels i·multiplier and on, so that no more than a vector of them is needed.
     #[inline(always)]
-    fn new(c: usize, n: usize, multiplier: usize) -> Self {
+    fn new(simd: S, c: usize, n: usize, multiplier: usize) -> Self {
         let (first, mut phase) = (c / multiplier, c % multiplier);
-        let mut places = [0; MAX_LANES];
-        let mut place = 0;
-        for lane in &mut places[..n] {
+        let mut lanes = [0; MAX_LANES];
+        let mut input = 0;
+        for lane in &mut lanes[..n] {
             if phase == multiplier {
-                (place, phase) = (place + 1, 0);
+                (input, phase) = (input + 1, 0);
             }
-            *lane = place;
+            *lane = input;
             phase += 1;
         }
-        Self { first, head: I::head(place as usize + 1), places: I::places(places) }
+        Self { first, mask: simd.mem_mask(input as usize + 1), indices: simd.indices(lanes) }
     }
 
     /// # Safety
     /// The input channels are valid for reading at `x`.
     #[inline(always)]
-    unsafe fn load<X: Element>(&self, x: *const X::Bits) -> I::V {
+    unsafe fn load<X: Element>(&self, simd: S, x: *const X::Bits) -> S::Vector {
         // SAFETY: the caller's contract.
-        I::permute(unsafe { X::load_head::<I>(self.head, x.add(self.first)) }, self.places)
+        simd.permute(unsafe { X::mask_load(simd, self.mask, x.add(self.first)) }, self.indices)
     }
 }

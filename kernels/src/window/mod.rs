@@ -2,18 +2,23 @@
 //! rectangle of output pixels, into a tensor or into the A panels of a GEMM.
 
 pub(crate) mod kernel;
+pub(crate) mod kernels;
 pub(crate) mod strip;
+pub(crate) mod tensor;
 
 use core::ops::Range;
 use core::ptr::null;
 
-use crate::element::{Pointer, PointerMut};
+use crate::activation::Activation;
+use crate::element::{ElementType, Elements, Pointer, PointerMut};
 use crate::error::{Error, Result};
-use crate::geometry::{Axis, check_input, product};
-use crate::isa::{InputKernels, Kernels, StripFn, StripKernels, WindowFn, WindowKernels};
+use crate::geometry::{Axis, Window, check_input, product};
 use crate::memory::{Aligned, flush_subnormal};
-use crate::{Activation, DepthwiseParams, ElementType, Elements, Options, PoolKind, Window};
+use crate::options::Options;
+use crate::params::{DepthwiseParams, PoolKind};
+use crate::pixels::{Pixel, Placement, Rectangle};
 use kernel::{MAX_PIXELS, WindowTile};
+use kernels::{InputKernels, StripFn, StripKernels, WindowFn, WindowKernels};
 use strip::StripTile;
 
 /// Bytes of a picture up to which its rows are still in L2, or nearly, when they are needed. Prefetching
@@ -32,60 +37,6 @@ const WRITTEN_STRIP: usize = 5 << 20;
 /// vectors of half a line go one by one, the line is gone when the second half's turn comes. Strips of pairs take 0.71 of
 /// the time at 7²·1024, 0.82 at 14²·512 and 10²·1536 (AVX2, Zen 4), but 1.05 at 28²·256: four sets hold enough.
 const ALIASED: usize = 2 << 10;
-
-/// Output pixels of one picture.
-#[derive(Debug, Clone)]
-pub(crate) struct Rectangle {
-    /// The picture's number in the batch.
-    pub(crate) picture: usize,
-    pub(crate) rows: Range<usize>,
-    pub(crate) columns: Range<usize>,
-}
-
-/// One output pixel.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pixel {
-    pub(crate) picture: usize,
-    pub(crate) row: usize,
-    pub(crate) column: usize,
-}
-
-impl Rectangle {
-    /// The first one.
-    pub(crate) fn first(&self) -> Pixel {
-        Pixel { picture: self.picture, row: self.rows.start, column: self.columns.start }
-    }
-}
-
-/// Where pixels lie in a view of some rows of each picture of a tensor.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Placement {
-    /// The first of these rows.
-    top: usize,
-    /// Their number.
-    height: usize,
-    width: usize,
-    /// Elements from one pixel to the next.
-    pub(crate) pixel: usize,
-}
-
-impl Placement {
-    /// In a view \[N, H, W, C\] of the rows from `top` on.
-    pub(crate) fn new([_, height, width, _]: [usize; 4], pixel_stride: usize, top: usize) -> Self {
-        Self { top, height, width, pixel: pixel_stride }
-    }
-
-    /// Elements up to a pixel, modulo 2⁶⁴ if it lies outside of the view.
-    pub(crate) fn of(&self, Pixel { picture, row, column }: Pixel) -> usize {
-        let row = (picture * self.height).wrapping_add(row.wrapping_sub(self.top));
-        row.wrapping_mul(self.width).wrapping_add(column).wrapping_mul(self.pixel)
-    }
-
-    /// Elements from one row to the next.
-    pub(crate) fn row(&self) -> usize {
-        self.width * self.pixel
-    }
-}
 
 /// Where the pixel in row r, column p of a rectangle goes, in elements.
 #[derive(Debug, Clone, Copy)]
@@ -160,7 +111,7 @@ impl Ends {
 /// A window over channels, prepared: geometry, packed weights, kernel.
 #[derive(Debug)]
 pub(crate) struct WindowPlan {
-    pub(crate) kernels: &'static Kernels,
+    pub(crate) lanes: usize,
     tiles: &'static WindowKernels,
     /// For the pixels that see at least two columns of taps, if there are such kernels for the window.
     strips: Option<&'static StripKernels>,
@@ -188,15 +139,14 @@ pub(crate) struct WindowPlan {
 
 impl WindowPlan {
     pub(crate) fn depthwise(
-        kernels: &'static Kernels,
+        kernels: &'static InputKernels,
         input: [usize; 4],
         params: &DepthwiseParams<'_>,
         ends: Ends,
     ) -> Result<Self> {
         let activation = ends.input_activation.checked()?;
-        let from: &InputKernels = kernels.input(ends.input);
         let Window { kernel, stride, dilation, .. } = params.window;
-        let sliding = from
+        let sliding = kernels
             .sliding
             .iter()
             .find(|s| s.kernel == kernel[1] && s.stride == stride[1] && dilation[1] == 1);
@@ -204,20 +154,20 @@ impl WindowPlan {
         let tiles = match (plain, activation, sliding) {
             (true, Activation::None, Some(sliding)) => &sliding.plain,
             (true, Activation::Relu, Some(sliding)) => &sliding.relu,
-            (true, Activation::None, None) => &from.depthwise,
-            (true, Activation::Relu, None) => &from.depthwise_relu,
-            _ => &from.depthwise_any,
+            (true, Activation::None, None) => &kernels.depthwise,
+            (true, Activation::Relu, None) => &kernels.depthwise_relu,
+            _ => &kernels.depthwise_any,
         };
         let mut plan = Self::new(kernels, tiles, input, params.multiplier, &params.window, ends)?;
         if plain && (kernel, dilation) == ([strip::K; 2], [1, 1]) {
-            let strips = from.strips.iter().find(|s| stride == [s.stride; 2]);
+            let strips = kernels.strips.iter().find(|s| stride == [s.stride; 2]);
             plan.strips = match activation {
                 Activation::None => strips.map(|s| &s.plain),
                 Activation::Relu => strips.map(|s| &s.relu),
                 _ => None,
             };
         }
-        if from.pairs && (input[3] * ends.input.size()).is_multiple_of(ALIASED) {
+        if kernels.pairs && (input[3] * ends.input.size()).is_multiple_of(ALIASED) {
             plan.widest_strip = strip::PAIR;
         }
         plan.pack(&params.window, params.weights, params.bias)?;
@@ -225,25 +175,24 @@ impl WindowPlan {
     }
 
     pub(crate) fn pool(
-        kernels: &'static Kernels,
+        kernels: &'static InputKernels,
         kind: PoolKind,
         input: [usize; 4],
         window: &Window,
         ends: Ends,
     ) -> Result<Self> {
-        let from = kernels.input(ends.input);
         let plain = ends.input_activation == Activation::None && !ends.any;
         let tiles = match kind {
-            PoolKind::Max if plain => &from.max,
-            PoolKind::Max => &from.max_any,
-            PoolKind::Average if plain => &from.average,
-            PoolKind::Average => &from.average_any,
+            PoolKind::Max if plain => &kernels.max,
+            PoolKind::Max => &kernels.max_any,
+            PoolKind::Average if plain => &kernels.average,
+            PoolKind::Average => &kernels.average_any,
         };
         Self::new(kernels, tiles, input, 1, window, ends)
     }
 
     fn new(
-        kernels: &'static Kernels,
+        kernels: &'static InputKernels,
         tiles: &'static WindowKernels,
         input: [usize; 4],
         multiplier: usize,
@@ -262,7 +211,7 @@ impl WindowPlan {
         // Of 16 bits only if the input is, too.
         let written = vertical.output * horizontal.output * channels_out * ends.input.size();
         Ok(Self {
-            kernels,
+            lanes: kernels.lanes,
             tiles,
             strips: None,
             widest_strip: strip::MAX_PIXELS,
@@ -299,7 +248,7 @@ impl WindowPlan {
                 actual: bias.len(),
             });
         }
-        let lanes = self.kernels.lanes;
+        let lanes = self.lanes;
         let padded = channels
             .checked_next_multiple_of(lanes)
             .ok_or(Error::Overflow { what: "depthwise weights" })?;
@@ -521,7 +470,7 @@ impl WindowPlan {
         let rows = vertical.taps(oy);
         let y0 = if rows.is_empty() { 0 } else { vertical.position(oy, rows.start) };
         let interior = horizontal.interior();
-        let lanes = self.kernels.lanes;
+        let lanes = self.lanes;
         // Of a pool, which has no weights and any kernel, the products can wrap.
         let weights_row = horizontal.kernel.wrapping_mul(lanes);
         let mut tile = WindowTile {

@@ -28,11 +28,13 @@
 //!    pattern that hardware does not foresee. So is a large output, which else waits for the lines that it
 //!    writes: into L2, as one is written by channels, when the lines of a strip compete for few sets of L1.
 
+use core::marker::PhantomData;
+
 use super::kernel::{PLAIN, bounded, clamp, tail};
 use crate::element::{Pointer, PointerMut};
-use crate::isa::Isa;
-use crate::isa::element::{Element, with_output};
 use crate::memory::LINE_BYTES;
+use crate::simd::element::{Element, with_output};
+use crate::simd::{Kernel, Simd};
 
 /// Kernel rows and columns.
 pub(crate) const K: usize = 3;
@@ -95,51 +97,63 @@ pub(crate) struct StripTile {
     pub(crate) bounds: (f32, f32),
 }
 
-/// `x` is of elements X.
-///
-/// # Safety
-/// The level of `I` is available. For `rows` × P pixels and all channels: `residual` is valid for
-/// reading, `y` for writing with no other thread touching it. `x` is valid for reading in the rows
-/// `inside` and the (P − 1)·S + 3 columns without those named by `left` and `right`. `y_pixels` has the
-/// elements described. `weights` and `bias` are valid for whole vectors.
-#[inline(always)]
-pub(crate) unsafe fn strip<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8>(
-    t: &StripTile,
-) {
-    let l = I::LANES;
-    let whole = t.channels / l;
-    let all = Pixels { first: 0, left: t.left, right: t.right };
-    let mut paired = 0;
-    if const { P == PAIR && pairs::<I, X>() } {
-        paired = whole - whole % 2;
-        for block in (0..paired).step_by(2) {
-            if const { asks::<I, S, LOAD>() } && t.y_ahead > 0 {
-                ask::<I, X, P>(t, block * l);
+/// The kernel of P columns of output pixels for an input of elements X, loaded as LOAD says.
+#[derive(Debug)]
+pub(crate) struct Strip<X, const P: usize, const STRIDE: usize, const LOAD: u8>(PhantomData<X>);
+
+impl<X: Element, const P: usize, const STRIDE: usize, const LOAD: u8> Kernel
+    for Strip<X, P, STRIDE, LOAD>
+{
+    type Args = StripTile;
+    type Output = ();
+
+    /// # Safety
+    /// For `rows` × P pixels and all channels:
+    /// - `residual` is valid for reading, `y` for writing; no other thread touches `y`.
+    /// - `x` is valid for reading in the rows `inside` and the (P − 1)·STRIDE + 3 columns without those named
+    ///   by `left` and `right`.
+    /// - `y_pixels` has the elements described.
+    /// - `weights` and `bias` are valid for whole vectors.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(simd: S, t: &StripTile) {
+        let l = S::LANES;
+        let whole = t.channels / l;
+        let all = Pixels { first: 0, left: t.left, right: t.right };
+        let mut paired = 0;
+        if const { P == PAIR && pairs::<S, X>() } {
+            paired = whole - whole % 2;
+            for block in (0..paired).step_by(2) {
+                if const { prefetches_output::<S, STRIDE, LOAD>() } && t.y_ahead > 0 {
+                    prefetch_output::<S, X, P>(simd, t, block * l);
+                }
+                // SAFETY: the caller's contract; all lanes of both blocks are channels.
+                unsafe { channels::<S, X, P, STRIDE, LOAD, true, 2>(simd, t, all, block, l) };
             }
-            // SAFETY: the caller's contract; all lanes of both blocks are channels.
-            unsafe { channels::<I, X, P, S, LOAD, true, 2>(t, all, block, l) };
         }
-    }
-    for block in paired..whole {
-        if const { asks::<I, S, LOAD>() } && t.y_ahead > 0 && (block * l).is_multiple_of(X::LINE) {
-            ask::<I, X, P>(t, block * l);
+        for block in paired..whole {
+            if const { prefetches_output::<S, STRIDE, LOAD>() }
+                && t.y_ahead > 0
+                && (block * l).is_multiple_of(X::LINE)
+            {
+                prefetch_output::<S, X, P>(simd, t, block * l);
+            }
+            // SAFETY: the caller's contract; all lanes of this block are channels.
+            unsafe { channels::<S, X, P, STRIDE, LOAD, true, 1>(simd, t, all, block, l) };
         }
-        // SAFETY: the caller's contract; all lanes of this block are channels.
-        unsafe { channels::<I, X, P, S, LOAD, true, 1>(t, all, block, l) };
-    }
-    let rest = t.channels % l;
-    if rest > 0 {
-        let pixels = const { tail::<I>(P) };
-        for first in (0..P).step_by(pixels) {
-            let left = t.left && first == 0;
-            let right = t.right && first + pixels == P;
-            let at = Pixels { first, left, right };
-            // SAFETY: the caller's contract; the rest of the channels, masked, of pixels up to P, which
-            // `pixels` divides.
-            unsafe {
-                match const { tail::<I>(P) } {
-                    2 => channels::<I, X, 2, S, LOAD, false, 1>(t, at, whole, rest),
-                    _ => channels::<I, X, 1, S, LOAD, false, 1>(t, at, whole, rest),
+        let rest = t.channels % l;
+        if rest > 0 {
+            let pixels = const { tail::<S>(P) };
+            for first in (0..P).step_by(pixels) {
+                let left = t.left && first == 0;
+                let right = t.right && first + pixels == P;
+                let at = Pixels { first, left, right };
+                // SAFETY: the caller's contract; the rest of the channels, masked, of pixels up to P, which
+                // `pixels` divides.
+                unsafe {
+                    match const { tail::<S>(P) } {
+                        2 => channels::<S, X, 2, STRIDE, LOAD, false, 1>(simd, t, at, whole, rest),
+                        _ => channels::<S, X, 1, STRIDE, LOAD, false, 1>(simd, t, at, whole, rest),
+                    }
                 }
             }
         }
@@ -148,24 +162,24 @@ pub(crate) unsafe fn strip<I: Isa, X: Element, const P: usize, const S: usize, c
 
 /// Whether strips of [`PAIR`] pixels take two vectors of channels at a time: where these are a line and registers so scarce
 /// that strips are narrow anyway.
-pub(crate) const fn pairs<I: Isa, X: Element>() -> bool {
-    I::REGISTERS < 32 && I::LANES * 2 == X::LINE
+pub(crate) const fn pairs<S: Simd, X: Element>() -> bool {
+    S::REGISTERS < 32 && S::LANES * 2 == X::LINE
 }
 
 /// Whether strips prefetch outputs: not of stride 2, which write a quarter of what they read, nor where registers
 /// are scarce and bounds take one, as an accumulator would be in memory then.
-const fn asks<I: Isa, const S: usize, const LOAD: u8>() -> bool {
-    S == 1 && (LOAD == PLAIN || I::REGISTERS >= 32)
+const fn prefetches_output<S: Simd, const STRIDE: usize, const LOAD: u8>() -> bool {
+    STRIDE == 1 && (LOAD == PLAIN || S::REGISTERS >= 32)
 }
 
 /// Prefetches a part of what the strip after this one writes: P lines of each row, for the line of channels here that
 /// begins with `c`.
 #[inline(always)]
-fn ask<I: Isa, X: Element, const P: usize>(t: &StripTile, c: usize) {
+fn prefetch_output<S: Simd, X: Element, const P: usize>(simd: S, t: &StripTile, c: usize) {
     let mut y = t.y.add(t.y_ahead + c * P);
     for _ in 0..t.rows {
         for at in (0..P * X::LINE * y.element.size()).step_by(LINE_BYTES) {
-            I::prefetch(y.at.wrapping_add(at).cast());
+            simd.prefetch_l2(y.at.wrapping_add(at));
         }
         y = y.add(t.y_row);
     }
@@ -184,30 +198,31 @@ struct Pixels {
 /// B vectors of channels, of which `n` channels exist, all if `FULL` (as it is if B > 1), of P columns of pixels.
 ///
 /// # Safety
-/// As [`strip`], for these channels and pixels.
+/// As [`Strip`], for these channels and pixels.
 #[inline(always)]
 unsafe fn channels<
-    I: Isa,
+    S: Simd,
     X: Element,
     const P: usize,
-    const S: usize,
+    const STRIDE: usize,
     const LOAD: u8,
     const FULL: bool,
     const B: usize,
 >(
+    simd: S,
     t: &StripTile,
     at: Pixels,
     block: usize,
     n: usize,
 ) {
-    let l = I::LANES;
+    let l = S::LANES;
     let c = block * l;
-    let head = I::head(n);
+    let mask = simd.mem_mask(n);
     // (Loops, and not `map`, for the sake of the time in which this compiles.)
-    let mut start = [[I::splat(0.0); P]; B];
+    let mut start = [[simd.splat(0.0); P]; B];
     for (b, start) in start.iter_mut().enumerate() {
         // SAFETY: biases are padded to whole vectors.
-        *start = [unsafe { I::load(t.bias.add(c + b * l)) }; P];
+        *start = [unsafe { simd.load(t.bias.add(c + b * l)) }; P];
     }
     let weights = t.weights.wrapping_add(block * (K * K * l));
     // What is left of the channels lies in lines asked for with the others, or nearly.
@@ -216,8 +231,8 @@ unsafe fn channels<
     // In each row the strip ahead lies in one piece unless pixels have gaps between them. Line after line
     // of it, P per vector of channels, hardware sees the stream and runs ahead of it in turn.
     let (ahead_column, ahead_c) =
-        if t.x_column == t.channels { (X::LINE, c * S * P) } else { (t.x_column, c) };
-    let first = t.x.cast::<X::Bits>().wrapping_add(at.first * S * t.x_column);
+        if t.x_column == t.channels { (X::LINE, c * STRIDE * P) } else { (t.x_column, c) };
+    let first = t.x.cast::<X::Bits>().wrapping_add(at.first * STRIDE * t.x_column);
     let mut x = first.wrapping_add(c);
     // From there to what is prefetched.
     let ahead = (t.ahead.cast::<X::Bits>().wrapping_add(ahead_c).addr()).wrapping_sub(x.addr());
@@ -228,19 +243,25 @@ unsafe fn channels<
     };
     // The next input row, if it lies inside.
     let mut row = |v: usize| {
-        let row =
-            Row::<I, X, P, S, LOAD, FULL> { x, head, weights, left: at.left, right: at.right };
+        let row = Row::<S, X, P, STRIDE, LOAD, FULL> {
+            simd,
+            x,
+            mask,
+            weights,
+            left: at.left,
+            right: at.right,
+        };
         let inside = t.inside.contains(&v);
         if inside && prefetch {
             let ahead = x.wrapping_byte_add(ahead);
-            for i in 0..S * P {
-                I::prefetch(ahead.wrapping_add(i * ahead_column).cast());
+            for i in 0..STRIDE * P {
+                simd.prefetch_l2(ahead.wrapping_add(i * ahead_column));
             }
         }
         x = x.wrapping_add(t.x_row);
         inside.then_some(row)
     };
-    if S == 1 {
+    if STRIDE == 1 {
         // acc: the output rows v − 2, v − 1 and v, for which input row v is the last, middle and first.
         for v in 0..t.rows + K - 1 {
             if let Some(row) = row(v) {
@@ -258,13 +279,13 @@ unsafe fn channels<
             }
             if v + 1 >= K {
                 // SAFETY: n channels of the pixels of output row v − 2 exist.
-                unsafe { output.store::<I, X, P, B>(t, head, &acc[0]) };
+                unsafe { output.store::<S, X, P, B>(simd, t, mask, &acc[0]) };
             }
             if B > 1 {
                 // Not kept from row to row, as registers are scarce.
                 for (b, start) in start.iter_mut().enumerate() {
                     // SAFETY: biases are padded to whole vectors.
-                    *start = [unsafe { I::load(t.bias.add(c + b * l)) }; P];
+                    *start = [unsafe { simd.load(t.bias.add(c + b * l)) }; P];
                 }
             }
             acc = [acc[1], acc[2], start];
@@ -284,7 +305,7 @@ unsafe fn channels<
             }
             if r > 0 {
                 // SAFETY: n channels of the pixels of output row r − 1 exist.
-                unsafe { output.store::<I, X, P, B>(t, head, &acc[0]) };
+                unsafe { output.store::<S, X, P, B>(simd, t, mask, &acc[0]) };
             }
             acc = [acc[1], start, acc[2]];
             if r < t.rows
@@ -310,15 +331,21 @@ impl<const FULL: bool> Output<FULL> {
     /// # Safety
     /// The row exists in the tile, and so do the channels.
     #[inline(always)]
-    unsafe fn store<I: Isa, X: Element, const P: usize, const B: usize>(
+    unsafe fn store<S: Simd, X: Element, const P: usize, const B: usize>(
         &mut self,
+        simd: S,
         t: &StripTile,
-        head: I::Head,
-        acc: &[[I::V; P]; B],
+        mask: S::MemMask,
+        acc: &[[S::Vector; P]; B],
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            with_output!(X, false, self.y.element, finish::<I, P, FULL, B>(self, t, head, acc));
+            with_output!(
+                X,
+                false,
+                self.y.element,
+                finish::<S, P, FULL, B>(simd, self, t, mask, acc)
+            );
         }
         self.y = self.y.add(t.y_row);
         self.y_pixels = self.y_pixels.wrapping_add(t.y_pixels_row);
@@ -329,65 +356,80 @@ impl<const FULL: bool> Output<FULL> {
 /// # Safety
 /// As [`Output::store`]; output and residual are of elements Y.
 #[inline(always)]
-unsafe fn finish<I: Isa, Y: Element, const P: usize, const FULL: bool, const B: usize>(
+unsafe fn finish<S: Simd, Y: Element, const P: usize, const FULL: bool, const B: usize>(
+    simd: S,
     output: &Output<FULL>,
     t: &StripTile,
-    head: I::Head,
-    acc: &[[I::V; P]; B],
+    mask: S::MemMask,
+    acc: &[[S::Vector; P]; B],
 ) {
     for (b, &acc) in acc.iter().enumerate() {
         let mut out = acc;
         if !t.residual.at.is_null() {
-            let residual = output.residual.at.cast::<Y::Bits>().wrapping_add(b * I::LANES);
+            let residual = output.residual.at.cast::<Y::Bits>().wrapping_add(b * S::LANES);
             for (p, out) in out.iter_mut().enumerate() {
                 let r = residual.wrapping_add(p * t.residual_pixel);
                 // SAFETY: the caller's contract.
-                let r = unsafe { if FULL { Y::load::<I>(r) } else { Y::load_head::<I>(head, r) } };
-                *out = I::add(*out, r);
+                let r =
+                    unsafe { if FULL { Y::load(simd, r) } else { Y::mask_load(simd, mask, r) } };
+                *out = simd.add(*out, r);
             }
         }
         // Looked at as bits in each row, and read only then: kept, bounds would take up registers that rows need.
         // SAFETY: references.
         let read = |bound: &f32| unsafe { core::ptr::from_ref(bound).read_volatile() };
         if t.bounds.0.to_bits() != f32::NEG_INFINITY.to_bits() {
-            clamp::<I>(&mut out, (read(&t.bounds.0), f32::INFINITY));
+            clamp(simd, &mut out, (read(&t.bounds.0), f32::INFINITY));
         }
         if t.bounds.1.to_bits() != f32::INFINITY.to_bits() {
-            clamp::<I>(&mut out, (f32::NEG_INFINITY, read(&t.bounds.1)));
+            clamp(simd, &mut out, (f32::NEG_INFINITY, read(&t.bounds.1)));
         }
         for (p, &out) in out.iter().enumerate() {
             // SAFETY: the caller's contract; there are P offsets for the row.
             unsafe {
                 let y = output.y.at.cast::<Y::Bits>().add(*output.y_pixels.add(p) + b * t.y_block);
-                if FULL { Y::store_sum::<I>(y, out) } else { Y::store_sum_head::<I>(head, y, out) }
+                if FULL {
+                    Y::store_sum(simd, y, out)
+                } else {
+                    Y::mask_store_sum(simd, mask, y, out)
+                }
             }
         }
     }
 }
 
 /// One input row, of the first vector of channels.
-struct Row<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const FULL: bool> {
+struct Row<
+    S: Simd,
+    X: Element,
+    const P: usize,
+    const STRIDE: usize,
+    const LOAD: u8,
+    const FULL: bool,
+> {
     /// At the first column.
     x: *const X::Bits,
-    head: I::Head,
+    simd: S,
+    mask: S::MemMask,
     weights: *const f32,
     left: bool,
     right: bool,
 }
 
-impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const FULL: bool>
-    Row<I, X, P, S, LOAD, FULL>
+impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, const FULL: bool>
+    Row<S, X, P, STRIDE, LOAD, FULL>
 {
     /// A column of the b-th vector. (Not a closure, which can't be `inline(always)`.)
     ///
     /// # Safety
     /// It lies inside the input.
     #[inline(always)]
-    unsafe fn input(&self, t: &StripTile, column: usize, b: usize) -> I::V {
-        let x = self.x.wrapping_add(column * t.x_column + b * I::LANES);
+    unsafe fn input(&self, t: &StripTile, column: usize, b: usize) -> S::Vector {
+        let simd = self.simd;
+        let x = self.x.wrapping_add(column * t.x_column + b * S::LANES);
         // SAFETY: the caller's contract.
-        let x = unsafe { if FULL { X::load::<I>(x) } else { X::load_head::<I>(self.head, x) } };
-        bounded::<I, LOAD>(x, t.input_bound)
+        let x = unsafe { if FULL { X::load(simd, x) } else { X::mask_load(simd, self.mask, x) } };
+        bounded::<S, LOAD>(simd, x, t.input_bound)
     }
 
     /// [`Row::apply`] for two pixels and stride 1 where registers are scarce: 12 accumulators leave room for two columns and
@@ -400,44 +442,45 @@ impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const F
     unsafe fn apply_pair<const FIRST: usize, const END: usize, const B: usize>(
         &self,
         t: &StripTile,
-        acc: &mut [[[I::V; P]; B]; K],
+        acc: &mut [[[S::Vector; P]; B]; K],
         ky: usize,
     ) {
+        let simd = self.simd;
         for b in 0..B {
-            let weights = self.weights.wrapping_add(b * K * K * I::LANES);
+            let weights = self.weights.wrapping_add(b * K * K * S::LANES);
             let weight = |j: usize, kx: usize| {
                 let ky = ky - (j - FIRST);
                 // SAFETY: the caller's contract.
-                unsafe { I::load(weights.add((ky * K + kx) * I::LANES)) }
+                unsafe { simd.load(weights.add((ky * K + kx) * S::LANES)) }
             };
             // SAFETY (all blocks below): the caller's contract.
             if !self.left {
                 // SAFETY: see above.
                 let x = unsafe { self.input(t, 0, b) };
                 for j in FIRST..END {
-                    acc[j][b][0] = I::settle(I::mul_add(x, weight(j, 0), acc[j][b][0]));
+                    acc[j][b][0] = simd.barrier(simd.mul_add(x, weight(j, 0), acc[j][b][0]));
                 }
             }
             // SAFETY: see above.
             let x = unsafe { self.input(t, 1, b) };
             for j in FIRST..END {
-                acc[j][b][1] = I::settle(I::mul_add(x, weight(j, 0), acc[j][b][1]));
+                acc[j][b][1] = simd.barrier(simd.mul_add(x, weight(j, 0), acc[j][b][1]));
             }
             // SAFETY: see above.
             let next = unsafe { self.input(t, 2, b) };
             for j in FIRST..END {
                 let w = weight(j, 1);
-                acc[j][b][0] = I::settle(I::mul_add(x, w, acc[j][b][0]));
-                acc[j][b][1] = I::settle(I::mul_add(next, w, acc[j][b][1]));
+                acc[j][b][0] = simd.barrier(simd.mul_add(x, w, acc[j][b][0]));
+                acc[j][b][1] = simd.barrier(simd.mul_add(next, w, acc[j][b][1]));
             }
             for j in FIRST..END {
-                acc[j][b][0] = I::settle(I::mul_add(next, weight(j, 2), acc[j][b][0]));
+                acc[j][b][0] = simd.barrier(simd.mul_add(next, weight(j, 2), acc[j][b][0]));
             }
             if !self.right {
                 // SAFETY: see above.
                 let x = unsafe { self.input(t, 3, b) };
                 for j in FIRST..END {
-                    acc[j][b][1] = I::settle(I::mul_add(x, weight(j, 2), acc[j][b][1]));
+                    acc[j][b][1] = simd.barrier(simd.mul_add(x, weight(j, 2), acc[j][b][1]));
                 }
             }
         }
@@ -453,37 +496,38 @@ impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const F
     unsafe fn apply<const FIRST: usize, const END: usize, const B: usize>(
         &self,
         t: &StripTile,
-        acc: &mut [[[I::V; P]; B]; K],
+        acc: &mut [[[S::Vector; P]; B]; K],
         ky: usize,
     ) {
-        let l = I::LANES;
-        let right = const { (P - 1) * S + K - 1 };
-        let zero = I::splat(0.0);
-        if S == 1 && B > 1 {
+        let simd = self.simd;
+        let l = S::LANES;
+        let right = const { (P - 1) * STRIDE + K - 1 };
+        let zero = simd.splat(0.0);
+        if STRIDE == 1 && B > 1 {
             // SAFETY: the caller's contract.
             unsafe { self.apply_pair::<FIRST, END, B>(t, acc, ky) };
             return;
         }
         for b in 0..B {
             let weight = |j: usize, kx: usize| {
-                let ky = ky - (j - FIRST) * S;
+                let ky = ky - (j - FIRST) * STRIDE;
                 // SAFETY: the caller's contract.
-                unsafe { I::load(self.weights.add((b * K * K + ky * K + kx) * l)) }
+                unsafe { simd.load(self.weights.add((b * K * K + ky * K + kx) * l)) }
             };
             let mut columns = [zero; MAX_COLUMNS];
             for i in 1..right {
                 // SAFETY: the caller's contract.
                 columns[i] = unsafe { self.input(t, i, b) };
                 // Bounded one after the other: all comparisons first would want as many registers again.
-                if S > 1 && LOAD != PLAIN {
-                    columns[i] = I::settle(columns[i]);
+                if STRIDE > 1 && LOAD != PLAIN {
+                    columns[i] = simd.barrier(columns[i]);
                 }
             }
             if !self.left {
                 // SAFETY: the caller's contract.
                 let x = unsafe { self.input(t, 0, b) };
                 for j in FIRST..END {
-                    acc[j][b][0] = I::mul_add(x, weight(j, 0), acc[j][b][0]);
+                    acc[j][b][0] = simd.mul_add(x, weight(j, 0), acc[j][b][0]);
                 }
             }
             for j in FIRST..END {
@@ -491,12 +535,12 @@ impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const F
                     let w = weight(j, kx);
                     // Without the first and the last column.
                     for p in usize::from(kx == 0)..P - usize::from(kx == K - 1) {
-                        acc[j][b][p] = I::mul_add(columns[p * S + kx], w, acc[j][b][p]);
+                        acc[j][b][p] = simd.mul_add(columns[p * STRIDE + kx], w, acc[j][b][p]);
                     }
                     // Where registers are scarce weights must not be loaded ahead.
-                    if S > 1 && I::REGISTERS < 32 {
+                    if STRIDE > 1 && S::REGISTERS < 32 {
                         for acc in &mut acc[j][b] {
-                            *acc = I::settle(*acc);
+                            *acc = simd.barrier(*acc);
                         }
                     }
                 }
@@ -505,7 +549,7 @@ impl<I: Isa, X: Element, const P: usize, const S: usize, const LOAD: u8, const F
                 // SAFETY: the caller's contract.
                 let x = unsafe { self.input(t, right, b) };
                 for j in FIRST..END {
-                    acc[j][b][P - 1] = I::mul_add(x, weight(j, K - 1), acc[j][b][P - 1]);
+                    acc[j][b][P - 1] = simd.mul_add(x, weight(j, K - 1), acc[j][b][P - 1]);
                 }
             }
         }

@@ -1,12 +1,13 @@
 //! The packed weights (B): panels of NR output channels, `[group][panel][k][NR]`, k ascending, padded
 //! with zeros, in the type they were given in, and the biases likewise, in f32.
 
-use crate::element::Pointer;
+use core::ptr::NonNull;
+
+use crate::element::{ElementType, Elements, Pointer};
 use crate::error::{Error, Result};
+use crate::gemm::kernels::GemmKernels;
 use crate::geometry::product;
-use crate::isa::Kernels;
 use crate::memory::{Aligned, flush_subnormal, flush_subnormal_16};
-use crate::{ElementType, Elements};
 
 /// Weights and biases of a GEMM, packed for one level.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub(crate) struct PackedWeights {
 impl PackedWeights {
     /// Packs weights of shape \[depth, groups·columns\], output channels innermost.
     pub(crate) fn new(
-        kernels: &Kernels,
+        kernels: &GemmKernels,
         depth: usize,
         groups: usize,
         columns: usize,
@@ -43,7 +44,7 @@ impl PackedWeights {
         if let Some(bias) = bias.filter(|b| b.len() != channels) {
             return Err(Error::Length { what: "bias", expected: channels, actual: bias.len() });
         }
-        let nr = kernels.nr;
+        let nr = kernels.tile.nr;
         let panels = columns.div_ceil(nr);
         let depth = if paired { depth.next_multiple_of(2) } else { depth };
         let total = product("packed weights", &[groups, panels, nr, depth])?;
@@ -94,8 +95,9 @@ impl PackedWeights {
     }
 
     /// The NR biases of a panel.
-    pub(crate) fn bias(&self, group: usize, panel: usize) -> *const f32 {
-        self.biases.as_ptr().wrapping_add((group * self.panels + panel) * self.nr)
+    pub(crate) fn bias(&self, group: usize, panel: usize) -> Option<NonNull<f32>> {
+        let at = (group * self.panels + panel) * self.nr;
+        NonNull::new(self.biases.as_ptr().wrapping_add(at).cast_mut())
     }
 }
 

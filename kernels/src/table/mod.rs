@@ -1,9 +1,35 @@
 //! The list of kernels that dispatch chooses from; tests and benches iterate the same list.
 
+#[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
+mod avx2;
+#[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
+mod avx512;
+pub(crate) mod kernels;
+#[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
+mod neon;
+mod scalar;
+mod tiles;
+
 use alloc::vec::Vec;
 
-use crate::Level;
-use crate::isa;
+use crate::gemm::kernels::GemmKernels;
+use crate::level::Level;
+use crate::table::kernels::Kernels;
+
+/// The kernels of a level that this build contains.
+pub(crate) fn of(level: Level) -> Option<&'static Kernels> {
+    match level {
+        Level::Scalar => Some(&scalar::KERNELS),
+        #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
+        Level::Avx2 => Some(&avx2::KERNELS),
+        #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
+        Level::Avx512 => Some(&avx512::KERNELS),
+        #[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
+        Level::Neon => Some(&neon::KERNELS),
+        #[allow(unreachable_patterns, reason = "levels of other architectures")]
+        _ => None,
+    }
+}
 
 /// One kernel of one level.
 ///
@@ -40,7 +66,7 @@ pub struct Kernel {
 pub fn kernels() -> Vec<Kernel> {
     Level::ALL
         .into_iter()
-        .filter_map(isa::kernels)
+        .filter_map(of)
         .flat_map(|k| {
             let inputs = k.inputs.iter().flat_map(|k| {
                 let windows = [
@@ -56,10 +82,11 @@ pub fn kernels() -> Vec<Kernel> {
                 let windows = windows.into_iter().chain(sliding).map(|w| w.name);
                 k.strips.iter().flat_map(|s| [s.plain.name, s.relu.name]).chain(windows)
             });
-            let few = k.few.iter().map(|few| few.name);
-            let gemm = [k.gemm.name].into_iter().chain(few).chain(k.widen_names);
-            let gemm = gemm.chain(k.narrow_names);
-            let dot = k.dot.iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
+            let GemmKernels { f32, small_m, dot, widen_names, narrow_names, .. } = &k.gemm;
+            let small_m = small_m.iter().map(|small_m| small_m.name);
+            let gemm = [f32.name].into_iter().chain(small_m).chain(*widen_names);
+            let gemm = gemm.chain(*narrow_names);
+            let dot = dot.iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
             let mut names: Vec<_> = gemm.chain(inputs).collect();
             // One kernel can serve an input as it is and its ReLU.
             names.dedup();

@@ -1,0 +1,113 @@
+//! Which levels this CPU runs, and which one is used.
+
+use alloc::vec::Vec;
+
+use crate::error::{Error, Result};
+use crate::level::Level;
+use crate::simd::Simd;
+use crate::simd::scalar::Scalar;
+
+impl Level {
+    /// The level of that name.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// assert_eq!(Level::parse("avx2"), Ok(Level::Avx2));
+    /// assert_eq!(Level::parse("AVX2"), Err(Error::UnknownLevel { value: "AVX2".into() }));
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownLevel`].
+    pub fn parse(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|l| l.name() == name)
+            .ok_or_else(|| Error::UnknownLevel { value: name.into() })
+    }
+
+    /// Whether this CPU and its operating system run the level, and this build contains it.
+    ///
+    /// With the feature `std` the standard library is asked, which also asks the operating system.
+    /// Without it only what the compilation target guarantees counts.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// assert!(Level::Scalar.is_available());
+    /// assert!(!(Level::Neon.is_available() && Level::Avx2.is_available()));
+    /// ```
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Scalar => Scalar::detect().is_some(),
+            #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
+            Self::Avx2 => crate::simd::avx2::Avx2::detect().is_some(),
+            #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
+            Self::Avx512 => crate::simd::avx512::Avx512::detect().is_some(),
+            #[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
+            Self::Neon => crate::simd::neon::Neon::detect().is_some(),
+            #[allow(unreachable_patterns, reason = "levels of other architectures")]
+            _ => false,
+        }
+    }
+
+    /// The levels that are available, slowest first. [`Level::Scalar`] always is.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// let levels = Level::available();
+    /// assert_eq!(levels[0], Level::Scalar);
+    /// assert_eq!(levels.last(), Some(&Level::best()));
+    /// ```
+    pub fn available() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|l| l.is_available()).collect()
+    }
+
+    /// The fastest available level.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// let faster = Level::ALL.into_iter().filter(|&level| level > Level::best());
+    /// assert_eq!(faster.filter(|level| level.is_available()).count(), 0);
+    /// ```
+    pub fn best() -> Self {
+        Self::ALL.into_iter().rev().find(|l| l.is_available()).unwrap_or(Self::Scalar)
+    }
+
+    /// The level that a plan uses when its options name none: the variable `SEPCONV_LEVEL` if it is
+    /// set and not empty (feature `std`), else [`Level::best`].
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let level = Level::from_env()?; // Level::Avx2 after `export SEPCONV_LEVEL=avx2`
+    /// let plan = Elementwise::new([1, 1, 1, 8], &Options::default())?;
+    /// assert_eq!(plan.level(), level);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownLevel`] or [`Error::LevelUnavailable`], from the variable.
+    pub fn from_env() -> Result<Self> {
+        #[cfg(feature = "std")]
+        if let Some(value) = std::env::var_os("SEPCONV_LEVEL").filter(|v| !v.is_empty()) {
+            return Self::parse(&value.to_string_lossy())?.checked();
+        }
+        Ok(Self::best())
+    }
+
+    /// The level itself if it is available.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// assert_eq!(Level::Scalar.checked(), Ok(Level::Scalar));
+    /// if let Err(error) = Level::Neon.checked() {
+    ///     assert_eq!(error.to_string(), "level neon is not available on this CPU or in this build");
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::LevelUnavailable`].
+    pub fn checked(self) -> Result<Self> {
+        if self.is_available() { Ok(self) } else { Err(Error::LevelUnavailable { level: self }) }
+    }
+}

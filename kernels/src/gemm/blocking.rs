@@ -1,0 +1,204 @@
+//! How pixels, k and output channels are divided: into tiles, blocks, parts and micro-tiles.
+
+use alloc::vec::Vec;
+
+use crate::error::Result;
+use crate::geometry::product;
+use crate::pixels::Region;
+
+/// MC, the pixels of a tile, at most. Weights are read once per tile: the taller, the fewer times.
+pub(crate) const MAX_MC: usize = 128;
+/// Least pixels of a tile that was made smaller for the sake of equal shares. With fewer of them each weight
+/// that comes from L3 is used too rarely: the threads then share the output channels.
+const MIN_SHARED_MC: usize = 64;
+/// Bytes of A panels in use at a time, those of one k block: three quarters of the smallest L2 (512 KiB)
+/// that the crate aims at.
+const TILE_BYTES: usize = 384 << 10;
+/// KC, the k of a block, at most. The accumulators go through memory between blocks, which costs more than a B panel
+/// of 48 KiB (AVX2) that streams from L2 rather than L1: measured against 384, 2 to 5 % faster.
+const KC: usize = 768;
+
+/// A range of k: where it lies in the A panel (a multiple of the lanes) and in the weights.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KBlock {
+    pub(super) a: usize,
+    pub(super) b: usize,
+    pub(super) depth: usize,
+}
+
+/// What the columns of A mean: kernel height and width, and channels per tap.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Depth {
+    pub(crate) kernel: [usize; 2],
+    pub(crate) channels: usize,
+}
+
+impl Depth {
+    pub(crate) fn product(&self) -> Result<usize> {
+        product("kernel elements", &[self.kernel[0], self.kernel[1], self.channels])
+    }
+}
+
+/// The k blocks of a region, where the k of its kernel rows begin, and where they end in the panel.
+/// Kernel rows that are adjacent in the weights form one range; each range begins at a multiple of
+/// the lanes and is cut into equal blocks of at most [`KC`].
+pub(super) fn k_blocks(
+    region: &Region,
+    depth: Depth,
+    lanes: usize,
+) -> Option<(Vec<KBlock>, Vec<usize>, usize)> {
+    let [_, kw] = depth.kernel;
+    let mut ranges: Vec<KBlock> = Vec::new();
+    let mut k_starts = Vec::with_capacity(region.taps_y.len());
+    let mut end = 0_usize;
+    for ky in region.taps_y.clone() {
+        let b = (ky * kw + region.taps_x.start) * depth.channels;
+        let length = region.taps_x.len() * depth.channels;
+        match ranges.last_mut() {
+            Some(last) if last.b + last.depth == b => {
+                k_starts.push(last.a + last.depth);
+                last.depth += length;
+            }
+            _ => {
+                let a = end.checked_next_multiple_of(lanes)?;
+                k_starts.push(a);
+                ranges.push(KBlock { a, b, depth: length });
+            }
+        }
+        end = ranges.last().map_or(0, |last| last.a + last.depth);
+    }
+    let mut blocks = Vec::new();
+    for range in ranges {
+        let count = range.depth.div_ceil(KC).max(1);
+        let step = range.depth.div_ceil(count).checked_next_multiple_of(lanes)?.max(1);
+        let mut at = 0;
+        while at < range.depth {
+            let depth = step.min(range.depth - at);
+            blocks.push(KBlock { a: range.a + at, b: range.b + at, depth });
+            at += depth;
+        }
+    }
+    if blocks.is_empty() {
+        // Windows without any input: the bias alone still goes through residual and activation.
+        blocks.push(KBlock { a: 0, b: 0, depth: 0 });
+    }
+    Some((blocks, k_starts, end.checked_next_multiple_of(lanes)?))
+}
+
+/// MC, the pixels of a tile: as many as fit L2 with one block of `depth` k of their A panels, a multiple of MR.
+pub(super) fn mc(depth: usize, mr: usize) -> usize {
+    let in_use = depth.min(KC) * mr;
+    let fitting = TILE_BYTES / size_of::<f32>() / in_use * mr;
+    fitting.clamp(mr, MAX_MC / mr * mr)
+}
+
+/// Pixels split into `count` tiles, about equal numbers of units of pixels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PixelTiles {
+    pixels: usize,
+    unit: usize,
+    units: usize,
+    pub(super) count: usize,
+}
+
+impl PixelTiles {
+    /// The first pixel of a tile, or the end of all.
+    pub(super) fn start(&self, tile: usize) -> usize {
+        // The units of a large batch times the tiles could overflow; the quotient and rest don't.
+        let (whole, rest) = (self.units / self.count, self.units % self.count);
+        ((whole * tile + rest.min(tile)) * self.unit).min(self.pixels)
+    }
+}
+
+/// How a region's `pixels`, in rows of `width`, are split into tiles of at most `mc`, by rows if `by_rows`, else by
+/// `mr` pixels.
+pub(super) fn pixel_tiles(
+    pixels: usize,
+    width: usize,
+    mc: usize,
+    mr: usize,
+    by_rows: bool,
+    workers: usize,
+) -> PixelTiles {
+    if pixels == 0 {
+        return PixelTiles { pixels, unit: 1, units: 0, count: 0 };
+    }
+    let mut unit = if by_rows && width <= mc { width } else { mr };
+    let mut count = pixels.div_ceil(unit).div_ceil(mc / unit);
+    let equal = count.next_multiple_of(workers);
+    if workers > 1 && count < 8 * workers && pixels / equal >= MIN_SHARED_MC {
+        // Equal shares for the threads, to the pixel.
+        (unit, count) = (1, equal);
+    }
+    PixelTiles { pixels, unit, units: pixels.div_ceil(unit), count }
+}
+
+/// In how many parts the `panels` of output channels are split so that `workers` threads end soonest that have so many
+/// tiles to compute. Each part produces its tile's A panels again, which takes as long as `produced` panels.
+pub(super) fn column_parts(tiles: usize, workers: usize, panels: usize, produced: usize) -> usize {
+    // From so many tiles on it is no use: the last ones, which some threads wait for, are few.
+    if tiles >= 8 * workers {
+        return 1;
+    }
+    let time = |parts: &usize| {
+        let rounds = (tiles * parts).div_ceil(workers);
+        (rounds * (panels.div_ceil(*parts) + produced), *parts)
+    };
+    (1..=workers.min(panels).max(1)).min_by_key(time).unwrap_or(1)
+}
+
+/// Micro-tiles of equal height, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct MicroRows {
+    /// The first pixel of the tile that they hold.
+    pub(super) first: usize,
+    /// Their first A panel.
+    pub(super) panel: usize,
+    /// The first row of it that is theirs.
+    pub(super) row: usize,
+    pub(super) tiles: usize,
+    pub(super) rows: usize,
+    /// The index of `rows` in the list of all heights.
+    pub(super) instance: usize,
+}
+
+/// Micro-tiles for `count` pixels, of the heights `rows` (ascending; the last is MR): whole ones, and the rest.
+///
+/// Too few rows have too few chains to hide the latency of the FMA (one row of 6×16 takes two thirds of the time
+/// of six). So a rest shares its pixels, or its and those of the last whole one, between two micro-tiles if the
+/// smaller of them is then higher than the rest, or if there is no micro-tile as high as the rest. The two of a
+/// rest alone share a panel, so that no tile has more panels than `count` takes.
+pub(super) fn micro_rows(count: usize, rows: &[usize]) -> [MicroRows; 3] {
+    let mr = *rows.last().expect("a level has micro-tiles");
+    let (whole, rest) = (count / mr, count % mr);
+    // Whole ones, and the heights of two others; of all choices the one whose least height is the highest.
+    let single = [(whole, rest, 0)].into_iter().filter(|_| rows.contains(&rest));
+    let of_rest = rows.iter().map(|&b| (whole, rest.wrapping_sub(b), b));
+    let shared = rows.iter().map(|&b| (whole.wrapping_sub(1), (mr + rest).wrapping_sub(b), b));
+    let pairs = of_rest.chain(shared.filter(|_| whole > 0));
+    let pairs = pairs.filter(|&(_, a, b)| a >= b && rows.contains(&a));
+    let least = |&(_, a, b): &(usize, usize, usize)| core::cmp::Reverse(if b > 0 { b } else { a });
+    let (whole, a, b) = if rest == 0 {
+        (whole, 0, 0)
+    } else {
+        single.chain(pairs).min_by_key(least).expect("one row is one of the heights")
+    };
+    debug_assert!([a, b].iter().all(|height| *height == 0 || rows.contains(height)));
+    debug_assert_eq!(whole * mr + a + b, count);
+    let instance = |height| rows.iter().position(|&r| r == height).unwrap_or(0);
+    // A panel for each but where the second one fits behind the first.
+    let (panel, row) = if a + b < mr { (whole, a) } else { (whole + 1, 0) };
+    let part = |first, panel, row, tiles, rows| MicroRows {
+        first,
+        panel,
+        row,
+        tiles,
+        rows,
+        instance: instance(rows),
+    };
+    [
+        part(0, 0, 0, whole, mr),
+        part(whole * mr, whole, 0, 1, a),
+        part(whole * mr + a, panel, row, 1, b),
+    ]
+}

@@ -1,0 +1,513 @@
+//! The driver: the loops over tiles, blocks and panels.
+
+use core::ops::Range;
+use core::ptr::null;
+
+use crate::activation::{ActivateRun, UNBOUNDED};
+use crate::error::{Error, Result};
+use crate::gemm::blocking::{KBlock, MAX_MC, MicroRows, column_parts, micro_rows, pixel_tiles};
+use crate::gemm::kernels::{MicroKernelFn, SmallMKernels};
+use crate::gemm::micro_kernel::{Epilogue, MicroTiles, Output, Prefetch, Residual};
+use crate::gemm::narrow::NarrowRun;
+use crate::gemm::operands::PartOfA;
+use crate::gemm::pair::PairRun;
+use crate::gemm::plan::{GemmPlan, MAX_MR, RegionPlan, Sums, TakesA, TakesB};
+use crate::gemm::widen::WidenRun;
+use crate::memory::{self, LINE_BYTES};
+use crate::pixels::{Placement, Region};
+use crate::threads::{self, Shared, SharedMut};
+use crate::view::{NhwcView, NhwcViewMut};
+
+/// Rows of A a multiple of so many elements (4 KiB) apart share a set of the L1 cache, and a micro-tile has
+/// more rows than a set has lines: they are packed.
+const ALIASED_ROWS: usize = 1024;
+
+impl GemmPlan {
+    /// Computes the output rows `rows` of each picture. Views must have been checked against the plan's shapes:
+    /// x has the input rows from `top` on that are needed, y and the residual the output rows alone.
+    pub(crate) fn run(
+        &self,
+        rows: Range<usize>,
+        (x, top): (NhwcView<'_>, usize),
+        residual: Option<NhwcView<'_>>,
+        mut y: NhwcViewMut<'_>,
+        scratch: &mut [f32],
+    ) -> Result<()> {
+        let workers = match self.workers(scratch.len()) {
+            0 => {
+                return Err(Error::Length {
+                    what: "scratch",
+                    expected: self.scratch_len(1),
+                    actual: scratch.len(),
+                });
+            }
+            room => room.min(threads::available()),
+        };
+        let tiles_of = |plan: &RegionPlan| {
+            let region = plan.region.in_rows(&rows);
+            let (pixels, width) = (self.output[0] * region.pixels(), region.columns.len());
+            let by_rows = self.producer.shares_rows();
+            let mr = self.kernels.tile.mr;
+            let tiles = pixel_tiles(pixels, width, self.mc, mr, by_rows, workers);
+            (region, tiles)
+        };
+        let tiles: usize = self.regions.iter().map(|plan| tiles_of(plan).1.count).sum();
+        let panels = self.weights.panels();
+        let produced = if self.direct.is_some() { 0 } else { self.producer.cost() };
+        let produced = produced.div_ceil(self.kernels.tile.nr);
+        let parts = column_parts(tiles * self.groups, workers, panels, produced);
+        let run = Run {
+            plan: self,
+            x: Shared(x.pointer()),
+            x_placement: Placement::new(x.shape(), x.pixel_stride(), top),
+            y_placement: Placement::new(y.shape(), y.pixel_stride(), rows.start),
+            y: SharedMut(y.pointer()),
+            residual: residual.map(|r| {
+                (Shared(r.pointer()), Placement::new(r.shape(), r.pixel_stride(), rows.start))
+            }),
+        };
+        threads::for_each(
+            tiles * self.groups * parts,
+            workers,
+            memory::align(scratch),
+            self.scratch_parts().total(),
+            &|task, scratch| {
+                let (tile, part) = (task / parts, task % parts);
+                let panels = panels * part / parts..panels * (part + 1) / parts;
+                let (group, mut tile) = (tile / tiles, tile % tiles);
+                for plan in &self.regions {
+                    let (region, tiles) = tiles_of(plan);
+                    if tile < tiles.count {
+                        // The tile that this thread is likely to take after it.
+                        let next = tile + workers.div_ceil(parts);
+                        let next = tiles.start(next.min(tiles.count))
+                            ..tiles.start(next.min(tiles.count - 1) + 1);
+                        let pixels = tiles.start(tile)..tiles.start(tile + 1);
+                        let task = Task { group, plan, region, pixels, next, panels };
+                        // SAFETY: the views have the plan's shapes; tiles, groups and parts
+                        // partition the output rows, so each element is written by one task.
+                        unsafe { Tile::new(&run, &task, scratch).compute() };
+                        return;
+                    }
+                    tile -= tiles.count;
+                }
+            },
+        );
+        Ok(())
+    }
+}
+
+/// One call of [`GemmPlan::run`].
+struct Run<'a> {
+    plan: &'a GemmPlan,
+    x: Shared,
+    x_placement: Placement,
+    y: SharedMut,
+    y_placement: Placement,
+    residual: Option<(Shared, Placement)>,
+}
+
+/// A tile of pixels × some panels of output channels of a group.
+struct Task<'a> {
+    group: usize,
+    plan: &'a RegionPlan,
+    /// The part of the plan's region in the rows to be computed.
+    region: Region,
+    /// Of this region.
+    pixels: Range<usize>,
+    /// Those that this thread is likely to compute next, none if empty.
+    next: Range<usize>,
+    /// Panels of output channels.
+    panels: Range<usize>,
+}
+
+/// Where the pixels of a tile lie.
+struct Offsets {
+    /// In the output, in elements. The micro-kernel looks a micro-tile ahead.
+    y: [usize; MAX_MC + MAX_MR],
+    /// In the residual, in elements.
+    residual: [usize; MAX_MC],
+    /// In the sums that wait in scratch, in elements.
+    sums: [usize; MAX_MC],
+    /// Those of the next tile in the input, in bytes.
+    next_x: [usize; MAX_MC],
+}
+
+impl Offsets {
+    fn new(run: &Run<'_>, task: &Task<'_>) -> Self {
+        let Task { region, pixels, next, .. } = task;
+        let mut offsets = Self {
+            y: [0; MAX_MC + MAX_MR],
+            residual: [0; MAX_MC],
+            sums: [0; MAX_MC],
+            next_x: [0; MAX_MC],
+        };
+        region.offsets(pixels.clone(), &mut offsets.y, |pixel| run.y_placement.of(pixel));
+        if let Some((_, placement)) = run.residual {
+            region.offsets(pixels.clone(), &mut offsets.residual, |pixel| placement.of(pixel));
+        }
+        for (i, row) in offsets.sums[..pixels.len()].iter_mut().enumerate() {
+            *row = i * run.plan.kernels.tile.nr;
+        }
+        let producer = &run.plan.producer;
+        if producer.prefetched_channels().is_some() && !next.is_empty() {
+            let size = run.plan.input_type.size();
+            region.offsets(next.clone(), &mut offsets.next_x, |pixel| {
+                run.x_placement.of(producer.newest_pixel(pixel)).wrapping_mul(size)
+            });
+        }
+        offsets
+    }
+}
+
+/// The columns of one B panel.
+#[derive(Clone, Copy)]
+struct Columns {
+    panel: usize,
+    /// Elements from a pixel's first channel to the first column.
+    offset: usize,
+    count: usize,
+    /// Whether sums wait in scratch: those that are to be rounded, and those of few pixels if the panel isn't
+    /// full, of which their micro-kernels know nothing.
+    in_scratch: bool,
+}
+
+/// One B panel over one block of k, one step of a task.
+#[derive(Clone, Copy)]
+struct Step {
+    block: usize,
+    panel: usize,
+}
+
+/// A task, being computed.
+struct Tile<'a> {
+    run: &'a Run<'a>,
+    task: &'a Task<'a>,
+    /// The input channels of a group if A is the input itself.
+    direct: Option<usize>,
+    /// The micro-kernels that widen weights themselves, if they do.
+    small_m: Option<&'static SmallMKernels>,
+    rows: [MicroRows; 3],
+    offsets: Offsets,
+    /// Cache lines of the pixels of the next tile that are prefetched, from here on.
+    next_x: *const u8,
+    next_x_lines: usize,
+    a: &'a mut [f32],
+    sums: &'a mut [f32],
+    /// A block of a B panel, widened.
+    b: &'a mut [f32],
+}
+
+impl<'a> Tile<'a> {
+    fn new(run: &'a Run<'a>, task: &'a Task<'a>, scratch: &'a mut [f32]) -> Self {
+        let plan = run.plan;
+        let count = task.pixels.len();
+        let parts = plan.scratch_parts();
+        let (a, rest) = scratch.split_at_mut(parts.a);
+        let (sums, b) = rest.split_at_mut(parts.sums);
+        let len = count.div_ceil(plan.kernels.tile.mr) * plan.a_panel();
+        let small_m = plan.small_m(count);
+        let aliased = run.x_placement.pixel.is_multiple_of(ALIASED_ROWS);
+        let channels = plan.producer.prefetched_channels().filter(|_| !task.next.is_empty());
+        let (next_x, next_x_lines) = match channels {
+            Some(channels) => {
+                let lines = (channels * plan.input_type.size()).div_ceil(LINE_BYTES);
+                (run.x.0.add(task.group * channels).at, lines)
+            }
+            None => (null(), 0),
+        };
+        Self {
+            run,
+            task,
+            direct: plan.direct.filter(|_| !aliased && small_m.is_none()),
+            small_m,
+            rows: micro_rows(count, plan.micro_kernels().rows),
+            offsets: Offsets::new(run, task),
+            next_x,
+            next_x_lines,
+            a: &mut a[..len],
+            sums,
+            b,
+        }
+    }
+
+    /// Computes the task.
+    ///
+    /// # Safety
+    /// - x, y and residual are views of the plan's shapes, of these rows and those that they need.
+    /// - No other thread touches the task's outputs.
+    unsafe fn compute(mut self) {
+        let (plan, region) = (self.run.plan, self.task.plan);
+        if self.direct.is_none() {
+            match plan.a {
+                // SAFETY: the caller's contract.
+                TakesA::Panels => unsafe { self.produce(0..plan.panel_depth) },
+                TakesA::Pairs(dot) => {
+                    // SAFETY: the caller's contract; the CPU was asked when the plan was made.
+                    unsafe {
+                        self.produce(0..plan.panel_depth);
+                        self.make_pairs(dot.pair);
+                    }
+                }
+                // Before their steps.
+                TakesA::Blocks => (),
+            }
+        }
+        let steps = region.blocks.len() * self.task.panels.len();
+        for i in 0..steps {
+            let step = self.step(i);
+            let block = region.blocks[step.block];
+            let first = step.panel == self.task.panels.start;
+            if let (TakesA::Blocks, None, true) = (plan.a, self.direct, first) {
+                // SAFETY: the caller's contract.
+                unsafe { self.produce(block.a..block.a + block.depth) };
+            }
+            let lines = self.next_x_lines;
+            let lines = lines * i / steps..lines * (i + 1) / steps;
+            let next = (i + 1 < steps).then(|| self.step(i + 1));
+            // SAFETY: the caller's contract; A is there.
+            unsafe { self.multiply(step, next, lines) };
+        }
+        // SAFETY: the caller's contract; all sums are there.
+        unsafe { self.activate() };
+    }
+
+    /// The i-th step. B panels change fastest, unless their chains are to end before the next one begins.
+    fn step(&self, i: usize) -> Step {
+        let (blocks, panels) = (self.task.plan.blocks.len(), &self.task.panels);
+        match self.run.plan.sums {
+            Sums::InOutput => {
+                Step { block: i / panels.len(), panel: panels.start + i % panels.len() }
+            }
+            Sums::InScratch => Step { block: i % blocks, panel: panels.start + i / blocks },
+        }
+    }
+
+    /// Makes some k of the A panels.
+    ///
+    /// # Safety
+    /// As [`Tile::compute`].
+    unsafe fn produce(&mut self, k: Range<usize>) {
+        let Self { run, task, .. } = self;
+        let plan = run.plan;
+        let (lanes, a_panel) = (plan.kernels.lanes, plan.a_panel());
+        let mut rows = [0_usize; MAX_MC];
+        for part in &self.rows {
+            for tile in 0..part.tiles {
+                for row in 0..part.rows {
+                    let at = (part.panel + tile) * a_panel + (part.row + row) * lanes;
+                    rows[part.first + tile * part.rows + row] = at;
+                }
+            }
+        }
+        let part = PartOfA {
+            x: run.x.0,
+            placement: run.x_placement,
+            group: task.group,
+            region: &task.region,
+            k_starts: &task.plan.k_starts,
+            k,
+            pixels: task.pixels.clone(),
+            next: Some(task.next.start).filter(|_| !task.next.is_empty()),
+            panels: self.a.as_mut_ptr(),
+            len: self.a.len(),
+            rows: &rows[..task.pixels.len()],
+        };
+        // SAFETY: the level was available when the plan was made; x is a view of the plan's input; the panels
+        // have room for the tile's pixels.
+        unsafe { plan.producer.produce(plan.kernels, &part) };
+    }
+
+    /// Makes pairs of the A panels' k.
+    ///
+    /// # Safety
+    /// The CPU has what `pair` asks for.
+    unsafe fn make_pairs(&mut self, pair: unsafe fn(&PairRun)) {
+        let plan = self.run.plan;
+        let Region { taps_y, taps_x, .. } = &self.task.region;
+        let depth = if taps_y.is_empty() || taps_x.is_empty() { 0 } else { plan.k };
+        for panel in self.a.chunks_exact_mut(plan.a_panel()) {
+            // SAFETY: the caller's contract; a panel has whole blocks of its k.
+            unsafe { pair(&PairRun { panel: panel.as_mut_ptr(), depth }) };
+        }
+    }
+
+    /// Adds the products of a step to the sums, and ends their chains if it is their last. `next` is what comes
+    /// then, `lines` those of the next tile's pixels that are prefetched meanwhile.
+    ///
+    /// # Safety
+    /// As [`Tile::compute`]; the A panels hold the block.
+    unsafe fn multiply(&mut self, step: Step, next: Option<Step>, lines: Range<usize>) {
+        let (plan, region, group) = (self.run.plan, self.task.plan, self.task.group);
+        let nr = plan.kernels.tile.nr;
+        let block = &region.blocks[step.block];
+        let (channels, column) = (plan.weights.columns(), step.panel * nr);
+        let count = nr.min(channels - column);
+        let columns = Columns {
+            panel: step.panel,
+            offset: group * channels + column,
+            count,
+            in_scratch: plan.sums == Sums::InScratch || self.small_m.is_some() && count < nr,
+        };
+        let from = plan.weights.panel(group, step.panel, block.b);
+        let mut b = from.at;
+        if plan.b == TakesB::Widened && self.small_m.is_none() {
+            let widened = &mut self.b[..block.depth * nr];
+            let run = WidenRun { from, to: widened.as_mut_ptr(), count: widened.len() };
+            // SAFETY: the level was available when the plan was made; the panel holds the block's rows,
+            // each of NR elements, which are whole vectors.
+            unsafe { (plan.kernels.widen)(&run) };
+            b = widened.as_ptr().cast();
+        }
+        let next_b = next.map_or(null(), |next| {
+            plan.weights.panel(group, next.panel, region.blocks[next.block].b).at
+        });
+        let last = step.block + 1 == region.blocks.len();
+        for rows in self.rows.into_iter().filter(|rows| rows.tiles * rows.rows > 0) {
+            let (a, a_step) = self.a_of(&rows, block);
+            let tiles = MicroTiles {
+                tiles: rows.tiles,
+                a,
+                a_step,
+                b,
+                depth: block.depth,
+                output: self.output_of(&rows, &columns, step.block == 0, last),
+                prefetch: self.prefetch_of(&rows, &columns, next_b, lines.clone()),
+            };
+            let kernel = self.micro_kernel(rows.instance, columns.count);
+            // SAFETY: the level was available when the plan was made; the instance is the one
+            // for these rows and vectors; the pixels lie in the views, the columns in their
+            // channels, and the block in the panels that were produced and packed.
+            unsafe { kernel(&tiles) };
+        }
+        if last && columns.in_scratch {
+            // SAFETY: the caller's contract; the sums of these columns are complete.
+            unsafe { self.narrow(&columns) };
+        }
+    }
+
+    /// The micro-kernel of these rows for so many columns.
+    fn micro_kernel(&self, instance: usize, columns: usize) -> MicroKernelFn {
+        let plan = self.run.plan;
+        let kernels = plan.micro_kernels();
+        let vectors = columns.div_ceil(plan.kernels.lanes);
+        match self.small_m {
+            Some(small_m) => small_m.packed[instance],
+            None if self.direct.is_some() => kernels.direct[vectors - 1][instance],
+            None => kernels.packed[vectors - 1][instance],
+        }
+    }
+
+    /// Where the rows' A begins for a block, and the step from one of their panels, or rows, to the next.
+    fn a_of(&self, rows: &MicroRows, block: &KBlock) -> (*const f32, usize) {
+        let (plan, x_pixel) = (self.run.plan, self.run.x_placement.pixel);
+        if let Some(channels) = self.direct {
+            // Pixels are read in the order in which they lie.
+            let pixel = (self.task.pixels.start + rows.first) * x_pixel;
+            let k = self.task.group * channels + block.b;
+            return (self.run.x.0.add(pixel + k).at.cast(), x_pixel);
+        }
+        let k = if let TakesA::Blocks = plan.a { 0 } else { block.a };
+        let row = k * plan.kernels.tile.mr + rows.row * plan.kernels.lanes;
+        let a_panel = plan.a_panel();
+        (self.a.as_ptr().wrapping_add(rows.panel * a_panel + row), a_panel)
+    }
+
+    /// The outputs of these rows and columns, in the first or the last block of k, or neither.
+    fn output_of(
+        &mut self,
+        rows: &MicroRows,
+        columns: &Columns,
+        first: bool,
+        last: bool,
+    ) -> Output {
+        let (run, plan, offsets) = (self.run, self.run.plan, &self.offsets);
+        let (y, y_rows) = if columns.in_scratch {
+            (self.sums.as_mut_ptr(), offsets.sums[rows.first..].as_ptr())
+        } else {
+            (run.y.0.add(columns.offset).at.cast(), offsets.y[rows.first..].as_ptr())
+        };
+        let epilogue = Epilogue {
+            residual: run.residual.map(|(r, _)| Residual {
+                at: r.0.add(columns.offset).at.cast(),
+                rows: offsets.residual[rows.first..].as_ptr(),
+            }),
+            // Activations of f32 that are no clamp come at the end.
+            bounds: plan.activation.bounds().unwrap_or(UNBOUNDED),
+        };
+        let bias = plan.weights.bias(self.task.group, columns.panel);
+        Output {
+            columns: if self.small_m.is_some() { plan.kernels.tile.nr } else { columns.count },
+            bias: if first { bias } else { None },
+            y,
+            y_rows,
+            epilogue: (last && !columns.in_scratch).then_some(epilogue),
+        }
+    }
+
+    /// What is prefetched while these rows and columns are computed.
+    fn prefetch_of(
+        &self,
+        rows: &MicroRows,
+        columns: &Columns,
+        next_b: *const u8,
+        lines: Range<usize>,
+    ) -> Prefetch {
+        // The next micro-tile's outputs are written next; these themselves if all are written after the sums.
+        let written = rows.first + if columns.in_scratch { 0 } else { rows.rows };
+        Prefetch {
+            next_b,
+            before: rows.panel,
+            y: self.run.y.0.add(columns.offset),
+            y_rows: self.offsets.y[written..].as_ptr(),
+            x: self.next_x.wrapping_add(lines.start * LINE_BYTES),
+            x_rows: self.offsets.next_x[rows.first..].as_ptr(),
+            x_lines: lines.len(),
+        }
+    }
+
+    /// Ends the chains of sums that waited in scratch.
+    ///
+    /// # Safety
+    /// As [`Tile::compute`]; the sums of these columns are complete.
+    unsafe fn narrow(&self, columns: &Columns) {
+        let (run, plan) = (self.run, self.run.plan);
+        let bounds = plan.activation.bounds();
+        let f32_output = plan.sums == Sums::InOutput;
+        let narrow = NarrowRun {
+            tile: self.sums.as_ptr(),
+            tile_row: plan.kernels.tile.nr,
+            rows: self.task.pixels.len(),
+            columns: columns.count,
+            y: run.y.0.add(columns.offset),
+            y_rows: self.offsets.y.as_ptr(),
+            residual: run.residual.map(|(r, _)| r.0.add(columns.offset)),
+            residual_rows: self.offsets.residual.as_ptr(),
+            activation: plan.activation,
+            bounds: if f32_output { Some(bounds.unwrap_or(UNBOUNDED)) } else { bounds },
+        };
+        // SAFETY: the level was available; the sums are complete; the pixels lie in the views, the columns in
+        // their channels.
+        unsafe { (plan.kernels.narrow)(&narrow) };
+    }
+
+    /// Applies an activation of f32 outputs that is no clamp.
+    ///
+    /// # Safety
+    /// As [`Tile::compute`]; all sums of the task are complete.
+    unsafe fn activate(&self) {
+        let (run, plan, panels) = (self.run, self.run.plan, &self.task.panels);
+        let activation = plan.activation;
+        if plan.sums == Sums::InScratch || activation.bounds().is_some() || panels.is_empty() {
+            return;
+        }
+        let (nr, channels) = (plan.kernels.tile.nr, plan.weights.columns());
+        let (start, end) = (panels.start * nr, (panels.end * nr).min(channels));
+        for row in &self.offsets.y[..self.task.pixels.len()] {
+            let at = row + self.task.group * channels + start;
+            let x = run.y.0.add(at).at.cast();
+            // SAFETY: channels start..end of an output pixel, of f32, that this task has just written.
+            unsafe { (plan.kernels.activate)(&ActivateRun { x, count: end - start, activation }) };
+        }
+    }
+}

@@ -1,0 +1,615 @@
+//! The GEMM micro-kernel: one tile of pixels × output channels, held in registers.
+//!
+//! ```text
+//! for m in 0..M                            // pixels
+//!   for n in 0..columns                    // output channels
+//!     acc = start(m, n)                    // bias, or what an earlier K range left in y
+//!     for k in 0..depth
+//!       acc = fma(a[m][k], b[k][n], acc)
+//!     y[m][n] = last ? clamp(acc + residual[m][n]) : acc
+//! ```
+//!
+//! All is f32. Weights of 16 bits were widened before (`widen`), or are here as they are loaded, if there are few
+//! pixels. An output of 16 bits has an epilogue of its own (`narrow`).
+//!
+//! Departures:
+//! 1. M×N accumulators live in registers over the whole k loop, which is outermost. Each output still
+//!    has one chain, k ascending: no tile size and no vector width can change a bit of it.
+//! 2. `b` is packed in panels of NR columns, padded with zeros: its loads need no tail. The padding's
+//!    results are never stored.
+//! 3. `a` is packed in blocks of as many k as a vector has lanes: `[k / L][MR][k % L]`. A producer then
+//!    writes whole vectors of channels, untransposed, while here one pointer and constant
+//!    displacements reach all rows, and memory is read strictly forward.
+//!    Where nothing but copying would be done to the input, the packing is not worth its traffic: `a` is
+//!    then the input itself (`DIRECT`), rows a number of elements apart that is known only at run time.
+//! 4. While a tile is computed, part of the next B panel is prefetched into L2: B is the one operand
+//!    that comes from further away, each panel once per tile of pixels. The lines of y that are written
+//!    next are prefetched too, which pays where k is short (block 2 of Xception: k = 64 and 128), and so
+//!    is the residual, which is read at the end: 24 lines from L3 would take a tenth of the tile's time.
+//!    The input of the tile of pixels that comes next is prefetched where it is large. All this is prefetched row
+//!    by row in the course of the k loop: at once, 36 lines would fill the buffers for misses, and the loads of
+//!    A wait behind them (147²·64→128 on Zen 4, AVX-512: spread takes 0.83 of the time).
+//! 5. Where an FMA takes a lane of a vector as a factor (NEON), a row's L values of a block are loaded as
+//!    one vector, in place of L broadcasts.
+//! 6. Where a CPU has dot products of bf16, an element of `a` and of `b` can be a pair along k, and the
+//!    multiply-add such a product. Nothing else differs: see [`Product`].
+//! 7. The last vector of columns is masked when the layer's channels end inside it.
+
+use core::marker::PhantomData;
+use core::ops::Range;
+use core::ptr::NonNull;
+
+use crate::element::PointerMut;
+use crate::gemm::tile::tile_size;
+use crate::memory::{LINE, LINE_BYTES};
+use crate::simd::element::{Element, F32};
+use crate::simd::{Bf16Dot, Bf16Kernel, Kernel, Simd, Vector};
+use crate::window::kernel::clamp;
+
+/// Steps of k per turn of the inner loop: its own three instructions are then few among 20 per k.
+const UNROLL: usize = 4;
+
+/// One B panel over one block of k, against a column of micro-tiles.
+#[derive(Debug)]
+pub(crate) struct MicroTiles {
+    /// Micro-tiles of M rows each, one A panel for each.
+    pub(crate) tiles: usize,
+    /// The first A panel, or the first row if direct, at this block's first k (a multiple of the lanes).
+    pub(crate) a: *const f32,
+    /// Elements from one A panel to the next; from one row to the next if direct.
+    pub(crate) a_step: usize,
+    /// The B panel at this block's first k: `[depth][NR]`, of the kernel's elements.
+    pub(crate) b: *const u8,
+    /// k of the block.
+    pub(crate) depth: usize,
+    pub(crate) output: Output,
+    pub(crate) prefetch: Prefetch,
+}
+
+/// The outputs of micro-tiles: what their chains begin with, where the sums go, what the chains end with.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// Columns that exist, at least (N − 1)·lanes + 1 and at most N·lanes.
+    pub(crate) columns: usize,
+    /// NR elements that the chains begin with; none to continue from `y`.
+    pub(crate) bias: Option<NonNull<f32>>,
+    /// Output of the first column of the panel; row r (of all tiles) is at `y + y_rows[r]`.
+    pub(crate) y: *mut f32,
+    /// tiles·M offsets from `y`.
+    pub(crate) y_rows: *const usize,
+    /// What the chains end with, if this is their last block.
+    pub(crate) epilogue: Option<Epilogue>,
+}
+
+/// What the chains of micro-tiles end with.
+#[derive(Debug)]
+pub(crate) struct Epilogue {
+    pub(crate) residual: Option<Residual>,
+    /// Clamp, (−∞, ∞) for none.
+    pub(crate) bounds: (f32, f32),
+}
+
+/// A residual, where `y` is.
+#[derive(Debug)]
+pub(crate) struct Residual {
+    /// The first column of the panel; row r (of all tiles) is at `at + rows[r]`.
+    pub(crate) at: *const f32,
+    /// tiles·M offsets from `at`.
+    pub(crate) rows: *const usize,
+}
+
+/// What the kernel prefetches. No pointer to data here is ever dereferenced.
+#[derive(Debug)]
+pub(crate) struct Prefetch {
+    /// The B panel that comes after this one, of which each micro-tile prefetches a part.
+    pub(crate) next_b: *const u8,
+    /// Micro-tiles of the same tile of pixels that came before these.
+    pub(crate) before: usize,
+    /// The output's rows that are written next: tiles·M offsets, or any numbers, from here on.
+    pub(crate) y: PointerMut,
+    pub(crate) y_rows: *const usize,
+    /// The input of the next tile of pixels: `x_lines` cache lines from here on…
+    pub(crate) x: *const u8,
+    /// … and each of these tiles·M offsets in bytes (as many if `x_lines` is 0, unused then).
+    pub(crate) x_rows: *const usize,
+    pub(crate) x_lines: usize,
+}
+
+/// The micro-kernel of M×N vectors for weights of elements B; DIRECT if A is the input itself.
+#[derive(Debug)]
+pub(crate) struct MicroKernel<B, const M: usize, const N: usize, const DIRECT: bool>(
+    PhantomData<B>,
+);
+
+impl<B: Element, const M: usize, const N: usize, const DIRECT: bool> Kernel
+    for MicroKernel<B, M, N, DIRECT>
+{
+    type Args = MicroTiles;
+    type Output = ();
+
+    /// # Safety
+    /// - Each A panel is valid for the blocks of `depth` k of MR rows; if DIRECT, each of tiles·M rows for
+    ///   `depth` k.
+    /// - `b` is valid for `depth`·NR elements B, `bias` for NR elements.
+    /// - The tables of rows have tiles·M offsets each.
+    /// - Each row of `y` and of the residual is valid for `columns` elements; no other thread touches those
+    ///   of `y`.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(simd: S, t: &MicroTiles) {
+        // SAFETY: the caller's contract.
+        unsafe { micro_tiles::<S, Fma<B>, M, N, DIRECT>(simd, Fma(PhantomData), t) }
+    }
+}
+
+/// The micro-kernel of M×N vectors by dot products of pairs of bf16.
+#[derive(Debug)]
+pub(crate) struct Bf16MicroKernel<const M: usize, const N: usize>;
+
+impl<const M: usize, const N: usize> Bf16Kernel for Bf16MicroKernel<M, N> {
+    type Args = MicroTiles;
+    type Output = ();
+
+    /// # Safety
+    /// As [`MicroKernel`], pairs for elements.
+    #[inline(always)]
+    unsafe fn run<T: Bf16Dot>(token: T, t: &MicroTiles) {
+        // SAFETY: the caller's contract.
+        unsafe { micro_tiles::<T::Simd, Dot<T>, M, N, false>(token.simd(), Dot(token), t) }
+    }
+}
+
+/// How elements of A and B are multiplied and added up.
+trait Product<S: Simd>: Copy {
+    /// The elements of B.
+    type B: Element;
+
+    /// c + a·b.
+    fn mul_add(self, simd: S, a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector;
+
+    /// The same of one lane of `a`.
+    fn mul_add_lane<const LANE: i32>(
+        self,
+        simd: S,
+        a: S::Vector,
+        b: S::Vector,
+        c: S::Vector,
+    ) -> S::Vector;
+}
+
+/// One rounding.
+struct Fma<B>(PhantomData<B>);
+
+impl<B> Clone for Fma<B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<B> Copy for Fma<B> {}
+
+impl<S: Simd, B: Element> Product<S> for Fma<B> {
+    type B = B;
+
+    #[inline(always)]
+    fn mul_add(self, simd: S, a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
+        simd.mul_add(a, b, c)
+    }
+
+    #[inline(always)]
+    fn mul_add_lane<const LANE: i32>(
+        self,
+        simd: S,
+        a: S::Vector,
+        b: S::Vector,
+        c: S::Vector,
+    ) -> S::Vector {
+        simd.mul_add_lane::<LANE>(a, b, c)
+    }
+}
+
+/// A pair at a time, rounded as the CPU rounds.
+#[derive(Clone, Copy)]
+struct Dot<T>(T);
+
+impl<T: Bf16Dot> Product<T::Simd> for Dot<T> {
+    // Pairs, of the size of an f32.
+    type B = F32;
+
+    #[inline(always)]
+    fn mul_add(self, _: T::Simd, a: Vector<T>, b: Vector<T>, c: Vector<T>) -> Vector<T> {
+        self.0.dot(a, b, c)
+    }
+
+    #[inline(always)]
+    fn mul_add_lane<const LANE: i32>(
+        self,
+        _: T::Simd,
+        a: Vector<T>,
+        b: Vector<T>,
+        c: Vector<T>,
+    ) -> Vector<T> {
+        self.0.dot_lane::<LANE>(a, b, c)
+    }
+}
+
+/// # Safety
+/// As [`MicroKernel`].
+#[inline(always)]
+unsafe fn micro_tiles<
+    S: Simd,
+    P: Product<S>,
+    const M: usize,
+    const N: usize,
+    const DIRECT: bool,
+>(
+    simd: S,
+    product: P,
+    t: &MicroTiles,
+) {
+    for i in 0..t.tiles {
+        // SAFETY: the caller's contract, for tile i.
+        unsafe { micro_tile::<S, P, M, N, DIRECT>(simd, product, t, i) };
+    }
+}
+
+/// Micro-tile `i` of the column.
+///
+/// # Safety
+/// As [`MicroKernel`].
+#[inline(always)]
+unsafe fn micro_tile<S: Simd, P: Product<S>, const M: usize, const N: usize, const DIRECT: bool>(
+    simd: S,
+    product: P,
+    t: &MicroTiles,
+    i: usize,
+) {
+    let columns = Columns {
+        full: t.output.columns == N * S::LANES,
+        mask: simd.mem_mask(t.output.columns - (N - 1) * S::LANES),
+    };
+    let y_rows = t.output.y_rows.wrapping_add(i * M);
+    // SAFETY: the caller's contract, for this tile.
+    unsafe {
+        let mut acc = start::<S, M, N>(simd, &t.output, y_rows, &columns);
+        add_products::<S, P, M, N, DIRECT>(simd, product, t, i, &mut acc);
+        if let Some(epilogue) = &t.output.epilogue {
+            if let Some(residual) = &epilogue.residual {
+                let rows = residual.rows.wrapping_add(i * M);
+                add_residual::<S, M, N>(simd, residual.at, rows, &columns, &mut acc);
+            }
+            clamp(simd, acc.as_flattened_mut(), epilogue.bounds);
+        }
+        store::<S, M, N>(simd, t.output.y, y_rows, &columns, &acc);
+    }
+}
+
+/// The columns of a micro-tile: vectors before the last are whole, the last is whole or masked.
+struct Columns<S: Simd> {
+    /// Whether the last is whole.
+    full: bool,
+    /// The last one's lanes.
+    mask: S::MemMask,
+}
+
+/// The accumulators' first values: the biases, or what an earlier block left in `y`.
+///
+/// # Safety
+/// As [`MicroKernel`]; `y_rows` are the tile's.
+#[inline(always)]
+unsafe fn start<S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    output: &Output,
+    y_rows: *const usize,
+    columns: &Columns<S>,
+) -> [[S::Vector; N]; M] {
+    let l = S::LANES;
+    let mut acc = [[simd.splat(0.0); N]; M];
+    if let Some(biases) = output.bias {
+        for n in 0..N {
+            // SAFETY: the caller's contract; there are NR biases.
+            let bias = unsafe { simd.load(biases.as_ptr().add(n * l)) };
+            for row in &mut acc {
+                row[n] = bias;
+            }
+        }
+    } else {
+        for (m, row) in acc.iter_mut().enumerate() {
+            // SAFETY: the caller's contract.
+            let y = unsafe { output.y.add(*y_rows.add(m)) };
+            for (n, v) in row.iter_mut().enumerate() {
+                // SAFETY: the caller's contract; only columns that exist are read.
+                *v = unsafe {
+                    if n + 1 < N || columns.full {
+                        simd.load(y.add(n * l))
+                    } else {
+                        simd.mask_load(columns.mask, y.add(n * l))
+                    }
+                };
+            }
+        }
+    }
+    acc
+}
+
+/// # Safety
+/// `residual` is valid for the columns at each of M offsets `rows`.
+#[inline(always)]
+unsafe fn add_residual<S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    residual: *const f32,
+    rows: *const usize,
+    columns: &Columns<S>,
+    acc: &mut [[S::Vector; N]; M],
+) {
+    let l = S::LANES;
+    for (m, row) in acc.iter_mut().enumerate() {
+        // SAFETY: the caller's contract.
+        let r = unsafe { residual.add(*rows.add(m)) };
+        for (n, v) in row.iter_mut().enumerate() {
+            // SAFETY: the caller's contract; only columns that exist are read.
+            let r = unsafe {
+                if n + 1 < N || columns.full {
+                    simd.load(r.add(n * l))
+                } else {
+                    simd.mask_load(columns.mask, r.add(n * l))
+                }
+            };
+            *v = simd.add(*v, r);
+        }
+    }
+}
+
+/// # Safety
+/// `y` is valid for the columns at each of M offsets `rows`; no other thread touches them.
+#[inline(always)]
+unsafe fn store<S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    y: *mut f32,
+    rows: *const usize,
+    columns: &Columns<S>,
+    acc: &[[S::Vector; N]; M],
+) {
+    let l = S::LANES;
+    for (m, row) in acc.iter().enumerate() {
+        // SAFETY: the caller's contract.
+        let y = unsafe { y.add(*rows.add(m)) };
+        for (n, v) in row.iter().enumerate() {
+            // SAFETY: the caller's contract; only columns that exist are written.
+            unsafe {
+                if n + 1 < N || columns.full {
+                    simd.store(y.add(n * l), *v);
+                } else {
+                    simd.mask_store(columns.mask, y.add(n * l), *v);
+                }
+            }
+        }
+    }
+}
+
+/// Cache lines of the next B panel that are prefetched per block of L k: with eight micro-tiles or more to a
+/// tile of pixels, all of it.
+const fn prefetch_lines<S: Simd>() -> usize {
+    let block = S::LANES * tile_size::<S>().nr / LINE;
+    if block < 8 { 1 } else { block / 8 }
+}
+
+/// The k loop.
+///
+/// # Safety
+/// As [`MicroKernel`].
+#[inline(always)]
+unsafe fn add_products<
+    S: Simd,
+    P: Product<S>,
+    const M: usize,
+    const N: usize,
+    const DIRECT: bool,
+>(
+    simd: S,
+    product: P,
+    t: &MicroTiles,
+    i: usize,
+    acc: &mut [[S::Vector; N]; M],
+) {
+    let l = S::LANES;
+    let size = const { tile_size::<S>() };
+    let (a_row, a_block) = if DIRECT { (t.a_step, l) } else { (l, size.mr * l) };
+    let a_tile = if DIRECT { M * t.a_step } else { t.a_step };
+    // Of rows whose distance is a variable each keeps its offset in a register: the compiler would add them
+    // up anew in each block.
+    let rows: [usize; M] =
+        core::array::from_fn(|m| if DIRECT { simd.black_box(m * a_row) } else { m * a_row });
+    let mut a = t.a.wrapping_add(i * a_tile);
+    let mut b = t.b.cast::<<P::B as Element>::Bits>();
+    let ahead = (t.prefetch.before + i) * (t.depth / l) * prefetch_lines::<S>() * LINE;
+    let mut next_b = t.prefetch.next_b.cast::<f32>().wrapping_add(ahead);
+    // Row m is prefetched after m / M of the blocks.
+    let blocks = t.depth / l;
+    let mut done = 0;
+    for m in 0..M {
+        // SAFETY: there are offsets for each row of the tiles.
+        unsafe { prefetch_row::<S, N>(simd, t, i * M + m) };
+        done += blocks;
+        while done >= M {
+            done -= M;
+            for _ in 0..prefetch_lines::<S>() {
+                simd.prefetch_l2(next_b);
+                next_b = next_b.wrapping_add(LINE);
+            }
+            if S::LANE_FMA {
+                // SAFETY: the caller's contract; this is a whole block.
+                unsafe { block::<S, P, M, N>(simd, product, a, &rows, b, acc) };
+            } else {
+                let unroll = const { if S::LANES < UNROLL { S::LANES } else { UNROLL } };
+                for k in (0..l).step_by(unroll) {
+                    for k in k..k + unroll {
+                        // SAFETY: the caller's contract; this is k of a whole block.
+                        unsafe {
+                            let b = b.add(k * size.nr);
+                            step::<S, P, M, N>(simd, product, a.add(k), a_row, b, acc);
+                        }
+                        barrier(simd, acc);
+                    }
+                }
+            }
+            (a, b) = (a.wrapping_add(a_block), b.wrapping_add(size.nr * l));
+        }
+    }
+    for k in 0..t.depth % l {
+        // SAFETY: the caller's contract; k of the last, partial block.
+        unsafe { step::<S, P, M, N>(simd, product, a.add(k), a_row, b.add(k * size.nr), acc) };
+    }
+}
+
+/// Prefetches what is to be read and written after the sums of this micro-tile: the residual of row `row` of all
+/// tiles, the output's row that is written then, and a pixel of the next tile of pixels.
+///
+/// # Safety
+/// There are offsets for this row.
+#[inline(always)]
+unsafe fn prefetch_row<S: Simd, const N: usize>(simd: S, t: &MicroTiles, row: usize) {
+    let l = S::LANES;
+    let prefetch = &t.prefetch;
+    // SAFETY: the caller's contract.
+    let (y_row, x_row) = unsafe { (*prefetch.y_rows.add(row), *prefetch.x_rows.add(row)) };
+    let size = prefetch.y.element.size();
+    let y = prefetch.y.at.wrapping_add(y_row.wrapping_mul(size));
+    for at in (0..N * l * size).step_by(LINE_BYTES) {
+        simd.prefetch_write(y.wrapping_add(at));
+    }
+    if let Some(Epilogue { residual: Some(residual), .. }) = &t.output.epilogue {
+        // SAFETY: the caller's contract.
+        let r = residual.at.wrapping_add(unsafe { *residual.rows.add(row) });
+        for at in (0..N * l).step_by(LINE) {
+            simd.prefetch_l1(r.wrapping_add(at));
+        }
+        // It need not begin on a line.
+        simd.prefetch_l1(r.wrapping_add(N * l - 1));
+    }
+    let x = prefetch.x.wrapping_add(x_row);
+    for line in 0..prefetch.x_lines {
+        simd.prefetch_l2(x.wrapping_add(line * LINE_BYTES));
+    }
+}
+
+/// A block of L = 4 k, if an FMA takes a lane as a factor: A is loaded once per row, not once per row and k.
+/// All rows at once if there are registers for that; else one half after the other, and B twice.
+///
+/// # Safety
+/// `a` is valid for L elements at each of `a_rows`, `b` for L·NR.
+#[inline(always)]
+unsafe fn block<S: Simd, P: Product<S>, const M: usize, const N: usize>(
+    simd: S,
+    product: P,
+    a: *const f32,
+    a_rows: &[usize; M],
+    b: *const <P::B as Element>::Bits,
+    acc: &mut [[S::Vector; N]; M],
+) {
+    let rows = const { if is_tight::<S, M, N>() { M.div_ceil(2) } else { M } };
+    // SAFETY: the caller's contract.
+    unsafe {
+        rows_of_block::<S, P, M, N>(simd, product, 0..rows, a, a_rows, b, acc);
+        if rows < M {
+            rows_of_block::<S, P, M, N>(simd, product, rows..M, a, a_rows, b, acc);
+        }
+    }
+}
+
+/// Whether accumulators, a vector of A per row and those of B don't fit the registers.
+const fn is_tight<S: Simd, const M: usize, const N: usize>() -> bool {
+    M * N + M + N >= S::REGISTERS
+}
+
+/// # Safety
+/// As [`block`].
+#[inline(always)]
+unsafe fn rows_of_block<S: Simd, P: Product<S>, const M: usize, const N: usize>(
+    simd: S,
+    product: P,
+    rows: Range<usize>,
+    a: *const f32,
+    a_rows: &[usize; M],
+    b: *const <P::B as Element>::Bits,
+    acc: &mut [[S::Vector; N]; M],
+) {
+    let nr = const { tile_size::<S>().nr };
+    let mut block = [simd.splat(0.0); M];
+    for m in rows.clone() {
+        // SAFETY: the caller's contract.
+        block[m] = unsafe { simd.load(a.add(a_rows[m])) };
+    }
+    // Not a loop: a lane is part of the instruction.
+    const { assert!(!S::LANE_FMA || S::LANES == 4) };
+    // SAFETY: the caller's contract.
+    unsafe {
+        lane_step::<S, P, M, N, 0>(simd, product, rows.clone(), &block, b, acc);
+        lane_step::<S, P, M, N, 1>(simd, product, rows.clone(), &block, b.add(nr), acc);
+        lane_step::<S, P, M, N, 2>(simd, product, rows.clone(), &block, b.add(2 * nr), acc);
+        lane_step::<S, P, M, N, 3>(simd, product, rows, &block, b.add(3 * nr), acc);
+    }
+}
+
+/// One k: N vectors of B against one lane of M vectors of A.
+///
+/// # Safety
+/// `b` is valid for N vectors.
+#[inline(always)]
+unsafe fn lane_step<S: Simd, P: Product<S>, const M: usize, const N: usize, const LANE: i32>(
+    simd: S,
+    product: P,
+    rows: Range<usize>,
+    a: &[S::Vector; M],
+    b: *const <P::B as Element>::Bits,
+    acc: &mut [[S::Vector; N]; M],
+) {
+    let l = S::LANES;
+    let mut bs = [simd.splat(0.0); N];
+    for (n, v) in bs.iter_mut().enumerate() {
+        // SAFETY: the caller's contract.
+        *v = unsafe { P::B::load(simd, b.add(n * l)) };
+    }
+    for m in rows {
+        for (v, b) in acc[m].iter_mut().zip(bs) {
+            *v = product.mul_add_lane::<LANE>(simd, a[m], b, *v);
+        }
+    }
+    if const { is_tight::<S, M, N>() } {
+        barrier(simd, acc);
+    }
+}
+
+/// Between two steps: otherwise the next one's loads are hoisted into this one and accumulators spill.
+#[inline(always)]
+fn barrier<S: Simd, const M: usize, const N: usize>(simd: S, acc: &mut [[S::Vector; N]; M]) {
+    for v in acc.as_flattened_mut() {
+        *v = simd.barrier(*v);
+    }
+}
+
+/// One k: N vectors of B against M broadcasts of A.
+///
+/// # Safety
+/// `a` is valid at m·`a_row` for m < M, `b` for N vectors.
+#[inline(always)]
+unsafe fn step<S: Simd, P: Product<S>, const M: usize, const N: usize>(
+    simd: S,
+    product: P,
+    a: *const f32,
+    a_row: usize,
+    b: *const <P::B as Element>::Bits,
+    acc: &mut [[S::Vector; N]; M],
+) {
+    let l = S::LANES;
+    let mut bs = [simd.splat(0.0); N];
+    for (n, v) in bs.iter_mut().enumerate() {
+        // SAFETY: the caller's contract.
+        *v = unsafe { P::B::load(simd, b.add(n * l)) };
+    }
+    for (m, row) in acc.iter_mut().enumerate() {
+        // SAFETY: the caller's contract.
+        let a = simd.splat(unsafe { *a.add(m * a_row) });
+        for (v, b) in row.iter_mut().zip(bs) {
+            *v = product.mul_add(simd, a, b, *v);
+        }
+    }
+}

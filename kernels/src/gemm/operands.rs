@@ -1,0 +1,33 @@
+//! The operand A: panels of pixels × k, and the part of it that a producer makes at a time.
+//!
+//! An A panel holds MR pixels × k in blocks `[k / L][MR][k % L]`, L the lanes of a vector; a tile of pixels is a
+//! row of such panels.
+
+use core::ops::Range;
+
+use crate::element::Pointer;
+use crate::pixels::{Placement, Region};
+
+/// Some of A: pixels of a region × k of a group of channels.
+#[derive(Debug)]
+pub(crate) struct PartOfA<'a> {
+    /// The input.
+    pub(crate) x: Pointer,
+    pub(crate) placement: Placement,
+    pub(crate) group: usize,
+    pub(crate) region: &'a Region,
+    /// Where the k of each kernel row of the region begin.
+    pub(crate) k_starts: &'a [usize],
+    /// Of all k these are produced. The first of them lies where the panels begin: all, unless the producer
+    /// makes blocks.
+    pub(crate) k: Range<usize>,
+    pub(crate) pixels: Range<usize>,
+    /// The pixel with which the tile after this one begins, if there is one.
+    pub(crate) next: Option<usize>,
+    /// The A panels of the tile.
+    pub(crate) panels: *mut f32,
+    /// Their elements.
+    pub(crate) len: usize,
+    /// Where each pixel's row begins in the panels.
+    pub(crate) rows: &'a [usize],
+}

@@ -1,0 +1,250 @@
+//! A GEMM, prepared: what its operands are, how they are taken, and in what blocks.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::activation::Activation;
+use crate::element::ElementType;
+use crate::error::{Error, Result};
+use crate::gemm::blocking::{Depth, KBlock, k_blocks, mc};
+use crate::gemm::kernels::{DotKernels, GemmKernels, MicroKernels, SmallMKernels};
+use crate::gemm::producer::Producer;
+use crate::gemm::weights::PackedWeights;
+use crate::geometry::{Axis, product};
+use crate::memory;
+use crate::options::Options;
+use crate::pixels::Region;
+
+/// Tiles of fewer pixels have micro-kernels that widen 16-bit weights themselves. (Zen 4, 2048 × 1000 weights, time
+/// by that with f32. AVX-512: widened before, 2.1 with 2 pixels, 1.8 with 4, 1.3 with 12, 1.1 with 24; by the
+/// micro-kernels 1.1, 1.3, 1.1, 1.1. AVX2: widened before, 1.8, 1.7, 1.2; by the micro-kernels 1.0.)
+pub(super) const SMALL_M: usize = 24;
+/// The largest MR of a level.
+pub(super) const MAX_MR: usize = 16;
+/// What a GEMM computes, apart from its operands.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) groups: usize,
+    /// \[N, H, W, C\] of the output.
+    pub(crate) output: [usize; 4],
+    /// A partition of the output's pixels.
+    pub(crate) regions: Vec<Region>,
+    /// Columns of A; its kernel is that of the regions' tap ranges.
+    pub(crate) depth: Depth,
+    /// The kernels for dot products of bf16, if the weights were packed for these: then of one tap.
+    pub(crate) dot: Option<&'static DotKernels>,
+}
+
+/// How the micro-kernels take A, where they don't take the input itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum TakesA {
+    /// In panels of all k.
+    Panels,
+    /// In panels of one block of k at a time.
+    Blocks,
+    /// In panels of all k that have become pairs of bf16.
+    Pairs(&'static DotKernels),
+}
+
+/// How they take B.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum TakesB {
+    /// As it is packed.
+    Packed,
+    /// Made f32 of 16 bits.
+    Widened,
+}
+
+/// Where the sums wait between two blocks of k.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Sums {
+    /// In the output itself: B panels change faster than blocks.
+    InOutput,
+    /// In scratch, to be rounded: the chains of a B panel end before those of the next begin.
+    InScratch,
+}
+
+/// A region of output pixels and the k that its pixels use.
+#[derive(Debug)]
+pub(super) struct RegionPlan {
+    pub(super) region: Region,
+    pub(super) blocks: Vec<KBlock>,
+    /// Where the k of each kernel row begin in the panel.
+    pub(super) k_starts: Vec<usize>,
+}
+
+/// A GEMM with its producer, prepared.
+#[derive(Debug)]
+pub(crate) struct GemmPlan {
+    pub(super) kernels: &'static GemmKernels,
+    pub(super) producer: Producer,
+    pub(super) weights: PackedWeights,
+    pub(super) groups: usize,
+    /// \[N, H, W, C\] of the output.
+    pub(super) output: [usize; 4],
+    pub(super) regions: Vec<RegionPlan>,
+    /// k of a group's weights.
+    pub(super) k: usize,
+    /// k of an A panel, blocks padded to whole vectors.
+    pub(super) panel_depth: usize,
+    /// k of the longest block, in whole vectors.
+    kc: usize,
+    /// Most pixels of a tile, a multiple of MR.
+    pub(super) mc: usize,
+    pub(super) a: TakesA,
+    /// The input channels of a group if micro-kernels can take the input itself for A.
+    pub(super) direct: Option<usize>,
+    pub(super) b: TakesB,
+    pub(super) sums: Sums,
+    pub(super) input_type: ElementType,
+    output_type: ElementType,
+    pub(super) activation: Activation,
+}
+
+/// Scratch elements of one thread, each in whole cache lines.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ScratchParts {
+    /// The A panels of a tile.
+    pub(super) a: usize,
+    /// The sums of a tile over one B panel.
+    pub(super) sums: usize,
+    /// A block of a B panel, widened.
+    b: usize,
+}
+
+impl ScratchParts {
+    pub(super) fn total(&self) -> usize {
+        self.a + self.sums + self.b
+    }
+}
+
+impl GemmPlan {
+    pub(crate) fn new(
+        kernels: &'static GemmKernels,
+        producer: Producer,
+        weights: PackedWeights,
+        problem: Problem,
+        options: &Options,
+    ) -> Result<Self> {
+        let Problem { groups, output, regions, depth, dot } = problem;
+        product("output elements", &output)?;
+        let f32_output = options.output_type == ElementType::F32;
+        let a = match dot {
+            Some(dot) => TakesA::Pairs(dot),
+            // With sums that are to be rounded each panel of B goes through all blocks.
+            None if producer.makes_blocks() && f32_output => TakesA::Blocks,
+            None => TakesA::Panels,
+        };
+        // Pairs, too, are in whole vectors.
+        let lanes = if dot.is_some() { 2 * kernels.lanes } else { kernels.lanes };
+        let overflow = || Error::Overflow { what: "kernel elements" };
+        // At least one vector, so that scratch never has length 0, which would mean no thread.
+        let (mut panel_depth, mut kc) = (lanes, lanes);
+        let mut plans = Vec::with_capacity(regions.len());
+        for region in regions {
+            let (mut blocks, k_starts, end) =
+                k_blocks(&region, depth, lanes).ok_or_else(overflow)?;
+            let longest = blocks.iter().map(|block| block.depth).max().unwrap_or(0);
+            let longest = longest.checked_next_multiple_of(lanes).ok_or_else(overflow)?;
+            kc = kc.max(longest);
+            panel_depth = panel_depth.max(if let TakesA::Blocks = a { longest } else { end });
+            if dot.is_some() {
+                // Of one tap they begin at even k in both; only the last may have an odd length.
+                for block in &mut blocks {
+                    let KBlock { a, b, depth } = *block;
+                    *block = KBlock { a: a / 2, b: b / 2, depth: depth.div_ceil(2) };
+                }
+            }
+            plans.push(RegionPlan { region, blocks, k_starts });
+        }
+        let mr = kernels.tile.mr;
+        assert!(mr <= MAX_MR, "MR {mr} of a level");
+        let mc = mc(panel_depth, mr);
+        product("scratch", &[product("panel", &[panel_depth, mr])?, mc])?;
+        let widens = dot.is_none() && weights.element() != ElementType::F32;
+        Ok(Self {
+            kernels,
+            direct: producer.direct().filter(|_| dot.is_none()),
+            producer,
+            weights,
+            groups,
+            output,
+            regions: plans,
+            k: depth.product()?,
+            panel_depth,
+            kc,
+            mc,
+            a,
+            b: if widens { TakesB::Widened } else { TakesB::Packed },
+            sums: if f32_output { Sums::InOutput } else { Sums::InScratch },
+            input_type: options.input_type,
+            output_type: options.output_type,
+            activation: options.activation.checked()?,
+        })
+    }
+
+    /// The kernels that run, without the producer's.
+    pub(crate) fn name(&self) -> String {
+        let mut pixels = self.regions.iter().map(|plan| self.output[0] * plan.region.pixels());
+        let small_m = pixels.clone().find_map(|pixels| self.small_m(pixels));
+        let large_m = pixels.any(|pixels| self.small_m(pixels).is_none());
+        let widens = self.b == TakesB::Widened && large_m;
+        let widen = self.kernels.widen_name(self.weights.element()).filter(|_| widens);
+        let gemm = Some(self.micro_kernels().name).filter(|_| large_m);
+        let narrow = self.kernels.narrow_name(self.output_type);
+        let names = [small_m.map(|small_m| small_m.name), widen, gemm, narrow];
+        names.into_iter().flatten().collect::<Vec<_>>().join("+")
+    }
+
+    pub(crate) fn weights_bytes(&self) -> usize {
+        self.weights.bytes() + self.producer.weights_bytes()
+    }
+
+    /// What the rows of the output are to those of the input.
+    pub(crate) fn vertical(&self) -> &Axis {
+        self.producer.vertical()
+    }
+
+    pub(crate) fn scratch_len(&self, threads: usize) -> usize {
+        memory::scratch_len(threads.max(1), self.scratch_parts().total())
+    }
+
+    /// The threads that scratch of this length has room for, none if it is too short for one.
+    pub(super) fn workers(&self, scratch: usize) -> usize {
+        (scratch + 1).saturating_sub(memory::LINE) / self.scratch_parts().total()
+    }
+
+    pub(super) fn scratch_parts(&self) -> ScratchParts {
+        let nr = self.kernels.tile.nr;
+        let sums = match (self.sums, self.b) {
+            (Sums::InOutput, TakesB::Packed) => 0,
+            (Sums::InOutput, TakesB::Widened) => SMALL_M,
+            (Sums::InScratch, _) => self.mc,
+        };
+        let b = if self.b == TakesB::Widened { self.kc } else { 0 };
+        let lines = |len: usize| len.next_multiple_of(memory::LINE);
+        ScratchParts {
+            a: lines(self.panel_depth * self.mc),
+            sums: lines(sums * nr),
+            b: lines(b * nr),
+        }
+    }
+
+    /// Elements of an A panel.
+    pub(super) fn a_panel(&self) -> usize {
+        self.panel_depth * self.kernels.tile.mr
+    }
+
+    pub(super) fn micro_kernels(&self) -> &'static MicroKernels {
+        match self.a {
+            TakesA::Pairs(dot) => &dot.gemm,
+            TakesA::Panels | TakesA::Blocks => &self.kernels.f32,
+        }
+    }
+
+    /// The micro-kernels for a tile of so many pixels, if there are such that widen weights themselves.
+    pub(super) fn small_m(&self, pixels: usize) -> Option<&'static SmallMKernels> {
+        let small = self.b == TakesB::Widened && pixels < SMALL_M;
+        self.kernels.small_m(self.weights.element()).filter(|_| small)
+    }
+}

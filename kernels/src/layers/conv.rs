@@ -1,0 +1,245 @@
+//! Convolutions over all channels: a GEMM whose producer copies taps of the input.
+
+use crate::element::{ElementType, Elements};
+use crate::error::{Error, Result};
+use crate::gemm::blocking::Depth;
+use crate::gemm::im2row::Im2row;
+use crate::gemm::kernels::{DotKernels, GemmKernels};
+use crate::gemm::plan::{GemmPlan, Problem};
+use crate::gemm::producer::Producer;
+use crate::gemm::weights::PackedWeights;
+use crate::geometry::{Window, check_input};
+use crate::layers::layer::{HasLayer, Layer, Machine, choose, count};
+use crate::layers::plan::Plan;
+use crate::options::{Arithmetic, Options};
+use crate::params::{ConvParams, DenseParams, PointwiseParams};
+use crate::pixels::Region;
+
+/// A standard k×k convolution, optionally in groups: an im2row made tile by tile, then the GEMM.
+///
+/// Each output is one chain of fused multiply-adds: bias, then taps (ky, kx) and channels ascending.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let (window, weights) = (Window::new([2, 2]), [1.0, 2.0, 3.0, 4.0]);
+/// let params = ConvParams { window, groups: 1, channels_out: 1, weights: (&weights).into(), bias: None };
+/// let plan = Conv::new([1, 2, 2, 1], &params, &Options::default())?;
+/// let (mut y, mut scratch) = ([0.0; 1], vec![0.0; plan.scratch_len(1)]);
+/// let x = NhwcView::new(&[5.0, 6.0, 7.0, 8.0], plan.input_shape())?;
+/// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut scratch)?;
+/// assert_eq!(y, [70.0]); // 1·5 + 2·6 + 3·7 + 4·8
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Conv(Layer);
+
+impl Conv {
+    /// Checks, packs, chooses. `input` is \[N, H, W, C\].
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let (window, weights) = (Window::new([3, 3]).stride([2, 2]), vec![0.5; 9 * 3 * 32]);
+    /// let mut params =
+    ///     ConvParams { window, groups: 1, channels_out: 32, weights: (&weights).into(), bias: None };
+    /// let plan = Conv::new([1, 299, 299, 3], &params, &Options::default())?;
+    /// assert_eq!(plan.output_shape(), [1, 149, 149, 32]);
+    /// params.groups = 2;
+    /// let error = Conv::new([1, 299, 299, 3], &params, &Options::default()).unwrap_err();
+    /// assert_eq!(error, Error::Groups { groups: 2, channels_in: 3, channels_out: 32 });
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of the
+    /// wrong length, an unavailable level.
+    pub fn new(input: [usize; 4], params: &ConvParams<'_>, options: &Options) -> Result<Self> {
+        convolution(input, params, options).map(Self)
+    }
+}
+
+impl HasLayer for Conv {
+    fn layer(&self) -> &Layer {
+        &self.0
+    }
+}
+
+impl Plan for Conv {}
+
+/// A 1×1 convolution across channels, with any stride.
+///
+/// Each output is one chain of fused multiply-adds: bias, then channels ascending.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let weights = [1.0, 10.0]; // 2 channels to 1
+/// let params =
+///     PointwiseParams { stride: [1, 1], channels_out: 1, weights: (&weights).into(), bias: None };
+/// let plan = Pointwise::new([1, 1, 3, 2], &params, &Options::default())?;
+/// let (mut y, mut scratch) = ([0.0; 3], vec![0.0; plan.scratch_len(1)]);
+/// let x = NhwcView::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], plan.input_shape())?;
+/// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut scratch)?;
+/// assert_eq!(y, [21.0, 43.0, 65.0]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Pointwise(Layer);
+
+impl Pointwise {
+    /// Checks, packs, chooses. `input` is \[N, H, W, C\].
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let weights = vec![0.5; 64 * 128];
+    /// let params =
+    ///     PointwiseParams { stride: [2, 2], channels_out: 128, weights: (&weights).into(), bias: None };
+    /// let plan = Pointwise::new([1, 147, 147, 64], &params, &Options::default())?;
+    /// assert_eq!(plan.output_shape(), [1, 74, 74, 128]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of the
+    /// wrong length, an unavailable level.
+    pub fn new(input: [usize; 4], params: &PointwiseParams<'_>, options: &Options) -> Result<Self> {
+        let PointwiseParams { stride, channels_out, weights, bias } = *params;
+        let window = Window::new([1, 1]).stride(stride);
+        let params = ConvParams { window, groups: 1, channels_out, weights, bias };
+        convolution(input, &params, options).map(Self)
+    }
+}
+
+impl HasLayer for Pointwise {
+    fn layer(&self) -> &Layer {
+        &self.0
+    }
+}
+
+impl Plan for Pointwise {}
+
+/// A fully connected layer: input \[N, 1, 1, C\], output \[N, 1, 1, O\].
+///
+/// An input with H or W above 1 is treated pixel by pixel, as Keras does.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let weights = [1.0, 2.0, 10.0, 20.0]; // [C, O]
+/// let params = DenseParams { channels_out: 2, weights: (&weights).into(), bias: Some(&[0.0, 0.5]) };
+/// let plan = Dense::new([1, 1, 1, 2], &params, &Options::default())?;
+/// let (mut y, mut scratch) = ([0.0; 2], vec![0.0; plan.scratch_len(1)]);
+/// let x = NhwcView::new(&[3.0, 4.0], plan.input_shape())?;
+/// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut scratch)?;
+/// assert_eq!(y, [43.0, 86.5]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Dense(Layer);
+
+impl Dense {
+    /// Checks, packs, chooses. `input` is \[N, H, W, C\].
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let weights = vec![0.5; 2048 * 10];
+    /// let params = DenseParams { channels_out: 10, weights: (&weights).into(), bias: None };
+    /// let plan = Dense::new([8, 1, 1, 2048], &params, &Options::default())?; // 8 pictures
+    /// assert_eq!(plan.output_shape(), [8, 1, 1, 10]);
+    /// let error = Dense::new([8, 1, 1, 1024], &params, &Options::default()).unwrap_err();
+    /// assert_eq!(error.to_string(), "weights has 20480 elements, needs 10240");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of the
+    /// wrong length, an unavailable level.
+    pub fn new(input: [usize; 4], params: &DenseParams<'_>, options: &Options) -> Result<Self> {
+        let DenseParams { channels_out, weights, bias } = *params;
+        let window = Window::new([1, 1]);
+        let params = ConvParams { window, groups: 1, channels_out, weights, bias };
+        convolution(input, &params, options).map(Self)
+    }
+}
+
+impl HasLayer for Dense {
+    fn layer(&self) -> &Layer {
+        &self.0
+    }
+}
+
+impl Plan for Dense {}
+
+/// The kernels for dot products of bf16 if they are asked for, the weights are bf16, and the CPU has them.
+pub(super) fn dot(
+    kernels: &'static GemmKernels,
+    weights: Elements<'_>,
+    options: &Options,
+) -> Option<&'static DotKernels> {
+    let asked = options.arithmetic == Arithmetic::Fast;
+    let fitting = asked && weights.element_type() == ElementType::Bf16;
+    kernels.dot.as_ref().filter(|dot| fitting && (dot.is_available)())
+}
+
+/// Convolution of groups of channels by copied taps: the common form of [`Conv`], [`Pointwise`], [`Dense`].
+fn convolution(input: [usize; 4], params: &ConvParams<'_>, options: &Options) -> Result<Layer> {
+    let kernels = choose(options)?;
+    check_input(input)?;
+    let ConvParams { window, groups, channels_out, weights, bias } = *params;
+    for (what, value) in [("groups", groups), ("output channels", channels_out)] {
+        if value == 0 {
+            return Err(Error::ZeroDimension { what });
+        }
+    }
+    if !input[3].is_multiple_of(groups) || !channels_out.is_multiple_of(groups) {
+        return Err(Error::Groups { groups, channels_in: input[3], channels_out });
+    }
+    let vertical = window.axis(0, input[1])?;
+    let horizontal = window.axis(1, input[2])?;
+    let output = [input[0], vertical.output, horizontal.output, channels_out];
+    let group = input[3] / groups;
+    let depth = Depth { kernel: window.kernel, channels: group };
+    let single = window.kernel == [1, 1] && groups == 1;
+    let dot = dot(&kernels.gemm, weights, options).filter(|_| single);
+    let packed = PackedWeights::new(
+        &kernels.gemm,
+        depth.product()?,
+        groups,
+        channels_out / groups,
+        weights,
+        bias,
+        dot.is_some(),
+    )?;
+    let producer = Producer::Im2row(Im2row {
+        input,
+        vertical,
+        horizontal,
+        group,
+        element: options.input_type,
+        input_activation: options.input_activation.checked()?,
+    });
+    // After the weights: their length bounds the kernel, and that bounds the number of regions.
+    let regions = Region::all(&vertical, &horizontal);
+    let multiply_adds = count(output, depth.product()?);
+    let problem = Problem { groups, output, regions, depth, dot };
+    let gemm = GemmPlan::new(&kernels.gemm, producer, packed, problem, options)?;
+    Ok(Layer {
+        level: kernels.level,
+        input,
+        output,
+        input_type: options.input_type,
+        output_type: options.output_type,
+        name: gemm.name(),
+        multiply_adds,
+        machine: Machine::Gemm(gemm),
+    })
+}

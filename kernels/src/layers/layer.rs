@@ -1,0 +1,173 @@
+//! What all layers are: shapes, types, a name, and one of two machines.
+
+use alloc::string::String;
+use core::ops::Range;
+
+use crate::element::ElementType;
+use crate::error::{Error, Result};
+use crate::gemm::plan::GemmPlan;
+use crate::geometry::Axis;
+use crate::level::Level;
+use crate::options::Options;
+use crate::table;
+use crate::table::kernels::Kernels;
+use crate::view::{NhwcView, NhwcViewMut};
+use crate::window::WindowPlan;
+use crate::window::tensor::TensorPlan;
+
+/// A type that is a layer. Sealed: only those of this crate are.
+#[allow(unreachable_pub, reason = "a bound of a public trait")]
+pub trait HasLayer {
+    fn layer(&self) -> &Layer;
+}
+
+/// A layer, prepared, and what [`Plan`](super::plan::Plan) reports of it.
+#[allow(unreachable_pub, reason = "in a bound of a public trait")]
+#[derive(Debug)]
+pub struct Layer {
+    pub(super) level: Level,
+    /// \[N, H, W, C\].
+    pub(super) input: [usize; 4],
+    /// \[N, H, W, C\].
+    pub(super) output: [usize; 4],
+    pub(super) input_type: ElementType,
+    pub(super) output_type: ElementType,
+    /// Of the kernels that run.
+    pub(super) name: String,
+    pub(super) multiply_adds: u64,
+    pub(super) machine: Machine,
+}
+
+/// What computes a layer.
+#[allow(clippy::large_enum_variant, reason = "there are few, and they hardly move")]
+#[derive(Debug)]
+pub(super) enum Machine {
+    /// A GEMM, with a producer.
+    Gemm(GemmPlan),
+    /// Each channel by itself.
+    Window(TensorPlan),
+}
+
+/// A view of some rows of each picture of a tensor.
+#[derive(Debug)]
+pub(super) struct Rows<'a> {
+    pub(super) view: NhwcView<'a>,
+    /// The first of them.
+    pub(super) first: usize,
+}
+
+impl Layer {
+    /// A layer that a window plan computes.
+    pub(super) fn of_window(
+        kernels: &'static Kernels,
+        input: [usize; 4],
+        window: WindowPlan,
+        options: &Options,
+        multiply_adds: u64,
+    ) -> Result<Self> {
+        let plan = TensorPlan::new(window, options, kernels.activate)?;
+        Ok(Self {
+            level: kernels.level,
+            input,
+            output: plan.output(),
+            input_type: options.input_type,
+            output_type: options.output_type,
+            name: plan.kernel_name().into(),
+            multiply_adds,
+            machine: Machine::Window(plan),
+        })
+    }
+
+    pub(super) fn weights_bytes(&self) -> usize {
+        match &self.machine {
+            Machine::Gemm(plan) => plan.weights_bytes(),
+            Machine::Window(plan) => plan.weights_bytes(),
+        }
+    }
+
+    pub(super) fn scratch_len(&self, threads: usize) -> usize {
+        match &self.machine {
+            Machine::Gemm(plan) => plan.scratch_len(threads),
+            Machine::Window(_) => 0,
+        }
+    }
+
+    /// What the rows of the output are to those of the input.
+    pub(super) fn vertical(&self) -> &Axis {
+        match &self.machine {
+            Machine::Gemm(plan) => plan.vertical(),
+            Machine::Window(plan) => plan.vertical(),
+        }
+    }
+
+    /// Computes the output rows `rows` of each picture, of operands that were checked.
+    pub(super) fn compute(
+        &self,
+        rows: Range<usize>,
+        x: Rows<'_>,
+        residual: Option<NhwcView<'_>>,
+        y: NhwcViewMut<'_>,
+        scratch: &mut [f32],
+    ) -> Result<()> {
+        let x = (x.view, x.first);
+        match &self.machine {
+            Machine::Gemm(plan) => plan.run(rows, x, residual, y, scratch),
+            Machine::Window(plan) => {
+                plan.run(rows, x, residual, y);
+                Ok(())
+            }
+        }
+    }
+
+    /// Checks the operands of a run against the layer's shapes, of whose input and output they have so many rows.
+    pub(super) fn check(
+        &self,
+        [input_rows, output_rows]: [usize; 2],
+        x: &NhwcView<'_>,
+        residual: Option<&NhwcView<'_>>,
+        y: &NhwcViewMut<'_>,
+        scratch: &[f32],
+    ) -> Result<()> {
+        let of = |[n, _, w, c]: [usize; 4], rows: usize| [n, rows, w, c];
+        let (input, output) = (of(self.input, input_rows), of(self.output, output_rows));
+        let shapes = [
+            ("input", input, Some(x.shape())),
+            ("residual", output, residual.map(NhwcView::shape)),
+            ("output", output, Some(y.shape())),
+        ];
+        for (what, expected, actual) in shapes {
+            if let Some(actual) = actual.filter(|&actual| actual != expected) {
+                return Err(Error::Shape { what, expected, actual });
+            }
+        }
+        let types = [
+            ("input", self.input_type, Some(x.element_type())),
+            ("residual", self.output_type, residual.map(NhwcView::element_type)),
+            ("output", self.output_type, Some(y.element_type())),
+        ];
+        for (what, expected, actual) in types {
+            if let Some(actual) = actual.filter(|&actual| actual != expected) {
+                return Err(Error::ElementType { what, expected, actual });
+            }
+        }
+        let expected = self.scratch_len(1);
+        if scratch.len() < expected {
+            return Err(Error::Length { what: "scratch", expected, actual: scratch.len() });
+        }
+        Ok(())
+    }
+}
+
+/// The kernels of the level that the options ask for.
+pub(super) fn choose(options: &Options) -> Result<&'static Kernels> {
+    let level = match options.level {
+        Some(level) => level.checked()?,
+        None => Level::from_env()?,
+    };
+    table::of(level).ok_or(Error::LevelUnavailable { level })
+}
+
+/// Multiply-adds of an output: one per output element and `depth`, saturating.
+pub(super) fn count(output: [usize; 4], depth: usize) -> u64 {
+    output.iter().fold(depth as u64, |p, &d| p.saturating_mul(d as u64))
+}

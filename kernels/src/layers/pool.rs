@@ -1,0 +1,122 @@
+//! Pools.
+
+use crate::error::Result;
+use crate::geometry::{Window, check_input};
+use crate::layers::layer::{HasLayer, Layer, choose};
+use crate::layers::plan::Plan;
+use crate::options::Options;
+use crate::params::PoolKind;
+use crate::window::{Ends, WindowPlan};
+
+/// A max or average pool; padding takes part in neither.
+///
+/// The average is the sum of the taps in order (ky, kx), rounded after each addition, divided by their
+/// number.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let window = Window::new([1, 3]).padding(Padding::Same);
+/// let plan = Pool::new([1, 1, 3, 1], PoolKind::Average, window, &Options::default())?;
+/// let mut y = [0.0; 3];
+/// let x = NhwcView::new(&[1.0, 2.0, 6.0], plan.input_shape())?;
+/// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut [])?;
+/// assert_eq!(y, [1.5, 3.0, 4.0]); // (1 + 2) / 2, (1 + 2 + 6) / 3, (2 + 6) / 2
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Pool(Layer);
+
+impl Pool {
+    /// Checks and chooses. `input` is \[N, H, W, C\].
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let window = Window::new([3, 3]).stride([2, 2]).padding(Padding::Same);
+    /// let plan = Pool::new([1, 147, 147, 128], PoolKind::Max, window, &Options::default())?;
+    /// assert_eq!(plan.output_shape(), [1, 74, 74, 128]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Zero or overflowing dimensions, a window larger than the padded input, an unavailable level.
+    pub fn new(
+        input: [usize; 4],
+        kind: PoolKind,
+        window: Window,
+        options: &Options,
+    ) -> Result<Self> {
+        pool(input, kind, window, options).map(Self)
+    }
+}
+
+impl HasLayer for Pool {
+    fn layer(&self) -> &Layer {
+        &self.0
+    }
+}
+
+impl Plan for Pool {}
+
+/// The mean over height and width: \[N, H, W, C\] to \[N, 1, 1, C\].
+///
+/// An average pool whose window is the picture: summed row by row, rounded after each addition.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<()> {
+/// let plan = GlobalAveragePool::new([1, 2, 2, 2], &Options::default())?;
+/// let mut y = [0.0; 2];
+/// let x = NhwcView::new(&[1.0, 10.0, 2.0, 20.0, 3.0, 30.0, 6.0, 60.0], plan.input_shape())?;
+/// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut [])?;
+/// assert_eq!(y, [3.0, 30.0]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct GlobalAveragePool(Layer);
+
+impl GlobalAveragePool {
+    /// Checks and chooses. `input` is \[N, H, W, C\].
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<()> {
+    /// let plan = GlobalAveragePool::new([8, 10, 10, 2048], &Options::default())?;
+    /// assert_eq!(plan.output_shape(), [8, 1, 1, 2048]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Zero or overflowing dimensions, an unavailable level.
+    pub fn new(input: [usize; 4], options: &Options) -> Result<Self> {
+        check_input(input)?;
+        let window = Window::new([input[1], input[2]]);
+        pool(input, PoolKind::Average, window, options).map(Self)
+    }
+}
+
+impl HasLayer for GlobalAveragePool {
+    fn layer(&self) -> &Layer {
+        &self.0
+    }
+}
+
+impl Plan for GlobalAveragePool {}
+
+/// The pool that all of these are, and what is done element by element.
+pub(super) fn pool(
+    input: [usize; 4],
+    kind: PoolKind,
+    window: Window,
+    options: &Options,
+) -> Result<Layer> {
+    let kernels = choose(options)?;
+    let ends = Ends::of(options);
+    let window = WindowPlan::pool(kernels.input(options.input_type), kind, input, &window, ends)?;
+    Layer::of_window(kernels, input, window, options, 0)
+}

@@ -1,0 +1,267 @@
+//! AVX2 + FMA + F16C (x86-64-v3): 8 lanes, 16 registers.
+
+use core::arch::asm;
+use core::arch::x86_64::*;
+use core::mem::transmute;
+
+use pulp::core_arch::x86::F16c;
+use pulp::x86::V3;
+
+use crate::level::Level;
+use crate::simd::{Kernel, MAX_LANES, Simd, features, read_first_16, write_first_16};
+
+/// 256-bit vectors.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx2 {
+    v3: V3,
+    _f16c: F16c,
+}
+
+/// The first `n` lanes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MemMask {
+    /// All bits of each.
+    mask: __m256i,
+    n: usize,
+}
+
+/// The upper halves of the lanes to the first bytes, in each half of the vector by itself.
+const UPPER_HALVES: [u8; 32] = {
+    let mut bytes = [0; 32];
+    let mut i = 0;
+    while i < 8 {
+        let from = 4 * (i % 4) + 2;
+        let to = i / 4 * 16 + i % 4 * 2;
+        bytes[to] = from as u8;
+        bytes[to + 1] = from as u8 + 1;
+        i += 1;
+    }
+    bytes
+};
+
+impl Avx2 {
+    /// # Safety
+    /// The CPU has AVX2, FMA, F16C, BMI 1 and 2, LZCNT and POPCNT.
+    #[inline(always)]
+    const unsafe fn new_unchecked() -> Self {
+        // SAFETY: the caller's contract; the rest of x86-64-v3 comes with these.
+        unsafe { Self { v3: V3::new_unchecked(), _f16c: F16c::new_unchecked() } }
+    }
+
+    /// The bits of f32, whose upper halves become those of the nearest bf16, ties to even.
+    #[inline(always)]
+    fn round_to_upper_half(self, bits: __m256i) -> __m256i {
+        let V3 { avx, avx2, .. } = self.v3;
+        let odd =
+            avx2._mm256_and_si256(avx2._mm256_srli_epi32::<16>(bits), avx._mm256_set1_epi32(1));
+        avx2._mm256_add_epi32(bits, avx2._mm256_add_epi32(odd, avx._mm256_set1_epi32(0x7fff)))
+    }
+
+    /// Of each lane.
+    #[inline(always)]
+    fn upper_halves(self, bits: __m256i) -> __m128i {
+        let V3 { avx, avx2, .. } = self.v3;
+        // SAFETY: both are plain data of the same size.
+        let bytes = unsafe { transmute::<[u8; 32], __m256i>(UPPER_HALVES) };
+        let halves = avx2._mm256_shuffle_epi8(bits, bytes);
+        avx._mm256_castsi256_si128(avx2._mm256_permute4x64_epi64::<0b1000>(halves))
+    }
+}
+
+impl Simd for Avx2 {
+    type Vector = __m256;
+    type Vector16 = __m128i;
+    type Mask = __m256;
+    type MemMask = MemMask;
+    type Indices = __m256i;
+
+    const LEVEL: Level = Level::Avx2;
+    const LANES: usize = 8;
+    const REGISTERS: usize = 16;
+
+    features! { Kernel: "avx2" "fma" "f16c" "bmi1" "bmi2" "lzcnt" "popcnt" }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        self.v3.avx._mm256_set1_ps(x)
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        self.v3.fma._mm256_fmadd_ps(a, b, c)
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        self.v3.avx._mm256_add_ps(a, b)
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        self.v3.avx._mm256_sub_ps(a, b)
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        self.v3.avx._mm256_mul_ps(a, b)
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        self.v3.avx._mm256_div_ps(a, b)
+    }
+
+    #[inline(always)]
+    fn neg_abs(self, x: __m256) -> __m256 {
+        let V3 { avx, .. } = self.v3;
+        avx._mm256_or_ps(x, avx._mm256_set1_ps(-0.0))
+    }
+
+    #[inline(always)]
+    fn power_of_two(self, n: __m256) -> __m256 {
+        let V3 { avx, avx2, .. } = self.v3;
+        let exponent = avx2._mm256_slli_epi32::<23>(avx._mm256_castps_si256(n));
+        let one = avx._mm256_castps_si256(avx._mm256_set1_ps(1.0));
+        avx._mm256_castsi256_ps(avx2._mm256_add_epi32(exponent, one))
+    }
+
+    // vmaxps and vminps give their second operand when either is NaN or both are zeros.
+    #[inline(always)]
+    fn clamp_min(self, bound: __m256, x: __m256) -> __m256 {
+        self.v3.avx._mm256_max_ps(bound, x)
+    }
+
+    #[inline(always)]
+    fn clamp_max(self, bound: __m256, x: __m256) -> __m256 {
+        self.v3.avx._mm256_min_ps(bound, x)
+    }
+
+    #[inline(always)]
+    fn less_than(self, a: __m256, b: __m256) -> __m256 {
+        self.v3.avx._mm256_cmp_ps::<_CMP_LT_OQ>(a, b)
+    }
+
+    #[inline(always)]
+    fn is_ordered(self, x: __m256) -> __m256 {
+        self.v3.avx._mm256_cmp_ps::<_CMP_ORD_Q>(x, x)
+    }
+
+    #[inline(always)]
+    fn and(self, a: __m256, b: __m256) -> __m256 {
+        self.v3.avx._mm256_and_ps(a, b)
+    }
+
+    #[inline(always)]
+    fn select(self, mask: __m256, a: __m256, b: __m256) -> __m256 {
+        self.v3.avx._mm256_blendv_ps(b, a, mask)
+    }
+
+    #[inline(always)]
+    fn indices(self, lanes: [u32; MAX_LANES]) -> __m256i {
+        // SAFETY: there are at least 8.
+        unsafe { lanes.as_ptr().cast::<__m256i>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    fn permute(self, v: __m256, indices: __m256i) -> __m256 {
+        self.v3.avx2._mm256_permutevar8x32_ps(v, indices)
+    }
+
+    #[inline(always)]
+    fn barrier(self, v: __m256) -> __m256 {
+        // SAFETY: `self` has AVX.
+        unsafe { barrier(v) }
+    }
+
+    // Hints, which fault on no address.
+    #[inline(always)]
+    fn prefetch_l2<T>(self, p: *const T) {
+        self.v3.sse._mm_prefetch::<_MM_HINT_T1>(p.cast())
+    }
+
+    #[inline(always)]
+    fn prefetch_l1<T>(self, p: *const T) {
+        self.v3.sse._mm_prefetch::<_MM_HINT_T0>(p.cast())
+    }
+
+    #[inline(always)]
+    fn prefetch_write<T>(self, p: *const T) {
+        self.v3.sse._mm_prefetch::<_MM_HINT_ET0>(p.cast())
+    }
+
+    #[inline(always)]
+    fn f16_to_f32(self, v: __m128i) -> __m256 {
+        // SAFETY: `self` has F16C.
+        unsafe { _mm256_cvtph_ps(v) }
+    }
+
+    #[inline(always)]
+    fn f32_to_f16(self, v: __m256) -> __m128i {
+        // SAFETY: `self` has F16C.
+        unsafe { _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v) }
+    }
+
+    #[inline(always)]
+    fn bf16_to_f32(self, v: __m128i) -> __m256 {
+        let V3 { avx, avx2, .. } = self.v3;
+        avx._mm256_castsi256_ps(avx2._mm256_slli_epi32::<16>(avx2._mm256_cvtepu16_epi32(v)))
+    }
+
+    // See `element::f32_to_bf16`.
+    #[inline(always)]
+    fn f32_to_bf16(self, v: __m256) -> __m128i {
+        let V3 { avx, .. } = self.v3;
+        let rounded = self.round_to_upper_half(avx._mm256_castps_si256(v));
+        let rounded = avx._mm256_castsi256_ps(rounded);
+        let quiet = avx._mm256_or_ps(v, avx._mm256_castsi256_ps(avx._mm256_set1_epi32(0x40_0000)));
+        let bits = avx._mm256_blendv_ps(rounded, quiet, avx._mm256_cmp_ps::<_CMP_UNORD_Q>(v, v));
+        self.upper_halves(avx._mm256_castps_si256(bits))
+    }
+
+    // A NaN of bf16 has no bits that carry anything upwards.
+    #[inline(always)]
+    fn sum_to_bf16(self, v: __m256) -> __m128i {
+        self.upper_halves(self.round_to_upper_half(self.v3.avx._mm256_castps_si256(v)))
+    }
+
+    #[inline(always)]
+    fn mem_mask(self, n: usize) -> MemMask {
+        let V3 { avx, avx2, .. } = self.v3;
+        let lane = avx._mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        MemMask { mask: avx2._mm256_cmpgt_epi32(avx._mm256_set1_epi32(n as i32), lane), n }
+    }
+
+    // Masked lanes are neither read nor written nor faulted on.
+    #[inline(always)]
+    unsafe fn mask_load(self, mask: MemMask, p: *const f32) -> __m256 {
+        // SAFETY: the caller's contract.
+        unsafe { self.v3.avx._mm256_maskload_ps(p, mask.mask) }
+    }
+
+    #[inline(always)]
+    unsafe fn mask_store(self, mask: MemMask, p: *mut f32, v: __m256) {
+        // SAFETY: the caller's contract.
+        unsafe { self.v3.avx._mm256_maskstore_ps(p, mask.mask, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn mask_load_16(self, mask: MemMask, p: *const u16) -> __m128i {
+        // SAFETY: the caller's contract; a mask has at most 8 lanes; any bits are a vector.
+        unsafe { transmute::<u128, __m128i>(read_first_16(p, mask.n)) }
+    }
+
+    #[inline(always)]
+    unsafe fn mask_store_16(self, mask: MemMask, p: *mut u16, v: __m128i) {
+        // SAFETY: the caller's contract; a mask has at most 8 lanes; a vector is plain bits.
+        unsafe { write_first_16(p, mask.n, transmute::<__m128i, u128>(v)) }
+    }
+}
+
+/// See [`Simd::barrier`]: only a function with AVX may name its registers.
+#[target_feature(enable = "avx")]
+#[inline]
+fn barrier(mut v: __m256) -> __m256 {
+    // SAFETY: no instruction.
+    unsafe { asm!("/* {0} */", inout(ymm_reg) v, options(nostack, preserves_flags)) };
+    v
+}

@@ -1,0 +1,286 @@
+//! AVX-512 F, BW, CD, DQ, VL (x86-64-v4): 16 lanes, 32 registers.
+
+use core::arch::x86_64::*;
+use core::mem::transmute;
+
+use pulp::core_arch::x86::Avx512bf16;
+use pulp::x86::V4;
+
+use crate::level::Level;
+use crate::simd::{Bf16Dot, Bf16Kernel, Kernel, MAX_LANES, Simd, features};
+
+/// 512-bit vectors.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx512 {
+    v4: V4,
+}
+
+/// The upper half of lane i to word i.
+const UPPER_HALVES: [u16; 32] = {
+    let mut words = [0; 32];
+    let mut i = 0;
+    while i < 16 {
+        words[i] = 2 * i as u16 + 1;
+        i += 1;
+    }
+    words
+};
+
+impl Avx512 {
+    /// # Safety
+    /// The CPU has AVX-512 F, BW, CD, DQ and VL, and what [`Avx2`](super::avx2::Avx2) wants.
+    #[inline(always)]
+    const unsafe fn new_unchecked() -> Self {
+        // SAFETY: the caller's contract.
+        unsafe { Self { v4: V4::new_unchecked() } }
+    }
+
+    /// The bits of f32, whose upper halves become those of the nearest bf16, ties to even.
+    #[inline(always)]
+    fn round_to_upper_half(self, bits: __m512i) -> __m512i {
+        let V4 { avx512f, .. } = self.v4;
+        let odd = avx512f._mm512_test_epi32_mask(bits, avx512f._mm512_set1_epi32(0x1_0000));
+        let half = avx512f._mm512_add_epi32(bits, avx512f._mm512_set1_epi32(0x7fff));
+        avx512f._mm512_mask_add_epi32(half, odd, bits, avx512f._mm512_set1_epi32(0x8000))
+    }
+
+    /// Of each lane.
+    #[inline(always)]
+    fn upper_halves(self, bits: __m512i) -> __m256i {
+        let V4 { avx512bw, avx512f, .. } = self.v4;
+        // SAFETY: both are plain data of the same size.
+        let words = unsafe { transmute::<[u16; 32], __m512i>(UPPER_HALVES) };
+        avx512f._mm512_castsi512_si256(avx512bw._mm512_permutexvar_epi16(words, bits))
+    }
+}
+
+impl Simd for Avx512 {
+    type Vector = __m512;
+    type Vector16 = __m256i;
+    type Mask = __mmask16;
+    type MemMask = __mmask16;
+    type Indices = __m512i;
+
+    const LEVEL: Level = Level::Avx512;
+    const LANES: usize = 16;
+
+    features! {
+        Kernel: "avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl" "avx2" "fma" "f16c" "bmi1" "bmi2"
+        "lzcnt" "popcnt"
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        self.v4.avx512f._mm512_set1_ps(x)
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        self.v4.avx512f._mm512_fmadd_ps(a, b, c)
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        self.v4.avx512f._mm512_add_ps(a, b)
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        self.v4.avx512f._mm512_sub_ps(a, b)
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        self.v4.avx512f._mm512_mul_ps(a, b)
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        self.v4.avx512f._mm512_div_ps(a, b)
+    }
+
+    #[inline(always)]
+    fn neg_abs(self, x: __m512) -> __m512 {
+        let V4 { avx512dq, avx512f, .. } = self.v4;
+        avx512dq._mm512_or_ps(x, avx512f._mm512_set1_ps(-0.0))
+    }
+
+    #[inline(always)]
+    fn power_of_two(self, n: __m512) -> __m512 {
+        let V4 { avx512f, .. } = self.v4;
+        let exponent = avx512f._mm512_slli_epi32::<23>(avx512f._mm512_castps_si512(n));
+        let one = avx512f._mm512_castps_si512(avx512f._mm512_set1_ps(1.0));
+        avx512f._mm512_castsi512_ps(avx512f._mm512_add_epi32(exponent, one))
+    }
+
+    // vmaxps and vminps give their second operand when either is NaN or both are zeros.
+    #[inline(always)]
+    fn clamp_min(self, bound: __m512, x: __m512) -> __m512 {
+        self.v4.avx512f._mm512_max_ps(bound, x)
+    }
+
+    #[inline(always)]
+    fn clamp_max(self, bound: __m512, x: __m512) -> __m512 {
+        self.v4.avx512f._mm512_min_ps(bound, x)
+    }
+
+    #[inline(always)]
+    fn less_than(self, a: __m512, b: __m512) -> __mmask16 {
+        self.v4.avx512f._mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b)
+    }
+
+    #[inline(always)]
+    fn is_ordered(self, x: __m512) -> __mmask16 {
+        self.v4.avx512f._mm512_cmp_ps_mask::<_CMP_ORD_Q>(x, x)
+    }
+
+    #[inline(always)]
+    fn and(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        self.v4.avx512f._kand_mask16(a, b)
+    }
+
+    #[inline(always)]
+    fn select(self, mask: __mmask16, a: __m512, b: __m512) -> __m512 {
+        self.v4.avx512f._mm512_mask_blend_ps(mask, b, a)
+    }
+
+    #[inline(always)]
+    fn indices(self, lanes: [u32; MAX_LANES]) -> __m512i {
+        // SAFETY: both are plain data of the same size.
+        unsafe { transmute::<[u32; MAX_LANES], __m512i>(lanes) }
+    }
+
+    #[inline(always)]
+    fn permute(self, v: __m512, indices: __m512i) -> __m512 {
+        self.v4.avx512f._mm512_permutexvar_ps(indices, v)
+    }
+
+    // Hints, which fault on no address.
+    #[inline(always)]
+    fn prefetch_l2<T>(self, p: *const T) {
+        self.v4.sse._mm_prefetch::<_MM_HINT_T1>(p.cast())
+    }
+
+    #[inline(always)]
+    fn prefetch_l1<T>(self, p: *const T) {
+        self.v4.sse._mm_prefetch::<_MM_HINT_T0>(p.cast())
+    }
+
+    #[inline(always)]
+    fn prefetch_write<T>(self, p: *const T) {
+        self.v4.sse._mm_prefetch::<_MM_HINT_ET0>(p.cast())
+    }
+
+    #[inline(always)]
+    fn f16_to_f32(self, v: __m256i) -> __m512 {
+        self.v4.avx512f._mm512_cvtph_ps(v)
+    }
+
+    #[inline(always)]
+    fn f32_to_f16(self, v: __m512) -> __m256i {
+        self.v4.avx512f._mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v)
+    }
+
+    #[inline(always)]
+    fn bf16_to_f32(self, v: __m256i) -> __m512 {
+        let V4 { avx512f, .. } = self.v4;
+        avx512f
+            ._mm512_castsi512_ps(avx512f._mm512_slli_epi32::<16>(avx512f._mm512_cvtepu16_epi32(v)))
+    }
+
+    // See `element::f32_to_bf16`. Not AVX512-BF16's instruction, which flushes subnormals.
+    #[inline(always)]
+    fn f32_to_bf16(self, v: __m512) -> __m256i {
+        let V4 { avx512f, .. } = self.v4;
+        let nan = avx512f._mm512_cmp_ps_mask::<_CMP_UNORD_Q>(v, v);
+        let bits = avx512f._mm512_castps_si512(v);
+        let quiet = avx512f._mm512_set1_epi32(0x40_0000);
+        let rounded = self.round_to_upper_half(bits);
+        self.upper_halves(avx512f._mm512_mask_or_epi32(rounded, nan, bits, quiet))
+    }
+
+    // A NaN of bf16 has no bits that carry anything upwards.
+    #[inline(always)]
+    fn sum_to_bf16(self, v: __m512) -> __m256i {
+        self.upper_halves(self.round_to_upper_half(self.v4.avx512f._mm512_castps_si512(v)))
+    }
+
+    #[inline(always)]
+    fn mem_mask(self, n: usize) -> __mmask16 {
+        ((1_u32 << n) - 1) as __mmask16
+    }
+
+    // Masked lanes are neither read nor written nor faulted on.
+    #[inline(always)]
+    unsafe fn mask_load(self, mask: __mmask16, p: *const f32) -> __m512 {
+        // SAFETY: the caller's contract.
+        unsafe { self.v4.avx512f._mm512_maskz_loadu_ps(mask, p) }
+    }
+
+    #[inline(always)]
+    unsafe fn mask_store(self, mask: __mmask16, p: *mut f32, v: __m512) {
+        // SAFETY: the caller's contract.
+        unsafe { self.v4.avx512f._mm512_mask_storeu_ps(p, mask, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn mask_load_16(self, mask: __mmask16, p: *const u16) -> __m256i {
+        // SAFETY: the caller's contract.
+        unsafe { self.v4.avx512bw._mm256_maskz_loadu_epi16(mask, p.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn mask_store_16(self, mask: __mmask16, p: *mut u16, v: __m256i) {
+        // SAFETY: the caller's contract.
+        unsafe { self.v4.avx512bw._mm256_mask_storeu_epi16(p.cast(), mask, v) }
+    }
+}
+
+/// AVX512-BF16 besides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx512Bf16 {
+    simd: Avx512,
+    _bf16: Avx512bf16,
+}
+
+impl Avx512Bf16 {
+    /// # Safety
+    /// The CPU has AVX512-BF16 and what [`Avx512`] wants.
+    #[inline(always)]
+    const unsafe fn new_unchecked() -> Self {
+        // SAFETY: the caller's contract.
+        unsafe { Self { simd: Avx512::new_unchecked(), _bf16: Avx512bf16::new_unchecked() } }
+    }
+}
+
+impl Bf16Dot for Avx512Bf16 {
+    type Simd = Avx512;
+
+    features! {
+        Bf16Kernel: "avx512bf16" "avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl" "avx2" "fma" "f16c"
+        "bmi1" "bmi2" "lzcnt" "popcnt"
+    }
+
+    #[inline(always)]
+    fn simd(self) -> Avx512 {
+        self.simd
+    }
+
+    #[inline(always)]
+    fn dot(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: `self` has AVX512-BF16; any bits are bf16.
+        unsafe {
+            let (a, b) = (transmute::<__m512, __m512bh>(a), transmute::<__m512, __m512bh>(b));
+            _mm512_dpbf16_ps(c, a, b)
+        }
+    }
+
+    #[inline(always)]
+    fn pairs(self, first: __m512, second: __m512) -> __m512 {
+        // SAFETY: `self` has AVX512-BF16; the pairs are plain data.
+        unsafe {
+            let halves = [_mm512_cvtneps_pbh(first), _mm512_cvtneps_pbh(second)];
+            transmute::<[__m256bh; 2], __m512>(halves)
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Elements as the kernels load and store them: always as vectors of f32.
+
+use crate::element::{self, ElementType};
+use crate::simd::Simd;
+
+/// A type of elements, for bodies that are compiled for each.
+pub(crate) trait Element {
+    /// An element in memory.
+    type Bits: Copy;
+
+    const TYPE: ElementType;
+
+    /// Elements of a cache line.
+    const LINE: usize = 64 / size_of::<Self::Bits>();
+
+    /// # Safety
+    /// `p` must be valid for reading a vector's elements; no alignment is needed.
+    unsafe fn load<S: Simd>(simd: S, p: *const Self::Bits) -> S::Vector;
+
+    /// Lanes outside the mask are arbitrary and their memory is not touched.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading the mask's elements.
+    unsafe fn mask_load<S: Simd>(simd: S, mask: S::MemMask, p: *const Self::Bits) -> S::Vector;
+
+    /// Rounds and stores.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing a vector's elements; no alignment is needed.
+    unsafe fn store<S: Simd>(simd: S, p: *mut Self::Bits, v: S::Vector);
+
+    /// Memory outside the mask is not touched.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing the mask's elements.
+    unsafe fn mask_store<S: Simd>(simd: S, mask: S::MemMask, p: *mut Self::Bits, v: S::Vector);
+
+    /// As `store`, of sums of products of elements of this type and of weights that are no NaNs but
+    /// [`f32::NAN`], for which there is a shorter way.
+    ///
+    /// # Safety
+    /// As `store`.
+    #[inline(always)]
+    unsafe fn store_sum<S: Simd>(simd: S, p: *mut Self::Bits, v: S::Vector) {
+        // SAFETY: the caller's contract.
+        unsafe { Self::store(simd, p, v) }
+    }
+
+    /// As `mask_store`, of such sums.
+    ///
+    /// # Safety
+    /// As `mask_store`.
+    #[inline(always)]
+    unsafe fn mask_store_sum<S: Simd>(simd: S, mask: S::MemMask, p: *mut Self::Bits, v: S::Vector) {
+        // SAFETY: the caller's contract.
+        unsafe { Self::mask_store(simd, mask, p, v) }
+    }
+
+    /// One element.
+    fn widen(bits: Self::Bits) -> f32;
+}
+
+/// IEEE binary32, loaded and stored as it is.
+#[derive(Debug)]
+pub(crate) struct F32;
+
+impl Element for F32 {
+    type Bits = f32;
+    const TYPE: ElementType = ElementType::F32;
+
+    #[inline(always)]
+    unsafe fn load<S: Simd>(simd: S, p: *const f32) -> S::Vector {
+        // SAFETY: the caller's contract.
+        unsafe { simd.load(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn mask_load<S: Simd>(simd: S, mask: S::MemMask, p: *const f32) -> S::Vector {
+        // SAFETY: the caller's contract.
+        unsafe { simd.mask_load(mask, p) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<S: Simd>(simd: S, p: *mut f32, v: S::Vector) {
+        // SAFETY: the caller's contract.
+        unsafe { simd.store(p, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn mask_store<S: Simd>(simd: S, mask: S::MemMask, p: *mut f32, v: S::Vector) {
+        // SAFETY: the caller's contract.
+        unsafe { simd.mask_store(mask, p, v) }
+    }
+
+    #[inline(always)]
+    fn widen(bits: f32) -> f32 {
+        bits
+    }
+}
+
+/// IEEE binary16.
+#[derive(Debug)]
+pub(crate) struct F16;
+
+impl Element for F16 {
+    type Bits = u16;
+    const TYPE: ElementType = ElementType::F16;
+
+    #[inline(always)]
+    unsafe fn load<S: Simd>(simd: S, p: *const u16) -> S::Vector {
+        // SAFETY: the caller's contract; a `Vector16` is plain data of a vector's elements.
+        simd.f16_to_f32(unsafe { p.cast::<S::Vector16>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    unsafe fn mask_load<S: Simd>(simd: S, mask: S::MemMask, p: *const u16) -> S::Vector {
+        // SAFETY: the caller's contract.
+        simd.f16_to_f32(unsafe { simd.mask_load_16(mask, p) })
+    }
+
+    #[inline(always)]
+    unsafe fn store<S: Simd>(simd: S, p: *mut u16, v: S::Vector) {
+        // SAFETY: the caller's contract; a `Vector16` is plain data of a vector's elements.
+        unsafe { p.cast::<S::Vector16>().write_unaligned(simd.f32_to_f16(v)) }
+    }
+
+    #[inline(always)]
+    unsafe fn mask_store<S: Simd>(simd: S, mask: S::MemMask, p: *mut u16, v: S::Vector) {
+        // SAFETY: the caller's contract.
+        unsafe { simd.mask_store_16(mask, p, simd.f32_to_f16(v)) }
+    }
+
+    #[inline(always)]
+    fn widen(bits: u16) -> f32 {
+        element::f16_to_f32(bits)
+    }
+}
+
+/// The upper half of binary32.
+#[derive(Debug)]
+pub(crate) struct Bf16;
+
+impl Element for Bf16 {
+    type Bits = u16;
+    const TYPE: ElementType = ElementType::Bf16;
+
+    #[inline(always)]
+    unsafe fn load<S: Simd>(simd: S, p: *const u16) -> S::Vector {
+        // SAFETY: the caller's contract; a `Vector16` is plain data of a vector's elements.
+        simd.bf16_to_f32(unsafe { p.cast::<S::Vector16>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    unsafe fn mask_load<S: Simd>(simd: S, mask: S::MemMask, p: *const u16) -> S::Vector {
+        // SAFETY: the caller's contract.
+        simd.bf16_to_f32(unsafe { simd.mask_load_16(mask, p) })
+    }
+
+    #[inline(always)]
+    unsafe fn store<S: Simd>(simd: S, p: *mut u16, v: S::Vector) {
+        // SAFETY: the caller's contract; a `Vector16` is plain data of a vector's elements.
+        unsafe { p.cast::<S::Vector16>().write_unaligned(simd.f32_to_bf16(v)) }
+    }
+
+    #[inline(always)]
+    unsafe fn mask_store<S: Simd>(simd: S, mask: S::MemMask, p: *mut u16, v: S::Vector) {
+        // SAFETY: the caller's contract.
+        unsafe { simd.mask_store_16(mask, p, simd.f32_to_bf16(v)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_sum<S: Simd>(simd: S, p: *mut u16, v: S::Vector) {
+        // SAFETY: the caller's contract; a `Vector16` is plain data of a vector's elements.
+        unsafe { p.cast::<S::Vector16>().write_unaligned(simd.sum_to_bf16(v)) }
+    }
+
+    #[inline(always)]
+    unsafe fn mask_store_sum<S: Simd>(simd: S, mask: S::MemMask, p: *mut u16, v: S::Vector) {
+        // SAFETY: the caller's contract.
+        unsafe { simd.mask_store_16(mask, p, simd.sum_to_bf16(v)) }
+    }
+
+    #[inline(always)]
+    fn widen(bits: u16) -> f32 {
+        element::bf16_to_f32(bits)
+    }
+}
+
+/// `$body` with the type `$T` for the elements of `$element`, which is looked at once.
+macro_rules! with_element {
+    ($element:expr, $T:ident => $body:expr) => {
+        match $element {
+            $crate::element::ElementType::F32 => {
+                type $T = $crate::simd::element::F32;
+                $body
+            }
+            $crate::element::ElementType::F16 => {
+                type $T = $crate::simd::element::F16;
+                $body
+            }
+            $crate::element::ElementType::Bf16 => {
+                type $T = $crate::simd::element::Bf16;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_element;
+
+/// `$f::<$S, Y, …>(…)` with the type Y of the elements of `$element`, an output of a kernel whose input is of
+/// elements `$X`: any if `$any`, else f32 or the same as the input's, and of f32 nothing is looked at.
+macro_rules! with_output {
+    ($X:ident, $any:expr, $element:expr, $f:ident::<$S:ident $(, $rest:ident)*>($($args:tt)*)) => {
+        if $any {
+            $crate::simd::element::with_element!($element, Y => $f::<$S, Y $(, $rest)*>($($args)*))
+        } else if matches!($X::TYPE, $crate::element::ElementType::F32)
+            || matches!($element, $crate::element::ElementType::F32)
+        {
+            $f::<$S, $crate::simd::element::F32 $(, $rest)*>($($args)*)
+        } else {
+            $f::<$S, $X $(, $rest)*>($($args)*)
+        }
+    };
+}
+pub(crate) use with_output;

@@ -1,0 +1,340 @@
+//! NEON (AArch64 Advanced SIMD): 4 lanes, 32 registers.
+
+use core::arch::aarch64::*;
+use core::arch::asm;
+use core::mem::transmute;
+
+use pulp::core_arch::aarch64::Bf16;
+
+use crate::level::Level;
+use crate::simd::{
+    Bf16Dot, Bf16Kernel, Kernel, MAX_LANES, Simd, features, read_first_16, write_first_16,
+};
+
+/// 128-bit vectors.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Neon {
+    neon: pulp::aarch64::Neon,
+}
+
+impl Neon {
+    /// # Safety
+    /// The CPU has NEON.
+    #[inline(always)]
+    const unsafe fn new_unchecked() -> Self {
+        // SAFETY: the caller's contract.
+        unsafe { Self { neon: pulp::aarch64::Neon::new_unchecked() } }
+    }
+}
+
+/// A prefetch instruction. (The intrinsic is unstable.) `nomem`: else accumulators that are in memory at
+/// that point of the optimisation stay there.
+macro_rules! prfm {
+    ($operation:literal, $p:expr) => {
+        // SAFETY: a hint, which faults on no address.
+        unsafe {
+            asm!(
+                concat!("prfm ", $operation, ", [{p}]"),
+                p = in(reg) $p,
+                options(nomem, nostack, preserves_flags)
+            );
+        }
+    };
+}
+
+impl Simd for Neon {
+    type Vector = float32x4_t;
+    type Vector16 = uint16x4_t;
+    type Mask = uint32x4_t;
+    type MemMask = usize;
+    // Numbers of bytes.
+    type Indices = uint8x16_t;
+
+    const LEVEL: Level = Level::Neon;
+    const LANES: usize = 4;
+    const LANE_FMA: bool = true;
+
+    features! { Kernel: "neon" }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> float32x4_t {
+        self.neon.neon.vdupq_n_f32(x)
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        self.neon.neon.vfmaq_f32(c, a, b)
+    }
+
+    #[inline(always)]
+    fn add(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        self.neon.neon.vaddq_f32(a, b)
+    }
+
+    #[inline(always)]
+    fn sub(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        self.neon.neon.vsubq_f32(a, b)
+    }
+
+    #[inline(always)]
+    fn mul(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        self.neon.neon.vmulq_f32(a, b)
+    }
+
+    #[inline(always)]
+    fn div(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        self.neon.neon.vdivq_f32(a, b)
+    }
+
+    #[inline(always)]
+    fn neg_abs(self, x: float32x4_t) -> float32x4_t {
+        let neon = self.neon.neon;
+        neon.vnegq_f32(neon.vabsq_f32(x))
+    }
+
+    #[inline(always)]
+    fn power_of_two(self, n: float32x4_t) -> float32x4_t {
+        let neon = self.neon.neon;
+        let exponent = neon.vshlq_n_u32::<23>(neon.vreinterpretq_u32_f32(n));
+        let one = neon.vreinterpretq_u32_f32(neon.vdupq_n_f32(1.0));
+        neon.vreinterpretq_f32_u32(neon.vaddq_u32(exponent, one))
+    }
+
+    // fmax gives +0 for (+0, −0) and would lose the −0 of `x`: compare and select instead.
+    #[inline(always)]
+    fn clamp_min(self, bound: float32x4_t, x: float32x4_t) -> float32x4_t {
+        let neon = self.neon.neon;
+        neon.vbslq_f32(neon.vcgtq_f32(bound, x), bound, x)
+    }
+
+    #[inline(always)]
+    fn clamp_max(self, bound: float32x4_t, x: float32x4_t) -> float32x4_t {
+        let neon = self.neon.neon;
+        neon.vbslq_f32(neon.vcltq_f32(bound, x), bound, x)
+    }
+
+    #[inline(always)]
+    fn less_than(self, a: float32x4_t, b: float32x4_t) -> uint32x4_t {
+        self.neon.neon.vcltq_f32(a, b)
+    }
+
+    #[inline(always)]
+    fn is_ordered(self, x: float32x4_t) -> uint32x4_t {
+        self.neon.neon.vceqq_f32(x, x)
+    }
+
+    #[inline(always)]
+    fn and(self, a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
+        self.neon.neon.vandq_u32(a, b)
+    }
+
+    #[inline(always)]
+    fn select(self, mask: uint32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        self.neon.neon.vbslq_f32(mask, a, b)
+    }
+
+    #[inline(always)]
+    fn indices(self, lanes: [u32; MAX_LANES]) -> uint8x16_t {
+        let neon = self.neon.neon;
+        let bytes = neon.vdupq_n_u32(u32::from_le_bytes([0, 1, 2, 3]));
+        // SAFETY: there are at least 4.
+        let lanes = unsafe { lanes.as_ptr().cast::<uint32x4_t>().read_unaligned() };
+        neon.vreinterpretq_u8_u32(neon.vmlaq_n_u32(bytes, lanes, u32::from_le_bytes([4; 4])))
+    }
+
+    #[inline(always)]
+    fn permute(self, v: float32x4_t, indices: uint8x16_t) -> float32x4_t {
+        let neon = self.neon.neon;
+        neon.vreinterpretq_f32_u8(neon.vqtbl1q_u8(neon.vreinterpretq_u8_f32(v), indices))
+    }
+
+    #[inline(always)]
+    fn mul_add_lane<const LANE: i32>(
+        self,
+        a: float32x4_t,
+        b: float32x4_t,
+        c: float32x4_t,
+    ) -> float32x4_t {
+        self.neon.neon.vfmaq_laneq_f32::<LANE>(c, b, a)
+    }
+
+    #[inline(always)]
+    fn barrier(self, mut v: float32x4_t) -> float32x4_t {
+        // SAFETY: no instruction.
+        unsafe { asm!("/* {0:v} */", inout(vreg) v, options(nostack, preserves_flags)) };
+        v
+    }
+
+    #[inline(always)]
+    fn black_box(self, mut x: usize) -> usize {
+        // SAFETY: no instruction.
+        unsafe { asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
+        x
+    }
+
+    #[inline(always)]
+    fn prefetch_l2<T>(self, p: *const T) {
+        prfm!("pldl2keep", p);
+    }
+
+    #[inline(always)]
+    fn prefetch_l1<T>(self, p: *const T) {
+        prfm!("pldl1keep", p);
+    }
+
+    #[inline(always)]
+    fn prefetch_write<T>(self, p: *const T) {
+        prfm!("pstl1keep", p);
+    }
+
+    // The intrinsics of f16 are unstable, the instructions are part of every AArch64.
+    #[inline(always)]
+    fn f16_to_f32(self, v: uint16x4_t) -> float32x4_t {
+        let to: float32x4_t;
+        // SAFETY: `self` has the instruction.
+        unsafe {
+            asm!("fcvtl {0:v}.4s, {1:v}.4h", out(vreg) to, in(vreg) v,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        to
+    }
+
+    #[inline(always)]
+    fn f32_to_f16(self, v: float32x4_t) -> uint16x4_t {
+        let to: uint16x4_t;
+        // SAFETY: `self` has the instruction.
+        unsafe {
+            asm!("fcvtn {0:v}.4h, {1:v}.4s", out(vreg) to, in(vreg) v,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        to
+    }
+
+    #[inline(always)]
+    fn bf16_to_f32(self, v: uint16x4_t) -> float32x4_t {
+        let neon = self.neon.neon;
+        neon.vreinterpretq_f32_u32(neon.vshlq_n_u32::<16>(neon.vmovl_u16(v)))
+    }
+
+    // See `element::f32_to_bf16`.
+    #[inline(always)]
+    fn f32_to_bf16(self, v: float32x4_t) -> uint16x4_t {
+        let neon = self.neon.neon;
+        let bits = neon.vreinterpretq_u32_f32(v);
+        let odd = neon.vandq_u32(neon.vshrq_n_u32::<16>(bits), neon.vdupq_n_u32(1));
+        let rounded = neon.vaddq_u32(bits, neon.vaddq_u32(odd, neon.vdupq_n_u32(0x7fff)));
+        let quiet = neon.vorrq_u32(bits, neon.vdupq_n_u32(0x40_0000));
+        let number = neon.vceqq_f32(v, v);
+        neon.vshrn_n_u32::<16>(neon.vbslq_u32(number, rounded, quiet))
+    }
+
+    // A NaN of bf16 has no bits that carry anything upwards.
+    #[inline(always)]
+    fn sum_to_bf16(self, v: float32x4_t) -> uint16x4_t {
+        let neon = self.neon.neon;
+        let bits = neon.vreinterpretq_u32_f32(v);
+        let odd = neon.vandq_u32(neon.vshrq_n_u32::<16>(bits), neon.vdupq_n_u32(1));
+        neon.vaddhn_u32(bits, neon.vaddq_u32(odd, neon.vdupq_n_u32(0x7fff)))
+    }
+
+    #[inline(always)]
+    fn mem_mask(self, n: usize) -> usize {
+        n
+    }
+
+    // There are no masks, and a branch per lane multiplies into many copies of each loop. Instead all lanes
+    // are moved, those beyond the mask to or from the place of its last one.
+    #[inline(always)]
+    unsafe fn mask_load(self, n: usize, p: *const f32) -> float32x4_t {
+        // SAFETY: the caller's contract; all four are in the mask.
+        let lane = |i: usize| unsafe { *p.add(i.min(n - 1)) };
+        // SAFETY: both are plain data of the same size.
+        unsafe { transmute::<[f32; 4], float32x4_t>([lane(0), lane(1), lane(2), lane(3)]) }
+    }
+
+    #[inline(always)]
+    unsafe fn mask_store(self, n: usize, p: *mut f32, v: float32x4_t) {
+        // SAFETY: both are plain data of the same size.
+        let lanes = unsafe { transmute::<float32x4_t, [f32; 4]>(v) };
+        // Backwards: the lane that belongs there is the last to be written.
+        for (i, lane) in lanes.into_iter().enumerate().rev() {
+            // SAFETY: the caller's contract; all four are in the mask.
+            unsafe { *p.add(i.min(n - 1)) = lane };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn mask_load_16(self, n: usize, p: *const u16) -> uint16x4_t {
+        // SAFETY: the caller's contract; a mask has at most 4 lanes; any bits are a vector.
+        unsafe { transmute::<u64, uint16x4_t>(read_first_16(p, n) as u64) }
+    }
+
+    #[inline(always)]
+    unsafe fn mask_store_16(self, n: usize, p: *mut u16, v: uint16x4_t) {
+        // SAFETY: the caller's contract; a mask has at most 4 lanes; a vector is plain bits.
+        unsafe { write_first_16(p, n, u128::from(transmute::<uint16x4_t, u64>(v))) }
+    }
+}
+
+/// FEAT_BF16 (Armv8.6) besides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NeonBf16 {
+    simd: Neon,
+    _bf16: Bf16,
+}
+
+impl NeonBf16 {
+    /// # Safety
+    /// The CPU has NEON and FEAT_BF16.
+    #[inline(always)]
+    const unsafe fn new_unchecked() -> Self {
+        // SAFETY: the caller's contract.
+        unsafe { Self { simd: Neon::new_unchecked(), _bf16: Bf16::new_unchecked() } }
+    }
+}
+
+impl Bf16Dot for NeonBf16 {
+    type Simd = Neon;
+
+    features! { Bf16Kernel: "bf16" "neon" }
+
+    #[inline(always)]
+    fn simd(self) -> Neon {
+        self.simd
+    }
+
+    // The intrinsics are unstable.
+    #[inline(always)]
+    fn dot(self, a: float32x4_t, b: float32x4_t, mut c: float32x4_t) -> float32x4_t {
+        // SAFETY: `self` has the instruction; any bits are bf16.
+        unsafe {
+            asm!("bfdot {0:v}.4s, {1:v}.8h, {2:v}.8h",
+                inout(vreg) c, in(vreg) b, in(vreg) a,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        c
+    }
+
+    #[inline(always)]
+    fn dot_lane<const LANE: i32>(
+        self,
+        a: float32x4_t,
+        b: float32x4_t,
+        mut c: float32x4_t,
+    ) -> float32x4_t {
+        // SAFETY: `self` has the instruction; any bits are bf16.
+        unsafe {
+            asm!("bfdot {0:v}.4s, {1:v}.8h, {2:v}.2h[{3}]",
+                inout(vreg) c, in(vreg) b, in(vreg) a, const LANE,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        c
+    }
+
+    #[inline(always)]
+    fn pairs(self, first: float32x4_t, second: float32x4_t) -> float32x4_t {
+        let halves = [self.simd.f32_to_bf16(first), self.simd.f32_to_bf16(second)];
+        // SAFETY: both are plain data of the same size.
+        unsafe { transmute::<[uint16x4_t; 2], float32x4_t>(halves) }
+    }
+}
