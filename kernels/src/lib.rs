@@ -86,5 +86,5 @@ pub use params::{
 };
 pub use peak::burn_fma;
 pub use table::{Kernel, kernels};
-pub use threads::on_this_thread;
+pub use threads::{available_threads, on_this_thread};
 pub use view::{NhwcView, NhwcViewMut};

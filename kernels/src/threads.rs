@@ -45,8 +45,16 @@ pub fn on_this_thread<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// Threads that a run may use.
-pub(crate) fn available() -> usize {
+/// Threads that a plan's run may use when called from here: those of rayon's current pool, and one inside
+/// [`on_this_thread`] or without the feature `rayon`.
+///
+/// ```
+/// use sepconv_kernels::{available_threads, on_this_thread};
+///
+/// assert!(available_threads() >= 1);
+/// assert_eq!(on_this_thread(available_threads), 1);
+/// ```
+pub fn available_threads() -> usize {
     #[cfg(feature = "rayon")]
     {
         if ALONE.get() { 1 } else { rayon::current_num_threads() }

@@ -3,6 +3,7 @@
 mod bench;
 mod classify;
 mod compare;
+mod comparison;
 mod demo;
 mod info;
 mod inspect;

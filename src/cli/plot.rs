@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::compare::Report;
+use super::comparison::Report;
 use super::thousands;
 
 /// Pixels.

@@ -17,7 +17,7 @@ impl Threads {
         let Some(threads) = self.threads else {
             return f();
         };
-        let pool = rayon_core::ThreadPoolBuilder::new().num_threads(threads.into());
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
         let pool = (pool.build()).map_err(|e| Failure::Error(format!("{threads} threads: {e}")))?;
         pool.install(f)
     }
@@ -36,16 +36,13 @@ impl Threads {
 
 /// Threads that a kernel finds when called from here.
 pub(super) fn current() -> usize {
-    #[cfg(feature = "rayon")]
-    return rayon_core::current_num_threads();
-    #[cfg(not(feature = "rayon"))]
-    1
+    sepconv::kernels::available_threads()
 }
 
 /// Runs `f` on each of those threads at once.
 pub(super) fn broadcast<T: Send>(f: impl Fn() -> T + Sync) -> Vec<T> {
     #[cfg(feature = "rayon")]
-    return rayon_core::broadcast(|_| f());
+    return rayon::broadcast(|_| f());
     #[cfg(not(feature = "rayon"))]
     vec![f()]
 }

@@ -14,7 +14,7 @@
 
 use std::ops::Range;
 
-use sepconv_kernels::{ElementType, Window};
+use sepconv_kernels::{ElementType, Window, available_threads};
 
 use super::Op;
 use super::arena::{Buffer, Unit};
@@ -22,6 +22,7 @@ use super::flow::{Flow, ValueId};
 use super::fuse::FusedStep;
 use super::layout;
 use super::shape::Shape;
+use super::turns::{Group, Turn};
 
 /// When [`super::NetworkPlan`] runs steps depth first, some rows of each by turns.
 ///
@@ -70,30 +71,6 @@ impl Default for DepthFirst {
     fn default() -> Self {
         Self { bytes: 6 << 20, multiply_adds: None }
     }
-}
-
-/// Steps that run depth first.
-#[derive(Debug)]
-pub(super) struct Group {
-    pub(super) steps: Range<usize>,
-    pub(super) pictures: usize,
-    /// For one picture.
-    pub(super) turns: Vec<Turn>,
-    /// The steps of whose results only some rows are held, and how many.
-    pub(super) held: Vec<(usize, usize)>,
-}
-
-/// Some rows of a step's result.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Turn {
-    pub(super) step: usize,
-    pub(super) rows: Range<usize>,
-    /// The rows of the operand that they take.
-    pub(super) x: Range<usize>,
-    /// The rows with which the buffers of x, the residual and the result begin.
-    pub(super) tops: [usize; 3],
-    /// Rows of the result's buffer that move to its front before, none if empty.
-    pub(super) kept: Range<usize>,
 }
 
 /// Most bands of a group: each has turns that are listed.
@@ -337,10 +314,7 @@ impl<'a> Planner<'a> {
     fn bands(&self, roles: &[Role]) -> usize {
         let work = roles.iter().map(|role| role.pixels.saturating_mul(role.depth));
         let work = work.fold(0, u64::saturating_add);
-        #[cfg(feature = "rayon")]
-        let threads = rayon_core::current_num_threads() as u64;
-        #[cfg(not(feature = "rayon"))]
-        let threads = 1;
+        let threads = available_threads() as u64;
         let least = self.options.multiply_adds.unwrap_or(BAND_MULTIPLY_ADDS * threads);
         let deep = roles.iter().filter(|role| role.depth > CACHED_WEIGHTS);
         let bands = deep.map(|role| role.pixels / TILE_PIXELS).fold(work / least.max(1), u64::min);

@@ -11,10 +11,10 @@ use sepconv_kernels::ElementType;
 
 use super::Op;
 use super::arena::{self, Buffer, units};
-use super::depth_first::Group;
 use super::flow::{Flow, ValueId};
 use super::fuse::{FusedStep, is_plain};
 use super::shape::{self, Shape};
+use super::turns::Group;
 
 /// Where a step finds an operand, which is dense.
 #[derive(Debug)]

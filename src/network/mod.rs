@@ -9,6 +9,7 @@
 //! | `flow` | the values worth computing: live nodes, no identities, sums of two |
 //! | `fuse` | steps of one kernel each: batch norm, residual and activations joined to it |
 //! | `depth_first` | groups of steps that take turns, some rows each, and all their turns |
+//! | `turns` | those groups and turns |
 //! | `arena` | where in one slice each buffer lies, shared by lifetime |
 //! | `layout` | where in those buffers each value lies |
 //! | `compile` | a step's kernel: weights looked up, batch norm folded, packed |
@@ -32,6 +33,7 @@ mod plan;
 mod session;
 mod shape;
 mod step;
+mod turns;
 mod verify;
 
 pub use crate::resample::Interpolation;

@@ -9,12 +9,13 @@ use sepconv_kernels::{Arithmetic, ElementType, Level};
 use super::Network;
 use super::arena::Unit;
 use super::compile::{Common, compile};
-use super::depth_first::{self, DepthFirst, Group};
+use super::depth_first::{self, DepthFirst};
 use super::flow::Flow;
 use super::fuse::{FusedStep, fuse};
 use super::layout::{self, Layout, Target};
 use super::shape::Shape;
 use super::step::{Step, StepInfo};
+use super::turns::Group;
 use crate::weights::Weights;
 use crate::{Error, Result};
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sepconv_kernels::{Aligned, ElementType, Elements, convert};
+use sepconv_kernels::{Aligned, ElementType, Elements, available_threads, convert};
 
 use super::arena::{self, Unit};
-use super::depth_first::Turn;
 use super::plan::NetworkPlan;
+use super::turns::Turn;
 use crate::{Error, Result};
 
 /// Runs a [`NetworkPlan`], one input at a time.
@@ -74,11 +74,7 @@ impl Session {
     /// # Errors
     /// [`Error::Argument`]: the memory can't be allocated.
     pub fn new(plan: impl Into<Arc<NetworkPlan>>) -> Result<Self> {
-        #[cfg(feature = "rayon")]
-        let threads = rayon_core::current_num_threads();
-        #[cfg(not(feature = "rayon"))]
-        let threads = 1;
-        Self::with_threads(plan, threads)
+        Self::with_threads(plan, available_threads())
     }
 
     /// A session with scratch for up to `threads` threads. The threads are those of the pool in

@@ -5,10 +5,10 @@ use sepconv_kernels::{Elements, ElementsMut, NhwcView, NhwcViewMut};
 use super::Op;
 use super::arena::{self, Unit};
 use super::compile::{Compiled, Kernel};
-use super::depth_first::Turn;
 use super::flow::{Flow, ValueId};
 use super::fuse::FusedStep;
 use super::layout::{Layout, Source, Target};
+use super::turns::Turn;
 use crate::{Error, Result};
 
 /// What a step does, for reports.

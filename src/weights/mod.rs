@@ -6,6 +6,8 @@ mod bytes;
 mod elements;
 #[cfg(any(feature = "keras", feature = "safetensors"))]
 mod file;
+#[cfg(any(feature = "keras", feature = "safetensors"))]
+mod formats;
 #[cfg(feature = "keras")]
 mod hdf5;
 #[cfg(feature = "keras")]

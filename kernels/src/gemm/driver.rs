@@ -41,7 +41,7 @@ impl GemmPlan {
                     actual: scratch.len(),
                 });
             }
-            room => room.min(threads::available()),
+            room => room.min(threads::available_threads()),
         };
         let tiles_of = |plan: &RegionPlan| {
             let region = plan.region.in_rows(&rows);

@@ -77,7 +77,7 @@ impl TensorPlan {
             None if self.output_type == ElementType::F32 => (Activation::None, self.activation),
             None => (self.activation, Activation::None),
         };
-        let workers = threads::available();
+        let workers = threads::available_threads();
         let strips = strips(n, height, STRIP_ROWS / window.vertical.stride.min(2), workers);
         let tasks = n * strips;
         let strip = |task: usize| {

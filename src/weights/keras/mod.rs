@@ -27,7 +27,7 @@ use serde_json::Value as Json;
 
 use super::bytes::Bytes;
 use super::elements::check_finite;
-use super::file::{PYTORCH, SAVE};
+use super::formats::{PYTORCH, SAVE};
 use super::hdf5::{Hdf5, on_deep_stack};
 use super::metadata::{self, Link};
 use super::{Model, Tensor, Weights, variables};
