@@ -17,7 +17,7 @@ use super::flow::{Flow, ValueId};
 use super::fuse::{FusedStep, is_pointwise};
 use super::plain::Plain;
 use super::shape::{self, Shape};
-use super::{Border, Interpolation, Node, Op};
+use super::{Border, Interpolation, Node, Op, tensors};
 use crate::resample::Resample;
 use crate::weights::Weights;
 use crate::{Error, Result};
@@ -61,13 +61,13 @@ pub(super) fn compile(
         None => None,
         Some(stage) => {
             let value = &flow.values[stage.kernel];
-            let &Op::Depthwise { window, multiplier, bias } = value.op else {
+            let &Op::Depthwise { window, multiplier, .. } = value.op else {
                 unreachable!("the stage is a depthwise convolution");
             };
             let norm = folded(&stage.affines, flow, &mut lookup)?;
-            let input = flow.values[step.x].shape;
+            let [.., channels] = flow.values[step.x].shape;
             let (weights, bias) =
-                lookup.depthwise(value.node, input[3], &window, multiplier, bias, norm.as_ref())?;
+                lookup.folded(value.node, channels, "depthwise_kernel", norm.as_ref())?;
             Some(Stage { window, multiplier, weights, bias, activation: stage.activation })
         }
     };
@@ -117,16 +117,12 @@ impl<'a> Compiler<'a> {
         let (input, options) = (self.input, self.options);
         let [_, h, w, _] = input;
         let plan = match *op {
-            Op::Conv { window, groups, filters, bias } => {
-                self.conv(window, groups, filters, bias)?
+            Op::Conv { window, groups, filters, .. } => self.conv(window, groups, filters)?,
+            Op::Depthwise { window, multiplier, .. } => self.depthwise(window, multiplier)?,
+            Op::Separable { window, multiplier, filters, .. } => {
+                self.separable(window, multiplier, filters)?
             }
-            Op::Depthwise { window, multiplier, bias } => {
-                self.depthwise(window, multiplier, bias)?
-            }
-            Op::Separable { window, multiplier, filters, bias } => {
-                self.separable(window, multiplier, filters, bias)?
-            }
-            Op::Dense { units, bias } => self.dense(units, bias)?,
+            Op::Dense { units, .. } => self.dense(units)?,
             Op::BatchNorm { .. } | Op::Rescale { .. } => self.affine()?,
             Op::MaxPool(window) => self.boxed(Pool::new(input, PoolKind::Max, window, &options))?,
             Op::AveragePool(window) => {
@@ -164,7 +160,7 @@ impl<'a> Compiler<'a> {
                     [ah, aw, ac] => [ah, aw, ac],
                     _ => [1, 1, self.input[3]],
                 },
-                alpha: self.lookup.get(self.node, "alpha", shape)?.into(),
+                alpha: self.lookup.get(self.node, self.input[3], "alpha")?.into(),
             },
             Op::ZeroPad(Border { top, left, .. }) => {
                 Plain::Shift { down: signed(top, 0), right: signed(left, 0) }
@@ -192,19 +188,9 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn conv(
-        &mut self,
-        window: Window,
-        groups: usize,
-        filters: usize,
-        bias: bool,
-    ) -> Result<Box<dyn Plan>> {
-        let [kh, kw] = window.kernel;
+    fn conv(&mut self, window: Window, groups: usize, filters: usize) -> Result<Box<dyn Plan>> {
         let channels = self.input[3] * self.depthwise.as_ref().map_or(1, |stage| stage.multiplier);
-        let shape = [kh, kw, channels / groups, filters];
-        let kernel = self.lookup.get(self.node, "kernel", &shape)?;
-        let bias = self.lookup.bias(self.node, bias, filters)?;
-        let (weights, bias) = fold(kernel, bias, self.norm.as_ref());
+        let (weights, bias) = self.folded("kernel", channels)?;
         let weights = self.rounded(weights)?;
         if let Some(stage) = &self.depthwise {
             let depthwise = DepthwiseParams {
@@ -241,20 +227,8 @@ impl<'a> Compiler<'a> {
         self.boxed(Conv::new(self.input, &params, &self.options))
     }
 
-    fn depthwise(
-        &mut self,
-        window: Window,
-        multiplier: usize,
-        bias: bool,
-    ) -> Result<Box<dyn Plan>> {
-        let (weights, bias) = self.lookup.depthwise(
-            self.node,
-            self.input[3],
-            &window,
-            multiplier,
-            bias,
-            self.norm.as_ref(),
-        )?;
+    fn depthwise(&mut self, window: Window, multiplier: usize) -> Result<Box<dyn Plan>> {
+        let (weights, bias) = self.folded("depthwise_kernel", self.input[3])?;
         let params = DepthwiseParams {
             window,
             multiplier,
@@ -269,20 +243,14 @@ impl<'a> Compiler<'a> {
         window: Window,
         multiplier: usize,
         filters: usize,
-        bias: bool,
     ) -> Result<Box<dyn Plan>> {
         let depthwise = DepthwiseParams {
             window,
             multiplier,
-            weights: (self.lookup)
-                .depthwise_kernel(self.node, self.input[3], &window, multiplier)?
-                .into(),
+            weights: self.lookup.get(self.node, self.input[3], "depthwise_kernel")?.into(),
             bias: None,
         };
-        let shape = [1, 1, self.input[3] * multiplier, filters];
-        let kernel = self.lookup.get(self.node, "pointwise_kernel", &shape)?;
-        let bias = self.lookup.bias(self.node, bias, filters)?;
-        let (weights, bias) = fold(kernel, bias, self.norm.as_ref());
+        let (weights, bias) = self.folded("pointwise_kernel", self.input[3])?;
         let weights = self.rounded(weights)?;
         let params = SeparableParams {
             depthwise,
@@ -294,10 +262,8 @@ impl<'a> Compiler<'a> {
         self.boxed(Separable::new(self.input, &params, &self.options))
     }
 
-    fn dense(&mut self, units: usize, bias: bool) -> Result<Box<dyn Plan>> {
-        let kernel = (self.lookup).get(self.node, "kernel", &[self.input[3], units])?;
-        let bias = self.lookup.bias(self.node, bias, units)?;
-        let (weights, bias) = fold(kernel, bias, self.norm.as_ref());
+    fn dense(&mut self, units: usize) -> Result<Box<dyn Plan>> {
+        let (weights, bias) = self.folded("kernel", self.input[3])?;
         let weights = self.rounded(weights)?;
         let (weights, bias) = (weights.elements(), bias.as_deref());
         if self.input[1..3] != [1, 1] {
@@ -306,6 +272,11 @@ impl<'a> Compiler<'a> {
         }
         let params = DenseParams { channels_out: units, weights, bias };
         self.boxed(Dense::new(self.input, &params, &self.options))
+    }
+
+    /// The kernel of that name and the bias of the node, which takes so many channels.
+    fn folded(&mut self, kernel: &str, channels: usize) -> Result<Folded<'a>> {
+        self.lookup.folded(self.node, channels, kernel, self.norm.as_ref())
     }
 
     /// The weights of a GEMM in the type in which they are packed.
@@ -356,39 +327,32 @@ struct Lookup<'w> {
 }
 
 impl<'w> Lookup<'w> {
-    fn get(&mut self, node: &Node, variable: &str, shape: &[usize]) -> Result<&'w [f32]> {
-        let tensor = self.weights.get(&node.layer, variable, shape)?;
-        self.parameters += tensor.len();
+    /// A tensor of a node that takes so many channels; none if the node has none of that name.
+    fn find(&mut self, node: &Node, channels: usize, name: &str) -> Result<Option<&'w [f32]>> {
+        let tensor = tensors::find(self.weights, node, channels, name)?;
+        self.parameters += tensor.map_or(0, <[f32]>::len);
         Ok(tensor)
     }
 
-    fn bias(&mut self, node: &Node, present: bool, len: usize) -> Result<Option<&'w [f32]>> {
-        present.then(|| self.get(node, "bias", &[len])).transpose()
+    /// One that the node has.
+    fn get(&mut self, node: &Node, channels: usize, name: &str) -> Result<&'w [f32]> {
+        let tensor = self.find(node, channels, name)?;
+        tensor.ok_or_else(|| Error::Tensor {
+            tensor: format!("{}/{name}", node.layer),
+            message: "no such tensor in this operation".into(),
+        })
     }
 
-    fn depthwise_kernel(
+    /// The kernel of that name and the bias of a linear layer behind which is `norm`.
+    fn folded(
         &mut self,
         node: &Node,
         channels: usize,
-        window: &Window,
-        multiplier: usize,
-    ) -> Result<&'w [f32]> {
-        let [kh, kw] = window.kernel;
-        self.get(node, "depthwise_kernel", &[kh, kw, channels, multiplier])
-    }
-
-    /// Weights and bias of a depthwise convolution of `channels` channels, behind which is `norm`.
-    fn depthwise(
-        &mut self,
-        node: &Node,
-        channels: usize,
-        window: &Window,
-        multiplier: usize,
-        bias: bool,
+        kernel: &str,
         norm: Option<&Affine>,
     ) -> Result<Folded<'w>> {
-        let kernel = self.depthwise_kernel(node, channels, window, multiplier)?;
-        let bias = self.bias(node, bias, channels * multiplier)?;
+        let kernel = self.get(node, channels, kernel)?;
+        let bias = self.find(node, channels, "bias")?;
         Ok(fold(kernel, bias, norm))
     }
 }
@@ -416,25 +380,23 @@ fn folded(affines: &[ValueId], flow: &Flow<'_>, lookup: &mut Lookup<'_>) -> Resu
 fn affine(flow: &Flow<'_>, v: ValueId, lookup: &mut Lookup<'_>) -> Result<Affine> {
     let value = &flow.values[v];
     let channels = value.shape[3];
-    let (epsilon, scale, center) = match value.op {
-        Op::BatchNorm { epsilon, scale, center } => (*epsilon, *scale, *center),
+    let epsilon = match value.op {
+        Op::BatchNorm { epsilon, .. } => *epsilon,
         Op::Rescale { scale, offset } => {
             let each = |numbers: &[f64]| numbers.iter().copied().cycle().take(channels).collect();
             return Ok(Affine { scale: each(scale), shift: each(offset) });
         }
         _ => unreachable!("only batch norms and rescalings are folded"),
     };
-    let mut get = |present: bool, variable: &str, absent: f64| -> Result<Vec<f64>> {
-        if !present {
-            return Ok(vec![absent; channels]);
-        }
-        let tensor = lookup.get(value.node, variable, &[channels])?;
-        Ok(tensor.iter().map(|&x| f64::from(x)).collect())
+    let mut get = |variable: &str, absent: f64| -> Result<Vec<f64>> {
+        let tensor = lookup.find(value.node, channels, variable)?;
+        let wide = |tensor: &[f32]| tensor.iter().map(|&x| f64::from(x)).collect();
+        Ok(tensor.map_or_else(|| vec![absent; channels], wide))
     };
-    let gamma = get(scale, "gamma", 1.0)?;
-    let beta = get(center, "beta", 0.0)?;
-    let mean = get(true, "moving_mean", 0.0)?;
-    let variance = get(true, "moving_variance", 1.0)?;
+    let gamma = get("gamma", 1.0)?;
+    let beta = get("beta", 0.0)?;
+    let mean = get("moving_mean", 0.0)?;
+    let variance = get("moving_variance", 1.0)?;
     let rootless = |&(_, &v): &(usize, &f64)| v.is_nan() || v + epsilon <= 0.0;
     if let Some((c, v)) = variance.iter().enumerate().find(rootless) {
         return Err(Error::Tensor {

@@ -12,6 +12,7 @@
 //! | `turns` | those groups and turns |
 //! | `arena` | where in one slice each buffer lies, shared by lifetime |
 //! | `layout` | where in those buffers each value lies |
+//! | `tensors` | the names and shapes of each operation's weights |
 //! | `compile` | a step's kernel: weights looked up, batch norm folded, packed |
 //! | `functions` | softmax, sigmoid and others that no kernel computes, one definition each |
 //! | `plain` | those and what moves pixels, as loops over values |
@@ -33,6 +34,7 @@ mod plan;
 mod session;
 mod shape;
 mod step;
+mod tensors;
 mod turns;
 mod verify;
 
@@ -45,4 +47,5 @@ pub use session::Session;
 #[cfg(feature = "keras")]
 pub(crate) use shape::infer;
 pub use step::StepInfo;
+pub(crate) use tensors::tensors;
 pub use verify::{SpotCheck, spot_check};

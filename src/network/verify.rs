@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sepconv_kernels::Window;
 use sepconv_kernels::naive::{self, Conv, Sum};
 
-use super::{Network, NetworkPlan, Node, Op, PlanOptions, Session};
+use super::{Network, NetworkPlan, Node, Op, PlanOptions, Session, tensors};
 use crate::weights::Weights;
 use crate::{Error, Result};
 
@@ -140,10 +140,10 @@ impl<'a> Layer<'a> {
         input: [usize; 4],
         channels_out: usize,
     ) -> Result<Self> {
-        let layer = node.layer.as_str();
         let c = input[3];
-        let bias =
-            |present: bool, n: usize| present.then(|| weights.get(layer, "bias", &[n])).transpose();
+        let tensor = |name: &str| tensors::find(weights, node, c, name);
+        let kernel = |name: &str| tensor(name)?.ok_or_else(|| wrong_kind(node));
+        let bias = tensor("bias")?;
         let conv = |window, groups, channels_out, weights, bias| Conv {
             input,
             x,
@@ -154,32 +154,23 @@ impl<'a> Layer<'a> {
             bias,
         };
         Ok(match node.op {
-            Op::Conv { window, groups, bias: b, .. } => {
-                let [kh, kw] = window.kernel;
-                let kernel = weights.get(layer, "kernel", &[kh, kw, c / groups, channels_out])?;
-                let bias = bias(b, channels_out)?;
+            Op::Conv { window, groups, .. } => {
+                let kernel = kernel("kernel")?;
                 Self { first: conv(window, groups, channels_out, kernel, bias), second: None }
             }
-            Op::Dense { bias: b, .. } => {
-                let kernel = weights.get(layer, "kernel", &[c, channels_out])?;
-                let (window, bias) = (Window::new([1, 1]), bias(b, channels_out)?);
+            Op::Dense { .. } => {
+                let (window, kernel) = (Window::new([1, 1]), kernel("kernel")?);
                 Self { first: conv(window, 1, channels_out, kernel, bias), second: None }
             }
-            Op::Depthwise { window, multiplier, bias: b } => {
-                let [kh, kw] = window.kernel;
-                let kernel = weights.get(layer, "depthwise_kernel", &[kh, kw, c, multiplier])?;
-                let bias = bias(b, channels_out)?;
+            Op::Depthwise { window, .. } => {
+                let kernel = kernel("depthwise_kernel")?;
                 Self { first: conv(window, c, channels_out, kernel, bias), second: None }
             }
-            Op::Separable { window, multiplier, bias: b, .. } => {
-                let [kh, kw] = window.kernel;
-                let middle = c * multiplier;
-                let kernel = weights.get(layer, "depthwise_kernel", &[kh, kw, c, multiplier])?;
-                let shape = [1, 1, middle, channels_out];
-                let pointwise = weights.get(layer, "pointwise_kernel", &shape)?;
-                let bias = bias(b, channels_out)?;
-                let second = Some(Pointwise { weights: pointwise, bias, channels_out });
-                Self { first: conv(window, c, middle, kernel, None), second }
+            Op::Separable { window, multiplier, .. } => {
+                let depthwise = kernel("depthwise_kernel")?;
+                let weights = kernel("pointwise_kernel")?;
+                let second = Some(Pointwise { weights, bias, channels_out });
+                Self { first: conv(window, c, c * multiplier, depthwise, None), second }
             }
             _ => return Err(wrong_kind(node)),
         })

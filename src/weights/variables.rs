@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::network::{Network, Op};
+use crate::network::{Network, Op, tensors};
 use crate::{Error, Result};
 
 /// One variable of a layer.
@@ -101,68 +101,23 @@ pub fn variables(network: &Network) -> Result<Vec<Variable>> {
         let error = |message: String| Error::Network { node: node.name.clone(), message };
         let overflow = || error("more channels or weights than memory can hold".into());
         let input = node.inputs.first().map_or(0, |id| channels[id.index()]);
-        let product = |a: usize, b: usize| a.checked_mul(b).ok_or_else(overflow);
-        let mut shapes: Vec<(&'static str, Vec<usize>)> = Vec::new();
+        let shapes = match (tensors(&node.op, input), &node.op) {
+            (Some(shapes), _) => shapes,
+            (None, Op::Conv { groups, filters, .. }) => {
+                return Err(error(format!(
+                    "{groups} groups do not divide {input} input and {filters} output channels"
+                )));
+            }
+            (None, _) => return Err(overflow()),
+        };
         let output = match &node.op {
             Op::Input { channels, .. } => *channels,
-            Op::Conv { window, groups, filters, bias } => {
-                if *groups == 0 || input % groups != 0 || filters % groups != 0 {
-                    return Err(error(format!(
-                        "{groups} groups do not divide {input} input and {filters} output channels"
-                    )));
-                }
-                let [kh, kw] = window.kernel;
-                shapes.push(("kernel", vec![kh, kw, input / groups, *filters]));
-                if *bias {
-                    shapes.push(("bias", vec![*filters]));
-                }
-                *filters
-            }
-            Op::Depthwise { window, multiplier, bias } => {
-                let [kh, kw] = window.kernel;
-                shapes.push(("depthwise_kernel", vec![kh, kw, input, *multiplier]));
-                let output = product(input, *multiplier)?;
-                if *bias {
-                    shapes.push(("bias", vec![output]));
-                }
-                output
-            }
-            Op::Separable { window, multiplier, filters, bias } => {
-                let [kh, kw] = window.kernel;
-                let between = product(input, *multiplier)?;
-                shapes.push(("depthwise_kernel", vec![kh, kw, input, *multiplier]));
-                shapes.push(("pointwise_kernel", vec![1, 1, between, *filters]));
-                if *bias {
-                    shapes.push(("bias", vec![*filters]));
-                }
-                *filters
-            }
-            Op::BatchNorm { scale, center, .. } => {
-                for (name, present) in [
-                    ("gamma", *scale),
-                    ("beta", *center),
-                    ("moving_mean", true),
-                    ("moving_variance", true),
-                ] {
-                    if present {
-                        shapes.push((name, vec![input]));
-                    }
-                }
-                input
-            }
-            Op::Dense { units, bias } => {
-                shapes.push(("kernel", vec![input, *units]));
-                if *bias {
-                    shapes.push(("bias", vec![*units]));
-                }
-                *units
-            }
+            Op::Conv { filters, .. } | Op::Separable { filters, .. } => *filters,
+            // Their product fits: it is in the shapes.
+            Op::Depthwise { multiplier, .. } => input * multiplier,
+            Op::Dense { units, .. } => *units,
             Op::Flatten { features } => *features,
             Op::Reshape { shape: [.., channels] } => *channels,
-            Op::PRelu { shape } => {
-                shapes.push(("alpha", shape.clone()));
-                input
-            }
             Op::Add => {
                 for id in &node.inputs {
                     let other = channels[id.index()];
@@ -177,7 +132,9 @@ pub fn variables(network: &Network) -> Result<Vec<Variable>> {
                 let sum = parts.try_fold(0_usize, |sum, c| sum.checked_add(c));
                 sum.ok_or_else(overflow)?
             }
-            Op::Activation(_)
+            Op::BatchNorm { .. }
+            | Op::PRelu { .. }
+            | Op::Activation(_)
             | Op::Softmax
             | Op::MaxPool(_)
             | Op::AveragePool(_)

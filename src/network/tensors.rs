@@ -1,0 +1,71 @@
+//! The tensors of each operation: their names and shapes, written down here alone.
+
+use sepconv_kernels::Window;
+
+use super::{Node, Op};
+use crate::Result;
+use crate::weights::Weights;
+
+/// The tensors of an operation on so many channels, in Keras's order, by name and shape. None if channels times a
+/// multiplier overflows, or groups do not divide the channels.
+pub(crate) fn tensors(op: &Op, channels: usize) -> Option<Vec<(&'static str, Vec<usize>)>> {
+    let bias = |present: bool, length: usize| present.then(|| ("bias", vec![length]));
+    Some(match *op {
+        Op::Conv { window: Window { kernel: [kh, kw], .. }, groups, filters, bias: present } => {
+            let divides = |n: usize| n.checked_rem(groups) == Some(0);
+            if !divides(channels) || !divides(filters) {
+                return None;
+            }
+            let kernel = ("kernel", vec![kh, kw, channels / groups, filters]);
+            [Some(kernel), bias(present, filters)].into_iter().flatten().collect()
+        }
+        Op::Depthwise { window: Window { kernel: [kh, kw], .. }, multiplier, bias: present } => {
+            let kernel = ("depthwise_kernel", vec![kh, kw, channels, multiplier]);
+            let bias = bias(present, channels.checked_mul(multiplier)?);
+            [Some(kernel), bias].into_iter().flatten().collect()
+        }
+        Op::Separable {
+            window: Window { kernel: [kh, kw], .. },
+            multiplier,
+            filters,
+            bias: present,
+        } => {
+            let depthwise = ("depthwise_kernel", vec![kh, kw, channels, multiplier]);
+            let between = channels.checked_mul(multiplier)?;
+            let pointwise = ("pointwise_kernel", vec![1, 1, between, filters]);
+            [Some(depthwise), Some(pointwise), bias(present, filters)]
+                .into_iter()
+                .flatten()
+                .collect()
+        }
+        Op::Dense { units, bias: present } => {
+            let kernel = ("kernel", vec![channels, units]);
+            [Some(kernel), bias(present, units)].into_iter().flatten().collect()
+        }
+        Op::BatchNorm { scale, center, .. } => {
+            let all = [
+                ("gamma", scale),
+                ("beta", center),
+                ("moving_mean", true),
+                ("moving_variance", true),
+            ];
+            let present = all.into_iter().filter(|&(_, present)| present);
+            present.map(|(name, _)| (name, vec![channels])).collect()
+        }
+        Op::PRelu { ref shape } => vec![("alpha", shape.clone())],
+        _ => Vec::new(),
+    })
+}
+
+/// A tensor of a node on so many channels; none if the node has no tensor of that name.
+pub(super) fn find<'w>(
+    weights: &'w Weights,
+    node: &Node,
+    channels: usize,
+    name: &str,
+) -> Result<Option<&'w [f32]>> {
+    // Shapes have been inferred, so that nothing overflows.
+    let tensors = tensors(&node.op, channels).unwrap_or_default();
+    let shape = tensors.iter().find(|(n, _)| *n == name).map(|(_, shape)| shape);
+    shape.map(|shape| weights.get(&node.layer, name, shape)).transpose()
+}
