@@ -8,7 +8,7 @@ use crate::element::{ElementType, Pointer};
 use crate::error::Result;
 use crate::options::Options;
 use crate::pixels::{Pixel, Placement, Rectangle};
-use crate::rows::plan::{Destination, PixelOffsets, Residual, RowPlan};
+use crate::rows::plan::{Destination, Layout, Residual, RowPlan};
 use crate::threads::{self, Shared, SharedMut};
 use crate::view::{NhwcView, NhwcViewMut};
 
@@ -153,7 +153,7 @@ impl Run<'_> {
         let y = &self.y_placement;
         let to = Destination {
             y: self.y.0.add(y.of(at.first())),
-            pixels: PixelOffsets::Grid { row: y.row(), pixel: y.pixel },
+            pixels: Layout::Grid { row: y.row(), pixel: y.pixel },
             block: plan.rows().lanes,
             residual: self.residual.as_ref().map(|(residual, r)| Residual {
                 at: residual.0.add(r.of(at.first())),

@@ -12,7 +12,7 @@ use crate::geometry::{Window, product};
 use crate::memory::{Aligned, flush_subnormal};
 use crate::params::DepthwiseParams;
 use crate::pixels::{Pixel, Placement, Rectangle};
-use crate::rows::plan::{Destination, InputSpec, PixelOffsets, RowPlan};
+use crate::rows::plan::{Destination, InputSpec, Layout, RowPlan};
 
 /// Bytes of a picture up to which its rows are still in L2, or nearly, when 3×3 tiles of stride 1 need them. These
 /// prefetch less of what is there already than rows do: of 1 MiB (19²·728 in
@@ -195,18 +195,16 @@ impl Plan3x3 {
         let p = columns.start - at.columns.start;
         let mut grid = [0; k3x3::MAX_PIXELS];
         let (y, row, pixels, pixels_row) = match to.pixels {
-            PixelOffsets::Grid { row, pixel } => {
+            Layout::Grid { row, pixel } => {
                 for (p, offset) in grid.iter_mut().enumerate() {
                     *offset = p.wrapping_mul(pixel);
                 }
                 (to.y.add(p * pixel), row, grid.as_ptr(), 0)
             }
-            PixelOffsets::Table { table, row } => (to.y, 0, table[p..].as_ptr(), row),
+            Layout::Table { table, row } => (to.y, 0, table[p..].as_ptr(), row),
         };
         let next_output = match to.pixels {
-            PixelOffsets::Grid { pixel, .. }
-                if self.prefetches_output && pixel == plan.channels_out =>
-            {
+            Layout::Grid { pixel, .. } if self.prefetches_output && pixel == plan.channels_out => {
                 columns.len() * pixel
             }
             _ => 0,

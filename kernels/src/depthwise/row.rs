@@ -10,7 +10,7 @@
 //! all its taps ([`DenseTaps`]); the row's K weights stay in registers. For K = 3, stride 1 and P pixels that is
 //! (P + 2 + 3) loads for 3·P FMAs, 0.5 at P = 10, where one pixel at a time takes 2.
 
-use crate::rows::kernel::{Channels, Combine, Input, RowArgs, RowInput};
+use crate::rows::kernel::{Channels, Combine, Input, PixelOffsets, RowArgs, RowInput};
 use crate::simd::Simd;
 use crate::simd::element::Element;
 
@@ -66,6 +66,7 @@ impl Combine for AnyTaps {
         let Input { simd, args, .. } = *input;
         let RowInput { x, pixel, row, column, rows, columns, .. } = args.input;
         let weights = &args.weights;
+        let offsets = PixelOffsets::new(simd, pixel);
         for ky in 0..rows {
             let weights = weights.at.wrapping_add(at.block * weights.block + ky * weights.row);
             let row = x.cast::<X::Bits>().wrapping_add(at.first * pixel + ky * row);
@@ -75,7 +76,7 @@ impl Combine for AnyTaps {
                 let w = unsafe { simd.load(weights.add(kx * S::LANES)) };
                 for (p, sum) in sums.iter_mut().enumerate() {
                     // SAFETY: a tap inside the input, whose channels exist.
-                    let x = unsafe { input.load::<X>(x.wrapping_add(p * pixel)) };
+                    let x = unsafe { input.load::<X>(x.wrapping_add(offsets.of(p))) };
                     *sum = simd.mul_add(x, w, *sum);
                 }
             }

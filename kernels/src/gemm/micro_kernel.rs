@@ -356,10 +356,11 @@ unsafe fn add_products<
     let size = const { tile_size::<S>() };
     let (a_row, a_block) = if DIRECT { (t.a_step, l) } else { (l, size.mr * l) };
     let a_tile = if DIRECT { M * t.a_step } else { t.a_step };
-    // Of rows whose distance is a variable each keeps its offset in a register: the compiler would add them
-    // up anew in each block.
-    let rows: [usize; M] =
-        core::array::from_fn(|m| if DIRECT { simd.black_box(m * a_row) } else { m * a_row });
+    // Of rows whose distance is a variable each keeps its offset in a register, where there are as many (NEON):
+    // the compiler would add them up anew in each block.
+    let rows: [usize; M] = core::array::from_fn(|m| {
+        if DIRECT && S::LANE_FMA { simd.black_box(m * a_row) } else { m * a_row }
+    });
     let mut a = t.a.wrapping_add(i * a_tile);
     let mut b = t.b.cast::<<P::B as Element>::Bits>();
     let ahead = (t.prefetch.before + i) * (t.depth / l) * prefetch_lines::<S>() * LINE;

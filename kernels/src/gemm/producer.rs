@@ -12,7 +12,7 @@ use crate::gemm::kernels::GemmKernels;
 use crate::gemm::operands::PartOfA;
 use crate::geometry::Axis;
 use crate::pixels::{Pixel, Rectangle};
-use crate::rows::plan::{Destination, PixelOffsets};
+use crate::rows::plan::{Destination, Layout};
 
 /// Bytes of a picture up to which copying its pixels is not worth prefetching them: they are in L2, or
 /// nearly. Measured at 147²·64, where it takes 5 to 7 % off the time, and at 19²·728, where it adds 1 %. Of 3×3
@@ -162,7 +162,7 @@ unsafe fn produce_depthwise(
         let (table, row) = (&part.rows[first..], part.region.columns.len());
         let to = Destination {
             y: PointerMut::f32(part.panels),
-            pixels: PixelOffsets::Table { table, row },
+            pixels: Layout::Table { table, row },
             block: kernels.tile.mr * kernels.lanes,
             residual: None,
             bounds,

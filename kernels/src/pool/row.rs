@@ -7,7 +7,7 @@
 //! NaN if any of them is                             acc / (rows · columns)
 //! ```
 
-use crate::rows::kernel::{Channels, Combine, Input, RowArgs};
+use crate::rows::kernel::{Channels, Combine, Input, PixelOffsets, RowArgs};
 use crate::simd::Simd;
 use crate::simd::element::Element;
 
@@ -33,6 +33,7 @@ impl Combine for Max {
     ) {
         let Input { simd, args, .. } = *input;
         let from = &args.input;
+        let offsets = PixelOffsets::new(simd, from.pixel);
         // Lanes that have seen no NaN.
         let mut ordered = [simd.is_ordered(simd.splat(0.0)); P];
         for ky in 0..from.rows {
@@ -41,7 +42,7 @@ impl Combine for Max {
                 let x = row.wrapping_add(kx * from.column);
                 for (p, (max, ordered)) in maxima.iter_mut().zip(&mut ordered).enumerate() {
                     // SAFETY: a tap inside the input, whose channels exist.
-                    let x = unsafe { input.load::<X>(x.wrapping_add(p * from.pixel)) };
+                    let x = unsafe { input.load::<X>(x.wrapping_add(offsets.of(p))) };
                     *max = simd.clamp_min(x, *max);
                     *ordered = simd.and(*ordered, simd.is_ordered(x));
                 }
@@ -67,13 +68,14 @@ impl Combine for Average {
     ) {
         let Input { simd, args, .. } = *input;
         let from = &args.input;
+        let offsets = PixelOffsets::new(simd, from.pixel);
         for ky in 0..from.rows {
             let row = from.x.cast::<X::Bits>().wrapping_add(at.first * from.pixel + ky * from.row);
             for kx in 0..from.columns {
                 let x = row.wrapping_add(kx * from.column);
                 for (p, sum) in sums.iter_mut().enumerate() {
                     // SAFETY: a tap inside the input, whose channels exist.
-                    let x = unsafe { input.load::<X>(x.wrapping_add(p * from.pixel)) };
+                    let x = unsafe { input.load::<X>(x.wrapping_add(offsets.of(p))) };
                     *sum = simd.add(*sum, x);
                 }
             }

@@ -359,6 +359,30 @@ impl<'a, S: Simd, const LOAD: u8, const WHOLE: bool> Input<'a, S, LOAD, WHOLE> {
     }
 }
 
+/// Elements from the first pixel's tap to another one's. Every fourth is addressed by itself, and those between from
+/// there on: else the compiler adds up offsets from one pixel to the next, in each step of a loop.
+pub(crate) struct PixelOffsets {
+    one: usize,
+    three: usize,
+    four: usize,
+}
+
+impl PixelOffsets {
+    /// For pixels so many elements apart.
+    #[inline(always)]
+    pub(crate) fn new<S: Simd>(simd: S, pixel: usize) -> Self {
+        let three = simd.black_box(pixel.wrapping_mul(3));
+        Self { one: pixel, three, four: simd.black_box(pixel.wrapping_mul(4)) }
+    }
+
+    /// To pixel p.
+    #[inline(always)]
+    pub(crate) fn of(&self, p: usize) -> usize {
+        let rest = if p % 4 == 3 { self.three } else { (p % 4).wrapping_mul(self.one) };
+        (p / 4).wrapping_mul(self.four).wrapping_add(rest)
+    }
+}
+
 /// Of one vector of output channels, several to an input channel: which input channels, and which lane each goes to.
 struct Repeated<S: Simd> {
     first: usize,

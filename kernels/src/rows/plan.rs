@@ -18,14 +18,14 @@ use crate::rows::kernels::{RowFn, RowKernels};
 const CACHED_ROWS: usize = 3 << 19;
 /// Where the pixel in row r, column p of a rectangle goes, in elements.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum PixelOffsets<'a> {
+pub(crate) enum Layout<'a> {
     /// r·row + p·pixel: a tensor.
     Grid { row: usize, pixel: usize },
     /// table\[r·row + p\]: a tile of A panels.
     Table { table: &'a [usize], row: usize },
 }
 
-impl PixelOffsets<'_> {
+impl Layout<'_> {
     pub(crate) fn of(&self, r: usize, p: usize) -> usize {
         match self {
             Self::Grid { row, pixel } => r * row + p * pixel,
@@ -39,7 +39,7 @@ impl PixelOffsets<'_> {
 pub(crate) struct Destination<'a> {
     pub(crate) y: PointerMut,
     /// The rectangle's pixels from `y`.
-    pub(crate) pixels: PixelOffsets<'a>,
+    pub(crate) pixels: Layout<'a>,
     /// Elements from one block of channels to the next.
     pub(crate) block: usize,
     pub(crate) residual: Option<Residual>,
