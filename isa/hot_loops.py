@@ -28,6 +28,8 @@ TARGETS = {"avx2": X86, "avx512": X86, "neon": ARM}
 CRATE = "sepconv_kernels::"
 ELEMENT = CRATE + "simd::element::"
 GEMM = "gemm::micro_kernel::"
+K3X3 = "depthwise::k3x3::Depthwise3x3"
+ROWS, DEPTHWISE = "rows::kernel::RowKernel", CRATE + "depthwise::row::"
 TOKENS = {"avx2": "Avx2", "avx512": "Avx512", "neon": "Neon"}
 OBJDUMP = {X86: ["objdump", "-M", "intel"], ARM: ["aarch64-linux-gnu-objdump"]}
 
@@ -60,12 +62,12 @@ class Kernel:
 # vectors then travel through memory.
 
 # The full tiles, as kernels/src/table/*.rs lists them.
-# `strips`: those for stride 1 and 2, widest first, of f32 and of 16 bits.
-WIDE_STRIPS = ((6, 5, 4, 3, 2, 1),) * 2, ((6, 4, 3, 1),) * 2
+# `3x3`: columns of the 3×3 tiles for stride 1 and 2, widest first, of f32 and of 16 bits.
+WIDE_3X3 = ((6, 5, 4, 3, 2, 1),) * 2, ((6, 4, 3, 1),) * 2
 TILES = {
-    "avx2": {"rows": (1, 2, 3, 4, 5, 6), "vectors": 2, "lanes": 8, "strips": (((3, 2, 1), (2, 1)), ((3, 2, 1),) * 2)},
-    "avx512": {"rows": (1, 2, 3, 4, 6, 8, 9, 12), "vectors": 2, "lanes": 16, "strips": WIDE_STRIPS},
-    "neon": {"rows": (1, 2, 3, 4, 5, 6, 8), "vectors": 3, "lanes": 4, "strips": WIDE_STRIPS},
+    "avx2": {"rows": (1, 2, 3, 4, 5, 6), "vectors": 2, "lanes": 8, "3x3": (((3, 2, 1), (2, 1)), ((3, 2, 1),) * 2)},
+    "avx512": {"rows": (1, 2, 3, 4, 6, 8, 9, 12), "vectors": 2, "lanes": 16, "3x3": WIDE_3X3},
+    "neon": {"rows": (1, 2, 3, 4, 5, 6, 8), "vectors": 3, "lanes": 4, "3x3": WIDE_3X3},
 }
 # FMAs ÷ instructions of the full GEMM tile: packed, direct.
 # AVX2: per k 12 FMAs, 2 loads of B, 6 broadcasts of A, 0.60 without the loop's own instructions.
@@ -77,22 +79,22 @@ TILES = {
 GEMM_SHARE = {"avx2": (0.57, 0.55), "avx512": (0.60, 0.57), "neon": (0.75, 0.75)}
 # What widens 16-bit weights itself (a GEMM of few pixels): bf16 by two instructions per vector of B in addition, on
 # NEON by one, and again for the second half of the rows.
-FEW_SHARE = {"avx2": 0.50, "avx512": 0.56, "neon": 0.63}
-# Vectors loaded ÷ FMAs: for 9·P FMAs a strip of P pixels loads 9 weights and the columns of a row,
+SMALL_M_SHARE = {"avx2": 0.50, "avx512": 0.56, "neon": 0.63}
+# Vectors loaded ÷ FMAs: for 9·P FMAs a 3×3 tile of P columns loads 9 weights and the columns of a row,
 # P + 2, or with stride 2 of two rows, 2·(2·P + 1).
 # AVX2, P = 3: 14 of 27. Stride 2, P = 2: 19 of 18, twice, and what keeps that from spilling also has the weights of the
 # outermost columns loaded twice. AVX-512 and NEON, P = 6: 17 and 35 of 54.
-STRIP_LOADS = {
+LOADS_3X3 = {
     "avx2": (14 / 27, 49 / 36), "avx512": (17 / 54, 35 / 54), "neon": (17 / 54, 35 / 54)}
-# Inputs of 16 bits: the bound of the input and what converts it want registers; some of what has none in a sliding window
+# Inputs of 16 bits: the bound of the input and what converts it want registers; some of what has none in a dense kernel
 # comes from the stack. (The input itself is half as many bytes.)
-HALF_LOADS, HALF_SLIDING_LOADS, HALF_SLIDING_SPILLS = 4 / 54, 7 / 40, {"avx2": 12, "avx512": 0, "neon": 2}
-# Kernel width and stride: tiles. For k·P FMAs the row of a sliding window loads k weights and
+HALF_LOADS, HALF_DENSE_LOADS, HALF_DENSE_SPILLS = 4 / 54, 7 / 40, {"avx2": 12, "avx512": 0, "neon": 2}
+# Kernel width and stride: tiles. For k·P FMAs the row of a dense kernel loads k weights and
 # (P − 1)·stride + k columns.
-SLIDING = {(5, 1): (8, 4, 2, 1), (5, 2): (8, 4, 2, 1), (7, 1): (4, 2, 1)}
-SLIDING_HALF = {5: (8, 4, 1), 7: (4, 1)}
+DENSE = {(5, 1): (8, 4, 2, 1), (5, 2): (8, 4, 2, 1), (7, 1): (4, 2, 1)}
+DENSE_HALF = {5: (8, 4, 1), 7: (4, 1)}
 # Pixel by pixel: a weight and 8 columns for 8 FMAs.
-GENERAL_LOADS = 9 / 8
+ANY_LOADS = 9 / 8
 # The yardstick: 12 FMAs, or twice that, and a counter.
 PEAK_SHARE = 0.85
 
@@ -110,7 +112,7 @@ def expected(level):
             for n in range(1, vectors + 1) if (m, n) != (rows, vectors)])
     for x, kind in (("F16", "f16"), ("Bf16", "bf16")):
         yield Kernel(level, f"gemm, {kind}", full, [f"{GEMM}MicroKernel<{ELEMENT}{x}, {rows}, {vectors}, false>"],
-                     share=FEW_SHARE[level])
+                     share=SMALL_M_SHARE[level])
         yield Kernel(level, "gemm, all", "smaller", [
             f"{GEMM}MicroKernel<{ELEMENT}{x}, {m}, {vectors}, false>" for m in heights[:-1]])
     if level != "avx2":
@@ -124,31 +126,31 @@ def expected(level):
                           ("Bf16", 3, ", bf16")):
         x = ELEMENT + x
         half = load == 3
-        strips = tile["strips"][half]
-        for stride, (strip, *smaller), loads in zip((1, 2), strips, STRIP_LOADS[level]):
+        tiles_3x3 = tile["3x3"][half]
+        for stride, (tile_3x3, *smaller), loads in zip((1, 2), tiles_3x3, LOADS_3X3[level]):
             if half:
                 loads += HALF_LOADS
-            name = f"strips{kind}" if kind else f"strip 3×3 s{stride}"
-            yield Kernel(level, name, f"{strip} px", [f"window::strip::Strip<{x}, {strip}, {stride}, {load}>"],
+            name = f"3×3{kind}" if kind else f"3×3 s{stride}"
+            yield Kernel(level, name, f"{tile_3x3} px", [f"{K3X3}<{x}, {tile_3x3}, {stride}, {load}>"],
                          loads=loads)
-            yield Kernel(level, "strips, all", "smaller", [
-                f"window::strip::Strip<{x}, {p}, {stride}, {load}>" for p in smaller])
-        for (k, stride), sizes in SLIDING.items():
-            pixels, *smaller = SLIDING_HALF[k] if half else sizes
-            symbol = f"window::kernel::Windows<{x}, {{}}, 0, {load}, {k}, {stride}>"
+            yield Kernel(level, "3×3, all", "smaller", [
+                f"{K3X3}<{x}, {p}, {stride}, {load}>" for p in smaller])
+        for (k, stride), sizes in DENSE.items():
+            pixels, *smaller = DENSE_HALF[k] if half else sizes
+            symbol = f"{ROWS}<{DEPTHWISE}DenseTaps<{k}, {stride}>, {x}, {{}}, {load}>"
             loads = ((pixels - 1) * stride + 2 * k) / (k * pixels)
-            name, size = f"sliding k{k} s{stride}", f"{pixels} px"
+            name, size = f"dense k{k} s{stride}", f"{pixels} px"
             if kind:
-                name, size = f"sliding{kind}", "full"
+                name, size = f"dense{kind}", "full"
             spills = 0
             if half:
-                loads, spills = loads + HALF_SLIDING_LOADS, HALF_SLIDING_SPILLS[level]
+                loads, spills = loads + HALF_DENSE_LOADS, HALF_DENSE_SPILLS[level]
             yield Kernel(level, name, size, [symbol.format(pixels)], loads=loads, spills=spills)
             # One pixel has the instance of stride 1 for all.
             smaller = [symbol.format(p) for p in smaller if p > 1 or stride == 1]
-            yield Kernel(level, "sliding, all", "smaller", smaller)
-        yield Kernel(level, f"general window{kind}", "8 px",
-                     [f"window::kernel::Windows<{x}, 8, 0, {load}, 0, 1>"], loads=GENERAL_LOADS)
+            yield Kernel(level, "dense, all", "smaller", smaller)
+        yield Kernel(level, f"any kernel{kind}", "8 px",
+                     [f"{ROWS}<{DEPTHWISE}AnyTaps, {x}, 8, {load}>"], loads=ANY_LOADS)
         if load != 1:
             yield Kernel(level, f"pack{kind}", "", [f"gemm::pack::Pack<{x}>"], multiplies=False)
     yield Kernel(level, "FMA peak", "", ["fma_loop::FmaLoop"], share=PEAK_SHARE)

@@ -275,9 +275,6 @@ pub(crate) struct PointerMut {
 }
 
 impl Pointer {
-    /// Of nothing.
-    pub(crate) const NULL: Self = Self { at: core::ptr::null(), element: ElementType::F32 };
-
     /// So many elements on.
     #[inline(always)]
     pub(crate) fn add(self, elements: usize) -> Self {

@@ -8,7 +8,7 @@
 //! plan.run(x, residual, y, scratch)         many: allocates nothing, the same bits every time
 //!    │   output pixels split into tiles ──► threads (rayon's current pool, or the caller alone)
 //!    ▼   for each tile
-//! panel producer ──► A panels, in L2        copied rows · gathered taps · a depthwise convolution
+//! producer ──► A panels, in L2              copied rows · gathered taps · a depthwise convolution
 //!    ▼
 //! GEMM micro-kernel                         one body, one instance per level
 //!    ▼
@@ -44,8 +44,10 @@
 extern crate alloc;
 
 mod activation;
+mod depthwise;
 mod detect;
 mod element;
+mod epilogue;
 mod error;
 mod fma_loop;
 mod gemm;
@@ -62,11 +64,13 @@ mod options;
 mod params;
 mod peak;
 mod pixels;
+mod pool;
+mod rows;
 mod simd;
 mod table;
+mod tensor;
 mod threads;
 mod view;
-mod window;
 
 pub use activation::Activation;
 pub use element::{ElementType, Elements, ElementsMut};

@@ -40,11 +40,11 @@ use core::ops::Range;
 use core::ptr::NonNull;
 
 use crate::element::PointerMut;
+use crate::epilogue::{Extent, add_residual, clamp, store};
 use crate::gemm::tile::tile_size;
 use crate::memory::{LINE, LINE_BYTES};
 use crate::simd::element::{Element, F32};
 use crate::simd::{Bf16Dot, Bf16Kernel, Kernel, Simd, Vector};
-use crate::window::kernel::clamp;
 
 /// Steps of k per turn of the inner loop: its own three instructions are then few among 20 per k.
 const UNROLL: usize = 4;
@@ -262,8 +262,8 @@ unsafe fn micro_tile<S: Simd, P: Product<S>, const M: usize, const N: usize, con
     t: &MicroTiles,
     i: usize,
 ) {
-    let columns = Columns {
-        full: t.output.columns == N * S::LANES,
+    let columns = Extent::<S> {
+        whole: t.output.columns == N * S::LANES,
         mask: simd.mem_mask(t.output.columns - (N - 1) * S::LANES),
     };
     let y_rows = t.output.y_rows.wrapping_add(i * M);
@@ -273,21 +273,18 @@ unsafe fn micro_tile<S: Simd, P: Product<S>, const M: usize, const N: usize, con
         add_products::<S, P, M, N, DIRECT>(simd, product, t, i, &mut acc);
         if let Some(epilogue) = &t.output.epilogue {
             if let Some(residual) = &epilogue.residual {
-                let rows = residual.rows.wrapping_add(i * M);
-                add_residual::<S, M, N>(simd, residual.at, rows, &columns, &mut acc);
+                for (m, row) in acc.iter_mut().enumerate() {
+                    let r = residual.at.add(*residual.rows.add(i * M + m));
+                    add_residual::<S, F32, N>(simd, row, r, &columns);
+                }
             }
             clamp(simd, acc.as_flattened_mut(), epilogue.bounds);
         }
-        store::<S, M, N>(simd, t.output.y, y_rows, &columns, &acc);
+        for (m, row) in acc.iter().enumerate() {
+            let y = t.output.y.add(*y_rows.add(m));
+            store::<S, F32, N, false>(simd, row, y, &columns);
+        }
     }
-}
-
-/// The columns of a micro-tile: vectors before the last are whole, the last is whole or masked.
-struct Columns<S: Simd> {
-    /// Whether the last is whole.
-    full: bool,
-    /// The last one's lanes.
-    mask: S::MemMask,
 }
 
 /// The accumulators' first values: the biases, or what an earlier block left in `y`.
@@ -299,7 +296,7 @@ unsafe fn start<S: Simd, const M: usize, const N: usize>(
     simd: S,
     output: &Output,
     y_rows: *const usize,
-    columns: &Columns<S>,
+    columns: &Extent<S>,
 ) -> [[S::Vector; N]; M] {
     let l = S::LANES;
     let mut acc = [[simd.splat(0.0); N]; M];
@@ -318,7 +315,7 @@ unsafe fn start<S: Simd, const M: usize, const N: usize>(
             for (n, v) in row.iter_mut().enumerate() {
                 // SAFETY: the caller's contract; only columns that exist are read.
                 *v = unsafe {
-                    if n + 1 < N || columns.full {
+                    if n + 1 < N || columns.whole {
                         simd.load(y.add(n * l))
                     } else {
                         simd.mask_load(columns.mask, y.add(n * l))
@@ -328,61 +325,6 @@ unsafe fn start<S: Simd, const M: usize, const N: usize>(
         }
     }
     acc
-}
-
-/// # Safety
-/// `residual` is valid for the columns at each of M offsets `rows`.
-#[inline(always)]
-unsafe fn add_residual<S: Simd, const M: usize, const N: usize>(
-    simd: S,
-    residual: *const f32,
-    rows: *const usize,
-    columns: &Columns<S>,
-    acc: &mut [[S::Vector; N]; M],
-) {
-    let l = S::LANES;
-    for (m, row) in acc.iter_mut().enumerate() {
-        // SAFETY: the caller's contract.
-        let r = unsafe { residual.add(*rows.add(m)) };
-        for (n, v) in row.iter_mut().enumerate() {
-            // SAFETY: the caller's contract; only columns that exist are read.
-            let r = unsafe {
-                if n + 1 < N || columns.full {
-                    simd.load(r.add(n * l))
-                } else {
-                    simd.mask_load(columns.mask, r.add(n * l))
-                }
-            };
-            *v = simd.add(*v, r);
-        }
-    }
-}
-
-/// # Safety
-/// `y` is valid for the columns at each of M offsets `rows`; no other thread touches them.
-#[inline(always)]
-unsafe fn store<S: Simd, const M: usize, const N: usize>(
-    simd: S,
-    y: *mut f32,
-    rows: *const usize,
-    columns: &Columns<S>,
-    acc: &[[S::Vector; N]; M],
-) {
-    let l = S::LANES;
-    for (m, row) in acc.iter().enumerate() {
-        // SAFETY: the caller's contract.
-        let y = unsafe { y.add(*rows.add(m)) };
-        for (n, v) in row.iter().enumerate() {
-            // SAFETY: the caller's contract; only columns that exist are written.
-            unsafe {
-                if n + 1 < N || columns.full {
-                    simd.store(y.add(n * l), *v);
-                } else {
-                    simd.mask_store(columns.mask, y.add(n * l), *v);
-                }
-            }
-        }
-    }
 }
 
 /// Cache lines of the next B panel that are prefetched per block of L k: with eight micro-tiles or more to a
@@ -414,10 +356,11 @@ unsafe fn add_products<
     let size = const { tile_size::<S>() };
     let (a_row, a_block) = if DIRECT { (t.a_step, l) } else { (l, size.mr * l) };
     let a_tile = if DIRECT { M * t.a_step } else { t.a_step };
-    // Of rows whose distance is a variable each keeps its offset in a register: the compiler would add them
-    // up anew in each block.
-    let rows: [usize; M] =
-        core::array::from_fn(|m| if DIRECT { simd.black_box(m * a_row) } else { m * a_row });
+    // Of rows whose distance is a variable each keeps its offset in a register, where there are as many (NEON):
+    // the compiler would add them up anew in each block.
+    let rows: [usize; M] = core::array::from_fn(|m| {
+        if DIRECT && S::LANE_FMA { simd.black_box(m * a_row) } else { m * a_row }
+    });
     let mut a = t.a.wrapping_add(i * a_tile);
     let mut b = t.b.cast::<<P::B as Element>::Bits>();
     let ahead = (t.prefetch.before + i) * (t.depth / l) * prefetch_lines::<S>() * LINE;

@@ -10,11 +10,11 @@
 //!
 //! Departures: columns go by vectors; the last is masked when they end inside it.
 
-use crate::activation::{Activation, apply};
+use crate::activation::Activation;
 use crate::element::{Pointer, PointerMut};
+use crate::epilogue::{Extent, activate, add_residual, store};
 use crate::simd::element::{Element, with_element};
 use crate::simd::{Kernel, Simd};
-use crate::window::kernel::clamp;
 
 /// The kernel, for outputs of any type.
 #[derive(Debug)]
@@ -70,37 +70,17 @@ unsafe fn rows<S: Simd, Y: Element>(simd: S, run: &NarrowRun) {
             });
             (run.y.at.cast::<Y::Bits>().add(*run.y_rows.add(r)), residual)
         };
-        for c in (0..whole).step_by(l) {
-            // SAFETY: the caller's contract, for l columns from c on.
+        for c in (0..run.columns).step_by(l) {
+            let extent = Extent { whole: c < whole, mask };
+            // SAFETY: the caller's contract, for the columns from c on; of the tile whole vectors exist.
             unsafe {
-                let mut v = simd.load(tile.add(c));
+                let mut v = [simd.load(tile.add(c))];
                 if let Some(residual) = residual {
-                    v = simd.add(v, Y::load(simd, residual.add(c)));
+                    add_residual::<S, Y, 1>(simd, &mut v, residual.add(c), &extent);
                 }
-                Y::store(simd, y.add(c), activate(simd, run, v));
+                activate(simd, &mut v, run.bounds, run.activation);
+                store::<S, Y, 1, false>(simd, &v, y.add(c), &extent);
             }
         }
-        if whole < run.columns {
-            // SAFETY: the caller's contract, for the columns from there on; of the tile whole vectors exist.
-            unsafe {
-                let mut v = simd.load(tile.add(whole));
-                if let Some(residual) = residual {
-                    v = simd.add(v, Y::mask_load(simd, mask, residual.add(whole)));
-                }
-                Y::mask_store(simd, mask, y.add(whole), activate(simd, run, v));
-            }
-        }
-    }
-}
-
-/// All but a few of the activations are a clamp.
-#[inline(always)]
-fn activate<S: Simd>(simd: S, run: &NarrowRun, mut v: S::Vector) -> S::Vector {
-    match run.bounds {
-        Some(bounds) => {
-            clamp(simd, core::slice::from_mut(&mut v), bounds);
-            v
-        }
-        None => apply(simd, v, run.activation),
     }
 }

@@ -5,17 +5,18 @@
 //! - [`Producer::Depthwise`]: the result of a depthwise convolution, born in the panel.
 
 use crate::activation::{ActivateRun, Activation, UNBOUNDED};
+use crate::depthwise::plan::DepthwisePlan;
 use crate::element::{ElementType, PointerMut};
 use crate::gemm::im2row::Im2row;
 use crate::gemm::kernels::GemmKernels;
 use crate::gemm::operands::PartOfA;
 use crate::geometry::Axis;
 use crate::pixels::{Pixel, Rectangle};
-use crate::window::{Finish, Places, Sink, WindowPlan};
+use crate::rows::plan::{Destination, Layout};
 
 /// Bytes of a picture up to which copying its pixels is not worth prefetching them: they are in L2, or
-/// nearly. Measured at 147²·64, where it takes 5 to 7 % off the time, and at 19²·728, where it adds 1 %. Of depthwise
-/// layers that strips compute it takes 2 to 4 % off 147²·64 and 147²·128, 1 to 2 % off 74²·128.
+/// nearly. Measured at 147²·64, where it takes 5 to 7 % off the time, and at 19²·728, where it adds 1 %. Of 3×3
+/// depthwise layers it takes 2 to 4 % off 147²·64 and 147²·128, 1 to 2 % off 74²·128.
 const CACHED_PICTURE: usize = 3 << 19;
 
 /// What fills A panels.
@@ -24,7 +25,7 @@ pub(crate) enum Producer {
     /// Copies of the input's pixels.
     Im2row(Im2row),
     /// A depthwise convolution of the input, and the activation after it.
-    Depthwise(WindowPlan, Activation),
+    Depthwise(DepthwisePlan, Activation),
 }
 
 impl Producer {
@@ -48,7 +49,7 @@ impl Producer {
     pub(crate) fn vertical(&self) -> &Axis {
         match self {
             Self::Im2row(im2row) => &im2row.vertical,
-            Self::Depthwise(plan, _) => &plan.vertical,
+            Self::Depthwise(plan, _) => &plan.rows.vertical,
         }
     }
 
@@ -56,7 +57,7 @@ impl Producer {
     pub(crate) fn weights_bytes(&self) -> usize {
         match self {
             Self::Im2row(_) => 0,
-            Self::Depthwise(plan, _) => plan.weights_bytes(),
+            Self::Depthwise(plan, _) => plan.rows.weights_bytes(),
         }
     }
 
@@ -64,9 +65,12 @@ impl Producer {
     pub(crate) fn cost(&self) -> usize {
         match self {
             Self::Im2row(_) => 4,
-            Self::Depthwise(plan, _) => {
-                plan.vertical.kernel.saturating_mul(plan.horizontal.kernel).saturating_add(4)
-            }
+            Self::Depthwise(plan, _) => plan
+                .rows
+                .vertical
+                .kernel
+                .saturating_mul(plan.rows.horizontal.kernel)
+                .saturating_add(4),
         }
     }
 
@@ -79,8 +83,8 @@ impl Producer {
                 (im2row.input, im2row.element, im2row.group, single)
             }
             Self::Depthwise(plan, _) => {
-                let strips = plan.shares_rows() && plan.vertical.stride == 1;
-                (plan.input, plan.element, plan.input[3], strips)
+                let once = plan.shares_rows() && plan.rows.vertical.stride == 1;
+                (plan.rows.input, plan.rows.element, plan.rows.input[3], once)
             }
         };
         let [_, h, w, channels] = input;
@@ -92,7 +96,7 @@ impl Producer {
     pub(crate) fn newest_pixel(&self, Pixel { picture, row, column }: Pixel) -> Pixel {
         let (vertical, horizontal, taps) = match self {
             Self::Im2row(im2row) => (&im2row.vertical, &im2row.horizontal, [0, 0]),
-            Self::Depthwise(plan, _) => (&plan.vertical, &plan.horizontal, [2, 1]),
+            Self::Depthwise(plan, _) => (&plan.rows.vertical, &plan.rows.horizontal, [2, 1]),
         };
         let position = |o: usize, axis: &Axis, tap: usize| {
             o.wrapping_mul(axis.stride).wrapping_add(tap).wrapping_sub(axis.before)
@@ -148,22 +152,24 @@ impl Producer {
 /// # Safety
 /// As [`Producer::produce`].
 unsafe fn produce_depthwise(
-    plan: &WindowPlan,
+    plan: &DepthwisePlan,
     activation: Activation,
     kernels: &GemmKernels,
     part: &PartOfA<'_>,
 ) {
     let bounds = activation.bounds().unwrap_or(UNBOUNDED);
-    let finish = Finish { residual: None, bounds, activation: Activation::None };
     let run = |(rectangle, first): (Rectangle, usize), next| {
         let (table, row) = (&part.rows[first..], part.region.columns.len());
-        let sink = Sink {
+        let to = Destination {
             y: PointerMut::f32(part.panels),
-            places: Places::Table { table, row },
+            pixels: Layout::Table { table, row },
             block: kernels.tile.mr * kernels.lanes,
+            residual: None,
+            bounds,
+            activation: Activation::None,
         };
         // SAFETY: the caller's contract.
-        unsafe { plan.run((part.x, part.placement), &rectangle, next, &sink, &finish) };
+        unsafe { plan.run((part.x, part.placement), &rectangle, next, &to) };
     };
     let mut last = None;
     part.region.rectangles(part.pixels.clone(), |rectangle, first| {

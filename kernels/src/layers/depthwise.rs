@@ -1,12 +1,14 @@
 //! The depthwise convolution.
 
+use crate::depthwise::plan::DepthwisePlan;
 use crate::error::Result;
 use crate::geometry::product;
 use crate::layers::layer::{HasLayer, Layer, choose, count};
 use crate::layers::plan::Plan;
 use crate::options::Options;
 use crate::params::DepthwiseParams;
-use crate::window::{Ends, WindowPlan};
+use crate::rows::plan::InputSpec;
+use crate::tensor::Channelwise;
 
 /// A k×k convolution of each channel by itself.
 ///
@@ -50,11 +52,12 @@ impl Depthwise {
     /// wrong length, an unavailable level.
     pub fn new(input: [usize; 4], params: &DepthwiseParams<'_>, options: &Options) -> Result<Self> {
         let kernels = choose(options)?;
-        let ends = Ends::of(options);
-        let window = WindowPlan::depthwise(kernels.input(options.input_type), input, params, ends)?;
+        let spec = InputSpec::of(options);
+        let plan = DepthwisePlan::new(kernels.depthwise(options.input_type), input, params, spec)?;
         let taps = product("kernel elements", &params.window.kernel)?;
-        let multiply_adds = count(window.output(), taps);
-        Layer::of_window(kernels, input, window, options, multiply_adds).map(Self)
+        let multiply_adds = count(plan.rows.output(), taps);
+        let operation = Channelwise::Depthwise(plan);
+        Layer::channelwise(kernels, input, operation, options, multiply_adds).map(Self)
     }
 }
 

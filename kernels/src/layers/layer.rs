@@ -11,9 +11,8 @@ use crate::level::Level;
 use crate::options::Options;
 use crate::table;
 use crate::table::kernels::Kernels;
+use crate::tensor::{Channelwise, TensorPlan};
 use crate::view::{NhwcView, NhwcViewMut};
-use crate::window::WindowPlan;
-use crate::window::tensor::TensorPlan;
 
 /// A type that is a layer. Sealed: only those of this crate are.
 #[allow(unreachable_pub, reason = "a bound of a public trait")]
@@ -44,8 +43,8 @@ pub struct Layer {
 pub(super) enum Machine {
     /// A GEMM, with a producer.
     Gemm(GemmPlan),
-    /// Each channel by itself.
-    Window(TensorPlan),
+    /// What treats channels by themselves.
+    Channelwise(TensorPlan),
 }
 
 /// A view of some rows of each picture of a tensor.
@@ -57,38 +56,38 @@ pub(super) struct Rows<'a> {
 }
 
 impl Layer {
-    /// A layer that a window plan computes.
-    pub(super) fn of_window(
+    /// A layer that treats channels by themselves.
+    pub(super) fn channelwise(
         kernels: &'static Kernels,
         input: [usize; 4],
-        window: WindowPlan,
+        operation: Channelwise,
         options: &Options,
         multiply_adds: u64,
     ) -> Result<Self> {
-        let plan = TensorPlan::new(window, options, kernels.activate)?;
+        let plan = TensorPlan::new(operation, options, kernels.activate)?;
         Ok(Self {
             level: kernels.level,
             input,
-            output: plan.output(),
+            output: plan.rows().output(),
             input_type: options.input_type,
             output_type: options.output_type,
             name: plan.kernel_name().into(),
             multiply_adds,
-            machine: Machine::Window(plan),
+            machine: Machine::Channelwise(plan),
         })
     }
 
     pub(super) fn weights_bytes(&self) -> usize {
         match &self.machine {
             Machine::Gemm(plan) => plan.weights_bytes(),
-            Machine::Window(plan) => plan.weights_bytes(),
+            Machine::Channelwise(plan) => plan.rows().weights_bytes(),
         }
     }
 
     pub(super) fn scratch_len(&self, threads: usize) -> usize {
         match &self.machine {
             Machine::Gemm(plan) => plan.scratch_len(threads),
-            Machine::Window(_) => 0,
+            Machine::Channelwise(_) => 0,
         }
     }
 
@@ -96,7 +95,7 @@ impl Layer {
     pub(super) fn vertical(&self) -> &Axis {
         match &self.machine {
             Machine::Gemm(plan) => plan.vertical(),
-            Machine::Window(plan) => plan.vertical(),
+            Machine::Channelwise(plan) => &plan.rows().vertical,
         }
     }
 
@@ -112,7 +111,7 @@ impl Layer {
         let x = (x.view, x.first);
         match &self.machine {
             Machine::Gemm(plan) => plan.run(rows, x, residual, y, scratch),
-            Machine::Window(plan) => {
+            Machine::Channelwise(plan) => {
                 plan.run(rows, x, residual, y);
                 Ok(())
             }

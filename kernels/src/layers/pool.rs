@@ -6,7 +6,9 @@ use crate::layers::layer::{HasLayer, Layer, choose};
 use crate::layers::plan::Plan;
 use crate::options::Options;
 use crate::params::PoolKind;
-use crate::window::{Ends, WindowPlan};
+use crate::pool::plan::pool_plan;
+use crate::rows::plan::InputSpec;
+use crate::tensor::Channelwise;
 
 /// A max or average pool; padding takes part in neither.
 ///
@@ -116,7 +118,7 @@ pub(super) fn pool(
     options: &Options,
 ) -> Result<Layer> {
     let kernels = choose(options)?;
-    let ends = Ends::of(options);
-    let window = WindowPlan::pool(kernels.input(options.input_type), kind, input, &window, ends)?;
-    Layer::of_window(kernels, input, window, options, 0)
+    let spec = InputSpec::of(options);
+    let plan = pool_plan(kernels.pool(options.input_type), kind, input, &window, spec)?;
+    Layer::channelwise(kernels, input, Channelwise::Pool(plan), options, 0)
 }

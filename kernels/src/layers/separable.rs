@@ -2,6 +2,7 @@
 
 use alloc::format;
 
+use crate::depthwise::plan::DepthwisePlan;
 use crate::error::{Error, Result};
 use crate::gemm::blocking::Depth;
 use crate::gemm::plan::{GemmPlan, Problem};
@@ -14,10 +15,10 @@ use crate::layers::plan::Plan;
 use crate::options::Options;
 use crate::params::SeparableParams;
 use crate::pixels::Region;
-use crate::window::{Ends, WindowPlan};
+use crate::rows::plan::InputSpec;
 
-/// Output columns of a band, roughly: a tile of 120 pixels is 10 rows high and a multiple of the strips'
-/// widths wide. Measured against 18, 24, 36, 48 and all columns at 147², 74², 37².
+/// Output columns of a band, roughly: a tile of 120 pixels is 10 rows high and a multiple of the 3×3
+/// tiles' widths wide. Measured against 18, 24, 36, 48 and all columns at 147², 74², 37².
 const BAND: usize = 12;
 /// Most bands: each is listed, and looked through for each tile. Pictures wider than 294 have wider ones.
 const MAX_BANDS: usize = 24;
@@ -69,21 +70,21 @@ impl Separable {
     /// wrong length, an unavailable level.
     pub fn new(input: [usize; 4], params: &SeparableParams<'_>, options: &Options) -> Result<Self> {
         let kernels = choose(options)?;
-        let ends = Ends {
-            input: options.input_type,
-            input_activation: options.input_activation,
-            any: false,
+        let spec = InputSpec {
+            element: options.input_type,
+            activation: options.input_activation,
+            general: false,
         };
-        let depthwise = WindowPlan::depthwise(
-            kernels.input(options.input_type),
+        let depthwise = DepthwisePlan::new(
+            kernels.depthwise(options.input_type),
             input,
             &params.depthwise,
-            ends,
+            spec,
         )?;
         if params.channels_out == 0 {
             return Err(Error::ZeroDimension { what: "output channels" });
         }
-        let [n, oh, ow, channels] = depthwise.output();
+        let [n, oh, ow, channels] = depthwise.rows.output();
         let output = [n, oh, ow, params.channels_out];
         let SeparableParams { channels_out, weights, bias, .. } = *params;
         let dot = dot(&kernels.gemm, weights, options);

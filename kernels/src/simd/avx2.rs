@@ -173,6 +173,13 @@ impl Simd for Avx2 {
         unsafe { barrier(v) }
     }
 
+    #[inline(always)]
+    fn black_box(self, mut x: usize) -> usize {
+        // SAFETY: no instruction.
+        unsafe { asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
+        x
+    }
+
     // Hints, which fault on no address.
     #[inline(always)]
     fn prefetch_l2<T>(self, p: *const T) {

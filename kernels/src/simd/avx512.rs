@@ -1,5 +1,6 @@
 //! AVX-512 F, BW, CD, DQ, VL (x86-64-v4): 16 lanes, 32 registers.
 
+use core::arch::asm;
 use core::arch::x86_64::*;
 use core::mem::transmute;
 
@@ -153,6 +154,13 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn permute(self, v: __m512, indices: __m512i) -> __m512 {
         self.v4.avx512f._mm512_permutexvar_ps(indices, v)
+    }
+
+    #[inline(always)]
+    fn black_box(self, mut x: usize) -> usize {
+        // SAFETY: no instruction.
+        unsafe { asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
+        x
     }
 
     // Hints, which fault on no address.

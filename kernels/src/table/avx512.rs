@@ -1,8 +1,12 @@
 //! The kernels of AVX-512.
 //!
-//! Strips of 6: 18 accumulators, 9 weights and the columns in use fit 32 registers.
+//! 3×3 tiles of 6 columns: 18 accumulators, 9 weights and the columns in use fit 32 registers.
 
 use crate::activation::Activate;
+use crate::depthwise::k3x3::pairs;
+use crate::depthwise::kernels::{Dense, DepthwiseKernels, Stride3x3};
+use crate::depthwise::row::AnyTaps;
+use crate::epilogue::{AS_IS, BOUND, GENERAL, RELU};
 use crate::fma_loop::FmaLoop;
 use crate::gemm::kernels::{DotKernels, GemmKernels, MicroKernelFn, MicroKernels, SmallMKernels};
 use crate::gemm::micro_kernel::{Bf16MicroKernel, MicroKernel};
@@ -11,14 +15,13 @@ use crate::gemm::pair::Pair;
 use crate::gemm::tile::tile_size;
 use crate::gemm::widen::Widen;
 use crate::level::Level;
+use crate::pool::kernels::PoolKernels;
+use crate::pool::row::{Average, Max};
 use crate::simd::avx512::{Avx512, Avx512Bf16};
 use crate::simd::element::{Bf16, Element, F16, F32};
 use crate::simd::{Bf16Dot, Simd};
 use crate::table::kernels::Kernels;
 use crate::table::tiles::*;
-use crate::window::kernel::{ANY, AVERAGE, BOUND, DEPTHWISE, MAX, PLAIN, RELU};
-use crate::window::kernels::{InputKernels, Sliding, Strips};
-use crate::window::strip::pairs;
 
 type S = Avx512;
 
@@ -99,141 +102,155 @@ pub(super) static KERNELS: Kernels = Kernels {
         narrow_names: ["narrow_f16_avx512", "narrow_bf16_avx512"],
         activate: S::entry::<Activate>,
     },
-    inputs: [F32_INPUT, F16_INPUT, BF16_INPUT],
+    depthwise: [F32_DEPTHWISE, F16_DEPTHWISE, BF16_DEPTHWISE],
+    pool: [F32_POOL, F16_POOL, BF16_POOL],
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
 };
 
-const F32_INPUT: InputKernels = InputKernels {
+const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,
     pairs: pairs::<S, F32>(),
-    strips: &[
-        Strips {
+    k3x3: &[
+        Stride3x3 {
             stride: 1,
-            plain: strips_6::<S, F32, 1, PLAIN>("dw_f32_3x3s1_6_avx512"),
-            relu: strips_6::<S, F32, 1, RELU>("dw_f32_relu_3x3s1_6_avx512"),
+            as_is: tiles_6::<S, F32, 1, AS_IS>("dw_f32_3x3s1_6_avx512"),
+            relu: tiles_6::<S, F32, 1, RELU>("dw_f32_relu_3x3s1_6_avx512"),
         },
-        Strips {
+        Stride3x3 {
             stride: 2,
-            plain: strips_6::<S, F32, 2, PLAIN>("dw_f32_3x3s2_6_avx512"),
-            relu: strips_6::<S, F32, 2, RELU>("dw_f32_relu_3x3s2_6_avx512"),
+            as_is: tiles_6::<S, F32, 2, AS_IS>("dw_f32_3x3s2_6_avx512"),
+            relu: tiles_6::<S, F32, 2, RELU>("dw_f32_relu_3x3s2_6_avx512"),
         },
     ],
-    sliding: &[
-        Sliding {
+    dense: &[
+        Dense {
             kernel: 5,
             stride: 1,
-            plain: windows_8::<S, F32, DEPTHWISE, PLAIN, 5, 1>("dw_f32_k5s1_8_avx512"),
-            relu: windows_8::<S, F32, DEPTHWISE, RELU, 5, 1>("dw_f32_relu_k5s1_8_avx512"),
+            as_is: dense_8::<S, F32, AS_IS, 5, 1>("dw_f32_k5s1_8_avx512"),
+            relu: dense_8::<S, F32, RELU, 5, 1>("dw_f32_relu_k5s1_8_avx512"),
         },
-        Sliding {
+        Dense {
             kernel: 5,
             stride: 2,
-            plain: windows_8::<S, F32, DEPTHWISE, PLAIN, 5, 2>("dw_f32_k5s2_8_avx512"),
-            relu: windows_8::<S, F32, DEPTHWISE, RELU, 5, 2>("dw_f32_relu_k5s2_8_avx512"),
+            as_is: dense_8::<S, F32, AS_IS, 5, 2>("dw_f32_k5s2_8_avx512"),
+            relu: dense_8::<S, F32, RELU, 5, 2>("dw_f32_relu_k5s2_8_avx512"),
         },
-        Sliding {
+        Dense {
             kernel: 7,
             stride: 1,
-            plain: windows_4::<S, F32, DEPTHWISE, PLAIN, 7, 1>("dw_f32_k7s1_4_avx512"),
-            relu: windows_4::<S, F32, DEPTHWISE, RELU, 7, 1>("dw_f32_relu_k7s1_4_avx512"),
+            as_is: dense_4::<S, F32, AS_IS, 7, 1>("dw_f32_k7s1_4_avx512"),
+            relu: dense_4::<S, F32, RELU, 7, 1>("dw_f32_relu_k7s1_4_avx512"),
         },
     ],
-    depthwise: windows_8::<S, F32, DEPTHWISE, PLAIN, 0, 1>("dw_f32_8_avx512"),
-    depthwise_relu: windows_8::<S, F32, DEPTHWISE, RELU, 0, 1>("dw_f32_relu_8_avx512"),
-    depthwise_any: windows_1::<S, F32, DEPTHWISE, ANY, 0, 1>("dw_f32_any_1_avx512"),
-    max: windows_41::<S, F32, MAX, PLAIN, 0, 1>("max_f32_4_avx512"),
-    max_any: windows_1::<S, F32, MAX, ANY, 0, 1>("max_f32_any_1_avx512"),
-    average: windows_41::<S, F32, AVERAGE, PLAIN, 0, 1>("average_f32_4_avx512"),
-    average_any: windows_1::<S, F32, AVERAGE, ANY, 0, 1>("average_f32_any_1_avx512"),
+    as_is: rows_8::<S, AnyTaps, F32, AS_IS>("dw_f32_8_avx512"),
+    relu: rows_8::<S, AnyTaps, F32, RELU>("dw_f32_relu_8_avx512"),
+    general: rows_1::<S, AnyTaps, F32, GENERAL>("dw_f32_any_1_avx512"),
+};
+
+const F32_POOL: PoolKernels = PoolKernels {
+    lanes: S::LANES,
+    max: rows_41::<S, Max, F32, AS_IS>("max_f32_4_avx512"),
+    max_general: rows_1::<S, Max, F32, GENERAL>("max_f32_any_1_avx512"),
+    average: rows_41::<S, Average, F32, AS_IS>("average_f32_4_avx512"),
+    average_general: rows_1::<S, Average, F32, GENERAL>("average_f32_any_1_avx512"),
 };
 
 // One kernel, which bounds its input from below by 0 or −∞, does for the input as it is and for its ReLU, and
 // there are fewer widths of tiles. These would make the crate build for half as long again.
-const F16_INPUT: InputKernels = InputKernels {
+
+const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,
     pairs: pairs::<S, F16>(),
-    strips: &[
-        Strips {
+    k3x3: &[
+        Stride3x3 {
             stride: 1,
-            plain: strips_6431::<S, F16, 1, BOUND>("dw_f16_3x3s1_6_avx512"),
-            relu: strips_6431::<S, F16, 1, BOUND>("dw_f16_3x3s1_6_avx512"),
+            as_is: tiles_6431::<S, F16, 1, BOUND>("dw_f16_3x3s1_6_avx512"),
+            relu: tiles_6431::<S, F16, 1, BOUND>("dw_f16_3x3s1_6_avx512"),
         },
-        Strips {
+        Stride3x3 {
             stride: 2,
-            plain: strips_6431::<S, F16, 2, BOUND>("dw_f16_3x3s2_6_avx512"),
-            relu: strips_6431::<S, F16, 2, BOUND>("dw_f16_3x3s2_6_avx512"),
+            as_is: tiles_6431::<S, F16, 2, BOUND>("dw_f16_3x3s2_6_avx512"),
+            relu: tiles_6431::<S, F16, 2, BOUND>("dw_f16_3x3s2_6_avx512"),
         },
     ],
-    sliding: &[
-        Sliding {
+    dense: &[
+        Dense {
             kernel: 5,
             stride: 1,
-            plain: windows_841::<S, F16, DEPTHWISE, BOUND, 5, 1>("dw_f16_k5s1_8_avx512"),
-            relu: windows_841::<S, F16, DEPTHWISE, BOUND, 5, 1>("dw_f16_k5s1_8_avx512"),
+            as_is: dense_841::<S, F16, BOUND, 5, 1>("dw_f16_k5s1_8_avx512"),
+            relu: dense_841::<S, F16, BOUND, 5, 1>("dw_f16_k5s1_8_avx512"),
         },
-        Sliding {
+        Dense {
             kernel: 5,
             stride: 2,
-            plain: windows_841::<S, F16, DEPTHWISE, BOUND, 5, 2>("dw_f16_k5s2_8_avx512"),
-            relu: windows_841::<S, F16, DEPTHWISE, BOUND, 5, 2>("dw_f16_k5s2_8_avx512"),
+            as_is: dense_841::<S, F16, BOUND, 5, 2>("dw_f16_k5s2_8_avx512"),
+            relu: dense_841::<S, F16, BOUND, 5, 2>("dw_f16_k5s2_8_avx512"),
         },
-        Sliding {
+        Dense {
             kernel: 7,
             stride: 1,
-            plain: windows_41::<S, F16, DEPTHWISE, BOUND, 7, 1>("dw_f16_k7s1_4_avx512"),
-            relu: windows_41::<S, F16, DEPTHWISE, BOUND, 7, 1>("dw_f16_k7s1_4_avx512"),
+            as_is: dense_41::<S, F16, BOUND, 7, 1>("dw_f16_k7s1_4_avx512"),
+            relu: dense_41::<S, F16, BOUND, 7, 1>("dw_f16_k7s1_4_avx512"),
         },
     ],
-    depthwise: windows_8::<S, F16, DEPTHWISE, BOUND, 0, 1>("dw_f16_8_avx512"),
-    depthwise_relu: windows_8::<S, F16, DEPTHWISE, BOUND, 0, 1>("dw_f16_8_avx512"),
-    depthwise_any: windows_1::<S, F16, DEPTHWISE, ANY, 0, 1>("dw_f16_any_1_avx512"),
-    max: windows_41::<S, F16, MAX, BOUND, 0, 1>("max_f16_4_avx512"),
-    max_any: windows_1::<S, F16, MAX, ANY, 0, 1>("max_f16_any_1_avx512"),
-    average: windows_41::<S, F16, AVERAGE, BOUND, 0, 1>("average_f16_4_avx512"),
-    average_any: windows_1::<S, F16, AVERAGE, ANY, 0, 1>("average_f16_any_1_avx512"),
+    as_is: rows_8::<S, AnyTaps, F16, BOUND>("dw_f16_8_avx512"),
+    relu: rows_8::<S, AnyTaps, F16, BOUND>("dw_f16_8_avx512"),
+    general: rows_1::<S, AnyTaps, F16, GENERAL>("dw_f16_any_1_avx512"),
 };
 
-const BF16_INPUT: InputKernels = InputKernels {
+const F16_POOL: PoolKernels = PoolKernels {
+    lanes: S::LANES,
+    max: rows_41::<S, Max, F16, BOUND>("max_f16_4_avx512"),
+    max_general: rows_1::<S, Max, F16, GENERAL>("max_f16_any_1_avx512"),
+    average: rows_41::<S, Average, F16, BOUND>("average_f16_4_avx512"),
+    average_general: rows_1::<S, Average, F16, GENERAL>("average_f16_any_1_avx512"),
+};
+
+const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,
     pairs: pairs::<S, Bf16>(),
-    strips: &[
-        Strips {
+    k3x3: &[
+        Stride3x3 {
             stride: 1,
-            plain: strips_6431::<S, Bf16, 1, BOUND>("dw_bf16_3x3s1_6_avx512"),
-            relu: strips_6431::<S, Bf16, 1, BOUND>("dw_bf16_3x3s1_6_avx512"),
+            as_is: tiles_6431::<S, Bf16, 1, BOUND>("dw_bf16_3x3s1_6_avx512"),
+            relu: tiles_6431::<S, Bf16, 1, BOUND>("dw_bf16_3x3s1_6_avx512"),
         },
-        Strips {
+        Stride3x3 {
             stride: 2,
-            plain: strips_6431::<S, Bf16, 2, BOUND>("dw_bf16_3x3s2_6_avx512"),
-            relu: strips_6431::<S, Bf16, 2, BOUND>("dw_bf16_3x3s2_6_avx512"),
+            as_is: tiles_6431::<S, Bf16, 2, BOUND>("dw_bf16_3x3s2_6_avx512"),
+            relu: tiles_6431::<S, Bf16, 2, BOUND>("dw_bf16_3x3s2_6_avx512"),
         },
     ],
-    sliding: &[
-        Sliding {
+    dense: &[
+        Dense {
             kernel: 5,
             stride: 1,
-            plain: windows_841::<S, Bf16, DEPTHWISE, BOUND, 5, 1>("dw_bf16_k5s1_8_avx512"),
-            relu: windows_841::<S, Bf16, DEPTHWISE, BOUND, 5, 1>("dw_bf16_k5s1_8_avx512"),
+            as_is: dense_841::<S, Bf16, BOUND, 5, 1>("dw_bf16_k5s1_8_avx512"),
+            relu: dense_841::<S, Bf16, BOUND, 5, 1>("dw_bf16_k5s1_8_avx512"),
         },
-        Sliding {
+        Dense {
             kernel: 5,
             stride: 2,
-            plain: windows_841::<S, Bf16, DEPTHWISE, BOUND, 5, 2>("dw_bf16_k5s2_8_avx512"),
-            relu: windows_841::<S, Bf16, DEPTHWISE, BOUND, 5, 2>("dw_bf16_k5s2_8_avx512"),
+            as_is: dense_841::<S, Bf16, BOUND, 5, 2>("dw_bf16_k5s2_8_avx512"),
+            relu: dense_841::<S, Bf16, BOUND, 5, 2>("dw_bf16_k5s2_8_avx512"),
         },
-        Sliding {
+        Dense {
             kernel: 7,
             stride: 1,
-            plain: windows_41::<S, Bf16, DEPTHWISE, BOUND, 7, 1>("dw_bf16_k7s1_4_avx512"),
-            relu: windows_41::<S, Bf16, DEPTHWISE, BOUND, 7, 1>("dw_bf16_k7s1_4_avx512"),
+            as_is: dense_41::<S, Bf16, BOUND, 7, 1>("dw_bf16_k7s1_4_avx512"),
+            relu: dense_41::<S, Bf16, BOUND, 7, 1>("dw_bf16_k7s1_4_avx512"),
         },
     ],
-    depthwise: windows_8::<S, Bf16, DEPTHWISE, BOUND, 0, 1>("dw_bf16_8_avx512"),
-    depthwise_relu: windows_8::<S, Bf16, DEPTHWISE, BOUND, 0, 1>("dw_bf16_8_avx512"),
-    depthwise_any: windows_1::<S, Bf16, DEPTHWISE, ANY, 0, 1>("dw_bf16_any_1_avx512"),
-    max: windows_41::<S, Bf16, MAX, BOUND, 0, 1>("max_bf16_4_avx512"),
-    max_any: windows_1::<S, Bf16, MAX, ANY, 0, 1>("max_bf16_any_1_avx512"),
-    average: windows_41::<S, Bf16, AVERAGE, BOUND, 0, 1>("average_bf16_4_avx512"),
-    average_any: windows_1::<S, Bf16, AVERAGE, ANY, 0, 1>("average_bf16_any_1_avx512"),
+    as_is: rows_8::<S, AnyTaps, Bf16, BOUND>("dw_bf16_8_avx512"),
+    relu: rows_8::<S, AnyTaps, Bf16, BOUND>("dw_bf16_8_avx512"),
+    general: rows_1::<S, AnyTaps, Bf16, GENERAL>("dw_bf16_any_1_avx512"),
+};
+
+const BF16_POOL: PoolKernels = PoolKernels {
+    lanes: S::LANES,
+    max: rows_41::<S, Max, Bf16, BOUND>("max_bf16_4_avx512"),
+    max_general: rows_1::<S, Max, Bf16, GENERAL>("max_bf16_any_1_avx512"),
+    average: rows_41::<S, Average, Bf16, BOUND>("average_bf16_4_avx512"),
+    average_general: rows_1::<S, Average, Bf16, GENERAL>("average_bf16_any_1_avx512"),
 };

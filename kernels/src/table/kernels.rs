@@ -1,10 +1,11 @@
 //! What a table holds.
 
 use crate::activation::ActivateRun;
+use crate::depthwise::kernels::DepthwiseKernels;
 use crate::element::ElementType;
 use crate::gemm::kernels::GemmKernels;
 use crate::level::Level;
-use crate::window::kernels::InputKernels;
+use crate::pool::kernels::PoolKernels;
 
 /// Everything that one level runs.
 #[derive(Debug)]
@@ -12,7 +13,9 @@ pub(crate) struct Kernels {
     pub(crate) level: Level,
     pub(crate) gemm: GemmKernels,
     /// By the [`ElementType`] of the input.
-    pub(crate) inputs: [InputKernels; 3],
+    pub(crate) depthwise: [DepthwiseKernels; 3],
+    /// Likewise.
+    pub(crate) pool: [PoolKernels; 3],
     /// Applies an activation to contiguous elements in place.
     pub(crate) activate: unsafe fn(&ActivateRun),
     /// Runs a given number of independent FMAs on registers, for measuring the peak.
@@ -20,8 +23,13 @@ pub(crate) struct Kernels {
 }
 
 impl Kernels {
-    /// Those for inputs of a type.
-    pub(crate) fn input(&self, element: ElementType) -> &InputKernels {
-        &self.inputs[element as usize]
+    /// Those of depthwise convolutions for inputs of a type.
+    pub(crate) fn depthwise(&self, element: ElementType) -> &DepthwiseKernels {
+        &self.depthwise[element as usize]
+    }
+
+    /// Those of pools for inputs of a type.
+    pub(crate) fn pool(&self, element: ElementType) -> &PoolKernels {
+        &self.pool[element as usize]
     }
 }

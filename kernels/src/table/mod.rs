@@ -45,7 +45,7 @@ pub struct Kernel {
     /// The level it needs.
     pub level: Level,
     /// Operation, type, tile and level, e.g. `gemm_f32_6x16_avx2` (pixels × channels) or
-    /// `dw_f32_relu_3x3s1_3_avx2` (ReLU on load, 3×3, stride 1, strips of up to 3 pixels); the type is
+    /// `dw_f32_relu_3x3s1_3_avx2` (ReLU on load, 3×3, stride 1, tiles of up to 3 columns); the type is
     /// that of the input, of a GEMM that of the weights.
     pub name: &'static str,
     /// Whether this CPU runs it.
@@ -68,26 +68,26 @@ pub fn kernels() -> Vec<Kernel> {
         .into_iter()
         .filter_map(of)
         .flat_map(|k| {
-            let inputs = k.inputs.iter().flat_map(|k| {
-                let windows = [
-                    &k.depthwise,
-                    &k.depthwise_relu,
-                    &k.depthwise_any,
-                    &k.max,
-                    &k.max_any,
-                    &k.average,
-                    &k.average_any,
+            let channelwise = k.depthwise.iter().zip(&k.pool).flat_map(|(d, p)| {
+                let rows = [
+                    &d.as_is,
+                    &d.relu,
+                    &d.general,
+                    &p.max,
+                    &p.max_general,
+                    &p.average,
+                    &p.average_general,
                 ];
-                let sliding = k.sliding.iter().flat_map(|s| [&s.plain, &s.relu]);
-                let windows = windows.into_iter().chain(sliding).map(|w| w.name);
-                k.strips.iter().flat_map(|s| [s.plain.name, s.relu.name]).chain(windows)
+                let dense = d.dense.iter().flat_map(|d| [&d.as_is, &d.relu]);
+                let rows = rows.into_iter().chain(dense).map(|rows| rows.name);
+                d.k3x3.iter().flat_map(|k| [k.as_is.name, k.relu.name]).chain(rows)
             });
             let GemmKernels { f32, small_m, dot, widen_names, narrow_names, .. } = &k.gemm;
             let small_m = small_m.iter().map(|small_m| small_m.name);
             let gemm = [f32.name].into_iter().chain(small_m).chain(*widen_names);
             let gemm = gemm.chain(*narrow_names);
             let dot = dot.iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
-            let mut names: Vec<_> = gemm.chain(inputs).collect();
+            let mut names: Vec<_> = gemm.chain(channelwise).collect();
             // One kernel can serve an input as it is and its ReLU.
             names.dedup();
             names.into_iter().map(|name| (name, true)).chain(dot).map(|(name, fits)| Kernel {

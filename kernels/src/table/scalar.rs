@@ -1,6 +1,10 @@
 //! The kernels of the level scalar: the general ones alone. It is for comparison, and for CPUs that have no other.
 
 use crate::activation::Activate;
+use crate::depthwise::k3x3::pairs;
+use crate::depthwise::kernels::DepthwiseKernels;
+use crate::depthwise::row::AnyTaps;
+use crate::epilogue::{AS_IS, BOUND, GENERAL, RELU};
 use crate::fma_loop::FmaLoop;
 use crate::gemm::kernels::{GemmKernels, MicroKernelFn, MicroKernels, SmallMKernels};
 use crate::gemm::micro_kernel::MicroKernel;
@@ -8,14 +12,13 @@ use crate::gemm::narrow::Narrow;
 use crate::gemm::tile::tile_size;
 use crate::gemm::widen::Widen;
 use crate::level::Level;
+use crate::pool::kernels::PoolKernels;
+use crate::pool::row::{Average, Max};
 use crate::simd::Simd;
 use crate::simd::element::{Bf16, Element, F16, F32};
 use crate::simd::scalar::Scalar;
 use crate::table::kernels::Kernels;
 use crate::table::tiles::*;
-use crate::window::kernel::{ANY, AVERAGE, BOUND, DEPTHWISE, MAX, PLAIN, RELU};
-use crate::window::kernels::InputKernels;
-use crate::window::strip::pairs;
 
 type S = Scalar;
 
@@ -57,51 +60,65 @@ pub(super) static KERNELS: Kernels = Kernels {
         narrow_names: ["narrow_f16_scalar", "narrow_bf16_scalar"],
         activate: S::entry::<Activate>,
     },
-    inputs: [F32_INPUT, F16_INPUT, BF16_INPUT],
+    depthwise: [F32_DEPTHWISE, F16_DEPTHWISE, BF16_DEPTHWISE],
+    pool: [F32_POOL, F16_POOL, BF16_POOL],
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
 };
 
-const F32_INPUT: InputKernels = InputKernels {
+const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,
     pairs: pairs::<S, F32>(),
-    strips: &[],
-    sliding: &[],
-    depthwise: windows_41::<S, F32, DEPTHWISE, PLAIN, 0, 1>("dw_f32_4_scalar"),
-    depthwise_relu: windows_41::<S, F32, DEPTHWISE, RELU, 0, 1>("dw_f32_relu_4_scalar"),
-    depthwise_any: windows_1::<S, F32, DEPTHWISE, ANY, 0, 1>("dw_f32_any_1_scalar"),
-    max: windows_41::<S, F32, MAX, PLAIN, 0, 1>("max_f32_4_scalar"),
-    max_any: windows_1::<S, F32, MAX, ANY, 0, 1>("max_f32_any_1_scalar"),
-    average: windows_41::<S, F32, AVERAGE, PLAIN, 0, 1>("average_f32_4_scalar"),
-    average_any: windows_1::<S, F32, AVERAGE, ANY, 0, 1>("average_f32_any_1_scalar"),
+    k3x3: &[],
+    dense: &[],
+    as_is: rows_41::<S, AnyTaps, F32, AS_IS>("dw_f32_4_scalar"),
+    relu: rows_41::<S, AnyTaps, F32, RELU>("dw_f32_relu_4_scalar"),
+    general: rows_1::<S, AnyTaps, F32, GENERAL>("dw_f32_any_1_scalar"),
+};
+
+const F32_POOL: PoolKernels = PoolKernels {
+    lanes: S::LANES,
+    max: rows_41::<S, Max, F32, AS_IS>("max_f32_4_scalar"),
+    max_general: rows_1::<S, Max, F32, GENERAL>("max_f32_any_1_scalar"),
+    average: rows_41::<S, Average, F32, AS_IS>("average_f32_4_scalar"),
+    average_general: rows_1::<S, Average, F32, GENERAL>("average_f32_any_1_scalar"),
 };
 
 // One kernel, which bounds its input from below by 0 or −∞, does for the input as it is and for its ReLU, and
 // there are fewer widths of tiles. These would make the crate build for half as long again.
-const F16_INPUT: InputKernels = InputKernels {
+
+const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,
     pairs: pairs::<S, F16>(),
-    strips: &[],
-    sliding: &[],
-    depthwise: windows_41::<S, F16, DEPTHWISE, BOUND, 0, 1>("dw_f16_4_scalar"),
-    depthwise_relu: windows_41::<S, F16, DEPTHWISE, BOUND, 0, 1>("dw_f16_4_scalar"),
-    depthwise_any: windows_1::<S, F16, DEPTHWISE, ANY, 0, 1>("dw_f16_any_1_scalar"),
-    max: windows_41::<S, F16, MAX, BOUND, 0, 1>("max_f16_4_scalar"),
-    max_any: windows_1::<S, F16, MAX, ANY, 0, 1>("max_f16_any_1_scalar"),
-    average: windows_41::<S, F16, AVERAGE, BOUND, 0, 1>("average_f16_4_scalar"),
-    average_any: windows_1::<S, F16, AVERAGE, ANY, 0, 1>("average_f16_any_1_scalar"),
+    k3x3: &[],
+    dense: &[],
+    as_is: rows_41::<S, AnyTaps, F16, BOUND>("dw_f16_4_scalar"),
+    relu: rows_41::<S, AnyTaps, F16, BOUND>("dw_f16_4_scalar"),
+    general: rows_1::<S, AnyTaps, F16, GENERAL>("dw_f16_any_1_scalar"),
 };
 
-const BF16_INPUT: InputKernels = InputKernels {
+const F16_POOL: PoolKernels = PoolKernels {
+    lanes: S::LANES,
+    max: rows_41::<S, Max, F16, BOUND>("max_f16_4_scalar"),
+    max_general: rows_1::<S, Max, F16, GENERAL>("max_f16_any_1_scalar"),
+    average: rows_41::<S, Average, F16, BOUND>("average_f16_4_scalar"),
+    average_general: rows_1::<S, Average, F16, GENERAL>("average_f16_any_1_scalar"),
+};
+
+const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,
     pairs: pairs::<S, Bf16>(),
-    strips: &[],
-    sliding: &[],
-    depthwise: windows_41::<S, Bf16, DEPTHWISE, BOUND, 0, 1>("dw_bf16_4_scalar"),
-    depthwise_relu: windows_41::<S, Bf16, DEPTHWISE, BOUND, 0, 1>("dw_bf16_4_scalar"),
-    depthwise_any: windows_1::<S, Bf16, DEPTHWISE, ANY, 0, 1>("dw_bf16_any_1_scalar"),
-    max: windows_41::<S, Bf16, MAX, BOUND, 0, 1>("max_bf16_4_scalar"),
-    max_any: windows_1::<S, Bf16, MAX, ANY, 0, 1>("max_bf16_any_1_scalar"),
-    average: windows_41::<S, Bf16, AVERAGE, BOUND, 0, 1>("average_bf16_4_scalar"),
-    average_any: windows_1::<S, Bf16, AVERAGE, ANY, 0, 1>("average_bf16_any_1_scalar"),
+    k3x3: &[],
+    dense: &[],
+    as_is: rows_41::<S, AnyTaps, Bf16, BOUND>("dw_bf16_4_scalar"),
+    relu: rows_41::<S, AnyTaps, Bf16, BOUND>("dw_bf16_4_scalar"),
+    general: rows_1::<S, AnyTaps, Bf16, GENERAL>("dw_bf16_any_1_scalar"),
+};
+
+const BF16_POOL: PoolKernels = PoolKernels {
+    lanes: S::LANES,
+    max: rows_41::<S, Max, Bf16, BOUND>("max_bf16_4_scalar"),
+    max_general: rows_1::<S, Max, Bf16, GENERAL>("max_bf16_any_1_scalar"),
+    average: rows_41::<S, Average, Bf16, BOUND>("average_bf16_4_scalar"),
+    average_general: rows_1::<S, Average, Bf16, GENERAL>("average_bf16_any_1_scalar"),
 };

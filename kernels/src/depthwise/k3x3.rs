@@ -1,0 +1,677 @@
+//! The 3×3 depthwise convolution, stride S of 1 or 2, of a rectangle of output pixels, every channel.
+//!
+//! ```text
+//! for c in 0..channels
+//!   for r in 0..rows, p in 0..P             // output pixels
+//!     acc = bias(c)
+//!     for ky in 0..3, kx in 0..3            // taps inside the input only
+//!       acc = fma(load(x[r·S + ky][p·S + kx][c]), w[ky][kx][c], acc)
+//!     y[r][p][c] = round(clamp(acc + residual[r][p][c]))
+//! ```
+//!
+//! Departures:
+//! 1. Channels go by vectors; the last is masked when channels end inside it, and fewer pixels are then
+//!    computed at a time ([`tail_pixels`]).
+//! 2. Input rows are outermost and each is read once. With S = 1 it is the last row of one output row's
+//!    window, the middle one of the next and the first of the one after, with S = 2 the last and the first
+//!    or a middle one; the accumulators of all of them are alive at a time. Row by row an output vector
+//!    takes 3·(P + 2) / P lines from L2 with S = 1, a tile of R rows takes (R + 2)·(P + 2) / (R·P), and
+//!    lines are what a depthwise convolution waits for. Each output still has one chain, taps ascending.
+//! 3. At the top and bottom of a tile fewer output rows are alive; each case is compiled by itself.
+//! 4. Input rows above and below the picture are left out; so are the first and the last column if they
+//!    lie outside, which decides once per row what a kernel for single pixels would pay for per pixel.
+//! 5. Where two vectors of channels are a line (AVX2, f32), tiles of two columns take two at a time, so that no line
+//!    comes twice: with S = 2, where few rows and pixels share what is loaded and a tile reaches more lines than L1
+//!    keeps, and with S = 1 if the lines of a tile compete for few sets of L1. Else three columns share more loads.
+//! 6. The input of the tile that comes next is prefetched: a tile reads short pieces of many rows, a
+//!    pattern that hardware does not foresee. So is a large output, which else waits for the lines that it
+//!    writes: into L2, as one is written by channels, when the lines of a tile compete for few sets of L1.
+
+use core::marker::PhantomData;
+use core::ops::Range;
+use core::ptr::NonNull;
+
+use crate::element::{Pointer, PointerMut};
+use crate::epilogue::{AS_IS, Extent, add_residual, bounded, clamp, store};
+use crate::memory::LINE_BYTES;
+use crate::rows::kernel::tail_pixels;
+use crate::simd::element::{Element, with_output};
+use crate::simd::{Kernel, Simd};
+
+/// Kernel rows and columns.
+pub(crate) const K: usize = 3;
+/// Columns of the widest tile.
+pub(crate) const MAX_PIXELS: usize = 6;
+/// Columns of the tiles where two vectors of channels go at a time.
+pub(crate) const PAIR: usize = 2;
+/// Input columns of the widest tile, stride 2.
+const MAX_COLUMNS: usize = (MAX_PIXELS - 1) * 2 + K;
+
+/// One call of the kernel.
+#[derive(Debug)]
+pub(crate) struct Args3x3 {
+    pub(crate) input: Input3x3,
+    /// The weights of the first block of channels: `[ky][kx][lane]`; those of the next follow.
+    pub(crate) weights: *const f32,
+    /// Biases, padded to whole vectors.
+    pub(crate) bias: *const f32,
+    /// Channels.
+    pub(crate) channels: usize,
+    /// Output rows, at least one.
+    pub(crate) rows: usize,
+    pub(crate) output: Output3x3,
+}
+
+/// The windows of the output pixels.
+#[derive(Debug)]
+pub(crate) struct Input3x3 {
+    /// Channel 0 of the first output pixel's first tap, which may lie outside the input. Only what lies
+    /// inside is dereferenced.
+    pub(crate) x: *const u8,
+    /// Elements from one input row to the next.
+    pub(crate) row: usize,
+    /// Elements from one input column to the next.
+    pub(crate) column: usize,
+    /// Of the (rows − 1)·S + 3 input rows those that lie inside the input.
+    pub(crate) inside: Range<usize>,
+    /// Whether the first input column lies outside.
+    pub(crate) left_outside: bool,
+    /// Whether the last input column lies outside.
+    pub(crate) right_outside: bool,
+    /// What is prefetched, if anything: the first of the S·P input columns that the next tile does not share with the
+    /// one to its left, in its first row. Never dereferenced.
+    pub(crate) next: Option<NonNull<u8>>,
+    /// By which the kernels that do so bound the input from below, −∞ for not at all.
+    pub(crate) bound: f32,
+}
+
+/// Where the output pixels go.
+#[derive(Debug)]
+pub(crate) struct Output3x3 {
+    /// Channel 0 of the first output row; of f32 or of the input's type.
+    pub(crate) y: PointerMut,
+    /// Elements from one output row to the next.
+    pub(crate) row: usize,
+    /// Pixel p of row r is at `y + r·row + pixels[r·pixels_row + p]`.
+    pub(crate) pixels: *const usize,
+    /// See there.
+    pub(crate) pixels_row: usize,
+    /// Elements from one vector of channels to the next.
+    pub(crate) block: usize,
+    /// Elements from an output pixel to the one in its place in the next tile, whose channels are prefetched as one
+    /// piece; 0 for none.
+    pub(crate) next: usize,
+    /// Channel 0 of the first pixel of the residual, if there is one, of the output's type. Its channels are
+    /// contiguous.
+    pub(crate) residual: Option<Pointer>,
+    /// Elements from one pixel of the residual to the next.
+    pub(crate) residual_pixel: usize,
+    /// Elements from one row of the residual to the next.
+    pub(crate) residual_row: usize,
+    /// Clamp, (−∞, ∞) for none.
+    pub(crate) bounds: (f32, f32),
+}
+
+/// The kernel of P columns of output pixels for an input of elements X, loaded as LOAD says.
+#[derive(Debug)]
+pub(crate) struct Depthwise3x3<X, const P: usize, const STRIDE: usize, const LOAD: u8>(
+    PhantomData<X>,
+);
+
+impl<X: Element, const P: usize, const STRIDE: usize, const LOAD: u8> Kernel
+    for Depthwise3x3<X, P, STRIDE, LOAD>
+{
+    type Args = Args3x3;
+    type Output = ();
+
+    /// # Safety
+    /// For `rows` × P pixels and all channels:
+    /// - The residual is valid for reading, the output for writing; no other thread touches the output.
+    /// - The input is valid for reading in the rows `inside` and the (P − 1)·STRIDE + 3 columns without those that
+    ///   lie outside.
+    /// - `pixels` has the elements described.
+    /// - `weights` and `bias` are valid for whole vectors.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(simd: S, args: &Args3x3) {
+        let l = S::LANES;
+        let whole = args.channels / l;
+        let (left, right) = (args.input.left_outside, args.input.right_outside);
+        let all = |block| Block { first: 0, left, right, block, mask: simd.mem_mask(l) };
+        let prefetches = const { prefetches_output::<S, STRIDE, LOAD>() } && args.output.next > 0;
+        let mut paired = 0;
+        if const { P == PAIR && pairs::<S, X>() } {
+            paired = whole - whole % 2;
+            for block in (0..paired).step_by(2) {
+                if prefetches {
+                    prefetch_output::<S, X, P>(simd, args, block * l);
+                }
+                // SAFETY: the caller's contract; all lanes of both blocks are channels.
+                unsafe { channels::<S, X, P, STRIDE, LOAD, true, 2>(simd, args, &all(block)) };
+            }
+        }
+        for block in paired..whole {
+            if prefetches && (block * l).is_multiple_of(X::LINE) {
+                prefetch_output::<S, X, P>(simd, args, block * l);
+            }
+            // SAFETY: the caller's contract; all lanes of this block are channels.
+            unsafe { channels::<S, X, P, STRIDE, LOAD, true, 1>(simd, args, &all(block)) };
+        }
+        let rest = args.channels % l;
+        if rest > 0 {
+            let (pixels, mask) = (const { tail_pixels::<S>(P) }, simd.mem_mask(rest));
+            for first in (0..P).step_by(pixels) {
+                let left = left && first == 0;
+                let right = right && first + pixels == P;
+                let at = Block { first, left, right, block: whole, mask };
+                // SAFETY: the caller's contract; the rest of the channels, masked, of pixels up to P, which
+                // `pixels` divides.
+                unsafe {
+                    match const { tail_pixels::<S>(P) } {
+                        2 => channels::<S, X, 2, STRIDE, LOAD, false, 1>(simd, args, &at),
+                        _ => channels::<S, X, 1, STRIDE, LOAD, false, 1>(simd, args, &at),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether tiles of [`PAIR`] columns take two vectors of channels at a time: where these are a line and registers so
+/// scarce that tiles are narrow anyway.
+pub(crate) const fn pairs<S: Simd, X: Element>() -> bool {
+    S::REGISTERS < 32 && S::LANES * 2 == X::LINE
+}
+
+/// Whether the kernel prefetches outputs: not with stride 2, which writes a quarter of what it reads, nor where
+/// registers are scarce and bounds take one, as an accumulator would be in memory then.
+const fn prefetches_output<S: Simd, const STRIDE: usize, const LOAD: u8>() -> bool {
+    STRIDE == 1 && (LOAD == AS_IS || S::REGISTERS >= 32)
+}
+
+/// Prefetches a part of what the next tile writes: P lines of each row, for the line of channels here that begins
+/// with `c`.
+#[inline(always)]
+fn prefetch_output<S: Simd, X: Element, const P: usize>(simd: S, args: &Args3x3, c: usize) {
+    let output = &args.output;
+    let mut y = output.y.add(output.next + c * P);
+    for _ in 0..args.rows {
+        for at in (0..P * X::LINE * y.element.size()).step_by(LINE_BYTES) {
+            simd.prefetch_l2(y.at.wrapping_add(at));
+        }
+        y = y.add(output.row);
+    }
+}
+
+/// Vectors of channels of some of a tile's columns of pixels.
+#[derive(Clone, Copy)]
+struct Block<S: Simd> {
+    /// The first column of pixels.
+    first: usize,
+    /// Whether their first input column lies outside.
+    left: bool,
+    /// Whether their last one does.
+    right: bool,
+    /// The number of the first vector.
+    block: usize,
+    /// Its lanes that are channels.
+    mask: S::MemMask,
+}
+
+/// The accumulators of three output rows: P pixels of B vectors each.
+type Sums<S, const P: usize, const B: usize> = [[[<S as Simd>::Vector; P]; B]; K];
+
+/// B vectors of channels, all of them channels if WHOLE (as they are if B > 1), of P columns of pixels.
+///
+/// # Safety
+/// As [`Depthwise3x3`], for these channels and pixels.
+#[inline(always)]
+unsafe fn channels<
+    S: Simd,
+    X: Element,
+    const P: usize,
+    const STRIDE: usize,
+    const LOAD: u8,
+    const WHOLE: bool,
+    const B: usize,
+>(
+    simd: S,
+    args: &Args3x3,
+    at: &Block<S>,
+) {
+    let c = at.block * S::LANES;
+    let mut input = InputRows::<S, X, P, STRIDE, LOAD, WHOLE>::new(simd, args, at);
+    let to = &args.output;
+    let none = Pointer { at: core::ptr::null(), element: to.y.element };
+    let mut output = OutputRows::<S, WHOLE> {
+        simd,
+        y: to.y.add(at.block * to.block),
+        pixels: to.pixels.wrapping_add(at.first),
+        residual: to.residual.unwrap_or(none).add(at.first * to.residual_pixel + c),
+        mask: at.mask,
+    };
+    // SAFETY: the caller's contract.
+    unsafe {
+        if STRIDE == 1 {
+            stride_1::<S, X, P, STRIDE, LOAD, WHOLE, B>(args, c, &mut input, &mut output);
+        } else {
+            stride_2::<S, X, P, STRIDE, LOAD, WHOLE, B>(args, c, &mut input, &mut output);
+        }
+    }
+}
+
+/// The biases of B vectors of channels from `c` on, for P pixels. (Loops, and not `map`, for the sake of the time in
+/// which this compiles.)
+///
+/// # Safety
+/// There are such, padded to whole vectors.
+#[inline(always)]
+unsafe fn biases<S: Simd, const P: usize, const B: usize>(
+    simd: S,
+    args: &Args3x3,
+    c: usize,
+) -> [[S::Vector; P]; B] {
+    let mut start = [[simd.splat(0.0); P]; B];
+    for (b, start) in start.iter_mut().enumerate() {
+        // SAFETY: the caller's contract.
+        *start = [unsafe { simd.load(args.bias.add(c + b * S::LANES)) }; P];
+    }
+    start
+}
+
+/// # Safety
+/// As [`channels`].
+#[inline(always)]
+unsafe fn stride_1<
+    S: Simd,
+    X: Element,
+    const P: usize,
+    const STRIDE: usize,
+    const LOAD: u8,
+    const WHOLE: bool,
+    const B: usize,
+>(
+    args: &Args3x3,
+    c: usize,
+    input: &mut InputRows<S, X, P, STRIDE, LOAD, WHOLE>,
+    output: &mut OutputRows<S, WHOLE>,
+) {
+    let simd = input.simd;
+    // SAFETY: the caller's contract.
+    let mut start = unsafe { biases::<S, P, B>(simd, args, c) };
+    // The output rows v − 2, v − 1 and v, for which input row v is the last, middle and first.
+    let mut acc = [start; K];
+    for v in 0..args.rows + K - 1 {
+        if let Some(row) = input.next(args, v) {
+            // SAFETY: this row lies inside the input, whose channels exist.
+            unsafe {
+                match (v < 2, v < 1, v + 1 > args.rows, v > args.rows) {
+                    (false, _, false, _) => row.apply::<0, 3, B>(args, &mut acc, 2),
+                    (_, true, false, _) => row.apply::<2, 3, B>(args, &mut acc, 0),
+                    (true, _, false, _) => row.apply::<1, 3, B>(args, &mut acc, 1),
+                    (_, _, _, true) => row.apply::<0, 1, B>(args, &mut acc, 2),
+                    (false, ..) => row.apply::<0, 2, B>(args, &mut acc, 2),
+                    (true, ..) => row.apply::<1, 2, B>(args, &mut acc, 1),
+                }
+            }
+        }
+        if v + 1 >= K {
+            // SAFETY: the caller's contract; the pixels of output row v − 2 exist.
+            unsafe { output.store::<X, P, B>(args, &acc[0]) };
+        }
+        if B > 1 {
+            // Not kept from row to row, as registers are scarce.
+            // SAFETY: the caller's contract.
+            start = unsafe { biases::<S, P, B>(simd, args, c) };
+        }
+        acc = [acc[1], acc[2], start];
+    }
+}
+
+/// # Safety
+/// As [`channels`].
+#[inline(always)]
+unsafe fn stride_2<
+    S: Simd,
+    X: Element,
+    const P: usize,
+    const STRIDE: usize,
+    const LOAD: u8,
+    const WHOLE: bool,
+    const B: usize,
+>(
+    args: &Args3x3,
+    c: usize,
+    input: &mut InputRows<S, X, P, STRIDE, LOAD, WHOLE>,
+    output: &mut OutputRows<S, WHOLE>,
+) {
+    // SAFETY: the caller's contract.
+    let start = unsafe { biases::<S, P, B>(input.simd, args, c) };
+    // The output rows r − 1 and r, for which input row 2·r is the last and the first.
+    let mut acc = [start; K];
+    for r in 0..=args.rows {
+        if let Some(row) = input.next(args, 2 * r) {
+            // SAFETY: this row lies inside the input, whose channels exist.
+            unsafe {
+                match (r > 0, r < args.rows) {
+                    (true, true) => row.apply::<0, 2, B>(args, &mut acc, 2),
+                    (true, false) => row.apply::<0, 1, B>(args, &mut acc, 2),
+                    (false, _) => row.apply::<1, 2, B>(args, &mut acc, 0),
+                }
+            }
+        }
+        if r > 0 {
+            // SAFETY: the caller's contract; the pixels of output row r − 1 exist.
+            unsafe { output.store::<X, P, B>(args, &acc[0]) };
+        }
+        acc = [acc[1], start, acc[2]];
+        if r < args.rows
+            && let Some(row) = input.next(args, 2 * r + 1)
+        {
+            // SAFETY: this row lies inside the input, whose channels exist.
+            unsafe { row.apply::<0, 1, B>(args, &mut acc, 1) };
+        }
+    }
+}
+
+/// Where the next output row goes, the first vector of channels of it.
+struct OutputRows<S: Simd, const WHOLE: bool> {
+    simd: S,
+    y: PointerMut,
+    pixels: *const usize,
+    /// Likewise, if there is a residual.
+    residual: Pointer,
+    mask: S::MemMask,
+}
+
+impl<S: Simd, const WHOLE: bool> OutputRows<S, WHOLE> {
+    /// Ends the chains of a row, stores it and moves on to the next.
+    ///
+    /// # Safety
+    /// The row exists in the tile, and so do the channels.
+    #[inline(always)]
+    unsafe fn store<X: Element, const P: usize, const B: usize>(
+        &mut self,
+        args: &Args3x3,
+        sums: &[[S::Vector; P]; B],
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            with_output!(X, false, self.y.element, store_row::<S, P, WHOLE, B>(self, args, sums));
+        }
+        self.y = self.y.add(args.output.row);
+        self.pixels = self.pixels.wrapping_add(args.output.pixels_row);
+        self.residual = self.residual.add(args.output.residual_row);
+    }
+}
+
+/// # Safety
+/// As [`OutputRows::store`]; output and residual are of elements Y.
+#[inline(always)]
+unsafe fn store_row<S: Simd, Y: Element, const P: usize, const WHOLE: bool, const B: usize>(
+    rows: &OutputRows<S, WHOLE>,
+    args: &Args3x3,
+    sums: &[[S::Vector; P]; B],
+) {
+    let (simd, output) = (rows.simd, &args.output);
+    let extent = Extent { whole: WHOLE, mask: rows.mask };
+    for (b, &sums) in sums.iter().enumerate() {
+        let mut out = sums;
+        if output.residual.is_some() {
+            let residual = rows.residual.at.cast::<Y::Bits>().wrapping_add(b * S::LANES);
+            for (p, v) in out.iter_mut().enumerate() {
+                let r = residual.wrapping_add(p * output.residual_pixel);
+                // SAFETY: the caller's contract.
+                unsafe { add_residual::<S, Y, 1>(simd, core::array::from_mut(v), r, &extent) };
+            }
+        }
+        // Looked at as bits in each row, and read only then: kept, bounds would take up registers that rows need.
+        if output.bounds.0.to_bits() != f32::NEG_INFINITY.to_bits() {
+            clamp(simd, &mut out, (read(&output.bounds.0), f32::INFINITY));
+        }
+        if output.bounds.1.to_bits() != f32::INFINITY.to_bits() {
+            clamp(simd, &mut out, (f32::NEG_INFINITY, read(&output.bounds.1)));
+        }
+        for (p, v) in out.iter().enumerate() {
+            // SAFETY: the caller's contract; there are P offsets for the row.
+            unsafe {
+                let y = rows.y.at.cast::<Y::Bits>().add(*rows.pixels.add(p) + b * output.block);
+                store::<S, Y, 1, true>(simd, core::array::from_ref(v), y, &extent);
+            }
+        }
+    }
+}
+
+/// From memory, here and now.
+#[inline(always)]
+fn read(bound: &f32) -> f32 {
+    // SAFETY: a reference.
+    unsafe { core::ptr::from_ref(bound).read_volatile() }
+}
+
+/// The input rows of a tile, the first vector of channels of them.
+struct InputRows<
+    S: Simd,
+    X: Element,
+    const P: usize,
+    const STRIDE: usize,
+    const LOAD: u8,
+    const WHOLE: bool,
+> {
+    simd: S,
+    /// The next row, at the first column.
+    x: *const X::Bits,
+    mask: S::MemMask,
+    weights: *const f32,
+    left: bool,
+    right: bool,
+    /// Whether the next tile's are prefetched.
+    prefetch: bool,
+    /// Bytes from `x` to what is.
+    next: usize,
+    /// Elements from one line of it to the next.
+    next_line: usize,
+}
+
+impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, const WHOLE: bool>
+    InputRows<S, X, P, STRIDE, LOAD, WHOLE>
+{
+    #[inline(always)]
+    fn new(simd: S, args: &Args3x3, at: &Block<S>) -> Self {
+        let (input, l) = (&args.input, S::LANES);
+        let c = at.block * l;
+        let x = input.x.cast::<X::Bits>();
+        let x = x.wrapping_add(at.first * STRIDE * input.column).wrapping_add(c);
+        // In each row the next tile lies in one piece unless pixels have gaps between them. Line after line
+        // of it, P per vector of channels, hardware sees the stream and runs ahead of it in turn.
+        let (next_line, next_c) = if input.column == args.channels {
+            (X::LINE, c * STRIDE * P)
+        } else {
+            (input.column, c)
+        };
+        let next = input.next.map_or(0, |next| next.addr().get());
+        Self {
+            simd,
+            x,
+            mask: at.mask,
+            weights: args.weights.wrapping_add(at.block * (K * K * l)),
+            left: at.left,
+            right: at.right,
+            // What is left of the channels lies in lines that come with the others, or nearly.
+            prefetch: WHOLE && input.next.is_some() && c.is_multiple_of(X::LINE),
+            next: next.wrapping_add(next_c * size_of::<X::Bits>()).wrapping_sub(x.addr()),
+            next_line,
+        }
+    }
+
+    /// Row v of the tile's, if it lies inside the input.
+    #[inline(always)]
+    fn next(&mut self, args: &Args3x3, v: usize) -> Option<Row<S, X, P, STRIDE, LOAD, WHOLE>> {
+        let Self { simd, x, mask, weights, left, right, .. } = *self;
+        let inside = args.input.inside.contains(&v);
+        if inside && self.prefetch {
+            let next = x.wrapping_byte_add(self.next);
+            for i in 0..STRIDE * P {
+                simd.prefetch_l2(next.wrapping_add(i * self.next_line));
+            }
+        }
+        self.x = x.wrapping_add(args.input.row);
+        inside.then_some(Row { x, simd, mask, weights, left, right })
+    }
+}
+
+/// One input row, of the first vector of channels.
+struct Row<
+    S: Simd,
+    X: Element,
+    const P: usize,
+    const STRIDE: usize,
+    const LOAD: u8,
+    const WHOLE: bool,
+> {
+    /// At the first column.
+    x: *const X::Bits,
+    simd: S,
+    mask: S::MemMask,
+    weights: *const f32,
+    left: bool,
+    right: bool,
+}
+
+impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, const WHOLE: bool>
+    Row<S, X, P, STRIDE, LOAD, WHOLE>
+{
+    /// A column of the b-th vector. (Not a closure, which can't be `inline(always)`.)
+    ///
+    /// # Safety
+    /// It lies inside the input.
+    #[inline(always)]
+    unsafe fn input(&self, args: &Args3x3, column: usize, b: usize) -> S::Vector {
+        let simd = self.simd;
+        let x = self.x.wrapping_add(column * args.input.column + b * S::LANES);
+        // SAFETY: the caller's contract.
+        let x = unsafe { if WHOLE { X::load(simd, x) } else { X::mask_load(simd, self.mask, x) } };
+        bounded::<S, LOAD>(simd, x, args.input.bound)
+    }
+
+    /// [`Row::apply`] for two pixels and stride 1 where registers are scarce: 12 accumulators leave room for two columns and
+    /// a weight. Weights that one pixel has a use for come from memory; at once, or the compiler would load them ahead.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "as there")]
+    unsafe fn apply_pair<const FIRST: usize, const END: usize, const B: usize>(
+        &self,
+        args: &Args3x3,
+        acc: &mut Sums<S, P, B>,
+        ky: usize,
+    ) {
+        let simd = self.simd;
+        for b in 0..B {
+            let weights = self.weights.wrapping_add(b * K * K * S::LANES);
+            let weight = |j: usize, kx: usize| {
+                let ky = ky - (j - FIRST);
+                // SAFETY: the caller's contract.
+                unsafe { simd.load(weights.add((ky * K + kx) * S::LANES)) }
+            };
+            if !self.left {
+                // SAFETY: the caller's contract.
+                let x = unsafe { self.input(args, 0, b) };
+                for j in FIRST..END {
+                    acc[j][b][0] = simd.barrier(simd.mul_add(x, weight(j, 0), acc[j][b][0]));
+                }
+            }
+            // SAFETY: the caller's contract.
+            let x = unsafe { self.input(args, 1, b) };
+            for j in FIRST..END {
+                acc[j][b][1] = simd.barrier(simd.mul_add(x, weight(j, 0), acc[j][b][1]));
+            }
+            // SAFETY: the caller's contract.
+            let next = unsafe { self.input(args, 2, b) };
+            for j in FIRST..END {
+                let w = weight(j, 1);
+                acc[j][b][0] = simd.barrier(simd.mul_add(x, w, acc[j][b][0]));
+                acc[j][b][1] = simd.barrier(simd.mul_add(next, w, acc[j][b][1]));
+            }
+            for j in FIRST..END {
+                acc[j][b][0] = simd.barrier(simd.mul_add(next, weight(j, 2), acc[j][b][0]));
+            }
+            if !self.right {
+                // SAFETY: the caller's contract.
+                let x = unsafe { self.input(args, 3, b) };
+                for j in FIRST..END {
+                    acc[j][b][1] = simd.barrier(simd.mul_add(x, weight(j, 2), acc[j][b][1]));
+                }
+            }
+        }
+    }
+
+    /// Adds the row's taps to the accumulators `FIRST..END`: for the first it is row `ky` of the window, for
+    /// each other one STRIDE rows less.
+    ///
+    /// # Safety
+    /// The row lies inside the input; the channels and weights exist.
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "`skip` compiles to a call and memory traffic")]
+    unsafe fn apply<const FIRST: usize, const END: usize, const B: usize>(
+        &self,
+        args: &Args3x3,
+        acc: &mut Sums<S, P, B>,
+        ky: usize,
+    ) {
+        let simd = self.simd;
+        let l = S::LANES;
+        let right = const { (P - 1) * STRIDE + K - 1 };
+        let zero = simd.splat(0.0);
+        if STRIDE == 1 && B > 1 {
+            // SAFETY: the caller's contract.
+            unsafe { self.apply_pair::<FIRST, END, B>(args, acc, ky) };
+            return;
+        }
+        for b in 0..B {
+            let weight = |j: usize, kx: usize| {
+                let ky = ky - (j - FIRST) * STRIDE;
+                // SAFETY: the caller's contract.
+                unsafe { simd.load(self.weights.add((b * K * K + ky * K + kx) * l)) }
+            };
+            let mut columns = [zero; MAX_COLUMNS];
+            for i in 1..right {
+                // SAFETY: the caller's contract.
+                columns[i] = unsafe { self.input(args, i, b) };
+                // Bounded one after the other: all comparisons first would want as many registers again.
+                if STRIDE > 1 && LOAD != AS_IS {
+                    columns[i] = simd.barrier(columns[i]);
+                }
+            }
+            if !self.left {
+                // SAFETY: the caller's contract.
+                let x = unsafe { self.input(args, 0, b) };
+                for j in FIRST..END {
+                    acc[j][b][0] = simd.mul_add(x, weight(j, 0), acc[j][b][0]);
+                }
+            }
+            for j in FIRST..END {
+                for kx in 0..K {
+                    let w = weight(j, kx);
+                    // Without the first and the last column.
+                    for p in usize::from(kx == 0)..P - usize::from(kx == K - 1) {
+                        acc[j][b][p] = simd.mul_add(columns[p * STRIDE + kx], w, acc[j][b][p]);
+                    }
+                    // Where registers are scarce weights must not be loaded ahead.
+                    if STRIDE > 1 && S::REGISTERS < 32 {
+                        for acc in &mut acc[j][b] {
+                            *acc = simd.barrier(*acc);
+                        }
+                    }
+                }
+            }
+            if !self.right {
+                // SAFETY: the caller's contract.
+                let x = unsafe { self.input(args, right, b) };
+                for j in FIRST..END {
+                    acc[j][b][P - 1] = simd.mul_add(x, weight(j, K - 1), acc[j][b][P - 1]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The kernels of depthwise convolutions, as one level has them for one type of the input.
+
+use crate::depthwise::k3x3::Args3x3;
+use crate::rows::kernels::RowKernels;
+
+pub(crate) type Fn3x3 = unsafe fn(&Args3x3);
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct DepthwiseKernels {
+    /// f32 lanes of a vector.
+    pub(crate) lanes: usize,
+    /// Of 3×3, multiplier 1, no dilation.
+    pub(crate) k3x3: &'static [Stride3x3],
+    /// Whether 3×3 tiles of [`PAIR`](crate::depthwise::k3x3::PAIR) columns take two vectors of channels at a time.
+    pub(crate) pairs: bool,
+    /// Of the usual kernel widths, multiplier 1, no dilation along the width.
+    pub(crate) dense: &'static [Dense],
+    /// Of multiplier 1, the input as it is.
+    pub(crate) as_is: RowKernels,
+    /// Of multiplier 1, ReLU of the input.
+    pub(crate) relu: RowKernels,
+    /// Of any multiplier, any activation of input and output.
+    pub(crate) general: RowKernels,
+}
+
+/// The 3×3 kernels for one stride.
+#[derive(Debug)]
+pub(crate) struct Stride3x3 {
+    pub(crate) stride: usize,
+    /// The input as it is.
+    pub(crate) as_is: Kernels3x3,
+    /// ReLU of the input.
+    pub(crate) relu: Kernels3x3,
+}
+
+/// The instances of a 3×3 kernel.
+#[derive(Debug)]
+pub(crate) struct Kernels3x3 {
+    /// The kernel's name: operation, type, tile, level.
+    pub(crate) name: &'static str,
+    /// (columns of pixels, instance), most columns first; the last holds one.
+    pub(crate) tiles: &'static [(usize, Fn3x3)],
+}
+
+/// The kernels for one kernel width and stride along the width.
+#[derive(Debug)]
+pub(crate) struct Dense {
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    /// The input as it is.
+    pub(crate) as_is: RowKernels,
+    /// ReLU of the input.
+    pub(crate) relu: RowKernels,
+}

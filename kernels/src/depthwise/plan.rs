@@ -1,0 +1,315 @@
+//! A depthwise convolution, prepared: by rows, or by tiles of rows and columns if it is 3×3.
+
+use core::ops::Range;
+use core::ptr::NonNull;
+
+use crate::activation::Activation;
+use crate::depthwise::k3x3::{self, Args3x3, Input3x3, K, Output3x3};
+use crate::depthwise::kernels::{DepthwiseKernels, Fn3x3, Kernels3x3};
+use crate::element::{Elements, Pointer};
+use crate::error::{Error, Result};
+use crate::geometry::{Window, product};
+use crate::memory::{Aligned, flush_subnormal};
+use crate::params::DepthwiseParams;
+use crate::pixels::{Pixel, Placement, Rectangle};
+use crate::rows::plan::{Destination, InputSpec, Layout, RowPlan};
+
+/// Bytes of a picture up to which its rows are still in L2, or nearly, when 3×3 tiles of stride 1 need them. These
+/// prefetch less of what is there already than rows do: of 1 MiB (19²·728 in
+/// Xception) it takes a quarter off the time, of 0.6 MiB (10²·1536 by itself) it adds a quarter.
+const CACHED_STRIDE_1: usize = 3 << 18;
+/// And of stride 2: at 147²·128 prefetching takes a third off the time, at 112²·64 it adds an eighth.
+const CACHED_STRIDE_2: usize = 6 << 20;
+/// Bytes of an output up to which tiles of stride 1 find what they write in the caches. Prefetching the
+/// 11 MiB of 147²·128 takes 0.5 (AVX-512) and 0.8 (AVX2) of the time, the 4 MiB of 37²·728 1.0 and 1.06.
+const CACHED_OUTPUT: usize = 5 << 20;
+
+/// Bytes from one pixel to the next whose multiples put all lines of a tile in two sets of L1 (64 sets, 8 or 12 ways): if
+/// vectors of half a line go one by one, the line is gone before the second half is read. Tiles of pairs take 0.71 of
+/// the time at 7²·1024, 0.82 at 14²·512 and 10²·1536 (AVX2, Zen 4), but 1.05 at 28²·256: four sets hold enough.
+const ALIASED_PIXELS: usize = 2 << 10;
+
+/// A depthwise convolution, prepared.
+#[derive(Debug)]
+pub(crate) struct DepthwisePlan {
+    pub(crate) rows: RowPlan,
+    /// For the pixels that see at least two columns of taps, if there are such kernels for the window.
+    k3x3: Option<Plan3x3>,
+}
+
+/// How 3×3 tiles are computed.
+#[derive(Debug, Clone, Copy)]
+struct Plan3x3 {
+    kernels: &'static Kernels3x3,
+    /// Columns of the widest tile that is used.
+    widest: usize,
+    prefetches_input: bool,
+    /// If it is a tensor.
+    prefetches_output: bool,
+}
+
+impl DepthwisePlan {
+    pub(crate) fn new(
+        kernels: &'static DepthwiseKernels,
+        input: [usize; 4],
+        params: &DepthwiseParams<'_>,
+        spec: InputSpec,
+    ) -> Result<Self> {
+        let activation = spec.activation.checked()?;
+        let Window { kernel, stride, dilation, .. } = params.window;
+        let fast = params.multiplier == 1 && !spec.general;
+        let dense = kernels
+            .dense
+            .iter()
+            .find(|d| d.kernel == kernel[1] && d.stride == stride[1] && dilation[1] == 1);
+        let row_kernels = match (fast, activation, dense) {
+            (true, Activation::None, Some(dense)) => &dense.as_is,
+            (true, Activation::Relu, Some(dense)) => &dense.relu,
+            (true, Activation::None, None) => &kernels.as_is,
+            (true, Activation::Relu, None) => &kernels.relu,
+            _ => &kernels.general,
+        };
+        let window = &params.window;
+        let mut rows =
+            RowPlan::new(kernels.lanes, row_kernels, input, params.multiplier, window, spec)?;
+        pack(&mut rows, window, params.weights, params.bias)?;
+        let is_3x3 = (kernel, dilation) == ([K; 2], [1, 1]);
+        let of_stride = kernels.k3x3.iter().find(|k| is_3x3 && stride == [k.stride; 2]);
+        let k3x3 = match (fast, activation, of_stride) {
+            (true, Activation::None, Some(k)) => Some(Plan3x3::new(kernels, &k.as_is, &rows)),
+            (true, Activation::Relu, Some(k)) => Some(Plan3x3::new(kernels, &k.relu, &rows)),
+            _ => None,
+        };
+        Ok(Self { rows, k3x3 })
+    }
+
+    /// The kernel that computes most of the output.
+    pub(crate) fn kernel_name(&self) -> &'static str {
+        self.k3x3.map_or(self.rows.kernels.name, |k3x3| k3x3.kernels.name)
+    }
+
+    /// Whether the rows of a rectangle share what they read, so that low ones are slower than high ones.
+    pub(crate) fn shares_rows(&self) -> bool {
+        self.k3x3.is_some()
+    }
+
+    /// Computes a rectangle of the output; `next` is where the one computed after it begins, if any.
+    ///
+    /// # Safety
+    /// As [`RowPlan::run`].
+    pub(crate) unsafe fn run(
+        &self,
+        x: (Pointer, Placement),
+        at: &Rectangle,
+        next: Option<Pixel>,
+        to: &Destination<'_>,
+    ) {
+        let Some(k3x3) = &self.k3x3 else {
+            // SAFETY: the caller's contract.
+            return unsafe { self.rows.run(x, at, at.columns.clone(), to) };
+        };
+        if at.rows.is_empty() || at.columns.is_empty() {
+            return;
+        }
+        // The last offset is looked up here, so that all lie in the table.
+        let _ = to.pixels.of(at.rows.len() - 1, at.columns.len() - 1);
+        let mut ox = at.columns.start;
+        while ox < at.columns.end {
+            let Some(tile) = k3x3.tile(&self.rows, ox..at.columns.end) else {
+                // SAFETY: the caller's contract, for a column of the rectangle.
+                unsafe { self.rows.run(x, at, ox..ox + 1, to) };
+                ox += 1;
+                continue;
+            };
+            let end = tile.columns.end;
+            let here = Some(Pixel { column: end, ..at.first() });
+            let next = if end < at.columns.end { here } else { next };
+            // SAFETY: the caller's contract, for some columns of the rectangle.
+            unsafe { k3x3.run(&self.rows, tile, x, at, next, to) };
+            ox = end;
+        }
+    }
+}
+
+/// Columns of a rectangle, and the kernel for so many.
+struct Tile3x3 {
+    columns: Range<usize>,
+    kernel: Fn3x3,
+}
+
+impl Plan3x3 {
+    fn new(
+        kernels: &DepthwiseKernels,
+        kernels_3x3: &'static Kernels3x3,
+        RowPlan { input, vertical, horizontal, channels_out, element, .. }: &RowPlan,
+    ) -> Self {
+        let size = element.size();
+        let cached = if vertical.stride == 1 { CACHED_STRIDE_1 } else { CACHED_STRIDE_2 };
+        // Of 16 bits only if the input is, too.
+        let output = vertical.output * horizontal.output * channels_out * size;
+        let pairs = kernels.pairs && (input[3] * size).is_multiple_of(ALIASED_PIXELS);
+        Self {
+            kernels: kernels_3x3,
+            widest: if pairs { k3x3::PAIR } else { k3x3::MAX_PIXELS },
+            prefetches_input: input[1] * input[2] * input[3] * size > cached,
+            prefetches_output: output > CACHED_OUTPUT,
+        }
+    }
+
+    /// The tile to begin these columns with, so that tiles are about equally wide; none if there is none for the
+    /// first of them.
+    fn tile(&self, rows: &RowPlan, columns: Range<usize>) -> Option<Tile3x3> {
+        let horizontal = &rows.horizontal;
+        let first = horizontal.taps(columns.start);
+        if first.start > 1 || first.end < 2 {
+            return None;
+        }
+        let mut room = 1;
+        if first.end == K {
+            let interior = horizontal.interior();
+            // All pixels up to here see all three columns, the next one may lack the last.
+            let whole = interior.end.clamp(columns.start + 1, columns.end);
+            let next = whole < columns.end && horizontal.taps(whole) == (0..2);
+            room = whole + usize::from(next) - columns.start;
+        }
+        let tiles = self.kernels.tiles;
+        let widest = tiles[0].0.min(self.widest);
+        let wanted = room.div_ceil(room.div_ceil(widest));
+        let &(pixels, kernel) = tiles.iter().find(|(pixels, _)| *pixels <= wanted)?;
+        Some(Tile3x3 { columns: columns.start..columns.start + pixels, kernel })
+    }
+
+    /// Computes a tile of a rectangle; `next` is where the next one begins, if any.
+    ///
+    /// # Safety
+    /// As [`RowPlan::run`]; the tile is one that [`Plan3x3::tile`] gave.
+    unsafe fn run(
+        &self,
+        plan: &RowPlan,
+        Tile3x3 { columns, kernel }: Tile3x3,
+        x: (Pointer, Placement),
+        at: &Rectangle,
+        next: Option<Pixel>,
+        to: &Destination<'_>,
+    ) {
+        let p = columns.start - at.columns.start;
+        let mut grid = [0; k3x3::MAX_PIXELS];
+        let (y, row, pixels, pixels_row) = match to.pixels {
+            Layout::Grid { row, pixel } => {
+                for (p, offset) in grid.iter_mut().enumerate() {
+                    *offset = p.wrapping_mul(pixel);
+                }
+                (to.y.add(p * pixel), row, grid.as_ptr(), 0)
+            }
+            Layout::Table { table, row } => (to.y, 0, table[p..].as_ptr(), row),
+        };
+        let next_output = match to.pixels {
+            Layout::Grid { pixel, .. } if self.prefetches_output && pixel == plan.channels_out => {
+                columns.len() * pixel
+            }
+            _ => 0,
+        };
+        let args = Args3x3 {
+            input: self.input(plan, x, at, columns, next),
+            weights: plan.weights.as_ptr(),
+            bias: plan.weights.as_ptr().wrapping_add(plan.bias_at),
+            channels: plan.channels_out,
+            rows: at.rows.len(),
+            output: Output3x3 {
+                y,
+                row,
+                pixels,
+                pixels_row,
+                block: to.block,
+                next: next_output,
+                residual: to.residual.map(|r| r.at.add(p * r.pixel)),
+                residual_pixel: to.residual.map_or(0, |r| r.pixel),
+                residual_row: to.residual.map_or(0, |r| r.row),
+                bounds: to.bounds,
+            },
+        };
+        // SAFETY: the level was available when the plan was made; x, y and residual are valid by the
+        // caller's contract for these pixels; the rows inside and the columns but for those said to
+        // lie outside are the input's.
+        unsafe { kernel(&args) };
+    }
+
+    /// The windows of a rectangle's columns.
+    fn input(
+        &self,
+        plan: &RowPlan,
+        (x, placement): (Pointer, Placement),
+        at: &Rectangle,
+        columns: Range<usize>,
+        next: Option<Pixel>,
+    ) -> Input3x3 {
+        let (vertical, horizontal) = (&plan.vertical, &plan.horizontal);
+        // The first tap, which may lie outside: modulo 2⁶⁴ then.
+        let tap = |pixel: Pixel| {
+            let iy = (pixel.row * vertical.stride).wrapping_sub(vertical.before);
+            let ix = (pixel.column * horizontal.stride).wrapping_sub(horizontal.before);
+            x.add(placement.of(Pixel { row: iy, column: ix, ..pixel })).at
+        };
+        let top = at.rows.start * vertical.stride;
+        let inside_from = |edge: usize| (edge + vertical.before).saturating_sub(top);
+        let rows = (at.rows.len() - 1) * vertical.stride + K;
+        let skipped = (K - horizontal.stride) * placement.pixel;
+        let next = next.filter(|_| self.prefetches_input).and_then(|next| {
+            NonNull::new(tap(next).wrapping_add(skipped * x.element.size()).cast_mut())
+        });
+        Input3x3 {
+            x: tap(Pixel { column: columns.start, ..at.first() }),
+            row: placement.row(),
+            column: placement.pixel,
+            inside: inside_from(0)..inside_from(vertical.input).min(rows),
+            left_outside: horizontal.taps(columns.start).start > 0,
+            right_outside: horizontal.taps(columns.end - 1).end < K,
+            next,
+            bound: plan.input_bound(),
+        }
+    }
+}
+
+/// Packs weights and biases for a plan.
+fn pack(
+    plan: &mut RowPlan,
+    window: &Window,
+    weights: Elements<'_>,
+    bias: Option<&[f32]>,
+) -> Result<()> {
+    let channels = plan.channels_out;
+    let taps = product("kernel elements", &window.kernel)?;
+    let expected = product("depthwise weights", &[taps, channels])?;
+    if weights.len() != expected {
+        return Err(Error::Length { what: "depthwise weights", expected, actual: weights.len() });
+    }
+    if let Some(bias) = bias.filter(|b| b.len() != channels) {
+        return Err(Error::Length {
+            what: "depthwise bias",
+            expected: channels,
+            actual: bias.len(),
+        });
+    }
+    let lanes = plan.lanes;
+    let padded = channels
+        .checked_next_multiple_of(lanes)
+        .ok_or(Error::Overflow { what: "depthwise weights" })?;
+    plan.bias_at = product("packed depthwise weights", &[padded, taps])?;
+    let total =
+        (plan.bias_at.checked_add(padded)).ok_or(Error::Overflow { what: "depthwise weights" })?;
+    plan.weights = Aligned::new(total, 0.0)?;
+    let packed = &mut plan.weights[..];
+    // No NaNs but the one: see `Element::store_sum`.
+    let plain = |w: f32| if w.is_nan() { f32::NAN } else { flush_subnormal(w) };
+    // In f32 whatever they were given in: there are few of them, and each is used for a whole picture.
+    for tap in 0..taps {
+        for c in 0..channels {
+            let weight = weights.get(tap * channels + c);
+            packed[(c / lanes * taps + tap) * lanes + c % lanes] = plain(weight);
+        }
+    }
+    for (c, &b) in bias.unwrap_or_default().iter().enumerate() {
+        packed[plan.bias_at + c] = plain(b);
+    }
+    Ok(())
+}

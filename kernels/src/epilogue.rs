@@ -1,0 +1,126 @@
+//! What happens to values in registers: as they are loaded, and before they are stored.
+//!
+//! ```text
+//! x = load(x), bounded or activated          // the prologue
+//! y = round(activation(sum + residual))      // the epilogue
+//! ```
+//!
+//! All kernels take theirs from here. A vector that lies partly beyond the channels is masked.
+
+use crate::activation::{Activation, apply};
+use crate::simd::Simd;
+use crate::simd::element::Element;
+
+/// The prologue that leaves the input as it is.
+pub(crate) const AS_IS: u8 = 0;
+/// ReLU of the input.
+pub(crate) const RELU: u8 = 1;
+/// Any activation of input and output, any depth multiplier.
+pub(crate) const GENERAL: u8 = 2;
+/// The input bounded from below.
+pub(crate) const BOUND: u8 = 3;
+
+/// What a prologue other than [`GENERAL`] makes of input elements.
+#[inline(always)]
+pub(crate) fn bounded<S: Simd, const LOAD: u8>(simd: S, x: S::Vector, bound: f32) -> S::Vector {
+    match LOAD {
+        RELU => simd.clamp_min(simd.splat(0.0), x),
+        BOUND => simd.clamp_min(simd.splat(bound), x),
+        _ => x,
+    }
+}
+
+/// Vectors side by side, all but perhaps the last of them whole.
+#[derive(Clone, Copy)]
+pub(crate) struct Extent<S: Simd> {
+    /// Whether the last is whole, too.
+    pub(crate) whole: bool,
+    /// The lanes of the last.
+    pub(crate) mask: S::MemMask,
+}
+
+/// Adds the residual to N vectors side by side.
+///
+/// # Safety
+/// `residual` is valid for reading the lanes of the extent.
+#[inline(always)]
+pub(crate) unsafe fn add_residual<S: Simd, Y: Element, const N: usize>(
+    simd: S,
+    sums: &mut [S::Vector; N],
+    residual: *const Y::Bits,
+    extent: &Extent<S>,
+) {
+    for (n, v) in sums.iter_mut().enumerate() {
+        let r = residual.wrapping_add(n * S::LANES);
+        // SAFETY: the caller's contract.
+        let r = unsafe {
+            if n + 1 < N || extent.whole {
+                Y::load(simd, r)
+            } else {
+                Y::mask_load(simd, extent.mask, r)
+            }
+        };
+        *v = simd.add(*v, r);
+    }
+}
+
+/// Compares only with bounds that exist: a comparison takes the place of an FMA. (Loop by loop: one for both is too
+/// long to be unrolled for a GEMM's tile on NEON, and accumulators that a loop indexes live in memory, from the first
+/// k on.)
+#[inline(always)]
+pub(crate) fn clamp<S: Simd>(simd: S, values: &mut [S::Vector], (lo, hi): (f32, f32)) {
+    if lo > f32::NEG_INFINITY {
+        for v in &mut *values {
+            *v = simd.clamp_min(simd.splat(lo), *v);
+        }
+    }
+    if hi < f32::INFINITY {
+        for v in values {
+            *v = simd.clamp_max(simd.splat(hi), *v);
+        }
+    }
+}
+
+/// The activation, by its bounds if it is a clamp, as all but a few are.
+#[inline(always)]
+pub(crate) fn activate<S: Simd>(
+    simd: S,
+    values: &mut [S::Vector],
+    bounds: Option<(f32, f32)>,
+    activation: Activation,
+) {
+    match bounds {
+        Some(bounds) => clamp(simd, values, bounds),
+        None => {
+            for v in values {
+                *v = apply(simd, *v, activation);
+            }
+        }
+    }
+}
+
+/// Rounds and stores N vectors side by side. SUMS if they are sums of products of elements Y: see
+/// [`Element::store_sum`].
+///
+/// # Safety
+/// `y` is valid for writing the lanes of the extent; no other thread touches them.
+#[inline(always)]
+pub(crate) unsafe fn store<S: Simd, Y: Element, const N: usize, const SUMS: bool>(
+    simd: S,
+    values: &[S::Vector; N],
+    y: *mut Y::Bits,
+    extent: &Extent<S>,
+) {
+    for (n, &v) in values.iter().enumerate() {
+        let y = y.wrapping_add(n * S::LANES);
+        // SAFETY: the caller's contract.
+        unsafe {
+            match (SUMS, n + 1 < N || extent.whole) {
+                (true, true) => Y::store_sum(simd, y, v),
+                (true, false) => Y::mask_store_sum(simd, extent.mask, y, v),
+                (false, true) => Y::store(simd, y, v),
+                (false, false) => Y::mask_store(simd, extent.mask, y, v),
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Choosing the row kernel of a pool.
+
+use crate::activation::Activation;
+use crate::error::Result;
+use crate::geometry::Window;
+use crate::params::PoolKind;
+use crate::pool::kernels::PoolKernels;
+use crate::rows::plan::{InputSpec, RowPlan};
+
+/// The rows of a pool.
+pub(crate) fn pool_plan(
+    kernels: &'static PoolKernels,
+    kind: PoolKind,
+    input: [usize; 4],
+    window: &Window,
+    spec: InputSpec,
+) -> Result<RowPlan> {
+    let as_is = spec.activation == Activation::None && !spec.general;
+    let row_kernels = match kind {
+        PoolKind::Max if as_is => &kernels.max,
+        PoolKind::Max => &kernels.max_general,
+        PoolKind::Average if as_is => &kernels.average,
+        PoolKind::Average => &kernels.average_general,
+    };
+    RowPlan::new(kernels.lanes, row_kernels, input, 1, window, spec)
+}

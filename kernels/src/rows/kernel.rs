@@ -1,0 +1,419 @@
+//! The row kernel: some output pixels of one row, every channel by itself, one window each. Depthwise
+//! convolution, max pool and average pool differ in how they combine the taps of a window: [`Combine`].
+//!
+//! ```text
+//! for c in 0..channels
+//!   for p in 0..P                          // output pixels
+//!     acc = start(c)                       // bias; −∞ for max; 0 for average
+//!     for ky in 0..rows                    // taps inside the input only
+//!       for kx in 0..columns
+//!         acc = combine(acc, load(x[ky][p·stride + kx][c / multiplier]), w[ky][kx][c])
+//!     y[p][c] = round(activation(end(acc) + residual[p][c]))
+//! ```
+//!
+//! Departures:
+//! 1. Channels go by vectors; the last is masked when channels end inside it, and fewer pixels are then
+//!    computed at a time ([`tail_pixels`]).
+//! 2. P pixels share each weight vector and give P independent chains, which hides the latency of the
+//!    FMA. Each output has one chain, taps ascending, whatever P is.
+//! 3. Borders cost nothing here: the caller passes the tap range that lies inside the input, the same
+//!    for all P pixels.
+//! 4. The rows that this output row is the first to use are prefetched one tile ahead: a tile reads a few
+//!    short pieces of each row, a pattern that hardware does not foresee. So is the residual.
+
+use core::marker::PhantomData;
+
+use crate::activation::{Activation, apply};
+use crate::element::{Pointer, PointerMut};
+use crate::epilogue::{Extent, GENERAL, add_residual, bounded, clamp, store};
+use crate::simd::element::{Element, with_output};
+use crate::simd::{Kernel, MAX_LANES, Simd};
+
+/// The largest number of pixels in a tile.
+pub(crate) const MAX_PIXELS: usize = 8;
+
+/// One call of the kernel.
+#[derive(Debug)]
+pub(crate) struct RowArgs {
+    pub(crate) input: RowInput,
+    /// The first tap's weights. Of depthwise convolutions alone.
+    pub(crate) weights: RowWeights,
+    /// Output channels.
+    pub(crate) channels: usize,
+    /// Output channels per input channel.
+    pub(crate) multiplier: usize,
+    pub(crate) output: RowOutput,
+}
+
+/// The windows of the pixels, as far as they lie inside the input: the same taps for all.
+#[derive(Debug)]
+pub(crate) struct RowInput {
+    /// Channel 0 of the first pixel's first tap. Not dereferenced if there are no taps.
+    pub(crate) x: *const u8,
+    /// Elements from one output pixel's taps to the next one's.
+    pub(crate) pixel: usize,
+    /// Elements from one kernel row to the next.
+    pub(crate) row: usize,
+    /// Elements from one kernel column to the next.
+    pub(crate) column: usize,
+    /// Kernel rows inside the input.
+    pub(crate) rows: usize,
+    /// Kernel columns inside the input.
+    pub(crate) columns: usize,
+    /// How many of the rows, the last ones, are prefetched for the tile to the right.
+    pub(crate) new_rows: usize,
+    /// Kernel columns, the last ones, that the pixel to the left had no use for.
+    pub(crate) new_columns: usize,
+    /// Applied to each element by the GENERAL kernels.
+    pub(crate) activation: Activation,
+    /// By those that bound it: from below, −∞ for not at all.
+    pub(crate) bound: f32,
+}
+
+/// Weights of the first tap and block of channels, and the biases.
+#[derive(Debug)]
+pub(crate) struct RowWeights {
+    pub(crate) at: *const f32,
+    /// Elements from one kernel row to the next.
+    pub(crate) row: usize,
+    /// Elements from one block of channels to the next.
+    pub(crate) block: usize,
+    /// Biases, padded to whole vectors.
+    pub(crate) bias: *const f32,
+}
+
+/// Where the pixels go, and what happens to them before.
+#[derive(Debug)]
+pub(crate) struct RowOutput {
+    /// Channel 0: of f32 or of the input's type, but for the GENERAL kernels.
+    pub(crate) y: PointerMut,
+    /// Offsets of the pixels from `y`.
+    pub(crate) pixels: [usize; MAX_PIXELS],
+    /// Elements from one vector of channels to the next.
+    pub(crate) block: usize,
+    pub(crate) residual: Option<RowResidual>,
+    /// Clamp, (−∞, ∞) for none.
+    pub(crate) bounds: (f32, f32),
+    /// Applied to each output by the GENERAL kernels, after the clamp.
+    pub(crate) activation: Activation,
+}
+
+/// The residual of the pixels, of the output's type. Its channels are contiguous.
+#[derive(Debug)]
+pub(crate) struct RowResidual {
+    /// Channel 0.
+    pub(crate) at: Pointer,
+    /// Elements from one pixel to the next.
+    pub(crate) pixel: usize,
+}
+
+/// How the taps of a window are combined.
+pub(crate) trait Combine {
+    /// What the chains of a block of channels begin with.
+    ///
+    /// # Safety
+    /// As [`RowKernel`], for these channels.
+    unsafe fn start<S: Simd>(simd: S, args: &RowArgs, block: usize) -> S::Vector;
+
+    /// Adds the taps of the pixels' windows to their chains, and ends these.
+    ///
+    /// # Safety
+    /// As [`RowKernel`], for these channels and pixels.
+    unsafe fn combine<S: Simd, X: Element, const P: usize, const LOAD: u8, const WHOLE: bool>(
+        input: &Input<'_, S, LOAD, WHOLE>,
+        at: &Channels<S>,
+        sums: &mut [S::Vector; P],
+    );
+}
+
+/// The kernel of P pixels for an input of elements X, loaded as LOAD says, whose taps C combines.
+#[derive(Debug)]
+pub(crate) struct RowKernel<C, X, const P: usize, const LOAD: u8>(PhantomData<(C, X)>);
+
+impl<C: Combine, X: Element, const P: usize, const LOAD: u8> Kernel for RowKernel<C, X, P, LOAD> {
+    type Args = RowArgs;
+    type Output = ();
+
+    /// # Safety
+    /// For P pixels, `rows` × `columns` taps and all channels:
+    /// - The input and the residual are valid for reading.
+    /// - The output is valid for writing; no other thread touches it.
+    /// - Depthwise: weights and biases are valid for whole vectors.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(simd: S, args: &RowArgs) {
+        let l = S::LANES;
+        if LOAD == GENERAL {
+            // The slow path, which would be twice as much code with one for whole vectors.
+            for block in 0..args.channels.div_ceil(l) {
+                let n = l.min(args.channels - block * l);
+                let at = Channels { first: 0, block, mask: simd.mem_mask(n), count: n };
+                // SAFETY: the caller's contract; n channels of this block exist.
+                unsafe { channels::<S, C, X, P, LOAD, false>(simd, args, &at) };
+            }
+            return;
+        }
+        let whole = args.channels / l;
+        for block in 0..whole {
+            if (block * l).is_multiple_of(X::LINE) {
+                prefetch_next::<S, X, P>(simd, args, block * l);
+            }
+            let at = Channels { first: 0, block, mask: simd.mem_mask(l), count: l };
+            // SAFETY: the caller's contract; all lanes of this block are channels.
+            unsafe { channels::<S, C, X, P, LOAD, true>(simd, args, &at) };
+        }
+        let rest = args.channels % l;
+        if S::LANES > 1 && rest > 0 {
+            let pixels = const { tail_pixels::<S>(P) };
+            for first in (0..P).step_by(pixels) {
+                let at = Channels { first, block: whole, mask: simd.mem_mask(rest), count: rest };
+                // SAFETY: the caller's contract; the rest of the channels, masked, of pixels up to P, which
+                // `pixels` divides.
+                unsafe {
+                    match const { tail_pixels::<S>(P) } {
+                        2 => channels::<S, C, X, 2, LOAD, false>(simd, args, &at),
+                        _ => channels::<S, C, X, 1, LOAD, false>(simd, args, &at),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One vector of channels of some pixels.
+pub(crate) struct Channels<S: Simd> {
+    /// The first pixel.
+    pub(crate) first: usize,
+    /// The number of the vector.
+    pub(crate) block: usize,
+    /// The lanes that are channels.
+    mask: S::MemMask,
+    /// Their number.
+    count: usize,
+}
+
+/// Pixels that are computed at a time where channels end inside a vector: a divisor of the tile's P. Few, as each
+/// number is code of its own and most layers have whole vectors; yet of 728 channels half of the last 16 are missing.
+pub(crate) const fn tail_pixels<S: Simd>(pixels: usize) -> usize {
+    if S::LANES == 16 && pixels.is_multiple_of(2) { 2 } else { 1 }
+}
+
+/// Prefetches a cache line of each input pixel that the next tile is the first to use, and of its residual.
+#[inline(always)]
+fn prefetch_next<S: Simd, X: Element, const P: usize>(simd: S, args: &RowArgs, c: usize) {
+    let input = &args.input;
+    let old = input.columns - input.new_columns;
+    // Steps beyond the picture may be any number: see `RowPlan::run`.
+    let x = input.x.cast::<X::Bits>();
+    let next = x.wrapping_add(P.wrapping_mul(input.pixel)).wrapping_add(old * input.column + c);
+    for ky in input.rows - input.new_rows..input.rows {
+        let row = next.wrapping_add(ky * input.row);
+        for p in 0..P {
+            for kx in 0..input.new_columns {
+                simd.prefetch_l2(row.wrapping_add(p * input.pixel + kx * input.column));
+            }
+        }
+    }
+    if let (1.., Some(residual)) = (input.new_rows, &args.output.residual) {
+        for p in 0..P {
+            simd.prefetch_l2(residual.at.add((P + p) * residual.pixel + c).at);
+        }
+    }
+}
+
+/// One vector of channels, all of them if WHOLE, of P pixels.
+///
+/// # Safety
+/// As [`RowKernel`], for these channels and pixels.
+#[inline(always)]
+unsafe fn channels<
+    S: Simd,
+    C: Combine,
+    X: Element,
+    const P: usize,
+    const LOAD: u8,
+    const WHOLE: bool,
+>(
+    simd: S,
+    args: &RowArgs,
+    at: &Channels<S>,
+) {
+    let input = Input::<S, LOAD, WHOLE>::new(simd, args, at);
+    let output = &args.output;
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut values = [C::start(simd, args, at.block); P];
+        C::combine::<S, X, P, LOAD, WHOLE>(&input, at, &mut values);
+        if let Some(residual) = &output.residual {
+            with_output!(
+                X,
+                LOAD == GENERAL,
+                output.y.element,
+                add_residuals::<S, P, WHOLE>(simd, residual, at, &mut values)
+            );
+        }
+        clamp(simd, &mut values, output.bounds);
+        if LOAD == GENERAL {
+            for v in &mut values {
+                *v = apply(simd, *v, output.activation);
+            }
+        }
+        with_output!(
+            X,
+            LOAD == GENERAL,
+            output.y.element,
+            store_pixels::<S, P, LOAD, WHOLE>(simd, output, at, &values)
+        );
+    }
+}
+
+/// Adds one vector of channels of the pixels' residual.
+///
+/// # Safety
+/// As [`RowKernel`], for these channels; the residual is of elements Y.
+#[inline(always)]
+unsafe fn add_residuals<S: Simd, Y: Element, const P: usize, const WHOLE: bool>(
+    simd: S,
+    residual: &RowResidual,
+    &Channels { first, block, mask, .. }: &Channels<S>,
+    values: &mut [S::Vector; P],
+) {
+    let c = block * S::LANES;
+    for (p, v) in values.iter_mut().enumerate() {
+        let r = residual.at.at.cast::<Y::Bits>().wrapping_add((first + p) * residual.pixel + c);
+        let extent = Extent { whole: WHOLE, mask };
+        // SAFETY: the caller's contract.
+        unsafe { add_residual::<S, Y, 1>(simd, core::array::from_mut(v), r, &extent) };
+    }
+}
+
+/// Rounds and stores one vector of channels of the pixels.
+///
+/// # Safety
+/// As [`RowKernel`], for these channels; the output is of elements Y.
+#[inline(always)]
+unsafe fn store_pixels<S: Simd, Y: Element, const P: usize, const LOAD: u8, const WHOLE: bool>(
+    simd: S,
+    output: &RowOutput,
+    &Channels { first, block, mask, .. }: &Channels<S>,
+    values: &[S::Vector; P],
+) {
+    let extent = Extent { whole: WHOLE, mask };
+    for (p, v) in values.iter().enumerate() {
+        let v = core::array::from_ref(v);
+        // SAFETY: the caller's contract.
+        unsafe {
+            let y = output.y.at.cast::<Y::Bits>();
+            let y = y.add(output.pixels[first + p] + block * output.block);
+            // GENERAL ones make any type of any, and activations.
+            if LOAD == GENERAL {
+                store::<S, Y, 1, false>(simd, v, y, &extent);
+            } else {
+                store::<S, Y, 1, true>(simd, v, y, &extent);
+            }
+        }
+    }
+}
+
+/// How one vector of input channels is loaded, all of it if WHOLE.
+pub(crate) struct Input<'a, S: Simd, const LOAD: u8, const WHOLE: bool> {
+    pub(crate) simd: S,
+    pub(crate) args: &'a RowArgs,
+    /// The first channel.
+    c: usize,
+    mask: S::MemMask,
+    repeated: Option<Repeated<S>>,
+}
+
+impl<'a, S: Simd, const LOAD: u8, const WHOLE: bool> Input<'a, S, LOAD, WHOLE> {
+    #[inline(always)]
+    fn new(simd: S, args: &'a RowArgs, at: &Channels<S>) -> Self {
+        let c = at.block * S::LANES;
+        let repeated = if LOAD == GENERAL && args.multiplier > 1 {
+            Some(Repeated::new(simd, c, at.count, args.multiplier))
+        } else {
+            None
+        };
+        Self { simd, args, c, mask: at.mask, repeated }
+    }
+
+    /// (Not a closure, which can't be `inline(always)`.)
+    ///
+    /// # Safety
+    /// `x` is a tap inside the input, whose channels exist.
+    #[inline(always)]
+    pub(crate) unsafe fn load<X: Element>(&self, x: *const X::Bits) -> S::Vector {
+        let simd = self.simd;
+        // SAFETY: the caller's contract.
+        let x = unsafe {
+            match &self.repeated {
+                Some(repeated) if LOAD == GENERAL => repeated.load::<X>(simd, x),
+                _ if WHOLE => X::load(simd, x.add(self.c)),
+                _ => X::mask_load(simd, self.mask, x.add(self.c)),
+            }
+        };
+        if LOAD == GENERAL {
+            apply(simd, x, self.args.input.activation)
+        } else {
+            bounded::<S, LOAD>(simd, x, self.args.input.bound)
+        }
+    }
+}
+
+/// Elements from the first pixel's tap to another one's. Every fourth is addressed by itself, and those between from
+/// there on: else the compiler adds up offsets from one pixel to the next, in each step of a loop.
+pub(crate) struct PixelOffsets {
+    one: usize,
+    three: usize,
+    four: usize,
+}
+
+impl PixelOffsets {
+    /// For pixels so many elements apart.
+    #[inline(always)]
+    pub(crate) fn new<S: Simd>(simd: S, pixel: usize) -> Self {
+        let three = simd.black_box(pixel.wrapping_mul(3));
+        Self { one: pixel, three, four: simd.black_box(pixel.wrapping_mul(4)) }
+    }
+
+    /// To pixel p.
+    #[inline(always)]
+    pub(crate) fn of(&self, p: usize) -> usize {
+        let rest = if p % 4 == 3 { self.three } else { (p % 4).wrapping_mul(self.one) };
+        (p / 4).wrapping_mul(self.four).wrapping_add(rest)
+    }
+}
+
+/// Of one vector of output channels, several to an input channel: which input channels, and which lane each goes to.
+struct Repeated<S: Simd> {
+    first: usize,
+    mask: S::MemMask,
+    indices: S::Indices,
+}
+
+impl<S: Simd> Repeated<S> {
+    /// For the output channels c..c + n, 1 ≤ n ≤ lanes, and a multiplier of at least 2. Input channel i has the output
+    /// channels i·multiplier and on, so that no more than a vector of them is needed.
+    #[inline(always)]
+    fn new(simd: S, c: usize, n: usize, multiplier: usize) -> Self {
+        let (first, mut phase) = (c / multiplier, c % multiplier);
+        let mut lanes = [0; MAX_LANES];
+        let mut input = 0;
+        for lane in &mut lanes[..n] {
+            if phase == multiplier {
+                (input, phase) = (input + 1, 0);
+            }
+            *lane = input;
+            phase += 1;
+        }
+        Self { first, mask: simd.mem_mask(input as usize + 1), indices: simd.indices(lanes) }
+    }
+
+    /// # Safety
+    /// The input channels are valid for reading at `x`.
+    #[inline(always)]
+    unsafe fn load<X: Element>(&self, simd: S, x: *const X::Bits) -> S::Vector {
+        // SAFETY: the caller's contract.
+        let v = unsafe { X::mask_load(simd, self.mask, x.add(self.first)) };
+        simd.permute(v, self.indices)
+    }
+}
