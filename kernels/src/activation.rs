@@ -6,7 +6,7 @@ use crate::simd::{Kernel, Simd};
 
 /// An element-wise function, with the same bits on every level.
 ///
-/// All let NaN through. The clamping ones compare: x < lo gives lo, x > hi gives hi, anything else is
+/// All pass NaN on. A clamp compares: x < lo gives lo, x > hi gives hi, and anything else gives
 /// x itself, so that −0 stays −0 under ReLU.
 ///
 /// ```

@@ -1,4 +1,4 @@
-//! What tensors and weights are made of: f32, or 16 bits of which every kernel makes an f32 as it loads them.
+//! Element types of tensors and weights: f32, or 16-bit types that kernels convert to f32 as they load them.
 
 use core::fmt;
 
@@ -29,7 +29,7 @@ pub enum ElementType {
 }
 
 impl ElementType {
-    /// All of them.
+    /// All types.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -82,8 +82,8 @@ impl fmt::Display for ElementType {
     }
 }
 
-/// A slice of elements of any type, made by `into()` from slices of `f32` and, with the feature `half`, of
-/// `half::f16` and `half::bf16`.
+/// A slice of elements of any type. `into()` makes it from a slice of `f32` and, with the feature `half`, of
+/// `half::f16` or `half::bf16`.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -106,7 +106,7 @@ pub enum Elements<'a> {
     Bf16(&'a [u16]),
 }
 
-/// [`Elements`] to be written.
+/// A mutable slice of elements of any type: [`Elements`] to write to.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -148,7 +148,7 @@ impl Elements<'_> {
         }
     }
 
-    /// What they are.
+    /// The type of the elements.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -180,7 +180,7 @@ impl ElementsMut<'_> {
         }
     }
 
-    /// What they are.
+    /// The type of the elements.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -301,7 +301,7 @@ pub(crate) fn bf16_to_f32(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
-/// The nearest bf16, of two the even one. Beyond the largest it is ∞; a NaN stays one and becomes quiet.
+/// Rounds to the nearest bf16, ties to even. Overflow gives ∞; a NaN stays a NaN and becomes quiet.
 pub(crate) fn f32_to_bf16(x: f32) -> u16 {
     let bits = x.to_bits();
     if x.is_nan() {
@@ -325,7 +325,7 @@ pub(crate) fn f16_to_f32(bits: u16) -> f32 {
     f32::from_bits(sign | magnitude)
 }
 
-/// The nearest f16, of two the even one. From 65,520 on it is ∞, up to 2⁻²⁵ it is 0; a NaN stays one and
+/// Rounds to the nearest f16, ties to even. 65,520 and above give ∞, 2⁻²⁵ and below 0; a NaN stays a NaN and
 /// becomes quiet.
 pub(crate) fn f32_to_f16(x: f32) -> u16 {
     let sign = (x.to_bits() >> 16 & 0x8000) as u16;

@@ -1,4 +1,4 @@
-//! Every way a plan or a run is refused, with the numbers that made it so.
+//! Why a plan or a run is refused, with the offending numbers.
 
 use alloc::string::String;
 use core::fmt;
@@ -42,7 +42,7 @@ pub enum Error {
         /// What was being computed, e.g. `"input elements"`.
         what: &'static str,
     },
-    /// The allocator has no room for them.
+    /// The allocator is out of memory.
     Memory {
         /// `f32` elements asked for.
         elements: usize,
@@ -77,7 +77,7 @@ pub enum Error {
         /// The view's shape.
         actual: [usize; 4],
     },
-    /// Rows of an output that are not rows of it.
+    /// Output rows outside the output.
     Rows {
         /// The first of them.
         start: usize,
@@ -123,7 +123,7 @@ pub enum Error {
         /// The level asked for.
         level: Level,
     },
-    /// Something that is not a level, given to [`Level::parse`] or by `SEPCONV_LEVEL`.
+    /// [`Level::parse`] or `SEPCONV_LEVEL` was given something that is not the name of a level.
     UnknownLevel {
         /// It.
         value: String,

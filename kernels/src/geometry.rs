@@ -17,13 +17,13 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Padding {
-    /// None: out = floor((in − k_dilated) / stride) + 1.
+    /// No padding: out = floor((in − k_dilated) / stride) + 1.
     #[default]
     Valid,
     /// TensorFlow's rule: out = ceil(in / stride), total = max((out − 1)·stride + k_dilated − in, 0),
     /// of which floor(total / 2) lies before and the rest after.
     Same,
-    /// So many rows and columns on each side.
+    /// The given numbers of rows and columns on each side.
     Explicit {
         /// Rows above.
         top: usize,
@@ -50,7 +50,7 @@ pub struct Window {
     pub kernel: [usize; 2],
     /// Stride \[sy, sx\].
     pub stride: [usize; 2],
-    /// Dilation \[dy, dx\]; 1 is a dense kernel.
+    /// Dilation \[dy, dx\]. 1 means a dense kernel.
     pub dilation: [usize; 2],
     /// Padding. Padded taps are left out of sums, maxima and counts: they are not zeros.
     pub padding: Padding,
@@ -117,8 +117,8 @@ impl Window {
     }
 
     /// The checked geometry of axis 0 (height) or 1 (width).
-    /// The rows of an input of so many rows that the windows of output rows `rows` cover, padding left out. Of rows
-    /// beyond the output those of the output.
+    /// The input rows that the windows of output rows `rows` cover, without padding, for an input of that height.
+    /// Rows beyond the output are ignored.
     ///
     /// ```
     /// # use sepconv_kernels::*;

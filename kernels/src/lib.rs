@@ -24,21 +24,20 @@
 //!
 //! # Element types
 //! Input, output and weights are each of f32, f16 or bf16 ([`ElementType`]), in any combination;
-//! [`Options`] says which, and the views and weights carry their type. The arithmetic is f32 throughout:
-//! 16-bit elements become f32 as they are loaded, exactly, and an output is rounded once, when it is stored,
-//! to the nearest, of two the even one. A 16-bit plan therefore gives the bits of the f32 plan of the same
-//! numbers, rounded. Biases are of f32. Subnormal f16 are numbers like all others; a subnormal bf16 is a
-//! subnormal f32.
+//! [`Options`] says which, and the views and weights carry their type. All arithmetic is f32. 16-bit elements are
+//! converted to f32 exactly as they are loaded. An output is rounded once, when it is stored: to nearest, ties
+//! to even. A 16-bit plan therefore gives the bits of the f32 plan on the same numbers, rounded. Biases are f32.
+//! Subnormal f16 values are ordinary numbers; a subnormal bf16 is a subnormal f32.
 //!
 //! # Levels
-//! [`Level`] lists them. A plan runs on the best one available unless [`Options::level`] or the
-//! variable `SEPCONV_LEVEL` asks for another.
+//! [`Level`] lists the instruction-set levels. A plan uses the best one available unless [`Options::level`] or the
+//! environment variable `SEPCONV_LEVEL` selects another.
 //!
 //! # Features
-//! `rayon` (default): plans split their work over rayon's current pool. `std` (default): run-time
-//! detection of CPU features. `half`: 16-bit operands as slices of `half::f16` and `half::bf16`; without it
-//! they are given by their bits. `ndarray`: [`NhwcView`] and [`NhwcViewMut`] by `try_from` of that crate's
-//! views. Without `std` the crate is `no_std` + `alloc`.
+//! - `rayon` (default): plans split their work over rayon's current pool.
+//! - `std` (default): CPU features are detected at run time. Without it the crate is `no_std` + `alloc`.
+//! - `half`: 16-bit operands are slices of `half::f16` and `half::bf16`. Without it they are slices of bits.
+//! - `ndarray`: [`NhwcView`] and [`NhwcViewMut`] convert from that crate's views by `try_from`.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;

@@ -29,20 +29,20 @@ pub struct Options {
     pub input_activation: Activation,
     /// Applied last, after the residual is added.
     pub activation: Activation,
-    /// The level to use; [`Level::from_env`] when none.
+    /// The level to use. `None` means [`Level::from_env`].
     pub level: Option<Level>,
-    /// What the input is of. Its elements become f32 as they are loaded, exactly.
+    /// Element type of the input. Elements are converted to f32 exactly as they are loaded.
     pub input_type: ElementType,
-    /// What the output and the residual are of. An output is rounded once, after its activation: to the
-    /// nearest number of that type, of two the even one; to ∞ beyond the largest.
+    /// Element type of the output and the residual. An output is rounded once, after its activation: to
+    /// nearest, ties to even. Overflow gives ∞.
     pub output_type: ElementType,
-    /// Whether products may be made by the CPU's dot products of bf16: see [`Arithmetic`].
+    /// Whether the CPU's bf16 dot products may compute products: see [`Arithmetic`].
     pub arithmetic: Arithmetic,
 }
 
 /// How the pointwise half of a layer multiplies.
 ///
-/// What a plan does its [`Plan::kernel_name`](crate::Plan::kernel_name) tells.
+/// [`Plan::kernel_name`](crate::Plan::kernel_name) tells which way a plan uses.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -64,19 +64,20 @@ pub enum Arithmetic {
     /// Fused multiply-adds of f32: the same bits on every CPU.
     #[default]
     Exact,
-    /// Where a [`Pointwise`](crate::Pointwise), [`Separable`](crate::Separable) or [`Dense`](crate::Dense) plan has bf16 weights and the CPU has dot products of
-    /// bf16 (AVX512-BF16 of AMD's CPUs, Arm's FEAT_BF16), what it multiplies is rounded to bf16 and two products are added at a
-    /// time, at up to twice the speed. Anywhere else it is as `Exact`.
+    /// bf16 dot products, at up to twice the speed: operands are rounded to bf16, and two products are added at
+    /// a time. They are used by [`Pointwise`](crate::Pointwise), [`Separable`](crate::Separable) and
+    /// [`Dense`](crate::Dense) plans with bf16 weights, on CPUs that have them (AVX512-BF16 on AMD, FEAT_BF16 on
+    /// Arm). Everything else is computed as with `Exact`.
     ///
-    /// Bits then depend on the CPU, though not on the number of threads. For n terms the sum of rounded products
-    /// is off by at most (2⁻⁸ + γₙ₊₁)·Σ|x||w| + γₙ₊₁·|bias| + n·2⁻¹²⁵, with γ of u = 2⁻²³: x is rounded once,
-    /// by 2⁻⁸, unless it is bf16 already; the CPU may add the products of a pair in any order and round each
-    /// step to odd; subnormal operands, products and sums count as zero.
+    /// The bits then depend on the CPU, but not on the number of threads. The error of n terms is at most
+    /// (2⁻⁸ + γₙ₊₁)·Σ|x||w| + γₙ₊₁·|bias| + n·2⁻¹²⁵, with γ of u = 2⁻²³. The first term is the rounding of x,
+    /// which does not happen if x is bf16 already. The CPU may add the products of a pair in any order and round
+    /// each step to odd. Subnormal operands, products and sums count as zero.
     ///
-    /// Intel's CPUs count as without: their AVX512-BF16 is slower than multiply-adds of f32 (measured on Emerald
-    /// Rapids).
+    /// Intel CPUs are treated as having none: their AVX512-BF16 is slower than f32 multiply-adds (measured on
+    /// Emerald Rapids).
     ///
-    /// 16-bit floats have no such mode: the instructions that multiply f16 and add in f32 (Arm's FMLAL) do as
-    /// many multiply-adds as those of f32, and those that do more add in f16.
+    /// f16 has no such mode. Instructions that multiply f16 and add in f32 (Arm's FMLAL) are no faster than f32
+    /// multiply-adds, and the faster ones add in f16.
     Fast,
 }

@@ -1,4 +1,4 @@
-//! Borrowed NHWC tensors. Their bounds are proven once, when a view is made.
+//! Borrowed NHWC tensors. Bounds are checked once, when a view is made.
 
 use crate::element::{ElementType, Elements, ElementsMut, Pointer, PointerMut};
 use crate::error::{Error, Result};
@@ -31,8 +31,8 @@ fn check(len: usize, shape: [usize; 4], pixel_stride: usize) -> Result<()> {
 /// A shared tensor in NHWC order, of f32 or of 16-bit elements.
 ///
 /// Element (n, y, x, c) lies at `((n·H + y)·W + x)·pixel_stride + c`. A pixel stride larger
-/// than C addresses a range of channels of a wider tensor, e.g. one part of a concatenation:
-/// pass the wide tensor's slice from the first channel on.
+/// than C addresses a range of channels of a wider tensor, such as one part of a
+/// concatenation: pass the wide tensor's slice from the first of these channels on.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -54,9 +54,8 @@ pub struct NhwcView<'a> {
 }
 
 impl<'a> NhwcView<'a> {
-    /// A dense tensor of shape \[N, H, W, C\]. `data`, a slice of `f32` or
-    /// [`Elements`],
-    /// must have exactly N·H·W·C elements.
+    /// A dense tensor of shape \[N, H, W, C\]. `data` is a slice of `f32` or [`Elements`], of exactly N·H·W·C
+    /// elements.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -128,7 +127,7 @@ impl<'a> NhwcView<'a> {
         self.pixel_stride
     }
 
-    /// What the elements are.
+    /// Element type.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -149,8 +148,8 @@ impl<'a> NhwcView<'a> {
 /// A mutable tensor in NHWC order, of f32 or of 16-bit elements.
 ///
 /// Element (n, y, x, c) lies at `((n·H + y)·W + x)·pixel_stride + c`. A pixel stride larger
-/// than C addresses a range of channels of a wider tensor, e.g. one part of a concatenation:
-/// pass the wide tensor's slice from the first channel on.
+/// than C addresses a range of channels of a wider tensor, such as one part of a
+/// concatenation: pass the wide tensor's slice from the first of these channels on.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -197,9 +196,8 @@ pub struct NhwcViewMut<'a> {
 }
 
 impl<'a> NhwcViewMut<'a> {
-    /// A dense tensor of shape \[N, H, W, C\]. `data`, a slice of `f32` or
-    /// [`ElementsMut`],
-    /// must have exactly N·H·W·C elements.
+    /// A dense tensor of shape \[N, H, W, C\]. `data` is a slice of `f32` or [`ElementsMut`], of exactly N·H·W·C
+    /// elements.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -275,7 +273,7 @@ impl<'a> NhwcViewMut<'a> {
         self.pixel_stride
     }
 
-    /// What the elements are.
+    /// Element type.
     ///
     /// ```
     /// # use sepconv_kernels::*;

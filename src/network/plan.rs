@@ -47,7 +47,7 @@ pub struct PlanOptions {
     /// Nodes besides the output whose values a session can report. Each is stored as the network
     /// says it is, so nothing is fused past it.
     pub outputs: Vec<String>,
-    /// What weights are rounded to when they are packed, to nearest even; half the memory and half of what is
+    /// What weights are rounded to when they are packed (to nearest, ties to even): half the memory and half of what is
     /// read with 16 bits. Depthwise kernels, biases and batch norms that stand alone, some hundredth of all,
     /// stay f32. All arithmetic is f32.
     pub weights_type: ElementType,

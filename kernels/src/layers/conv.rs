@@ -36,7 +36,7 @@ use crate::pixels::Region;
 pub struct Conv(Layer);
 
 impl Conv {
-    /// Checks, packs, chooses. `input` is \[N, H, W, C\].
+    /// Checks the shape, packs the weights and chooses kernels. `input` is \[N, H, W, C\].
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -91,7 +91,7 @@ impl Plan for Conv {}
 pub struct Pointwise(Layer);
 
 impl Pointwise {
-    /// Checks, packs, chooses. `input` is \[N, H, W, C\].
+    /// Checks the shape, packs the weights and chooses kernels. `input` is \[N, H, W, C\].
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -145,7 +145,7 @@ impl Plan for Pointwise {}
 pub struct Dense(Layer);
 
 impl Dense {
-    /// Checks, packs, chooses. `input` is \[N, H, W, C\].
+    /// Checks the shape, packs the weights and chooses kernels. `input` is \[N, H, W, C\].
     ///
     /// ```
     /// # use sepconv_kernels::*;

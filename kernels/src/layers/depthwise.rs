@@ -32,7 +32,7 @@ use crate::tensor::Channelwise;
 pub struct Depthwise(Layer);
 
 impl Depthwise {
-    /// Checks, packs, chooses. `input` is \[N, H, W, C\].
+    /// Checks the shape, packs the weights and chooses kernels. `input` is \[N, H, W, C\].
     ///
     /// ```
     /// # use sepconv_kernels::*;

@@ -11,10 +11,10 @@ use crate::options::Options;
 use crate::params::PoolKind;
 use crate::view::{NhwcView, NhwcViewMut};
 
-/// x itself: with a residual an addition, with an activation that activation, without either a copy
+/// x itself. With a residual it is an addition, with an activation that activation, with neither a copy
 /// between views.
 ///
-/// A max pool over single elements, which leaves every value as it is.
+/// It is computed as a max pool over single elements, which keeps every value as it is.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -33,7 +33,7 @@ use crate::view::{NhwcView, NhwcViewMut};
 pub struct Elementwise(Layer);
 
 impl Elementwise {
-    /// Checks and chooses. `shape` is \[N, H, W, C\] of input and output.
+    /// Checks the shape and chooses kernels. `shape` is \[N, H, W, C\] of input and output.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -60,8 +60,8 @@ impl HasLayer for Elementwise {
 
 impl Plan for Elementwise {}
 
-/// `y[i] = x[i]`, rounded to `y`'s type as the outputs of plans are; on the level, [`Level::from_env`] when
-/// none. For weights and tensors outside of plans, which convert by themselves.
+/// Converts between element types: `y[i] = x[i]`, rounded to nearest, ties to even. `level` of `None` means
+/// [`Level::from_env`]. Plans convert their operands themselves; this is for tensors outside of plans.
 ///
 /// ```
 /// use sepconv_kernels::{Elements, ElementsMut, convert};

@@ -10,9 +10,9 @@ use crate::view::{NhwcView, NhwcViewMut};
 
 /// A prepared operation: shape checked, weights packed, kernel chosen.
 ///
-/// A plan owns its weights, packed by itself for its level: those of one can't reach the kernels of another.
-/// It is immutable and `Send + Sync`: one can run on many threads at a time, each call with its own
-/// scratch. For given operands every call gives the same bits, on any level and any number of threads.
+/// A plan packs its weights for its level and owns them. It is immutable and `Send + Sync`: several threads can
+/// run one plan at the same time, each with its own scratch. The same operands give the same bits on every call,
+/// on any level and any number of threads.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -60,7 +60,7 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         self.layer().output
     }
 
-    /// What the input is of.
+    /// Element type of the input.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -75,7 +75,7 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         self.layer().input_type
     }
 
-    /// What the output and the residual are of.
+    /// Element type of the output and the residual.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -126,7 +126,7 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         &self.layer().name
     }
 
-    /// Bytes that its packed weights and biases take.
+    /// Bytes of the packed weights and biases.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -142,7 +142,7 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         self.layer().weights_bytes()
     }
 
-    /// Multiply-adds of one run, padding included (as literature counts them).
+    /// Multiply-adds of one run. Padding counts too, as in the literature.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -163,7 +163,7 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         self.layer().multiply_adds
     }
 
-    /// Elements of scratch with which `run` uses up to `threads` threads; 0 if it needs none.
+    /// Elements of scratch that `run` needs in order to use up to `threads` threads; 0 if it needs none.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -187,8 +187,8 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
     /// y = activation(operation(input_activation(x)) + residual).
     ///
     /// With the feature `rayon` the work is split over the threads of rayon's current pool, as many as
-    /// `scratch` has room for; otherwise it runs on the calling thread. The contents of `scratch` are
-    /// irrelevant before and unspecified after. Allocates nothing.
+    /// `scratch` has room for. Otherwise it runs on the calling thread. `scratch` may hold anything before, and
+    /// its contents are unspecified after. Nothing is allocated.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -207,8 +207,8 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
     /// ```
     ///
     /// # Errors
-    /// A view of another shape or type than the plan's, or scratch shorter than `scratch_len(1)`: nothing is
-    /// written then.
+    /// A view has another shape or type than the plan's, or `scratch` is shorter than `scratch_len(1)`. Nothing
+    /// is written then.
     fn run(
         &self,
         x: NhwcView<'_>,
@@ -222,8 +222,8 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         layer.compute(rows, x, residual, y, scratch)
     }
 
-    /// The input rows of which [`Plan::run_rows`] computes these output rows: all that their windows cover,
-    /// padding left out. Of rows beyond the output those of the output.
+    /// The input rows that [`Plan::run_rows`] needs for these output rows: all that their windows cover, without
+    /// padding. Rows beyond the output are ignored.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -239,11 +239,11 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         self.layer().vertical().covered(&rows)
     }
 
-    /// [`Plan::run`] for output rows `rows` of each picture alone: `x` holds just the input rows
-    /// [`Plan::input_rows`] of them, `residual` and `y` just these output rows. The same bits.
+    /// [`Plan::run`] for some output rows of each picture. `x` holds only the input rows that
+    /// [`Plan::input_rows`] names; `residual` and `y` hold only the output rows `rows`. The bits are the same.
     ///
-    /// For running layers depth first, some rows of each by turns, so that what lies between them stays
-    /// small and in cache.
+    /// This runs layers depth first, a few rows of each in turn, so that the values between them stay small
+    /// and in cache.
     ///
     /// ```
     /// # use sepconv_kernels::*;

@@ -10,10 +10,10 @@ use crate::pool::plan::pool_plan;
 use crate::rows::plan::InputSpec;
 use crate::tensor::Channelwise;
 
-/// A max or average pool; padding takes part in neither.
+/// A max or average pool. Padding is ignored by both.
 ///
-/// The average is the sum of the taps in order (ky, kx), rounded after each addition, divided by their
-/// number.
+/// The average is the sum of the taps inside the input, divided by their number. Taps are added in the order
+/// (ky, kx), and each addition is rounded.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -31,7 +31,7 @@ use crate::tensor::Channelwise;
 pub struct Pool(Layer);
 
 impl Pool {
-    /// Checks and chooses. `input` is \[N, H, W, C\].
+    /// Checks the shape and chooses kernels. `input` is \[N, H, W, C\].
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -65,7 +65,7 @@ impl Plan for Pool {}
 
 /// The mean over height and width: \[N, H, W, C\] to \[N, 1, 1, C\].
 ///
-/// An average pool whose window is the picture: summed row by row, rounded after each addition.
+/// It is an average pool whose window is the picture. Pixels are added row by row, and each addition is rounded.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -82,7 +82,7 @@ impl Plan for Pool {}
 pub struct GlobalAveragePool(Layer);
 
 impl GlobalAveragePool {
-    /// Checks and chooses. `input` is \[N, H, W, C\].
+    /// Checks the shape and chooses kernels. `input` is \[N, H, W, C\].
     ///
     /// ```
     /// # use sepconv_kernels::*;

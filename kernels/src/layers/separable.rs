@@ -49,7 +49,7 @@ const MAX_BANDS: usize = 24;
 pub struct Separable(Layer);
 
 impl Separable {
-    /// Checks, packs, chooses. `input` is \[N, H, W, C\].
+    /// Checks the shape, packs the weights and chooses kernels. `input` is \[N, H, W, C\].
     ///
     /// ```
     /// # use sepconv_kernels::*;
