@@ -1047,6 +1047,11 @@ fn demonstrates() {
     assert!(text.contains("99 of 100 digits right"), "{text}");
     assert!(text.contains("Xception 299×299") && text.contains("% of the FMA peak"), "{text}");
     assert!(text.contains("448 sampled outputs of 7 layers"), "{text}");
+    // What the network says of the digits that are drawn, and of the one that it mistakes.
+    let percents = text.split('(').skip(1).filter_map(|rest| rest.split_once(" %")?.0.parse().ok());
+    let percents: Vec<f64> = percents.collect();
+    let likely = |p: &f64| (10.0..=100.0).contains(p);
+    assert!(percents.len() >= 7 && percents.iter().all(likely), "{text}");
 }
 
 /// A case of `tests/keras/make_cases.py`: its files, and what Keras's `predict` gives for its picture.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sepconv::image::{Channels, Picture, Preprocess, Resize, Scaling};
 use sepconv::kernels::Level;
 use sepconv::models::{XceptionConfig, xception};
-use sepconv::network::{NetworkPlan, PlanOptions, Session, spot_check};
+use sepconv::network::{NetworkPlan, Op, PlanOptions, Session, spot_check};
 use sepconv::weights::{self, synthetic};
 
 use super::speed::{Speed, peak};
@@ -58,9 +58,10 @@ fn digits() -> Result {
     let model = weights::load_bytes("digits.keras", MODEL)?;
     let (size, channels) = input_size(&model.network, None)?;
     let input = [1, size[0], size[1], channels];
-    let classes_node = model.network.node(model.network.outputs()[0].node).name.clone();
-    let options = PlanOptions { outputs: vec![classes_node.clone()], ..PlanOptions::default() };
-    let plan = NetworkPlan::new(&model.network, model.weights, input, &options)?;
+    // It was trained on logits.
+    let mut network = model.network;
+    network.push("probabilities", Op::Softmax, &[network.output()])?;
+    let plan = NetworkPlan::new(&network, model.weights, input, &PlanOptions::default())?;
     let mut session = Session::new(plan)?;
     let sheet = Picture::decode(Path::new("digits.png"), PICTURES)?.picture;
     let classes: Vec<&str> = CLASSES.lines().collect();
@@ -74,7 +75,7 @@ fn digits() -> Result {
         let start = Instant::now();
         session.run(&tensor)?;
         spent += start.elapsed();
-        let (probabilities, _) = session.node(&classes_node).unwrap_or_default();
+        let probabilities = session.output();
         let best = (0..probabilities.len())
             .max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]))
             .unwrap_or(0);

@@ -9,7 +9,7 @@ use crate::network::{Network, NodeId, Op};
 /// # #[cfg(feature = "keras")] {
 /// let Metadata { scaling, logits, .. } = load("assets/digits.keras")?.metadata; // of this crate
 /// assert_eq!(scaling, Some((Scaling::Tf, "as Keras's xception".into())));
-/// assert_eq!(logits, None); // it ends in softmax
+/// assert_eq!(logits, None); // it names no loss
 /// # }
 /// # Ok::<(), sepconv::Error>(())
 /// ```
