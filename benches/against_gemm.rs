@@ -1,5 +1,5 @@
-//! Pointwise layers against the gemm crate in pairs, one run of each in turn, on one thread: criterion
-//! measures one after the other, between which a machine's clock moves.
+//! Pointwise layers against the gemm crate in pairs, one run of each in turn, on one thread:
+//! criterion measures one after the other, between which a machine's clock moves.
 
 use std::time::Instant;
 

@@ -1,8 +1,9 @@
 //! Pictures: decoded, resized and scaled to numbers as Keras does, bit for bit.
 //!
-//! A few differing pixels change logits in the third decimal. So each step follows the library that a network was
-//! trained with: decoding and [`Resize`] Pillow or TensorFlow, [`Preprocess`] Keras's `preprocess_input`.
-//! EXIF orientation is not applied, as Keras doesn't: [`Picture::upright`] applies it.
+//! A few differing pixels change logits in the third decimal. So each step follows the library that
+//! a network was trained with: decoding and [`Resize`] Pillow or TensorFlow, [`Preprocess`] Keras's
+//! `preprocess_input`. EXIF orientation is not applied, as Keras doesn't: [`Picture::upright`]
+//! applies it.
 
 mod decode;
 mod orientation;
@@ -106,8 +107,8 @@ impl Picture {
         Ok(Self { size, rgb })
     }
 
-    /// Reads a JPEG or PNG file. A damaged one gives the picture that Pillow makes of it, and a warning. One
-    /// that is cut short before its last pixel is an error, as with Pillow.
+    /// Reads a JPEG or PNG file. A damaged one gives the picture that Pillow makes of it, and a
+    /// warning. One that is cut short before its last pixel is an error, as with Pillow.
     ///
     /// ```
     /// # use std::path::Path;

@@ -1,7 +1,8 @@
 //! NumPy's `.npy` files of f32 in C order: read with every claim checked against the file's length.
 //!
 //! Own code, as the format is ten bytes and a line of text: `npyz` 0.9 parses that text by
-//! recursion and multiplies dimensions unchecked, so hostile headers overflow its stack or its arithmetic.
+//! recursion and multiplies dimensions unchecked, so hostile headers overflow its stack or its
+//! arithmetic.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
@@ -194,8 +195,8 @@ impl<'a> Text<'a> {
 /// ```
 ///
 /// # Errors
-/// Those of `writer`, and [`io::ErrorKind::InvalidInput`] if `data` doesn't have as many elements as
-/// `shape` says.
+/// Those of `writer`, and [`io::ErrorKind::InvalidInput`] if `data` doesn't have as many elements
+/// as `shape` says.
 pub fn write(mut writer: impl Write, shape: &[usize], data: &[f32]) -> io::Result<()> {
     let elements = (shape.iter()).try_fold(1_usize, |product, &d| product.checked_mul(d));
     if elements != Some(data.len()) {

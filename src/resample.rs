@@ -1,9 +1,9 @@
 //! `tf.image.resize(images, size, method)` of TensorFlow 2, without `antialias`: its kernels
 //! `ResizeNearestNeighbor`, `ResizeBilinear` and `ResizeBicubic` with `half_pixel_centers`.
 //!
-//! Each operation in TensorFlow's order, in f32: the rounding of a coordinate decides which pixels are taken. The
-//! same bits as those of TensorFlow 2.21 on an x86-64 CPU, by 1200 random pictures and sizes. (Its Keys table holds
-//! what `keys` computes.)
+//! Each operation in TensorFlow's order, in f32: the rounding of a coordinate decides which pixels
+//! are taken. The same bits as those of TensorFlow 2.21 on an x86-64 CPU, by 1200 random pictures
+//! and sizes. (Its Keys table holds what `keys` computes.)
 
 /// How pixels between pixels are interpolated, as TensorFlow does it.
 ///
@@ -30,7 +30,8 @@ pub enum Interpolation {
     Bicubic,
 }
 
-/// Pictures of one size brought to another: for each new row and column the pixels that it is made of.
+/// Pictures of one size brought to another: for each new row and column the pixels that it is made
+/// of.
 #[derive(Debug)]
 pub(crate) struct Resample {
     /// Columns of the source.
@@ -49,8 +50,8 @@ enum Axes {
 }
 
 impl Resample {
-    /// From one \[height, width\] to another, all at least 1. With `crop` the middle of the source that has
-    /// the proportions of `to` is taken, as Keras's `smart_resize` does.
+    /// From one \[height, width\] to another, all at least 1. With `crop` the middle of the source
+    /// that has the proportions of `to` is taken, as Keras's `smart_resize` does.
     pub(crate) fn new(from: [usize; 2], to: [usize; 2], how: Interpolation, crop: bool) -> Self {
         let part = if crop { proportioned(from, to) } else { from };
         // Keras halves the difference in floating point and rounds down.
@@ -69,7 +70,8 @@ impl Resample {
         Self { width: from[1], axes }
     }
 
-    /// One picture, dense rows of pixels of `channels` elements, to pixels that begin `stride` apart.
+    /// One picture, dense rows of pixels of `channels` elements, to pixels that begin `stride`
+    /// apart.
     pub(crate) fn run(&self, x: &[f32], y: &mut [f32], channels: usize, stride: usize) {
         let at =
             |row: usize, column: usize, c: usize| x[(row * self.width + column) * channels + c];
@@ -143,7 +145,8 @@ fn bound(index: isize, length: usize) -> usize {
     usize::try_from(index).map_or(0, |index| index.min(length - 1))
 }
 
-/// Of each of `to` pixels, the two source pixels that enclose it, and how far from the first it lies.
+/// Of each of `to` pixels, the two source pixels that enclose it, and how far from the first it
+/// lies.
 fn pairs(from: usize, to: usize) -> impl Iterator<Item = ([usize; 2], f32)> {
     coordinates(from, to).map(move |(at, t)| ([bound(at, from), bound(at + 1, from)], t))
 }

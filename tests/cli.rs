@@ -395,8 +395,8 @@ fn prepares_pictures_as_asked() {
         assert_eq!(found, expected, "{options}");
         all.push(found);
     }
-    // Each option does something, but for the default said aloud, TensorFlow's nearest at this size, and
-    // means and deviations as `torch` has them.
+    // Each option does something, but for the default said aloud, TensorFlow's nearest at this
+    // size, and means and deviations as `torch` has them.
     let same = |i: usize, j: usize| [(0, 4), (0, 7), (4, 7), (8, 12)].contains(&(i, j));
     for j in 0..all.len() {
         for i in 0..j {
@@ -601,7 +601,8 @@ fn leaves_all_outputs_or_none() {
     }
 }
 
-/// Output that can't be written is an error, by a full device and by a limit that is reached midway.
+/// Output that can't be written is an error, by a full device and by a limit that is reached
+/// midway.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_an_error() {
@@ -638,8 +639,8 @@ fn a_full_disk_is_an_error() {
     assert_eq!(fs::read(&y).unwrap(), b"old");
 }
 
-/// Interrupted at any time, while it computes or writes, `run` leaves all outputs or none, and no file
-/// under another name.
+/// Interrupted at any time, while it computes or writes, `run` leaves all outputs or none, and no
+/// file under another name.
 #[cfg(unix)]
 #[test]
 fn an_interruption_leaves_all_outputs_or_none() {
@@ -1054,7 +1055,8 @@ fn demonstrates() {
     assert!(percents.len() >= 7 && percents.iter().all(likely), "{text}");
 }
 
-/// A case of `tests/keras/make_cases.py`: its files, and what Keras's `predict` gives for its picture.
+/// A case of `tests/keras/make_cases.py`: its files, and what Keras's `predict` gives for its
+/// picture.
 #[derive(serde::Deserialize)]
 struct Case {
     name: String,
@@ -1164,7 +1166,8 @@ fn heads_are_read_as_what_they_are() {
     assert!(notes.contains("a sigmoid is applied"), "{notes}");
 }
 
-/// Every output can be written, the logits or what `predict` gives, and none is forgotten in silence.
+/// Every output can be written, the logits or what `predict` gives, and none is forgotten in
+/// silence.
 #[test]
 fn runs_models_of_several_outputs() {
     let archive = fs::File::open(fixture("keras/fixtures/cases.zip")).unwrap();

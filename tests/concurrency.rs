@@ -1,5 +1,5 @@
-//! Sessions under concurrency: many of one plan, inside other pools, after panics of the caller's. The same
-//! bits as alone.
+//! Sessions under concurrency: many of one plan, inside other pools, after panics of the caller's.
+//! The same bits as alone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The embedded small Xception: the logits that Keras computed, and the same blocks as the full one.
+//! The embedded small Xception: the logits that Keras computed, and the same blocks as the full
+//! one.
 #![cfg(feature = "cli")]
 
 use std::path::Path;

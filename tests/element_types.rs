@@ -55,7 +55,8 @@ fn run(network: &Network, weights: &Weights, input: [usize; 4], options: &PlanOp
 
 const INPUT: [usize; 4] = [2, 23, 19, 3];
 
-/// As if they had been rounded before; but those of depthwise layers, and biases, are left as they are.
+/// As if they had been rounded before; but those of depthwise layers, and biases, are left as they
+/// are.
 #[test]
 fn weights_are_rounded_when_packed() {
     let network = network();
@@ -80,8 +81,8 @@ fn weights_are_rounded_when_packed() {
     }
 }
 
-/// All values are of the type but for the output and what softmax reads; on every level the same; and near
-/// those of f32.
+/// All values are of the type but for the output and what softmax reads; on every level the same;
+/// and near those of f32.
 #[test]
 fn values_between_layers_are_rounded() {
     let network = network();
@@ -118,7 +119,8 @@ fn values_between_layers_are_rounded() {
     }
 }
 
-/// Where a sum has an f32 operand or must be f32, its other operand is f32 as well, back to where it comes from.
+/// Where a sum has an f32 operand or must be f32, its other operand is f32 as well, back to where
+/// it comes from.
 #[test]
 fn sums_that_begin_or_end_a_network() {
     let window = Window::new([3, 3]).padding(Padding::Same);
@@ -180,8 +182,9 @@ fn sums_that_begin_or_end_a_network() {
     }
 }
 
-/// Xception's logits on every level and in several parts: the digests of the committed table. After a change
-/// that is meant to change bits: `SEPCONV_BLESS=1 cargo test --release --test element_types digests`.
+/// Xception's logits on every level and in several parts: the digests of the committed table. After
+/// a change that is meant to change bits: `SEPCONV_BLESS=1 cargo test --release --test
+/// element_types digests`.
 #[test]
 fn digests_of_types_at_71() {
     let network = xception(&XceptionConfig::default()).unwrap();
@@ -220,7 +223,8 @@ fn digests_of_types_at_71() {
     table.close();
 }
 
-/// At the size of ImageNet's pictures: weights, values between steps and scratch together, for two threads.
+/// At the size of ImageNet's pictures: weights, values between steps and scratch together, for two
+/// threads.
 #[test]
 fn sixteen_bits_take_half_the_memory() {
     let network = xception(&XceptionConfig::default()).unwrap();

@@ -206,7 +206,8 @@ fn proportioned(x: &Value, [th, tw]: [usize; 2]) -> Value {
     crop(x, Border { top, bottom: h - ch - top, left, right: w - cw - left })
 }
 
-/// By the interpolation's kernel over all pixels, normalized: what TensorFlow's tables and cases come to.
+/// By the interpolation's kernel over all pixels, normalized: what TensorFlow's tables and cases
+/// come to.
 fn resize(x: &Value, [th, tw]: [usize; 2], how: Interpolation) -> Value {
     let [n, h, w, c] = x.shape;
     let kernel = |d: f64| match how {
@@ -1049,8 +1050,8 @@ fn input_and_aliases_can_be_reported() {
     check(&b, &x, &["dropout", "twice"]).unwrap();
 }
 
-/// MobileNet's block: one kernel, in which the tensor in the middle never reaches memory, and the same bits as by
-/// two.
+/// MobileNet's block: one kernel, in which the tensor in the middle never reaches memory, and the
+/// same bits as by two.
 #[test]
 fn a_pointwise_layer_behind_a_depthwise_one_is_one_step() {
     let relu6 = Op::Activation(Activation::Relu6);
@@ -1066,7 +1067,8 @@ fn a_pointwise_layer_behind_a_depthwise_one_is_one_step() {
         let x = b.push("pw", plain_conv(Window::new([1, 1]), 5), &[x]);
         let x = b.push("pw_bn", NORM, &[x]);
         let y = b.push("pw_act", relu6.clone(), &[x]);
-        // Not behind a pointwise layer that has a stride, nor where others see the tensor in the middle.
+        // Not behind a pointwise layer that has a stride, nor where others see the tensor in the
+        // middle.
         let z = b.push("dw_2", depthwise(1), &[y]);
         b.push("pw_2", plain_conv(Window::new([1, 1]).stride([2, 2]), 4), &[z]);
         let x = picture([2, 21, 18, 3], 5);

@@ -1,5 +1,5 @@
-//! The networks beside Xception: Keras's numbers (goldens by tests/keras/make_goldens.py), Keras's layers, and
-//! the equalities between the blocks from standard to separable convolution.
+//! The networks beside Xception: Keras's numbers (goldens by tests/keras/make_goldens.py), Keras's
+//! layers, and the equalities between the blocks from standard to separable convolution.
 
 #[path = "../kernels/tests/common/mod.rs"]
 mod common;
@@ -95,8 +95,8 @@ fn columns(tensor: &Tensor, range: std::ops::Range<usize>) -> Tensor {
     Tensor { shape, data }
 }
 
-/// The paper's Figures 2 and 3: towers of 1×1 and 3×3 are one 1×1 convolution and a 3×3 in segments. To the bit,
-/// as the chains of additions are the same.
+/// The paper's Figures 2 and 3: towers of 1×1 and 3×3 are one 1×1 convolution and a 3×3 in
+/// segments. To the bit, as the chains of additions are the same.
 #[test]
 fn towers_are_segments() {
     for between in [Activation::None, Activation::Relu, Activation::Elu { alpha: 1.0 }] {
@@ -125,7 +125,8 @@ fn towers_are_segments() {
     }
 }
 
-/// One segment is a standard convolution: of as many multiply-adds and parameters, and any other S of fewer.
+/// One segment is a standard convolution: of as many multiply-adds and parameters, and any other S
+/// of fewer.
 #[test]
 fn fewer_parameters_with_each_segment() {
     let cost = |segments| {
@@ -144,7 +145,8 @@ fn the_end_of_the_spectrum_is_separable() {
     let config = SpectrumConfig { order: Order::SpatialFirst, ..small(12) };
     let separable = spectrum(&config).unwrap();
     let weights = synthetic::weights(&separable).unwrap();
-    // An activation keeps the two steps apart; one without bounds leaves every finite number as it is.
+    // An activation keeps the two steps apart; one without bounds leaves every finite number as it
+    // is.
     let between = Activation::Clamp { lo: f32::MIN, hi: f32::MAX };
     let steps = spectrum(&SpectrumConfig { between, ..config }).unwrap();
     let mut own = Weights::default();
@@ -158,8 +160,8 @@ fn the_end_of_the_spectrum_is_separable() {
     common::assert_same_bits("separable", &run(&steps, &own), &run(&separable, &weights));
 }
 
-/// The order of the two steps and the activation between them are different functions; segments of the input
-/// must divide its channels.
+/// The order of the two steps and the activation between them are different functions; segments of
+/// the input must divide its channels.
 #[test]
 fn switches_of_the_spectrum() {
     let mut outputs: Vec<Vec<f32>> = Vec::new();

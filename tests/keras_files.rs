@@ -107,7 +107,8 @@ fn nested_models_are_inlined() {
     assert_eq!(network.output().index(), network.nodes().len() - 2);
 }
 
-/// Every layer of the fixtures' models computes what Keras computed, at any number of threads alike.
+/// Every layer of the fixtures' models computes what Keras computed, at any number of threads
+/// alike.
 #[test]
 fn every_layer_computes_as_keras_does() {
     let golden: Value = serde_json::from_str(include_str!("keras/fixtures/golden.json")).unwrap();
@@ -387,7 +388,8 @@ struct Expected {
     values: Vec<f32>,
 }
 
-/// Models as people save them, from Keras 2 and 3: every output has Keras's name, shape and numbers.
+/// Models as people save them, from Keras 2 and 3: every output has Keras's name, shape and
+/// numbers.
 #[test]
 fn models_as_people_save_them_compute_as_keras_does() {
     const CASES: &[u8] = include_bytes!("keras/fixtures/cases.zip");

@@ -1,5 +1,5 @@
-//! timm's Xceptions: its numbers on synthetic weights (goldens by tests/timm/make_goldens.py), and its
-//! safetensors files, written here by code of its own, and what a hostile hand makes of them.
+//! timm's Xceptions: its numbers on synthetic weights (goldens by tests/timm/make_goldens.py), and
+//! its safetensors files, written here by code of its own, and what a hostile hand makes of them.
 #![cfg(feature = "safetensors")]
 
 mod golden;
@@ -85,7 +85,8 @@ fn stored(dtype: &'static str, shape: &[usize], values: &[f32]) -> Stored {
     Stored { dtype, shape: shape.to_vec(), bytes }
 }
 
-/// The synthetic weights of a network as timm has them: by the rules of timm's names and PyTorch's layouts.
+/// The synthetic weights of a network as timm has them: by the rules of timm's names and PyTorch's
+/// layouts.
 fn of(network: &Network, dtype: &'static str) -> Tensors {
     let mut tensors = Tensors::new();
     for (layer, variable, tensor) in synthetic::weights(network).unwrap().iter() {
@@ -126,8 +127,8 @@ fn permuted(shape: &[usize], values: &[f32], axes: &[usize]) -> (Vec<usize>, Vec
     (to.clone(), (0..values.len()).map(value).collect())
 }
 
-/// The module of a layer: its own name, or in Xception one of this table, which has all entry blocks, all
-/// middle blocks, the exit block and the last, for any number of them.
+/// The module of a layer: its own name, or in Xception one of this table, which has all entry
+/// blocks, all middle blocks, the exit block and the last, for any number of them.
 fn module(network: &Network, layer: &str) -> String {
     if network.find("block1_conv1").is_none() {
         return layer.into();
@@ -361,7 +362,8 @@ fn hostile_headers_are_refused() {
     refused(intact[..8].to_vec(), "8 bytes");
     refused(intact[..intact.len() - 1].to_vec(), "where the file has");
     refused([&intact[..], &[0]].concat(), "where the file has");
-    // Places that leave a gap, overlap, lie outside, run backwards or overflow, and a shape that does.
+    // Places that leave a gap, overlap, lie outside, run backwards or overflow, and a shape that
+    // does.
     let place = "\"data_offsets\":[0,144]";
     let most = "\"data_offsets\":[0,18446744073709551615]";
     for to in [

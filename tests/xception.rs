@@ -1,5 +1,5 @@
-//! The full Xception on synthetic weights: Keras's numbers after every block at four sizes (goldens by
-//! tests/keras/make_goldens.py), and the same bits on every level, for any number of threads.
+//! The full Xception on synthetic weights: Keras's numbers after every block at four sizes (goldens
+//! by tests/keras/make_goldens.py), and the same bits on every level, for any number of threads.
 
 #[path = "../kernels/tests/common/mod.rs"]
 mod common;
@@ -108,9 +108,9 @@ fn enter(table: &mut Table, plan: &Arc<NetworkPlan>, names: &[String], parts: us
     }
 }
 
-/// After each block and at the end, on every level, in several parts, separable layers fused and not, depth first: the
-/// digests of the committed table. After a change that is meant to change bits:
-/// `SEPCONV_BLESS=1 cargo test --release --test xception digests`.
+/// After each block and at the end, on every level, in several parts, separable layers fused and
+/// not, depth first: the digests of the committed table. After a change that is meant to change
+/// bits: `SEPCONV_BLESS=1 cargo test --release --test xception digests`.
 fn digests(size: usize, file: &'static str, text: &str) {
     let mut table = Table::new(file, text);
     let fused = network();
@@ -122,7 +122,8 @@ fn digests(size: usize, file: &'static str, text: &str) {
         nodes.filter(|n| n.starts_with("add") || ends.contains(&n.as_str())).collect();
     assert_eq!(names.len(), 14);
     for level in common::levels() {
-        // As a whole, unfused, and some rows by turns, which is the same on all CPUs. With less effort not all.
+        // As a whole, unfused, and some rows by turns, which is the same on all CPUs. With less
+        // effort not all.
         let never = DepthFirst::NEVER;
         let always = DepthFirst { bytes: 0, multiply_adds: Some(1_000_000) };
         let cases = [(&fused, never), (&unfused, never), (&fused, always)];
@@ -167,7 +168,8 @@ fn digests_at_150() {
     digests(150, file, include_str!("digests/xception_150.txt"));
 }
 
-/// A batch gives what its pictures give one by one, to the bit; and so do pictures that are not square.
+/// A batch gives what its pictures give one by one, to the bit; and so do pictures that are not
+/// square.
 #[test]
 fn batches_are_pictures() {
     let (network, weights) = network();

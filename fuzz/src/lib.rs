@@ -1,6 +1,7 @@
-//! What the targets of the kernels share: a layer from the fuzzer's bytes, run on every level and compared
-//! with the naive loops. Data, tensors with gaps and comparisons are those of the kernels' own tests.
-//! Tensors are exactly as long as they must be, so that the address sanitizer sees the first element too many.
+//! What the targets of the kernels share: a layer from the fuzzer's bytes, run on every level and
+//! compared with the naive loops. Data, tensors with gaps and comparisons are those of the kernels'
+//! own tests. Tensors are exactly as long as they must be, so that the address sanitizer sees the
+//! first element too many.
 
 use std::sync::Once;
 
@@ -144,7 +145,8 @@ impl Data {
 pub type Make<'a> = &'a dyn Fn(&Case, &Data, Level) -> Box<dyn Plan>;
 
 impl Case {
-    /// The output shape, if the window fits and `depth` multiply-adds for each output are not too many.
+    /// The output shape, if the window fits and `depth` multiply-adds for each output are not too
+    /// many.
     pub fn output(&self, window: &Window, channels_out: usize, depth: usize) -> Option<[usize; 4]> {
         let [n, h, w, c] = self.input;
         let [oh, ow] = common::output(window, self.input)?;
@@ -159,7 +161,8 @@ impl Case {
     pub fn data(&self, output: [usize; 4], weights: usize) -> Data {
         let [input_type, weights_type, output_type] = self.types;
         let mut random = Random(self.seed);
-        // One special value among the inputs of a window decides it: keep most windows free of them.
+        // One special value among the inputs of a window decides it: keep most windows free of
+        // them.
         let sparse = if self.mode == Mode::Specials { 1 + random.below(60) } else { 1 };
         let mut fill = |len: usize| {
             let values = self.mode.fill(&mut random, len);
@@ -201,8 +204,8 @@ impl Case {
     }
 
     /// Runs the plan of every level, on one thread and on several, demands what is expected and the
-    /// same bits of all, and returns them. Of other types than f32 what is expected is the result of the same
-    /// numbers in f32, rounded once.
+    /// same bits of all, and returns them. Of other types than f32 what is expected is the result
+    /// of the same numbers in f32, rounded once.
     pub fn run_all(
         &self,
         what: &str,

@@ -1,7 +1,7 @@
 //! Command lines, one word a line, and the text of a layer.
 //!
-//! The command line belongs to the binary, not to the library, and is no interface for others. So it is
-//! compiled in from its files, as the benchmarks do with the layers.
+//! The command line belongs to the binary, not to the library, and is no interface for others. So
+//! it is compiled in from its files, as the benchmarks do with the layers.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

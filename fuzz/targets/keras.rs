@@ -1,8 +1,8 @@
-//! Keras files (.keras, .weights.h5, legacy .h5): errors or models, in bounded memory; models plan or are
-//! refused, and small ones run.
+//! Keras files (.keras, .weights.h5, legacy .h5): errors or models, in bounded memory; models plan
+//! or are refused, and small ones run.
 //!
-//! Most of what a fuzzer does to a file only breaks a checksum. So most mutations of a zip are of an entry, which
-//! is packed again, and the checksums of HDF5's newer structures are made right.
+//! Most of what a fuzzer does to a file only breaks a checksum. So most mutations of a zip are of
+//! an entry, which is packed again, and the checksums of HDF5's newer structures are made right.
 #![no_main]
 
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};

@@ -79,7 +79,8 @@ fn separable(case: &Case) -> bool {
     let spaced = data.residual.as_ref().map(|r| Spaced::of(output, 0, r));
     let unfused = common::run(&second, &Spaced::new(middle_shape, 0, &mid), spaced.as_ref(), 0, 1);
 
-    // The depthwise half has a target of its own; the pointwise half is checked from its very result.
+    // The depthwise half has a target of its own; the pointwise half is checked from its very
+    // result.
     let sums = naive::conv(&Reference {
         input: middle_shape,
         x: &mid,

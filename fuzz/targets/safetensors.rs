@@ -1,6 +1,8 @@
-//! safetensors files: errors or weights of a tiny network, with the shapes that it asks for, finite.
+//! safetensors files: errors or weights of a tiny network, with the shapes that it asks for,
+//! finite.
 //!
-//! Half of the mutations are of the header alone, whose length is made right: most others would end there.
+//! Half of the mutations are of the header alone, whose length is made right: most others would end
+//! there.
 #![no_main]
 
 use std::io::{Seek, SeekFrom, Write};

@@ -1,5 +1,6 @@
-//! A layer for a crate without std: an allocator is all it asks of the machine. The level is the best that the target
-//! guarantees, so compile for the CPU that you have (`-C target-cpu=…`); on AArch64 that is NEON in any case.
+//! A layer for a crate without std: an allocator is all it asks of the machine. The level is the
+//! best that the target guarantees, so compile for the CPU that you have (`-C target-cpu=…`); on
+//! AArch64 that is NEON in any case.
 //!
 //! cargo build --release -p sepconv-kernels --no-default-features --example no_std
 #![no_std]

@@ -1,5 +1,6 @@
-//! Plans inside the caller's own rayon pool: they use its threads, as many as the scratch has room for, and none
-//! besides; and on the calling thread alone, where the caller shares out pictures itself.
+//! Plans inside the caller's own rayon pool: they use its threads, as many as the scratch has room
+//! for, and none besides; and on the calling thread alone, where the caller shares out pictures
+//! itself.
 //!
 //! cargo run --release -p sepconv-kernels --example pool
 

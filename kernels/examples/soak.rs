@@ -1,12 +1,15 @@
 //! Hours of random layers: results right, memory flat.
 //!
-//! `cargo run --release -p sepconv-kernels --example soak -- [MINUTES] [SEED]`, 30 minutes by default.
+//! `cargo run --release -p sepconv-kernels --example soak -- [MINUTES] [SEED]`, 30 minutes by
+//! default.
 //!
-//! Each layer is planned and run twice on one level and once on another, on different numbers of threads:
-//! the same digest. One in ten is compared with the naive loops in integers, which is exact. A line a minute.
+//! Each layer is planned and run twice on one level and once on another, on different numbers of
+//! threads: the same digest. One in ten is compared with the naive loops in integers, which is
+//! exact. A line a minute.
 //!
-//! After a tenth of the time the bytes that are allocated and the resident memory are noted. At the end the
-//! former may be 64 KiB more, the latter, in which layers of other sizes leave holes, 64 MiB.
+//! After a tenth of the time the bytes that are allocated and the resident memory are noted. At the
+//! end the former may be 64 KiB more, the latter, in which layers of other sizes leave holes, 64
+//! MiB.
 
 #[path = "../tests/common/mod.rs"]
 mod common;

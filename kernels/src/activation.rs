@@ -1,5 +1,5 @@
-//! The activations: element-wise functions, and their vector code. Every step of it is an IEEE operation that
-//! all levels have, in one order, so that all levels give the same bits.
+//! The activations: element-wise functions, and their vector code. Every step of it is an IEEE
+//! operation that all levels have, in one order, so that all levels give the same bits.
 
 use crate::error::{Error, Result};
 use crate::simd::{Kernel, Simd};
@@ -42,8 +42,8 @@ pub enum Activation {
         /// α.
         alpha: f32,
     },
-    /// x / (1 + e⁻ˣ), also called swish. Within 4 ULP for x ≥ −87, −0 below (where the exact value is
-    /// above −1.5e-36) and at −∞.
+    /// x / (1 + e⁻ˣ), also called swish. Within 4 ULP for x ≥ −87, −0 below (where the exact value
+    /// is above −1.5e-36) and at −∞.
     Silu,
     /// x · (clamp(x + 3, 0, 6) / 6). NaN at −∞ (∞ · 0).
     HardSwish,
@@ -117,8 +117,8 @@ pub(crate) fn apply<S: Simd>(simd: S, x: S::Vector, activation: Activation) -> S
 
 /// For −87 ≤ x ≤ 0 or NaN: (eʳ − 1, 2ⁿ) with x = n·ln 2 + r, |r| ≤ ln 2 / 2.
 ///
-/// ln 2 is split in a part of few bits and a rest (Cody and Waite) so that r is accurate; eʳ − 1 is its
-/// Taylor series to r⁷, whose remainder |r|⁸/8! is below a tenth of an ULP.
+/// ln 2 is split in a part of few bits and a rest (Cody and Waite) so that r is accurate; eʳ − 1 is
+/// its Taylor series to r⁷, whose remainder |r|⁸/8! is below a tenth of an ULP.
 #[inline(always)]
 fn exp_m1_parts<S: Simd>(simd: S, x: S::Vector) -> (S::Vector, S::Vector) {
     let c = |v| simd.splat(v);

@@ -1,4 +1,5 @@
-//! Element types of tensors and weights: f32, or 16-bit types that kernels convert to f32 as they load them.
+//! Element types of tensors and weights: f32, or 16-bit types that kernels convert to f32 as they
+//! load them.
 
 use core::fmt;
 
@@ -82,8 +83,8 @@ impl fmt::Display for ElementType {
     }
 }
 
-/// A slice of elements of any type. `into()` makes it from a slice of `f32` and, with the feature `half`, of
-/// `half::f16` or `half::bf16`.
+/// A slice of elements of any type. `into()` makes it from a slice of `f32` and, with the feature
+/// `half`, of `half::f16` or `half::bf16`.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -325,8 +326,8 @@ pub(crate) fn f16_to_f32(bits: u16) -> f32 {
     f32::from_bits(sign | magnitude)
 }
 
-/// Rounds to the nearest f16, ties to even. 65,520 and above give ∞, 2⁻²⁵ and below 0; a NaN stays a NaN and
-/// becomes quiet.
+/// Rounds to the nearest f16, ties to even. 65,520 and above give ∞, 2⁻²⁵ and below 0; a NaN stays
+/// a NaN and becomes quiet.
 pub(crate) fn f32_to_f16(x: f32) -> u16 {
     let sign = (x.to_bits() >> 16 & 0x8000) as u16;
     let magnitude = x.to_bits() & 0x7fff_ffff;

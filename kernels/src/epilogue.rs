@@ -64,9 +64,9 @@ pub(crate) unsafe fn add_residual<S: Simd, Y: Element, const N: usize>(
     }
 }
 
-/// Compares only with bounds that exist: a comparison takes the place of an FMA. (Loop by loop: one for both is too
-/// long to be unrolled for a GEMM's tile on NEON, and accumulators that a loop indexes live in memory, from the first
-/// k on.)
+/// Compares only with bounds that exist: a comparison takes the place of an FMA. (Loop by loop: one
+/// for both is too long to be unrolled for a GEMM's tile on NEON, and accumulators that a loop
+/// indexes live in memory, from the first k on.)
 #[inline(always)]
 pub(crate) fn clamp<S: Simd>(simd: S, values: &mut [S::Vector], (lo, hi): (f32, f32)) {
     if lo > f32::NEG_INFINITY {

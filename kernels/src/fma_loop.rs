@@ -2,11 +2,12 @@
 
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
-/// Independent chains: enough to cover the latency of two FMAs per cycle, few enough for 16 registers.
+/// Independent chains: enough to cover the latency of two FMAs per cycle, few enough for 16
+/// registers.
 pub(crate) const CHAINS: usize = 12;
 
-/// The kernel: so many rounds of 12 independent FMAs that never leave registers. Returns a number that depends
-/// on all of them.
+/// The kernel: so many rounds of 12 independent FMAs that never leave registers. Returns a number
+/// that depends on all of them.
 #[derive(Debug)]
 pub(crate) struct FmaLoop;
 

@@ -20,8 +20,8 @@ pub enum Padding {
     /// No padding: out = floor((in − k_dilated) / stride) + 1.
     #[default]
     Valid,
-    /// TensorFlow's rule: out = ceil(in / stride), total = max((out − 1)·stride + k_dilated − in, 0),
-    /// of which floor(total / 2) lies before and the rest after.
+    /// TensorFlow's rule: out = ceil(in / stride), total = max((out − 1)·stride + k_dilated − in,
+    /// 0), of which floor(total / 2) lies before and the rest after.
     Same,
     /// The given numbers of rows and columns on each side.
     Explicit {
@@ -116,9 +116,9 @@ impl Window {
         Ok([self.axis(0, size[0])?.output, self.axis(1, size[1])?.output])
     }
 
-    /// The checked geometry of axis 0 (height) or 1 (width).
-    /// The input rows that the windows of output rows `rows` cover, without padding, for an input of that height.
-    /// Rows beyond the output are ignored.
+    /// The checked geometry of axis 0 (height) or 1 (width). The input rows that the windows of
+    /// output rows `rows` cover, without padding, for an input of that height. Rows beyond the
+    /// output are ignored.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -198,7 +198,8 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
-    /// The taps t of output `o` that lie inside the input: 0 ≤ o·stride + t·dilation − before < input.
+    /// The taps t of output `o` that lie inside the input: 0 ≤ o·stride + t·dilation − before <
+    /// input.
     pub(crate) fn taps(&self, o: usize) -> Range<usize> {
         let origin = o * self.stride;
         let first = self.before.saturating_sub(origin).div_ceil(self.dilation);
@@ -212,7 +213,8 @@ impl Axis {
         o * self.stride + t * self.dilation - self.before
     }
 
-    /// The inputs from the first to the last that the windows of these outputs cover, as far as there are such.
+    /// The inputs from the first to the last that the windows of these outputs cover, as far as
+    /// there are such.
     pub(crate) fn covered(&self, outputs: &Range<usize>) -> Range<usize> {
         let outputs = outputs.start..outputs.end.min(self.output);
         if outputs.is_empty() {
@@ -241,8 +243,8 @@ impl Axis {
 impl Axis {
     /// Runs of outputs with equal tap ranges, in order: (outputs, taps).
     ///
-    /// Neither end of the range ever grows with the output, so there are at most 2·kernel + 1 runs and
-    /// each is found by bisection, whatever the extent.
+    /// Neither end of the range ever grows with the output, so there are at most 2·kernel + 1 runs
+    /// and each is found by bisection, whatever the extent.
     pub(crate) fn groups(&self) -> Vec<(Range<usize>, Range<usize>)> {
         let mut groups = Vec::new();
         let mut start = 0;

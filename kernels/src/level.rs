@@ -17,7 +17,8 @@ use core::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Level {
-    /// Plain Rust with fused multiply-add by `f32::mul_add` (a library call where the target has none).
+    /// Plain Rust with fused multiply-add by `f32::mul_add` (a library call where the target has
+    /// none).
     Scalar,
     /// AArch64 Advanced SIMD, 4 lanes.
     Neon,

@@ -18,20 +18,21 @@
 //! # Numerics
 //! Every output element is one chain of fused multiply-adds in a fixed order (bias, then taps and
 //! channels ascending), so that all levels, any number of threads, fused and unfused give the same
-//! bits; only NaNs may differ from each other. Padding is left out of sums, never multiplied by zero.
-//! Subnormal weights and biases become zeros of their sign when packed; the floating-point environment
-//! is never touched. ReLU and clamps let NaN and −0 through.
+//! bits; only NaNs may differ from each other. Padding is left out of sums, never multiplied by
+//! zero. Subnormal weights and biases become zeros of their sign when packed; the floating-point
+//! environment is never touched. ReLU and clamps let NaN and −0 through.
 //!
 //! # Element types
 //! Input, output and weights are each of f32, f16 or bf16 ([`ElementType`]), in any combination;
-//! [`Options`] says which, and the views and weights carry their type. All arithmetic is f32. 16-bit elements are
-//! converted to f32 exactly as they are loaded. An output is rounded once, when it is stored: to nearest, ties
-//! to even. A 16-bit plan therefore gives the bits of the f32 plan on the same numbers, rounded. Biases are f32.
-//! Subnormal f16 values are ordinary numbers; a subnormal bf16 is a subnormal f32.
+//! [`Options`] says which, and the views and weights carry their type. All arithmetic is f32.
+//! 16-bit elements are converted to f32 exactly as they are loaded. An output is rounded once, when
+//! it is stored: to nearest, ties to even. A 16-bit plan therefore gives the bits of the f32 plan
+//! on the same numbers, rounded. Biases are f32. Subnormal f16 values are ordinary numbers; a
+//! subnormal bf16 is a subnormal f32.
 //!
 //! # Levels
-//! [`Level`] lists the instruction-set levels. A plan uses the best one available unless [`Options::level`] or the
-//! environment variable `SEPCONV_LEVEL` selects another.
+//! [`Level`] lists the instruction-set levels. A plan uses the best one available unless
+//! [`Options::level`] or the environment variable `SEPCONV_LEVEL` selects another.
 //!
 //! # Features
 //! - `rayon` (default): plans split their work over rayon's current pool.

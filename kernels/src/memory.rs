@@ -15,12 +15,12 @@ pub(crate) const LINE_BYTES: usize = LINE * size_of::<f32>();
 /// Bytes of a huge page on x86-64, and on AArch64 with base pages of 4 KiB.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// A fixed number of `f32`s that begin on a cache line; 2 MiB and more of them in huge pages where the
-/// operating system gives these on request (Linux).
+/// A fixed number of `f32`s that begin on a cache line; 2 MiB and more of them in huge pages where
+/// the operating system gives these on request (Linux).
 ///
-/// Kernels take any slice. They are a little faster where no vector of theirs crosses a cache line, and
-/// a GEMM tile walks hundreds of rows, most of them on a page of their own: with pages of 4 KiB the TLB
-/// misses cost Xception 2 to 3 % on Zen 4 and nothing on Zen 5.
+/// Kernels take any slice. They are a little faster where no vector of theirs crosses a cache line,
+/// and a GEMM tile walks hundreds of rows, most of them on a page of their own: with pages of 4 KiB
+/// the TLB misses cost Xception 2 to 3 % on Zen 4 and nothing on Zen 5.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -43,7 +43,8 @@ unsafe impl Send for Aligned {}
 unsafe impl Sync for Aligned {}
 
 impl Aligned {
-    /// Elements per cache line: an offset that is a multiple of it is aligned like the first element.
+    /// Elements per cache line: an offset that is a multiple of it is aligned like the first
+    /// element.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -92,7 +93,8 @@ impl Aligned {
 
     /// The same memory as twice as many 16-bit elements.
     pub(crate) fn as_bits_mut(&mut self) -> &mut [u16] {
-        // SAFETY: as in `deref`; an f32 is as long as two u16, which need less alignment and may have any bits.
+        // SAFETY: as in `deref`; an f32 is as long as two u16, which need less alignment and may
+        // have any bits.
         unsafe { core::slice::from_raw_parts_mut(self.data.as_ptr().cast(), 2 * self.len) }
     }
 
@@ -117,8 +119,8 @@ impl Deref for Aligned {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: len initialized elements that it owns, borrowed as `self` is; for none of them the
-        // pointer dangles, aligned.
+        // SAFETY: len initialized elements that it owns, borrowed as `self` is; for none of them
+        // the pointer dangles, aligned.
         unsafe { core::slice::from_raw_parts(self.data.as_ptr(), self.len) }
     }
 }
@@ -163,8 +165,8 @@ fn ask_for_huge_pages(start: *mut u8, bytes: usize) {
     }
     let whole = bytes / HUGE_PAGE * HUGE_PAGE;
     if whole > 0 {
-        // SAFETY: these bytes lie in an allocation of the caller's that begins on a huge page. The advice
-        // changes how they are backed, not what they hold.
+        // SAFETY: these bytes lie in an allocation of the caller's that begins on a huge page. The
+        // advice changes how they are backed, not what they hold.
         unsafe { madvise(start.cast(), whole, MADV_HUGEPAGE) };
     }
 }
@@ -187,8 +189,8 @@ pub(crate) fn align(scratch: &mut [f32]) -> &mut [f32] {
     &mut scratch[offset..]
 }
 
-/// Subnormal weights slow FMAs down a hundredfold on some CPUs and carry nothing: they become zeros of
-/// their sign when packed. (Batch normalization folded into weights makes them.)
+/// Subnormal weights slow FMAs down a hundredfold on some CPUs and carry nothing: they become zeros
+/// of their sign when packed. (Batch normalization folded into weights makes them.)
 pub(crate) fn flush_subnormal(weight: f32) -> f32 {
     if weight.is_subnormal() { 0.0_f32.copysign(weight) } else { weight }
 }

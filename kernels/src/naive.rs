@@ -1,8 +1,9 @@
-//! The reference: plain loops in f64 that share no code with the kernels, their plans or their geometry.
+//! The reference: plain loops in f64 that share no code with the kernels, their plans or their
+//! geometry.
 //!
-//! Depthwise, pointwise, standard and dense layers are all one [`conv`]: depthwise weights
-//! \[kh, kw, C, M\] are those of a convolution of C groups, [kh, kw, 1, C·M\]; pointwise is 1×1;
-//! dense is 1×1 on a 1×1 picture. The loops are slow on purpose and meant for tests and spot checks.
+//! Depthwise, pointwise, standard and dense layers are all one [`conv`]: depthwise weights \[kh,
+//! kw, C, M\] are those of a convolution of C groups, [kh, kw, 1, C·M\]; pointwise is 1×1; dense is
+//! 1×1 on a 1×1 picture. The loops are slow on purpose and meant for tests and spot checks.
 
 use alloc::vec::Vec;
 
@@ -31,7 +32,8 @@ fn pad_before(padding: &Padding, axis: usize, input: usize, k: usize, s: usize, 
     match padding {
         Padding::Valid => 0,
         Padding::Same => {
-            // TensorFlow: as many outputs as ceil(input / stride), the odd element of padding after.
+            // TensorFlow: as many outputs as ceil(input / stride), the odd element of padding
+            // after.
             let (input, k, s, d) = (input as i64, k as i64, s as i64, d as i64);
             let outputs = (input + s - 1) / s;
             let total = ((outputs - 1) * s + (k - 1) * d + 1 - input).max(0);

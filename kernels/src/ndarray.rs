@@ -21,8 +21,8 @@ use crate::element::{Elements, ElementsMut};
 use crate::error::{Error, Result};
 use crate::view::{NhwcView, NhwcViewMut};
 
-/// An array \[N, H, W, C\] in standard layout, without gaps. (Between the channels of a slice of a wider array
-/// lie elements that somebody else may be writing.)
+/// An array \[N, H, W, C\] in standard layout, without gaps. (Between the channels of a slice of a
+/// wider array lie elements that somebody else may be writing.)
 ///
 /// # Errors
 /// [`Error::Strides`] for any other layout.

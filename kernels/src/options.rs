@@ -33,8 +33,8 @@ pub struct Options {
     pub level: Option<Level>,
     /// Element type of the input. Elements are converted to f32 exactly as they are loaded.
     pub input_type: ElementType,
-    /// Element type of the output and the residual. An output is rounded once, after its activation: to
-    /// nearest, ties to even. Overflow gives ∞.
+    /// Element type of the output and the residual. An output is rounded once, after its
+    /// activation: to nearest, ties to even. Overflow gives ∞.
     pub output_type: ElementType,
     /// Whether the CPU's bf16 dot products may compute products: see [`Arithmetic`].
     pub arithmetic: Arithmetic,
@@ -64,20 +64,22 @@ pub enum Arithmetic {
     /// Fused multiply-adds of f32: the same bits on every CPU.
     #[default]
     Exact,
-    /// bf16 dot products, at up to twice the speed: operands are rounded to bf16, and two products are added at
-    /// a time. They are used by [`Pointwise`](crate::Pointwise), [`Separable`](crate::Separable) and
-    /// [`Dense`](crate::Dense) plans with bf16 weights, on CPUs that have them (AVX512-BF16 on AMD, FEAT_BF16 on
-    /// Arm). Everything else is computed as with `Exact`.
+    /// bf16 dot products, at up to twice the speed: operands are rounded to bf16, and two products
+    /// are added at a time. They are used by [`Pointwise`](crate::Pointwise),
+    /// [`Separable`](crate::Separable) and [`Dense`](crate::Dense) plans with bf16 weights, on CPUs
+    /// that have them (AVX512-BF16 on AMD, FEAT_BF16 on Arm). Everything else is computed as with
+    /// `Exact`.
     ///
-    /// The bits then depend on the CPU, but not on the number of threads. The error of n terms is at most
-    /// (2⁻⁸ + γₙ₊₁)·Σ|x||w| + γₙ₊₁·|bias| + n·2⁻¹²⁵, with γ of u = 2⁻²³. The first term is the rounding of x,
-    /// which does not happen if x is bf16 already. The CPU may add the products of a pair in any order and round
-    /// each step to odd. Subnormal operands, products and sums count as zero.
+    /// The bits then depend on the CPU, but not on the number of threads. The error of n terms is
+    /// at most (2⁻⁸ + γₙ₊₁)·Σ|x||w| + γₙ₊₁·|bias| + n·2⁻¹²⁵, with γ of u = 2⁻²³. The first term is
+    /// the rounding of x, which does not happen if x is bf16 already. The CPU may add the products
+    /// of a pair in any order and round each step to odd. Subnormal operands, products and sums
+    /// count as zero.
     ///
-    /// Intel CPUs are treated as having none: their AVX512-BF16 is slower than f32 multiply-adds (measured on
-    /// Emerald Rapids).
+    /// Intel CPUs are treated as having none: their AVX512-BF16 is slower than f32 multiply-adds
+    /// (measured on Emerald Rapids).
     ///
-    /// f16 has no such mode. Instructions that multiply f16 and add in f32 (Arm's FMLAL) are no faster than f32
-    /// multiply-adds, and the faster ones add in f16.
+    /// f16 has no such mode. Instructions that multiply f16 and add in f32 (Arm's FMLAL) are no
+    /// faster than f32 multiply-adds, and the faster ones add in f16.
     Fast,
 }

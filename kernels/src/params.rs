@@ -61,7 +61,8 @@ pub struct PointwiseParams<'a> {
     pub bias: Option<&'a [f32]>,
 }
 
-/// Parameters of [`Separable`](crate::Separable): a depthwise convolution, an activation, a pointwise convolution.
+/// Parameters of [`Separable`](crate::Separable): a depthwise convolution, an activation, a
+/// pointwise convolution.
 ///
 /// ```
 /// # use sepconv_kernels::*;

@@ -62,7 +62,8 @@ impl Placement {
 /// Output pixels that see the same taps: a rectangle of the output picture.
 ///
 /// Padding is left out, not multiplied by zero. The tap ranges of an axis change monotonically, so
-/// pixels with equal ranges form rectangles; there are at most (2·kh + 1)·(2·kw + 1), one without padding.
+/// pixels with equal ranges form rectangles; there are at most (2·kh + 1)·(2·kw + 1), one without
+/// padding.
 #[derive(Debug, Clone)]
 pub(crate) struct Region {
     pub(crate) rows: Range<usize>,
@@ -104,9 +105,9 @@ impl Region {
         }
     }
 
-    /// `of` each of the pixels `pixels` of the region over the whole batch. It grows evenly along a row, and is worked
-    /// out for two pixels of each, of which the second may lie beyond: with products for every pixel shallow layers
-    /// (112²·32→64) take 3 % longer.
+    /// `of` each of the pixels `pixels` of the region over the whole batch. It grows evenly along a
+    /// row, and is worked out for two pixels of each, of which the second may lie beyond: with
+    /// products for every pixel shallow layers (112²·32→64) take 3 % longer.
     pub(crate) fn offsets(
         &self,
         pixels: Range<usize>,
@@ -129,9 +130,9 @@ impl Region {
         });
     }
 
-    /// Calls `f(rectangle, first)` for rectangles that make up pixels `pixels` of the region over the whole
-    /// batch, at most three per picture; `first` counts from the range's start to the rectangle's first
-    /// pixel, and as many pixels as the region has columns lie between its rows.
+    /// Calls `f(rectangle, first)` for rectangles that make up pixels `pixels` of the region over
+    /// the whole batch, at most three per picture; `first` counts from the range's start to the
+    /// rectangle's first pixel, and as many pixels as the region has columns lie between its rows.
     pub(crate) fn rectangles(&self, pixels: Range<usize>, mut f: impl FnMut(Rectangle, usize)) {
         let (width, picture_pixels) = (self.columns.len(), self.pixels());
         let mut at = pixels.start;
@@ -141,8 +142,8 @@ impl Region {
             let (first, last) = (at % picture_pixels, (end - 1) % picture_pixels);
             let (top, left) = (first / width, first % width);
             let (bottom, right) = (last / width, last % width + 1);
-            // A column begins in the first row unless it lies left of the first pixel, and ends in the
-            // last row unless it lies right of the last one.
+            // A column begins in the first row unless it lies left of the first pixel, and ends in
+            // the last row unless it lies right of the last one.
             let cuts = [0, left.min(right), left.max(right), width];
             for cut in cuts.windows(2) {
                 let columns = cut[0]..cut[1];

@@ -12,9 +12,9 @@ use crate::rows::plan::{Destination, Layout, Residual, RowPlan};
 use crate::threads::{self, Shared, SharedMut};
 use crate::view::{NhwcView, NhwcViewMut};
 
-/// Most output rows of a task, half as many with stride 2: about ten input rows, of which some share an
-/// L1 set where a row's bytes are a multiple of 4 KiB. Of an input row that two tasks use, one reads it a
-/// second time. Measured against 4 and 16 at 147², 74², 37².
+/// Most output rows of a task, half as many with stride 2: about ten input rows, of which some
+/// share an L1 set where a row's bytes are a multiple of 4 KiB. Of an input row that two tasks use,
+/// one reads it a second time. Measured against 4 and 16 at 147², 74², 37².
 const TASK_ROWS: usize = 8;
 
 /// What treats channels by themselves.
@@ -94,8 +94,8 @@ impl TensorPlan {
         }
     }
 
-    /// Computes the output rows `all` of each picture, one task for some of them. x has the input rows from `top`
-    /// on that are needed, y and the residual these output rows alone.
+    /// Computes the output rows `all` of each picture, one task for some of them. x has the input
+    /// rows from `top` on that are needed, y and the residual these output rows alone.
     pub(crate) fn run(
         &self,
         all: Range<usize>,
@@ -123,8 +123,8 @@ impl TensorPlan {
             let (picture, part) = (task / parts, task % parts);
             let rows = height * part / parts..height * (part + 1) / parts;
             let rows = all.start + rows.start..all.start + rows.end;
-            // SAFETY: the views have the plan's shapes, with the rows that are needed; each task writes its own
-            // output rows.
+            // SAFETY: the views have the plan's shapes, with the rows that are needed; each task
+            // writes its own output rows.
             unsafe { run.rows(picture, rows) };
         });
     }
@@ -178,10 +178,11 @@ impl Run<'_> {
     }
 }
 
-/// In how many parts the rows of each of `n` pictures are divided: of `rows` rows at most; for several workers at least
-/// two for each, so that one that is held up can leave some to others, and as many for each where there are enough rows.
-/// More parts read more rows twice: with four for each of two workers 10²·1536 takes 1.2 (AVX-512) and 1.35 (AVX2) of
-/// the time, with four for one worker 1.1 and 1.05.
+/// In how many parts the rows of each of `n` pictures are divided: of `rows` rows at most; for
+/// several workers at least two for each, so that one that is held up can leave some to others, and
+/// as many for each where there are enough rows. More parts read more rows twice: with four for
+/// each of two workers 10²·1536 takes 1.2 (AVX-512) and 1.35 (AVX2) of the time, with four for one
+/// worker 1.1 and 1.05.
 fn row_parts(n: usize, height: usize, rows: usize, workers: usize) -> usize {
     let wanted = if workers > 1 { (2 * workers).div_ceil(n) } else { 1 };
     let even = if n.is_multiple_of(workers) { 1 } else { workers };

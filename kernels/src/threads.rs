@@ -1,7 +1,7 @@
 //! Splits independent tasks over threads. The only file that knows rayon.
 //!
-//! Every output element belongs to one task and its arithmetic does not depend on which thread runs it,
-//! nor when: the number of threads can't change a bit.
+//! Every output element belongs to one task and its arithmetic does not depend on which thread runs
+//! it, nor when: the number of threads can't change a bit.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,8 +13,8 @@ std::thread_local! {
     static ALONE: core::cell::Cell<bool> = const { core::cell::Cell::new(false) };
 }
 
-/// Calls `f`, in which plans run on the calling thread alone, though rayon's current pool has more: for callers
-/// that share out the work themselves.
+/// Calls `f`, in which plans run on the calling thread alone, though rayon's current pool has more:
+/// for callers that share out the work themselves.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -45,8 +45,8 @@ pub fn on_this_thread<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// Threads that a plan's run may use when called from here: those of rayon's current pool, and one inside
-/// [`on_this_thread`] or without the feature `rayon`.
+/// Threads that a plan's run may use when called from here: those of rayon's current pool, and one
+/// inside [`on_this_thread`] or without the feature `rayon`.
 ///
 /// ```
 /// use sepconv_kernels::{available_threads, on_this_thread};
@@ -73,11 +73,12 @@ fn shares(tasks: usize, workers: usize) -> usize {
     workers.min(tasks).clamp(1, SHARES)
 }
 
-/// Calls `f(task, scratch)` for every task in `0..tasks`, on up to `workers` threads, each with its own
-/// `part` elements of `scratch` (which must hold `workers` parts).
+/// Calls `f(task, scratch)` for every task in `0..tasks`, on up to `workers` threads, each with its
+/// own `part` elements of `scratch` (which must hold `workers` parts).
 ///
-/// A share is every n-th task, and each thread of the pool begins with the same one in every call: it finds what it
-/// wrote or read the last time in its own caches. Done with it, it goes on with what is left of the others'.
+/// A share is every n-th task, and each thread of the pool begins with the same one in every call:
+/// it finds what it wrote or read the last time in its own caches. Done with it, it goes on with
+/// what is left of the others'.
 pub(crate) fn for_each(
     tasks: usize,
     workers: usize,
@@ -101,7 +102,8 @@ pub(crate) fn for_each(
     });
 }
 
-/// The tasks of [`for_each`] in an order in which those of a share are adjacent: the place of `task`.
+/// The tasks of [`for_each`] in an order in which those of a share are adjacent: the place of
+/// `task`.
 pub(crate) fn adjacent(task: usize, tasks: usize, workers: usize) -> usize {
     let shares = shares(tasks, workers);
     let share = task % shares;
@@ -120,8 +122,8 @@ fn index() -> usize {
     }
 }
 
-/// Runs `worker` on up to `workers` threads at a time, by halving: `rayon::join` neither allocates nor
-/// spawns. A half that no thread was free to take runs afterwards and finds the tasks done.
+/// Runs `worker` on up to `workers` threads at a time, by halving: `rayon::join` neither allocates
+/// nor spawns. A half that no thread was free to take runs afterwards and finds the tasks done.
 fn fork(workers: usize, scratch: &mut [f32], part: usize, worker: &(impl Fn(&mut [f32]) + Sync)) {
     if workers <= 1 {
         return worker(&mut scratch[..part]);

@@ -54,8 +54,8 @@ pub struct NhwcView<'a> {
 }
 
 impl<'a> NhwcView<'a> {
-    /// A dense tensor of shape \[N, H, W, C\]. `data` is a slice of `f32` or [`Elements`], of exactly N·H·W·C
-    /// elements.
+    /// A dense tensor of shape \[N, H, W, C\]. `data` is a slice of `f32` or [`Elements`], of
+    /// exactly N·H·W·C elements.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -164,8 +164,8 @@ impl<'a> NhwcView<'a> {
 /// # }
 /// ```
 ///
-/// An output can't share elements with the input, the residual or another output: the borrow checker
-/// refuses it.
+/// An output can't share elements with the input, the residual or another output: the borrow
+/// checker refuses it.
 ///
 /// ```compile_fail,E0502
 /// # use sepconv_kernels::*;
@@ -196,8 +196,8 @@ pub struct NhwcViewMut<'a> {
 }
 
 impl<'a> NhwcViewMut<'a> {
-    /// A dense tensor of shape \[N, H, W, C\]. `data` is a slice of `f32` or [`ElementsMut`], of exactly N·H·W·C
-    /// elements.
+    /// A dense tensor of shape \[N, H, W, C\]. `data` is a slice of `f32` or [`ElementsMut`], of
+    /// exactly N·H·W·C elements.
     ///
     /// ```
     /// # use sepconv_kernels::*;

@@ -63,8 +63,8 @@ fn count(threads: usize) {
             let y = NhwcViewMut::new(&mut y, plan.output_shape()).unwrap();
             plan.run(x, Some(residual), y, &mut scratch).unwrap();
         };
-        // What a run itself allocated would show in each window. Rayon's workers each allocate once,
-        // when they start and when they first steal, which can be late on a busy machine.
+        // What a run itself allocated would show in each window. Rayon's workers each allocate
+        // once, when they start and when they first steal, which can be late on a busy machine.
         let mut window = || {
             let before = ALLOCATIONS.load(Ordering::Relaxed);
             for _ in 0..20 {

@@ -127,8 +127,8 @@ fn pointwise() {
     }
 }
 
-/// The same chain where the panel is produced and not the input itself: rows, and blocks that begin at
-/// kernel rows.
+/// The same chain where the panel is produced and not the input itself: rows, and blocks that begin
+/// at kernel rows.
 #[test]
 fn standard() {
     let window = Window::new([3, 3]).padding(Padding::Same);

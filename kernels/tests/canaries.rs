@@ -1,5 +1,6 @@
-//! Poison: no output is left as it was, none is made of what lies in gaps or scratch, and nothing beside an
-//! output or the scratch is written. [`run`] checks that; here are the runs, with gaps everywhere.
+//! Poison: no output is left as it was, none is made of what lies in gaps or scratch, and nothing
+//! beside an output or the scratch is written. [`run`] checks that; here are the runs, with gaps
+//! everywhere.
 
 mod common;
 
@@ -41,7 +42,8 @@ fn poison_goes_inside_and_stays_outside() {
     assert!(overwritten > runs && intact > runs);
 }
 
-/// Pictures of more than 6 MiB, of which kernels prefetch what comes next: addresses beyond all operands.
+/// Pictures of more than 6 MiB, of which kernels prefetch what comes next: addresses beyond all
+/// operands.
 #[test]
 fn large_pictures() {
     let input = [1, 150, 149, 73];

@@ -1,5 +1,5 @@
-//! Plans under concurrency: shared by threads, inside other pools, beside panics. The same bits as alone,
-//! nothing stuck, nothing leaked (counted by the allocator).
+//! Plans under concurrency: shared by threads, inside other pools, beside panics. The same bits as
+//! alone, nothing stuck, nothing leaked (counted by the allocator).
 #![cfg(all(feature = "rayon", not(target_family = "wasm")))]
 
 mod common;
@@ -103,7 +103,8 @@ impl Job {
     }
 }
 
-/// Repeats `round`, which returns the number of its runs; after the first ones nothing more may be live.
+/// Repeats `round`, which returns the number of its runs; after the first ones nothing more may be
+/// live.
 fn leaks_nothing(what: &str, plain: u32, mut round: impl FnMut() -> usize) {
     let warm_up = 3;
     let mut runs: usize = (0..warm_up).map(|_| round()).sum();
@@ -184,8 +185,8 @@ fn scratch_limits_the_threads() {
     });
 }
 
-/// More threads, and more tasks, than there are shares of the tasks. (What is live isn't counted: some of these threads
-/// take their first task late, and with it memory of rayon's.)
+/// More threads, and more tasks, than there are shares of the tasks. (What is live isn't counted:
+/// some of these threads take their first task late, and with it memory of rayon's.)
 #[test]
 fn a_pool_of_70_threads() {
     let _alone = alone();
@@ -212,8 +213,8 @@ fn panic() -> ! {
     resume_unwind(Box::new("on purpose"))
 }
 
-/// Closures of the caller's that panic on the pool, while others run plans there: these come to the right
-/// results, and the pool goes on.
+/// Closures of the caller's that panic on the pool, while others run plans there: these come to the
+/// right results, and the pool goes on.
 #[test]
 fn panics_of_others_disturb_nobody() {
     let _alone = alone();

@@ -1,5 +1,5 @@
-//! Every operation on every level that this machine has, against the naive loops, in the three input
-//! modes; and the same bits on all levels, for any number of threads, fused or not.
+//! Every operation on every level that this machine has, against the naive loops, in the three
+//! input modes; and the same bits on all levels, for any number of threads, fused or not.
 
 mod common;
 
@@ -122,7 +122,8 @@ impl Case {
         let mut random = Random(self.seed);
         let [oh, ow] = common::output(window, self.input).unwrap();
         let output = [self.input[0], oh, ow, channels_out];
-        // One special value among the inputs of a window decides it: keep most windows free of them.
+        // One special value among the inputs of a window decides it: keep most windows free of
+        // them.
         let sparse = if self.mode == Mode::Specials { 1 + random.below(60) } else { 1 };
         let mut fill = |mode: Mode, len: usize| {
             let specials = mode.fill(&mut random, len);
@@ -152,8 +153,8 @@ impl Case {
         }
     }
 
-    /// Builds the plan on every level, runs it on one and on several threads, demands what is expected
-    /// and the same bits of all, and returns them.
+    /// Builds the plan on every level, runs it on one and on several threads, demands what is
+    /// expected and the same bits of all, and returns them.
     fn run_all(
         &self,
         what: &str,

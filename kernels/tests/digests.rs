@@ -1,5 +1,6 @@
-//! The same bits everywhere: digests of every operation over shapes, windows, activations, kinds of data and
-//! element types, which every level of every CPU must reproduce, in 1 to 16 parts, fused and not.
+//! The same bits everywhere: digests of every operation over shapes, windows, activations, kinds of
+//! data and element types, which every level of every CPU must reproduce, in 1 to 16 parts, fused
+//! and not.
 //!
 //! A change that is meant to change bits makes the table anew:
 //! `SEPCONV_BLESS=1 cargo test --release -p sepconv-kernels --test digests`.
@@ -11,11 +12,13 @@ use common::half::Stored;
 use common::{Mode, Random, Spaced, holds, levels, run};
 use sepconv_kernels::*;
 
-/// \[H, W, C\]: single elements, tails of 4, 8 and 16 lanes, whole vectors, several tiles and bands.
+/// \[H, W, C\]: single elements, tails of 4, 8 and 16 lanes, whole vectors, several tiles and
+/// bands.
 const SHAPES: [[usize; 3]; 7] =
     [[1, 1, 1], [5, 7, 3], [6, 9, 8], [7, 12, 17], [9, 10, 31], [19, 19, 40], [48, 45, 6]];
 
-/// \[kernel height, kernel width, stride, dilation\]: those that have kernels of their own, and others.
+/// \[kernel height, kernel width, stride, dilation\]: those that have kernels of their own, and
+/// others.
 const WINDOWS: [[usize; 4]; 11] = [
     [1, 1, 1, 1],
     [2, 2, 3, 1],
@@ -219,7 +222,8 @@ impl Line {
         }
     }
 
-    /// Computes the line, which has this number, in each way, on each level, in 1 to 16 parts; enters what comes out.
+    /// Computes the line, which has this number, in each way, on each level, in 1 to 16 parts;
+    /// enters what comes out.
     fn enter(&self, line: usize, table: &mut Table) {
         let (name, data) = (self.name(), self.data());
         for level in levels() {
@@ -250,8 +254,8 @@ fn plan<P: Plan + 'static>(plan: Result<P>) -> Box<dyn Plan> {
     Box::new(plan.expect("the parameters are right"))
 }
 
-/// Into how many parts the work of a line is split: into all numbers of them up to 16, or, with less effort, into some by
-/// turns.
+/// Into how many parts the work of a line is split: into all numbers of them up to 16, or, with
+/// less effort, into some by turns.
 fn parts(line: usize) -> &'static [usize] {
     if cfg!(not(feature = "rayon")) {
         &[1]
@@ -301,7 +305,8 @@ fn lines() -> Vec<Line> {
         })
         .filter(Line::is_small)
         .collect();
-    // Some once more in other types, of each operation and mode: the tables above have no factor of 17.
+    // Some once more in other types, of each operation and mode: the tables above have no factor of
+    // 17.
     let others: Vec<Line> = (lines.iter().enumerate())
         .filter(|(i, _)| i % 17 == 0)
         .flat_map(|(_, line)| TYPES.map(|types| Line { types, ..*line }))

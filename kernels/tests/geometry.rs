@@ -1,5 +1,5 @@
-//! Every small geometry: padding, stride and dilation of each axis and side, against the naive loops,
-//! in integers (exact).
+//! Every small geometry: padding, stride and dilation of each axis and side, against the naive
+//! loops, in integers (exact).
 
 mod common;
 
@@ -9,8 +9,8 @@ use sepconv_kernels::*;
 
 const CHANNELS: usize = 3;
 
-/// Calls `f` for the windows of small kernels that fit an input of H × W: all of them, or at less than
-/// full effort as large a part.
+/// Calls `f` for the windows of small kernels that fit an input of H × W: all of them, or at less
+/// than full effort as large a part.
 fn for_each_window(h: usize, w: usize, mut f: impl FnMut(Window)) -> usize {
     let mut count = 0;
     let mut random = Random((h * 1000 + w) as u64);
@@ -82,7 +82,8 @@ fn check(h: usize, w: usize, level: Level) -> usize {
         let plan = Pool::new(input, PoolKind::Max, window, &options).unwrap();
         expect("max pool", &plan, naive::pool(PoolKind::Max, input, &x, &window));
 
-        // Both divide an exact sum once; f64 then f32 rounds the quotient of small integers the same.
+        // Both divide an exact sum once; f64 then f32 rounds the quotient of small integers the
+        // same.
         let plan = Pool::new(input, PoolKind::Average, window, &options).unwrap();
         expect("average pool", &plan, naive::pool(PoolKind::Average, input, &x, &window));
     })
@@ -123,7 +124,8 @@ fn same_is_asymmetric_on_even_inputs() {
     }
 }
 
-/// A dilated kernel as large as the padded input has one output, one that is larger by one has none.
+/// A dilated kernel as large as the padded input has one output, one that is larger by one has
+/// none.
 #[test]
 fn a_kernel_must_fit() {
     let padding = Padding::Explicit { top: 1, bottom: 2, left: 0, right: 1 };
@@ -147,8 +149,8 @@ fn a_kernel_must_fit() {
     }
 }
 
-/// Runs a plan if its tensors are small, whatever its strides and dilations are. Any rows of its output take rows that
-/// the input has.
+/// Runs a plan if its tensors are small, whatever its strides and dilations are. Any rows of its
+/// output take rows that the input has.
 fn small_runs(plan: impl Plan) -> bool {
     let ([_, height, ..], [_, last, ..]) = (plan.input_shape(), plan.output_shape());
     for rows in [0..usize::MAX, last - 1..last, last / 2..last / 2 + 1, usize::MAX - 1..usize::MAX]

@@ -1,6 +1,6 @@
-//! No access outside the operands: each lies between pages that fault when touched, once ending exactly
-//! where such a page begins and once beginning right behind one. A fault ends the process: no handler is
-//! installed, so that this also runs where there are none (emulators).
+//! No access outside the operands: each lies between pages that fault when touched, once ending
+//! exactly where such a page begins and once beginning right behind one. A fault ends the process:
+//! no handler is installed, so that this also runs where there are none (emulators).
 #![cfg(unix)]
 
 mod common;
@@ -79,7 +79,8 @@ impl Pages {
     fn inner<T: Bits>(&mut self) -> &mut [T] {
         let inner = self.bytes - 2 * self.page;
         let first = self.start.wrapping_byte_add(self.page).cast::<T>();
-        // SAFETY: accessible, initialized to zeros by the system, borrowed as `self` is; `T` is of plain bits.
+        // SAFETY: accessible, initialized to zeros by the system, borrowed as `self` is; `T` is of
+        // plain bits.
         unsafe { std::slice::from_raw_parts_mut(first, inner / size_of::<T>()) }
     }
 
@@ -222,8 +223,8 @@ impl Case {
     }
 }
 
-/// Runs a layer with all operands at guard pages, or some rows of its output; adds up the operands that were. Returns
-/// the output.
+/// Runs a layer with all operands at guard pages, or some rows of its output; adds up the operands
+/// that were. Returns the output.
 fn guarded(
     arena: &mut Arena,
     layer: &Layer,
@@ -399,7 +400,8 @@ fn f32_cases(layers: impl Iterator<Item = Layer>) -> Vec<Case> {
     layers.map(|layer| Case { layer, weights: ElementType::F32, places: PLACES }).collect()
 }
 
-/// Layers in f16 and in bf16, and in mixtures of the types, `turn` says which; half of the places each.
+/// Layers in f16 and in bf16, and in mixtures of the types, `turn` says which; half of the places
+/// each.
 fn half_cases(layers: impl Iterator<Item = (Layer, usize)>) -> Vec<Case> {
     let cases = layers.flat_map(|(layer, turn)| {
         let [f32, f16, bf16] = ElementType::ALL;
@@ -424,7 +426,8 @@ fn turn(channels: usize) -> usize {
     channels + channels / 16
 }
 
-/// Those of [`kinds`] that have 16-bit kernels of their own: one serves an input as it is and its ReLU.
+/// Those of [`kinds`] that have 16-bit kernels of their own: one serves an input as it is and its
+/// ReLU.
 fn half_kinds() -> impl Iterator<Item = (Op, Window, Activation)> {
     kinds().into_iter().filter(|(_, _, load)| *load != Activation::Relu)
 }
@@ -507,8 +510,8 @@ fn one_element_beside_faults() {
             // SAFETY: the child calls nothing but `close` and `_exit`.
             let child = unsafe { libc::fork() };
             if child == 0 {
-                // SAFETY: not safe: the access must end this process. What it returns to would be the
-                // exit status by which the test fails.
+                // SAFETY: not safe: the access must end this process. What it returns to would be
+                // the exit status by which the test fails.
                 unsafe {
                     // A handler that is there after all (AddressSanitizer's) has much to say.
                     libc::close(2);

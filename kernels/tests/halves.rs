@@ -54,7 +54,8 @@ fn every_16_bit_number_is_read_exactly() {
     }
 }
 
-/// All 16-bit numbers, what lies halfway between them, and the f32 next to each of these; then at random.
+/// All 16-bit numbers, what lies halfway between them, and the f32 next to each of these; then at
+/// random.
 #[test]
 fn f32_are_rounded_to_the_nearest_even() {
     let mut random = Random(1);
@@ -84,8 +85,8 @@ fn f32_are_rounded_to_the_nearest_even() {
     }
 }
 
-/// The layer in 16 bits must give what it gives in f32 of the same values, rounded once; and that must be
-/// what f64 gives within the bounds of f32 and of one rounding.
+/// The layer in 16 bits must give what it gives in f32 of the same values, rounded once; and that
+/// must be what f64 gives within the bounds of f32 and of one rounding.
 fn check(layer: &Layer, weights_type: ElementType, mode: Mode, numbers: &mut Random) {
     let stored = layer.fill_stored(weights_type, mode, numbers);
     let x = mode.fill(numbers, layer.input.iter().product());
@@ -138,8 +139,8 @@ fn layers_of_any_types_round_once() {
     println!("{cases} layers of random types on {:?}", levels());
 }
 
-/// Few pixels have micro-kernels that widen weights as they load them: of each height, any number of columns, and
-/// deeper than a block of k.
+/// Few pixels have micro-kernels that widen weights as they load them: of each height, any number
+/// of columns, and deeper than a block of k.
 #[test]
 fn few_pixels_widen_weights_themselves() {
     let mut numbers = Random(6);
@@ -272,7 +273,8 @@ fn epilogues_come_before_the_rounding() {
     }
 }
 
-/// A max pool makes one NaN of all; sums keep what a NaN carries, and no rounding may carry that into the sign.
+/// A max pool makes one NaN of all; sums keep what a NaN carries, and no rounding may carry that
+/// into the sign.
 #[test]
 fn nans_of_any_payload_stay_nans() {
     let x = [0x7fff_ffff_u32, 0xffff_ffff, 0x7fff_8000, 0x7fc0_7fff, 0x7fc0_0000].repeat(5);
@@ -322,8 +324,8 @@ fn nans_of_weights_stay_nans() {
     }
 }
 
-/// Pointwise, separable and dense layers of bf16 weights by the CPU's dot products, if it has them: within their
-/// bound of f64, the same with any number of threads, and by name.
+/// Pointwise, separable and dense layers of bf16 weights by the CPU's dot products, if it has them:
+/// within their bound of f64, the same with any number of threads, and by name.
 #[test]
 fn dot_products_are_within_their_bound() {
     let mut numbers = Random(6);

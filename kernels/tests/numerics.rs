@@ -135,8 +135,8 @@ fn nan_stays_in_its_windows() {
     }
 }
 
-/// The same for every window, stride, dilation, multiplier, number of groups: which outputs hold a value is
-/// asked of the naive loops, and the others keep their bits.
+/// The same for every window, stride, dilation, multiplier, number of groups: which outputs hold a
+/// value is asked of the naive loops, and the others keep their bits.
 #[test]
 fn nan_changes_exactly_the_outputs_that_see_it() {
     let same = |kernel, stride: usize, dilation: usize| {

@@ -1,9 +1,9 @@
-//! Operands of a wrong length, shape or type: each of each operation is refused, by one element too few or
-//! too many, and nothing is written then.
+//! Operands of a wrong length, shape or type: each of each operation is refused, by one element too
+//! few or too many, and nothing is written then.
 //!
-//! Two mistakes that other libraries must guard against can't be made. Input and output that overlap: the
-//! borrow checker refuses them (the documentation of `NhwcViewMut` shows it, a doctest). Weights packed for
-//! another level: a plan packs its weights itself and owns them.
+//! Two mistakes that other libraries must guard against can't be made. Input and output that
+//! overlap: the borrow checker refuses them (the documentation of `NhwcViewMut` shows it, a
+//! doctest). Weights packed for another level: a plan packs its weights itself and owns them.
 
 mod common;
 
@@ -70,8 +70,8 @@ fn untouched(y: &Stored) -> bool {
     bits(y) == bits(&poison)
 }
 
-/// Runs refuse views whose shape differs by one in any dimension, views of another type, and scratch that is
-/// short by one.
+/// Runs refuse views whose shape differs by one in any dimension, views of another type, and
+/// scratch that is short by one.
 fn runs_refuse(plan: &dyn Plan) -> u64 {
     let elements = |shape: [usize; 4]| shape.iter().product::<usize>();
     let (input, output) = (plan.input_shape(), plan.output_shape());
@@ -249,7 +249,8 @@ fn views_tell_their_shape() {
     assert_eq!((view.shape(), view.pixel_stride()), ([1, 1, 3, 3], 4));
 }
 
-/// Plans tell their work and what their weights take, of the multiply-adds and the weights that the operation has.
+/// Plans tell their work and what their weights take, of the multiply-adds and the weights that the
+/// operation has.
 #[test]
 fn plans_tell_their_size() {
     let window = Window::new([3, 3]);

@@ -1,5 +1,5 @@
-//! Rows by rows: [`Plan::run_rows`] of any parts of an output gives the bits of [`Plan::run`], of operands that hold
-//! nothing but the rows in need.
+//! Rows by rows: [`Plan::run_rows`] of any parts of an output gives the bits of [`Plan::run`], of
+//! operands that hold nothing but the rows in need.
 
 mod common;
 
@@ -102,7 +102,8 @@ fn parts_of_layers_of_xception() {
     println!("{count} parts of larger layers: the bits of the whole");
 }
 
-/// Rows that the output lacks and views with one row more or less are refused, and nothing is written.
+/// Rows that the output lacks and views with one row more or less are refused, and nothing is
+/// written.
 #[test]
 fn wrong_rows_are_refused() {
     let mut numbers = Random(13);

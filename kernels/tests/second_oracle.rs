@@ -1,5 +1,6 @@
-//! The `gemm` crate as a second oracle, beside the naive loops: a pointwise layer is a product of matrices, a
-//! standard convolution im2row and a product. Two libraries that share no code must agree.
+//! The `gemm` crate as a second oracle, beside the naive loops: a pointwise layer is a product of
+//! matrices, a standard convolution im2row and a product. Two libraries that share no code must
+//! agree.
 
 mod common;
 

@@ -1,6 +1,6 @@
-//! Very many small random shapes for each kernel, in integers (exact in all types), on every level: at least
-//! 100,000 a kernel at full effort, and never fewer than 250. The larger and the inexact cases are
-//! `differential`'s and `halves`'.
+//! Very many small random shapes for each kernel, in integers (exact in all types), on every level:
+//! at least 100,000 a kernel at full effort, and never fewer than 250. The larger and the inexact
+//! cases are `differential`'s and `halves`'.
 
 mod common;
 
@@ -160,7 +160,8 @@ fn check(kernel: Kernel, stride: usize, load: Activation) {
         let layer = layer(kernel, stride, load, &mut random);
         compare(&layer, ElementType::F32, &mut random);
     }
-    // One kernel serves an input as it is and its ReLU, except those of pools: half in each of two tests.
+    // One kernel serves an input as it is and its ReLU, except those of pools: half in each of two
+    // tests.
     let pool = matches!(kernel, Kernel::Operation(Op::Max | Op::Average));
     let halves = if pool { cases } else { cases.div_ceil(2) };
     // Other kernels store 16 bits of another type than their input's; they serve all windows.
@@ -209,8 +210,8 @@ fn dot_products() {
     println!("{cases} shapes of bf16 weights, {ran}");
 }
 
-/// Weights of 16 bits that are widened before they are multiplied, as those of more than a few pixels are: more pixels
-/// than most layers here have.
+/// Weights of 16 bits that are widened before they are multiplied, as those of more than a few
+/// pixels are: more pixels than most layers here have.
 #[test]
 fn widened_weights() {
     let cases = cases();

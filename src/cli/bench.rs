@@ -20,17 +20,19 @@ use super::{Failure, Result, input_size, parse_size, print, print_json, to_json}
 
 /// Time a network and each of its steps, or single layers
 ///
-/// Each run is followed by a measurement of the FMA peak, that is, of the multiply-adds that all threads
-/// together reach on registers, and its share of that peak is taken at once. Times are in milliseconds;
-/// GFLOP/s are of the median run and count a multiply-add as two. The network is timed as a whole first,
-/// then its steps in other runs; a step's share is that of the time of all steps.
+/// Each run is followed by a measurement of the FMA peak, that is, of the multiply-adds that all
+/// threads together reach on registers, and its share of that peak is taken at once. Times are in
+/// milliseconds; GFLOP/s are of the median run and count a multiply-add as two. The network is
+/// timed as a whole first, then its steps in other runs; a step's share is that of the time of all
+/// steps.
 ///
-/// A layer is written KIND NxHxWxC WORD… with the kinds dw (depthwise), pw (pointwise), sep (separable)
-/// and conv. Its words: o728, output channels (not dw); k3 or k3x5, kernel (not pw); s2, stride; d2,
-/// dilation; m2, depth multiplier (dw and sep); abf16 or af16, the type of input and output; wbf16 or wf16,
-/// that of weights; fast, dot products of bf16 where the CPU has them (pw and sep with wbf16); unfused, the two
-/// halves of a sep one after the other, through memory. Padding is SAME; weights and input are made by formula.
-/// A layer faster than 2 ms is run several times in a row, and the time of one is given.
+/// A layer is written KIND NxHxWxC WORD… with the kinds dw (depthwise), pw (pointwise), sep
+/// (separable) and conv. Its words: o728, output channels (not dw); k3 or k3x5, kernel (not pw);
+/// s2, stride; d2, dilation; m2, depth multiplier (dw and sep); abf16 or af16, the type of input
+/// and output; wbf16 or wf16, that of weights; fast, dot products of bf16 where the CPU has them
+/// (pw and sep with wbf16); unfused, the two halves of a sep one after the other, through memory.
+/// Padding is SAME; weights and input are made by formula. A layer faster than 2 ms is run several
+/// times in a row, and the time of one is given.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -61,11 +63,12 @@ pub(super) struct Args {
     threads: Threads,
     /// One line of JSON; with --layer one for each
     ///
-    /// Of a network: {"cpu", "level", "threads", "weights_type", "activations_type", "fast", "batch", "size":
-    /// [height, width], "multiply_adds", "peak_gflops", "min_ms", "median_ms", "gflops", "peak_share" (0 to 1), "nodes":
-    /// [{"name", "layers", "kernel", "output": [n, h, w, c], "multiply_adds", …, "share" of the time of all steps}]}. Of a
-    /// layer: {"layer", "kernel", "level", "threads", "multiply_adds", …, "peak_gflops"}. The dots are the four numbers
-    /// from "min_ms" on.
+    /// Of a network: {"cpu", "level", "threads", "weights_type", "activations_type", "fast",
+    /// "batch", "size": [height, width], "multiply_adds", "peak_gflops", "min_ms", "median_ms",
+    /// "gflops", "peak_share" (0 to 1), "nodes": [{"name", "layers", "kernel", "output": [n, h, w,
+    /// c], "multiply_adds", …, "share" of the time of all steps}]}. Of a layer: {"layer", "kernel",
+    /// "level", "threads", "multiply_adds", …, "peak_gflops"}. The dots are the four numbers from
+    /// "min_ms" on.
     #[arg(long)]
     json: bool,
 }

@@ -18,17 +18,18 @@ use super::{Failure, Result, error, input_size, note, parse_size, print, report,
 
 /// Name what pictures show
 ///
-/// Each picture is resized to the model's input size, without keeping its proportions, and scaled to the
-/// numbers that the model was trained on. The scaling comes from the file if it says: from a rescaling layer
-/// inside, or from a network of Keras Applications or timm. Otherwise it is x / 127.5 − 1. --preprocess
-/// overrides it. What was used is printed.
+/// Each picture is resized to the model's input size, without keeping its proportions, and scaled
+/// to the numbers that the model was trained on. The scaling comes from the file if it says: from a
+/// rescaling layer inside, or from a network of Keras Applications or timm. Otherwise it is x /
+/// 127.5 − 1. --preprocess overrides it. What was used is printed.
 ///
-/// The model's last layer decides what is printed for each class. Softmax and sigmoid give probabilities; a
-/// sigmoid with one output is a yes or no with two labels. Other outputs are printed as values, unless the
-/// model was compiled with a loss that takes logits, or --logits says so.
+/// The model's last layer decides what is printed for each class. Softmax and sigmoid give
+/// probabilities; a sigmoid with one output is a yes or no with two labels. Other outputs are
+/// printed as values, unless the model was compiled with a loss that takes logits, or --logits says
+/// so.
 ///
-/// A picture that can't be read is reported on standard error. The others are still classified, and the exit
-/// status is 1.
+/// A picture that can't be read is reported on standard error. The others are still classified, and
+/// the exit status is 1.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -40,8 +41,8 @@ pub(super) struct Args {
     #[command(flatten)]
     file: ModelFile,
     /// Names of the classes: a text file with one a line, or JSON (a list, Keras's class_indices or
-    /// imagenet_class_index.json). If every line begins with its class's number, as in `0 cat`, the numbers
-    /// decide. A sigmoid with one output takes two labels: that of 0 and that of 1
+    /// imagenet_class_index.json). If every line begins with its class's number, as in `0 cat`, the
+    /// numbers decide. A sigmoid with one output takes two labels: that of 0 and that of 1
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Side of the input, or HEIGHTxWIDTH [default: the model's own]
@@ -59,10 +60,10 @@ pub(super) struct Args {
     types: Types,
     #[command(flatten)]
     threads: Threads,
-    /// One line of JSON for each picture: {"file": path, "preprocess": {"mode", "formula", "why"}, "logits": [number of
-    /// each output before softmax or sigmoid] or null, "probabilities": [0 to 1 of each output] or null, "values":
-    /// [each output that is no probability] or null, "top": [{"index": class, "label": its name or null, "probability" or
-    /// "value"}]}, the largest first
+    /// One line of JSON for each picture: {"file": path, "preprocess": {"mode", "formula", "why"},
+    /// "logits": [number of each output before softmax or sigmoid] or null, "probabilities": [0 to
+    /// 1 of each output] or null, "values": [each output that is no probability] or null, "top":
+    /// [{"index": class, "label": its name or null, "probability" or "value"}]}, the largest first
     #[arg(long)]
     json: bool,
     /// JPEG or PNG pictures
@@ -178,8 +179,8 @@ struct Head {
 }
 
 impl Head {
-    /// Appends a softmax or sigmoid where the model, of so many `outputs`, has none and they are logits, as is
-    /// `asked` or because it was `trained` so.
+    /// Appends a softmax or sigmoid where the model, of so many `outputs`, has none and they are
+    /// logits, as is `asked` or because it was `trained` so.
     fn new(
         network: &mut Network,
         outputs: usize,

@@ -46,9 +46,10 @@ pub(super) struct Args {
     plot: Option<PathBuf>,
     #[command(flatten)]
     threads: Threads,
-    /// One line of JSON: {"cpu", "level", "threads", "peak_gflops", "layers": [{"layer", "count", "standard", "separable",
-    /// "promised", "obtained"}], "spectrum": [{"block", "segments", …}], "networks": [{"network", "size", …, "paper"}]};
-    /// what was timed has "parameters", "multiply_adds" and the numbers of `sepconv bench`
+    /// One line of JSON: {"cpu", "level", "threads", "peak_gflops", "layers": [{"layer", "count",
+    /// "standard", "separable", "promised", "obtained"}], "spectrum": [{"block", "segments", …}],
+    /// "networks": [{"network", "size", …, "paper"}]}; what was timed has "parameters",
+    /// "multiply_adds" and the numbers of `sepconv bench`
     #[arg(long)]
     json: bool,
 }
@@ -102,7 +103,8 @@ fn measure(runs: u32, progress: Progress) -> Result<Report> {
 /// H, W, C, and output channels of a layer.
 type LayerShape = [usize; 4];
 
-/// The shapes of a network's separable layers, 3×3 and SAME all of them, and how many there are of each.
+/// The shapes of a network's separable layers, 3×3 and SAME all of them, and how many there are of
+/// each.
 fn separable_shapes(network: &Network) -> Result<Vec<(LayerShape, usize)>> {
     let mut found: Vec<(LayerShape, usize)> = Vec::new();
     let shapes = network.shapes(native(network))?;

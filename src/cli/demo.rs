@@ -1,5 +1,5 @@
-//! `sepconv demo`: the whole path without any file: a small trained Xception on pictures it has never
-//! seen, then the real one's speed and a check of its numbers.
+//! `sepconv demo`: the whole path without any file: a small trained Xception on pictures it has
+//! never seen, then the real one's speed and a check of its numbers.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -17,10 +17,11 @@ use super::{Failure, Result, input_size, print};
 
 /// Try it: a small trained Xception on embedded pictures, then the full one's speed
 ///
-/// Needs no file and no network. First a small Xception, trained on scikit-learn's handwritten digits by
-/// assets/train_digits.py, classifies 100 digits that it has never seen. Then Xception at 299×299 with
-/// synthetic weights is timed against the peak of this machine's multiply-add units, measured between
-/// its runs, and sampled outputs of its layers are compared with plain loops in double precision.
+/// Needs no file and no network. First a small Xception, trained on scikit-learn's handwritten
+/// digits by assets/train_digits.py, classifies 100 digits that it has never seen. Then Xception at
+/// 299×299 with synthetic weights is timed against the peak of this machine's multiply-add units,
+/// measured between its runs, and sampled outputs of its layers are compared with plain loops in
+/// double precision.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

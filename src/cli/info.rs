@@ -19,8 +19,9 @@ Examples:
   sepconv info --json | jq -r .chosen
   SEPCONV_LEVEL=scalar sepconv info")]
 pub(super) struct Args {
-    /// One line of JSON: {"version", "cpu", "cores", "threads", "rayon": whether it was built with it, "levels", "chosen",
-    /// "forced": whether by SEPCONV_LEVEL, "kernels": [{"layer", "kernel"}]}
+    /// One line of JSON: {"version", "cpu", "cores", "threads", "rayon": whether it was built with
+    /// it, "levels", "chosen", "forced": whether by SEPCONV_LEVEL, "kernels": [{"layer",
+    /// "kernel"}]}
     #[arg(long)]
     json: bool,
 }

@@ -13,9 +13,10 @@ use super::{Result, input_size, parse_size, print, print_json, thousands};
 
 /// List a model's layers, the kernels that compute them, and their cost
 ///
-/// A line for each step, that is, for the layers that one kernel computes together: the shape of what comes out
-/// (H×W×C), parameters, multiply-adds for one picture, turns, kernel, layers. Then the totals. Steps with turns run depth
-/// first: some rows each by turns, so many for a picture, to have less between them in memory.
+/// A line for each step, that is, for the layers that one kernel computes together: the shape of
+/// what comes out (H×W×C), parameters, multiply-adds for one picture, turns, kernel, layers. Then
+/// the totals. Steps with turns run depth first: some rows each by turns, so many for a picture, to
+/// have less between them in memory.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -33,9 +34,9 @@ pub(super) struct Args {
     size: Option<[usize; 2]>,
     #[command(flatten)]
     threads: Threads,
-    /// One line of JSON: {"name", "input": [n, h, w, c], "level", "threads", "steps": [{"output": [n, h, w, c],
-    /// "parameters", "multiply_adds", "turns", "kernel", "layers"}], "parameters", "trainable_parameters", "multiply_adds",
-    /// "arena_bytes", "scratch_bytes"}
+    /// One line of JSON: {"name", "input": [n, h, w, c], "level", "threads", "steps": [{"output":
+    /// [n, h, w, c], "parameters", "multiply_adds", "turns", "kernel", "layers"}], "parameters",
+    /// "trainable_parameters", "multiply_adds", "arena_bytes", "scratch_bytes"}
     #[arg(long)]
     json: bool,
 }

@@ -41,10 +41,10 @@ const EXAMPLE: &str = "e.g. \"sep 1x19x19x728 o728 k3 s1\"";
 const MOST_ELEMENTS: usize = 1 << 28;
 
 impl Layer {
-    /// Reads `KIND NxHxWxC WORD…`: kinds `dw`, `pw`, `sep`, `conv`; words `o728` (output channels), `k3`
-    /// or `k3x5` (kernel), `s2` (stride), `d2` (dilation), `m2` (depth multiplier), `unfused`, `abf16` (the
-    /// type of input and output), `wf16` (that of weights), `fast` (dot products
-    /// of bf16).
+    /// Reads `KIND NxHxWxC WORD…`: kinds `dw`, `pw`, `sep`, `conv`; words `o728` (output channels),
+    /// `k3` or `k3x5` (kernel), `s2` (stride), `d2` (dilation), `m2` (depth multiplier), `unfused`,
+    /// `abf16` (the type of input and output), `wf16` (that of weights), `fast` (dot products of
+    /// bf16).
     ///
     /// # Errors
     /// The word that is wrong or missing.

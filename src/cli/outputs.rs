@@ -1,9 +1,10 @@
 //! Output files: all of them, each whole, or none.
 //!
 //! They are written under other names (`.sepconv-…`), beside their places, and renamed when all are
-//! complete and on the disk. An error removes them, and so does an interruption (SIGINT, SIGTERM, SIGHUP; Ctrl-C
-//! on Windows). What can't be caught (SIGKILL, SIGXFSZ, loss of power) may leave files of those names, never part
-//! of an output; between two renames it leaves the first output without the second.
+//! complete and on the disk. An error removes them, and so does an interruption (SIGINT, SIGTERM,
+//! SIGHUP; Ctrl-C on Windows). What can't be caught (SIGKILL, SIGXFSZ, loss of power) may leave
+//! files of those names, never part of an output; between two renames it leaves the first output
+//! without the second.
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
@@ -16,7 +17,8 @@ use tempfile::NamedTempFile;
 
 use super::{Failure, Result, error};
 
-/// The files under other names; none when all are renamed. Whoever holds the lock is not interrupted.
+/// The files under other names; none when all are renamed. Whoever holds the lock is not
+/// interrupted.
 static TEMPORARY: Mutex<Option<Vec<PathBuf>>> = Mutex::new(Some(Vec::new()));
 
 /// As shells report a death by SIGINT.

@@ -1,4 +1,5 @@
-//! How pictures become a network's input: `--resize`, `--apply-orientation`, `--preprocess`, `--mean` and `--std`.
+//! How pictures become a network's input: `--resize`, `--apply-orientation`, `--preprocess`,
+//! `--mean` and `--std`.
 
 use std::path::Path;
 

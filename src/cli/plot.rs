@@ -169,7 +169,8 @@ impl Chart<'_> {
     }
 }
 
-/// The distance of an axis's numbers, 1, 2 or 5 times a power of ten, and its end: four to ten of them.
+/// The distance of an axis's numbers, 1, 2 or 5 times a power of ten, and its end: four to ten of
+/// them.
 fn axis(largest: f64) -> (f64, f64) {
     let largest = if largest > 0.0 && largest.is_finite() { largest } else { 1.0 };
     let power = 10_f64.powf((largest / 4.0).log10().floor());

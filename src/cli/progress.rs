@@ -13,8 +13,8 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// A bar of so many steps with their rate, the time that is left and a message; hidden for a single step, where
-    /// stderr is no terminal, and on request.
+    /// A bar of so many steps with their rate, the time that is left and a message; hidden for a
+    /// single step, where stderr is no terminal, and on request.
     pub(super) fn bar(self, steps: u64, message: &'static str) -> ProgressBar {
         if self.quiet || steps < 2 || !io::stderr().is_terminal() {
             return ProgressBar::hidden();

@@ -15,15 +15,15 @@ use super::{Failure, Result, error, note};
 
 /// Compute a model's outputs, and any node's, from a NumPy array
 ///
-/// The input is float32 in C order, N×H×W×C, and is used as it is (Xception expects x / 127.5 − 1). H and W may
-/// differ from the model's own.
+/// The input is float32 in C order, N×H×W×C, and is used as it is (Xception expects x / 127.5 − 1).
+/// H and W may differ from the model's own.
 ///
-/// Outputs have the shapes that Keras gives them: N×classes, or N×H×W×C where the model ends in a feature map. If
-/// the model ends in softmax, `--output FILE` writes the logits; with --predict it writes the probabilities, as
-/// Keras's `predict` does.
+/// Outputs have the shapes that Keras gives them: N×classes, or N×H×W×C where the model ends in a
+/// feature map. If the model ends in softmax, `--output FILE` writes the logits; with --predict it
+/// writes the probabilities, as Keras's `predict` does.
 ///
-/// Either all files are written, each of them whole, or none, even if the disk is full or the command is
-/// interrupted.
+/// Either all files are written, each of them whole, or none, even if the disk is full or the
+/// command is interrupted.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -39,13 +39,14 @@ pub(super) struct Args {
     /// Input array
     #[arg(long, value_name = "X.npy")]
     input: PathBuf,
-    /// Write the model's output to FILE; if it has several, the first. NAME=FILE writes the output or node of
-    /// that name: a layer of Keras or a module of timm (`inspect` lists them). The node of a softmax holds
-    /// probabilities; `LAYER/logits` is what a layer's own softmax or sigmoid is applied to. Repeatable
+    /// Write the model's output to FILE; if it has several, the first. NAME=FILE writes the output
+    /// or node of that name: a layer of Keras or a module of timm (`inspect` lists them). The node
+    /// of a softmax holds probabilities; `LAYER/logits` is what a layer's own softmax or sigmoid is
+    /// applied to. Repeatable
     #[arg(long, value_name = "[NAME=]FILE", required = true)]
     output: Vec<Wanted>,
-    /// Make `--output FILE` write what Keras's predict returns: probabilities instead of logits if the model ends
-    /// in softmax
+    /// Make `--output FILE` write what Keras's predict returns: probabilities instead of logits if
+    /// the model ends in softmax
     #[arg(long)]
     predict: bool,
     #[command(flatten)]
@@ -75,7 +76,8 @@ impl FromStr for Wanted {
     }
 }
 
-/// Pictures computed at a time, at most: enough to feed all threads, and memory doesn't grow with the batch.
+/// Pictures computed at a time, at most: enough to feed all threads, and memory doesn't grow with
+/// the batch.
 const BATCH: usize = 8;
 
 pub(super) fn run(args: Args) -> Result {
@@ -159,7 +161,8 @@ fn compute(
     types: Types,
 ) -> Result<Vec<Tensor>> {
     let [batch, height, width, channels] = shape;
-    // Runs of one size, of which the last is filled up: another plan would need its own copy of the weights.
+    // Runs of one size, of which the last is filled up: another plan would need its own copy of the
+    // weights.
     let size = batch.div_ceil(batch.div_ceil(BATCH));
     let name = |value: &Value| model.network.node(value.node).name.clone();
     let names: Vec<String> = values.iter().map(name).collect();

@@ -1,4 +1,5 @@
-//! `sepconv completions` and `sepconv man`: what shells and manuals take from the command line's own description.
+//! `sepconv completions` and `sepconv man`: what shells and manuals take from the command line's
+//! own description.
 
 use std::io;
 

@@ -19,9 +19,10 @@ pub(super) struct Source {
     /// Model with weights: .keras, .weights.h5 or .h5 by Keras, .safetensors by timm
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// A model by name, of Keras: xception, inception-v3, mobilenet, mobilenet-WIDTH (mobilenet-0.25); of timm:
-    /// legacy-xception, xception41, xception65, xception71; or xception-without-residuals. By itself its
-    /// weights are made by formula; with --weights it says what a file of weights alone is for
+    /// A model by name, of Keras: xception, inception-v3, mobilenet, mobilenet-WIDTH
+    /// (mobilenet-0.25); of timm: legacy-xception, xception41, xception65, xception71; or
+    /// xception-without-residuals. By itself its weights are made by formula; with --weights it
+    /// says what a file of weights alone is for
     #[arg(long, value_name = "NAME")]
     model: Option<ModelName>,
 }
@@ -107,8 +108,8 @@ impl ModelName {
 }
 
 impl Source {
-    /// The file's model, or the named one, with the file's weights or synthetic ones; Xception if nothing is
-    /// said.
+    /// The file's model, or the named one, with the file's weights or synthetic ones; Xception if
+    /// nothing is said.
     pub(super) fn load(&self) -> Result<Model> {
         if let Some(path) = &self.weights {
             return load(path, self.model);

@@ -35,10 +35,12 @@ impl Speed {
     }
 }
 
-/// What a timing lasts at least: what is faster is run several times in a row, and before it once untimed.
+/// What a timing lasts at least: what is faster is run several times in a row, and before it once
+/// untimed.
 const LEAST: Duration = Duration::from_millis(2);
 
-/// Of several things timed in turns: seconds of one run, and the FLOP/s of the peak beside each round.
+/// Of several things timed in turns: seconds of one run, and the FLOP/s of the peak beside each
+/// round.
 pub(super) struct Rounds {
     /// By thing, then by round.
     pub(super) times: Vec<Vec<f64>>,

@@ -13,7 +13,8 @@ pub(super) struct Types {
     /// What values between layers are rounded to; input and output stay f32
     #[arg(long, value_enum, value_name = "TYPE", default_value_t = Type::F32)]
     activations_type: Type,
-    /// With weights of bf16, let the CPU's dot products of bf16 multiply where it has them: faster, less exact
+    /// With weights of bf16, let the CPU's dot products of bf16 multiply where it has them: faster,
+    /// less exact
     #[arg(long)]
     fast: bool,
 }

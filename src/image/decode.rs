@@ -12,7 +12,8 @@ use crate::{Error, Result};
 
 const MAX_FILE_BYTES: u64 = 1 << 28;
 const MAX_SIDE: usize = 1 << 16;
-/// What a decoder may allocate: all that is needed for the largest picture, except for a progressive JPEG.
+/// What a decoder may allocate: all that is needed for the largest picture, except for a
+/// progressive JPEG.
 const MAX_DECODER_BYTES: usize = 1 << 30;
 
 pub(super) fn read(path: &Path) -> Result<Decoded> {

@@ -2,10 +2,11 @@
 
 use super::Picture;
 
-/// How a picture has to be turned or mirrored to be seen as it was taken: EXIF's `Orientation`, 1 to 8.
+/// How a picture has to be turned or mirrored to be seen as it was taken: EXIF's `Orientation`, 1
+/// to 8.
 ///
-/// Keras, TensorFlow and torchvision don't turn pictures on their own. [`Picture::upright`] does, as
-/// Pillow's `ImageOps.exif_transpose`.
+/// Keras, TensorFlow and torchvision don't turn pictures on their own. [`Picture::upright`] does,
+/// as Pillow's `ImageOps.exif_transpose`.
 ///
 /// ```
 /// # use std::path::Path;
@@ -25,9 +26,9 @@ impl Default for Orientation {
 }
 
 impl Orientation {
-    /// By EXIF's number: 1 as it is, 2 mirrored left to right, 3 turned by 180°, 4 mirrored top to bottom, 5
-    /// mirrored along the main diagonal, 6 to be turned clockwise by 90°, 7 mirrored along the other
-    /// diagonal, 8 to be turned anticlockwise by 90°. Nothing for other numbers.
+    /// By EXIF's number: 1 as it is, 2 mirrored left to right, 3 turned by 180°, 4 mirrored top to
+    /// bottom, 5 mirrored along the main diagonal, 6 to be turned clockwise by 90°, 7 mirrored
+    /// along the other diagonal, 8 to be turned anticlockwise by 90°. Nothing for other numbers.
     ///
     /// ```
     /// # use std::path::Path;
@@ -51,7 +52,8 @@ impl Orientation {
         self.tag
     }
 
-    /// What EXIF data says, from its byte order on; as it is where it says nothing that can be understood.
+    /// What EXIF data says, from its byte order on; as it is where it says nothing that can be
+    /// understood.
     pub(super) fn of_exif(mut exif: &[u8]) -> Self {
         // Of JPEG. Some programs write it in PNG, too.
         while let Some(rest) = exif.strip_prefix(b"Exif\0\0") {

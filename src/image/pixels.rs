@@ -57,7 +57,8 @@ impl Channels {
     }
 }
 
-/// A resized picture as f32 values, H×W×C, of 0 to 255; cubic interpolation of TensorFlow goes beyond.
+/// A resized picture as f32 values, H×W×C, of 0 to 255; cubic interpolation of TensorFlow goes
+/// beyond.
 ///
 /// ```
 /// # use std::path::Path;

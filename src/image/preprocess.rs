@@ -1,4 +1,5 @@
-//! Values of pixels to a network's input: `preprocess_input` of Keras Applications, and torchvision's `Normalize`.
+//! Values of pixels to a network's input: `preprocess_input` of Keras Applications, and
+//! torchvision's `Normalize`.
 
 use super::{Channels, Pixels};
 use crate::weights::Scaling;
@@ -10,7 +11,8 @@ const TORCH_STD: [f32; 3] = [0.229, 0.224, 0.225];
 /// Of ImageNet, blue, green and red of 0 to 255: Keras Applications', mode `caffe`.
 const CAFFE_MEAN: [f32; 3] = [103.939, 116.779, 123.68];
 
-/// Scales pixels to a network's input, in f32 and in the order of Keras's operations: the same bits.
+/// Scales pixels to a network's input, in f32 and in the order of Keras's operations: the same
+/// bits.
 ///
 /// ```
 /// # use std::path::Path;
@@ -44,8 +46,9 @@ impl Preprocess {
         Self { scaling, mean: Vec::new(), std: Vec::new() }
     }
 
-    /// (x − `mean`) / `std`, on x / 255 with [`Scaling::Unit`] (what torchvision's `Normalize` takes), on x of
-    /// 0 to 255 with [`Scaling::None`]. Each has one number for all channels, one for each, or none: 0 and 1.
+    /// (x − `mean`) / `std`, on x / 255 with [`Scaling::Unit`] (what torchvision's `Normalize`
+    /// takes), on x of 0 to 255 with [`Scaling::None`]. Each has one number for all channels, one
+    /// for each, or none: 0 and 1.
     ///
     /// ```
     /// # use std::path::Path;

@@ -1,8 +1,8 @@
 //! Pillow 13's `Image.resize` and TensorFlow's `tf.image.resize`, to the bit.
 //!
-//! Own code because `fast_image_resize` 6.1, the closest crate, is not exact. On 18 photographs brought to
-//! 150×150 it takes other pixels by `Nearest` in 2 (up to 84 levels) and differs by up to 1 level
-//! by `Bilinear` and 6 by `CatmullRom` in all. This file differs from Pillow nowhere.
+//! Own code because `fast_image_resize` 6.1, the closest crate, is not exact. On 18 photographs
+//! brought to 150×150 it takes other pixels by `Nearest` in 2 (up to 84 levels) and differs by up
+//! to 1 level by `Bilinear` and 6 by `CatmullRom` in all. This file differs from Pillow nowhere.
 
 use std::borrow::Cow;
 
@@ -10,8 +10,9 @@ use crate::resample::{Interpolation, Resample};
 
 /// How a picture is resized: by whose rule.
 ///
-/// The libraries differ most where pictures shrink. Pillow averages over all pixels under the new one and rounds
-/// to 8 bits; TensorFlow takes the 4 or 16 pixels around its centre and rounds nothing.
+/// The libraries differ most where pictures shrink. Pillow averages over all pixels under the new
+/// one and rounds to 8 bits; TensorFlow takes the 4 or 16 pixels around its centre and rounds
+/// nothing.
 ///
 /// | trained with | rule |
 /// |---|---|
@@ -20,8 +21,8 @@ use crate::resample::{Interpolation, Resample};
 /// | `tf.image.resize` | [`Resize::TfBilinear`], or the `method` it was told |
 /// | torchvision, timm | [`Resize::Bilinear`] or [`Resize::Bicubic`] |
 ///
-/// The second and third rows mostly go with TensorFlow's decoder of JPEG files, which rounds differently
-/// from Pillow's, used here: by up to 4 levels. PNG files are the same.
+/// The second and third rows mostly go with TensorFlow's decoder of JPEG files, which rounds
+/// differently from Pillow's, used here: by up to 4 levels. PNG files are the same.
 ///
 /// ```
 /// # use std::path::Path;
@@ -35,7 +36,8 @@ use crate::resample::{Interpolation, Resample};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Resize {
-    /// The pixel under the centre of the new one: what Keras's `load_img` does unless told otherwise.
+    /// The pixel under the centre of the new one: what Keras's `load_img` does unless told
+    /// otherwise.
     #[default]
     Nearest,
     /// Linear interpolation, averaging over all pixels under the new one.
@@ -44,10 +46,11 @@ pub enum Resize {
     Bicubic,
     /// TensorFlow's: the pixel under the centre of the new one, which f32 arithmetic finds.
     TfNearest,
-    /// TensorFlow's without `antialias`: linear interpolation of the 2×2 pixels around the new one's centre.
+    /// TensorFlow's without `antialias`: linear interpolation of the 2×2 pixels around the new
+    /// one's centre.
     TfBilinear,
-    /// TensorFlow's without `antialias`: cubic interpolation (a = −1/2) of the 4×4 pixels around the
-    /// new one's centre, its coordinate rounded to 1/1024. Values may lie outside 0 to 255.
+    /// TensorFlow's without `antialias`: cubic interpolation (a = −1/2) of the 4×4 pixels around
+    /// the new one's centre, its coordinate rounded to 1/1024. Values may lie outside 0 to 255.
     TfBicubic,
 }
 
@@ -169,7 +172,8 @@ fn vertically<const C: usize>(plane: &Plane<'_, C>, taps: &[Taps]) -> Plane<'sta
     Plane { data: data.collect(), size: [taps.len(), width] }
 }
 
-/// The pixels that one output pixel is made of: from `first` on, with weights of 22 fractional bits.
+/// The pixels that one output pixel is made of: from `first` on, with weights of 22 fractional
+/// bits.
 struct Taps {
     first: usize,
     weights: Vec<i64>,

@@ -58,12 +58,12 @@ pub struct AlignedXceptionConfig {
     pub exit: usize,
     /// Channels of the last block's three separable convolutions.
     pub last: [usize; 3],
-    /// How many times smaller than the input the last feature map is: 32, 16 or 8. With less than 32, the
-    /// last strided blocks have stride 1 instead, and what follows each is dilated by another 2 (atrous):
-    /// the weights are the same.
+    /// How many times smaller than the input the last feature map is: 32, 16 or 8. With less than
+    /// 32, the last strided blocks have stride 1 instead, and what follows each is dilated by
+    /// another 2 (atrous): the weights are the same.
     pub output_stride: usize,
-    /// Outputs of the dense layer at the end. With `None` the output is the last block's feature map,
-    /// N×h×w×`last[2]`.
+    /// Outputs of the dense layer at the end. With `None` the output is the last block's feature
+    /// map, N×h×w×`last[2]`.
     pub classes: Option<usize>,
 }
 
@@ -157,9 +157,10 @@ impl Default for AlignedXceptionConfig {
     }
 }
 
-/// Builds the network. Nodes carry the names of timm's modules, e.g. `blocks.3.stack.conv1.conv_dw`; a
-/// block's sum has the block's, `blocks.3`. The output is `head.fc`, the logits. The network is called after
-/// its number of convolutions in a row, `xception65`.
+/// Builds the network. Nodes carry the names of timm's modules, e.g.
+/// `blocks.3.stack.conv1.conv_dw`; a block's sum has the block's, `blocks.3`. The output is
+/// `head.fc`, the logits. The network is called after its number of convolutions in a row,
+/// `xception65`.
 ///
 /// ```
 /// # use sepconv::models::*;
@@ -173,7 +174,8 @@ impl Default for AlignedXceptionConfig {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] for a width or size of 0, no entry block, or strides other than those documented.
+/// [`Error::Argument`] for a width or size of 0, no entry block, or strides other than those
+/// documented.
 pub fn aligned_xception(config: &AlignedXceptionConfig) -> Result<Network> {
     config.check()?;
     let blocks = config.entry.len() + config.middle_blocks + 2;
@@ -246,9 +248,9 @@ impl Builder {
         self.network.push(name, Op::Activation(Activation::Relu), &[x])
     }
 
-    /// Three separable convolutions, the last one strided. A residual block has its ReLUs in front of
-    /// them, and adds its input, projected where shapes differ. The other kind has its ReLUs behind each
-    /// depthwise and each pointwise step.
+    /// Three separable convolutions, the last one strided. A residual block has its ReLUs in front
+    /// of them, and adds its input, projected where shapes differ. The other kind has its ReLUs
+    /// behind each depthwise and each pointwise step.
     fn block(
         &mut self,
         widths: [usize; 3],
@@ -317,7 +319,8 @@ mod tests {
         }
     }
 
-    /// Strides and dilations of the depthwise steps by block: timm's `curr_stride` and `curr_dilation`.
+    /// Strides and dilations of the depthwise steps by block: timm's `curr_stride` and
+    /// `curr_dilation`.
     #[test]
     fn output_strides() {
         for (output_stride, strides, dilations) in [

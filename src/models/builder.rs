@@ -74,7 +74,8 @@ impl Builder {
         }
     }
 
-    /// A head of which Keras Applications has its own version for each network (`top`), or one of one's own.
+    /// A head of which Keras Applications has its own version for each network (`top`), or one of
+    /// one's own.
     pub(super) fn head(
         &mut self,
         head: &Head,
@@ -100,8 +101,8 @@ impl Builder {
         }
     }
 
-    /// Keras's top of Xception and Inception V3: average pool `avg_pool`, dense `predictions`, softmax. The
-    /// logits, `predictions/logits`, are the output.
+    /// Keras's top of Xception and Inception V3: average pool `avg_pool`, dense `predictions`,
+    /// softmax. The logits, `predictions/logits`, are the output.
     pub(super) fn predictions(&mut self, classes: usize, x: NodeId) -> Result<()> {
         let x = self.push("avg_pool", GLOBAL_AVERAGE_POOL, &[x])?;
         let op = Op::Dense { units: classes, bias: true };
@@ -111,8 +112,9 @@ impl Builder {
     }
 }
 
-/// A network's nodes as Keras lists the layers of a Functional model: the further from the end the earlier,
-/// among equals as they were made. Files that name no layers list their weights in this order.
+/// A network's nodes as Keras lists the layers of a Functional model: the further from the end the
+/// earlier, among equals as they were made. Files that name no layers list their weights in this
+/// order.
 pub(super) fn in_keras_order(network: &Network) -> Result<Network> {
     let nodes = network.nodes();
     // The longest way to the end.

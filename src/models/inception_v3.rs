@@ -1,4 +1,5 @@
-//! Inception V3 (arXiv 1512.00567): one table of modules, with Keras's layer names in Keras's order.
+//! Inception V3 (arXiv 1512.00567): one table of modules, with Keras's layer names in Keras's
+//! order.
 
 use sepconv_kernels::{Padding, Window};
 
@@ -87,7 +88,8 @@ const MODULES: [Module<'static>; 11] = [
     MODULE_8,
 ];
 
-/// The parameters of an [`inception_v3`]. The default is Keras Applications' Inception V3 for ImageNet.
+/// The parameters of an [`inception_v3`]. The default is Keras Applications' Inception V3 for
+/// ImageNet.
 ///
 /// ```
 /// # use sepconv::models::*;
@@ -114,8 +116,8 @@ impl Default for InceptionV3Config {
     }
 }
 
-/// Builds the network, without the auxiliary classifier, as Keras does. With [`Head::Classes`] the output is
-/// `predictions/logits`.
+/// Builds the network, without the auxiliary classifier, as Keras does. With [`Head::Classes`] the
+/// output is `predictions/logits`.
 ///
 /// ```
 /// # use sepconv::models::*;
@@ -147,7 +149,8 @@ pub fn inception_v3(config: &InceptionV3Config) -> Result<Network> {
     for (i, towers) in MODULES.into_iter().enumerate() {
         let mut outputs = Vec::new();
         for (t, tower) in towers.iter().enumerate() {
-            // Keras gives one of a module's two forks a name, and leaves the other to automatic ones.
+            // Keras gives one of a module's two forks a name, and leaves the other to automatic
+            // ones.
             let fork =
                 if t == 1 { format!("mixed9_{}", i.saturating_sub(9)) } else { String::new() };
             let end = tower.iter().try_fold(x, |x, &step| layer(&mut b, step, &fork, x))?;

@@ -24,7 +24,8 @@ const BLOCKS: [(usize, usize); 13] = [
     (1024, 1),
 ];
 
-/// The parameters of a [`mobilenet`]. The default is Keras Applications' MobileNet 1.0 for ImageNet.
+/// The parameters of a [`mobilenet`]. The default is Keras Applications' MobileNet 1.0 for
+/// ImageNet.
 ///
 /// ```
 /// # use sepconv::models::*;
@@ -45,8 +46,8 @@ pub struct MobileNetConfig {
     pub alpha: f64,
     /// Output channels of a depthwise layer per input channel.
     pub depth_multiplier: usize,
-    /// What follows the last block. [`Head::Classes`] is Keras's top: `global_average_pooling2d`, `dropout`, a
-    /// 1×1 convolution `conv_preds`, `reshape_2`, softmax `predictions`.
+    /// What follows the last block. [`Head::Classes`] is Keras's top: `global_average_pooling2d`,
+    /// `dropout`, a 1×1 convolution `conv_preds`, `reshape_2`, softmax `predictions`.
     pub head: Head,
 }
 
@@ -75,8 +76,8 @@ impl Default for MobileNetConfig {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] for an α that is no finite number above 0 or leaves a layer without channels, other
-/// widths of 0, or an input that is too small.
+/// [`Error::Argument`] for an α that is no finite number above 0 or leaves a layer without
+/// channels, other widths of 0, or an input that is too small.
 pub fn mobilenet(config: &MobileNetConfig) -> Result<Network> {
     let MobileNetConfig { size, channels, alpha, depth_multiplier, ref head } = *config;
     if !(alpha.is_finite() && alpha > 0.0) {
@@ -94,7 +95,8 @@ pub fn mobilenet(config: &MobileNetConfig) -> Result<Network> {
     let x = b.norm("conv1_bn", true, x)?;
     let mut x = b.activation("conv1_relu", Activation::Relu6, x)?;
     for (i, (filters, stride)) in (1..).zip(BLOCKS) {
-        // Keras pads below and to the right, whatever the size; in its lists that is a layer of its own.
+        // Keras pads below and to the right, whatever the size; in its lists that is a layer of its
+        // own.
         let padding = match stride {
             1 => Padding::Same,
             _ => Padding::Explicit { top: 0, bottom: 1, left: 0, right: 1 },

@@ -29,11 +29,11 @@ pub use xception::{Flavour, XceptionConfig, xception};
 pub enum Head {
     /// Nothing: the output is the last block's feature map.
     None,
-    /// Keras's top for so many classes: average pool `avg_pool`, dense `predictions`, softmax; MobileNet has
-    /// another.
+    /// Keras's top for so many classes: average pool `avg_pool`, dense `predictions`, softmax;
+    /// MobileNet has another.
     Classes(usize),
-    /// A head of one's own: average pool `global_average_pooling2d`, a ReLU dense layer per element of
-    /// `hidden` and a linear one of `classes` outputs, called `dense`, `dense_1`, ….
+    /// A head of one's own: average pool `global_average_pooling2d`, a ReLU dense layer per element
+    /// of `hidden` and a linear one of `classes` outputs, called `dense`, `dense_1`, ….
     Custom {
         /// Outputs of the hidden dense layers.
         hidden: Vec<usize>,

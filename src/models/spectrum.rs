@@ -1,9 +1,9 @@
-//! The blocks between a standard and a depthwise separable convolution: Figures 1 to 4 of the Xception paper
-//! (arXiv 1610.02357, sections 1.1 and 1.2).
+//! The blocks between a standard and a depthwise separable convolution: Figures 1 to 4 of the
+//! Xception paper (arXiv 1610.02357, sections 1.1 and 1.2).
 //!
-//! A convolution maps correlations across channels and in space at once. An Inception module looks at them in
-//! turns: 1×1 convolutions map the channels into a few smaller spaces, 3×3 convolutions map each of these by
-//! itself. With S such segments the spatial step is a convolution in S groups:
+//! A convolution maps correlations across channels and in space at once. An Inception module looks
+//! at them in turns: 1×1 convolutions map the channels into a few smaller spaces, 3×3 convolutions
+//! map each of these by itself. With S such segments the spatial step is a convolution in S groups:
 //!
 //! ```text
 //! S = 1            a standard convolution behind a 1×1 one
@@ -11,8 +11,8 @@
 //! S = C            the "extreme" one: a depthwise convolution behind a 1×1 one
 //! ```
 //!
-//! A depthwise separable convolution differs from the last by two things, both of which are switches here:
-//! the spatial step comes first, and there is no activation between the two.
+//! A depthwise separable convolution differs from the last by two things, both of which are
+//! switches here: the spatial step comes first, and there is no activation between the two.
 
 use sepconv_kernels::{Activation, Padding, Window};
 
@@ -68,14 +68,16 @@ pub struct SpectrumConfig {
     pub filters: usize,
     /// Kernel height and width of the spatial step, which is SAME and of stride 1.
     pub kernel: [usize; 2],
-    /// Segments S of the spatial step. Must divide its channels: F if it comes last, C if it comes first.
+    /// Segments S of the spatial step. Must divide its channels: F if it comes last, C if it comes
+    /// first.
     pub segments: usize,
     /// The order of the two steps.
     pub order: Order,
     /// Between the two steps: the paper's Figure 10 compares none, ReLU and ELU.
     pub between: Activation,
-    /// Whether the segments are built as towers, each with a 1×1 convolution of its own (Figure 2), and not
-    /// with one that all share (Figure 3), which is the same function. Only with [`Order::PointwiseFirst`].
+    /// Whether the segments are built as towers, each with a 1×1 convolution of its own (Figure 2),
+    /// and not with one that all share (Figure 3), which is the same function. Only with
+    /// [`Order::PointwiseFirst`].
     pub towers: bool,
 }
 
@@ -96,9 +98,9 @@ impl Default for SpectrumConfig {
 }
 
 /// Builds a block as a network. The steps are `pointwise` and `spatial`, in towers `pointwise_0`,
-/// `spatial_0`, …; the activation is `between`; the last step is the output, or the concatenation `towers`.
-/// With S = C, the spatial step first and nothing between it is one layer, `separable`. The step that comes
-/// last has a bias.
+/// `spatial_0`, …; the activation is `between`; the last step is the output, or the concatenation
+/// `towers`. With S = C, the spatial step first and nothing between it is one layer, `separable`.
+/// The step that comes last has a bias.
 ///
 /// ```
 /// # use sepconv::models::*;
@@ -113,8 +115,8 @@ impl Default for SpectrumConfig {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] for a width of 0, segments that don't divide the channels, or towers behind the spatial
-/// step.
+/// [`Error::Argument`] for a width of 0, segments that don't divide the channels, or towers behind
+/// the spatial step.
 pub fn spectrum(config: &SpectrumConfig) -> Result<Network> {
     let SpectrumConfig { size, channels, filters, kernel, segments, order, between, towers } =
         *config;
@@ -175,8 +177,8 @@ pub fn spectrum(config: &SpectrumConfig) -> Result<Network> {
     Ok(b.network)
 }
 
-/// The parameters of an [`inception_module`]. The default is Inception V3's first, `mixed0`, with a 3×3
-/// convolution where that has a 5×5.
+/// The parameters of an [`inception_module`]. The default is Inception V3's first, `mixed0`, with a
+/// 3×3 convolution where that has a 5×5.
 ///
 /// ```
 /// # use sepconv::models::*;
@@ -219,9 +221,9 @@ impl Default for InceptionModuleConfig {
     }
 }
 
-/// Builds a canonical Inception module (Figure 1) as a network: four towers and their concatenation `towers`.
-/// Convolutions, with biases, are called after their tower: `pointwise`, `single_0`, `single_1`, `double_0` to
-/// `double_2`, `pool_0`; behind each is its activation `<name>_act`.
+/// Builds a canonical Inception module (Figure 1) as a network: four towers and their concatenation
+/// `towers`. Convolutions, with biases, are called after their tower: `pointwise`, `single_0`,
+/// `single_1`, `double_0` to `double_2`, `pool_0`; behind each is its activation `<name>_act`.
 ///
 /// ```
 /// # use sepconv::models::*;

@@ -24,8 +24,8 @@ pub enum Flavour {
     /// Keras's: batch normalization with ε = 1e-3, max pools padded by TensorFlow's rule (SAME).
     #[default]
     Keras,
-    /// Those of timm's `legacy_xception`: ε = 1e-5, max pools padded by 1 on each side, as PyTorch does.
-    /// The rules of padding differ where a pool's input has an even height or width.
+    /// Those of timm's `legacy_xception`: ε = 1e-5, max pools padded by 1 on each side, as PyTorch
+    /// does. The rules of padding differ where a pool's input has an even height or width.
     Timm,
 }
 
@@ -65,14 +65,15 @@ impl Flavour {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct XceptionConfig {
-    /// Input height and width; `None` leaves one open. At least 71 for the full depth (three or more
-    /// `entry` blocks), as Keras demands, and at least 7 otherwise, which the stem needs.
+    /// Input height and width; `None` leaves one open. At least 71 for the full depth (three or
+    /// more `entry` blocks), as Keras demands, and at least 7 otherwise, which the stem needs.
     pub size: [Option<usize>; 2],
     /// Input channels.
     pub channels: usize,
     /// Channels of block 1's two standard convolutions.
     pub stem: [usize; 2],
-    /// Channels of the strided entry blocks 2, 3, …; the last is also the width of the middle blocks.
+    /// Channels of the strided entry blocks 2, 3, …; the last is also the width of the middle
+    /// blocks.
     pub entry: Vec<usize>,
     /// Number of middle blocks.
     pub middle_blocks: usize,
@@ -107,7 +108,8 @@ impl Default for XceptionConfig {
 }
 
 impl XceptionConfig {
-    /// The default with every width times `multiplier`, rounded to the nearest integer and at least 1.
+    /// The default with every width times `multiplier`, rounded to the nearest integer and at least
+    /// 1.
     ///
     /// ```
     /// # use sepconv::models::*;
@@ -226,8 +228,8 @@ fn join(b: &mut Builder, x: NodeId, side: NodeId) -> Result<NodeId> {
     b.push(&name, Op::Add, &[x, side])
 }
 
-/// Two separable convolutions and a max pool, plus, with residuals, a strided 1×1 projection of the block's
-/// input (taken before the leading ReLU).
+/// Two separable convolutions and a max pool, plus, with residuals, a strided 1×1 projection of the
+/// block's input (taken before the leading ReLU).
 fn strided(
     b: &mut Builder,
     config: &XceptionConfig,

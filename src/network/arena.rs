@@ -1,4 +1,5 @@
-//! Offsets of buffers in one slice: buffers that are never needed at the same time may share a place.
+//! Offsets of buffers in one slice: buffers that are never needed at the same time may share a
+//! place.
 
 use sepconv_kernels::{Aligned, ElementType, Elements, ElementsMut};
 
@@ -48,7 +49,8 @@ impl Buffer {
     }
 }
 
-/// Where each buffer begins, and the length of the slice. None if that is more than a slice can hold.
+/// Where each buffer begins, and the length of the slice. None if that is more than a slice can
+/// hold.
 ///
 /// The largest buffers are placed first, each into the smallest gap that fits between those already
 /// placed that it meets, or at the end of them.

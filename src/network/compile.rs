@@ -1,8 +1,8 @@
 //! A fused step → its kernel, with weights.
 //!
 //! Batch norm, y = scale·x + shift, is folded in f64 and rounded to f32 once. In all weight layouts
-//! the output channel is innermost, so that folding scales each run of that many weights alike; in a
-//! separable convolution those are the pointwise weights, never the depthwise.
+//! the output channel is innermost, so that folding scales each run of that many weights alike; in
+//! a separable convolution those are the pointwise weights, never the depthwise.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! Running depth first: steps with large values between them take turns, some rows at a time, so that these values
-//! never exist as a whole.
+//! Running depth first: steps with large values between them take turns, some rows at a time, so
+//! that these values never exist as a whole.
 //!
 //! ```text
 //! for each picture
@@ -8,9 +8,10 @@
 //!       the rows of its result that the steps after it take for the band and that are not there yet
 //! ```
 //!
-//! No row is computed twice. A value between the steps is a buffer of as many rows as are in use at a time: those of a
-//! band, and those above it that a window reaches back to. Before a step adds rows to a full buffer, the rows still in
-//! use move to its front. All turns are planned here; running them is following a list.
+//! No row is computed twice. A value between the steps is a buffer of as many rows as are in use at
+//! a time: those of a band, and those above it that a window reaches back to. Before a step adds
+//! rows to a full buffer, the rows still in use move to its front. All turns are planned here;
+//! running them is following a list.
 
 use std::ops::Range;
 
@@ -49,11 +50,12 @@ use super::turns::{Group, Turn};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DepthFirst {
-    /// What values between steps may take, for each picture, before any step runs depth first; by default 6 MiB. As few
-    /// do as bring them below that, or to no more than an eighth of it above the least that is possible.
+    /// What values between steps may take, for each picture, before any step runs depth first; by
+    /// default 6 MiB. As few do as bring them below that, or to no more than an eighth of it above
+    /// the least that is possible.
     pub bytes: usize,
-    /// Multiply-adds of a band of rows, at least, of all steps that take turns together. By default 48 million for
-    /// each thread of rayon's current pool.
+    /// Multiply-adds of a band of rows, at least, of all steps that take turns together. By default
+    /// 48 million for each thread of rayon's current pool.
     pub multiply_adds: Option<u64>,
 }
 
@@ -75,14 +77,15 @@ impl Default for DepthFirst {
 
 /// Most bands of a group: each has turns that are listed.
 const MAX_BANDS: usize = 64;
-/// Most steps of a group: more than Xception's blocks have. The longer, the more rows its windows reach back.
+/// Most steps of a group: more than Xception's blocks have. The longer, the more rows its windows
+/// reach back.
 const MAX_STEPS: usize = 8;
 
-/// Multiply-adds of a band for each thread: they take a millisecond, so that what threads wait for each other
-/// between the turns, some microseconds each, stays small beside it.
+/// Multiply-adds of a band for each thread: they take a millisecond, so that what threads wait for
+/// each other between the turns, some microseconds each, stays small beside it.
 const BAND_MULTIPLY_ADDS: u64 = 48_000_000;
-/// Weights that stay in L2 from one turn to the next, 1 MiB of f32. More of them are read again in each turn, which is
-/// then to have the pixels of a tile.
+/// Weights that stay in L2 from one turn to the next, 1 MiB of f32. More of them are read again in
+/// each turn, which is then to have the pixels of a tile.
 const CACHED_WEIGHTS: u64 = 1 << 18;
 const TILE_PIXELS: u64 = 128;
 
@@ -91,7 +94,8 @@ fn share(height: usize, b: usize, bands: usize) -> usize {
     height / bands * b + (height % bands * b).div_ceil(bands)
 }
 
-/// By which windows a step makes rows of its result of rows of its operand; none if it takes all of it.
+/// By which windows a step makes rows of its result of rows of its operand; none if it takes all of
+/// it.
 fn window(flow: &Flow<'_>, step: &FusedStep) -> Option<Window> {
     let op = flow.values[step.depthwise.as_ref().map_or(step.kernel, |stage| stage.kernel)].op;
     match *op {
@@ -155,7 +159,8 @@ struct Role {
     /// Pixels of the result, of one picture, and multiply-adds of one.
     pixels: u64,
     depth: u64,
-    /// Which steps make the operand and the residual. None if there is none, or it is the input or a concatenation.
+    /// Which steps make the operand and the residual. None if there is none, or it is the input or
+    /// a concatenation.
     makers: [Option<usize>; 2],
     /// The last step that makes a part of what it reads, if that is a concatenation.
     joined: Option<usize>,
@@ -291,8 +296,8 @@ impl<'a> Planner<'a> {
         Self { roles, buffers, pictures, options }
     }
 
-    /// Whether some rows of a step's result will do while the group `steps` runs: only steps of it read them. (A part of
-    /// a concatenation has no readers.)
+    /// Whether some rows of a step's result will do while the group `steps` runs: only steps of it
+    /// read them. (A part of a concatenation has no readers.)
     fn is_held(&self, steps: &Range<usize>, s: usize) -> bool {
         let Role { readers, kept, .. } = &self.roles[s];
         !kept && !readers.is_empty() && readers.iter().all(|reader| steps.contains(reader))
@@ -324,8 +329,8 @@ impl<'a> Planner<'a> {
         end.div_ceil(end.div_ceil(most))
     }
 
-    /// The turns of `steps`. None if one of them can't take turns, no result is held in rows, or one is a part of a
-    /// concatenation that another reads.
+    /// The turns of `steps`. None if one of them can't take turns, no result is held in rows, or
+    /// one is a part of a concatenation that another reads.
     fn group(&self, steps: Range<usize>) -> Option<Group> {
         let roles = &self.roles[steps.clone()];
         let (first, count) = (steps.start, steps.len());
@@ -341,7 +346,8 @@ impl<'a> Planner<'a> {
         let (mut done, mut capacity) = (vec![0; count], vec![0; count]);
         let mut turns = Vec::new();
         for b in 1..=bands {
-            // Up to which row each step is to get: its share if others need all of it, and what those after it take.
+            // Up to which row each step is to get: its share if others need all of it, and what
+            // those after it take.
             let mut wanted: Vec<usize> = (roles.iter().zip(&held))
                 .map(|(role, &held)| if held { 0 } else { share(role.heights[1], b, bands) })
                 .collect();

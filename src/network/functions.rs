@@ -1,7 +1,7 @@
 //! Element-wise functions and softmax that have no vector kernel: one definition each.
 //!
-//! All are computed in f64 by `libm`, which is plain Rust, and rounded to f32 once: the same bits on
-//! every platform, at most 0.501 ULP from the exact value. A NaN gives a NaN.
+//! All are computed in f64 by `libm`, which is plain Rust, and rounded to f32 once: the same bits
+//! on every platform, at most 0.501 ULP from the exact value. A NaN gives a NaN.
 
 /// An element-wise function that has no vector kernel.
 ///
@@ -30,8 +30,8 @@ pub enum Function {
     Tanh,
     /// ln(1 + eˣ)
     Softplus,
-    /// min(x, `max`) where x ≥ `threshold`, `slope`·(x − `threshold`) below: ReLU with all that Keras's
-    /// `ReLU` and `LeakyReLU` layers can say.
+    /// min(x, `max`) where x ≥ `threshold`, `slope`·(x − `threshold`) below: ReLU with all that
+    /// Keras's `ReLU` and `LeakyReLU` layers can say.
     Relu {
         /// Below the threshold.
         slope: f32,

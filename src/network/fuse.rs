@@ -28,8 +28,8 @@ pub(super) struct FusedStep {
     pub(super) depthwise: Option<DepthwiseStage>,
     pub(super) x: ValueId,
     pub(super) input_activation: Activation,
-    /// Batch norms and rescalings to fold into the weights, in order. With such a kernel of its own: that
-    /// one first.
+    /// Batch norms and rescalings to fold into the weights, in order. With such a kernel of its
+    /// own: that one first.
     pub(super) affines: Vec<ValueId>,
     pub(super) residual: Option<ValueId>,
     pub(super) activation: Activation,

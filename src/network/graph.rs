@@ -168,8 +168,8 @@ pub enum Op {
         /// Whether the picture is first cropped to the proportions of `size`.
         crop: bool,
     },
-    /// The elements of each picture as channels of one pixel, in the order h, w, c: N×1×1×`features`,
-    /// which Keras calls N×`features`.
+    /// The elements of each picture as channels of one pixel, in the order h, w, c:
+    /// N×1×1×`features`, which Keras calls N×`features`.
     Flatten {
         /// H·W·C.
         features: usize,
@@ -502,7 +502,8 @@ impl Network {
     /// ```
     ///
     /// # Panics
-    /// If it is a node of another network that this one lacks, as an index beyond the end of [`Network::nodes`] does.
+    /// If it is a node of another network that this one lacks, as an index beyond the end of
+    /// [`Network::nodes`] does.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
     }

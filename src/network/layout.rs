@@ -1,8 +1,8 @@
 //! The place of every stored value in the arena.
 //!
 //! A value lies in a buffer of its own, except that an operand of a concatenation is written where
-//! the concatenation wants it: into its channels of that one's buffer. Of a value between steps that run depth first
-//! the buffer holds some rows of one picture.
+//! the concatenation wants it: into its channels of that one's buffer. Of a value between steps
+//! that run depth first the buffer holds some rows of one picture.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -36,7 +36,8 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// The part of the range that rows of a picture take, of which the buffer's first is `top`, and their shape.
+    /// The part of the range that rows of a picture take, of which the buffer's first is `top`, and
+    /// their shape.
     pub(super) fn rows(
         &self,
         picture: usize,
@@ -77,8 +78,8 @@ struct Place {
 }
 
 impl Layout {
-    /// Values are of these `elements`; the steps of a group run by turns. None if it takes more than a slice can
-    /// hold.
+    /// Values are of these `elements`; the steps of a group run by turns. None if it takes more
+    /// than a slice can hold.
     pub(super) fn new(
         flow: &Flow<'_>,
         steps: &[FusedStep],
@@ -165,9 +166,10 @@ fn buffers(
     (places, buffers)
 }
 
-/// What values are stored as: `activations`, unless they are of f32 in any case. Those are the input, the
-/// output, what plain loops (softmax) read and make, and what is bound to one of these: a residual is of the type of the sum it becomes part of, an operand of a concatenation
-/// of that one's.
+/// What values are stored as: `activations`, unless they are of f32 in any case. Those are the
+/// input, the output, what plain loops (softmax) read and make, and what is bound to one of these:
+/// a residual is of the type of the sum it becomes part of, an operand of a concatenation of that
+/// one's.
 pub(super) fn element_types(
     flow: &Flow<'_>,
     steps: &[FusedStep],
@@ -202,8 +204,8 @@ pub(super) fn element_types(
     wide.iter().map(|&wide| if wide { ElementType::F32 } else { activations }).collect()
 }
 
-/// A buffer for each stored value, except that an operand of a concatenation lies inside that one's.
-/// Their lifetimes are still empty.
+/// A buffer for each stored value, except that an operand of a concatenation lies inside that
+/// one's. Their lifetimes are still empty.
 fn place(
     flow: &Flow<'_>,
     steps: &[FusedStep],

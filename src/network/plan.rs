@@ -47,19 +47,19 @@ pub struct PlanOptions {
     /// Nodes besides the output whose values a session can report. Each is stored as the network
     /// says it is, so nothing is fused past it.
     pub outputs: Vec<String>,
-    /// What weights are rounded to when they are packed (to nearest, ties to even): half the memory and half of what is
-    /// read with 16 bits. Depthwise kernels, biases and batch norms that stand alone, some hundredth of all,
-    /// stay f32. All arithmetic is f32.
+    /// What weights are rounded to when they are packed (to nearest, ties to even): half the memory
+    /// and half of what is read with 16 bits. Depthwise kernels, biases and batch norms that stand
+    /// alone, some hundredth of all, stay f32. All arithmetic is f32.
     pub weights_type: ElementType,
-    /// What values between steps are rounded to when they are stored. The input, the output and what
-    /// softmax reads stay f32, and so does what is added to or concatenated with one of these; other
-    /// reported nodes are f32 of the rounded values.
+    /// What values between steps are rounded to when they are stored. The input, the output and
+    /// what softmax reads stay f32, and so does what is added to or concatenated with one of these;
+    /// other reported nodes are f32 of the rounded values.
     pub activations_type: ElementType,
-    /// Whether pointwise, separable and dense layers of bf16 weights may use the CPU's dot products of bf16,
-    /// faster and less exact.
+    /// Whether pointwise, separable and dense layers of bf16 weights may use the CPU's dot products
+    /// of bf16, faster and less exact.
     pub arithmetic: Arithmetic,
-    /// Which layers run depth first, some rows of each by turns: less memory, and what lies between them is still in
-    /// the caches when it is needed.
+    /// Which layers run depth first, some rows of each by turns: less memory, and what lies between
+    /// them is still in the caches when it is needed.
     pub depth_first: DepthFirst,
 }
 
@@ -112,8 +112,8 @@ impl NetworkPlan {
     /// Plans `network` for inputs of shape \[N, H, W, C\]. Only what the output and the nodes in
     /// `options.outputs` need is looked at.
     ///
-    /// `weights` is a `&Weights`, or a `Weights` that is freed layer by layer while the plan packs its own
-    /// copy, so that there is little more than one copy in memory at any time.
+    /// `weights` is a `&Weights`, or a `Weights` that is freed layer by layer while the plan packs
+    /// its own copy, so that there is little more than one copy in memory at any time.
     ///
     /// ```
     /// # use sepconv::kernels::{Activation, Padding, Window};

@@ -176,7 +176,8 @@ impl Session {
     }
 
     /// [`Session::run`], and tells `on_step` in the end how long each step took: its position in
-    /// [`NetworkPlan::steps`] and the time, in order. Of a step that runs depth first it is the sum of its turns.
+    /// [`NetworkPlan::steps`] and the time, in order. Of a step that runs depth first it is the sum
+    /// of its turns.
     ///
     /// ```
     /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -210,7 +211,8 @@ impl Session {
         Ok(())
     }
 
-    /// Checks `x`, then has `call` run each step, or each turn of it, with what it makes of the step's time.
+    /// Checks `x`, then has `call` run each step, or each turn of it, with what it makes of the
+    /// step's time.
     fn each(
         &mut self,
         x: &[f32],

@@ -49,8 +49,8 @@ pub struct StepInfo {
     pub multiply_adds: u64,
     /// Elements of the nodes' weight tensors, moving statistics included.
     pub parameters: usize,
-    /// How often it runs for a picture, each time for some rows of the result; 0 if it runs once for all pictures,
-    /// not depth first.
+    /// How often it runs for a picture, each time for some rows of the result; 0 if it runs once
+    /// for all pictures, not depth first.
     pub turns: usize,
 }
 
@@ -118,8 +118,8 @@ impl Step {
         }
     }
 
-    /// Computes its result from `input` and the arena, into the arena. Both have the plan's lengths. With a turn its
-    /// rows alone, of the picture of that number.
+    /// Computes its result from `input` and the arena, into the arena. Both have the plan's
+    /// lengths. With a turn its rows alone, of the picture of that number.
     pub(super) fn run(
         &self,
         turn: Option<(&Turn, usize)>,

@@ -6,8 +6,8 @@ use super::{Node, Op};
 use crate::Result;
 use crate::weights::Weights;
 
-/// The tensors of an operation on so many channels, in Keras's order, by name and shape. None if channels times a
-/// multiplier overflows, or groups do not divide the channels.
+/// The tensors of an operation on so many channels, in Keras's order, by name and shape. None if
+/// channels times a multiplier overflows, or groups do not divide the channels.
 pub(crate) fn tensors(op: &Op, channels: usize) -> Option<Vec<(&'static str, Vec<usize>)>> {
     let bias = |present: bool, length: usize| present.then(|| ("bias", vec![length]));
     Some(match *op {

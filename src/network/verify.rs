@@ -1,4 +1,5 @@
-//! Spot checks: sampled outputs of a network's layers, computed once more by the naive loops in f64.
+//! Spot checks: sampled outputs of a network's layers, computed once more by the naive loops in
+//! f64.
 
 use std::sync::Arc;
 
@@ -37,8 +38,8 @@ pub struct SpotCheck {
     pub worst: f64,
 }
 
-/// Runs the network on `x` of shape `input` and computes `samples` pseudo-random outputs of each of the
-/// `layers` (convolutions, depthwise, separable, dense) again from what went into the layer.
+/// Runs the network on `x` of shape `input` and computes `samples` pseudo-random outputs of each of
+/// the `layers` (convolutions, depthwise, separable, dense) again from what went into the layer.
 ///
 /// ```
 /// # use sepconv::kernels::{Activation, Padding, Window};

@@ -45,8 +45,8 @@ impl Format {
 
     /// All elements of `values`.
     ///
-    /// Piece by piece: a second copy of the whole would be freed at once, and an allocator that keeps it
-    /// for the next one splinters.
+    /// Piece by piece: a second copy of the whole would be freed at once, and an allocator that
+    /// keeps it for the next one splinters.
     pub(crate) fn read(self, values: &Bytes, big: bool) -> io::Result<Vec<f32>> {
         let length = usize::try_from(values.len()).map_err(io::Error::other)?;
         let mut data = Vec::new();

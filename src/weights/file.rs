@@ -20,10 +20,10 @@ use crate::{Error, Result};
 /// | Keras's `.weights.h5`, `.h5` of weights alone | Keras Applications' Xception, with the head that the weights show: of any number of classes, or none |
 /// | timm's `.safetensors` | that of timm's `xception41`, `xception65`, `xception71` and `legacy_xception` whose tensors they are, with their number of input channels and classes, or no head; of output stride 32 |
 ///
-/// Every tensor must have exactly the shape that the network gives it, and be finite: a file with a NaN or
-/// an infinity among its weights is refused. Elements of f16, f32 and f64, in safetensors also bf16, are
-/// read as f32; what f32 has no room for is an infinity. Memory and time are bounded by some multiples of
-/// the file's size, whatever the file claims, and no other file is read.
+/// Every tensor must have exactly the shape that the network gives it, and be finite: a file with a
+/// NaN or an infinity among its weights is refused. Elements of f16, f32 and f64, in safetensors
+/// also bf16, are read as f32; what f32 has no room for is an infinity. Memory and time are bounded
+/// by some multiples of the file's size, whatever the file claims, and no other file is read.
 ///
 /// ```
 /// # use sepconv::{network::*, weights::{self, *}};
@@ -36,7 +36,8 @@ use crate::{Error, Result};
 /// ```
 ///
 /// # Errors
-/// [`Error::File`] with the file's name, and the layer or tensor and the numbers where one is at fault.
+/// [`Error::File`] with the file's name, and the layer or tensor and the numbers where one is at
+/// fault.
 pub fn load(path: impl AsRef<Path>) -> Result<Model> {
     let path = path.as_ref();
     open(path).and_then(|bytes| model(bytes, path)).map_err(|message| error(path, message))
@@ -63,11 +64,11 @@ pub fn load_bytes(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -
     model(Bytes::memory(bytes), name).map_err(|message| error(name, message))
 }
 
-/// Loads the weights of a network from a file of any of the kinds. In a Keras file without an architecture,
-/// layers are found by name where the file says names, by order otherwise; a file with an architecture
-/// must have the network's layers by name. A safetensors file must have the tensors of timm's modules
-/// that the network's layers are, those of an [`aligned_xception`] by name, those of an [`xception`] as in
-/// timm's `legacy_xception`, and no others.
+/// Loads the weights of a network from a file of any of the kinds. In a Keras file without an
+/// architecture, layers are found by name where the file says names, by order otherwise; a file
+/// with an architecture must have the network's layers by name. A safetensors file must have the
+/// tensors of timm's modules that the network's layers are, those of an [`aligned_xception`] by
+/// name, those of an [`xception`] as in timm's `legacy_xception`, and no others.
 ///
 /// ```
 /// # use sepconv::{network::*, weights::{self, *}};

@@ -1,17 +1,17 @@
 //! Reading HDF5 through `hdf5-pure`.
 //!
-//! That crate was chosen over `hdf5-reader` and `rust-hdf5` because it is pure Rust, reads every file that
-//! h5py writes (old symbol tables and new link messages, contiguous and chunked, both kinds of string), and
-//! reads through a positioned [`Source`], so that `model.weights.h5` is read in place inside a `.keras` zip.
-//! It bounds a read by the source's length before it allocates.
+//! That crate was chosen over `hdf5-reader` and `rust-hdf5` because it is pure Rust, reads every
+//! file that h5py writes (old symbol tables and new link messages, contiguous and chunked, both
+//! kinds of string), and reads through a positioned [`Source`], so that `model.weights.h5` is read
+//! in place inside a `.keras` zip. It bounds a read by the source's length before it allocates.
 //!
-//! A hostile file can still make a reader go round in circles, or name the same bytes a million times. So
-//! the source here has a budget, some multiples of the file's length, out of which every read and every
-//! dataset is paid: time and memory are bounded whatever the file says.
+//! A hostile file can still make a reader go round in circles, or name the same bytes a million
+//! times. So the source here has a budget, some multiples of the file's length, out of which every
+//! read and every dataset is paid: time and memory are bounded whatever the file says.
 //!
-//! Its parser of datatypes recurses as deep as a 64 KB message can nest them, which overflows a small stack,
-//! so all reading is done in [`on_deep_stack`]. A panic inside the crate (none is known: the tests mutate
-//! files for it) ends there too.
+//! Its parser of datatypes recurses as deep as a 64 KB message can nest them, which overflows a
+//! small stack, so all reading is done in [`on_deep_stack`]. A panic inside the crate (none is
+//! known: the tests mutate files for it) ends there too.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,7 +20,8 @@ use hdf5_pure::{AttrValue, Datatype, DatatypeByteOrder, FormatError, Layout, Sou
 use super::bytes::Bytes;
 use super::elements::Format;
 
-/// Datasets and attributes may add up to so many times the file's length: more than any weights compress by.
+/// Datasets and attributes may add up to so many times the file's length: more than any weights
+/// compress by.
 const BUDGET_FACTOR: u64 = 16;
 /// And to so many bytes more, for files so small that their directories are read many times.
 const BUDGET_EXTRA: u64 = 16 << 20;
@@ -66,8 +67,9 @@ fn spend(budget: &AtomicU64, cost: u64) -> bool {
     budget.fetch_update(order, order, take).is_ok()
 }
 
-/// Runs `read` on a thread with a stack that no nesting in an HDF5 file overflows (8191 datatypes of 8 bytes
-/// fit into a message, and took less than 4 MB at opt-level 1). A panic becomes an error.
+/// Runs `read` on a thread with a stack that no nesting in an HDF5 file overflows (8191 datatypes
+/// of 8 bytes fit into a message, and took less than 4 MB at opt-level 1). A panic becomes an
+/// error.
 pub(crate) fn on_deep_stack<T: Send>(
     read: impl FnOnce() -> Result<T, String> + Send,
 ) -> Result<T, String> {
@@ -219,8 +221,8 @@ impl Attributes {
         self.find(name)?.as_str()
     }
 
-    /// An array of strings, which Keras splits into `name0`, `name1`, … where it exceeds 64 KB. Absent
-    /// and empty are the same.
+    /// An array of strings, which Keras splits into `name0`, `name1`, … where it exceeds 64 KB.
+    /// Absent and empty are the same.
     pub(crate) fn strings(&self, name: &str) -> Vec<String> {
         let list = |name: &str| self.find(name).and_then(|v| v.as_strings());
         if let Some(values) = list(name) {

@@ -18,8 +18,8 @@ use crate::network::{Network, NodeId, Op};
 pub struct Metadata {
     /// How the numbers 0 to 255 of a picture become the model's input, and where that is said.
     pub scaling: Option<(Scaling, String)>,
-    /// The function that makes probabilities of the first output, if the model was trained on logits: by the
-    /// loss that it was compiled with.
+    /// The function that makes probabilities of the first output, if the model was trained on
+    /// logits: by the loss that it was compiled with.
     pub logits: Option<Link>,
     /// What a user should be told once.
     pub notes: Vec<String>,
@@ -27,7 +27,8 @@ pub struct Metadata {
 
 /// Which numbers a network was trained on, of pixels x of 0 to 255.
 ///
-/// `Tf`, `Torch` and `Caffe` are the modes of Keras Applications' `imagenet_utils.preprocess_input`.
+/// `Tf`, `Torch` and `Caffe` are the modes of Keras Applications'
+/// `imagenet_utils.preprocess_input`.
 ///
 /// ```
 /// # use sepconv::{models::*, weights::*};
@@ -150,8 +151,8 @@ fn scaling_inside(network: &Network) -> Option<(Scaling, &str)> {
         node = user;
     }
     let name = last?;
-    // For which inputs the result is of the size that networks take: some units, or pixels less a mean. Mode
-    // `torch` divides by 0.225 · 255.
+    // For which inputs the result is of the size that networks take: some units, or pixels less a
+    // mean. Mode `torch` divides by 0.225 · 255.
     let scaling = if factor.abs() <= 8.0 / 255.0 || (factor == 1.0 && summand.abs() > 64.0) {
         Scaling::None
     } else if factor.abs() > 1.0 {

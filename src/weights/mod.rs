@@ -54,8 +54,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model of which is known what its network shows: the scaling of pictures, by its name or its
-    /// first layers.
+    /// A model of which is known what its network shows: the scaling of pictures, by its name or
+    /// its first layers.
     ///
     /// ```
     /// # use sepconv::{models::*, weights::*};

@@ -1,10 +1,11 @@
 //! timm's models in safetensors files.
 //!
-//! Such a file is a header in JSON, of each tensor's name, type, shape and place, and the tensors' bytes. It
-//! holds no architecture: which of timm's networks it is of is seen from names, the rest of it from shapes.
+//! Such a file is a header in JSON, of each tensor's name, type, shape and place, and the tensors'
+//! bytes. It holds no architecture: which of timm's networks it is of is seen from names, the rest
+//! of it from shapes.
 //!
-//! The `safetensors` crate checks the header: types, shapes and places fit each other and leave no byte
-//! between them out. It is given the header alone, so that tensors are read one by one.
+//! The `safetensors` crate checks the header: types, shapes and places fit each other and leave no
+//! byte between them out. It is given the header alone, so that tensors are read one by one.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -19,7 +20,8 @@ use crate::models::{
 };
 use crate::network::{Network, Op};
 
-/// Most bytes of a header, which takes fifty times as many in memory at worst. That of Xception-71 has 100 KB.
+/// Most bytes of a header, which takes fifty times as many in memory at worst. That of Xception-71
+/// has 100 KB.
 const MAX_HEADER: u64 = 1 << 20;
 /// Bytes of the header's length, in front of it.
 const LENGTH: u64 = 8;
@@ -275,8 +277,8 @@ fn block_of(layer: &str) -> Option<usize> {
     layer.strip_prefix("block")?.split_once('_')?.0.parse().ok()
 }
 
-/// The module in `legacy_xception` of a layer of Xception's in that block. The numbers of blocks are one lower
-/// there; the layers of the first and of the `last` one are in none.
+/// The module in `legacy_xception` of a layer of Xception's in that block. The numbers of blocks
+/// are one lower there; the layers of the first and of the `last` one are in none.
 fn legacy(layer: &str, block: usize, last: usize) -> Option<String> {
     let inner = block.checked_sub(1)?;
     if layer == "predictions" {

@@ -1,4 +1,5 @@
-//! Weights and pictures by formula, the same bits in Rust and in numpy (`tests/keras/synthetic.py`).
+//! Weights and pictures by formula, the same bits in Rust and in numpy
+//! (`tests/keras/synthetic.py`).
 //!
 //! Element i (row-major) of the tensor called `layer/variable` comes from
 //!
@@ -19,10 +20,11 @@
 //! | `bias`, `beta`, `moving_mean` | 0.1 u |
 //! | a picture, `input/<size>` | u |
 //!
-//! fan_in is kh·kw·C/groups of a convolution, kh·kw of a depthwise one, C of a dense layer. The 6 is He's
-//! uniform limit, which keeps the variance of a layer behind a ReLU. A separable convolution's two kernels
-//! get 3 each, so that the layer halves the variance behind a ReLU: Xception's twelve residual sums then
-//! grow slowly, and its 1000 logits have a standard deviation of 2 (at 71) to 5 (at 299).
+//! fan_in is kh·kw·C/groups of a convolution, kh·kw of a depthwise one, C of a dense layer. The 6
+//! is He's uniform limit, which keeps the variance of a layer behind a ReLU. A separable
+//! convolution's two kernels get 3 each, so that the layer halves the variance behind a ReLU:
+//! Xception's twelve residual sums then grow slowly, and its 1000 logits have a standard deviation
+//! of 2 (at 71) to 5 (at 299).
 
 use super::{Tensor, Variable, Weights, variables};
 use crate::Result;
@@ -42,8 +44,8 @@ pub fn uniform(name: &str) -> impl Iterator<Item = f64> + use<> {
     bits(name).map(|b| f64::from(b) / f64::from(1 << 23) - 1.0)
 }
 
-/// `count` positions below `length`, by which goldens choose what to sample: the 24 bits behind each u
-/// times `length`, shifted right by 24.
+/// `count` positions below `length`, by which goldens choose what to sample: the 24 bits behind
+/// each u times `length`, shifted right by 24.
 ///
 /// ```
 /// # use sepconv::kernels::{Activation, Padding, Window};

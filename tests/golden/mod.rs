@@ -1,4 +1,5 @@
-//! What other people's executors compute of synthetic weights, by `make_goldens.py` in the folders of `tests`.
+//! What other people's executors compute of synthetic weights, by `make_goldens.py` in the folders
+//! of `tests`.
 
 use std::path::Path;
 

@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// A prepared operation: shape checked, weights packed, kernels chosen. Immutable: one plan may run on several
-// threads at a time, each with its own scratch.
+// A prepared operation: shape checked, weights packed, kernels chosen. Immutable: one plan may run
+// on several threads at a time, each with its own scratch.
 typedef struct sepconv_plan sepconv_plan;
 
 // An instruction set.
@@ -31,7 +31,8 @@ typedef struct {
 // The type of elements. 16-bit ones are given by their bits.
 typedef uint32_t sepconv_type;
 
-// Weights: `len` elements in row-major order. They are packed into the plan and not needed afterwards.
+// Weights: `len` elements in row-major order. They are packed into the plan and not needed
+// afterwards.
 typedef struct {
   const void *data;
   size_t len;
@@ -47,7 +48,8 @@ typedef struct {
 // Parameters of a depthwise convolution.
 typedef struct {
   sepconv_window window;
-  // Output channels per input channel, 0 for 1: output channel c·multiplier + m is made of input channel c.
+  // Output channels per input channel, 0 for 1: output channel c·multiplier + m is made of input
+  // channel c.
   size_t multiplier;
   // [kh, kw, C, multiplier]
   sepconv_weights weights;
@@ -74,8 +76,8 @@ typedef struct {
   sepconv_type input_type;
   // Of the output and of the residual.
   sepconv_type output_type;
-  // Whether products may be made by the CPU's dot products of bf16 where weights are bf16: faster, less
-  // exact, not the same on all CPUs.
+  // Whether products may be made by the CPU's dot products of bf16 where weights are bf16:
+  // faster, less exact, not the same on all CPUs.
   bool fast;
 } sepconv_options;
 
@@ -134,8 +136,8 @@ typedef struct {
   sepconv_type element;
   // N, H, W, C.
   size_t shape[4];
-  // Elements from one pixel to the next, 0 for C. More than C addresses part of the channels of a wider
-  // tensor; `len` is then at least (N·H·W − 1)·pixel_stride + C.
+  // Elements from one pixel to the next, 0 for C. More than C addresses part of the channels of
+  // a wider tensor; `len` is then at least (N·H·W − 1)·pixel_stride + C.
   size_t pixel_stride;
 } sepconv_view;
 
@@ -222,11 +224,13 @@ const char *sepconv_error(void);
 // Whether this CPU has an instruction set and this library its kernels.
 bool sepconv_level_is_available(sepconv_level level);
 
-// Plans a depthwise convolution over inputs of shape N, H, W, C (`input`). `options` may be null for the
-// default. The plan is stored in `plan`, to be given to sepconv_plan_destroy(); null if there is an error.
+// Plans a depthwise convolution over inputs of shape N, H, W, C (`input`). `options` may be null
+// for the default. The plan is stored in `plan`, to be given to sepconv_plan_destroy(); null if
+// there is an error.
 //
 // # Safety
-// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid; what `params` points to is null or valid for its length.
+// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
+// what `params` points to is null or valid for its length.
 sepconv_status sepconv_depthwise(const size_t *input,
                                  const sepconv_depthwise_params *params,
                                  const sepconv_options *options,
@@ -235,7 +239,8 @@ sepconv_status sepconv_depthwise(const size_t *input,
 // Plans a pointwise convolution; see sepconv_depthwise().
 //
 // # Safety
-// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid; what `params` points to is null or valid for its length.
+// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
+// what `params` points to is null or valid for its length.
 sepconv_status sepconv_pointwise(const size_t *input,
                                  const sepconv_pointwise_params *params,
                                  const sepconv_options *options,
@@ -244,7 +249,8 @@ sepconv_status sepconv_pointwise(const size_t *input,
 // Plans a separable convolution, whose two steps run as one; see sepconv_depthwise().
 //
 // # Safety
-// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid; what `params` points to is null or valid for its length.
+// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
+// what `params` points to is null or valid for its length.
 sepconv_status sepconv_separable(const size_t *input,
                                  const sepconv_separable_params *params,
                                  const sepconv_options *options,
@@ -253,7 +259,8 @@ sepconv_status sepconv_separable(const size_t *input,
 // Plans a standard convolution; see sepconv_depthwise().
 //
 // # Safety
-// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid; what `params` points to is null or valid for its length.
+// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
+// what `params` points to is null or valid for its length.
 sepconv_status sepconv_conv(const size_t *input,
                             const sepconv_conv_params *params,
                             const sepconv_options *options,
@@ -262,7 +269,8 @@ sepconv_status sepconv_conv(const size_t *input,
 // Plans a dense layer over inputs N, 1, 1, C; see sepconv_depthwise().
 //
 // # Safety
-// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid; what `params` points to is null or valid for its length.
+// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
+// what `params` points to is null or valid for its length.
 sepconv_status sepconv_dense(const size_t *input,
                              const sepconv_dense_params *params,
                              const sepconv_options *options,
@@ -286,14 +294,12 @@ sepconv_status sepconv_global_average_pool(const size_t *input,
                                            const sepconv_options *options,
                                            sepconv_plan **plan);
 
-// Plans x itself: with a residual an addition, with an activation that activation, with other types a conversion; see
-// sepconv_depthwise().
+// Plans x itself: with a residual an addition, with an activation that activation, with other
+// types a conversion; see sepconv_depthwise().
 //
 // # Safety
 // `input` is null or points to four numbers; `options` and `plan` are null or valid.
-sepconv_status sepconv_elementwise(const size_t *input,
-                                   const sepconv_options *options,
-                                   sepconv_plan **plan);
+sepconv_status sepconv_elementwise(const size_t *input, const sepconv_options *options, sepconv_plan **plan);
 
 // Destroys a plan; null is ignored. No thread may be using it.
 //
@@ -313,13 +319,15 @@ sepconv_status sepconv_plan_input_shape(const sepconv_plan *plan, size_t *shape)
 // `plan` is null or a plan, `shape` null or valid for four numbers.
 sepconv_status sepconv_plan_output_shape(const sepconv_plan *plan, size_t *shape);
 
-// The floats of scratch with which a plan runs on up to `threads` threads (0 for 1). 0 for a null plan.
+// The floats of scratch with which a plan runs on up to `threads` threads (0 for 1). 0 for a null
+// plan.
 //
 // # Safety
 // `plan` is null or a plan.
 size_t sepconv_plan_scratch_len(const sepconv_plan *plan, size_t threads);
 
-// The kernels that run, e.g. "dw_f32_3x3s1_3_avx2+gemm_f32_6x16_avx2". Valid as long as the plan; null for null.
+// The kernels that run, e.g. "dw_f32_3x3s1_3_avx2+gemm_f32_6x16_avx2". Valid as long as the plan;
+// null for null.
 //
 // # Safety
 // `plan` is null or a plan.
@@ -327,14 +335,15 @@ const char *sepconv_plan_kernel_name(const sepconv_plan *plan);
 
 // y = activation(operation(input_activation(x)) + residual).
 //
-// `residual` may be null. Runs on up to `threads` threads (0 for 1), as many as `scratch` has room for: with
-// 1 on the calling thread, else on that thread pool of the library which has so many. The contents of `scratch` are
-// irrelevant before and unspecified after. `y` must not overlap anything else. The same operands give the same
-// bits on any number of threads.
+// `residual` may be null. Runs on up to `threads` threads (0 for 1), as many as `scratch` has room
+// for: with 1 on the calling thread, else on that thread pool of the library which has so many.
+// The contents of `scratch` are irrelevant before and unspecified after. `y` must not overlap
+// anything else. The same operands give the same bits on any number of threads.
 //
 // # Safety
-// `plan` is null or a plan; `x`, `residual` and `y` are null or valid; their data is null or valid for `len`
-// elements, `scratch` for `scratch_len` floats; nobody else writes to any of it meanwhile, or reads `y` or `scratch`.
+// `plan` is null or a plan; `x`, `residual` and `y` are null or valid; their data is null or valid
+// for `len` elements, `scratch` for `scratch_len` floats; nobody else writes to any of it
+// meanwhile, or reads `y` or `scratch`.
 sepconv_status sepconv_plan_run(const sepconv_plan *plan,
                                 const sepconv_view *x,
                                 const sepconv_view *residual,
@@ -343,20 +352,20 @@ sepconv_status sepconv_plan_run(const sepconv_plan *plan,
                                 size_t scratch_len,
                                 size_t threads);
 
-// Stores the first of the input rows of which `sepconv_plan_run_rows` computes the output rows from `start` to before
-// `end`, and the row behind the last of them: all that their windows cover, padding left out.
+// Stores the first of the input rows of which `sepconv_plan_run_rows` computes the output rows
+// from `start` to before `end`, and the row behind the last of them: all that their windows cover,
+// padding left out.
 //
 // # Safety
 // `plan` is null or a plan, `rows` null or valid for two numbers.
-sepconv_status sepconv_plan_input_rows(const sepconv_plan *plan,
-                                       size_t start,
-                                       size_t end,
-                                       size_t *rows);
+sepconv_status sepconv_plan_input_rows(const sepconv_plan *plan, size_t start, size_t end, size_t *rows);
 
-// `sepconv_plan_run` for the output rows from `start` to before `end` of each picture alone: `x` holds just the input
-// rows that `sepconv_plan_input_rows` tells, `residual` and `y` just these output rows. The same bits.
+// `sepconv_plan_run` for the output rows from `start` to before `end` of each picture alone: `x`
+// holds just the input rows that `sepconv_plan_input_rows` tells, `residual` and `y` just these
+// output rows. The same bits.
 //
-// For running layers depth first, some rows of each by turns, so that what lies between them stays small.
+// For running layers depth first, some rows of each by turns, so that what lies between them stays
+// small.
 //
 // # Safety
 // As for `sepconv_plan_run`.

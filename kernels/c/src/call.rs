@@ -126,7 +126,8 @@ pub(crate) unsafe fn shape(
     })
 }
 
-/// Has `go` run a plan on operands that are there and lie apart from each other, on up to `threads` threads.
+/// Has `go` run a plan on operands that are there and lie apart from each other, on up to `threads`
+/// threads.
 ///
 /// # Safety
 /// As [`super::sepconv_plan_run`].

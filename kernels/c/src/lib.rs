@@ -1,8 +1,9 @@
 //! The C interface: `include/sepconv.h` is generated from this file, comments included.
 //!
-//! Each function checks its pointers and numbers, turns them into the types of `sepconv-kernels`, and turns what
-//! comes back into a status and a message. No panic crosses the border. A plan is an opaque pointer, immutable and
-//! shared between threads at will; memory for tensors and scratch is the caller's.
+//! Each function checks its pointers and numbers, turns them into the types of `sepconv-kernels`,
+//! and turns what comes back into a status and a message. No panic crosses the border. A plan is an
+//! opaque pointer, immutable and shared between threads at will; memory for tensors and scratch is
+//! the caller's.
 
 #![allow(non_camel_case_types, missing_docs, reason = "the names are C's, and say it")]
 
@@ -92,7 +93,8 @@ pub struct sepconv_window {
     pub pads: [usize; 4],
 }
 
-/// Weights: `len` elements in row-major order. They are packed into the plan and not needed afterwards.
+/// Weights: `len` elements in row-major order. They are packed into the plan and not needed
+/// afterwards.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_weights {
@@ -121,8 +123,8 @@ pub struct sepconv_options {
     pub input_type: sepconv_type,
     /// Of the output and of the residual.
     pub output_type: sepconv_type,
-    /// Whether products may be made by the CPU's dot products of bf16 where weights are bf16: faster, less
-    /// exact, not the same on all CPUs.
+    /// Whether products may be made by the CPU's dot products of bf16 where weights are bf16:
+    /// faster, less exact, not the same on all CPUs.
     pub fast: bool,
 }
 
@@ -131,7 +133,8 @@ pub struct sepconv_options {
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_depthwise_params {
     pub window: sepconv_window,
-    /// Output channels per input channel, 0 for 1: output channel c·multiplier + m is made of input channel c.
+    /// Output channels per input channel, 0 for 1: output channel c·multiplier + m is made of input
+    /// channel c.
     pub multiplier: usize,
     /// [kh, kw, C, multiplier]
     pub weights: sepconv_weights,
@@ -200,8 +203,8 @@ pub struct sepconv_view {
     pub element: sepconv_type,
     /// N, H, W, C.
     pub shape: [usize; 4],
-    /// Elements from one pixel to the next, 0 for C. More than C addresses part of the channels of a wider
-    /// tensor; `len` is then at least (N·H·W − 1)·pixel_stride + C.
+    /// Elements from one pixel to the next, 0 for C. More than C addresses part of the channels of
+    /// a wider tensor; `len` is then at least (N·H·W − 1)·pixel_stride + C.
     pub pixel_stride: usize,
 }
 
@@ -216,8 +219,8 @@ pub struct sepconv_view_mut {
     pub pixel_stride: usize,
 }
 
-/// A prepared operation: shape checked, weights packed, kernels chosen. Immutable: one plan may run on several
-/// threads at a time, each with its own scratch.
+/// A prepared operation: shape checked, weights packed, kernels chosen. Immutable: one plan may run
+/// on several threads at a time, each with its own scratch.
 #[derive(Debug)]
 pub struct sepconv_plan {
     plan: Box<dyn Plan>,
@@ -243,11 +246,13 @@ pub extern "C" fn sepconv_level_is_available(level: sepconv_level) -> bool {
     call::level(level).is_ok_and(|level| level.is_none_or(Level::is_available))
 }
 
-/// Plans a depthwise convolution over inputs of shape N, H, W, C (`input`). `options` may be null for the
-/// default. The plan is stored in `plan`, to be given to sepconv_plan_destroy(); null if there is an error.
+/// Plans a depthwise convolution over inputs of shape N, H, W, C (`input`). `options` may be null
+/// for the default. The plan is stored in `plan`, to be given to sepconv_plan_destroy(); null if
+/// there is an error.
 ///
 /// # Safety
-/// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid; what `params` points to is null or valid for its length.
+/// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
+/// what `params` points to is null or valid for its length.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_depthwise(
     input: *const usize,
@@ -267,7 +272,8 @@ pub unsafe extern "C" fn sepconv_depthwise(
 /// Plans a pointwise convolution; see sepconv_depthwise().
 ///
 /// # Safety
-/// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid; what `params` points to is null or valid for its length.
+/// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
+/// what `params` points to is null or valid for its length.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_pointwise(
     input: *const usize,
@@ -287,7 +293,8 @@ pub unsafe extern "C" fn sepconv_pointwise(
 /// Plans a separable convolution, whose two steps run as one; see sepconv_depthwise().
 ///
 /// # Safety
-/// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid; what `params` points to is null or valid for its length.
+/// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
+/// what `params` points to is null or valid for its length.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_separable(
     input: *const usize,
@@ -307,7 +314,8 @@ pub unsafe extern "C" fn sepconv_separable(
 /// Plans a standard convolution; see sepconv_depthwise().
 ///
 /// # Safety
-/// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid; what `params` points to is null or valid for its length.
+/// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
+/// what `params` points to is null or valid for its length.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_conv(
     input: *const usize,
@@ -327,7 +335,8 @@ pub unsafe extern "C" fn sepconv_conv(
 /// Plans a dense layer over inputs N, 1, 1, C; see sepconv_depthwise().
 ///
 /// # Safety
-/// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid; what `params` points to is null or valid for its length.
+/// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
+/// what `params` points to is null or valid for its length.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_dense(
     input: *const usize,
@@ -383,8 +392,8 @@ pub unsafe extern "C" fn sepconv_global_average_pool(
     }
 }
 
-/// Plans x itself: with a residual an addition, with an activation that activation, with other types a conversion; see
-/// sepconv_depthwise().
+/// Plans x itself: with a residual an addition, with an activation that activation, with other
+/// types a conversion; see sepconv_depthwise().
 ///
 /// # Safety
 /// `input` is null or points to four numbers; `options` and `plan` are null or valid.
@@ -440,7 +449,8 @@ pub unsafe extern "C" fn sepconv_plan_output_shape(
     unsafe { call::shape(plan, shape, |plan| plan.output_shape()) }
 }
 
-/// The floats of scratch with which a plan runs on up to `threads` threads (0 for 1). 0 for a null plan.
+/// The floats of scratch with which a plan runs on up to `threads` threads (0 for 1). 0 for a null
+/// plan.
 ///
 /// # Safety
 /// `plan` is null or a plan.
@@ -454,7 +464,8 @@ pub unsafe extern "C" fn sepconv_plan_scratch_len(
     plan.map_or(0, |plan| plan.plan.scratch_len(threads.max(1)))
 }
 
-/// The kernels that run, e.g. "dw_f32_3x3s1_3_avx2+gemm_f32_6x16_avx2". Valid as long as the plan; null for null.
+/// The kernels that run, e.g. "dw_f32_3x3s1_3_avx2+gemm_f32_6x16_avx2". Valid as long as the plan;
+/// null for null.
 ///
 /// # Safety
 /// `plan` is null or a plan.
@@ -467,14 +478,15 @@ pub unsafe extern "C" fn sepconv_plan_kernel_name(plan: *const sepconv_plan) -> 
 
 /// y = activation(operation(input_activation(x)) + residual).
 ///
-/// `residual` may be null. Runs on up to `threads` threads (0 for 1), as many as `scratch` has room for: with
-/// 1 on the calling thread, else on that thread pool of the library which has so many. The contents of `scratch` are
-/// irrelevant before and unspecified after. `y` must not overlap anything else. The same operands give the same
-/// bits on any number of threads.
+/// `residual` may be null. Runs on up to `threads` threads (0 for 1), as many as `scratch` has room
+/// for: with 1 on the calling thread, else on that thread pool of the library which has so many.
+/// The contents of `scratch` are irrelevant before and unspecified after. `y` must not overlap
+/// anything else. The same operands give the same bits on any number of threads.
 ///
 /// # Safety
-/// `plan` is null or a plan; `x`, `residual` and `y` are null or valid; their data is null or valid for `len`
-/// elements, `scratch` for `scratch_len` floats; nobody else writes to any of it meanwhile, or reads `y` or `scratch`.
+/// `plan` is null or a plan; `x`, `residual` and `y` are null or valid; their data is null or valid
+/// for `len` elements, `scratch` for `scratch_len` floats; nobody else writes to any of it
+/// meanwhile, or reads `y` or `scratch`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_plan_run(
     plan: *const sepconv_plan,
@@ -499,8 +511,9 @@ pub unsafe extern "C" fn sepconv_plan_run(
     }
 }
 
-/// Stores the first of the input rows of which `sepconv_plan_run_rows` computes the output rows from `start` to before
-/// `end`, and the row behind the last of them: all that their windows cover, padding left out.
+/// Stores the first of the input rows of which `sepconv_plan_run_rows` computes the output rows
+/// from `start` to before `end`, and the row behind the last of them: all that their windows cover,
+/// padding left out.
 ///
 /// # Safety
 /// `plan` is null or a plan, `rows` null or valid for two numbers.
@@ -524,10 +537,12 @@ pub unsafe extern "C" fn sepconv_plan_input_rows(
     })
 }
 
-/// `sepconv_plan_run` for the output rows from `start` to before `end` of each picture alone: `x` holds just the input
-/// rows that `sepconv_plan_input_rows` tells, `residual` and `y` just these output rows. The same bits.
+/// `sepconv_plan_run` for the output rows from `start` to before `end` of each picture alone: `x`
+/// holds just the input rows that `sepconv_plan_input_rows` tells, `residual` and `y` just these
+/// output rows. The same bits.
 ///
-/// For running layers depth first, some rows of each by turns, so that what lies between them stays small.
+/// For running layers depth first, some rows of each by turns, so that what lies between them stays
+/// small.
 ///
 /// # Safety
 /// As for `sepconv_plan_run`.

@@ -1,4 +1,5 @@
-//! The 3×3 depthwise convolution, stride S of 1 or 2, of a rectangle of output pixels, every channel.
+//! The 3×3 depthwise convolution, stride S of 1 or 2, of a rectangle of output pixels, every
+//! channel.
 //!
 //! ```text
 //! for c in 0..channels
@@ -65,8 +66,8 @@ pub(crate) struct Args3x3 {
 /// The windows of the output pixels.
 #[derive(Debug)]
 pub(crate) struct Input3x3 {
-    /// Channel 0 of the first output pixel's first tap, which may lie outside the input. Only what lies
-    /// inside is dereferenced.
+    /// Channel 0 of the first output pixel's first tap, which may lie outside the input. Only what
+    /// lies inside is dereferenced.
     pub(crate) x: *const u8,
     /// Elements from one input row to the next.
     pub(crate) row: usize,
@@ -78,8 +79,8 @@ pub(crate) struct Input3x3 {
     pub(crate) left_outside: bool,
     /// Whether the last input column lies outside.
     pub(crate) right_outside: bool,
-    /// What is prefetched, if anything: the first of the S·P input columns that the next tile does not share with the
-    /// one to its left, in its first row. Never dereferenced.
+    /// What is prefetched, if anything: the first of the S·P input columns that the next tile does
+    /// not share with the one to its left, in its first row. Never dereferenced.
     pub(crate) next: Option<NonNull<u8>>,
     /// By which the kernels that do so bound the input from below, −∞ for not at all.
     pub(crate) bound: f32,
@@ -98,11 +99,11 @@ pub(crate) struct Output3x3 {
     pub(crate) pixels_row: usize,
     /// Elements from one vector of channels to the next.
     pub(crate) block: usize,
-    /// Elements from an output pixel to the one in its place in the next tile, whose channels are prefetched as one
-    /// piece; 0 for none.
+    /// Elements from an output pixel to the one in its place in the next tile, whose channels are
+    /// prefetched as one piece; 0 for none.
     pub(crate) next: usize,
-    /// Channel 0 of the first pixel of the residual, if there is one, of the output's type. Its channels are
-    /// contiguous.
+    /// Channel 0 of the first pixel of the residual, if there is one, of the output's type. Its
+    /// channels are contiguous.
     pub(crate) residual: Option<Pointer>,
     /// Elements from one pixel of the residual to the next.
     pub(crate) residual_pixel: usize,
@@ -163,8 +164,8 @@ impl<X: Element, const P: usize, const STRIDE: usize, const LOAD: u8> Kernel
                 let left = left && first == 0;
                 let right = right && first + pixels == P;
                 let at = Block { first, left, right, block: whole, mask };
-                // SAFETY: the caller's contract; the rest of the channels, masked, of pixels up to P, which
-                // `pixels` divides.
+                // SAFETY: the caller's contract; the rest of the channels, masked, of pixels up to
+                // P, which `pixels` divides.
                 unsafe {
                     match const { tail_pixels::<S>(P) } {
                         2 => channels::<S, X, 2, STRIDE, LOAD, false, 1>(simd, args, &at),
@@ -176,20 +177,21 @@ impl<X: Element, const P: usize, const STRIDE: usize, const LOAD: u8> Kernel
     }
 }
 
-/// Whether tiles of [`PAIR`] columns take two vectors of channels at a time: where these are a line and registers so
-/// scarce that tiles are narrow anyway.
+/// Whether tiles of [`PAIR`] columns take two vectors of channels at a time: where these are a line
+/// and registers so scarce that tiles are narrow anyway.
 pub(crate) const fn pairs<S: Simd, X: Element>() -> bool {
     S::REGISTERS < 32 && S::LANES * 2 == X::LINE
 }
 
-/// Whether the kernel prefetches outputs: not with stride 2, which writes a quarter of what it reads, nor where
-/// registers are scarce and bounds take one, as an accumulator would be in memory then.
+/// Whether the kernel prefetches outputs: not with stride 2, which writes a quarter of what it
+/// reads, nor where registers are scarce and bounds take one, as an accumulator would be in memory
+/// then.
 const fn prefetches_output<S: Simd, const STRIDE: usize, const LOAD: u8>() -> bool {
     STRIDE == 1 && (LOAD == AS_IS || S::REGISTERS >= 32)
 }
 
-/// Prefetches a part of what the next tile writes: P lines of each row, for the line of channels here that begins
-/// with `c`.
+/// Prefetches a part of what the next tile writes: P lines of each row, for the line of channels
+/// here that begins with `c`.
 #[inline(always)]
 fn prefetch_output<S: Simd, X: Element, const P: usize>(simd: S, args: &Args3x3, c: usize) {
     let output = &args.output;
@@ -220,7 +222,8 @@ struct Block<S: Simd> {
 /// The accumulators of three output rows: P pixels of B vectors each.
 type Sums<S, const P: usize, const B: usize> = [[[<S as Simd>::Vector; P]; B]; K];
 
-/// B vectors of channels, all of them channels if WHOLE (as they are if B > 1), of P columns of pixels.
+/// B vectors of channels, all of them channels if WHOLE (as they are if B > 1), of P columns of
+/// pixels.
 ///
 /// # Safety
 /// As [`Depthwise3x3`], for these channels and pixels.
@@ -259,8 +262,8 @@ unsafe fn channels<
     }
 }
 
-/// The biases of B vectors of channels from `c` on, for P pixels. (Loops, and not `map`, for the sake of the time in
-/// which this compiles.)
+/// The biases of B vectors of channels from `c` on, for P pixels. (Loops, and not `map`, for the
+/// sake of the time in which this compiles.)
 ///
 /// # Safety
 /// There are such, padded to whole vectors.
@@ -424,7 +427,8 @@ unsafe fn store_row<S: Simd, Y: Element, const P: usize, const WHOLE: bool, cons
                 unsafe { add_residual::<S, Y, 1>(simd, core::array::from_mut(v), r, &extent) };
             }
         }
-        // Looked at as bits in each row, and read only then: kept, bounds would take up registers that rows need.
+        // Looked at as bits in each row, and read only then: kept, bounds would take up registers
+        // that rows need.
         if output.bounds.0.to_bits() != f32::NEG_INFINITY.to_bits() {
             clamp(simd, &mut out, (read(&output.bounds.0), f32::INFINITY));
         }
@@ -481,8 +485,9 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
         let c = at.block * l;
         let x = input.x.cast::<X::Bits>();
         let x = x.wrapping_add(at.first * STRIDE * input.column).wrapping_add(c);
-        // In each row the next tile lies in one piece unless pixels have gaps between them. Line after line
-        // of it, P per vector of channels, hardware sees the stream and runs ahead of it in turn.
+        // In each row the next tile lies in one piece unless pixels have gaps between them. Line
+        // after line of it, P per vector of channels, hardware sees the stream and runs ahead of it
+        // in turn.
         let (next_line, next_c) = if input.column == args.channels {
             (X::LINE, c * STRIDE * P)
         } else {
@@ -553,8 +558,9 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
         bounded::<S, LOAD>(simd, x, args.input.bound)
     }
 
-    /// [`Row::apply`] for two pixels and stride 1 where registers are scarce: 12 accumulators leave room for two columns and
-    /// a weight. Weights that one pixel has a use for come from memory; at once, or the compiler would load them ahead.
+    /// [`Row::apply`] for two pixels and stride 1 where registers are scarce: 12 accumulators leave
+    /// room for two columns and a weight. Weights that one pixel has a use for come from memory; at
+    /// once, or the compiler would load them ahead.
     ///
     /// # Safety
     /// As there.
@@ -606,8 +612,8 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
         }
     }
 
-    /// Adds the row's taps to the accumulators `FIRST..END`: for the first it is row `ky` of the window, for
-    /// each other one STRIDE rows less.
+    /// Adds the row's taps to the accumulators `FIRST..END`: for the first it is row `ky` of the
+    /// window, for each other one STRIDE rows less.
     ///
     /// # Safety
     /// The row lies inside the input; the channels and weights exist.
@@ -638,7 +644,8 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
             for i in 1..right {
                 // SAFETY: the caller's contract.
                 columns[i] = unsafe { self.input(args, i, b) };
-                // Bounded one after the other: all comparisons first would want as many registers again.
+                // Bounded one after the other: all comparisons first would want as many registers
+                // again.
                 if STRIDE > 1 && LOAD != AS_IS {
                     columns[i] = simd.barrier(columns[i]);
                 }

@@ -12,7 +12,8 @@ pub(crate) struct DepthwiseKernels {
     pub(crate) lanes: usize,
     /// Of 3×3, multiplier 1, no dilation.
     pub(crate) k3x3: &'static [Stride3x3],
-    /// Whether 3×3 tiles of [`PAIR`](crate::depthwise::k3x3::PAIR) columns take two vectors of channels at a time.
+    /// Whether 3×3 tiles of [`PAIR`](crate::depthwise::k3x3::PAIR) columns take two vectors of
+    /// channels at a time.
     pub(crate) pairs: bool,
     /// Of the usual kernel widths, multiplier 1, no dilation along the width.
     pub(crate) dense: &'static [Dense],

@@ -14,26 +14,30 @@ use crate::params::DepthwiseParams;
 use crate::pixels::{Pixel, Placement, Rectangle};
 use crate::rows::plan::{Destination, InputSpec, Layout, RowPlan};
 
-/// Bytes of a picture up to which its rows are still in L2, or nearly, when 3×3 tiles of stride 1 need them. These
-/// prefetch less of what is there already than rows do: of 1 MiB (19²·728 in
+/// Bytes of a picture up to which its rows are still in L2, or nearly, when 3×3 tiles of stride 1
+/// need them. These prefetch less of what is there already than rows do: of 1 MiB (19²·728 in
 /// Xception) it takes a quarter off the time, of 0.6 MiB (10²·1536 by itself) it adds a quarter.
 const CACHED_STRIDE_1: usize = 3 << 18;
-/// And of stride 2: at 147²·128 prefetching takes a third off the time, at 112²·64 it adds an eighth.
+/// And of stride 2: at 147²·128 prefetching takes a third off the time, at 112²·64 it adds an
+/// eighth.
 const CACHED_STRIDE_2: usize = 6 << 20;
-/// Bytes of an output up to which tiles of stride 1 find what they write in the caches. Prefetching the
-/// 11 MiB of 147²·128 takes 0.5 (AVX-512) and 0.8 (AVX2) of the time, the 4 MiB of 37²·728 1.0 and 1.06.
+/// Bytes of an output up to which tiles of stride 1 find what they write in the caches. Prefetching
+/// the 11 MiB of 147²·128 takes 0.5 (AVX-512) and 0.8 (AVX2) of the time, the 4 MiB of 37²·728 1.0
+/// and 1.06.
 const CACHED_OUTPUT: usize = 5 << 20;
 
-/// Bytes from one pixel to the next whose multiples put all lines of a tile in two sets of L1 (64 sets, 8 or 12 ways): if
-/// vectors of half a line go one by one, the line is gone before the second half is read. Tiles of pairs take 0.71 of
-/// the time at 7²·1024, 0.82 at 14²·512 and 10²·1536 (AVX2, Zen 4), but 1.05 at 28²·256: four sets hold enough.
+/// Bytes from one pixel to the next whose multiples put all lines of a tile in two sets of L1 (64
+/// sets, 8 or 12 ways): if vectors of half a line go one by one, the line is gone before the second
+/// half is read. Tiles of pairs take 0.71 of the time at 7²·1024, 0.82 at 14²·512 and 10²·1536
+/// (AVX2, Zen 4), but 1.05 at 28²·256: four sets hold enough.
 const ALIASED_PIXELS: usize = 2 << 10;
 
 /// A depthwise convolution, prepared.
 #[derive(Debug)]
 pub(crate) struct DepthwisePlan {
     pub(crate) rows: RowPlan,
-    /// For the pixels that see at least two columns of taps, if there are such kernels for the window.
+    /// For the pixels that see at least two columns of taps, if there are such kernels for the
+    /// window.
     k3x3: Option<Plan3x3>,
 }
 
@@ -88,12 +92,14 @@ impl DepthwisePlan {
         self.k3x3.map_or(self.rows.kernels.name, |k3x3| k3x3.kernels.name)
     }
 
-    /// Whether the rows of a rectangle share what they read, so that low ones are slower than high ones.
+    /// Whether the rows of a rectangle share what they read, so that low ones are slower than high
+    /// ones.
     pub(crate) fn shares_rows(&self) -> bool {
         self.k3x3.is_some()
     }
 
-    /// Computes a rectangle of the output; `next` is where the one computed after it begins, if any.
+    /// Computes a rectangle of the output; `next` is where the one computed after it begins, if
+    /// any.
     ///
     /// # Safety
     /// As [`RowPlan::run`].
@@ -156,8 +162,8 @@ impl Plan3x3 {
         }
     }
 
-    /// The tile to begin these columns with, so that tiles are about equally wide; none if there is none for the
-    /// first of them.
+    /// The tile to begin these columns with, so that tiles are about equally wide; none if there is
+    /// none for the first of them.
     fn tile(&self, rows: &RowPlan, columns: Range<usize>) -> Option<Tile3x3> {
         let horizontal = &rows.horizontal;
         let first = horizontal.taps(columns.start);
@@ -228,9 +234,9 @@ impl Plan3x3 {
                 bounds: to.bounds,
             },
         };
-        // SAFETY: the level was available when the plan was made; x, y and residual are valid by the
-        // caller's contract for these pixels; the rows inside and the columns but for those said to
-        // lie outside are the input's.
+        // SAFETY: the level was available when the plan was made; x, y and residual are valid by
+        // the caller's contract for these pixels; the rows inside and the columns but for those
+        // said to lie outside are the input's.
         unsafe { kernel(&args) };
     }
 
@@ -301,7 +307,8 @@ fn pack(
     let packed = &mut plan.weights[..];
     // No NaNs but the one: see `Element::store_sum`.
     let plain = |w: f32| if w.is_nan() { f32::NAN } else { flush_subnormal(w) };
-    // In f32 whatever they were given in: there are few of them, and each is used for a whole picture.
+    // In f32 whatever they were given in: there are few of them, and each is used for a whole
+    // picture.
     for tap in 0..taps {
         for c in 0..channels {
             let weight = weights.get(tap * channels + c);

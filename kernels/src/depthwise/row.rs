@@ -6,9 +6,10 @@
 //!   acc = fma(x[ky][p·stride + kx][c], w[ky][kx][c], acc)
 //! ```
 //!
-//! Departure: a dense kernel of the usual widths K loads each input column once per kernel row and uses it for
-//! all its taps ([`DenseTaps`]); the row's K weights stay in registers. For K = 3, stride 1 and P pixels that is
-//! (P + 2 + 3) loads for 3·P FMAs, 0.5 at P = 10, where one pixel at a time takes 2.
+//! Departure: a dense kernel of the usual widths K loads each input column once per kernel row and
+//! uses it for all its taps ([`DenseTaps`]); the row's K weights stay in registers. For K = 3,
+//! stride 1 and P pixels that is (P + 2 + 3) loads for 3·P FMAs, 0.5 at P = 10, where one pixel at
+//! a time takes 2.
 
 use crate::rows::kernel::{Channels, Combine, Input, PixelOffsets, RowArgs, RowInput};
 use crate::simd::Simd;
@@ -18,8 +19,8 @@ use crate::simd::element::Element;
 #[derive(Debug)]
 pub(crate) struct AnyTaps;
 
-/// Of a kernel K wide, dense, all of it inside the input, and `pixel` = STRIDE·`column`. A kernel of one pixel goes
-/// with every stride, and has the STRIDE 1.
+/// Of a kernel K wide, dense, all of it inside the input, and `pixel` = STRIDE·`column`. A kernel
+/// of one pixel goes with every stride, and has the STRIDE 1.
 #[derive(Debug)]
 pub(crate) struct DenseTaps<const K: usize, const STRIDE: usize>;
 
@@ -127,8 +128,9 @@ impl<const K: usize, const STRIDE: usize> Combine for DenseTaps<K, STRIDE> {
                 for (&x, &w) in columns.iter().zip(&weights) {
                     *sum = simd.mul_add(x, w, *sum);
                 }
-                // Otherwise the columns of all pixels are loaded at once and spill, where beside accumulators,
-                // weights and columns there is no room for a bound and two columns on their way.
+                // Otherwise the columns of all pixels are loaded at once and spill, where beside
+                // accumulators, weights and columns there is no room for a bound and two columns on
+                // their way.
                 if const { P + 2 * K + 3 > S::REGISTERS } {
                     *sum = simd.barrier(*sum);
                 }

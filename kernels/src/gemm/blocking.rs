@@ -8,14 +8,15 @@ use crate::pixels::Region;
 
 /// MC, the pixels of a tile, at most. Weights are read once per tile: the taller, the fewer times.
 pub(crate) const MAX_MC: usize = 128;
-/// Least pixels of a tile that was made smaller for the sake of equal shares. With fewer of them each weight
-/// that comes from L3 is used too rarely: the threads then share the output channels.
+/// Least pixels of a tile that was made smaller for the sake of equal shares. With fewer of them
+/// each weight that comes from L3 is used too rarely: the threads then share the output channels.
 const MIN_SHARED_MC: usize = 64;
-/// Bytes of A panels in use at a time, those of one k block: three quarters of the smallest L2 (512 KiB)
-/// that the crate aims at.
+/// Bytes of A panels in use at a time, those of one k block: three quarters of the smallest L2 (512
+/// KiB) that the crate aims at.
 const TILE_BYTES: usize = 384 << 10;
-/// KC, the k of a block, at most. The accumulators go through memory between blocks, which costs more than a B panel
-/// of 48 KiB (AVX2) that streams from L2 rather than L1: measured against 384, 2 to 5 % faster.
+/// KC, the k of a block, at most. The accumulators go through memory between blocks, which costs
+/// more than a B panel of 48 KiB (AVX2) that streams from L2 rather than L1: measured against 384,
+/// 2 to 5 % faster.
 const KC: usize = 768;
 
 /// A range of k: where it lies in the A panel (a multiple of the lanes) and in the weights.
@@ -85,7 +86,8 @@ pub(super) fn k_blocks(
     Some((blocks, k_starts, end.checked_next_multiple_of(lanes)?))
 }
 
-/// MC, the pixels of a tile: as many as fit L2 with one block of `depth` k of their A panels, a multiple of MR.
+/// MC, the pixels of a tile: as many as fit L2 with one block of `depth` k of their A panels, a
+/// multiple of MR.
 pub(super) fn mc(depth: usize, mr: usize) -> usize {
     let in_use = depth.min(KC) * mr;
     let fitting = TILE_BYTES / size_of::<f32>() / in_use * mr;
@@ -110,8 +112,8 @@ impl PixelTiles {
     }
 }
 
-/// How a region's `pixels`, in rows of `width`, are split into tiles of at most `mc`, by rows if `by_rows`, else by
-/// `mr` pixels.
+/// How a region's `pixels`, in rows of `width`, are split into tiles of at most `mc`, by rows if
+/// `by_rows`, else by `mr` pixels.
 pub(super) fn pixel_tiles(
     pixels: usize,
     width: usize,
@@ -133,8 +135,9 @@ pub(super) fn pixel_tiles(
     PixelTiles { pixels, unit, units: pixels.div_ceil(unit), count }
 }
 
-/// In how many parts the `panels` of output channels are split so that `workers` threads end soonest that have so many
-/// tiles to compute. Each part produces its tile's A panels again, which takes as long as `produced` panels.
+/// In how many parts the `panels` of output channels are split so that `workers` threads end
+/// soonest that have so many tiles to compute. Each part produces its tile's A panels again, which
+/// takes as long as `produced` panels.
 pub(super) fn column_parts(tiles: usize, workers: usize, panels: usize, produced: usize) -> usize {
     // From so many tiles on it is no use: the last ones, which some threads wait for, are few.
     if tiles >= 8 * workers {
@@ -162,16 +165,19 @@ pub(super) struct MicroRows {
     pub(super) instance: usize,
 }
 
-/// Micro-tiles for `count` pixels, of the heights `rows` (ascending; the last is MR): whole ones, and the rest.
+/// Micro-tiles for `count` pixels, of the heights `rows` (ascending; the last is MR): whole ones,
+/// and the rest.
 ///
-/// Too few rows have too few chains to hide the latency of the FMA (one row of 6×16 takes two thirds of the time
-/// of six). So a rest shares its pixels, or its and those of the last whole one, between two micro-tiles if the
-/// smaller of them is then higher than the rest, or if there is no micro-tile as high as the rest. The two of a
-/// rest alone share a panel, so that no tile has more panels than `count` takes.
+/// Too few rows have too few chains to hide the latency of the FMA (one row of 6×16 takes two
+/// thirds of the time of six). So a rest shares its pixels, or its and those of the last whole one,
+/// between two micro-tiles if the smaller of them is then higher than the rest, or if there is no
+/// micro-tile as high as the rest. The two of a rest alone share a panel, so that no tile has more
+/// panels than `count` takes.
 pub(super) fn micro_rows(count: usize, rows: &[usize]) -> [MicroRows; 3] {
     let mr = *rows.last().expect("a level has micro-tiles");
     let (whole, rest) = (count / mr, count % mr);
-    // Whole ones, and the heights of two others; of all choices the one whose least height is the highest.
+    // Whole ones, and the heights of two others; of all choices the one whose least height is the
+    // highest.
     let single = [(whole, rest, 0)].into_iter().filter(|_| rows.contains(&rest));
     let of_rest = rows.iter().map(|&b| (whole, rest.wrapping_sub(b), b));
     let shared = rows.iter().map(|&b| (whole.wrapping_sub(1), (mr + rest).wrapping_sub(b), b));

@@ -18,13 +18,14 @@ use crate::pixels::{Placement, Region};
 use crate::threads::{self, Shared, SharedMut};
 use crate::view::{NhwcView, NhwcViewMut};
 
-/// Rows of A a multiple of so many elements (4 KiB) apart share a set of the L1 cache, and a micro-tile has
-/// more rows than a set has lines: they are packed.
+/// Rows of A a multiple of so many elements (4 KiB) apart share a set of the L1 cache, and a
+/// micro-tile has more rows than a set has lines: they are packed.
 const ALIASED_ROWS: usize = 1024;
 
 impl GemmPlan {
-    /// Computes the output rows `rows` of each picture. Views must have been checked against the plan's shapes:
-    /// x has the input rows from `top` on that are needed, y and the residual the output rows alone.
+    /// Computes the output rows `rows` of each picture. Views must have been checked against the
+    /// plan's shapes: x has the input rows from `top` on that are needed, y and the residual the
+    /// output rows alone.
     pub(crate) fn run(
         &self,
         rows: Range<usize>,
@@ -167,8 +168,8 @@ struct Columns {
     /// Elements from a pixel's first channel to the first column.
     offset: usize,
     count: usize,
-    /// Whether sums wait in scratch: those that are to be rounded, and those of few pixels if the panel isn't
-    /// full, of which their micro-kernels know nothing.
+    /// Whether sums wait in scratch: those that are to be rounded, and those of few pixels if the
+    /// panel isn't full, of which their micro-kernels know nothing.
     in_scratch: bool,
 }
 
@@ -272,7 +273,8 @@ impl<'a> Tile<'a> {
         unsafe { self.activate() };
     }
 
-    /// The i-th step. B panels change fastest, unless their chains are to end before the next one begins.
+    /// The i-th step. B panels change fastest, unless their chains are to end before the next one
+    /// begins.
     fn step(&self, i: usize) -> Step {
         let (blocks, panels) = (self.task.plan.blocks.len(), &self.task.panels);
         match self.run.plan.sums {
@@ -313,8 +315,8 @@ impl<'a> Tile<'a> {
             len: self.a.len(),
             rows: &rows[..task.pixels.len()],
         };
-        // SAFETY: the level was available when the plan was made; x is a view of the plan's input; the panels
-        // have room for the tile's pixels.
+        // SAFETY: the level was available when the plan was made; x is a view of the plan's input;
+        // the panels have room for the tile's pixels.
         unsafe { plan.producer.produce(plan.kernels, &part) };
     }
 
@@ -332,8 +334,8 @@ impl<'a> Tile<'a> {
         }
     }
 
-    /// Adds the products of a step to the sums, and ends their chains if it is their last. `next` is what comes
-    /// then, `lines` those of the next tile's pixels that are prefetched meanwhile.
+    /// Adds the products of a step to the sums, and ends their chains if it is their last. `next`
+    /// is what comes then, `lines` those of the next tile's pixels that are prefetched meanwhile.
     ///
     /// # Safety
     /// As [`Tile::compute`]; the A panels hold the block.
@@ -354,8 +356,8 @@ impl<'a> Tile<'a> {
         if plan.b == TakesB::Widened && self.small_m.is_none() {
             let widened = &mut self.b[..block.depth * nr];
             let run = WidenRun { from, to: widened.as_mut_ptr(), count: widened.len() };
-            // SAFETY: the level was available when the plan was made; the panel holds the block's rows,
-            // each of NR elements, which are whole vectors.
+            // SAFETY: the level was available when the plan was made; the panel holds the block's
+            // rows, each of NR elements, which are whole vectors.
             unsafe { (plan.kernels.widen)(&run) };
             b = widened.as_ptr().cast();
         }
@@ -398,7 +400,8 @@ impl<'a> Tile<'a> {
         }
     }
 
-    /// Where the rows' A begins for a block, and the step from one of their panels, or rows, to the next.
+    /// Where the rows' A begins for a block, and the step from one of their panels, or rows, to the
+    /// next.
     fn a_of(&self, rows: &MicroRows, block: &KBlock) -> (*const f32, usize) {
         let (plan, x_pixel) = (self.run.plan, self.run.x_placement.pixel);
         if let Some(channels) = self.direct {
@@ -453,7 +456,8 @@ impl<'a> Tile<'a> {
         next_b: *const u8,
         lines: Range<usize>,
     ) -> Prefetch {
-        // The next micro-tile's outputs are written next; these themselves if all are written after the sums.
+        // The next micro-tile's outputs are written next; these themselves if all are written after
+        // the sums.
         let written = rows.first + if columns.in_scratch { 0 } else { rows.rows };
         Prefetch {
             next_b,
@@ -486,8 +490,8 @@ impl<'a> Tile<'a> {
             activation: plan.activation,
             bounds: if f32_output { Some(bounds.unwrap_or(UNBOUNDED)) } else { bounds },
         };
-        // SAFETY: the level was available; the sums are complete; the pixels lie in the views, the columns in
-        // their channels.
+        // SAFETY: the level was available; the sums are complete; the pixels lie in the views, the
+        // columns in their channels.
         unsafe { (plan.kernels.narrow)(&narrow) };
     }
 
@@ -506,7 +510,8 @@ impl<'a> Tile<'a> {
         for row in &self.offsets.y[..self.task.pixels.len()] {
             let at = row + self.task.group * channels + start;
             let x = run.y.0.add(at).at.cast();
-            // SAFETY: channels start..end of an output pixel, of f32, that this task has just written.
+            // SAFETY: channels start..end of an output pixel, of f32, that this task has just
+            // written.
             unsafe { (plan.kernels.activate)(&ActivateRun { x, count: end - start, activation }) };
         }
     }

@@ -22,8 +22,8 @@ pub(crate) struct Im2row {
 }
 
 impl Im2row {
-    /// Copies the taps of a rectangle of a part's pixels, the first of which is the `first` of the part, as far as
-    /// they are of the part's k; and applies the activation if that is a clamp.
+    /// Copies the taps of a rectangle of a part's pixels, the first of which is the `first` of the
+    /// part, as far as they are of the part's k; and applies the activation if that is a clamp.
     ///
     /// # Safety
     /// As [`Producer::produce`](crate::gemm::producer::Producer::produce).

@@ -39,7 +39,8 @@ pub(crate) struct GemmKernels {
 #[derive(Debug)]
 pub(crate) struct MicroKernels {
     pub(crate) name: &'static str,
-    /// The heights of micro-tiles, ascending, of which one is 1 and the last MR; any other is made of two.
+    /// The heights of micro-tiles, ascending, of which one is 1 and the last MR; any other is made
+    /// of two.
     pub(crate) rows: &'static [usize],
     /// By \[vectors − 1\] and the index in `rows`.
     pub(crate) packed: &'static [&'static [MicroKernelFn]],
@@ -55,8 +56,8 @@ pub(crate) struct SmallMKernels {
     pub(crate) packed: &'static [MicroKernelFn],
 }
 
-/// The GEMM by dot products of bf16 pairs, on CPUs that have these besides the level. A level has none, or all
-/// rows of its tile by all vectors.
+/// The GEMM by dot products of bf16 pairs, on CPUs that have these besides the level. A level has
+/// none, or all rows of its tile by all vectors.
 #[derive(Debug)]
 pub(crate) struct DotKernels {
     /// Whether the CPU has them, and they are faster than multiply-adds of f32.

@@ -9,8 +9,8 @@
 //!     y[m][n] = last ? clamp(acc + residual[m][n]) : acc
 //! ```
 //!
-//! All is f32. Weights of 16 bits were widened before (`widen`), or are here as they are loaded, if there are few
-//! pixels. An output of 16 bits has an epilogue of its own (`narrow`).
+//! All is f32. Weights of 16 bits were widened before (`widen`), or are here as they are loaded, if
+//! there are few pixels. An output of 16 bits has an epilogue of its own (`narrow`).
 //!
 //! Departures:
 //! 1. M×N accumulators live in registers over the whole k loop, which is outermost. Each output still
@@ -54,7 +54,8 @@ const UNROLL: usize = 4;
 pub(crate) struct MicroTiles {
     /// Micro-tiles of M rows each, one A panel for each.
     pub(crate) tiles: usize,
-    /// The first A panel, or the first row if direct, at this block's first k (a multiple of the lanes).
+    /// The first A panel, or the first row if direct, at this block's first k (a multiple of the
+    /// lanes).
     pub(crate) a: *const f32,
     /// Elements from one A panel to the next; from one row to the next if direct.
     pub(crate) a_step: usize,
@@ -66,7 +67,8 @@ pub(crate) struct MicroTiles {
     pub(crate) prefetch: Prefetch,
 }
 
-/// The outputs of micro-tiles: what their chains begin with, where the sums go, what the chains end with.
+/// The outputs of micro-tiles: what their chains begin with, where the sums go, what the chains end
+/// with.
 #[derive(Debug)]
 pub(crate) struct Output {
     /// Columns that exist, at least (N − 1)·lanes + 1 and at most N·lanes.
@@ -327,8 +329,8 @@ unsafe fn start<S: Simd, const M: usize, const N: usize>(
     acc
 }
 
-/// Cache lines of the next B panel that are prefetched per block of L k: with eight micro-tiles or more to a
-/// tile of pixels, all of it.
+/// Cache lines of the next B panel that are prefetched per block of L k: with eight micro-tiles or
+/// more to a tile of pixels, all of it.
 const fn prefetch_lines<S: Simd>() -> usize {
     let block = S::LANES * tile_size::<S>().nr / LINE;
     if block < 8 { 1 } else { block / 8 }
@@ -356,8 +358,8 @@ unsafe fn add_products<
     let size = const { tile_size::<S>() };
     let (a_row, a_block) = if DIRECT { (t.a_step, l) } else { (l, size.mr * l) };
     let a_tile = if DIRECT { M * t.a_step } else { t.a_step };
-    // Of rows whose distance is a variable each keeps its offset in a register, where there are as many (NEON):
-    // the compiler would add them up anew in each block.
+    // Of rows whose distance is a variable each keeps its offset in a register, where there are as
+    // many (NEON): the compiler would add them up anew in each block.
     let rows: [usize; M] = core::array::from_fn(|m| {
         if DIRECT && S::LANE_FMA { simd.black_box(m * a_row) } else { m * a_row }
     });
@@ -403,8 +405,9 @@ unsafe fn add_products<
     }
 }
 
-/// Prefetches what is to be read and written after the sums of this micro-tile: the residual of row `row` of all
-/// tiles, the output's row that is written then, and a pixel of the next tile of pixels.
+/// Prefetches what is to be read and written after the sums of this micro-tile: the residual of row
+/// `row` of all tiles, the output's row that is written then, and a pixel of the next tile of
+/// pixels.
 ///
 /// # Safety
 /// There are offsets for this row.
@@ -434,8 +437,9 @@ unsafe fn prefetch_row<S: Simd, const N: usize>(simd: S, t: &MicroTiles, row: us
     }
 }
 
-/// A block of L = 4 k, if an FMA takes a lane as a factor: A is loaded once per row, not once per row and k.
-/// All rows at once if there are registers for that; else one half after the other, and B twice.
+/// A block of L = 4 k, if an FMA takes a lane as a factor: A is loaded once per row, not once per
+/// row and k. All rows at once if there are registers for that; else one half after the other, and
+/// B twice.
 ///
 /// # Safety
 /// `a` is valid for L elements at each of `a_rows`, `b` for L·NR.
@@ -521,7 +525,8 @@ unsafe fn lane_step<S: Simd, P: Product<S>, const M: usize, const N: usize, cons
     }
 }
 
-/// Between two steps: otherwise the next one's loads are hoisted into this one and accumulators spill.
+/// Between two steps: otherwise the next one's loads are hoisted into this one and accumulators
+/// spill.
 #[inline(always)]
 fn barrier<S: Simd, const M: usize, const N: usize>(simd: S, acc: &mut [[S::Vector; N]; M]) {
     for v in acc.as_flattened_mut() {

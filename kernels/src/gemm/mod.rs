@@ -9,14 +9,15 @@
 //!         micro-kernel
 //! ```
 //!
-//! The loops are those of BLIS: a task is up to MC pixels × NC output channels, a block of k is KC deep, a
-//! micro-tile is MR pixels × NR output channels.
+//! The loops are those of BLIS: a task is up to MC pixels × NC output channels, a block of k is KC
+//! deep, a micro-tile is MR pixels × NR output channels.
 //!
-//! With 16-bit operands this stays a GEMM of f32. The producer widens the input. The weights are widened once for
-//! each tile of pixels, a block of a B panel at a time, in scratch; if there are few pixels, by each micro-kernel as
-//! it loads them. The sums of 16-bit outputs stay in scratch until their chains end: all blocks of a panel are
-//! computed one after the other, then the sums are rounded. (Rounding in the micro-kernel was measured to take 1 %
-//! off shallow layers, and made the crate build for twice as long.)
+//! With 16-bit operands this stays a GEMM of f32. The producer widens the input. The weights are
+//! widened once for each tile of pixels, a block of a B panel at a time, in scratch; if there are
+//! few pixels, by each micro-kernel as it loads them. The sums of 16-bit outputs stay in scratch
+//! until their chains end: all blocks of a panel are computed one after the other, then the sums
+//! are rounded. (Rounding in the micro-kernel was measured to take 1 % off shallow layers, and made
+//! the crate build for twice as long.)
 
 pub(crate) mod blocking;
 mod driver;

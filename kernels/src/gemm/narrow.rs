@@ -1,4 +1,5 @@
-//! Finishes outputs of the GEMM that are stored in 16 bits, and those of f32 whose sums waited elsewhere.
+//! Finishes outputs of the GEMM that are stored in 16 bits, and those of f32 whose sums waited
+//! elsewhere.
 //!
 //! ```text
 //! for r in 0..rows
@@ -72,7 +73,8 @@ unsafe fn rows<S: Simd, Y: Element>(simd: S, run: &NarrowRun) {
         };
         for c in (0..run.columns).step_by(l) {
             let extent = Extent { whole: c < whole, mask };
-            // SAFETY: the caller's contract, for the columns from c on; of the tile whole vectors exist.
+            // SAFETY: the caller's contract, for the columns from c on; of the tile whole vectors
+            // exist.
             unsafe {
                 let mut v = [simd.load(tile.add(c))];
                 if let Some(residual) = residual {

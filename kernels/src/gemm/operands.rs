@@ -1,7 +1,7 @@
 //! The operand A: panels of pixels × k, and the part of it that a producer makes at a time.
 //!
-//! An A panel holds MR pixels × k in blocks `[k / L][MR][k % L]`, L the lanes of a vector; a tile of pixels is a
-//! row of such panels.
+//! An A panel holds MR pixels × k in blocks `[k / L][MR][k % L]`, L the lanes of a vector; a tile
+//! of pixels is a row of such panels.
 
 use core::ops::Range;
 
@@ -18,8 +18,8 @@ pub(crate) struct PartOfA<'a> {
     pub(crate) region: &'a Region,
     /// Where the k of each kernel row of the region begin.
     pub(crate) k_starts: &'a [usize],
-    /// Of all k these are produced. The first of them lies where the panels begin: all, unless the producer
-    /// makes blocks.
+    /// Of all k these are produced. The first of them lies where the panels begin: all, unless the
+    /// producer makes blocks.
     pub(crate) k: Range<usize>,
     pub(crate) pixels: Range<usize>,
     /// The pixel with which the tile after this one begins, if there is one.

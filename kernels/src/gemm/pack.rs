@@ -6,8 +6,9 @@
 //!     panel(p)[(k + i) / L][row(p)][(k + i) % L] = clamp(x[p][i])
 //! ```
 //!
-//! Departures: where k is a multiple of the lanes L, whole blocks are moved as vectors; only the rest
-//! goes element by element. Lanes beyond the last k are left as they are: no kernel reads them.
+//! Departures: where k is a multiple of the lanes L, whole blocks are moved as vectors; only the
+//! rest goes element by element. Lanes beyond the last k are left as they are: no kernel reads
+//! them.
 
 use core::marker::PhantomData;
 
@@ -45,7 +46,8 @@ impl<X: Element> Kernel for Pack<X> {
     type Output = ();
 
     /// # Safety
-    /// `x` is valid for reading, the panels for writing the elements named; no other thread touches these.
+    /// `x` is valid for reading, the panels for writing the elements named; no other thread touches
+    /// these.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, run: &PackRun) {
         let l = S::LANES;

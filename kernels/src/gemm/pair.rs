@@ -6,8 +6,9 @@
 //!     panel'[k][row] = (bf16(panel[2·k][row]), bf16(panel[2·k + 1][row]))
 //! ```
 //!
-//! Departures: two blocks of L k of a row (`[k / L][MR][k % L]`) become one of L pairs at a time. It lies no
-//! further on than what it is made of, so that nothing is overwritten that is still to be read.
+//! Departures: two blocks of L k of a row (`[k / L][MR][k % L]`) become one of L pairs at a time.
+//! It lies no further on than what it is made of, so that nothing is overwritten that is still to
+//! be read.
 
 use crate::gemm::tile::tile_size;
 use crate::simd::{Bf16Dot, Bf16Kernel, MAX_LANES, Simd, Vector};

@@ -15,9 +15,10 @@ use crate::memory;
 use crate::options::Options;
 use crate::pixels::Region;
 
-/// Tiles of fewer pixels have micro-kernels that widen 16-bit weights themselves. (Zen 4, 2048 × 1000 weights, time
-/// by that with f32. AVX-512: widened before, 2.1 with 2 pixels, 1.8 with 4, 1.3 with 12, 1.1 with 24; by the
-/// micro-kernels 1.1, 1.3, 1.1, 1.1. AVX2: widened before, 1.8, 1.7, 1.2; by the micro-kernels 1.0.)
+/// Tiles of fewer pixels have micro-kernels that widen 16-bit weights themselves. (Zen 4, 2048 ×
+/// 1000 weights, time by that with f32. AVX-512: widened before, 2.1 with 2 pixels, 1.8 with 4, 1.3
+/// with 12, 1.1 with 24; by the micro-kernels 1.1, 1.3, 1.1, 1.1. AVX2: widened before, 1.8, 1.7,
+/// 1.2; by the micro-kernels 1.0.)
 pub(super) const SMALL_M: usize = 24;
 /// The largest MR of a level.
 pub(super) const MAX_MR: usize = 16;
@@ -242,7 +243,8 @@ impl GemmPlan {
         }
     }
 
-    /// The micro-kernels for a tile of so many pixels, if there are such that widen weights themselves.
+    /// The micro-kernels for a tile of so many pixels, if there are such that widen weights
+    /// themselves.
     pub(super) fn small_m(&self, pixels: usize) -> Option<&'static SmallMKernels> {
         let small = self.b == TakesB::Widened && pixels < SMALL_M;
         self.kernels.small_m(self.weights.element()).filter(|_| small)

@@ -14,9 +14,10 @@ use crate::geometry::Axis;
 use crate::pixels::{Pixel, Rectangle};
 use crate::rows::plan::{Destination, Layout};
 
-/// Bytes of a picture up to which copying its pixels is not worth prefetching them: they are in L2, or
-/// nearly. Measured at 147²·64, where it takes 5 to 7 % off the time, and at 19²·728, where it adds 1 %. Of 3×3
-/// depthwise layers it takes 2 to 4 % off 147²·64 and 147²·128, 1 to 2 % off 74²·128.
+/// Bytes of a picture up to which copying its pixels is not worth prefetching them: they are in L2,
+/// or nearly. Measured at 147²·64, where it takes 5 to 7 % off the time, and at 19²·728, where it
+/// adds 1 %. Of 3×3 depthwise layers it takes 2 to 4 % off 147²·64 and 147²·128, 1 to 2 % off
+/// 74²·128.
 const CACHED_PICTURE: usize = 3 << 19;
 
 /// What fills A panels.
@@ -29,9 +30,9 @@ pub(crate) enum Producer {
 }
 
 impl Producer {
-    /// The input channels of a group if the GEMM can read the input itself, since producing would copy it
-    /// as it is: the elements from one output pixel to the next, over the whole batch, are then the view's
-    /// pixel stride.
+    /// The input channels of a group if the GEMM can read the input itself, since producing would
+    /// copy it as it is: the elements from one output pixel to the next, over the whole batch, are
+    /// then the view's pixel stride.
     pub(crate) fn direct(&self) -> Option<usize> {
         let Self::Im2row(im2row) = self else {
             return None;
@@ -74,8 +75,8 @@ impl Producer {
         }
     }
 
-    /// The channels of a pixel of which each output pixel brings one into use, if the picture is large: worth
-    /// prefetching then.
+    /// The channels of a pixel of which each output pixel brings one into use, if the picture is
+    /// large: worth prefetching then.
     pub(crate) fn prefetched_channels(&self) -> Option<usize> {
         let (input, element, group, once) = match self {
             Self::Im2row(im2row) => {
@@ -91,8 +92,8 @@ impl Producer {
         (once && h * w * channels * element.size() > CACHED_PICTURE).then_some(group)
     }
 
-    /// The input pixel that an output pixel is the first to use; any if it lies outside. It is the first one of a copy, and of a 3×3 window the middle one of the
-    /// last row.
+    /// The input pixel that an output pixel is the first to use; any if it lies outside. It is the
+    /// first one of a copy, and of a 3×3 window the middle one of the last row.
     pub(crate) fn newest_pixel(&self, Pixel { picture, row, column }: Pixel) -> Pixel {
         let (vertical, horizontal, taps) = match self {
             Self::Im2row(im2row) => (&im2row.vertical, &im2row.horizontal, [0, 0]),

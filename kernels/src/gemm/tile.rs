@@ -19,10 +19,11 @@ pub(crate) const fn tile_size<S: Simd>() -> TileSize {
         Level::Scalar => (4, 2),
         // 8×12: 24 accumulators, 3 vectors of B and 4 of A, of half the rows, fit 32 registers.
         Level::Neon => (8, 3),
-        // 6×16: 12 accumulators, 2 vectors of B and 1 broadcast of A use 15 of the 16 registers, and 12
-        // independent chains cover the latency of two FMAs per cycle (4–5 cycles).
+        // 6×16: 12 accumulators, 2 vectors of B and 1 broadcast of A use 15 of the 16 registers,
+        // and 12 independent chains cover the latency of two FMAs per cycle (4–5 cycles).
         Level::Avx2 => (6, 2),
-        // 12×32: 24 accumulators, 2 vectors of B and a few broadcasts of A in flight fit 32 registers.
+        // 12×32: 24 accumulators, 2 vectors of B and a few broadcasts of A in flight fit 32
+        // registers.
         Level::Avx512 => (12, 2),
     };
     TileSize { mr, nr: vectors * S::LANES }

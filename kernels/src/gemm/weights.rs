@@ -1,5 +1,5 @@
-//! The packed weights (B): panels of NR output channels, `[group][panel][k][NR]`, k ascending, padded
-//! with zeros, in the type they were given in, and the biases likewise, in f32.
+//! The packed weights (B): panels of NR output channels, `[group][panel][k][NR]`, k ascending,
+//! padded with zeros, in the type they were given in, and the biases likewise, in f32.
 
 use core::ptr::NonNull;
 

@@ -1,13 +1,14 @@
-//! Makes f32 of 16-bit weights: a block of one B panel, which all micro-tiles of a tile of pixels then share.
+//! Makes f32 of 16-bit weights: a block of one B panel, which all micro-tiles of a tile of pixels
+//! then share.
 //!
 //! ```text
 //! for i in 0..depth·NR
 //!   to[i] = f32(from[i])
 //! ```
 //!
-//! Departures: by vectors, of which a panel's rows are made. (Converted in the micro-kernel as they are loaded, which
-//! is done for few pixels, weights take FMA ports for each of its tiles: on an Intel CPU (Emerald Rapids) 1.1 to 1.3
-//! times the time of f32.)
+//! Departures: by vectors, of which a panel's rows are made. (Converted in the micro-kernel as they
+//! are loaded, which is done for few pixels, weights take FMA ports for each of its tiles: on an
+//! Intel CPU (Emerald Rapids) 1.1 to 1.3 times the time of f32.)
 
 use crate::element::Pointer;
 use crate::simd::element::{Element, with_element};

@@ -17,7 +17,8 @@ use crate::pixels::Region;
 
 /// A standard k×k convolution, optionally in groups: an im2row made tile by tile, then the GEMM.
 ///
-/// Each output is one chain of fused multiply-adds: bias, then taps (ky, kx) and channels ascending.
+/// Each output is one chain of fused multiply-adds: bias, then taps (ky, kx) and channels
+/// ascending.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -54,8 +55,8 @@ impl Conv {
     /// ```
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of the
-    /// wrong length, an unavailable level.
+    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of
+    /// the wrong length, an unavailable level.
     pub fn new(input: [usize; 4], params: &ConvParams<'_>, options: &Options) -> Result<Self> {
         convolution(input, params, options).map(Self)
     }
@@ -106,8 +107,8 @@ impl Pointwise {
     /// ```
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of the
-    /// wrong length, an unavailable level.
+    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of
+    /// the wrong length, an unavailable level.
     pub fn new(input: [usize; 4], params: &PointwiseParams<'_>, options: &Options) -> Result<Self> {
         let PointwiseParams { stride, channels_out, weights, bias } = *params;
         let window = Window::new([1, 1]).stride(stride);
@@ -161,8 +162,8 @@ impl Dense {
     /// ```
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of the
-    /// wrong length, an unavailable level.
+    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of
+    /// the wrong length, an unavailable level.
     pub fn new(input: [usize; 4], params: &DenseParams<'_>, options: &Options) -> Result<Self> {
         let DenseParams { channels_out, weights, bias } = *params;
         let window = Window::new([1, 1]);
@@ -179,7 +180,8 @@ impl HasLayer for Dense {
 
 impl Plan for Dense {}
 
-/// The kernels for dot products of bf16 if they are asked for, the weights are bf16, and the CPU has them.
+/// The kernels for dot products of bf16 if they are asked for, the weights are bf16, and the CPU
+/// has them.
 pub(super) fn dot(
     kernels: &'static GemmKernels,
     weights: Elements<'_>,
@@ -190,7 +192,8 @@ pub(super) fn dot(
     kernels.dot.as_ref().filter(|dot| fitting && (dot.is_available)())
 }
 
-/// Convolution of groups of channels by copied taps: the common form of [`Conv`], [`Pointwise`], [`Dense`].
+/// Convolution of groups of channels by copied taps: the common form of [`Conv`], [`Pointwise`],
+/// [`Dense`].
 fn convolution(input: [usize; 4], params: &ConvParams<'_>, options: &Options) -> Result<Layer> {
     let kernels = choose(options)?;
     check_input(input)?;

@@ -48,8 +48,8 @@ impl Depthwise {
     /// ```
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of the
-    /// wrong length, an unavailable level.
+    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of
+    /// the wrong length, an unavailable level.
     pub fn new(input: [usize; 4], params: &DepthwiseParams<'_>, options: &Options) -> Result<Self> {
         let kernels = choose(options)?;
         let spec = InputSpec::of(options);

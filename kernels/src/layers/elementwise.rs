@@ -11,8 +11,8 @@ use crate::options::Options;
 use crate::params::PoolKind;
 use crate::view::{NhwcView, NhwcViewMut};
 
-/// x itself. With a residual it is an addition, with an activation that activation, with neither a copy
-/// between views.
+/// x itself. With a residual it is an addition, with an activation that activation, with neither a
+/// copy between views.
 ///
 /// It is computed as a max pool over single elements, which keeps every value as it is.
 ///
@@ -60,8 +60,9 @@ impl HasLayer for Elementwise {
 
 impl Plan for Elementwise {}
 
-/// Converts between element types: `y[i] = x[i]`, rounded to nearest, ties to even. `level` of `None` means
-/// [`Level::from_env`]. Plans convert their operands themselves; this is for tensors outside of plans.
+/// Converts between element types: `y[i] = x[i]`, rounded to nearest, ties to even. `level` of
+/// `None` means [`Level::from_env`]. Plans convert their operands themselves; this is for tensors
+/// outside of plans.
 ///
 /// ```
 /// use sepconv_kernels::{Elements, ElementsMut, convert};

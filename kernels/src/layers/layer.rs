@@ -118,7 +118,8 @@ impl Layer {
         }
     }
 
-    /// Checks the operands of a run against the layer's shapes, of whose input and output they have so many rows.
+    /// Checks the operands of a run against the layer's shapes, of whose input and output they have
+    /// so many rows.
     pub(super) fn check(
         &self,
         [input_rows, output_rows]: [usize; 2],

@@ -1,4 +1,5 @@
-//! The public plans. Each checks, packs and chooses once; [`Plan::run`](plan::Plan::run) then only computes.
+//! The public plans. Each checks, packs and chooses once; [`Plan::run`](plan::Plan::run) then only
+//! computes.
 
 pub(crate) mod conv;
 pub(crate) mod depthwise;

@@ -1,4 +1,5 @@
-//! What every layer can do: [`Plan`], in terms of what all of them are, a [`Layer`](super::layer::Layer).
+//! What every layer can do: [`Plan`], in terms of what all of them are, a
+//! [`Layer`](super::layer::Layer).
 
 use core::ops::Range;
 
@@ -10,9 +11,9 @@ use crate::view::{NhwcView, NhwcViewMut};
 
 /// A prepared operation: shape checked, weights packed, kernel chosen.
 ///
-/// A plan packs its weights for its level and owns them. It is immutable and `Send + Sync`: several threads can
-/// run one plan at the same time, each with its own scratch. The same operands give the same bits on every call,
-/// on any level and any number of threads.
+/// A plan packs its weights for its level and owns them. It is immutable and `Send + Sync`: several
+/// threads can run one plan at the same time, each with its own scratch. The same operands give the
+/// same bits on every call, on any level and any number of threads.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -163,7 +164,8 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         self.layer().multiply_adds
     }
 
-    /// Elements of scratch that `run` needs in order to use up to `threads` threads; 0 if it needs none.
+    /// Elements of scratch that `run` needs in order to use up to `threads` threads; 0 if it needs
+    /// none.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -186,9 +188,9 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
 
     /// y = activation(operation(input_activation(x)) + residual).
     ///
-    /// With the feature `rayon` the work is split over the threads of rayon's current pool, as many as
-    /// `scratch` has room for. Otherwise it runs on the calling thread. `scratch` may hold anything before, and
-    /// its contents are unspecified after. Nothing is allocated.
+    /// With the feature `rayon` the work is split over the threads of rayon's current pool, as many
+    /// as `scratch` has room for. Otherwise it runs on the calling thread. `scratch` may hold
+    /// anything before, and its contents are unspecified after. Nothing is allocated.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -207,8 +209,8 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
     /// ```
     ///
     /// # Errors
-    /// A view has another shape or type than the plan's, or `scratch` is shorter than `scratch_len(1)`. Nothing
-    /// is written then.
+    /// A view has another shape or type than the plan's, or `scratch` is shorter than
+    /// `scratch_len(1)`. Nothing is written then.
     fn run(
         &self,
         x: NhwcView<'_>,
@@ -222,8 +224,8 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         layer.compute(rows, x, residual, y, scratch)
     }
 
-    /// The input rows that [`Plan::run_rows`] needs for these output rows: all that their windows cover, without
-    /// padding. Rows beyond the output are ignored.
+    /// The input rows that [`Plan::run_rows`] needs for these output rows: all that their windows
+    /// cover, without padding. Rows beyond the output are ignored.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -240,10 +242,11 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
     }
 
     /// [`Plan::run`] for some output rows of each picture. `x` holds only the input rows that
-    /// [`Plan::input_rows`] names; `residual` and `y` hold only the output rows `rows`. The bits are the same.
+    /// [`Plan::input_rows`] names; `residual` and `y` hold only the output rows `rows`. The bits
+    /// are the same.
     ///
-    /// This runs layers depth first, a few rows of each in turn, so that the values between them stay small
-    /// and in cache.
+    /// This runs layers depth first, a few rows of each in turn, so that the values between them
+    /// stay small and in cache.
     ///
     /// ```
     /// # use sepconv_kernels::*;

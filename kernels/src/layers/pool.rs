@@ -12,8 +12,8 @@ use crate::tensor::Channelwise;
 
 /// A max or average pool. Padding is ignored by both.
 ///
-/// The average is the sum of the taps inside the input, divided by their number. Taps are added in the order
-/// (ky, kx), and each addition is rounded.
+/// The average is the sum of the taps inside the input, divided by their number. Taps are added in
+/// the order (ky, kx), and each addition is rounded.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -65,7 +65,8 @@ impl Plan for Pool {}
 
 /// The mean over height and width: \[N, H, W, C\] to \[N, 1, 1, C\].
 ///
-/// It is an average pool whose window is the picture. Pixels are added row by row, and each addition is rounded.
+/// It is an average pool whose window is the picture. Pixels are added row by row, and each
+/// addition is rounded.
 ///
 /// ```
 /// # use sepconv_kernels::*;

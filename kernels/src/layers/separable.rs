@@ -17,15 +17,16 @@ use crate::params::SeparableParams;
 use crate::pixels::Region;
 use crate::rows::plan::InputSpec;
 
-/// Output columns of a band, roughly: a tile of 120 pixels is 10 rows high and a multiple of the 3×3
-/// tiles' widths wide. Measured against 18, 24, 36, 48 and all columns at 147², 74², 37².
+/// Output columns of a band, roughly: a tile of 120 pixels is 10 rows high and a multiple of the
+/// 3×3 tiles' widths wide. Measured against 18, 24, 36, 48 and all columns at 147², 74², 37².
 const BAND: usize = 12;
-/// Most bands: each is listed, and looked through for each tile. Pictures wider than 294 have wider ones.
+/// Most bands: each is listed, and looked through for each tile. Pictures wider than 294 have wider
+/// ones.
 const MAX_BANDS: usize = 24;
 
 /// Depthwise then pointwise as one: the tensor between them is made in the GEMM's A panel, tile by
-/// tile, and never stored. Same bits as a [`Depthwise`](crate::Depthwise) and a [`Pointwise`](crate::Pointwise) plan
-/// one after the other.
+/// tile, and never stored. Same bits as a [`Depthwise`](crate::Depthwise) and a
+/// [`Pointwise`](crate::Pointwise) plan one after the other.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -66,8 +67,8 @@ impl Separable {
     /// ```
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of the
-    /// wrong length, an unavailable level.
+    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of
+    /// the wrong length, an unavailable level.
     pub fn new(input: [usize; 4], params: &SeparableParams<'_>, options: &Options) -> Result<Self> {
         let kernels = choose(options)?;
         let spec = InputSpec {
@@ -101,8 +102,8 @@ impl Separable {
         let multiply_adds =
             count([n, oh, ow, channels], taps).saturating_add(count(output, channels));
         let depthwise_name = depthwise.kernel_name();
-        // Padding is the depthwise step's affair: to the GEMM all pixels are alike. Yet they are split in
-        // bands, so that a tile of pixels is some rows high.
+        // Padding is the depthwise step's affair: to the GEMM all pixels are alike. Yet they are
+        // split in bands, so that a tile of pixels is some rows high.
         let most = if depthwise.shares_rows() { MAX_BANDS } else { 1 };
         let bands = ((ow + BAND / 2) / BAND).clamp(1, most);
         // ow·band / bands, whose product could overflow.

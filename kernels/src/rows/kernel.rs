@@ -1,5 +1,6 @@
-//! The row kernel: some output pixels of one row, every channel by itself, one window each. Depthwise
-//! convolution, max pool and average pool differ in how they combine the taps of a window: [`Combine`].
+//! The row kernel: some output pixels of one row, every channel by itself, one window each.
+//! Depthwise convolution, max pool and average pool differ in how they combine the taps of a
+//! window: [`Combine`].
 //!
 //! ```text
 //! for c in 0..channels
@@ -166,8 +167,8 @@ impl<C: Combine, X: Element, const P: usize, const LOAD: u8> Kernel for RowKerne
             let pixels = const { tail_pixels::<S>(P) };
             for first in (0..P).step_by(pixels) {
                 let at = Channels { first, block: whole, mask: simd.mem_mask(rest), count: rest };
-                // SAFETY: the caller's contract; the rest of the channels, masked, of pixels up to P, which
-                // `pixels` divides.
+                // SAFETY: the caller's contract; the rest of the channels, masked, of pixels up to
+                // P, which `pixels` divides.
                 unsafe {
                     match const { tail_pixels::<S>(P) } {
                         2 => channels::<S, C, X, 2, LOAD, false>(simd, args, &at),
@@ -191,13 +192,15 @@ pub(crate) struct Channels<S: Simd> {
     count: usize,
 }
 
-/// Pixels that are computed at a time where channels end inside a vector: a divisor of the tile's P. Few, as each
-/// number is code of its own and most layers have whole vectors; yet of 728 channels half of the last 16 are missing.
+/// Pixels that are computed at a time where channels end inside a vector: a divisor of the tile's
+/// P. Few, as each number is code of its own and most layers have whole vectors; yet of 728
+/// channels half of the last 16 are missing.
 pub(crate) const fn tail_pixels<S: Simd>(pixels: usize) -> usize {
     if S::LANES == 16 && pixels.is_multiple_of(2) { 2 } else { 1 }
 }
 
-/// Prefetches a cache line of each input pixel that the next tile is the first to use, and of its residual.
+/// Prefetches a cache line of each input pixel that the next tile is the first to use, and of its
+/// residual.
 #[inline(always)]
 fn prefetch_next<S: Simd, X: Element, const P: usize>(simd: S, args: &RowArgs, c: usize) {
     let input = &args.input;
@@ -359,8 +362,9 @@ impl<'a, S: Simd, const LOAD: u8, const WHOLE: bool> Input<'a, S, LOAD, WHOLE> {
     }
 }
 
-/// Elements from the first pixel's tap to another one's. Every fourth is addressed by itself, and those between from
-/// there on: else the compiler adds up offsets from one pixel to the next, in each step of a loop.
+/// Elements from the first pixel's tap to another one's. Every fourth is addressed by itself, and
+/// those between from there on: else the compiler adds up offsets from one pixel to the next, in
+/// each step of a loop.
 pub(crate) struct PixelOffsets {
     one: usize,
     three: usize,
@@ -383,7 +387,8 @@ impl PixelOffsets {
     }
 }
 
-/// Of one vector of output channels, several to an input channel: which input channels, and which lane each goes to.
+/// Of one vector of output channels, several to an input channel: which input channels, and which
+/// lane each goes to.
 struct Repeated<S: Simd> {
     first: usize,
     mask: S::MemMask,
@@ -391,8 +396,9 @@ struct Repeated<S: Simd> {
 }
 
 impl<S: Simd> Repeated<S> {
-    /// For the output channels c..c + n, 1 ≤ n ≤ lanes, and a multiplier of at least 2. Input channel i has the output
-    /// channels i·multiplier and on, so that no more than a vector of them is needed.
+    /// For the output channels c..c + n, 1 ≤ n ≤ lanes, and a multiplier of at least 2. Input
+    /// channel i has the output channels i·multiplier and on, so that no more than a vector of them
+    /// is needed.
     #[inline(always)]
     fn new(simd: S, c: usize, n: usize, multiplier: usize) -> Self {
         let (first, mut phase) = (c / multiplier, c % multiplier);

@@ -1,4 +1,5 @@
-//! What treats channels by themselves, row by row: what depthwise convolutions and pools have in common.
+//! What treats channels by themselves, row by row: what depthwise convolutions and pools have in
+//! common.
 
 pub(crate) mod kernel;
 pub(crate) mod kernels;

@@ -1,5 +1,5 @@
-//! The rows of windows over single channels, prepared: geometry, weights, kernel. A rectangle of output pixels goes into
-//! a tensor, or into the A panels of a GEMM.
+//! The rows of windows over single channels, prepared: geometry, weights, kernel. A rectangle of
+//! output pixels goes into a tensor, or into the A panels of a GEMM.
 
 use core::ops::Range;
 
@@ -13,8 +13,9 @@ use crate::pixels::{Pixel, Placement, Rectangle};
 use crate::rows::kernel::{MAX_PIXELS, RowArgs, RowInput, RowOutput, RowResidual, RowWeights};
 use crate::rows::kernels::{RowFn, RowKernels};
 
-/// Bytes of a picture up to which its rows are still in L2, or nearly, when they are needed. Prefetching
-/// more of them is measured to triple the speed of 147²·64, prefetching fewer to lose up to 7 %.
+/// Bytes of a picture up to which its rows are still in L2, or nearly, when they are needed.
+/// Prefetching more of them is measured to triple the speed of 147²·64, prefetching fewer to lose
+/// up to 7 %.
 const CACHED_ROWS: usize = 3 << 19;
 /// Where the pixel in row r, column p of a rectangle goes, in elements.
 #[derive(Debug, Clone, Copy)]
@@ -69,8 +70,9 @@ pub(crate) struct InputSpec {
 }
 
 impl InputSpec {
-    /// That of a plan that writes a tensor. An activation that is no clamp must be applied by the kernel if
-    /// outputs are rounded to 16 bits after it; and the fast kernels make only f32 and what they are made of.
+    /// That of a plan that writes a tensor. An activation that is no clamp must be applied by the
+    /// kernel if outputs are rounded to 16 bits after it; and the fast kernels make only f32 and
+    /// what they are made of.
     pub(crate) fn of(options: &Options) -> Self {
         let rounds = options.output_type != ElementType::F32;
         Self {
@@ -96,8 +98,8 @@ pub(crate) struct RowPlan {
     multiplier: usize,
     pub(crate) element: ElementType,
     input_activation: Activation,
-    /// Kernel rows that are prefetched: those that the output row above had no use for, none if the picture is
-    /// small.
+    /// Kernel rows that are prefetched: those that the output row above had no use for, none if the
+    /// picture is small.
     new_rows: usize,
     /// Of depthwise convolutions: `[block of lanes][kh][kw][lane]`, then the biases.
     pub(crate) weights: Aligned,
@@ -223,14 +225,15 @@ impl RowPlan {
                 at: residual.at.add(r * residual.row + p * residual.pixel),
                 pixel: residual.pixel,
             });
-            // SAFETY: the level was available when the plan was made; x, y and residual are valid by
-            // the caller's contract for these pixels, and the taps passed lie inside the input.
+            // SAFETY: the level was available when the plan was made; x, y and residual are valid
+            // by the caller's contract for these pixels, and the taps passed lie inside the input.
             unsafe { kernel(&args) };
             ox += pixels;
         }
     }
 
-    /// What the arguments of a row's calls have in common: with windows of so many rows inside the input.
+    /// What the arguments of a row's calls have in common: with windows of so many rows inside the
+    /// input.
     fn row_args(&self, placement: Placement, rows: usize, to: &Destination<'_>) -> RowArgs {
         let (vertical, horizontal) = (&self.vertical, &self.horizontal);
         // Of a pool, which has no weights and any kernel, the products can wrap.
@@ -238,7 +241,8 @@ impl RowPlan {
         RowArgs {
             input: RowInput {
                 x: core::ptr::null(),
-                // A stride or dilation beyond the input can wrap, but then only one pixel or tap is used.
+                // A stride or dilation beyond the input can wrap, but then only one pixel or tap is
+                // used.
                 pixel: horizontal.stride.wrapping_mul(placement.pixel),
                 row: vertical.dilation.wrapping_mul(placement.row()),
                 column: horizontal.dilation.wrapping_mul(placement.pixel),

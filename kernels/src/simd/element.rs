@@ -207,8 +207,9 @@ macro_rules! with_element {
 }
 pub(crate) use with_element;
 
-/// `$f::<$S, Y, …>(…)` with the type Y of the elements of `$element`, an output of a kernel whose input is of
-/// elements `$X`: any if `$any`, else f32 or the same as the input's, and of f32 nothing is looked at.
+/// `$f::<$S, Y, …>(…)` with the type Y of the elements of `$element`, an output of a kernel whose
+/// input is of elements `$X`: any if `$any`, else f32 or the same as the input's, and of f32
+/// nothing is looked at.
 macro_rules! with_output {
     ($X:ident, $any:expr, $element:expr, $f:ident::<$S:ident $(, $rest:ident)*>($($args:tt)*)) => {
         if $any {

@@ -3,7 +3,8 @@
 //! A level is a zero-sized token, whose existence proves that the CPU has the level's instructions:
 //! each operation takes it as the receiver, so that none can run where it would fault. The tokens
 //! and the safe wrappers of instructions are pulp's; what pulp lacks are operations of ours on the
-//! same tokens: bf16, prefetches, parts of vectors, a clamp that keeps NaN and −0 in one instruction.
+//! same tokens: bf16, prefetches, parts of vectors, a clamp that keeps NaN and −0 in one
+//! instruction.
 //!
 //! A kernel is a type with one generic body ([`Kernel`]). [`Simd::entry`] is the one function of a
 //! level that carries its `#[target_feature]`; the body and all that it calls is inlined there, for
@@ -111,8 +112,8 @@ pub(crate) trait Simd: Copy {
         self.mul_add(a, b, c)
     }
 
-    /// `v` itself, through a barrier that costs no instruction: `v` is computed before it, memory that
-    /// is read later is read after it. Where registers are scarce this keeps the compiler from
+    /// `v` itself, through a barrier that costs no instruction: `v` is computed before it, memory
+    /// that is read later is read after it. Where registers are scarce this keeps the compiler from
     /// beginning the next step before the current one has let go of its registers.
     #[inline(always)]
     fn barrier(self, v: Self::Vector) -> Self::Vector {
@@ -146,9 +147,9 @@ pub(crate) trait Simd: Copy {
     /// As [`Simd::f32_to_f16`].
     fn f32_to_bf16(self, v: Self::Vector) -> Self::Vector16;
 
-    /// The same for vectors whose NaNs all are NaNs of bf16, with zeros in their lower halves. Such are sums
-    /// of products of bf16 and of weights with no NaN but [`f32::NAN`]: arithmetic gives that NaN, or an
-    /// operand's.
+    /// The same for vectors whose NaNs all are NaNs of bf16, with zeros in their lower halves. Such
+    /// are sums of products of bf16 and of weights with no NaN but [`f32::NAN`]: arithmetic gives
+    /// that NaN, or an operand's.
     #[inline(always)]
     fn sum_to_bf16(self, v: Self::Vector) -> Self::Vector16 {
         self.f32_to_bf16(v)
@@ -212,8 +213,8 @@ pub(crate) trait Bf16Dot: Copy {
     /// a₀·b₀ + a₁·b₁ + c of the pairs in each lane.
     fn dot(self, a: Vector<Self>, b: Vector<Self>, c: Vector<Self>) -> Vector<Self>;
 
-    /// The same of the pair in one lane of `a` with those in each lane of `b`. One instruction where
-    /// [`Simd::LANE_FMA`].
+    /// The same of the pair in one lane of `a` with those in each lane of `b`. One instruction
+    /// where [`Simd::LANE_FMA`].
     #[inline(always)]
     fn dot_lane<const LANE: i32>(
         self,
@@ -250,8 +251,8 @@ pub(crate) trait Bf16Kernel {
     unsafe fn run<T: Bf16Dot>(token: T, args: &Self::Args) -> Self::Output;
 }
 
-/// `detect` and `entry` of a token by one list of target features: for what the kernels are compiled
-/// is what the CPU is asked for.
+/// `detect` and `entry` of a token by one list of target features: for what the kernels are
+/// compiled is what the CPU is asked for.
 #[allow(unused_macros, reason = "of levels with intrinsics")]
 macro_rules! features {
     ($kernel:ident: $($feature:tt)*) => {
@@ -270,8 +271,8 @@ macro_rules! features {
 #[allow(unused_imports, reason = "of levels with intrinsics")]
 use features;
 
-/// Whether the CPU has all these features: by what the compilation target guarantees or, with `std`, by
-/// asking it.
+/// Whether the CPU has all these features: by what the compilation target guarantees or, with
+/// `std`, by asking it.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 macro_rules! has {
     ($($feature:tt)+) => { ($(std::is_x86_feature_detected!($feature))&&+) };

@@ -27,8 +27,8 @@ impl Neon {
     }
 }
 
-/// A prefetch instruction. (The intrinsic is unstable.) `nomem`: else accumulators that are in memory at
-/// that point of the optimisation stay there.
+/// A prefetch instruction. (The intrinsic is unstable.) `nomem`: else accumulators that are in
+/// memory at that point of the optimisation stay there.
 macro_rules! prfm {
     ($operation:literal, $p:expr) => {
         // SAFETY: a hint, which faults on no address.
@@ -242,8 +242,8 @@ impl Simd for Neon {
         n
     }
 
-    // There are no masks, and a branch per lane multiplies into many copies of each loop. Instead all lanes
-    // are moved, those beyond the mask to or from the place of its last one.
+    // There are no masks, and a branch per lane multiplies into many copies of each loop. Instead
+    // all lanes are moved, those beyond the mask to or from the place of its last one.
     #[inline(always)]
     unsafe fn mask_load(self, n: usize, p: *const f32) -> float32x4_t {
         // SAFETY: the caller's contract; all four are in the mask.

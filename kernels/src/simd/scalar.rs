@@ -1,5 +1,5 @@
-//! Scalar: one lane, plain Rust. The fused multiply-add is correctly rounded, by a library call where the
-//! compilation target has no instruction, hence slow there but the same bits.
+//! Scalar: one lane, plain Rust. The fused multiply-add is correctly rounded, by a library call
+//! where the compilation target has no instruction, hence slow there but the same bits.
 
 use crate::element;
 use crate::level::Level;

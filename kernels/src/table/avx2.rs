@@ -1,8 +1,9 @@
 //! The kernels of AVX2.
 //!
-//! 3×3 tiles of 3 columns: 9 accumulators, 5 columns and a weight take 15 of the 16 registers; 4 would spill. Of 2 with stride 2
-//! and f32, two vectors of channels at a time: 8 accumulators, 5 columns, 2 biases and a weight. (f16 and bf16 would
-//! gain 5 %, and take the crate 2 of the 35 s of CPU time in which it builds.)
+//! 3×3 tiles of 3 columns: 9 accumulators, 5 columns and a weight take 15 of the 16 registers; 4
+//! would spill. Of 2 with stride 2 and f32, two vectors of channels at a time: 8 accumulators, 5
+//! columns, 2 biases and a weight. (f16 and bf16 would gain 5 %, and take the crate 2 of the 35 s
+//! of CPU time in which it builds.)
 
 use crate::activation::Activate;
 use crate::depthwise::k3x3::pairs;
@@ -120,8 +121,9 @@ const F32_POOL: PoolKernels = PoolKernels {
     average_general: rows_1::<S, Average, F32, GENERAL>("average_f32_any_1_avx2"),
 };
 
-// One kernel, which bounds its input from below by 0 or −∞, does for the input as it is and for its ReLU, and
-// there are fewer widths of tiles. These would make the crate build for half as long again.
+// One kernel, which bounds its input from below by 0 or −∞, does for the input as it is and for its
+// ReLU, and there are fewer widths of tiles. These would make the crate build for half as long
+// again.
 
 const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,

@@ -60,8 +60,8 @@ const fn gemm_dot<const N: usize>() -> &'static [MicroKernelFn] {
     }
 }
 
-/// By what is measured: on an Intel CPU (Emerald Rapids) dot products take 1.6 to 1.9 of the time of f32, on an AMD
-/// one (Zen 5) 0.45 to 0.6.
+/// By what is measured: on an Intel CPU (Emerald Rapids) dot products take 1.6 to 1.9 of the time
+/// of f32, on an AMD one (Zen 5) 0.45 to 0.6.
 fn is_amd() -> bool {
     #[allow(unused_unsafe, reason = "in older compilers only")]
     // SAFETY: every CPU with 64 bits has this instruction.
@@ -156,8 +156,9 @@ const F32_POOL: PoolKernels = PoolKernels {
     average_general: rows_1::<S, Average, F32, GENERAL>("average_f32_any_1_avx512"),
 };
 
-// One kernel, which bounds its input from below by 0 or −∞, does for the input as it is and for its ReLU, and
-// there are fewer widths of tiles. These would make the crate build for half as long again.
+// One kernel, which bounds its input from below by 0 or −∞, does for the input as it is and for its
+// ReLU, and there are fewer widths of tiles. These would make the crate build for half as long
+// again.
 
 const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,

@@ -45,8 +45,8 @@ pub struct Kernel {
     /// The level it needs.
     pub level: Level,
     /// Operation, type, tile and level, e.g. `gemm_f32_6x16_avx2` (pixels × channels) or
-    /// `dw_f32_relu_3x3s1_3_avx2` (ReLU on load, 3×3, stride 1, tiles of up to 3 columns); the type is
-    /// that of the input, of a GEMM that of the weights.
+    /// `dw_f32_relu_3x3s1_3_avx2` (ReLU on load, 3×3, stride 1, tiles of up to 3 columns); the type
+    /// is that of the input, of a GEMM that of the weights.
     pub name: &'static str,
     /// Whether this CPU runs it.
     pub available: bool,

@@ -144,8 +144,9 @@ const F32_POOL: PoolKernels = PoolKernels {
     average_general: rows_1::<S, Average, F32, GENERAL>("average_f32_any_1_neon"),
 };
 
-// One kernel, which bounds its input from below by 0 or −∞, does for the input as it is and for its ReLU, and
-// there are fewer widths of tiles. These would make the crate build for half as long again.
+// One kernel, which bounds its input from below by 0 or −∞, does for the input as it is and for its
+// ReLU, and there are fewer widths of tiles. These would make the crate build for half as long
+// again.
 
 const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,

@@ -1,4 +1,5 @@
-//! The kernels of the level scalar: the general ones alone. It is for comparison, and for CPUs that have no other.
+//! The kernels of the level scalar: the general ones alone. It is for comparison, and for CPUs that
+//! have no other.
 
 use crate::activation::Activate;
 use crate::depthwise::k3x3::pairs;
@@ -84,8 +85,9 @@ const F32_POOL: PoolKernels = PoolKernels {
     average_general: rows_1::<S, Average, F32, GENERAL>("average_f32_any_1_scalar"),
 };
 
-// One kernel, which bounds its input from below by 0 or −∞, does for the input as it is and for its ReLU, and
-// there are fewer widths of tiles. These would make the crate build for half as long again.
+// One kernel, which bounds its input from below by 0 or −∞, does for the input as it is and for its
+// ReLU, and there are fewer widths of tiles. These would make the crate build for half as long
+// again.
 
 const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,

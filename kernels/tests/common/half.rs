@@ -1,4 +1,5 @@
-//! Tensors of any element type, made and read by the crate `half`, which shares no code with the kernels.
+//! Tensors of any element type, made and read by the crate `half`, which shares no code with the
+//! kernels.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use half::{bf16, f16};
@@ -72,7 +73,8 @@ impl Stored {
     }
 }
 
-/// The largest relative error of rounding to the type, and the largest absolute one below its normal numbers.
+/// The largest relative error of rounding to the type, and the largest absolute one below its
+/// normal numbers.
 pub fn roundoff(element: ElementType) -> (f64, f64) {
     match element {
         ElementType::F16 => ((-11_f64).exp2(), (-25_f64).exp2()),

@@ -1,4 +1,5 @@
-//! A layer as a value: any operation with as many operands as it needs, for tests that treat all alike.
+//! A layer as a value: any operation with as many operands as it needs, for tests that treat all
+//! alike.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use sepconv_kernels::*;
@@ -50,9 +51,8 @@ pub struct Layer {
     pub arithmetic: Arithmetic,
 }
 
-/// What a plan is made of: weights and bias of a layer or of the depthwise half of a separable one, then
-/// those of its other half. Empty where the operation has none.
-/// Biases are of f32.
+/// What a plan is made of: weights and bias of a layer or of the depthwise half of a separable one,
+/// then those of its other half. Empty where the operation has none. Biases are of f32.
 pub type Weights<'a> = [Elements<'a>; 4];
 
 impl Layer {
@@ -177,7 +177,8 @@ pub fn random_stored(op: Op, i: u32, numbers: &mut Random) -> (Layer, [Stored; 4
     (layer, operands)
 }
 
-/// A layer from numbers: any operation, window, size, activations, the depth multiplier and groups of `op`.
+/// A layer from numbers: any operation, window, size, activations, the depth multiplier and groups
+/// of `op`.
 pub fn random(op: Op, random: &mut Random) -> Layer {
     let mut below = |n: usize| random.below(n);
     let [h, w] = [1 + below(9), 1 + below(14)];

@@ -162,8 +162,8 @@ impl Spaced {
         NhwcViewMut::with_pixel_stride(self.data.elements_mut(), self.shape, self.stride).unwrap()
     }
 
-    /// The elements without gaps, after a check that these have all been written and that the gaps still
-    /// hold the poison.
+    /// The elements without gaps, after a check that these have all been written and that the gaps
+    /// still hold the poison.
     pub fn into_dense(self) -> Stored {
         fn gather<T: Copy>(
             data: &[T],
@@ -210,8 +210,9 @@ pub static INTACT: AtomicU64 = AtomicU64::new(0);
 /// Poisoned elements on either side of scratch.
 const CANARIES: usize = 64;
 
-/// Runs a plan with poisoned output and scratch, and canaries around the scratch, in a pool of `threads`
-/// threads; with 0 right here. Outputs of any type are given as f32, which tells all of them apart.
+/// Runs a plan with poisoned output and scratch, and canaries around the scratch, in a pool of
+/// `threads` threads; with 0 right here. Outputs of any type are given as f32, which tells all of
+/// them apart.
 pub fn run(
     plan: &dyn Plan,
     x: &Spaced,
@@ -376,7 +377,8 @@ impl Expected {
     }
 }
 
-/// Levels to test: all available, or those of `SEPCONV_TEST_LEVELS` (comma-separated), which must be.
+/// Levels to test: all available, or those of `SEPCONV_TEST_LEVELS` (comma-separated), which must
+/// be.
 pub fn levels() -> Vec<Level> {
     match std::env::var("SEPCONV_TEST_LEVELS") {
         Ok(names) => {
@@ -386,8 +388,8 @@ pub fn levels() -> Vec<Level> {
     }
 }
 
-/// How much is tested, in percent of all random cases: `SEPCONV_TEST_EFFORT`, else 10. CI sets 100 for the
-/// CPU that it runs on and less for emulated ones; a long night may have more.
+/// How much is tested, in percent of all random cases: `SEPCONV_TEST_EFFORT`, else 10. CI sets 100
+/// for the CPU that it runs on and less for emulated ones; a long night may have more.
 pub fn effort() -> f64 {
     let effort = std::env::var("SEPCONV_TEST_EFFORT").map_or(10.0, |v| v.parse().unwrap());
     assert!(effort > 0.0, "SEPCONV_TEST_EFFORT={effort} tests nothing");
@@ -399,7 +401,8 @@ pub fn scaled(all: u32) -> u32 {
     (f64::from(all) * effort() / 100.0).ceil() as u32
 }
 
-/// The output shape of a window, from the reference's own geometry; none if the kernel does not fit.
+/// The output shape of a window, from the reference's own geometry; none if the kernel does not
+/// fit.
 pub fn output(window: &Window, input: [usize; 4]) -> Option<[usize; 2]> {
     for axis in 0..2 {
         let extent = (window.kernel[axis] - 1) * window.dilation[axis] + 1;

@@ -1,9 +1,9 @@
 //! JPEG, as libjpeg-turbo decodes it for Pillow.
 //!
-//! A JPEG file may be decoded in more than one valid way: the standard leaves rounding and chroma interpolation
-//! open. `libjpeg-turbo-rs` does what libjpeg-turbo (Pillow's decoder) does: on 18 photographs all
-//! bytes were equal. `zune-jpeg` 0.5 (the `image` crate's) differed in 1–15 % of the bytes of each,
-//! by up to 5 levels; `jpeg-decoder` 0.3 in 3–8 %, by up to 3.
+//! A JPEG file may be decoded in more than one valid way: the standard leaves rounding and chroma
+//! interpolation open. `libjpeg-turbo-rs` does what libjpeg-turbo (Pillow's decoder) does: on 18
+//! photographs all bytes were equal. `zune-jpeg` 0.5 (the `image` crate's) differed in 1–15 % of
+//! the bytes of each, by up to 5 levels; `jpeg-decoder` 0.3 in 3–8 %, by up to 3.
 
 use libjpeg_turbo_rs::{
     ColorSpace, DecodeLimits, DecodeWarning, Decoder, FrameHeader, PixelFormat,
@@ -15,8 +15,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Parts, String> {
     if has_end(bytes) {
         return decode_whole(bytes, false);
     }
-    // Pillow takes it if all pixels are there and some bytes are behind them, zeros as a rule. How many
-    // it wants (0 to 7) hangs on how far its decoder reads ahead; here none are needed.
+    // Pillow takes it if all pixels are there and some bytes are behind them, zeros as a rule. How
+    // many it wants (0 to 7) hangs on how far its decoder reads ahead; here none are needed.
     decode_whole(&[bytes, &[0xff, 0xd9]].concat(), true)
 }
 
@@ -102,7 +102,8 @@ impl Pixels {
     }
 }
 
-/// Whether the marker of the end stands where libjpeg looks for it: not in a thumbnail, nor in other segments.
+/// Whether the marker of the end stands where libjpeg looks for it: not in a thumbnail, nor in
+/// other segments.
 fn has_end(bytes: &[u8]) -> bool {
     // Behind the start marker.
     let mut at = 2;

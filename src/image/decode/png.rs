@@ -19,8 +19,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Parts, String> {
 fn decode_whole(chunks: &Chunks<'_>) -> Result<Parts, String> {
     let limits = Limits { bytes: MAX_DECODER_BYTES };
     let mut decoder = Decoder::new_with_limits(Cursor::new(&*chunks.bytes), limits);
-    // Palettes and 1, 2 and 4 bits become 8; of 16 the upper 8 stay. (Pillow does this with colours, but
-    // clips 16-bit gray at 255, which is white for nearly all of it.)
+    // Palettes and 1, 2 and 4 bits become 8; of 16 the upper 8 stay. (Pillow does this with
+    // colours, but clips 16-bit gray at 255, which is white for nearly all of it.)
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
     decoder.ignore_checksums(chunks.cut == Some(Cut::Data));
     let mut reader = decoder.read_info().map_err(message)?;

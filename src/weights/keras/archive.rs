@@ -33,8 +33,8 @@ impl Archive {
         self.names().any(|n| n == name)
     }
 
-    /// An entry of at most `limit` bytes, its checksum verified. A stored entry, as Keras writes them,
-    /// stays where it is; a deflated one is unpacked into memory.
+    /// An entry of at most `limit` bytes, its checksum verified. A stored entry, as Keras writes
+    /// them, stays where it is; a deflated one is unpacked into memory.
     pub(crate) fn entry(&mut self, name: &str, limit: u64) -> Result<Bytes, String> {
         let error = |e: &dyn std::fmt::Display| format!("entry {name:?}: {e}");
         let mut entry = self.zip.by_name(name).map_err(|e| error(&e))?;

@@ -1,5 +1,5 @@
-//! How layers are called: what `inbound_nodes`, `input_layers` and `output_layers` say, in the dialects of
-//! Keras 2 and 3.
+//! How layers are called: what `inbound_nodes`, `input_layers` and `output_layers` say, in the
+//! dialects of Keras 2 and 3.
 
 use serde_json::Value as Json;
 
@@ -153,8 +153,8 @@ fn says_nothing(value: &Json) -> bool {
     }
 }
 
-/// What `input_layers` or `output_layers` names: `["x", 0, 0]`, a list of such, or a dictionary of them. Each with
-/// its key in a dictionary.
+/// What `input_layers` or `output_layers` names: `["x", 0, 0]`, a list of such, or a dictionary of
+/// them. Each with its key in a dictionary.
 pub(super) fn endpoints<'a>(
     json: Option<&'a Json>,
     what: &str,

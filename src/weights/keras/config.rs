@@ -12,8 +12,8 @@ use crate::network::{Border, Function, Network, Node, NodeId, Op, Output, infer}
 
 /// Most layers that a configuration may have, each counted as often as it is called.
 const MAX_LAYERS: usize = 4096;
-/// Most operands that are looked up for all of them: a layer's as often as it is called, and as often as it waits for
-/// others. Inception V3 has some hundreds.
+/// Most operands that are looked up for all of them: a layer's as often as it is called, and as
+/// often as it waits for others. Inception V3 has some hundreds.
 const MAX_OPERANDS: usize = 1 << 20;
 /// Most bytes of memory that a parsed configuration may take. Xception's takes 3 MB.
 const MAX_PARSED: usize = 128 << 20;
@@ -60,8 +60,8 @@ pub(super) fn json(bytes: &[u8]) -> Result<Json> {
     serde_json::from_slice(bytes).map_err(|e| format!("JSON: {e}"))
 }
 
-/// Reads a configuration: a Functional or Sequential model with one input. `keras2` says that Keras 2 wrote it,
-/// in which some functions are others.
+/// Reads a configuration: a Functional or Sequential model with one input. `keras2` says that Keras
+/// 2 wrote it, in which some functions are others.
 pub(super) fn parse(json: &Json, keras2: bool) -> Result<Architecture> {
     let config = Layers::new(json)?;
     let mut refused = Vec::new();
@@ -134,8 +134,8 @@ struct Tensor {
     /// Height and width; none if they depend on an input that has no fixed size.
     size: Option<[usize; 2]>,
     channels: usize,
-    /// If it is the output of zero paddings: the tensor in front of them, and all of them. A window takes
-    /// these instead.
+    /// If it is the output of zero paddings: the tensor in front of them, and all of them. A window
+    /// takes these instead.
     pad: Option<(NodeId, Border)>,
 }
 
@@ -303,7 +303,8 @@ impl Builder {
             }
         }
         let mut entries: Vec<Option<Entry>> = layers.iter().map(|_| None).collect();
-        // Layers are listed where they are called first; other calls may have to wait for layers behind.
+        // Layers are listed where they are called first; other calls may have to wait for layers
+        // behind.
         loop {
             let (mut progress, mut stuck) = (false, None);
             for i in 0..layers.len() {
@@ -504,7 +505,8 @@ impl Builder {
         }
     }
 
-    /// A layer with weights that may carry an activation, which becomes the node of the layer's name.
+    /// A layer with weights that may carry an activation, which becomes the node of the layer's
+    /// name.
     fn linear(
         &mut self,
         kind: Kind,
@@ -605,7 +607,8 @@ impl Builder {
         into: &Target,
         x: &Tensor,
     ) -> Result<Tensor> {
-        // The padding is zeros, and a pool here leaves padded taps out: for a maximum the same where x ≥ 0.
+        // The padding is zeros, and a pool here leaves padded taps out: for a maximum the same
+        // where x ≥ 0.
         let positive = |&(source, _): &(NodeId, Border)| {
             matches!(
                 self.network.node(source).op,
@@ -764,7 +767,8 @@ fn pending<'a>(model: &Layers<'a>, inputs: &[Tensor]) -> Result<Vec<Pending<'a>>
             None => calls::calls(json).map_err(|e| format!("layer {name:?} ({class}): {e}"))?,
         };
         let mut first = 0;
-        // In Keras 2 a model has been called once when it was made, if it begins with an input layer.
+        // In Keras 2 a model has been called once when it was made, if it begins with an input
+        // layer.
         if keras2 && kind == Kind::Model {
             let inner = Layers::new(json)?.layers.first();
             let class = inner.and_then(|layer| layer.get("class_name")).and_then(Json::as_str);

@@ -110,8 +110,8 @@ fn sides(json: &Json) -> Option<(usize, usize)> {
     }
 }
 
-/// A number, or numbers along the last axis: a list, perhaps as an array of NumPy or a tensor. Each must be one
-/// of f32.
+/// A number, or numbers along the last axis: a list, perhaps as an array of NumPy or a tensor. Each
+/// must be one of f32.
 pub(super) fn numbers(json: &Json) -> Option<Vec<f64>> {
     let number = |json: &Json| json.as_f64().filter(|x| (*x as f32).is_finite());
     if let Some(array) = json.as_array() {
@@ -184,8 +184,8 @@ pub(super) fn batch_shape(shape: Option<&Json>, name: &str) -> Result<([Option<u
     }
 }
 
-/// What JSON takes in memory at most, besides its strings. A few bytes of it become a hundred times as many:
-/// an object is a node of a tree with room for eleven entries.
+/// What JSON takes in memory at most, besides its strings. A few bytes of it become a hundred times
+/// as many: an object is a node of a tree with room for eleven entries.
 pub(super) fn parsed_size(json: &[u8]) -> usize {
     const VALUE: usize = size_of::<Json>();
     const OBJECT: usize = 12 * (size_of::<String>() + VALUE);

@@ -134,8 +134,8 @@ pub(super) fn kind(class: &str) -> Option<Kind> {
     listed.or_else(|| class.starts_with("Random").then_some(Kind::Identity))
 }
 
-/// Why a layer can't be read, if its class, its operator or its activation is the reason; an empty text where
-/// the class says it all.
+/// Why a layer can't be read, if its class, its operator or its activation is the reason; an empty
+/// text where the class says it all.
 pub(super) fn refusal(layer: &Json, class: &str, calls: &[Call<'_>]) -> Option<String> {
     if let Some(package) = foreign_package(layer) {
         return Some(format!(" of the package {package:?}"));
@@ -180,8 +180,8 @@ pub(super) fn operator(config: Config<'_>) -> Option<Operator> {
     }
 }
 
-/// The `activation` parameter; absent is linear. A function object is a dictionary that holds its name, a
-/// layer one that holds its class.
+/// The `activation` parameter; absent is linear. A function object is a dictionary that holds its
+/// name, a layer one that holds its class.
 pub(super) fn activity(config: Config<'_>, keras2: bool) -> Result<Activity> {
     let Some(value) = config.get("activation") else {
         return Ok(Activity::Kernel(Activation::None));
@@ -245,7 +245,8 @@ pub(super) fn elu(config: Config<'_>) -> Result<Activity> {
     Ok(Activity::Kernel(Activation::Elu { alpha }))
 }
 
-/// The window of a convolution or pool; `pad` is a zero padding in front of it, which SAME can't be joined to.
+/// The window of a convolution or pool; `pad` is a zero padding in front of it, which SAME can't be
+/// joined to.
 pub(super) fn window(config: Config<'_>, kernel: &str, pad: Option<Border>) -> Result<Window> {
     let size = config.pair(kernel)?;
     let stride = if kernel == "pool_size" { size } else { [1, 1] };

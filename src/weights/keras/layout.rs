@@ -26,7 +26,8 @@ pub(super) fn by_layer(network: &Network) -> crate::Result<Layers> {
 /// A variable and the path of its dataset.
 pub(super) type Place<'a> = (&'a Variable, String);
 
-/// What Keras calls the group of a model's layers: Keras 3, then TensorFlow 2.12's first `.keras` files.
+/// What Keras calls the group of a model's layers: Keras 3, then TensorFlow 2.12's first `.keras`
+/// files.
 const CONTAINERS: [&str; 2] = ["layers", "_layer_checkpoint_dependencies"];
 
 /// The tree of a network that no configuration came with: its layers with variables, in order.
@@ -83,9 +84,9 @@ fn owns(entry: &Entry, layers: &Layers) -> bool {
     }
 }
 
-/// Keras 3: `<group>/layers/<snake_case_class>[_n]/vars/<i>`, classes counted per model in the order of
-/// its layers, nested models by recursion. Newer files also say each layer's name beside its variables:
-/// where they say all names wanted, those count instead.
+/// Keras 3: `<group>/layers/<snake_case_class>[_n]/vars/<i>`, classes counted per model in the
+/// order of its layers, nested models by recursion. Newer files also say each layer's name beside
+/// its variables: where they say all names wanted, those count instead.
 pub(super) fn current<'a>(
     file: &Hdf5,
     group: &str,
@@ -149,9 +150,9 @@ fn count_error(layer: &str, found: usize, wanted: &[Variable]) -> String {
     format!("layer {layer:?} has {found} arrays where {needed} are needed: {names}")
 }
 
-/// Legacy HDF5: attribute `layer_names` lists groups, whose attribute `weight_names` lists datasets.
-/// Layers are matched by order, as Keras does; a nested model's arrays by their names where all are known
-/// (`block1_conv1/kernel`), by order otherwise.
+/// Legacy HDF5: attribute `layer_names` lists groups, whose attribute `weight_names` lists
+/// datasets. Layers are matched by order, as Keras does; a nested model's arrays by their names
+/// where all are known (`block1_conv1/kernel`), by order otherwise.
 pub(super) fn legacy<'a>(
     file: &Hdf5,
     group: &str,
@@ -246,7 +247,8 @@ fn nested<'a, 'e>(entries: &'e [Entry], layers: &'a Layers, variables: &mut Vec<
     }
 }
 
-/// The variables that arrays of these names are of; none if a name says no variable, or two say one.
+/// The variables that arrays of these names are of; none if a name says no variable, or two say
+/// one.
 fn by_name<'a>(variables: &[Nested<'a, '_>], names: &[String]) -> Option<Vec<&'a Variable>> {
     let mut known: HashMap<(String, &str), &'a Variable> = HashMap::new();
     for Nested { layer, variable, .. } in variables {

@@ -9,9 +9,9 @@
 //! | HDF5 with attribute `layer_names` | none: Xception is assumed | the file, by order |
 //! | HDF5 with group `layers` (`.weights.h5`) | none: Xception is assumed | the file, Keras 3's paths |
 //!
-//! Memory and time stay within some multiples of the file's size (and 128 MiB for a configuration) whatever
-//! the file claims. Nothing outside the file is read: an array that lies in another file, or is a link to
-//! one, is refused.
+//! Memory and time stay within some multiples of the file's size (and 128 MiB for a configuration)
+//! whatever the file claims. Nothing outside the file is read: an array that lies in another file,
+//! or is a link to one, is refused.
 
 mod archive;
 mod calls;
@@ -61,7 +61,8 @@ pub(crate) fn kind(bytes: &Bytes) -> Option<Kind> {
     }
 }
 
-/// A file's model. Weights alone are taken for a Keras Applications Xception, with the head that they show.
+/// A file's model. Weights alone are taken for a Keras Applications Xception, with the head that
+/// they show.
 pub(crate) fn load(bytes: Bytes, kind: Kind) -> Result<Model> {
     on_deep_stack(|| load_from(bytes, kind))
 }

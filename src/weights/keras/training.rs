@@ -4,8 +4,9 @@ use serde_json::Value as Json;
 
 use crate::weights::Link;
 
-/// The function that makes probabilities of the output called `output`, number `index` of the model, of `units`
-/// numbers: of the loss that takes logits. `training` is `compile_config` or `training_config`.
+/// The function that makes probabilities of the output called `output`, number `index` of the
+/// model, of `units` numbers: of the loss that takes logits. `training` is `compile_config` or
+/// `training_config`.
 pub(super) fn logits(training: &Json, output: &str, index: usize, units: usize) -> Option<Link> {
     let loss = training.get("loss")?;
     let loss = match loss {

@@ -23,9 +23,9 @@ const TOLERANCE: f64 = 1e-4;
 
 /// Run Xception in sepconv and other Rust engines in turns, and compare times and logits
 ///
-/// A round gives each engine its turn, in an order that moves on by one from round to round: one run
-/// to warm up, then the timed ones. A ratio is the median over the rounds of (sepconv's median of the
-/// round) / (the engine's). Pin the process to as many CPUs as there are threads.
+/// A round gives each engine its turn, in an order that moves on by one from round to round: one
+/// run to warm up, then the timed ones. A ratio is the median over the rounds of (sepconv's median
+/// of the round) / (the engine's). Pin the process to as many CPUs as there are threads.
 #[derive(Parser)]
 struct Args {
     /// Folder of xception.onnx, xception.keras and x.npy, as export.py writes them
@@ -49,7 +49,8 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     let threads = usize::from(args.threads);
-    // candle asks nothing else, and sepconv and burn compute on rayon's global pool, which asks it too.
+    // candle asks nothing else, and sepconv and burn compute on rayon's global pool, which asks it
+    // too.
     ensure!(
         std::env::var("RAYON_NUM_THREADS").is_ok_and(|n| n == threads.to_string()),
         "set RAYON_NUM_THREADS={threads}"

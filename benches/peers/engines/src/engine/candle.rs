@@ -1,5 +1,5 @@
-//! candle: operations of `candle-core` on the CPU. Its convolution has no bias and pads all sides alike;
-//! its max pool doesn't pad.
+//! candle: operations of `candle-core` on the CPU. Its convolution has no bias and pads all sides
+//! alike; its max pool doesn't pad.
 
 use anyhow::{Result, ensure};
 use candle_core::{Device, Tensor};
