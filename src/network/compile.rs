@@ -177,7 +177,8 @@ impl<'a> Compiler<'a> {
             Op::Resize { size, how, crop } => {
                 Plain::Resample(Resample::new([h, w], size, how, crop))
             }
-            _ => Plain::Softmax,
+            Op::Softmax => Plain::Softmax,
+            _ => unreachable!("`kernel` sends plain operations here alone"),
         })
     }
 
