@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Draws a record of measure.py: xception.svg, layers.svg and roofline.svg in the record's folder."""
+"""Draws a record of measure.py: xception.svg, layers.svg and roofline.svg.
+
+Records keep the numbers; pictures can be drawn again at any time. The two that the README shows are in assets/.
+"""
 
 import argparse
 import json
@@ -14,6 +17,7 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from layers import KINDS
 from record import SHOWN
 
+ROOT = Path(__file__).resolve().parents[2]
 OURS = "sepconv"
 COLOURS = {
     OURS: "#c8102e",
@@ -215,12 +219,16 @@ def draw_roofline(record, folder, formats):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("record", type=Path, help="benches/record/<cpu>/<date>.json")
+    parser.add_argument("--to", type=Path, help="folder of the pictures, by default target/pictures/<cpu>")
     parser.add_argument("--png", action="store_true", help="also as PNG")
     args = parser.parse_args()
     record = json.loads(args.record.read_text())
     formats = ["svg", "png"] if args.png else ["svg"]
+    folder = args.to or ROOT / "target/pictures" / args.record.resolve().parent.name
+    folder.mkdir(parents=True, exist_ok=True)
     for draw in (draw_xception, draw_layers, draw_roofline):
-        draw(record, args.record.parent, formats)
+        draw(record, folder, formats)
+    print(f"drawn in {folder}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# The kernels' tests as WebAssembly with simd128, in Node or wasmtime. WebAssembly has no fused multiply-add,
+# so the level is `scalar`, which computes it by other instructions and gives the same bits; the addresses
+# have 32 bits, and there are no threads.
+# Usage: checks/levels/wasm.sh [cargo test's arguments]
+#
+# rustup's target wasm32-wasip1 is used if it is there; on Debian and Ubuntu it is built here.
+set -euo pipefail
+source "$(dirname "$0")/common.sh"
+
+target=wasm32-wasip1
+flags="-C target-feature=+simd128"
+build=()
+if [[ ! -d $(rustc --print sysroot)/lib/rustlib/$target ]]; then
+    standard_library_source "$target"
+    debian wasi-libc lld-22
+    build=(-Zbuild-std=std,panic_abort,test)
+    # This C library is older than the standard library expects: it lacks the threads that no program has.
+    flags+=" -C linker=wasm-ld-22 -C link-self-contained=no -L native=/usr/lib/wasm32-wasi"
+    flags+=" -C link-arg=/usr/lib/wasm32-wasi/crt1-command.o -C link-arg=--unresolved-symbols=ignore-all"
+fi
+if installed wasmtime; then
+    runner="wasmtime run --dir=/"
+    runner+=" --env SEPCONV_LEDGER --env SEPCONV_TEST_EFFORT"
+elif installed node; then
+    # By its fast calls Node 20 hands WASI's functions a wrong object and crashes.
+    runner="node --no-warnings --no-turbo-fast-api-calls $PWD/checks/levels/wasi.mjs"
+else
+    echo "error: neither wasmtime nor node is installed" >&2
+    exit 1
+fi
+
+export CARGO_TARGET_DIR=$PWD/target/wasm
+export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS=$flags CARGO_TARGET_WASM32_WASIP1_RUNNER=$runner
+export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-5}
+kernel_tests allocation concurrency guard # threads, and a system's memory protection
+run wasm scalar "WebAssembly, ${runner%% *}" cargo test "${build[@]}" --release --target "$target" \
+    -p sepconv-kernels --no-default-features --features std "${tests[@]}" "$@"

@@ -1,9 +1,0 @@
-#!/usr/bin/env bash
-# The hot loops of all levels by their instructions; see hot_loops.py. Usage: isa/hot_loops.sh
-set -euo pipefail
-source "$(dirname "$0")/common.sh"
-
-isa/hot_loops.py --levels avx2,avx512
-installed aarch64-linux-gnu-objdump || debian binutils-aarch64-linux-gnu
-aarch64_build
-isa/hot_loops.py --levels neon
