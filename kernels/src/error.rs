@@ -5,6 +5,7 @@ use core::fmt;
 
 use crate::element::ElementType;
 use crate::level::Level;
+use crate::options::Layout;
 
 /// Result with this crate's [`Error`].
 ///
@@ -95,6 +96,15 @@ pub enum Error {
         /// The view's type.
         actual: ElementType,
     },
+    /// A view's layout is not the one that the plan was made for.
+    Layout {
+        /// Which operand.
+        what: &'static str,
+        /// The plan's layout.
+        expected: Layout,
+        /// The view's layout.
+        actual: Layout,
+    },
     /// The dilated kernel is larger than the padded input, so that no output exists.
     KernelLargerThanInput {
         /// `"height"` or `"width"`.
@@ -155,6 +165,9 @@ impl fmt::Display for Error {
             }
             Self::ElementType { what, expected, actual } => {
                 write!(f, "{what} is of {actual}, the plan is for {expected}")
+            }
+            Self::Layout { what, expected, actual } => {
+                write!(f, "{what}: expected layout {expected}, got {actual}")
             }
             Self::KernelLargerThanInput { axis, kernel, input } => write!(
                 f,

@@ -227,6 +227,15 @@ impl Axis {
         start..end.clamp(start, self.input)
     }
 
+    /// Most inputs that the windows of so many neighbouring outputs cover.
+    pub(crate) fn extent(&self, outputs: usize) -> usize {
+        let Some(steps) = outputs.checked_sub(1) else {
+            return 0;
+        };
+        let kernel = (self.kernel - 1) * self.dilation + 1;
+        steps.saturating_mul(self.stride).saturating_add(kernel).min(self.input)
+    }
+
     /// The outputs all of whose taps lie inside the input.
     pub(crate) fn interior(&self) -> Range<usize> {
         let extent = (self.kernel - 1) * self.dilation + 1;

@@ -64,6 +64,7 @@ mod options;
 mod params;
 mod peak;
 mod pixels;
+mod planes;
 mod pool;
 mod rows;
 mod simd;
@@ -84,7 +85,7 @@ pub use layers::pool::{GlobalAveragePool, Pool};
 pub use layers::separable::Separable;
 pub use level::Level;
 pub use memory::Aligned;
-pub use options::{Arithmetic, Options};
+pub use options::{Arithmetic, Layout, Options};
 pub use params::{
     ConvParams, DenseParams, DepthwiseParams, PointwiseParams, PoolKind, SeparableParams,
 };

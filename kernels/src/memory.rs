@@ -178,6 +178,11 @@ fn ask_for_huge_pages(start: *mut u8, bytes: usize) {
 )))]
 fn ask_for_huge_pages(_start: *mut u8, _bytes: usize) {}
 
+/// The parts of `part` elements each that scratch of this length has room for.
+pub(crate) fn parts(scratch: usize, part: usize) -> usize {
+    (scratch + 1).saturating_sub(LINE) / part
+}
+
 /// The scratch elements of `parts` parts of `part` elements each, with room to align the first.
 pub(crate) fn scratch_len(parts: usize, part: usize) -> usize {
     if part == 0 { 0 } else { parts.saturating_mul(part).saturating_add(LINE - 1) }

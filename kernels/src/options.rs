@@ -1,5 +1,7 @@
 //! What every plan takes besides its shape and weights.
 
+use core::fmt;
+
 use crate::activation::Activation;
 use crate::element::ElementType;
 use crate::level::Level;
@@ -36,8 +38,53 @@ pub struct Options {
     /// Element type of the output and the residual. An output is rounded once, after its
     /// activation: to nearest, ties to even. Overflow gives ∞.
     pub output_type: ElementType,
+    /// Layout of the input's memory.
+    pub input_layout: Layout,
+    /// Layout of the output's memory, and the residual's.
+    pub output_layout: Layout,
     /// Whether the CPU's bf16 dot products may compute products: see [`Arithmetic`].
     pub arithmetic: Arithmetic,
+}
+
+impl Options {
+    /// These for an input and an output of \[H, W\]. Of single pixels both layouts are the same
+    /// memory, and kernels know NHWC.
+    pub(crate) fn of_sizes(mut self, input: [usize; 2], output: [usize; 2]) -> Self {
+        if input == [1, 1] {
+            self.input_layout = Layout::Nhwc;
+        }
+        if output == [1, 1] {
+            self.output_layout = Layout::Nhwc;
+        }
+        self
+    }
+
+    /// The type of the elements that windows are computed of: out of planes they come as f32.
+    pub(crate) fn window_type(&self) -> ElementType {
+        match self.input_layout {
+            Layout::Nhwc => self.input_type,
+            Layout::Nchw => ElementType::F32,
+        }
+    }
+}
+
+/// The order of a tensor's elements in memory. Shapes are \[N, H, W, C\] in either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Layout {
+    /// The channels of a pixel lie side by side.
+    #[default]
+    Nhwc,
+    /// Each channel is a plane of H·W elements, without gaps.
+    Nchw,
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nhwc => "NHWC",
+            Self::Nchw => "NCHW",
+        })
+    }
 }
 
 /// How the pointwise half of a layer multiplies.

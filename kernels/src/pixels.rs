@@ -29,33 +29,50 @@ impl Rectangle {
     }
 }
 
-/// Where pixels lie in a view of some rows of each picture of a tensor.
+/// Where elements lie in a view of some rows of each picture of a tensor: distances in elements.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Placement {
     /// The first of these rows.
     top: usize,
-    /// Their number.
-    height: usize,
-    width: usize,
-    /// Elements from one pixel to the next.
+    /// From one picture to the next.
+    picture: usize,
+    /// From one row to the next.
+    pub(crate) row: usize,
+    /// From one pixel to the next.
     pub(crate) pixel: usize,
+    /// From one channel to the next: 1, or the size of a plane.
+    pub(crate) channel: usize,
 }
 
 impl Placement {
-    /// In a view \[N, H, W, C\] of the rows from `top` on.
-    pub(crate) fn new([_, height, width, _]: [usize; 4], pixel_stride: usize, top: usize) -> Self {
-        Self { top, height, width, pixel: pixel_stride }
+    /// Channels innermost, in a view \[N, H, W, C\] of the rows from `top` on.
+    pub(crate) fn nhwc([_, height, width, _]: [usize; 4], pixel: usize, top: usize) -> Self {
+        let row = width.wrapping_mul(pixel);
+        Self { top, picture: height.wrapping_mul(row), row, pixel, channel: 1 }
     }
 
-    /// Elements up to a pixel, modulo 2⁶⁴ if it lies outside of the view.
+    /// A plane for each channel, in a view \[N, H, W, C\] of the rows from `top` on.
+    pub(crate) fn nchw(shape: [usize; 4], top: usize) -> Self {
+        let [_, height, width, channels] = shape;
+        let channel = height.wrapping_mul(width);
+        if channel == 1 {
+            // Which is the same memory, and single pixels of a batch then lie C apart.
+            return Self::nhwc(shape, channels, top);
+        }
+        let picture = channel.wrapping_mul(channels);
+        Self { top, picture, row: width, pixel: 1, channel }
+    }
+
+    /// Channels innermost, in some rows of the one picture in question, from `top` on.
+    pub(crate) fn patch(top: usize, row: usize, pixel: usize) -> Self {
+        Self { top, picture: 0, row, pixel, channel: 1 }
+    }
+
+    /// Elements up to channel 0 of a pixel, modulo 2⁶⁴ if it lies outside of the view.
     pub(crate) fn of(&self, Pixel { picture, row, column }: Pixel) -> usize {
-        let row = (picture * self.height).wrapping_add(row.wrapping_sub(self.top));
-        row.wrapping_mul(self.width).wrapping_add(column).wrapping_mul(self.pixel)
-    }
-
-    /// Elements from one row to the next.
-    pub(crate) fn row(&self) -> usize {
-        self.width * self.pixel
+        let row = row.wrapping_sub(self.top).wrapping_mul(self.row);
+        let pixel = column.wrapping_mul(self.pixel);
+        picture.wrapping_mul(self.picture).wrapping_add(row).wrapping_add(pixel)
     }
 }
 
@@ -102,6 +119,26 @@ impl Region {
             picture: line / self.rows.len(),
             row: self.rows.start + line % self.rows.len(),
             column: self.columns.start + column,
+        }
+    }
+
+    /// Calls `f(pixel, first, count)` for runs of pixels that lie side by side in a plane and make
+    /// up pixels `pixels` of the region over the whole batch: a run ends with its row, or with its
+    /// picture if the region's columns are all that a plane's row of `row` elements has. `first`
+    /// counts from the range's start.
+    pub(crate) fn runs(
+        &self,
+        pixels: Range<usize>,
+        row: usize,
+        mut f: impl FnMut(Pixel, usize, usize),
+    ) {
+        let width = self.columns.len();
+        let longest = if width == row { self.pixels() } else { width };
+        let mut at = pixels.start;
+        while at < pixels.end {
+            let end = ((at / longest + 1) * longest).min(pixels.end);
+            f(self.pixel(at), at - pixels.start, end - at);
+            at = end;
         }
     }
 

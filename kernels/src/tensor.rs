@@ -1,14 +1,21 @@
 //! The driver of what treats channels by themselves: splits a tensor's rows into tasks.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::activation::{ActivateRun, Activation, UNBOUNDED};
 use crate::depthwise::plan::DepthwisePlan;
-use crate::element::{ElementType, Pointer};
-use crate::error::Result;
-use crate::options::Options;
+use crate::element::{ElementType, Pointer, PointerMut};
+use crate::error::{Error, Result};
+use crate::geometry::product;
+use crate::memory::{self, LINE};
+use crate::options::{self, Options};
 use crate::pixels::{Pixel, Placement, Rectangle};
+use crate::planes::patch::Patch;
+use crate::planes::to_planes::ToPlanesRun;
 use crate::rows::plan::{Destination, Layout, Residual, RowPlan};
+use crate::table::kernels::Kernels;
 use crate::threads::{self, Shared, SharedMut};
 use crate::view::{NhwcView, NhwcViewMut};
 
@@ -25,14 +32,14 @@ pub(crate) enum Channelwise {
 }
 
 impl Channelwise {
-    fn rows(&self) -> &RowPlan {
+    pub(crate) fn rows(&self) -> &RowPlan {
         match self {
             Self::Depthwise(plan) => &plan.rows,
             Self::Pool(plan) => plan,
         }
     }
 
-    /// Computes a rectangle; `next` is where the one computed after it begins.
+    /// Computes a rectangle; `next` is where the one computed after it begins, if any.
     ///
     /// # Safety
     /// As [`RowPlan::run`].
@@ -40,46 +47,88 @@ impl Channelwise {
         &self,
         x: (Pointer, Placement),
         at: &Rectangle,
-        next: Pixel,
+        next: Option<Pixel>,
         to: &Destination<'_>,
     ) {
         // SAFETY: the caller's contract.
         unsafe {
             match self {
-                Self::Depthwise(plan) => plan.run(x, at, Some(next), to),
+                Self::Depthwise(plan) => plan.run(x, at, next, to),
                 Self::Pool(plan) => plan.run(x, at, at.columns.clone(), to),
             }
         }
     }
 }
 
+/// Bytes of the pixels of a task that are copied out of planes or on the way into them: with
+/// weights and the planes' own lines they fit the smallest L2 (512 KiB) that the crate aims at.
+const COPIED_BYTES: usize = 256 << 10;
+
 /// A plan that writes a tensor.
 #[derive(Debug)]
 pub(crate) struct TensorPlan {
     operation: Channelwise,
-    /// Applied by the kernels, before they round.
+    kernels: &'static Kernels,
+    input_planes: bool,
+    output_planes: bool,
+    input_type: ElementType,
+    output_type: ElementType,
+    /// Of the output.
     activation: Activation,
-    /// Applied to whole pixels after them: to f32 outputs, if it is no clamp.
-    activation_after: Activation,
-    bounds: (f32, f32),
-    /// Applies an activation to contiguous elements in place.
-    activate: unsafe fn(&ActivateRun),
+    /// Most output rows of a task.
+    rows: usize,
+    /// Most output channels of a task.
+    channels: usize,
+    /// Scratch elements of a thread, in whole cache lines.
+    patch: usize,
+    sums: usize,
 }
 
 impl TensorPlan {
     pub(crate) fn new(
         operation: Channelwise,
         options: &Options,
-        activate: unsafe fn(&ActivateRun),
+        kernels: &'static Kernels,
     ) -> Result<Self> {
-        let activation = options.activation.checked()?;
-        let (inside, after) = match activation.bounds() {
-            Some(_) => (Activation::None, Activation::None),
-            None if options.output_type == ElementType::F32 => (Activation::None, activation),
-            None => (activation, Activation::None),
+        let plan = operation.rows();
+        let mut tensor = Self {
+            kernels,
+            input_planes: options.input_layout == options::Layout::Nchw,
+            output_planes: options.output_layout == options::Layout::Nchw,
+            input_type: options.input_type,
+            output_type: options.output_type,
+            activation: options.activation.checked()?,
+            rows: TASK_ROWS / plan.vertical.stride.min(2),
+            channels: plan.channels_out,
+            patch: 0,
+            sums: 0,
+            operation,
         };
-        let bounds = activation.bounds().unwrap_or(UNBOUNDED);
-        Ok(Self { operation, activation: inside, activation_after: after, bounds, activate })
+        tensor.limit_channels()?;
+        Ok(tensor)
+    }
+
+    /// Divides the channels between tasks, if pixels are copied, so that the copies stay in cache.
+    fn limit_channels(&mut self) -> Result<()> {
+        let plan = self.operation.rows();
+        let (rows, lanes) = (self.rows.min(plan.vertical.output), plan.lanes);
+        let patch_pixels = plan.vertical.extent(rows) * plan.input[2];
+        let sums_pixels = rows * plan.horizontal.output;
+        let patch_pixels = if self.input_planes { patch_pixels } else { 0 };
+        let sums_pixels = if self.output_planes { sums_pixels } else { 0 };
+        let pixels = patch_pixels + sums_pixels;
+        if pixels > 0 && plan.multiplier == 1 {
+            let fitting = COPIED_BYTES / size_of::<f32>() / pixels / LINE * LINE;
+            self.channels = self.channels.min(fitting.max(LINE));
+        }
+        // A pixel is whole vectors.
+        let of = |channels: usize, pixels: usize| {
+            let padded = channels.next_multiple_of(lanes);
+            Ok(product("scratch", &[pixels, padded])?.next_multiple_of(LINE))
+        };
+        self.patch = of(self.channels / plan.multiplier, patch_pixels)?;
+        self.sums = of(self.channels, sums_pixels)?;
+        Ok(())
     }
 
     /// Windows, geometry and weights.
@@ -87,10 +136,22 @@ impl TensorPlan {
         self.operation.rows()
     }
 
-    pub(crate) fn kernel_name(&self) -> &'static str {
-        match &self.operation {
+    /// The kernels that run.
+    pub(crate) fn name(&self) -> String {
+        let name = match &self.operation {
             Channelwise::Depthwise(plan) => plan.kernel_name(),
             Channelwise::Pool(plan) => plan.kernels.name,
+        };
+        let planes = &self.kernels.planes;
+        let from = self.input_planes.then(|| planes.from_names[self.input_type as usize]);
+        let to = self.output_planes.then(|| planes.to_names[self.output_type as usize]);
+        [from, Some(name), to].into_iter().flatten().collect::<Vec<_>>().join("+")
+    }
+
+    pub(crate) fn scratch_len(&self, threads: usize) -> usize {
+        match self.patch + self.sums {
+            0 => 0,
+            part => memory::scratch_len(threads.max(1), part),
         }
     }
 
@@ -102,31 +163,46 @@ impl TensorPlan {
         (x, top): (NhwcView<'_>, usize),
         residual: Option<NhwcView<'_>>,
         mut y: NhwcViewMut<'_>,
-    ) {
+        scratch: &mut [f32],
+    ) -> Result<()> {
         let plan = self.rows();
         let ([n, _, _, _], height) = (plan.output(), all.len());
-        let of_output = |shape, stride| Placement::new(shape, stride, all.start);
         let run = Run {
             plan: self,
             x: Shared(x.pointer()),
-            x_placement: Placement::new(x.shape(), x.pixel_stride(), top),
+            x_placement: x.placement(top),
+            y_placement: y.placement(all.start),
             y: SharedMut(y.pointer()),
-            y_placement: of_output(y.shape(), y.pixel_stride()),
-            residual: residual
-                .map(|r| (Shared(r.pointer()), of_output(r.shape(), r.pixel_stride()))),
+            residual: residual.map(|r| (Shared(r.pointer()), r.placement(all.start))),
         };
-        let workers = threads::available_threads();
-        let parts = row_parts(n, height, TASK_ROWS / plan.vertical.stride.min(2), workers);
-        let tasks = n * parts;
-        threads::for_each(tasks, workers, &mut [], 0, &|task, _| {
+        let (part, threads) = (self.patch + self.sums, threads::available_threads());
+        let (workers, scratch) = match part {
+            0 => (threads, &mut [][..]),
+            _ => (
+                threads.min(memory::parts(scratch.len(), part)),
+                memory::align(scratch),
+            ),
+        };
+        if workers == 0 {
+            let (expected, actual) = (self.scratch_len(1), 0);
+            return Err(Error::Length { what: "scratch", expected, actual });
+        }
+        let parts = row_parts(n, height, self.rows, workers);
+        let chunks = plan.channels_out.div_ceil(self.channels);
+        let tasks = n * parts * chunks;
+        threads::for_each(tasks, workers, scratch, part, &|task, scratch| {
             let task = threads::adjacent(task, tasks, workers);
+            let (chunk, task) = (task % chunks, task / chunks);
             let (picture, part) = (task / parts, task % parts);
             let rows = height * part / parts..height * (part + 1) / parts;
             let rows = all.start + rows.start..all.start + rows.end;
+            let start = chunk * self.channels;
+            let channels = start..plan.channels_out.min(start + self.channels);
             // SAFETY: the views have the plan's shapes, with the rows that are needed; each task
-            // writes its own output rows.
-            unsafe { run.rows(picture, rows) };
+            // writes its own channels of its own output rows; scratch is its thread's.
+            unsafe { run.rows(picture, rows, channels, scratch) };
         });
+        Ok(())
     }
 }
 
@@ -141,39 +217,147 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Computes some rows of a picture.
+    /// Computes some channels of some rows of a picture.
     ///
     /// # Safety
     /// - The views have the plan's shapes, with these rows and those that they need.
     /// - No other thread touches these outputs.
-    unsafe fn rows(&self, picture: usize, rows: Range<usize>) {
+    /// - Scratch has the elements that the plan asks for.
+    unsafe fn rows(
+        &self,
+        picture: usize,
+        rows: Range<usize>,
+        channels: Range<usize>,
+        scratch: &mut [f32],
+    ) {
         let plan = self.plan;
-        let [_, _, width, channels] = plan.rows().output();
-        let at = Rectangle { picture, rows, columns: 0..width };
-        let y = &self.y_placement;
-        let to = Destination {
-            y: self.y.0.add(y.of(at.first())),
-            pixels: Layout::Grid { row: y.row(), pixel: y.pixel },
+        let (patch, sums) = scratch.split_at_mut(plan.patch);
+        let at = Rectangle { picture, rows, columns: 0..plan.rows().horizontal.output };
+        // SAFETY: the caller's contract.
+        unsafe {
+            let x = self.input(&at, &channels, patch);
+            // The rows that this thread is likely to take next.
+            let next = Pixel { picture, row: at.rows.end, column: 0 };
+            let next = Some(next).filter(|_| !plan.input_planes);
+            if plan.output_planes {
+                plan.operation.run(x, &at, next, &plan.to_sums(&channels, sums));
+                self.sums_to_planes(&at, &channels, sums);
+            } else {
+                let to = self.to_output(&at, &channels);
+                plan.operation.run(x, &at, next, &to);
+                self.activate(&at, &to);
+            }
+        }
+    }
+
+    /// The input of these outputs, from their first channel on: copied if it is in planes.
+    ///
+    /// # Safety
+    /// As [`Run::rows`].
+    unsafe fn input(
+        &self,
+        at: &Rectangle,
+        channels: &Range<usize>,
+        patch: &mut [f32],
+    ) -> (Pointer, Placement) {
+        let (plan, rows) = (self.plan, self.plan.rows());
+        let channels = channels.start / rows.multiplier..channels.end / rows.multiplier;
+        if !plan.input_planes {
+            return (self.x.0.add(channels.start), self.x_placement);
+        }
+        let pixel = channels.len().next_multiple_of(rows.lanes);
+        let (rows, columns) = (rows.vertical.covered(&at.rows), 0..rows.input[2]);
+        let window = Patch { picture: at.picture, rows, columns, channels };
+        let x = (self.x.0, self.x_placement);
+        // SAFETY: the level was available when the plan was made; the caller's contract.
+        unsafe { window.copy(&plan.kernels.planes, x, patch.as_mut_ptr(), pixel) }
+    }
+
+    /// Where these outputs lie in the output.
+    fn to_output(&self, at: &Rectangle, channels: &Range<usize>) -> Destination<'_> {
+        let (plan, y) = (self.plan, &self.y_placement);
+        let (inside, _) = plan.activations();
+        Destination {
+            y: self.y.0.add(y.of(at.first()) + channels.start),
+            channels: channels.clone(),
+            pixels: Layout::Grid { row: y.row, pixel: y.pixel },
             block: plan.rows().lanes,
             residual: self.residual.as_ref().map(|(residual, r)| Residual {
-                at: residual.0.add(r.of(at.first())),
+                at: residual.0.add(r.of(at.first()) + channels.start),
                 pixel: r.pixel,
-                row: r.row(),
+                row: r.row,
             }),
-            bounds: plan.bounds,
-            activation: plan.activation,
+            bounds: plan.activation.bounds().unwrap_or(UNBOUNDED),
+            activation: inside,
+        }
+    }
+
+    /// Applies the activation that comes after the kernels, if there is one.
+    ///
+    /// # Safety
+    /// As [`Run::rows`]; the outputs were written to `to`.
+    unsafe fn activate(&self, at: &Rectangle, to: &Destination<'_>) {
+        let (plan, (_, activation)) = (self.plan, self.plan.activations());
+        if activation == Activation::None {
+            return;
+        }
+        for pixel in 0..at.rows.len() * at.columns.len() {
+            let x = to.y.add(pixel * self.y_placement.pixel).at.cast();
+            let run = ActivateRun { x, count: to.channels.len(), activation };
+            // SAFETY: channels of an output pixel, of f32, that this task has just written.
+            unsafe { (plan.kernels.activate)(&run) };
+        }
+    }
+
+    /// Ends the chains of the sums, in the planes of the output.
+    ///
+    /// # Safety
+    /// As [`Run::rows`]; the sums of these outputs are there.
+    unsafe fn sums_to_planes(&self, at: &Rectangle, channels: &Range<usize>, sums: &[f32]) {
+        let plan = self.plan;
+        let start = |placement: &Placement| {
+            placement.of(at.first()) + channels.start * placement.channel
         };
-        // The rows that this thread is likely to take next.
-        let next = Pixel { picture, row: at.rows.end, column: 0 };
-        // SAFETY: the caller's contract.
-        unsafe { plan.operation.run((self.x.0, self.x_placement), &at, next, &to) };
-        let activation = plan.activation_after;
-        if activation != Activation::None {
-            for pixel in 0..at.rows.len() * width {
-                let x = to.y.add(pixel * y.pixel).at.cast();
-                // SAFETY: the channels of an output pixel, of f32, that this task has just written.
-                unsafe { (plan.activate)(&ActivateRun { x, count: channels, activation }) };
-            }
+        let run = ToPlanesRun {
+            sums: sums.as_ptr(),
+            sums_pixel: channels.len().next_multiple_of(plan.rows().lanes),
+            // Whole rows, one after the other.
+            pixels: at.rows.len() * at.columns.len(),
+            channels: channels.len(),
+            y: self.y.0.add(start(&self.y_placement)).at,
+            y_channel: self.y_placement.channel,
+            residual: self.residual.as_ref().map(|(r, placement)| r.0.add(start(placement)).at),
+            activation: plan.activation,
+            bounds: plan.activation.bounds(),
+        };
+        // SAFETY: the level was available when the plan was made; the caller's contract.
+        unsafe { plan.kernels.planes.to(plan.output_type)(&run) };
+    }
+}
+
+impl TensorPlan {
+    /// The activations of outputs that are no clamp: applied by the kernels if they round after it,
+    /// else to whole pixels after them.
+    fn activations(&self) -> (Activation, Activation) {
+        match (self.activation.bounds(), self.output_type) {
+            (Some(_), _) => (Activation::None, Activation::None),
+            (None, ElementType::F32) => (Activation::None, self.activation),
+            (None, _) => (self.activation, Activation::None),
+        }
+    }
+
+    /// Where sums wait that go into planes.
+    fn to_sums(&self, channels: &Range<usize>, sums: &mut [f32]) -> Destination<'static> {
+        let plan = self.rows();
+        let pixel = channels.len().next_multiple_of(plan.lanes);
+        Destination {
+            y: PointerMut::f32(sums.as_mut_ptr()),
+            channels: channels.clone(),
+            pixels: Layout::Grid { row: plan.horizontal.output * pixel, pixel },
+            block: plan.lanes,
+            residual: None,
+            bounds: UNBOUNDED,
+            activation: Activation::None,
         }
     }
 }

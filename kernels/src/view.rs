@@ -2,6 +2,8 @@
 
 use crate::element::{ElementType, Elements, ElementsMut, Pointer, PointerMut};
 use crate::error::{Error, Result};
+use crate::options::Layout;
+use crate::pixels::Placement;
 
 /// Elements from the first to one past the last element of a view, and of its tightest superset
 /// that still holds whole pixels.
@@ -49,8 +51,11 @@ fn check(len: usize, shape: [usize; 4], pixel_stride: usize) -> Result<()> {
 #[derive(Debug, Clone, Copy)]
 pub struct NhwcView<'a> {
     data: Elements<'a>,
+    /// \[N, H, W, C\].
     shape: [usize; 4],
+    /// 1 if NCHW.
     pixel_stride: usize,
+    layout: Layout,
 }
 
 impl<'a> NhwcView<'a> {
@@ -96,7 +101,18 @@ impl<'a> NhwcView<'a> {
     ) -> Result<Self> {
         let data = data.into();
         check(data.len(), shape, pixel_stride)?;
-        Ok(Self { data, shape, pixel_stride })
+        Ok(Self { data, shape, pixel_stride, layout: Layout::Nhwc })
+    }
+
+    /// A dense tensor in NCHW order, of shape \[N, C, H, W\]: for plans whose
+    /// [`Options`](crate::Options) say so. `data` must have exactly N·C·H·W elements.
+    ///
+    /// # Errors
+    /// [`Error::Length`], [`Error::Overflow`].
+    pub fn nchw(data: impl Into<Elements<'a>>, [n, c, h, w]: [usize; 4]) -> Result<Self> {
+        let (data, shape) = (data.into(), [n, h, w, c]);
+        check(data.len(), shape, c)?;
+        Ok(Self { data, shape, pixel_stride: 1, layout: Layout::Nchw })
     }
 
     /// \[N, H, W, C\].
@@ -191,8 +207,11 @@ impl<'a> NhwcView<'a> {
 #[derive(Debug)]
 pub struct NhwcViewMut<'a> {
     data: ElementsMut<'a>,
+    /// \[N, H, W, C\].
     shape: [usize; 4],
+    /// 1 if NCHW.
     pixel_stride: usize,
+    layout: Layout,
 }
 
 impl<'a> NhwcViewMut<'a> {
@@ -242,7 +261,18 @@ impl<'a> NhwcViewMut<'a> {
     ) -> Result<Self> {
         let data = data.into();
         check(data.len(), shape, pixel_stride)?;
-        Ok(Self { data, shape, pixel_stride })
+        Ok(Self { data, shape, pixel_stride, layout: Layout::Nhwc })
+    }
+
+    /// A dense tensor in NCHW order, of shape \[N, C, H, W\]: for plans whose
+    /// [`Options`](crate::Options) say so. `data` must have exactly N·C·H·W elements.
+    ///
+    /// # Errors
+    /// [`Error::Length`], [`Error::Overflow`].
+    pub fn nchw(data: impl Into<ElementsMut<'a>>, [n, c, h, w]: [usize; 4]) -> Result<Self> {
+        let (data, shape) = (data.into(), [n, h, w, c]);
+        check(data.len(), shape, c)?;
+        Ok(Self { data, shape, pixel_stride: 1, layout: Layout::Nchw })
     }
 
     /// \[N, H, W, C\].
@@ -292,12 +322,37 @@ impl<'a> NhwcViewMut<'a> {
 }
 
 impl NhwcView<'_> {
+    /// Of a view of the rows from `top` on.
+    pub(crate) fn placement(&self, top: usize) -> Placement {
+        placement(self.shape, self.pixel_stride, self.layout, top)
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout
+    }
+
     pub(crate) fn pointer(&self) -> Pointer {
         self.data.pointer()
     }
 }
 
+fn placement(shape: [usize; 4], pixel_stride: usize, layout: Layout, top: usize) -> Placement {
+    match layout {
+        Layout::Nhwc => Placement::nhwc(shape, pixel_stride, top),
+        Layout::Nchw => Placement::nchw(shape, top),
+    }
+}
+
 impl NhwcViewMut<'_> {
+    /// Of a view of the rows from `top` on.
+    pub(crate) fn placement(&self, top: usize) -> Placement {
+        placement(self.shape, self.pixel_stride, self.layout, top)
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout
+    }
+
     pub(crate) fn pointer(&mut self) -> PointerMut {
         self.data.pointer()
     }

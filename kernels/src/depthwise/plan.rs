@@ -217,9 +217,9 @@ impl Plan3x3 {
         };
         let args = Args3x3 {
             input: self.input(plan, x, at, columns, next),
-            weights: plan.weights.as_ptr(),
-            bias: plan.weights.as_ptr().wrapping_add(plan.bias_at),
-            channels: plan.channels_out,
+            weights: plan.weights_of(to.channels.start),
+            bias: plan.biases_of(to.channels.start),
+            channels: to.channels.len(),
             rows: at.rows.len(),
             output: Output3x3 {
                 y,
@@ -265,7 +265,7 @@ impl Plan3x3 {
         });
         Input3x3 {
             x: tap(Pixel { column: columns.start, ..at.first() }),
-            row: placement.row(),
+            row: placement.row,
             column: placement.pixel,
             inside: inside_from(0)..inside_from(vertical.input).min(rows),
             left_outside: horizontal.taps(columns.start).start > 0,

@@ -15,6 +15,8 @@ use crate::gemm::plan::{GemmPlan, MAX_MR, RegionPlan, Sums, TakesA, TakesB};
 use crate::gemm::widen::WidenRun;
 use crate::memory::{self, LINE_BYTES};
 use crate::pixels::{Placement, Region};
+use crate::planes::PlanesKernels;
+use crate::planes::to_planes::ToPlanesRun;
 use crate::threads::{self, Shared, SharedMut};
 use crate::view::{NhwcView, NhwcViewMut};
 
@@ -60,12 +62,10 @@ impl GemmPlan {
         let run = Run {
             plan: self,
             x: Shared(x.pointer()),
-            x_placement: Placement::new(x.shape(), x.pixel_stride(), top),
-            y_placement: Placement::new(y.shape(), y.pixel_stride(), rows.start),
+            x_placement: x.placement(top),
+            y_placement: y.placement(rows.start),
             y: SharedMut(y.pointer()),
-            residual: residual.map(|r| {
-                (Shared(r.pointer()), Placement::new(r.shape(), r.pixel_stride(), rows.start))
-            }),
+            residual: residual.map(|r| (Shared(r.pointer()), r.placement(rows.start))),
         };
         threads::for_each(
             tiles * self.groups * parts,
@@ -197,6 +197,8 @@ struct Tile<'a> {
     sums: &'a mut [f32],
     /// A block of a B panel, widened.
     b: &'a mut [f32],
+    /// The input pixels of some outputs, copied out of planes.
+    patch: &'a mut [f32],
 }
 
 impl<'a> Tile<'a> {
@@ -205,7 +207,8 @@ impl<'a> Tile<'a> {
         let count = task.pixels.len();
         let parts = plan.scratch_parts();
         let (a, rest) = scratch.split_at_mut(parts.a);
-        let (sums, b) = rest.split_at_mut(parts.sums);
+        let (sums, rest) = rest.split_at_mut(parts.sums);
+        let (b, patch) = rest.split_at_mut(parts.b);
         let len = count.div_ceil(plan.kernels.tile.mr) * plan.a_panel();
         let small_m = plan.small_m(count);
         let aliased = run.x_placement.pixel.is_multiple_of(ALIASED_ROWS);
@@ -229,6 +232,7 @@ impl<'a> Tile<'a> {
             a: &mut a[..len],
             sums,
             b,
+            patch,
         }
     }
 
@@ -314,6 +318,7 @@ impl<'a> Tile<'a> {
             panels: self.a.as_mut_ptr(),
             len: self.a.len(),
             rows: &rows[..task.pixels.len()],
+            patch: self.patch.as_mut_ptr(),
         };
         // SAFETY: the level was available when the plan was made; x is a view of the plan's input;
         // the panels have room for the tile's pixels.
@@ -384,7 +389,12 @@ impl<'a> Tile<'a> {
         }
         if last && columns.in_scratch {
             // SAFETY: the caller's contract; the sums of these columns are complete.
-            unsafe { self.narrow(&columns) };
+            unsafe {
+                match plan.output_planes {
+                    Some(planes) => self.to_planes(&columns, planes),
+                    None => self.narrow(&columns),
+                }
+            }
         }
     }
 
@@ -493,6 +503,35 @@ impl<'a> Tile<'a> {
         // SAFETY: the level was available; the sums are complete; the pixels lie in the views, the
         // columns in their channels.
         unsafe { (plan.kernels.narrow)(&narrow) };
+    }
+
+    /// Ends the chains of sums that waited in scratch, in the planes of the output.
+    ///
+    /// # Safety
+    /// As [`Tile::compute`]; the sums of these columns are complete.
+    unsafe fn to_planes(&self, columns: &Columns, planes: &PlanesKernels) {
+        let (run, plan, Task { region, pixels, .. }) = (self.run, self.run.plan, self.task);
+        let nr = plan.kernels.tile.nr;
+        let row = run.y_placement.row;
+        region.runs(pixels.clone(), row, |pixel, first, pixels| {
+            let of = |placement: &Placement| {
+                placement.of(pixel).wrapping_add(columns.offset.wrapping_mul(placement.channel))
+            };
+            let args = ToPlanesRun {
+                sums: self.sums[first * nr..].as_ptr(),
+                sums_pixel: nr,
+                pixels,
+                channels: columns.count,
+                y: run.y.0.add(of(&run.y_placement)).at,
+                y_channel: run.y_placement.channel,
+                residual: run.residual.map(|(residual, at)| residual.0.add(of(&at)).at),
+                activation: plan.activation,
+                bounds: plan.activation.bounds(),
+            };
+            // SAFETY: the level was available when the plan was made; the sums are complete; the
+            // pixels lie in the views, the columns in their channels.
+            unsafe { planes.to(plan.output_type)(&args) };
+        });
     }
 
     /// Applies an activation of f32 outputs that is no clamp.

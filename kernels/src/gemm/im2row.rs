@@ -7,6 +7,8 @@ use crate::gemm::operands::PartOfA;
 use crate::gemm::pack::PackRun;
 use crate::geometry::Axis;
 use crate::pixels::{Pixel, Rectangle};
+use crate::planes::PlanesKernels;
+use crate::planes::from_planes::{FromPlanesRun, Rows};
 
 /// Taps copied from the input.
 #[derive(Debug)]
@@ -19,15 +21,96 @@ pub(crate) struct Im2row {
     /// Of the input.
     pub(crate) element: ElementType,
     pub(crate) input_activation: Activation,
+    /// What copies the input if it is made of planes.
+    pub(crate) input_planes: Option<&'static PlanesKernels>,
 }
 
 impl Im2row {
+    /// Whether each output pixel has one tap, the input pixel in its place.
+    pub(crate) fn is_identity(&self) -> bool {
+        [&self.vertical, &self.horizontal].into_iter().all(|axis| {
+            (axis.kernel, axis.stride, axis.before, axis.output) == (1, 1, 0, axis.input)
+        })
+    }
+
+    /// Makes a part of A, and applies the activation if that is a clamp.
+    ///
+    /// # Safety
+    /// As [`Producer::produce`](crate::gemm::producer::Producer::produce).
+    pub(crate) unsafe fn produce_part(&self, kernels: &GemmKernels, part: &PartOfA<'_>) {
+        let PartOfA { region, ref pixels, .. } = *part;
+        if region.taps_x.is_empty() {
+            return; // windows that lie in the padding altogether
+        }
+        match self.input_planes {
+            Some(planes) => {
+                // Rows of the output are rows of the input.
+                let row = if self.is_identity() { self.input[2] } else { usize::MAX };
+                region.runs(pixels.clone(), row, |pixel, first, pixels| {
+                    let rows = &part.rows[first..][..pixels];
+                    // SAFETY: the caller's contract, for these pixels.
+                    unsafe { self.produce_from_planes(kernels, planes, part, pixel, rows) };
+                });
+            }
+            None => region.rectangles(pixels.clone(), |rectangle, first| {
+                // SAFETY: the caller's contract, for these pixels.
+                unsafe { self.produce(kernels, part, &rectangle, first) };
+            }),
+        }
+    }
+
+    /// Copies the taps of pixels that lie side by side, from `first` on, as far as they are of the
+    /// part's k, out of planes; and applies the activation if that is a clamp.
+    ///
+    /// # Safety
+    /// As [`Producer::produce`](crate::gemm::producer::Producer::produce).
+    unsafe fn produce_from_planes(
+        &self,
+        kernels: &GemmKernels,
+        planes: &PlanesKernels,
+        part: &PartOfA<'_>,
+        first: Pixel,
+        rows: &[usize],
+    ) {
+        let PartOfA { x, placement, group, region, k_starts, ref k, .. } = *part;
+        let bounds = self.input_activation.bounds().unwrap_or(UNBOUNDED);
+        for (ky, &k_start) in region.taps_y.clone().zip(k_starts) {
+            let row = self.vertical.position(first.row, ky);
+            for (copy, kx) in region.taps_x.clone().enumerate() {
+                let copy_start = k_start + copy * self.group;
+                let (from, to) = (copy_start.max(k.start), (copy_start + self.group).min(k.end));
+                if from >= to {
+                    continue;
+                }
+                let column = self.horizontal.position(first.column, kx);
+                let channel = group * self.group + (from - copy_start);
+                let at = placement.of(Pixel { row, column, ..first });
+                let run = FromPlanesRun {
+                    x: x.add(at.wrapping_add(channel.wrapping_mul(placement.channel))).at,
+                    // A stride beyond the input can wrap, but then there is only one pixel.
+                    x_pixel: self.horizontal.stride.wrapping_mul(placement.pixel),
+                    x_channel: placement.channel,
+                    pixels: rows.len(),
+                    channels: to - from,
+                    y: part.panels,
+                    rows: Rows::Table(rows.as_ptr()),
+                    block: kernels.tile.mr * kernels.lanes,
+                    k: from - k.start,
+                    bounds,
+                };
+                // SAFETY: the level is available; the taps of these pixels lie inside the input and
+                // their k inside the panel, which has whole vectors of k.
+                unsafe { planes.from(self.element)(&run) };
+            }
+        }
+    }
+
     /// Copies the taps of a rectangle of a part's pixels, the first of which is the `first` of the
     /// part, as far as they are of the part's k; and applies the activation if that is a clamp.
     ///
     /// # Safety
     /// As [`Producer::produce`](crate::gemm::producer::Producer::produce).
-    pub(crate) unsafe fn produce(
+    unsafe fn produce(
         &self,
         kernels: &GemmKernels,
         part: &PartOfA<'_>,
@@ -35,9 +118,6 @@ impl Im2row {
         first: usize,
     ) {
         let PartOfA { x, placement, group, region, k_starts, ref k, .. } = *part;
-        if region.taps_x.is_empty() {
-            return; // windows that lie in the padding altogether
-        }
         let channels = self.input[3];
         // A kernel row whose taps lie side by side in memory is one copy.
         let dense =

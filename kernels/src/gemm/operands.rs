@@ -30,4 +30,6 @@ pub(crate) struct PartOfA<'a> {
     pub(crate) len: usize,
     /// Where each pixel's row begins in the panels.
     pub(crate) rows: &'a [usize],
+    /// The room for input pixels that the producer copies out of planes.
+    pub(crate) patch: *mut f32,
 }

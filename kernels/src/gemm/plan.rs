@@ -14,6 +14,7 @@ use crate::geometry::{Axis, product};
 use crate::memory;
 use crate::options::Options;
 use crate::pixels::Region;
+use crate::planes::PlanesKernels;
 
 /// Tiles of fewer pixels have micro-kernels that widen 16-bit weights themselves. (Zen 4, 2048 ×
 /// 1000 weights, time by that with f32. AVX-512: widened before, 2.1 with 2 pixels, 1.8 with 4, 1.3
@@ -32,6 +33,8 @@ pub(crate) struct Problem {
     pub(crate) regions: Vec<Region>,
     /// Columns of A; its kernel is that of the regions' tap ranges.
     pub(crate) depth: Depth,
+    /// The kernels that write the output if it is made of planes.
+    pub(crate) output_planes: Option<&'static PlanesKernels>,
     /// The kernels for dot products of bf16, if the weights were packed for these: then of one tap.
     pub(crate) dot: Option<&'static DotKernels>,
 }
@@ -92,13 +95,16 @@ pub(crate) struct GemmPlan {
     kc: usize,
     /// Most pixels of a tile, a multiple of MR.
     pub(super) mc: usize,
+    /// Elements of the input pixels that a tile copies out of planes.
+    patch: usize,
     pub(super) a: TakesA,
     /// The input channels of a group if micro-kernels can take the input itself for A.
     pub(super) direct: Option<usize>,
     pub(super) b: TakesB,
     pub(super) sums: Sums,
+    pub(super) output_planes: Option<&'static PlanesKernels>,
     pub(super) input_type: ElementType,
-    output_type: ElementType,
+    pub(super) output_type: ElementType,
     pub(super) activation: Activation,
 }
 
@@ -110,12 +116,14 @@ pub(super) struct ScratchParts {
     /// The sums of a tile over one B panel.
     pub(super) sums: usize,
     /// A block of a B panel, widened.
-    b: usize,
+    pub(super) b: usize,
+    /// Input pixels, copied out of planes.
+    patch: usize,
 }
 
 impl ScratchParts {
     pub(super) fn total(&self) -> usize {
-        self.a + self.sums + self.b
+        self.a + self.sums + self.b + self.patch
     }
 }
 
@@ -127,9 +135,10 @@ impl GemmPlan {
         problem: Problem,
         options: &Options,
     ) -> Result<Self> {
-        let Problem { groups, output, regions, depth, dot } = problem;
+        let Problem { groups, output, regions, depth, output_planes, dot } = problem;
         product("output elements", &output)?;
-        let f32_output = options.output_type == ElementType::F32;
+        // Sums can wait in an output of theirs, and end there.
+        let f32_output = options.output_type == ElementType::F32 && output_planes.is_none();
         let a = match dot {
             Some(dot) => TakesA::Pairs(dot),
             // With sums that are to be rounded each panel of B goes through all blocks.
@@ -162,6 +171,7 @@ impl GemmPlan {
         assert!(mr <= MAX_MR, "MR {mr} of a level");
         let mc = mc(panel_depth, mr);
         product("scratch", &[product("panel", &[panel_depth, mr])?, mc])?;
+        let patch = producer.patch(plans.iter().map(|plan| &plan.region), mc)?;
         let widens = dot.is_none() && weights.element() != ElementType::F32;
         Ok(Self {
             kernels,
@@ -175,9 +185,11 @@ impl GemmPlan {
             panel_depth,
             kc,
             mc,
+            patch,
             a,
             b: if widens { TakesB::Widened } else { TakesB::Packed },
             sums: if f32_output { Sums::InOutput } else { Sums::InScratch },
+            output_planes,
             input_type: options.input_type,
             output_type: options.output_type,
             activation: options.activation.checked()?,
@@ -192,7 +204,10 @@ impl GemmPlan {
         let widens = self.b == TakesB::Widened && large_m;
         let widen = self.kernels.widen_name(self.weights.element()).filter(|_| widens);
         let gemm = Some(self.micro_kernels().name).filter(|_| large_m);
-        let narrow = self.kernels.narrow_name(self.output_type);
+        let narrow = match self.output_planes {
+            Some(planes) => Some(planes.to_names[self.output_type as usize]),
+            None => self.kernels.narrow_name(self.output_type),
+        };
         let names = [small_m.map(|small_m| small_m.name), widen, gemm, narrow];
         names.into_iter().flatten().collect::<Vec<_>>().join("+")
     }
@@ -212,7 +227,7 @@ impl GemmPlan {
 
     /// The threads that scratch of this length has room for, none if it is too short for one.
     pub(super) fn workers(&self, scratch: usize) -> usize {
-        (scratch + 1).saturating_sub(memory::LINE) / self.scratch_parts().total()
+        memory::parts(scratch, self.scratch_parts().total())
     }
 
     pub(super) fn scratch_parts(&self) -> ScratchParts {
@@ -228,6 +243,7 @@ impl GemmPlan {
             a: lines(self.panel_depth * self.mc),
             sums: lines(sums * nr),
             b: lines(b * nr),
+            patch: lines(self.patch),
         }
     }
 

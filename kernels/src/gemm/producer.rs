@@ -6,12 +6,15 @@
 
 use crate::activation::{ActivateRun, Activation, UNBOUNDED};
 use crate::depthwise::plan::DepthwisePlan;
-use crate::element::{ElementType, PointerMut};
+use crate::element::{ElementType, Pointer, PointerMut};
+use crate::error::Result;
 use crate::gemm::im2row::Im2row;
 use crate::gemm::kernels::GemmKernels;
 use crate::gemm::operands::PartOfA;
-use crate::geometry::Axis;
-use crate::pixels::{Pixel, Rectangle};
+use crate::geometry::{Axis, product};
+use crate::pixels::{Pixel, Placement, Rectangle, Region};
+use crate::planes::PlanesKernels;
+use crate::planes::patch::Patch;
 use crate::rows::plan::{Destination, Layout};
 
 /// Bytes of a picture up to which copying its pixels is not worth prefetching them: they are in L2,
@@ -25,8 +28,19 @@ const CACHED_PICTURE: usize = 3 << 19;
 pub(crate) enum Producer {
     /// Copies of the input's pixels.
     Im2row(Im2row),
-    /// A depthwise convolution of the input, and the activation after it.
-    Depthwise(DepthwisePlan, Activation),
+    /// A depthwise convolution of the input.
+    Depthwise(DepthwiseProducer),
+}
+
+/// A depthwise convolution, and what comes before and after it.
+#[derive(Debug)]
+pub(crate) struct DepthwiseProducer {
+    /// Of f32 if the input is made of planes.
+    pub(crate) plan: DepthwisePlan,
+    /// Between the depthwise and the pointwise convolution.
+    pub(crate) activation: Activation,
+    /// What copies the input if it is made of planes.
+    pub(crate) input_planes: Option<&'static PlanesKernels>,
 }
 
 impl Producer {
@@ -37,20 +51,39 @@ impl Producer {
         let Self::Im2row(im2row) = self else {
             return None;
         };
-        let identity = |axis: &Axis| {
-            (axis.kernel, axis.stride, axis.before, axis.output) == (1, 1, 0, axis.input)
-        };
         let plain =
             im2row.input_activation == Activation::None && im2row.element == ElementType::F32;
-        (plain && identity(&im2row.vertical) && identity(&im2row.horizontal))
-            .then_some(im2row.group)
+        (plain && im2row.input_planes.is_none() && im2row.is_identity()).then_some(im2row.group)
+    }
+
+    /// Elements of the input pixels that a tile of up to `mc` pixels copies out of planes before it
+    /// produces A.
+    pub(crate) fn patch<'a>(
+        &self,
+        regions: impl Iterator<Item = &'a Region>,
+        mc: usize,
+    ) -> Result<usize> {
+        let Self::Depthwise(DepthwiseProducer { plan, input_planes: Some(_), .. }) = self else {
+            return Ok(0);
+        };
+        let rows = &plan.rows;
+        let pixel = rows.input[3].next_multiple_of(rows.lanes);
+        let mut longest = 0;
+        for region in regions {
+            let width = region.columns.len();
+            // The pixels of a tile may begin and end within a row.
+            let height = (mc.div_ceil(width.max(1)) + 1).min(region.rows.len());
+            let pixels = [rows.vertical.extent(height), rows.horizontal.extent(width)];
+            longest = longest.max(product("scratch", &[pixels[0], pixels[1], pixel])?);
+        }
+        Ok(longest)
     }
 
     /// What the rows of the output are to those of the input.
     pub(crate) fn vertical(&self) -> &Axis {
         match self {
             Self::Im2row(im2row) => &im2row.vertical,
-            Self::Depthwise(plan, _) => &plan.rows.vertical,
+            Self::Depthwise(depthwise) => &depthwise.plan.rows.vertical,
         }
     }
 
@@ -58,7 +91,7 @@ impl Producer {
     pub(crate) fn weights_bytes(&self) -> usize {
         match self {
             Self::Im2row(_) => 0,
-            Self::Depthwise(plan, _) => plan.rows.weights_bytes(),
+            Self::Depthwise(depthwise) => depthwise.plan.rows.weights_bytes(),
         }
     }
 
@@ -66,7 +99,7 @@ impl Producer {
     pub(crate) fn cost(&self) -> usize {
         match self {
             Self::Im2row(_) => 4,
-            Self::Depthwise(plan, _) => plan
+            Self::Depthwise(DepthwiseProducer { plan, .. }) => plan
                 .rows
                 .vertical
                 .kernel
@@ -81,9 +114,11 @@ impl Producer {
         let (input, element, group, once) = match self {
             Self::Im2row(im2row) => {
                 let single = im2row.vertical.kernel == 1 && im2row.horizontal.kernel == 1;
-                (im2row.input, im2row.element, im2row.group, single)
+                let once = single && im2row.input_planes.is_none();
+                (im2row.input, im2row.element, im2row.group, once)
             }
-            Self::Depthwise(plan, _) => {
+            Self::Depthwise(DepthwiseProducer { input_planes: Some(_), .. }) => return None,
+            Self::Depthwise(DepthwiseProducer { plan, .. }) => {
                 let once = plan.shares_rows() && plan.rows.vertical.stride == 1;
                 (plan.rows.input, plan.rows.element, plan.rows.input[3], once)
             }
@@ -97,7 +132,9 @@ impl Producer {
     pub(crate) fn newest_pixel(&self, Pixel { picture, row, column }: Pixel) -> Pixel {
         let (vertical, horizontal, taps) = match self {
             Self::Im2row(im2row) => (&im2row.vertical, &im2row.horizontal, [0, 0]),
-            Self::Depthwise(plan, _) => (&plan.rows.vertical, &plan.rows.horizontal, [2, 1]),
+            Self::Depthwise(DepthwiseProducer { plan, .. }) => {
+                (&plan.rows.vertical, &plan.rows.horizontal, [2, 1])
+            }
         };
         let position = |o: usize, axis: &Axis, tap: usize| {
             o.wrapping_mul(axis.stride).wrapping_add(tap).wrapping_sub(axis.before)
@@ -109,7 +146,7 @@ impl Producer {
 
     /// Whether tiles of whole rows are filled faster than others.
     pub(crate) fn shares_rows(&self) -> bool {
-        matches!(self, Self::Depthwise(plan, _) if plan.shares_rows())
+        matches!(self, Self::Depthwise(depthwise) if depthwise.plan.shares_rows())
     }
 
     /// Whether it makes any block of k by itself.
@@ -127,16 +164,14 @@ impl Producer {
     pub(crate) unsafe fn produce(&self, kernels: &GemmKernels, part: &PartOfA<'_>) {
         let activation = match self {
             Self::Im2row(im2row) => {
-                part.region.rectangles(part.pixels.clone(), |rectangle, first| {
-                    // SAFETY: the caller's contract.
-                    unsafe { im2row.produce(kernels, part, &rectangle, first) };
-                });
+                // SAFETY: the caller's contract.
+                unsafe { im2row.produce_part(kernels, part) };
                 im2row.input_activation
             }
-            Self::Depthwise(plan, activation) => {
+            Self::Depthwise(depthwise) => {
                 // SAFETY: the caller's contract.
-                unsafe { produce_depthwise(plan, *activation, kernels, part) };
-                *activation
+                unsafe { depthwise.produce(kernels, part) };
+                depthwise.activation
             }
         };
         if activation.bounds().is_none() {
@@ -148,38 +183,65 @@ impl Producer {
     }
 }
 
-/// Makes a part of A by a depthwise convolution and the activation after it, if that is a clamp.
-///
-/// # Safety
-/// As [`Producer::produce`].
-unsafe fn produce_depthwise(
-    plan: &DepthwisePlan,
-    activation: Activation,
-    kernels: &GemmKernels,
-    part: &PartOfA<'_>,
-) {
-    let bounds = activation.bounds().unwrap_or(UNBOUNDED);
-    let run = |(rectangle, first): (Rectangle, usize), next| {
-        let (table, row) = (&part.rows[first..], part.region.columns.len());
-        let to = Destination {
-            y: PointerMut::f32(part.panels),
-            pixels: Layout::Table { table, row },
-            block: kernels.tile.mr * kernels.lanes,
-            residual: None,
-            bounds,
-            activation: Activation::None,
+impl DepthwiseProducer {
+    /// Makes a part of A, and applies the activation if that is a clamp.
+    ///
+    /// # Safety
+    /// As [`Producer::produce`].
+    unsafe fn produce(&self, kernels: &GemmKernels, part: &PartOfA<'_>) {
+        let Self { plan, activation, input_planes } = self;
+        let bounds = activation.bounds().unwrap_or(UNBOUNDED);
+        let run = |(rectangle, first): (Rectangle, usize), next: Option<Pixel>| {
+            let (table, row) = (&part.rows[first..], part.region.columns.len());
+            let to = Destination {
+                y: PointerMut::f32(part.panels),
+                channels: 0..plan.rows.channels_out,
+                pixels: Layout::Table { table, row },
+                block: kernels.tile.mr * kernels.lanes,
+                residual: None,
+                bounds,
+                activation: Activation::None,
+            };
+            // SAFETY: the caller's contract.
+            unsafe {
+                let (x, next) = match input_planes {
+                    Some(planes) => (self.copy(planes, part, &rectangle), None),
+                    None => ((part.x, part.placement), next),
+                };
+                plan.run(x, &rectangle, next, &to);
+            }
         };
-        // SAFETY: the caller's contract.
-        unsafe { plan.run((part.x, part.placement), &rectangle, next, &to) };
-    };
-    let mut last = None;
-    part.region.rectangles(part.pixels.clone(), |rectangle, first| {
-        let next = rectangle.first();
-        if let Some(last) = last.replace((rectangle, first)) {
-            run(last, Some(next));
+        let mut last = None;
+        part.region.rectangles(part.pixels.clone(), |rectangle, first| {
+            let next = rectangle.first();
+            if let Some(last) = last.replace((rectangle, first)) {
+                run(last, Some(next));
+            }
+        });
+        if let Some(last) = last {
+            run(last, part.next.map(|next| part.region.pixel(next)));
         }
-    });
-    if let Some(last) = last {
-        run(last, part.next.map(|next| part.region.pixel(next)));
+    }
+
+    /// Copies the input of a rectangle out of planes.
+    ///
+    /// # Safety
+    /// As [`Producer::produce`]; the patch has room for it.
+    unsafe fn copy(
+        &self,
+        planes: &PlanesKernels,
+        part: &PartOfA<'_>,
+        at: &Rectangle,
+    ) -> (Pointer, Placement) {
+        let rows = &self.plan.rows;
+        let patch = Patch {
+            picture: at.picture,
+            rows: rows.vertical.covered(&at.rows),
+            columns: rows.horizontal.covered(&at.columns),
+            channels: 0..rows.input[3],
+        };
+        let pixel = rows.input[3].next_multiple_of(rows.lanes);
+        // SAFETY: the caller's contract.
+        unsafe { patch.copy(planes, (part.x, part.placement), part.patch, pixel) }
     }
 }

@@ -11,7 +11,7 @@ use crate::gemm::weights::PackedWeights;
 use crate::geometry::{Window, check_input};
 use crate::layers::layer::{HasLayer, Layer, Machine, choose, count};
 use crate::layers::plan::Plan;
-use crate::options::{Arithmetic, Options};
+use crate::options::{Arithmetic, Layout, Options};
 use crate::params::{ConvParams, DenseParams, PointwiseParams};
 use crate::pixels::Region;
 
@@ -209,6 +209,8 @@ fn convolution(input: [usize; 4], params: &ConvParams<'_>, options: &Options) ->
     let vertical = window.axis(0, input[1])?;
     let horizontal = window.axis(1, input[2])?;
     let output = [input[0], vertical.output, horizontal.output, channels_out];
+    let memory = options.of_sizes([input[1], input[2]], [output[1], output[2]]);
+    let output_planes = (memory.output_layout == Layout::Nchw).then_some(&kernels.planes);
     let group = input[3] / groups;
     let depth = Depth { kernel: window.kernel, channels: group };
     let single = window.kernel == [1, 1] && groups == 1;
@@ -229,11 +231,12 @@ fn convolution(input: [usize; 4], params: &ConvParams<'_>, options: &Options) ->
         group,
         element: options.input_type,
         input_activation: options.input_activation.checked()?,
+        input_planes: (memory.input_layout == Layout::Nchw).then_some(&kernels.planes),
     });
     // After the weights: their length bounds the kernel, and that bounds the number of regions.
     let regions = Region::all(&vertical, &horizontal);
     let multiply_adds = count(output, depth.product()?);
-    let problem = Problem { groups, output, regions, depth, dot };
+    let problem = Problem { groups, output, regions, depth, output_planes, dot };
     let gemm = GemmPlan::new(&kernels.gemm, producer, packed, problem, options)?;
     Ok(Layer {
         level: kernels.level,
@@ -241,6 +244,8 @@ fn convolution(input: [usize; 4], params: &ConvParams<'_>, options: &Options) ->
         output,
         input_type: options.input_type,
         output_type: options.output_type,
+        input_layout: options.input_layout,
+        output_layout: options.output_layout,
         name: gemm.name(),
         multiply_adds,
         machine: Machine::Gemm(gemm),

@@ -52,8 +52,9 @@ impl Depthwise {
     /// the wrong length, an unavailable level.
     pub fn new(input: [usize; 4], params: &DepthwiseParams<'_>, options: &Options) -> Result<Self> {
         let kernels = choose(options)?;
-        let spec = InputSpec::of(options);
-        let plan = DepthwisePlan::new(kernels.depthwise(options.input_type), input, params, spec)?;
+        let output = params.window.output_size([input[1], input[2]])?;
+        let spec = InputSpec::of(&options.of_sizes([input[1], input[2]], output));
+        let plan = DepthwisePlan::new(kernels.depthwise(spec.element), input, params, spec)?;
         let taps = product("kernel elements", &params.window.kernel)?;
         let multiply_adds = count(plan.rows.output(), taps);
         let operation = Channelwise::Depthwise(plan);

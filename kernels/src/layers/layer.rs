@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::gemm::plan::GemmPlan;
 use crate::geometry::Axis;
 use crate::level::Level;
-use crate::options::Options;
+use crate::options::{Layout, Options};
 use crate::table;
 use crate::table::kernels::Kernels;
 use crate::tensor::{Channelwise, TensorPlan};
@@ -31,6 +31,8 @@ pub struct Layer {
     pub(super) output: [usize; 4],
     pub(super) input_type: ElementType,
     pub(super) output_type: ElementType,
+    pub(super) input_layout: Layout,
+    pub(super) output_layout: Layout,
     /// Of the kernels that run.
     pub(super) name: String,
     pub(super) multiply_adds: u64,
@@ -64,14 +66,18 @@ impl Layer {
         options: &Options,
         multiply_adds: u64,
     ) -> Result<Self> {
-        let plan = TensorPlan::new(operation, options, kernels.activate)?;
+        let rows = operation.rows();
+        let sizes = [rows.input, rows.output()].map(|[_, h, w, _]| [h, w]);
+        let plan = TensorPlan::new(operation, &options.of_sizes(sizes[0], sizes[1]), kernels)?;
         Ok(Self {
             level: kernels.level,
             input,
             output: plan.rows().output(),
             input_type: options.input_type,
             output_type: options.output_type,
-            name: plan.kernel_name().into(),
+            input_layout: options.input_layout,
+            output_layout: options.output_layout,
+            name: plan.name(),
             multiply_adds,
             machine: Machine::Channelwise(plan),
         })
@@ -87,7 +93,7 @@ impl Layer {
     pub(super) fn scratch_len(&self, threads: usize) -> usize {
         match &self.machine {
             Machine::Gemm(plan) => plan.scratch_len(threads),
-            Machine::Channelwise(_) => 0,
+            Machine::Channelwise(plan) => plan.scratch_len(threads),
         }
     }
 
@@ -111,10 +117,7 @@ impl Layer {
         let x = (x.view, x.first);
         match &self.machine {
             Machine::Gemm(plan) => plan.run(rows, x, residual, y, scratch),
-            Machine::Channelwise(plan) => {
-                plan.run(rows, x, residual, y);
-                Ok(())
-            }
+            Machine::Channelwise(plan) => plan.run(rows, x, residual, y, scratch),
         }
     }
 
@@ -148,6 +151,16 @@ impl Layer {
         for (what, expected, actual) in types {
             if let Some(actual) = actual.filter(|&actual| actual != expected) {
                 return Err(Error::ElementType { what, expected, actual });
+            }
+        }
+        let layouts = [
+            ("input", self.input_layout, Some(x.layout())),
+            ("residual", self.output_layout, residual.map(NhwcView::layout)),
+            ("output", self.output_layout, Some(y.layout())),
+        ];
+        for (what, expected, actual) in layouts {
+            if let Some(actual) = actual.filter(|&actual| actual != expected) {
+                return Err(Error::Layout { what, expected, actual });
             }
         }
         let expected = self.scratch_len(1);

@@ -7,6 +7,7 @@ use crate::element::ElementType;
 use crate::error::{Error, Result};
 use crate::layers::layer::{HasLayer, Rows};
 use crate::level::Level;
+use crate::options::Layout;
 use crate::view::{NhwcView, NhwcViewMut};
 
 /// A prepared operation: shape checked, weights packed, kernel chosen.
@@ -89,6 +90,16 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
     /// ```
     fn output_type(&self) -> ElementType {
         self.layer().output_type
+    }
+
+    /// Layout of the input's memory.
+    fn input_layout(&self) -> Layout {
+        self.layer().input_layout
+    }
+
+    /// Layout of the output's memory, and the residual's.
+    fn output_layout(&self) -> Layout {
+        self.layer().output_layout
     }
 
     /// The level whose kernels run.

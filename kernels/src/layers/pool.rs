@@ -119,7 +119,8 @@ pub(super) fn pool(
     options: &Options,
 ) -> Result<Layer> {
     let kernels = choose(options)?;
-    let spec = InputSpec::of(options);
-    let plan = pool_plan(kernels.pool(options.input_type), kind, input, &window, spec)?;
+    let output = window.output_size([input[1], input[2]])?;
+    let spec = InputSpec::of(&options.of_sizes([input[1], input[2]], output));
+    let plan = pool_plan(kernels.pool(spec.element), kind, input, &window, spec)?;
     Layer::channelwise(kernels, input, Channelwise::Pool(plan), options, 0)
 }

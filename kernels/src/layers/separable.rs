@@ -6,13 +6,13 @@ use crate::depthwise::plan::DepthwisePlan;
 use crate::error::{Error, Result};
 use crate::gemm::blocking::Depth;
 use crate::gemm::plan::{GemmPlan, Problem};
-use crate::gemm::producer::Producer;
+use crate::gemm::producer::{DepthwiseProducer, Producer};
 use crate::gemm::weights::PackedWeights;
 use crate::geometry::product;
 use crate::layers::conv::dot;
 use crate::layers::layer::{HasLayer, Layer, Machine, choose, count};
 use crate::layers::plan::Plan;
-use crate::options::Options;
+use crate::options::{Layout, Options};
 use crate::params::SeparableParams;
 use crate::pixels::Region;
 use crate::rows::plan::InputSpec;
@@ -71,13 +71,15 @@ impl Separable {
     /// the wrong length, an unavailable level.
     pub fn new(input: [usize; 4], params: &SeparableParams<'_>, options: &Options) -> Result<Self> {
         let kernels = choose(options)?;
+        let output = params.depthwise.window.output_size([input[1], input[2]])?;
+        let memory = options.of_sizes([input[1], input[2]], output);
         let spec = InputSpec {
-            element: options.input_type,
+            element: memory.window_type(),
             activation: options.input_activation,
             general: false,
         };
         let depthwise = DepthwisePlan::new(
-            kernels.depthwise(options.input_type),
+            kernels.depthwise(spec.element),
             input,
             &params.depthwise,
             spec,
@@ -104,7 +106,8 @@ impl Separable {
         let depthwise_name = depthwise.kernel_name();
         // Padding is the depthwise step's affair: to the GEMM all pixels are alike. Yet they are
         // split in bands, so that a tile of pixels is some rows high.
-        let most = if depthwise.shares_rows() { MAX_BANDS } else { 1 };
+        let planes = memory.input_layout == Layout::Nchw;
+        let most = if depthwise.shares_rows() || planes { MAX_BANDS } else { 1 };
         let bands = ((ow + BAND / 2) / BAND).clamp(1, most);
         // ow·band / bands, whose product could overflow.
         let edge = |band: usize| ow / bands * band + ow % bands * band / bands;
@@ -116,9 +119,14 @@ impl Separable {
                 taps_x: 0..1,
             })
             .collect();
-        let producer = Producer::Depthwise(depthwise, params.mid_activation.checked()?);
+        let producer = Producer::Depthwise(DepthwiseProducer {
+            plan: depthwise,
+            activation: params.mid_activation.checked()?,
+            input_planes: (memory.input_layout == Layout::Nchw).then_some(&kernels.planes),
+        });
+        let output_planes = (memory.output_layout == Layout::Nchw).then_some(&kernels.planes);
         let depth = Depth { kernel: [1, 1], channels };
-        let problem = Problem { groups: 1, output, regions, depth, dot };
+        let problem = Problem { groups: 1, output, regions, depth, output_planes, dot };
         let gemm = GemmPlan::new(&kernels.gemm, producer, packed, problem, options)?;
         let name = format!("{depthwise_name}+{}", gemm.name());
         Ok(Self(Layer {
@@ -127,6 +135,8 @@ impl Separable {
             output,
             input_type: options.input_type,
             output_type: options.output_type,
+            input_layout: options.input_layout,
+            output_layout: options.output_layout,
             name,
             multiply_adds,
             machine: Machine::Gemm(gemm),

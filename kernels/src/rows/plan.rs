@@ -8,7 +8,7 @@ use crate::element::{ElementType, Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::geometry::{Axis, Window, check_input, product};
 use crate::memory::Aligned;
-use crate::options::Options;
+use crate::options::{self, Options};
 use crate::pixels::{Pixel, Placement, Rectangle};
 use crate::rows::kernel::{MAX_PIXELS, RowArgs, RowInput, RowOutput, RowResidual, RowWeights};
 use crate::rows::kernels::{RowFn, RowKernels};
@@ -36,9 +36,12 @@ impl Layout<'_> {
 }
 
 /// Where a rectangle goes, and what is applied to each output before it is stored.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Destination<'a> {
     pub(crate) y: PointerMut,
+    /// The output channels that are computed. Input, output and residual are given from the first
+    /// of them on, which is a multiple of the lanes; if these are not all, the multiplier is 1.
+    pub(crate) channels: Range<usize>,
     /// The rectangle's pixels from `y`.
     pub(crate) pixels: Layout<'a>,
     /// Elements from one block of channels to the next.
@@ -72,15 +75,16 @@ pub(crate) struct InputSpec {
 impl InputSpec {
     /// That of a plan that writes a tensor. An activation that is no clamp must be applied by the
     /// kernel if outputs are rounded to 16 bits after it; and the fast kernels make only f32 and
-    /// what they are made of.
+    /// what they are made of. Into planes elements go as f32.
     pub(crate) fn of(options: &Options) -> Self {
-        let rounds = options.output_type != ElementType::F32;
+        let element = options.window_type();
+        let nhwc = options.output_layout == options::Layout::Nhwc;
+        let rounds = options.output_type != ElementType::F32 && nhwc;
         Self {
-            element: options.input_type,
+            element,
             activation: options.input_activation,
             general: rounds
-                && (options.output_type != options.input_type
-                    || options.activation.bounds().is_none()),
+                && (options.output_type != element || options.activation.bounds().is_none()),
         }
     }
 }
@@ -95,7 +99,7 @@ pub(crate) struct RowPlan {
     pub(crate) vertical: Axis,
     pub(crate) horizontal: Axis,
     pub(crate) channels_out: usize,
-    multiplier: usize,
+    pub(crate) multiplier: usize,
     pub(crate) element: ElementType,
     input_activation: Activation,
     /// Kernel rows that are prefetched: those that the output row above had no use for, none if the
@@ -164,6 +168,19 @@ impl RowPlan {
         *fits.expect("the last instance holds one pixel")
     }
 
+    /// The packed weights from a channel on, a multiple of the lanes. Of a pool, which has none,
+    /// any address.
+    pub(crate) fn weights_of(&self, channel: usize) -> *const f32 {
+        // Of a pool the product can wrap.
+        let taps = self.vertical.kernel.wrapping_mul(self.horizontal.kernel);
+        self.weights.as_ptr().wrapping_add(channel.wrapping_mul(taps))
+    }
+
+    /// Likewise the biases.
+    pub(crate) fn biases_of(&self, channel: usize) -> *const f32 {
+        self.weights.as_ptr().wrapping_add(self.bias_at).wrapping_add(channel)
+    }
+
     /// Computes some columns of a rectangle of the output.
     ///
     /// # Safety
@@ -214,7 +231,7 @@ impl RowPlan {
             args.input.new_columns = taps.len().min(horizontal.stride);
             let x0 = if taps.is_empty() { 0 } else { horizontal.position(ox, taps.start) };
             args.input.x = x.add(placement.of(Pixel { row: y0, column: x0, ..at.first() })).at;
-            args.weights.at = (self.weights.as_ptr())
+            args.weights.at = (self.weights_of(to.channels.start))
                 .wrapping_add(rows.start.wrapping_mul(args.weights.row))
                 .wrapping_add(taps.start.wrapping_mul(self.lanes));
             let p = ox - at.columns.start;
@@ -244,7 +261,7 @@ impl RowPlan {
                 // A stride or dilation beyond the input can wrap, but then only one pixel or tap is
                 // used.
                 pixel: horizontal.stride.wrapping_mul(placement.pixel),
-                row: vertical.dilation.wrapping_mul(placement.row()),
+                row: vertical.dilation.wrapping_mul(placement.row),
                 column: horizontal.dilation.wrapping_mul(placement.pixel),
                 rows,
                 columns: 0,
@@ -254,12 +271,12 @@ impl RowPlan {
                 bound: self.input_bound(),
             },
             weights: RowWeights {
-                at: self.weights.as_ptr(),
+                at: self.weights_of(to.channels.start),
                 row: weights_row,
                 block: vertical.kernel.wrapping_mul(weights_row),
-                bias: self.weights.as_ptr().wrapping_add(self.bias_at),
+                bias: self.biases_of(to.channels.start),
             },
-            channels: self.channels_out,
+            channels: to.channels.len(),
             multiplier: self.multiplier,
             output: RowOutput {
                 y: to.y,

@@ -173,6 +173,29 @@ impl Simd for Avx2 {
         unsafe { barrier(v) }
     }
 
+    // Pairs of lanes, then quadruples, then halves.
+    #[inline(always)]
+    fn transpose(self, square: &mut [__m256; MAX_LANES]) {
+        let V3 { avx, .. } = self.v3;
+        for i in (0..8).step_by(2) {
+            let (a, b) = (square[i], square[i + 1]);
+            square[i] = avx._mm256_unpacklo_ps(a, b);
+            square[i + 1] = avx._mm256_unpackhi_ps(a, b);
+        }
+        for i in [0, 4] {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|j| square[i + j]);
+            square[i] = avx._mm256_shuffle_ps::<0b01_00_01_00>(a, c);
+            square[i + 1] = avx._mm256_shuffle_ps::<0b11_10_11_10>(a, c);
+            square[i + 2] = avx._mm256_shuffle_ps::<0b01_00_01_00>(b, d);
+            square[i + 3] = avx._mm256_shuffle_ps::<0b11_10_11_10>(b, d);
+        }
+        for j in 0..4 {
+            let (a, b) = (square[j], square[4 + j]);
+            square[j] = avx._mm256_permute2f128_ps::<0x20>(a, b);
+            square[4 + j] = avx._mm256_permute2f128_ps::<0x31>(a, b);
+        }
+    }
+
     #[inline(always)]
     fn black_box(self, mut x: usize) -> usize {
         // SAFETY: no instruction.

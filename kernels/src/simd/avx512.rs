@@ -156,6 +156,42 @@ impl Simd for Avx512 {
         self.v4.avx512f._mm512_permutexvar_ps(indices, v)
     }
 
+    // Pairs of lanes, then quadruples; those are then moved as a 4×4 square.
+    #[inline(always)]
+    fn transpose(self, square: &mut [__m512; MAX_LANES]) {
+        let V4 { avx512f, .. } = self.v4;
+        for i in (0..16).step_by(2) {
+            let (a, b) = (square[i], square[i + 1]);
+            square[i] = avx512f._mm512_unpacklo_ps(a, b);
+            square[i + 1] = avx512f._mm512_unpackhi_ps(a, b);
+        }
+        for i in (0..16).step_by(4) {
+            let [a, b, c, d] =
+                [0, 1, 2, 3].map(|j| avx512f._mm512_castps_pd(square[i + j]));
+            square[i] = avx512f._mm512_castpd_ps(avx512f._mm512_unpacklo_pd(a, c));
+            square[i + 1] = avx512f._mm512_castpd_ps(avx512f._mm512_unpackhi_pd(a, c));
+            square[i + 2] = avx512f._mm512_castpd_ps(avx512f._mm512_unpacklo_pd(b, d));
+            square[i + 3] = avx512f._mm512_castpd_ps(avx512f._mm512_unpackhi_pd(b, d));
+        }
+        const EVEN: i32 = 0b10_00_10_00;
+        const ODD: i32 = 0b11_01_11_01;
+        for j in 0..4 {
+            let [a, b, c, d] = [0, 4, 8, 12].map(|i| square[i + j]);
+            let even = [
+                avx512f._mm512_shuffle_f32x4::<EVEN>(a, b),
+                avx512f._mm512_shuffle_f32x4::<EVEN>(c, d),
+            ];
+            let odd = [
+                avx512f._mm512_shuffle_f32x4::<ODD>(a, b),
+                avx512f._mm512_shuffle_f32x4::<ODD>(c, d),
+            ];
+            square[j] = avx512f._mm512_shuffle_f32x4::<EVEN>(even[0], even[1]);
+            square[4 + j] = avx512f._mm512_shuffle_f32x4::<EVEN>(odd[0], odd[1]);
+            square[8 + j] = avx512f._mm512_shuffle_f32x4::<ODD>(even[0], even[1]);
+            square[12 + j] = avx512f._mm512_shuffle_f32x4::<ODD>(odd[0], odd[1]);
+        }
+    }
+
     #[inline(always)]
     fn black_box(self, mut x: usize) -> usize {
         // SAFETY: no instruction.

@@ -100,6 +100,9 @@ pub(crate) trait Simd: Copy {
     /// In each lane the one of `v` that has its number.
     fn permute(self, v: Self::Vector, indices: Self::Indices) -> Self::Vector;
 
+    /// Transposes the first `LANES` vectors as a square; the others are left as they are.
+    fn transpose(self, square: &mut [Self::Vector; MAX_LANES]);
+
     /// `a`'s lane × `b` + `c`. One instruction where [`Simd::LANE_FMA`].
     #[inline(always)]
     fn mul_add_lane<const LANE: i32>(

@@ -148,6 +148,29 @@ impl Simd for Neon {
         neon.vreinterpretq_f32_u8(neon.vqtbl1q_u8(neon.vreinterpretq_u8_f32(v), indices))
     }
 
+    // Pairs of lanes, then of pairs.
+    #[inline(always)]
+    fn transpose(self, square: &mut [float32x4_t; MAX_LANES]) {
+        let neon = self.neon.neon;
+        let [a, b, c, d] = [square[0], square[1], square[2], square[3]];
+        let pairs = [
+            neon.vtrn1q_f32(a, b),
+            neon.vtrn2q_f32(a, b),
+            neon.vtrn1q_f32(c, d),
+            neon.vtrn2q_f32(c, d),
+        ]
+        .map(|v| neon.vreinterpretq_f64_f32(v));
+        let quadruples = [
+            neon.vtrn1q_f64(pairs[0], pairs[2]),
+            neon.vtrn1q_f64(pairs[1], pairs[3]),
+            neon.vtrn2q_f64(pairs[0], pairs[2]),
+            neon.vtrn2q_f64(pairs[1], pairs[3]),
+        ];
+        for (v, quadruple) in square.iter_mut().zip(quadruples) {
+            *v = neon.vreinterpretq_f32_f64(quadruple);
+        }
+    }
+
     #[inline(always)]
     fn mul_add_lane<const LANE: i32>(
         self,

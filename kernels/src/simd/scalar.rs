@@ -115,6 +115,10 @@ impl Simd for Scalar {
         v
     }
 
+    // A square of one.
+    #[inline(always)]
+    fn transpose(self, _: &mut [f32; MAX_LANES]) {}
+
     #[inline(always)]
     fn prefetch_l2<T>(self, _: *const T) {}
 

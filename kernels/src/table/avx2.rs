@@ -69,6 +69,10 @@ pub(super) static KERNELS: Kernels = Kernels {
     },
     depthwise: [F32_DEPTHWISE, F16_DEPTHWISE, BF16_DEPTHWISE],
     pool: [F32_POOL, F16_POOL, BF16_POOL],
+    planes: planes::<S>(
+        ["from_planes_f32_avx2", "from_planes_f16_avx2", "from_planes_bf16_avx2"],
+        ["to_planes_f32_avx2", "to_planes_f16_avx2", "to_planes_bf16_avx2"],
+    ),
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
 };

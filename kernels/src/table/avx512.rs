@@ -104,6 +104,10 @@ pub(super) static KERNELS: Kernels = Kernels {
     },
     depthwise: [F32_DEPTHWISE, F16_DEPTHWISE, BF16_DEPTHWISE],
     pool: [F32_POOL, F16_POOL, BF16_POOL],
+    planes: planes::<S>(
+        ["from_planes_f32_avx512", "from_planes_f16_avx512", "from_planes_bf16_avx512"],
+        ["to_planes_f32_avx512", "to_planes_f16_avx512", "to_planes_bf16_avx512"],
+    ),
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
 };

@@ -5,6 +5,7 @@ use crate::depthwise::kernels::DepthwiseKernels;
 use crate::element::ElementType;
 use crate::gemm::kernels::GemmKernels;
 use crate::level::Level;
+use crate::planes::PlanesKernels;
 use crate::pool::kernels::PoolKernels;
 
 /// Everything that one level runs.
@@ -17,6 +18,7 @@ pub(crate) struct Kernels {
     /// Likewise.
     pub(crate) pool: [PoolKernels; 3],
     /// Applies an activation to contiguous elements in place.
+    pub(crate) planes: PlanesKernels,
     pub(crate) activate: unsafe fn(&ActivateRun),
     /// Runs a given number of independent FMAs on registers, for measuring the peak.
     pub(crate) fma_loop: unsafe fn(&u64) -> f32,

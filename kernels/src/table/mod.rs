@@ -86,6 +86,7 @@ pub fn kernels() -> Vec<Kernel> {
             let small_m = small_m.iter().map(|small_m| small_m.name);
             let gemm = [f32.name].into_iter().chain(small_m).chain(*widen_names);
             let gemm = gemm.chain(*narrow_names);
+            let gemm = gemm.chain(k.planes.from_names).chain(k.planes.to_names);
             let dot = dot.iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
             let mut names: Vec<_> = gemm.chain(channelwise).collect();
             // One kernel can serve an input as it is and its ReLU.

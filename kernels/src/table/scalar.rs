@@ -63,6 +63,10 @@ pub(super) static KERNELS: Kernels = Kernels {
     },
     depthwise: [F32_DEPTHWISE, F16_DEPTHWISE, BF16_DEPTHWISE],
     pool: [F32_POOL, F16_POOL, BF16_POOL],
+    planes: planes::<S>(
+        ["from_planes_f32_scalar", "from_planes_f16_scalar", "from_planes_bf16_scalar"],
+        ["to_planes_f32_scalar", "to_planes_f16_scalar", "to_planes_bf16_scalar"],
+    ),
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
 };

@@ -5,6 +5,9 @@ use crate::depthwise::k3x3::{Args3x3, Depthwise3x3};
 use crate::depthwise::kernels::Kernels3x3;
 use crate::depthwise::row::{AnyTaps, DenseTaps};
 use crate::gemm::pack::{Pack, PackRun};
+use crate::planes::PlanesKernels;
+use crate::planes::from_planes::FromPlanes;
+use crate::planes::to_planes::ToPlanes;
 use crate::rows::kernel::{Combine, RowKernel};
 use crate::rows::kernels::{RowFn, RowKernels};
 use crate::simd::Simd;
@@ -13,6 +16,20 @@ use crate::simd::element::{Bf16, Element, F16, F32};
 /// Copies into A panels, by the type of the input.
 pub(super) const fn packs<S: Simd>() -> [unsafe fn(&PackRun); 3] {
     [S::entry::<Pack<F32>>, S::entry::<Pack<F16>>, S::entry::<Pack<Bf16>>]
+}
+
+/// Copies from and to planes, named by the type of the planes.
+pub(super) const fn planes<S: Simd>(
+    from_names: [&'static str; 3],
+    to_names: [&'static str; 3],
+) -> PlanesKernels {
+    PlanesKernels {
+        lanes: S::LANES,
+        from: [S::entry::<FromPlanes<F32>>, S::entry::<FromPlanes<F16>>, S::entry::<FromPlanes<Bf16>>],
+        from_names,
+        to: [S::entry::<ToPlanes<F32>>, S::entry::<ToPlanes<F16>>, S::entry::<ToPlanes<Bf16>>],
+        to_names,
+    }
 }
 
 /// Tiles of 8, 4, 2 and 1 pixels, of any kernel, stride and dilation.

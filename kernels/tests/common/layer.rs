@@ -48,6 +48,10 @@ pub struct Layer {
     pub input_type: ElementType,
     /// Of the output and the residual.
     pub output_type: ElementType,
+    /// Of the input.
+    pub input_layout: Layout,
+    /// Of the output and the residual.
+    pub output_layout: Layout,
     pub arithmetic: Arithmetic,
 }
 
@@ -70,6 +74,8 @@ impl Layer {
             activation,
             input_type,
             output_type,
+            input_layout: Layout::Nhwc,
+            output_layout: Layout::Nhwc,
             arithmetic: Arithmetic::Exact,
         }
     }
@@ -111,6 +117,14 @@ impl Layer {
         (Self { input_type, output_type, ..self }, weights)
     }
 
+    /// The layer with planes for its input, its output, or both.
+    pub fn of_planes(self, random: &mut Random) -> Self {
+        let [nhwc, nchw] = [Layout::Nhwc, Layout::Nchw];
+        let [input_layout, output_layout] =
+            [[nchw, nhwc], [nhwc, nchw], [nchw, nchw]][random.below(3)];
+        Self { input_layout, output_layout, ..self }
+    }
+
     pub fn plan<'a>(
         &self,
         operands: [impl Into<Elements<'a>>; 4],
@@ -132,6 +146,8 @@ impl Layer {
             level: Some(level),
             input_type: self.input_type,
             output_type: self.output_type,
+            input_layout: self.input_layout,
+            output_layout: self.output_layout,
             arithmetic: self.arithmetic,
         };
         match op {
@@ -167,11 +183,15 @@ impl Layer {
     }
 }
 
-/// The i-th of many random layers, and its operands: every other one is of any element types.
+/// The i-th of many random layers, and its operands: every other one is of any element types, every
+/// third one of planes.
 pub fn random_stored(op: Op, i: u32, numbers: &mut Random) -> (Layer, [Stored; 4]) {
     let (mut layer, mut weights) = (random(op, numbers), ElementType::F32);
     if i % 2 == 1 {
         (layer, weights) = layer.of_any_types(numbers);
+    }
+    if i % 3 == 2 {
+        layer = layer.of_planes(numbers);
     }
     let operands = layer.fill_stored(weights, Mode::Reals, numbers);
     (layer, operands)

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sepconv_kernels::naive::{self, Sum};
 use sepconv_kernels::{
-    Activation, ElementType, Level, NhwcView, NhwcViewMut, Padding, Plan, Result, Window,
+    Activation, ElementType, Layout, Level, NhwcView, NhwcViewMut, Padding, Plan, Result, Window,
     on_this_thread,
 };
 
@@ -91,12 +91,20 @@ pub fn flushed(weights: &[f32]) -> Vec<f32> {
         .collect()
 }
 
-/// A tensor whose pixels are followed by gaps.
+/// A tensor whose pixels are followed by gaps; or one of planes, without.
 #[derive(Clone)]
 pub struct Spaced {
+    /// \[N, H, W, C\].
     pub shape: [usize; 4],
     pub stride: usize,
+    pub layout: Layout,
     pub data: Stored,
+}
+
+/// Elements of pictures of `outer` × `inner`, transposed.
+fn transposed<T: Copy>(data: &[T], [outer, inner]: [usize; 2]) -> Vec<T> {
+    let pictures = data.chunks_exact((outer * inner).max(1));
+    pictures.flat_map(|p| (0..inner).flat_map(|i| p[i..].iter().step_by(inner)).copied()).collect()
 }
 
 /// Fills gaps of inputs and everything of outputs: reading it shows as NaN.
@@ -126,7 +134,7 @@ impl Spaced {
             Stored::F16(x) => Stored::F16(spread(x, channels, stride, POISON_16)),
             Stored::Bf16(x) => Stored::Bf16(spread(x, channels, stride, POISON_16)),
         };
-        Self { shape, stride, data }
+        Self { shape, stride, layout: Layout::Nhwc, data }
     }
 
     /// Some rows of each picture of `dense`, which has `shape`.
@@ -150,16 +158,57 @@ impl Spaced {
         Self {
             shape,
             stride,
+            layout: Layout::Nhwc,
             data: Stored::poisoned(element, (pixels * stride).saturating_sub(gap)),
         }
     }
 
+    /// The same, to be written as `layout`: planes have no gaps.
+    pub fn poisoned_in(
+        layout: Layout,
+        shape: [usize; 4],
+        gap: usize,
+        element: ElementType,
+    ) -> Self {
+        let gap = if layout == Layout::Nhwc { gap } else { 0 };
+        Self { layout, ..Self::poisoned(shape, gap, element) }
+    }
+
+    /// This NHWC tensor as `layout`.
+    pub fn in_layout(&self, layout: Layout) -> Self {
+        if layout == self.layout {
+            return self.clone();
+        }
+        fn planes<T: Copy>(spaced: &Spaced, data: &[T]) -> Vec<T> {
+            let [_, h, w, c] = spaced.shape;
+            let dense: Vec<T> = data.chunks(spaced.stride).flat_map(|p| &p[..c]).copied().collect();
+            transposed(&dense, [h * w, c])
+        }
+        let data = match &self.data {
+            Stored::F32(x) => Stored::F32(planes(self, x)),
+            Stored::F16(x) => Stored::F16(planes(self, x)),
+            Stored::Bf16(x) => Stored::Bf16(planes(self, x)),
+        };
+        Self { shape: self.shape, stride: self.shape[3], layout, data }
+    }
+
     pub fn view(&self) -> NhwcView<'_> {
-        NhwcView::with_pixel_stride(self.data.elements(), self.shape, self.stride).unwrap()
+        let [n, h, w, c] = self.shape;
+        match self.layout {
+            Layout::Nhwc => {
+                NhwcView::with_pixel_stride(self.data.elements(), self.shape, self.stride).unwrap()
+            }
+            Layout::Nchw => NhwcView::nchw(self.data.elements(), [n, c, h, w]).unwrap(),
+        }
     }
 
     pub fn view_mut(&mut self) -> NhwcViewMut<'_> {
-        NhwcViewMut::with_pixel_stride(self.data.elements_mut(), self.shape, self.stride).unwrap()
+        let ([n, h, w, c], stride) = (self.shape, self.stride);
+        let data = self.data.elements_mut();
+        match self.layout {
+            Layout::Nhwc => NhwcViewMut::with_pixel_stride(data, self.shape, stride).unwrap(),
+            Layout::Nchw => NhwcViewMut::nchw(data, [n, c, h, w]).unwrap(),
+        }
     }
 
     /// The elements without gaps, after a check that these have all been written and that the gaps
@@ -185,10 +234,17 @@ impl Spaced {
             dense
         }
         let (channels, stride) = (self.shape[3], self.stride);
-        match self.data {
+        let dense = match self.data {
             Stored::F32(x) => Stored::F32(gather(&x, channels, stride, is_poison)),
             Stored::F16(x) => Stored::F16(gather(&x, channels, stride, is_poison_16)),
             Stored::Bf16(x) => Stored::Bf16(gather(&x, channels, stride, is_poison_16)),
+        };
+        let planes = [channels, self.shape[1] * self.shape[2]];
+        match (self.layout, dense) {
+            (Layout::Nhwc, dense) => dense,
+            (Layout::Nchw, Stored::F32(x)) => Stored::F32(transposed(&x, planes)),
+            (Layout::Nchw, Stored::F16(x)) => Stored::F16(transposed(&x, planes)),
+            (Layout::Nchw, Stored::Bf16(x)) => Stored::Bf16(transposed(&x, planes)),
         }
     }
 }
@@ -220,8 +276,10 @@ pub fn run(
     gap: usize,
     threads: usize,
 ) -> Vec<f32> {
+    let x = x.in_layout(plan.input_layout());
+    let residual = residual.map(|r| r.in_layout(plan.output_layout()));
     compute(plan, plan.output_shape(), gap, threads, &|y, scratch| {
-        plan.run(x.view(), residual.map(Spaced::view), y, scratch)
+        plan.run(x.view(), residual.as_ref().map(Spaced::view), y, scratch)
     })
 }
 
@@ -235,8 +293,10 @@ pub fn run_rows(
     threads: usize,
 ) -> Vec<f32> {
     let [n, _, w, c] = plan.output_shape();
+    let x = x.in_layout(plan.input_layout());
+    let residual = residual.map(|r| r.in_layout(plan.output_layout()));
     compute(plan, [n, rows.len(), w, c], gap, threads, &|y, scratch| {
-        plan.run_rows(rows.clone(), x.view(), residual.map(Spaced::view), y, scratch)
+        plan.run_rows(rows.clone(), x.view(), residual.as_ref().map(Spaced::view), y, scratch)
     })
 }
 
@@ -248,7 +308,7 @@ fn compute(
     run: &(dyn Fn(NhwcViewMut<'_>, &mut [f32]) -> Result<()> + Sync),
 ) -> Vec<f32> {
     ledger::ran(plan.level(), plan.kernel_name());
-    let mut y = Spaced::poisoned(output, gap, plan.output_type());
+    let mut y = Spaced::poisoned_in(plan.output_layout(), output, gap, plan.output_type());
     let len = plan.scratch_len(threads.max(1));
     let mut around = vec![POISON; len + 2 * CANARIES];
     let scratch = &mut around[CANARIES..][..len];
