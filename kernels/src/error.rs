@@ -4,8 +4,8 @@ use alloc::string::String;
 use core::fmt;
 
 use crate::element::ElementType;
+use crate::layout::Layout;
 use crate::level::Level;
-use crate::options::Layout;
 
 /// Result with this crate's [`Error`].
 ///

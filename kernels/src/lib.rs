@@ -55,6 +55,7 @@ mod geometry;
 #[cfg(feature = "half")]
 mod half;
 mod layers;
+mod layout;
 mod level;
 mod memory;
 pub mod naive;
@@ -83,9 +84,10 @@ pub use layers::elementwise::{Elementwise, convert};
 pub use layers::plan::Plan;
 pub use layers::pool::{GlobalAveragePool, Pool};
 pub use layers::separable::Separable;
+pub use layout::Layout;
 pub use level::Level;
 pub use memory::Aligned;
-pub use options::{Arithmetic, Layout, Options};
+pub use options::{Arithmetic, Options};
 pub use params::{
     ConvParams, DenseParams, DepthwiseParams, PointwiseParams, PoolKind, SeparableParams,
 };

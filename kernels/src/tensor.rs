@@ -9,12 +9,13 @@ use crate::depthwise::plan::DepthwisePlan;
 use crate::element::{ElementType, Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::geometry::product;
+use crate::layout::Layout;
 use crate::memory::{self, LINE};
-use crate::options::{self, Options};
+use crate::options::Options;
 use crate::pixels::{Pixel, Placement, Rectangle};
 use crate::planes::patch::Patch;
 use crate::planes::to_planes::ToPlanesRun;
-use crate::rows::plan::{Destination, Layout, Residual, RowPlan};
+use crate::rows::plan::{Destination, OutputPixels, Residual, RowPlan};
 use crate::table::kernels::Kernels;
 use crate::threads::{self, Shared, SharedMut};
 use crate::view::{NhwcView, NhwcViewMut};
@@ -93,8 +94,8 @@ impl TensorPlan {
         let plan = operation.rows();
         let mut tensor = Self {
             kernels,
-            input_planes: options.input_layout == options::Layout::Nchw,
-            output_planes: options.output_layout == options::Layout::Nchw,
+            input_planes: options.input_layout == Layout::Nchw,
+            output_planes: options.output_layout == Layout::Nchw,
             input_type: options.input_type,
             output_type: options.output_type,
             activation: options.activation.checked()?,
@@ -178,10 +179,7 @@ impl TensorPlan {
         let (part, threads) = (self.patch + self.sums, threads::available_threads());
         let (workers, scratch) = match part {
             0 => (threads, &mut [][..]),
-            _ => (
-                threads.min(memory::parts(scratch.len(), part)),
-                memory::align(scratch),
-            ),
+            _ => (threads.min(memory::parts(scratch.len(), part)), memory::align(scratch)),
         };
         if workers == 0 {
             let (expected, actual) = (self.scratch_len(1), 0);
@@ -280,7 +278,7 @@ impl Run<'_> {
         Destination {
             y: self.y.0.add(y.of(at.first()) + channels.start),
             channels: channels.clone(),
-            pixels: Layout::Grid { row: y.row, pixel: y.pixel },
+            pixels: OutputPixels::Grid { row: y.row, pixel: y.pixel },
             block: plan.rows().lanes,
             residual: self.residual.as_ref().map(|(residual, r)| Residual {
                 at: residual.0.add(r.of(at.first()) + channels.start),
@@ -315,9 +313,8 @@ impl Run<'_> {
     /// As [`Run::rows`]; the sums of these outputs are there.
     unsafe fn sums_to_planes(&self, at: &Rectangle, channels: &Range<usize>, sums: &[f32]) {
         let plan = self.plan;
-        let start = |placement: &Placement| {
-            placement.of(at.first()) + channels.start * placement.channel
-        };
+        let start =
+            |placement: &Placement| placement.of(at.first()) + channels.start * placement.channel;
         let run = ToPlanesRun {
             sums: sums.as_ptr(),
             sums_pixel: channels.len().next_multiple_of(plan.rows().lanes),
@@ -353,7 +350,7 @@ impl TensorPlan {
         Destination {
             y: PointerMut::f32(sums.as_mut_ptr()),
             channels: channels.clone(),
-            pixels: Layout::Grid { row: plan.horizontal.output * pixel, pixel },
+            pixels: OutputPixels::Grid { row: plan.horizontal.output * pixel, pixel },
             block: plan.lanes,
             residual: None,
             bounds: UNBOUNDED,

@@ -2,7 +2,7 @@
 
 use crate::element::{ElementType, Elements, ElementsMut, Pointer, PointerMut};
 use crate::error::{Error, Result};
-use crate::options::Layout;
+use crate::layout::Layout;
 use crate::pixels::Placement;
 
 /// Elements from the first to one past the last element of a view, and of its tightest superset

@@ -248,8 +248,9 @@ fn guarded(
     let (input, output) = (plan.input_shape(), plan.output_shape());
     let part = rows.clone().unwrap_or(0..output[1]);
     let needed = rows.as_ref().map_or(0..input[1], |rows| plan.input_rows(rows.clone()));
-    let x = Spaced::rows(input, needed, gap, &operands.x);
+    let x = Spaced::rows(input, needed, gap, &operands.x).in_layout(layer.input_layout);
     let residual = Spaced::rows(output, part, gap, &operands.residual);
+    let residual = residual.in_layout(layer.output_layout);
     let y_len = residual.data.elements().len();
     let scratch_len = plan.scratch_len(threads);
     {
@@ -257,11 +258,8 @@ fn guarded(
         let y = arena.y.place_output(end, layer.output_type, y_len);
         let (x_data, residual_data) =
             (arena.x.put(end, &x.data), arena.residual.put(end, &residual.data));
-        let mut views = Some((
-            NhwcView::with_pixel_stride(x_data, x.shape, x.stride).unwrap(),
-            NhwcView::with_pixel_stride(residual_data, residual.shape, residual.stride).unwrap(),
-            NhwcViewMut::with_pixel_stride(y, residual.shape, residual.stride).unwrap(),
-        ));
+        let mut views =
+            Some((x.view_of(x_data), residual.view_of(residual_data), residual.view_mut_of(y)));
         common::in_pool(threads, &mut || {
             let (x, residual, y) = views.take().unwrap();
             match rows.clone() {
@@ -377,9 +375,10 @@ fn check(what: &str, cases: &[Case]) {
                         Spaced::rows(output, rows, 0, &whole).data.into_values()
                     }
                 };
+                let layer = in_planes(case.layer, i + j);
                 let y = guarded(
                     &mut arena,
-                    &case.layer,
+                    &layer,
                     &operands,
                     level,
                     place,
@@ -394,6 +393,18 @@ fn check(what: &str, cases: &[Case]) {
     println!(
         "{what}: {runs} runs on {levels:?}, {operands_guarded} operands at guard pages, 0 faults"
     );
+}
+
+/// Every other layer with planes for its input, its output, or both.
+fn in_planes(layer: Layer, turn: usize) -> Layer {
+    let [nhwc, nchw] = [Layout::Nhwc, Layout::Nchw];
+    let [input_layout, output_layout] = match turn % 6 {
+        0 => [nchw, nhwc],
+        1 => [nhwc, nchw],
+        2 => [nchw, nchw],
+        _ => [nhwc, nhwc],
+    };
+    Layer { input_layout, output_layout, ..layer }
 }
 
 fn f32_cases(layers: impl Iterator<Item = Layer>) -> Vec<Case> {

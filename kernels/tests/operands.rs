@@ -36,6 +36,17 @@ fn plans_refuse(layer: &Layer, operands: &[Stored; 4], level: Level) -> u64 {
     refused
 }
 
+fn nchw([n, h, w, c]: [usize; 4]) -> [usize; 4] {
+    [n, c, h, w]
+}
+
+fn view(layout: Layout, (data, shape): (&Stored, [usize; 4])) -> NhwcView<'_> {
+    match layout {
+        Layout::Nhwc => NhwcView::new(data.elements(), shape).unwrap(),
+        Layout::Nchw => NhwcView::nchw(data.elements(), nchw(shape)).unwrap(),
+    }
+}
+
 /// Views refuse lengths below the least and above the most.
 fn views_refuse(shape: [usize; 4], gap: usize, element: ElementType) -> u64 {
     let stride = shape[3] + gap;
@@ -83,12 +94,12 @@ fn runs_refuse(plan: &dyn Plan) -> u64 {
     let mut scratch = vec![0.0; plan.scratch_len(1)];
     let run =
         |x: (&Stored, _), residual: (&Stored, _), y: (&mut Stored, _), scratch: &mut [f32]| {
-            plan.run(
-                NhwcView::new(x.0.elements(), x.1).unwrap(),
-                Some(NhwcView::new(residual.0.elements(), residual.1).unwrap()),
-                NhwcViewMut::new(y.0.elements_mut(), y.1).unwrap(),
-                scratch,
-            )
+            let to = match plan.output_layout() {
+                Layout::Nhwc => NhwcViewMut::new(y.0.elements_mut(), y.1).unwrap(),
+                Layout::Nchw => NhwcViewMut::nchw(y.0.elements_mut(), nchw(y.1)).unwrap(),
+            };
+            let residual = view(plan.output_layout(), residual);
+            plan.run(view(plan.input_layout(), x), Some(residual), to, scratch)
         };
     let mut refused = 0;
     let mut refuse = |what: &str, result: Result<()>| {

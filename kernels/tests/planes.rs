@@ -90,7 +90,9 @@ fn large_layers() {
     ];
     let mut runs = 0;
     for (op, input, window, channels_out) in layers {
-        for types in [[ElementType::F32; 3], [ElementType::F16, ElementType::Bf16, ElementType::F16]] {
+        for types in
+            [[ElementType::F32; 3], [ElementType::F16, ElementType::Bf16, ElementType::F16]]
+        {
             let layer = Layer::new(op, input, window, channels_out);
             let [input_type, weights, output_type] = types;
             let layer = Layer { input_type, output_type, activation: Activation::Relu, ..layer };

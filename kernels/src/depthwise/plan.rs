@@ -12,7 +12,7 @@ use crate::geometry::{Window, product};
 use crate::memory::{Aligned, flush_subnormal};
 use crate::params::DepthwiseParams;
 use crate::pixels::{Pixel, Placement, Rectangle};
-use crate::rows::plan::{Destination, InputSpec, Layout, RowPlan};
+use crate::rows::plan::{Destination, InputSpec, OutputPixels, RowPlan};
 
 /// Bytes of a picture up to which its rows are still in L2, or nearly, when 3×3 tiles of stride 1
 /// need them. These prefetch less of what is there already than rows do: of 1 MiB (19²·728 in
@@ -201,16 +201,18 @@ impl Plan3x3 {
         let p = columns.start - at.columns.start;
         let mut grid = [0; k3x3::MAX_PIXELS];
         let (y, row, pixels, pixels_row) = match to.pixels {
-            Layout::Grid { row, pixel } => {
+            OutputPixels::Grid { row, pixel } => {
                 for (p, offset) in grid.iter_mut().enumerate() {
                     *offset = p.wrapping_mul(pixel);
                 }
                 (to.y.add(p * pixel), row, grid.as_ptr(), 0)
             }
-            Layout::Table { table, row } => (to.y, 0, table[p..].as_ptr(), row),
+            OutputPixels::Table { table, row } => (to.y, 0, table[p..].as_ptr(), row),
         };
         let next_output = match to.pixels {
-            Layout::Grid { pixel, .. } if self.prefetches_output && pixel == plan.channels_out => {
+            OutputPixels::Grid { pixel, .. }
+                if self.prefetches_output && pixel == plan.channels_out =>
+            {
                 columns.len() * pixel
             }
             _ => 0,

@@ -143,7 +143,11 @@ impl Offsets {
             sums: [0; MAX_MC],
             next_x: [0; MAX_MC],
         };
-        region.offsets(pixels.clone(), &mut offsets.y, |pixel| run.y_placement.of(pixel));
+        if run.plan.output_planes.is_some() {
+            offsets.spread_over_planes(run, task);
+        } else {
+            region.offsets(pixels.clone(), &mut offsets.y, |pixel| run.y_placement.of(pixel));
+        }
         if let Some((_, placement)) = run.residual {
             region.offsets(pixels.clone(), &mut offsets.residual, |pixel| placement.of(pixel));
         }
@@ -158,6 +162,26 @@ impl Offsets {
             });
         }
         offsets
+    }
+
+    /// Of planes no pixel has its outputs side by side. In place of them the rows of micro-tiles
+    /// name, for prefetching, the lines of a panel's planes that the tile is about to write: as
+    /// many neighbouring rows as there are for each plane.
+    fn spread_over_planes(&mut self, run: &Run<'_>, task: &Task<'_>) {
+        let (nr, at) = (run.plan.kernels.tile.nr, &run.y_placement);
+        let (width, pixels) = (task.region.columns.len(), task.pixels.len());
+        // Rows of the tile that lie apart in a plane.
+        let rows = if width == at.row { 1 } else { (pixels / width).max(1) };
+        let of_plane = (pixels / nr).max(1);
+        for (i, y) in self.y[..pixels].iter_mut().enumerate() {
+            let (plane, part) = (i / of_plane, i % of_plane);
+            let row = part * rows / of_plane;
+            let within = (part - (row * of_plane).div_ceil(rows)) * nr;
+            *y = plane
+                .wrapping_mul(at.channel)
+                .wrapping_add(row.wrapping_mul(at.row))
+                .wrapping_add(within);
+        }
     }
 }
 
@@ -469,10 +493,18 @@ impl<'a> Tile<'a> {
         // The next micro-tile's outputs are written next; these themselves if all are written after
         // the sums.
         let written = rows.first + if columns.in_scratch { 0 } else { rows.rows };
+        let y = match self.run.plan.output_planes {
+            Some(_) => {
+                let at = &self.run.y_placement;
+                let first = self.task.region.pixel(self.task.pixels.start);
+                at.of(first).wrapping_add(columns.offset.wrapping_mul(at.channel))
+            }
+            None => columns.offset,
+        };
         Prefetch {
             next_b,
             before: rows.panel,
-            y: self.run.y.0.add(columns.offset),
+            y: self.run.y.0.add(y),
             y_rows: self.offsets.y[written..].as_ptr(),
             x: self.next_x.wrapping_add(lines.start * LINE_BYTES),
             x_rows: self.offsets.next_x[rows.first..].as_ptr(),

@@ -15,7 +15,7 @@ use crate::geometry::{Axis, product};
 use crate::pixels::{Pixel, Placement, Rectangle, Region};
 use crate::planes::PlanesKernels;
 use crate::planes::patch::Patch;
-use crate::rows::plan::{Destination, Layout};
+use crate::rows::plan::{Destination, OutputPixels};
 
 /// Bytes of a picture up to which copying its pixels is not worth prefetching them: they are in L2,
 /// or nearly. Measured at 147²·64, where it takes 5 to 7 % off the time, and at 19²·728, where it
@@ -196,7 +196,7 @@ impl DepthwiseProducer {
             let to = Destination {
                 y: PointerMut::f32(part.panels),
                 channels: 0..plan.rows.channels_out,
-                pixels: Layout::Table { table, row },
+                pixels: OutputPixels::Table { table, row },
                 block: kernels.tile.mr * kernels.lanes,
                 residual: None,
                 bounds,

@@ -11,7 +11,8 @@ use crate::gemm::weights::PackedWeights;
 use crate::geometry::{Window, check_input};
 use crate::layers::layer::{HasLayer, Layer, Machine, choose, count};
 use crate::layers::plan::Plan;
-use crate::options::{Arithmetic, Layout, Options};
+use crate::layout::Layout;
+use crate::options::{Arithmetic, Options};
 use crate::params::{ConvParams, DenseParams, PointwiseParams};
 use crate::pixels::Region;
 

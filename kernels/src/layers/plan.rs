@@ -6,8 +6,8 @@ use core::ops::Range;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
 use crate::layers::layer::{HasLayer, Rows};
+use crate::layout::Layout;
 use crate::level::Level;
-use crate::options::Layout;
 use crate::view::{NhwcView, NhwcViewMut};
 
 /// A prepared operation: shape checked, weights packed, kernel chosen.

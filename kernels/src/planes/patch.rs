@@ -37,11 +37,8 @@ impl Patch {
         let Self { picture, rows, columns, channels } = self;
         let width = columns.len();
         // Whole rows lie one after the other.
-        let (runs, pixels) = if width == placement.row {
-            (1, rows.len() * width)
-        } else {
-            (rows.len(), width)
-        };
+        let (runs, pixels) =
+            if width == placement.row { (1, rows.len() * width) } else { (rows.len(), width) };
         for r in 0..runs {
             let first = Pixel { picture: *picture, row: rows.start + r, column: columns.start };
             let at = placement.of(first) + channels.start * placement.channel;

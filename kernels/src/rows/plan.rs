@@ -7,8 +7,9 @@ use crate::activation::Activation;
 use crate::element::{ElementType, Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::geometry::{Axis, Window, check_input, product};
+use crate::layout::Layout;
 use crate::memory::Aligned;
-use crate::options::{self, Options};
+use crate::options::Options;
 use crate::pixels::{Pixel, Placement, Rectangle};
 use crate::rows::kernel::{MAX_PIXELS, RowArgs, RowInput, RowOutput, RowResidual, RowWeights};
 use crate::rows::kernels::{RowFn, RowKernels};
@@ -19,14 +20,14 @@ use crate::rows::kernels::{RowFn, RowKernels};
 const CACHED_ROWS: usize = 3 << 19;
 /// Where the pixel in row r, column p of a rectangle goes, in elements.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Layout<'a> {
+pub(crate) enum OutputPixels<'a> {
     /// r·row + p·pixel: a tensor.
     Grid { row: usize, pixel: usize },
     /// table\[r·row + p\]: a tile of A panels.
     Table { table: &'a [usize], row: usize },
 }
 
-impl Layout<'_> {
+impl OutputPixels<'_> {
     pub(crate) fn of(&self, r: usize, p: usize) -> usize {
         match self {
             Self::Grid { row, pixel } => r * row + p * pixel,
@@ -43,7 +44,7 @@ pub(crate) struct Destination<'a> {
     /// of them on, which is a multiple of the lanes; if these are not all, the multiplier is 1.
     pub(crate) channels: Range<usize>,
     /// The rectangle's pixels from `y`.
-    pub(crate) pixels: Layout<'a>,
+    pub(crate) pixels: OutputPixels<'a>,
     /// Elements from one block of channels to the next.
     pub(crate) block: usize,
     pub(crate) residual: Option<Residual>,
@@ -78,7 +79,7 @@ impl InputSpec {
     /// what they are made of. Into planes elements go as f32.
     pub(crate) fn of(options: &Options) -> Self {
         let element = options.window_type();
-        let nhwc = options.output_layout == options::Layout::Nhwc;
+        let nhwc = options.output_layout == Layout::Nhwc;
         let rounds = options.output_type != ElementType::F32 && nhwc;
         Self {
             element,

@@ -166,8 +166,7 @@ impl Simd for Avx512 {
             square[i + 1] = avx512f._mm512_unpackhi_ps(a, b);
         }
         for i in (0..16).step_by(4) {
-            let [a, b, c, d] =
-                [0, 1, 2, 3].map(|j| avx512f._mm512_castps_pd(square[i + j]));
+            let [a, b, c, d] = [0, 1, 2, 3].map(|j| avx512f._mm512_castps_pd(square[i + j]));
             square[i] = avx512f._mm512_castpd_ps(avx512f._mm512_unpacklo_pd(a, c));
             square[i + 1] = avx512f._mm512_castpd_ps(avx512f._mm512_unpackhi_pd(a, c));
             square[i + 2] = avx512f._mm512_castpd_ps(avx512f._mm512_unpacklo_pd(b, d));

@@ -25,7 +25,11 @@ pub(super) const fn planes<S: Simd>(
 ) -> PlanesKernels {
     PlanesKernels {
         lanes: S::LANES,
-        from: [S::entry::<FromPlanes<F32>>, S::entry::<FromPlanes<F16>>, S::entry::<FromPlanes<Bf16>>],
+        from: [
+            S::entry::<FromPlanes<F32>>,
+            S::entry::<FromPlanes<F16>>,
+            S::entry::<FromPlanes<Bf16>>,
+        ],
         from_names,
         to: [S::entry::<ToPlanes<F32>>, S::entry::<ToPlanes<F16>>, S::entry::<ToPlanes<Bf16>>],
         to_names,

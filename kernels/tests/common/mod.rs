@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sepconv_kernels::naive::{self, Sum};
 use sepconv_kernels::{
-    Activation, ElementType, Layout, Level, NhwcView, NhwcViewMut, Padding, Plan, Result, Window,
-    on_this_thread,
+    Activation, ElementType, Elements, ElementsMut, Layout, Level, NhwcView, NhwcViewMut, Padding,
+    Plan, Result, Window, on_this_thread,
 };
 
 use self::half::Stored;
@@ -193,20 +193,29 @@ impl Spaced {
     }
 
     pub fn view(&self) -> NhwcView<'_> {
+        self.view_of(self.data.elements())
+    }
+
+    /// A view of other elements, which lie as these do.
+    pub fn view_of<'a>(&self, data: Elements<'a>) -> NhwcView<'a> {
         let [n, h, w, c] = self.shape;
         match self.layout {
-            Layout::Nhwc => {
-                NhwcView::with_pixel_stride(self.data.elements(), self.shape, self.stride).unwrap()
-            }
-            Layout::Nchw => NhwcView::nchw(self.data.elements(), [n, c, h, w]).unwrap(),
+            Layout::Nhwc => NhwcView::with_pixel_stride(data, self.shape, self.stride).unwrap(),
+            Layout::Nchw => NhwcView::nchw(data, [n, c, h, w]).unwrap(),
         }
     }
 
     pub fn view_mut(&mut self) -> NhwcViewMut<'_> {
-        let ([n, h, w, c], stride) = (self.shape, self.stride);
-        let data = self.data.elements_mut();
+        let Self { shape, stride, layout, .. } = *self;
+        let like = Self { shape, stride, layout, data: Stored::F32(Vec::new()) };
+        like.view_mut_of(self.data.elements_mut())
+    }
+
+    /// A view of other elements to write to, which lie as these do.
+    pub fn view_mut_of<'a>(&self, data: ElementsMut<'a>) -> NhwcViewMut<'a> {
+        let [n, h, w, c] = self.shape;
         match self.layout {
-            Layout::Nhwc => NhwcViewMut::with_pixel_stride(data, self.shape, stride).unwrap(),
+            Layout::Nhwc => NhwcViewMut::with_pixel_stride(data, self.shape, self.stride).unwrap(),
             Layout::Nchw => NhwcViewMut::nchw(data, [n, c, h, w]).unwrap(),
         }
     }
