@@ -245,7 +245,7 @@ fn compute(
     output: [usize; 4],
     gap: usize,
     threads: usize,
-    run: &(dyn Fn(NhwcViewMut<'_>, &mut [f32]) -> Result<(), Error> + Sync),
+    run: &(impl Fn(NhwcViewMut<'_>, &mut [f32]) -> Result<(), Error> + Sync),
 ) -> Vec<f32> {
     ledger::ran(plan.level(), plan.kernel_name());
     let mut y = Spaced::poisoned(output, gap, plan.output_type());
