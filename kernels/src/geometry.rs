@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 /// assert_eq!(sizes, [Ok([2, 3]), Ok([3, 4]), Ok([3, 3])]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Padding {
     /// No padding: out = floor((in − k_dilated) / stride) + 1.
     #[default]
@@ -41,10 +42,10 @@ pub enum Padding {
 /// ```
 /// # use sepconv_kernels::*;
 /// let window = Window::new([3, 3]).stride([2, 2]).padding(Padding::Same);
-/// let same = Padding::Same;
-/// assert_eq!(window, Window { kernel: [3, 3], stride: [2, 2], dilation: [1, 1], padding: same });
+/// assert_eq!(window.output_size([299, 299]), Ok([150, 150]));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Window {
     /// Kernel \[kh, kw\].
     pub kernel: [usize; 2],
@@ -58,45 +59,26 @@ pub struct Window {
 
 impl Window {
     /// A window of kernel \[kh, kw\] with stride 1, dilation 1, no padding.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// assert_eq!(Window::new([3, 5]).output_size([10, 10]), Ok([8, 6]));
-    /// ```
-    pub fn new(kernel: [usize; 2]) -> Self {
+    #[must_use]
+    pub const fn new(kernel: [usize; 2]) -> Self {
         Self { kernel, stride: [1, 1], dilation: [1, 1], padding: Padding::Valid }
     }
 
     /// The same with stride \[sy, sx\].
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// let window = Window::new([3, 3]).stride([2, 1]);
-    /// assert_eq!(window.output_size([9, 9]), Ok([4, 7]));
-    /// ```
-    pub fn stride(self, stride: [usize; 2]) -> Self {
+    #[must_use]
+    pub const fn stride(self, stride: [usize; 2]) -> Self {
         Self { stride, ..self }
     }
 
     /// The same with dilation \[dy, dx\].
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// let window = Window::new([3, 3]).dilation([2, 4]); // extends over 5 rows and 9 columns
-    /// assert_eq!(window.output_size([9, 9]), Ok([5, 1]));
-    /// ```
-    pub fn dilation(self, dilation: [usize; 2]) -> Self {
+    #[must_use]
+    pub const fn dilation(self, dilation: [usize; 2]) -> Self {
         Self { dilation, ..self }
     }
 
     /// The same with this padding.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// let window = Window::new([3, 3]).padding(Padding::Same);
-    /// assert_eq!(window.output_size([19, 19]), Ok([19, 19]));
-    /// ```
-    pub fn padding(self, padding: Padding) -> Self {
+    #[must_use]
+    pub const fn padding(self, padding: Padding) -> Self {
         Self { padding, ..self }
     }
 
@@ -116,13 +98,13 @@ impl Window {
         Ok([self.axis(0, size[0])?.output, self.axis(1, size[1])?.output])
     }
 
-    /// The checked geometry of axis 0 (height) or 1 (width). The input rows that the windows of
+    /// The input rows that the windows of
     /// output rows `rows` cover, without padding, for an input of that height. Rows beyond the
     /// output are ignored.
     ///
     /// ```
     /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
+    /// # fn main() -> Result<(), Error> {
     /// let window = Window::new([3, 3]).stride([2, 2]).padding(Padding::Same);
     /// assert_eq!(window.output_size([9, 9])?, [5, 5]);
     /// assert_eq!((window.input_rows(9, 0..2)?, window.input_rows(9, 2..5)?), (0..4, 3..9));
@@ -136,32 +118,21 @@ impl Window {
         Ok(self.axis(0, height)?.covered(&rows))
     }
 
+    /// The checked geometry of axis 0 (height) or 1 (width).
     pub(crate) fn axis(&self, axis: usize, input: usize) -> Result<Axis> {
         let name = ["height", "width"][axis];
-        for (what, value) in [
-            (["input height", "input width"][axis], input),
-            (["kernel height", "kernel width"][axis], self.kernel[axis]),
-            (["stride along the height", "stride along the width"][axis], self.stride[axis]),
-            (["dilation along the height", "dilation along the width"][axis], self.dilation[axis]),
-        ] {
-            if value == 0 {
-                return Err(Error::ZeroDimension { what });
-            }
+        if input == 0 {
+            return Err(Error::ZeroDimension { what: ["input height", "input width"][axis] });
         }
+        let extent = self.extent(axis)?;
         let (kernel, stride, dilation) =
             (self.kernel[axis], self.stride[axis], self.dilation[axis]);
-        let overflow = || Error::Overflow { what: "kernel and padding extents" };
-        let extent = (kernel - 1)
-            .checked_mul(dilation)
-            .and_then(|e| e.checked_add(1))
-            .filter(|&e| e <= isize::MAX as usize)
-            .ok_or_else(overflow)?;
         let (before, after) = match self.padding {
             Padding::Valid => (0, 0),
             Padding::Same => {
                 let output = input.div_ceil(stride);
                 // (output − 1)·stride < input, so only the sum can overflow.
-                let needed = ((output - 1) * stride).checked_add(extent).ok_or_else(overflow)?;
+                let needed = ((output - 1) * stride).checked_add(extent).ok_or(EXTENTS_OVERFLOW)?;
                 let total = needed.saturating_sub(input);
                 (total / 2, total - total / 2)
             }
@@ -177,14 +148,39 @@ impl Window {
             .checked_add(before)
             .and_then(|p| p.checked_add(after))
             .filter(|&p| p <= isize::MAX as usize)
-            .ok_or_else(overflow)?;
+            .ok_or(EXTENTS_OVERFLOW)?;
         if extent > padded {
             return Err(Error::KernelLargerThanInput { axis: name, kernel: extent, input: padded });
         }
         let output = (padded - extent) / stride + 1;
         Ok(Axis { input, output, kernel, stride, dilation, before })
     }
+
+    /// The window itself if its numbers make sense, whatever the input.
+    pub(crate) fn checked(self) -> Result<Self> {
+        self.extent(0).and(self.extent(1)).map(|_| self)
+    }
+
+    /// Rows (axis 0) or columns (1) that the dilated kernel extends over.
+    fn extent(&self, axis: usize) -> Result<usize> {
+        for (what, value) in [
+            (["kernel height", "kernel width"][axis], self.kernel[axis]),
+            (["stride along the height", "stride along the width"][axis], self.stride[axis]),
+            (["dilation along the height", "dilation along the width"][axis], self.dilation[axis]),
+        ] {
+            if value == 0 {
+                return Err(Error::ZeroDimension { what });
+            }
+        }
+        (self.kernel[axis] - 1)
+            .checked_mul(self.dilation[axis])
+            .and_then(|e| e.checked_add(1))
+            .filter(|&e| e <= isize::MAX as usize)
+            .ok_or(EXTENTS_OVERFLOW)
+    }
 }
+
+const EXTENTS_OVERFLOW: Error = Error::Overflow { what: "kernel and padding extents" };
 
 /// One spatial axis of a window over an input, checked: no arithmetic below can overflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

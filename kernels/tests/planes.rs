@@ -105,7 +105,7 @@ fn large_layers() {
 
 #[test]
 fn a_view_of_another_layout_is_refused() {
-    let options = Options { input_layout: Layout::Nchw, ..Options::default() };
+    let options = Options::default().input_layout(Layout::Nchw);
     let plan = Elementwise::new([1, 2, 3, 4], &options).unwrap();
     let (x, mut y) = ([0.0; 24], [7.0; 24]);
     let mut scratch = vec![0.0; plan.scratch_len(1)];

@@ -1,9 +1,10 @@
 //! The depthwise convolution.
 
-use crate::depthwise::plan::DepthwisePlan;
+use crate::depthwise::plan::{PackedDepthwise, channels_out};
 use crate::error::Result;
 use crate::geometry::product;
-use crate::layers::layer::{HasLayer, Layer, choose, count};
+use crate::layers::layer::{HasLayer, Layer, count};
+use crate::layers::packed::{Common, Packed, Packing};
 use crate::layers::plan::Plan;
 use crate::options::Options;
 use crate::params::DepthwiseParams;
@@ -16,10 +17,9 @@ use crate::tensor::Channelwise;
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
+/// # fn main() -> Result<(), Error> {
 /// let window = Window::new([1, 3]).padding(Padding::Same);
-/// let weights = (&[1.0, 10.0, 100.0]).into();
-/// let params = DepthwiseParams { window, multiplier: 1, weights, bias: None };
+/// let params = DepthwiseParams::new(window, &[1.0, 10.0, 100.0]);
 /// let plan = Depthwise::new([1, 1, 3, 1], &params, &Options::default())?;
 /// let mut y = [0.0; 3];
 /// let x = NhwcView::new(&[1.0, 2.0, 3.0], plan.input_shape())?;
@@ -32,33 +32,31 @@ use crate::tensor::Channelwise;
 pub struct Depthwise(Layer);
 
 impl Depthwise {
-    /// Checks the shape, packs the weights and chooses kernels. `input` is \[N, H, W, C\].
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let (window, weights) = (Window::new([3, 3]).padding(Padding::Same), vec![0.5; 9 * 16 * 2]);
-    /// let params = DepthwiseParams { window, multiplier: 2, weights: (&weights).into(), bias: None };
-    /// let plan = Depthwise::new([1, 19, 19, 16], &params, &Options::default())?;
-    /// assert_eq!(plan.output_shape(), [1, 19, 19, 32]);
-    /// let error = Depthwise::new([1, 19, 0, 16], &params, &Options::default()).unwrap_err();
-    /// assert_eq!(error.to_string(), "input width is 0, must be at least 1");
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Packs the weights for inputs of C channels and any size: see [`Packed`].
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of
-    /// the wrong length, an unavailable level.
+    /// Zero or overflowing dimensions, weights or bias of the wrong length, an activation that makes
+    /// no sense, an unavailable level.
+    pub fn pack(
+        channels_in: usize,
+        params: &DepthwiseParams<'_>,
+        options: &Options,
+    ) -> Result<Packed<Self>> {
+        let channels_out = channels_out(channels_in, params.multiplier)?;
+        let common = Common::new(channels_in, channels_out, params.window, options)?;
+        let spec = InputSpec::of(options);
+        let kernels = common.kernels.depthwise(spec.element);
+        let weights = PackedDepthwise::new(kernels, channels_in, params, spec)?;
+        Ok(Packed::new(PackedTensor { common, weights }, Self))
+    }
+
+    /// [`pack`](Self::pack), then [`plan`](Packed::plan). `input` is \[N, H, W, C\].
+    ///
+    /// # Errors
+    /// Those of both.
     pub fn new(input: [usize; 4], params: &DepthwiseParams<'_>, options: &Options) -> Result<Self> {
-        let kernels = choose(options)?;
-        let output = params.window.output_size([input[1], input[2]])?;
-        let spec = InputSpec::of(&options.of_sizes([input[1], input[2]], output));
-        let plan = DepthwisePlan::new(kernels.depthwise(spec.element), input, params, spec)?;
-        let taps = product("kernel elements", &params.window.kernel)?;
-        let multiply_adds = count(plan.rows.output(), taps);
-        let operation = Channelwise::Depthwise(plan);
-        Layer::channelwise(kernels, input, operation, options, multiply_adds).map(Self)
+        let [n, h, w, channels_in] = input;
+        Self::pack(channels_in, params, options)?.plan([n, h, w])
     }
 }
 
@@ -69,3 +67,28 @@ impl HasLayer for Depthwise {
 }
 
 impl Plan for Depthwise {}
+
+#[derive(Debug)]
+struct PackedTensor {
+    common: Common,
+    weights: PackedDepthwise,
+}
+
+impl Packing for PackedTensor {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn weights_bytes(&self) -> usize {
+        self.weights.weights_bytes()
+    }
+
+    fn plan(&self, size: [usize; 3]) -> Result<Layer> {
+        let Common { kernels, window, options, .. } = &self.common;
+        let plan = self.weights.plan(size)?;
+        let taps = product("kernel elements", &window.kernel)?;
+        let (input, multiply_adds) = (plan.rows.input, count(plan.rows.output(), taps));
+        let operation = Channelwise::Depthwise(plan);
+        Layer::channelwise(kernels, input, operation, options, multiply_adds)
+    }
+}

@@ -67,9 +67,7 @@ impl Layer {
         options: &Options,
         multiply_adds: u64,
     ) -> Result<Self> {
-        let rows = operation.rows();
-        let sizes = [rows.input, rows.output()].map(|[_, h, w, _]| [h, w]);
-        let plan = TensorPlan::new(operation, &options.of_sizes(sizes[0], sizes[1]), kernels)?;
+        let plan = TensorPlan::new(operation, options, kernels)?;
         Ok(Self {
             level: kernels.level,
             input,

@@ -1,16 +1,21 @@
 //! Depthwise and pointwise in one: a GEMM whose producer is the depthwise convolution.
 
 use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use crate::depthwise::plan::DepthwisePlan;
-use crate::error::{Error, Result};
+use crate::activation::Activation;
+use crate::depthwise::plan::{DepthwisePlan, PackedDepthwise};
+use crate::error::Result;
 use crate::gemm::blocking::Depth;
+use crate::gemm::kernels::DotKernels;
 use crate::gemm::plan::{GemmPlan, Problem};
 use crate::gemm::producer::{DepthwiseProducer, Producer};
 use crate::gemm::weights::PackedWeights;
 use crate::geometry::product;
 use crate::layers::conv::dot;
-use crate::layers::layer::{HasLayer, Layer, Machine, choose, count};
+use crate::layers::layer::{HasLayer, Layer, Machine, count};
+use crate::layers::packed::{Common, Packed, Packing};
 use crate::layers::plan::Plan;
 use crate::layout::Layout;
 use crate::options::Options;
@@ -35,13 +40,10 @@ const MAX_BANDS: usize = 24;
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
-/// # let window = Window::new([3, 3]).padding(Padding::Same);
-/// # let depthwise =
-/// #     DepthwiseParams { window, multiplier: 1, weights: (&[1.0; 9]).into(), bias: None };
-/// # let mid_activation = Activation::None;
-/// let weights = (&[1.0, 10.0]).into(); // after a sum over 3×3 pixels (SAME): 1 channel to 2
-/// let params = SeparableParams { depthwise, mid_activation, channels_out: 2, weights, bias: None };
+/// # fn main() -> Result<(), Error> {
+/// let window = Window::new([3, 3]).padding(Padding::Same);
+/// let depthwise = DepthwiseParams::new(window, &[1.0; 9]); // the sum over 3×3 pixels
+/// let params = SeparableParams::new(depthwise, 2, &[1.0, 10.0]); // 1 channel to 2
 /// let plan = Separable::new([1, 3, 3, 1], &params, &Options::default())?;
 /// let (mut y, mut scratch) = ([0.0; 18], vec![0.0; plan.scratch_len(1)]);
 /// let x = NhwcView::new(&[1.0; 9], plan.input_shape())?;
@@ -55,101 +57,26 @@ const MAX_BANDS: usize = 24;
 pub struct Separable(Layer);
 
 impl Separable {
-    /// Checks the shape, packs the weights and chooses kernels. `input` is \[N, H, W, C\].
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # let window = Window::new([3, 3]).padding(Padding::Same);
-    /// let (dw, pw) = (vec![0.5; 9 * 32], vec![0.5; 32 * 64]);
-    /// let depthwise = DepthwiseParams { window, multiplier: 2, weights: (&dw).into(), bias: None };
-    /// # let mid_activation = Activation::None;
-    /// # let weights = (&pw).into();
-    /// let params = SeparableParams { depthwise, mid_activation, channels_out: 64, weights, bias: None };
-    /// let error = Separable::new([1, 19, 19, 16], &params, &Options::default()).err();
-    /// assert_eq!(error, None);
-    /// let error = Separable::new([1, 19, 19, 32], &params, &Options::default()).unwrap_err();
-    /// assert_eq!(error.to_string(), "depthwise weights has 288 elements, needs 576");
-    /// ```
+    /// Packs the weights for inputs of C channels and any size: see [`Packed`].
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of
-    /// the wrong length, an unavailable level.
+    /// Zero or overflowing dimensions, weights or bias of the wrong length, an activation that makes
+    /// no sense, an unavailable level.
+    pub fn pack(
+        channels_in: usize,
+        params: &SeparableParams<'_>,
+        options: &Options,
+    ) -> Result<Packed<Self>> {
+        PackedSeparable::new(channels_in, params, options).map(|packing| Packed::new(packing, Self))
+    }
+
+    /// [`pack`](Self::pack), then [`plan`](Packed::plan). `input` is \[N, H, W, C\].
+    ///
+    /// # Errors
+    /// Those of both.
     pub fn new(input: [usize; 4], params: &SeparableParams<'_>, options: &Options) -> Result<Self> {
-        let kernels = choose(options)?;
-        let output = params.depthwise.window.output_size([input[1], input[2]])?;
-        let memory = options.of_sizes([input[1], input[2]], output);
-        let spec = InputSpec {
-            element: memory.window_type(),
-            activation: options.input_activation,
-            general: false,
-        };
-        let depthwise =
-            DepthwisePlan::new(kernels.depthwise(spec.element), input, &params.depthwise, spec)?;
-        if params.channels_out == 0 {
-            return Err(Error::ZeroDimension { what: "output channels" });
-        }
-        let [n, oh, ow, channels] = depthwise.rows.output();
-        let output = [n, oh, ow, params.channels_out];
-        let SeparableParams { channels_out, weights, bias, .. } = *params;
-        let dot = dot(&kernels.gemm, weights, options);
-        let packed = PackedWeights::new(
-            &kernels.gemm,
-            channels,
-            1,
-            channels_out,
-            weights,
-            bias,
-            dot.is_some(),
-        )?;
-        let taps = product("kernel elements", &params.depthwise.window.kernel)?;
-        let multiply_adds =
-            count([n, oh, ow, channels], taps).saturating_add(count(output, channels));
-        let depthwise_name = depthwise.kernel_name();
-        // Padding is the depthwise step's affair: to the GEMM all pixels are alike. Yet they are
-        // split in bands, so that a tile of pixels is some rows high.
-        let planes = |layout| (layout == Layout::Nchw).then_some(&kernels.planes);
-        let (input_planes, output_planes) =
-            (planes(memory.input_layout), planes(memory.output_layout));
-        let most = match input_planes {
-            None if !depthwise.shares_rows() => 1,
-            _ => MAX_BANDS,
-        };
-        let width = match (input_planes, output_planes) {
-            (None, None) => BAND,
-            _ => PLANES_BAND,
-        };
-        let bands = ((ow + width / 2) / width).clamp(1, most);
-        // ow·band / bands, whose product could overflow.
-        let edge = |band: usize| ow / bands * band + ow % bands * band / bands;
-        let regions = (0..bands)
-            .map(|band| Region {
-                rows: 0..oh,
-                columns: edge(band)..edge(band + 1),
-                taps_y: 0..1,
-                taps_x: 0..1,
-            })
-            .collect();
-        let producer = Producer::Depthwise(DepthwiseProducer {
-            plan: depthwise,
-            activation: params.mid_activation.checked()?,
-            input_planes,
-        });
-        let depth = Depth { kernel: [1, 1], channels };
-        let problem = Problem { groups: 1, output, regions, depth, output_planes, dot };
-        let gemm = GemmPlan::new(&kernels.gemm, producer, packed, problem, options)?;
-        let name = format!("{depthwise_name}+{}", gemm.name());
-        Ok(Self(Layer {
-            level: kernels.level,
-            input,
-            output,
-            input_type: options.input_type,
-            output_type: options.output_type,
-            input_layout: options.input_layout,
-            output_layout: options.output_layout,
-            name,
-            multiply_adds,
-            machine: Machine::Gemm(gemm),
-        }))
+        let [n, h, w, channels_in] = input;
+        Self::pack(channels_in, params, options)?.plan([n, h, w])
     }
 }
 
@@ -160,3 +87,96 @@ impl HasLayer for Separable {
 }
 
 impl Plan for Separable {}
+
+#[derive(Debug)]
+struct PackedSeparable {
+    common: Common,
+    depthwise: PackedDepthwise,
+    mid_activation: Activation,
+    pointwise: Arc<PackedWeights>,
+    dot: Option<&'static DotKernels>,
+}
+
+impl PackedSeparable {
+    fn new(channels_in: usize, params: &SeparableParams<'_>, options: &Options) -> Result<Self> {
+        let SeparableParams { ref depthwise, mid_activation, channels_out, weights, bias } =
+            *params;
+        let common = Common::new(channels_in, channels_out, depthwise.window, options)?;
+        let spec = InputSpec {
+            element: options.window_type(),
+            activation: options.input_activation,
+            general: false,
+        };
+        let kernels = common.kernels.depthwise(spec.element);
+        let depthwise = PackedDepthwise::new(kernels, channels_in, depthwise, spec)?;
+        let kernels = &common.kernels.gemm;
+        let dot = dot(kernels, weights, options);
+        let (k, paired) = (depthwise.channels_out(), dot.is_some());
+        let pointwise = PackedWeights::new(kernels, k, 1, channels_out, weights, bias, paired)?;
+        let (mid_activation, pointwise) = (mid_activation.checked()?, pointwise.into());
+        Ok(Self { common, depthwise, mid_activation, pointwise, dot })
+    }
+}
+
+impl Packing for PackedSeparable {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn weights_bytes(&self) -> usize {
+        self.depthwise.weights_bytes() + self.pointwise.bytes()
+    }
+
+    fn plan(&self, size: [usize; 3]) -> Result<Layer> {
+        let Common { kernels, channels_out, window, ref options, .. } = self.common;
+        let depthwise = self.depthwise.plan(size)?;
+        let (input, made) = (depthwise.rows.input, depthwise.rows.output());
+        let [n, oh, ow, channels] = made;
+        let output = [n, oh, ow, channels_out];
+        let taps = product("kernel elements", &window.kernel)?;
+        let multiply_adds = count(made, taps).saturating_add(count(output, channels));
+        let depthwise_name = depthwise.kernel_name();
+        let planes = |layout| (layout == Layout::Nchw).then_some(&kernels.planes);
+        let input_planes = planes(options.input_layout);
+        let output_planes = planes(options.output_layout);
+        let regions = bands(&depthwise, input_planes.is_some(), output_planes.is_some());
+        let activation = self.mid_activation;
+        let producer =
+            Producer::Depthwise(DepthwiseProducer { plan: depthwise, activation, input_planes });
+        let depth = Depth { kernel: [1, 1], channels };
+        let dot = self.dot;
+        let problem = Problem { groups: 1, output, regions, depth, output_planes, dot };
+        let weights = self.pointwise.clone();
+        let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, options)?;
+        Ok(Layer {
+            level: kernels.level,
+            input,
+            output,
+            input_type: options.input_type,
+            output_type: options.output_type,
+            input_layout: options.input_layout,
+            output_layout: options.output_layout,
+            name: format!("{depthwise_name}+{}", gemm.name()),
+            multiply_adds,
+            machine: Machine::Gemm(gemm),
+        })
+    }
+}
+
+/// The regions of the output. Padding is the depthwise step's affair: to the GEMM all pixels are
+/// alike. Yet they are split in bands, so that a tile of pixels is some rows high.
+fn bands(depthwise: &DepthwisePlan, input_planes: bool, output_planes: bool) -> Vec<Region> {
+    let [_, oh, ow, _] = depthwise.rows.output();
+    let most = if depthwise.shares_rows() || input_planes { MAX_BANDS } else { 1 };
+    let width = if input_planes || output_planes { PLANES_BAND } else { BAND };
+    let bands = ((ow + width / 2) / width).clamp(1, most);
+    // ow·band / bands, whose product could overflow.
+    let edge = |band: usize| ow / bands * band + ow % bands * band / bands;
+    let region = |band| Region {
+        rows: 0..oh,
+        columns: edge(band)..edge(band + 1),
+        taps_y: 0..1,
+        taps_x: 0..1,
+    };
+    (0..bands).map(region).collect()
+}

@@ -1,23 +1,28 @@
 //! The rows of windows over single channels, prepared: geometry, weights, kernel. A rectangle of
 //! output pixels goes into a tensor, or into the A panels of a GEMM.
 
+use alloc::sync::Arc;
 use core::ops::Range;
+use core::ptr::NonNull;
 
 use crate::activation::Activation;
 use crate::element::{ElementType, Pointer, PointerMut};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::{Axis, Window, check_input, product};
 use crate::layout::Layout;
-use crate::memory::Aligned;
 use crate::options::Options;
 use crate::pixels::{Pixel, Placement, Rectangle};
 use crate::rows::kernel::{MAX_PIXELS, RowArgs, RowInput, RowOutput, RowResidual, RowWeights};
 use crate::rows::kernels::{RowFn, RowKernels};
+use crate::rows::weights::DepthwiseWeights;
 
 /// Bytes of a picture up to which its rows are still in L2, or nearly, when they are needed.
 /// Prefetching more of them is measured to triple the speed of 147²·64, prefetching fewer to lose
 /// up to 7 %.
 const CACHED_ROWS: usize = 3 << 19;
+
+const NOTHING: *const f32 = NonNull::dangling().as_ptr();
+
 /// Where the pixel in row r, column p of a rectangle goes, in elements.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OutputPixels<'a> {
@@ -106,13 +111,11 @@ pub(crate) struct RowPlan {
     /// Kernel rows that are prefetched: those that the output row above had no use for, none if the
     /// picture is small.
     new_rows: usize,
-    /// Of depthwise convolutions: `[block of lanes][kh][kw][lane]`, then the biases.
-    pub(crate) weights: Aligned,
-    pub(crate) bias_at: usize,
+    /// Of depthwise convolutions.
+    weights: Option<Arc<DepthwiseWeights>>,
 }
 
 impl RowPlan {
-    /// Without weights.
     pub(crate) fn new(
         lanes: usize,
         kernels: &'static RowKernels,
@@ -120,11 +123,9 @@ impl RowPlan {
         multiplier: usize,
         window: &Window,
         spec: InputSpec,
+        weights: Option<Arc<DepthwiseWeights>>,
     ) -> Result<Self> {
         check_input(input)?;
-        if multiplier == 0 {
-            return Err(Error::ZeroDimension { what: "depth multiplier" });
-        }
         let vertical = window.axis(0, input[1])?;
         let horizontal = window.axis(1, input[2])?;
         let channels_out = product("output channels", &[input[3], multiplier])?;
@@ -141,14 +142,27 @@ impl RowPlan {
             element: spec.element,
             input_activation: spec.activation.checked()?,
             new_rows: if bytes > CACHED_ROWS { vertical.stride } else { 0 },
-            weights: Aligned::new(0, 0.0)?,
-            bias_at: 0,
+            weights,
         })
     }
 
     /// Bytes of weights and biases.
     pub(crate) fn weights_bytes(&self) -> usize {
-        self.weights.len() * size_of::<f32>()
+        self.weights.as_ref().map_or(0, |weights| weights.bytes())
+    }
+
+    /// Where the weights of the channels from `channel` on begin, a multiple of the lanes; dangling
+    /// if there are none.
+    pub(crate) fn weights_of(&self, channel: usize) -> *const f32 {
+        let taps = self.vertical.kernel.wrapping_mul(self.horizontal.kernel);
+        let weights = self.weights.as_ref().map_or(NOTHING, |weights| weights.weights());
+        weights.wrapping_add(channel.wrapping_mul(taps))
+    }
+
+    /// Where the biases of the channels from `channel` on begin; dangling if there are none.
+    pub(crate) fn biases_of(&self, channel: usize) -> *const f32 {
+        let biases = self.weights.as_ref().map_or(NOTHING, |weights| weights.biases());
+        biases.wrapping_add(channel)
     }
 
     /// \[N, H, W, C\] of the output.
@@ -167,19 +181,6 @@ impl RowPlan {
         let wanted = room.div_ceil(room.div_ceil(tiles[0].0));
         let fits = tiles.iter().find(|(pixels, _)| *pixels <= wanted);
         *fits.expect("the last instance holds one pixel")
-    }
-
-    /// The packed weights from a channel on, a multiple of the lanes. Of a pool, which has none,
-    /// any address.
-    pub(crate) fn weights_of(&self, channel: usize) -> *const f32 {
-        // Of a pool the product can wrap.
-        let taps = self.vertical.kernel.wrapping_mul(self.horizontal.kernel);
-        self.weights.as_ptr().wrapping_add(channel.wrapping_mul(taps))
-    }
-
-    /// Likewise the biases.
-    pub(crate) fn biases_of(&self, channel: usize) -> *const f32 {
-        self.weights.as_ptr().wrapping_add(self.bias_at).wrapping_add(channel)
     }
 
     /// Computes some columns of a rectangle of the output.

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sepconv_kernels::naive::{self, Sum};
 use sepconv_kernels::{
-    Activation, ElementType, Elements, ElementsMut, Layout, Level, NhwcView, NhwcViewMut, Padding,
-    Plan, Result, Window, on_this_thread,
+    Activation, ElementType, Elements, ElementsMut, Error, Layout, Level, NhwcView, NhwcViewMut,
+    Padding, Plan, Window, on_this_thread,
 };
 
 use self::half::Stored;
@@ -314,7 +314,7 @@ fn compute(
     output: [usize; 4],
     gap: usize,
     threads: usize,
-    run: &(dyn Fn(NhwcViewMut<'_>, &mut [f32]) -> Result<()> + Sync),
+    run: &(impl Fn(NhwcViewMut<'_>, &mut [f32]) -> Result<(), Error> + Sync),
 ) -> Vec<f32> {
     ledger::ran(plan.level(), plan.kernel_name());
     let mut y = Spaced::poisoned_in(plan.output_layout(), output, gap, plan.output_type());
@@ -481,6 +481,7 @@ pub fn output(window: &Window, input: [usize; 4]) -> Option<[usize; 2]> {
             Padding::Explicit { top, bottom, left, right } => {
                 input[1 + axis] + if axis == 0 { top + bottom } else { left + right }
             }
+            other => panic!("{other:?}"),
         };
         if extent > padded {
             return None;
