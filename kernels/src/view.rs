@@ -19,7 +19,8 @@ fn extent(shape: [usize; 4], pixel_stride: usize) -> Result<(usize, usize)> {
     Ok((whole - pixel_stride + c, whole))
 }
 
-fn check(len: usize, shape: [usize; 4], pixel_stride: usize) -> Result<()> {
+fn check(len: usize, element: ElementType, shape: [usize; 4], pixel_stride: usize) -> Result<()> {
+    element.checked("view")?;
     let (least, most) = extent(shape, pixel_stride)?;
     if len < least || len > most {
         let expected = if len < least { least } else { most };
@@ -95,7 +96,7 @@ impl<'a> NhwcView<'a> {
         pixel_stride: usize,
     ) -> Result<Self> {
         let data = data.into();
-        check(data.len(), shape, pixel_stride)?;
+        check(data.len(), data.element_type(), shape, pixel_stride)?;
         Ok(Self { data, shape, pixel_stride })
     }
 
@@ -241,7 +242,7 @@ impl<'a> NhwcViewMut<'a> {
         pixel_stride: usize,
     ) -> Result<Self> {
         let data = data.into();
-        check(data.len(), shape, pixel_stride)?;
+        check(data.len(), data.element_type(), shape, pixel_stride)?;
         Ok(Self { data, shape, pixel_stride })
     }
 

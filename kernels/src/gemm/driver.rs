@@ -358,7 +358,7 @@ impl<'a> Tile<'a> {
             let run = WidenRun { from, to: widened.as_mut_ptr(), count: widened.len() };
             // SAFETY: the level was available when the plan was made; the panel holds the block's
             // rows, each of NR elements, which are whole vectors.
-            unsafe { (plan.kernels.widen)(&run) };
+            unsafe { (plan.kernels.of_16_bits().widen)(&run) };
             b = widened.as_ptr().cast();
         }
         let next_b = next.map_or(null(), |next| {
@@ -492,7 +492,7 @@ impl<'a> Tile<'a> {
         };
         // SAFETY: the level was available; the sums are complete; the pixels lie in the views, the
         // columns in their channels.
-        unsafe { (plan.kernels.narrow)(&narrow) };
+        unsafe { (plan.kernels.of_16_bits().narrow)(&narrow) };
     }
 
     /// Applies an activation of f32 outputs that is no clamp.
