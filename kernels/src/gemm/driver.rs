@@ -87,7 +87,7 @@ impl GemmPlan {
                         let task = Task { group, plan, region, pixels, next, panels };
                         // SAFETY: the views have the plan's shapes; tiles, groups and parts
                         // partition the output rows, so each element is written by one task.
-                        unsafe { Tile::new(&run, &task, scratch).compute() };
+                        unsafe { compute(&run, &task, scratch) };
                         return;
                     }
                     tile -= tiles.count;
@@ -123,42 +123,45 @@ struct Task<'a> {
 }
 
 /// Where the pixels of a tile lie.
-struct Offsets {
-    /// In the output, in elements. The micro-kernel looks a micro-tile ahead.
-    y: [usize; MAX_MC + MAX_MR],
-    /// In the residual, in elements.
-    residual: [usize; MAX_MC],
-    /// In the sums that wait in scratch, in elements.
-    sums: [usize; MAX_MC],
-    /// Those of the next tile in the input, in bytes.
-    next_x: [usize; MAX_MC],
+struct Offsets<'a> {
+    /// In the output, in elements, and MR numbers more: the micro-kernel looks a micro-tile ahead.
+    y: &'a [usize],
+    /// In the residual, in elements; if there is none, any numbers.
+    residual: &'a [usize],
+    /// Those of the next tile in the input, in bytes; if they aren't prefetched, any numbers.
+    next_x: &'a [usize],
 }
 
-impl Offsets {
-    fn new(run: &Run<'_>, task: &Task<'_>) -> Self {
-        let Task { region, pixels, next, .. } = task;
-        let mut offsets = Self {
-            y: [0; MAX_MC + MAX_MR],
-            residual: [0; MAX_MC],
-            sums: [0; MAX_MC],
-            next_x: [0; MAX_MC],
-        };
-        region.offsets(pixels.clone(), &mut offsets.y, |pixel| run.y_placement.of(pixel));
-        if let Some((_, placement)) = run.residual {
-            region.offsets(pixels.clone(), &mut offsets.residual, |pixel| placement.of(pixel));
-        }
-        for (i, row) in offsets.sums[..pixels.len()].iter_mut().enumerate() {
-            *row = i * run.plan.kernels.tile.nr;
-        }
-        let producer = &run.plan.producer;
-        if producer.prefetched_channels().is_some() && !next.is_empty() {
-            let size = run.plan.input_type.size();
-            region.offsets(next.clone(), &mut offsets.next_x, |pixel| {
-                run.x_placement.of(producer.newest_pixel(pixel)).wrapping_mul(size)
-            });
-        }
-        offsets
+/// Computes a task, with tables of its pixels on the stack: a tile has few, and zeros are written
+/// only where numbers follow.
+///
+/// # Safety
+/// - x, y and residual are views of the plan's shapes, of these rows and those that they need.
+/// - No other thread touches the task's outputs.
+unsafe fn compute(run: &Run<'_>, task: &Task<'_>, scratch: &mut [f32]) {
+    let Task { region, pixels, next, .. } = task;
+    let mut y = [0; MAX_MC + MAX_MR];
+    let (mut residual_table, mut next_x_table);
+    region.offsets(pixels.clone(), &mut y, |pixel| run.y_placement.of(pixel));
+    let (mut residual, mut next_x) = (&y[..], &y[..]);
+    if let Some((_, placement)) = run.residual {
+        residual_table = [0; MAX_MC];
+        region.offsets(pixels.clone(), &mut residual_table, |pixel| placement.of(pixel));
+        residual = &residual_table;
     }
+    let producer = &run.plan.producer;
+    let channels = producer.prefetched_channels().filter(|_| !next.is_empty());
+    if channels.is_some() {
+        let size = run.plan.input_type.size();
+        next_x_table = [0; MAX_MC];
+        region.offsets(next.clone(), &mut next_x_table, |pixel| {
+            run.x_placement.of(producer.newest_pixel(pixel)).wrapping_mul(size)
+        });
+        next_x = &next_x_table;
+    }
+    let offsets = Offsets { y: &y, residual, next_x };
+    // SAFETY: the caller keeps the contract, which is the same.
+    unsafe { Tile::new(run, task, offsets, channels, scratch).compute() };
 }
 
 /// The columns of one B panel.
@@ -189,7 +192,7 @@ struct Tile<'a> {
     /// The micro-kernels that widen weights themselves, if they do.
     small_m: Option<&'static SmallMKernels>,
     rows: [MicroRows; 3],
-    offsets: Offsets,
+    offsets: Offsets<'a>,
     /// Cache lines of the pixels of the next tile that are prefetched, from here on.
     next_x: *const u8,
     next_x_lines: usize,
@@ -200,7 +203,14 @@ struct Tile<'a> {
 }
 
 impl<'a> Tile<'a> {
-    fn new(run: &'a Run<'a>, task: &'a Task<'a>, scratch: &'a mut [f32]) -> Self {
+    /// `channels` of the pixels of the next tile are prefetched, if any.
+    fn new(
+        run: &'a Run<'a>,
+        task: &'a Task<'a>,
+        offsets: Offsets<'a>,
+        channels: Option<usize>,
+        scratch: &'a mut [f32],
+    ) -> Self {
         let plan = run.plan;
         let count = task.pixels.len();
         let parts = plan.scratch_parts();
@@ -209,7 +219,6 @@ impl<'a> Tile<'a> {
         let len = count.div_ceil(plan.kernels.tile.mr) * plan.a_panel();
         let small_m = plan.small_m(count);
         let aliased = run.x_placement.pixel.is_multiple_of(ALIASED_ROWS);
-        let channels = plan.producer.prefetched_channels().filter(|_| !task.next.is_empty());
         let (next_x, next_x_lines) = match channels {
             Some(channels) => {
                 let lines = (channels * plan.input_type.size()).div_ceil(LINE_BYTES);
@@ -223,7 +232,7 @@ impl<'a> Tile<'a> {
             direct: plan.direct.filter(|_| !aliased && small_m.is_none()),
             small_m,
             rows: micro_rows(count, plan.micro_kernels().rows),
-            offsets: Offsets::new(run, task),
+            offsets,
             next_x,
             next_x_lines,
             a: &mut a[..len],
@@ -237,14 +246,15 @@ impl<'a> Tile<'a> {
     /// # Safety
     /// - x, y and residual are views of the plan's shapes, of these rows and those that they need.
     /// - No other thread touches the task's outputs.
-    unsafe fn compute(mut self) {
+    unsafe fn compute(&mut self) {
         let (plan, region) = (self.run.plan, self.task.plan);
         if self.direct.is_none() {
             match plan.a {
-                // SAFETY: the caller's contract.
+                // SAFETY: the caller keeps the contract of the views.
                 TakesA::Panels => unsafe { self.produce(0..plan.panel_depth) },
                 TakesA::Pairs(dot) => {
-                    // SAFETY: the caller's contract; the CPU was asked when the plan was made.
+                    // SAFETY: the caller keeps the contract of the views; whether the CPU has dot
+                    // products was asked when the plan was made.
                     unsafe {
                         self.produce(0..plan.panel_depth);
                         self.make_pairs(dot.pair);
@@ -260,16 +270,17 @@ impl<'a> Tile<'a> {
             let block = region.blocks[step.block];
             let first = step.panel == self.task.panels.start;
             if let (TakesA::Blocks, None, true) = (plan.a, self.direct, first) {
-                // SAFETY: the caller's contract.
+                // SAFETY: the caller keeps the contract of the views.
                 unsafe { self.produce(block.a..block.a + block.depth) };
             }
             let lines = self.next_x_lines;
             let lines = lines * i / steps..lines * (i + 1) / steps;
             let next = (i + 1 < steps).then(|| self.step(i + 1));
-            // SAFETY: the caller's contract; A is there.
+            // SAFETY: the caller keeps the contract of views and outputs; the step's block of A was
+            // produced above, or A is the input.
             unsafe { self.multiply(step, next, lines) };
         }
-        // SAFETY: the caller's contract; all sums are there.
+        // SAFETY: the caller keeps the contract of views and outputs; all steps are done.
         unsafe { self.activate() };
     }
 
@@ -288,7 +299,7 @@ impl<'a> Tile<'a> {
     /// Makes some k of the A panels.
     ///
     /// # Safety
-    /// As [`Tile::compute`].
+    /// x is a view of the plan's input, of the rows that these outputs need.
     unsafe fn produce(&mut self, k: Range<usize>) {
         let Self { run, task, .. } = self;
         let plan = run.plan;
@@ -323,13 +334,14 @@ impl<'a> Tile<'a> {
     /// Makes pairs of the A panels' k.
     ///
     /// # Safety
-    /// The CPU has what `pair` asks for.
+    /// The CPU has the dot products that `pair` is compiled for.
     unsafe fn make_pairs(&mut self, pair: unsafe fn(&PairRun)) {
         let plan = self.run.plan;
         let Region { taps_y, taps_x, .. } = &self.task.region;
         let depth = if taps_y.is_empty() || taps_x.is_empty() { 0 } else { plan.k };
         for panel in self.a.chunks_exact_mut(plan.a_panel()) {
-            // SAFETY: the caller's contract; a panel has whole blocks of its k.
+            // SAFETY: the CPU has what `pair` is compiled for; a panel has whole blocks of its k, and
+            // is this thread's.
             unsafe { pair(&PairRun { panel: panel.as_mut_ptr(), depth }) };
         }
     }
@@ -338,7 +350,9 @@ impl<'a> Tile<'a> {
     /// is what comes then, `lines` those of the next tile's pixels that are prefetched meanwhile.
     ///
     /// # Safety
-    /// As [`Tile::compute`]; the A panels hold the block.
+    /// - x, y and residual are views of the plan's shapes, of these rows and those that they need.
+    /// - No other thread touches the task's outputs.
+    /// - The A panels hold the block, unless A is the input.
     unsafe fn multiply(&mut self, step: Step, next: Option<Step>, lines: Range<usize>) {
         let (plan, region, group) = (self.run.plan, self.task.plan, self.task.group);
         let nr = plan.kernels.tile.nr;
@@ -383,7 +397,8 @@ impl<'a> Tile<'a> {
             unsafe { kernel(&tiles) };
         }
         if last && columns.in_scratch {
-            // SAFETY: the caller's contract; the sums of these columns are complete.
+            // SAFETY: the caller keeps the contract of views and outputs; this was the last block of
+            // these columns.
             unsafe { self.narrow(&columns) };
         }
     }
@@ -426,7 +441,7 @@ impl<'a> Tile<'a> {
     ) -> Output {
         let (run, plan, offsets) = (self.run, self.run.plan, &self.offsets);
         let (y, y_rows) = if columns.in_scratch {
-            (self.sums.as_mut_ptr(), offsets.sums[rows.first..].as_ptr())
+            (self.sums.as_mut_ptr(), plan.sums_rows[rows.first..].as_ptr())
         } else {
             (run.y.0.add(columns.offset).at.cast(), offsets.y[rows.first..].as_ptr())
         };
@@ -473,7 +488,9 @@ impl<'a> Tile<'a> {
     /// Ends the chains of sums that waited in scratch.
     ///
     /// # Safety
-    /// As [`Tile::compute`]; the sums of these columns are complete.
+    /// - x, y and residual are views of the plan's shapes, of these rows and those that they need.
+    /// - No other thread touches the task's outputs.
+    /// - The sums of these columns are complete.
     unsafe fn narrow(&self, columns: &Columns) {
         let (run, plan) = (self.run, self.run.plan);
         let bounds = plan.activation.bounds();
@@ -498,7 +515,9 @@ impl<'a> Tile<'a> {
     /// Applies an activation of f32 outputs that is no clamp.
     ///
     /// # Safety
-    /// As [`Tile::compute`]; all sums of the task are complete.
+    /// - x, y and residual are views of the plan's shapes, of these rows and those that they need.
+    /// - No other thread touches the task's outputs.
+    /// - All sums of the task are complete.
     unsafe fn activate(&self) {
         let (run, plan, panels) = (self.run, self.run.plan, &self.task.panels);
         let activation = plan.activation;

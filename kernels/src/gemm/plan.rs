@@ -97,6 +97,8 @@ pub(crate) struct GemmPlan {
     pub(super) direct: Option<usize>,
     pub(super) b: TakesB,
     pub(super) sums: Sums,
+    /// Where each pixel of a tile lies in the sums that wait in scratch, in elements.
+    pub(super) sums_rows: Vec<usize>,
     pub(super) input_type: ElementType,
     output_type: ElementType,
     pub(super) activation: Activation,
@@ -163,6 +165,7 @@ impl GemmPlan {
         let mc = mc(panel_depth, mr);
         product("scratch", &[product("panel", &[panel_depth, mr])?, mc])?;
         let widens = dot.is_none() && weights.element() != ElementType::F32;
+        let sums_rows = (0..mc).map(|row| row * kernels.tile.nr).collect();
         Ok(Self {
             kernels,
             direct: producer.direct().filter(|_| dot.is_none()),
@@ -177,6 +180,7 @@ impl GemmPlan {
             mc,
             a,
             b: if widens { TakesB::Widened } else { TakesB::Packed },
+            sums_rows: if f32_output && !widens { Vec::new() } else { sums_rows },
             sums: if f32_output { Sums::InOutput } else { Sums::InScratch },
             input_type: options.input_type,
             output_type: options.output_type,
