@@ -150,7 +150,7 @@ pub(crate) struct SharedMut(pub(crate) PointerMut);
 
 // SAFETY: whoever dereferences it vouches for the bounds and for disjointness.
 unsafe impl Send for SharedMut {}
-// SAFETY: as above.
+// SAFETY: whoever dereferences it vouches for the bounds and for disjointness.
 unsafe impl Sync for SharedMut {}
 
 /// A pointer that tasks on several threads read through.
@@ -159,5 +159,5 @@ pub(crate) struct Shared(pub(crate) Pointer);
 
 // SAFETY: whoever dereferences it vouches for the bounds; nobody writes while it is in use.
 unsafe impl Send for Shared {}
-// SAFETY: as above.
+// SAFETY: whoever dereferences it vouches for the bounds; nobody writes while it is in use.
 unsafe impl Sync for Shared {}

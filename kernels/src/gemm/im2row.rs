@@ -26,7 +26,9 @@ impl Im2row {
     /// part, as far as they are of the part's k; and applies the activation if that is a clamp.
     ///
     /// # Safety
-    /// As [`Producer::produce`](crate::gemm::producer::Producer::produce).
+    /// - The level of `kernels` is available.
+    /// - `part.x` is a view of the plan's input, of its type, with the rows that the rectangle's windows cover.
+    /// - The panels are `part.len` elements of this thread, with a row for each pixel.
     pub(crate) unsafe fn produce(
         &self,
         kernels: &GemmKernels,

@@ -128,13 +128,13 @@ impl Producer {
         let activation = match self {
             Self::Im2row(im2row) => {
                 part.region.rectangles(part.pixels.clone(), |rectangle, first| {
-                    // SAFETY: the caller's contract.
+                    // SAFETY: the caller keeps the contract, and the rectangle is of its pixels.
                     unsafe { im2row.produce(kernels, part, &rectangle, first) };
                 });
                 im2row.input_activation
             }
             Self::Depthwise(plan, activation) => {
-                // SAFETY: the caller's contract.
+                // SAFETY: the caller keeps the contract, which is the same.
                 unsafe { produce_depthwise(plan, *activation, kernels, part) };
                 *activation
             }
@@ -142,7 +142,7 @@ impl Producer {
         if activation.bounds().is_none() {
             // Over whole panels: lanes and rows that hold no pixel hold numbers nobody reads.
             let run = ActivateRun { x: part.panels, count: part.len, activation };
-            // SAFETY: the caller's contract.
+            // SAFETY: the level is available; the panels are `len` elements of this thread.
             unsafe { (kernels.activate)(&run) };
         }
     }
@@ -151,7 +151,10 @@ impl Producer {
 /// Makes a part of A by a depthwise convolution and the activation after it, if that is a clamp.
 ///
 /// # Safety
-/// As [`Producer::produce`].
+/// - The level of `kernels` is available.
+/// - `x` is a view of the plan's input, of its type, with the rows that these pixels' windows cover.
+/// - The pixels lie in the region, the region in the output.
+/// - The panels are `len` elements of this thread, with a row for each pixel.
 unsafe fn produce_depthwise(
     plan: &DepthwisePlan,
     activation: Activation,
@@ -169,7 +172,8 @@ unsafe fn produce_depthwise(
             bounds,
             activation: Activation::None,
         };
-        // SAFETY: the caller's contract.
+        // SAFETY: x is a view of the plan's input, and the rectangle, of the caller's pixels, goes
+        // to the rows of the panels that are these pixels'.
         unsafe { plan.run((part.x, part.placement), &rectangle, next, &to) };
     };
     let mut last = None;
