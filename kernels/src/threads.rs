@@ -65,20 +65,20 @@ pub fn available_threads() -> usize {
     }
 }
 
-/// Most shares that tasks are divided into. More threads than that begin with another one's.
-const SHARES: usize = 64;
+/// Most queues of tasks. More threads than that begin with another one's.
+const MAX_QUEUES: usize = 64;
 
-/// How many shares tasks are divided into.
-fn shares(tasks: usize, workers: usize) -> usize {
-    workers.min(tasks).clamp(1, SHARES)
+/// How many queues tasks are dealt to.
+fn queues(tasks: usize, workers: usize) -> usize {
+    workers.min(tasks).clamp(1, MAX_QUEUES)
 }
 
 /// Calls `f(task, scratch)` for every task in `0..tasks`, on up to `workers` threads, each with its
 /// own `part` elements of `scratch` (which must hold `workers` parts).
 ///
-/// A share is every n-th task, and each thread of the pool begins with the same one in every call:
-/// it finds what it wrote or read the last time in its own caches. Done with it, it goes on with
-/// what is left of the others'.
+/// Tasks are dealt to queues one after the other, and each thread of the pool begins with the same
+/// queue in every call: it finds what it wrote or read the last time in its own caches. When its
+/// queue is empty it steals from the others'.
 pub(crate) fn for_each(
     tasks: usize,
     workers: usize,
@@ -86,13 +86,13 @@ pub(crate) fn for_each(
     part: usize,
     f: &(impl Fn(usize, &mut [f32]) + Sync),
 ) {
-    let shares = shares(tasks, workers);
-    let next: [AtomicUsize; SHARES] = core::array::from_fn(AtomicUsize::new);
+    let queues = queues(tasks, workers);
+    let next: [AtomicUsize; MAX_QUEUES] = core::array::from_fn(AtomicUsize::new);
     fork(workers.min(tasks).max(1), scratch, part, &|scratch| {
-        let own = index() % shares;
-        for share in (own..shares).chain(0..own) {
+        let own = index() % queues;
+        for queue in (own..queues).chain(0..own) {
             loop {
-                let task = next[share].fetch_add(shares, Ordering::Relaxed);
+                let task = next[queue].fetch_add(queues, Ordering::Relaxed);
                 if task >= tasks {
                     break;
                 }
@@ -102,12 +102,12 @@ pub(crate) fn for_each(
     });
 }
 
-/// The tasks of [`for_each`] in an order in which those of a share are adjacent: the place of
+/// The tasks of [`for_each`] in an order in which those of a queue are adjacent: the place of
 /// `task`.
 pub(crate) fn adjacent(task: usize, tasks: usize, workers: usize) -> usize {
-    let shares = shares(tasks, workers);
-    let share = task % shares;
-    tasks / shares * share + share.min(tasks % shares) + task / shares
+    let queues = queues(tasks, workers);
+    let queue = task % queues;
+    tasks / queues * queue + queue.min(tasks % queues) + task / queues
 }
 
 /// The calling thread's number in its pool.

@@ -5,7 +5,7 @@ use core::ptr::null;
 
 use crate::activation::{ActivateRun, UNBOUNDED};
 use crate::error::{Error, Result};
-use crate::gemm::blocking::{KBlock, MAX_MC, MicroRows, column_parts, micro_rows, pixel_tiles};
+use crate::gemm::blocking::{ColumnSplit, KBlock, MAX_MC, MicroRows, micro_rows, pixel_tiles};
 use crate::gemm::kernels::{MicroKernelFn, SmallMKernels};
 use crate::gemm::micro_kernel::{Epilogue, MicroTiles, Output, Prefetch, Residual};
 use crate::gemm::narrow::NarrowRun;
@@ -56,7 +56,8 @@ impl GemmPlan {
         let panels = self.weights.panels();
         let produced = if self.direct.is_some() { 0 } else { self.producer.cost() };
         let produced = produced.div_ceil(self.kernels.tile.nr);
-        let parts = column_parts(tiles * self.groups, workers, panels, produced);
+        let split = ColumnSplit { tiles: tiles * self.groups, workers, panels, produced };
+        let parts = split.parts();
         let run = Run {
             plan: self,
             x: Shared(x.pointer()),
@@ -80,10 +81,8 @@ impl GemmPlan {
                     let (region, tiles) = tiles_of(plan);
                     if tile < tiles.count {
                         // The tile that this thread is likely to take after it.
-                        let next = tile + workers.div_ceil(parts);
-                        let next = tiles.start(next.min(tiles.count))
-                            ..tiles.start(next.min(tiles.count - 1) + 1);
-                        let pixels = tiles.start(tile)..tiles.start(tile + 1);
+                        let next = tiles.pixels_of(tile + workers.div_ceil(parts));
+                        let pixels = tiles.pixels_of(tile);
                         let task = Task { group, plan, region, pixels, next, panels };
                         // SAFETY: the views have the plan's shapes; tiles, groups and parts
                         // partition the output rows, so each element is written by one task.
