@@ -425,7 +425,7 @@ impl<S: Simd, const WHOLE: bool> OutputRows<S, WHOLE> {
     ) {
         // SAFETY: the caller keeps the contract of `StoreRow`, for the output's type.
         unsafe {
-            let body = StoreRow { to: self, args, sums };
+            let body = StoreRow { to: self, args, sums: *sums };
             for_output::<X, LOAD, _>(self.y.element, body);
         }
         self.y = self.y.add(args.output.row);
@@ -438,7 +438,7 @@ impl<S: Simd, const WHOLE: bool> OutputRows<S, WHOLE> {
 struct StoreRow<'a, S: Simd, const P: usize, const WHOLE: bool, const B: usize> {
     to: &'a OutputRows<S, WHOLE>,
     args: &'a Args3x3,
-    sums: &'a [[S::Vector; P]; B],
+    sums: [[S::Vector; P]; B],
 }
 
 impl<S: Simd, const P: usize, const WHOLE: bool, const B: usize> ForElement
@@ -453,8 +453,7 @@ impl<S: Simd, const P: usize, const WHOLE: bool, const B: usize> ForElement
         let Self { to, args, sums } = self;
         let (simd, output) = (to.simd, &args.output);
         let extent = Extent { whole: WHOLE, mask: to.mask };
-        for (b, &sums) in sums.iter().enumerate() {
-            let mut out = sums;
+        for (b, mut out) in sums.into_iter().enumerate() {
             if output.residual.is_some() {
                 let residual = to.residual.at.cast::<Y::Bits>().wrapping_add(b * S::LANES);
                 for (p, v) in out.iter_mut().enumerate() {
