@@ -91,7 +91,7 @@ LOADS_3X3 = {
 HALF_LOADS, HALF_DENSE_LOADS, HALF_DENSE_SPILLS = 4 / 54, 7 / 40, {"avx2": 12, "avx512": 0, "neon": 2}
 # Kernel width and stride: tiles. For k·P FMAs the row of a dense kernel loads k weights and
 # (P − 1)·stride + k columns.
-DENSE = {(5, 1): (8, 4, 2, 1), (5, 2): (8, 4, 2, 1), (7, 1): (4, 2, 1)}
+DENSE = {(5, 1): (8, 4, 2, 1), (5, 2): (8, 4, 2, 1), (7, 1): (4, 2, 1), (7, 2): (4, 2, 1)}
 DENSE_HALF = {5: (8, 4, 1), 7: (4, 1)}
 # Pixel by pixel: a weight and 8 columns for 8 FMAs.
 ANY_LOADS = 9 / 8

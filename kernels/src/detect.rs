@@ -1,7 +1,8 @@
-//! Which levels this CPU runs, and which one is used.
+//! Which levels this CPU runs, which one is used, and which element types this build has kernels for.
 
 use alloc::vec::Vec;
 
+use crate::element::ElementType;
 use crate::error::{Error, Result};
 use crate::level::Level;
 use crate::simd::Simd;
@@ -85,5 +86,28 @@ impl Level {
     /// [`Error::LevelUnavailable`].
     pub fn checked(self) -> Result<Self> {
         if self.is_available() { Ok(self) } else { Err(Error::LevelUnavailable { level: self }) }
+    }
+}
+
+impl ElementType {
+    /// Whether this build has kernels for elements of the type: for f16 and bf16 with the feature
+    /// `f16-bf16`.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// assert!(ElementType::F32.is_available());
+    /// assert_eq!(ElementType::F16.is_available(), ElementType::Bf16.is_available());
+    /// ```
+    pub const fn is_available(self) -> bool {
+        match self {
+            Self::F32 => true,
+            Self::F16 | Self::Bf16 => cfg!(feature = "f16-bf16"),
+        }
+    }
+
+    /// The type itself if this build has kernels for it; `what` is of it.
+    pub(crate) fn checked(self, what: &'static str) -> Result<Self> {
+        let unavailable = Error::ElementTypeUnavailable { what, element: self };
+        if self.is_available() { Ok(self) } else { Err(unavailable) }
     }
 }

@@ -61,6 +61,28 @@ impl ElementType {
     }
 }
 
+/// Something for each of the 16-bit types.
+#[derive(Debug)]
+pub(crate) struct F16Bf16<T> {
+    pub(crate) f16: T,
+    pub(crate) bf16: T,
+}
+
+impl<T> F16Bf16<T> {
+    /// That for a type; none for f32.
+    pub(crate) fn of(&self, element: ElementType) -> Option<&T> {
+        match element {
+            ElementType::F32 => None,
+            ElementType::F16 => Some(&self.f16),
+            ElementType::Bf16 => Some(&self.bf16),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        [&self.f16, &self.bf16].into_iter()
+    }
+}
+
 impl fmt::Display for ElementType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

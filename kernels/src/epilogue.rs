@@ -8,8 +8,9 @@
 //! All kernels take theirs from here. A vector that lies partly beyond the channels is masked.
 
 use crate::activation::{Activation, apply};
+use crate::element::ElementType;
 use crate::simd::Simd;
-use crate::simd::element::Element;
+use crate::simd::element::{Element, F32, ForElement, for_element};
 
 /// The prologue that leaves the input as it is.
 pub(crate) const AS_IS: u8 = 0;
@@ -27,6 +28,36 @@ pub(crate) fn bounded<S: Simd, const LOAD: u8>(simd: S, x: S::Vector, bound: f32
         RELU => simd.clamp_min(simd.splat(0.0), x),
         BOUND => simd.clamp_min(simd.splat(bound), x),
         _ => x,
+    }
+}
+
+/// The prologue of what is copied into A panels: a clamp, (−∞, ∞) for none.
+#[inline(always)]
+pub(crate) fn clamped<S: Simd>(simd: S, x: S::Vector, (lo, hi): (f32, f32)) -> S::Vector {
+    simd.clamp_max(simd.splat(hi), simd.clamp_min(simd.splat(lo), x))
+}
+
+/// Runs `body` for outputs of type `element`, of a kernel that loads elements X as LOAD says: f32 or
+/// X, but any type if [`GENERAL`]. Where f32 is the only choice nothing is looked at.
+///
+/// # Safety
+/// - As `body` asks.
+/// - `element` is one of the types named.
+#[inline(always)]
+pub(crate) unsafe fn for_output<X: Element, const LOAD: u8, F: ForElement>(
+    element: ElementType,
+    body: F,
+) {
+    // SAFETY: the caller keeps the contract of `body` for `element`, which is the type that it is
+    // run for.
+    unsafe {
+        if LOAD == GENERAL {
+            for_element(element, body);
+        } else if matches!(X::TYPE, ElementType::F32) || matches!(element, ElementType::F32) {
+            body.run::<F32>();
+        } else {
+            body.run::<X>();
+        }
     }
 }
 
@@ -52,7 +83,7 @@ pub(crate) unsafe fn add_residual<S: Simd, Y: Element, const N: usize>(
 ) {
     for (n, v) in sums.iter_mut().enumerate() {
         let r = residual.wrapping_add(n * S::LANES);
-        // SAFETY: the caller's contract.
+        // SAFETY: all vectors but the last are whole, and of the last the mask's lanes are valid.
         let r = unsafe {
             if n + 1 < N || extent.whole {
                 Y::load(simd, r)
@@ -113,7 +144,8 @@ pub(crate) unsafe fn store<S: Simd, Y: Element, const N: usize, const SUMS: bool
 ) {
     for (n, &v) in values.iter().enumerate() {
         let y = y.wrapping_add(n * S::LANES);
-        // SAFETY: the caller's contract.
+        // SAFETY: all vectors but the last are whole, and of the last the mask's lanes are valid for
+        // writing, by this thread alone.
         unsafe {
             match (SUMS, n + 1 < N || extent.whole) {
                 (true, true) => Y::store_sum(simd, y, v),

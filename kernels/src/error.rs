@@ -92,6 +92,13 @@ pub enum Error {
         /// The view's layout.
         actual: Layout,
     },
+    /// This build has no kernels for elements of that type: see the feature `f16-bf16`.
+    ElementTypeUnavailable {
+        /// Which operand.
+        what: &'static str,
+        /// Its type.
+        element: ElementType,
+    },
     /// The dilated kernel is larger than the padded input, so that no output exists.
     KernelLargerThanInput {
         /// `"height"` or `"width"`.
@@ -156,6 +163,11 @@ impl fmt::Display for Error {
             Self::Layout { what, expected, actual } => {
                 write!(f, "{what}: expected layout {expected}, got {actual}")
             }
+            Self::ElementTypeUnavailable { what, element } => write!(
+                f,
+                "{what} is of {element}, for which sepconv-kernels was built without the feature \
+                 f16-bf16"
+            ),
             Self::KernelLargerThanInput { axis, kernel, input } => write!(
                 f,
                 "kernel {axis} {kernel} (dilated) is larger than the padded input's {input}"

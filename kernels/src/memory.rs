@@ -39,7 +39,7 @@ pub struct Aligned {
 
 // SAFETY: it owns its elements, which are plain numbers, as a Vec does.
 unsafe impl Send for Aligned {}
-// SAFETY: likewise.
+// SAFETY: shared references only read its elements, which are plain numbers.
 unsafe impl Sync for Aligned {}
 
 impl Aligned {
@@ -82,7 +82,7 @@ impl Aligned {
 
     /// The same memory as twice as many 16-bit elements.
     pub(crate) fn as_bits_mut(&mut self) -> &mut [u16] {
-        // SAFETY: as in `deref`; an f32 is as long as two u16, which need less alignment and may
+        // SAFETY: len initialized elements that it owns, borrowed mutably as `self` is. An f32 is as long as two u16, which need less alignment and may
         // have any bits.
         unsafe { core::slice::from_raw_parts_mut(self.data.as_ptr().cast(), 2 * self.len) }
     }
@@ -116,7 +116,8 @@ impl Deref for Aligned {
 
 impl DerefMut for Aligned {
     fn deref_mut(&mut self) -> &mut [f32] {
-        // SAFETY: as in `deref`.
+        // SAFETY: len initialized elements that it owns, borrowed mutably as `self` is; for none of
+        // them the pointer dangles, aligned.
         unsafe { core::slice::from_raw_parts_mut(self.data.as_ptr(), self.len) }
     }
 }

@@ -144,8 +144,8 @@ impl TensorPlan {
             Channelwise::Pool(plan) => plan.kernels.name,
         };
         let planes = &self.kernels.planes;
-        let from = self.input_planes.then(|| planes.from_names[self.input_type as usize]);
-        let to = self.output_planes.then(|| planes.to_names[self.output_type as usize]);
+        let from = self.input_planes.then(|| planes.of(self.input_type).from_name);
+        let to = self.output_planes.then(|| planes.of(self.output_type).to_name);
         [from, Some(name), to].into_iter().flatten().collect::<Vec<_>>().join("+")
     }
 
@@ -328,7 +328,7 @@ impl Run<'_> {
             bounds: plan.activation.bounds(),
         };
         // SAFETY: the level was available when the plan was made; the caller's contract.
-        unsafe { plan.kernels.planes.to(plan.output_type)(&run) };
+        unsafe { (plan.kernels.planes.of(plan.output_type).to)(&run) };
     }
 }
 

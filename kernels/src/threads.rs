@@ -66,20 +66,20 @@ pub fn available_threads() -> usize {
     }
 }
 
-/// Most shares that tasks are divided into. More threads than that begin with another one's.
-const SHARES: usize = 64;
+/// Most queues of tasks. More threads than that begin with another one's.
+const MAX_QUEUES: usize = 64;
 
-/// How many shares tasks are divided into.
-fn shares(tasks: usize, workers: usize) -> usize {
-    workers.min(tasks).clamp(1, SHARES)
+/// How many queues tasks are dealt to.
+fn queues(tasks: usize, workers: usize) -> usize {
+    workers.min(tasks).clamp(1, MAX_QUEUES)
 }
 
 /// Calls `f(task, scratch)` for every task in `0..tasks`, on up to `workers` threads, each with its
 /// own `part` elements of `scratch` (which must hold `workers` parts).
 ///
-/// A share is every n-th task, and each thread of the pool begins with the same one in every call:
-/// it finds what it wrote or read the last time in its own caches. Done with it, it goes on with
-/// what is left of the others'.
+/// Tasks are dealt to queues one after the other, and each thread of the pool begins with the same
+/// queue in every call: it finds what it wrote or read the last time in its own caches. When its
+/// queue is empty it steals from the others'.
 pub(crate) fn for_each(
     tasks: usize,
     workers: usize,
@@ -87,13 +87,13 @@ pub(crate) fn for_each(
     part: usize,
     f: &(impl Fn(usize, &mut [f32]) + Sync),
 ) {
-    let shares = shares(tasks, workers);
-    let next: [AtomicUsize; SHARES] = core::array::from_fn(AtomicUsize::new);
+    let queues = queues(tasks, workers);
+    let next: [AtomicUsize; MAX_QUEUES] = core::array::from_fn(AtomicUsize::new);
     fork(workers.min(tasks).max(1), scratch, part, &|scratch| {
-        let own = index() % shares;
-        for share in (own..shares).chain(0..own) {
+        let own = index() % queues;
+        for queue in (own..queues).chain(0..own) {
             loop {
-                let task = next[share].fetch_add(shares, Ordering::Relaxed);
+                let task = next[queue].fetch_add(queues, Ordering::Relaxed);
                 if task >= tasks {
                     break;
                 }
@@ -103,12 +103,12 @@ pub(crate) fn for_each(
     });
 }
 
-/// The tasks of [`for_each`] in an order in which those of a share are adjacent: the place of
+/// The tasks of [`for_each`] in an order in which those of a queue are adjacent: the place of
 /// `task`.
 pub(crate) fn adjacent(task: usize, tasks: usize, workers: usize) -> usize {
-    let shares = shares(tasks, workers);
-    let share = task % shares;
-    tasks / shares * share + share.min(tasks % shares) + task / shares
+    let queues = queues(tasks, workers);
+    let queue = task % queues;
+    tasks / queues * queue + queue.min(tasks % queues) + task / queues
 }
 
 /// The calling thread's number in its pool.
@@ -151,7 +151,7 @@ pub(crate) struct SharedMut(pub(crate) PointerMut);
 
 // SAFETY: whoever dereferences it vouches for the bounds and for disjointness.
 unsafe impl Send for SharedMut {}
-// SAFETY: as above.
+// SAFETY: whoever dereferences it vouches for the bounds and for disjointness.
 unsafe impl Sync for SharedMut {}
 
 /// A pointer that tasks on several threads read through.
@@ -160,5 +160,5 @@ pub(crate) struct Shared(pub(crate) Pointer);
 
 // SAFETY: whoever dereferences it vouches for the bounds; nobody writes while it is in use.
 unsafe impl Send for Shared {}
-// SAFETY: as above.
+// SAFETY: whoever dereferences it vouches for the bounds; nobody writes while it is in use.
 unsafe impl Sync for Shared {}

@@ -21,7 +21,8 @@ fn extent(shape: [usize; 4], pixel_stride: usize) -> Result<(usize, usize)> {
     Ok((whole - pixel_stride + c, whole))
 }
 
-fn check(len: usize, shape: [usize; 4], pixel_stride: usize) -> Result<()> {
+fn check(len: usize, element: ElementType, shape: [usize; 4], pixel_stride: usize) -> Result<()> {
+    element.checked("view")?;
     let (least, most) = extent(shape, pixel_stride)?;
     if len < least || len > most {
         let expected = if len < least { least } else { most };
@@ -90,7 +91,7 @@ impl<'a> NhwcView<'a> {
         pixel_stride: usize,
     ) -> Result<Self> {
         let data = data.into();
-        check(data.len(), shape, pixel_stride)?;
+        check(data.len(), data.element_type(), shape, pixel_stride)?;
         Ok(Self { data, shape, pixel_stride, layout: Layout::Nhwc })
     }
 
@@ -101,7 +102,7 @@ impl<'a> NhwcView<'a> {
     /// [`Error::Length`], [`Error::Overflow`].
     pub fn nchw(data: impl Into<Elements<'a>>, [n, c, h, w]: [usize; 4]) -> Result<Self> {
         let (data, shape) = (data.into(), [n, h, w, c]);
-        check(data.len(), shape, c)?;
+        check(data.len(), data.element_type(), shape, c)?;
         Ok(Self { data, shape, pixel_stride: 1, layout: Layout::Nchw })
     }
 
@@ -211,7 +212,7 @@ impl<'a> NhwcViewMut<'a> {
         pixel_stride: usize,
     ) -> Result<Self> {
         let data = data.into();
-        check(data.len(), shape, pixel_stride)?;
+        check(data.len(), data.element_type(), shape, pixel_stride)?;
         Ok(Self { data, shape, pixel_stride, layout: Layout::Nhwc })
     }
 
@@ -222,7 +223,7 @@ impl<'a> NhwcViewMut<'a> {
     /// [`Error::Length`], [`Error::Overflow`].
     pub fn nchw(data: impl Into<ElementsMut<'a>>, [n, c, h, w]: [usize; 4]) -> Result<Self> {
         let (data, shape) = (data.into(), [n, h, w, c]);
-        check(data.len(), shape, c)?;
+        check(data.len(), data.element_type(), shape, c)?;
         Ok(Self { data, shape, pixel_stride: 1, layout: Layout::Nchw })
     }
 

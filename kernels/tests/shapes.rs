@@ -273,6 +273,7 @@ kernels! {
     depthwise_k5_s1: Kernel::Wide(5), 1;
     depthwise_k5_s2: Kernel::Wide(5), 2;
     depthwise_k7_s1: Kernel::Wide(7), 1;
+    depthwise_k7_s2: Kernel::Wide(7), 2;
     depthwise_other: Kernel::Other, 1;
     depthwise_any: Kernel::Any, 1;
     pointwise: Kernel::Operation(Op::Pointwise), 1;

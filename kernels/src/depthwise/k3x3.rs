@@ -33,10 +33,10 @@ use core::ops::Range;
 use core::ptr::NonNull;
 
 use crate::element::{Pointer, PointerMut};
-use crate::epilogue::{AS_IS, Extent, add_residual, bounded, clamp, store};
+use crate::epilogue::{AS_IS, Extent, add_residual, bounded, clamp, for_output, store};
 use crate::memory::LINE_BYTES;
 use crate::rows::kernel::tail_pixels;
-use crate::simd::element::{Element, with_output};
+use crate::simd::element::{Element, ForElement};
 use crate::simd::{Kernel, Simd};
 
 /// Kernel rows and columns.
@@ -127,7 +127,9 @@ impl<X: Element, const P: usize, const STRIDE: usize, const LOAD: u8> Kernel
 
     /// # Safety
     /// For `rows` × P pixels and all channels:
-    /// - The residual is valid for reading, the output for writing; no other thread touches the output.
+    /// - The residual, if there is one, is valid for reading, the output for writing; no other thread touches
+    ///   the output.
+    /// - The output and the residual are of f32 or of elements X.
     /// - The input is valid for reading in the rows `inside` and the (P − 1)·STRIDE + 3 columns without those that
     ///   lie outside.
     /// - `pixels` has the elements described.
@@ -146,7 +148,8 @@ impl<X: Element, const P: usize, const STRIDE: usize, const LOAD: u8> Kernel
                 if prefetches {
                     prefetch_output::<S, X, P>(simd, args, block * l);
                 }
-                // SAFETY: the caller's contract; all lanes of both blocks are channels.
+                // SAFETY: the caller keeps the contract for all channels, and all lanes of both blocks
+                // are channels.
                 unsafe { channels::<S, X, P, STRIDE, LOAD, true, 2>(simd, args, &all(block)) };
             }
         }
@@ -154,7 +157,8 @@ impl<X: Element, const P: usize, const STRIDE: usize, const LOAD: u8> Kernel
             if prefetches && (block * l).is_multiple_of(X::LINE) {
                 prefetch_output::<S, X, P>(simd, args, block * l);
             }
-            // SAFETY: the caller's contract; all lanes of this block are channels.
+            // SAFETY: the caller keeps the contract for all channels, and all lanes of this block
+            // are channels.
             unsafe { channels::<S, X, P, STRIDE, LOAD, true, 1>(simd, args, &all(block)) };
         }
         let rest = args.channels % l;
@@ -164,8 +168,8 @@ impl<X: Element, const P: usize, const STRIDE: usize, const LOAD: u8> Kernel
                 let left = left && first == 0;
                 let right = right && first + pixels == P;
                 let at = Block { first, left, right, block: whole, mask };
-                // SAFETY: the caller's contract; the rest of the channels, masked, of pixels up to
-                // P, which `pixels` divides.
+                // SAFETY: the caller keeps the contract for all channels and P columns of pixels:
+                // these are the last channels, masked, of columns below P, as `pixels` divides P.
                 unsafe {
                     match const { tail_pixels::<S>(P) } {
                         2 => channels::<S, X, 2, STRIDE, LOAD, false, 1>(simd, args, &at),
@@ -226,7 +230,13 @@ type Sums<S, const P: usize, const B: usize> = [[[<S as Simd>::Vector; P]; B]; K
 /// pixels.
 ///
 /// # Safety
-/// As [`Depthwise3x3`], for these channels and pixels.
+/// For these channels and `rows` × P pixels:
+/// - The residual, if there is one, is valid for reading, the output for writing; no other thread touches the
+///   output.
+/// - The output and the residual are of f32 or of elements X.
+/// - The input is valid for reading in the rows `inside` and the columns without those that lie outside.
+/// - `pixels` has the elements described.
+/// - `weights` and `bias` are valid for B vectors.
 #[inline(always)]
 unsafe fn channels<
     S: Simd,
@@ -252,7 +262,7 @@ unsafe fn channels<
         residual: to.residual.unwrap_or(none).add(at.first * to.residual_pixel + c),
         mask: at.mask,
     };
-    // SAFETY: the caller's contract.
+    // SAFETY: the caller keeps the contract, and both are of these channels and pixels.
     unsafe {
         if STRIDE == 1 {
             stride_1::<S, X, P, STRIDE, LOAD, WHOLE, B>(args, c, &mut input, &mut output);
@@ -266,7 +276,7 @@ unsafe fn channels<
 /// sake of the time in which this compiles.)
 ///
 /// # Safety
-/// There are such, padded to whole vectors.
+/// `bias` is valid for reading B vectors from `c` on.
 #[inline(always)]
 unsafe fn biases<S: Simd, const P: usize, const B: usize>(
     simd: S,
@@ -275,14 +285,21 @@ unsafe fn biases<S: Simd, const P: usize, const B: usize>(
 ) -> [[S::Vector; P]; B] {
     let mut start = [[simd.splat(0.0); P]; B];
     for (b, start) in start.iter_mut().enumerate() {
-        // SAFETY: the caller's contract.
+        // SAFETY: vector b of the B.
         *start = [unsafe { simd.load(args.bias.add(c + b * S::LANES)) }; P];
     }
     start
 }
 
 /// # Safety
-/// As [`channels`].
+/// For B vectors of channels from `c` on, of `rows` × P pixels:
+/// - `input` and `output` are of these channels and pixels.
+/// - The residual, if there is one, is valid for reading, the output for writing; no other thread touches the
+///   output.
+/// - The output and the residual are of f32 or of elements X.
+/// - The input is valid for reading in the rows `inside` and the columns without those that lie outside.
+/// - `pixels` has the elements described.
+/// - `weights` and `bias` are valid.
 #[inline(always)]
 unsafe fn stride_1<
     S: Simd,
@@ -299,7 +316,7 @@ unsafe fn stride_1<
     output: &mut OutputRows<S, WHOLE>,
 ) {
     let simd = input.simd;
-    // SAFETY: the caller's contract.
+    // SAFETY: the caller's channels begin with c and have biases.
     let mut start = unsafe { biases::<S, P, B>(simd, args, c) };
     // The output rows v − 2, v − 1 and v, for which input row v is the last, middle and first.
     let mut acc = [start; K];
@@ -318,12 +335,12 @@ unsafe fn stride_1<
             }
         }
         if v + 1 >= K {
-            // SAFETY: the caller's contract; the pixels of output row v − 2 exist.
-            unsafe { output.store::<X, P, B>(args, &acc[0]) };
+            // SAFETY: the caller keeps the contract for all output rows, of which v − 2 is one.
+            unsafe { output.store::<X, P, LOAD, B>(args, &acc[0]) };
         }
         if B > 1 {
             // Not kept from row to row, as registers are scarce.
-            // SAFETY: the caller's contract.
+            // SAFETY: the caller's channels begin with c and have biases.
             start = unsafe { biases::<S, P, B>(simd, args, c) };
         }
         acc = [acc[1], acc[2], start];
@@ -331,7 +348,14 @@ unsafe fn stride_1<
 }
 
 /// # Safety
-/// As [`channels`].
+/// For B vectors of channels from `c` on, of `rows` × P pixels:
+/// - `input` and `output` are of these channels and pixels.
+/// - The residual, if there is one, is valid for reading, the output for writing; no other thread touches the
+///   output.
+/// - The output and the residual are of f32 or of elements X.
+/// - The input is valid for reading in the rows `inside` and the columns without those that lie outside.
+/// - `pixels` has the elements described.
+/// - `weights` and `bias` are valid.
 #[inline(always)]
 unsafe fn stride_2<
     S: Simd,
@@ -347,7 +371,7 @@ unsafe fn stride_2<
     input: &mut InputRows<S, X, P, STRIDE, LOAD, WHOLE>,
     output: &mut OutputRows<S, WHOLE>,
 ) {
-    // SAFETY: the caller's contract.
+    // SAFETY: the caller's channels begin with c and have biases.
     let start = unsafe { biases::<S, P, B>(input.simd, args, c) };
     // The output rows r − 1 and r, for which input row 2·r is the last and the first.
     let mut acc = [start; K];
@@ -363,8 +387,8 @@ unsafe fn stride_2<
             }
         }
         if r > 0 {
-            // SAFETY: the caller's contract; the pixels of output row r − 1 exist.
-            unsafe { output.store::<X, P, B>(args, &acc[0]) };
+            // SAFETY: the caller keeps the contract for all output rows, of which r − 1 is one.
+            unsafe { output.store::<X, P, LOAD, B>(args, &acc[0]) };
         }
         acc = [acc[1], start, acc[2]];
         if r < args.rows
@@ -390,16 +414,19 @@ impl<S: Simd, const WHOLE: bool> OutputRows<S, WHOLE> {
     /// Ends the chains of a row, stores it and moves on to the next.
     ///
     /// # Safety
-    /// The row exists in the tile, and so do the channels.
+    /// - The row exists in the tile, and so do the channels: the residual is valid for reading them, the
+    ///   output for writing; no other thread touches the output.
+    /// - The output is of f32 or of elements X.
     #[inline(always)]
-    unsafe fn store<X: Element, const P: usize, const B: usize>(
+    unsafe fn store<X: Element, const P: usize, const LOAD: u8, const B: usize>(
         &mut self,
         args: &Args3x3,
         sums: &[[S::Vector; P]; B],
     ) {
-        // SAFETY: the caller's contract.
+        // SAFETY: the caller keeps the contract of `StoreRow`, for the output's type.
         unsafe {
-            with_output!(X, false, self.y.element, store_row::<S, P, WHOLE, B>(self, args, sums));
+            let body = StoreRow { to: self, args, sums: *sums };
+            for_output::<X, LOAD, _>(self.y.element, body);
         }
         self.y = self.y.add(args.output.row);
         self.pixels = self.pixels.wrapping_add(args.output.pixels_row);
@@ -407,39 +434,49 @@ impl<S: Simd, const WHOLE: bool> OutputRows<S, WHOLE> {
     }
 }
 
-/// # Safety
-/// As [`OutputRows::store`]; output and residual are of elements Y.
-#[inline(always)]
-unsafe fn store_row<S: Simd, Y: Element, const P: usize, const WHOLE: bool, const B: usize>(
-    rows: &OutputRows<S, WHOLE>,
-    args: &Args3x3,
-    sums: &[[S::Vector; P]; B],
-) {
-    let (simd, output) = (rows.simd, &args.output);
-    let extent = Extent { whole: WHOLE, mask: rows.mask };
-    for (b, &sums) in sums.iter().enumerate() {
-        let mut out = sums;
-        if output.residual.is_some() {
-            let residual = rows.residual.at.cast::<Y::Bits>().wrapping_add(b * S::LANES);
-            for (p, v) in out.iter_mut().enumerate() {
-                let r = residual.wrapping_add(p * output.residual_pixel);
-                // SAFETY: the caller's contract.
-                unsafe { add_residual::<S, Y, 1>(simd, core::array::from_mut(v), r, &extent) };
+/// Ends the chains of a row and stores it.
+struct StoreRow<'a, S: Simd, const P: usize, const WHOLE: bool, const B: usize> {
+    to: &'a OutputRows<S, WHOLE>,
+    args: &'a Args3x3,
+    sums: [[S::Vector; P]; B],
+}
+
+impl<S: Simd, const P: usize, const WHOLE: bool, const B: usize> ForElement
+    for StoreRow<'_, S, P, WHOLE, B>
+{
+    /// # Safety
+    /// - Output and residual are of elements Y.
+    /// - The row exists in the tile, and so do the channels: the residual is valid for reading them,
+    ///   the output for writing; no other thread touches the output.
+    #[inline(always)]
+    unsafe fn run<Y: Element>(self) {
+        let Self { to, args, sums } = self;
+        let (simd, output) = (to.simd, &args.output);
+        let extent = Extent { whole: WHOLE, mask: to.mask };
+        for (b, mut out) in sums.into_iter().enumerate() {
+            if output.residual.is_some() {
+                let residual = to.residual.at.cast::<Y::Bits>().wrapping_add(b * S::LANES);
+                for (p, v) in out.iter_mut().enumerate() {
+                    let r = residual.wrapping_add(p * output.residual_pixel);
+                    // SAFETY: the residual is valid for reading the row's pixels and channels.
+                    unsafe { add_residual::<S, Y, 1>(simd, core::array::from_mut(v), r, &extent) };
+                }
             }
-        }
-        // Looked at as bits in each row, and read only then: kept, bounds would take up registers
-        // that rows need.
-        if output.bounds.0.to_bits() != f32::NEG_INFINITY.to_bits() {
-            clamp(simd, &mut out, (read(&output.bounds.0), f32::INFINITY));
-        }
-        if output.bounds.1.to_bits() != f32::INFINITY.to_bits() {
-            clamp(simd, &mut out, (f32::NEG_INFINITY, read(&output.bounds.1)));
-        }
-        for (p, v) in out.iter().enumerate() {
-            // SAFETY: the caller's contract; there are P offsets for the row.
-            unsafe {
-                let y = rows.y.at.cast::<Y::Bits>().add(*rows.pixels.add(p) + b * output.block);
-                store::<S, Y, 1, true>(simd, core::array::from_ref(v), y, &extent);
+            // Looked at as bits in each row, and read only then: kept, bounds would take up registers
+            // that rows need.
+            if output.bounds.0.to_bits() != f32::NEG_INFINITY.to_bits() {
+                clamp(simd, &mut out, (read(&output.bounds.0), f32::INFINITY));
+            }
+            if output.bounds.1.to_bits() != f32::INFINITY.to_bits() {
+                clamp(simd, &mut out, (f32::NEG_INFINITY, read(&output.bounds.1)));
+            }
+            for (p, v) in out.iter().enumerate() {
+                // SAFETY: there are P offsets for the row; its pixels and channels are valid for
+                // writing, by this thread alone.
+                unsafe {
+                    let y = to.y.at.cast::<Y::Bits>().add(*to.pixels.add(p) + b * output.block);
+                    store::<S, Y, 1, true>(simd, core::array::from_ref(v), y, &extent);
+                }
             }
         }
     }
@@ -548,12 +585,12 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
     /// A column of the b-th vector. (Not a closure, which can't be `inline(always)`.)
     ///
     /// # Safety
-    /// It lies inside the input.
+    /// The column lies inside the input, and its channels exist.
     #[inline(always)]
     unsafe fn input(&self, args: &Args3x3, column: usize, b: usize) -> S::Vector {
         let simd = self.simd;
         let x = self.x.wrapping_add(column * args.input.column + b * S::LANES);
-        // SAFETY: the caller's contract.
+        // SAFETY: the column's channels are valid for reading: all lanes if WHOLE, else the mask's.
         let x = unsafe { if WHOLE { X::load(simd, x) } else { X::mask_load(simd, self.mask, x) } };
         bounded::<S, LOAD>(simd, x, args.input.bound)
     }
@@ -563,9 +600,10 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
     /// once, or the compiler would load them ahead.
     ///
     /// # Safety
-    /// As there.
+    /// - The row lies inside the input, without the columns said to lie outside.
+    /// - The channels exist in the input and in the weights.
     #[inline(always)]
-    #[allow(clippy::needless_range_loop, reason = "as there")]
+    #[allow(clippy::needless_range_loop, reason = "`skip` compiles to a call and memory traffic")]
     unsafe fn apply_pair<const FIRST: usize, const END: usize, const B: usize>(
         &self,
         args: &Args3x3,
@@ -577,22 +615,22 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
             let weights = self.weights.wrapping_add(b * K * K * S::LANES);
             let weight = |j: usize, kx: usize| {
                 let ky = ky - (j - FIRST);
-                // SAFETY: the caller's contract.
+                // SAFETY: tap (ky, kx) of the b-th vector of channels, which has weights.
                 unsafe { simd.load(weights.add((ky * K + kx) * S::LANES)) }
             };
             if !self.left {
-                // SAFETY: the caller's contract.
+                // SAFETY: the first column lies inside.
                 let x = unsafe { self.input(args, 0, b) };
                 for j in FIRST..END {
                     acc[j][b][0] = simd.barrier(simd.mul_add(x, weight(j, 0), acc[j][b][0]));
                 }
             }
-            // SAFETY: the caller's contract.
+            // SAFETY: a column in the middle lies inside.
             let x = unsafe { self.input(args, 1, b) };
             for j in FIRST..END {
                 acc[j][b][1] = simd.barrier(simd.mul_add(x, weight(j, 0), acc[j][b][1]));
             }
-            // SAFETY: the caller's contract.
+            // SAFETY: a column in the middle lies inside.
             let next = unsafe { self.input(args, 2, b) };
             for j in FIRST..END {
                 let w = weight(j, 1);
@@ -603,7 +641,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
                 acc[j][b][0] = simd.barrier(simd.mul_add(next, weight(j, 2), acc[j][b][0]));
             }
             if !self.right {
-                // SAFETY: the caller's contract.
+                // SAFETY: the last column lies inside.
                 let x = unsafe { self.input(args, 3, b) };
                 for j in FIRST..END {
                     acc[j][b][1] = simd.barrier(simd.mul_add(x, weight(j, 2), acc[j][b][1]));
@@ -616,7 +654,8 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
     /// window, for each other one STRIDE rows less.
     ///
     /// # Safety
-    /// The row lies inside the input; the channels and weights exist.
+    /// - The row lies inside the input, without the columns said to lie outside.
+    /// - The channels exist in the input and in the weights.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "`skip` compiles to a call and memory traffic")]
     unsafe fn apply<const FIRST: usize, const END: usize, const B: usize>(
@@ -630,19 +669,19 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
         let right = const { (P - 1) * STRIDE + K - 1 };
         let zero = simd.splat(0.0);
         if STRIDE == 1 && B > 1 {
-            // SAFETY: the caller's contract.
+            // SAFETY: the caller keeps the contract, which is the same.
             unsafe { self.apply_pair::<FIRST, END, B>(args, acc, ky) };
             return;
         }
         for b in 0..B {
             let weight = |j: usize, kx: usize| {
                 let ky = ky - (j - FIRST) * STRIDE;
-                // SAFETY: the caller's contract.
+                // SAFETY: tap (ky, kx) of the b-th vector of channels, which has weights.
                 unsafe { simd.load(self.weights.add((b * K * K + ky * K + kx) * l)) }
             };
             let mut columns = [zero; MAX_COLUMNS];
             for i in 1..right {
-                // SAFETY: the caller's contract.
+                // SAFETY: a column in the middle lies inside.
                 columns[i] = unsafe { self.input(args, i, b) };
                 // Bounded one after the other: all comparisons first would want as many registers
                 // again.
@@ -651,7 +690,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
                 }
             }
             if !self.left {
-                // SAFETY: the caller's contract.
+                // SAFETY: the first column lies inside.
                 let x = unsafe { self.input(args, 0, b) };
                 for j in FIRST..END {
                     acc[j][b][0] = simd.mul_add(x, weight(j, 0), acc[j][b][0]);
@@ -673,7 +712,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
                 }
             }
             if !self.right {
-                // SAFETY: the caller's contract.
+                // SAFETY: the last column lies inside.
                 let x = unsafe { self.input(args, right, b) };
                 for j in FIRST..END {
                     acc[j][b][P - 1] = simd.mul_add(x, weight(j, K - 1), acc[j][b][P - 1]);

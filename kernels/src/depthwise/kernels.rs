@@ -1,12 +1,12 @@
 //! The kernels of depthwise convolutions, as one level has them for one type of the input.
 
 use crate::depthwise::k3x3::Args3x3;
-use crate::rows::kernels::RowKernels;
+use crate::rows::kernels::{RowKernels, Tiles};
 
 pub(crate) type Fn3x3 = unsafe fn(&Args3x3);
 
 /// All of them.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct DepthwiseKernels {
     /// f32 lanes of a vector.
     pub(crate) lanes: usize,
@@ -26,7 +26,7 @@ pub(crate) struct DepthwiseKernels {
 }
 
 /// The 3×3 kernels for one stride.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Stride3x3 {
     pub(crate) stride: usize,
     /// The input as it is.
@@ -36,16 +36,16 @@ pub(crate) struct Stride3x3 {
 }
 
 /// The instances of a 3×3 kernel.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Kernels3x3 {
     /// The kernel's name: operation, type, tile, level.
     pub(crate) name: &'static str,
-    /// (columns of pixels, instance), most columns first; the last holds one.
-    pub(crate) tiles: &'static [(usize, Fn3x3)],
+    /// By their columns of pixels.
+    pub(crate) tiles: Tiles<Fn3x3>,
 }
 
 /// The kernels for one kernel width and stride along the width.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Dense {
     pub(crate) kernel: usize,
     pub(crate) stride: usize,

@@ -227,10 +227,7 @@ impl Plan3x3 {
             let next = whole < columns.end && horizontal.taps(whole) == (0..2);
             room = whole + usize::from(next) - columns.start;
         }
-        let tiles = self.kernels.tiles;
-        let widest = tiles[0].0.min(self.widest);
-        let wanted = room.div_ceil(room.div_ceil(widest));
-        let &(pixels, kernel) = tiles.iter().find(|(pixels, _)| *pixels <= wanted)?;
+        let (pixels, kernel) = self.kernels.tiles.begin(room, self.widest);
         Some(Tile3x3 { columns: columns.start..columns.start + pixels, kernel })
     }
 

@@ -27,17 +27,17 @@ pub(crate) struct DenseTaps<const K: usize, const STRIDE: usize>;
 /// The biases of a block of channels.
 ///
 /// # Safety
-/// There are such.
+/// Biases are valid for reading a vector of this block.
 #[inline(always)]
 unsafe fn bias<S: Simd>(simd: S, args: &RowArgs, block: usize) -> S::Vector {
-    // SAFETY: the caller's contract; biases are padded to whole vectors.
+    // SAFETY: a vector of this block is valid for reading.
     unsafe { simd.load(args.weights.bias.add(block * S::LANES)) }
 }
 
 /// The weights of a tap and a block of channels.
 ///
 /// # Safety
-/// There are such.
+/// Weights are valid for reading a vector of this block, for tap (ky, kx).
 #[inline(always)]
 unsafe fn weight<S: Simd>(
     simd: S,
@@ -47,14 +47,14 @@ unsafe fn weight<S: Simd>(
     kx: usize,
 ) -> S::Vector {
     let at = block * args.weights.block + ky * args.weights.row + kx * S::LANES;
-    // SAFETY: the caller's contract; weights are padded to whole vectors.
+    // SAFETY: a vector of this block and tap is valid for reading.
     unsafe { simd.load(args.weights.at.add(at)) }
 }
 
 impl Combine for AnyTaps {
     #[inline(always)]
     unsafe fn start<S: Simd>(simd: S, args: &RowArgs, block: usize) -> S::Vector {
-        // SAFETY: the caller's contract.
+        // SAFETY: a depthwise convolution has biases for each block.
         unsafe { bias(simd, args, block) }
     }
 
@@ -73,7 +73,7 @@ impl Combine for AnyTaps {
             let row = x.cast::<X::Bits>().wrapping_add(at.first * pixel + ky * row);
             for kx in 0..columns {
                 let x = row.wrapping_add(kx * column);
-                // SAFETY: the caller's contract; weights are padded to whole vectors.
+                // SAFETY: the caller's weights are valid for whole vectors at each tap.
                 let w = unsafe { simd.load(weights.add(kx * S::LANES)) };
                 for (p, sum) in sums.iter_mut().enumerate() {
                     // SAFETY: a tap inside the input, whose channels exist.
@@ -88,7 +88,7 @@ impl Combine for AnyTaps {
 impl<const K: usize, const STRIDE: usize> Combine for DenseTaps<K, STRIDE> {
     #[inline(always)]
     unsafe fn start<S: Simd>(simd: S, args: &RowArgs, block: usize) -> S::Vector {
-        // SAFETY: the caller's contract.
+        // SAFETY: a depthwise convolution has biases for each block.
         unsafe { bias(simd, args, block) }
     }
 
@@ -106,7 +106,7 @@ impl<const K: usize, const STRIDE: usize> Combine for DenseTaps<K, STRIDE> {
             let row = from.x.cast::<X::Bits>().wrapping_add(at.first * from.pixel + ky * from.row);
             let mut weights = [any; K];
             for (kx, w) in weights.iter_mut().enumerate() {
-                // SAFETY: the caller's contract.
+                // SAFETY: the caller's weights are valid for whole vectors at each tap.
                 *w = unsafe { weight(simd, args, at.block, ky, kx) };
             }
             // The K columns of the current pixel; of the next, K − STRIDE are the same.

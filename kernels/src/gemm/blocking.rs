@@ -1,6 +1,7 @@
 //! How pixels, k and output channels are divided: into tiles, blocks, parts and micro-tiles.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::error::Result;
 use crate::geometry::product;
@@ -105,10 +106,15 @@ pub(super) struct PixelTiles {
 
 impl PixelTiles {
     /// The first pixel of a tile, or the end of all.
-    pub(super) fn start(&self, tile: usize) -> usize {
+    fn start(&self, tile: usize) -> usize {
         // The units of a large batch times the tiles could overflow; the quotient and rest don't.
         let (whole, rest) = (self.units / self.count, self.units % self.count);
         ((whole * tile + rest.min(tile)) * self.unit).min(self.pixels)
+    }
+
+    /// The pixels of a tile, none beyond the last.
+    pub(super) fn pixels_of(&self, tile: usize) -> Range<usize> {
+        if tile < self.count { self.start(tile)..self.start(tile + 1) } else { 0..0 }
     }
 }
 
@@ -135,19 +141,33 @@ pub(super) fn pixel_tiles(
     PixelTiles { pixels, unit, units: pixels.div_ceil(unit), count }
 }
 
-/// In how many parts the `panels` of output channels are split so that `workers` threads end
-/// soonest that have so many tiles to compute. Each part produces its tile's A panels again, which
-/// takes as long as `produced` panels.
-pub(super) fn column_parts(tiles: usize, workers: usize, panels: usize, produced: usize) -> usize {
-    // From so many tiles on it is no use: the last ones, which some threads wait for, are few.
-    if tiles >= 8 * workers {
-        return 1;
+/// What decides in how many parts the output channels of each tile of pixels are split.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ColumnSplit {
+    /// Tiles of pixels, of all groups.
+    pub(super) tiles: usize,
+    /// Threads.
+    pub(super) workers: usize,
+    /// Panels of output channels of a tile.
+    pub(super) panels: usize,
+    /// How many panels take as long as making a tile's A panels, which each part does again.
+    pub(super) produced: usize,
+}
+
+impl ColumnSplit {
+    /// The number of parts with which the threads end soonest.
+    pub(super) fn parts(&self) -> usize {
+        let Self { tiles, workers, panels, produced } = *self;
+        // From so many tiles on it is no use: the last ones, which some threads wait for, are few.
+        if tiles >= 8 * workers {
+            return 1;
+        }
+        let time = |parts: &usize| {
+            let rounds = (tiles * parts).div_ceil(workers);
+            (rounds * (panels.div_ceil(*parts) + produced), *parts)
+        };
+        (1..=workers.min(panels).max(1)).min_by_key(time).unwrap_or(1)
     }
-    let time = |parts: &usize| {
-        let rounds = (tiles * parts).div_ceil(workers);
-        (rounds * (panels.div_ceil(*parts) + produced), *parts)
-    };
-    (1..=workers.min(panels).max(1)).min_by_key(time).unwrap_or(1)
 }
 
 /// Micro-tiles of equal height, one after the other.

@@ -5,7 +5,7 @@ use core::ptr::null;
 
 use crate::activation::{ActivateRun, UNBOUNDED};
 use crate::error::{Error, Result};
-use crate::gemm::blocking::{KBlock, MAX_MC, MicroRows, column_parts, micro_rows, pixel_tiles};
+use crate::gemm::blocking::{ColumnSplit, KBlock, MAX_MC, MicroRows, micro_rows, pixel_tiles};
 use crate::gemm::kernels::{MicroKernelFn, SmallMKernels};
 use crate::gemm::micro_kernel::{Epilogue, MicroTiles, Output, Prefetch, Residual};
 use crate::gemm::narrow::NarrowRun;
@@ -58,7 +58,8 @@ impl GemmPlan {
         let panels = self.weights.panels();
         let produced = if self.direct.is_some() { 0 } else { self.producer.cost() };
         let produced = produced.div_ceil(self.kernels.tile.nr);
-        let parts = column_parts(tiles * self.groups, workers, panels, produced);
+        let split = ColumnSplit { tiles: tiles * self.groups, workers, panels, produced };
+        let parts = split.parts();
         let run = Run {
             plan: self,
             x: Shared(x.pointer()),
@@ -80,14 +81,12 @@ impl GemmPlan {
                     let (region, tiles) = tiles_of(plan);
                     if tile < tiles.count {
                         // The tile that this thread is likely to take after it.
-                        let next = tile + workers.div_ceil(parts);
-                        let next = tiles.start(next.min(tiles.count))
-                            ..tiles.start(next.min(tiles.count - 1) + 1);
-                        let pixels = tiles.start(tile)..tiles.start(tile + 1);
+                        let next = tiles.pixels_of(tile + workers.div_ceil(parts));
+                        let pixels = tiles.pixels_of(tile);
                         let task = Task { group, plan, region, pixels, next, panels };
                         // SAFETY: the views have the plan's shapes; tiles, groups and parts
                         // partition the output rows, so each element is written by one task.
-                        unsafe { Tile::new(&run, &task, scratch).compute() };
+                        unsafe { compute(&run, &task, scratch) };
                         return;
                     }
                     tile -= tiles.count;
@@ -123,65 +122,67 @@ struct Task<'a> {
 }
 
 /// Where the pixels of a tile lie.
-struct Offsets {
-    /// In the output, in elements. The micro-kernel looks a micro-tile ahead.
-    y: [usize; MAX_MC + MAX_MR],
-    /// In the residual, in elements.
-    residual: [usize; MAX_MC],
-    /// In the sums that wait in scratch, in elements.
-    sums: [usize; MAX_MC],
-    /// Those of the next tile in the input, in bytes.
-    next_x: [usize; MAX_MC],
+struct Offsets<'a> {
+    /// In the output, in elements, and MR numbers more: the micro-kernel looks a micro-tile ahead.
+    y: &'a [usize],
+    /// In the residual, in elements; if there is none, any numbers.
+    residual: &'a [usize],
+    /// Those of the next tile in the input, in bytes; if they aren't prefetched, any numbers.
+    next_x: &'a [usize],
 }
 
-impl Offsets {
-    fn new(run: &Run<'_>, task: &Task<'_>) -> Self {
-        let Task { region, pixels, next, .. } = task;
-        let mut offsets = Self {
-            y: [0; MAX_MC + MAX_MR],
-            residual: [0; MAX_MC],
-            sums: [0; MAX_MC],
-            next_x: [0; MAX_MC],
-        };
-        if run.plan.output_planes.is_some() {
-            offsets.spread_over_planes(run, task);
-        } else {
-            region.offsets(pixels.clone(), &mut offsets.y, |pixel| run.y_placement.of(pixel));
-        }
-        if let Some((_, placement)) = run.residual {
-            region.offsets(pixels.clone(), &mut offsets.residual, |pixel| placement.of(pixel));
-        }
-        for (i, row) in offsets.sums[..pixels.len()].iter_mut().enumerate() {
-            *row = i * run.plan.kernels.tile.nr;
-        }
-        let producer = &run.plan.producer;
-        if producer.prefetched_channels().is_some() && !next.is_empty() {
-            let size = run.plan.input_type.size();
-            region.offsets(next.clone(), &mut offsets.next_x, |pixel| {
-                run.x_placement.of(producer.newest_pixel(pixel)).wrapping_mul(size)
-            });
-        }
-        offsets
+/// Computes a task, with tables of its pixels on the stack: a tile has few, and zeros are written
+/// only where numbers follow.
+///
+/// # Safety
+/// - x, y and residual are views of the plan's shapes, of these rows and those that they need.
+/// - No other thread touches the task's outputs.
+unsafe fn compute(run: &Run<'_>, task: &Task<'_>, scratch: &mut [f32]) {
+    let Task { region, pixels, next, .. } = task;
+    let mut y = [0; MAX_MC + MAX_MR];
+    let (mut residual_table, mut next_x_table);
+    match run.plan.output_planes {
+        Some(_) => spread_over_planes(run, task, &mut y),
+        None => region.offsets(pixels.clone(), &mut y, |pixel| run.y_placement.of(pixel)),
     }
+    let (mut residual, mut next_x) = (&y[..], &y[..]);
+    if let Some((_, placement)) = run.residual {
+        residual_table = [0; MAX_MC];
+        region.offsets(pixels.clone(), &mut residual_table, |pixel| placement.of(pixel));
+        residual = &residual_table;
+    }
+    let producer = &run.plan.producer;
+    let channels = producer.prefetched_channels().filter(|_| !next.is_empty());
+    if channels.is_some() {
+        let size = run.plan.input_type.size();
+        next_x_table = [0; MAX_MC];
+        region.offsets(next.clone(), &mut next_x_table, |pixel| {
+            run.x_placement.of(producer.newest_pixel(pixel)).wrapping_mul(size)
+        });
+        next_x = &next_x_table;
+    }
+    let offsets = Offsets { y: &y, residual, next_x };
+    // SAFETY: the caller keeps the contract, which is the same.
+    unsafe { Tile::new(run, task, offsets, channels, scratch).compute() };
+}
 
-    /// Of planes no pixel has its outputs side by side. In place of them the rows of micro-tiles
-    /// name, for prefetching, the lines of a panel's planes that the tile is about to write: as
-    /// many neighbouring rows as there are for each plane.
-    fn spread_over_planes(&mut self, run: &Run<'_>, task: &Task<'_>) {
-        let (nr, at) = (run.plan.kernels.tile.nr, &run.y_placement);
-        let (width, pixels) = (task.region.columns.len(), task.pixels.len());
-        // Rows of the tile that lie apart in a plane.
-        let rows = if width == at.row { 1 } else { (pixels / width).max(1) };
-        let of_plane = (pixels / nr).max(1);
-        for (i, y) in self.y[..pixels].iter_mut().enumerate() {
-            let (plane, part) = (i / of_plane, i % of_plane);
-            let row = part * rows / of_plane;
-            let within = (part - (row * of_plane).div_ceil(rows)) * nr;
-            *y = plane
-                .wrapping_mul(at.channel)
-                .wrapping_add(row.wrapping_mul(at.row))
-                .wrapping_add(within);
-        }
+/// Of planes no pixel has its outputs side by side. In place of them the rows of micro-tiles name,
+/// for prefetching, the lines of a panel's planes that the tile is about to write: as many
+/// neighbouring rows as there are for each plane.
+fn spread_over_planes(run: &Run<'_>, task: &Task<'_>, y: &mut [usize]) {
+    let (nr, at) = (run.plan.kernels.tile.nr, &run.y_placement);
+    let (width, pixels) = (task.region.columns.len(), task.pixels.len());
+    // Rows of the tile that lie apart in a plane.
+    let rows = if width == at.row { 1 } else { (pixels / width).max(1) };
+    let of_plane = (pixels / nr).max(1);
+    for (i, y) in y[..pixels].iter_mut().enumerate() {
+        let (plane, part) = (i / of_plane, i % of_plane);
+        let row = part * rows / of_plane;
+        let within = (part - (row * of_plane).div_ceil(rows)) * nr;
+        *y = plane
+            .wrapping_mul(at.channel)
+            .wrapping_add(row.wrapping_mul(at.row))
+            .wrapping_add(within);
     }
 }
 
@@ -213,7 +214,7 @@ struct Tile<'a> {
     /// The micro-kernels that widen weights themselves, if they do.
     small_m: Option<&'static SmallMKernels>,
     rows: [MicroRows; 3],
-    offsets: Offsets,
+    offsets: Offsets<'a>,
     /// Cache lines of the pixels of the next tile that are prefetched, from here on.
     next_x: *const u8,
     next_x_lines: usize,
@@ -226,7 +227,14 @@ struct Tile<'a> {
 }
 
 impl<'a> Tile<'a> {
-    fn new(run: &'a Run<'a>, task: &'a Task<'a>, scratch: &'a mut [f32]) -> Self {
+    /// `channels` of the pixels of the next tile are prefetched, if any.
+    fn new(
+        run: &'a Run<'a>,
+        task: &'a Task<'a>,
+        offsets: Offsets<'a>,
+        channels: Option<usize>,
+        scratch: &'a mut [f32],
+    ) -> Self {
         let plan = run.plan;
         let count = task.pixels.len();
         let parts = plan.scratch_parts();
@@ -236,7 +244,6 @@ impl<'a> Tile<'a> {
         let len = count.div_ceil(plan.kernels.tile.mr) * plan.a_panel();
         let small_m = plan.small_m(count);
         let aliased = run.x_placement.pixel.is_multiple_of(ALIASED_ROWS);
-        let channels = plan.producer.prefetched_channels().filter(|_| !task.next.is_empty());
         let (next_x, next_x_lines) = match channels {
             Some(channels) => {
                 let lines = (channels * plan.input_type.size()).div_ceil(LINE_BYTES);
@@ -250,7 +257,7 @@ impl<'a> Tile<'a> {
             direct: plan.direct.filter(|_| !aliased && small_m.is_none()),
             small_m,
             rows: micro_rows(count, plan.micro_kernels().rows),
-            offsets: Offsets::new(run, task),
+            offsets,
             next_x,
             next_x_lines,
             a: &mut a[..len],
@@ -265,14 +272,15 @@ impl<'a> Tile<'a> {
     /// # Safety
     /// - x, y and residual are views of the plan's shapes, of these rows and those that they need.
     /// - No other thread touches the task's outputs.
-    unsafe fn compute(mut self) {
+    unsafe fn compute(&mut self) {
         let (plan, region) = (self.run.plan, self.task.plan);
         if self.direct.is_none() {
             match plan.a {
-                // SAFETY: the caller's contract.
+                // SAFETY: the caller keeps the contract of the views.
                 TakesA::Panels => unsafe { self.produce(0..plan.panel_depth) },
                 TakesA::Pairs(dot) => {
-                    // SAFETY: the caller's contract; the CPU was asked when the plan was made.
+                    // SAFETY: the caller keeps the contract of the views; whether the CPU has dot
+                    // products was asked when the plan was made.
                     unsafe {
                         self.produce(0..plan.panel_depth);
                         self.make_pairs(dot.pair);
@@ -288,16 +296,17 @@ impl<'a> Tile<'a> {
             let block = region.blocks[step.block];
             let first = step.panel == self.task.panels.start;
             if let (TakesA::Blocks, None, true) = (plan.a, self.direct, first) {
-                // SAFETY: the caller's contract.
+                // SAFETY: the caller keeps the contract of the views.
                 unsafe { self.produce(block.a..block.a + block.depth) };
             }
             let lines = self.next_x_lines;
             let lines = lines * i / steps..lines * (i + 1) / steps;
             let next = (i + 1 < steps).then(|| self.step(i + 1));
-            // SAFETY: the caller's contract; A is there.
+            // SAFETY: the caller keeps the contract of views and outputs; the step's block of A was
+            // produced above, or A is the input.
             unsafe { self.multiply(step, next, lines) };
         }
-        // SAFETY: the caller's contract; all sums are there.
+        // SAFETY: the caller keeps the contract of views and outputs; all steps are done.
         unsafe { self.activate() };
     }
 
@@ -316,7 +325,7 @@ impl<'a> Tile<'a> {
     /// Makes some k of the A panels.
     ///
     /// # Safety
-    /// As [`Tile::compute`].
+    /// x is a view of the plan's input, of the rows that these outputs need.
     unsafe fn produce(&mut self, k: Range<usize>) {
         let Self { run, task, .. } = self;
         let plan = run.plan;
@@ -352,13 +361,14 @@ impl<'a> Tile<'a> {
     /// Makes pairs of the A panels' k.
     ///
     /// # Safety
-    /// The CPU has what `pair` asks for.
+    /// The CPU has the dot products that `pair` is compiled for.
     unsafe fn make_pairs(&mut self, pair: unsafe fn(&PairRun)) {
         let plan = self.run.plan;
         let Region { taps_y, taps_x, .. } = &self.task.region;
         let depth = if taps_y.is_empty() || taps_x.is_empty() { 0 } else { plan.k };
         for panel in self.a.chunks_exact_mut(plan.a_panel()) {
-            // SAFETY: the caller's contract; a panel has whole blocks of its k.
+            // SAFETY: the CPU has what `pair` is compiled for; a panel has whole blocks of its k, and
+            // is this thread's.
             unsafe { pair(&PairRun { panel: panel.as_mut_ptr(), depth }) };
         }
     }
@@ -367,7 +377,9 @@ impl<'a> Tile<'a> {
     /// is what comes then, `lines` those of the next tile's pixels that are prefetched meanwhile.
     ///
     /// # Safety
-    /// As [`Tile::compute`]; the A panels hold the block.
+    /// - x, y and residual are views of the plan's shapes, of these rows and those that they need.
+    /// - No other thread touches the task's outputs.
+    /// - The A panels hold the block, unless A is the input.
     unsafe fn multiply(&mut self, step: Step, next: Option<Step>, lines: Range<usize>) {
         let (plan, region, group) = (self.run.plan, self.task.plan, self.task.group);
         let nr = plan.kernels.tile.nr;
@@ -387,7 +399,7 @@ impl<'a> Tile<'a> {
             let run = WidenRun { from, to: widened.as_mut_ptr(), count: widened.len() };
             // SAFETY: the level was available when the plan was made; the panel holds the block's
             // rows, each of NR elements, which are whole vectors.
-            unsafe { (plan.kernels.widen)(&run) };
+            unsafe { (plan.kernels.of_16_bits().widen)(&run) };
             b = widened.as_ptr().cast();
         }
         let next_b = next.map_or(null(), |next| {
@@ -412,7 +424,8 @@ impl<'a> Tile<'a> {
             unsafe { kernel(&tiles) };
         }
         if last && columns.in_scratch {
-            // SAFETY: the caller's contract; the sums of these columns are complete.
+            // SAFETY: the caller keeps the contract of views and outputs; this was the last block of
+            // these columns.
             unsafe {
                 match plan.output_planes {
                     Some(planes) => self.to_planes(&columns, planes),
@@ -460,7 +473,7 @@ impl<'a> Tile<'a> {
     ) -> Output {
         let (run, plan, offsets) = (self.run, self.run.plan, &self.offsets);
         let (y, y_rows) = if columns.in_scratch {
-            (self.sums.as_mut_ptr(), offsets.sums[rows.first..].as_ptr())
+            (self.sums.as_mut_ptr(), plan.sums_rows[rows.first..].as_ptr())
         } else {
             (run.y.0.add(columns.offset).at.cast(), offsets.y[rows.first..].as_ptr())
         };
@@ -515,7 +528,9 @@ impl<'a> Tile<'a> {
     /// Ends the chains of sums that waited in scratch.
     ///
     /// # Safety
-    /// As [`Tile::compute`]; the sums of these columns are complete.
+    /// - x, y and residual are views of the plan's shapes, of these rows and those that they need.
+    /// - No other thread touches the task's outputs.
+    /// - The sums of these columns are complete.
     unsafe fn narrow(&self, columns: &Columns) {
         let (run, plan) = (self.run, self.run.plan);
         let bounds = plan.activation.bounds();
@@ -534,7 +549,7 @@ impl<'a> Tile<'a> {
         };
         // SAFETY: the level was available; the sums are complete; the pixels lie in the views, the
         // columns in their channels.
-        unsafe { (plan.kernels.narrow)(&narrow) };
+        unsafe { (plan.kernels.of_16_bits().narrow)(&narrow) };
     }
 
     /// Ends the chains of sums that waited in scratch, in the planes of the output.
@@ -562,14 +577,16 @@ impl<'a> Tile<'a> {
             };
             // SAFETY: the level was available when the plan was made; the sums are complete; the
             // pixels lie in the views, the columns in their channels.
-            unsafe { planes.to(plan.output_type)(&args) };
+            unsafe { (planes.of(plan.output_type).to)(&args) };
         });
     }
 
     /// Applies an activation of f32 outputs that is no clamp.
     ///
     /// # Safety
-    /// As [`Tile::compute`]; all sums of the task are complete.
+    /// - x, y and residual are views of the plan's shapes, of these rows and those that they need.
+    /// - No other thread touches the task's outputs.
+    /// - All sums of the task are complete.
     unsafe fn activate(&self) {
         let (run, plan, panels) = (self.run, self.run.plan, &self.task.panels);
         let activation = plan.activation;

@@ -100,7 +100,7 @@ impl Im2row {
                 };
                 // SAFETY: the level is available; the taps of these pixels lie inside the input and
                 // their k inside the panel, which has whole vectors of k.
-                unsafe { planes.from(self.element)(&run) };
+                unsafe { (planes.of(self.element).from)(&run) };
             }
         }
     }
@@ -109,7 +109,9 @@ impl Im2row {
     /// part, as far as they are of the part's k; and applies the activation if that is a clamp.
     ///
     /// # Safety
-    /// As [`Producer::produce`](crate::gemm::producer::Producer::produce).
+    /// - The level of `kernels` is available.
+    /// - `part.x` is a view of the plan's input, of its type, with the rows that the rectangle's windows cover.
+    /// - The panels are `part.len` elements of this thread, with a row for each pixel.
     unsafe fn produce(
         &self,
         kernels: &GemmKernels,

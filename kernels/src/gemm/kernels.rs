@@ -1,7 +1,7 @@
 //! The kernels that a GEMM is made of, as one level has them.
 
 use crate::activation::ActivateRun;
-use crate::element::ElementType;
+use crate::element::{ElementType, F16Bf16};
 use crate::gemm::micro_kernel::MicroTiles;
 use crate::gemm::narrow::NarrowRun;
 use crate::gemm::pack::PackRun;
@@ -18,21 +18,12 @@ pub(crate) struct GemmKernels {
     pub(crate) lanes: usize,
     pub(crate) tile: TileSize,
     pub(crate) f32: MicroKernels,
-    /// For few pixels and 16-bit weights, by the type.
-    pub(crate) small_m: [SmallMKernels; 2],
-    pub(crate) dot: Option<DotKernels>,
-    /// Copies channels of pixels into A panels, by the type of the input.
-    pub(crate) pack: [unsafe fn(&PackRun); 3],
-    /// Makes f32 of 16-bit weights.
-    pub(crate) widen: unsafe fn(&WidenRun),
-    /// Its name for each 16-bit type.
-    pub(crate) widen_names: [&'static str; 2],
-    /// Ends the chains of outputs that are stored in 16 bits.
-    pub(crate) narrow: unsafe fn(&NarrowRun),
-    /// Its name for each 16-bit type.
-    pub(crate) narrow_names: [&'static str; 2],
+    /// Copies channels of pixels of f32 into A panels.
+    pub(crate) pack: unsafe fn(&PackRun),
     /// Applies an activation to contiguous elements in place.
     pub(crate) activate: unsafe fn(&ActivateRun),
+    /// With the feature `f16-bf16`.
+    pub(crate) f16_bf16: Option<F16Bf16Gemm>,
 }
 
 /// The micro-kernels for one arithmetic.
@@ -46,6 +37,24 @@ pub(crate) struct MicroKernels {
     pub(crate) packed: &'static [&'static [MicroKernelFn]],
     /// The same for an A that isn't packed; none if it always is.
     pub(crate) direct: &'static [&'static [MicroKernelFn]],
+}
+
+/// What a GEMM needs besides for inputs, outputs and weights of f16 and bf16.
+#[derive(Debug)]
+pub(crate) struct F16Bf16Gemm {
+    /// For few pixels, by the type of the weights.
+    pub(crate) small_m: F16Bf16<SmallMKernels>,
+    pub(crate) dot: Option<DotKernels>,
+    /// Copies channels of pixels into A panels, by the type of the input.
+    pub(crate) pack: F16Bf16<unsafe fn(&PackRun)>,
+    /// Makes f32 of weights.
+    pub(crate) widen: unsafe fn(&WidenRun),
+    /// Its name for each type of weights.
+    pub(crate) widen_names: F16Bf16<&'static str>,
+    /// Ends the chains of sums that wait in scratch.
+    pub(crate) narrow: unsafe fn(&NarrowRun),
+    /// Its name for each type of outputs.
+    pub(crate) narrow_names: F16Bf16<&'static str>,
 }
 
 /// The micro-kernels that widen 16-bit weights as they load them.
@@ -69,23 +78,34 @@ pub(crate) struct DotKernels {
 }
 
 impl GemmKernels {
+    /// Those for 16-bit operands, which a plan has in a build with these kernels alone.
+    pub(crate) fn of_16_bits(&self) -> &F16Bf16Gemm {
+        self.f16_bf16.as_ref().expect("16-bit operands are refused without the feature f16-bf16")
+    }
+
     /// The GEMM of few pixels by weights of a type; none for f32.
     pub(crate) fn small_m(&self, element: ElementType) -> Option<&SmallMKernels> {
-        (element as usize).checked_sub(1).map(|i| &self.small_m[i])
+        self.f16_bf16.as_ref()?.small_m.of(element)
+    }
+
+    /// The GEMM by dot products, if the level has one.
+    pub(crate) fn dot(&self) -> Option<&DotKernels> {
+        self.f16_bf16.as_ref()?.dot.as_ref()
     }
 
     /// The name of `widen` for weights of a type; none for f32.
     pub(crate) fn widen_name(&self, element: ElementType) -> Option<&'static str> {
-        (element as usize).checked_sub(1).map(|i| self.widen_names[i])
+        self.f16_bf16.as_ref()?.widen_names.of(element).copied()
     }
 
     /// The name of `narrow` for outputs of a type; none for f32.
     pub(crate) fn narrow_name(&self, element: ElementType) -> Option<&'static str> {
-        (element as usize).checked_sub(1).map(|i| self.narrow_names[i])
+        self.f16_bf16.as_ref()?.narrow_names.of(element).copied()
     }
 
-    /// What copies channels of an input of a type.
+    /// What copies channels of an input of a type that this build has kernels for.
     pub(crate) fn pack(&self, element: ElementType) -> unsafe fn(&PackRun) {
-        self.pack[element as usize]
+        let f16_bf16 = self.f16_bf16.as_ref().and_then(|kernels| kernels.pack.of(element));
+        *f16_bf16.unwrap_or(&self.pack)
     }
 }

@@ -130,15 +130,15 @@ impl<B: Element, const M: usize, const N: usize, const DIRECT: bool> Kernel
     type Output = ();
 
     /// # Safety
-    /// - Each A panel is valid for the blocks of `depth` k of MR rows; if DIRECT, each of tiles·M rows for
-    ///   `depth` k.
-    /// - `b` is valid for `depth`·NR elements B, `bias` for NR elements.
+    /// - Each A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of tiles·M rows
+    ///   for `depth` k.
+    /// - `b` is valid for reading `depth`·NR elements B, `bias` NR elements, if there is one.
     /// - The tables of rows have tiles·M offsets each.
-    /// - Each row of `y` and of the residual is valid for `columns` elements; no other thread touches those
-    ///   of `y`.
+    /// - At each of its offsets `y` is valid for reading and writing `columns` elements, the residual, if there
+    ///   is one, for reading them; no other thread touches those of `y`.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, t: &MicroTiles) {
-        // SAFETY: the caller's contract.
+        // SAFETY: the caller keeps the contract, which is the same.
         unsafe { micro_tiles::<S, Fma<B>, M, N, DIRECT>(simd, Fma(PhantomData), t) }
     }
 }
@@ -152,10 +152,15 @@ impl<const M: usize, const N: usize> Bf16Kernel for Bf16MicroKernel<M, N> {
     type Output = ();
 
     /// # Safety
-    /// As [`MicroKernel`], pairs for elements.
+    /// Where a pair of bf16 counts as an element:
+    /// - Each A panel is valid for reading the blocks of `depth` k of MR rows.
+    /// - `b` is valid for reading `depth`·NR elements, `bias` NR f32, if there is one.
+    /// - The tables of rows have tiles·M offsets each.
+    /// - At each of its offsets `y` is valid for reading and writing `columns` f32, the residual, if there is
+    ///   one, for reading them; no other thread touches those of `y`.
     #[inline(always)]
     unsafe fn run<T: Bf16Dot>(token: T, t: &MicroTiles) {
-        // SAFETY: the caller's contract.
+        // SAFETY: the caller keeps the contract, which is the same with pairs for elements.
         unsafe { micro_tiles::<T::Simd, Dot<T>, M, N, false>(token.simd(), Dot(token), t) }
     }
 }
@@ -233,8 +238,15 @@ impl<T: Bf16Dot> Product<T::Simd> for Dot<T> {
     }
 }
 
+/// All micro-tiles of the column.
+///
 /// # Safety
-/// As [`MicroKernel`].
+/// - Each A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of tiles·M rows
+///   for `depth` k.
+/// - `b` is valid for reading `depth`·NR elements B, `bias` NR elements, if there is one.
+/// - The tables of rows have tiles·M offsets each.
+/// - At each of its offsets `y` is valid for reading and writing `columns` elements, the residual, if there
+///   is one, for reading them; no other thread touches those of `y`.
 #[inline(always)]
 unsafe fn micro_tiles<
     S: Simd,
@@ -248,7 +260,7 @@ unsafe fn micro_tiles<
     t: &MicroTiles,
 ) {
     for i in 0..t.tiles {
-        // SAFETY: the caller's contract, for tile i.
+        // SAFETY: the caller keeps the contract, and i is one of the tiles.
         unsafe { micro_tile::<S, P, M, N, DIRECT>(simd, product, t, i) };
     }
 }
@@ -256,7 +268,13 @@ unsafe fn micro_tiles<
 /// Micro-tile `i` of the column.
 ///
 /// # Safety
-/// As [`MicroKernel`].
+/// - `i` < `tiles`.
+/// - Each A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of tiles·M rows
+///   for `depth` k.
+/// - `b` is valid for reading `depth`·NR elements B, `bias` NR elements, if there is one.
+/// - The tables of rows have tiles·M offsets each.
+/// - At each of its offsets `y` is valid for reading and writing `columns` elements, the residual, if there
+///   is one, for reading them; no other thread touches those of `y`.
 #[inline(always)]
 unsafe fn micro_tile<S: Simd, P: Product<S>, const M: usize, const N: usize, const DIRECT: bool>(
     simd: S,
@@ -269,7 +287,8 @@ unsafe fn micro_tile<S: Simd, P: Product<S>, const M: usize, const N: usize, con
         mask: simd.mem_mask(t.output.columns - (N - 1) * S::LANES),
     };
     let y_rows = t.output.y_rows.wrapping_add(i * M);
-    // SAFETY: the caller's contract, for this tile.
+    // SAFETY: the rows i·M.. of the tables are this tile's, M of each; `columns` elements from the
+    // first on are within its rows of y and of the residual, and N vectors hold these columns.
     unsafe {
         let mut acc = start::<S, M, N>(simd, &t.output, y_rows, &columns);
         add_products::<S, P, M, N, DIRECT>(simd, product, t, i, &mut acc);
@@ -292,7 +311,8 @@ unsafe fn micro_tile<S: Simd, P: Product<S>, const M: usize, const N: usize, con
 /// The accumulators' first values: the biases, or what an earlier block left in `y`.
 ///
 /// # Safety
-/// As [`MicroKernel`]; `y_rows` are the tile's.
+/// - `bias`, if there is one, is valid for reading N vectors.
+/// - Else `y_rows` has M offsets, and at each of them `y` is valid for reading the lanes of `columns`.
 #[inline(always)]
 unsafe fn start<S: Simd, const M: usize, const N: usize>(
     simd: S,
@@ -304,7 +324,7 @@ unsafe fn start<S: Simd, const M: usize, const N: usize>(
     let mut acc = [[simd.splat(0.0); N]; M];
     if let Some(biases) = output.bias {
         for n in 0..N {
-            // SAFETY: the caller's contract; there are NR biases.
+            // SAFETY: vector n of the N biases.
             let bias = unsafe { simd.load(biases.as_ptr().add(n * l)) };
             for row in &mut acc {
                 row[n] = bias;
@@ -312,10 +332,10 @@ unsafe fn start<S: Simd, const M: usize, const N: usize>(
         }
     } else {
         for (m, row) in acc.iter_mut().enumerate() {
-            // SAFETY: the caller's contract.
+            // SAFETY: there are M offsets, which lead to rows of y.
             let y = unsafe { output.y.add(*y_rows.add(m)) };
             for (n, v) in row.iter_mut().enumerate() {
-                // SAFETY: the caller's contract; only columns that exist are read.
+                // SAFETY: all vectors but the last are whole, and of the last the mask's lanes exist.
                 *v = unsafe {
                     if n + 1 < N || columns.whole {
                         simd.load(y.add(n * l))
@@ -336,10 +356,13 @@ const fn prefetch_lines<S: Simd>() -> usize {
     if block < 8 { 1 } else { block / 8 }
 }
 
-/// The k loop.
+/// The k loop of micro-tile `i`.
 ///
 /// # Safety
-/// As [`MicroKernel`].
+/// - The tile's A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of its M
+///   rows for `depth` k.
+/// - `b` is valid for reading `depth`·NR elements.
+/// - The tables of rows, of what is prefetched and of the residual, have (i + 1)·M offsets.
 #[inline(always)]
 unsafe fn add_products<
     S: Simd,
@@ -371,7 +394,7 @@ unsafe fn add_products<
     let blocks = t.depth / l;
     let mut done = 0;
     for m in 0..M {
-        // SAFETY: there are offsets for each row of the tiles.
+        // SAFETY: there are offsets up to row (i + 1)·M.
         unsafe { prefetch_row::<S, N>(simd, t, i * M + m) };
         done += blocks;
         while done >= M {
@@ -381,13 +404,13 @@ unsafe fn add_products<
                 next_b = next_b.wrapping_add(LINE);
             }
             if S::LANE_FMA {
-                // SAFETY: the caller's contract; this is a whole block.
+                // SAFETY: this is one of the depth / L whole blocks of A and B.
                 unsafe { block::<S, P, M, N>(simd, product, a, &rows, b, acc) };
             } else {
                 let unroll = const { if S::LANES < UNROLL { S::LANES } else { UNROLL } };
                 for k in (0..l).step_by(unroll) {
                     for k in k..k + unroll {
-                        // SAFETY: the caller's contract; this is k of a whole block.
+                        // SAFETY: k < L, of one of the depth / L whole blocks of A and B.
                         unsafe {
                             let b = b.add(k * size.nr);
                             step::<S, P, M, N>(simd, product, a.add(k), a_row, b, acc);
@@ -400,7 +423,7 @@ unsafe fn add_products<
         }
     }
     for k in 0..t.depth % l {
-        // SAFETY: the caller's contract; k of the last, partial block.
+        // SAFETY: k < depth % L, of the block after the whole ones.
         unsafe { step::<S, P, M, N>(simd, product, a.add(k), a_row, b.add(k * size.nr), acc) };
     }
 }
@@ -410,12 +433,13 @@ unsafe fn add_products<
 /// pixels.
 ///
 /// # Safety
-/// There are offsets for this row.
+/// `prefetch.y_rows`, `prefetch.x_rows` and, if there is one, the residual's `rows` have more than
+/// `row` offsets.
 #[inline(always)]
 unsafe fn prefetch_row<S: Simd, const N: usize>(simd: S, t: &MicroTiles, row: usize) {
     let l = S::LANES;
     let prefetch = &t.prefetch;
-    // SAFETY: the caller's contract.
+    // SAFETY: both tables have an offset for this row.
     let (y_row, x_row) = unsafe { (*prefetch.y_rows.add(row), *prefetch.x_rows.add(row)) };
     let size = prefetch.y.element.size();
     let y = prefetch.y.at.wrapping_add(y_row.wrapping_mul(size));
@@ -423,7 +447,7 @@ unsafe fn prefetch_row<S: Simd, const N: usize>(simd: S, t: &MicroTiles, row: us
         simd.prefetch_write(y.wrapping_add(at));
     }
     if let Some(Epilogue { residual: Some(residual), .. }) = &t.output.epilogue {
-        // SAFETY: the caller's contract.
+        // SAFETY: the residual has an offset for this row.
         let r = residual.at.wrapping_add(unsafe { *residual.rows.add(row) });
         for at in (0..N * l).step_by(LINE) {
             simd.prefetch_l1(r.wrapping_add(at));
@@ -442,7 +466,8 @@ unsafe fn prefetch_row<S: Simd, const N: usize>(simd: S, t: &MicroTiles, row: us
 /// B twice.
 ///
 /// # Safety
-/// `a` is valid for L elements at each of `a_rows`, `b` for L·NR.
+/// - `a` is valid for reading L elements at each of `a_rows`.
+/// - `b` is valid for reading L·NR elements.
 #[inline(always)]
 unsafe fn block<S: Simd, P: Product<S>, const M: usize, const N: usize>(
     simd: S,
@@ -453,7 +478,7 @@ unsafe fn block<S: Simd, P: Product<S>, const M: usize, const N: usize>(
     acc: &mut [[S::Vector; N]; M],
 ) {
     let rows = const { if is_tight::<S, M, N>() { M.div_ceil(2) } else { M } };
-    // SAFETY: the caller's contract.
+    // SAFETY: the caller keeps the contract, and both ranges lie in 0..M.
     unsafe {
         rows_of_block::<S, P, M, N>(simd, product, 0..rows, a, a_rows, b, acc);
         if rows < M {
@@ -467,8 +492,11 @@ const fn is_tight<S: Simd, const M: usize, const N: usize>() -> bool {
     M * N + M + N >= S::REGISTERS
 }
 
+/// Some rows of a block.
+///
 /// # Safety
-/// As [`block`].
+/// - `a` is valid for reading L elements at each of `a_rows` that is in `rows`.
+/// - `b` is valid for reading L·NR elements.
 #[inline(always)]
 unsafe fn rows_of_block<S: Simd, P: Product<S>, const M: usize, const N: usize>(
     simd: S,
@@ -482,12 +510,13 @@ unsafe fn rows_of_block<S: Simd, P: Product<S>, const M: usize, const N: usize>(
     let nr = const { tile_size::<S>().nr };
     let mut block = [simd.splat(0.0); M];
     for m in rows.clone() {
-        // SAFETY: the caller's contract.
+        // SAFETY: L elements, a vector, are valid at the offset of a row in `rows`.
         block[m] = unsafe { simd.load(a.add(a_rows[m])) };
     }
     // Not a loop: a lane is part of the instruction.
     const { assert!(!S::LANE_FMA || S::LANES == 4) };
-    // SAFETY: the caller's contract.
+    // SAFETY: L is 4 where this is compiled, and each of four k of B has NR elements, N vectors or
+    // more.
     unsafe {
         lane_step::<S, P, M, N, 0>(simd, product, rows.clone(), &block, b, acc);
         lane_step::<S, P, M, N, 1>(simd, product, rows.clone(), &block, b.add(nr), acc);
@@ -499,7 +528,7 @@ unsafe fn rows_of_block<S: Simd, P: Product<S>, const M: usize, const N: usize>(
 /// One k: N vectors of B against one lane of M vectors of A.
 ///
 /// # Safety
-/// `b` is valid for N vectors.
+/// `b` is valid for reading N vectors.
 #[inline(always)]
 unsafe fn lane_step<S: Simd, P: Product<S>, const M: usize, const N: usize, const LANE: i32>(
     simd: S,
@@ -512,7 +541,7 @@ unsafe fn lane_step<S: Simd, P: Product<S>, const M: usize, const N: usize, cons
     let l = S::LANES;
     let mut bs = [simd.splat(0.0); N];
     for (n, v) in bs.iter_mut().enumerate() {
-        // SAFETY: the caller's contract.
+        // SAFETY: vector n of the N.
         *v = unsafe { P::B::load(simd, b.add(n * l)) };
     }
     for m in rows {
@@ -537,7 +566,8 @@ fn barrier<S: Simd, const M: usize, const N: usize>(simd: S, acc: &mut [[S::Vect
 /// One k: N vectors of B against M broadcasts of A.
 ///
 /// # Safety
-/// `a` is valid at m·`a_row` for m < M, `b` for N vectors.
+/// - `a` is valid for reading an element at m·`a_row` for each m < M.
+/// - `b` is valid for reading N vectors.
 #[inline(always)]
 unsafe fn step<S: Simd, P: Product<S>, const M: usize, const N: usize>(
     simd: S,
@@ -550,11 +580,11 @@ unsafe fn step<S: Simd, P: Product<S>, const M: usize, const N: usize>(
     let l = S::LANES;
     let mut bs = [simd.splat(0.0); N];
     for (n, v) in bs.iter_mut().enumerate() {
-        // SAFETY: the caller's contract.
+        // SAFETY: vector n of the N.
         *v = unsafe { P::B::load(simd, b.add(n * l)) };
     }
     for (m, row) in acc.iter_mut().enumerate() {
-        // SAFETY: the caller's contract.
+        // SAFETY: row m < M has an element here.
         let a = simd.splat(unsafe { *a.add(m * a_row) });
         for (v, b) in row.iter_mut().zip(bs) {
             *v = product.mul_add(simd, a, b, *v);

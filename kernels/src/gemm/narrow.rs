@@ -14,7 +14,7 @@
 use crate::activation::Activation;
 use crate::element::{Pointer, PointerMut};
 use crate::epilogue::{Extent, activate, add_residual, store};
-use crate::simd::element::{Element, with_element};
+use crate::simd::element::{Element, ForElement, for_element};
 use crate::simd::{Kernel, Simd};
 
 /// The kernel, for outputs of any type.
@@ -50,38 +50,49 @@ impl Kernel for Narrow {
     /// - `y` is valid for writing them; no other thread touches them.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, run: &NarrowRun) {
-        // SAFETY: the caller's contract.
-        unsafe { with_element!(run.y.element, Y => rows::<S, Y>(simd, run)) }
+        // SAFETY: the caller keeps the contract of `Rows` for the type of `y`.
+        unsafe { for_element(run.y.element, Rows { simd, run }) }
     }
 }
 
-/// # Safety
-/// As [`Narrow`]; output and residual are of elements Y.
-#[inline(always)]
-unsafe fn rows<S: Simd, Y: Element>(simd: S, run: &NarrowRun) {
-    let l = S::LANES;
-    let whole = run.columns / l * l;
-    let mask = simd.mem_mask((run.columns - whole).max(1));
-    for r in 0..run.rows {
-        let tile = run.tile.wrapping_add(r * run.tile_row);
-        // SAFETY: the caller's contract: there are as many offsets as rows.
-        let (y, residual) = unsafe {
-            let residual = run.residual.map(|residual| {
-                residual.at.cast::<Y::Bits>().wrapping_add(*run.residual_rows.add(r))
-            });
-            (run.y.at.cast::<Y::Bits>().add(*run.y_rows.add(r)), residual)
-        };
-        for c in (0..run.columns).step_by(l) {
-            let extent = Extent { whole: c < whole, mask };
-            // SAFETY: the caller's contract, for the columns from c on; of the tile whole vectors
-            // exist.
-            unsafe {
-                let mut v = [simd.load(tile.add(c))];
-                if let Some(residual) = residual {
-                    add_residual::<S, Y, 1>(simd, &mut v, residual.add(c), &extent);
+/// All rows.
+struct Rows<'a, S> {
+    simd: S,
+    run: &'a NarrowRun,
+}
+
+impl<S: Simd> ForElement for Rows<'_, S> {
+    /// # Safety
+    /// - The tile and the residual are valid for reading `columns` elements of each row.
+    /// - `y` is valid for writing them; no other thread touches them.
+    /// - Output and residual are of elements Y.
+    #[inline(always)]
+    unsafe fn run<Y: Element>(self) {
+        let Self { simd, run } = self;
+        let l = S::LANES;
+        let whole = run.columns / l * l;
+        let mask = simd.mem_mask((run.columns - whole).max(1));
+        for r in 0..run.rows {
+            let tile = run.tile.wrapping_add(r * run.tile_row);
+            // SAFETY: there are as many offsets as rows.
+            let (y, residual) = unsafe {
+                let residual = run.residual.map(|residual| {
+                    residual.at.cast::<Y::Bits>().wrapping_add(*run.residual_rows.add(r))
+                });
+                (run.y.at.cast::<Y::Bits>().add(*run.y_rows.add(r)), residual)
+            };
+            for c in (0..run.columns).step_by(l) {
+                let extent = Extent { whole: c < whole, mask };
+                // SAFETY: the columns from c on exist in the output and the residual, of the tile
+                // whole vectors.
+                unsafe {
+                    let mut v = [simd.load(tile.add(c))];
+                    if let Some(residual) = residual {
+                        add_residual::<S, Y, 1>(simd, &mut v, residual.add(c), &extent);
+                    }
+                    activate(simd, &mut v, run.bounds, run.activation);
+                    store::<S, Y, 1, false>(simd, &v, y.add(c), &extent);
                 }
-                activate(simd, &mut v, run.bounds, run.activation);
-                store::<S, Y, 1, false>(simd, &v, y.add(c), &extent);
             }
         }
     }

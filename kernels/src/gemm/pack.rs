@@ -12,8 +12,10 @@
 
 use core::marker::PhantomData;
 
+use crate::epilogue::clamped;
 use crate::gemm::tile::tile_size;
 use crate::simd::element::Element;
+use crate::simd::scalar::Scalar;
 use crate::simd::{Kernel, Simd};
 
 /// The kernel for an input of elements X.
@@ -46,23 +48,23 @@ impl<X: Element> Kernel for Pack<X> {
     type Output = ();
 
     /// # Safety
-    /// `x` is valid for reading, the panels for writing the elements named; no other thread touches
-    /// these.
+    /// - `x` is valid for reading `length` elements of each of the pixels.
+    /// - `rows` has an offset for each pixel.
+    /// - The panels are valid for writing elements k..k + `length` of each pixel; no other thread
+    ///   touches them.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, run: &PackRun) {
         let l = S::LANES;
         let mr = const { tile_size::<S>().mr };
         let whole = if run.k.is_multiple_of(l) { run.length / l } else { 0 };
         let x = run.x.cast::<X::Bits>();
-        let (lo, hi) = (simd.splat(run.bounds.0), simd.splat(run.bounds.1));
         for p in 0..run.pixels {
-            // SAFETY: the caller's contract, for this pixel.
+            // SAFETY: pixel p exists in the input, and has an offset, which lies in the panels.
             let (x, a) = unsafe { (x.add(p * run.x_pixel), run.a.add(*run.rows.add(p))) };
             for block in 0..whole {
                 // SAFETY: l elements from block·l on exist on both sides.
                 unsafe {
-                    let v = X::load(simd, x.add(block * l));
-                    let v = simd.clamp_max(hi, simd.clamp_min(lo, v));
+                    let v = clamped(simd, X::load(simd, x.add(block * l)), run.bounds);
                     simd.store(a.add((run.k / l + block) * mr * l), v);
                 }
             }
@@ -70,9 +72,7 @@ impl<X: Element> Kernel for Pack<X> {
                 let k = run.k + i;
                 // SAFETY: element i exists on both sides.
                 unsafe {
-                    let v = X::widen(*x.add(i));
-                    let v = if run.bounds.0 > v { run.bounds.0 } else { v };
-                    let v = if run.bounds.1 < v { run.bounds.1 } else { v };
+                    let v = clamped(Scalar, X::widen(*x.add(i)), run.bounds);
                     *a.add(k / l * mr * l + k % l) = v;
                 }
             }

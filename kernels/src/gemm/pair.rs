@@ -40,7 +40,8 @@ impl Bf16Kernel for Pair {
             for row in (0..block).step_by(l) {
                 let of_block = |block_of: usize| run.panel.wrapping_add(block_of * block + row);
                 let rest = run.depth - 2 * i * l;
-                // SAFETY: the caller's contract: the blocks that hold these k exist.
+                // SAFETY: the panel has the blocks that hold these k, and is valid for reading and
+                // writing.
                 unsafe {
                     let first = first_of(token, of_block(2 * i), rest);
                     let second = first_of(token, of_block(2 * i + 1), rest.saturating_sub(l));
@@ -54,12 +55,13 @@ impl Bf16Kernel for Pair {
 /// The first `n` elements at `p`, or as many as there are lanes; zeros beyond.
 ///
 /// # Safety
-/// They are valid for reading.
+/// `p` is valid for reading so many elements.
 #[inline(always)]
 unsafe fn first_of<T: Bf16Dot>(token: T, p: *const f32, n: usize) -> Vector<T> {
     let l = <T::Simd as Simd>::LANES;
     let mut lanes = [0.0; MAX_LANES];
-    // SAFETY: the caller's contract; `lanes` are at least a vector's.
+    // SAFETY: as many elements as are read or copied are valid at `p`, and `lanes` holds at least a
+    // vector's.
     unsafe {
         if n >= l {
             return token.simd().load(p);

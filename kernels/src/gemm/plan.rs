@@ -104,6 +104,8 @@ pub(crate) struct GemmPlan {
     pub(super) b: TakesB,
     pub(super) sums: Sums,
     pub(super) output_planes: Option<&'static PlanesKernels>,
+    /// Where each pixel of a tile lies in the sums that wait in scratch, in elements.
+    pub(super) sums_rows: Vec<usize>,
     pub(super) input_type: ElementType,
     pub(super) output_type: ElementType,
     pub(super) activation: Activation,
@@ -174,6 +176,7 @@ impl GemmPlan {
         product("scratch", &[product("panel", &[panel_depth, mr])?, mc])?;
         let patch = producer.patch(plans.iter().map(|plan| &plan.region), mc)?;
         let widens = dot.is_none() && weights.element() != ElementType::F32;
+        let sums_rows = (0..mc).map(|row| row * kernels.tile.nr).collect();
         Ok(Self {
             kernels,
             direct: producer.direct().filter(|_| dot.is_none()),
@@ -189,6 +192,7 @@ impl GemmPlan {
             patch,
             a,
             b: if widens { TakesB::Widened } else { TakesB::Packed },
+            sums_rows: if f32_output && !widens { Vec::new() } else { sums_rows },
             sums: if f32_output { Sums::InOutput } else { Sums::InScratch },
             output_planes,
             input_type: options.input_type,
@@ -206,7 +210,7 @@ impl GemmPlan {
         let widen = self.kernels.widen_name(self.weights.element()).filter(|_| widens);
         let gemm = Some(self.micro_kernels().name).filter(|_| large_m);
         let narrow = match self.output_planes {
-            Some(planes) => Some(planes.to_names[self.output_type as usize]),
+            Some(planes) => Some(planes.of(self.output_type).to_name),
             None => self.kernels.narrow_name(self.output_type),
         };
         let names = [small_m.map(|small_m| small_m.name), widen, gemm, narrow];

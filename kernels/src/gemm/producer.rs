@@ -177,7 +177,7 @@ impl Producer {
         if activation.bounds().is_none() {
             // Over whole panels: lanes and rows that hold no pixel hold numbers nobody reads.
             let run = ActivateRun { x: part.panels, count: part.len, activation };
-            // SAFETY: the caller's contract.
+            // SAFETY: the level is available; the panels are `len` elements of this thread.
             unsafe { (kernels.activate)(&run) };
         }
     }

@@ -36,6 +36,7 @@ impl PackedWeights {
         bias: Option<&[f32]>,
         paired: bool,
     ) -> Result<Self> {
+        weights.element_type().checked("weights")?;
         let channels = product("output channels", &[groups, columns])?;
         let expected = product("weights", &[depth, channels])?;
         if weights.len() != expected {

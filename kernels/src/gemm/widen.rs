@@ -11,7 +11,7 @@
 //! Intel CPU (Emerald Rapids) 1.1 to 1.3 times the time of f32.)
 
 use crate::element::Pointer;
-use crate::simd::element::{Element, with_element};
+use crate::simd::element::{Element, ForElement, for_element};
 use crate::simd::{Kernel, Simd};
 
 /// The kernel, for weights of any type.
@@ -35,18 +35,29 @@ impl Kernel for Widen {
     /// `count` elements are valid for reading at `from` and for writing at `to`.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, run: &WidenRun) {
-        // SAFETY: the caller's contract.
-        unsafe { with_element!(run.from.element, B => vectors::<S, B>(simd, run)) }
+        // SAFETY: the caller keeps the contract of `Vectors` for the type of `from`.
+        unsafe { for_element(run.from.element, Vectors { simd, run }) }
     }
 }
 
-/// # Safety
-/// As [`Widen`]; `from` is of elements B.
-#[inline(always)]
-unsafe fn vectors<S: Simd, B: Element>(simd: S, run: &WidenRun) {
-    let from = run.from.at.cast::<B::Bits>();
-    for i in (0..run.count).step_by(S::LANES) {
-        // SAFETY: the caller's contract, for a vector from i on.
-        unsafe { simd.store(run.to.add(i), B::load(simd, from.add(i))) };
+/// All elements, by vectors.
+struct Vectors<'a, S> {
+    simd: S,
+    run: &'a WidenRun,
+}
+
+impl<S: Simd> ForElement for Vectors<'_, S> {
+    /// # Safety
+    /// - `count` elements B are valid for reading at `from`.
+    /// - `count` elements of f32 are valid for writing at `to`.
+    #[inline(always)]
+    unsafe fn run<B: Element>(self) {
+        let Self { simd, run } = self;
+        let from = run.from.at.cast::<B::Bits>();
+        for i in (0..run.count).step_by(S::LANES) {
+            // SAFETY: `count` is a multiple of the lanes, so a vector's elements from i on exist on
+            // both sides.
+            unsafe { simd.store(run.to.add(i), B::load(simd, from.add(i))) };
+        }
     }
 }

@@ -191,7 +191,7 @@ pub(super) fn dot(
 ) -> Option<&'static DotKernels> {
     let asked = options.arithmetic == Arithmetic::Fast;
     let fitting = asked && weights.element_type() == ElementType::Bf16;
-    kernels.dot.as_ref().filter(|dot| fitting && (dot.is_available)())
+    kernels.dot().filter(|dot| fitting && (dot.is_available)())
 }
 
 /// Convolution of groups of channels by copied taps, packed: the common form of [`Conv`],

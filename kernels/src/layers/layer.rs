@@ -170,12 +170,14 @@ impl Layer {
     }
 }
 
-/// The kernels of the level that the options ask for.
+/// The kernels of the level that the options ask for, if this build has some for their types.
 pub(super) fn choose(options: &Options) -> Result<&'static Kernels> {
     let level = match options.level {
         Some(level) => level.checked()?,
         None => Level::from_env()?,
     };
+    options.input_type.checked("input")?;
+    options.output_type.checked("output")?;
     table::of(level).ok_or(Error::LevelUnavailable { level })
 }
 

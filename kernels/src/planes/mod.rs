@@ -9,27 +9,33 @@ pub(crate) mod from_planes;
 pub(crate) mod patch;
 pub(crate) mod to_planes;
 
-use crate::element::ElementType;
+use crate::element::{ElementType, F16Bf16};
 use crate::planes::from_planes::FromPlanesRun;
 use crate::planes::to_planes::ToPlanesRun;
 
-/// The copies of one level, by the type of the planes' elements.
+/// The copies of one level.
 #[derive(Debug)]
 pub(crate) struct PlanesKernels {
     /// f32 lanes of a vector.
     pub(crate) lanes: usize,
-    pub(crate) from: [unsafe fn(&FromPlanesRun); 3],
-    pub(crate) from_names: [&'static str; 3],
-    pub(crate) to: [unsafe fn(&ToPlanesRun); 3],
-    pub(crate) to_names: [&'static str; 3],
+    pub(crate) f32: PlanesOf,
+    /// With the feature `f16-bf16`.
+    pub(crate) f16_bf16: Option<F16Bf16<PlanesOf>>,
+}
+
+/// The copies from and to planes of one type of elements.
+#[derive(Debug)]
+pub(crate) struct PlanesOf {
+    pub(crate) from_name: &'static str,
+    pub(crate) from: unsafe fn(&FromPlanesRun),
+    pub(crate) to_name: &'static str,
+    pub(crate) to: unsafe fn(&ToPlanesRun),
 }
 
 impl PlanesKernels {
-    pub(crate) fn from(&self, element: ElementType) -> unsafe fn(&FromPlanesRun) {
-        self.from[element as usize]
-    }
-
-    pub(crate) fn to(&self, element: ElementType) -> unsafe fn(&ToPlanesRun) {
-        self.to[element as usize]
+    /// Those for a type that this build has kernels for.
+    pub(crate) fn of(&self, element: ElementType) -> &PlanesOf {
+        let f16_bf16 = self.f16_bf16.as_ref().and_then(|kernels| kernels.of(element));
+        f16_bf16.unwrap_or(&self.f32)
     }
 }

@@ -55,7 +55,7 @@ impl Patch {
                 bounds: UNBOUNDED,
             };
             // SAFETY: the caller's contract, for a row, or all of them.
-            unsafe { kernels.from(x.element)(&run) };
+            unsafe { (kernels.of(x.element).from)(&run) };
         }
         let placement = Placement::patch(rows.start, width * pixel, pixel);
         let at = to.cast::<u8>().cast_const();

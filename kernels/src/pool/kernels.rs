@@ -3,7 +3,7 @@
 use crate::rows::kernels::RowKernels;
 
 /// All of them.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct PoolKernels {
     /// f32 lanes of a vector.
     pub(crate) lanes: usize,

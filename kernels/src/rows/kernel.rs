@@ -26,8 +26,8 @@ use core::marker::PhantomData;
 
 use crate::activation::{Activation, apply};
 use crate::element::{Pointer, PointerMut};
-use crate::epilogue::{Extent, GENERAL, add_residual, bounded, clamp, store};
-use crate::simd::element::{Element, with_output};
+use crate::epilogue::{Extent, GENERAL, add_residual, bounded, clamp, for_output, store};
+use crate::simd::element::{Element, ForElement};
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// The largest number of pixels in a tile.
@@ -113,13 +113,15 @@ pub(crate) trait Combine {
     /// What the chains of a block of channels begin with.
     ///
     /// # Safety
-    /// As [`RowKernel`], for these channels.
+    /// Depthwise: biases are valid for reading a vector of this block of channels.
     unsafe fn start<S: Simd>(simd: S, args: &RowArgs, block: usize) -> S::Vector;
 
     /// Adds the taps of the pixels' windows to their chains, and ends these.
     ///
     /// # Safety
-    /// As [`RowKernel`], for these channels and pixels.
+    /// For these channels and P pixels:
+    /// - The input is valid for reading at `rows` × `columns` taps.
+    /// - Depthwise: weights are valid for whole vectors.
     unsafe fn combine<S: Simd, X: Element, const P: usize, const LOAD: u8, const WHOLE: bool>(
         input: &Input<'_, S, LOAD, WHOLE>,
         at: &Channels<S>,
@@ -137,7 +139,8 @@ impl<C: Combine, X: Element, const P: usize, const LOAD: u8> Kernel for RowKerne
 
     /// # Safety
     /// For P pixels, `rows` × `columns` taps and all channels:
-    /// - The input and the residual are valid for reading.
+    /// - The input and the residual, if there is one, are valid for reading.
+    /// - The output and the residual are of f32 or of elements X; if GENERAL, of any.
     /// - The output is valid for writing; no other thread touches it.
     /// - Depthwise: weights and biases are valid for whole vectors.
     #[inline(always)]
@@ -148,7 +151,8 @@ impl<C: Combine, X: Element, const P: usize, const LOAD: u8> Kernel for RowKerne
             for block in 0..args.channels.div_ceil(l) {
                 let n = l.min(args.channels - block * l);
                 let at = Channels { first: 0, block, mask: simd.mem_mask(n), count: n };
-                // SAFETY: the caller's contract; n channels of this block exist.
+                // SAFETY: the caller keeps the contract for all channels, and the n of this block
+                // are channels.
                 unsafe { channels::<S, C, X, P, LOAD, false>(simd, args, &at) };
             }
             return;
@@ -159,7 +163,8 @@ impl<C: Combine, X: Element, const P: usize, const LOAD: u8> Kernel for RowKerne
                 prefetch_next::<S, X, P>(simd, args, block * l);
             }
             let at = Channels { first: 0, block, mask: simd.mem_mask(l), count: l };
-            // SAFETY: the caller's contract; all lanes of this block are channels.
+            // SAFETY: the caller keeps the contract for all channels, and all lanes of this block
+            // are channels.
             unsafe { channels::<S, C, X, P, LOAD, true>(simd, args, &at) };
         }
         let rest = args.channels % l;
@@ -167,8 +172,8 @@ impl<C: Combine, X: Element, const P: usize, const LOAD: u8> Kernel for RowKerne
             let pixels = const { tail_pixels::<S>(P) };
             for first in (0..P).step_by(pixels) {
                 let at = Channels { first, block: whole, mask: simd.mem_mask(rest), count: rest };
-                // SAFETY: the caller's contract; the rest of the channels, masked, of pixels up to
-                // P, which `pixels` divides.
+                // SAFETY: the caller keeps the contract for all channels and P pixels: these are the
+                // last channels, masked, of pixels below P, as `pixels` divides P.
                 unsafe {
                     match const { tail_pixels::<S>(P) } {
                         2 => channels::<S, C, X, 2, LOAD, false>(simd, args, &at),
@@ -226,7 +231,11 @@ fn prefetch_next<S: Simd, X: Element, const P: usize>(simd: S, args: &RowArgs, c
 /// One vector of channels, all of them if WHOLE, of P pixels.
 ///
 /// # Safety
-/// As [`RowKernel`], for these channels and pixels.
+/// For these channels, P pixels and `rows` × `columns` taps:
+/// - The input and the residual, if there is one, are valid for reading.
+/// - The output is valid for writing; no other thread touches it.
+/// - The output and the residual are of f32 or of elements X; if GENERAL, of any.
+/// - Depthwise: weights and biases are valid for whole vectors.
 #[inline(always)]
 unsafe fn channels<
     S: Simd,
@@ -242,17 +251,13 @@ unsafe fn channels<
 ) {
     let input = Input::<S, LOAD, WHOLE>::new(simd, args, at);
     let output = &args.output;
-    // SAFETY: the caller's contract.
+    // SAFETY: the caller keeps the contract, and all that is called is of these channels and pixels.
     unsafe {
         let mut values = [C::start(simd, args, at.block); P];
         C::combine::<S, X, P, LOAD, WHOLE>(&input, at, &mut values);
         if let Some(residual) = &output.residual {
-            with_output!(
-                X,
-                LOAD == GENERAL,
-                output.y.element,
-                add_residuals::<S, P, WHOLE>(simd, residual, at, &mut values)
-            );
+            let body = AddResiduals::<S, P, WHOLE> { simd, residual, at, values: &mut values };
+            for_output::<X, LOAD, _>(output.y.element, body);
         }
         clamp(simd, &mut values, output.bounds);
         if LOAD == GENERAL {
@@ -260,58 +265,65 @@ unsafe fn channels<
                 *v = apply(simd, *v, output.activation);
             }
         }
-        with_output!(
-            X,
-            LOAD == GENERAL,
-            output.y.element,
-            store_pixels::<S, P, LOAD, WHOLE>(simd, output, at, &values)
-        );
+        let body = StorePixels::<S, P, LOAD, WHOLE> { simd, output, at, values: &values };
+        for_output::<X, LOAD, _>(output.y.element, body);
     }
 }
 
 /// Adds one vector of channels of the pixels' residual.
-///
-/// # Safety
-/// As [`RowKernel`], for these channels; the residual is of elements Y.
-#[inline(always)]
-unsafe fn add_residuals<S: Simd, Y: Element, const P: usize, const WHOLE: bool>(
+struct AddResiduals<'a, S: Simd, const P: usize, const WHOLE: bool> {
     simd: S,
-    residual: &RowResidual,
-    &Channels { first, block, mask, .. }: &Channels<S>,
-    values: &mut [S::Vector; P],
-) {
-    let c = block * S::LANES;
-    for (p, v) in values.iter_mut().enumerate() {
-        let r = residual.at.at.cast::<Y::Bits>().wrapping_add((first + p) * residual.pixel + c);
-        let extent = Extent { whole: WHOLE, mask };
-        // SAFETY: the caller's contract.
-        unsafe { add_residual::<S, Y, 1>(simd, core::array::from_mut(v), r, &extent) };
+    residual: &'a RowResidual,
+    at: &'a Channels<S>,
+    values: &'a mut [S::Vector; P],
+}
+
+impl<S: Simd, const P: usize, const WHOLE: bool> ForElement for AddResiduals<'_, S, P, WHOLE> {
+    /// # Safety
+    /// The residual is of elements Y, and valid for reading these channels of the pixels.
+    #[inline(always)]
+    unsafe fn run<Y: Element>(self) {
+        let Self { simd, residual, at: &Channels { first, block, mask, .. }, values } = self;
+        let c = block * S::LANES;
+        for (p, v) in values.iter_mut().enumerate() {
+            let r = residual.at.at.cast::<Y::Bits>().wrapping_add((first + p) * residual.pixel + c);
+            let extent = Extent { whole: WHOLE, mask };
+            // SAFETY: these channels of pixel first + p are valid for reading.
+            unsafe { add_residual::<S, Y, 1>(simd, core::array::from_mut(v), r, &extent) };
+        }
     }
 }
 
 /// Rounds and stores one vector of channels of the pixels.
-///
-/// # Safety
-/// As [`RowKernel`], for these channels; the output is of elements Y.
-#[inline(always)]
-unsafe fn store_pixels<S: Simd, Y: Element, const P: usize, const LOAD: u8, const WHOLE: bool>(
+struct StorePixels<'a, S: Simd, const P: usize, const LOAD: u8, const WHOLE: bool> {
     simd: S,
-    output: &RowOutput,
-    &Channels { first, block, mask, .. }: &Channels<S>,
-    values: &[S::Vector; P],
-) {
-    let extent = Extent { whole: WHOLE, mask };
-    for (p, v) in values.iter().enumerate() {
-        let v = core::array::from_ref(v);
-        // SAFETY: the caller's contract.
-        unsafe {
-            let y = output.y.at.cast::<Y::Bits>();
-            let y = y.add(output.pixels[first + p] + block * output.block);
-            // GENERAL ones make any type of any, and activations.
-            if LOAD == GENERAL {
-                store::<S, Y, 1, false>(simd, v, y, &extent);
-            } else {
-                store::<S, Y, 1, true>(simd, v, y, &extent);
+    output: &'a RowOutput,
+    at: &'a Channels<S>,
+    values: &'a [S::Vector; P],
+}
+
+impl<S: Simd, const P: usize, const LOAD: u8, const WHOLE: bool> ForElement
+    for StorePixels<'_, S, P, LOAD, WHOLE>
+{
+    /// # Safety
+    /// The output is of elements Y, and valid for writing these channels of the pixels; no other
+    /// thread touches them.
+    #[inline(always)]
+    unsafe fn run<Y: Element>(self) {
+        let Self { simd, output, at: &Channels { first, block, mask, .. }, values } = self;
+        let extent = Extent { whole: WHOLE, mask };
+        for (p, v) in values.iter().enumerate() {
+            let v = core::array::from_ref(v);
+            // SAFETY: these channels of pixel first + p are valid for writing, by this thread alone.
+            unsafe {
+                let y = output.y.at.cast::<Y::Bits>();
+                let y = y.add(output.pixels[first + p] + block * output.block);
+                // GENERAL ones make any type of any, and activations.
+                if LOAD == GENERAL {
+                    store::<S, Y, 1, false>(simd, v, y, &extent);
+                } else {
+                    store::<S, Y, 1, true>(simd, v, y, &extent);
+                }
             }
         }
     }
@@ -342,11 +354,12 @@ impl<'a, S: Simd, const LOAD: u8, const WHOLE: bool> Input<'a, S, LOAD, WHOLE> {
     /// (Not a closure, which can't be `inline(always)`.)
     ///
     /// # Safety
-    /// `x` is a tap inside the input, whose channels exist.
+    /// `x` is channel 0 of a tap inside the input, of elements X, whose channels exist.
     #[inline(always)]
     pub(crate) unsafe fn load<X: Element>(&self, x: *const X::Bits) -> S::Vector {
         let simd = self.simd;
-        // SAFETY: the caller's contract.
+        // SAFETY: the tap's channels are valid for reading: all lanes if WHOLE, else the mask's, or
+        // those that `repeated` names.
         let x = unsafe {
             match &self.repeated {
                 Some(repeated) if LOAD == GENERAL => repeated.load::<X>(simd, x),
@@ -415,10 +428,10 @@ impl<S: Simd> Repeated<S> {
     }
 
     /// # Safety
-    /// The input channels are valid for reading at `x`.
+    /// The input channels from `first` on, as many as the mask has, are valid for reading; `x` is channel 0.
     #[inline(always)]
     unsafe fn load<X: Element>(&self, simd: S, x: *const X::Bits) -> S::Vector {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's channels from `first` on are valid for reading.
         let v = unsafe { X::mask_load(simd, self.mask, x.add(self.first)) };
         simd.permute(v, self.indices)
     }

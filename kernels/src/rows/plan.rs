@@ -13,7 +13,7 @@ use crate::layout::Layout;
 use crate::options::Options;
 use crate::pixels::{Pixel, Placement, Rectangle};
 use crate::rows::kernel::{MAX_PIXELS, RowArgs, RowInput, RowOutput, RowResidual, RowWeights};
-use crate::rows::kernels::{RowFn, RowKernels};
+use crate::rows::kernels::RowKernels;
 use crate::rows::weights::DepthwiseWeights;
 
 /// Bytes of a picture up to which its rows are still in L2, or nearly, when they are needed.
@@ -175,14 +175,6 @@ impl RowPlan {
         if self.input_activation == Activation::Relu { 0.0 } else { f32::NEG_INFINITY }
     }
 
-    /// The instance to begin a run of `room` pixels with, so that its tiles are about equally wide.
-    fn instance(&self, room: usize) -> (usize, RowFn) {
-        let tiles = self.kernels.tiles;
-        let wanted = room.div_ceil(room.div_ceil(tiles[0].0));
-        let fits = tiles.iter().find(|(pixels, _)| *pixels <= wanted);
-        *fits.expect("the last instance holds one pixel")
-    }
-
     /// Computes some columns of a rectangle of the output.
     ///
     /// # Safety
@@ -224,7 +216,7 @@ impl RowPlan {
         while ox < columns.end {
             let inside = interior.contains(&ox);
             let (pixels, kernel) = if inside {
-                self.instance(columns.end.min(interior.end) - ox)
+                self.kernels.tiles.begin(columns.end.min(interior.end) - ox, MAX_PIXELS)
             } else {
                 (1, self.kernels.border)
             };

@@ -23,6 +23,7 @@ impl DepthwiseWeights {
         weights: Elements<'_>,
         bias: Option<&[f32]>,
     ) -> Result<Self> {
+        weights.element_type().checked("depthwise weights")?;
         let taps = product("kernel elements", &kernel)?;
         let expected = product("depthwise weights", &[taps, channels])?;
         if weights.len() != expected {

@@ -44,7 +44,8 @@ impl Avx2 {
     /// The CPU has AVX2, FMA, F16C, BMI 1 and 2, LZCNT and POPCNT.
     #[inline(always)]
     const unsafe fn new_unchecked() -> Self {
-        // SAFETY: the caller's contract; the rest of x86-64-v3 comes with these.
+        // SAFETY: the CPU has what these tokens prove, by the caller's word; the rest of x86-64-v3 comes
+        // with it.
         unsafe { Self { v3: V3::new_unchecked(), _f16c: F16c::new_unchecked() } }
     }
 
@@ -264,25 +265,25 @@ impl Simd for Avx2 {
     // Masked lanes are neither read nor written nor faulted on.
     #[inline(always)]
     unsafe fn mask_load(self, mask: MemMask, p: *const f32) -> __m256 {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's lanes are valid for reading.
         unsafe { self.v3.avx._mm256_maskload_ps(p, mask.mask) }
     }
 
     #[inline(always)]
     unsafe fn mask_store(self, mask: MemMask, p: *mut f32, v: __m256) {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's lanes are valid for writing.
         unsafe { self.v3.avx._mm256_maskstore_ps(p, mask.mask, v) }
     }
 
     #[inline(always)]
     unsafe fn mask_load_16(self, mask: MemMask, p: *const u16) -> __m128i {
-        // SAFETY: the caller's contract; a mask has at most 8 lanes; any bits are a vector.
+        // SAFETY: the mask's elements are valid for reading; a mask has at most 8 lanes; any bits are a vector.
         unsafe { transmute::<u128, __m128i>(read_first_16(p, mask.n)) }
     }
 
     #[inline(always)]
     unsafe fn mask_store_16(self, mask: MemMask, p: *mut u16, v: __m128i) {
-        // SAFETY: the caller's contract; a mask has at most 8 lanes; a vector is plain bits.
+        // SAFETY: the mask's elements are valid for writing; a mask has at most 8 lanes; a vector is plain bits.
         unsafe { write_first_16(p, mask.n, transmute::<__m128i, u128>(v)) }
     }
 }

@@ -32,7 +32,7 @@ impl Avx512 {
     /// The CPU has AVX-512 F, BW, CD, DQ and VL, and what [`Avx2`](super::avx2::Avx2) wants.
     #[inline(always)]
     const unsafe fn new_unchecked() -> Self {
-        // SAFETY: the caller's contract.
+        // SAFETY: the CPU has what these tokens prove, by the caller's word.
         unsafe { Self { v4: V4::new_unchecked() } }
     }
 
@@ -256,25 +256,25 @@ impl Simd for Avx512 {
     // Masked lanes are neither read nor written nor faulted on.
     #[inline(always)]
     unsafe fn mask_load(self, mask: __mmask16, p: *const f32) -> __m512 {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's lanes are valid for reading.
         unsafe { self.v4.avx512f._mm512_maskz_loadu_ps(mask, p) }
     }
 
     #[inline(always)]
     unsafe fn mask_store(self, mask: __mmask16, p: *mut f32, v: __m512) {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's lanes are valid for writing.
         unsafe { self.v4.avx512f._mm512_mask_storeu_ps(p, mask, v) }
     }
 
     #[inline(always)]
     unsafe fn mask_load_16(self, mask: __mmask16, p: *const u16) -> __m256i {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's elements are valid for reading.
         unsafe { self.v4.avx512bw._mm256_maskz_loadu_epi16(mask, p.cast()) }
     }
 
     #[inline(always)]
     unsafe fn mask_store_16(self, mask: __mmask16, p: *mut u16, v: __m256i) {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's elements are valid for writing.
         unsafe { self.v4.avx512bw._mm256_mask_storeu_epi16(p.cast(), mask, v) }
     }
 }
@@ -291,7 +291,7 @@ impl Avx512Bf16 {
     /// The CPU has AVX512-BF16 and what [`Avx512`] wants.
     #[inline(always)]
     const unsafe fn new_unchecked() -> Self {
-        // SAFETY: the caller's contract.
+        // SAFETY: the CPU has what these tokens prove, by the caller's word.
         unsafe { Self { simd: Avx512::new_unchecked(), _bf16: Avx512bf16::new_unchecked() } }
     }
 }

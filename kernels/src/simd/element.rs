@@ -39,20 +39,20 @@ pub(crate) trait Element {
     /// [`f32::NAN`], for which there is a shorter way.
     ///
     /// # Safety
-    /// As `store`.
+    /// `p` must be valid for writing a vector's elements; no alignment is needed.
     #[inline(always)]
     unsafe fn store_sum<S: Simd>(simd: S, p: *mut Self::Bits, v: S::Vector) {
-        // SAFETY: the caller's contract.
+        // SAFETY: a vector's elements are valid for writing.
         unsafe { Self::store(simd, p, v) }
     }
 
     /// As `mask_store`, of such sums.
     ///
     /// # Safety
-    /// As `mask_store`.
+    /// `p` must be valid for writing the mask's elements.
     #[inline(always)]
     unsafe fn mask_store_sum<S: Simd>(simd: S, mask: S::MemMask, p: *mut Self::Bits, v: S::Vector) {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's elements are valid for writing.
         unsafe { Self::mask_store(simd, mask, p, v) }
     }
 
@@ -70,25 +70,25 @@ impl Element for F32 {
 
     #[inline(always)]
     unsafe fn load<S: Simd>(simd: S, p: *const f32) -> S::Vector {
-        // SAFETY: the caller's contract.
+        // SAFETY: a vector's elements are valid for reading.
         unsafe { simd.load(p) }
     }
 
     #[inline(always)]
     unsafe fn mask_load<S: Simd>(simd: S, mask: S::MemMask, p: *const f32) -> S::Vector {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's elements are valid for reading.
         unsafe { simd.mask_load(mask, p) }
     }
 
     #[inline(always)]
     unsafe fn store<S: Simd>(simd: S, p: *mut f32, v: S::Vector) {
-        // SAFETY: the caller's contract.
+        // SAFETY: a vector's elements are valid for writing.
         unsafe { simd.store(p, v) }
     }
 
     #[inline(always)]
     unsafe fn mask_store<S: Simd>(simd: S, mask: S::MemMask, p: *mut f32, v: S::Vector) {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's elements are valid for writing.
         unsafe { simd.mask_store(mask, p, v) }
     }
 
@@ -108,25 +108,27 @@ impl Element for F16 {
 
     #[inline(always)]
     unsafe fn load<S: Simd>(simd: S, p: *const u16) -> S::Vector {
-        // SAFETY: the caller's contract; a `Vector16` is plain data of a vector's elements.
+        // SAFETY: a vector's elements are valid for reading, and a `Vector16` is plain data of
+        // these.
         simd.f16_to_f32(unsafe { p.cast::<S::Vector16>().read_unaligned() })
     }
 
     #[inline(always)]
     unsafe fn mask_load<S: Simd>(simd: S, mask: S::MemMask, p: *const u16) -> S::Vector {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's elements are valid for reading.
         simd.f16_to_f32(unsafe { simd.mask_load_16(mask, p) })
     }
 
     #[inline(always)]
     unsafe fn store<S: Simd>(simd: S, p: *mut u16, v: S::Vector) {
-        // SAFETY: the caller's contract; a `Vector16` is plain data of a vector's elements.
+        // SAFETY: a vector's elements are valid for writing, and a `Vector16` is plain data of
+        // these.
         unsafe { p.cast::<S::Vector16>().write_unaligned(simd.f32_to_f16(v)) }
     }
 
     #[inline(always)]
     unsafe fn mask_store<S: Simd>(simd: S, mask: S::MemMask, p: *mut u16, v: S::Vector) {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's elements are valid for writing.
         unsafe { simd.mask_store_16(mask, p, simd.f32_to_f16(v)) }
     }
 
@@ -146,37 +148,40 @@ impl Element for Bf16 {
 
     #[inline(always)]
     unsafe fn load<S: Simd>(simd: S, p: *const u16) -> S::Vector {
-        // SAFETY: the caller's contract; a `Vector16` is plain data of a vector's elements.
+        // SAFETY: a vector's elements are valid for reading, and a `Vector16` is plain data of
+        // these.
         simd.bf16_to_f32(unsafe { p.cast::<S::Vector16>().read_unaligned() })
     }
 
     #[inline(always)]
     unsafe fn mask_load<S: Simd>(simd: S, mask: S::MemMask, p: *const u16) -> S::Vector {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's elements are valid for reading.
         simd.bf16_to_f32(unsafe { simd.mask_load_16(mask, p) })
     }
 
     #[inline(always)]
     unsafe fn store<S: Simd>(simd: S, p: *mut u16, v: S::Vector) {
-        // SAFETY: the caller's contract; a `Vector16` is plain data of a vector's elements.
+        // SAFETY: a vector's elements are valid for writing, and a `Vector16` is plain data of
+        // these.
         unsafe { p.cast::<S::Vector16>().write_unaligned(simd.f32_to_bf16(v)) }
     }
 
     #[inline(always)]
     unsafe fn mask_store<S: Simd>(simd: S, mask: S::MemMask, p: *mut u16, v: S::Vector) {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's elements are valid for writing.
         unsafe { simd.mask_store_16(mask, p, simd.f32_to_bf16(v)) }
     }
 
     #[inline(always)]
     unsafe fn store_sum<S: Simd>(simd: S, p: *mut u16, v: S::Vector) {
-        // SAFETY: the caller's contract; a `Vector16` is plain data of a vector's elements.
+        // SAFETY: a vector's elements are valid for writing, and a `Vector16` is plain data of
+        // these.
         unsafe { p.cast::<S::Vector16>().write_unaligned(simd.sum_to_bf16(v)) }
     }
 
     #[inline(always)]
     unsafe fn mask_store_sum<S: Simd>(simd: S, mask: S::MemMask, p: *mut u16, v: S::Vector) {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's elements are valid for writing.
         unsafe { simd.mask_store_16(mask, p, simd.sum_to_bf16(v)) }
     }
 
@@ -186,41 +191,28 @@ impl Element for Bf16 {
     }
 }
 
-/// `$body` with the type `$T` for the elements of `$element`, which is looked at once.
-macro_rules! with_element {
-    ($element:expr, $T:ident => $body:expr) => {
-        match $element {
-            $crate::element::ElementType::F32 => {
-                type $T = $crate::simd::element::F32;
-                $body
-            }
-            $crate::element::ElementType::F16 => {
-                type $T = $crate::simd::element::F16;
-                $body
-            }
-            $crate::element::ElementType::Bf16 => {
-                type $T = $crate::simd::element::Bf16;
-                $body
-            }
-        }
-    };
+/// What is done with elements whose type is known at run time only.
+pub(crate) trait ForElement {
+    /// With elements of type T.
+    ///
+    /// # Safety
+    /// What the implementation asks for.
+    unsafe fn run<T: Element>(self);
 }
-pub(crate) use with_element;
 
-/// `$f::<$S, Y, …>(…)` with the type Y of the elements of `$element`, an output of a kernel whose
-/// input is of elements `$X`: any if `$any`, else f32 or the same as the input's, and of f32
-/// nothing is looked at.
-macro_rules! with_output {
-    ($X:ident, $any:expr, $element:expr, $f:ident::<$S:ident $(, $rest:ident)*>($($args:tt)*)) => {
-        if $any {
-            $crate::simd::element::with_element!($element, Y => $f::<$S, Y $(, $rest)*>($($args)*))
-        } else if matches!($X::TYPE, $crate::element::ElementType::F32)
-            || matches!($element, $crate::element::ElementType::F32)
-        {
-            $f::<$S, $crate::simd::element::F32 $(, $rest)*>($($args)*)
-        } else {
-            $f::<$S, $X $(, $rest)*>($($args)*)
+/// Runs `body` for elements of type `element`, which is looked at once.
+///
+/// # Safety
+/// - As `body` asks.
+/// - This build has kernels for the type.
+#[inline(always)]
+pub(crate) unsafe fn for_element<F: ForElement>(element: ElementType, body: F) {
+    // SAFETY: the caller keeps the contract of `body`, whichever arm runs.
+    unsafe {
+        match element {
+            ElementType::F16 if cfg!(feature = "f16-bf16") => body.run::<F16>(),
+            ElementType::Bf16 if cfg!(feature = "f16-bf16") => body.run::<Bf16>(),
+            _ => body.run::<F32>(),
         }
-    };
+    }
 }
-pub(crate) use with_output;

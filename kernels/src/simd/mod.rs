@@ -68,7 +68,7 @@ pub(crate) trait Simd: Copy {
     ///
     /// # Safety
     /// - The CPU has the level.
-    /// - As [`Kernel::run`].
+    /// - `args` satisfy what the kernel asks of them.
     unsafe fn entry<K: Kernel>(args: &K::Args) -> K::Output;
 
     /// `x` in each lane.
@@ -162,7 +162,7 @@ pub(crate) trait Simd: Copy {
     /// `p` must be valid for reading `LANES` elements; no alignment is needed.
     #[inline(always)]
     unsafe fn load(self, p: *const f32) -> Self::Vector {
-        // SAFETY: the caller's contract; a vector is plain data of exactly `LANES` elements.
+        // SAFETY: `LANES` elements are valid for reading, and a vector is plain data of exactly these.
         unsafe { p.cast::<Self::Vector>().read_unaligned() }
     }
 
@@ -170,7 +170,7 @@ pub(crate) trait Simd: Copy {
     /// `p` must be valid for writing `LANES` elements; no alignment is needed.
     #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: Self::Vector) {
-        // SAFETY: the caller's contract; a vector is plain data of exactly `LANES` elements.
+        // SAFETY: `LANES` elements are valid for writing, and a vector is plain data of exactly these.
         unsafe { p.cast::<Self::Vector>().write_unaligned(v) }
     }
 
@@ -232,11 +232,11 @@ pub(crate) trait Bf16Dot: Copy {
     /// The pairs of 2·`LANES` elements, which are rounded as the CPU rounds.
     fn pairs(self, first: Vector<Self>, second: Vector<Self>) -> Vector<Self>;
 
-    /// As [`Simd::entry`].
+    /// Runs a kernel, compiled for the level and its dot products.
     ///
     /// # Safety
     /// - The CPU has the level and its dot products.
-    /// - As [`Bf16Kernel::run`].
+    /// - `args` satisfy what the kernel asks of them.
     unsafe fn entry<K: Bf16Kernel>(args: &K::Args) -> K::Output;
 }
 
@@ -250,7 +250,7 @@ pub(crate) trait Bf16Kernel {
     type Output;
 
     /// # Safety
-    /// As [`Kernel::run`].
+    /// `args` must satisfy what the kernel asks of them.
     unsafe fn run<T: Bf16Dot>(token: T, args: &Self::Args) -> Self::Output;
 }
 
@@ -266,7 +266,7 @@ macro_rules! features {
 
         $(#[target_feature(enable = $feature)])*
         unsafe fn entry<K: $kernel>(args: &K::Args) -> K::Output {
-            // SAFETY: the caller's contract.
+            // SAFETY: the caller vouches for the CPU and keeps the kernel's contract.
             unsafe { K::run(Self::new_unchecked(), args) }
         }
     };

@@ -22,7 +22,7 @@ impl Neon {
     /// The CPU has NEON.
     #[inline(always)]
     const unsafe fn new_unchecked() -> Self {
-        // SAFETY: the caller's contract.
+        // SAFETY: the CPU has what these tokens prove, by the caller's word.
         unsafe { Self { neon: pulp::aarch64::Neon::new_unchecked() } }
     }
 }
@@ -269,7 +269,7 @@ impl Simd for Neon {
     // all lanes are moved, those beyond the mask to or from the place of its last one.
     #[inline(always)]
     unsafe fn mask_load(self, n: usize, p: *const f32) -> float32x4_t {
-        // SAFETY: the caller's contract; all four are in the mask.
+        // SAFETY: the mask's lanes are valid for reading; all four are in the mask.
         let lane = |i: usize| unsafe { *p.add(i.min(n - 1)) };
         // SAFETY: both are plain data of the same size.
         unsafe { transmute::<[f32; 4], float32x4_t>([lane(0), lane(1), lane(2), lane(3)]) }
@@ -281,20 +281,20 @@ impl Simd for Neon {
         let lanes = unsafe { transmute::<float32x4_t, [f32; 4]>(v) };
         // Backwards: the lane that belongs there is the last to be written.
         for (i, lane) in lanes.into_iter().enumerate().rev() {
-            // SAFETY: the caller's contract; all four are in the mask.
+            // SAFETY: the mask's lanes are valid for writing; all four are in the mask.
             unsafe { *p.add(i.min(n - 1)) = lane };
         }
     }
 
     #[inline(always)]
     unsafe fn mask_load_16(self, n: usize, p: *const u16) -> uint16x4_t {
-        // SAFETY: the caller's contract; a mask has at most 4 lanes; any bits are a vector.
+        // SAFETY: the mask's elements are valid for reading; a mask has at most 4 lanes; any bits are a vector.
         unsafe { transmute::<u64, uint16x4_t>(read_first_16(p, n) as u64) }
     }
 
     #[inline(always)]
     unsafe fn mask_store_16(self, n: usize, p: *mut u16, v: uint16x4_t) {
-        // SAFETY: the caller's contract; a mask has at most 4 lanes; a vector is plain bits.
+        // SAFETY: the mask's elements are valid for writing; a mask has at most 4 lanes; a vector is plain bits.
         unsafe { write_first_16(p, n, u128::from(transmute::<uint16x4_t, u64>(v))) }
     }
 }
@@ -311,7 +311,7 @@ impl NeonBf16 {
     /// The CPU has NEON and FEAT_BF16.
     #[inline(always)]
     const unsafe fn new_unchecked() -> Self {
-        // SAFETY: the caller's contract.
+        // SAFETY: the CPU has what these tokens prove, by the caller's word.
         unsafe { Self { simd: Neon::new_unchecked(), _bf16: Bf16::new_unchecked() } }
     }
 }

@@ -26,7 +26,7 @@ impl Simd for Scalar {
     }
 
     unsafe fn entry<K: Kernel>(args: &K::Args) -> K::Output {
-        // SAFETY: the caller's contract.
+        // SAFETY: the caller keeps the kernel's contract; every CPU has the level.
         unsafe { K::run(Self, args) }
     }
 
@@ -153,25 +153,25 @@ impl Simd for Scalar {
 
     #[inline(always)]
     unsafe fn mask_load(self, (): (), p: *const f32) -> f32 {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's lanes are valid for reading.
         unsafe { p.read_unaligned() }
     }
 
     #[inline(always)]
     unsafe fn mask_store(self, (): (), p: *mut f32, v: f32) {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's lanes are valid for writing.
         unsafe { p.write_unaligned(v) }
     }
 
     #[inline(always)]
     unsafe fn mask_load_16(self, (): (), p: *const u16) -> u16 {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's elements are valid for reading.
         unsafe { p.read_unaligned() }
     }
 
     #[inline(always)]
     unsafe fn mask_store_16(self, (): (), p: *mut u16, v: u16) {
-        // SAFETY: the caller's contract.
+        // SAFETY: the mask's elements are valid for writing.
         unsafe { p.write_unaligned(v) }
     }
 }

@@ -4,61 +4,35 @@
 
 use crate::activation::Activate;
 use crate::depthwise::k3x3::pairs;
-use crate::depthwise::kernels::{Dense, DepthwiseKernels, Stride3x3};
+use crate::depthwise::kernels::DepthwiseKernels;
 use crate::depthwise::row::AnyTaps;
+use crate::element::F16Bf16;
 use crate::epilogue::{AS_IS, BOUND, GENERAL, RELU};
 use crate::fma_loop::FmaLoop;
-use crate::gemm::kernels::{DotKernels, GemmKernels, MicroKernelFn, MicroKernels, SmallMKernels};
-use crate::gemm::micro_kernel::{Bf16MicroKernel, MicroKernel};
+use crate::gemm::kernels::{DotKernels, F16Bf16Gemm, GemmKernels, MicroKernels, SmallMKernels};
 use crate::gemm::narrow::Narrow;
+use crate::gemm::pack::Pack;
 use crate::gemm::pair::Pair;
 use crate::gemm::tile::tile_size;
 use crate::gemm::widen::Widen;
 use crate::level::Level;
+use crate::planes::{PlanesKernels, PlanesOf};
 use crate::pool::kernels::PoolKernels;
 use crate::pool::row::{Average, Max};
 use crate::simd::avx512::{Avx512, Avx512Bf16};
-use crate::simd::element::{Bf16, Element, F16, F32};
+use crate::simd::element::{Bf16, F16, F32};
 use crate::simd::{Bf16Dot, Simd};
-use crate::table::kernels::Kernels;
-use crate::table::tiles::*;
+use crate::table::instances::*;
+use crate::table::kernels::{ChannelwiseKernels, Kernels};
 
 type S = Avx512;
 
 /// The heights of micro-tiles: any two below 12 add up to each that is missing.
 const ROWS: [usize; 8] = [1, 2, 3, 4, 6, 8, 9, 12];
 
-/// Micro-kernels of N vectors, by their height.
-const fn gemm<B: Element, const N: usize, const DIRECT: bool>() -> &'static [MicroKernelFn] {
-    const {
-        &[
-            S::entry::<MicroKernel<B, 1, N, DIRECT>> as MicroKernelFn,
-            S::entry::<MicroKernel<B, 2, N, DIRECT>> as MicroKernelFn,
-            S::entry::<MicroKernel<B, 3, N, DIRECT>> as MicroKernelFn,
-            S::entry::<MicroKernel<B, 4, N, DIRECT>> as MicroKernelFn,
-            S::entry::<MicroKernel<B, 6, N, DIRECT>> as MicroKernelFn,
-            S::entry::<MicroKernel<B, 8, N, DIRECT>> as MicroKernelFn,
-            S::entry::<MicroKernel<B, 9, N, DIRECT>> as MicroKernelFn,
-            S::entry::<MicroKernel<B, 12, N, DIRECT>> as MicroKernelFn,
-        ]
-    }
-}
-
-/// The same by dot products.
-const fn gemm_dot<const N: usize>() -> &'static [MicroKernelFn] {
-    const {
-        &[
-            Avx512Bf16::entry::<Bf16MicroKernel<1, N>> as MicroKernelFn,
-            Avx512Bf16::entry::<Bf16MicroKernel<2, N>> as MicroKernelFn,
-            Avx512Bf16::entry::<Bf16MicroKernel<3, N>> as MicroKernelFn,
-            Avx512Bf16::entry::<Bf16MicroKernel<4, N>> as MicroKernelFn,
-            Avx512Bf16::entry::<Bf16MicroKernel<6, N>> as MicroKernelFn,
-            Avx512Bf16::entry::<Bf16MicroKernel<8, N>> as MicroKernelFn,
-            Avx512Bf16::entry::<Bf16MicroKernel<9, N>> as MicroKernelFn,
-            Avx512Bf16::entry::<Bf16MicroKernel<12, N>> as MicroKernelFn,
-        ]
-    }
-}
+/// The columns of 3×3 tiles; of 16 bits fewer, for the sake of the time in which they compile.
+const COLUMNS: &[usize] = &[1, 2, 3, 4, 5, 6];
+const COLUMNS_16: &[usize] = &[1, 3, 4, 6];
 
 /// By what is measured: on an Intel CPU (Emerald Rapids) dot products take 1.6 to 1.9 of the time
 /// of f32, on an AMD one (Zen 5) 0.45 to 0.6.
@@ -78,86 +52,88 @@ pub(super) static KERNELS: Kernels = Kernels {
         f32: MicroKernels {
             name: "gemm_f32_12x32_avx512",
             rows: &ROWS,
-            packed: &[gemm::<F32, 1, false>(), gemm::<F32, 2, false>()],
-            direct: &[gemm::<F32, 1, true>(), gemm::<F32, 2, true>()],
+            packed: &[&gemm::<S, F32, 1, false, _>(ROWS), &gemm::<S, F32, 2, false, _>(ROWS)],
+            direct: &[&gemm::<S, F32, 1, true, _>(ROWS), &gemm::<S, F32, 2, true, _>(ROWS)],
         },
-        small_m: [
-            SmallMKernels { name: "gemm_f16_12x32_avx512", packed: gemm::<F16, 2, false>() },
-            SmallMKernels { name: "gemm_bf16_12x32_avx512", packed: gemm::<Bf16, 2, false>() },
-        ],
-        dot: Some(DotKernels {
-            is_available: || Avx512Bf16::detect().is_some() && is_amd(),
-            gemm: MicroKernels {
-                name: "gemm_dot_bf16_12x32_avx512",
-                rows: &ROWS,
-                packed: &[gemm_dot::<1>(), gemm_dot::<2>()],
-                direct: &[],
-            },
-            pair: Avx512Bf16::entry::<Pair>,
-        }),
-        pack: packs::<S>(),
-        widen: S::entry::<Widen>,
-        widen_names: ["widen_f16_avx512", "widen_bf16_avx512"],
-        narrow: S::entry::<Narrow>,
-        narrow_names: ["narrow_f16_avx512", "narrow_bf16_avx512"],
+        pack: S::entry::<Pack<F32>>,
         activate: S::entry::<Activate>,
+        f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_GEMM) } else { None },
     },
-    depthwise: [F32_DEPTHWISE, F16_DEPTHWISE, BF16_DEPTHWISE],
-    pool: [F32_POOL, F16_POOL, BF16_POOL],
-    planes: planes::<S>(
-        ["from_planes_f32_avx512", "from_planes_f16_avx512", "from_planes_bf16_avx512"],
-        ["to_planes_f32_avx512", "to_planes_f16_avx512", "to_planes_bf16_avx512"],
-    ),
+    f32: ChannelwiseKernels { depthwise: F32_DEPTHWISE, pool: F32_POOL },
+    f16_bf16: if cfg!(feature = "f16-bf16") {
+        Some(F16Bf16 {
+            f16: ChannelwiseKernels { depthwise: F16_DEPTHWISE, pool: F16_POOL },
+            bf16: ChannelwiseKernels { depthwise: BF16_DEPTHWISE, pool: BF16_POOL },
+        })
+    } else {
+        None
+    },
+    planes: PlanesKernels {
+        lanes: S::LANES,
+        f32: planes::<S, F32>(["from_planes_f32_avx512", "to_planes_f32_avx512"]),
+        f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_PLANES) } else { None },
+    },
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
+};
+
+const F16_BF16_PLANES: F16Bf16<PlanesOf> = F16Bf16 {
+    f16: planes::<S, F16>(["from_planes_f16_avx512", "to_planes_f16_avx512"]),
+    bf16: planes::<S, Bf16>(["from_planes_bf16_avx512", "to_planes_bf16_avx512"]),
 };
 
 const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,
     pairs: pairs::<S, F32>(),
     k3x3: &[
-        Stride3x3 {
-            stride: 1,
-            as_is: tiles_6::<S, F32, 1, AS_IS>("dw_f32_3x3s1_6_avx512"),
-            relu: tiles_6::<S, F32, 1, RELU>("dw_f32_relu_3x3s1_6_avx512"),
-        },
-        Stride3x3 {
-            stride: 2,
-            as_is: tiles_6::<S, F32, 2, AS_IS>("dw_f32_3x3s2_6_avx512"),
-            relu: tiles_6::<S, F32, 2, RELU>("dw_f32_relu_3x3s2_6_avx512"),
-        },
+        k3x3::<S, F32, 1>(["dw_f32_3x3s1_6_avx512", "dw_f32_relu_3x3s1_6_avx512"], COLUMNS),
+        k3x3::<S, F32, 2>(["dw_f32_3x3s2_6_avx512", "dw_f32_relu_3x3s2_6_avx512"], COLUMNS),
     ],
     dense: &[
-        Dense {
-            kernel: 5,
-            stride: 1,
-            as_is: dense_8::<S, F32, AS_IS, 5, 1>("dw_f32_k5s1_8_avx512"),
-            relu: dense_8::<S, F32, RELU, 5, 1>("dw_f32_relu_k5s1_8_avx512"),
-        },
-        Dense {
-            kernel: 5,
-            stride: 2,
-            as_is: dense_8::<S, F32, AS_IS, 5, 2>("dw_f32_k5s2_8_avx512"),
-            relu: dense_8::<S, F32, RELU, 5, 2>("dw_f32_relu_k5s2_8_avx512"),
-        },
-        Dense {
-            kernel: 7,
-            stride: 1,
-            as_is: dense_4::<S, F32, AS_IS, 7, 1>("dw_f32_k7s1_4_avx512"),
-            relu: dense_4::<S, F32, RELU, 7, 1>("dw_f32_relu_k7s1_4_avx512"),
-        },
+        dense::<S, F32, 5, 1>(["dw_f32_k5s1_8_avx512", "dw_f32_relu_k5s1_8_avx512"], &[1, 2, 4, 8]),
+        dense::<S, F32, 5, 2>(["dw_f32_k5s2_8_avx512", "dw_f32_relu_k5s2_8_avx512"], &[1, 2, 4, 8]),
+        dense::<S, F32, 7, 1>(["dw_f32_k7s1_4_avx512", "dw_f32_relu_k7s1_4_avx512"], &[1, 2, 4]),
+        dense::<S, F32, 7, 2>(["dw_f32_k7s2_4_avx512", "dw_f32_relu_k7s2_4_avx512"], &[1, 2, 4]),
     ],
-    as_is: rows_8::<S, AnyTaps, F32, AS_IS>("dw_f32_8_avx512"),
-    relu: rows_8::<S, AnyTaps, F32, RELU>("dw_f32_relu_8_avx512"),
-    general: rows_1::<S, AnyTaps, F32, GENERAL>("dw_f32_any_1_avx512"),
+    as_is: rows::<S, AnyTaps, F32, AS_IS>("dw_f32_8_avx512", &[1, 2, 4, 8]),
+    relu: rows::<S, AnyTaps, F32, RELU>("dw_f32_relu_8_avx512", &[1, 2, 4, 8]),
+    general: rows::<S, AnyTaps, F32, GENERAL>("dw_f32_general_1_avx512", &[1]),
 };
 
 const F32_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows_41::<S, Max, F32, AS_IS>("max_f32_4_avx512"),
-    max_general: rows_1::<S, Max, F32, GENERAL>("max_f32_any_1_avx512"),
-    average: rows_41::<S, Average, F32, AS_IS>("average_f32_4_avx512"),
-    average_general: rows_1::<S, Average, F32, GENERAL>("average_f32_any_1_avx512"),
+    max: rows::<S, Max, F32, AS_IS>("max_f32_4_avx512", &[1, 4]),
+    max_general: rows::<S, Max, F32, GENERAL>("max_f32_general_1_avx512", &[1]),
+    average: rows::<S, Average, F32, AS_IS>("average_f32_4_avx512", &[1, 4]),
+    average_general: rows::<S, Average, F32, GENERAL>("average_f32_general_1_avx512", &[1]),
+};
+
+const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
+    small_m: F16Bf16 {
+        f16: SmallMKernels {
+            name: "gemm_f16_12x32_avx512",
+            packed: &gemm::<S, F16, 2, false, _>(ROWS),
+        },
+        bf16: SmallMKernels {
+            name: "gemm_bf16_12x32_avx512",
+            packed: &gemm::<S, Bf16, 2, false, _>(ROWS),
+        },
+    },
+    dot: Some(DotKernels {
+        is_available: || Avx512Bf16::detect().is_some() && is_amd(),
+        gemm: MicroKernels {
+            name: "gemm_dot_bf16_12x32_avx512",
+            rows: &ROWS,
+            packed: &[&gemm_dot::<Avx512Bf16, 1, _>(ROWS), &gemm_dot::<Avx512Bf16, 2, _>(ROWS)],
+            direct: &[],
+        },
+        pair: Avx512Bf16::entry::<Pair>,
+    }),
+    pack: F16Bf16 { f16: S::entry::<Pack<F16>>, bf16: S::entry::<Pack<Bf16>> },
+    widen: S::entry::<Widen>,
+    widen_names: F16Bf16 { f16: "widen_f16_avx512", bf16: "widen_bf16_avx512" },
+    narrow: S::entry::<Narrow>,
+    narrow_names: F16Bf16 { f16: "narrow_f16_avx512", bf16: "narrow_bf16_avx512" },
 };
 
 // One kernel, which bounds its input from below by 0 or −∞, does for the input as it is and for its
@@ -168,94 +144,50 @@ const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,
     pairs: pairs::<S, F16>(),
     k3x3: &[
-        Stride3x3 {
-            stride: 1,
-            as_is: tiles_6431::<S, F16, 1, BOUND>("dw_f16_3x3s1_6_avx512"),
-            relu: tiles_6431::<S, F16, 1, BOUND>("dw_f16_3x3s1_6_avx512"),
-        },
-        Stride3x3 {
-            stride: 2,
-            as_is: tiles_6431::<S, F16, 2, BOUND>("dw_f16_3x3s2_6_avx512"),
-            relu: tiles_6431::<S, F16, 2, BOUND>("dw_f16_3x3s2_6_avx512"),
-        },
+        k3x3::<S, F16, 1>(["dw_f16_3x3s1_6_avx512"; 2], COLUMNS_16),
+        k3x3::<S, F16, 2>(["dw_f16_3x3s2_6_avx512"; 2], COLUMNS_16),
     ],
     dense: &[
-        Dense {
-            kernel: 5,
-            stride: 1,
-            as_is: dense_841::<S, F16, BOUND, 5, 1>("dw_f16_k5s1_8_avx512"),
-            relu: dense_841::<S, F16, BOUND, 5, 1>("dw_f16_k5s1_8_avx512"),
-        },
-        Dense {
-            kernel: 5,
-            stride: 2,
-            as_is: dense_841::<S, F16, BOUND, 5, 2>("dw_f16_k5s2_8_avx512"),
-            relu: dense_841::<S, F16, BOUND, 5, 2>("dw_f16_k5s2_8_avx512"),
-        },
-        Dense {
-            kernel: 7,
-            stride: 1,
-            as_is: dense_41::<S, F16, BOUND, 7, 1>("dw_f16_k7s1_4_avx512"),
-            relu: dense_41::<S, F16, BOUND, 7, 1>("dw_f16_k7s1_4_avx512"),
-        },
+        dense::<S, F16, 5, 1>(["dw_f16_k5s1_8_avx512"; 2], &[1, 4, 8]),
+        dense::<S, F16, 5, 2>(["dw_f16_k5s2_8_avx512"; 2], &[1, 4, 8]),
+        dense::<S, F16, 7, 1>(["dw_f16_k7s1_4_avx512"; 2], &[1, 4]),
+        dense::<S, F16, 7, 2>(["dw_f16_k7s2_4_avx512"; 2], &[1, 4]),
     ],
-    as_is: rows_8::<S, AnyTaps, F16, BOUND>("dw_f16_8_avx512"),
-    relu: rows_8::<S, AnyTaps, F16, BOUND>("dw_f16_8_avx512"),
-    general: rows_1::<S, AnyTaps, F16, GENERAL>("dw_f16_any_1_avx512"),
+    as_is: rows::<S, AnyTaps, F16, BOUND>("dw_f16_8_avx512", &[1, 2, 4, 8]),
+    relu: rows::<S, AnyTaps, F16, BOUND>("dw_f16_8_avx512", &[1, 2, 4, 8]),
+    general: rows::<S, AnyTaps, F16, GENERAL>("dw_f16_general_1_avx512", &[1]),
 };
 
 const F16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows_41::<S, Max, F16, BOUND>("max_f16_4_avx512"),
-    max_general: rows_1::<S, Max, F16, GENERAL>("max_f16_any_1_avx512"),
-    average: rows_41::<S, Average, F16, BOUND>("average_f16_4_avx512"),
-    average_general: rows_1::<S, Average, F16, GENERAL>("average_f16_any_1_avx512"),
+    max: rows::<S, Max, F16, BOUND>("max_f16_4_avx512", &[1, 4]),
+    max_general: rows::<S, Max, F16, GENERAL>("max_f16_general_1_avx512", &[1]),
+    average: rows::<S, Average, F16, BOUND>("average_f16_4_avx512", &[1, 4]),
+    average_general: rows::<S, Average, F16, GENERAL>("average_f16_general_1_avx512", &[1]),
 };
 
 const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,
     pairs: pairs::<S, Bf16>(),
     k3x3: &[
-        Stride3x3 {
-            stride: 1,
-            as_is: tiles_6431::<S, Bf16, 1, BOUND>("dw_bf16_3x3s1_6_avx512"),
-            relu: tiles_6431::<S, Bf16, 1, BOUND>("dw_bf16_3x3s1_6_avx512"),
-        },
-        Stride3x3 {
-            stride: 2,
-            as_is: tiles_6431::<S, Bf16, 2, BOUND>("dw_bf16_3x3s2_6_avx512"),
-            relu: tiles_6431::<S, Bf16, 2, BOUND>("dw_bf16_3x3s2_6_avx512"),
-        },
+        k3x3::<S, Bf16, 1>(["dw_bf16_3x3s1_6_avx512"; 2], COLUMNS_16),
+        k3x3::<S, Bf16, 2>(["dw_bf16_3x3s2_6_avx512"; 2], COLUMNS_16),
     ],
     dense: &[
-        Dense {
-            kernel: 5,
-            stride: 1,
-            as_is: dense_841::<S, Bf16, BOUND, 5, 1>("dw_bf16_k5s1_8_avx512"),
-            relu: dense_841::<S, Bf16, BOUND, 5, 1>("dw_bf16_k5s1_8_avx512"),
-        },
-        Dense {
-            kernel: 5,
-            stride: 2,
-            as_is: dense_841::<S, Bf16, BOUND, 5, 2>("dw_bf16_k5s2_8_avx512"),
-            relu: dense_841::<S, Bf16, BOUND, 5, 2>("dw_bf16_k5s2_8_avx512"),
-        },
-        Dense {
-            kernel: 7,
-            stride: 1,
-            as_is: dense_41::<S, Bf16, BOUND, 7, 1>("dw_bf16_k7s1_4_avx512"),
-            relu: dense_41::<S, Bf16, BOUND, 7, 1>("dw_bf16_k7s1_4_avx512"),
-        },
+        dense::<S, Bf16, 5, 1>(["dw_bf16_k5s1_8_avx512"; 2], &[1, 4, 8]),
+        dense::<S, Bf16, 5, 2>(["dw_bf16_k5s2_8_avx512"; 2], &[1, 4, 8]),
+        dense::<S, Bf16, 7, 1>(["dw_bf16_k7s1_4_avx512"; 2], &[1, 4]),
+        dense::<S, Bf16, 7, 2>(["dw_bf16_k7s2_4_avx512"; 2], &[1, 4]),
     ],
-    as_is: rows_8::<S, AnyTaps, Bf16, BOUND>("dw_bf16_8_avx512"),
-    relu: rows_8::<S, AnyTaps, Bf16, BOUND>("dw_bf16_8_avx512"),
-    general: rows_1::<S, AnyTaps, Bf16, GENERAL>("dw_bf16_any_1_avx512"),
+    as_is: rows::<S, AnyTaps, Bf16, BOUND>("dw_bf16_8_avx512", &[1, 2, 4, 8]),
+    relu: rows::<S, AnyTaps, Bf16, BOUND>("dw_bf16_8_avx512", &[1, 2, 4, 8]),
+    general: rows::<S, AnyTaps, Bf16, GENERAL>("dw_bf16_general_1_avx512", &[1]),
 };
 
 const BF16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows_41::<S, Max, Bf16, BOUND>("max_bf16_4_avx512"),
-    max_general: rows_1::<S, Max, Bf16, GENERAL>("max_bf16_any_1_avx512"),
-    average: rows_41::<S, Average, Bf16, BOUND>("average_bf16_4_avx512"),
-    average_general: rows_1::<S, Average, Bf16, GENERAL>("average_bf16_any_1_avx512"),
+    max: rows::<S, Max, Bf16, BOUND>("max_bf16_4_avx512", &[1, 4]),
+    max_general: rows::<S, Max, Bf16, GENERAL>("max_bf16_general_1_avx512", &[1]),
+    average: rows::<S, Average, Bf16, BOUND>("average_bf16_4_avx512", &[1, 4]),
+    average_general: rows::<S, Average, Bf16, GENERAL>("average_bf16_general_1_avx512", &[1]),
 };

@@ -2,7 +2,7 @@
 
 use crate::activation::ActivateRun;
 use crate::depthwise::kernels::DepthwiseKernels;
-use crate::element::ElementType;
+use crate::element::{ElementType, F16Bf16};
 use crate::gemm::kernels::GemmKernels;
 use crate::level::Level;
 use crate::planes::PlanesKernels;
@@ -13,10 +13,10 @@ use crate::pool::kernels::PoolKernels;
 pub(crate) struct Kernels {
     pub(crate) level: Level,
     pub(crate) gemm: GemmKernels,
-    /// By the [`ElementType`] of the input.
-    pub(crate) depthwise: [DepthwiseKernels; 3],
-    /// Likewise.
-    pub(crate) pool: [PoolKernels; 3],
+    /// For inputs of f32.
+    pub(crate) f32: ChannelwiseKernels,
+    /// For inputs of f16 and bf16, with the feature `f16-bf16`.
+    pub(crate) f16_bf16: Option<F16Bf16<ChannelwiseKernels>>,
     /// Applies an activation to contiguous elements in place.
     pub(crate) planes: PlanesKernels,
     pub(crate) activate: unsafe fn(&ActivateRun),
@@ -24,14 +24,27 @@ pub(crate) struct Kernels {
     pub(crate) fma_loop: unsafe fn(&u64) -> f32,
 }
 
+/// What treats channels by themselves, for one type of the input.
+#[derive(Debug)]
+pub(crate) struct ChannelwiseKernels {
+    pub(crate) depthwise: DepthwiseKernels,
+    pub(crate) pool: PoolKernels,
+}
+
 impl Kernels {
-    /// Those of depthwise convolutions for inputs of a type.
-    pub(crate) fn depthwise(&self, element: ElementType) -> &DepthwiseKernels {
-        &self.depthwise[element as usize]
+    /// Those for inputs of a type that this build has kernels for.
+    fn channelwise(&self, element: ElementType) -> &ChannelwiseKernels {
+        let f16_bf16 = self.f16_bf16.as_ref().and_then(|kernels| kernels.of(element));
+        f16_bf16.unwrap_or(&self.f32)
     }
 
-    /// Those of pools for inputs of a type.
+    /// Those of depthwise convolutions for inputs of a type that this build has kernels for.
+    pub(crate) fn depthwise(&self, element: ElementType) -> &DepthwiseKernels {
+        &self.channelwise(element).depthwise
+    }
+
+    /// Those of pools for inputs of a type that this build has kernels for.
     pub(crate) fn pool(&self, element: ElementType) -> &PoolKernels {
-        &self.pool[element as usize]
+        &self.channelwise(element).pool
     }
 }

@@ -4,17 +4,20 @@
 mod avx2;
 #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
 mod avx512;
+mod instances;
 pub(crate) mod kernels;
 #[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
 mod neon;
 mod scalar;
-mod tiles;
 
 use alloc::vec::Vec;
 
-use crate::gemm::kernels::GemmKernels;
+use crate::depthwise::kernels::DepthwiseKernels;
+use crate::element::F16Bf16;
+use crate::gemm::kernels::{F16Bf16Gemm, GemmKernels};
 use crate::level::Level;
-use crate::table::kernels::Kernels;
+use crate::pool::kernels::PoolKernels;
+use crate::table::kernels::{ChannelwiseKernels, Kernels};
 
 /// The kernels of a level that this build contains.
 pub(crate) fn of(level: Level) -> Option<&'static Kernels> {
@@ -41,7 +44,6 @@ pub(crate) fn of(level: Level) -> Option<&'static Kernels> {
 /// }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Kernel {
     /// The level it needs.
     pub level: Level,
@@ -57,42 +59,28 @@ pub struct Kernel {
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<(), Error> {
+/// # fn main() -> Result<()> {
 /// let plan = GlobalAveragePool::new([1, 7, 7, 8], &Options::default())?;
 /// let kernel = kernels().into_iter().find(|kernel| kernel.name == plan.kernel_name());
 /// assert!(kernel.is_some_and(|kernel| kernel.available && kernel.level == plan.level()));
 /// # Ok(())
 /// # }
 /// ```
-#[must_use]
 pub fn kernels() -> Vec<Kernel> {
     Level::ALL
         .into_iter()
         .filter_map(of)
         .flat_map(|k| {
-            let channelwise = k.depthwise.iter().zip(&k.pool).flat_map(|(d, p)| {
-                let rows = [
-                    &d.as_is,
-                    &d.relu,
-                    &d.general,
-                    &p.max,
-                    &p.max_general,
-                    &p.average,
-                    &p.average_general,
-                ];
-                let dense = d.dense.iter().flat_map(|d| [&d.as_is, &d.relu]);
-                let rows = rows.into_iter().chain(dense).map(|rows| rows.name);
-                d.k3x3.iter().flat_map(|k| [k.as_is.name, k.relu.name]).chain(rows)
-            });
-            let GemmKernels { f32, small_m, dot, widen_names, narrow_names, .. } = &k.gemm;
-            let small_m = small_m.iter().map(|small_m| small_m.name);
-            let gemm = [f32.name].into_iter().chain(small_m).chain(*widen_names);
-            let gemm = gemm.chain(*narrow_names);
-            let gemm = gemm.chain(k.planes.from_names).chain(k.planes.to_names);
-            let dot = dot.iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
-            let mut names: Vec<_> = gemm.chain(channelwise).collect();
+            let of_16_bits = k.f16_bf16.iter().flat_map(F16Bf16::iter);
+            let channelwise = core::iter::once(&k.f32).chain(of_16_bits);
+            let mut names: Vec<_> = gemm_names(&k.gemm).collect();
+            names.extend(channelwise.flat_map(channelwise_names));
+            let of_16_bits = k.planes.f16_bf16.iter().flat_map(F16Bf16::iter);
+            let planes = core::iter::once(&k.planes.f32).chain(of_16_bits);
+            names.extend(planes.flat_map(|planes| [planes.from_name, planes.to_name]));
             // One kernel can serve an input as it is and its ReLU.
             names.dedup();
+            let dot = k.gemm.dot().into_iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
             names.into_iter().map(|name| (name, true)).chain(dot).map(|(name, fits)| Kernel {
                 level: k.level,
                 name,
@@ -100,4 +88,26 @@ pub fn kernels() -> Vec<Kernel> {
             })
         })
         .collect()
+}
+
+/// The kernels of a GEMM that every CPU of the level runs.
+fn gemm_names(gemm: &GemmKernels) -> impl Iterator<Item = &'static str> {
+    let of_16_bits = gemm.f16_bf16.iter().flat_map(|kernels| {
+        let F16Bf16Gemm { small_m, widen_names, narrow_names, .. } = kernels;
+        let small_m = small_m.iter().map(|small_m| small_m.name);
+        small_m.chain(widen_names.iter().copied()).chain(narrow_names.iter().copied())
+    });
+    core::iter::once(gemm.f32.name).chain(of_16_bits)
+}
+
+/// The kernels for one type of the input.
+fn channelwise_names(
+    ChannelwiseKernels { depthwise, pool }: &ChannelwiseKernels,
+) -> impl Iterator<Item = &'static str> {
+    let k3x3 = depthwise.k3x3.iter().flat_map(|k| [k.as_is.name, k.relu.name]);
+    let dense = depthwise.dense.iter().flat_map(|d| [&d.as_is, &d.relu]);
+    let DepthwiseKernels { as_is, relu, general, .. } = depthwise;
+    let PoolKernels { max, max_general, average, average_general, .. } = pool;
+    let rows = [as_is, relu, general, max, max_general, average, average_general];
+    k3x3.chain(rows.into_iter().chain(dense).map(|rows| rows.name))
 }

@@ -1,0 +1,184 @@
+//! From a line of a table to instances of a kernel: the tiles that the line lists are compiled, and
+//! no others. All of this is evaluated at compile time.
+
+use crate::depthwise::k3x3::{Args3x3, Depthwise3x3};
+use crate::depthwise::kernels::{Dense, Kernels3x3, Stride3x3};
+use crate::depthwise::row::{AnyTaps, DenseTaps};
+use crate::element::ElementType;
+use crate::epilogue::{AS_IS, BOUND, RELU};
+use crate::gemm::kernels::MicroKernelFn;
+use crate::gemm::micro_kernel::{Bf16MicroKernel, MicroKernel};
+use crate::planes::PlanesOf;
+use crate::planes::from_planes::FromPlanes;
+use crate::planes::to_planes::ToPlanes;
+use crate::rows::kernel::{Combine, RowKernel};
+use crate::rows::kernels::{RowFn, RowKernels, Tiles};
+use crate::simd::element::Element;
+use crate::simd::{Bf16Dot, Simd};
+
+/// Micro-kernels of N vectors, by the heights of micro-tiles.
+pub(super) const fn gemm<
+    S: Simd,
+    B: Element,
+    const N: usize,
+    const DIRECT: bool,
+    const HEIGHTS: usize,
+>(
+    heights: [usize; HEIGHTS],
+) -> [MicroKernelFn; HEIGHTS] {
+    let mut kernels = [S::entry::<MicroKernel<B, 1, N, DIRECT>> as MicroKernelFn; HEIGHTS];
+    let mut i = 0;
+    while i < HEIGHTS {
+        kernels[i] = match heights[i] {
+            1 => S::entry::<MicroKernel<B, 1, N, DIRECT>>,
+            2 => S::entry::<MicroKernel<B, 2, N, DIRECT>>,
+            3 => S::entry::<MicroKernel<B, 3, N, DIRECT>>,
+            4 => S::entry::<MicroKernel<B, 4, N, DIRECT>>,
+            5 => S::entry::<MicroKernel<B, 5, N, DIRECT>>,
+            6 => S::entry::<MicroKernel<B, 6, N, DIRECT>>,
+            8 => S::entry::<MicroKernel<B, 8, N, DIRECT>>,
+            9 => S::entry::<MicroKernel<B, 9, N, DIRECT>>,
+            12 => S::entry::<MicroKernel<B, 12, N, DIRECT>>,
+            _ => panic!("a micro-tile of another height"),
+        };
+        i += 1;
+    }
+    kernels
+}
+
+/// The same by dot products.
+#[allow(dead_code, reason = "of levels with dot products")]
+pub(super) const fn gemm_dot<T: Bf16Dot, const N: usize, const HEIGHTS: usize>(
+    heights: [usize; HEIGHTS],
+) -> [MicroKernelFn; HEIGHTS] {
+    let mut kernels = [T::entry::<Bf16MicroKernel<1, N>> as MicroKernelFn; HEIGHTS];
+    let mut i = 0;
+    while i < HEIGHTS {
+        kernels[i] = match heights[i] {
+            1 => T::entry::<Bf16MicroKernel<1, N>>,
+            2 => T::entry::<Bf16MicroKernel<2, N>>,
+            3 => T::entry::<Bf16MicroKernel<3, N>>,
+            4 => T::entry::<Bf16MicroKernel<4, N>>,
+            5 => T::entry::<Bf16MicroKernel<5, N>>,
+            6 => T::entry::<Bf16MicroKernel<6, N>>,
+            8 => T::entry::<Bf16MicroKernel<8, N>>,
+            9 => T::entry::<Bf16MicroKernel<9, N>>,
+            12 => T::entry::<Bf16MicroKernel<12, N>>,
+            _ => panic!("a micro-tile of another height"),
+        };
+        i += 1;
+    }
+    kernels
+}
+
+/// Copies from and to planes of elements X.
+pub(super) const fn planes<S: Simd, X: Element>(
+    [from_name, to_name]: [&'static str; 2],
+) -> PlanesOf {
+    let (from, to) = (S::entry::<FromPlanes<X>>, S::entry::<ToPlanes<X>>);
+    PlanesOf { from_name, from, to_name, to }
+}
+
+/// A row kernel of any kernel size, stride and dilation, in tiles of so many pixels.
+pub(super) const fn rows<S: Simd, C: Combine, X: Element, const LOAD: u8>(
+    name: &'static str,
+    pixels: &[usize],
+) -> RowKernels {
+    let border: RowFn = S::entry::<RowKernel<C, X, 1, LOAD>>;
+    let mut tiles = Tiles::new(border);
+    let mut i = 0;
+    while i < pixels.len() {
+        let tile: RowFn = match pixels[i] {
+            1 => border,
+            2 => S::entry::<RowKernel<C, X, 2, LOAD>>,
+            4 => S::entry::<RowKernel<C, X, 4, LOAD>>,
+            8 => S::entry::<RowKernel<C, X, 8, LOAD>>,
+            _ => panic!("a tile of another width"),
+        };
+        tiles = tiles.with(pixels[i], tile);
+        i += 1;
+    }
+    RowKernels { name, tiles, border }
+}
+
+/// Depthwise kernels K wide, dense, in tiles of so many pixels; the names of that for the input as
+/// it is and of that for its ReLU.
+#[allow(dead_code, reason = "of levels with vectors")]
+pub(super) const fn dense<S: Simd, X: Element, const K: usize, const STRIDE: usize>(
+    [as_is, relu]: [&'static str; 2],
+    pixels: &[usize],
+) -> Dense {
+    let (as_is, relu) = match X::TYPE {
+        ElementType::F32 => (
+            dense_rows::<S, X, AS_IS, K, STRIDE>(as_is, pixels),
+            dense_rows::<S, X, RELU, K, STRIDE>(relu, pixels),
+        ),
+        ElementType::F16 | ElementType::Bf16 => (
+            dense_rows::<S, X, BOUND, K, STRIDE>(as_is, pixels),
+            dense_rows::<S, X, BOUND, K, STRIDE>(relu, pixels),
+        ),
+    };
+    Dense { kernel: K, stride: STRIDE, as_is, relu }
+}
+
+const fn dense_rows<S: Simd, X: Element, const LOAD: u8, const K: usize, const STRIDE: usize>(
+    name: &'static str,
+    pixels: &[usize],
+) -> RowKernels {
+    let mut tiles = Tiles::new(S::entry::<RowKernel<DenseTaps<K, 1>, X, 1, LOAD>> as RowFn);
+    let mut i = 0;
+    while i < pixels.len() {
+        let tile: RowFn = match pixels[i] {
+            1 => S::entry::<RowKernel<DenseTaps<K, 1>, X, 1, LOAD>>,
+            2 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, 2, LOAD>>,
+            4 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, 4, LOAD>>,
+            8 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, 8, LOAD>>,
+            _ => panic!("a tile of another width"),
+        };
+        tiles = tiles.with(pixels[i], tile);
+        i += 1;
+    }
+    RowKernels { name, tiles, border: S::entry::<RowKernel<AnyTaps, X, 1, LOAD>> }
+}
+
+/// 3×3 kernels in tiles of so many columns; names as for [`dense`].
+#[allow(dead_code, reason = "of levels with vectors")]
+pub(super) const fn k3x3<S: Simd, X: Element, const STRIDE: usize>(
+    [as_is, relu]: [&'static str; 2],
+    columns: &[usize],
+) -> Stride3x3 {
+    let (as_is, relu) = match X::TYPE {
+        ElementType::F32 => (
+            tiles_3x3::<S, X, STRIDE, AS_IS>(as_is, columns),
+            tiles_3x3::<S, X, STRIDE, RELU>(relu, columns),
+        ),
+        ElementType::F16 | ElementType::Bf16 => (
+            tiles_3x3::<S, X, STRIDE, BOUND>(as_is, columns),
+            tiles_3x3::<S, X, STRIDE, BOUND>(relu, columns),
+        ),
+    };
+    Stride3x3 { stride: STRIDE, as_is, relu }
+}
+
+const fn tiles_3x3<S: Simd, X: Element, const STRIDE: usize, const LOAD: u8>(
+    name: &'static str,
+    columns: &[usize],
+) -> Kernels3x3 {
+    type Tile = unsafe fn(&Args3x3);
+    let mut tiles = Tiles::new(S::entry::<Depthwise3x3<X, 1, STRIDE, LOAD>> as Tile);
+    let mut i = 0;
+    while i < columns.len() {
+        let tile: Tile = match columns[i] {
+            1 => S::entry::<Depthwise3x3<X, 1, STRIDE, LOAD>>,
+            2 => S::entry::<Depthwise3x3<X, 2, STRIDE, LOAD>>,
+            3 => S::entry::<Depthwise3x3<X, 3, STRIDE, LOAD>>,
+            4 => S::entry::<Depthwise3x3<X, 4, STRIDE, LOAD>>,
+            5 => S::entry::<Depthwise3x3<X, 5, STRIDE, LOAD>>,
+            6 => S::entry::<Depthwise3x3<X, 6, STRIDE, LOAD>>,
+            _ => panic!("a tile of another width"),
+        };
+        tiles = tiles.with(columns[i], tile);
+        i += 1;
+    }
+    Kernels3x3 { name, tiles }
+}

@@ -1,0 +1,98 @@
+//! The element types that this build has kernels for: all with the feature `f16-bf16`, f32 alone
+//! without it. Compiled both ways.
+
+use sepconv_kernels::*;
+
+const HALF: bool = cfg!(feature = "f16-bf16");
+
+/// Zeros of a type.
+fn zeros<'a>(element: ElementType, f32s: &'a [f32], bits: &'a [u16]) -> Elements<'a> {
+    match element {
+        ElementType::F16 => Elements::F16(bits),
+        ElementType::Bf16 => Elements::Bf16(bits),
+        _ => Elements::F32(f32s),
+    }
+}
+
+fn check<T>(result: Result<T, Error>, what: &'static str, element: ElementType) {
+    let refused = Error::ElementTypeUnavailable { what, element };
+    match result {
+        Ok(_) => assert!(element.is_available(), "{what} of {element} is taken"),
+        Err(error) => {
+            assert_eq!(error, refused);
+            assert!(!element.is_available());
+            let text = error.to_string();
+            assert!(
+                text.contains("f16-bf16") && text.starts_with(&format!("{what} is of {element}"))
+            );
+        }
+    }
+}
+
+#[test]
+fn types_without_kernels_are_refused() {
+    let (f32s, bits) = ([0.0; 36], [0; 36]);
+    for element in ElementType::ALL {
+        assert_eq!(element.is_available(), HALF || element == ElementType::F32);
+        check(NhwcView::new(zeros(element, &f32s, &bits), [1, 3, 3, 4]), "view", element);
+        let (mut f32_output, mut bits_output) = ([0.0; 4], [0; 4]);
+        let output = match element {
+            ElementType::F16 => ElementsMut::F16(&mut bits_output),
+            ElementType::Bf16 => ElementsMut::Bf16(&mut bits_output),
+            _ => ElementsMut::F32(&mut f32_output),
+        };
+        check(NhwcViewMut::new(output, [1, 1, 1, 4]), "view", element);
+
+        let input_type = Options::default().input_type(element);
+        let output_type = Options::default().output_type(element);
+        for (what, options) in [("input", input_type), ("output", output_type)] {
+            check(Elementwise::new([1, 3, 3, 4], &options), what, element);
+            check(GlobalAveragePool::new([1, 3, 3, 4], &options), what, element);
+            check(depthwise(Elements::F32(&f32s), &options), what, element);
+            check(pointwise(Elements::F32(&f32s[..16]), &options), what, element);
+        }
+        let weights = zeros(element, &f32s, &bits);
+        check(depthwise(weights, &Options::default()), "depthwise weights", element);
+        let weights = zeros(element, &f32s[..16], &bits[..16]);
+        check(pointwise(weights, &Options::default()), "weights", element);
+    }
+}
+
+fn depthwise(weights: Elements<'_>, options: &Options) -> Result<Depthwise, Error> {
+    let window = Window::new([3, 3]).padding(Padding::Same);
+    Depthwise::new([1, 3, 3, 4], &DepthwiseParams::new(window, weights), options)
+}
+
+fn pointwise(weights: Elements<'_>, options: &Options) -> Result<Pointwise, Error> {
+    Pointwise::new([1, 3, 3, 4], &PointwiseParams::new(4, weights), options)
+}
+
+#[test]
+fn kernels_are_those_of_the_types() {
+    let names: Vec<_> = kernels().iter().map(|kernel| kernel.name).collect();
+    assert_eq!(names.iter().any(|name| name.contains("f16")), HALF);
+    for operation in ["gemm", "dw", "max", "average", "from_planes", "to_planes"] {
+        assert!(names.iter().any(|name| name.starts_with(&format!("{operation}_f32_"))));
+    }
+}
+
+#[test]
+fn f32_is_computed() -> Result<(), Error> {
+    // Each tap adds 0.5·2: a corner has four, an edge six, the middle nine.
+    for level in Level::available() {
+        let options = Options::default().level(level);
+        let plan = depthwise(Elements::F32(&[0.5; 36]), &options)?;
+        let (x, mut y) = ([2.0; 36], [0.0; 36]);
+        let mut scratch = vec![0.0; plan.scratch_len(1)];
+        let to = NhwcViewMut::new(&mut y, plan.output_shape())?;
+        plan.run(NhwcView::new(&x, plan.input_shape())?, None, to, &mut scratch)?;
+        assert_eq!((y[0], y[4], y[4 * 4]), (4.0, 6.0, 9.0), "{level}");
+
+        let plan = pointwise(Elements::F32(&[0.25; 16]), &options)?;
+        let mut scratch = vec![0.0; plan.scratch_len(1)];
+        let to = NhwcViewMut::new(&mut y, plan.output_shape())?;
+        plan.run(NhwcView::new(&x, plan.input_shape())?, None, to, &mut scratch)?;
+        assert_eq!(y, [2.0; 36], "{level}");
+    }
+    Ok(())
+}
