@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use crate::element::ElementType;
-use crate::layout::Layout;
+use crate::layout::TensorLayout;
 use crate::level::Level;
 
 pub(crate) type Result<T> = core::result::Result<T, Error>;
@@ -88,9 +88,9 @@ pub enum Error {
         /// Which operand.
         what: &'static str,
         /// The plan's layout.
-        expected: Layout,
+        expected: TensorLayout,
         /// The view's layout.
-        actual: Layout,
+        actual: TensorLayout,
     },
     /// This build has no kernels for elements of that type: see the feature `f16-bf16`.
     ElementTypeUnavailable {

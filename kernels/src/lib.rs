@@ -76,6 +76,7 @@ mod simd;
 mod table;
 mod tensor;
 mod threads;
+mod unpacked;
 mod view;
 
 pub use activation::Activation;
@@ -89,7 +90,7 @@ pub use layers::packed::Packed;
 pub use layers::plan::Plan;
 pub use layers::pool::{GlobalAveragePool, Pool};
 pub use layers::separable::Separable;
-pub use layout::Layout;
+pub use layout::{TensorLayout, WeightLayout};
 pub use level::Level;
 pub use memory::Aligned;
 pub use options::{Arithmetic, Options};

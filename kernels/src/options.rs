@@ -2,7 +2,7 @@
 
 use crate::activation::Activation;
 use crate::element::ElementType;
-use crate::layout::Layout;
+use crate::layout::TensorLayout;
 use crate::level::Level;
 
 /// What every plan takes besides its shape and weights.
@@ -36,10 +36,10 @@ pub struct Options {
     /// Element type of the output and the residual. An output is rounded once, after its
     /// activation: to nearest, ties to even. Overflow gives ∞.
     pub output_type: ElementType,
-    /// Layout of the input's memory.
-    pub input_layout: Layout,
-    /// Layout of the output's memory, and the residual's.
-    pub output_layout: Layout,
+    /// TensorLayout of the input's memory.
+    pub input_layout: TensorLayout,
+    /// TensorLayout of the output's memory, and the residual's.
+    pub output_layout: TensorLayout,
     /// Whether the CPU's bf16 dot products may compute products: see [`Arithmetic`].
     pub arithmetic: Arithmetic,
 }
@@ -61,62 +61,62 @@ impl Options {
             level: None,
             input_type: ElementType::F32,
             output_type: ElementType::F32,
-            input_layout: Layout::Nhwc,
-            output_layout: Layout::Nhwc,
+            input_layout: TensorLayout::Nhwc,
+            output_layout: TensorLayout::Nhwc,
             arithmetic: Arithmetic::Exact,
         }
     }
 
-    /// The same with an activation of the input.
+    /// Sets the activation that is applied to the input.
     #[must_use]
     pub const fn input_activation(mut self, activation: Activation) -> Self {
         self.input_activation = activation;
         self
     }
 
-    /// The same with an activation of the output.
+    /// Sets the activation that is applied to the output.
     #[must_use]
     pub const fn activation(mut self, activation: Activation) -> Self {
         self.activation = activation;
         self
     }
 
-    /// The same for a level, or with `None` for that of [`Level::from_env`].
+    /// Sets the level; `None` means [`Level::from_env`].
     #[must_use]
     pub fn level(mut self, level: impl Into<Option<Level>>) -> Self {
         self.level = level.into();
         self
     }
 
-    /// The same with an element type of the input.
+    /// Sets the element type of the input.
     #[must_use]
     pub const fn input_type(mut self, input_type: ElementType) -> Self {
         self.input_type = input_type;
         self
     }
 
-    /// The same with an element type of the output and the residual.
+    /// Sets the element type of the output and the residual.
     #[must_use]
     pub const fn output_type(mut self, output_type: ElementType) -> Self {
         self.output_type = output_type;
         self
     }
 
-    /// The same with a layout of the input.
+    /// Sets the layout of the input.
     #[must_use]
-    pub const fn input_layout(mut self, layout: Layout) -> Self {
+    pub const fn input_layout(mut self, layout: TensorLayout) -> Self {
         self.input_layout = layout;
         self
     }
 
-    /// The same with a layout of the output and the residual.
+    /// Sets the layout of the output and the residual.
     #[must_use]
-    pub const fn output_layout(mut self, layout: Layout) -> Self {
+    pub const fn output_layout(mut self, layout: TensorLayout) -> Self {
         self.output_layout = layout;
         self
     }
 
-    /// The same with a way to multiply.
+    /// Sets how the pointwise half multiplies.
     #[must_use]
     pub const fn arithmetic(mut self, arithmetic: Arithmetic) -> Self {
         self.arithmetic = arithmetic;
@@ -126,8 +126,8 @@ impl Options {
     /// The type of the elements that windows are computed of: out of planes they come as f32.
     pub(crate) fn window_type(&self) -> ElementType {
         match self.input_layout {
-            Layout::Nhwc => self.input_type,
-            Layout::Nchw => ElementType::F32,
+            TensorLayout::Nhwc => self.input_type,
+            TensorLayout::Nchw => ElementType::F32,
         }
     }
 }

@@ -104,8 +104,9 @@ impl Region {
     /// All regions of an output, in order.
     pub(crate) fn all(vertical: &Axis, horizontal: &Axis) -> Vec<Self> {
         let mut regions = Vec::new();
+        let horizontal = horizontal.groups();
         for (rows, taps_y) in vertical.groups() {
-            for (columns, taps_x) in horizontal.groups() {
+            for (columns, taps_x) in horizontal.iter().cloned() {
                 regions.push(Self { rows: rows.clone(), columns, taps_y: taps_y.clone(), taps_x });
             }
         }

@@ -9,7 +9,7 @@ use crate::depthwise::plan::DepthwisePlan;
 use crate::element::{ElementType, Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::geometry::product;
-use crate::layout::Layout;
+use crate::layout::TensorLayout;
 use crate::memory::{self, LINE};
 use crate::options::Options;
 use crate::pixels::{Pixel, Placement, Rectangle};
@@ -94,8 +94,8 @@ impl TensorPlan {
         let plan = operation.rows();
         let mut tensor = Self {
             kernels,
-            input_planes: options.input_layout == Layout::Nchw,
-            output_planes: options.output_layout == Layout::Nchw,
+            input_planes: options.input_layout == TensorLayout::Nchw,
+            output_planes: options.output_layout == TensorLayout::Nchw,
             input_type: options.input_type,
             output_type: options.output_type,
             activation: options.activation.checked()?,

@@ -2,7 +2,7 @@
 
 use crate::element::{ElementType, Elements, ElementsMut, Pointer, PointerMut};
 use crate::error::{Error, Result};
-use crate::layout::Layout;
+use crate::layout::TensorLayout;
 use crate::pixels::Placement;
 
 /// Elements from the first to one past the last element of a view, and of its tightest superset
@@ -56,7 +56,7 @@ pub struct NhwcView<'a> {
     shape: [usize; 4],
     /// 1 if NCHW.
     pixel_stride: usize,
-    layout: Layout,
+    layout: TensorLayout,
 }
 
 impl<'a> NhwcView<'a> {
@@ -92,7 +92,7 @@ impl<'a> NhwcView<'a> {
     ) -> Result<Self> {
         let data = data.into();
         check(data.len(), data.element_type(), shape, pixel_stride)?;
-        Ok(Self { data, shape, pixel_stride, layout: Layout::Nhwc })
+        Ok(Self { data, shape, pixel_stride, layout: TensorLayout::Nhwc })
     }
 
     /// A dense tensor in NCHW order, of shape \[N, C, H, W\]: for plans whose
@@ -103,7 +103,7 @@ impl<'a> NhwcView<'a> {
     pub fn nchw(data: impl Into<Elements<'a>>, [n, c, h, w]: [usize; 4]) -> Result<Self> {
         let (data, shape) = (data.into(), [n, h, w, c]);
         check(data.len(), data.element_type(), shape, c)?;
-        Ok(Self { data, shape, pixel_stride: 1, layout: Layout::Nchw })
+        Ok(Self { data, shape, pixel_stride: 1, layout: TensorLayout::Nchw })
     }
 
     /// \[N, H, W, C\].
@@ -175,7 +175,7 @@ pub struct NhwcViewMut<'a> {
     shape: [usize; 4],
     /// 1 if NCHW.
     pixel_stride: usize,
-    layout: Layout,
+    layout: TensorLayout,
 }
 
 impl<'a> NhwcViewMut<'a> {
@@ -213,7 +213,7 @@ impl<'a> NhwcViewMut<'a> {
     ) -> Result<Self> {
         let data = data.into();
         check(data.len(), data.element_type(), shape, pixel_stride)?;
-        Ok(Self { data, shape, pixel_stride, layout: Layout::Nhwc })
+        Ok(Self { data, shape, pixel_stride, layout: TensorLayout::Nhwc })
     }
 
     /// A dense tensor in NCHW order, of shape \[N, C, H, W\]: for plans whose
@@ -224,7 +224,7 @@ impl<'a> NhwcViewMut<'a> {
     pub fn nchw(data: impl Into<ElementsMut<'a>>, [n, c, h, w]: [usize; 4]) -> Result<Self> {
         let (data, shape) = (data.into(), [n, h, w, c]);
         check(data.len(), data.element_type(), shape, c)?;
-        Ok(Self { data, shape, pixel_stride: 1, layout: Layout::Nchw })
+        Ok(Self { data, shape, pixel_stride: 1, layout: TensorLayout::Nchw })
     }
 
     /// \[N, H, W, C\].
@@ -252,7 +252,7 @@ impl NhwcView<'_> {
         placement(self.shape, self.pixel_stride, self.layout, top)
     }
 
-    pub(crate) fn layout(&self) -> Layout {
+    pub(crate) fn layout(&self) -> TensorLayout {
         self.layout
     }
 
@@ -261,10 +261,15 @@ impl NhwcView<'_> {
     }
 }
 
-fn placement(shape: [usize; 4], pixel_stride: usize, layout: Layout, top: usize) -> Placement {
+fn placement(
+    shape: [usize; 4],
+    pixel_stride: usize,
+    layout: TensorLayout,
+    top: usize,
+) -> Placement {
     match layout {
-        Layout::Nhwc => Placement::nhwc(shape, pixel_stride, top),
-        Layout::Nchw => Placement::nchw(shape, top),
+        TensorLayout::Nhwc => Placement::nhwc(shape, pixel_stride, top),
+        TensorLayout::Nchw => Placement::nchw(shape, top),
     }
 }
 
@@ -274,7 +279,7 @@ impl NhwcViewMut<'_> {
         placement(self.shape, self.pixel_stride, self.layout, top)
     }
 
-    pub(crate) fn layout(&self) -> Layout {
+    pub(crate) fn layout(&self) -> TensorLayout {
         self.layout
     }
 

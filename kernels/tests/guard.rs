@@ -397,7 +397,7 @@ fn check(what: &str, cases: &[Case]) {
 
 /// Every other layer with planes for its input, its output, or both.
 fn in_planes(layer: Layer, turn: usize) -> Layer {
-    let [nhwc, nchw] = [Layout::Nhwc, Layout::Nchw];
+    let [nhwc, nchw] = [TensorLayout::Nhwc, TensorLayout::Nchw];
     let [input_layout, output_layout] = match turn % 6 {
         0 => [nchw, nhwc],
         1 => [nhwc, nchw],

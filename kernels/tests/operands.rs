@@ -40,10 +40,10 @@ fn nchw([n, h, w, c]: [usize; 4]) -> [usize; 4] {
     [n, c, h, w]
 }
 
-fn view(layout: Layout, (data, shape): (&Stored, [usize; 4])) -> NhwcView<'_> {
+fn view(layout: TensorLayout, (data, shape): (&Stored, [usize; 4])) -> NhwcView<'_> {
     match layout {
-        Layout::Nhwc => NhwcView::new(data.elements(), shape).unwrap(),
-        Layout::Nchw => NhwcView::nchw(data.elements(), nchw(shape)).unwrap(),
+        TensorLayout::Nhwc => NhwcView::new(data.elements(), shape).unwrap(),
+        TensorLayout::Nchw => NhwcView::nchw(data.elements(), nchw(shape)).unwrap(),
     }
 }
 
@@ -95,8 +95,8 @@ fn runs_refuse(plan: &dyn Plan) -> u64 {
     let run =
         |x: (&Stored, _), residual: (&Stored, _), y: (&mut Stored, _), scratch: &mut [f32]| {
             let to = match plan.output_layout() {
-                Layout::Nhwc => NhwcViewMut::new(y.0.elements_mut(), y.1).unwrap(),
-                Layout::Nchw => NhwcViewMut::nchw(y.0.elements_mut(), nchw(y.1)).unwrap(),
+                TensorLayout::Nhwc => NhwcViewMut::new(y.0.elements_mut(), y.1).unwrap(),
+                TensorLayout::Nchw => NhwcViewMut::nchw(y.0.elements_mut(), nchw(y.1)).unwrap(),
             };
             let residual = view(plan.output_layout(), residual);
             plan.run(view(plan.input_layout(), x), Some(residual), to, scratch)

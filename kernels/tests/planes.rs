@@ -8,12 +8,16 @@ use common::layer::{Layer, OPS, Op, random_stored};
 use common::{Mode, Random, Spaced, assert_same_bits, levels, run, run_rows};
 use sepconv_kernels::*;
 
-const LAYOUTS: [[Layout; 2]; 3] =
-    [[Layout::Nchw, Layout::Nhwc], [Layout::Nhwc, Layout::Nchw], [Layout::Nchw, Layout::Nchw]];
+const LAYOUTS: [[TensorLayout; 2]; 3] = [
+    [TensorLayout::Nchw, TensorLayout::Nhwc],
+    [TensorLayout::Nhwc, TensorLayout::Nchw],
+    [TensorLayout::Nchw, TensorLayout::Nchw],
+];
 
 /// Compares a layer of each layout with the one in NHWC.
 fn compare(layer: &Layer, operands: &[Stored; 4], numbers: &mut Random) -> u64 {
-    let nhwc = Layer { input_layout: Layout::Nhwc, output_layout: Layout::Nhwc, ..*layer };
+    let nhwc =
+        Layer { input_layout: TensorLayout::Nhwc, output_layout: TensorLayout::Nhwc, ..*layer };
     let mut runs = 0;
     for level in levels() {
         let operands = || operands.each_ref().map(Stored::elements);
@@ -105,20 +109,20 @@ fn large_layers() {
 
 #[test]
 fn a_view_of_another_layout_is_refused() {
-    let options = Options::default().input_layout(Layout::Nchw);
+    let options = Options::default().input_layout(TensorLayout::Nchw);
     let plan = Elementwise::new([1, 2, 3, 4], &options).unwrap();
     let (x, mut y) = ([0.0; 24], [7.0; 24]);
     let mut scratch = vec![0.0; plan.scratch_len(1)];
     let to = NhwcViewMut::new(&mut y, [1, 2, 3, 4]).unwrap();
     let from = NhwcView::new(&x, [1, 2, 3, 4]).unwrap();
     let error = plan.run(from, None, to, &mut scratch).unwrap_err();
-    let (expected, actual) = (Layout::Nchw, Layout::Nhwc);
+    let (expected, actual) = (TensorLayout::Nchw, TensorLayout::Nhwc);
     assert_eq!(error, Error::Layout { what: "input", expected, actual });
     assert_eq!(error.to_string(), "input: expected layout NCHW, got NHWC");
     let to = NhwcViewMut::nchw(&mut y, [1, 4, 2, 3]).unwrap();
     let from = NhwcView::nchw(&x, [1, 4, 2, 3]).unwrap();
     let error = plan.run(from, None, to, &mut scratch).unwrap_err();
-    let (expected, actual) = (Layout::Nhwc, Layout::Nchw);
+    let (expected, actual) = (TensorLayout::Nhwc, TensorLayout::Nchw);
     assert_eq!(error, Error::Layout { what: "output", expected, actual });
     assert_eq!(y, [7.0; 24], "nothing is written");
     let error = NhwcView::nchw(&x, [1, 4, 2, 4]).unwrap_err();

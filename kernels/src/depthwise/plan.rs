@@ -15,6 +15,7 @@ use crate::pixels::{Pixel, Placement, Rectangle};
 use crate::rows::kernels::RowKernels;
 use crate::rows::plan::{Destination, InputSpec, OutputPixels, RowPlan};
 use crate::rows::weights::DepthwiseWeights;
+use crate::unpacked::Unpacked;
 
 /// Bytes of a picture up to which its rows are still in L2, or nearly, when 3×3 tiles of stride 1
 /// need them. These prefetch less of what is there already than rows do: of 1 MiB (19²·728 in
@@ -63,7 +64,7 @@ impl PackedDepthwise {
         params: &DepthwiseParams<'_>,
         spec: InputSpec,
     ) -> Result<Self> {
-        let DepthwiseParams { window, multiplier, weights, bias } = *params;
+        let DepthwiseParams { window, multiplier, weights, layout, bias } = *params;
         let channels = channels_out(channels_in, multiplier)?;
         let Window { kernel, stride, dilation, .. } = window.checked()?;
         let activation = spec.activation.checked()?;
@@ -86,7 +87,8 @@ impl PackedDepthwise {
             (true, Activation::Relu, Some(k)) => Some(&k.relu),
             _ => None,
         };
-        let weights = DepthwiseWeights::new(kernels.lanes, kernel, channels, weights, bias)?.into();
+        let unpacked = Unpacked { weights, layout, bias };
+        let weights = DepthwiseWeights::new(kernels.lanes, kernel, channels, unpacked)?.into();
         Ok(Self { kernels, row_kernels, k3x3, channels_in, multiplier, window, spec, weights })
     }
 

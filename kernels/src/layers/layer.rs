@@ -7,7 +7,7 @@ use crate::element::ElementType;
 use crate::error::{Error, Result};
 use crate::gemm::plan::GemmPlan;
 use crate::geometry::Axis;
-use crate::layout::Layout;
+use crate::layout::TensorLayout;
 use crate::level::Level;
 use crate::options::Options;
 use crate::table;
@@ -32,8 +32,8 @@ pub struct Layer {
     pub(super) output: [usize; 4],
     pub(super) input_type: ElementType,
     pub(super) output_type: ElementType,
-    pub(super) input_layout: Layout,
-    pub(super) output_layout: Layout,
+    pub(super) input_layout: TensorLayout,
+    pub(super) output_layout: TensorLayout,
     /// Of the kernels that run.
     pub(super) name: String,
     pub(super) multiply_adds: u64,

@@ -6,7 +6,7 @@ use core::ops::Range;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
 use crate::layers::layer::{HasLayer, Rows};
-use crate::layout::Layout;
+use crate::layout::TensorLayout;
 use crate::level::Level;
 use crate::view::{NhwcView, NhwcViewMut};
 
@@ -56,13 +56,13 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         self.layer().output_type
     }
 
-    /// Layout of the input's memory.
-    fn input_layout(&self) -> Layout {
+    /// TensorLayout of the input's memory.
+    fn input_layout(&self) -> TensorLayout {
         self.layer().input_layout
     }
 
-    /// Layout of the output's memory, and the residual's.
-    fn output_layout(&self) -> Layout {
+    /// TensorLayout of the output's memory, and the residual's.
+    fn output_layout(&self) -> TensorLayout {
         self.layer().output_layout
     }
 

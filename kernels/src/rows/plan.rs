@@ -9,7 +9,7 @@ use crate::activation::Activation;
 use crate::element::{ElementType, Pointer, PointerMut};
 use crate::error::Result;
 use crate::geometry::{Axis, Window, check_input, product};
-use crate::layout::Layout;
+use crate::layout::TensorLayout;
 use crate::options::Options;
 use crate::pixels::{Pixel, Placement, Rectangle};
 use crate::rows::kernel::{MAX_PIXELS, RowArgs, RowInput, RowOutput, RowResidual, RowWeights};
@@ -84,7 +84,7 @@ impl InputSpec {
     /// what they are made of. Into planes elements go as f32.
     pub(crate) fn of(options: &Options) -> Self {
         let element = options.window_type();
-        let nhwc = options.output_layout == Layout::Nhwc;
+        let nhwc = options.output_layout == TensorLayout::Nhwc;
         let rounds = options.output_type != ElementType::F32 && nhwc;
         Self {
             element,

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sepconv_kernels::naive::{self, Sum};
 use sepconv_kernels::{
-    Activation, ElementType, Elements, ElementsMut, Error, Layout, Level, NhwcView, NhwcViewMut,
-    Padding, Plan, Window, on_this_thread,
+    Activation, ElementType, Elements, ElementsMut, Error, Level, NhwcView, NhwcViewMut, Padding,
+    Plan, TensorLayout, Window, on_this_thread,
 };
 
 use self::half::Stored;
@@ -97,7 +97,7 @@ pub struct Spaced {
     /// \[N, H, W, C\].
     pub shape: [usize; 4],
     pub stride: usize,
-    pub layout: Layout,
+    pub layout: TensorLayout,
     pub data: Stored,
 }
 
@@ -134,7 +134,7 @@ impl Spaced {
             Stored::F16(x) => Stored::F16(spread(x, channels, stride, POISON_16)),
             Stored::Bf16(x) => Stored::Bf16(spread(x, channels, stride, POISON_16)),
         };
-        Self { shape, stride, layout: Layout::Nhwc, data }
+        Self { shape, stride, layout: TensorLayout::Nhwc, data }
     }
 
     /// Some rows of each picture of `dense`, which has `shape`.
@@ -158,24 +158,24 @@ impl Spaced {
         Self {
             shape,
             stride,
-            layout: Layout::Nhwc,
+            layout: TensorLayout::Nhwc,
             data: Stored::poisoned(element, (pixels * stride).saturating_sub(gap)),
         }
     }
 
     /// The same, to be written as `layout`: planes have no gaps.
     pub fn poisoned_in(
-        layout: Layout,
+        layout: TensorLayout,
         shape: [usize; 4],
         gap: usize,
         element: ElementType,
     ) -> Self {
-        let gap = if layout == Layout::Nhwc { gap } else { 0 };
+        let gap = if layout == TensorLayout::Nhwc { gap } else { 0 };
         Self { layout, ..Self::poisoned(shape, gap, element) }
     }
 
     /// This NHWC tensor as `layout`.
-    pub fn in_layout(&self, layout: Layout) -> Self {
+    pub fn in_layout(&self, layout: TensorLayout) -> Self {
         if layout == self.layout {
             return self.clone();
         }
@@ -200,8 +200,10 @@ impl Spaced {
     pub fn view_of<'a>(&self, data: Elements<'a>) -> NhwcView<'a> {
         let [n, h, w, c] = self.shape;
         match self.layout {
-            Layout::Nhwc => NhwcView::with_pixel_stride(data, self.shape, self.stride).unwrap(),
-            Layout::Nchw => NhwcView::nchw(data, [n, c, h, w]).unwrap(),
+            TensorLayout::Nhwc => {
+                NhwcView::with_pixel_stride(data, self.shape, self.stride).unwrap()
+            }
+            TensorLayout::Nchw => NhwcView::nchw(data, [n, c, h, w]).unwrap(),
         }
     }
 
@@ -215,8 +217,10 @@ impl Spaced {
     pub fn view_mut_of<'a>(&self, data: ElementsMut<'a>) -> NhwcViewMut<'a> {
         let [n, h, w, c] = self.shape;
         match self.layout {
-            Layout::Nhwc => NhwcViewMut::with_pixel_stride(data, self.shape, self.stride).unwrap(),
-            Layout::Nchw => NhwcViewMut::nchw(data, [n, c, h, w]).unwrap(),
+            TensorLayout::Nhwc => {
+                NhwcViewMut::with_pixel_stride(data, self.shape, self.stride).unwrap()
+            }
+            TensorLayout::Nchw => NhwcViewMut::nchw(data, [n, c, h, w]).unwrap(),
         }
     }
 
@@ -250,10 +254,10 @@ impl Spaced {
         };
         let planes = [channels, self.shape[1] * self.shape[2]];
         match (self.layout, dense) {
-            (Layout::Nhwc, dense) => dense,
-            (Layout::Nchw, Stored::F32(x)) => Stored::F32(transposed(&x, planes)),
-            (Layout::Nchw, Stored::F16(x)) => Stored::F16(transposed(&x, planes)),
-            (Layout::Nchw, Stored::Bf16(x)) => Stored::Bf16(transposed(&x, planes)),
+            (TensorLayout::Nhwc, dense) => dense,
+            (TensorLayout::Nchw, Stored::F32(x)) => Stored::F32(transposed(&x, planes)),
+            (TensorLayout::Nchw, Stored::F16(x)) => Stored::F16(transposed(&x, planes)),
+            (TensorLayout::Nchw, Stored::Bf16(x)) => Stored::Bf16(transposed(&x, planes)),
         }
     }
 }
