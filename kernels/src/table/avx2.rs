@@ -2,7 +2,7 @@
 //!
 //! 3×3 tiles of 3 columns: 9 accumulators, 5 columns and a weight take 15 of the 16 registers; 4
 //! would spill. Of 2 with stride 2 and f32, two vectors of channels at a time: 8 accumulators, 5
-//! columns, 2 biases and a weight. (f16 and bf16 would gain 5 %, and take the crate 2 of the 35 s
+//! columns, 2 biases and a weight. (f16 and bf16 would gain 5 %, and take the crate 2 of the 40 s
 //! of CPU time in which it builds.)
 
 use crate::activation::Activate;
