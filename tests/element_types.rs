@@ -9,7 +9,7 @@ use common::digest::{Table, digest};
 use common::half::Stored;
 use sepconv::kernels::{Activation, ElementType, Level, Padding, PoolKind, Window};
 use sepconv::models::{XceptionConfig, xception};
-use sepconv::network::{DepthFirst, Network, NetworkPlan, Op, PlanOptions, Session};
+use sepconv::network::{Network, NetworkPlan, Op, PlanOptions, Session};
 use sepconv::weights::{Tensor, Weights, synthetic};
 
 const GLOBAL_AVERAGE_POOL: Op = Op::GlobalPool { kind: PoolKind::Average, keep_dims: false };
@@ -230,12 +230,9 @@ fn sixteen_bits_take_half_the_memory() {
     let network = xception(&XceptionConfig::default()).unwrap();
     let weights = synthetic::weights(&network).unwrap();
     let parts = |weights_type, activations_type| {
-        // What it is by default where rayon has two threads.
-        let depth_first = DepthFirst { multiply_adds: Some(96_000_000), ..DepthFirst::default() };
-        let options =
-            PlanOptions { weights_type, activations_type, depth_first, ..PlanOptions::default() };
+        let options = PlanOptions { weights_type, activations_type, ..PlanOptions::default() };
         let plan = NetworkPlan::new(&network, &weights, [1, 299, 299, 3], &options).unwrap();
-        [plan.weights_bytes(), plan.arena_bytes(), plan.scratch_bytes(2)]
+        [plan.weights_bytes(), plan.arena_bytes(2), plan.scratch_bytes(2)]
     };
     let (wide, bf16) = (ElementType::F32, ElementType::Bf16);
     let all = |parts: [usize; 3]| parts.iter().sum::<usize>();

@@ -765,7 +765,7 @@ fn another_run_and_another_thread_count_give_the_same_bits() {
 fn check_turns(b: &Builder, shape: Shape, expected: usize) {
     let depth_first = DepthFirst { bytes: 0, multiply_adds: Some(1) };
     let plan = plan_with(b, shape, &[], depth_first).unwrap();
-    let turning: Vec<_> = plan.steps().map(|step| step.turns).collect();
+    let turning = plan.turns(1);
     assert_eq!(turning.iter().filter(|&&turns| turns > 0).count(), expected, "{turning:?}");
     check(b, &picture(shape, 3), &[]).unwrap();
 }
@@ -808,6 +808,63 @@ fn what_others_read_is_whole() {
     let other = b.push("other mean", GLOBAL_AVERAGE_POOL, &[x]);
     b.push("add", Op::Add, &[mean, other]);
     check_turns(&b, [2, 41, 3, 3], 2);
+}
+
+/// Blocks of separable layers at a size where one thread makes several bands of rows.
+fn blocks_of_several_bands() -> Builder {
+    let mut b = Builder::new(3);
+    let mut x = b.input();
+    for name in ["a", "b", "c", "d"] {
+        x = b.push(name, separable(48), &[x]);
+    }
+    b.push("pool", Op::MaxPool(same(3, 2)), &[x]);
+    b
+}
+
+#[test]
+fn sessions_of_one_plan_choose_bands_by_their_threads() {
+    let b = blocks_of_several_bands();
+    for pictures in [1, 2] {
+        let x = picture([pictures, 160, 160, 3], 5);
+        let depth_first = DepthFirst { bytes: 0, multiply_adds: None };
+        let plan = Arc::new(plan_with(&b, x.shape, &[], depth_first).unwrap());
+        let [one, two] = [1, 2].map(|threads| plan.turns(threads));
+        assert!(one.iter().sum::<usize>() > two.iter().sum(), "{one:?} {two:?}");
+        assert!(plan.arena_bytes(1) < plan.arena_bytes(2));
+        // So many threads that no band has enough work: a picture has one turn, or none.
+        assert!(plan.turns(1000).iter().all(|&turns| turns < pictures));
+
+        let mut expected: Option<Vec<u32>> = None;
+        for threads in [1, 2, 4, 7, 1000] {
+            let mut session = Session::with_threads(Arc::clone(&plan), threads).unwrap();
+            session.run(&x.data).unwrap();
+            let bits: Vec<u32> = session.output().iter().map(|y| y.to_bits()).collect();
+            assert_eq!(expected.get_or_insert_with(|| bits.clone()), &bits, "{threads} threads");
+        }
+    }
+}
+
+#[test]
+fn a_plan_does_not_depend_on_the_pool_it_was_made_in() {
+    let b = blocks_of_several_bands();
+    let x = picture([1, 160, 160, 3], 5);
+    let depth_first = DepthFirst { bytes: 0, multiply_adds: None };
+    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let plans = [1, 4]
+        .map(|threads| pool(threads).install(|| plan_with(&b, x.shape, &[], depth_first).unwrap()));
+    let [one, four] = plans;
+    for threads in [1, 4] {
+        assert_eq!(one.turns(threads), four.turns(threads));
+        assert_eq!(one.arena_bytes(threads), four.arena_bytes(threads));
+    }
+    let [one, four] = [one, four].map(|plan| {
+        pool(4).install(|| {
+            let mut session = Session::new(plan).unwrap();
+            session.run(&x.data).unwrap();
+            session.output().to_vec()
+        })
+    });
+    assert!(one.iter().zip(&four).all(|(a, b)| a.to_bits() == b.to_bits()));
 }
 
 // ---------------------------------------------------------------- Xception's structure
@@ -870,7 +927,7 @@ fn mini_xception_becomes_one_step_for_each_kernel() {
     let elements: usize = b.weights.iter().map(|(_, _, t)| t.data.len()).sum();
     assert_eq!(plan.parameters(), elements);
     let stored: usize = plan.steps().map(|s| s.output.iter().product::<usize>()).sum();
-    assert!(plan.arena_bytes() < stored * 4 / 2, "{}", plan.arena_bytes());
+    assert!(plan.arena_bytes(1) < stored * 4 / 2, "{}", plan.arena_bytes(1));
     // 35² × 3·9·4 + 33² × 4·9·5 of the stem, and so on; pools and batch norms count nothing.
     let adds = |name: &str| plan.steps().find(|s| s.name == name).unwrap().multiply_adds;
     assert_eq!(adds("block1_conv1_act"), 35 * 35 * 27 * 4);

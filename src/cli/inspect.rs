@@ -92,12 +92,12 @@ impl Report {
             input,
             level: plan.level().name(),
             threads,
-            steps: (plan.steps())
-                .map(|step| Step {
+            steps: (plan.steps().zip(plan.turns(threads)))
+                .map(|(step, turns)| Step {
                     output: step.output,
                     parameters: step.parameters,
                     multiply_adds: step.multiply_adds,
-                    turns: step.turns,
+                    turns,
                     kernel: step.kernel.clone(),
                     layers: step.nodes.clone(),
                 })
@@ -105,7 +105,7 @@ impl Report {
             parameters: total,
             trainable_parameters: trainable,
             multiply_adds: plan.multiply_adds(),
-            arena_bytes: plan.arena_bytes(),
+            arena_bytes: plan.arena_bytes(threads),
             scratch_bytes: plan.scratch_bytes(threads),
         })
     }

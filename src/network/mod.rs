@@ -8,16 +8,17 @@
 //! | `shape` | the shape of every node's output, all arithmetic checked |
 //! | `flow` | the values worth computing: live nodes, no identities, sums of two |
 //! | `fuse` | steps of one kernel each: batch norm, residual and activations joined to it |
-//! | `depth_first` | groups of steps that take turns, some rows each, and all their turns |
-//! | `turns` | those groups and turns |
-//! | `arena` | where in one slice each buffer lies, shared by lifetime |
-//! | `layout` | where in those buffers each value lies |
+//! | `layout` | the buffer of each stored value |
+//! | `arena` | the place of each buffer in one slice; buffers of different lifetimes share it |
+//! | `depth_first` | groups of steps that take turns, some rows each |
+//! | `turns` | the list of these turns |
 //! | `tensors` | the names and shapes of each operation's weights |
 //! | `compile` | a step's kernel: weights looked up, batch norm folded, packed |
 //! | `functions` | softmax, sigmoid and others that no kernel computes, one definition each |
 //! | `plain` | those and what moves pixels, as loops over values |
-//! | `step` | the kernel with its operands' places: the unit of running |
+//! | `step` | the kernel with its operands: the unit of running |
 //! | `plan` | [`NetworkPlan`]: all of the above, immutable and shareable |
+//! | `schedule` | the turns and the arena for a number of threads |
 //! | `session` | [`Session`]: a plan's memory; runs without allocating |
 //! | `verify` | [`spot_check`]: sampled outputs against the naive loops |
 
@@ -31,6 +32,7 @@ mod graph;
 mod layout;
 mod plain;
 mod plan;
+mod schedule;
 mod session;
 mod shape;
 mod step;

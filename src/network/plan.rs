@@ -2,20 +2,18 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use sepconv_kernels::{Arithmetic, ElementType, Level};
 
 use super::Network;
-use super::arena::Unit;
 use super::compile::{Common, compile};
-use super::depth_first::{self, DepthFirst};
-use super::flow::Flow;
+use super::depth_first::{DepthFirst, DepthFirstPlan};
+use super::flow::{Flow, ValueId};
 use super::fuse::{FusedStep, fuse};
-use super::layout::{self, Layout, Target};
+use super::layout::{self, Places};
+use super::schedule::Schedule;
 use super::shape::Shape;
 use super::step::{Step, StepInfo};
-use super::turns::Group;
 use crate::weights::Weights;
 use crate::{Error, Result};
 
@@ -67,7 +65,7 @@ pub struct PlanOptions {
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) name: String,
-    pub(super) range: Range<usize>,
+    pub(super) value: ValueId,
     pub(super) shape: Shape,
     pub(super) element: ElementType,
 }
@@ -101,11 +99,10 @@ pub struct NetworkPlan {
     level: Level,
     input: Shape,
     steps: Vec<Step>,
-    /// Those of them that run by turns.
-    groups: Vec<Group>,
+    places: Places,
+    depth_first: DepthFirstPlan,
     /// The output, then the nodes asked for.
     reports: Vec<Report>,
-    arena_len: usize,
 }
 
 impl NetworkPlan {
@@ -161,7 +158,9 @@ impl NetworkPlan {
         let flow = Flow::new(network, input, &kept)?;
         let fused = fuse(&flow);
         let elements = layout::element_types(&flow, &fused, options.activations_type);
-        let groups = depth_first::groups(&flow, &fused, &elements, &options.depth_first);
+        let places = Places::new(&flow, &fused, &elements);
+        let depth_first =
+            DepthFirstPlan::new(&flow, &fused, &places, &elements, &options.depth_first);
         let layers = |step: &FusedStep| {
             step.members.iter().map(|&v| flow.values[v].node.layer.as_str()).collect::<Vec<_>>()
         };
@@ -175,7 +174,7 @@ impl NetworkPlan {
         for (i, step) in fused.iter().enumerate() {
             let [n, ..] = flow.values[step.x].shape;
             // By turns they compute one picture at a time.
-            let pictures = if groups.iter().any(|group| group.steps.contains(&i)) { 1 } else { n };
+            let pictures = if depth_first.contains(i) { 1 } else { n };
             let ends = [elements[step.x], elements[step.result]];
             compiled.push(compile(step, &flow, &weights, common, ends, pictures)?);
             if let Cow::Owned(weights) = &mut weights {
@@ -184,20 +183,33 @@ impl NetworkPlan {
                 }
             }
         }
-        let layout = Layout::new(&flow, &fused, &elements, &groups)
-            .ok_or_else(|| argument(format!("input {input:?} needs more memory than there is")))?;
-        let all_turns = || groups.iter().flat_map(|group| &group.turns);
-        let steps = fused.iter().zip(compiled).enumerate().map(|(i, (step, compiled))| {
-            let turns = all_turns().filter(|turn| turn.step == i).count();
-            Step::new(step, &flow, &layout, compiled, turns)
-        });
-        let steps = steps.collect();
-        let reports = (kept.iter().zip(&flow.kept)).map(|(&id, &v)| {
-            let Target { range, shape, element, .. } = layout.target(&flow, v);
-            Report { name: network.node(id).name.clone(), range, shape, element }
+        let steps = fused.iter().zip(compiled);
+        let steps = steps.map(|(step, compiled)| Step::new(step, &flow, compiled)).collect();
+        let reports = (kept.iter().zip(&flow.kept)).map(|(&id, &value)| Report {
+            name: network.node(id).name.clone(),
+            value,
+            shape: places.shape(value),
+            element: places.element(value),
         });
         let reports = reports.collect();
-        Ok(Self { level, input, steps, groups, reports, arena_len: layout.arena_len })
+        let plan = Self { level, input, steps, places, depth_first, reports };
+        // So that an input beyond all memory is refused here.
+        plan.schedule(1)?;
+        Ok(plan)
+    }
+
+    /// How a session with so many threads runs.
+    pub(super) fn schedule(&self, threads: usize) -> Result<Schedule> {
+        let reports = self.reports.iter().map(|report| report.value);
+        Schedule::new(&self.steps, &self.places, &self.depth_first, reports, threads).ok_or_else(
+            || {
+                argument(format!(
+                    "an input of shape {:?} needs more memory than any computer \
+                                 can address",
+                    self.input
+                ))
+            },
+        )
     }
 
     /// \[N, H, W, C\] of the input.
@@ -348,7 +360,7 @@ impl NetworkPlan {
         self.steps.iter().map(Step::weights_bytes).sum()
     }
 
-    /// Bytes in which a session keeps the values between steps.
+    /// Bytes in which a session of `threads` threads keeps the values between steps.
     ///
     /// ```
     /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -361,14 +373,36 @@ impl NetworkPlan {
     /// # let weights = synthetic::weights(&network)?;
     /// # let options = PlanOptions::default();
     /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-    /// assert!(plan.arena_bytes() >= 6 * 6 * 8 * size_of::<f32>()); // the output
+    /// assert!(plan.arena_bytes(1) >= 6 * 6 * 8 * size_of::<f32>()); // the output
     /// # Ok::<(), sepconv::Error>(())
     /// ```
-    pub fn arena_bytes(&self) -> usize {
-        self.arena_len * size_of::<Unit>()
+    pub fn arena_bytes(&self, threads: usize) -> usize {
+        self.schedule(threads).map_or(usize::MAX, |schedule| schedule.arena_bytes())
     }
 
-    /// Bytes of scratch with which a session's steps use up to `threads` threads.
+    /// How often each step runs for a picture in a session of `threads` threads: more than once if
+    /// it runs depth first ([`DepthFirst`]), a few rows of its result at a time; 0 if it runs as a
+    /// whole, once for all pictures.
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Padding, Window};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::{self, *};
+    /// # let mut network = Network::new("small", "input", [None, None], 3);
+    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
+    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
+    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let options = PlanOptions::default();
+    /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
+    /// assert_eq!(plan.turns(1), [0]); // one step, and it is small
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    pub fn turns(&self, threads: usize) -> Vec<usize> {
+        self.schedule(threads).map_or_else(|_| vec![0; self.steps.len()], |s| s.turns())
+    }
+
+    /// Bytes of scratch that a session of `threads` threads has.
     ///
     /// ```
     /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -389,18 +423,8 @@ impl NetworkPlan {
         lens.max().unwrap_or(0).saturating_mul(size_of::<f32>())
     }
 
-    /// In units.
-    pub(super) fn arena_len(&self) -> usize {
-        self.arena_len
-    }
-
     pub(super) fn planned(&self) -> &[Step] {
         &self.steps
-    }
-
-    /// In order of their steps.
-    pub(super) fn groups(&self) -> &[Group] {
-        &self.groups
     }
 
     /// The output's report first.

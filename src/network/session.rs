@@ -7,6 +7,7 @@ use sepconv_kernels::{Aligned, ElementType, Elements, available_threads, convert
 
 use super::arena::{self, Unit};
 use super::plan::NetworkPlan;
+use super::schedule::Schedule;
 use super::turns::Turn;
 use crate::{Error, Result};
 
@@ -35,8 +36,10 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub struct Session {
     plan: Arc<NetworkPlan>,
+    schedule: Schedule,
     arena: Aligned,
-    /// The reports that are f32 in the arena are read there; the others are here, empty for those.
+    /// A copy in f32 of each report that is of another type in the arena; empty for the others,
+    /// which are read there.
     widened: Vec<Vec<f32>>,
     scratch: Aligned,
     /// Each step's share of `scratch`, which is what limits its threads.
@@ -77,8 +80,8 @@ impl Session {
         Self::with_threads(plan, available_threads())
     }
 
-    /// A session with scratch for up to `threads` threads. The threads are those of the pool in
-    /// which [`Session::run`] is called. Results don't depend on their number.
+    /// A session with memory for `threads` threads. The threads are those of the pool in which
+    /// [`Session::run`] is called. Results have the same bits for any number.
     ///
     /// ```
     /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -106,6 +109,7 @@ impl Session {
     /// [`Error::Argument`]: the memory can't be allocated.
     pub fn with_threads(plan: impl Into<Arc<NetworkPlan>>, threads: usize) -> Result<Self> {
         let plan = plan.into();
+        let schedule = plan.schedule(threads)?;
         let steps = plan.planned().iter();
         let scratch_lens: Vec<_> = steps.map(|s| s.scratch_len(threads)).collect();
         let widened = plan.reports().iter().map(|report| match report.element {
@@ -114,11 +118,12 @@ impl Session {
         });
         let per_word = size_of::<f32>() / size_of::<Unit>();
         Ok(Self {
-            arena: allocate(plan.arena_len().div_ceil(per_word))?,
+            arena: allocate(schedule.arena_len.div_ceil(per_word))?,
             widened: widened.collect(),
             scratch: allocate(scratch_lens.iter().copied().max().unwrap_or(0))?,
             times: vec![Duration::ZERO; scratch_lens.len()],
             scratch_lens,
+            schedule,
             plan,
         })
     }
@@ -229,11 +234,12 @@ impl Session {
         let scratch = &mut self.scratch[..];
         self.times.fill(Duration::ZERO);
         let mut run = |i: usize, turn: Option<(&Turn, usize)>| {
-            let (step, len) = (&self.plan.planned()[i], self.scratch_lens[i]);
-            call(&mut self.times[i], &mut || step.run(turn, x, arena, &mut scratch[..len]))
+            let (step, operands) = (&self.plan.planned()[i], &self.schedule.operands[i]);
+            let scratch = &mut scratch[..self.scratch_lens[i]];
+            call(&mut self.times[i], &mut || step.run(operands, turn, x, arena, scratch))
         };
         let mut next = 0;
-        for group in self.plan.groups() {
+        for group in &self.schedule.groups {
             (next..group.steps.start).try_for_each(|i| run(i, None))?;
             for picture in 0..group.pictures {
                 group.turns.iter().try_for_each(|turn| run(turn.step, Some((turn, picture))))?;
@@ -241,9 +247,10 @@ impl Session {
             next = group.steps.end;
         }
         (next..self.scratch_lens.len()).try_for_each(|i| run(i, None))?;
-        for (report, widened) in self.plan.reports().iter().zip(&mut self.widened) {
+        let reports = self.plan.reports().iter().zip(&self.schedule.reports);
+        for ((report, place), widened) in reports.zip(&mut self.widened) {
             if !widened.is_empty() {
-                let from = arena::elements(report.element, &arena[report.range.clone()]);
+                let from = arena::elements(place.element, &arena[place.range.clone()]);
                 convert(from, widened.into(), Some(self.plan.level()))
                     .map_err(|source| Error::Kernel { node: report.name.clone(), source })?;
             }
@@ -328,9 +335,9 @@ impl Session {
     }
 
     fn value(&self, i: usize) -> &[f32] {
-        let report = &self.plan.reports()[i];
+        let place = &self.schedule.reports[i];
         let arena: &[Unit] = bytemuck::cast_slice(&self.arena);
-        match arena::elements(report.element, &arena[report.range.clone()]) {
+        match arena::elements(place.element, &arena[place.range.clone()]) {
             Elements::F32(values) => values,
             _ => &self.widened[i],
         }

@@ -1,4 +1,4 @@
-//! One kernel and where its operands lie: the unit of running.
+//! One kernel and its operands: the unit of running.
 
 use sepconv_kernels::{Elements, ElementsMut, NhwcView, NhwcViewMut};
 
@@ -29,7 +29,6 @@ use crate::{Error, Result};
 /// assert_eq!((step.name.as_str(), &step.nodes[..]), ("relu", &["conv".into(), "relu".into()][..]));
 /// assert_eq!((step.input, step.output), ([1, 8, 8, 3], [1, 6, 6, 8]));
 /// assert_eq!(step.parameters, 9 * 3 * 8 + 8);
-/// assert_eq!(step.turns, 0);
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -49,32 +48,33 @@ pub struct StepInfo {
     pub multiply_adds: u64,
     /// Elements of the nodes' weight tensors, moving statistics included.
     pub parameters: usize,
-    /// How often it runs for a picture, each time for some rows of the result; 0 if it runs once
-    /// for all pictures, not depth first.
-    pub turns: usize,
 }
 
 /// A step of a plan.
 #[derive(Debug)]
 pub(super) struct Step {
     kernel: Kernel,
+    x: ValueId,
+    residual: Option<ValueId>,
+    result: ValueId,
+    info: StepInfo,
+}
+
+/// Where the operands of a step lie.
+#[derive(Debug)]
+pub(super) struct Operands {
     x: Source,
     residual: Option<Source>,
     y: Target,
-    info: StepInfo,
 }
 
 impl Step {
     pub(super) fn new(
         fused: &FusedStep,
         flow: &Flow<'_>,
-        layout: &Layout,
         Compiled { kernel, parameters }: Compiled,
-        turns: usize,
     ) -> Self {
         let input = fused.x_shape(flow);
-        let x = layout.source(flow, fused.x, input);
-        let y = layout.target(flow, fused.result);
         let (kernel_name, multiply_adds) = match &kernel {
             Kernel::Plain(plain) => (plain.name(), 0),
             Kernel::Plan(plan) if is_counted(flow.values[fused.kernel].op) => {
@@ -92,10 +92,18 @@ impl Step {
             output: flow.values[fused.result].shape,
             multiply_adds,
             parameters,
-            turns,
         };
-        let residual = fused.residual.map(|v| layout.source(flow, v, flow.values[v].shape));
-        Self { x, residual, y, kernel, info }
+        let FusedStep { x, residual, result, .. } = *fused;
+        Self { x, residual, result, kernel, info }
+    }
+
+    /// Where its operands lie in a layout of the arena.
+    pub(super) fn operands(&self, layout: &Layout<'_>) -> Operands {
+        Operands {
+            x: layout.source(self.x, self.info.input),
+            residual: self.residual.map(|v| layout.source(v, self.info.output)),
+            y: layout.target(self.result),
+        }
     }
 
     pub(super) fn info(&self) -> &StepInfo {
@@ -122,14 +130,15 @@ impl Step {
     /// lengths. With a turn its rows alone, of the picture of that number.
     pub(super) fn run(
         &self,
+        operands: &Operands,
         turn: Option<(&Turn, usize)>,
         input: &[f32],
         arena: &mut [Unit],
         scratch: &mut [f32],
     ) -> Result<()> {
         if let Some((turn, picture)) = turn.filter(|(turn, _)| !turn.kept.is_empty()) {
-            let (kept, _) = self.y.rows(picture, &turn.kept, 0);
-            arena.copy_within(kept, self.y.range.start);
+            let (kept, _) = operands.y.rows(picture, &turn.kept, 0);
+            arena.copy_within(kept, operands.y.range.start);
         }
         // The first, second or third operand: x, the residual, the result.
         let part = |place: &Target, operand: usize| match turn {
@@ -139,7 +148,7 @@ impl Step {
                 place.rows(picture, rows, turn.tops[operand])
             }
         };
-        let (result, y_shape) = part(&self.y, 2);
+        let (result, y_shape) = part(&operands.y, 2);
         let (before, rest) = arena.split_at_mut(result.start);
         let (y, after) = rest.split_at_mut(result.len());
         let read = |source: &Source, operand: usize| {
@@ -155,23 +164,23 @@ impl Step {
             };
             (arena::elements(place.element, units), shape)
         };
-        let (x, x_shape) = read(&self.x, 0);
-        let y = arena::elements_mut(self.y.element, y);
+        let (x, x_shape) = read(&operands.x, 0);
+        let y = arena::elements_mut(operands.y.element, y);
         let plan = match &self.kernel {
             Kernel::Plan(plan) => plan,
             Kernel::Plain(plain) => {
                 let (Elements::F32(x), ElementsMut::F32(y)) = (x, y) else {
                     unreachable!("plain loops have f32 on both sides")
                 };
-                plain.run((x, x_shape), (y, y_shape), self.y.stride);
+                plain.run((x, x_shape), (y, y_shape), operands.y.stride);
                 return Ok(());
             }
         };
-        let residual = self.residual.as_ref().map(|residual| read(residual, 1));
+        let residual = operands.residual.as_ref().map(|residual| read(residual, 1));
         let run = || {
             let x = NhwcView::new(x, x_shape)?;
             let residual = residual.map(|(data, shape)| NhwcView::new(data, shape)).transpose()?;
-            let y = NhwcViewMut::with_pixel_stride(y, y_shape, self.y.stride)?;
+            let y = NhwcViewMut::with_pixel_stride(y, y_shape, operands.y.stride)?;
             match turn {
                 None => plan.run(x, residual, y, scratch),
                 Some((turn, _)) => plan.run_rows(turn.rows.clone(), x, residual, y, scratch),
