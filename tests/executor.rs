@@ -467,8 +467,7 @@ fn plan_with(
     outputs: &[&str],
     depth_first: DepthFirst,
 ) -> Result<NetworkPlan> {
-    let outputs = outputs.iter().map(|&s| s.into()).collect();
-    let options = PlanOptions { outputs, depth_first, ..PlanOptions::default() };
+    let options = PlanOptions::default().outputs(outputs.iter().copied()).depth_first(depth_first);
     NetworkPlan::new(&b.network, &b.weights, input, &options)
 }
 
@@ -480,7 +479,7 @@ fn check_depth_first(
     whole: &Session,
     multiply_adds: u64,
 ) {
-    let depth_first = DepthFirst { bytes: 0, multiply_adds: Some(multiply_adds) };
+    let depth_first = DepthFirst::default().bytes(0).multiply_adds(multiply_adds);
     let plan = plan_with(b, x.shape, outputs, depth_first).unwrap();
     assert_eq!(plan.multiply_adds(), whole.plan().multiply_adds());
     let mut session = Session::new(plan).unwrap();
@@ -763,7 +762,7 @@ fn another_run_and_another_thread_count_give_the_same_bits() {
 
 /// Compares, after a check that so many steps take turns.
 fn check_turns(b: &Builder, shape: Shape, expected: usize) {
-    let depth_first = DepthFirst { bytes: 0, multiply_adds: Some(1) };
+    let depth_first = DepthFirst::default().bytes(0).multiply_adds(1);
     let plan = plan_with(b, shape, &[], depth_first).unwrap();
     let turning = plan.turns(1);
     assert_eq!(turning.iter().filter(|&&turns| turns > 0).count(), expected, "{turning:?}");
@@ -826,7 +825,7 @@ fn sessions_of_one_plan_choose_bands_by_their_threads() {
     let b = blocks_of_several_bands();
     for pictures in [1, 2] {
         let x = picture([pictures, 160, 160, 3], 5);
-        let depth_first = DepthFirst { bytes: 0, multiply_adds: None };
+        let depth_first = DepthFirst::default().bytes(0);
         let plan = Arc::new(plan_with(&b, x.shape, &[], depth_first).unwrap());
         let [one, two] = [1, 2].map(|threads| plan.turns(threads));
         assert!(one.iter().sum::<usize>() > two.iter().sum(), "{one:?} {two:?}");
@@ -848,7 +847,7 @@ fn sessions_of_one_plan_choose_bands_by_their_threads() {
 fn a_plan_does_not_depend_on_the_pool_it_was_made_in() {
     let b = blocks_of_several_bands();
     let x = picture([1, 160, 160, 3], 5);
-    let depth_first = DepthFirst { bytes: 0, multiply_adds: None };
+    let depth_first = DepthFirst::default().bytes(0);
     let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let plans = [1, 4]
         .map(|threads| pool(threads).install(|| plan_with(&b, x.shape, &[], depth_first).unwrap()));
@@ -1230,13 +1229,19 @@ fn operands_that_do_not_fit_name_the_node() {
 
     let border = |top, left| Border { top, left, ..Border::default() };
     for (op, part) in [
-        (Op::Crop(border(4, 0)), "cropping 4 + 0 rows and 0 + 0 columns of 4×3 leaves nothing"),
-        (Op::Crop(border(0, usize::MAX)), "of 4×3 leaves nothing"),
+        (Op::Crop(border(4, 0)), "cropping 4 + 0 rows and 0 + 0 columns from 4×3 leaves nothing"),
+        (Op::Crop(border(0, usize::MAX)), "from 4×3 leaves nothing"),
         (Op::ZeroPad(border(usize::MAX, 0)), "padded height or width"),
-        (Op::Reshape { shape: [4, 3, 3] }, "4×3×2 elements where 4×3×3 are wanted"),
-        (Op::Reshape { shape: [usize::MAX, 2, 1] }, "are wanted"),
-        (Op::Rescale { scale: vec![1.0; 3], offset: vec![0.0] }, "3 numbers to rescale 2 channels"),
-        (Op::PRelu { shape: vec![3, 3, 2] }, "alpha of shape [3, 3, 2] for 4×3×2 elements"),
+        (Op::Reshape { shape: [4, 3, 3] }, "can't reshape 4×3×2 elements to 4×3×3"),
+        (Op::Reshape { shape: [usize::MAX, 2, 1] }, "can't reshape"),
+        (
+            Op::Rescale { scale: vec![1.0; 3], offset: vec![0.0] },
+            "expected 1 or 2 numbers to rescale 2 channels, got 3",
+        ),
+        (
+            Op::PRelu { shape: vec![3, 3, 2] },
+            "alpha of shape [3, 3, 2] does not match 4×3×2 elements",
+        ),
         (Op::CenterCrop { size: [0, 1] }, "height"),
         (Op::Resize { size: [1, 0], how: Interpolation::Nearest, crop: false }, "width"),
     ] {
@@ -1387,7 +1392,7 @@ fn wrong_arguments_are_refused() {
     assert!(missing.unwrap_err().to_string().contains("block15"));
 
     if let Some(level) = (kernels::Level::ALL.into_iter()).find(|l| !l.is_available()) {
-        let options = PlanOptions { level: Some(level), ..PlanOptions::default() };
+        let options = PlanOptions::default().level(level);
         let refused = NetworkPlan::new(&b.network, &b.weights, [1, 71, 71, 3], &options);
         assert!(refused.unwrap_err().to_string().contains(level.name()));
     }

@@ -63,7 +63,7 @@ impl<'a> NhwcView<'a> {
     /// let view = NhwcView::new(&[0.0; 12], [1, 2, 2, 3])?;
     /// assert_eq!((view.shape(), view.pixel_stride()), ([1, 2, 2, 3], 3));
     /// let error = NhwcView::new(&[0.0; 13], [1, 2, 2, 3]).unwrap_err();
-    /// assert_eq!(error.to_string(), "view has 13 elements, needs 12");
+    /// assert_eq!(error.to_string(), "view: expected 12 elements, got 13");
     /// # Ok(())
     /// # }
     /// ```

@@ -35,31 +35,27 @@ use super::turns::{Group, Turn};
 /// The values between these steps then take less memory. Results have the same bits either way.
 ///
 /// ```
-/// # use sepconv::kernels::{Activation, Padding, Window};
-/// # use sepconv::network::*;
-/// # use sepconv::weights::{self, *};
-/// # let mut network = Network::new("two layers", "input", [None, None], 3);
-/// # for name in ["a", "b"] {
-/// #     let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-/// #     network.push(name, op, &[network.output()])?;
-/// # }
-/// # let weights = synthetic::weights(&network)?;
-/// // network: two 3×3 convolutions, of 3 to 8 and of 8 to 8 channels
-/// let depth_first = DepthFirst { bytes: 0, multiply_adds: Some(10_000) };
-/// let [rows, never] = [depth_first, DepthFirst::NEVER].map(|depth_first| {
-///     let options = PlanOptions { depth_first, ..PlanOptions::default() };
-///     NetworkPlan::new(&network, &weights, [1, 64, 64, 3], &options)
-/// });
-/// // Only a few rows of the first convolution's result exist at a time.
-/// assert!(rows?.arena_bytes(1) < never?.arena_bytes(1));
+/// use sepconv::models::{MobileNetConfig, mobilenet};
+/// use sepconv::network::{DepthFirst, NetworkPlan, PlanOptions};
+/// use sepconv::weights::synthetic;
+///
+/// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
+/// let weights = synthetic::weights(&network)?;
+/// let arena_bytes = |depth_first| {
+///     let options = PlanOptions::default().depth_first(depth_first);
+///     NetworkPlan::new(&network, &weights, [1, 224, 224, 3], &options).map(|plan| plan.arena_bytes(1))
+/// };
+/// let rows = arena_bytes(DepthFirst::default().bytes(0).multiply_adds(1_000_000))?;
+/// assert!(rows < arena_bytes(DepthFirst::NEVER)?);
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DepthFirst {
     /// Memory for the values between steps, in bytes for each picture; 6 MiB by default. If whole
     /// layers need more, the plan runs as few steps depth first as bring a session of one thread
-    /// below this limit. If the limit can't be met, it may be exceeded by an eighth above the least
-    /// memory possible. Sessions of more threads make larger bands and need more.
+    /// below this limit. If the limit can't be met, the plan uses the least memory possible plus at
+    /// most an eighth of the limit. Sessions of more threads make larger bands and need more.
     pub bytes: usize,
     /// The least work in a band of rows, in multiply-adds of all steps that take turns together. By
     /// default 48 million for each thread of the session.
@@ -68,12 +64,19 @@ pub struct DepthFirst {
 
 impl DepthFirst {
     /// Every layer runs as a whole.
-    ///
-    /// ```
-    /// # use sepconv::network::DepthFirst;
-    /// assert_eq!(DepthFirst::NEVER.bytes, usize::MAX);
-    /// ```
     pub const NEVER: Self = Self { bytes: usize::MAX, multiply_adds: None };
+
+    /// Sets the memory for the values between steps, in bytes for each picture.
+    #[must_use]
+    pub fn bytes(self, bytes: usize) -> Self {
+        Self { bytes, ..self }
+    }
+
+    /// Sets the least work in a band of rows, in multiply-adds.
+    #[must_use]
+    pub fn multiply_adds(self, multiply_adds: u64) -> Self {
+        Self { multiply_adds: Some(multiply_adds), ..self }
+    }
 }
 
 impl Default for DepthFirst {
@@ -101,8 +104,8 @@ fn share(height: usize, b: usize, bands: usize) -> usize {
     height / bands * b + (height % bands * b).div_ceil(bands)
 }
 
-/// By which windows a step makes rows of its result of rows of its operand; none if it takes all of
-/// it.
+/// The window through which a step computes rows of its result from rows of its operand. None if it
+/// needs the whole operand.
 fn window(flow: &Flow<'_>, step: &FusedStep) -> Option<Window> {
     let op = flow.values[step.depthwise.as_ref().map_or(step.kernel, |stage| stage.kernel)].op;
     match *op {
@@ -129,7 +132,7 @@ fn window(flow: &Flow<'_>, step: &FusedStep) -> Option<Window> {
     }
 }
 
-/// Multiply-adds of one pixel of a step's result.
+/// The multiply-adds of one pixel of a step's result.
 fn depth(flow: &Flow<'_>, step: &FusedStep) -> u64 {
     let of = |v: ValueId, [.., c_in]: Shape| {
         let value = &flow.values[v];
@@ -157,31 +160,31 @@ fn depth(flow: &Flow<'_>, step: &FusedStep) -> u64 {
     }
 }
 
-/// A step as far as it matters here.
+/// What matters here about a step.
 #[derive(Debug)]
 struct Role {
-    /// None for a step that can't run by turns.
+    /// None if the step can't take turns.
     window: Option<Window>,
     /// Rows of the operand and of the result.
     heights: [usize; 2],
     /// Pixels of the result, of one picture, and multiply-adds of one.
     pixels: u64,
     depth: u64,
-    /// Which steps make the operand and the residual. None if there is none, or it is the input or
-    /// a concatenation.
+    /// The steps that make the operand and the residual. None if there is no such operand, or if it
+    /// is the input or a concatenation.
     makers: [Option<usize>; 2],
-    /// The last step that makes a part of what it reads, if that is a concatenation.
+    /// If an operand is a concatenation: the last step that makes a part of it.
     joined: Option<usize>,
     /// The steps that read its result, in order.
     readers: Vec<usize>,
-    /// Whether the result is for the caller.
+    /// Whether the caller reads the result.
     kept: bool,
-    /// Of the result: all of it, and a row of one picture.
+    /// The size of the result in bytes: all of it, and one row of one picture.
     bytes: [usize; 2],
 }
 
 impl Role {
-    /// The rows of its operand that it takes for these of its result.
+    /// The rows of the operand that these rows of the result need.
     fn input_rows(&self, rows: Range<usize>) -> Range<usize> {
         let window = self.window.unwrap_or(Window::new([1, 1]));
         window.input_rows(self.heights[0], rows).expect("the shape of its result has been inferred")
@@ -338,14 +341,15 @@ impl DepthFirstPlan {
         chosen
     }
 
-    /// Whether some rows of a step's result will do while the group `steps` runs: only steps of it
-    /// read them. (A part of a concatenation has no readers.)
+    /// Whether a step's result need only exist in part while the group `steps` runs: only steps of
+    /// the group read it. (A part of a concatenation has no readers.)
     fn is_held(&self, steps: &Range<usize>, s: usize) -> bool {
         let Role { readers, kept, .. } = &self.roles[s];
         !kept && !readers.is_empty() && readers.iter().all(|reader| steps.contains(reader))
     }
 
-    /// What values take while these steps run, of which those held by the group have some rows.
+    /// The memory of all values in bytes while these steps run. Values that the group holds take
+    /// only some rows.
     fn bytes(&self, buffers: &[Buffer], steps: Range<usize>, group: Option<&Group>) -> usize {
         let alive = buffers.iter().filter(|b| b.first < steps.end && steps.start <= b.last);
         let lens = alive.map(|b| b.len.saturating_mul(size_of::<Unit>()));
@@ -371,8 +375,8 @@ impl DepthFirstPlan {
         end.div_ceil(end.div_ceil(most))
     }
 
-    /// The turns of `steps`. None if one of them can't take turns, no result is held in rows, or
-    /// one is a part of a concatenation that another reads.
+    /// The turns of `steps`. None if one of them can't take turns, if no result can be held in
+    /// part, or if one step makes a part of a concatenation that another reads.
     fn group(&self, steps: Range<usize>, threads: usize) -> Option<Group> {
         let roles = &self.roles[steps.clone()];
         let (first, count) = (steps.start, steps.len());
@@ -388,8 +392,8 @@ impl DepthFirstPlan {
         let (mut done, mut capacity) = (vec![0; count], vec![0; count]);
         let mut turns = Vec::new();
         for b in 1..=bands {
-            // Up to which row each step is to get: its share if others need all of it, and what
-            // those after it take.
+            // The row that each step must reach: its share if others need the whole result, and the
+            // rows that later steps of the group need.
             let mut wanted: Vec<usize> = (roles.iter().zip(&held))
                 .map(|(role, &held)| if held { 0 } else { share(role.heights[1], b, bands) })
                 .collect();
@@ -409,7 +413,7 @@ impl DepthFirstPlan {
                     continue;
                 }
                 let rows = done[i]..wanted[i];
-                // The rows before that somebody is yet to read.
+                // The earlier rows that another step has yet to read.
                 let mut kept = rows.start..rows.start;
                 if held[i] {
                     for &reader in &role.readers {
@@ -431,7 +435,7 @@ impl DepthFirstPlan {
                 done[i] = wanted[i];
             }
         }
-        // Now that it is known how many rows each buffer holds: when they move.
+        // The capacity of each buffer is now known, and so is when its rows must move.
         let mut top = vec![0; count];
         for turn in &mut turns {
             let i = turn.step - first;

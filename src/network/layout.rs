@@ -19,28 +19,28 @@ use super::fuse::{FusedStep, is_plain};
 use super::shape::{self, Shape};
 use super::turns::Group;
 
-/// Where a step finds an operand, which is dense.
+/// Where a step reads an operand, which is dense.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// In the caller's input.
+    /// From the caller's input.
     Input(Target),
-    /// Where a step put it.
+    /// From the arena.
     Arena(Target),
 }
 
-/// Where a step puts its result: pixels `stride` elements apart. Ranges are of units.
+/// Where a step writes its result, with pixels `stride` elements apart. Ranges are in units.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) range: Range<usize>,
     pub(super) element: ElementType,
-    /// Of what the buffer holds.
+    /// The shape of what the buffer holds.
     pub(super) shape: Shape,
     pub(super) stride: usize,
 }
 
 impl Target {
-    /// The part of the range that rows of a picture take, of which the buffer's first is `top`, and
-    /// their shape.
+    /// The part of the range that these rows of a picture take, and their shape. The first row in
+    /// the buffer is `top`.
     pub(super) fn rows(
         &self,
         picture: usize,
@@ -181,10 +181,10 @@ impl Layout<'_> {
     }
 }
 
-/// What values are stored as: `activations`, unless they are of f32 in any case. Those are the
-/// input, the output, what plain loops (softmax) read and make, and what is bound to one of these:
-/// a residual is of the type of the sum it becomes part of, an operand of a concatenation of that
-/// one's.
+/// The type that each value is stored in: `activations`, with some exceptions that stay f32. These
+/// are the input, the output, and operands and results of plain loops (softmax). A residual has the
+/// type of its sum, and an operand of a concatenation has the type of the concatenation, so that
+/// they are f32 if the other is.
 pub(super) fn element_types(
     flow: &Flow<'_>,
     steps: &[FusedStep],
@@ -219,8 +219,8 @@ pub(super) fn element_types(
     wide.iter().map(|&wide| if wide { ElementType::F32 } else { activations }).collect()
 }
 
-/// A buffer for each stored value, except that an operand of a concatenation lies inside that
-/// one's. Their lifetimes are still empty.
+/// A buffer for each stored value. An operand of a concatenation lies in the concatenation's
+/// buffer. Lifetimes are still empty.
 fn place(
     flow: &Flow<'_>,
     steps: &[FusedStep],

@@ -1,4 +1,4 @@
-//! A plan's memory. All of it is allocated when a session is made; a run allocates nothing.
+//! The memory of a running plan. It is allocated when a session is made; a run allocates nothing.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 /// Runs a [`NetworkPlan`], one input at a time.
 ///
-/// Any number of sessions can share a plan; each has buffers of its own.
+/// A session owns all memory that a run needs. Any number of sessions can share one plan.
 ///
 /// ```
 /// use sepconv::kernels::{Activation, Window};
@@ -25,7 +25,7 @@ use crate::{Error, Result};
 /// let relu = network.push("relu", Op::Activation(Activation::Relu), &[input])?;
 /// network.push("pool", Op::MaxPool(Window::new([2, 1])), &[relu])?;
 ///
-/// let options = PlanOptions { outputs: vec!["relu".into()], ..PlanOptions::default() };
+/// let options = PlanOptions::default().outputs(["relu"]);
 /// let plan = NetworkPlan::new(&network, &Weights::default(), [1, 3, 1, 1], &options)?;
 /// let mut session = Session::new(plan)?;
 /// session.run(&[-1.0, 2.0, 1.0])?;
@@ -42,71 +42,47 @@ pub struct Session {
     /// which are read there.
     widened: Vec<Vec<f32>>,
     scratch: Aligned,
-    /// Each step's share of `scratch`, which is what limits its threads.
+    /// How much of `scratch` each step gets, which limits its threads.
     scratch_lens: Vec<usize>,
-    /// How long each step took, if somebody asks.
+    /// How long each step took in [`Session::run_timed`].
     times: Vec<Duration>,
 }
 
-/// NaN in any type: what is read before it was written shows.
+/// Memory filled with a NaN of every type, so that reads of unwritten values show.
 fn allocate(len: usize) -> Result<Aligned> {
     let message = |e: sepconv_kernels::Error| Error::Argument { message: e.to_string() };
     Aligned::new(len, f32::from_bits(0x7fff_7fff)).map_err(message)
 }
 
 impl Session {
-    /// A session with as many threads as rayon's current pool has; one without the feature `rayon`.
+    /// Makes a session for the threads of rayon's current pool, or for one thread without the
+    /// feature `rayon`.
     ///
     /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// # let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-    /// # let x = synthetic::picture(8).data;
+    /// use sepconv::models::{MobileNetConfig, mobilenet};
+    /// use sepconv::network::{NetworkPlan, PlanOptions, Session};
+    /// use sepconv::weights::synthetic;
+    ///
+    /// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
+    /// let weights = synthetic::weights(&network)?;
+    /// let plan = NetworkPlan::new(&network, weights, [1, 64, 64, 3], &PlanOptions::default())?;
     /// let session = Session::new(plan)?; // takes a NetworkPlan or an Arc of one
     /// assert!(session.output().iter().all(|y| y.is_nan())); // nothing has run yet
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`]: the memory can't be allocated.
+    /// [`Error::Argument`] if the memory can't be allocated.
     pub fn new(plan: impl Into<Arc<NetworkPlan>>) -> Result<Self> {
         Self::with_threads(plan, available_threads())
     }
 
-    /// A session with memory for `threads` threads. The threads are those of the pool in which
-    /// [`Session::run`] is called. Results have the same bits for any number.
-    ///
-    /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// # let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-    /// # let x = synthetic::picture(8).data;
-    /// # use std::sync::Arc;
-    /// let plan = Arc::new(plan);
-    /// let (mut one, mut four) =
-    ///     (Session::with_threads(Arc::clone(&plan), 1)?, Session::with_threads(plan, 4)?);
-    /// one.run(&x)?;
-    /// four.run(&x)?;
-    /// assert_eq!(one.output(), four.output());
-    /// # Ok::<(), sepconv::Error>(())
-    /// ```
+    /// Makes a session with memory for `threads` threads. [`Session::run`] uses the threads of the
+    /// rayon pool in which it is called, up to this number. Results have the same bits for any
+    /// number of threads.
     ///
     /// # Errors
-    /// [`Error::Argument`]: the memory can't be allocated.
+    /// [`Error::Argument`] if the memory can't be allocated.
     pub fn with_threads(plan: impl Into<Arc<NetworkPlan>>, threads: usize) -> Result<Self> {
         let plan = plan.into();
         let schedule = plan.schedule(threads)?;
@@ -128,80 +104,41 @@ impl Session {
         })
     }
 
-    /// The plan it runs.
-    ///
-    /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// # let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-    /// # let x = synthetic::picture(8).data;
-    /// # use std::sync::Arc;
-    /// let session = Session::new(plan)?;
-    /// let another = Session::new(Arc::clone(session.plan()))?; // with the same weights
-    /// assert!(Arc::ptr_eq(session.plan(), another.plan()));
-    /// # Ok::<(), sepconv::Error>(())
-    /// ```
+    /// The plan that the session runs.
     pub fn plan(&self) -> &Arc<NetworkPlan> {
         &self.plan
     }
 
-    /// Computes the output and the nodes asked for from `x`, dense NHWC of the plan's input shape.
+    /// Computes the output and the reported nodes from `x`, a dense NHWC tensor of the plan's input
+    /// shape.
     ///
     /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// # let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-    /// # let x = synthetic::picture(8).data;
+    /// use sepconv::models::{MobileNetConfig, mobilenet};
+    /// use sepconv::network::{NetworkPlan, PlanOptions, Session};
+    /// use sepconv::weights::synthetic;
+    ///
+    /// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
+    /// let weights = synthetic::weights(&network)?;
+    /// let plan = NetworkPlan::new(&network, weights, [1, 64, 64, 3], &PlanOptions::default())?;
     /// let mut session = Session::new(plan)?;
-    /// session.run(&synthetic::picture(8).data)?;
-    /// assert!(session.output().iter().all(|&y| y >= 0.0)); // behind a ReLU
+    /// session.run(&synthetic::picture(64).data)?;
+    /// let logits = session.output();
+    ///
     /// let error = session.run(&[0.0; 100]).unwrap_err();
-    /// assert_eq!(error.to_string(), "an input of 100 elements where [1, 8, 8, 3] has 192");
+    /// let message = "input: expected 12288 elements for shape [1, 64, 64, 3], got 100";
+    /// assert_eq!(error.to_string(), message);
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`]: `x` has another length. Nothing is changed then.
+    /// [`Error::Argument`] if `x` has the wrong length. The values of the last run stay.
     pub fn run(&mut self, x: &[f32]) -> Result<()> {
         self.each(x, |_, run| run())
     }
 
-    /// [`Session::run`], and tells `on_step` in the end how long each step took: its position in
-    /// [`NetworkPlan::steps`] and the time, in order. Of a step that runs depth first it is the sum
-    /// of its turns.
-    ///
-    /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// # let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-    /// # let x = synthetic::picture(8).data;
-    /// let mut session = Session::new(plan)?;
-    /// let mut times = Vec::new();
-    /// session.run_timed(&x, |step, time| times.push((step, time)))?;
-    /// assert_eq!(times.len(), session.plan().steps().len());
-    /// # Ok::<(), sepconv::Error>(())
-    /// ```
+    /// Runs as [`Session::run`] does, then calls `on_step` for each step with its position in
+    /// [`NetworkPlan::steps`] and the time it took. The time of a step that runs depth first is the
+    /// sum of its turns.
     ///
     /// # Errors
     /// Those of [`Session::run`].
@@ -216,8 +153,8 @@ impl Session {
         Ok(())
     }
 
-    /// Checks `x`, then has `call` run each step, or each turn of it, with what it makes of the
-    /// step's time.
+    /// Checks `x`, then passes each step, or each turn of a step, to `call` together with the
+    /// step's time, which `call` may update.
     fn each(
         &mut self,
         x: &[f32],
@@ -227,7 +164,10 @@ impl Session {
         let expected: usize = shape.iter().product();
         if x.len() != expected {
             return Err(Error::Argument {
-                message: format!("an input of {} elements where {shape:?} has {expected}", x.len()),
+                message: format!(
+                    "input: expected {expected} elements for shape {shape:?}, got {}",
+                    x.len()
+                ),
             });
         }
         let arena: &mut [Unit] = bytemuck::cast_slice_mut(&mut self.arena);
@@ -258,75 +198,34 @@ impl Session {
         Ok(())
     }
 
-    /// The output of the last run, dense NHWC of shape [`Session::output_shape`]. NaN before the
-    /// first.
-    ///
-    /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// # let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-    /// # let x = synthetic::picture(8).data;
-    /// let mut session = Session::new(plan)?;
-    /// session.run(&x)?;
-    /// assert_eq!(session.output().len(), 6 * 6 * 8);
-    /// # Ok::<(), sepconv::Error>(())
-    /// ```
+    /// The output of the last run: dense NHWC of shape [`Session::output_shape`], NaN before the
+    /// first run.
     pub fn output(&self) -> &[f32] {
         self.value(0)
     }
 
-    /// \[N, H, W, C\] of the output.
-    ///
-    /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// # let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-    /// # let x = synthetic::picture(8).data;
-    /// let session = Session::new(plan)?;
-    /// assert_eq!(session.output_shape(), [1, 6, 6, 8]);
-    /// # Ok::<(), sepconv::Error>(())
-    /// ```
+    /// The shape \[N, H, W, C\] of the output.
     pub fn output_shape(&self) -> [usize; 4] {
         self.plan.output_shape()
     }
 
-    /// A node's value in the last run, dense NHWC, and its shape: the output's node or one of
-    /// [`super::PlanOptions::outputs`]. None for any other.
+    /// A node's value in the last run, dense NHWC, and its shape. Reported are the output's node
+    /// and those in [`super::PlanOptions::outputs`]; None for any other.
     ///
     /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// # let x = synthetic::picture(8).data;
-    /// // network: a 3×3 convolution of 3 to 8 channels with biases, then ReLU
+    /// use sepconv::models::{MobileNetConfig, mobilenet};
+    /// use sepconv::network::{NetworkPlan, PlanOptions, Session};
+    /// use sepconv::weights::synthetic;
     ///
-    /// let options = PlanOptions { outputs: vec!["conv".into()], ..PlanOptions::default() };
-    /// let mut session = Session::new(NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?)?;
-    /// session.run(&x)?;
-    /// let (conv, shape) = session.node("conv").unwrap();
-    /// assert_eq!(shape, [1, 6, 6, 8]);
-    /// assert!(conv.iter().zip(session.output()).all(|(x, y)| x.max(0.0) == *y));
-    /// assert!(session.node("input").is_none());
+    /// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
+    /// let weights = synthetic::weights(&network)?;
+    /// let options = PlanOptions::default().outputs(["conv1_relu"]);
+    /// let mut session = Session::new(NetworkPlan::new(&network, weights, [1, 64, 64, 3], &options)?)?;
+    /// session.run(&synthetic::picture(64).data)?;
+    /// let (values, shape) = session.node("conv1_relu").unwrap();
+    /// assert_eq!(shape, [1, 32, 32, 8]);
+    /// assert_eq!(values.len(), 32 * 32 * 8);
+    /// assert!(session.node("conv_pw_1_relu").is_none()); // the plan does not report it
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     pub fn node(&self, name: &str) -> Option<(&[f32], [usize; 4])> {

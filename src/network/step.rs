@@ -11,7 +11,7 @@ use super::layout::{Layout, Source, Target};
 use super::turns::Turn;
 use crate::{Error, Result};
 
-/// What a step does, for reports.
+/// A description of a step.
 ///
 /// ```
 /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -32,21 +32,23 @@ use crate::{Error, Result};
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct StepInfo {
-    /// The node whose value it stores. A step that copies an operand into a concatenation, or the
-    /// input into an output, and one that makes a partial sum, bear the name of the node in need.
+    /// The node whose value the step stores. A step that copies an operand into a concatenation,
+    /// copies the input into an output, or makes a partial sum has the name of the node that needs
+    /// it.
     pub name: String,
-    /// All nodes it computes, in order.
+    /// All nodes that the step computes, in order.
     pub nodes: Vec<String>,
-    /// The kernels that run.
+    /// The names of its kernels.
     pub kernel: String,
-    /// \[N, H, W, C\] of the (first) operand.
+    /// The shape \[N, H, W, C\] of the first operand.
     pub input: [usize; 4],
-    /// \[N, H, W, C\] of the result.
+    /// The shape \[N, H, W, C\] of the result.
     pub output: [usize; 4],
-    /// Multiply-adds of convolutions and dense layers, padding included.
+    /// The multiply-adds of convolutions and dense layers, those on padding included.
     pub multiply_adds: u64,
-    /// Elements of the nodes' weight tensors, moving statistics included.
+    /// The number of weights of the nodes, moving statistics included.
     pub parameters: usize,
 }
 
@@ -118,7 +120,7 @@ impl Step {
         }
     }
 
-    /// Elements of scratch with which it uses up to `threads` threads, at least one.
+    /// The elements of scratch that it needs to use `threads` threads.
     pub(super) fn scratch_len(&self, threads: usize) -> usize {
         match &self.kernel {
             Kernel::Plan(plan) => plan.scratch_len(threads.max(1)),
@@ -126,8 +128,8 @@ impl Step {
         }
     }
 
-    /// Computes its result from `input` and the arena, into the arena. Both have the plan's
-    /// lengths. With a turn its rows alone, of the picture of that number.
+    /// Computes the result from `input` and the arena, into the arena. With a turn, computes only
+    /// the rows of the turn, for one picture.
     pub(super) fn run(
         &self,
         operands: &Operands,
@@ -190,7 +192,7 @@ impl Step {
     }
 }
 
-/// Whether literature counts the layer's multiply-adds.
+/// Whether a layer's multiply-adds are counted, as papers count them.
 fn is_counted(op: &Op) -> bool {
     matches!(op, Op::Conv { .. } | Op::Depthwise { .. } | Op::Separable { .. } | Op::Dense { .. })
 }

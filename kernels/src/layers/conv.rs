@@ -156,7 +156,7 @@ impl Dense {
     /// let plan = Dense::new([8, 1, 1, 2048], &params, &Options::default())?; // 8 pictures
     /// assert_eq!(plan.output_shape(), [8, 1, 1, 10]);
     /// let error = Dense::new([8, 1, 1, 1024], &params, &Options::default()).unwrap_err();
-    /// assert_eq!(error.to_string(), "weights has 20480 elements, needs 10240");
+    /// assert_eq!(error.to_string(), "weights: expected 10240 elements, got 20480");
     /// # Ok(())
     /// # }
     /// ```

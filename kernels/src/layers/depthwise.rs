@@ -42,7 +42,7 @@ impl Depthwise {
     /// let plan = Depthwise::new([1, 19, 19, 16], &params, &Options::default())?;
     /// assert_eq!(plan.output_shape(), [1, 19, 19, 32]);
     /// let error = Depthwise::new([1, 19, 0, 16], &params, &Options::default()).unwrap_err();
-    /// assert_eq!(error.to_string(), "input width is 0, must be at least 1");
+    /// assert_eq!(error.to_string(), "input width is 0; it must be at least 1");
     /// # Ok(())
     /// # }
     /// ```

@@ -63,7 +63,7 @@ impl Separable {
     /// let error = Separable::new([1, 19, 19, 16], &params, &Options::default()).err();
     /// assert_eq!(error, None);
     /// let error = Separable::new([1, 19, 19, 32], &params, &Options::default()).unwrap_err();
-    /// assert_eq!(error.to_string(), "depthwise weights has 288 elements, needs 576");
+    /// assert_eq!(error.to_string(), "depthwise weights: expected 576 elements, got 288");
     /// ```
     ///
     /// # Errors
