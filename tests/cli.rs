@@ -116,7 +116,10 @@ fn usage_errors() {
     }
     for command in ["classify", "run", "inspect", "bench", "compare", "info", "completions", "man"]
     {
-        assert!(stdout(&ok(&[command, "--help"])).contains("Examples:"));
+        let help = stdout(&ok(&[command, "--help"]));
+        assert!(help.contains("Examples:"));
+        let long: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(long.is_empty(), "{command}: {long:#?}");
     }
 }
 

@@ -25,6 +25,9 @@ use super::{Failure, Result, error, note};
 /// Files are written completely or not at all, even if the disk is full or the command is
 /// interrupted.
 #[derive(clap::Args)]
+#[command(
+    override_usage = "sepconv run [OPTIONS] --weights <FILE> --input <X.npy>\n  --output <[NAME=]FILE>…"
+)]
 #[command(after_help = "\
 Examples:
   sepconv run --weights xception.keras --input x.npy --output logits.npy
