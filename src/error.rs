@@ -27,9 +27,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// let mut network = Network::new("small", "input", [None, None], 3);
 /// let input = network.find("input").unwrap();
 /// let error = network.push("input", Op::Softmax, &[input]).unwrap_err();
-/// assert_eq!(error.to_string(), r#"node "input": there is a node of this name already"#);
+/// assert_eq!(error.to_string(), r#"node "input": another node already has this name"#);
 /// let error = Weights::default().get("conv", "kernel", &[3, 3, 3, 8]).unwrap_err();
-/// assert_eq!(error.to_string(), r#"tensor "conv/kernel": missing (shape [3, 3, 3, 8])"#);
+/// assert_eq!(error.to_string(), r#"tensor "conv/kernel": missing; expected shape [3, 3, 3, 8]"#);
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]

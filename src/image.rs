@@ -1,9 +1,9 @@
-//! Pictures: decoded, resized and scaled to numbers as Keras does, bit for bit.
+//! Decodes, resizes and scales pictures as Keras does, bit for bit.
 //!
-//! A few differing pixels change logits in the third decimal. So each step follows the library that
-//! a network was trained with: decoding and [`Resize`] Pillow or TensorFlow, [`Preprocess`] Keras's
-//! `preprocess_input`. EXIF orientation is not applied, as Keras doesn't: [`Picture::upright`]
-//! applies it.
+//! A few different pixels change logits in the third decimal. So each step follows the library that
+//! a network was trained with. Decoding follows Pillow, [`Resize`] Pillow or TensorFlow, and
+//! [`Preprocess`] Keras's `preprocess_input`. Like Keras, nothing here applies EXIF orientation
+//! unless you call [`Picture::upright`].
 
 mod decode;
 mod orientation;
@@ -22,7 +22,7 @@ pub use crate::weights::Scaling;
 
 use crate::{Error, Result};
 
-/// Most pixels of a picture, decoded or resized.
+/// The most pixels of a picture, decoded or resized.
 const MAX_PIXELS: usize = 1 << 27;
 
 /// An 8-bit RGB picture.
@@ -41,7 +41,7 @@ pub struct Picture {
     rgb: Vec<u8>,
 }
 
-/// What a file holds.
+/// The contents of a picture file.
 ///
 /// ```
 /// # use std::path::Path;
@@ -60,9 +60,9 @@ pub struct Picture {
 pub struct Decoded {
     /// The picture as it is stored.
     pub picture: Picture,
-    /// How to turn it to be seen as it was taken.
+    /// How to rotate or mirror the picture so that it looks as it was taken.
     pub orientation: Orientation,
-    /// One sentence where the file is damaged and Pillow takes it all the same.
+    /// A sentence if the file is damaged but Pillow would accept it.
     pub warning: Option<String>,
 }
 
@@ -78,7 +78,7 @@ pub struct Decoded {
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 impl Picture {
-    /// A picture of `size` \[height, width\] from its rows of RGB pixels.
+    /// Makes a picture of `size` \[height, width\] from its rows of RGB pixels.
     ///
     /// ```
     /// # use std::path::Path;
@@ -86,29 +86,29 @@ impl Picture {
     /// let picture = Picture::new([1, 2], vec![255, 0, 0, 0, 0, 255])?; // red, blue
     /// assert_eq!(picture.rgb()[3..], [0, 0, 255]);
     /// let error = Picture::new([2, 2], vec![0; 9]).unwrap_err();
-    /// assert_eq!(error.to_string(), "9 bytes for an RGB picture of 2×2 (height × width)");
+    /// assert_eq!(error.to_string(), "expected 3 bytes for each of 2×2 pixels (height × width), got 9");
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`crate::Error::Argument`]: a side of 0, or `rgb` has another length than height·width·3.
+    /// [`crate::Error::Argument`] if a side is 0 or the length of `rgb` is not height·width·3.
     pub fn new(size: [usize; 2], rgb: Vec<u8>) -> Result<Self> {
         let length = size[0].checked_mul(size[1]).and_then(|p| p.checked_mul(3));
         if rgb.is_empty() || length != Some(rgb.len()) {
             return Err(Error::Argument {
                 message: format!(
-                    "{} bytes for an RGB picture of {}×{} (height × width)",
-                    rgb.len(),
+                    "expected 3 bytes for each of {}×{} pixels (height × width), got {}",
                     size[0],
-                    size[1]
+                    size[1],
+                    rgb.len(),
                 ),
             });
         }
         Ok(Self { size, rgb })
     }
 
-    /// Reads a JPEG or PNG file. A damaged one gives the picture that Pillow makes of it, and a
-    /// warning. One that is cut short before its last pixel is an error, as with Pillow.
+    /// Reads a JPEG or PNG file. A damaged file gives a warning and the picture that Pillow makes
+    /// of it. A file that is cut short before its last pixel is an error, as in Pillow.
     ///
     /// ```
     /// # use std::path::Path;
@@ -119,25 +119,26 @@ impl Picture {
     /// ```
     ///
     /// # Errors
-    /// [`crate::Error::File`]: it can't be read or decoded, or is larger than 2²⁷ pixels or 256 MiB.
+    /// [`crate::Error::File`] if the file can't be read or decoded, or has more than 2²⁷ pixels or
+    /// 256 MiB.
     pub fn read(path: &Path) -> Result<Decoded> {
         decode::read(path)
     }
 
-    /// Decodes a JPEG or PNG file's bytes; `name` is for errors.
+    /// Decodes the bytes of a JPEG or PNG file. Errors show `name` as the file.
     ///
     /// ```
     /// # use std::path::Path;
     /// # use sepconv::image::{Channels, Scaling, Orientation, Picture, Preprocess, Resize};
     /// let error = Picture::decode(Path::new("notes.txt"), b"abcdef").unwrap_err().to_string();
-    /// assert_eq!(error, "notes.txt: neither a JPEG nor a PNG file (begins with 61 62 63 64)");
+    /// assert_eq!(error, "notes.txt: expected a JPEG or PNG file, got one that begins with the bytes 61 62 63 64");
     /// # let bytes = std::fs::read("assets/digits.png").unwrap();
     /// # assert_eq!(Picture::decode(Path::new("digits.png"), &bytes)?.picture.size(), [80, 80]);
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     ///
     /// # Errors
-    /// As [`Picture::read`].
+    /// Those of [`Picture::read`].
     pub fn decode(name: &Path, bytes: &[u8]) -> Result<Decoded> {
         decode::decode(name, bytes)
     }
@@ -169,7 +170,7 @@ impl Picture {
         &self.rgb
     }
 
-    /// The picture as it was taken, turned and mirrored as Pillow's `ImageOps.exif_transpose` does.
+    /// Rotates and mirrors the picture as Pillow's `ImageOps.exif_transpose` does.
     ///
     /// ```
     /// # use std::path::Path;
@@ -184,8 +185,8 @@ impl Picture {
         orientation::upright(self, orientation)
     }
 
-    /// The picture's values, 0 to 255, at another size \[height, width\], rounded or not as `how`
-    /// says. Gray is made before resizing, as Keras does.
+    /// Resizes the picture to `size` \[height, width\]. Values are 0 to 255; `how` says whether
+    /// they are rounded. Gray is computed before resizing, as in Keras.
     ///
     /// ```
     /// # use std::path::Path;
@@ -198,14 +199,14 @@ impl Picture {
     /// ```
     ///
     /// # Errors
-    /// [`crate::Error::Argument`]: a side of 0, or more than 2²⁷ pixels.
+    /// [`crate::Error::Argument`] if a side is 0 or the result has more than 2²⁷ pixels.
     pub fn resize(&self, size: [usize; 2], how: Resize, channels: Channels) -> Result<Pixels> {
         let pixels =
             size[0].checked_mul(size[1]).filter(|pixels| (1..=MAX_PIXELS).contains(pixels));
         if pixels.is_none() {
             return Err(Error::Argument {
                 message: format!(
-                    "a picture of {}×{} pixels (height × width) where 1 to {MAX_PIXELS} are the limit",
+                    "expected a picture of 1 to {MAX_PIXELS} pixels, got {}×{} (height × width)",
                     size[0], size[1]
                 ),
             });
@@ -224,7 +225,7 @@ impl Picture {
     }
 }
 
-/// The luma that Pillow's `convert("L")` computes, in its integers: of ITU-R 601-2.
+/// The luma of ITU-R 601-2, by the integer formula of Pillow's `convert("L")`.
 fn gray(rgb: &[u8]) -> u8 {
     let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
     ((r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16) as u8

@@ -1,8 +1,8 @@
-//! NumPy's `.npy` files of f32 in C order: read with every claim checked against the file's length.
+//! Reads and writes NumPy's `.npy` files of f32 in C order.
 //!
-//! Own code, as the format is ten bytes and a line of text: `npyz` 0.9 parses that text by
-//! recursion and multiplies dimensions unchecked, so hostile headers overflow its stack or its
-//! arithmetic.
+//! Every claim of a header is checked against the file's length. This is our own code because
+//! hostile headers break the `npyz` crate (0.9): it parses by recursion and multiplies dimensions
+//! unchecked, so they overflow its stack or its arithmetic.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
@@ -12,7 +12,7 @@ use crate::weights::Tensor;
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
-/// NumPy's own limit.
+/// NumPy's own limit on a header.
 const MAX_HEADER_BYTES: usize = 10_000;
 
 /// Reads a little-endian f32 array in C order.
@@ -28,8 +28,8 @@ const MAX_HEADER_BYTES: usize = 10_000;
 /// ```
 ///
 /// # Errors
-/// [`Error::File`]: it can't be read, is not such an array, or doesn't have as many bytes as its
-/// shape says. Nothing is allocated on the word of a header.
+/// [`Error::File`] if the file can't be read, is not such an array, or has another length than its
+/// shape says. The length is checked before anything is allocated.
 pub fn read(path: &Path) -> Result<Tensor> {
     let error = |message: String| Error::File { path: path.into(), message };
     let io_error = |e: io::Error| error(e.to_string());
@@ -44,7 +44,9 @@ pub fn read(path: &Path) -> Result<Tensor> {
     let elements = (shape.iter()).try_fold(1_usize, |product, &d| product.checked_mul(d));
     let expected = elements.and_then(|n| n.checked_mul(4));
     if expected.map(|n| n as u64) != Some(data_bytes) {
-        return Err(error(format!("shape {shape:?} of float32 with {data_bytes} bytes of data")));
+        return Err(error(format!(
+            "shape {shape:?} of float32 does not match the {data_bytes} bytes of data"
+        )));
     }
     let mut next = || -> io::Result<f32> {
         let mut bytes = [0; 4];
@@ -62,7 +64,7 @@ fn read_header(file: &mut impl Read) -> std::result::Result<(Vec<usize>, u64), S
     let cut = |_| String::from("not an npy file: its header is cut off");
     file.read_exact(&mut start).map_err(cut)?;
     if !start.starts_with(MAGIC) {
-        return Err("not an npy file: no \\x93NUMPY at its beginning".into());
+        return Err("not an npy file: it does not begin with \\x93NUMPY".into());
     }
     let (length_bytes, length) = match start[6] {
         1 => {
@@ -75,29 +77,31 @@ fn read_header(file: &mut impl Read) -> std::result::Result<(Vec<usize>, u64), S
             file.read_exact(&mut length).map_err(cut)?;
             (4, u32::from_le_bytes(length))
         }
-        version => return Err(format!("npy version {version}, not 1, 2 or 3")),
+        version => return Err(format!("expected npy version 1, 2 or 3, got {version}")),
     };
     let length = length as usize;
     if length > MAX_HEADER_BYTES {
         return Err(format!(
-            "an npy header of {length} bytes where {MAX_HEADER_BYTES} are the limit"
+            "the npy header has {length} bytes; at most {MAX_HEADER_BYTES} are read"
         ));
     }
     let mut text = vec![0; length];
     file.read_exact(&mut text).map_err(cut)?;
-    let text = std::str::from_utf8(&text).map_err(|_| "an npy header that is not UTF-8")?;
+    let text = std::str::from_utf8(&text).map_err(|_| "the npy header is not UTF-8")?;
     let header = Header::parse(text).ok_or_else(|| {
         let line: String = text.trim_end().chars().take(100).collect();
-        format!("an npy header that is not a plain array's: {line}")
+        format!("the npy header does not describe a plain array: {line}")
     })?;
     if header.descr != "<f4" {
         return Err(format!(
-            "elements of type {:?} where float32 (\"<f4\") is needed",
+            "expected elements of float32 (\"<f4\"), got {:?}; convert with x.astype(\"<f4\")",
             header.descr
         ));
     }
     if header.fortran_order {
-        return Err("Fortran order where C order is needed".into());
+        return Err(
+            "expected C order, got Fortran order; convert with numpy.ascontiguousarray(x)".into()
+        );
     }
     Ok((header.shape, 8 + length_bytes + length as u64))
 }
@@ -195,12 +199,12 @@ impl<'a> Text<'a> {
 /// ```
 ///
 /// # Errors
-/// Those of `writer`, and [`io::ErrorKind::InvalidInput`] if `data` doesn't have as many elements
-/// as `shape` says.
+/// Those of `writer`, and [`io::ErrorKind::InvalidInput`] if `data` has another number of elements
+/// than `shape` says.
 pub fn write(mut writer: impl Write, shape: &[usize], data: &[f32]) -> io::Result<()> {
     let elements = (shape.iter()).try_fold(1_usize, |product, &d| product.checked_mul(d));
     if elements != Some(data.len()) {
-        let message = format!("shape {shape:?} with {} elements", data.len());
+        let message = format!("shape {shape:?} does not match {} elements", data.len());
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     let dims: String = shape.iter().map(|d| format!("{d}, ")).collect();

@@ -1,11 +1,11 @@
 //! `tf.image.resize(images, size, method)` of TensorFlow 2, without `antialias`: its kernels
 //! `ResizeNearestNeighbor`, `ResizeBilinear` and `ResizeBicubic` with `half_pixel_centers`.
 //!
-//! Each operation in TensorFlow's order, in f32: the rounding of a coordinate decides which pixels
-//! are taken. The same bits as those of TensorFlow 2.21 on an x86-64 CPU, by 1200 random pictures
-//! and sizes. (Its Keys table holds what `keys` computes.)
+//! Every operation is in f32 and in TensorFlow's order, because the rounding of a coordinate
+//! decides which pixels are used. 1200 random pictures and sizes gave the bits of TensorFlow 2.21
+//! on an x86-64 CPU. (TensorFlow looks up in a table what `keys` computes.)
 
-/// How pixels between pixels are interpolated, as TensorFlow does it.
+/// How to interpolate between pixels, as in TensorFlow.
 ///
 /// ```
 /// # use sepconv::network::*;
@@ -21,17 +21,18 @@
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Interpolation {
-    /// The pixel whose area the new centre lies in.
+    /// The pixel whose area contains the new centre.
     Nearest,
-    /// Linear between the two pixels whose centres enclose the new one.
+    /// Linear, between the two pixels whose centres enclose the new one.
     Bilinear,
-    /// Cubic (Keys, a = −1/2) between the four nearest; weights in steps of 1/1024.
+    /// Cubic (Keys, a = −1/2), between the four nearest pixels, with weights in steps of 1/1024.
     Bicubic,
 }
 
-/// Pictures of one size brought to another: for each new row and column the pixels that it is made
-/// of.
+/// A plan for resizing pictures from one size to another: the source pixels of each new row and
+/// column.
 #[derive(Debug)]
 pub(crate) struct Resample {
     /// Columns of the source.
@@ -43,15 +44,16 @@ pub(crate) struct Resample {
 #[derive(Debug)]
 enum Axes {
     Nearest([Vec<usize>; 2]),
-    /// Two pixels, and how far from the first to the second.
+    /// Two pixels, and the position between them.
     Bilinear([Vec<([usize; 2], f32)>; 2]),
     /// Four pixels with their weights.
     Bicubic([Vec<[(usize, f32); 4]>; 2]),
 }
 
 impl Resample {
-    /// From one \[height, width\] to another, all at least 1. With `crop` the middle of the source
-    /// that has the proportions of `to` is taken, as Keras's `smart_resize` does.
+    /// Plans resizing from one \[height, width\] to another, all at least 1. With `crop`, the
+    /// source is first cropped to the proportions of `to` around its middle, as in Keras's
+    /// `smart_resize`.
     pub(crate) fn new(from: [usize; 2], to: [usize; 2], how: Interpolation, crop: bool) -> Self {
         let part = if crop { proportioned(from, to) } else { from };
         // Keras halves the difference in floating point and rounds down.
@@ -70,7 +72,7 @@ impl Resample {
         Self { width: from[1], axes }
     }
 
-    /// One picture, dense rows of pixels of `channels` elements, to pixels that begin `stride`
+    /// Resizes one dense picture of `channels` channels. Pixels of the result are `stride` elements
     /// apart.
     pub(crate) fn run(&self, x: &[f32], y: &mut [f32], channels: usize, stride: usize) {
         let at =
@@ -110,7 +112,7 @@ impl Resample {
     }
 }
 
-/// The largest \[height, width\] inside `from` of the proportions of `to`.
+/// The largest \[height, width\] inside `from` with the proportions of `to`.
 fn proportioned([height, width]: [usize; 2], [to_height, to_width]: [usize; 2]) -> [usize; 2] {
     let scaled = |a: usize, b: usize, c: usize| (a as f64 * b as f64 / c as f64) as usize;
     [
@@ -119,7 +121,7 @@ fn proportioned([height, width]: [usize; 2], [to_height, to_width]: [usize; 2]) 
     ]
 }
 
-/// In source pixels, the distance between new ones.
+/// The distance between new pixels, in source pixels.
 fn scale(from: usize, to: usize) -> f32 {
     from as f32 / to as f32
 }
@@ -130,8 +132,8 @@ fn centres(from: usize, to: usize) -> impl Iterator<Item = usize> {
     (0..to).map(move |i| (((i as f32 + 0.5) * scale) as usize).min(from - 1))
 }
 
-/// Of each of `to` pixels, the source index at or before its centre, which is −1 before the
-/// first, and how far from there to the next the centre lies.
+/// For each of `to` pixels: the index of the source pixel at or before its centre (−1 before the
+/// first), and the distance from it to the centre.
 fn coordinates(from: usize, to: usize) -> impl Iterator<Item = (isize, f32)> {
     let scale = scale(from, to);
     (0..to).map(move |i| {
@@ -140,18 +142,17 @@ fn coordinates(from: usize, to: usize) -> impl Iterator<Item = (isize, f32)> {
     })
 }
 
-/// `index`, or the closest of the `length` that there are.
+/// `index`, clamped to 0 … `length` − 1.
 fn bound(index: isize, length: usize) -> usize {
     usize::try_from(index).map_or(0, |index| index.min(length - 1))
 }
 
-/// Of each of `to` pixels, the two source pixels that enclose it, and how far from the first it
-/// lies.
+/// For each of `to` pixels: the two source pixels that enclose it, and its distance from the first.
 fn pairs(from: usize, to: usize) -> impl Iterator<Item = ([usize; 2], f32)> {
     coordinates(from, to).map(move |(at, t)| ([bound(at, from), bound(at + 1, from)], t))
 }
 
-/// Entries of TensorFlow's table of weights, for each pixel of distance.
+/// The entries of TensorFlow's table of weights for a distance of one pixel.
 const STEPS: f32 = 1024.0;
 
 /// The weight of a pixel at `distance` from the centre: Keys's cubic with a = −1/2.
@@ -166,8 +167,8 @@ fn keys(distance: f32) -> f32 {
     weight as f32
 }
 
-/// Of each of `to` pixels, the four source pixels around it and their weights. One outside the
-/// picture weighs nothing, and the others make up for it.
+/// For each of `to` pixels: the four source pixels around it and their weights. A pixel outside the
+/// picture has weight 0, and the weights of the others are scaled up.
 fn taps(from: usize, to: usize) -> impl Iterator<Item = [(usize, f32); 4]> {
     coordinates(from, to).map(move |(at, fraction)| {
         let fraction = (fraction * STEPS).round_ties_even() / STEPS;

@@ -24,7 +24,7 @@ fn network() -> (Arc<NetworkPlan>, Vec<f32>, Vec<f32>) {
     };
     let network = xception(&config).unwrap();
     let weights = synthetic::weights(&network).unwrap();
-    let options = PlanOptions { outputs: vec!["block3_pool".into()], ..PlanOptions::default() };
+    let options = PlanOptions::default().outputs(["block3_pool"]);
     let plan = NetworkPlan::new(&network, &weights, [1, SIZE, SIZE, 3], &options).unwrap();
     let plan = Arc::new(plan);
     let picture = synthetic::picture(SIZE).data;

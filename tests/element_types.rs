@@ -9,7 +9,7 @@ use common::digest::{Table, digest};
 use common::half::Stored;
 use sepconv::kernels::{Activation, ElementType, Level, Padding, PoolKind, Window};
 use sepconv::models::{XceptionConfig, xception};
-use sepconv::network::{DepthFirst, Network, NetworkPlan, Op, PlanOptions, Session};
+use sepconv::network::{Network, NetworkPlan, Op, PlanOptions, Session};
 use sepconv::weights::{Tensor, Weights, synthetic};
 
 const GLOBAL_AVERAGE_POOL: Op = Op::GlobalPool { kind: PoolKind::Average, keep_dims: false };
@@ -72,9 +72,9 @@ fn weights_are_rounded_when_packed() {
         }
         assert_ne!(rounded, weights);
         for level in common::levels() {
-            let options = PlanOptions { level: Some(level), ..PlanOptions::default() };
+            let options = PlanOptions::default().level(level);
             let wanted = run(&network, &rounded, INPUT, &options);
-            let got = run(&network, &weights, INPUT, &PlanOptions { weights_type, ..options });
+            let got = run(&network, &weights, INPUT, &options.clone().weights_type(weights_type));
             let what = format!("{weights_type} on {level}");
             common::assert_same_bits(&what, got.output(), wanted.output());
         }
@@ -89,12 +89,12 @@ fn values_between_layers_are_rounded() {
     let weights = synthetic::weights(&network).unwrap();
     let names: Vec<String> =
         (network.nodes().iter().map(|n| n.name.clone())).filter(|name| name != "input").collect();
-    let options = PlanOptions { outputs: names.clone(), ..PlanOptions::default() };
+    let options = PlanOptions::default().outputs(&names);
     let wide = run(&network, &weights, INPUT, &options);
     for activations_type in HALVES {
         let mut first: Option<Session> = None;
         for level in common::levels() {
-            let options = PlanOptions { activations_type, level: Some(level), ..options.clone() };
+            let options = options.clone().activations_type(activations_type).level(level);
             let session = run(&network, &weights, INPUT, &options);
             for name in &names {
                 let what = format!("{name} in {activations_type} on {level}");
@@ -154,12 +154,13 @@ fn sums_that_begin_or_end_a_network() {
         end(&mut push);
         let weights = synthetic::weights(&net).unwrap();
         let outputs: Vec<String> = (net.nodes()[1..].iter()).map(|n| n.name.clone()).collect();
-        let options = PlanOptions { outputs: outputs.clone(), ..PlanOptions::default() };
+        let options = PlanOptions::default().outputs(&outputs);
         let exact = run(&net, &weights, [2, 7, 6, 3], &options);
         for activations_type in HALVES {
             // What is not fused when all nodes are reported is in the second.
             for outputs in [outputs.clone(), vec![]] {
-                let options = PlanOptions { activations_type, outputs, ..PlanOptions::default() };
+                let options =
+                    PlanOptions::default().activations_type(activations_type).outputs(outputs);
                 let session = run(&net, &weights, [2, 7, 6, 3], &options);
                 let roundoff = common::half::roundoff(activations_type).0;
                 for node in options.outputs.iter().map(String::as_str).chain([name]) {
@@ -198,12 +199,10 @@ fn digests_of_types_at_71() {
         (ElementType::Bf16, ElementType::F32),
     ] {
         for level in common::levels() {
-            let options = PlanOptions {
-                weights_type,
-                activations_type,
-                level: Some(level),
-                ..PlanOptions::default()
-            };
+            let options = PlanOptions::default()
+                .weights_type(weights_type)
+                .activations_type(activations_type)
+                .level(level);
             let plan = NetworkPlan::new(&network, &weights, [1, 71, 71, 3], &options).unwrap();
             let plan = Arc::new(plan);
             for step in plan.steps() {
@@ -230,12 +229,10 @@ fn sixteen_bits_take_half_the_memory() {
     let network = xception(&XceptionConfig::default()).unwrap();
     let weights = synthetic::weights(&network).unwrap();
     let parts = |weights_type, activations_type| {
-        // What it is by default where rayon has two threads.
-        let depth_first = DepthFirst { multiply_adds: Some(96_000_000), ..DepthFirst::default() };
         let options =
-            PlanOptions { weights_type, activations_type, depth_first, ..PlanOptions::default() };
+            PlanOptions::default().weights_type(weights_type).activations_type(activations_type);
         let plan = NetworkPlan::new(&network, &weights, [1, 299, 299, 3], &options).unwrap();
-        [plan.weights_bytes(), plan.arena_bytes(), plan.scratch_bytes(2)]
+        [plan.weights_bytes(), plan.arena_bytes(2), plan.scratch_bytes(2)]
     };
     let (wide, bf16) = (ElementType::F32, ElementType::Bf16);
     let all = |parts: [usize; 3]| parts.iter().sum::<usize>();

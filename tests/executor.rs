@@ -467,8 +467,7 @@ fn plan_with(
     outputs: &[&str],
     depth_first: DepthFirst,
 ) -> Result<NetworkPlan> {
-    let outputs = outputs.iter().map(|&s| s.into()).collect();
-    let options = PlanOptions { outputs, depth_first, ..PlanOptions::default() };
+    let options = PlanOptions::default().outputs(outputs.iter().copied()).depth_first(depth_first);
     NetworkPlan::new(&b.network, &b.weights, input, &options)
 }
 
@@ -480,7 +479,7 @@ fn check_depth_first(
     whole: &Session,
     multiply_adds: u64,
 ) {
-    let depth_first = DepthFirst { bytes: 0, multiply_adds: Some(multiply_adds) };
+    let depth_first = DepthFirst::default().bytes(0).multiply_adds(multiply_adds);
     let plan = plan_with(b, x.shape, outputs, depth_first).unwrap();
     assert_eq!(plan.multiply_adds(), whole.plan().multiply_adds());
     let mut session = Session::new(plan).unwrap();
@@ -762,9 +761,9 @@ fn another_run_and_another_thread_count_give_the_same_bits() {
 
 /// Compares, after a check that so many steps take turns.
 fn check_turns(b: &Builder, shape: Shape, expected: usize) {
-    let depth_first = DepthFirst { bytes: 0, multiply_adds: Some(1) };
+    let depth_first = DepthFirst::default().bytes(0).multiply_adds(1);
     let plan = plan_with(b, shape, &[], depth_first).unwrap();
-    let turning: Vec<_> = plan.steps().map(|step| step.turns).collect();
+    let turning = plan.turns(1);
     assert_eq!(turning.iter().filter(|&&turns| turns > 0).count(), expected, "{turning:?}");
     check(b, &picture(shape, 3), &[]).unwrap();
 }
@@ -807,6 +806,63 @@ fn what_others_read_is_whole() {
     let other = b.push("other mean", GLOBAL_AVERAGE_POOL, &[x]);
     b.push("add", Op::Add, &[mean, other]);
     check_turns(&b, [2, 41, 3, 3], 2);
+}
+
+/// Blocks of separable layers at a size where one thread makes several bands of rows.
+fn blocks_of_several_bands() -> Builder {
+    let mut b = Builder::new(3);
+    let mut x = b.input();
+    for name in ["a", "b", "c", "d"] {
+        x = b.push(name, separable(48), &[x]);
+    }
+    b.push("pool", Op::MaxPool(same(3, 2)), &[x]);
+    b
+}
+
+#[test]
+fn sessions_of_one_plan_choose_bands_by_their_threads() {
+    let b = blocks_of_several_bands();
+    for pictures in [1, 2] {
+        let x = picture([pictures, 160, 160, 3], 5);
+        let depth_first = DepthFirst::default().bytes(0);
+        let plan = Arc::new(plan_with(&b, x.shape, &[], depth_first).unwrap());
+        let [one, two] = [1, 2].map(|threads| plan.turns(threads));
+        assert!(one.iter().sum::<usize>() > two.iter().sum(), "{one:?} {two:?}");
+        assert!(plan.arena_bytes(1) < plan.arena_bytes(2));
+        // So many threads that no band has enough work: a picture has one turn, or none.
+        assert!(plan.turns(1000).iter().all(|&turns| turns < pictures));
+
+        let mut expected: Option<Vec<u32>> = None;
+        for threads in [1, 2, 4, 7, 1000] {
+            let mut session = Session::with_threads(Arc::clone(&plan), threads).unwrap();
+            session.run(&x.data).unwrap();
+            let bits: Vec<u32> = session.output().iter().map(|y| y.to_bits()).collect();
+            assert_eq!(expected.get_or_insert_with(|| bits.clone()), &bits, "{threads} threads");
+        }
+    }
+}
+
+#[test]
+fn a_plan_does_not_depend_on_the_pool_it_was_made_in() {
+    let b = blocks_of_several_bands();
+    let x = picture([1, 160, 160, 3], 5);
+    let depth_first = DepthFirst::default().bytes(0);
+    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let plans = [1, 4]
+        .map(|threads| pool(threads).install(|| plan_with(&b, x.shape, &[], depth_first).unwrap()));
+    let [one, four] = plans;
+    for threads in [1, 4] {
+        assert_eq!(one.turns(threads), four.turns(threads));
+        assert_eq!(one.arena_bytes(threads), four.arena_bytes(threads));
+    }
+    let [one, four] = [one, four].map(|plan| {
+        pool(4).install(|| {
+            let mut session = Session::new(plan).unwrap();
+            session.run(&x.data).unwrap();
+            session.output().to_vec()
+        })
+    });
+    assert!(one.iter().zip(&four).all(|(a, b)| a.to_bits() == b.to_bits()));
 }
 
 // ---------------------------------------------------------------- Xception's structure
@@ -869,7 +925,7 @@ fn mini_xception_becomes_one_step_for_each_kernel() {
     let elements: usize = b.weights.iter().map(|(_, _, t)| t.data.len()).sum();
     assert_eq!(plan.parameters(), elements);
     let stored: usize = plan.steps().map(|s| s.output.iter().product::<usize>()).sum();
-    assert!(plan.arena_bytes() < stored * 4 / 2, "{}", plan.arena_bytes());
+    assert!(plan.arena_bytes(1) < stored * 4 / 2, "{}", plan.arena_bytes(1));
     // 35² × 3·9·4 + 33² × 4·9·5 of the stem, and so on; pools and batch norms count nothing.
     let adds = |name: &str| plan.steps().find(|s| s.name == name).unwrap().multiply_adds;
     assert_eq!(adds("block1_conv1_act"), 35 * 35 * 27 * 4);
@@ -1172,13 +1228,19 @@ fn operands_that_do_not_fit_name_the_node() {
 
     let border = |top, left| Border { top, left, ..Border::default() };
     for (op, part) in [
-        (Op::Crop(border(4, 0)), "cropping 4 + 0 rows and 0 + 0 columns of 4×3 leaves nothing"),
-        (Op::Crop(border(0, usize::MAX)), "of 4×3 leaves nothing"),
+        (Op::Crop(border(4, 0)), "cropping 4 + 0 rows and 0 + 0 columns from 4×3 leaves nothing"),
+        (Op::Crop(border(0, usize::MAX)), "from 4×3 leaves nothing"),
         (Op::ZeroPad(border(usize::MAX, 0)), "padded height or width"),
-        (Op::Reshape { shape: [4, 3, 3] }, "4×3×2 elements where 4×3×3 are wanted"),
-        (Op::Reshape { shape: [usize::MAX, 2, 1] }, "are wanted"),
-        (Op::Rescale { scale: vec![1.0; 3], offset: vec![0.0] }, "3 numbers to rescale 2 channels"),
-        (Op::PRelu { shape: vec![3, 3, 2] }, "alpha of shape [3, 3, 2] for 4×3×2 elements"),
+        (Op::Reshape { shape: [4, 3, 3] }, "can't reshape 4×3×2 elements to 4×3×3"),
+        (Op::Reshape { shape: [usize::MAX, 2, 1] }, "can't reshape"),
+        (
+            Op::Rescale { scale: vec![1.0; 3], offset: vec![0.0] },
+            "expected 1 or 2 numbers to rescale 2 channels, got 3",
+        ),
+        (
+            Op::PRelu { shape: vec![3, 3, 2] },
+            "alpha of shape [3, 3, 2] does not match 4×3×2 elements",
+        ),
         (Op::CenterCrop { size: [0, 1] }, "height"),
         (Op::Resize { size: [1, 0], how: Interpolation::Nearest, crop: false }, "width"),
     ] {
@@ -1331,7 +1393,7 @@ fn wrong_arguments_are_refused() {
     assert!(missing.unwrap_err().to_string().contains("block15"));
 
     if let Some(level) = (kernels::Level::ALL.into_iter()).find(|l| !l.is_available()) {
-        let options = PlanOptions { level: Some(level), ..PlanOptions::default() };
+        let options = PlanOptions::default().level(level);
         let refused = NetworkPlan::new(&b.network, &b.weights, [1, 71, 71, 3], &options);
         assert!(refused.unwrap_err().to_string().contains(level.name()));
     }

@@ -42,9 +42,9 @@ fn decodes_every_mode_as_pillow_does() {
 fn warns_of_damaged_files() {
     for (name, warning) in [
         ("jpeg-420-damaged.jpg", "a damaged JPEG: its data ends after 2 of 6 blocks"),
-        ("jpeg-422-no-end.jpg", "a JPEG cut short: the marker of its end is missing"),
-        ("png-rgba-no-end.png", "a PNG cut short: its last chunk is missing"),
-        ("png-gray-no-checksum.png", "a PNG cut short: its last chunk is missing"),
+        ("jpeg-422-no-end.jpg", "the JPEG is cut short: its end marker is missing"),
+        ("png-rgba-no-end.png", "the PNG is cut short: its last chunk is missing"),
+        ("png-gray-no-checksum.png", "the PNG is cut short: its last chunk is missing"),
     ] {
         assert_eq!(decoded(name).warning.as_deref(), Some(warning), "{name}");
     }
@@ -294,14 +294,14 @@ fn preprocesses_one_channel() {
 #[test]
 fn refuses_impossible_means_and_deviations() {
     let cases: [(Scaling, &[f32], &[f32], &str); 8] = [
-        (Scaling::Unit, &[0.5], &[0.0], "deviation of 0:"),
-        (Scaling::Unit, &[0.5], &[0.5, -0.25, 0.5], "deviation of -0.25"),
-        (Scaling::Unit, &[], &[f32::INFINITY], "deviation of inf"),
-        (Scaling::None, &[f32::NAN], &[], "mean of NaN"),
-        (Scaling::None, &[0.5; 2], &[], "2 means"),
-        (Scaling::None, &[], &[0.5; 4], "4 standard deviations"),
-        (Scaling::Tf, &[0.5], &[], "tf has its own"),
-        (Scaling::Caffe, &[], &[0.5], "caffe has its own"),
+        (Scaling::Unit, &[0.5], &[0.0], "above 0, got 0"),
+        (Scaling::Unit, &[0.5], &[0.5, -0.25, 0.5], "got -0.25"),
+        (Scaling::Unit, &[], &[f32::INFINITY], "got inf"),
+        (Scaling::None, &[f32::NAN], &[], "mean must be finite, got NaN"),
+        (Scaling::None, &[0.5; 2], &[], "expected 1 or 3 means, got 2"),
+        (Scaling::None, &[], &[0.5; 4], "standard deviations, got 4"),
+        (Scaling::Tf, &[0.5], &[], "mode tf has"),
+        (Scaling::Caffe, &[], &[0.5], "mode caffe has"),
     ];
     for (mode, mean, std, part) in cases {
         let error = Preprocess::normalized(mode, mean, std).unwrap_err().to_string();
@@ -368,17 +368,13 @@ fn names_formats_that_are_not_read() {
         (b"\xff\x0a\xfa\x7f", "a JPEG XL file"),
         (b"%PDF-1.7", "a PDF file"),
         (b"\n<!DOCTYPE html><html>404</html>", "a web page"),
-        (b"RIFF\x24\0\0\0WAVE", "begins with 52 49 46 46"),
-        (b"\x01\xab", "begins with 01 ab"),
+        (b"RIFF\x24\0\0\0WAVE", "one that begins with the bytes 52 49 46 46"),
+        (b"\x01\xab", "one that begins with the bytes 01 ab"),
     ];
     for (bytes, part) in cases {
         let error = decode(bytes).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
-        assert!(error.contains(if part.starts_with('a') {
-            "only JPEG and PNG"
-        } else {
-            "neither"
-        }));
+        assert!(error.ends_with(&format!("expected a JPEG or PNG file, got {part}")), "{error}");
     }
 }
 

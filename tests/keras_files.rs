@@ -129,7 +129,7 @@ fn every_layer_computes_as_keras_does() {
             nodes.iter().map(|n| n["node"].as_str().unwrap().to_owned()).collect();
         let last = model.network.nodes().last().unwrap().name.clone();
         outputs.push(last.clone());
-        let options = PlanOptions { outputs, ..PlanOptions::default() };
+        let options = PlanOptions::default().outputs(outputs);
         let plan = NetworkPlan::new(&model.network, &model.weights, input, &options).unwrap();
         let mut session = Session::new(plan).unwrap();
         session.run(&x).unwrap();
@@ -175,7 +175,11 @@ fn unsupported_models_are_refused_by_name() {
             "the layer \"act_silu\" (Activation with activation \"gelu\") is not supported",
         ),
         ("\"axis\": -1", "\"axis\": 1", "axis 1"),
-        ("\"filters\": 8", "\"filters\": -8", "\"conv\" (Conv2D): filters is -8"),
+        (
+            "\"filters\": 8",
+            "\"filters\": -8",
+            "\"conv\" (Conv2D): filters: expected a whole number above 0, got -8",
+        ),
         ("\"filters\": 8", "\"filters\": 18446744073709551615", "\"conv/pre\": elements overflow"),
         (
             "\"registered_name\": null",
@@ -204,15 +208,21 @@ fn wrong_tensors_are_refused_by_name() {
     let every = open("every.keras");
     let error = refusal(with_config("\"units\": 8", "\"units\": 9"));
     assert!(
-        error.contains("\"hidden/kernel\"") && error.contains("[16, 8] where [16, 9]"),
+        error.contains("\"hidden/kernel\"")
+            && error.contains("expected shape [16, 9], got [16, 8]"),
         "{error}"
     );
     let error = refusal(with_config("\"scale\": false", "\"scale\": true"));
-    assert!(error.contains("\"norm_center\" has 3 arrays where 4 are needed"), "{error}");
+    assert!(
+        error.contains(
+            "\"norm_center\": expected 4 arrays (gamma, beta, moving_mean, moving_variance), got 3"
+        ),
+        "{error}"
+    );
 
     let weights = fixture("every.weights.h5");
     let error = weights_of(&weights, &open("nested.keras").network).err().unwrap().to_string();
-    assert!(error.contains("\"base_norm\" has 3 arrays where 4 are needed"), "{error}");
+    assert!(error.contains("\"base_norm\": expected 4 arrays"), "{error}");
     let error = refusal(weights.clone());
     assert!(
         error.contains("weights alone") && error.contains("save the model in Keras"),
@@ -248,9 +258,9 @@ fn hostile_archives_are_refused() {
     // Bombs: 40 MB of zeros as weights and as configuration.
     let zeros = vec![0; 40 << 20];
     let error = refusal(keras_file(&config, &zeros, CompressionMethod::Deflated));
-    assert!(error.contains("claim to unpack to 41943040"), "{error}");
+    assert!(error.contains("unpack to 41943040"), "{error}");
     let error = refusal(keras_file(&zeros, &weights, CompressionMethod::Deflated));
-    assert!(error.contains("more than 16777216"), "{error}");
+    assert!(error.contains("at most 16777216"), "{error}");
 
     // Nesting beyond what is parsed, in JSON and in models.
     let deep = "[".repeat(100_000);
@@ -260,7 +270,7 @@ fn hostile_archives_are_refused() {
     for (item, count) in [("{\"\":0},", 1 << 20), ("0,", 3 << 20)] {
         let many = format!("[{}0]", item.repeat(count));
         let error = refusal(keras_file(many.as_bytes(), &weights, CompressionMethod::Stored));
-        assert!(error.contains("config.json: JSON that takes"), "{error}");
+        assert!(error.contains("config.json: the JSON takes"), "{error}");
     }
     let error = refusal(keras_file(b"{}", &weights, CompressionMethod::Stored));
     assert!(error.contains("class_name"), "{error}");
@@ -275,7 +285,10 @@ fn hostile_archives_are_refused() {
     // Datatypes nested deeper than a thread's usual stack.
     assert!(refusal(fixture("deep_type.h5")).contains("HDF5"));
 
-    assert!(refusal(b"hello, world".to_vec()).contains("not a .keras file (zip) or HDF5"));
+    assert!(
+        refusal(b"hello, world".to_vec())
+            .contains("expected a .keras file (zip), HDF5 or safetensors")
+    );
     assert!(refusal(Vec::new()).contains("0 bytes"));
 }
 
@@ -291,7 +304,7 @@ fn hostile_hdf5_files_are_refused_by_tensor() {
         ("bomb.h5", &["HDF5"]),
         ("zeros.h5", &["claims 1073741824 bytes, more than a file of this size can hold"]),
         // Of f64, what f32 has no room for is an infinity, and as such refused.
-        ("overflow.h5", &["element 775 is inf", "finite"]),
+        ("overflow.h5", &["finite, got inf at element 775"]),
     ] {
         let start = Instant::now();
         let error = refusal(entry(HOSTILE, name));
@@ -411,8 +424,7 @@ fn models_as_people_save_them_compute_as_keras_does() {
             assert_eq!(scaled, pixels, "{file}");
             let found = network.outputs().to_vec();
             let node = |output: &Output| network.node(output.node).name.clone();
-            let options =
-                PlanOptions { outputs: found.iter().map(node).collect(), ..PlanOptions::default() };
+            let options = PlanOptions::default().outputs(found.iter().map(node));
             let mut session =
                 Session::new(NetworkPlan::new(&network, weights, shape, &options).unwrap())
                     .unwrap();

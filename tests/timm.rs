@@ -276,22 +276,27 @@ fn other_families_are_refused() {
         let zeros = vec![0.0; shape.iter().product()];
         Tensors::from([(name.to_owned(), stored("F32", shape, &zeros))])
     };
-    let parts =
-        ["none of timm's Xceptions", "\"conv1.weight\" of shape [64, 3, 7, 7]", "1 tensors"];
+    let parts = ["\"stem.0.conv.weight\"", "\"conv1.weight\" of shape [64, 3, 7, 7]", "1 tensors"];
     refused(&one("conv1.weight", &[64, 3, 7, 7]), &parts);
     refused(&Tensors::new(), &["0 tensors", "none"]);
     // Another one with such a stem.
     refused(&one("stem.0.conv.weight", &[24, 3, 3, 3]), &["[24, 3, 3, 3]", "0 blocks"]);
     refused(&of(&tiny_aligned(), "F32"), &["[3, 2, 3, 3]", "5 blocks", "xception41"]);
-    let parts =
-        ["timm's legacy_xception: ", "\"conv1.weight\"", "[3, 2, 3, 3] where [32, 2, 3, 3]"];
+    let parts = [
+        "timm's legacy_xception: ",
+        "\"conv1.weight\"",
+        "expected shape [32, 2, 3, 3], got [3, 2, 3, 3]",
+    ];
     refused(&of(&tiny_legacy(), "F32"), &parts);
     // With blocks that start with a norm: timm's xception41p.
     let mut preact = one("stem.0.conv.weight", &[32, 3, 3, 3]);
     for i in 0..13 {
         preact.extend(one(&format!("blocks.{i}.stack.conv1.conv_dw.weight"), &[8, 1, 3, 3]));
     }
-    refused(&preact, &["timm's xception41: ", "\"stem.0.bn.weight\" is missing (shape [32])"]);
+    refused(
+        &preact,
+        &["timm's xception41: ", "\"stem.0.bn.weight\": missing; expected shape [32]"],
+    );
 }
 
 #[test]
@@ -308,26 +313,26 @@ fn wrong_tensors_are_refused_by_name() {
     let put = |tensor: Stored| {
         move |tensors: &mut Tensors| drop(tensors.insert(name.into(), tensor.clone()))
     };
-    refused(&|t| drop(t.remove(name)), &[name, "is missing (shape [6, 1, 3, 3])"]);
-    let parts = [name, "shape [6, 1, 3, 2] where [6, 1, 3, 3] is needed"];
+    refused(&|t| drop(t.remove(name)), &[name, "missing; expected shape [6, 1, 3, 3]"]);
+    let parts = [name, "expected shape [6, 1, 3, 3], got [6, 1, 3, 2]"];
     refused(&put(stored("F32", &[6, 1, 3, 2], &[0.5; 36])), &parts);
-    refused(&put(stored("F32", &[54], &[0.5; 54])), &[name, "shape [54] where"]);
+    refused(&put(stored("F32", &[54], &[0.5; 54])), &[name, "got [54]"]);
     refused(&put(stored("I64", &[6, 1, 3, 3], &[1.0; 54])), &[name, "I64"]);
     for dtype in ["F16", "BF16", "F32", "F64"] {
         for (value, word) in [(f32::NAN, "NaN"), (f32::NEG_INFINITY, "-inf")] {
             let mut values = [0.5; 54];
             values[17] = value;
-            let parts = [name, "element 17 is", word, "finite"];
+            let parts = [name, "at element 17", word, "finite"];
             refused(&put(stored(dtype, &[6, 1, 3, 3], &values)), &parts);
         }
     }
     // Of f64, what f32 has no room for.
     let mut large = stored("F64", &[6, 1, 3, 3], &[0.5; 54]);
     large.bytes[..8].copy_from_slice(&1e300_f64.to_le_bytes());
-    refused(&put(large), &[name, "element 0 is inf"]);
+    refused(&put(large), &[name, "got inf at element 0"]);
     for (extra, shape) in [("blocks.9.x", vec![2, 1]), ("head.fc.num_batches_tracked", vec![1])] {
         let tensor = stored("F32", &shape, &vec![0.0; shape.iter().product()]);
-        let parts = [&format!("{extra:?} of shape {shape:?}")[..], "none of xception17's"];
+        let parts = [&format!("xception17 has no tensor {extra:?} (shape {shape:?})")[..]];
         refused(&|t| drop(t.insert(extra.into(), tensor.clone())), &parts);
     }
 }
@@ -351,8 +356,8 @@ fn hostile_headers_are_refused() {
         with_header(&header.replacen(from, to, 1), data)
     };
     for (length, part) in [
-        (u64::MAX, "a header of 18446744073709551615 bytes, more than 1048576"),
-        (intact.len() as u64, &format!("in a file of {}", intact.len())),
+        (u64::MAX, "the header has 18446744073709551615 bytes; at most 1048576 are read"),
+        (intact.len() as u64, &format!("the file has {}", intact.len())),
         (length as u64 - 1, "header: "),
     ] {
         let mut bytes = intact.clone();
@@ -360,8 +365,8 @@ fn hostile_headers_are_refused() {
         refused(bytes, part);
     }
     refused(intact[..8].to_vec(), "8 bytes");
-    refused(intact[..intact.len() - 1].to_vec(), "where the file has");
-    refused([&intact[..], &[0]].concat(), "where the file has");
+    refused(intact[..intact.len() - 1].to_vec(), "bytes, the file has");
+    refused([&intact[..], &[0]].concat(), "bytes, the file has");
     // Places that leave a gap, overlap, lie outside, run backwards or overflow, and a shape that
     // does.
     let place = "\"data_offsets\":[0,144]";

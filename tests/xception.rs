@@ -125,7 +125,7 @@ fn digests(size: usize, file: &'static str, text: &str) {
         // As a whole, unfused, and some rows by turns, which is the same on all CPUs. With less
         // effort not all.
         let never = DepthFirst::NEVER;
-        let always = DepthFirst { bytes: 0, multiply_adds: Some(1_000_000) };
+        let always = DepthFirst::default().bytes(0).multiply_adds(1_000_000);
         let cases = [(&fused, never), (&unfused, never), (&fused, always)];
         let cases = cases.iter().take(match (level, common::effort()) {
             (_, 100.0..) => 3,
@@ -133,15 +133,11 @@ fn digests(size: usize, file: &'static str, text: &str) {
             _ => 2,
         });
         for (i, ((network, weights), depth_first)) in cases.enumerate() {
-            let options = PlanOptions {
-                outputs: names.clone(),
-                level: Some(level),
-                depth_first: *depth_first,
-                ..PlanOptions::default()
-            };
+            let options =
+                PlanOptions::default().outputs(&names).level(level).depth_first(*depth_first);
             let input = [1, size, size, 3];
             let plan = Arc::new(NetworkPlan::new(network, weights, input, &options).unwrap());
-            assert_eq!(plan.steps().any(|step| step.turns > 0), i == 2);
+            assert_eq!(plan.turns(1).iter().any(|&turns| turns > 0), i == 2);
             let parts: &[usize] = match (level, size) {
                 (Level::Scalar, _) | (_, 150) => &[16],
                 _ if common::effort() < 100.0 => &[2],

@@ -59,7 +59,7 @@ fn check(model: &Model) {
         Err(error) => return refused(&error),
     };
     let elements: usize = plan.input_shape().iter().product();
-    let small = plan.arena_bytes() < 1 << 20 && plan.scratch_bytes(1) < 1 << 22;
+    let small = plan.arena_bytes(1) < 1 << 20 && plan.scratch_bytes(1) < 1 << 22;
     let steps = || plan.steps().all(|s| s.output.iter().product::<usize>() < 1 << 14);
     if elements < 1 << 12 && small && plan.multiply_adds() < 1 << 20 && steps() {
         let mut session = Session::with_threads(plan, 1).expect("little memory");

@@ -137,10 +137,10 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ZeroDimension { what } => write!(f, "{what} is 0, must be at least 1"),
+            Self::ZeroDimension { what } => write!(f, "{what} is 0; it must be at least 1"),
             Self::Overflow { what } => write!(f, "{what} overflow the address space"),
             Self::Memory { elements } => {
-                write!(f, "{elements} f32 of memory can't be allocated")
+                write!(f, "can't allocate memory for {elements} f32 elements")
             }
             Self::Length { what, expected, actual } => {
                 write!(f, "{what}: expected {expected} elements, got {actual}")
@@ -149,16 +149,16 @@ impl fmt::Display for Error {
                 write!(f, "pixel stride {pixel_stride} is smaller than the {channels} channels")
             }
             Self::Strides { strides } => {
-                write!(f, "strides {strides:?} are not those of a dense array N×H×W×C")
+                write!(f, "expected a dense N×H×W×C array, got strides {strides:?}")
             }
             Self::Shape { what, expected, actual } => {
-                write!(f, "{what} has shape {actual:?}, the plan is for {expected:?} (N, H, W, C)")
+                write!(f, "{what}: expected shape {expected:?} (N, H, W, C), got {actual:?}")
             }
             Self::Rows { start, end, height } => {
-                write!(f, "rows {start} to {end} of an output with {height}")
+                write!(f, "expected output rows within 0..{height}, got {start}..{end}")
             }
             Self::ElementType { what, expected, actual } => {
-                write!(f, "{what} is of {actual}, the plan is for {expected}")
+                write!(f, "{what}: expected elements of {expected}, got {actual}")
             }
             Self::Layout { what, expected, actual } => {
                 write!(f, "{what}: expected layout {expected}, got {actual}")
@@ -170,11 +170,11 @@ impl fmt::Display for Error {
             ),
             Self::KernelLargerThanInput { axis, kernel, input } => write!(
                 f,
-                "kernel {axis} {kernel} (dilated) is larger than the padded input's {input}"
+                "kernel {axis} {kernel} (dilated) exceeds the padded input {axis} {input}"
             ),
             Self::Groups { groups, channels_in, channels_out } => write!(
                 f,
-                "{channels_in} input and {channels_out} output channels can't be divided \
+                "can't divide {channels_in} input and {channels_out} output channels \
                  into {groups} groups"
             ),
             Self::Activation { what } => write!(f, "activation: {what}"),
@@ -184,7 +184,7 @@ impl fmt::Display for Error {
             Self::UnknownLevel { value } => {
                 write!(
                     f,
-                    "level {value:?} (an option or SEPCONV_LEVEL) is none of scalar, neon, avx2, avx512"
+                    "unknown level {value:?}: expected scalar, neon, avx2 or avx512 (check SEPCONV_LEVEL)"
                 )
             }
         }

@@ -89,7 +89,7 @@ impl Window {
     /// let window = Window::new([3, 3]).stride([2, 2]);
     /// assert_eq!(window.output_size([299, 299]), Ok([149, 149]));
     /// let error = window.output_size([299, 2]).unwrap_err();
-    /// assert_eq!(error.to_string(), "kernel width 3 (dilated) is larger than the padded input's 2");
+    /// assert_eq!(error.to_string(), "kernel width 3 (dilated) exceeds the padded input width 2");
     /// ```
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! `sepconv bench`: times of a network, its steps, or single layers, beside the FMA peak.
+//! `sepconv bench`: times a network, its steps or single layers, and compares them with the FMA
+//! peak.
 
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -20,55 +21,65 @@ use super::{Failure, Result, input_size, parse_size, print, print_json, to_json}
 
 /// Time a network and each of its steps, or single layers
 ///
-/// Each run is followed by a measurement of the FMA peak, that is, of the multiply-adds that all
-/// threads together reach on registers, and its share of that peak is taken at once. Times are in
-/// milliseconds; GFLOP/s are of the median run and count a multiply-add as two. The network is
-/// timed as a whole first, then its steps in other runs; a step's share is that of the time of all
-/// steps.
+/// Times are in milliseconds. GFLOP/s are those of the median run and count a multiply-add as two
+/// operations. After each run the FMA peak is measured: the rate of multiply-adds on registers, on
+/// all threads together. "of peak" is a run's share of the peak measured next to it.
 ///
-/// A layer is written KIND NxHxWxC WORD… with the kinds dw (depthwise), pw (pointwise), sep
-/// (separable) and conv. Its words: o728, output channels (not dw); k3 or k3x5, kernel (not pw);
-/// s2, stride; d2, dilation; m2, depth multiplier (dw and sep); abf16 or af16, the type of input
-/// and output; wbf16 or wf16, that of weights; fast, dot products of bf16 where the CPU has them
-/// (pw and sep with wbf16); unfused, the two halves of a sep one after the other, through memory.
-/// Padding is SAME; weights and input are made by formula. A layer faster than 2 ms is run several
-/// times in a row, and the time of one is given.
+/// A network is first timed as a whole. Its steps are timed in separate runs; the share of a step
+/// is its part of the time of all steps. A layer that takes less than 2 ms is run several times in
+/// a row.
 #[derive(clap::Args)]
 #[command(after_help = "\
+Layers are written KIND NxHxWxC WORD… Padding is SAME; weights and input are
+pseudorandom. Kinds are dw (depthwise), pw (pointwise), sep (separable), conv.
+Words:
+  o728        output channels (not dw)
+  k3, k3x5    kernel size (not pw)
+  s2          stride
+  d2          dilation (not pw)
+  m2          depth multiplier (dw, sep)
+  abf16, af16 type of input and output
+  wbf16, wf16 type of the weights
+  fast        bf16 dot products of the CPU (pw and sep with wbf16)
+  unfused     run a sep as two layers, with the values between them in memory
+
 Examples:
   sepconv bench --threads 1
   sepconv bench --size 150 --batch 4 --json | jq '[.median_ms, .peak_share]'
   sepconv bench --weights-type bf16 --activations-type bf16 --fast
-  sepconv bench --layer 'sep 1x19x19x728 o728 k3 s1' --layer 'sep 1x19x19x728 o728 k3 s1 unfused'
+  sepconv bench --layer 'sep 1x19x19x728 o728 k3 s1' \\
+    --layer 'sep 1x19x19x728 o728 k3 s1 unfused'
   sepconv bench --threads 1 --layer 'dw 1x112x112x64 k3 s2' --json")]
 pub(super) struct Args {
     #[command(flatten)]
     source: Source,
-    /// Time this layer instead of a network; more than once for several, in turn
+    /// Time this layer instead of a network. Repeatable
     #[arg(long, value_name = "SPEC", value_parser = Layer::parse,
           conflicts_with_all = ["weights", "model", "batch", "size", "weights_type", "activations_type", "fast"])]
     layer: Vec<Layer>,
-    /// Pictures in one run
+    /// Number of pictures in one run
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     batch: u16,
     /// Side of the input, or HEIGHTxWIDTH [default: the model's own]
     #[arg(long, value_name = "N", value_parser = parse_size)]
     size: Option<[usize; 2]>,
-    /// Timed runs, after one that is not
+    /// Number of timed runs, after one warm-up run
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
     #[command(flatten)]
     types: Types,
     #[command(flatten)]
     threads: Threads,
-    /// One line of JSON; with --layer one for each
+    /// Print one line of JSON, or one for each --layer
     ///
-    /// Of a network: {"cpu", "level", "threads", "weights_type", "activations_type", "fast",
+    /// For a network: {"cpu", "level", "threads", "weights_type", "activations_type", "fast",
     /// "batch", "size": [height, width], "multiply_adds", "peak_gflops", "min_ms", "median_ms",
     /// "gflops", "peak_share" (0 to 1), "nodes": [{"name", "layers", "kernel", "output": [n, h, w,
-    /// c], "multiply_adds", …, "share" of the time of all steps}]}. Of a layer: {"layer", "kernel",
-    /// "level", "threads", "multiply_adds", …, "peak_gflops"}. The dots are the four numbers from
-    /// "min_ms" on.
+    /// c], "multiply_adds", "min_ms", "median_ms", "gflops", "peak_share", "share" (of the time of
+    /// all steps)}]}.
+    ///
+    /// For a layer: {"layer", "kernel", "level", "threads", "multiply_adds", "min_ms", "median_ms",
+    /// "gflops", "peak_share", "peak_gflops"}.
     #[arg(long)]
     json: bool,
 }
@@ -169,7 +180,7 @@ struct NodeReport {
     multiply_adds: u64,
     #[serde(flatten)]
     speed: Speed,
-    /// Of the time of all steps.
+    /// The share of the time of all steps.
     share: f64,
 }
 
@@ -224,7 +235,7 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
     })
 }
 
-/// Of each step in each run.
+/// The times of each step in each run, and the peaks of the runs.
 struct StepTimes {
     times: Vec<Vec<f64>>,
     peaks: Vec<f64>,

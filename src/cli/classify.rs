@@ -1,10 +1,10 @@
-//! `sepconv classify`: pictures to labels.
+//! `sepconv classify`: classifies pictures.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use sepconv::image::{Channels, Preprocess};
-use sepconv::network::{Network, NetworkPlan, NodeId, OutputKind, PlanOptions, Session};
+use sepconv::network::{Network, NetworkPlan, NodeId, OutputKind, Session};
 use sepconv::weights::{Link, Metadata, Scaling};
 use serde::Serialize;
 
@@ -16,17 +16,16 @@ use super::threads::Threads;
 use super::types::Types;
 use super::{Failure, Result, error, input_size, note, parse_size, print, report, to_json, warn};
 
-/// Name what pictures show
+/// Classify pictures
 ///
 /// Each picture is resized to the model's input size, without keeping its proportions, and scaled
-/// to the numbers that the model was trained on. The scaling comes from the file if it says: from a
-/// rescaling layer inside, or from a network of Keras Applications or timm. Otherwise it is x /
-/// 127.5 − 1. --preprocess overrides it. What was used is printed.
+/// to the numbers that the model was trained on. A rescaling layer in the file, or a known network
+/// of Keras Applications or timm, says how to scale. Otherwise x / 127.5 − 1 is assumed.
+/// --preprocess overrides this. The scaling in use is printed.
 ///
-/// The model's last layer decides what is printed for each class. Softmax and sigmoid give
-/// probabilities; a sigmoid with one output is a yes or no with two labels. Other outputs are
-/// printed as values, unless the model was compiled with a loss that takes logits, or --logits says
-/// so.
+/// The model's last layer says how to print each class. Softmax and sigmoid give probabilities; a
+/// sigmoid with one output is a yes or no with two labels. Other outputs are printed as raw values,
+/// unless the model was compiled with a loss that takes logits or --logits is given.
 ///
 /// A picture that can't be read is reported on standard error. The others are still classified, and
 /// the exit status is 1.
@@ -34,15 +33,19 @@ use super::{Failure, Result, error, input_size, note, parse_size, print, report,
 #[command(after_help = "\
 Examples:
   sepconv classify --weights kitchen.keras --labels kitchen.txt photos/*.jpg
-  sepconv classify --weights xception.keras --size 200x320 --resize bicubic --top 1 cat.jpg
-  sepconv classify --weights mine.keras --resize tf-bilinear --preprocess unit cat.jpg
-  sepconv classify --weights kitchen.keras --json photos/*.jpg | jq -r '[.file, .top[0].index] | @tsv'")]
+  sepconv classify --weights xception.keras --size 200x320 --top 1 cat.jpg
+  sepconv classify --weights mine.keras --resize tf-bilinear \\
+    --preprocess unit cat.jpg
+  sepconv classify --weights kitchen.keras --json photos/*.jpg |
+    jq -r '[.file, .top[0].index] | @tsv'")]
 pub(super) struct Args {
     #[command(flatten)]
     file: ModelFile,
-    /// Names of the classes: a text file with one a line, or JSON (a list, Keras's class_indices or
-    /// imagenet_class_index.json). If every line begins with its class's number, as in `0 cat`, the
-    /// numbers decide. A sigmoid with one output takes two labels: that of 0 and that of 1
+    /// File with the names of the classes
+    ///
+    /// Either text with one name in each line, or JSON: a list, Keras's class_indices or
+    /// imagenet_class_index.json. If every line starts with the number of its class, as in `0 cat`,
+    /// these numbers decide. A sigmoid with one output takes two labels: for 0 and for 1.
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Side of the input, or HEIGHTxWIDTH [default: the model's own]
@@ -50,23 +53,25 @@ pub(super) struct Args {
     size: Option<[usize; 2]>,
     #[command(flatten)]
     pictures: Pictures,
-    /// Read the model's outputs as logits: apply softmax, or sigmoid to a single output
+    /// Treat the model's outputs as logits: apply softmax, or sigmoid to a single output
     #[arg(long)]
     logits: bool,
-    /// How many classes to print for each picture
+    /// Number of classes to print for each picture
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     top: u32,
     #[command(flatten)]
     types: Types,
     #[command(flatten)]
     threads: Threads,
-    /// One line of JSON for each picture: {"file": path, "preprocess": {"mode", "formula", "why"},
-    /// "logits": [number of each output before softmax or sigmoid] or null, "probabilities": [0 to
-    /// 1 of each output] or null, "values": [each output that is no probability] or null, "top":
-    /// [{"index": class, "label": its name or null, "probability" or "value"}]}, the largest first
+    /// Print one line of JSON for each picture
+    ///
+    /// {"file": path, "preprocess": {"mode", "formula", "why"}, "logits": [the outputs before softmax or
+    /// sigmoid] or null, "probabilities": [0 to 1] or null, "values": [outputs that are no
+    /// probabilities] or null, "top": [{"index": class, "label": name or null, "probability" or
+    /// "value"}], largest first}
     #[arg(long)]
     json: bool,
-    /// JPEG or PNG pictures
+    /// JPEG or PNG files
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
 }
@@ -81,7 +86,7 @@ fn classify(args: &Args, progress: Progress) -> Result {
     let model_error = |message| error(format!("{}: {message}", args.file.path().display()));
     let colours = match Channels::new(channels) {
         Ok(colours) => colours,
-        Err(e) => return model_error(format!("its input has {e}")),
+        Err(e) => return model_error(format!("the model does not take pictures: {e}")),
     };
     let (preprocess, why) = preprocess(&args.pictures, &model.metadata)?;
     preprocess.check(colours)?;
@@ -90,7 +95,7 @@ fn classify(args: &Args, progress: Progress) -> Result {
     let [_, height, width, outputs] = model.network.shapes(input)?[first.index()];
     if [height, width] != [1, 1] {
         return model_error(format!(
-            "a feature map of {height}×{width}×{outputs} comes out, not classes: use `sepconv run`"
+            "the model gives a feature map of {height}×{width}×{outputs}, not classes; use `sepconv run`"
         ));
     }
     let head = Head::new(&mut model.network, outputs, args.logits, model.metadata.logits)?;
@@ -101,8 +106,8 @@ fn classify(args: &Args, progress: Progress) -> Result {
     };
     let name = |node: NodeId| model.network.node(node).name.clone();
     let (shown, logits) = (name(head.output), head.logits.map(name));
-    let nodes = [Some(shown.clone()), logits.clone()].into_iter().flatten().collect();
-    let options = PlanOptions { outputs: nodes, ..args.types.options() };
+    let nodes = [Some(shown.clone()), logits.clone()].into_iter().flatten();
+    let options = args.types.options().outputs(nodes);
     let plan = NetworkPlan::new(&model.network, model.weights, input, &options)?;
     let mut session = Session::new(plan)?;
     let preprocess_said = Said::new(&preprocess, &why);
@@ -152,35 +157,35 @@ fn classify(args: &Args, progress: Progress) -> Result {
     if failed { Err(Failure::Reported) } else { Ok(()) }
 }
 
-/// How pictures are scaled, and why so.
+/// How pictures are scaled, and why.
 fn preprocess(pictures: &Pictures, metadata: &Metadata) -> Result<(Preprocess, String)> {
     if let Some(preprocess) = pictures.preprocess()? {
-        return Ok((preprocess, "as asked for".into()));
+        return Ok((preprocess, "as requested".into()));
     }
     Ok(match &metadata.scaling {
         Some((scaling, why)) => (Preprocess::new(*scaling), why.clone()),
         None => {
-            let why = "assumed, as the file doesn't say: --preprocess chooses";
+            let why = "assumed, the file does not say; --preprocess changes it";
             (Preprocess::new(Scaling::Tf), why.into())
         }
     })
 }
 
-/// What the model's first output is.
+/// The meaning of the model's first output.
 struct Head {
-    /// What is shown: behind a softmax or sigmoid, if one is to be applied.
+    /// The node that is shown: after a softmax or sigmoid, if one is applied.
     output: NodeId,
-    /// What that is applied to.
+    /// The node that the softmax or sigmoid is applied to.
     logits: Option<NodeId>,
-    /// Whether what is shown are probabilities.
+    /// Whether probabilities are shown.
     is_probable: bool,
     is_sigmoid: bool,
     notes: Vec<String>,
 }
 
 impl Head {
-    /// Appends a softmax or sigmoid where the model, of so many `outputs`, has none and they are
-    /// logits, as is `asked` or because it was `trained` so.
+    /// Appends a softmax or sigmoid if the model has none and its outputs are logits: because it
+    /// was `trained` on logits, or because the user `asked` for it.
     fn new(
         network: &mut Network,
         outputs: usize,
@@ -195,7 +200,7 @@ impl Head {
         if !others.is_empty() {
             let (name, others) = (first.name, others.join(", "));
             notes.push(format!(
-                "output {name:?} is shown; `sepconv run` gives the others: {others}"
+                "only output {name:?} is shown; `sepconv run` gives the others: {others}"
             ));
         }
         let kind = network.kind(output);
@@ -206,7 +211,7 @@ impl Head {
                     let function = if link == Link::Sigmoid { "sigmoid" } else { "softmax" };
                     let why = match trained {
                         Some(_) => "the model was trained on logits",
-                        None => "--logits asks for it",
+                        None => "--logits requests it",
                     };
                     notes.push(format!("a {function} is applied to the model's output: {why}"));
                     let mut name = "probabilities".to_owned();
@@ -216,13 +221,13 @@ impl Head {
                     output = network.push(&name, link.op(), &[output])?;
                 }
                 None => notes.push(
-                    "the model's outputs are values, not probabilities; if they are logits, --logits \
-                     makes probabilities of them"
+                    "the model file does not say whether its outputs are logits, so they are printed \
+                     as raw values; --logits turns logits into probabilities"
                         .into(),
                 ),
             }
         } else if asked {
-            return error("--logits: the model's outputs are probabilities already");
+            return error("--logits does not apply: the model's outputs are probabilities already");
         }
         let kind = network.kind(output);
         Ok(Self {
@@ -238,7 +243,8 @@ impl Head {
     }
 }
 
-/// The largest numbers and their classes. With `yes_or_no` the one is the probability of class 1.
+/// The largest numbers and their classes. With `yes_or_no`, the only number is the probability of
+/// class 1.
 fn top(numbers: &[f32], yes_or_no: bool, count: u32) -> Vec<(usize, f32)> {
     let both;
     let numbers = match numbers {
@@ -249,7 +255,7 @@ fn top(numbers: &[f32], yes_or_no: bool, count: u32) -> Vec<(usize, f32)> {
         numbers => numbers,
     };
     let mut order: Vec<(usize, f32)> = numbers.iter().copied().enumerate().collect();
-    // NaN last; of equal numbers the first class first, as the sort is stable.
+    // NaN comes last. The sort is stable, so of equal numbers the first class comes first.
     order.sort_by(|(_, a), (_, b)| a.is_nan().cmp(&b.is_nan()).then((-a).total_cmp(&-b)));
     order.truncate(count as usize);
     order

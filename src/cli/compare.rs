@@ -1,4 +1,4 @@
-//! `sepconv compare`: separable against standard convolution, layer by layer and as networks.
+//! `sepconv compare`: compares separable with standard convolution, by layer and by network.
 
 use std::path::PathBuf;
 
@@ -20,25 +20,28 @@ use super::{Failure, Result, print, print_json};
 
 /// Compare separable with standard convolution
 ///
-/// Three tables, all of this machine and of random weights:
+/// Prints three tables, measured on this machine with pseudorandom weights. Times are medians; the
+/// things compared run alternately.
 ///
-/// 1. Each shape of a separable layer in Xception (299×299), beside a standard 3×3 convolution of that shape:
-///    parameters, multiply-adds, time, GFLOP/s (a multiply-add counts as two), and by how much the separable
-///    layer is less work (by arithmetic) and faster (as measured).
-/// 2. What lies between the two: a 1×1 convolution and a 3×3 one in S segments of the channels, from one
-///    (standard) to as many as there are channels (depthwise), at the shape of Xception's middle flow.
-/// 3. Xception, Inception V3 and MobileNetV1 as a whole, with the parameters and training speeds that the
-///    Xception paper gives.
+/// 1. Every shape of a separable layer in Xception (299×299) next to a standard 3×3 convolution of
+///    the same shape: parameters, multiply-adds, time, GFLOP/s (a multiply-add counts as two), and
+///    how much work and time the separable layer saves.
 ///
-/// What is compared is timed in turns; times are medians.
+/// 2. The blocks in between: a 1×1 convolution, then a 3×3 one in S segments of the channels, from
+///    one segment (standard) to one for each channel (depthwise), at the shape of Xception's middle
+///    flow.
+///
+/// 3. Xception, Inception V3 and MobileNetV1 as a whole, next to the parameters and training speeds
+///    that the Xception paper reports.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   sepconv compare --threads 1
   sepconv compare --plot compare.svg
-  sepconv compare --json | jq '.layers[] | [.layer, .promised, .obtained]'")]
+  sepconv compare --json |
+    jq '.layers[] | [.layer, .promised, .obtained]'")]
 pub(super) struct Args {
-    /// Timed runs, after one that is not
+    /// Number of timed runs, after one warm-up run
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
     /// Draw tables 1 and 3 to this SVG file
@@ -46,10 +49,12 @@ pub(super) struct Args {
     plot: Option<PathBuf>,
     #[command(flatten)]
     threads: Threads,
-    /// One line of JSON: {"cpu", "level", "threads", "peak_gflops", "layers": [{"layer", "count",
-    /// "standard", "separable", "promised", "obtained"}], "spectrum": [{"block", "segments", …}],
-    /// "networks": [{"network", "size", …, "paper"}]}; what was timed has "parameters",
-    /// "multiply_adds" and the numbers of `sepconv bench`
+    /// Print one line of JSON
+    ///
+    /// {"cpu", "level", "threads", "peak_gflops", "layers": [{"layer", "count", "standard", "separable",
+    /// "promised", "obtained"}], "spectrum": [{"block", "segments", …}], "networks": [{"network",
+    /// "size", …, "paper"}]}. Each measurement also has "parameters", "multiply_adds" and the
+    /// numbers of `sepconv bench`.
     #[arg(long)]
     json: bool,
 }
@@ -100,11 +105,10 @@ fn measure(runs: u32, progress: Progress) -> Result<Report> {
     })
 }
 
-/// H, W, C, and output channels of a layer.
+/// Height, width, channels and output channels of a layer.
 type LayerShape = [usize; 4];
 
-/// The shapes of a network's separable layers, 3×3 and SAME all of them, and how many there are of
-/// each.
+/// The shapes of a network's separable layers (all are 3×3 and SAME), and the number of each.
 fn separable_shapes(network: &Network) -> Result<Vec<(LayerShape, usize)>> {
     let mut found: Vec<(LayerShape, usize)> = Vec::new();
     let shapes = network.shapes(native(network))?;
@@ -183,7 +187,7 @@ impl Ready {
     }
 }
 
-/// Times networks in turns.
+/// Times networks alternately.
 fn time_networks(turns: &Turns<'_>, ready: &mut [Ready]) -> Result<Rounds> {
     let mut runners: Vec<_> = ready.iter_mut().map(|ready| || ready.run()).collect();
     let mut things: Vec<_> =

@@ -1,4 +1,4 @@
-//! What `sepconv compare` has measured, as JSON and as text.
+//! The results of `sepconv compare`, as JSON and as text.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use super::bench::context;
 use super::speed::Speed;
 use super::thousands;
 
-/// All that is measured.
+/// All results.
 #[derive(Serialize)]
 pub(super) struct Report {
     pub(super) cpu: Option<String>,
@@ -34,13 +34,13 @@ pub(super) struct Form {
 pub(super) struct LayerRow {
     /// `147×147, 64 → 128`
     pub(super) layer: String,
-    /// How many layers of Xception are of this shape.
+    /// The number of layers of this shape in Xception.
     pub(super) count: usize,
     pub(super) standard: Form,
     pub(super) separable: Form,
-    /// Multiply-adds of the standard layer ÷ of the separable one.
+    /// Multiply-adds of the standard layer ÷ those of the separable one.
     pub(super) promised: f64,
-    /// The same of times: the median of the rounds' ratios.
+    /// Time of the standard layer ÷ that of the separable one: the median of the rounds' ratios.
     pub(super) obtained: f64,
 }
 
@@ -64,15 +64,15 @@ pub(super) struct NetworkRow {
     pub(super) multiply_adds: u64,
     #[serde(flatten)]
     pub(super) speed: Speed,
-    /// Of the paper's Table 3.
+    /// From the paper's Table 3.
     pub(super) paper: Option<Published>,
 }
 
-/// What the Xception paper gives for a network.
+/// The figures of the Xception paper for a network.
 #[derive(Serialize, Clone, Copy)]
 pub(super) struct Published {
     pub(super) parameters: u64,
-    /// Training, on 60 NVIDIA K80.
+    /// Training steps per second on 60 NVIDIA K80.
     pub(super) steps_per_second: u32,
     /// ImageNet, single crop, single model (Table 1).
     pub(super) top1: f64,
@@ -184,7 +184,7 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-/// The first column to the left, the others to the right.
+/// Aligns the first column to the left, the others to the right.
 fn table(heading: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let heading: Vec<String> = heading.iter().map(|&cell| cell.into()).collect();
     let rows: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();

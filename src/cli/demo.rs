@@ -1,5 +1,5 @@
-//! `sepconv demo`: the whole path without any file: a small trained Xception on pictures it has
-//! never seen, then the real one's speed and a check of its numbers.
+//! `sepconv demo`: runs a small trained Xception on embedded pictures that it has never seen, then
+//! times the full Xception and checks its numbers. Needs no file.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,13 +15,12 @@ use super::speed::{Speed, peak};
 use super::threads::{self, Threads};
 use super::{Failure, Result, input_size, print};
 
-/// Try it: a small trained Xception on embedded pictures, then the full one's speed
+/// Try it: classify embedded pictures, then time Xception
 ///
-/// Needs no file and no network. First a small Xception, trained on scikit-learn's handwritten
-/// digits by assets/train_digits.py, classifies 100 digits that it has never seen. Then Xception at
-/// 299×299 with synthetic weights is timed against the peak of this machine's multiply-add units,
-/// measured between its runs, and sampled outputs of its layers are compared with plain loops in
-/// double precision.
+/// Needs no file and no network. A small Xception, trained on scikit-learn's handwritten digits,
+/// classifies 100 digits that it has never seen. Then Xception at 299×299, with pseudorandom
+/// weights, is timed and compared with the peak of this machine's multiply-add units. Last, sampled
+/// outputs of its layers are checked against plain loops in double precision.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -35,13 +34,13 @@ const LABELS: &str = include_str!("../../assets/digits.labels.txt");
 const CLASSES: &str = include_str!("../../assets/digits.classes.txt");
 /// Side of one digit on the sheet.
 const DIGIT: usize = 8;
-/// Digits drawn side by side.
+/// The number of digits drawn side by side.
 const DRAWN: usize = 6;
 
-/// Runs of Xception, fewer where they take long.
+/// The most runs of Xception, and the time after which no run starts.
 const RUNS: usize = 15;
 const PATIENCE: Duration = Duration::from_secs(6);
-/// Sampled outputs of each checked layer.
+/// The number of sampled outputs of each checked layer.
 const SAMPLES: usize = 64;
 
 pub(super) fn run(args: Args) -> Result {
@@ -119,7 +118,7 @@ fn tiles(sheet: &Picture) -> Result<Vec<Picture>> {
     Ok(tiles)
 }
 
-/// Digits side by side in characters of rising weight, what the network says below each.
+/// Draws digits side by side in characters of rising weight, with the network's answer below each.
 fn draw(digits: &[(Picture, String)]) -> String {
     const INK: [char; 5] = [' ', '░', '▒', '▓', '█'];
     let mut text = String::new();
@@ -128,7 +127,7 @@ fn draw(digits: &[(Picture, String)]) -> String {
             for x in 0..DIGIT {
                 let value = usize::from(picture.rgb()[(y * DIGIT + x) * 3]);
                 let ink = INK[value * (INK.len() - 1) / 255];
-                // Twice, as characters are about twice as high as wide.
+                // Twice, because characters are about twice as high as wide.
                 text.extend([ink, ink]);
             }
             text.push(' ');
@@ -173,7 +172,7 @@ fn speed(level: Level, threads: usize) -> Result {
 }
 
 fn check() -> Result {
-    // At the least size, for the loops are slow; every kind of layer of the network.
+    // The smallest size, because the loops are slow, and every kind of layer of the network.
     const SIZE: usize = 71;
     const LAYERS: [&str; 7] = [
         "block1_conv1",

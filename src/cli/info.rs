@@ -1,4 +1,4 @@
-//! `sepconv info`: what this machine has and what would be used of it.
+//! `sepconv info`: shows the CPU, its instruction sets and the kernels in use.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{Result, print, print_json, threads};
 
-/// Show the CPU, its instruction levels, and the kernels chosen for typical layers
+/// Show the CPU, its instruction sets and the kernels for typical layers
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -19,9 +19,10 @@ Examples:
   sepconv info --json | jq -r .chosen
   SEPCONV_LEVEL=scalar sepconv info")]
 pub(super) struct Args {
-    /// One line of JSON: {"version", "cpu", "cores", "threads", "rayon": whether it was built with
-    /// it, "levels", "chosen", "forced": whether by SEPCONV_LEVEL, "kernels": [{"layer",
-    /// "kernel"}]}
+    /// Print one line of JSON
+    ///
+    /// {"version", "cpu", "cores", "threads", "rayon": built with threads?, "levels", "chosen", "forced":
+    /// chosen by SEPCONV_LEVEL?, "kernels": [{"layer", "kernel"}]}
     #[arg(long)]
     json: bool,
 }
@@ -30,13 +31,13 @@ pub(super) struct Args {
 struct Report {
     version: &'static str,
     cpu: Option<String>,
-    /// Logical ones.
+    /// The number of logical cores.
     cores: Option<usize>,
     threads: usize,
     rayon: bool,
     levels: Vec<&'static str>,
     chosen: &'static str,
-    /// By `SEPCONV_LEVEL`.
+    /// Whether `SEPCONV_LEVEL` chose the level.
     forced: bool,
     kernels: Vec<Chosen>,
 }
@@ -96,7 +97,7 @@ pub(super) fn cpu_name() -> Option<String> {
     None
 }
 
-/// A layer of each kind at its size in Xception, and the kernels that its plan chooses.
+/// One layer of each kind at its size in Xception, and the kernels that its plan chooses.
 fn kernels(level: Level) -> Result<Vec<Chosen>> {
     let options = Options::default().level(level);
     let zeros = vec![0.0; 2048 * 1000];

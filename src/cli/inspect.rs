@@ -1,4 +1,4 @@
-//! `sepconv inspect`: what a network is made of and what runs for it.
+//! `sepconv inspect`: lists a network's layers, kernels and costs.
 
 use std::fmt::Write as _;
 
@@ -11,19 +11,23 @@ use super::source::Source;
 use super::threads::{self, Threads};
 use super::{Result, input_size, parse_size, print, print_json, thousands};
 
-/// List a model's layers, the kernels that compute them, and their cost
+/// List a model's layers, kernels and costs
 ///
-/// A line for each step, that is, for the layers that one kernel computes together: the shape of
-/// what comes out (H×W×C), parameters, multiply-adds for one picture, turns, kernel, layers. Then
-/// the totals. Steps with turns run depth first: some rows each by turns, so many for a picture, to
-/// have less between them in memory.
+/// Prints one line for each step. A step is what one kernel computes at once, often several layers.
+/// The columns are the output shape (H×W×C), parameters, multiply-adds for one picture, turns,
+/// kernel and layers. Totals follow.
+///
+/// A step with turns runs depth first: it computes a few rows of its output at a time, alternating
+/// with its neighbours, so that the values between them take less memory. The column says how many
+/// turns it takes for one picture.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   sepconv inspect --model xception
   sepconv inspect --model mobilenet-0.5
   sepconv inspect --weights kitchen.keras --size 224
-  sepconv inspect --model xception --json | jq -r '.steps[] | [.kernel, .multiply_adds] | @tsv'")]
+  sepconv inspect --model xception --json |
+    jq -r '.steps[] | [.kernel, .multiply_adds] | @tsv'")]
 #[group(skip)]
 #[command(group = ArgGroup::new("any source").required(true).multiple(true).args(["weights", "model"]))]
 pub(super) struct Args {
@@ -34,9 +38,11 @@ pub(super) struct Args {
     size: Option<[usize; 2]>,
     #[command(flatten)]
     threads: Threads,
-    /// One line of JSON: {"name", "input": [n, h, w, c], "level", "threads", "steps": [{"output":
-    /// [n, h, w, c], "parameters", "multiply_adds", "turns", "kernel", "layers"}], "parameters",
-    /// "trainable_parameters", "multiply_adds", "arena_bytes", "scratch_bytes"}
+    /// Print one line of JSON
+    ///
+    /// {"name", "input": [n, h, w, c], "level", "threads", "steps": [{"output": [n, h, w, c], "parameters",
+    /// "multiply_adds", "turns", "kernel", "layers"}], "parameters", "trainable_parameters",
+    /// "multiply_adds", "arena_bytes", "scratch_bytes"}
     #[arg(long)]
     json: bool,
 }
@@ -59,9 +65,9 @@ struct Report {
     parameters: usize,
     trainable_parameters: usize,
     multiply_adds: u64,
-    /// Memory between layers.
+    /// The memory for values between layers.
     arena_bytes: usize,
-    /// For all threads.
+    /// The scratch memory of all threads.
     scratch_bytes: usize,
 }
 
@@ -71,7 +77,7 @@ struct Step {
     output: [usize; 4],
     parameters: usize,
     multiply_adds: u64,
-    /// 0 if it runs once.
+    /// The number of turns for a picture; 0 if the step runs as a whole.
     turns: usize,
     kernel: String,
     layers: Vec<String>,
@@ -82,22 +88,22 @@ impl Report {
         let (size, channels) = input_size(network, size)?;
         let input = [1, size[0], size[1], channels];
         let others = network.outputs()[1..].iter();
-        let outputs = others.map(|output| network.node(output.node).name.clone()).collect();
-        let options = PlanOptions { outputs, ..PlanOptions::default() };
+        let outputs = others.map(|output| network.node(output.node).name.as_str());
+        let options = PlanOptions::default().outputs(outputs);
         let plan = NetworkPlan::new(network, weights, input, &options)?;
-        let ParameterCount { trainable, total } = weights::count_parameters(network)?;
+        let ParameterCount { trainable, total, .. } = weights::count_parameters(network)?;
         let threads = threads::current();
         Ok(Self {
             name: network.name().into(),
             input,
             level: plan.level().name(),
             threads,
-            steps: (plan.steps())
-                .map(|step| Step {
+            steps: (plan.steps().zip(plan.turns(threads)))
+                .map(|(step, turns)| Step {
                     output: step.output,
                     parameters: step.parameters,
                     multiply_adds: step.multiply_adds,
-                    turns: step.turns,
+                    turns,
                     kernel: step.kernel.clone(),
                     layers: step.nodes.clone(),
                 })
@@ -105,7 +111,7 @@ impl Report {
             parameters: total,
             trainable_parameters: trainable,
             multiply_adds: plan.multiply_adds(),
-            arena_bytes: plan.arena_bytes(),
+            arena_bytes: plan.arena_bytes(threads),
             scratch_bytes: plan.scratch_bytes(threads),
         })
     }

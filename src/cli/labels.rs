@@ -1,4 +1,4 @@
-//! `--labels`: names of classes, from the files that people have.
+//! `--labels`: reads the names of classes from text and JSON files.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,28 +8,30 @@ use serde_json::Value;
 
 use super::{Failure, Result};
 
-/// Most bytes of a file.
+/// The most bytes of a file.
 const MAX_BYTES: u64 = 16 << 20;
 
 /// One label for each class.
 pub(super) fn read(path: &Path, classes: usize) -> Result<Vec<String>> {
     let file_error = |message: String| Failure::Error(format!("{}: {message}", path.display()));
     let mut bytes = Vec::new();
-    // Not by the size that the file system says: devices and pipes have none.
+    // `take` limits devices and pipes too, whose size the file system does not know.
     let file = File::open(path).map_err(|e| file_error(e.to_string()))?;
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| file_error(e.to_string()))?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(file_error(format!("larger than {MAX_BYTES} bytes")));
+        return Err(file_error(format!("the file is larger than {MAX_BYTES} bytes")));
     }
     let labels = decode(&bytes).and_then(|text| parse(&text)).map_err(file_error)?;
     if labels.len() != classes {
         let found = labels.len();
-        return Err(file_error(format!("{found} labels where the model has {classes} classes")));
+        return Err(file_error(format!(
+            "expected {classes} labels, one for each class, got {found}"
+        )));
     }
     Ok(labels)
 }
 
-/// UTF-8, or UTF-16 with a mark of its byte order, as Windows' editors write it.
+/// Decodes UTF-8, or UTF-16 with a byte order mark, as editors on Windows write it.
 fn decode(bytes: &[u8]) -> std::result::Result<String, String> {
     let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let (units, rest) = bytes.as_chunks::<2>();
@@ -37,7 +39,7 @@ fn decode(bytes: &[u8]) -> std::result::Result<String, String> {
         let text: std::result::Result<String, _> = char::decode_utf16(units).collect();
         text.ok()
             .filter(|_| rest.is_empty())
-            .ok_or_else(|| "its first bytes say UTF-16, the others don't".to_owned())
+            .ok_or_else(|| "the file starts as UTF-16 but is not valid UTF-16".to_owned())
     };
     match bytes {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
@@ -45,7 +47,8 @@ fn decode(bytes: &[u8]) -> std::result::Result<String, String> {
         _ => {
             let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
             let text = std::str::from_utf8(bytes);
-            text.map(str::to_owned).map_err(|e| format!("not UTF-8 at byte {}", e.valid_up_to()))
+            text.map(str::to_owned)
+                .map_err(|e| format!("the file is not valid UTF-8 at byte {}", e.valid_up_to()))
         }
     }
 }
@@ -61,11 +64,11 @@ fn parse(text: &str) -> std::result::Result<Vec<String>, String> {
     }
 }
 
-/// One a line. Empty lines at the end are none.
+/// One label in each line. Empty lines at the end are ignored.
 fn from_lines(text: &str) -> Vec<String> {
     let lines: Vec<&str> = text.trim_end().lines().map(str::trim).collect();
     let numbered: Option<Vec<_>> = lines.iter().map(|line| numbered(line)).collect();
-    // Numbers of other lists, from 1 on or with gaps, belong to the names.
+    // Numbers that are not 0, 1, 2, … are part of the names.
     match numbered.map(in_order) {
         Some(Ok(labels)) => labels,
         _ => lines.into_iter().map(str::to_owned).collect(),
@@ -83,7 +86,7 @@ fn numbered(line: &str) -> Option<(usize, String)> {
     Some((number.parse().ok()?, name.to_owned()))
 }
 
-/// The names of classes 0, 1, 2…, each of which there has to be once.
+/// The names of the classes 0, 1, 2, …. Each class must occur once.
 fn in_order(mut labels: Vec<(usize, String)>) -> std::result::Result<Vec<String>, String> {
     labels.sort();
     let pairs = labels.iter().zip(labels.iter().skip(1));
@@ -100,13 +103,13 @@ fn in_order(mut labels: Vec<(usize, String)>) -> std::result::Result<Vec<String>
 /// imagenet_class_index.json, {"0": ["n02123045", "cat"], …}.
 fn from_json(text: &str) -> std::result::Result<Vec<String>, String> {
     let forms = |what: String| {
-        format!("{what}: a list of names, names with numbers or numbers with names are needed")
+        format!("{what}; expected a list of names, or an object of names and class numbers")
     };
-    match serde_json::from_str(text).map_err(|e| format!("not JSON: {e}"))? {
+    match serde_json::from_str(text).map_err(|e| format!("the JSON is invalid: {e}"))? {
         Value::Array(names) => {
             let name = |(class, name): (usize, &Value)| match name {
                 Value::String(name) => Ok(name.clone()),
-                _ => Err(forms(format!("class {class} is no text"))),
+                _ => Err(forms(format!("class {class} is not a string"))),
             };
             names.iter().enumerate().map(name).collect()
         }
@@ -126,7 +129,7 @@ fn from_json(text: &str) -> std::result::Result<Vec<String>, String> {
             let labels: std::result::Result<_, String> = entries.iter().map(entry).collect();
             in_order(labels?)
         }
-        _ => Err(forms("other JSON".into())),
+        _ => Err(forms("the JSON is neither a list nor an object".into())),
     }
 }
 

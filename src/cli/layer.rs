@@ -1,6 +1,6 @@
-//! One layer by a short text, `sep 1x19x19x728 o728 k3 s1`, with data to run it on.
+//! A layer described by a short text, such as `sep 1x19x19x728 o728 k3 s1`, and data to run it on.
 //!
-//! Also compiled into the package of the benchmarks, whose tables are made of these texts.
+//! The package of the benchmarks compiles this file too; its tables consist of such texts.
 #![allow(unreachable_pub, reason = "public in the package of the benchmarks")]
 
 use sepconv::kernels::{
@@ -37,7 +37,7 @@ enum Kind {
 }
 
 const EXAMPLE: &str = "e.g. \"sep 1x19x19x728 o728 k3 s1\"";
-/// Of one tensor: 1 GiB.
+/// The most elements of a tensor: 1 GiB.
 const MOST_ELEMENTS: usize = 1 << 28;
 
 impl Layer {
@@ -47,7 +47,7 @@ impl Layer {
     /// bf16).
     ///
     /// # Errors
-    /// The word that is wrong or missing.
+    /// A message with the word that is wrong or missing.
     pub fn parse(text: &str) -> Result<Self> {
         let mut words = text.split_whitespace();
         let kind = match words.next() {
@@ -55,14 +55,17 @@ impl Layer {
             Some("pw") => Kind::Pointwise,
             Some("sep") => Kind::Separable,
             Some("conv") => Kind::Conv,
-            Some(word) => return Err(format!("{word:?} is none of dw, pw, sep, conv; {EXAMPLE}")),
-            None => return Err(format!("no layer; {EXAMPLE}")),
+            Some(word) => {
+                return Err(format!("expected dw, pw, sep or conv, got {word:?}; {EXAMPLE}"));
+            }
+            None => return Err(format!("the layer is empty; {EXAMPLE}")),
         };
-        let shape = words.next().ok_or_else(|| format!("no shape NxHxWxC; {EXAMPLE}"))?;
+        let shape =
+            words.next().ok_or_else(|| format!("the shape NxHxWxC is missing; {EXAMPLE}"))?;
         let numbers: Option<Vec<usize>> = shape.split('x').map(number).collect();
         let input: [usize; 4] = numbers
             .and_then(|numbers| numbers.try_into().ok())
-            .ok_or_else(|| format!("{shape:?} is not a shape NxHxWxC; {EXAMPLE}"))?;
+            .ok_or_else(|| format!("expected a shape NxHxWxC, got {shape:?}; {EXAMPLE}"))?;
 
         let (mut out, mut stride, mut dilation, mut multiplier) = (None, None, None, None);
         let (mut kernel, mut unfused) = (None::<[usize; 2]>, None::<()>);
@@ -73,7 +76,7 @@ impl Layer {
             let (letter, value) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
             let set = |slot: &mut Option<usize>| match number(value) {
                 Some(n) => Ok(slot.replace(n).is_some()),
-                None => Err(wrong("needs a number from 1 to 65536 behind its letter")),
+                None => Err(wrong("must have a number from 1 to 65536 after its letter")),
             };
             let again = match letter {
                 "u" if word == "unfused" && kind == Kind::Separable => {
@@ -84,7 +87,8 @@ impl Layer {
                 }
                 "a" | "w" => {
                     let element = ElementType::ALL.into_iter().find(|e| e.name() == value);
-                    let element = element.ok_or_else(|| wrong("is not a type, abf16 or wf16"))?;
+                    let element =
+                        element.ok_or_else(|| wrong("is not a type such as abf16 or wf16"))?;
                     let slot = if letter == "a" { &mut activations } else { &mut weights };
                     slot.replace(element).is_some()
                 }
@@ -95,14 +99,14 @@ impl Layer {
                 "k" if has_kernel => {
                     let (h, w) = value.split_once('x').unwrap_or((value, value));
                     let (Some(h), Some(w)) = (number(h), number(w)) else {
-                        return Err(wrong("is not a kernel, k3 or k3x5"));
+                        return Err(wrong("is not a kernel size such as k3 or k3x5"));
                     };
                     kernel.replace([h, w]).is_some()
                 }
-                _ => return Err(wrong("is not a word for this kind of layer")),
+                _ => return Err(wrong("does not apply to this kind of layer")),
             };
             if again {
-                return Err(wrong("comes after another of its kind"));
+                return Err(wrong("repeats an earlier word"));
             }
         }
         let needs = |what: &str| format!("{text:?} lacks {what}; {EXAMPLE}");
@@ -113,8 +117,9 @@ impl Layer {
             text: text.split_whitespace().collect::<Vec<_>>().join(" "),
             kind,
             input,
-            channels_out: out.ok_or_else(|| needs("its output channels, o728"))?,
-            window: Window::new(kernel.ok_or_else(|| needs("its kernel, k3"))?)
+            channels_out: out
+                .ok_or_else(|| needs("the number of output channels, such as o728"))?,
+            window: Window::new(kernel.ok_or_else(|| needs("the kernel size, such as k3"))?)
                 .stride([stride.unwrap_or(1); 2])
                 .dilation([dilation.unwrap_or(1); 2])
                 .padding(Padding::Same),
@@ -126,12 +131,12 @@ impl Layer {
         })
     }
 
-    /// The text that it was read from, with single spaces.
+    /// The text that describes the layer, with single spaces.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Packs its weights, which are made by formula, the same in every process.
+    /// Packs the layer's weights. They are pseudorandom, and the same in every process.
     ///
     /// # Errors
     /// A layer that can't be packed, tensors of more than 2²⁸ elements, an unavailable level.
@@ -214,15 +219,15 @@ fn planner<P: Plan + 'static>(packed: Packed<P>, size: [usize; 3]) -> Planner {
 /// A planned layer and its tensors.
 #[derive(Debug)]
 pub struct Runner {
-    /// One, or an unfused layer's two.
+    /// One plan, or the two of an unfused layer.
     plans: Vec<Box<dyn Plan>>,
-    /// The input, then what each plan makes.
+    /// The input, then the output of each plan.
     tensors: Vec<Tensor>,
     scratch: Aligned,
 }
 
 impl Runner {
-    /// Computes the layer and gives its output.
+    /// Computes the layer and returns its output.
     ///
     /// # Errors
     /// Those of [`Plan::run`].
@@ -248,7 +253,7 @@ impl Runner {
     }
 }
 
-/// Elements of some type, of which 16-bit ones lie two to an f32.
+/// Elements of one type. Two 16-bit elements take the place of an f32.
 #[derive(Debug)]
 struct Tensor {
     data: Aligned,
@@ -301,7 +306,9 @@ fn elements(shape: &[usize]) -> Result<usize> {
         .iter()
         .try_fold(1, |product: usize, &d| product.checked_mul(d))
         .filter(|&len| len <= MOST_ELEMENTS)
-        .ok_or_else(|| format!("a tensor of {shape:?} has more than {MOST_ELEMENTS} elements"))
+        .ok_or_else(|| {
+            format!("a tensor of shape {shape:?} has more than {MOST_ELEMENTS} elements, the limit")
+        })
 }
 
 fn random(name: &str, shape: &[usize]) -> Result<Vec<f32>> {

@@ -35,20 +35,25 @@ use progress::Progress;
 #[command(
     name = "sepconv",
     version,
-    about = "Runs Xception and its kin on the CPU",
-    long_about = "Runs Xception and its kin on the CPU, from the weight files of Keras \
-                  (.keras, .weights.h5, .h5) and of timm's Xceptions (.safetensors).",
+    max_term_width = 80,
+    about = "Run Xception and its family on the CPU",
+    long_about = "Run Xception and its family on the CPU. Weight files may be Keras's (.keras, \
+                  .weights.h5, .h5) or timm's Xceptions (.safetensors).",
     after_help = "\
 Environment:
-  SEPCONV_LEVEL=scalar|neon|avx2|avx512  Use these instructions instead of the best that the CPU has.
-                                         The numbers are the same with each.
+  SEPCONV_LEVEL  The instruction set to use: scalar, neon, avx2 or avx512.
+                 By default the best one that the CPU has. Results have the
+                 same bits on each.
 
-Exit status: 0 if all went well, 1 after an error, 2 for a wrong command line, 130 (or death by the
-signal) after an interruption.
+Exit status:
+  0    success
+  1    an error
+  2    a wrong command line
+  130  interrupted (or ended by the signal)
 
 Examples:
   sepconv demo
-  sepconv classify --weights xception.keras --labels classes.txt cat.jpg dog.png
+  sepconv classify --weights xception.keras --labels classes.txt cat.jpg
   sepconv inspect --model xception
   sepconv bench --layer 'sep 1x19x19x728 o728 k3 s1'"
 )]
@@ -72,7 +77,7 @@ enum Command {
     Man(shell::Man),
 }
 
-/// Reads a command line, the program's name first. Also what the fuzzer calls.
+/// Parses a command line that starts with the program's name. The fuzzer calls it too.
 pub(crate) fn parse(
     words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> std::result::Result<Cli, clap::Error> {
@@ -105,11 +110,11 @@ pub(crate) fn main() -> ExitCode {
 /// Why a command ends early.
 #[derive(Debug)]
 enum Failure {
-    /// To be reported.
+    /// An error that must be reported.
     Error(String),
-    /// Reported already.
+    /// An error that was reported already.
     Reported,
-    /// Nobody reads the output any more (`sepconv … | head`).
+    /// The reader of the output has gone (`sepconv … | head`).
     Closed,
 }
 
@@ -131,22 +136,22 @@ fn error<T>(message: impl Into<String>) -> Result<T> {
     Err(Failure::Error(message.into()))
 }
 
-/// One line on stderr. Not `eprintln!`: it panics where stderr is closed.
+/// Writes one line to stderr. `eprintln!` would panic if stderr is closed.
 fn report(message: &str) {
     let _ = writeln!(io::stderr(), "error: {message}");
 }
 
-/// What a user should know, on stderr.
+/// Writes a note to stderr.
 fn note(message: &str) {
     let _ = writeln!(io::stderr(), "note: {message}");
 }
 
-/// A warning on stderr, likewise.
+/// Writes a warning to stderr.
 fn warn(message: &str) {
     let _ = writeln!(io::stderr(), "warning: {message}");
 }
 
-/// Text on stdout, now.
+/// Writes text to stdout and flushes it.
 fn print(text: &str) -> Result {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
@@ -156,7 +161,7 @@ fn print(text: &str) -> Result {
     })
 }
 
-/// A report as one line of JSON on stdout.
+/// Writes a report as one line of JSON to stdout.
 fn print_json(report: &impl Serialize) -> Result {
     print(&to_json(report)?)
 }
@@ -169,7 +174,7 @@ fn to_json(report: &impl Serialize) -> Result<String> {
     Ok(line)
 }
 
-/// Longest side of an input.
+/// The longest side of an input.
 const MAX_SIDE: usize = 8192;
 
 /// `N` or `HxW`, for `--size`.
@@ -178,16 +183,18 @@ fn parse_size(text: &str) -> std::result::Result<[usize; 2], String> {
     let side = |s: &str| s.parse().ok().filter(|side| (1..=MAX_SIDE).contains(side));
     match (side(height), side(width)) {
         (Some(height), Some(width)) => Ok([height, width]),
-        _ => Err(format!("N or HEIGHTxWIDTH is needed, each 1 to {MAX_SIDE}, e.g. 299 or 200x320")),
+        _ => {
+            Err(format!("expected N or HEIGHTxWIDTH, each 1 to {MAX_SIDE}, such as 299 or 200x320"))
+        }
     }
 }
 
-/// The height and width asked for, or else the model's own, and its channels.
+/// The requested height and width, or the model's own, and the model's channels.
 fn input_size(network: &Network, size: Option<[usize; 2]>) -> Result<([usize; 2], usize)> {
     let (own, channels) = network.input();
     match (size, own) {
         (Some(size), _) => Ok((size, channels)),
-        // The file's word for it, which is not trusted.
+        // The file's own size is not trusted.
         (None, [Some(height), Some(width)]) if height.max(width) > MAX_SIDE => error(format!(
             "{:?} takes pictures of {height}×{width}, more than {MAX_SIDE}: choose a size with --size",
             network.name()

@@ -1,9 +1,9 @@
-//! Output files: all of them, each whole, or none.
+//! Writes all output files completely, or none.
 //!
-//! They are written under other names (`.sepconv-…`), beside their places, and renamed when all are
-//! complete and on the disk. An error removes them, and so does an interruption (SIGINT, SIGTERM,
-//! SIGHUP; Ctrl-C on Windows). What can't be caught (SIGKILL, SIGXFSZ, loss of power) may leave
-//! files of those names, never part of an output; between two renames it leaves the first output
+//! Files are written under temporary names (`.sepconv-…`) in the same folders, and renamed when all
+//! are complete and on the disk. An error or an interruption (SIGINT, SIGTERM, SIGHUP; Ctrl-C on
+//! Windows) removes them. An event that can't be caught (SIGKILL, SIGXFSZ, loss of power) may leave
+//! temporary files, but never part of an output. Between two renames it leaves the first output
 //! without the second.
 
 use std::fs;
@@ -17,34 +17,33 @@ use tempfile::NamedTempFile;
 
 use super::{Failure, Result, error};
 
-/// The files under other names; none when all are renamed. Whoever holds the lock is not
-/// interrupted.
+/// The temporary files, or none when all are renamed. The holder of the lock is not interrupted.
 static TEMPORARY: Mutex<Option<Vec<PathBuf>>> = Mutex::new(Some(Vec::new()));
 
-/// As shells report a death by SIGINT.
+/// The status that shells report for a death by SIGINT.
 const INTERRUPTED: i32 = 128 + 2;
 
 fn temporary() -> MutexGuard<'static, Option<Vec<PathBuf>>> {
     TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What can be known before the work.
+/// Checks what can be checked before the work starts.
 pub(super) fn check(paths: &[&Path]) -> Result {
     let mut places = Vec::new();
     for path in paths {
-        // A device would be replaced by a file.
+        // Renaming would replace a device by a file.
         if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
-            return error(format!("{}: not a regular file", path.display()));
+            return error(format!("{}: expected a regular file", path.display()));
         }
         let Some(name) = path.file_name() else {
-            return error(format!("{}: not the name of a file", path.display()));
+            return error(format!("{}: expected the name of a file", path.display()));
         };
         let place = match fs::canonicalize(folder(path)) {
             Ok(folder) if folder.is_dir() => folder.join(name),
             _ => return error(format!("{}: its folder doesn't exist", path.display())),
         };
         if places.contains(&place) {
-            return error(format!("{}: two outputs of this name", path.display()));
+            return error(format!("{}: two outputs would be written to this file", path.display()));
         }
         places.push(place);
     }
@@ -58,10 +57,10 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-/// What is written to a file.
+/// The contents of a file.
 #[derive(Clone, Copy)]
 pub(super) enum Content<'a> {
-    /// As .npy.
+    /// An array, as .npy.
     Npy(&'a Tensor),
     Text(&'a str),
 }
@@ -72,15 +71,15 @@ pub(super) fn write(files: &[(&Path, Content<'_>)]) -> Result {
     // Before this an interruption finds nothing to remove.
     let handler = ctrlc::set_handler(|| {
         let files = temporary();
-        // Too late: let it end well.
+        // Too late to interrupt: let the process end.
         let Some(files) = &*files else { return };
         for file in files {
             let _ = fs::remove_file(file);
         }
-        // With the lock held, so that no file is made or renamed any more.
+        // The lock is held, so no file is made or renamed any more.
         std::process::exit(INTERRUPTED);
     });
-    handler.map_err(|e| Failure::Error(format!("interruptions can't be handled: {e}")))?;
+    handler.map_err(|e| Failure::Error(format!("can't handle interruptions: {e}")))?;
     let mut written = Vec::new();
     for &(path, content) in files {
         match write_temporary(folder(path), content) {
@@ -106,7 +105,8 @@ pub(super) fn write(files: &[(&Path, Content<'_>)]) -> Result {
 fn write_temporary(folder: &Path, content: Content<'_>) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".sepconv-");
-    // As any new file: less what the umask says, not readable by the owner alone.
+    // The permissions of any new file, by the umask. Temporary files are readable by the owner
+    // only.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut files = temporary();
@@ -120,7 +120,7 @@ fn write_temporary(folder: &Path, content: Content<'_>) -> io::Result<NamedTempF
     }
     writer.flush()?;
     drop(writer);
-    // A file system may tell only now that it is full.
+    // A file system may report only now that it is full.
     file.as_file().sync_all()?;
     Ok(file)
 }

@@ -1,4 +1,4 @@
-//! How pictures become a network's input: `--resize`, `--apply-orientation`, `--preprocess`,
+//! Turns pictures into a network's input: `--resize`, `--apply-orientation`, `--preprocess`,
 //! `--mean` and `--std`.
 
 use std::path::Path;
@@ -6,29 +6,30 @@ use std::path::Path;
 use clap::ValueEnum;
 use sepconv::image::{Channels, Picture, Preprocess, Resize, Scaling};
 
-/// How pictures become a network's input.
+/// How to turn pictures into a network's input.
 #[derive(clap::Args)]
 pub(super) struct Pictures {
-    /// By which library's rule pictures are resized: the one that the model was trained with
+    /// How to resize pictures: use what the model was trained with
     #[arg(long, value_enum, value_name = "HOW", default_value_t = ResizeArg::Nearest)]
     resize: ResizeArg,
-    /// Turn pictures upright as their EXIF data says; Keras, TensorFlow and torchvision don't
+    /// Rotate pictures as their EXIF data says. Keras, TensorFlow and torchvision don't
     #[arg(long)]
     apply_orientation: bool,
-    /// Which numbers the model was trained on, of pixels x of 0 to 255
+    /// How to scale pixels x (0 to 255): use what the model was trained with
     #[arg(long, value_enum, value_name = "MODE")]
     preprocess: Option<ModeArg>,
-    /// Subtract these from red, green and blue: of x / 255, as torchvision's Normalize does, or
-    /// of x with `--preprocess none`; one number goes for all channels
+    /// Subtract these from red, green and blue, or one number from all
+    ///
+    /// Applies to x / 255, as torchvision's Normalize does, or to x with `--preprocess none`.
     #[arg(long, value_name = "R,G,B", value_parser = parse_numbers, allow_hyphen_values = true)]
     mean: Option<Numbers>,
-    /// Divide by these what `--mean` left
+    /// Divide by these after --mean is subtracted
     #[arg(long, value_name = "R,G,B", value_parser = parse_numbers, allow_hyphen_values = true)]
     std: Option<Numbers>,
 }
 
 impl Pictures {
-    /// What the options ask for; nothing where they don't say.
+    /// The scaling that the options request, if any.
     pub(super) fn preprocess(&self) -> sepconv::Result<Option<Preprocess>> {
         let numbers = |numbers: &Option<Numbers>| numbers.clone().unwrap_or_default().0;
         let (mean, std) = (numbers(&self.mean), numbers(&self.std));
@@ -41,7 +42,8 @@ impl Pictures {
         }
     }
 
-    /// A network's input of `size` \[height, width\], and a warning that names the file.
+    /// Reads a picture as a network's input of `size` \[height, width\], with a warning if it is
+    /// damaged.
     pub(super) fn read(
         &self,
         path: &Path,
@@ -62,17 +64,17 @@ impl Pictures {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ResizeArg {
-    /// Pillow's: Keras's load_img unless told otherwise
+    /// Pillow: the default of Keras's load_img
     Nearest,
-    /// Pillow's: torchvision, timm, Keras's load_img with interpolation="bilinear"
+    /// Pillow: torchvision, timm, Keras's load_img with interpolation="bilinear"
     Bilinear,
-    /// Pillow's: timm, Keras's load_img with interpolation="bicubic"
+    /// Pillow: timm, Keras's load_img with interpolation="bicubic"
     Bicubic,
-    /// TensorFlow's: tf.image.resize with method="nearest"
+    /// TensorFlow: tf.image.resize with method="nearest"
     TfNearest,
-    /// TensorFlow's: Keras's image_dataset_from_directory and tf.image.resize unless told otherwise
+    /// TensorFlow: the default of image_dataset_from_directory and tf.image.resize
     TfBilinear,
-    /// TensorFlow's: the two with "bicubic"
+    /// TensorFlow: the same functions with "bicubic"
     TfBicubic,
 }
 
@@ -93,13 +95,13 @@ impl From<ResizeArg> for Resize {
 enum ModeArg {
     /// x / 127.5 − 1: Keras's Xception, Inception, MobileNet
     Tf,
-    /// x / 255, less ImageNet's mean, divided by its deviation: PyTorch, Keras's DenseNet
+    /// (x / 255 − mean) / standard deviation of ImageNet: PyTorch, Keras's DenseNet
     Torch,
-    /// Blue, green, red, each less ImageNet's mean: Keras's VGG and ResNet
+    /// x − mean of ImageNet, as blue, green, red: Keras's VGG and ResNet
     Caffe,
-    /// x / 255: Keras's Rescaling(1/255) before the model
+    /// x / 255: Keras's Rescaling(1/255) in front of the model
     Unit,
-    /// x: a model that scales by itself
+    /// x: the model scales pixels itself
     None,
 }
 
@@ -115,7 +117,7 @@ impl From<ModeArg> for Scaling {
     }
 }
 
-/// A list with commas: one word, unlike clap's lists.
+/// A list separated by commas in one word, unlike clap's lists.
 #[derive(Clone, Default)]
 struct Numbers(Vec<f32>);
 
@@ -123,6 +125,9 @@ fn parse_numbers(text: &str) -> Result<Numbers, String> {
     let numbers: Result<Vec<f32>, _> = text.split(',').map(|word| word.trim().parse()).collect();
     match numbers {
         Ok(numbers) if matches!(numbers.len(), 1 | 3) => Ok(Numbers(numbers)),
-        _ => Err("one number is needed, or three with commas, e.g. 0.485,0.456,0.406".into()),
+        _ => {
+            Err("expected one number, or three separated by commas, such as 0.485,0.456,0.406"
+                .into())
+        }
     }
 }

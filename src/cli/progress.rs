@@ -1,20 +1,20 @@
-//! The bar on stderr for what takes long.
+//! Progress bars on stderr.
 
 use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Whether bars are wanted.
+/// Whether to show progress bars.
 #[derive(Clone, Copy, clap::Args)]
 pub(super) struct Progress {
-    /// No progress bars: nothing on stderr but notes, warnings and errors
+    /// Hide progress bars
     #[arg(long, short, global = true)]
     quiet: bool,
 }
 
 impl Progress {
-    /// A bar of so many steps with their rate, the time that is left and a message; hidden for a
-    /// single step, where stderr is no terminal, and on request.
+    /// A bar of `steps` steps with their rate, the remaining time and a message. It is hidden for a
+    /// single step, if stderr is no terminal, and with `--quiet`.
     pub(super) fn bar(self, steps: u64, message: &'static str) -> ProgressBar {
         if self.quiet || steps < 2 || !io::stderr().is_terminal() {
             return ProgressBar::hidden();

@@ -1,9 +1,9 @@
-//! `sepconv run`: raw tensors in, logits, features and intermediate activations out.
+//! `sepconv run`: computes logits, features and any layer from a NumPy array.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use sepconv::network::{Network, NetworkPlan, NodeId, PlanOptions, Session};
+use sepconv::network::{Network, NetworkPlan, NodeId, Session};
 use sepconv::npy;
 use sepconv::weights::{Model, Tensor};
 
@@ -13,40 +13,46 @@ use super::threads::Threads;
 use super::types::Types;
 use super::{Failure, Result, error, note};
 
-/// Compute a model's outputs, and any node's, from a NumPy array
+/// Compute a model's outputs from a NumPy array
 ///
-/// The input is float32 in C order, N×H×W×C, and is used as it is (Xception expects x / 127.5 − 1).
-/// H and W may differ from the model's own.
+/// The input is float32 in C order, of shape N×H×W×C, and is used as it is. (Xception expects
+/// pixels x / 127.5 − 1.) H and W may differ from the model's own.
 ///
-/// Outputs have the shapes that Keras gives them: N×classes, or N×H×W×C where the model ends in a
-/// feature map. If the model ends in softmax, `--output FILE` writes the logits; with --predict it
-/// writes the probabilities, as Keras's `predict` does.
+/// Outputs have the shapes that Keras gives them: N×classes, or N×H×W×C if the model ends in a
+/// feature map. If the model ends in softmax, `--output FILE` writes the logits. With --predict it
+/// writes the probabilities, as Keras's predict does.
 ///
-/// Either all files are written, each of them whole, or none, even if the disk is full or the
-/// command is interrupted.
+/// Files are written completely or not at all, even if the disk is full or the command is
+/// interrupted.
 #[derive(clap::Args)]
+#[command(
+    override_usage = "sepconv run [OPTIONS] --weights <FILE> --input <X.npy>\n  --output <[NAME=]FILE>…"
+)]
 #[command(after_help = "\
 Examples:
   sepconv run --weights xception.keras --input x.npy --output logits.npy
-  sepconv run --weights xception.keras --input x.npy --output probabilities.npy --predict
-  sepconv run --weights mobilenet.weights.h5 --model mobilenet --input x.npy --output logits.npy
+  sepconv run --weights xception.keras --input x.npy --output p.npy --predict
+  sepconv run --weights mobilenet.weights.h5 --model mobilenet \\
+    --input x.npy --output logits.npy
   sepconv run --weights xception.keras --input x.npy --output logits.npy \\
     --output block4_sepconv2_act=b4.npy --output avg_pool=features.npy
-  sepconv run --weights two_heads.keras --input x.npy --output kind=kind.npy --output age=age.npy")]
+  sepconv run --weights two_heads.keras --input x.npy \\
+    --output kind=kind.npy --output age=age.npy")]
 pub(super) struct Args {
     #[command(flatten)]
     file: ModelFile,
     /// Input array
     #[arg(long, value_name = "X.npy")]
     input: PathBuf,
-    /// Write the model's output to FILE; if it has several, the first. NAME=FILE writes the output
-    /// or node of that name: a layer of Keras or a module of timm (`inspect` lists them). The node
-    /// of a softmax holds probabilities; `LAYER/logits` is what a layer's own softmax or sigmoid is
-    /// applied to. Repeatable
+    /// Write the model's first output, or the output or node NAME, to FILE. Repeatable
+    ///
+    /// A node is a layer of Keras or a module of timm; `sepconv inspect` lists them. The node of a
+    /// softmax holds probabilities. `LAYER/logits` holds what a layer's own softmax or sigmoid is
+    /// applied to.
     #[arg(long, value_name = "[NAME=]FILE", required = true)]
     output: Vec<Wanted>,
-    /// Make `--output FILE` write what Keras's predict returns: probabilities instead of logits if
-    /// the model ends in softmax
+    /// Write probabilities instead of logits if the model ends in softmax, as Keras's
+    /// predict does
     #[arg(long)]
     predict: bool,
     #[command(flatten)]
@@ -58,7 +64,7 @@ pub(super) struct Args {
 /// `FILE`, `NAME=FILE`, or `=FILE` for a file whose name has a `=`.
 #[derive(Debug, Clone)]
 struct Wanted {
-    /// None for the model's output.
+    /// The output or node. None for the model's output.
     name: Option<String>,
     path: PathBuf,
 }
@@ -69,15 +75,14 @@ impl FromStr for Wanted {
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         let (name, path) = text.split_once('=').unwrap_or(("", text));
         if path.is_empty() {
-            return Err("no file is named".into());
+            return Err("the file name is empty".into());
         }
         let name = Some(name).filter(|name| !name.is_empty());
         Ok(Self { name: name.map(str::to_owned), path: path.into() })
     }
 }
 
-/// Pictures computed at a time, at most: enough to feed all threads, and memory doesn't grow with
-/// the batch.
+/// The most pictures computed at a time: enough to feed all threads, and a bound on memory.
 const BATCH: usize = 8;
 
 pub(super) fn run(args: Args) -> Result {
@@ -86,7 +91,7 @@ pub(super) fn run(args: Args) -> Result {
     let input = npy::read(&args.input)?;
     let [batch, height, width, channels] = input.shape[..] else {
         return error(format!(
-            "{}: shape {:?} where N×H×W×C is needed",
+            "{}: expected an array of shape N×H×W×C, got {:?}",
             args.input.display(),
             input.shape
         ));
@@ -95,7 +100,7 @@ pub(super) fn run(args: Args) -> Result {
     let expected = model.network.input().1;
     if channels != expected || input.data.is_empty() {
         return error(format!(
-            "{}: shape {:?} where N×H×W×{expected} is needed, each at least 1",
+            "{}: expected an array of shape N×H×W×{expected}, each at least 1, got {:?}",
             args.input.display(),
             input.shape
         ));
@@ -107,14 +112,14 @@ pub(super) fn run(args: Args) -> Result {
     outputs::write(&files)
 }
 
-/// What goes into a file.
+/// The value to write to a file.
 struct Value {
     node: NodeId,
     /// Whether its shape is N×C, not N×H×W×C.
     vector: bool,
 }
 
-/// What each file is to hold.
+/// The values to write to the files.
 fn values(network: &Network, args: &Args) -> Result<Vec<Value>> {
     let all = network.outputs();
     let is_named = |name: &String| args.output.iter().any(|w| w.name.as_ref() == Some(name));
@@ -147,12 +152,14 @@ fn values(network: &Network, args: &Args) -> Result<Vec<Value>> {
         .collect();
     if !others.is_empty() && args.output.iter().any(|wanted| wanted.name.is_none()) {
         let (first, others) = (&all[0].name, others.join(", "));
-        note(&format!("{first:?} was written; other outputs, by --output NAME=FILE: {others}"));
+        note(&format!(
+            "{first:?} was written; other outputs, written with --output NAME=FILE: {others}"
+        ));
     }
     Ok(values)
 }
 
-/// The values, for all pictures.
+/// Computes the values for all pictures.
 fn compute(
     model: Model,
     values: &[Value],
@@ -161,12 +168,12 @@ fn compute(
     types: Types,
 ) -> Result<Vec<Tensor>> {
     let [batch, height, width, channels] = shape;
-    // Runs of one size, of which the last is filled up: another plan would need its own copy of the
+    // All runs have one size, and the last is padded. Another plan would need its own copy of the
     // weights.
     let size = batch.div_ceil(batch.div_ceil(BATCH));
     let name = |value: &Value| model.network.node(value.node).name.clone();
     let names: Vec<String> = values.iter().map(name).collect();
-    let options = PlanOptions { outputs: names.clone(), ..types.options() };
+    let options = types.options().outputs(&names);
     let input = [size, height, width, channels];
     let plan = NetworkPlan::new(&model.network, model.weights, input, &options)?;
     let mut session = Session::new(plan)?;

@@ -1,5 +1,4 @@
-//! `sepconv completions` and `sepconv man`: what shells and manuals take from the command line's
-//! own description.
+//! `sepconv completions` and `sepconv man`: generated from the description of the command line.
 
 use std::io;
 
@@ -8,28 +7,29 @@ use clap_complete::Shell;
 
 use super::{Cli, Failure, Result, print};
 
-/// Print the completions of a shell
+/// Print the completion script of a shell
 ///
-/// Where they go is a matter of the shell: see the examples.
+/// The examples show where each shell looks for it.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  sepconv completions bash > ~/.local/share/bash-completion/completions/sepconv
+  sepconv completions bash \\
+    > ~/.local/share/bash-completion/completions/sepconv
   sepconv completions zsh > \"${fpath[1]}/_sepconv\"
   sepconv completions fish > ~/.config/fish/completions/sepconv.fish")]
 pub(super) struct Completions {
-    /// The shell
+    /// Shell to print for
     shell: Shell,
 }
 
-/// Print the manual page, of sepconv or of one of its commands
+/// Print the manual page of sepconv or of one command
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   sepconv man | man -l -
   sepconv man classify > ~/.local/share/man/man1/sepconv-classify.1")]
 pub(super) struct Man {
-    /// A command
+    /// Command to describe [default: sepconv itself]
     command: Option<String>,
 }
 
@@ -45,17 +45,17 @@ pub(super) fn completions(args: Completions) -> Result {
 
 pub(super) fn man(args: Man) -> Result {
     let mut cli = Cli::command();
-    // Titles and usage lines then have the whole command.
+    // Titles and usage lines then show the whole command.
     cli.build();
     let command = match &args.command {
         None => cli,
         Some(name) => {
-            let missing = || Failure::Error(format!("there is no command {name:?}"));
+            let missing = || Failure::Error(format!("unknown command {name:?}"));
             cli.find_subcommand(name).ok_or_else(missing)?.clone()
         }
     };
     let mut page = Vec::new();
     let written = clap_mangen::Man::new(command).render(&mut page);
-    written.map_err(|e: io::Error| Failure::Error(format!("the manual page: {e}")))?;
+    written.map_err(|e: io::Error| Failure::Error(format!("can't make the manual page: {e}")))?;
     print(&text(page)?)
 }

@@ -16,13 +16,15 @@ use super::{Result, note};
 #[derive(clap::Args)]
 #[group(skip)]
 pub(super) struct Source {
-    /// Model with weights: .keras, .weights.h5 or .h5 by Keras, .safetensors by timm
+    /// Weight file: .keras, .weights.h5 or .h5 of Keras, .safetensors of timm
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// A model by name, of Keras: xception, inception-v3, mobilenet, mobilenet-WIDTH
-    /// (mobilenet-0.25); of timm: legacy-xception, xception41, xception65, xception71; or
-    /// xception-without-residuals. By itself its weights are made by formula; with --weights it
-    /// says what a file of weights alone is for
+    /// Architecture by name
+    ///
+    /// Keras's xception, inception-v3, mobilenet and mobilenet-WIDTH (mobilenet-0.25); timm's
+    /// legacy-xception, xception41, xception65 and xception71; xception-without-residuals. With
+    /// --weights, this names the architecture of a file that holds weights only. Without --weights,
+    /// the weights are pseudorandom.
     #[arg(long, value_name = "NAME")]
     model: Option<ModelName>,
 }
@@ -31,10 +33,10 @@ pub(super) struct Source {
 #[derive(clap::Args)]
 #[group(skip)]
 pub(super) struct ModelFile {
-    /// Model with weights: .keras, .weights.h5 or .h5 by Keras, .safetensors by timm
+    /// Weight file: .keras, .weights.h5 or .h5 of Keras, .safetensors of timm
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// What a file of weights alone is for [default: xception]; see `sepconv inspect --help`
+    /// Architecture of a file that holds weights only; `sepconv inspect --help` lists the names
     #[arg(long, value_name = "NAME")]
     model: Option<ModelName>,
 }
@@ -43,7 +45,7 @@ pub(super) struct ModelFile {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum ModelName {
     Xception,
-    /// The paper's Figure 9.
+    /// Without residual connections: the paper's Figure 9.
     WithoutResiduals,
     /// Trained by timm.
     LegacyXception,
@@ -51,7 +53,7 @@ pub(super) enum ModelName {
     Xception65,
     Xception71,
     InceptionV3,
-    /// Of this width.
+    /// MobileNet of this width.
     MobileNet(f64),
 }
 
@@ -71,7 +73,7 @@ impl FromStr for ModelName {
             _ => {
                 let width = text.strip_prefix("mobilenet-").and_then(|width| width.parse().ok());
                 width.map(Self::MobileNet).ok_or_else(|| {
-                    "the models are xception, inception-v3, mobilenet, mobilenet-WIDTH, \
+                    "expected one of xception, inception-v3, mobilenet, mobilenet-WIDTH, \
                      legacy-xception, xception41, xception65, xception71, xception-without-residuals"
                         .into()
                 })
@@ -81,7 +83,7 @@ impl FromStr for ModelName {
 }
 
 impl ModelName {
-    /// Whether its head ends in logits, as timm's do.
+    /// Whether it is a network of timm, whose head ends in logits.
     fn is_of_timm(self) -> bool {
         use ModelName::{LegacyXception, Xception41, Xception65, Xception71};
         matches!(self, LegacyXception | Xception41 | Xception65 | Xception71)
@@ -108,8 +110,8 @@ impl ModelName {
 }
 
 impl Source {
-    /// The file's model, or the named one, with the file's weights or synthetic ones; Xception if
-    /// nothing is said.
+    /// Loads the model of the file, or makes the named one with pseudorandom weights. Xception if
+    /// neither is given.
     pub(super) fn load(&self) -> Result<Model> {
         if let Some(path) = &self.weights {
             return load(path, self.model);

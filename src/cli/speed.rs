@@ -1,4 +1,5 @@
-//! Times beside the FMA peak: the clock of a machine moves, a share of its peak moves less.
+//! Times, compared with the FMA peak. The clock of a machine varies; the share of its peak varies
+//! less.
 
 use std::time::{Duration, Instant};
 
@@ -8,20 +9,20 @@ use serde::Serialize;
 
 use super::{Result, threads};
 
-/// What a series of runs shows.
+/// The statistics of a series of runs.
 #[derive(Serialize)]
 pub(super) struct Speed {
     pub(super) min_ms: f64,
     pub(super) median_ms: f64,
-    /// Of the median run; a multiply-add counts as two operations.
+    /// The rate of the median run. A multiply-add counts as two operations.
     pub(super) gflops: f64,
-    /// The median of the runs' shares of the peak measured beside each.
+    /// The median of the runs' shares of the peak measured next to each.
     pub(super) peak_share: f64,
 }
 
 impl Speed {
-    /// Of runs of `multiply_adds` each: their times in seconds, at least one, and the FLOP/s of the
-    /// peak beside each.
+    /// From the times of at least one run in seconds, and the peak in FLOP/s measured next to each.
+    /// Each run does `multiply_adds`.
     pub(super) fn new(multiply_adds: u64, times: &[f64], peaks: &[f64]) -> Self {
         let flop = 2.0 * multiply_adds as f64;
         let min = times.iter().copied().fold(f64::INFINITY, f64::min);
@@ -35,19 +36,19 @@ impl Speed {
     }
 }
 
-/// What a timing lasts at least: what is faster is run several times in a row, and before it once
-/// untimed.
+/// The least duration of a timing. A faster thing is run several times in a row, after an untimed
+/// run.
 const LEAST: Duration = Duration::from_millis(2);
 
-/// Of several things timed in turns: seconds of one run, and the FLOP/s of the peak beside each
-/// round.
+/// The results of timing several things alternately: seconds of one run, and the peak in FLOP/s of
+/// each round.
 pub(super) struct Rounds {
-    /// By thing, then by round.
+    /// Indexed by thing, then by round.
     pub(super) times: Vec<Vec<f64>>,
     pub(super) peaks: Vec<f64>,
 }
 
-/// How things are timed in turns, so that what disturbs one disturbs all.
+/// How to time things alternately, so that a disturbance affects all of them.
 pub(super) struct Turns<'a> {
     pub(super) level: Level,
     pub(super) rounds: u32,
@@ -56,7 +57,7 @@ pub(super) struct Turns<'a> {
 }
 
 impl Turns<'_> {
-    /// Times things, after a few runs for warming up.
+    /// Times things after a few warm-up runs.
     pub(super) fn time(&self, things: &mut [&mut dyn FnMut() -> Result]) -> Result<Rounds> {
         let mut repeats = vec![1_u32; things.len()];
         for (thing, repeats) in things.iter_mut().zip(&mut repeats) {
@@ -88,14 +89,14 @@ fn time(thing: &mut dyn FnMut() -> Result, repeats: u32) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-/// The middle value; the upper one of two.
+/// The median; of two middle values, the upper one.
 pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
-/// The FLOP/s that all threads together reach on registers.
+/// The FLOP/s that all threads together reach on registers: the FMA peak.
 pub(super) fn peak(level: Level) -> Result<f64> {
     // About 10 ms of the fastest level, 100 ms of the slowest.
     let work = if level == Level::Scalar { 20_000_000 } else { 500_000_000 };

@@ -5,36 +5,37 @@ use super::{Failure, Result};
 /// How many threads compute.
 #[derive(clap::Args)]
 pub(super) struct Threads {
-    /// Threads to compute with [default: one per logical CPU]
+    /// Number of threads to compute with [default: one for each logical CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 }
 
 impl Threads {
-    /// Runs `f` where its kernels find that many threads.
+    /// Runs `f` in a pool of that many threads.
     #[cfg(feature = "rayon")]
     pub(super) fn run<T: Send>(&self, f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let Some(threads) = self.threads else {
             return f();
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
-        let pool = (pool.build()).map_err(|e| Failure::Error(format!("{threads} threads: {e}")))?;
+        let pool = (pool.build())
+            .map_err(|e| Failure::Error(format!("can't start {threads} threads: {e}")))?;
         pool.install(f)
     }
 
-    /// Runs `f`, whose kernels have the calling thread alone.
+    /// Runs `f` on the calling thread only.
     #[cfg(not(feature = "rayon"))]
     pub(super) fn run<T: Send>(&self, f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         match self.threads {
             None | Some(1) => f(),
             Some(threads) => Err(Failure::Error(format!(
-                "{threads} threads in a build without the feature rayon, which has 1"
+                "can't run on {threads} threads: this build lacks the feature rayon"
             ))),
         }
     }
 }
 
-/// Threads that a kernel finds when called from here.
+/// The number of threads that a kernel would use here.
 pub(super) fn current() -> usize {
     sepconv::kernels::available_threads()
 }

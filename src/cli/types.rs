@@ -4,17 +4,17 @@ use clap::ValueEnum;
 use sepconv::kernels::{Arithmetic, ElementType};
 use sepconv::network::PlanOptions;
 
-/// What weights and values are stored in.
+/// The types in which weights and values are stored.
 #[derive(Clone, Copy, clap::Args)]
 pub(super) struct Types {
-    /// What weights are rounded to; all arithmetic is f32
+    /// Round the weights to this type; arithmetic stays f32
     #[arg(long, value_enum, value_name = "TYPE", default_value_t = Type::F32)]
     weights_type: Type,
-    /// What values between layers are rounded to; input and output stay f32
+    /// Round the values between layers to this type; input and output stay f32
     #[arg(long, value_enum, value_name = "TYPE", default_value_t = Type::F32)]
     activations_type: Type,
-    /// With weights of bf16, let the CPU's dot products of bf16 multiply where it has them: faster,
-    /// less exact
+    /// Allow the CPU's bf16 dot products (with --weights-type bf16): faster, less
+    /// exact, and not the same on every CPU
     #[arg(long)]
     fast: bool,
 }
@@ -51,11 +51,9 @@ impl Types {
 
     /// The options of a plan with these types.
     pub(super) fn options(self) -> PlanOptions {
-        PlanOptions {
-            weights_type: self.weights(),
-            activations_type: self.activations(),
-            arithmetic: self.arithmetic(),
-            ..PlanOptions::default()
-        }
+        PlanOptions::default()
+            .weights_type(self.weights())
+            .activations_type(self.activations())
+            .arithmetic(self.arithmetic())
     }
 }

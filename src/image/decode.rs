@@ -1,4 +1,4 @@
-//! JPEG and PNG files to 8-bit RGB, as Pillow's `open` and `convert("RGB")` give it.
+//! Decodes JPEG and PNG files to 8-bit RGB, as Pillow's `open` and `convert("RGB")` do.
 
 mod jpeg;
 mod png;
@@ -12,18 +12,18 @@ use crate::{Error, Result};
 
 const MAX_FILE_BYTES: u64 = 1 << 28;
 const MAX_SIDE: usize = 1 << 16;
-/// What a decoder may allocate: all that is needed for the largest picture, except for a
+/// The most that a decoder may allocate. It is enough for the largest picture, except for a
 /// progressive JPEG.
 const MAX_DECODER_BYTES: usize = 1 << 30;
 
 pub(super) fn read(path: &Path) -> Result<Decoded> {
     let error = |e: std::io::Error| file_error(path, e.to_string());
     let mut bytes = Vec::new();
-    // `take`, not the size that the file system says: devices and pipes have none.
+    // `take` limits devices and pipes too, whose size the file system does not know.
     let file = File::open(path).map_err(error)?;
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(error)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(file_error(path, format!("larger than {MAX_FILE_BYTES} bytes")));
+        return Err(file_error(path, format!("the file is larger than {MAX_FILE_BYTES} bytes")));
     }
     decode(path, &bytes)
 }
@@ -34,12 +34,15 @@ pub(super) fn decode(name: &Path, bytes: &[u8]) -> Result<Decoded> {
     } else if bytes.starts_with(b"\x89PNG") {
         png::decode(bytes).map_err(|e| format!("PNG: {e}"))
     } else if bytes.is_empty() {
-        Err("an empty file".into())
+        Err("the file is empty".into())
     } else if let Some(format) = other_format(bytes) {
-        Err(format!("{format}: only JPEG and PNG are read"))
+        Err(format!("expected a JPEG or PNG file, got {format}"))
     } else {
         let start: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        Err(format!("neither a JPEG nor a PNG file (begins with {})", start.join(" ")))
+        Err(format!(
+            "expected a JPEG or PNG file, got one that begins with the bytes {}",
+            start.join(" ")
+        ))
     };
     let Parts { size, rgb, orientation, warning } =
         parts.map_err(|message| file_error(name, message))?;
@@ -50,7 +53,7 @@ fn file_error(path: &Path, message: String) -> Error {
     Error::File { path: path.into(), message }
 }
 
-/// What a decoder gives: a [`Decoded`] before its size is checked.
+/// The result of a decoder: a [`Decoded`] whose size has not been checked.
 struct Parts {
     size: [usize; 2],
     rgb: Vec<u8>,
@@ -58,7 +61,7 @@ struct Parts {
     warning: Option<String>,
 }
 
-/// The name of a format that people take for a picture, where these bytes begin one.
+/// The name of another common format, if the bytes start like one.
 fn other_format(bytes: &[u8]) -> Option<&'static str> {
     let at = |offset: usize, signature: &[u8]| {
         bytes.get(offset..).is_some_and(|rest| rest.starts_with(signature))
@@ -81,11 +84,12 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
 
 fn check_size([height, width]: [usize; 2]) -> std::result::Result<(), String> {
     if height == 0 || width == 0 {
-        return Err(format!("{height}×{width} pixels (height × width)"));
+        return Err(format!("the picture is empty: {height}×{width} pixels (height × width)"));
     }
     if height > MAX_SIDE || width > MAX_SIDE || height * width > MAX_PIXELS {
         return Err(format!(
-            "{height}×{width} pixels (height × width) where sides of {MAX_SIDE} and {MAX_PIXELS} in all are the limit"
+            "the picture is too large: {height}×{width} pixels (height × width); at most {MAX_SIDE} \
+             for a side and {MAX_PIXELS} in all are read"
         ));
     }
     Ok(())

@@ -1,12 +1,12 @@
-//! How a camera was held: EXIF's tag `Orientation`.
+//! The EXIF tag `Orientation`: how a camera was held.
 
 use super::Picture;
 
-/// How a picture has to be turned or mirrored to be seen as it was taken: EXIF's `Orientation`, 1
-/// to 8.
+/// How to rotate or mirror a picture so that it looks as it was taken: EXIF's `Orientation`, 1 to
+/// 8.
 ///
-/// Keras, TensorFlow and torchvision don't turn pictures on their own. [`Picture::upright`] does,
-/// as Pillow's `ImageOps.exif_transpose`.
+/// Keras, TensorFlow and torchvision ignore it. [`Picture::upright`] applies it, as Pillow's
+/// `ImageOps.exif_transpose` does.
 ///
 /// ```
 /// # use std::path::Path;
@@ -26,9 +26,10 @@ impl Default for Orientation {
 }
 
 impl Orientation {
-    /// By EXIF's number: 1 as it is, 2 mirrored left to right, 3 turned by 180°, 4 mirrored top to
-    /// bottom, 5 mirrored along the main diagonal, 6 to be turned clockwise by 90°, 7 mirrored
-    /// along the other diagonal, 8 to be turned anticlockwise by 90°. Nothing for other numbers.
+    /// The orientation of an EXIF number, or None for numbers other than 1 to 8. The number says
+    /// how to make the picture upright: 1 leave it, 2 mirror left to right, 3 rotate by 180°, 4
+    /// mirror top to bottom, 5 mirror along the main diagonal, 6 rotate by 90° clockwise, 7 mirror
+    /// along the other diagonal, 8 rotate by 90° anticlockwise.
     ///
     /// ```
     /// # use std::path::Path;
@@ -39,7 +40,7 @@ impl Orientation {
         (1..=8).contains(&tag).then_some(Self { tag })
     }
 
-    /// EXIF's number, 1 to 8.
+    /// The EXIF number, 1 to 8.
     ///
     /// ```
     /// # use std::path::Path;
@@ -52,8 +53,8 @@ impl Orientation {
         self.tag
     }
 
-    /// What EXIF data says, from its byte order on; as it is where it says nothing that can be
-    /// understood.
+    /// The orientation in EXIF data, which starts with its byte order. The picture is left as it is
+    /// if the data can't be understood.
     pub(super) fn of_exif(mut exif: &[u8]) -> Self {
         // Of JPEG. Some programs write it in PNG, too.
         while let Some(rest) = exif.strip_prefix(b"Exif\0\0") {

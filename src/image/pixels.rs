@@ -1,15 +1,15 @@
-//! Values of a resized picture, before preprocessing.
+//! The values of a resized picture before preprocessing.
 
 use crate::{Error, Result};
 
-/// What a network sees of a picture: one channel or three.
+/// The channels of a picture that a network takes: one or three.
 ///
 /// ```
 /// # use std::path::Path;
 /// # use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
 /// assert_eq!(Channels::new(3)?, Channels::Rgb);
 /// let error = Channels::new(4).unwrap_err();
-/// assert_eq!(error.to_string(), "4 channels where pictures give 1 (gray) or 3 (RGB)");
+/// assert_eq!(error.to_string(), "expected 1 channel (gray) or 3 (RGB), got 4");
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum Channels {
 }
 
 impl Channels {
-    /// Gray for 1, RGB for 3.
+    /// Gray for 1 channel, RGB for 3.
     ///
     /// ```
     /// # use std::path::Path;
@@ -31,13 +31,13 @@ impl Channels {
     /// ```
     ///
     /// # Errors
-    /// [`crate::Error::Argument`]: another number.
+    /// [`crate::Error::Argument`] for any other number.
     pub fn new(count: usize) -> Result<Self> {
         match count {
             1 => Ok(Self::Gray),
             3 => Ok(Self::Rgb),
             _ => Err(Error::Argument {
-                message: format!("{count} channels where pictures give 1 (gray) or 3 (RGB)"),
+                message: format!("expected 1 channel (gray) or 3 (RGB), got {count}"),
             }),
         }
     }
@@ -57,8 +57,8 @@ impl Channels {
     }
 }
 
-/// A resized picture as f32 values, H×W×C, of 0 to 255; cubic interpolation of TensorFlow goes
-/// beyond.
+/// A resized picture: H×W×C values of f32, from 0 to 255. TensorFlow's cubic interpolation may
+/// exceed this range.
 ///
 /// ```
 /// # use std::path::Path;
@@ -96,7 +96,7 @@ impl Pixels {
         self.size
     }
 
-    /// How many values each pixel has.
+    /// The number of values of each pixel.
     ///
     /// ```
     /// # use std::path::Path;

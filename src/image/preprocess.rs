@@ -1,18 +1,18 @@
-//! Values of pixels to a network's input: `preprocess_input` of Keras Applications, and
-//! torchvision's `Normalize`.
+//! Turns pixels into a network's input, as the `preprocess_input` of Keras Applications and
+//! torchvision's `Normalize` do.
 
 use super::{Channels, Pixels};
 use crate::weights::Scaling;
 use crate::{Error, Result};
 
-/// Of ImageNet, red, green and blue of 0 to 1: Keras Applications', mode `torch`.
+/// ImageNet's numbers for red, green and blue in 0 to 1: mode `torch` of Keras Applications.
 const TORCH_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const TORCH_STD: [f32; 3] = [0.229, 0.224, 0.225];
-/// Of ImageNet, blue, green and red of 0 to 255: Keras Applications', mode `caffe`.
+/// ImageNet's numbers for blue, green and red in 0 to 255: mode `caffe` of Keras Applications.
 const CAFFE_MEAN: [f32; 3] = [103.939, 116.779, 123.68];
 
-/// Scales pixels to a network's input, in f32 and in the order of Keras's operations: the same
-/// bits.
+/// Scales pixels to a network's input. It works in f32 and in the order of Keras's operations, so
+/// it gives the same bits.
 ///
 /// ```
 /// # use std::path::Path;
@@ -29,13 +29,13 @@ const CAFFE_MEAN: [f32; 3] = [103.939, 116.779, 123.68];
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preprocess {
     scaling: Scaling,
-    /// Of 1 or 3 channels; none of the scaling's own.
+    /// For 1 or 3 channels. Empty if the scaling has its own.
     mean: Vec<f32>,
     std: Vec<f32>,
 }
 
 impl Preprocess {
-    /// A scaling as it stands.
+    /// A scaling without other numbers.
     ///
     /// ```
     /// # use std::path::Path;
@@ -46,9 +46,9 @@ impl Preprocess {
         Self { scaling, mean: Vec::new(), std: Vec::new() }
     }
 
-    /// (x − `mean`) / `std`, on x / 255 with [`Scaling::Unit`] (what torchvision's `Normalize`
-    /// takes), on x of 0 to 255 with [`Scaling::None`]. Each has one number for all channels, one
-    /// for each, or none: 0 and 1.
+    /// (x − `mean`) / `std`. With [`Scaling::Unit`], x is 0 to 1, as for torchvision's `Normalize`;
+    /// with [`Scaling::None`] it is 0 to 255. Each slice has one number for all channels, one for
+    /// each of 3 channels, or none, which means a mean of 0 and a deviation of 1.
     ///
     /// ```
     /// # use std::path::Path;
@@ -56,32 +56,32 @@ impl Preprocess {
     /// let vit = Preprocess::normalized(Scaling::Unit, &[0.5, 0.5, 0.5], &[0.5])?;
     /// assert_eq!(vit.to_string(), "(x / 255 − (0.5, 0.5, 0.5)) / 0.5");
     /// let error = Preprocess::normalized(Scaling::Unit, &[0.5], &[0.5, 0.0, 0.5]).unwrap_err();
-    /// assert_eq!(error.to_string(), "a standard deviation of 0: it has to be above 0");
+    /// assert_eq!(error.to_string(), "the standard deviation must be finite and above 0, got 0");
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`crate::Error::Argument`]: another scaling, which has numbers of its own; not 0, 1 or 3 numbers; one that isn't
-    /// finite; a standard deviation that isn't above 0.
+    /// [`crate::Error::Argument`] if the scaling has its own numbers, if there are not 0, 1 or 3
+    /// numbers, if a number is not finite, or if a standard deviation is not above 0.
     pub fn normalized(scaling: Scaling, mean: &[f32], std: &[f32]) -> Result<Self> {
         let has_its_own = !matches!(scaling, Scaling::Unit | Scaling::None);
         if has_its_own && (!mean.is_empty() || !std.is_empty()) {
             return argument(format!(
-                "a mean and standard deviation go with the modes unit and none: {} has its own",
+                "mode {} has a mean and standard deviation of its own: use unit or none to set others",
                 scaling.name()
             ));
         }
         for (what, numbers) in [("means", mean), ("standard deviations", std)] {
             if !matches!(numbers.len(), 0 | 1 | 3) {
                 let count = numbers.len();
-                return argument(format!("{count} {what}: one, or one for each of 3 channels"));
+                return argument(format!("expected 1 or 3 {what}, got {count}"));
             }
         }
         if let Some(x) = mean.iter().find(|x| !x.is_finite()) {
-            return argument(format!("a mean of {x}: it has to be finite"));
+            return argument(format!("the mean must be finite, got {x}"));
         }
         if let Some(x) = std.iter().find(|x| !(x.is_finite() && **x > 0.0)) {
-            return argument(format!("a standard deviation of {x}: it has to be above 0"));
+            return argument(format!("the standard deviation must be finite and above 0, got {x}"));
         }
         Ok(Self { scaling, mean: mean.into(), std: std.into() })
     }
@@ -98,37 +98,41 @@ impl Preprocess {
         self.scaling
     }
 
-    /// Whether it goes with so many channels.
+    /// Checks that the scaling can be applied to these channels.
     ///
     /// ```
     /// # use std::path::Path;
     /// # use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
     /// assert!(Preprocess::new(Scaling::Tf).check(Channels::Gray).is_ok());
     /// let error = Preprocess::new(Scaling::Caffe).check(Channels::Gray).unwrap_err();
-    /// assert_eq!(error.to_string(), "caffe scales pixels of 3 channels, not of 1");
+    /// assert_eq!(error.to_string(), "mode caffe expects pixels of 3 channels, got 1");
     /// ```
     ///
     /// # Errors
-    /// [`crate::Error::Argument`]: one channel, with [`Scaling::Torch`], [`Scaling::Caffe`] or numbers for three.
+    /// [`crate::Error::Argument`] for one channel with [`Scaling::Torch`], [`Scaling::Caffe`] or
+    /// numbers for three.
     pub fn check(&self, channels: Channels) -> Result<()> {
         if channels == Channels::Rgb {
             return Ok(());
         }
         if matches!(self.scaling, Scaling::Torch | Scaling::Caffe) {
             return argument(format!(
-                "{} scales pixels of 3 channels, not of 1",
+                "mode {} expects pixels of 3 channels, got 1",
                 self.scaling.name()
             ));
         }
         for (what, numbers) in [("means", &self.mean), ("standard deviations", &self.std)] {
             if numbers.len() > 1 {
-                return argument(format!("{} {what} for pixels of 1 channel", numbers.len()));
+                return argument(format!(
+                    "pixels of 1 channel can't be scaled by {} {what}; expected 1",
+                    numbers.len()
+                ));
             }
         }
         Ok(())
     }
 
-    /// A network's input, H×W×C.
+    /// Scales pixels to a network's input, H×W×C.
     ///
     /// ```
     /// # use std::path::Path;
@@ -139,7 +143,7 @@ impl Preprocess {
     /// ```
     ///
     /// # Errors
-    /// As [`Preprocess::check`].
+    /// Those of [`Preprocess::check`].
     pub fn apply(&self, pixels: Pixels) -> Result<Vec<f32>> {
         let channels = pixels.channels();
         self.check(channels)?;
@@ -161,7 +165,7 @@ impl Preprocess {
     }
 }
 
-/// `f` of each value and its channel's number; nothing where there are no numbers.
+/// Applies `f` to each value and the number of its channel. Does nothing if there are no numbers.
 fn each_channel(
     values: &mut [f32],
     numbers: &[f32],
@@ -175,7 +179,7 @@ fn each_channel(
     }
 }
 
-/// Its formula, in which x is 0 to 255.
+/// The formula of the scaling, in which x is 0 to 255.
 impl std::fmt::Display for Preprocess {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let x = match self.scaling {

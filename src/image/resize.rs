@@ -1,28 +1,29 @@
-//! Pillow 13's `Image.resize` and TensorFlow's `tf.image.resize`, to the bit.
+//! Resizes like Pillow 13's `Image.resize` and TensorFlow's `tf.image.resize`, to the bit.
 //!
-//! Own code because `fast_image_resize` 6.1, the closest crate, is not exact. On 18 photographs
-//! brought to 150×150 it takes other pixels by `Nearest` in 2 (up to 84 levels) and differs by up
-//! to 1 level by `Bilinear` and 6 by `CatmullRom` in all. This file differs from Pillow nowhere.
+//! This is our own code because `fast_image_resize` 6.1, the closest crate, is not exact. On 18
+//! photographs resized to 150×150, its `Nearest` takes other pixels in 2 (up to 84 levels). In all
+//! of them, `Bilinear` differs by up to 1 level and `CatmullRom` by up to 6. This file never
+//! differs.
 
 use std::borrow::Cow;
 
 use crate::resample::{Interpolation, Resample};
 
-/// How a picture is resized: by whose rule.
+/// The rule by which a picture is resized.
 ///
-/// The libraries differ most where pictures shrink. Pillow averages over all pixels under the new
-/// one and rounds to 8 bits; TensorFlow takes the 4 or 16 pixels around its centre and rounds
-/// nothing.
+/// The libraries differ most when pictures shrink. Pillow averages over all pixels under the new
+/// one and rounds to 8 bits. TensorFlow takes the 4 or 16 pixels around its centre and does not
+/// round.
 ///
 /// | trained with | rule |
 /// |---|---|
-/// | Keras's `load_img` | [`Resize::Nearest`], or the `interpolation` it was told |
-/// | Keras's `image_dataset_from_directory` | [`Resize::TfBilinear`], or the `interpolation` it was told |
-/// | `tf.image.resize` | [`Resize::TfBilinear`], or the `method` it was told |
+/// | Keras's `load_img` | [`Resize::Nearest`], or the rule given as `interpolation` |
+/// | Keras's `image_dataset_from_directory` | [`Resize::TfBilinear`], or the rule given as `interpolation` |
+/// | `tf.image.resize` | [`Resize::TfBilinear`], or the rule given as `method` |
 /// | torchvision, timm | [`Resize::Bilinear`] or [`Resize::Bicubic`] |
 ///
-/// The second and third rows mostly go with TensorFlow's decoder of JPEG files, which rounds
-/// differently from Pillow's, used here: by up to 4 levels. PNG files are the same.
+/// The second and third rows usually go with TensorFlow's JPEG decoder. It rounds differently from
+/// Pillow's, which is used here: by up to 4 levels. PNG files give the same pixels.
 ///
 /// ```
 /// # use std::path::Path;
@@ -35,22 +36,22 @@ use crate::resample::{Interpolation, Resample};
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Resize {
-    /// The pixel under the centre of the new one: what Keras's `load_img` does unless told
-    /// otherwise.
+    /// Pillow: the pixel under the centre of the new one. The default of Keras's `load_img`.
     #[default]
     Nearest,
-    /// Linear interpolation, averaging over all pixels under the new one.
+    /// Pillow: linear interpolation, averaging over all pixels under the new one.
     Bilinear,
-    /// Cubic interpolation (a = −1/2), averaging likewise.
+    /// Pillow: cubic interpolation (a = −1/2), averaging likewise.
     Bicubic,
-    /// TensorFlow's: the pixel under the centre of the new one, which f32 arithmetic finds.
+    /// TensorFlow: the pixel under the centre of the new one, found by f32 arithmetic.
     TfNearest,
-    /// TensorFlow's without `antialias`: linear interpolation of the 2×2 pixels around the new
-    /// one's centre.
+    /// TensorFlow without `antialias`: linear interpolation of the 2×2 pixels around the centre of
+    /// the new one.
     TfBilinear,
-    /// TensorFlow's without `antialias`: cubic interpolation (a = −1/2) of the 4×4 pixels around
-    /// the new one's centre, its coordinate rounded to 1/1024. Values may lie outside 0 to 255.
+    /// TensorFlow without `antialias`: cubic interpolation (a = −1/2) of the 4×4 pixels around the
+    /// centre of the new one, with coordinates rounded to 1/1024. Values may exceed 0 to 255.
     TfBicubic,
 }
 
@@ -68,7 +69,7 @@ pub(super) fn resize<const C: usize>(
     how: Resize,
 ) -> Vec<f32> {
     let bytes = match how {
-        // Each rule copies then.
+        // The size does not change: every rule copies.
         _ if plane.size == size => plane,
         Resize::Nearest => nearest(&plane, size),
         Resize::Bilinear => convolve(plane, size, 1.0, |x| (1.0 - x).max(0.0)),
@@ -129,7 +130,8 @@ fn bicubic(x: f64) -> f64 {
     }
 }
 
-/// One axis after the other, rounding to 8 bits between; one that keeps its length is left alone.
+/// Resizes one axis after the other, rounding to 8 bits in between. Skips an axis that keeps its
+/// length.
 fn convolve<'a, const C: usize>(
     plane: Plane<'a, C>,
     size: [usize; 2],
@@ -172,7 +174,7 @@ fn vertically<const C: usize>(plane: &Plane<'_, C>, taps: &[Taps]) -> Plane<'sta
     Plane { data: data.collect(), size: [taps.len(), width] }
 }
 
-/// The pixels that one output pixel is made of: from `first` on, with weights of 22 fractional
+/// The pixels that one output pixel is computed from: their first, and weights of 22 fractional
 /// bits.
 struct Taps {
     first: usize,
@@ -196,7 +198,7 @@ impl Taps {
     }
 }
 
-/// Every operation in Pillow's order: another rounding would move a weight's last bit.
+/// Every operation is in Pillow's order, because another rounding would change a weight's last bit.
 fn taps(from: usize, to: usize, support: f64, filter: impl Fn(f64) -> f64) -> Vec<Taps> {
     let scale = from as f64 / to as f64;
     let filter_scale = scale.max(1.0);

@@ -47,7 +47,7 @@ pub struct AlignedXceptionConfig {
     pub size: [Option<usize>; 2],
     /// Input channels.
     pub channels: usize,
-    /// Channels of the stem's two standard convolutions, of which the first has stride 2.
+    /// Channels of the two standard convolutions of the stem. The first has stride 2.
     pub stem: [usize; 2],
     /// The blocks of the entry flow; the last one's channels are also those of the middle blocks.
     pub entry: Vec<EntryBlock>,
@@ -58,12 +58,12 @@ pub struct AlignedXceptionConfig {
     pub exit: usize,
     /// Channels of the last block's three separable convolutions.
     pub last: [usize; 3],
-    /// How many times smaller than the input the last feature map is: 32, 16 or 8. With less than
-    /// 32, the last strided blocks have stride 1 instead, and what follows each is dilated by
-    /// another 2 (atrous): the weights are the same.
+    /// Input size ÷ size of the last feature map: 32, 16 or 8. Below 32, the last strided blocks
+    /// get stride 1, and the layers after each of them get twice the dilation (atrous convolution).
+    /// The weights are the same.
     pub output_stride: usize,
-    /// Outputs of the dense layer at the end. With `None` the output is the last block's feature
-    /// map, N×h×w×`last[2]`.
+    /// Outputs of the dense layer at the end. If `None`, the output is the feature map of the last
+    /// block, N×h×w×`last[2]`.
     pub classes: Option<usize>,
 }
 
@@ -129,23 +129,23 @@ impl AlignedXceptionConfig {
     fn check(&self) -> Result<()> {
         let error = |message: String| Err(Error::Argument { message });
         let Some(last) = self.entry.last() else {
-            return error("Aligned Xception needs at least one entry block".into());
+            return error("expected at least 1 entry block, got 0".into());
         };
         let widths = [self.channels, self.exit, last.filters, self.classes.unwrap_or(1)];
         let entry = self.entry.iter().map(|block| &block.filters);
         let all = widths.iter().chain(&self.stem).chain(&self.last).chain(entry);
         if all.chain(self.size.iter().flatten()).any(|&extent| extent == 0) {
-            return error("a width or size of 0".into());
+            return error("expected widths and sizes of at least 1, got 0".into());
         }
         if let Some(block) = self.entry.iter().find(|block| !(1..=2).contains(&block.stride)) {
             return error(format!(
-                "an entry block of stride {} where 1 or 2 is needed",
+                "expected an entry block of stride 1 or 2, got {}",
                 block.stride
             ));
         }
         if ![8, 16, 32].contains(&self.output_stride) {
             let stride = self.output_stride;
-            return error(format!("output stride {stride} where 8, 16 or 32 is needed"));
+            return error(format!("expected an output stride of 8, 16 or 32, got {stride}"));
         }
         Ok(())
     }
@@ -157,9 +157,9 @@ impl Default for AlignedXceptionConfig {
     }
 }
 
-/// Builds the network. Nodes carry the names of timm's modules, e.g.
-/// `blocks.3.stack.conv1.conv_dw`; a block's sum has the block's, `blocks.3`. The output is
-/// `head.fc`, the logits. The network is called after its number of convolutions in a row,
+/// Builds the network. Nodes have the names of timm's modules, such as
+/// `blocks.3.stack.conv1.conv_dw`. The sum of a block has the block's name, `blocks.3`. The output
+/// is `head.fc`, the logits. The network is named after the number of its convolutions:
 /// `xception65`.
 ///
 /// ```
@@ -174,8 +174,8 @@ impl Default for AlignedXceptionConfig {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] for a width or size of 0, no entry block, or strides other than those
-/// documented.
+/// [`Error::Argument`] if a width or size is 0, there is no entry block, or a stride is not one of
+/// the documented ones.
 pub fn aligned_xception(config: &AlignedXceptionConfig) -> Result<Network> {
     config.check()?;
     let blocks = config.entry.len() + config.middle_blocks + 2;
@@ -213,7 +213,7 @@ pub fn aligned_xception(config: &AlignedXceptionConfig) -> Result<Network> {
     Ok(b.network)
 }
 
-/// A k×k window padded as PyTorch does it, alike on both sides.
+/// A k×k window padded as in PyTorch, equally on both sides.
 fn symmetric(k: usize, stride: usize, dilation: usize) -> Window {
     let pad = dilation * (k / 2);
     let padding = Padding::Explicit { top: pad, bottom: pad, left: pad, right: pad };
@@ -226,9 +226,9 @@ struct Builder {
     blocks: usize,
     /// Channels of the last block's output.
     channels: usize,
-    /// How many times smaller than the input it is.
+    /// Input size ÷ its size.
     stride: usize,
-    /// By how much the next block is dilated.
+    /// The dilation of the next block.
     dilation: usize,
     output_stride: usize,
 }
@@ -248,9 +248,9 @@ impl Builder {
         self.network.push(name, Op::Activation(Activation::Relu), &[x])
     }
 
-    /// Three separable convolutions, the last one strided. A residual block has its ReLUs in front
-    /// of them, and adds its input, projected where shapes differ. The other kind has its ReLUs
-    /// behind each depthwise and each pointwise step.
+    /// Three separable convolutions, the last one strided. A residual block has a ReLU before each
+    /// and adds its input, projected if shapes differ. The other kind has a ReLU after each
+    /// depthwise and each pointwise step.
     fn block(
         &mut self,
         widths: [usize; 3],
@@ -382,11 +382,11 @@ mod tests {
         let entry = |filters, stride| vec![EntryBlock { filters, stride }];
         for (bad, part) in [
             (AlignedXceptionConfig { entry: vec![], ..full.clone() }, "entry block"),
-            (AlignedXceptionConfig { entry: entry(0, 2), ..full.clone() }, "of 0"),
-            (AlignedXceptionConfig { entry: entry(8, 3), ..full.clone() }, "stride 3"),
-            (AlignedXceptionConfig { size: [Some(0), None], ..full.clone() }, "of 0"),
-            (AlignedXceptionConfig { classes: Some(0), ..full.clone() }, "of 0"),
-            (AlignedXceptionConfig { output_stride: 4, ..full.clone() }, "output stride 4"),
+            (AlignedXceptionConfig { entry: entry(0, 2), ..full.clone() }, "at least 1"),
+            (AlignedXceptionConfig { entry: entry(8, 3), ..full.clone() }, "got 3"),
+            (AlignedXceptionConfig { size: [Some(0), None], ..full.clone() }, "at least 1"),
+            (AlignedXceptionConfig { classes: Some(0), ..full.clone() }, "at least 1"),
+            (AlignedXceptionConfig { output_stride: 4, ..full.clone() }, "got 4"),
         ] {
             let error = aligned_xception(&bad).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");

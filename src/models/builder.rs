@@ -1,4 +1,4 @@
-//! What the builders of networks share: layers as Keras makes and names them, and Keras's order.
+//! Shared by the builders of networks: layers as Keras makes and names them, in Keras's order.
 
 use std::collections::BTreeMap;
 
@@ -16,12 +16,12 @@ pub(super) struct Builder {
     pub(super) network: Network,
     /// ε of the batch normalizations.
     pub(super) epsilon: f64,
-    /// Layers so far that were given automatic names, by kind.
+    /// The number of layers with automatic names so far, by kind.
     counts: BTreeMap<&'static str, usize>,
 }
 
 impl Builder {
-    /// A network of its input, node 0, and Keras's ε.
+    /// Starts a network that has only its input, with Keras's ε.
     pub(super) fn new(name: &str, size: [Option<usize>; 2], channels: usize) -> Self {
         let network = Network::new(name, "input_layer", size, channels);
         Self { network, epsilon: 1e-3, counts: BTreeMap::new() }
@@ -74,8 +74,7 @@ impl Builder {
         }
     }
 
-    /// A head of which Keras Applications has its own version for each network (`top`), or one of
-    /// one's own.
+    /// Appends a head: Keras Applications' own for the network (`top`), or a custom one.
     pub(super) fn head(
         &mut self,
         head: &Head,
@@ -112,12 +111,12 @@ impl Builder {
     }
 }
 
-/// A network's nodes as Keras lists the layers of a Functional model: the further from the end the
-/// earlier, among equals as they were made. Files that name no layers list their weights in this
-/// order.
+/// Orders a network's nodes as Keras lists the layers of a Functional model: nodes further from the
+/// end first, and nodes at the same distance as they were made. Files without layer names list
+/// weights in this order.
 pub(super) fn in_keras_order(network: &Network) -> Result<Network> {
     let nodes = network.nodes();
-    // The longest way to the end.
+    // The length of the longest path to the end.
     let mut depths = vec![0_usize; nodes.len()];
     for (i, node) in nodes.iter().enumerate().rev() {
         let behind = depths[i] + 1;
@@ -141,7 +140,7 @@ pub(super) fn in_keras_order(network: &Network) -> Result<Network> {
     Ok(sorted)
 }
 
-/// That no width is 0, and that an input size that is given is at least `least`.
+/// Checks that no width is 0 and that an input size, if given, is at least `least`.
 pub(super) fn check(
     what: &str,
     widths: impl IntoIterator<Item = usize>,
@@ -156,10 +155,12 @@ pub(super) fn check(
         Head::Custom { hidden, classes } => [hidden.as_slice(), &[*classes]].concat(),
     };
     if widths.into_iter().chain(head).any(|width| width == 0) {
-        return error(format!("{what} with a layer of 0 channels"));
+        return error(format!("{what} has a layer of 0 channels; expected at least 1"));
     }
     match size.into_iter().flatten().find(|&extent| extent < least) {
-        Some(extent) => error(format!("input size {extent} where {what} needs at least {least}")),
+        Some(extent) => {
+            error(format!("{what} expects an input size of at least {least}, got {extent}"))
+        }
         None => Ok(()),
     }
 }

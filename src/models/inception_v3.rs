@@ -11,9 +11,10 @@ use crate::network::{Network, NodeId, Op};
 /// A layer of a tower.
 #[derive(Clone, Copy)]
 enum Layer {
-    /// Convolution of so many filters and this kernel, SAME, stride 1, with batch norm and ReLU.
+    /// Convolution with this number of filters and this kernel, SAME, stride 1, with batch norm and
+    /// ReLU.
     Conv(usize, [usize; 2]),
-    /// The same VALID, and of stride 2.
+    /// The same with VALID and stride 2.
     Down(usize, [usize; 2]),
     /// 1×3 and 3×1 convolutions side by side, concatenated.
     Fork(usize),
@@ -32,7 +33,7 @@ const THREE: [usize; 2] = [3, 3];
 const ROW: [usize; 2] = [1, 7];
 const COLUMN: [usize; 2] = [7, 1];
 
-/// 35×35, `pool` filters behind the average pool.
+/// 35×35, `pool` filters after the average pool.
 macro_rules! module_35 {
     ($pool:literal) => {
         &[
@@ -149,8 +150,7 @@ pub fn inception_v3(config: &InceptionV3Config) -> Result<Network> {
     for (i, towers) in MODULES.into_iter().enumerate() {
         let mut outputs = Vec::new();
         for (t, tower) in towers.iter().enumerate() {
-            // Keras gives one of a module's two forks a name, and leaves the other to automatic
-            // ones.
+            // Keras names one of the two forks of a module; the other gets an automatic name.
             let fork =
                 if t == 1 { format!("mixed9_{}", i.saturating_sub(9)) } else { String::new() };
             let end = tower.iter().try_fold(x, |x, &step| layer(&mut b, step, &fork, x))?;

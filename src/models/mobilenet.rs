@@ -42,12 +42,13 @@ pub struct MobileNetConfig {
     pub size: [Option<usize>; 2],
     /// Input channels.
     pub channels: usize,
-    /// The width multiplier α: every layer has that many times its channels, rounded down.
+    /// The width multiplier α. Every layer has its channels times α, rounded down.
     pub alpha: f64,
-    /// Output channels of a depthwise layer per input channel.
+    /// Output channels of a depthwise layer for each input channel.
     pub depth_multiplier: usize,
-    /// What follows the last block. [`Head::Classes`] is Keras's top: `global_average_pooling2d`,
-    /// `dropout`, a 1×1 convolution `conv_preds`, `reshape_2`, softmax `predictions`.
+    /// The layers after the last block. [`Head::Classes`] is Keras's top:
+    /// `global_average_pooling2d`, `dropout`, a 1×1 convolution `conv_preds`, `reshape_2`, softmax
+    /// `predictions`.
     pub head: Head,
 }
 
@@ -76,12 +77,12 @@ impl Default for MobileNetConfig {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] for an α that is no finite number above 0 or leaves a layer without
-/// channels, other widths of 0, or an input that is too small.
+/// [`Error::Argument`] if α is not finite and above 0 or leaves a layer without channels, another
+/// width is 0, or the input is too small.
 pub fn mobilenet(config: &MobileNetConfig) -> Result<Network> {
     let MobileNetConfig { size, channels, alpha, depth_multiplier, ref head } = *config;
     if !(alpha.is_finite() && alpha > 0.0) {
-        let message = format!("width multiplier {alpha} is not a finite number above 0");
+        let message = format!("expected a finite width multiplier above 0, got {alpha}");
         return Err(Error::Argument { message });
     }
     // A float to integer cast saturates; absurd widths are refused where shapes are multiplied.
@@ -95,8 +96,7 @@ pub fn mobilenet(config: &MobileNetConfig) -> Result<Network> {
     let x = b.norm("conv1_bn", true, x)?;
     let mut x = b.activation("conv1_relu", Activation::Relu6, x)?;
     for (i, (filters, stride)) in (1..).zip(BLOCKS) {
-        // Keras pads below and to the right, whatever the size; in its lists that is a layer of its
-        // own.
+        // Keras pads at the bottom and right, whatever the size, by a separate layer.
         let padding = match stride {
             1 => Padding::Same,
             _ => Padding::Explicit { top: 0, bottom: 1, left: 0, right: 1 },

@@ -1,4 +1,4 @@
-//! Architectures as short tables of blocks.
+//! Builds networks of the Xception family, each from a short table of blocks.
 
 mod aligned_xception;
 mod builder;
@@ -13,7 +13,7 @@ pub use mobilenet::{MobileNetConfig, mobilenet};
 pub use spectrum::{InceptionModuleConfig, Order, SpectrumConfig, inception_module, spectrum};
 pub use xception::{Flavour, XceptionConfig, xception};
 
-/// What follows the last block.
+/// The layers after the last block.
 ///
 /// ```
 /// # use sepconv::models::*;
@@ -27,17 +27,18 @@ pub use xception::{Flavour, XceptionConfig, xception};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head {
-    /// Nothing: the output is the last block's feature map.
+    /// None: the output is the feature map of the last block.
     None,
-    /// Keras's top for so many classes: average pool `avg_pool`, dense `predictions`, softmax;
-    /// MobileNet has another.
+    /// Keras's top for this number of classes: average pool `avg_pool`, dense layer `predictions`,
+    /// softmax. MobileNet's top differs, see [`MobileNetConfig::head`].
     Classes(usize),
-    /// A head of one's own: average pool `global_average_pooling2d`, a ReLU dense layer per element
-    /// of `hidden` and a linear one of `classes` outputs, called `dense`, `dense_1`, ….
+    /// A custom head: average pool `global_average_pooling2d`, a dense layer with ReLU for each
+    /// element of `hidden`, and a linear dense layer of `classes` outputs. They are called `dense`,
+    /// `dense_1`, ….
     Custom {
-        /// Outputs of the hidden dense layers.
+        /// The outputs of each hidden dense layer.
         hidden: Vec<usize>,
-        /// Outputs of the last dense layer.
+        /// The outputs of the last dense layer.
         classes: usize,
     },
 }

@@ -1,9 +1,10 @@
 //! The blocks between a standard and a depthwise separable convolution: Figures 1 to 4 of the
 //! Xception paper (arXiv 1610.02357, sections 1.1 and 1.2).
 //!
-//! A convolution maps correlations across channels and in space at once. An Inception module looks
-//! at them in turns: 1×1 convolutions map the channels into a few smaller spaces, 3×3 convolutions
-//! map each of these by itself. With S such segments the spatial step is a convolution in S groups:
+//! A convolution maps correlations across channels and in space at once. An Inception module maps
+//! them separately: 1×1 convolutions map the channels into a few smaller spaces, then 3×3
+//! convolutions map each of these spaces. With S such segments the spatial step is a convolution in
+//! S groups:
 //!
 //! ```text
 //! S = 1            a standard convolution behind a 1×1 one
@@ -11,8 +12,8 @@
 //! S = C            the "extreme" one: a depthwise convolution behind a 1×1 one
 //! ```
 //!
-//! A depthwise separable convolution differs from the last by two things, both of which are
-//! switches here: the spatial step comes first, and there is no activation between the two.
+//! A depthwise separable convolution differs from the last row in two ways. Both are options here:
+//! the spatial step comes first, and there is no activation between the steps.
 
 use sepconv_kernels::{Activation, Padding, Window};
 
@@ -21,7 +22,7 @@ use super::builder::{Builder, check};
 use crate::network::{Network, NodeId, Op};
 use crate::{Error, Result};
 
-/// Which of a block's two steps comes first.
+/// The order of the two steps of a block.
 ///
 /// ```
 /// # use sepconv::models::*;
@@ -73,10 +74,10 @@ pub struct SpectrumConfig {
     pub segments: usize,
     /// The order of the two steps.
     pub order: Order,
-    /// Between the two steps: the paper's Figure 10 compares none, ReLU and ELU.
+    /// The activation between the two steps. The paper's Figure 10 compares none, ReLU and ELU.
     pub between: Activation,
-    /// Whether the segments are built as towers, each with a 1×1 convolution of its own (Figure 2),
-    /// and not with one that all share (Figure 3), which is the same function. Only with
+    /// Whether each segment is a tower with its own 1×1 convolution (Figure 2). Otherwise all
+    /// segments share one (Figure 3), which computes the same function. Requires
     /// [`Order::PointwiseFirst`].
     pub towers: bool,
 }
@@ -97,10 +98,10 @@ impl Default for SpectrumConfig {
     }
 }
 
-/// Builds a block as a network. The steps are `pointwise` and `spatial`, in towers `pointwise_0`,
-/// `spatial_0`, …; the activation is `between`; the last step is the output, or the concatenation
-/// `towers`. With S = C, the spatial step first and nothing between it is one layer, `separable`.
-/// The step that comes last has a bias.
+/// Builds a block as a network. The steps are called `pointwise` and `spatial`, in towers
+/// `pointwise_0`, `spatial_0`, …. The activation is called `between`. The output is the last step
+/// or the concatenation `towers`. If S = C, the spatial step comes first and there is no
+/// activation, the block is one layer, `separable`. The last step has a bias.
 ///
 /// ```
 /// # use sepconv::models::*;
@@ -110,13 +111,13 @@ impl Default for SpectrumConfig {
 /// let network = spectrum(&config)?; // one segment per channel and nothing between
 /// assert!(matches!(network.node(network.output()).op, Op::Separable { filters: 728, .. }));
 /// let error = spectrum(&SpectrumConfig { segments: 5, ..config }).unwrap_err();
-/// assert_eq!(error.to_string(), "5 segments don't divide 728 input channels");
+/// assert_eq!(error.to_string(), "can't divide 728 input channels into 5 segments");
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] for a width of 0, segments that don't divide the channels, or towers behind
-/// the spatial step.
+/// [`Error::Argument`] if a width is 0, the segments don't divide the channels, or towers are
+/// combined with [`Order::SpatialFirst`].
 pub fn spectrum(config: &SpectrumConfig) -> Result<Network> {
     let SpectrumConfig { size, channels, filters, kernel, segments, order, between, towers } =
         *config;
@@ -127,11 +128,11 @@ pub fn spectrum(config: &SpectrumConfig) -> Result<Network> {
     };
     let error = |message: String| Err(Error::Argument { message });
     if !spatial.is_multiple_of(segments) {
-        return error(format!("{segments} segments don't divide {spatial} {what} channels"));
+        return error(format!("can't divide {spatial} {what} channels into {segments} segments"));
     }
     if towers && order == Order::SpatialFirst {
         return error(
-            "towers begin with a pointwise convolution: the spatial one can't be first".into(),
+            "towers begin with a pointwise convolution; the spatial one can't come first".into(),
         );
     }
 
@@ -177,8 +178,8 @@ pub fn spectrum(config: &SpectrumConfig) -> Result<Network> {
     Ok(b.network)
 }
 
-/// The parameters of an [`inception_module`]. The default is Inception V3's first, `mixed0`, with a
-/// 3×3 convolution where that has a 5×5.
+/// The parameters of an [`inception_module`]. The default is the first module of Inception V3,
+/// `mixed0`, with a 3×3 convolution instead of its 5×5.
 ///
 /// ```
 /// # use sepconv::models::*;
@@ -201,9 +202,9 @@ pub struct InceptionModuleConfig {
     pub single: [usize; 2],
     /// Filters of the tower 1×1, 3×3, 3×3.
     pub double: [usize; 3],
-    /// Filters of the 1×1 convolution behind the 3×3 average pool.
+    /// Filters of the 1×1 convolution after the 3×3 average pool.
     pub pool: usize,
-    /// After each convolution.
+    /// The activation after each convolution.
     pub activation: Activation,
 }
 
@@ -222,8 +223,8 @@ impl Default for InceptionModuleConfig {
 }
 
 /// Builds a canonical Inception module (Figure 1) as a network: four towers and their concatenation
-/// `towers`. Convolutions, with biases, are called after their tower: `pointwise`, `single_0`,
-/// `single_1`, `double_0` to `double_2`, `pool_0`; behind each is its activation `<name>_act`.
+/// `towers`. Convolutions have biases and are named after their tower: `pointwise`, `single_0`,
+/// `single_1`, `double_0` to `double_2`, `pool_0`. The activation after each is `<name>_act`.
 ///
 /// ```
 /// # use sepconv::models::*;

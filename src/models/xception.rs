@@ -7,7 +7,7 @@ use super::builder::{Builder, check};
 use crate::network::{Network, NodeId, Op};
 use crate::{Error, Result};
 
-/// Whose weights a network is for: what they were trained with and does not show in their shapes.
+/// The library that trained the weights. Its conventions do not show in the shapes of the weights.
 ///
 /// ```
 /// # use sepconv::models::*;
@@ -20,12 +20,13 @@ use crate::{Error, Result};
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Flavour {
-    /// Keras's: batch normalization with ε = 1e-3, max pools padded by TensorFlow's rule (SAME).
+    /// Keras: batch normalization with ε = 1e-3, max pools padded by TensorFlow's rule (SAME).
     #[default]
     Keras,
-    /// Those of timm's `legacy_xception`: ε = 1e-5, max pools padded by 1 on each side, as PyTorch
-    /// does. The rules of padding differ where a pool's input has an even height or width.
+    /// timm's `legacy_xception`: ε = 1e-5, max pools padded by 1 on each side, as in PyTorch. The
+    /// two rules differ if the input of a pool has an even height or width.
     Timm,
 }
 
@@ -81,12 +82,12 @@ pub struct XceptionConfig {
     pub exit: usize,
     /// Channels of the last block's two separable convolutions.
     pub last: [usize; 2],
-    /// Whether each block's input is added to its output, through a projection where the block is
-    /// strided. Without, there are no projections and no sums: the paper's Figure 9.
+    /// Whether the input of each block is added to its output, through a projection if the block is
+    /// strided. If not, there are no projections and no sums: the paper's Figure 9.
     pub residuals: bool,
-    /// Whose weights it is for.
+    /// The library that trained the weights.
     pub flavour: Flavour,
-    /// What follows.
+    /// The layers after the last block.
     pub head: Head,
 }
 
@@ -126,7 +127,7 @@ impl XceptionConfig {
     pub fn with_width(multiplier: f64) -> Result<Self> {
         if !(multiplier.is_finite() && multiplier > 0.0) {
             return Err(Error::Argument {
-                message: format!("width multiplier {multiplier} is not a finite number above 0"),
+                message: format!("expected a finite width multiplier above 0, got {multiplier}"),
             });
         }
         // A float to integer cast saturates; absurd widths are refused where shapes are multiplied.
@@ -143,7 +144,7 @@ impl XceptionConfig {
 
     fn check(&self) -> Result<()> {
         if self.entry.is_empty() {
-            let message = "Xception needs at least one strided entry block".into();
+            let message = "expected at least 1 strided entry block, got 0".into();
             return Err(Error::Argument { message });
         }
         let widths = [self.channels, self.exit].into_iter();
@@ -154,9 +155,9 @@ impl XceptionConfig {
     }
 }
 
-/// Builds the network. Nodes carry the names of the Keras layers; the automatic ones count from
-/// `conv2d`, `batch_normalization` and `add`. With [`Head::Classes`] the dense layer's own node is
-/// `predictions/logits`, which is the output, and the softmax behind it is `predictions`.
+/// Builds the network. Nodes have the names of the Keras layers; automatic names start with
+/// `conv2d`, `batch_normalization` and `add`. With [`Head::Classes`] the output is the dense
+/// layer's node `predictions/logits`, and the softmax after it is `predictions`.
 ///
 /// ```
 /// # use sepconv::models::*;
@@ -171,7 +172,7 @@ impl XceptionConfig {
 /// ```
 ///
 /// # Errors
-/// [`Error::Argument`] for a width of 0, no entry block, or an input that is too small.
+/// [`Error::Argument`] if a width is 0, there is no entry block, or the input is too small.
 pub fn xception(config: &XceptionConfig) -> Result<Network> {
     config.check()?;
     let mut b = Builder::new("xception", config.size, config.channels);
@@ -188,7 +189,7 @@ pub fn xception(config: &XceptionConfig) -> Result<Network> {
     let mut block = 1;
     for (i, &width) in config.entry.iter().enumerate() {
         block += 1;
-        // Block 2 alone has no ReLU in front: block 1 ends in one.
+        // Only block 2 starts without a ReLU: block 1 ends in one.
         x = strided(&mut b, config, block, [width, width], i > 0, x)?;
     }
     let middle = config.entry[config.entry.len() - 1];

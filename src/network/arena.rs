@@ -3,7 +3,7 @@
 
 use sepconv_kernels::{Aligned, ElementType, Elements, ElementsMut};
 
-/// What the arena is measured in, and its slices are of: half an f32.
+/// The unit of the arena: half an f32. Its slices have this type.
 pub(super) type Unit = u16;
 
 /// Offsets are multiples of a cache line.
@@ -14,7 +14,7 @@ pub(super) const fn units(element: ElementType, elements: usize) -> usize {
     elements.saturating_mul(element.size() / size_of::<Unit>())
 }
 
-/// A buffer's units as what they hold.
+/// The elements that a buffer's units hold.
 pub(super) fn elements(element: ElementType, units: &[Unit]) -> Elements<'_> {
     match element {
         ElementType::F32 => Elements::F32(bytemuck::cast_slice(units)),
@@ -24,7 +24,7 @@ pub(super) fn elements(element: ElementType, units: &[Unit]) -> Elements<'_> {
     }
 }
 
-/// The same to be written.
+/// As [`elements`], for writing.
 pub(super) fn elements_mut(element: ElementType, units: &mut [Unit]) -> ElementsMut<'_> {
     match element {
         ElementType::F32 => ElementsMut::F32(bytemuck::cast_slice_mut(units)),
@@ -34,10 +34,10 @@ pub(super) fn elements_mut(element: ElementType, units: &mut [Unit]) -> Elements
     }
 }
 
-/// A buffer and the steps during which its contents matter, both ends included.
+/// A buffer and the first and last step that it is in use for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Buffer {
-    /// In units, as all that follows.
+    /// In units, as all lengths and offsets here.
     pub(super) len: usize,
     pub(super) first: usize,
     pub(super) last: usize,
@@ -49,11 +49,10 @@ impl Buffer {
     }
 }
 
-/// Where each buffer begins, and the length of the slice. None if that is more than a slice can
-/// hold.
+/// The offset of each buffer, and the length of the slice. None if a slice can't be that long.
 ///
-/// The largest buffers are placed first, each into the smallest gap that fits between those already
-/// placed that it meets, or at the end of them.
+/// Larger buffers are placed first. Each goes into the smallest gap between the buffers that are in
+/// use at the same time and already have a place, or after them if no gap is large enough.
 pub(super) fn assign(buffers: &[Buffer]) -> Option<(Vec<usize>, usize)> {
     let mut order: Vec<usize> = (0..buffers.len()).collect();
     order.sort_by_key(|&b| (std::cmp::Reverse(buffers[b].len), b));

@@ -1,8 +1,9 @@
-//! A fused step → its kernel, with weights.
+//! Makes the kernel of a fused step, with its weights.
 //!
-//! Batch norm, y = scale·x + shift, is folded in f64 and rounded to f32 once. In all weight layouts
-//! the output channel is innermost, so that folding scales each run of that many weights alike; in
-//! a separable convolution those are the pointwise weights, never the depthwise.
+//! Batch norm, y = scale·x + shift, is folded into the weights in f64 and rounded to f32 once. The
+//! output channel is innermost in every weight layout, so folding multiplies weight i by
+//! scale\[i mod channels\]. In a separable convolution the pointwise weights are folded, not the
+//! depthwise.
 
 use std::borrow::Cow;
 
@@ -22,15 +23,15 @@ use crate::resample::Resample;
 use crate::weights::Weights;
 use crate::{Error, Result};
 
-/// What runs.
+/// What a step runs.
 #[derive(Debug)]
 pub(super) enum Kernel {
     Plan(Box<dyn Plan>),
-    /// The kernel crate has none.
+    /// A plain loop: the kernel crate has no such operation.
     Plain(Plain),
 }
 
-/// A step's kernel and the number of weights that it was made of.
+/// A step's kernel and the number of its weights.
 #[derive(Debug)]
 pub(super) struct Compiled {
     pub(super) kernel: Kernel,
@@ -41,7 +42,7 @@ pub(super) struct Compiled {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Common {
     pub(super) level: Level,
-    /// What the weights of GEMMs are packed in.
+    /// The type in which the weights of GEMMs are packed.
     pub(super) weights: ElementType,
     pub(super) arithmetic: Arithmetic,
 }
@@ -90,7 +91,7 @@ pub(super) fn compile(
     Ok(Compiled { kernel: compiler.kernel(value.op)?, parameters: compiler.lookup.parameters })
 }
 
-/// All that the kernel of a step depends on besides its operation.
+/// What the kernel of a step depends on, except for its operation.
 struct Compiler<'a> {
     node: &'a Node,
     input: Shape,
@@ -251,7 +252,7 @@ impl<'a> Compiler<'a> {
         self.boxed(Dense::new(self.input, &params, &self.options))
     }
 
-    /// The kernel of that name and the bias of the node, which takes so many channels.
+    /// The weights called `kernel` and the bias of the node, whose operand has `channels` channels.
     fn folded(&mut self, kernel: &str, channels: usize) -> Result<Folded<'a>> {
         self.lookup.folded(self.node, channels, kernel, self.norm.as_ref())
     }
@@ -268,7 +269,8 @@ impl<'a> Compiler<'a> {
         Ok(Rounded::Half(bits, self.weights_type))
     }
 
-    /// On its own it is a 1×1 depthwise convolution, of weights 1 into which it is folded.
+    /// A batch norm without a linear layer: a 1×1 depthwise convolution of weights 1, into which
+    /// the norm is folded.
     fn affine(&self) -> Result<Box<dyn Plan>> {
         let ones = vec![1.0; self.input[3]];
         let (weights, bias) = fold(&ones, None, self.norm.as_ref());
@@ -300,14 +302,15 @@ struct Lookup<'w> {
 }
 
 impl<'w> Lookup<'w> {
-    /// A tensor of a node that takes so many channels; none if the node has none of that name.
+    /// A tensor of a node whose operand has `channels` channels. None if the operation has no
+    /// tensor of this name.
     fn find(&mut self, node: &Node, channels: usize, name: &str) -> Result<Option<&'w [f32]>> {
         let tensor = tensors::find(self.weights, node, channels, name)?;
         self.parameters += tensor.map_or(0, <[f32]>::len);
         Ok(tensor)
     }
 
-    /// One that the node has.
+    /// A tensor that the operation has.
     fn get(&mut self, node: &Node, channels: usize, name: &str) -> Result<&'w [f32]> {
         let tensor = self.find(node, channels, name)?;
         tensor.ok_or_else(|| Error::Tensor {
@@ -316,7 +319,7 @@ impl<'w> Lookup<'w> {
         })
     }
 
-    /// The kernel of that name and the bias of a linear layer behind which is `norm`.
+    /// The weights called `kernel` and the bias of a linear layer that is followed by `norm`.
     fn folded(
         &mut self,
         node: &Node,
@@ -336,7 +339,7 @@ struct Affine {
     shift: Vec<f64>,
 }
 
-/// Batch norms and rescalings, one after another, as one.
+/// Combines a sequence of batch norms and rescalings into one.
 fn folded(affines: &[ValueId], flow: &Flow<'_>, lookup: &mut Lookup<'_>) -> Result<Option<Affine>> {
     let mut norm: Option<Affine> = None;
     for &v in affines {
@@ -349,7 +352,7 @@ fn folded(affines: &[ValueId], flow: &Flow<'_>, lookup: &mut Lookup<'_>) -> Resu
     Ok(norm)
 }
 
-/// γ / √(variance + ε) and β − mean·scale of a batch norm; the numbers of a rescaling.
+/// Scale and shift of a batch norm, γ / √(variance + ε) and β − mean·scale, or of a rescaling.
 fn affine(flow: &Flow<'_>, v: ValueId, lookup: &mut Lookup<'_>) -> Result<Affine> {
     let value = &flow.values[v];
     let channels = value.shape[3];
@@ -374,7 +377,9 @@ fn affine(flow: &Flow<'_>, v: ValueId, lookup: &mut Lookup<'_>) -> Result<Affine
     if let Some((c, v)) = variance.iter().enumerate().find(rootless) {
         return Err(Error::Tensor {
             tensor: format!("{}/moving_variance", value.node.layer),
-            message: format!("{v} at channel {c}: with epsilon {epsilon} not above 0"),
+            message: format!(
+                "variance + epsilon must be above 0, got {v} + {epsilon} at channel {c}"
+            ),
         });
     }
     let scale: Vec<f64> =
@@ -384,7 +389,7 @@ fn affine(flow: &Flow<'_>, v: ValueId, lookup: &mut Lookup<'_>) -> Result<Affine
 }
 
 impl Affine {
-    /// This one, then `next`.
+    /// `self` followed by `next`.
     fn then(self, next: &Self) -> Self {
         let scale = (self.scale.iter().zip(&next.scale)).map(|(a, b)| a * b);
         let shift = (self.shift.iter().zip(&next.scale).zip(&next.shift))

@@ -10,63 +10,73 @@
 //!
 //! No row is computed twice. A value between the steps is a buffer of as many rows as are in use at
 //! a time: those of a band, and those above it that a window reaches back to. Before a step adds
-//! rows to a full buffer, the rows still in use move to its front. All turns are planned here;
-//! running them is following a list.
+//! rows to a full buffer, the rows still in use move to its front. All turns are listed here;
+//! running them is following the list.
+//!
+//! Two decisions are made at two times. The plan of a network chooses which steps take turns
+//! ([`DepthFirstPlan::new`]): kernels of these steps are planned for one picture. A session, which
+//! knows its threads, chooses how many bands there are ([`DepthFirstPlan::groups`]): a band must
+//! have enough work for all of them.
 
 use std::ops::Range;
 
-use sepconv_kernels::{ElementType, Window, available_threads};
+use sepconv_kernels::{ElementType, Window};
 
 use super::Op;
 use super::arena::{Buffer, Unit};
 use super::flow::{Flow, ValueId};
 use super::fuse::FusedStep;
-use super::layout;
+use super::layout::Places;
 use super::shape::Shape;
 use super::turns::{Group, Turn};
 
-/// When [`super::NetworkPlan`] runs steps depth first, some rows of each by turns.
+/// When a network runs steps depth first: a few rows of each step at a time, in turns.
 ///
-/// The bits of results don't depend on it.
+/// The values between these steps then take less memory. Results have the same bits either way.
 ///
 /// ```
-/// # use sepconv::kernels::{Activation, Padding, Window};
-/// # use sepconv::network::*;
-/// # use sepconv::weights::{self, *};
-/// # let mut network = Network::new("two layers", "input", [None, None], 3);
-/// # for name in ["a", "b"] {
-/// #     let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-/// #     network.push(name, op, &[network.output()])?;
-/// # }
-/// # let weights = synthetic::weights(&network)?;
-/// // network: two 3×3 convolutions, of 3 to 8 and of 8 to 8 channels
-/// let depth_first = DepthFirst { bytes: 0, multiply_adds: Some(10_000) };
-/// let [rows, never] = [depth_first, DepthFirst::NEVER].map(|depth_first| {
-///     let options = PlanOptions { depth_first, ..PlanOptions::default() };
-///     NetworkPlan::new(&network, &weights, [1, 64, 64, 3], &options)
-/// });
-/// assert!(rows?.arena_bytes() < never?.arena_bytes()); // of the first one's result a few rows at a time
+/// use sepconv::models::{MobileNetConfig, mobilenet};
+/// use sepconv::network::{DepthFirst, NetworkPlan, PlanOptions};
+/// use sepconv::weights::synthetic;
+///
+/// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
+/// let weights = synthetic::weights(&network)?;
+/// let arena_bytes = |depth_first| {
+///     let options = PlanOptions::default().depth_first(depth_first);
+///     NetworkPlan::new(&network, &weights, [1, 224, 224, 3], &options).map(|plan| plan.arena_bytes(1))
+/// };
+/// let rows = arena_bytes(DepthFirst::default().bytes(0).multiply_adds(1_000_000))?;
+/// assert!(rows < arena_bytes(DepthFirst::NEVER)?);
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DepthFirst {
-    /// What values between steps may take, for each picture, before any step runs depth first; by
-    /// default 6 MiB. As few do as bring them below that, or to no more than an eighth of it above
-    /// the least that is possible.
+    /// Memory for the values between steps, in bytes for each picture; 6 MiB by default. If whole
+    /// layers need more, the plan runs as few steps depth first as bring a session of one thread
+    /// below this limit. If the limit can't be met, the plan uses the least memory possible plus at
+    /// most an eighth of the limit. Sessions of more threads make larger bands and need more.
     pub bytes: usize,
-    /// Multiply-adds of a band of rows, at least, of all steps that take turns together. By default
-    /// 48 million for each thread of rayon's current pool.
+    /// The least work in a band of rows, in multiply-adds of all steps that take turns together. By
+    /// default 48 million for each thread of the session.
     pub multiply_adds: Option<u64>,
 }
 
 impl DepthFirst {
-    /// One whole layer after the other.
-    ///
-    /// ```
-    /// # use sepconv::network::DepthFirst;
-    /// assert_eq!(DepthFirst::NEVER.bytes, usize::MAX);
-    /// ```
+    /// Every layer runs as a whole.
     pub const NEVER: Self = Self { bytes: usize::MAX, multiply_adds: None };
+
+    /// Sets the memory for the values between steps, in bytes for each picture.
+    #[must_use]
+    pub fn bytes(self, bytes: usize) -> Self {
+        Self { bytes, ..self }
+    }
+
+    /// Sets the least work in a band of rows, in multiply-adds.
+    #[must_use]
+    pub fn multiply_adds(self, multiply_adds: u64) -> Self {
+        Self { multiply_adds: Some(multiply_adds), ..self }
+    }
 }
 
 impl Default for DepthFirst {
@@ -94,8 +104,8 @@ fn share(height: usize, b: usize, bands: usize) -> usize {
     height / bands * b + (height % bands * b).div_ceil(bands)
 }
 
-/// By which windows a step makes rows of its result of rows of its operand; none if it takes all of
-/// it.
+/// The window through which a step computes rows of its result from rows of its operand. None if it
+/// needs the whole operand.
 fn window(flow: &Flow<'_>, step: &FusedStep) -> Option<Window> {
     let op = flow.values[step.depthwise.as_ref().map_or(step.kernel, |stage| stage.kernel)].op;
     match *op {
@@ -122,7 +132,7 @@ fn window(flow: &Flow<'_>, step: &FusedStep) -> Option<Window> {
     }
 }
 
-/// Multiply-adds of one pixel of a step's result.
+/// The multiply-adds of one pixel of a step's result.
 fn depth(flow: &Flow<'_>, step: &FusedStep) -> u64 {
     let of = |v: ValueId, [.., c_in]: Shape| {
         let value = &flow.values[v];
@@ -150,162 +160,198 @@ fn depth(flow: &Flow<'_>, step: &FusedStep) -> u64 {
     }
 }
 
-/// A step as far as it matters here.
+/// What matters here about a step.
+#[derive(Debug)]
 struct Role {
-    /// None for a step that can't run by turns.
+    /// None if the step can't take turns.
     window: Option<Window>,
     /// Rows of the operand and of the result.
     heights: [usize; 2],
     /// Pixels of the result, of one picture, and multiply-adds of one.
     pixels: u64,
     depth: u64,
-    /// Which steps make the operand and the residual. None if there is none, or it is the input or
-    /// a concatenation.
+    /// The steps that make the operand and the residual. None if there is no such operand, or if it
+    /// is the input or a concatenation.
     makers: [Option<usize>; 2],
-    /// The last step that makes a part of what it reads, if that is a concatenation.
+    /// If an operand is a concatenation: the last step that makes a part of it.
     joined: Option<usize>,
     /// The steps that read its result, in order.
     readers: Vec<usize>,
-    /// Whether the result is for the caller.
+    /// Whether the caller reads the result.
     kept: bool,
-    /// Of the result: all of it, and a row of one picture.
+    /// The size of the result in bytes: all of it, and one row of one picture.
     bytes: [usize; 2],
 }
 
 impl Role {
-    /// The rows of its operand that it takes for these of its result.
+    /// The rows of the operand that these rows of the result need.
     fn input_rows(&self, rows: Range<usize>) -> Range<usize> {
         let window = self.window.unwrap_or(Window::new([1, 1]));
         window.input_rows(self.heights[0], rows).expect("the shape of its result has been inferred")
     }
 }
 
-/// All that is known when groups are made.
-struct Planner<'a> {
-    roles: Vec<Role>,
-    /// In units, with the first and the last step that each matters to.
-    buffers: Vec<Buffer>,
-    pictures: usize,
-    options: &'a DepthFirst,
-}
-
-/// The groups of steps that run depth first, in order: as few steps as [`DepthFirst`] allows.
-pub(super) fn groups(
-    flow: &Flow<'_>,
-    steps: &[FusedStep],
-    elements: &[ElementType],
-    options: &DepthFirst,
-) -> Vec<Group> {
-    if options.bytes == usize::MAX {
-        return Vec::new();
+/// The role of each step.
+fn roles(flow: &Flow<'_>, steps: &[FusedStep], elements: &[ElementType]) -> Vec<Role> {
+    let mut maker: Vec<Option<usize>> = vec![None; flow.values.len()];
+    steps.iter().enumerate().for_each(|(s, step)| maker[step.result] = Some(s));
+    // The last step that makes the value or a part of it.
+    let mut last = maker.clone();
+    for (v, value) in flow.values.iter().enumerate().filter(|(_, v)| *v.op == Op::Concat) {
+        last[v] = value.operands.iter().filter_map(|&operand| last[operand]).max();
     }
-    let planner = Planner::new(flow, steps, elements, options);
-    let enough = options.bytes.saturating_mul(planner.pictures);
-    let alone: Vec<usize> = (0..steps.len()).map(|s| planner.bytes(s..s + 1, None)).collect();
-    // Stretches of steps that take less than the largest of them takes alone, by their ends.
-    let mut stretches: Vec<Vec<(usize, usize, Option<Group>)>> =
-        (alone.iter().enumerate()).map(|(s, &bytes)| vec![(s, bytes, None)]).collect();
-    for start in 0..steps.len() {
-        for end in start + 2..=(start + MAX_STEPS).min(steps.len()) {
-            let most = alone[start..end].iter().copied().max().unwrap_or(0);
-            if most <= enough {
-                continue;
-            }
-            if let Some(group) = planner.group(start..end) {
-                let bytes = planner.bytes(start..end, Some(&group));
-                if bytes < most {
-                    stretches[end - 1].push((start, bytes, Some(group)));
-                }
+    let mut roles: Vec<Role> = Vec::new();
+    for (s, step) in steps.iter().enumerate() {
+        let v = step.result;
+        let value = &flow.values[v];
+        let [n, h, w, c] = value.shape;
+        let operands = [Some(step.x), step.residual];
+        let makers = operands.map(|v| v.and_then(|v| maker[v]));
+        for maker in makers.into_iter().flatten() {
+            if roles[maker].readers.last() != Some(&s) {
+                roles[maker].readers.push(s);
             }
         }
-    }
-    // The least room that all steps up to each can have.
-    let mut least = vec![0; steps.len() + 1];
-    for (i, ending) in stretches.iter().enumerate() {
-        let bytes = ending.iter().map(|&(start, bytes, _)| bytes.max(least[start])).min();
-        least[i + 1] = bytes.unwrap_or(0);
-    }
-    let limit = enough.max(least[steps.len()].saturating_add(enough / 8));
-    // The fewest steps by turns with which they stay below the limit, and the last stretch of that.
-    let mut fewest: Vec<Option<usize>> = vec![Some(0)];
-    let mut last = Vec::new();
-    for ending in &stretches {
-        let fitting = ending.iter().enumerate().filter(|(_, (_, bytes, _))| *bytes <= limit);
-        let costs = fitting.filter_map(|(i, (start, _, group))| {
-            let turns = group.as_ref().map_or(0, |group| group.steps.len());
-            Some((fewest[*start]? + turns, i))
+        let joined = operands.into_iter().flatten().filter(|&v| maker[v].is_none());
+        let row = w * c * elements[v].size();
+        roles.push(Role {
+            window: window(flow, step),
+            heights: [flow.values[step.x].shape[1], h],
+            pixels: (h * w) as u64,
+            depth: depth(flow, step),
+            makers,
+            joined: joined.filter_map(|v| last[v]).max(),
+            readers: Vec::new(),
+            kept: value.kept,
+            bytes: [n * h * row, row],
         });
-        let best = costs.min();
-        fewest.push(best.map(|(cost, _)| cost));
-        last.push(best.map(|(_, i)| i));
     }
-    let mut groups = Vec::new();
-    let mut end = steps.len();
-    while end > 0 {
-        let stretch = last[end - 1].expect("the least room is below the limit");
-        let (start, _, group) = stretches[end - 1].swap_remove(stretch);
-        groups.extend(group);
-        end = start;
-    }
-    groups.reverse();
-    groups
+    roles
 }
 
-impl<'a> Planner<'a> {
-    fn new(
+/// Which steps of a network run depth first, and what is needed to list their turns.
+#[derive(Debug)]
+pub(super) struct DepthFirstPlan {
+    /// By step.
+    roles: Vec<Role>,
+    /// The steps that take turns with each other, in order.
+    stretches: Vec<Range<usize>>,
+    pictures: usize,
+    /// [`DepthFirst::multiply_adds`].
+    multiply_adds: Option<u64>,
+}
+
+impl DepthFirstPlan {
+    /// Chooses as few steps as [`DepthFirst`] allows, for a session of one thread.
+    pub(super) fn new(
         flow: &Flow<'_>,
         steps: &[FusedStep],
+        places: &Places,
         elements: &[ElementType],
-        options: &'a DepthFirst,
+        options: &DepthFirst,
     ) -> Self {
-        let buffers = layout::whole_buffers(flow, steps, elements);
-        let mut maker: Vec<Option<usize>> = vec![None; flow.values.len()];
-        steps.iter().enumerate().for_each(|(s, step)| maker[step.result] = Some(s));
-        // The last step that makes the value or a part of it.
-        let mut last = maker.clone();
-        for (v, value) in flow.values.iter().enumerate().filter(|(_, v)| *v.op == Op::Concat) {
-            last[v] = value.operands.iter().filter_map(|&operand| last[operand]).max();
+        let mut plan = Self {
+            roles: roles(flow, steps, elements),
+            stretches: Vec::new(),
+            pictures: flow.values[0].shape[0],
+            multiply_adds: options.multiply_adds,
+        };
+        if options.bytes != usize::MAX {
+            plan.stretches = plan.choose(places.buffers(), options.bytes);
         }
-        let mut roles: Vec<Role> = Vec::new();
-        for (s, step) in steps.iter().enumerate() {
-            let v = step.result;
-            let value = &flow.values[v];
-            let [n, h, w, c] = value.shape;
-            let operands = [Some(step.x), step.residual];
-            let makers = operands.map(|v| v.and_then(|v| maker[v]));
-            for maker in makers.into_iter().flatten() {
-                if roles[maker].readers.last() != Some(&s) {
-                    roles[maker].readers.push(s);
-                }
-            }
-            let joined = operands.into_iter().flatten().filter(|&v| maker[v].is_none());
-            let row = w * c * elements[v].size();
-            roles.push(Role {
-                window: window(flow, step),
-                heights: [flow.values[step.x].shape[1], h],
-                pixels: (h * w) as u64,
-                depth: depth(flow, step),
-                makers,
-                joined: joined.filter_map(|v| last[v]).max(),
-                readers: Vec::new(),
-                kept: value.kept,
-                bytes: [n * h * row, row],
-            });
-        }
-        let pictures = flow.values[0].shape[0];
-        Self { roles, buffers, pictures, options }
+        plan
     }
 
-    /// Whether some rows of a step's result will do while the group `steps` runs: only steps of it
-    /// read them. (A part of a concatenation has no readers.)
+    /// Whether a step runs depth first: for one picture at a time.
+    pub(super) fn contains(&self, step: usize) -> bool {
+        self.stretches.iter().any(|stretch| stretch.contains(&step))
+    }
+
+    /// The groups of a session with so many threads, in order.
+    pub(super) fn groups(&self, places: &Places, threads: usize) -> Vec<Group> {
+        let groups = self.stretches.iter().map(|stretch| {
+            let group = self.group(stretch.clone(), threads);
+            group.expect("a stretch is chosen because its steps can take turns")
+        });
+        // Of several pictures it is one at a time, for which the kernels are planned.
+        let saves = |group: &Group| self.pictures > 1 || self.saves(places.buffers(), group);
+        groups.filter(saves).collect()
+    }
+
+    /// Whether a group takes less memory than the largest of its steps takes alone.
+    fn saves(&self, buffers: &[Buffer], group: &Group) -> bool {
+        let mut alone = group.steps.clone().map(|s| self.bytes(buffers, s..s + 1, None));
+        let bytes = self.bytes(buffers, group.steps.clone(), Some(group));
+        alone.any(|alone| bytes < alone)
+    }
+
+    /// The stretches of steps that are to run depth first so that values take `limit` bytes for
+    /// each picture, in order: as few steps as possible.
+    fn choose(&self, buffers: &[Buffer], limit: usize) -> Vec<Range<usize>> {
+        let count = self.roles.len();
+        let enough = limit.saturating_mul(self.pictures);
+        let alone: Vec<usize> = (0..count).map(|s| self.bytes(buffers, s..s + 1, None)).collect();
+        // (start, bytes) of the stretches that end with each step: the step alone first.
+        let mut stretches: Vec<Vec<(usize, usize)>> =
+            (alone.iter().enumerate()).map(|(s, &bytes)| vec![(s, bytes)]).collect();
+        for start in 0..count {
+            for end in start + 2..=(start + MAX_STEPS).min(count) {
+                if alone[start..end].iter().all(|&bytes| bytes <= enough) {
+                    continue;
+                }
+                if let Some(group) = self.group(start..end, 1)
+                    && self.saves(buffers, &group)
+                {
+                    let bytes = self.bytes(buffers, start..end, Some(&group));
+                    stretches[end - 1].push((start, bytes));
+                }
+            }
+        }
+        // The least memory in which all steps up to each can run.
+        let mut least = vec![0; count + 1];
+        for (i, ending) in stretches.iter().enumerate() {
+            let bytes = ending.iter().map(|&(start, bytes)| bytes.max(least[start])).min();
+            least[i + 1] = bytes.unwrap_or(0);
+        }
+        let limit = enough.max(least[count].saturating_add(enough / 8));
+        // The fewest steps that take turns so that memory stays below the limit, and where the last
+        // stretch of that choice starts.
+        let mut fewest: Vec<Option<usize>> = vec![Some(0)];
+        let mut starts = Vec::new();
+        for (i, ending) in stretches.iter().enumerate() {
+            let fitting = ending.iter().filter(|(_, bytes)| *bytes <= limit);
+            let costs = fitting.filter_map(|&(start, _)| {
+                let turning = if start == i { 0 } else { i + 1 - start };
+                Some((fewest[start]? + turning, turning > 0, start))
+            });
+            let best = costs.min();
+            fewest.push(best.map(|(cost, ..)| cost));
+            starts.push(best.map(|(.., start)| start));
+        }
+        let mut chosen = Vec::new();
+        let mut end = count;
+        while end > 0 {
+            let start = starts[end - 1].expect("the least memory is below the limit");
+            if end - start > 1 {
+                chosen.push(start..end);
+            }
+            end = start;
+        }
+        chosen.reverse();
+        chosen
+    }
+
+    /// Whether a step's result need only exist in part while the group `steps` runs: only steps of
+    /// the group read it. (A part of a concatenation has no readers.)
     fn is_held(&self, steps: &Range<usize>, s: usize) -> bool {
         let Role { readers, kept, .. } = &self.roles[s];
         !kept && !readers.is_empty() && readers.iter().all(|reader| steps.contains(reader))
     }
 
-    /// What values take while these steps run, of which those held by the group have some rows.
-    fn bytes(&self, steps: Range<usize>, group: Option<&Group>) -> usize {
-        let alive = self.buffers.iter().filter(|b| b.first < steps.end && steps.start <= b.last);
+    /// The memory of all values in bytes while these steps run. Values that the group holds take
+    /// only some rows.
+    fn bytes(&self, buffers: &[Buffer], steps: Range<usize>, group: Option<&Group>) -> usize {
+        let alive = buffers.iter().filter(|b| b.first < steps.end && steps.start <= b.last);
         let lens = alive.map(|b| b.len.saturating_mul(size_of::<Unit>()));
         let all = lens.fold(0, usize::saturating_add);
         let held = group.map_or(&[][..], |group| &group.held);
@@ -315,12 +361,12 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// In how many bands of rows the last result of a group is made.
-    fn bands(&self, roles: &[Role]) -> usize {
+    /// In how many bands of rows so many threads make the last result of a group.
+    fn bands(&self, roles: &[Role], threads: usize) -> usize {
         let work = roles.iter().map(|role| role.pixels.saturating_mul(role.depth));
         let work = work.fold(0, u64::saturating_add);
-        let threads = available_threads() as u64;
-        let least = self.options.multiply_adds.unwrap_or(BAND_MULTIPLY_ADDS * threads);
+        let for_threads = || BAND_MULTIPLY_ADDS.saturating_mul(threads.max(1) as u64);
+        let least = self.multiply_adds.unwrap_or_else(for_threads);
         let deep = roles.iter().filter(|role| role.depth > CACHED_WEIGHTS);
         let bands = deep.map(|role| role.pixels / TILE_PIXELS).fold(work / least.max(1), u64::min);
         let end = roles.last().map_or(1, |role| role.heights[1]);
@@ -329,9 +375,9 @@ impl<'a> Planner<'a> {
         end.div_ceil(end.div_ceil(most))
     }
 
-    /// The turns of `steps`. None if one of them can't take turns, no result is held in rows, or
-    /// one is a part of a concatenation that another reads.
-    fn group(&self, steps: Range<usize>) -> Option<Group> {
+    /// The turns of `steps`. None if one of them can't take turns, if no result can be held in
+    /// part, or if one step makes a part of a concatenation that another reads.
+    fn group(&self, steps: Range<usize>, threads: usize) -> Option<Group> {
         let roles = &self.roles[steps.clone()];
         let (first, count) = (steps.start, steps.len());
         let held: Vec<bool> = steps.clone().map(|s| self.is_held(&steps, s)).collect();
@@ -341,13 +387,13 @@ impl<'a> Planner<'a> {
             return None;
         }
         let inside = |maker: Option<usize>| maker.and_then(|s| s.checked_sub(first));
-        let bands = self.bands(roles);
+        let bands = self.bands(roles, threads);
 
         let (mut done, mut capacity) = (vec![0; count], vec![0; count]);
         let mut turns = Vec::new();
         for b in 1..=bands {
-            // Up to which row each step is to get: its share if others need all of it, and what
-            // those after it take.
+            // The row that each step must reach: its share if others need the whole result, and the
+            // rows that later steps of the group need.
             let mut wanted: Vec<usize> = (roles.iter().zip(&held))
                 .map(|(role, &held)| if held { 0 } else { share(role.heights[1], b, bands) })
                 .collect();
@@ -367,7 +413,7 @@ impl<'a> Planner<'a> {
                     continue;
                 }
                 let rows = done[i]..wanted[i];
-                // The rows before that somebody is yet to read.
+                // The earlier rows that another step has yet to read.
                 let mut kept = rows.start..rows.start;
                 if held[i] {
                     for &reader in &role.readers {
@@ -389,7 +435,7 @@ impl<'a> Planner<'a> {
                 done[i] = wanted[i];
             }
         }
-        // Now that it is known how many rows each buffer holds: when they move.
+        // The capacity of each buffer is now known, and so is when its rows must move.
         let mut top = vec![0; count];
         for turn in &mut turns {
             let i = turn.step - first;

@@ -1,13 +1,13 @@
-//! The values worth computing, in an order in which they can be.
+//! The values to compute, in topological order.
 //!
-//! A network is written for its reader; a [`Flow`] is the same computation in a normal form that
-//! leaves [`super::fuse`] few cases:
-//! - only what the kept nodes need is there;
-//! - identities are gone: their users use the operand;
-//! - every sum has two operands (a longer one is a chain, in operand order);
-//! - every operand of a concatenation has no other user, so that it can be written in place. Where
-//!   the network says otherwise, a copy is inserted;
-//! - the input is not kept: a copy of it is.
+//! A [`Flow`] is the network's computation in a normal form, which leaves [`super::fuse`] few
+//! cases:
+//! - It contains only values that the kept nodes depend on.
+//! - It contains no identities: their users use the operand.
+//! - Every sum has two operands. A longer sum becomes a chain, in the order of its operands.
+//! - An operand of a concatenation has no other user, so that it can be written in place. If it has
+//!   one in the network, a copy is inserted.
+//! - The input is never kept. If the caller asks for it, a copy is.
 
 use sepconv_kernels::Activation;
 
@@ -15,10 +15,10 @@ use super::shape::{self, Shape};
 use super::{Network, Node, NodeId, Op};
 use crate::Result;
 
-/// Index of a value in its [`Flow`]. Operands have smaller ones than their users.
+/// Index of a value in its [`Flow`]. Operands have smaller indices than their users.
 pub(super) type ValueId = usize;
 
-/// The operation of inserted copies; identities of the network are never values.
+/// The operation of an inserted copy. (Identities of the network never become values.)
 const COPY: &Op = &Op::Identity;
 
 /// One tensor.
@@ -30,14 +30,14 @@ pub(super) struct Value<'n> {
     pub(super) op: &'n Op,
     pub(super) operands: Vec<ValueId>,
     pub(super) shape: Shape,
-    /// Once for each time that another value takes it as an operand.
+    /// The values that use this one as an operand, once for each use.
     pub(super) users: Vec<ValueId>,
-    /// Whether it must be there, dense, when the run ends.
+    /// Whether the caller reads it after the run. It is dense then.
     pub(super) kept: bool,
 }
 
 impl Value<'_> {
-    /// Whether nobody could tell if it were never stored: one user, and not kept.
+    /// Whether it need not be stored: it has one user and is not kept.
     pub(super) fn is_private(&self) -> bool {
         self.users.len() == 1 && !self.kept
     }
@@ -126,11 +126,11 @@ impl<'n> Flow<'n> {
     }
 }
 
-/// What is known of each node before any value exists.
+/// Facts about each node, collected before any value is made.
 struct Facts {
-    /// The node itself, or the one whose value it is if it is an identity.
+    /// The node itself, or for an identity the node whose value it passes on.
     origin: Vec<usize>,
-    /// Whether a kept node needs it.
+    /// Whether a kept node depends on it.
     live: Vec<bool>,
     /// Whether it, or an identity of it, is kept.
     kept: Vec<bool>,
@@ -169,7 +169,7 @@ impl Facts {
         facts
     }
 
-    /// Whether a node's value must also exist elsewhere than inside the one that takes it.
+    /// Whether a node's value is used elsewhere than in the concatenation that takes it.
     fn is_shared(&self, id: NodeId) -> bool {
         let origin = self.origin[id.index()];
         origin == 0 || self.kept[origin] || self.uses[origin] > 1

@@ -1,7 +1,7 @@
 //! Element-wise functions and softmax that have no vector kernel: one definition each.
 //!
-//! All are computed in f64 by `libm`, which is plain Rust, and rounded to f32 once: the same bits
-//! on every platform, at most 0.501 ULP from the exact value. A NaN gives a NaN.
+//! They are computed in f64 by `libm`, which is plain Rust, and rounded to f32 once. Results have
+//! the same bits on every platform and are within 0.501 ULP of the exact value. NaN gives NaN.
 
 /// An element-wise function that has no vector kernel.
 ///
@@ -23,19 +23,19 @@ pub enum Function {
     Sigmoid,
     /// min(max(`slope`·x + 0.5, 0), 1). The slope is 1/6 in Keras 3, 0.2 in Keras 2.
     HardSigmoid {
-        /// Of the middle part.
+        /// The slope of the middle part.
         slope: f32,
     },
     /// (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)
     Tanh,
     /// ln(1 + eˣ)
     Softplus,
-    /// min(x, `max`) where x ≥ `threshold`, `slope`·(x − `threshold`) below: ReLU with all that
-    /// Keras's `ReLU` and `LeakyReLU` layers can say.
+    /// min(x, `max`) if x ≥ `threshold`, else `slope`·(x − `threshold`). Covers all parameters of
+    /// Keras's `ReLU` and `LeakyReLU` layers.
     Relu {
-        /// Below the threshold.
+        /// The slope below the threshold.
         slope: f32,
-        /// Where the line of slope 1 begins.
+        /// The least x that keeps its value.
         threshold: f32,
         /// The largest value.
         max: f32,
@@ -43,7 +43,7 @@ pub enum Function {
 }
 
 impl Function {
-    /// What the step is called.
+    /// The name of the step.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Sigmoid => "sigmoid",

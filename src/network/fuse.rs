@@ -1,17 +1,16 @@
-//! Values → steps: what one kernel can do at once becomes one step.
+//! Joins values into steps. A step is what one kernel computes at once.
 //!
-//! A step ends in one value, and everything it computed on the way there is private to it: never
-//! stored, so neither kept nor used by anyone else. Each value in turn either joins the step that
-//! ends in its operand or starts a step:
+//! A step stores one value, its result. The other values that it computes are never stored, so no
+//! other step may use them and the caller may not ask for them. Each value either joins the step
+//! whose result is its operand, or starts a new step:
 //! - a batch norm or a rescaling joins a linear layer (its weights are scaled);
 //! - a sum joins the step of one operand, which then adds the other as its residual;
-//! - an activation joins any step as what it does last;
-//! - a pointwise convolution joins a depthwise one, whatever the latter ended in: the two are one separable layer,
-//!   and the tensor between them is never stored.
+//! - an activation joins any step and becomes its last operation;
+//! - a pointwise convolution joins a depthwise one: the two become one separable layer.
 //!
-//! An activation that can't join, because its operand is stored anyway (a pre-activation block adds
-//! it to the block's end), is not stored a second time if its users can apply it as they load. The
-//! stored tensor is never overwritten: the residual and the projection take it as it is.
+//! Sometimes an activation can't join because its operand must be stored: a pre-activation block
+//! adds the operand again at its end. Then the steps that use the activation apply it as they load
+//! the operand, if they can. The stored tensor stays as it is for the residual and the projection.
 
 use sepconv_kernels::{Activation, Padding, Window};
 
@@ -24,12 +23,12 @@ use super::shape::Shape;
 pub(super) struct FusedStep {
     /// The value whose operation says which kernel runs.
     pub(super) kernel: ValueId,
-    /// In front of a pointwise convolution, with which it is one kernel.
+    /// The depthwise convolution before a pointwise one; both are one kernel.
     pub(super) depthwise: Option<DepthwiseStage>,
     pub(super) x: ValueId,
     pub(super) input_activation: Activation,
-    /// Batch norms and rescalings to fold into the weights, in order. With such a kernel of its
-    /// own: that one first.
+    /// Batch norms and rescalings to fold into the weights, in order. If the kernel itself is one
+    /// of these, it is the first.
     pub(super) affines: Vec<ValueId>,
     pub(super) residual: Option<ValueId>,
     pub(super) activation: Activation,
@@ -39,7 +38,7 @@ pub(super) struct FusedStep {
     pub(super) result: ValueId,
 }
 
-/// activation(depthwise(x)), of which `affines` are to be folded into the weights.
+/// activation(depthwise(x)). The `affines` are folded into its weights.
 #[derive(Debug)]
 pub(super) struct DepthwiseStage {
     pub(super) kernel: ValueId,
@@ -48,7 +47,8 @@ pub(super) struct DepthwiseStage {
 }
 
 impl FusedStep {
-    /// In which shape it reads x: elements that are to be flattened lie as their result does.
+    /// The shape in which the step reads x. Flattening and reshaping read x in the shape of the
+    /// result.
     pub(super) fn x_shape(&self, flow: &Flow<'_>) -> Shape {
         let value = &flow.values[self.kernel];
         match value.op {
@@ -58,7 +58,7 @@ impl FusedStep {
     }
 }
 
-/// All steps of a flow, each after those whose results it takes.
+/// All steps of a flow. A step comes after the steps whose results it reads.
 pub(super) fn fuse(flow: &Flow<'_>) -> Vec<FusedStep> {
     let mut fuser = Fuser {
         flow,
@@ -68,7 +68,7 @@ pub(super) fn fuse(flow: &Flow<'_>) -> Vec<FusedStep> {
     };
     for (v, value) in flow.values.iter().enumerate() {
         match *value.op {
-            // No kernel: the caller's memory, and the memory of the operands.
+            // They need no kernel: their values are the caller's memory and the operands' memory.
             Op::Input { .. } | Op::Concat => {}
             Op::BatchNorm { .. } | Op::Rescale { .. } => fuser.affine(v),
             Op::Add => fuser.add(v),
@@ -89,9 +89,9 @@ pub(super) fn fuse(flow: &Flow<'_>) -> Vec<FusedStep> {
 struct Fuser<'a, 'n> {
     flow: &'a Flow<'n>,
     steps: Vec<FusedStep>,
-    /// The step that ends in a value, so far.
+    /// The step whose result is a value, so far.
     ending: Vec<Option<usize>>,
-    /// The activation that a value is, if its users apply it as they load its operand.
+    /// If a value is an activation that its users apply as they load the operand: that activation.
     on_load: Vec<Option<Activation>>,
 }
 
@@ -124,8 +124,8 @@ impl Fuser<'_, '_> {
         &mut self.steps[s]
     }
 
-    /// The step that ends in `operand` if more can join it: nobody else sees the operand, and the
-    /// step does not end in something that only comes last.
+    /// The step whose result is `operand`, if more operations can join it: no other step uses the
+    /// operand, and the step does not end in an operation that must be last.
     fn open(&self, operand: ValueId) -> Option<usize> {
         self.ending[operand].filter(|&s| {
             let step = &self.steps[s];
@@ -187,8 +187,8 @@ impl Fuser<'_, '_> {
             .into_iter()
             .filter_map(|(operand, other)| Some((self.open(operand)?, other)))
             .filter(|&(s, _)| self.steps[s].residual.is_none())
-            // Pools have arithmetic to spare; of two other branches the later one, so that the
-            // earlier is there by then and the steps stay in the network's order.
+            // Prefer a pool, which has arithmetic to spare. Otherwise prefer the later of the two
+            // branches: the earlier one is complete by then, and steps keep the network's order.
             .max_by_key(|&(s, _)| {
                 let step = &self.steps[s];
                 let pool = matches!(self.op(step.kernel), Op::MaxPool(_) | Op::AveragePool(_));
@@ -223,7 +223,7 @@ pub(super) fn is_pointwise(window: &Window, groups: usize) -> bool {
     window.kernel == [1, 1] && groups == 1 && !pads
 }
 
-/// Whether the executor computes it by plain loops over f32, to which nothing can join.
+/// Whether the executor computes the operation by plain loops over f32. Nothing can join these.
 pub(super) fn is_plain(op: &Op) -> bool {
     matches!(
         op,
@@ -237,7 +237,7 @@ pub(super) fn is_plain(op: &Op) -> bool {
     )
 }
 
-/// Whether scaling and shifting the output is a matter of other weights.
+/// Whether a scale and shift of the output can be folded into the weights.
 fn is_linear(op: &Op) -> bool {
     matches!(
         op,
@@ -250,8 +250,8 @@ fn is_linear(op: &Op) -> bool {
     )
 }
 
-/// Whether a layer should apply the activation to its input rather than read it from memory. A
-/// depthwise step loads each element once per tap, too often for more than a clamp.
+/// Whether a layer should apply the activation as it loads its input, instead of reading the result
+/// from memory. A depthwise step loads each element once for each tap, so only clamps are cheap.
 fn applies_on_load(op: &Op, activation: Activation) -> bool {
     match op {
         Op::Conv { .. } | Op::Dense { .. } => true,

@@ -40,7 +40,8 @@ impl NodeId {
     }
 }
 
-/// What a node computes. Weights are not here: they are looked up by the node's layer name.
+/// The operation of a node. Its weights are not stored here; they are looked up by the name of the
+/// node's layer.
 ///
 /// ```
 /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -60,7 +61,7 @@ impl NodeId {
 pub enum Op {
     /// The network's input, N×H×W×`channels`.
     Input {
-        /// The height and width the model was made for, if it says.
+        /// The height and width that the model was made for, if known.
         size: [Option<usize>; 2],
         /// Channels.
         channels: usize,
@@ -111,18 +112,19 @@ pub enum Op {
     Activation(Activation),
     /// Softmax over the channels.
     Softmax,
-    /// Max pool; padding never wins.
+    /// Max pool. Padding is ignored.
     MaxPool(Window),
-    /// Average pool over the taps inside the input.
+    /// Average pool. Padding is ignored: the mean is over the taps inside the input.
     AveragePool(Window),
-    /// The mean or the maximum over height and width, to N×1×1×C.
+    /// The mean or maximum over height and width. The result has shape N×1×1×C.
     GlobalPool {
         /// Mean or maximum.
         kind: PoolKind,
-        /// Whether Keras calls the result N×1×1×C; it calls it N×C otherwise.
+        /// Whether the result has shape N×1×1×C in Keras; otherwise it is N×C there.
         keep_dims: bool,
     },
-    /// Fully connected, on the channels of each pixel. Weights `kernel` \[C, O\], `bias` \[O\].
+    /// Fully connected layer on the channels of each pixel. Weights `kernel` \[C, O\], `bias`
+    /// \[O\].
     Dense {
         /// Outputs O.
         units: usize,
@@ -133,13 +135,13 @@ pub enum Op {
     Add,
     /// Concatenation along the channels.
     Concat,
-    /// x itself (dropout at inference, linear activation).
+    /// The operand itself (dropout at inference, linear activation).
     Identity,
-    /// scale·x + offset, each one number or one for each channel.
+    /// scale·x + offset. Each is one number, or one for each channel.
     Rescale {
-        /// Factors.
+        /// The scale.
         scale: Vec<f64>,
-        /// Summands.
+        /// The offset.
         offset: Vec<f64>,
     },
     /// An element-wise function that has no vector kernel.
@@ -149,17 +151,17 @@ pub enum Op {
         /// \[C\], or \[H, W, C\] with 1 along an axis that shares its α.
         shape: Vec<usize>,
     },
-    /// Zeros around the picture.
+    /// Adds zeros around the picture.
     ZeroPad(Border),
-    /// The picture without its border.
+    /// Removes a border of the picture.
     Crop(Border),
-    /// The middle of the picture. A picture that is smaller in a direction is first cropped to the
-    /// proportions of `size`, then resized bilinearly.
+    /// The middle of the picture. If the picture is too small, it is cropped to the proportions of
+    /// `size` and resized bilinearly instead.
     CenterCrop {
         /// Height and width of the result.
         size: [usize; 2],
     },
-    /// The picture at another height and width.
+    /// Resizes the picture.
     Resize {
         /// Height and width of the result.
         size: [usize; 2],
@@ -168,13 +170,13 @@ pub enum Op {
         /// Whether the picture is first cropped to the proportions of `size`.
         crop: bool,
     },
-    /// The elements of each picture as channels of one pixel, in the order h, w, c:
-    /// N×1×1×`features`, which Keras calls N×`features`.
+    /// Turns each picture into one pixel whose channels are its elements in the order h, w, c. The
+    /// result has shape N×1×1×`features`; Keras calls it N×`features`.
     Flatten {
         /// H·W·C.
         features: usize,
     },
-    /// The elements of each picture in the order h, w, c as a picture of another shape.
+    /// Gives each picture another shape; its elements keep their order h, w, c.
     Reshape {
         /// Height, width and channels of the result.
         shape: [usize; 3],
@@ -216,15 +218,16 @@ pub struct Border {
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Node {
-    /// Unique name: that of Keras's layer or timm's module where the node is one.
+    /// The unique name. A node that is a layer of Keras or a module of timm has its name.
     pub name: String,
-    /// The layer under whose name the weights are found. Differs from `name` only where one Keras
-    /// layer became several nodes (a dense layer with its own activation).
+    /// The layer whose weights the node uses. It differs from `name` if one Keras layer became
+    /// several nodes, as a dense layer with an activation does.
     pub layer: String,
-    /// What it computes.
+    /// The operation.
     pub op: Op,
-    /// Its operands, all of them earlier nodes.
+    /// The operands, all of them earlier nodes.
     pub inputs: Vec<NodeId>,
 }
 
@@ -266,13 +269,13 @@ pub struct Network {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// Its name: that of Keras's layer, or of its key where the model returns a dictionary.
+    /// The name of the Keras layer, or the key if the model returns a dictionary.
     pub name: String,
-    /// The node whose value it is.
+    /// The node that computes it.
     pub node: NodeId,
 }
 
-/// What the numbers of an output are, as far as the network shows it.
+/// What the numbers of an output mean, as far as the network shows it.
 ///
 /// ```
 /// # use sepconv::models::*;
@@ -297,14 +300,14 @@ pub enum OutputKind {
         /// What sigmoid is applied to.
         logits: NodeId,
     },
-    /// Probabilities of classes that exclude each other, as the mean of some softmaxes.
+    /// Probabilities of classes that exclude each other: the mean of several softmaxes.
     Probabilities,
     /// Anything else: logits, features, regression.
     Values,
 }
 
 impl Network {
-    /// An empty network whose node 0 is its input.
+    /// Makes a network that has only an input node.
     ///
     /// ```
     /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -336,17 +339,18 @@ impl Network {
     /// let relu = network.push("relu", Op::Activation(Activation::Relu), &[input])?;
     /// assert_eq!(network.output(), relu);
     /// let error = network.push("add", Op::Add, &[relu]).unwrap_err();
-    /// assert!(error.to_string().starts_with(r#"node "add": 1 operands"#));
+    /// assert_eq!(error.to_string(), r#"node "add": expected at least 2 operands, got 1"#);
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     ///
     /// # Errors
-    /// A name that exists, an operand that doesn't, or the wrong number of operands for `op`.
+    /// [`crate::Error::Network`] if the name exists already, an operand does not exist, or `op`
+    /// takes another number of operands.
     pub fn push(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> crate::Result<NodeId> {
         self.push_for_layer(name, name, op, inputs)
     }
 
-    /// [`Network::push`] for a node whose weights are found under another layer's name.
+    /// Appends a node as [`Network::push`] does. Its weights are looked up under the name `layer`.
     ///
     /// ```
     /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -363,7 +367,7 @@ impl Network {
     /// ```
     ///
     /// # Errors
-    /// As [`Network::push`].
+    /// Those of [`Network::push`].
     pub fn push_for_layer(
         &mut self,
         name: &str,
@@ -373,19 +377,21 @@ impl Network {
     ) -> crate::Result<NodeId> {
         let error = |message: String| crate::Error::Network { node: name.into(), message };
         if self.find(name).is_some() {
-            return Err(error("there is a node of this name already".into()));
+            return Err(error("another node already has this name".into()));
         }
         if let Some(id) = inputs.iter().find(|id| id.0 >= self.nodes.len()) {
             return Err(error(format!("operand {} does not exist", id.0)));
         }
         let wanted = match op {
-            Op::Input { .. } => return Err(error("a network has one input, its node 0".into())),
+            Op::Input { .. } => {
+                return Err(error("a network has only one input, its first node".into()));
+            }
             Op::Add | Op::Concat => 2..=usize::MAX,
             _ => 1..=1,
         };
         if !wanted.contains(&inputs.len()) {
-            let needed = if *wanted.end() == 1 { "1 is" } else { "at least 2 are" };
-            return Err(error(format!("{} operands where {needed} needed", inputs.len())));
+            let expected = if *wanted.end() == 1 { "1 operand" } else { "at least 2 operands" };
+            return Err(error(format!("expected {expected}, got {}", inputs.len())));
         }
         self.nodes.push(Node { name: name.into(), layer: layer.into(), op, inputs: inputs.into() });
         self.returned = NodeId(self.nodes.len() - 1);
@@ -393,7 +399,7 @@ impl Network {
         Ok(self.returned)
     }
 
-    /// Makes another node the only output, which a run returns as it is.
+    /// Makes a node the only output. A run returns its value.
     ///
     /// ```
     /// # use sepconv::models::*;
@@ -405,7 +411,8 @@ impl Network {
     /// ```
     ///
     /// # Errors
-    /// A node of another network that this one lacks.
+    /// [`crate::Error::Network`] if the node belongs to another network and does not exist in this
+    /// one.
     pub fn set_output(&mut self, output: NodeId) -> crate::Result<()> {
         self.check(output)?;
         self.outputs = vec![Output { name: self.nodes[output.0].name.clone(), node: output }];
@@ -413,8 +420,8 @@ impl Network {
         Ok(())
     }
 
-    /// Says which nodes are the model's outputs. A run returns the first; of one that is a softmax,
-    /// perhaps with identities behind it, the logits.
+    /// Sets the model's outputs. A run returns the value of the first one, or its logits if it is a
+    /// softmax.
     ///
     /// ```
     /// # use sepconv::network::*;
@@ -431,11 +438,12 @@ impl Network {
     /// ```
     ///
     /// # Errors
-    /// No output, two of one name, or a node of another network that this one lacks.
+    /// [`crate::Error::Network`] if there is no output, two have the same name, or a node does not
+    /// exist in this network.
     pub fn set_outputs(&mut self, outputs: Vec<Output>) -> crate::Result<()> {
         let error = |message| crate::Error::Network { node: self.name.clone(), message };
         let Some(first) = outputs.first() else {
-            return Err(error("no output".into()));
+            return Err(error("expected at least 1 output, got none".into()));
         };
         for (i, Output { name, node }) in outputs.iter().enumerate() {
             self.check(*node)?;
@@ -456,7 +464,8 @@ impl Network {
         if output.0 < count {
             return Ok(());
         }
-        let message = format!("node {} of {count} can't be the output", output.0);
+        let message =
+            format!("node {} can't be an output: the network has {count} nodes", output.0);
         Err(crate::Error::Network { node: self.name.clone(), message })
     }
 
@@ -474,7 +483,7 @@ impl Network {
         &self.name
     }
 
-    /// All nodes, operands before their users.
+    /// All nodes. Operands come before the nodes that use them.
     ///
     /// ```
     /// # use sepconv::models::*;
@@ -489,7 +498,7 @@ impl Network {
         &self.nodes
     }
 
-    /// A node.
+    /// Returns a node.
     ///
     /// ```
     /// # use sepconv::models::*;
@@ -502,8 +511,7 @@ impl Network {
     /// ```
     ///
     /// # Panics
-    /// If it is a node of another network that this one lacks, as an index beyond the end of
-    /// [`Network::nodes`] does.
+    /// If the node belongs to another network and does not exist in this one.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
     }
@@ -523,8 +531,8 @@ impl Network {
         self.returned
     }
 
-    /// The model's outputs, at least one, in the model's order. Name their nodes in
-    /// [`super::PlanOptions::outputs`] to have the values of others than the first.
+    /// The model's outputs, at least one, in the model's order. A run returns the first. To get the
+    /// others, name their nodes in [`super::PlanOptions::outputs`].
     ///
     /// ```
     /// # use sepconv::network::*;
@@ -537,8 +545,8 @@ impl Network {
         &self.outputs
     }
 
-    /// What the numbers of a node are, were it an output. Identities and changes of shape behind a
-    /// softmax or sigmoid are looked through.
+    /// What the numbers of a node mean. Identities and changes of shape after a softmax or sigmoid
+    /// make no difference.
     ///
     /// ```
     /// # use sepconv::network::*;
@@ -552,7 +560,7 @@ impl Network {
     /// ```
     ///
     /// # Panics
-    /// As [`Network::node`].
+    /// Those of [`Network::node`].
     pub fn kind(&self, node: NodeId) -> OutputKind {
         let node = self.behind_identities(node);
         match &node.op {
@@ -571,7 +579,7 @@ impl Network {
         }
     }
 
-    /// The node, or the one whose elements it has if it only passes them on.
+    /// The node whose elements a node passes on, or the node itself if it computes something.
     fn behind_identities(&self, id: NodeId) -> &Node {
         let mut node = self.node(id);
         while let Op::Identity
@@ -584,7 +592,8 @@ impl Network {
         node
     }
 
-    /// Whether Keras calls the node's value N×C, not N×H×W×C: behind a global pool, a flattening.
+    /// Whether the node's value has shape N×C in Keras, not N×H×W×C: after a global pool or a
+    /// flattening.
     ///
     /// ```
     /// # use sepconv::models::*;
@@ -595,7 +604,7 @@ impl Network {
     /// ```
     ///
     /// # Panics
-    /// As [`Network::node`].
+    /// Those of [`Network::node`].
     pub fn is_vector(&self, mut node: NodeId) -> bool {
         loop {
             let Node { op, inputs, .. } = self.node(node);
@@ -617,7 +626,7 @@ impl Network {
         }
     }
 
-    /// The node of that name.
+    /// Finds a node by its name.
     ///
     /// ```
     /// # use sepconv::models::*;
@@ -646,7 +655,7 @@ impl Network {
     /// ```
     ///
     /// # Errors
-    /// The first node whose operands don't fit together or it.
+    /// The error of the first node whose operands don't match each other or the operation.
     pub fn shapes(&self, input: [usize; 4]) -> crate::Result<Vec<[usize; 4]>> {
         let mut shapes = vec![shape::infer_input(&self.nodes[0], self.input().1, input)?];
         for node in &self.nodes[1..] {
@@ -656,7 +665,8 @@ impl Network {
         Ok(shapes)
     }
 
-    /// The height and width that the model was made for, and its channels.
+    /// The height and width that the model was made for, if known, and the number of input
+    /// channels.
     ///
     /// ```
     /// # use sepconv::models::*;

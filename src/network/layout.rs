@@ -1,8 +1,11 @@
 //! The place of every stored value in the arena.
 //!
-//! A value lies in a buffer of its own, except that an operand of a concatenation is written where
-//! the concatenation wants it: into its channels of that one's buffer. Of a value between steps
-//! that run depth first the buffer holds some rows of one picture.
+//! Each value lies in a buffer of its own, with one exception: an operand of a concatenation is
+//! written straight into its channels of the concatenation's buffer. A value between steps that run
+//! depth first has a buffer of some rows of one picture.
+//!
+//! [`Places`] says which buffer each value lies in; a plan has one. [`Layout`] says where the
+//! buffers lie; a session has one, because the rows that a buffer holds depend on its threads.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,28 +19,28 @@ use super::fuse::{FusedStep, is_plain};
 use super::shape::{self, Shape};
 use super::turns::Group;
 
-/// Where a step finds an operand, which is dense.
+/// Where a step reads an operand, which is dense.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// In the caller's input.
+    /// From the caller's input.
     Input(Target),
-    /// Where a step put it.
+    /// From the arena.
     Arena(Target),
 }
 
-/// Where a step puts its result: pixels `stride` elements apart. Ranges are of units.
+/// Where a step writes its result, with pixels `stride` elements apart. Ranges are in units.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) range: Range<usize>,
     pub(super) element: ElementType,
-    /// Of what the buffer holds.
+    /// The shape of what the buffer holds.
     pub(super) shape: Shape,
     pub(super) stride: usize,
 }
 
 impl Target {
-    /// The part of the range that rows of a picture take, of which the buffer's first is `top`, and
-    /// their shape.
+    /// The part of the range that these rows of a picture take, and their shape. The first row in
+    /// the buffer is `top`.
     pub(super) fn rows(
         &self,
         picture: usize,
@@ -57,14 +60,25 @@ impl Target {
     }
 }
 
-/// Where every stored value lies.
-pub(super) struct Layout {
+/// The buffer of every stored value if all steps run as a whole.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// By value.
+    shapes: Vec<Shape>,
     /// By value; none for the input and for what is never stored.
     places: Vec<Option<Place>>,
+    buffers: Vec<Buffer>,
+    /// The result of each step.
+    results: Vec<ValueId>,
+}
+
+/// Where every stored value lies in the arena.
+pub(super) struct Layout<'a> {
+    places: &'a Places,
     /// By buffer.
     offsets: Vec<usize>,
-    /// Of values between steps that run depth first: the shape of what their buffers hold.
-    held: BTreeMap<ValueId, Shape>,
+    /// The rows that the buffers of values between steps that run depth first hold.
+    held: BTreeMap<ValueId, usize>,
     pub(super) arena_len: usize,
 }
 
@@ -77,25 +91,76 @@ struct Place {
     element: ElementType,
 }
 
-impl Layout {
-    /// Values are of these `elements`; the steps of a group run by turns. None if it takes more
-    /// than a slice can hold.
-    pub(super) fn new(
-        flow: &Flow<'_>,
-        steps: &[FusedStep],
-        elements: &[ElementType],
-        groups: &[Group],
-    ) -> Option<Self> {
-        let held = held(flow, steps, groups);
-        let (places, buffers) = buffers(flow, steps, elements, groups, &held);
-        let (offsets, arena_len) = arena::assign(&buffers)?;
-        Some(Self { places, offsets, held, arena_len })
+impl Places {
+    pub(super) fn new(flow: &Flow<'_>, steps: &[FusedStep], elements: &[ElementType]) -> Self {
+        let (places, mut buffers) = place(flow, steps, elements);
+        let mut touch = |v: ValueId, time: usize| {
+            if let Some(Place { buffer, .. }) = places[v] {
+                let buffer: &mut Buffer = &mut buffers[buffer];
+                buffer.first = buffer.first.min(time);
+                buffer.last = buffer.last.max(time);
+            }
+        };
+        for (time, step) in steps.iter().enumerate() {
+            let operands = [Some(step.x), step.residual].into_iter().flatten();
+            operands.chain([step.result]).for_each(|v| touch(v, time));
+        }
+        // Until after the last step, when the caller reads them.
+        flow.kept.iter().for_each(|&v| touch(v, steps.len()));
+        let shapes = flow.values.iter().map(|value| value.shape).collect();
+        let results = steps.iter().map(|step| step.result).collect();
+        Self { shapes, places, buffers, results }
     }
 
+    /// All buffers, with the first and the last step that each is in use for.
+    pub(super) fn buffers(&self) -> &[Buffer] {
+        &self.buffers
+    }
+
+    /// The shape of a value.
+    pub(super) fn shape(&self, v: ValueId) -> Shape {
+        self.shapes[v]
+    }
+
+    /// The type in which a stored value is stored.
+    pub(super) fn element(&self, v: ValueId) -> ElementType {
+        self.place(v).element
+    }
+
+    fn place(&self, v: ValueId) -> Place {
+        self.places[v].expect("the results of steps are stored")
+    }
+
+    /// The layout if the steps of these groups run by turns. None if it takes more than a slice can
+    /// hold.
+    pub(super) fn layout(&self, groups: &[Group]) -> Option<Layout<'_>> {
+        let held = groups.iter().flat_map(|group| &group.held);
+        let held: BTreeMap<_, _> = held.map(|&(s, rows)| (self.results[s], rows)).collect();
+        let mut buffers = self.buffers.clone();
+        for (&v, &rows) in &held {
+            // It has the buffer alone: an operand of a concatenation is not held.
+            let [_, _, w, c] = self.shapes[v];
+            let Place { buffer, element, .. } = self.place(v);
+            buffers[buffer].len = units(element, rows * w * c);
+        }
+        // The steps of a group are one as to what lives while they run.
+        let mut times: Vec<usize> = (0..=self.results.len()).collect();
+        for group in groups {
+            times[group.steps.clone()].fill(group.steps.start);
+        }
+        for buffer in &mut buffers {
+            (buffer.first, buffer.last) = (times[buffer.first], times[buffer.last]);
+        }
+        let (offsets, arena_len) = arena::assign(&buffers)?;
+        Some(Layout { places: self, offsets, held, arena_len })
+    }
+}
+
+impl Layout<'_> {
     /// Where a step finds an operand, which it sees in this shape.
-    pub(super) fn source(&self, flow: &Flow<'_>, v: ValueId, shape: Shape) -> Source {
-        if self.places[v].is_some() {
-            let target = self.target(flow, v);
+    pub(super) fn source(&self, v: ValueId, shape: Shape) -> Source {
+        if self.places.places[v].is_some() {
+            let target = self.target(v);
             let shape = if self.held.contains_key(&v) { target.shape } else { shape };
             return Source::Arena(Target { shape, stride: shape[3], ..target });
         }
@@ -105,71 +170,21 @@ impl Layout {
     }
 
     /// Where a stored value lies.
-    pub(super) fn target(&self, flow: &Flow<'_>, v: ValueId) -> Target {
-        let shape = self.held.get(&v).copied().unwrap_or(flow.values[v].shape);
-        let place = self.places[v].expect("the results of steps are stored");
-        let Place { stride, element, .. } = place;
-        let start = self.offsets[place.buffer] + units(element, place.channel);
+    pub(super) fn target(&self, v: ValueId) -> Target {
+        let whole @ [_, _, w, c] = self.places.shape(v);
+        let shape = self.held.get(&v).map_or(whole, |&rows| [1, rows, w, c]);
+        let Place { buffer, channel, stride, element } = self.places.place(v);
+        let start = self.offsets[buffer] + units(element, channel);
         let [n, h, w, c] = shape;
         let len = units(element, (n * h * w - 1) * stride + c);
         Target { range: start..start + len, element, shape, stride }
     }
 }
 
-/// The shapes of what is held of values of which some rows will do.
-fn held(flow: &Flow<'_>, steps: &[FusedStep], groups: &[Group]) -> BTreeMap<ValueId, Shape> {
-    let held = groups.iter().flat_map(|group| &group.held);
-    let held = held.map(|&(s, rows)| {
-        let v = steps[s].result;
-        let [_, _, w, c] = flow.values[v].shape;
-        (v, [1, rows, w, c])
-    });
-    held.collect()
-}
-
-/// All buffers with their lifetimes if no steps run by turns.
-pub(super) fn whole_buffers(
-    flow: &Flow<'_>,
-    steps: &[FusedStep],
-    elements: &[ElementType],
-) -> Vec<Buffer> {
-    buffers(flow, steps, elements, &[], &BTreeMap::new()).1
-}
-
-/// The place of each value, none if it is never stored, and all buffers with their lifetimes.
-fn buffers(
-    flow: &Flow<'_>,
-    steps: &[FusedStep],
-    elements: &[ElementType],
-    groups: &[Group],
-    held: &BTreeMap<ValueId, Shape>,
-) -> (Vec<Option<Place>>, Vec<Buffer>) {
-    let (places, mut buffers) = place(flow, steps, elements, held);
-    // The steps of a group are one as to what lives while they run.
-    let mut times: Vec<usize> = (0..steps.len()).collect();
-    for group in groups {
-        times[group.steps.clone()].fill(group.steps.start);
-    }
-    let mut touch = |v: ValueId, time: usize| {
-        if let Some(Place { buffer, .. }) = places[v] {
-            let buffer: &mut Buffer = &mut buffers[buffer];
-            buffer.first = buffer.first.min(time);
-            buffer.last = buffer.last.max(time);
-        }
-    };
-    for (&time, step) in times.iter().zip(steps) {
-        let operands = [Some(step.x), step.residual].into_iter().flatten();
-        operands.chain([step.result]).for_each(|v| touch(v, time));
-    }
-    // Until after the last step, when the caller reads them.
-    flow.kept.iter().for_each(|&v| touch(v, steps.len()));
-    (places, buffers)
-}
-
-/// What values are stored as: `activations`, unless they are of f32 in any case. Those are the
-/// input, the output, what plain loops (softmax) read and make, and what is bound to one of these:
-/// a residual is of the type of the sum it becomes part of, an operand of a concatenation of that
-/// one's.
+/// The type that each value is stored in: `activations`, with some exceptions that stay f32. These
+/// are the input, the output, and operands and results of plain loops (softmax). A residual has the
+/// type of its sum, and an operand of a concatenation has the type of the concatenation, so that
+/// they are f32 if the other is.
 pub(super) fn element_types(
     flow: &Flow<'_>,
     steps: &[FusedStep],
@@ -204,13 +219,12 @@ pub(super) fn element_types(
     wide.iter().map(|&wide| if wide { ElementType::F32 } else { activations }).collect()
 }
 
-/// A buffer for each stored value, except that an operand of a concatenation lies inside that
-/// one's. Their lifetimes are still empty.
+/// A buffer for each stored value. An operand of a concatenation lies in the concatenation's
+/// buffer. Lifetimes are still empty.
 fn place(
     flow: &Flow<'_>,
     steps: &[FusedStep],
     elements: &[ElementType],
-    held: &BTreeMap<ValueId, Shape>,
 ) -> (Vec<Option<Place>>, Vec<Buffer>) {
     let mut stored = vec![false; flow.values.len()];
     steps.iter().for_each(|step| stored[step.result] = true);
@@ -222,7 +236,7 @@ fn place(
         if (stored[v] || concat) && places[v].is_none() {
             let (element, stride) = (elements[v], value.shape[3]);
             places[v] = Some(Place { buffer: buffers.len(), channel: 0, stride, element });
-            let len = units(element, shape::elements(held.get(&v).copied().unwrap_or(value.shape)));
+            let len = units(element, shape::elements(value.shape));
             buffers.push(Buffer { len, first: usize::MAX, last: 0 });
         }
         if let (true, Some(mut place)) = (concat, places[v]) {
@@ -280,13 +294,14 @@ mod tests {
             let flow = Flow::new(&net, input, &kept).unwrap();
             let steps = fuse(&flow);
             let elements = element_types(&flow, &steps, activations);
-            let layout = Layout::new(&flow, &steps, &elements, &[]).unwrap();
+            let places = Places::new(&flow, &steps, &elements);
+            let layout = places.layout(&[]).unwrap();
             let mut arena = vec![usize::MAX; layout.arena_len];
             for step in &steps {
                 for v in [Some(step.x), step.residual].into_iter().flatten() {
                     assert_holds(&flow, &layout, &arena, v);
                 }
-                let Target { range, stride, element, .. } = layout.target(&flow, step.result);
+                let Target { range, stride, element, .. } = layout.target(step.result);
                 let channels = flow.values[step.result].shape[3];
                 for pixel in arena[range].chunks_mut(units(element, stride)) {
                     pixel[..units(element, channels)].fill(step.result);
@@ -296,11 +311,11 @@ mod tests {
         }
     }
 
-    fn assert_holds(flow: &Flow<'_>, layout: &Layout, arena: &[usize], v: ValueId) {
-        if layout.places[v].is_none() {
+    fn assert_holds(flow: &Flow<'_>, layout: &Layout<'_>, arena: &[usize], v: ValueId) {
+        if layout.places.places[v].is_none() {
             return assert_eq!(v, 0, "only the input is not in the arena");
         }
-        let Target { range, stride, element, .. } = layout.target(flow, v);
+        let Target { range, stride, element, .. } = layout.target(v);
         let channels = sources(flow, v);
         for pixel in arena[range].chunks(units(element, stride)) {
             for (units, &v) in pixel.chunks(units(element, 1)).zip(&channels) {

@@ -1,25 +1,28 @@
-//! A network as data → checked graph → plan with fused nodes and an arena → session.
+//! Networks as data, plans for them, and sessions that run the plans.
 //!
-//! The way from a [`Network`] to numbers, one file each:
+//! A [`Network`] lists named nodes. A [`NetworkPlan`] is a network prepared for one input shape:
+//! shapes are checked, operations fused, weights packed. A [`Session`] has the memory of a run.
+//! Each file takes one step on the way from a network to numbers:
 //!
-//! | file | makes of it |
+//! | file | contents |
 //! |---|---|
-//! | `graph` | the network: named nodes, as Keras would list its layers |
-//! | `shape` | the shape of every node's output, all arithmetic checked |
-//! | `flow` | the values worth computing: live nodes, no identities, sums of two |
-//! | `fuse` | steps of one kernel each: batch norm, residual and activations joined to it |
-//! | `depth_first` | groups of steps that take turns, some rows each, and all their turns |
-//! | `turns` | those groups and turns |
-//! | `arena` | where in one slice each buffer lies, shared by lifetime |
-//! | `layout` | where in those buffers each value lies |
+//! | `graph` | [`Network`]: named nodes, as Keras lists layers |
+//! | `shape` | the shape of every node's value, by checked arithmetic |
+//! | `flow` | the values to compute: live nodes, no identities, sums of two |
+//! | `fuse` | steps: a kernel with its batch norm, residual and activations |
+//! | `layout` | the buffer of each stored value |
+//! | `arena` | the place of each buffer in one slice; buffers of different lifetimes share it |
+//! | `depth_first` | groups of steps that take turns, some rows each |
+//! | `turns` | the list of these turns |
 //! | `tensors` | the names and shapes of each operation's weights |
 //! | `compile` | a step's kernel: weights looked up, batch norm folded, packed |
-//! | `functions` | softmax, sigmoid and others that no kernel computes, one definition each |
-//! | `plain` | those and what moves pixels, as loops over values |
-//! | `step` | the kernel with its operands' places: the unit of running |
+//! | `functions` | softmax, sigmoid and others that have no kernel |
+//! | `plain` | loops for these functions and for moving pixels |
+//! | `step` | the kernel with its operands: the unit of running |
 //! | `plan` | [`NetworkPlan`]: all of the above, immutable and shareable |
+//! | `schedule` | the turns and the arena for a number of threads |
 //! | `session` | [`Session`]: a plan's memory; runs without allocating |
-//! | `verify` | [`spot_check`]: sampled outputs against the naive loops |
+//! | `verify` | [`spot_check`]: sampled outputs against naive loops |
 
 mod arena;
 mod compile;
@@ -31,6 +34,7 @@ mod graph;
 mod layout;
 mod plain;
 mod plan;
+mod schedule;
 mod session;
 mod shape;
 mod step;

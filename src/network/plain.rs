@@ -1,4 +1,4 @@
-//! What no kernel computes, as plain loops over f32: functions, and moving pixels.
+//! Operations without a kernel, as plain loops over f32: functions, and moving pixels.
 
 use super::functions::{self, Function};
 use super::shape::Shape;

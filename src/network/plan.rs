@@ -2,96 +2,137 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use sepconv_kernels::{Arithmetic, ElementType, Level};
 
 use super::Network;
-use super::arena::Unit;
 use super::compile::{Common, compile};
-use super::depth_first::{self, DepthFirst};
-use super::flow::Flow;
+use super::depth_first::{DepthFirst, DepthFirstPlan};
+use super::flow::{Flow, ValueId};
 use super::fuse::{FusedStep, fuse};
-use super::layout::{self, Layout, Target};
+use super::layout::{self, Places};
+use super::schedule::Schedule;
 use super::shape::Shape;
 use super::step::{Step, StepInfo};
-use super::turns::Group;
 use crate::weights::Weights;
 use crate::{Error, Result};
 
-/// What [`NetworkPlan::new`] takes besides the network, its weights and the input's shape.
+/// Options of [`NetworkPlan::new`].
 ///
 /// ```
-/// # use sepconv::kernels::{Activation, Padding, Window};
-/// # use sepconv::network::*;
-/// # use sepconv::weights::{self, *};
-/// # let mut network = Network::new("small", "input", [None, None], 3);
-/// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-/// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-/// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-/// # let weights = synthetic::weights(&network)?;
-/// # let options = PlanOptions::default();
-/// # use sepconv::kernels::ElementType;
-/// // network: a 3×3 convolution of 3 to 8 channels with biases, then ReLU
+/// use sepconv::kernels::{ElementType, Level};
+/// use sepconv::models::{MobileNetConfig, mobilenet};
+/// use sepconv::network::{NetworkPlan, PlanOptions};
+/// use sepconv::weights::synthetic;
 ///
-/// let half = PlanOptions { weights_type: ElementType::Bf16, ..PlanOptions::default() };
-/// let [plan, half] = [PlanOptions::default(), half]
-///     .map(|options| NetworkPlan::new(&network, &weights, [1, 8, 8, 3], &options));
-/// assert!(half?.weights_bytes() < plan?.weights_bytes());
+/// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
+/// let weights = synthetic::weights(&network)?;
+/// let default = NetworkPlan::new(&network, &weights, [1, 64, 64, 3], &PlanOptions::default())?;
+/// let options = PlanOptions::default()
+///     .level(Level::Scalar)
+///     .outputs(["conv_pw_1_relu"])
+///     .weights_type(ElementType::Bf16);
+/// let half = NetworkPlan::new(&network, &weights, [1, 64, 64, 3], &options)?;
+/// assert_eq!(half.level(), Level::Scalar);
+/// assert!(half.weights_bytes() < default.weights_bytes());
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct PlanOptions {
-    /// The level to use; [`Level::from_env`] when none.
+    /// The instruction set to use. None: the one that [`Level::from_env`] gives.
     pub level: Option<Level>,
-    /// Nodes besides the output whose values a session can report. Each is stored as the network
-    /// says it is, so nothing is fused past it.
+    /// Nodes whose values a session reports in addition to the output. Their values are stored as
+    /// the network defines them, so no later operation is fused into their steps.
     pub outputs: Vec<String>,
-    /// What weights are rounded to when they are packed (to nearest, ties to even): half the memory
-    /// and half of what is read with 16 bits. Depthwise kernels, biases and batch norms that stand
-    /// alone, some hundredth of all, stay f32. All arithmetic is f32.
+    /// The type that weights are packed in. 16-bit weights are rounded to nearest, ties to even,
+    /// and take half the memory. Depthwise weights, biases and separate batch norms stay f32; they
+    /// are about a hundredth of all weights. All arithmetic is f32.
     pub weights_type: ElementType,
-    /// What values between steps are rounded to when they are stored. The input, the output and
-    /// what softmax reads stay f32, and so does what is added to or concatenated with one of these;
-    /// other reported nodes are f32 of the rounded values.
+    /// The type that values between steps are stored in, rounded to nearest, ties to even. The
+    /// input, the output and the operand of a softmax stay f32, and so does everything that is
+    /// added to or concatenated with one of these. A session reports other nodes as f32 copies of
+    /// the rounded values.
     pub activations_type: ElementType,
-    /// Whether pointwise, separable and dense layers of bf16 weights may use the CPU's dot products
-    /// of bf16, faster and less exact.
+    /// Whether layers with bf16 weights may use the CPU's bf16 dot products: faster, less exact,
+    /// and different bits on different CPUs. Applies to pointwise, separable and dense layers.
     pub arithmetic: Arithmetic,
-    /// Which layers run depth first, some rows of each by turns: less memory, and what lies between
-    /// them is still in the caches when it is needed.
+    /// Which layers run depth first, a few rows of each at a time. This saves memory, and the
+    /// values between the layers are still in the caches when they are read.
     pub depth_first: DepthFirst,
 }
 
-/// A value that can be asked for after a run.
+impl PlanOptions {
+    /// Sets the instruction set.
+    #[must_use]
+    pub fn level(self, level: Level) -> Self {
+        Self { level: Some(level), ..self }
+    }
+
+    /// Sets the nodes that a session reports in addition to the output.
+    #[must_use]
+    pub fn outputs(self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { outputs: names.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Sets the type that weights are packed in.
+    #[must_use]
+    pub fn weights_type(self, weights_type: ElementType) -> Self {
+        Self { weights_type, ..self }
+    }
+
+    /// Sets the type that values between steps are stored in.
+    #[must_use]
+    pub fn activations_type(self, activations_type: ElementType) -> Self {
+        Self { activations_type, ..self }
+    }
+
+    /// Sets whether bf16 dot products may be used.
+    #[must_use]
+    pub fn arithmetic(self, arithmetic: Arithmetic) -> Self {
+        Self { arithmetic, ..self }
+    }
+
+    /// Sets which layers run depth first.
+    #[must_use]
+    pub fn depth_first(self, depth_first: DepthFirst) -> Self {
+        Self { depth_first, ..self }
+    }
+}
+
+/// A value that a session reports after a run.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) name: String,
-    pub(super) range: Range<usize>,
+    pub(super) value: ValueId,
     pub(super) shape: Shape,
     pub(super) element: ElementType,
 }
 
-/// A network planned for one input shape \[N, H, W, C\].
+/// A network planned for one input shape \[N, H, W, C\]: kernels chosen, weights packed.
 ///
-/// Immutable, `Send + Sync`: share it between sessions with an [`std::sync::Arc`].
+/// A plan is immutable and `Send + Sync`. Sessions share it through an [`std::sync::Arc`].
 ///
 /// ```
-/// # use sepconv::kernels::{Activation, Padding, Window};
-/// # use sepconv::network::*;
-/// # use sepconv::weights::{self, *};
-/// # let mut network = Network::new("small", "input", [None, None], 3);
-/// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-/// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-/// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-/// # let weights = synthetic::weights(&network)?;
-/// # let options = PlanOptions::default();
-/// # use std::sync::Arc;
-/// let plan = Arc::new(NetworkPlan::new(&network, &weights, [1, 8, 8, 3], &options)?);
+/// use std::sync::Arc;
+///
+/// use sepconv::models::{MobileNetConfig, mobilenet};
+/// use sepconv::network::{NetworkPlan, PlanOptions, Session};
+/// use sepconv::weights::synthetic;
+///
+/// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
+/// let weights = synthetic::weights(&network)?;
+/// let options = PlanOptions::default();
+/// let plan = Arc::new(NetworkPlan::new(&network, weights, [1, 64, 64, 3], &options)?);
+/// for step in plan.steps() {
+///     println!("{}: {} computes {:?}", step.name, step.kernel, step.nodes);
+/// }
+/// assert_eq!(plan.parameters(), 475_544);
+///
+/// // Two sessions share the plan and its weights.
 /// let mut sessions = [Session::new(Arc::clone(&plan))?, Session::new(plan)?];
-/// let x = synthetic::picture(8).data;
 /// for session in &mut sessions {
-///     session.run(&x)?;
+///     session.run(&synthetic::picture(64).data)?;
 /// }
 /// assert_eq!(sessions[0].output(), sessions[1].output());
 /// # Ok::<(), sepconv::Error>(())
@@ -101,46 +142,43 @@ pub struct NetworkPlan {
     level: Level,
     input: Shape,
     steps: Vec<Step>,
-    /// Those of them that run by turns.
-    groups: Vec<Group>,
+    places: Places,
+    depth_first: DepthFirstPlan,
     /// The output, then the nodes asked for.
     reports: Vec<Report>,
-    arena_len: usize,
 }
 
 impl NetworkPlan {
-    /// Plans `network` for inputs of shape \[N, H, W, C\]. Only what the output and the nodes in
-    /// `options.outputs` need is looked at.
+    /// Plans `network` for inputs of shape \[N, H, W, C\]. Nodes that neither the output nor
+    /// `options.outputs` depend on are ignored.
     ///
-    /// `weights` is a `&Weights`, or a `Weights` that is freed layer by layer while the plan packs
-    /// its own copy, so that there is little more than one copy in memory at any time.
+    /// `weights` is a `&Weights` or a `Weights`. The plan packs its own copy. A `Weights` passed by
+    /// value is freed layer by layer meanwhile, so that memory holds little more than one copy.
     ///
     /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// // network: a 3×3 convolution of 3 to 8 channels with biases, then ReLU
+    /// use sepconv::models::{MobileNetConfig, mobilenet};
+    /// use sepconv::network::{NetworkPlan, PlanOptions};
+    /// use sepconv::weights::synthetic;
     ///
-    /// let plan = NetworkPlan::new(&network, &weights, [1, 8, 8, 3], &options)?;
-    /// assert_eq!(plan.steps().len(), 1); // fused
-    /// let error = NetworkPlan::new(&network, weights, [1, 8, 2, 3], &options).unwrap_err();
-    /// let message = "kernel width 3 (dilated) is larger than the padded input's 2";
-    /// assert_eq!(error.to_string(), format!(r#"node "conv": {message}"#));
+    /// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
+    /// let weights = synthetic::weights(&network)?;
+    /// let options = PlanOptions::default();
+    /// let plan = NetworkPlan::new(&network, &weights, [8, 64, 64, 3], &options)?; // eight pictures
+    /// assert_eq!(plan.output_shape(), [8, 1, 1, 1000]);
+    ///
+    /// let error = NetworkPlan::new(&network, weights, [1, 64, 64, 4], &options).unwrap_err();
+    /// let message = "expected an input of 3 channels, got 4 in [1, 64, 64, 4]";
+    /// assert_eq!(error.to_string(), format!(r#"node "input_layer": {message}"#));
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     ///
     /// # Errors
-    /// - [`Error::Network`] or [`Error::Kernel`] with the node: operands that don't fit together,
-    ///   impossible windows, dimensions that are 0 or overflow;
-    /// - [`Error::Tensor`] with the tensor: missing, of the wrong shape, or a variance that has no root;
-    /// - [`Error::Argument`]: a node in `options.outputs` that doesn't exist, a level that is not
-    ///   available, more memory than there are addresses.
+    /// - [`Error::Network`] or [`Error::Kernel`], with the node: the shapes of operands don't
+    ///   match, a window does not fit, a dimension is 0 or overflows.
+    /// - [`Error::Tensor`], with the tensor: it is missing or has the wrong shape, or a variance
+    ///   plus epsilon is not above 0.
+    /// - [`Error::Argument`]: a node in `options.outputs` does not exist, the level is not
+    ///   available, or the values need more memory than a computer can address.
     pub fn new<'w>(
         network: &Network,
         weights: impl Into<Cow<'w, Weights>>,
@@ -161,7 +199,9 @@ impl NetworkPlan {
         let flow = Flow::new(network, input, &kept)?;
         let fused = fuse(&flow);
         let elements = layout::element_types(&flow, &fused, options.activations_type);
-        let groups = depth_first::groups(&flow, &fused, &elements, &options.depth_first);
+        let places = Places::new(&flow, &fused, &elements);
+        let depth_first =
+            DepthFirstPlan::new(&flow, &fused, &places, &elements, &options.depth_first);
         let layers = |step: &FusedStep| {
             step.members.iter().map(|&v| flow.values[v].node.layer.as_str()).collect::<Vec<_>>()
         };
@@ -175,7 +215,7 @@ impl NetworkPlan {
         for (i, step) in fused.iter().enumerate() {
             let [n, ..] = flow.values[step.x].shape;
             // By turns they compute one picture at a time.
-            let pictures = if groups.iter().any(|group| group.steps.contains(&i)) { 1 } else { n };
+            let pictures = if depth_first.contains(i) { 1 } else { n };
             let ends = [elements[step.x], elements[step.result]];
             compiled.push(compile(step, &flow, &weights, common, ends, pictures)?);
             if let Cow::Owned(weights) = &mut weights {
@@ -184,223 +224,91 @@ impl NetworkPlan {
                 }
             }
         }
-        let layout = Layout::new(&flow, &fused, &elements, &groups)
-            .ok_or_else(|| argument(format!("input {input:?} needs more memory than there is")))?;
-        let all_turns = || groups.iter().flat_map(|group| &group.turns);
-        let steps = fused.iter().zip(compiled).enumerate().map(|(i, (step, compiled))| {
-            let turns = all_turns().filter(|turn| turn.step == i).count();
-            Step::new(step, &flow, &layout, compiled, turns)
-        });
-        let steps = steps.collect();
-        let reports = (kept.iter().zip(&flow.kept)).map(|(&id, &v)| {
-            let Target { range, shape, element, .. } = layout.target(&flow, v);
-            Report { name: network.node(id).name.clone(), range, shape, element }
+        let steps = fused.iter().zip(compiled);
+        let steps = steps.map(|(step, compiled)| Step::new(step, &flow, compiled)).collect();
+        let reports = (kept.iter().zip(&flow.kept)).map(|(&id, &value)| Report {
+            name: network.node(id).name.clone(),
+            value,
+            shape: places.shape(value),
+            element: places.element(value),
         });
         let reports = reports.collect();
-        Ok(Self { level, input, steps, groups, reports, arena_len: layout.arena_len })
+        let plan = Self { level, input, steps, places, depth_first, reports };
+        // So that an input beyond all memory is refused here.
+        plan.schedule(1)?;
+        Ok(plan)
     }
 
-    /// \[N, H, W, C\] of the input.
-    ///
-    /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-    /// assert_eq!(plan.input_shape(), [1, 8, 8, 3]);
-    /// # Ok::<(), sepconv::Error>(())
-    /// ```
+    /// How a session with so many threads runs.
+    pub(super) fn schedule(&self, threads: usize) -> Result<Schedule> {
+        let reports = self.reports.iter().map(|report| report.value);
+        Schedule::new(&self.steps, &self.places, &self.depth_first, reports, threads).ok_or_else(
+            || {
+                argument(format!(
+                    "an input of shape {:?} needs more memory than any computer \
+                                 can address",
+                    self.input
+                ))
+            },
+        )
+    }
+
+    /// The shape \[N, H, W, C\] of the input.
     pub fn input_shape(&self) -> [usize; 4] {
         self.input
     }
 
-    /// \[N, H, W, C\] of the output.
-    ///
-    /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-    /// assert_eq!(plan.output_shape(), [1, 6, 6, 8]); // behind a 3×3 convolution of 8 filters
-    /// # Ok::<(), sepconv::Error>(())
-    /// ```
+    /// The shape \[N, H, W, C\] of the output.
     pub fn output_shape(&self) -> [usize; 4] {
         self.reports[0].shape
     }
 
-    /// The level whose kernels run.
-    ///
-    /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// # use sepconv::kernels::Level;
-    /// let options = PlanOptions { level: Some(Level::Scalar), ..PlanOptions::default() };
-    /// let plan = NetworkPlan::new(&network, &weights, [1, 8, 8, 3], &options)?;
-    /// assert_eq!(plan.level(), Level::Scalar);
-    /// # Ok::<(), sepconv::Error>(())
-    /// ```
+    /// The instruction set in use.
     pub fn level(&self) -> Level {
         self.level
     }
 
     /// The steps in the order in which they run.
-    ///
-    /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// // network: a 3×3 convolution of 3 to 8 channels with biases, then ReLU
-    /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-    /// for step in plan.steps() {
-    ///     println!("{}: {} computes {:?}", step.name, step.kernel, step.nodes);
-    /// }
-    /// assert!(plan.steps().all(|step| step.name == "relu" && step.nodes == ["conv", "relu"]));
-    /// # Ok::<(), sepconv::Error>(())
-    /// ```
     pub fn steps(&self) -> impl ExactSizeIterator<Item = &StepInfo> {
         self.steps.iter().map(Step::info)
     }
 
-    /// Multiply-adds of all steps.
-    ///
-    /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-    /// // 6×6 outputs of 8 channels, each of 3×3 taps of 3 channels
-    /// assert_eq!(plan.multiply_adds(), 6 * 6 * 8 * 9 * 3);
-    /// # Ok::<(), sepconv::Error>(())
-    /// ```
+    /// The multiply-adds of all steps.
     pub fn multiply_adds(&self) -> u64 {
         (self.steps().map(|step| step.multiply_adds)).fold(0, u64::saturating_add)
     }
 
-    /// Weights of all steps.
-    ///
-    /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-    /// // a 3×3 convolution of 3 to 8 channels with biases
-    /// assert_eq!(plan.parameters(), 9 * 3 * 8 + 8);
-    /// # Ok::<(), sepconv::Error>(())
-    /// ```
+    /// The number of weights of all steps, moving statistics included.
     pub fn parameters(&self) -> usize {
         self.steps().map(|step| step.parameters).sum()
     }
 
-    /// Bytes of the packed weights, which sessions share.
-    ///
-    /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-    /// assert!(plan.weights_bytes() >= plan.parameters() * size_of::<f32>()); // more where columns are padded
-    /// # Ok::<(), sepconv::Error>(())
-    /// ```
+    /// The size of the packed weights in bytes. Sessions share them.
     pub fn weights_bytes(&self) -> usize {
         self.steps.iter().map(Step::weights_bytes).sum()
     }
 
-    /// Bytes in which a session keeps the values between steps.
-    ///
-    /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-    /// assert!(plan.arena_bytes() >= 6 * 6 * 8 * size_of::<f32>()); // the output
-    /// # Ok::<(), sepconv::Error>(())
-    /// ```
-    pub fn arena_bytes(&self) -> usize {
-        self.arena_len * size_of::<Unit>()
+    /// The size in bytes of the memory in which a session of `threads` threads keeps the values
+    /// between steps.
+    pub fn arena_bytes(&self, threads: usize) -> usize {
+        self.schedule(threads).map_or(usize::MAX, |schedule| schedule.arena_bytes())
     }
 
-    /// Bytes of scratch with which a session's steps use up to `threads` threads.
-    ///
-    /// ```
-    /// # use sepconv::kernels::{Activation, Padding, Window};
-    /// # use sepconv::network::*;
-    /// # use sepconv::weights::{self, *};
-    /// # let mut network = Network::new("small", "input", [None, None], 3);
-    /// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-    /// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-    /// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-    /// # let weights = synthetic::weights(&network)?;
-    /// # let options = PlanOptions::default();
-    /// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-    /// assert!(plan.scratch_bytes(1) <= plan.scratch_bytes(8));
-    /// # Ok::<(), sepconv::Error>(())
-    /// ```
+    /// How often each step runs for a picture in a session of `threads` threads: more than once if
+    /// it runs depth first ([`DepthFirst`]), a few rows of its result at a time; 0 if it runs as a
+    /// whole, once for all pictures.
+    pub fn turns(&self, threads: usize) -> Vec<usize> {
+        self.schedule(threads).map_or_else(|_| vec![0; self.steps.len()], |s| s.turns())
+    }
+
+    /// The size in bytes of the scratch memory of a session of `threads` threads.
     pub fn scratch_bytes(&self, threads: usize) -> usize {
         let lens = self.steps.iter().map(|step| step.scratch_len(threads));
         lens.max().unwrap_or(0).saturating_mul(size_of::<f32>())
     }
 
-    /// In units.
-    pub(super) fn arena_len(&self) -> usize {
-        self.arena_len
-    }
-
     pub(super) fn planned(&self) -> &[Step] {
         &self.steps
-    }
-
-    /// In order of their steps.
-    pub(super) fn groups(&self) -> &[Group] {
-        &self.groups
     }
 
     /// The output's report first.

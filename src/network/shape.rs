@@ -1,4 +1,4 @@
-//! Shapes of values: \[N, H, W, C\], no dimension 0, no product beyond what a slice can hold.
+//! Shapes of values: \[N, H, W, C\]. No dimension is 0, and a slice can hold the product.
 
 use sepconv_kernels::{Error as KernelError, Window};
 
@@ -18,7 +18,7 @@ pub(super) fn infer_input(node: &Node, channels: usize, input: Shape) -> Result<
     if input[3] != channels {
         return Err(network(
             node,
-            format!("input {input:?} has {} channels, not {channels}", input[3]),
+            format!("expected an input of {channels} channels, got {} in {input:?}", input[3]),
         ));
     }
     checked(node, input)
@@ -49,7 +49,7 @@ pub(crate) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
         Op::Dense { units, .. } => [n, h, w, units],
         Op::Flatten { features } => {
             if elements([1, h, w, c]) != features {
-                let message = format!("{h}×{w}×{c} elements where {features} are to be flattened");
+                let message = format!("expected {features} elements to flatten, got {h}×{w}×{c}");
                 return Err(network(node, message));
             }
             [n, 1, 1, features]
@@ -57,7 +57,7 @@ pub(crate) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
         Op::Reshape { shape: [to_h, to_w, to_c] } => {
             let size = [to_h, to_w, to_c].iter().try_fold(1_usize, |p, &d| p.checked_mul(d));
             if size != Some(elements([1, h, w, c])) {
-                let message = format!("{h}×{w}×{c} elements where {to_h}×{to_w}×{to_c} are wanted");
+                let message = format!("can't reshape {h}×{w}×{c} elements to {to_h}×{to_w}×{to_c}");
                 return Err(network(node, message));
             }
             [n, to_h, to_w, to_c]
@@ -74,7 +74,7 @@ pub(crate) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
             let size = cropped(h, top, bottom).zip(cropped(w, left, right));
             let Some((height, width)) = size.filter(|&(h, w)| h > 0 && w > 0) else {
                 let message = format!(
-                    "cropping {top} + {bottom} rows and {left} + {right} columns of {h}×{w} leaves nothing"
+                    "cropping {top} + {bottom} rows and {left} + {right} columns from {h}×{w} leaves nothing"
                 );
                 return Err(network(node, message));
             };
@@ -85,7 +85,8 @@ pub(crate) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
         }
         Op::Rescale { ref scale, ref offset } => {
             if let Some(len) = [scale.len(), offset.len()].into_iter().find(|&l| l != 1 && l != c) {
-                let message = format!("{len} numbers to rescale {c} channels by");
+                let message =
+                    format!("expected 1 or {c} numbers to rescale {c} channels, got {len}");
                 return Err(network(node, message));
             }
             operands[0]
@@ -97,7 +98,8 @@ pub(crate) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
                 _ => false,
             };
             if !fits {
-                let message = format!("alpha of shape {shape:?} for {h}×{w}×{c} elements");
+                let message =
+                    format!("alpha of shape {shape:?} does not match {h}×{w}×{c} elements");
                 return Err(network(node, message));
             }
             operands[0]
@@ -128,7 +130,7 @@ fn equal(node: &Node, operands: &[Shape]) -> Result<Shape> {
     match operands.iter().find(|&&s| s != operands[0]) {
         None => Ok(operands[0]),
         Some(other) => {
-            Err(network(node, format!("operands of shapes {:?} and {other:?}", operands[0])))
+            Err(network(node, format!("operands differ in shape: {:?} and {other:?}", operands[0])))
         }
     }
 }
@@ -138,7 +140,8 @@ fn concatenated(node: &Node, operands: &[Shape]) -> Result<Shape> {
     let mut channels = 0_usize;
     for &[on, oh, ow, oc] in operands {
         if [on, oh, ow] != [n, h, w] {
-            let message = format!("operands of N×H×W {:?} and {:?}", [n, h, w], [on, oh, ow]);
+            let message =
+                format!("operands differ in N×H×W: {:?} and {:?}", [n, h, w], [on, oh, ow]);
             return Err(network(node, message));
         }
         let what = "concatenated channels";
@@ -162,7 +165,7 @@ fn checked(node: &Node, shape: Shape) -> Result<Shape> {
         .ok_or_else(|| kernel(node, KernelError::Overflow { what: "elements" }))
 }
 
-/// A kernel plan's refusal, naming the node.
+/// A kernel's error, with the node's name.
 pub(super) fn kernel(node: &Node, source: KernelError) -> Error {
     Error::Kernel { node: node.name.clone(), source }
 }

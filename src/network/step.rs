@@ -1,4 +1,4 @@
-//! One kernel and where its operands lie: the unit of running.
+//! One kernel and its operands: the unit of running.
 
 use sepconv_kernels::{Elements, ElementsMut, NhwcView, NhwcViewMut};
 
@@ -11,70 +11,70 @@ use super::layout::{Layout, Source, Target};
 use super::turns::Turn;
 use crate::{Error, Result};
 
-/// What a step does, for reports.
+/// A description of a step.
 ///
 /// ```
-/// # use sepconv::kernels::{Activation, Padding, Window};
-/// # use sepconv::network::*;
-/// # use sepconv::weights::{self, *};
-/// # let mut network = Network::new("small", "input", [None, None], 3);
-/// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-/// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-/// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-/// # let weights = synthetic::weights(&network)?;
-/// # let options = PlanOptions::default();
-/// // network: a 3×3 convolution of 3 to 8 channels with biases, then ReLU
-/// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-/// let step: &StepInfo = plan.steps().next().unwrap();
-/// assert_eq!((step.name.as_str(), &step.nodes[..]), ("relu", &["conv".into(), "relu".into()][..]));
-/// assert_eq!((step.input, step.output), ([1, 8, 8, 3], [1, 6, 6, 8]));
-/// assert_eq!(step.parameters, 9 * 3 * 8 + 8);
-/// assert_eq!(step.turns, 0);
+/// use sepconv::models::{MobileNetConfig, mobilenet};
+/// use sepconv::network::{NetworkPlan, PlanOptions};
+/// use sepconv::weights::synthetic;
+///
+/// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
+/// let weights = synthetic::weights(&network)?;
+/// let plan = NetworkPlan::new(&network, weights, [1, 64, 64, 3], &PlanOptions::default())?;
+/// // A 3×3 depthwise and a pointwise convolution, each with batch norm and ReLU6, are one step.
+/// let step = plan.steps().find(|step| step.name == "conv_pw_1_relu").unwrap();
+/// assert_eq!((step.input, step.output), ([1, 32, 32, 8], [1, 32, 32, 16]));
+/// assert_eq!(step.nodes.first().unwrap(), "conv_dw_1");
+/// assert_eq!(step.multiply_adds, 32 * 32 * 8 * (9 + 16));
+/// assert_eq!(step.parameters, (9 + 4) * 8 + (8 + 4) * 16);
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct StepInfo {
-    /// The node whose value it stores. A step that copies an operand into a concatenation, or the
-    /// input into an output, and one that makes a partial sum, bear the name of the node in need.
+    /// The node whose value the step stores. A step that copies an operand into a concatenation,
+    /// copies the input into an output, or makes a partial sum has the name of the node that needs
+    /// it.
     pub name: String,
-    /// All nodes it computes, in order.
+    /// All nodes that the step computes, in order.
     pub nodes: Vec<String>,
-    /// The kernels that run.
+    /// The names of its kernels.
     pub kernel: String,
-    /// \[N, H, W, C\] of the (first) operand.
+    /// The shape \[N, H, W, C\] of the first operand.
     pub input: [usize; 4],
-    /// \[N, H, W, C\] of the result.
+    /// The shape \[N, H, W, C\] of the result.
     pub output: [usize; 4],
-    /// Multiply-adds of convolutions and dense layers, padding included.
+    /// The multiply-adds of convolutions and dense layers, those on padding included.
     pub multiply_adds: u64,
-    /// Elements of the nodes' weight tensors, moving statistics included.
+    /// The number of weights of the nodes, moving statistics included.
     pub parameters: usize,
-    /// How often it runs for a picture, each time for some rows of the result; 0 if it runs once
-    /// for all pictures, not depth first.
-    pub turns: usize,
 }
 
 /// A step of a plan.
 #[derive(Debug)]
 pub(super) struct Step {
     kernel: Kernel,
+    x: ValueId,
+    residual: Option<ValueId>,
+    result: ValueId,
+    info: StepInfo,
+}
+
+/// Where the operands of a step lie.
+#[derive(Debug)]
+pub(super) struct Operands {
     x: Source,
     residual: Option<Source>,
     y: Target,
-    info: StepInfo,
 }
 
 impl Step {
     pub(super) fn new(
         fused: &FusedStep,
         flow: &Flow<'_>,
-        layout: &Layout,
         Compiled { kernel, parameters }: Compiled,
-        turns: usize,
     ) -> Self {
         let input = fused.x_shape(flow);
-        let x = layout.source(flow, fused.x, input);
-        let y = layout.target(flow, fused.result);
         let (kernel_name, multiply_adds) = match &kernel {
             Kernel::Plain(plain) => (plain.name(), 0),
             Kernel::Plan(plan) if is_counted(flow.values[fused.kernel].op) => {
@@ -92,10 +92,18 @@ impl Step {
             output: flow.values[fused.result].shape,
             multiply_adds,
             parameters,
-            turns,
         };
-        let residual = fused.residual.map(|v| layout.source(flow, v, flow.values[v].shape));
-        Self { x, residual, y, kernel, info }
+        let FusedStep { x, residual, result, .. } = *fused;
+        Self { x, residual, result, kernel, info }
+    }
+
+    /// Where its operands lie in a layout of the arena.
+    pub(super) fn operands(&self, layout: &Layout<'_>) -> Operands {
+        Operands {
+            x: layout.source(self.x, self.info.input),
+            residual: self.residual.map(|v| layout.source(v, self.info.output)),
+            y: layout.target(self.result),
+        }
     }
 
     pub(super) fn info(&self) -> &StepInfo {
@@ -110,7 +118,7 @@ impl Step {
         }
     }
 
-    /// Elements of scratch with which it uses up to `threads` threads, at least one.
+    /// The elements of scratch that it needs to use `threads` threads.
     pub(super) fn scratch_len(&self, threads: usize) -> usize {
         match &self.kernel {
             Kernel::Plan(plan) => plan.scratch_len(threads.max(1)),
@@ -118,18 +126,19 @@ impl Step {
         }
     }
 
-    /// Computes its result from `input` and the arena, into the arena. Both have the plan's
-    /// lengths. With a turn its rows alone, of the picture of that number.
+    /// Computes the result from `input` and the arena, into the arena. With a turn, computes only
+    /// the rows of the turn, for one picture.
     pub(super) fn run(
         &self,
+        operands: &Operands,
         turn: Option<(&Turn, usize)>,
         input: &[f32],
         arena: &mut [Unit],
         scratch: &mut [f32],
     ) -> Result<()> {
         if let Some((turn, picture)) = turn.filter(|(turn, _)| !turn.kept.is_empty()) {
-            let (kept, _) = self.y.rows(picture, &turn.kept, 0);
-            arena.copy_within(kept, self.y.range.start);
+            let (kept, _) = operands.y.rows(picture, &turn.kept, 0);
+            arena.copy_within(kept, operands.y.range.start);
         }
         // The first, second or third operand: x, the residual, the result.
         let part = |place: &Target, operand: usize| match turn {
@@ -139,7 +148,7 @@ impl Step {
                 place.rows(picture, rows, turn.tops[operand])
             }
         };
-        let (result, y_shape) = part(&self.y, 2);
+        let (result, y_shape) = part(&operands.y, 2);
         let (before, rest) = arena.split_at_mut(result.start);
         let (y, after) = rest.split_at_mut(result.len());
         let read = |source: &Source, operand: usize| {
@@ -155,23 +164,23 @@ impl Step {
             };
             (arena::elements(place.element, units), shape)
         };
-        let (x, x_shape) = read(&self.x, 0);
-        let y = arena::elements_mut(self.y.element, y);
+        let (x, x_shape) = read(&operands.x, 0);
+        let y = arena::elements_mut(operands.y.element, y);
         let plan = match &self.kernel {
             Kernel::Plan(plan) => plan,
             Kernel::Plain(plain) => {
                 let (Elements::F32(x), ElementsMut::F32(y)) = (x, y) else {
                     unreachable!("plain loops have f32 on both sides")
                 };
-                plain.run((x, x_shape), (y, y_shape), self.y.stride);
+                plain.run((x, x_shape), (y, y_shape), operands.y.stride);
                 return Ok(());
             }
         };
-        let residual = self.residual.as_ref().map(|residual| read(residual, 1));
+        let residual = operands.residual.as_ref().map(|residual| read(residual, 1));
         let run = || {
             let x = NhwcView::new(x, x_shape)?;
             let residual = residual.map(|(data, shape)| NhwcView::new(data, shape)).transpose()?;
-            let y = NhwcViewMut::with_pixel_stride(y, y_shape, self.y.stride)?;
+            let y = NhwcViewMut::with_pixel_stride(y, y_shape, operands.y.stride)?;
             match turn {
                 None => plan.run(x, residual, y, scratch),
                 Some((turn, _)) => plan.run_rows(turn.rows.clone(), x, residual, y, scratch),
@@ -181,7 +190,7 @@ impl Step {
     }
 }
 
-/// Whether literature counts the layer's multiply-adds.
+/// Whether a layer's multiply-adds are counted, as papers count them.
 fn is_counted(op: &Op) -> bool {
     matches!(op, Op::Conv { .. } | Op::Depthwise { .. } | Op::Separable { .. } | Op::Dense { .. })
 }

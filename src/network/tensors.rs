@@ -1,4 +1,4 @@
-//! The tensors of each operation: their names and shapes, written down here alone.
+//! The names and shapes of each operation's weight tensors. No other file states them.
 
 use sepconv_kernels::Window;
 
@@ -6,8 +6,8 @@ use super::{Node, Op};
 use crate::Result;
 use crate::weights::Weights;
 
-/// The tensors of an operation on so many channels, in Keras's order, by name and shape. None if
-/// channels times a multiplier overflows, or groups do not divide the channels.
+/// The names and shapes of the tensors of an operation on `channels` channels, in Keras's order.
+/// None if channels times a multiplier overflows, or if groups do not divide the channels.
 pub(crate) fn tensors(op: &Op, channels: usize) -> Option<Vec<(&'static str, Vec<usize>)>> {
     let bias = |present: bool, length: usize| present.then(|| ("bias", vec![length]));
     Some(match *op {
@@ -57,7 +57,7 @@ pub(crate) fn tensors(op: &Op, channels: usize) -> Option<Vec<(&'static str, Vec
     })
 }
 
-/// A tensor of a node on so many channels; none if the node has no tensor of that name.
+/// A tensor of a node on `channels` channels. None if the operation has no tensor of this name.
 pub(super) fn find<'w>(
     weights: &'w Weights,
     node: &Node,

@@ -1,4 +1,4 @@
-//! What running depth first is a list of.
+//! The list by which steps run depth first.
 
 use std::ops::Range;
 

@@ -1,5 +1,4 @@
-//! Spot checks: sampled outputs of a network's layers, computed once more by the naive loops in
-//! f64.
+//! Spot checks: some outputs of a network's layers are computed again by naive loops in f64.
 
 use std::sync::Arc;
 
@@ -13,33 +12,30 @@ use crate::{Error, Result};
 /// The outcome of a [`spot_check`].
 ///
 /// ```
-/// # use sepconv::kernels::{Activation, Padding, Window};
-/// # use sepconv::network::*;
-/// # use sepconv::weights::{self, *};
-/// # let mut network = Network::new("small", "input", [None, None], 3);
-/// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-/// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-/// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-/// # let weights = synthetic::weights(&network)?;
-/// # let options = PlanOptions::default();
-/// // network: a 3×3 convolution of 3 to 8 channels with biases, then ReLU
-/// let x = synthetic::picture(8).data;
-/// let SpotCheck { outputs, worst } = spot_check(&network, &weights, [1, 8, 8, 3], &x, &["conv"], 9)?;
-/// assert_eq!(outputs, 9);
-/// assert!(worst <= 1.0, "{worst}");
+/// use sepconv::models::{MobileNetConfig, mobilenet};
+/// use sepconv::network::spot_check;
+/// use sepconv::weights::synthetic;
+///
+/// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
+/// let (weights, x) = (synthetic::weights(&network)?, synthetic::picture(32).data);
+/// let check = spot_check(&network, &weights, [1, 32, 32, 3], &x, &["conv1"], 9)?;
+/// assert_eq!(check.outputs, 9);
+/// assert!(check.worst <= 1.0, "{}", check.worst);
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct SpotCheck {
-    /// Outputs compared.
+    /// The number of outputs compared.
     pub outputs: usize,
-    /// The largest |Δ| / bound among them, NaN if one was NaN. The bound is that of the rounding of
-    /// the layer's one chain of fused multiply-adds; up to 1 is right.
+    /// The largest error ÷ bound among them, or NaN if one is NaN. The bound is the rounding error
+    /// of the layer's chain of fused multiply-adds. Up to 1 is correct.
     pub worst: f64,
 }
 
-/// Runs the network on `x` of shape `input` and computes `samples` pseudo-random outputs of each of
-/// the `layers` (convolutions, depthwise, separable, dense) again from what went into the layer.
+/// Runs the network on `x` of shape `input`. Then computes `samples` pseudorandom outputs of each
+/// layer in `layers` again, from the input of that layer. Layers may be convolutions, depthwise,
+/// separable or dense.
 ///
 /// ```
 /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -57,7 +53,8 @@ pub struct SpotCheck {
 /// ```
 ///
 /// # Errors
-/// Those of planning and running, or a layer of another kind.
+/// Those of [`super::NetworkPlan::new`] and [`super::Session::run`], or [`crate::Error::Network`]
+/// for a layer of another kind.
 pub fn spot_check(
     network: &Network,
     weights: &Weights,
@@ -70,7 +67,7 @@ pub fn spot_check(
     let mut outputs = Vec::new();
     for &name in layers {
         let id = network.find(name).ok_or_else(|| Error::Argument {
-            message: format!("there is no node {name:?} in {:?}", network.name()),
+            message: format!("{:?} has no node {name:?}", network.name()),
         })?;
         let node = network.node(id);
         let operand = node.inputs.first().map(|&id| network.node(id));
@@ -115,7 +112,7 @@ pub fn spot_check(
 fn wrong_kind(node: &Node) -> Error {
     Error::Network {
         node: node.name.clone(),
-        message: "only convolutions, depthwise, separable and dense layers can be checked".into(),
+        message: "expected a convolution, a depthwise, separable or dense layer".into(),
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Bytes {
 }
 
 impl Bytes {
-    /// The whole of a file, read on demand.
+    /// A whole file, read on demand.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let len = file.seek(SeekFrom::End(0))?;
@@ -37,13 +37,13 @@ impl Bytes {
         self.len
     }
 
-    /// `len` bytes from `start`, if they lie inside.
+    /// The `len` bytes from `start` on, or None if they lie outside.
     pub(crate) fn range(&self, start: u64, len: u64) -> Option<Self> {
         let inside = start.checked_add(len).is_some_and(|end| end <= self.len);
         inside.then(|| Self { store: self.store.clone(), start: self.start + start, len })
     }
 
-    /// Fills `buffer` from `offset`.
+    /// Fills `buffer` with the bytes from `offset` on.
     pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let outside = || io::Error::from(io::ErrorKind::UnexpectedEof);
         let end = offset.checked_add(buffer.len() as u64);

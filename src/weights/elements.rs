@@ -1,10 +1,10 @@
-//! Floating-point elements as files store them, read as f32.
+//! Reads floating-point elements as files store them, as f32.
 
 use std::io;
 
 use super::bytes::Bytes;
 
-/// Bytes that are read at a time, whole elements.
+/// The number of bytes read at a time: whole elements of every format.
 const PIECE: usize = 64 << 10;
 
 /// How an element is stored.
@@ -45,8 +45,8 @@ impl Format {
 
     /// All elements of `values`.
     ///
-    /// Piece by piece: a second copy of the whole would be freed at once, and an allocator that
-    /// keeps it for the next one splinters.
+    /// Reads piece by piece. A second copy of a whole tensor would be freed at once, and such frees
+    /// fragment the allocator's memory.
     pub(crate) fn read(self, values: &Bytes, big: bool) -> io::Result<Vec<f32>> {
         let length = usize::try_from(values.len()).map_err(io::Error::other)?;
         let mut data = Vec::new();
@@ -61,10 +61,10 @@ impl Format {
     }
 }
 
-/// An error that names the first element that is no number.
+/// Checks that all elements are finite. The error names the first that is not.
 pub(crate) fn check_finite(data: &[f32]) -> Result<(), String> {
     match data.iter().position(|x| !x.is_finite()) {
-        Some(i) => Err(format!("element {i} is {}: weights must be finite", data[i])),
+        Some(i) => Err(format!("weights must be finite, got {} at element {i}", data[i])),
         None => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Weight files of all kinds, told apart by their content.
+//! Loads weight files of all kinds, which are told apart by their content.
 
 use std::path::Path;
 
@@ -12,18 +12,18 @@ use super::{Model, Weights};
 use crate::network::Network;
 use crate::{Error, Result};
 
-/// Loads a model. What a file is is seen from its content, not from its name:
+/// Loads a model. The kind of a file follows from its content, not from its name:
 ///
 /// | file | network |
 /// |---|---|
 /// | Keras's `.keras`, `.h5` with an architecture | the file's |
-/// | Keras's `.weights.h5`, `.h5` of weights alone | Keras Applications' Xception, with the head that the weights show: of any number of classes, or none |
-/// | timm's `.safetensors` | that of timm's `xception41`, `xception65`, `xception71` and `legacy_xception` whose tensors they are, with their number of input channels and classes, or no head; of output stride 32 |
+/// | Keras's `.weights.h5`, `.h5` of weights alone | Keras Applications' Xception, with a head as the weights show: any number of classes, or no head |
+/// | timm's `.safetensors` | timm's `xception41`, `xception65`, `xception71` or `legacy_xception`, as the tensors show, with their number of input channels and classes, or no head; the output stride is 32 |
 ///
-/// Every tensor must have exactly the shape that the network gives it, and be finite: a file with a
-/// NaN or an infinity among its weights is refused. Elements of f16, f32 and f64, in safetensors
-/// also bf16, are read as f32; what f32 has no room for is an infinity. Memory and time are bounded
-/// by some multiples of the file's size, whatever the file claims, and no other file is read.
+/// Every tensor must have exactly the shape that the network gives it, and every element must be
+/// finite. Elements may be f16, f32 or f64, in safetensors also bf16. They become f32; an f64
+/// beyond the range of f32 is refused as infinite. Memory and time are bounded by a few multiples
+/// of the file's size, whatever the file claims. No other file is read.
 ///
 /// ```
 /// # use sepconv::{network::*, weights::{self, *}};
@@ -36,14 +36,14 @@ use crate::{Error, Result};
 /// ```
 ///
 /// # Errors
-/// [`Error::File`] with the file's name, and the layer or tensor and the numbers where one is at
-/// fault.
+/// [`Error::File`] with the file's name and, if a layer or tensor is wrong, its name and the
+/// numbers.
 pub fn load(path: impl AsRef<Path>) -> Result<Model> {
     let path = path.as_ref();
     open(path).and_then(|bytes| model(bytes, path)).map_err(|message| error(path, message))
 }
 
-/// [`load`] from memory; `name` stands for the file in errors.
+/// Loads a model from memory as [`load`] does. Errors show `name` as the file.
 ///
 /// ```
 /// # use sepconv::{network::*, weights::{self, *}};
@@ -53,7 +53,7 @@ pub fn load(path: impl AsRef<Path>) -> Result<Model> {
 /// assert_eq!(model.network.input(), ([Some(32), Some(32)], 3));
 /// # }
 /// let error = weights::load_bytes("notes.txt", b"abcdef").unwrap_err();
-/// assert!(error.to_string().starts_with("notes.txt: not "));
+/// assert!(error.to_string().starts_with("notes.txt: expected a .keras file"));
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 ///
@@ -64,11 +64,13 @@ pub fn load_bytes(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -
     model(Bytes::memory(bytes), name).map_err(|message| error(name, message))
 }
 
-/// Loads the weights of a network from a file of any of the kinds. In a Keras file without an
-/// architecture, layers are found by name where the file says names, by order otherwise; a file
-/// with an architecture must have the network's layers by name. A safetensors file must have the
-/// tensors of timm's modules that the network's layers are, those of an [`aligned_xception`] by
-/// name, those of an [`xception`] as in timm's `legacy_xception`, and no others.
+/// Loads the weights of a network from a file of any kind that [`load`] reads.
+///
+/// - A Keras file with an architecture must have layers of the same names as the network.
+/// - In a Keras file without one, layers are found by name if the file has names, else by order.
+/// - A safetensors file must have exactly the tensors of the network's layers: for an
+///   [`aligned_xception`] by their names, for an [`xception`] as timm's `legacy_xception` names
+///   them.
 ///
 /// ```
 /// # use sepconv::{network::*, weights::{self, *}};
@@ -120,7 +122,10 @@ fn weights(bytes: Bytes, name: &Path, network: &Network) -> std::result::Result<
 
 fn open(path: &Path) -> std::result::Result<Bytes, String> {
     if path.join("saved_model.pb").exists() {
-        return Err(format!("a SavedModel of TensorFlow, which is not read: {SAVE}"));
+        return Err(format!("TensorFlow SavedModels are not supported; {SAVE}"));
+    }
+    if path.is_dir() {
+        return Err("expected a file, got a folder".into());
     }
     Bytes::open(path).map_err(|e| e.to_string())
 }

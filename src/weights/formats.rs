@@ -1,17 +1,17 @@
-//! Files of other formats: what their users should do instead.
+//! Error messages for files of other formats, with what to do instead.
 
 use std::path::Path;
 
 use super::bytes::Bytes;
 
-/// What to do instead with a file that is none of those that are read.
+/// The message for a file of an unsupported format.
 pub(super) fn unknown(bytes: &Bytes, name: &Path) -> String {
     let head = bytes.head::<8>().unwrap_or_default();
     let extension = name.extension().and_then(|e| e.to_str()).unwrap_or_default();
     let what = match (head, extension) {
-        ([_, _, _, _, b'T', b'F', b'L', b'3'], _) | (_, "tflite") => "a TensorFlow Lite file",
-        (_, "onnx") => "an ONNX file",
-        (_, "pb") => "a graph of TensorFlow",
+        ([_, _, _, _, b'T', b'F', b'L', b'3'], _) | (_, "tflite") => "TensorFlow Lite files",
+        (_, "onnx") => "ONNX files",
+        (_, "pb") => "TensorFlow graphs",
         // A pickle of protocol 2 or more.
         ([0x80, 2..=5, ..], _) | (_, "pt" | "pth") => return PYTORCH.into(),
         _ => {
@@ -22,15 +22,20 @@ pub(super) fn unknown(bytes: &Bytes, name: &Path) -> String {
             if cfg!(feature = "safetensors") {
                 kinds.push("safetensors");
             }
-            return format!("not {}, in {} bytes", kinds.join(" or "), bytes.len());
+            let (last, others) = kinds.split_last().unwrap_or((&"a model", &[]));
+            let or = if others.is_empty() { "" } else { " or " };
+            let (others, len) = (others.join(", "), bytes.len());
+            return format!(
+                "expected {others}{or}{last}; this file of {len} bytes is none of these"
+            );
         }
     };
-    format!("{what}, which is not read: {SAVE}")
+    format!("{what} are not supported; {SAVE}")
 }
 
-/// What people who have a Keras model should do.
-pub(super) const SAVE: &str = "save the model in Keras by model.save(\"model.keras\")";
+/// The advice to owners of a Keras model.
+pub(super) const SAVE: &str = "save the model in Keras with model.save(\"model.keras\")";
 
-/// What a file of PyTorch is told.
-pub(super) const PYTORCH: &str = "a PyTorch file, which is not read: save timm's Xceptions by \
+/// The message for a PyTorch file.
+pub(super) const PYTORCH: &str = "PyTorch files are not supported; save timm's Xceptions with \
     safetensors.torch.save_file(model.state_dict(), \"model.safetensors\")";

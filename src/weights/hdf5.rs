@@ -1,17 +1,18 @@
-//! Reading HDF5 through `hdf5-pure`.
+//! Reads HDF5 files with the crate `hdf5-pure`.
 //!
-//! That crate was chosen over `hdf5-reader` and `rust-hdf5` because it is pure Rust, reads every
-//! file that h5py writes (old symbol tables and new link messages, contiguous and chunked, both
-//! kinds of string), and reads through a positioned [`Source`], so that `model.weights.h5` is read
-//! in place inside a `.keras` zip. It bounds a read by the source's length before it allocates.
+//! We chose this crate over `hdf5-reader` and `rust-hdf5` because it is pure Rust, reads every file
+//! that h5py writes (old symbol tables and new link messages, contiguous and chunked data, both
+//! kinds of string), and reads through a positioned [`Source`]. So `model.weights.h5` is read in
+//! place inside a `.keras` zip. The crate checks a read against the source's length before it
+//! allocates.
 //!
-//! A hostile file can still make a reader go round in circles, or name the same bytes a million
-//! times. So the source here has a budget, some multiples of the file's length, out of which every
-//! read and every dataset is paid: time and memory are bounded whatever the file says.
+//! A hostile file can still send a reader in circles, or name the same bytes a million times. So
+//! the source here has a budget of a few multiples of the file's length. Every read and every
+//! dataset is charged to it, which bounds time and memory whatever the file says.
 //!
-//! Its parser of datatypes recurses as deep as a 64 KB message can nest them, which overflows a
-//! small stack, so all reading is done in [`on_deep_stack`]. A panic inside the crate (none is
-//! known: the tests mutate files for it) ends there too.
+//! The crate's parser of datatypes recurses as deep as a 64 KB message can nest them. This
+//! overflows a small stack, so all reading is done in [`on_deep_stack`]. A panic inside the crate
+//! would end there, too. (None is known; the tests mutate files to find one.)
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,17 +21,16 @@ use hdf5_pure::{AttrValue, Datatype, DatatypeByteOrder, FormatError, Layout, Sou
 use super::bytes::Bytes;
 use super::elements::Format;
 
-/// Datasets and attributes may add up to so many times the file's length: more than any weights
-/// compress by.
+/// The budget as a multiple of the file's length: more than any weights compress by.
 const BUDGET_FACTOR: u64 = 16;
-/// And to so many bytes more, for files so small that their directories are read many times.
+/// Bytes added to the budget, for small files whose directories are read many times.
 const BUDGET_EXTRA: u64 = 16 << 20;
-/// What one read costs beyond its bytes.
+/// The cost of a read, in addition to its bytes.
 const READ_COST: u64 = 64;
-/// Reserved, not used, by an honest file.
+/// The stack to read on. An honest file uses little of it.
 const STACK: usize = 32 << 20;
 
-/// An open file. Errors are sentences that the caller puts behind the file's name.
+/// An open file. Errors are sentences; the caller adds the file's name in front.
 pub(crate) struct Hdf5 {
     file: hdf5_pure::File,
     bytes: Bytes,
@@ -52,7 +52,7 @@ impl Source for Metered {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FormatError> {
         let cost = READ_COST.saturating_add(buffer.len() as u64);
         if !spend(&self.budget, cost) {
-            let message = "more is read than an honest file of this size would need";
+            let message = "the file asks for more reads than an honest file of its size needs";
             return Err(FormatError::Source(message.into()));
         }
         let result = self.bytes.read_at(offset, buffer);
@@ -60,7 +60,7 @@ impl Source for Metered {
     }
 }
 
-/// Takes `cost` from a budget if it is there.
+/// Takes `cost` from a budget. False if it does not cover it.
 fn spend(budget: &AtomicU64, cost: u64) -> bool {
     let take = |left: u64| left.checked_sub(cost);
     let order = Ordering::Relaxed;
@@ -76,32 +76,32 @@ pub(crate) fn on_deep_stack<T: Send>(
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().stack_size(STACK);
         let thread = builder.spawn_scoped(scope, read);
-        let thread = thread.map_err(|e| format!("no thread to read with: {e}"))?;
+        let thread = thread.map_err(|e| format!("can't start a thread to read with: {e}"))?;
         let panicked = |_| Err("the HDF5 reader panicked on this file".into());
         thread.join().unwrap_or_else(panicked)
     })
 }
 
-/// What elements are.
+/// The kind of elements.
 fn kind(datatype: &Datatype) -> &'static str {
     match datatype {
         Datatype::FixedPoint { .. } => "integers",
-        Datatype::FloatingPoint { .. } => "floating point",
+        Datatype::FloatingPoint { .. } => "floating-point numbers",
         Datatype::Time { .. } => "times",
         Datatype::String { .. } => "text",
         Datatype::BitField { .. } => "bit fields",
-        Datatype::Opaque { .. } => "opaque",
+        Datatype::Opaque { .. } => "opaque bytes",
         Datatype::Compound { .. } => "records",
         Datatype::Reference { .. } => "references",
         Datatype::Enumeration { .. } => "enumerations",
         Datatype::VariableLength { .. } => "lists",
         Datatype::Array { .. } => "arrays",
         #[allow(unreachable_patterns, reason = "the crate may add kinds")]
-        _ => "of another kind",
+        _ => "of an unknown kind",
     }
 }
 
-/// An error of the HDF5 crate as a sentence.
+/// Turns an error of the HDF5 crate into a sentence.
 fn sentence(error: hdf5_pure::Error) -> String {
     format!("HDF5: {error}")
 }
@@ -118,7 +118,7 @@ impl Hdf5 {
         })
     }
 
-    /// The names of a group's groups; the empty path is the root.
+    /// The names of the groups in a group. The empty path is the root.
     pub(crate) fn groups(&self, path: &str) -> Result<Vec<String>, String> {
         self.group(path)?.groups().map_err(sentence)
     }
@@ -152,18 +152,18 @@ impl Hdf5 {
         let dataset = self.file.dataset(path).map_err(sentence)?;
         let found = dataset.shape().map_err(sentence)?;
         if found.len() != shape.len() || found.iter().zip(shape).any(|(&f, &s)| f != s as u64) {
-            return Err(format!("shape {found:?} where {shape:?} is needed"));
+            return Err(format!("expected shape {shape:?}, got {found:?}"));
         }
         let datatype = dataset.datatype().map_err(sentence)?;
         let Datatype::FloatingPoint { size, byte_order, layout } = &datatype else {
-            return Err(format!("elements are {}, not floating point", kind(&datatype)));
+            return Err(format!("expected floating-point numbers, got {}", kind(&datatype)));
         };
         let big = match byte_order {
             DatatypeByteOrder::LittleEndian => false,
             DatatypeByteOrder::BigEndian => true,
-            _ => return Err("elements are in the byte order of a VAX".into()),
+            _ => return Err("VAX byte order is not supported".into()),
         };
-        // Other formats (bfloat16) have the sizes of these but not their fields.
+        // Other formats, such as bfloat16, have the same sizes but other fields.
         let fields =
             [layout.bit_precision, layout.exponent_size.into(), layout.mantissa_size.into()];
         let format = match (size, fields) {
@@ -172,8 +172,8 @@ impl Hdf5 {
             (8, [64, 11, 52]) => Format::F64,
             (size, [_, exponent, mantissa]) => {
                 return Err(format!(
-                    "elements are floating point of {size} bytes with {exponent} bits of exponent and \
-                     {mantissa} of mantissa, not f16, f32 or f64"
+                    "expected f16, f32 or f64, got floating-point numbers of {size} bytes with {exponent} \
+                     bits of exponent and {mantissa} of mantissa"
                 ));
             }
         };
@@ -181,20 +181,22 @@ impl Hdf5 {
         let length = elements.and_then(|n| n.checked_mul(format.width()));
         let length = length.ok_or_else(|| format!("shape {shape:?} overflows"))?;
         if !spend(&self.budget, length as u64) {
-            return Err(format!("claims {length} bytes, more than a file of this size can hold"));
+            return Err(format!(
+                "it claims {length} bytes, more than a file of this size can hold"
+            ));
         }
         match dataset.layout().map_err(sentence)? {
             Layout::Contiguous { address: Some(address), size } if size == length as u64 => {
                 let values = self.bytes.range(address, size);
                 let values = values.ok_or_else(|| {
-                    format!("{size} bytes from {address} in a file of {}", self.bytes.len())
+                    format!("{size} bytes at {address} lie outside a file of {}", self.bytes.len())
                 })?;
                 format.read(&values, big).map_err(|e| e.to_string())
             }
             _ => {
                 let raw = dataset.read_raw().map_err(sentence)?;
                 if raw.len() != length {
-                    return Err(format!("{} bytes where {length} are needed", raw.len()));
+                    return Err(format!("expected {length} bytes, got {}", raw.len()));
                 }
                 let mut data = Vec::new();
                 format.decode(&raw, big, &mut data);

@@ -1,8 +1,8 @@
-//! What files say of a model besides its network and weights.
+//! What files say about the use of a model, apart from its network and weights.
 
 use crate::network::{Network, NodeId, Op};
 
-/// What a file says of a model besides its network and weights.
+/// What a file says about the use of a model, apart from its network and weights.
 ///
 /// ```
 /// # use sepconv::weights::*;
@@ -16,16 +16,16 @@ use crate::network::{Network, NodeId, Op};
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Metadata {
-    /// How the numbers 0 to 255 of a picture become the model's input, and where that is said.
+    /// How pixels from 0 to 255 become the model's input, and a phrase that says how this is known.
     pub scaling: Option<(Scaling, String)>,
-    /// The function that makes probabilities of the first output, if the model was trained on
-    /// logits: by the loss that it was compiled with.
+    /// The function that turns the first output into probabilities. Known only if the model was
+    /// compiled with a loss that takes logits.
     pub logits: Option<Link>,
-    /// What a user should be told once.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
-/// Which numbers a network was trained on, of pixels x of 0 to 255.
+/// How pixels x from 0 to 255 are scaled to a network's input.
 ///
 /// `Tf`, `Torch` and `Caffe` are the modes of Keras Applications'
 /// `imagenet_utils.preprocess_input`.
@@ -42,18 +42,18 @@ pub struct Metadata {
 pub enum Scaling {
     /// x / 127.5 − 1: Xception, Inception, MobileNet.
     Tf,
-    /// x / 255, less ImageNet's mean, divided by its deviation, each per channel: DenseNet, RegNet.
+    /// (x / 255 − mean) / standard deviation of ImageNet, by channel: DenseNet, RegNet.
     Torch,
-    /// Blue, green, red, each less ImageNet's mean: VGG, ResNet.
+    /// x − mean of ImageNet, in the order blue, green, red: VGG, ResNet.
     Caffe,
     /// x / 255.
     Unit,
-    /// x itself: networks that scale in a layer of their own, as EfficientNet does.
+    /// x, for networks that scale pixels in their own layers, such as EfficientNet.
     None,
 }
 
 impl Scaling {
-    /// All of them.
+    /// All scalings.
     ///
     /// ```
     /// # use sepconv::weights::Scaling;
@@ -61,7 +61,7 @@ impl Scaling {
     /// ```
     pub const ALL: [Self; 5] = [Self::Tf, Self::Torch, Self::Caffe, Self::Unit, Self::None];
 
-    /// Its name in Keras, and on the command line.
+    /// The name in Keras and on the command line.
     ///
     /// ```
     /// # use sepconv::weights::Scaling;
@@ -78,7 +78,7 @@ impl Scaling {
     }
 }
 
-/// The function that makes probabilities of logits.
+/// A function that turns logits into probabilities.
 ///
 /// ```
 /// # use sepconv::weights::*;
@@ -90,15 +90,16 @@ impl Scaling {
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Link {
-    /// For classes that exclude each other.
+    /// For classes that exclude each other: probabilities sum to 1.
     Softmax,
-    /// For each class by itself.
+    /// For independent classes.
     Sigmoid,
 }
 
 impl Link {
-    /// The operation of a network.
+    /// The operation that computes it in a network.
     ///
     /// ```
     /// # use sepconv::{network::*, weights::*};
@@ -113,7 +114,7 @@ impl Link {
     }
 }
 
-/// What `network` and the names of the models that it is made of say of the scaling of pictures.
+/// The scaling of pictures, as `network` and the names of its models show it.
 pub(crate) fn scaling<'a>(
     network: &Network,
     names: impl IntoIterator<Item = &'a str>,
@@ -123,7 +124,8 @@ pub(crate) fn scaling<'a>(
     inside.or_else(|| names.into_iter().find_map(scaling_of_name))
 }
 
-/// The scaling that the model expects, as it does the rest itself, and the node that does.
+/// The scaling that the model expects because it does the rest itself, and the node that does the
+/// rest.
 fn scaling_inside(network: &Network) -> Option<(Scaling, &str)> {
     let mut node = NodeId::FIRST;
     let (mut factor, mut summand, mut last) = (1.0, 0.0, None);
@@ -151,7 +153,7 @@ fn scaling_inside(network: &Network) -> Option<(Scaling, &str)> {
         node = user;
     }
     let name = last?;
-    // For which inputs the result is of the size that networks take: some units, or pixels less a
+    // Try which inputs give results of the size that networks take: a few units, or pixels minus a
     // mean. Mode `torch` divides by 0.225 · 255.
     let scaling = if factor.abs() <= 8.0 / 255.0 || (factor == 1.0 && summand.abs() > 64.0) {
         Scaling::None
@@ -190,7 +192,7 @@ fn scaling_of_name(name: &str) -> Option<(Scaling, String)> {
     if TIMM.contains(&name.as_str()) {
         return Some((Scaling::Tf, format!("as timm's {name}")));
     }
-    // MobileNets have their width and size behind: mobilenet_1.00_224.
+    // The names of MobileNets end in width and size: mobilenet_1.00_224.
     let is = |known: &str| {
         name.strip_prefix(known).is_some_and(|rest| {
             rest.is_empty()

@@ -1,4 +1,4 @@
-//! Named tensors: what a network's nodes look their weights up in.
+//! Loads models and weights from files, and holds weights by name.
 
 #[cfg(any(feature = "keras", feature = "safetensors"))]
 mod bytes;
@@ -30,7 +30,7 @@ pub use file::{load, load_bytes, load_weights};
 pub use metadata::{Link, Metadata, Scaling};
 pub use variables::{ParameterCount, Variable, count_parameters, variables};
 
-/// A network, its weights, and what its file says besides.
+/// A network, its weights, and what else is known of it.
 ///
 /// ```
 /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -49,13 +49,13 @@ pub struct Model {
     pub network: Network,
     /// A tensor for each of its [`variables()`].
     pub weights: Weights,
-    /// What else is known.
+    /// What the file says about the use of the model.
     pub metadata: Metadata,
 }
 
 impl Model {
-    /// A model of which is known what its network shows: the scaling of pictures, by its name or
-    /// its first layers.
+    /// Makes a model. The network's name or first layers may show how pictures are scaled; nothing
+    /// else is known.
     ///
     /// ```
     /// # use sepconv::{models::*, weights::*};
@@ -88,7 +88,7 @@ pub struct Tensor {
     pub data: Vec<f32>,
 }
 
-/// The shape only: a network's weights would fill books.
+/// Shows the shape only, as the elements of a network would fill books.
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tensor").field("shape", &self.shape).finish_non_exhaustive()
@@ -129,7 +129,7 @@ pub struct Weights {
     tensors: BTreeMap<(String, String), Tensor>,
 }
 
-/// Tensors in and out by name:
+/// Storing and finding tensors:
 ///
 /// ```
 /// # use sepconv::weights::*;
@@ -149,25 +149,29 @@ impl Weights {
     /// weights.insert("dense", "bias", Tensor { shape: vec![2], data: vec![0.5, 1.5] })?;
     /// let short = Tensor { shape: vec![3], data: vec![0.5, 1.5] };
     /// let error = weights.insert("dense", "bias", short).unwrap_err();
-    /// assert_eq!(error.to_string(), r#"tensor "dense/bias": shape [3] with 2 elements"#);
+    /// assert_eq!(error.to_string(), r#"tensor "dense/bias": shape [3] does not match 2 elements"#);
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     ///
     /// # Errors
-    /// `data` is not as long as the product of `shape`.
+    /// [`Error::Tensor`] if `shape` does not match the length of `data`.
     pub fn insert(&mut self, layer: &str, variable: &str, tensor: Tensor) -> Result<()> {
         let elements = tensor.shape.iter().try_fold(1_usize, |p, &d| p.checked_mul(d));
         if elements != Some(tensor.data.len()) {
             return Err(Error::Tensor {
                 tensor: format!("{layer}/{variable}"),
-                message: format!("shape {:?} with {} elements", tensor.shape, tensor.data.len()),
+                message: format!(
+                    "shape {:?} does not match {} elements",
+                    tensor.shape,
+                    tensor.data.len()
+                ),
             });
         }
         self.tensors.insert((layer.into(), variable.into()), tensor);
         Ok(())
     }
 
-    /// The tensor of that name if it exists.
+    /// Finds a tensor.
     ///
     /// ```
     /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -184,7 +188,7 @@ impl Weights {
         self.tensors.get(&(layer.to_owned(), variable.to_owned()))
     }
 
-    /// The elements of a tensor that must exist with exactly this shape.
+    /// Returns the elements of a tensor, which must have exactly this shape.
     ///
     /// ```
     /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -195,19 +199,19 @@ impl Weights {
     /// // weights: `bias` [0.5, 1.5] of the layer `dense`
     /// assert_eq!(weights.get("dense", "bias", &[2])?, [0.5, 1.5]);
     /// let error = weights.get("dense", "bias", &[3]).unwrap_err();
-    /// assert_eq!(error.to_string(), r#"tensor "dense/bias": shape [2] where [3] is needed"#);
+    /// assert_eq!(error.to_string(), r#"tensor "dense/bias": expected shape [3], got [2]"#);
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`Error::Tensor`] with the name and both shapes.
+    /// [`Error::Tensor`] if the tensor is missing or has another shape.
     pub fn get(&self, layer: &str, variable: &str, shape: &[usize]) -> Result<&[f32]> {
         let error = |message| Error::Tensor { tensor: format!("{layer}/{variable}"), message };
         let tensor = self
             .find(layer, variable)
-            .ok_or_else(|| error(format!("missing (shape {shape:?})")))?;
+            .ok_or_else(|| error(format!("missing; expected shape {shape:?}")))?;
         if tensor.shape != shape {
-            return Err(error(format!("shape {:?} where {shape:?} is needed", tensor.shape)));
+            return Err(error(format!("expected shape {shape:?}, got {:?}", tensor.shape)));
         }
         Ok(&tensor.data)
     }

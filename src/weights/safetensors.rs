@@ -1,11 +1,11 @@
-//! timm's models in safetensors files.
+//! Reads timm's models from safetensors files.
 //!
-//! Such a file is a header in JSON, of each tensor's name, type, shape and place, and the tensors'
-//! bytes. It holds no architecture: which of timm's networks it is of is seen from names, the rest
-//! of it from shapes.
+//! A file has a JSON header with the name, type, shape and place of each tensor, followed by the
+//! bytes of the tensors. It holds no architecture: the names of the tensors show which of timm's
+//! networks it is, and their shapes show the rest.
 //!
-//! The `safetensors` crate checks the header: types, shapes and places fit each other and leave no
-//! byte between them out. It is given the header alone, so that tensors are read one by one.
+//! The `safetensors` crate checks that types, shapes and places in the header match and leave no
+//! gaps. It gets the header only, so that tensors can be read one by one.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -20,26 +20,26 @@ use crate::models::{
 };
 use crate::network::{Network, Op};
 
-/// Most bytes of a header, which takes fifty times as many in memory at worst. That of Xception-71
-/// has 100 KB.
+/// The most bytes of a header. It takes up to fifty times as much memory. Xception-71's has 100 KB.
 const MAX_HEADER: u64 = 1 << 20;
-/// Bytes of the header's length, in front of it.
+/// The number of bytes that hold the header's length, before the header.
 const LENGTH: u64 = 8;
 
-/// Sentences; the caller puts the file's name in front.
+/// Errors are sentences; the caller adds the file's name in front.
 type Result<T> = std::result::Result<T, String>;
 
-/// Whether a file is of this kind: behind eight bytes, a header.
+/// Whether a file is of this kind: a header follows after eight bytes.
 pub(crate) fn recognises(bytes: &Bytes) -> bool {
     matches!(bytes.head::<9>(), Ok([.., b'{']))
 }
 
-/// The model of a file, of the network that its tensors show.
+/// Loads a model. The tensors show its network.
 pub(crate) fn load(bytes: &Bytes) -> Result<Model> {
     let file = File::open(bytes)?;
     let network = recognise(&file.tensors)?;
     let weights = file.weights(&network);
-    let weights = weights.map_err(|e| format!("taken for timm's {}: {e}", timm_name(&network)))?;
+    let weights =
+        weights.map_err(|e| format!("recognised as timm's {}: {e}", timm_name(&network)))?;
     let mut model = Model::new(network, weights);
     // Networks without a head end in features.
     if model.network.is_vector(model.network.output()) {
@@ -48,7 +48,7 @@ pub(crate) fn load(bytes: &Bytes) -> Result<Model> {
     Ok(model)
 }
 
-/// The weights of a network, whose tensors must be those of the file.
+/// Loads the weights of a network. The file must have exactly its tensors.
 pub(crate) fn load_weights(bytes: &Bytes, network: &Network) -> Result<Weights> {
     File::open(bytes)?.weights(network)
 }
@@ -70,13 +70,13 @@ impl File {
     fn open(bytes: &Bytes) -> Result<Self> {
         let length = u64::from_le_bytes(bytes.head().map_err(|e| e.to_string())?);
         if length > MAX_HEADER {
-            return Err(format!("a header of {length} bytes, more than {MAX_HEADER}"));
+            return Err(format!("the header has {length} bytes; at most {MAX_HEADER} are read"));
         }
         let start = LENGTH + length;
         let header = bytes.range(LENGTH, length);
         let data = bytes.len().checked_sub(start).and_then(|rest| bytes.range(start, rest));
         let (Some(header), Some(data)) = (header, data) else {
-            return Err(format!("a header of {length} bytes in a file of {}", bytes.len()));
+            return Err(format!("the header claims {length} bytes, the file has {}", bytes.len()));
         };
         let mut json = vec![0; length as usize];
         header.read_at(0, &mut json).map_err(|e| e.to_string())?;
@@ -84,12 +84,14 @@ impl File {
             serde_json::from_slice(&json).map_err(|e| format!("header: {e}"))?;
         if tensors.data_len() as u64 != data.len() {
             let (claimed, found) = (tensors.data_len(), data.len());
-            return Err(format!("tensors of {claimed} bytes where the file has {found}"));
+            return Err(format!(
+                "the header claims tensors of {claimed} bytes, the file has {found}"
+            ));
         }
         Ok(Self { tensors, data })
     }
 
-    /// A tensor for each of the network's variables. None may be left over.
+    /// Reads a tensor for each of the network's variables. No tensor of the file may be left over.
     fn weights(&self, network: &Network) -> Result<Weights> {
         let modules = modules(network);
         let mut left: BTreeMap<String, &TensorInfo> = self.tensors.tensors().into_iter().collect();
@@ -100,7 +102,7 @@ impl File {
             let name = module.tensor(&variable);
             let place = Place::of(&variable);
             let Some(info) = left.remove(&name) else {
-                return Err(format!("tensor {name:?} is missing (shape {:?})", place.shape));
+                return Err(format!("tensor {name:?}: missing; expected shape {:?}", place.shape));
             };
             let data = self.read(info, &place).map_err(|e| format!("tensor {name:?}: {e}"))?;
             if variable.name == "moving_mean" {
@@ -110,7 +112,7 @@ impl File {
             let inserted = weights.insert(&variable.layer, variable.name, tensor);
             inserted.map_err(|e| e.to_string())?;
         }
-        // A count of training steps beside a norm's statistics.
+        // The count of training steps next to the statistics of a norm.
         left.retain(|name, _| {
             !name.strip_suffix(".num_batches_tracked").is_some_and(|norm| norms.contains(norm))
         });
@@ -118,26 +120,28 @@ impl File {
             None => Ok(weights),
             Some((name, info)) => {
                 let (network, shape) = (timm_name(network), &info.shape);
-                Err(format!("tensor {name:?} of shape {shape:?} is none of {network}'s"))
+                Err(format!("{network} has no tensor {name:?} (shape {shape:?})"))
             }
         }
     }
 
     fn read(&self, info: &TensorInfo, place: &Place) -> Result<Vec<f32>> {
         if info.shape != place.shape {
-            return Err(format!("shape {:?} where {:?} is needed", info.shape, place.shape));
+            return Err(format!("expected shape {:?}, got {:?}", place.shape, info.shape));
         }
         let format = match info.dtype {
             Dtype::F16 => Format::F16,
             Dtype::BF16 => Format::Bf16,
             Dtype::F32 => Format::F32,
             Dtype::F64 => Format::F64,
-            other => return Err(format!("elements are {other}, not F16, BF16, F32 or F64")),
+            other => {
+                return Err(format!("expected elements of F16, BF16, F32 or F64, got {other}"));
+            }
         };
         let (start, end) = info.data_offsets;
         let values = self.data.range(start as u64, (end - start) as u64);
         let values = values.ok_or_else(|| {
-            format!("bytes {start} to {end} of the {} of all tensors", self.data.len())
+            format!("bytes {start}..{end} lie outside the {} of all tensors", self.data.len())
         })?;
         let data = format.read(&values, false).map_err(|e| e.to_string())?;
         check_finite(&data)?;
@@ -149,7 +153,7 @@ impl File {
 struct Place {
     /// Its shape there.
     shape: Vec<usize>,
-    /// Here it is \[taps, inputs, outputs\], there the reverse.
+    /// The axes here, \[taps, inputs, outputs\]; the file has them in reverse order.
     axes: [usize; 3],
 }
 
@@ -180,9 +184,9 @@ impl Place {
     }
 }
 
-/// The network that the tensors are of.
+/// The network that the tensors belong to.
 fn recognise(tensors: &Metadata) -> Result<Network> {
-    // What another rank than expected would say, the comparison of shapes says better.
+    // A tensor of unexpected rank is reported later, when shapes are compared.
     let extent = |name: &str, rank: usize, axis: usize| {
         tensors.info(name).and_then(|info| (info.shape.len() == rank).then(|| info.shape[axis]))
     };
@@ -197,9 +201,8 @@ fn recognise(tensors: &Metadata) -> Result<Network> {
             23 => AlignedXceptionConfig::xception71(),
             blocks => {
                 return Err(format!(
-                    "{aligned:?} of shape {:?}, as in timm's Aligned Xceptions, but {blocks} blocks \
-                     (\"blocks.{blocks}.stack.conv1.conv_dw.weight\" is missing) where xception41 has \
-                     13, xception65 has 21, xception71 has 23",
+                    "{aligned:?} has shape {:?}, as in timm's Aligned Xceptions, but the file has \
+                     {blocks} blocks; expected 13 (xception41), 21 (xception65) or 23 (xception71)",
                     tensors.info(aligned).map_or(&[][..], |info| &info.shape)
                 ));
             }
@@ -223,15 +226,15 @@ fn recognise(tensors: &Metadata) -> Result<Network> {
         let first = first
             .map_or("none".into(), |(name, info)| format!("{name:?} of shape {:?}", info.shape));
         return Err(format!(
-            "none of timm's Xceptions: neither {aligned:?} (xception41, 65, 71) nor {legacy:?} \
-             (legacy_xception) is among the {} tensors, the first of which is {first}",
+            "expected a tensor {aligned:?} (timm's xception41, 65, 71) or {legacy:?} \
+             (legacy_xception), got {} tensors, the first is {first}",
             all.len()
         ));
     };
     network.map_err(|e| e.to_string())
 }
 
-/// A layer as timm has it.
+/// A layer as a module of timm.
 struct Module {
     name: String,
     /// Whether it consists of two convolutions, `conv1` and `pointwise`.
@@ -253,7 +256,7 @@ impl Module {
     }
 }
 
-/// timm's modules by the network's layers: those of the same names, but for Xception's.
+/// timm's module for each layer of the network. Names are the same, except for Xception.
 fn modules(network: &Network) -> HashMap<&str, Module> {
     let xception = network.find("block1_conv1").is_some();
     let blocks = network.nodes().iter().filter_map(|node| block_of(&node.layer));
@@ -262,7 +265,8 @@ fn modules(network: &Network) -> HashMap<&str, Module> {
     let mut block = 0;
     for node in network.nodes() {
         let layer = node.layer.as_str();
-        // Projections stand among the layers of their block, whose number their own names lack.
+        // The names of projections lack the number of their block, which the layers around them
+        // have.
         block = block_of(layer).unwrap_or(block);
         let name = if xception { legacy(layer, block, last) } else { None };
         let name = name.unwrap_or_else(|| layer.into());
@@ -272,13 +276,13 @@ fn modules(network: &Network) -> HashMap<&str, Module> {
     modules
 }
 
-/// The number in the name of a layer of a block of Xception's.
+/// The block number in the name of an Xception layer.
 fn block_of(layer: &str) -> Option<usize> {
     layer.strip_prefix("block")?.split_once('_')?.0.parse().ok()
 }
 
-/// The module in `legacy_xception` of a layer of Xception's in that block. The numbers of blocks
-/// are one lower there; the layers of the first and of the `last` one are in none.
+/// The module of `legacy_xception` for a layer of an Xception block. Block numbers are one lower
+/// there, and the layers of the first and the `last` block are in no block.
 fn legacy(layer: &str, block: usize, last: usize) -> Option<String> {
     let inner = block.checked_sub(1)?;
     if layer == "predictions" {
@@ -300,7 +304,7 @@ fn legacy(layer: &str, block: usize, last: usize) -> Option<String> {
     if block == last {
         return Some(format!("{kind}{}", i.checked_add(2)?));
     }
-    // ReLU, convolution, norm, and so on; the first of these blocks lacks its first ReLU.
+    // ReLU, convolution, norm, and so on. The first of these blocks has no first ReLU.
     let relu = usize::from(inner > 1);
     let at = i.checked_sub(1)?.checked_mul(3)? + relu + usize::from(kind == "bn");
     Some(format!("block{inner}.rep.{at}"))

@@ -1,4 +1,4 @@
-//! Weights and pictures by formula, the same bits in Rust and in numpy
+//! Pseudorandom weights and pictures, with the same bits in Rust and in numpy
 //! (`tests/keras/synthetic.py`).
 //!
 //! Element i (row-major) of the tensor called `layer/variable` comes from
@@ -20,17 +20,17 @@
 //! | `bias`, `beta`, `moving_mean` | 0.1 u |
 //! | a picture, `input/<size>` | u |
 //!
-//! fan_in is kh·kw·C/groups of a convolution, kh·kw of a depthwise one, C of a dense layer. The 6
-//! is He's uniform limit, which keeps the variance of a layer behind a ReLU. A separable
-//! convolution's two kernels get 3 each, so that the layer halves the variance behind a ReLU:
-//! Xception's twelve residual sums then grow slowly, and its 1000 logits have a standard deviation
-//! of 2 (at 71) to 5 (at 299).
+//! fan_in is kh·kw·C/groups for a convolution, kh·kw for a depthwise one, C for a dense layer. The
+//! 6 is He's uniform limit, which keeps the variance of a layer that follows a ReLU. The two
+//! kernels of a separable convolution get 3 each, so that the layer halves the variance. Xception's
+//! twelve residual sums then grow slowly, and its 1000 logits have a standard deviation of 2 (at
+//! 71) to 5 (at 299).
 
 use super::{Tensor, Variable, Weights, variables};
 use crate::Result;
 use crate::network::Network;
 
-/// The values u of the tensor of that name: endless, each in \[−1, 1).
+/// The endless sequence of values u of the tensor called `name`, each in \[−1, 1).
 ///
 /// ```
 /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -44,8 +44,8 @@ pub fn uniform(name: &str) -> impl Iterator<Item = f64> + use<> {
     bits(name).map(|b| f64::from(b) / f64::from(1 << 23) - 1.0)
 }
 
-/// `count` positions below `length`, by which goldens choose what to sample: the 24 bits behind
-/// each u times `length`, shifted right by 24.
+/// `count` positions below `length`, at which goldens sample a tensor: the 24 bits of each u times
+/// `length`, shifted right by 24.
 ///
 /// ```
 /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -58,7 +58,7 @@ pub fn indices(name: &str, count: usize, length: usize) -> Vec<usize> {
     bits(name).take(count).map(scale).collect()
 }
 
-/// The picture `input/<size>`: \[1, `size`, `size`, 3\]. `size` must be one that fits in memory.
+/// The picture `input/<size>` of shape \[1, `size`, `size`, 3\], which must fit in memory.
 ///
 /// ```
 /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -108,7 +108,7 @@ pub fn tensor(variable: &Variable) -> Tensor {
     }
 }
 
-/// Synthetic weights for every variable of a network.
+/// Makes pseudorandom weights for every variable of a network.
 ///
 /// ```
 /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -138,7 +138,7 @@ pub fn weights(network: &Network) -> Result<Weights> {
     Ok(weights)
 }
 
-/// The 24 random bits behind each element.
+/// The 24 random bits of each element.
 fn bits(name: &str) -> impl Iterator<Item = u32> + use<> {
     let fnv = |state: u64, byte: u8| (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
     let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325, fnv);
@@ -158,7 +158,7 @@ mod tests {
         [data[0], data[1], data[data.len() - 1]].map(f32::to_bits)
     }
 
-    /// The bits that tests/keras/synthetic.py prints.
+    /// The values that tests/keras/synthetic.py prints.
     #[test]
     fn same_bits_as_numpy() {
         let cases: [(&str, &str, &[usize], [u32; 3]); 6] = [

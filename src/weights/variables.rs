@@ -1,4 +1,4 @@
-//! Which variables a network has, of what shapes: inferred by walking its channels.
+//! The variables of a network and their shapes, inferred by following its channels.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,18 +19,18 @@ use crate::{Error, Result};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {
-    /// The layer, as in [`crate::network::Node::layer`].
+    /// The name of the layer, as in [`crate::network::Node::layer`].
     pub layer: String,
-    /// Its name within the layer, e.g. `kernel`.
+    /// The name within the layer, such as `kernel`.
     pub name: &'static str,
-    /// Its shape, in the layout that [`Op`] documents.
+    /// The shape, in the layout that [`Op`] documents.
     pub shape: Vec<usize>,
-    /// Whether training changes it by gradient (moving statistics: no).
+    /// Whether training changes it by gradient. False for moving statistics.
     pub trainable: bool,
 }
 
 impl Variable {
-    /// Number of elements. [`variables()`] has checked that it fits.
+    /// The number of elements, which [`variables()`] has checked to fit.
     ///
     /// ```
     /// # use sepconv::weights::*;
@@ -47,7 +47,7 @@ impl Variable {
     }
 }
 
-/// Parameters of a network.
+/// The number of parameters of a network.
 ///
 /// ```
 /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -57,18 +57,20 @@ impl Variable {
 /// let norm = Op::BatchNorm { epsilon: 1e-3, scale: true, center: true };
 /// network.push("norm", norm, &[network.find("input").unwrap()])?;
 /// let count = count_parameters(&network)?;
-/// assert_eq!(count, ParameterCount { trainable: 2 * 16, total: 4 * 16 }); // γ, β; mean, variance
+/// assert_eq!(count.trainable, 2 * 16); // γ, β
+/// assert_eq!(count.total, 4 * 16); // and mean, variance
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct ParameterCount {
     /// Kernels, biases, γ and β.
     pub trainable: usize,
-    /// The same and the moving statistics.
+    /// The same plus the moving statistics.
     pub total: usize,
 }
 
-/// The network's variables, in the order of its nodes and within a layer in Keras's order.
+/// Lists the network's variables in the order of its nodes, and within a layer in Keras's order.
 ///
 /// ```
 /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -90,22 +92,22 @@ pub struct ParameterCount {
 /// ```
 ///
 /// # Errors
-/// [`Error::Network`] naming the node where operands disagree about channels, groups don't divide
-/// them, or a shape has more elements than memory can hold.
+/// [`Error::Network`], with the node, if operands have different channels, if groups don't divide
+/// the channels, or if a shape has more elements than memory can hold.
 pub fn variables(network: &Network) -> Result<Vec<Variable>> {
     let mut channels: Vec<usize> = Vec::with_capacity(network.nodes().len());
     let mut variables: Vec<Variable> = Vec::new();
-    // By layer: which of `variables` are its own.
+    // The range of `variables` that belongs to each layer.
     let mut layers: BTreeMap<&str, Range<usize>> = BTreeMap::new();
     for node in network.nodes() {
         let error = |message: String| Error::Network { node: node.name.clone(), message };
-        let overflow = || error("more channels or weights than memory can hold".into());
+        let overflow = || error("it has more channels or weights than memory can hold".into());
         let input = node.inputs.first().map_or(0, |id| channels[id.index()]);
         let shapes = match (tensors(&node.op, input), &node.op) {
             (Some(shapes), _) => shapes,
             (None, Op::Conv { groups, filters, .. }) => {
                 return Err(error(format!(
-                    "{groups} groups do not divide {input} input and {filters} output channels"
+                    "can't divide {input} input and {filters} output channels into {groups} groups"
                 )));
             }
             (None, _) => return Err(overflow()),
@@ -113,7 +115,7 @@ pub fn variables(network: &Network) -> Result<Vec<Variable>> {
         let output = match &node.op {
             Op::Input { channels, .. } => *channels,
             Op::Conv { filters, .. } | Op::Separable { filters, .. } => *filters,
-            // Their product fits: it is in the shapes.
+            // The product fits: the shapes contain it.
             Op::Depthwise { multiplier, .. } => input * multiplier,
             Op::Dense { units, .. } => *units,
             Op::Flatten { features } => *features,
@@ -122,7 +124,9 @@ pub fn variables(network: &Network) -> Result<Vec<Variable>> {
                 for id in &node.inputs {
                     let other = channels[id.index()];
                     if other != input {
-                        return Err(error(format!("sum of {input} and {other} channels")));
+                        return Err(error(format!(
+                            "can't add operands of {input} and {other} channels"
+                        )));
                     }
                 }
                 input
@@ -148,7 +152,7 @@ pub fn variables(network: &Network) -> Result<Vec<Variable>> {
             | Op::Identity => input,
         };
         channels.push(output);
-        // A layer that is called more than once has its variables once.
+        // A layer that is called several times has its variables once.
         if let Some(own) = layers.get(node.layer.as_str()).filter(|_| !shapes.is_empty()) {
             let known = variables[own.clone()].iter().map(|v| (v.name, &v.shape));
             if !known.eq(shapes.iter().map(|(name, shape)| (*name, shape))) {
@@ -191,14 +195,14 @@ pub fn variables(network: &Network) -> Result<Vec<Variable>> {
 /// ```
 ///
 /// # Errors
-/// Those of [`variables()`], or a sum that does not fit.
+/// Those of [`variables()`], or [`Error::Argument`] if the sum overflows.
 pub fn count_parameters(network: &Network) -> Result<ParameterCount> {
     let mut count = ParameterCount::default();
     for variable in variables(network)? {
         let elements = variable.elements();
         let total = count.total.checked_add(elements);
         count.total = total.ok_or_else(|| Error::Argument {
-            message: format!("more than {} parameters", usize::MAX),
+            message: format!("the network has more than {} parameters", usize::MAX),
         })?;
         if variable.trainable {
             count.trainable += elements;

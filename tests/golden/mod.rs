@@ -30,10 +30,7 @@ pub(crate) fn agrees(whose: &str, golden: &Value, network: &Network, weights: &W
     let size = golden["size"].as_u64().unwrap() as usize;
     let blocks = golden["blocks"].as_array().unwrap();
     let names: Vec<&str> = blocks.iter().map(|b| b["node"].as_str().unwrap()).collect();
-    let options = PlanOptions {
-        outputs: names.iter().map(|&n| n.into()).collect(),
-        ..PlanOptions::default()
-    };
+    let options = PlanOptions::default().outputs(names.iter().copied());
     let plan = NetworkPlan::new(network, weights, [1, size, size, 3], &options).unwrap();
     let mut session = Session::new(plan).unwrap();
     session.run(&synthetic::picture(size).data).unwrap();

@@ -5,41 +5,44 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// A prepared operation: shape checked, weights packed, kernels chosen. Immutable: one plan may run
-// on several threads at a time, each with its own scratch.
+// A prepared operation: its shape is checked, its weights are packed, its kernels are chosen. A
+// plan does not change after it is made. Several threads may run one plan at the same time, each
+// with its own scratch memory.
 typedef struct sepconv_plan sepconv_plan;
 
-// An instruction set.
+// An instruction set. The results of a plan have the same bits on each.
 typedef uint32_t sepconv_level;
 
-// What a function returns: SEPCONV_OK or what went wrong. sepconv_error() says more.
+// The result of a call: SEPCONV_OK or the kind of error. After an error, sepconv_error() returns a
+// message.
 typedef uint32_t sepconv_status;
 
-// How a window is padded.
+// The padding of a window. Padding adds nothing to a convolution or to a pool.
 typedef uint32_t sepconv_padding;
 
-// A sliding window: height, then width. A stride or dilation of 0 stands for 1.
+// A sliding window. Arrays hold height, then width. A stride or dilation of 0 means 1.
 typedef struct {
   size_t kernel[2];
   size_t stride[2];
   size_t dilation[2];
   sepconv_padding padding;
-  // Top, bottom, left, right; of SEPCONV_EXPLICIT only.
+  // Top, bottom, left, right. Used with SEPCONV_EXPLICIT only.
   size_t pads[4];
 } sepconv_window;
 
-// The type of elements. 16-bit ones are given by their bits.
+// The type of the elements of a tensor. A 16-bit element is passed as its bits, a uint16_t.
 typedef uint32_t sepconv_type;
 
-// Weights: `len` elements in row-major order. They are packed into the plan and not needed
-// afterwards.
+// Weights: `len` elements in row-major order. The plan keeps a packed copy, so the caller may free
+// or change them after the call that makes the plan.
 typedef struct {
   const void *data;
   size_t len;
   sepconv_type element;
 } sepconv_weights;
 
-// Biases: f32, one for each output channel; all zeros (a null pointer) for none.
+// Biases: `len` floats, one for each output channel. Zero-initialize it for none. The plan keeps a
+// copy.
 typedef struct {
   const float *data;
   size_t len;
@@ -48,10 +51,10 @@ typedef struct {
 // Parameters of a depthwise convolution.
 typedef struct {
   sepconv_window window;
-  // Output channels per input channel, 0 for 1: output channel c·multiplier + m is made of input
-  // channel c.
+  // Output channels for each input channel; 0 means 1. Input channel c gives the output channels
+  // from c·multiplier to c·multiplier + multiplier − 1.
   size_t multiplier;
-  // [kh, kw, C, multiplier]
+  // Of shape [kh, kw, C, multiplier].
   sepconv_weights weights;
   sepconv_bias bias;
 } sepconv_depthwise_params;
@@ -59,47 +62,50 @@ typedef struct {
 // The kind of an activation.
 typedef uint32_t sepconv_activation_kind;
 
-// An activation; all zeros is none.
+// An activation. Zero-initialize it for none. SEPCONV_CLAMP uses `a` and `b`, SEPCONV_ELU uses
+// `a`.
 typedef struct {
   sepconv_activation_kind kind;
   float a;
   float b;
 } sepconv_activation;
 
-// What every plan takes besides its shape and weights; all zeros is the default.
+// Options of a plan. Zero-initialize them for the defaults: no activations, the best instruction
+// set, f32 input and output.
 typedef struct {
-  // Applied to each input element as it is loaded, never to padding.
+  // Applied to each input element when it is loaded, not to padding.
   sepconv_activation input_activation;
   // Applied last, after the residual is added.
   sepconv_activation activation;
   sepconv_level level;
   sepconv_type input_type;
-  // Of the output and of the residual.
+  // The type of the output and of the residual.
   sepconv_type output_type;
-  // Whether products may be made by the CPU's dot products of bf16 where weights are bf16:
-  // faster, less exact, not the same on all CPUs.
+  // Whether layers with bf16 weights may use the CPU's bf16 dot products: faster, less exact,
+  // and different bits on different CPUs.
   bool fast;
 } sepconv_options;
 
 // Parameters of a pointwise (1×1) convolution.
 typedef struct {
-  // Vertical, horizontal; 0 for 1.
+  // Vertical, then horizontal; 0 means 1.
   size_t stride[2];
   // Output channels O.
   size_t channels_out;
-  // [C, O]
+  // Of shape [C, O].
   sepconv_weights weights;
   sepconv_bias bias;
 } sepconv_pointwise_params;
 
-// Parameters of a separable convolution: a depthwise one, an activation, a pointwise one, as one.
+// Parameters of a separable convolution: a depthwise convolution, an activation and a pointwise
+// convolution in one.
 typedef struct {
   sepconv_depthwise_params depthwise;
-  // Between the two.
+  // Applied between the two convolutions.
   sepconv_activation mid_activation;
   // Output channels O.
   size_t channels_out;
-  // Of the pointwise convolution, [C·multiplier, O].
+  // The pointwise weights, of shape [C·multiplier, O].
   sepconv_weights weights;
   sepconv_bias bias;
 } sepconv_separable_params;
@@ -107,11 +113,11 @@ typedef struct {
 // Parameters of a standard convolution.
 typedef struct {
   sepconv_window window;
-  // 0 for 1; must divide C and O.
+  // Must divide C and O; 0 means 1.
   size_t groups;
   // Output channels O.
   size_t channels_out;
-  // [kh, kw, C / groups, O]
+  // Of shape [kh, kw, C / groups, O].
   sepconv_weights weights;
   sepconv_bias bias;
 } sepconv_conv_params;
@@ -120,28 +126,29 @@ typedef struct {
 typedef struct {
   // Outputs O.
   size_t channels_out;
-  // [C, O]
+  // Of shape [C, O].
   sepconv_weights weights;
   sepconv_bias bias;
 } sepconv_dense_params;
 
-// What a pool computes of its window. Padding takes part in neither.
+// What a pool computes over its window. Padding is ignored.
 typedef uint32_t sepconv_pool_kind;
 
-// A tensor to be read, NHWC: element (n, y, x, c) lies at ((n·H + y)·W + x)·pixel_stride + c.
+// A tensor that a call reads. Its layout is NHWC: element (n, y, x, c) lies at index
+// ((n·H + y)·W + x)·pixel_stride + c of `data`. The caller owns the memory.
 typedef struct {
   const void *data;
-  // Elements at `data`: with dense pixels N·H·W·C.
+  // The number of elements at `data`: N·H·W·C if pixels are dense.
   size_t len;
   sepconv_type element;
   // N, H, W, C.
   size_t shape[4];
-  // Elements from one pixel to the next, 0 for C. More than C addresses part of the channels of
-  // a wider tensor; `len` is then at least (N·H·W − 1)·pixel_stride + C.
+  // The number of elements from one pixel to the next; 0 means C. A larger number selects some
+  // channels of a wider tensor. `len` must then be at least (N·H·W − 1)·pixel_stride + C.
   size_t pixel_stride;
 } sepconv_view;
 
-// A tensor to be written, laid out as sepconv_view's.
+// A tensor that a call writes. Its layout is that of sepconv_view. The caller owns the memory.
 typedef struct {
   void *data;
   size_t len;
@@ -152,13 +159,14 @@ typedef struct {
 
 #define SEPCONV_OK 0
 
-// A pointer, number, shape or type that can't be: nothing was written.
+// An argument is invalid: a null pointer, a wrong length, an impossible shape, an unknown type.
+// No tensor was written.
 #define SEPCONV_INVALID 1
 
-// There is no memory for what was asked.
+// Memory could not be allocated. No tensor was written.
 #define SEPCONV_NO_MEMORY 2
 
-// A bug of the library. Outputs may be half written.
+// A bug in the library. Outputs may be partly written.
 #define SEPCONV_INTERNAL 3
 
 #define SEPCONV_F32 0
@@ -167,7 +175,7 @@ typedef struct {
 
 #define SEPCONV_BF16 2
 
-// The best that the CPU has, or what the environment variable SEPCONV_LEVEL says.
+// The best that the CPU has, or the one that the environment variable SEPCONV_LEVEL names.
 #define SEPCONV_LEVEL_BEST 0
 
 #define SEPCONV_LEVEL_SCALAR 1
@@ -198,13 +206,13 @@ typedef struct {
 // x · clamp(x + 3, 0, 6) / 6
 #define SEPCONV_HARD_SWISH 6
 
-// Not at all.
+// No padding.
 #define SEPCONV_VALID 0
 
-// TensorFlow's rule: out = ceil(in / stride), the odd one of the padding behind.
+// TensorFlow's SAME: out = ceil(in / stride). An odd padding has one more at the bottom or right.
 #define SEPCONV_SAME 1
 
-// By `pads`.
+// The padding is given by `pads`.
 #define SEPCONV_EXPLICIT 2
 
 #define SEPCONV_MAX 0
@@ -215,135 +223,165 @@ typedef struct {
 extern "C" {
 #endif // __cplusplus
 
-// The library's version, e.g. "0.1.0".
+// Returns the version of the library, such as "0.1.0". The string is static; do not free it.
 const char *sepconv_version(void);
 
-// What the last function that failed on this thread has to say. Valid until the next one fails.
+// Returns the message of the last call that failed on this thread, or an empty string if none has.
+// The library owns the string. It stays valid until another call fails on this thread.
 const char *sepconv_error(void);
 
-// Whether this CPU has an instruction set and this library its kernels.
+// Returns whether this CPU and this build of the library support an instruction set. False for an
+// unknown number.
 bool sepconv_level_is_available(sepconv_level level);
 
-// Plans a depthwise convolution over inputs of shape N, H, W, C (`input`). `options` may be null
-// for the default. The plan is stored in `plan`, to be given to sepconv_plan_destroy(); null if
-// there is an error.
+// Makes a plan for a depthwise convolution.
+//
+// `input` points to the four numbers N, H, W, C of the input's shape. `params` is required.
+// `options` may be null for the defaults. On success `*plan` is a new plan, which the caller owns
+// and must pass to sepconv_plan_destroy(). After an error `*plan` is null. The call copies what it
+// needs from its arguments. Any thread may call it.
+//
+// Returns SEPCONV_INVALID if a required pointer is null, or if shape, parameters, types or lengths
+// don't match; SEPCONV_NO_MEMORY if the plan can't be allocated.
 //
 // # Safety
-// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
-// what `params` points to is null or valid for its length.
+// `input` is null or points to four numbers. `params`, `options` and `plan` are null or valid
+// pointers. Data pointers inside `params` are null or valid for their `len` elements.
 sepconv_status sepconv_depthwise(const size_t *input,
                                  const sepconv_depthwise_params *params,
                                  const sepconv_options *options,
                                  sepconv_plan **plan);
 
-// Plans a pointwise convolution; see sepconv_depthwise().
+// Makes a plan for a pointwise (1×1) convolution. Arguments and errors are those of
+// sepconv_depthwise().
 //
 // # Safety
-// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
-// what `params` points to is null or valid for its length.
+// `input` is null or points to four numbers. `params`, `options` and `plan` are null or valid
+// pointers. Data pointers inside `params` are null or valid for their `len` elements.
 sepconv_status sepconv_pointwise(const size_t *input,
                                  const sepconv_pointwise_params *params,
                                  const sepconv_options *options,
                                  sepconv_plan **plan);
 
-// Plans a separable convolution, whose two steps run as one; see sepconv_depthwise().
+// Makes a plan for a separable convolution, whose two steps run as one. Arguments and errors are
+// those of sepconv_depthwise().
 //
 // # Safety
-// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
-// what `params` points to is null or valid for its length.
+// `input` is null or points to four numbers. `params`, `options` and `plan` are null or valid
+// pointers. Data pointers inside `params` are null or valid for their `len` elements.
 sepconv_status sepconv_separable(const size_t *input,
                                  const sepconv_separable_params *params,
                                  const sepconv_options *options,
                                  sepconv_plan **plan);
 
-// Plans a standard convolution; see sepconv_depthwise().
+// Makes a plan for a standard convolution. Arguments and errors are those of sepconv_depthwise().
 //
 // # Safety
-// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
-// what `params` points to is null or valid for its length.
+// `input` is null or points to four numbers. `params`, `options` and `plan` are null or valid
+// pointers. Data pointers inside `params` are null or valid for their `len` elements.
 sepconv_status sepconv_conv(const size_t *input,
                             const sepconv_conv_params *params,
                             const sepconv_options *options,
                             sepconv_plan **plan);
 
-// Plans a dense layer over inputs N, 1, 1, C; see sepconv_depthwise().
+// Makes a plan for a dense layer over an input of shape N, 1, 1, C. Arguments and errors are those
+// of sepconv_depthwise().
 //
 // # Safety
-// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
-// what `params` points to is null or valid for its length.
+// `input` is null or points to four numbers. `params`, `options` and `plan` are null or valid
+// pointers. Data pointers inside `params` are null or valid for their `len` elements.
 sepconv_status sepconv_dense(const size_t *input,
                              const sepconv_dense_params *params,
                              const sepconv_options *options,
                              sepconv_plan **plan);
 
-// Plans a max or average pool; see sepconv_depthwise().
+// Makes a plan for a max or average pool; `window` is required. Arguments and errors are those of
+// sepconv_depthwise().
 //
 // # Safety
-// `input` is null or points to four numbers; `window`, `options` and `plan` are null or valid.
+// `input` is null or points to four numbers. `window`, `options` and `plan` are null or valid
+// pointers.
 sepconv_status sepconv_pool(const size_t *input,
                             sepconv_pool_kind kind,
                             const sepconv_window *window,
                             const sepconv_options *options,
                             sepconv_plan **plan);
 
-// Plans the mean over height and width, to N, 1, 1, C; see sepconv_depthwise().
+// Makes a plan for the mean over height and width; the output has shape N, 1, 1, C. Arguments and
+// errors are those of sepconv_depthwise().
 //
 // # Safety
-// `input` is null or points to four numbers; `options` and `plan` are null or valid.
+// `input` is null or points to four numbers. `options` and `plan` are null or valid pointers.
 sepconv_status sepconv_global_average_pool(const size_t *input,
                                            const sepconv_options *options,
                                            sepconv_plan **plan);
 
-// Plans x itself: with a residual an addition, with an activation that activation, with other
-// types a conversion; see sepconv_depthwise().
+// Makes a plan that copies x. With a residual it adds, with an activation it applies that
+// activation, with different types it converts. Arguments and errors are those of
+// sepconv_depthwise().
 //
 // # Safety
-// `input` is null or points to four numbers; `options` and `plan` are null or valid.
+// `input` is null or points to four numbers. `options` and `plan` are null or valid pointers.
 sepconv_status sepconv_elementwise(const size_t *input, const sepconv_options *options, sepconv_plan **plan);
 
-// Destroys a plan; null is ignored. No thread may be using it.
+// Destroys a plan and frees its memory. Does nothing if `plan` is null. No thread may use the plan
+// during the call or after it.
 //
 // # Safety
-// `plan` is null or was made by this library and not destroyed before.
+// `plan` is null, or a plan that this library made and that was not destroyed before.
 void sepconv_plan_destroy(sepconv_plan *plan);
 
-// Stores the shape N, H, W, C of a plan's input.
+// Writes the shape N, H, W, C of a plan's input to `shape`, which has room for four numbers.
+// Returns SEPCONV_INVALID if `plan` or `shape` is null.
 //
 // # Safety
-// `plan` is null or a plan, `shape` null or valid for four numbers.
+// `plan` is null or a plan. `shape` is null or valid for four numbers.
 sepconv_status sepconv_plan_input_shape(const sepconv_plan *plan, size_t *shape);
 
-// Stores the shape N, H, W, C of a plan's output, which is also its residual's.
+// Writes the shape N, H, W, C of a plan's output and residual to `shape`, which has room for four
+// numbers. Returns SEPCONV_INVALID if `plan` or `shape` is null.
 //
 // # Safety
-// `plan` is null or a plan, `shape` null or valid for four numbers.
+// `plan` is null or a plan. `shape` is null or valid for four numbers.
 sepconv_status sepconv_plan_output_shape(const sepconv_plan *plan, size_t *shape);
 
-// The floats of scratch with which a plan runs on up to `threads` threads (0 for 1). 0 for a null
-// plan.
+// Returns how many floats of scratch memory a plan needs to run on `threads` threads (0 means 1).
+// Returns 0 if `plan` is null.
 //
 // # Safety
 // `plan` is null or a plan.
 size_t sepconv_plan_scratch_len(const sepconv_plan *plan, size_t threads);
 
-// The kernels that run, e.g. "dw_f32_3x3s1_3_avx2+gemm_f32_6x16_avx2". Valid as long as the plan;
-// null for null.
+// Returns the names of the kernels that a plan runs, such as
+// "dw_f32_3x3s1_3_avx2+gemm_f32_6x16_avx2". The plan owns the string. Returns null if `plan` is
+// null.
 //
 // # Safety
 // `plan` is null or a plan.
 const char *sepconv_plan_kernel_name(const sepconv_plan *plan);
 
-// y = activation(operation(input_activation(x)) + residual).
+// Runs a plan: y = activation(operation(input_activation(x)) + residual).
 //
-// `residual` may be null. Runs on up to `threads` threads (0 for 1), as many as `scratch` has room
-// for: with 1 on the calling thread, else on that thread pool of the library which has so many.
-// The contents of `scratch` are irrelevant before and unspecified after. `y` must not overlap
-// anything else. The same operands give the same bits on any number of threads.
+// `plan`, `x` and `y` are required; `residual` may be null. Shapes and types must be those of the
+// plan. `y` and `scratch` must not overlap each other or any other operand.
+//
+// The call returns when the output is complete. It uses up to `threads` threads (0 means 1; the
+// most is 1024), but no more than `scratch` has room for; sepconv_plan_scratch_len() says how much
+// they need. With one thread it runs on the calling thread. With more it runs on a pool of that
+// many threads, which the library starts at the first such call and keeps until the process ends.
+// The same operands give the same bits on any number of threads. Several threads may run one plan
+// at the same time with different `y` and `scratch`.
+//
+// The contents of `scratch` don't matter before the call and are unspecified after it. The library
+// keeps no pointer to any operand.
+//
+// Returns SEPCONV_INVALID if an argument is wrong (nothing is written), SEPCONV_INTERNAL after a
+// bug in the library (`y` may be partly written).
 //
 // # Safety
-// `plan` is null or a plan; `x`, `residual` and `y` are null or valid; their data is null or valid
-// for `len` elements, `scratch` for `scratch_len` floats; nobody else writes to any of it
-// meanwhile, or reads `y` or `scratch`.
+// `plan` is null or a plan. `x`, `residual` and `y` are null or valid pointers, and their data is
+// null or valid for `len` elements. `scratch` is null or valid for `scratch_len` floats. During
+// the call no other thread writes to any of this memory, or reads `y` or `scratch`.
 sepconv_status sepconv_plan_run(const sepconv_plan *plan,
                                 const sepconv_view *x,
                                 const sepconv_view *residual,
@@ -352,23 +390,26 @@ sepconv_status sepconv_plan_run(const sepconv_plan *plan,
                                 size_t scratch_len,
                                 size_t threads);
 
-// Stores the first of the input rows of which `sepconv_plan_run_rows` computes the output rows
-// from `start` to before `end`, and the row behind the last of them: all that their windows cover,
-// padding left out.
+// Writes to `rows` the input rows that sepconv_plan_run_rows() needs for the output rows `start`
+// to `end` − 1: the first row, and one past the last. They are the rows that the windows cover,
+// without padding. `rows` has room for two numbers. Returns SEPCONV_INVALID if `plan` or `rows` is
+// null.
 //
 // # Safety
-// `plan` is null or a plan, `rows` null or valid for two numbers.
+// `plan` is null or a plan. `rows` is null or valid for two numbers.
 sepconv_status sepconv_plan_input_rows(const sepconv_plan *plan, size_t start, size_t end, size_t *rows);
 
-// `sepconv_plan_run` for the output rows from `start` to before `end` of each picture alone: `x`
-// holds just the input rows that `sepconv_plan_input_rows` tells, `residual` and `y` just these
-// output rows. The same bits.
+// Runs a plan for the output rows `start` to `end` − 1 of each picture.
 //
-// For running layers depth first, some rows of each by turns, so that what lies between them stays
-// small.
+// `x` holds exactly the input rows that sepconv_plan_input_rows() gives. `residual` and `y` hold
+// exactly these output rows. All else is as in sepconv_plan_run(), and the rows have the same
+// bits.
+//
+// An engine can use this to run layers depth first, a few rows of each at a time, which keeps the
+// values between them small.
 //
 // # Safety
-// As for `sepconv_plan_run`.
+// As for sepconv_plan_run().
 sepconv_status sepconv_plan_run_rows(const sepconv_plan *plan,
                                      size_t start,
                                      size_t end,

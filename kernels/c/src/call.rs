@@ -59,7 +59,7 @@ pub(crate) fn guarded(body: impl FnOnce() -> Result<()>) -> sepconv_status {
             fail(SEPCONV_NO_MEMORY, error.to_string())
         }
         Ok(Err(Refusal::Kernels(error))) => fail(SEPCONV_INVALID, error.to_string()),
-        Err(panic) => fail(SEPCONV_INTERNAL, format!("a bug: {}", text(panic.as_ref()))),
+        Err(panic) => fail(SEPCONV_INTERNAL, format!("internal error: {}", text(panic.as_ref()))),
     }
 }
 
@@ -174,7 +174,7 @@ pub(crate) fn on_threads(
     #[cfg(feature = "threads")]
     return Ok(pools::of(threads)?.install(f)?);
     #[cfg(not(feature = "threads"))]
-    refuse(format!("{threads} threads: this library was built without threads"))
+    refuse(format!("can't run on {threads} threads: this library was built without threads"))
 }
 
 /// Thread pools, one for each number of threads that was asked for.
@@ -194,7 +194,7 @@ mod pools {
 
     pub(super) fn of(threads: usize) -> Result<Arc<ThreadPool>> {
         if threads > MOST {
-            return refuse(format!("{threads} threads, more than {MOST}"));
+            return refuse(format!("expected at most {MOST} threads, got {threads}"));
         }
         let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pool) = pools.get(&threads) {
@@ -202,7 +202,7 @@ mod pools {
         }
         match ThreadPoolBuilder::new().num_threads(threads).build() {
             Ok(pool) => Ok(pools.entry(threads).or_insert(Arc::new(pool)).clone()),
-            Err(e) => refuse(format!("{threads} threads: {e}")),
+            Err(e) => refuse(format!("can't start {threads} threads: {e}")),
         }
     }
 }
@@ -215,14 +215,14 @@ fn check_data<T>(data: *const T, len: usize, name: &str) -> Result<()> {
         return Ok(());
     }
     if data.is_null() {
-        return refuse(format!("{name} is null where {len} elements are needed"));
+        return refuse(format!("{name} is null, expected {len} elements"));
     }
     if !data.is_aligned() {
         return refuse(format!("{name} is not aligned to {} bytes", align_of::<T>()));
     }
     let bytes = len.checked_mul(size_of::<T>()).filter(|&bytes| bytes <= isize::MAX as usize);
     if bytes.is_none_or(|bytes| data.addr().checked_add(bytes).is_none()) {
-        return refuse(format!("{name} has {len} elements, more than there are addresses"));
+        return refuse(format!("{name} has {len} elements, more than memory can address"));
     }
     Ok(())
 }
@@ -307,7 +307,7 @@ pub(crate) fn check_apart(
 // ---------------------------------------------------------------- values
 
 fn unknown<T>(what: &str, value: u32) -> Result<T> {
-    refuse(format!("there is no {what} {value}"))
+    refuse(format!("unknown {what}: {value}"))
 }
 
 fn element_type(element: sepconv_type) -> Result<ElementType> {

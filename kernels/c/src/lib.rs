@@ -17,25 +17,27 @@ use sepconv_kernels::{
 
 use call::{create, guarded, required};
 
-/// What a function returns: SEPCONV_OK or what went wrong. sepconv_error() says more.
+/// The result of a call: SEPCONV_OK or the kind of error. After an error, sepconv_error() returns a
+/// message.
 pub type sepconv_status = u32;
 pub const SEPCONV_OK: sepconv_status = 0;
-/// A pointer, number, shape or type that can't be: nothing was written.
+/// An argument is invalid: a null pointer, a wrong length, an impossible shape, an unknown type.
+/// No tensor was written.
 pub const SEPCONV_INVALID: sepconv_status = 1;
-/// There is no memory for what was asked.
+/// Memory could not be allocated. No tensor was written.
 pub const SEPCONV_NO_MEMORY: sepconv_status = 2;
-/// A bug of the library. Outputs may be half written.
+/// A bug in the library. Outputs may be partly written.
 pub const SEPCONV_INTERNAL: sepconv_status = 3;
 
-/// The type of elements. 16-bit ones are given by their bits.
+/// The type of the elements of a tensor. A 16-bit element is passed as its bits, a uint16_t.
 pub type sepconv_type = u32;
 pub const SEPCONV_F32: sepconv_type = 0;
 pub const SEPCONV_F16: sepconv_type = 1;
 pub const SEPCONV_BF16: sepconv_type = 2;
 
-/// An instruction set.
+/// An instruction set. The results of a plan have the same bits on each.
 pub type sepconv_level = u32;
-/// The best that the CPU has, or what the environment variable SEPCONV_LEVEL says.
+/// The best that the CPU has, or the one that the environment variable SEPCONV_LEVEL names.
 pub const SEPCONV_LEVEL_BEST: sepconv_level = 0;
 pub const SEPCONV_LEVEL_SCALAR: sepconv_level = 1;
 pub const SEPCONV_LEVEL_NEON: sepconv_level = 2;
@@ -58,21 +60,22 @@ pub const SEPCONV_SILU: sepconv_activation_kind = 5;
 /// x · clamp(x + 3, 0, 6) / 6
 pub const SEPCONV_HARD_SWISH: sepconv_activation_kind = 6;
 
-/// How a window is padded.
+/// The padding of a window. Padding adds nothing to a convolution or to a pool.
 pub type sepconv_padding = u32;
-/// Not at all.
+/// No padding.
 pub const SEPCONV_VALID: sepconv_padding = 0;
-/// TensorFlow's rule: out = ceil(in / stride), the odd one of the padding behind.
+/// TensorFlow's SAME: out = ceil(in / stride). An odd padding has one more at the bottom or right.
 pub const SEPCONV_SAME: sepconv_padding = 1;
-/// By `pads`.
+/// The padding is given by `pads`.
 pub const SEPCONV_EXPLICIT: sepconv_padding = 2;
 
-/// What a pool computes of its window. Padding takes part in neither.
+/// What a pool computes over its window. Padding is ignored.
 pub type sepconv_pool_kind = u32;
 pub const SEPCONV_MAX: sepconv_pool_kind = 0;
 pub const SEPCONV_AVERAGE: sepconv_pool_kind = 1;
 
-/// An activation; all zeros is none.
+/// An activation. Zero-initialize it for none. SEPCONV_CLAMP uses `a` and `b`, SEPCONV_ELU uses
+/// `a`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_activation {
@@ -81,7 +84,7 @@ pub struct sepconv_activation {
     pub b: f32,
 }
 
-/// A sliding window: height, then width. A stride or dilation of 0 stands for 1.
+/// A sliding window. Arrays hold height, then width. A stride or dilation of 0 means 1.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_window {
@@ -89,12 +92,12 @@ pub struct sepconv_window {
     pub stride: [usize; 2],
     pub dilation: [usize; 2],
     pub padding: sepconv_padding,
-    /// Top, bottom, left, right; of SEPCONV_EXPLICIT only.
+    /// Top, bottom, left, right. Used with SEPCONV_EXPLICIT only.
     pub pads: [usize; 4],
 }
 
-/// Weights: `len` elements in row-major order. They are packed into the plan and not needed
-/// afterwards.
+/// Weights: `len` elements in row-major order. The plan keeps a packed copy, so the caller may free
+/// or change them after the call that makes the plan.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_weights {
@@ -103,7 +106,8 @@ pub struct sepconv_weights {
     pub element: sepconv_type,
 }
 
-/// Biases: f32, one for each output channel; all zeros (a null pointer) for none.
+/// Biases: `len` floats, one for each output channel. Zero-initialize it for none. The plan keeps a
+/// copy.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_bias {
@@ -111,20 +115,21 @@ pub struct sepconv_bias {
     pub len: usize,
 }
 
-/// What every plan takes besides its shape and weights; all zeros is the default.
+/// Options of a plan. Zero-initialize them for the defaults: no activations, the best instruction
+/// set, f32 input and output.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_options {
-    /// Applied to each input element as it is loaded, never to padding.
+    /// Applied to each input element when it is loaded, not to padding.
     pub input_activation: sepconv_activation,
     /// Applied last, after the residual is added.
     pub activation: sepconv_activation,
     pub level: sepconv_level,
     pub input_type: sepconv_type,
-    /// Of the output and of the residual.
+    /// The type of the output and of the residual.
     pub output_type: sepconv_type,
-    /// Whether products may be made by the CPU's dot products of bf16 where weights are bf16:
-    /// faster, less exact, not the same on all CPUs.
+    /// Whether layers with bf16 weights may use the CPU's bf16 dot products: faster, less exact,
+    /// and different bits on different CPUs.
     pub fast: bool,
 }
 
@@ -133,10 +138,10 @@ pub struct sepconv_options {
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_depthwise_params {
     pub window: sepconv_window,
-    /// Output channels per input channel, 0 for 1: output channel c·multiplier + m is made of input
-    /// channel c.
+    /// Output channels for each input channel; 0 means 1. Input channel c gives the output channels
+    /// from c·multiplier to c·multiplier + multiplier − 1.
     pub multiplier: usize,
-    /// [kh, kw, C, multiplier]
+    /// Of shape [kh, kw, C, multiplier].
     pub weights: sepconv_weights,
     pub bias: sepconv_bias,
 }
@@ -145,25 +150,26 @@ pub struct sepconv_depthwise_params {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_pointwise_params {
-    /// Vertical, horizontal; 0 for 1.
+    /// Vertical, then horizontal; 0 means 1.
     pub stride: [usize; 2],
     /// Output channels O.
     pub channels_out: usize,
-    /// [C, O]
+    /// Of shape [C, O].
     pub weights: sepconv_weights,
     pub bias: sepconv_bias,
 }
 
-/// Parameters of a separable convolution: a depthwise one, an activation, a pointwise one, as one.
+/// Parameters of a separable convolution: a depthwise convolution, an activation and a pointwise
+/// convolution in one.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_separable_params {
     pub depthwise: sepconv_depthwise_params,
-    /// Between the two.
+    /// Applied between the two convolutions.
     pub mid_activation: sepconv_activation,
     /// Output channels O.
     pub channels_out: usize,
-    /// Of the pointwise convolution, [C·multiplier, O].
+    /// The pointwise weights, of shape [C·multiplier, O].
     pub weights: sepconv_weights,
     pub bias: sepconv_bias,
 }
@@ -173,11 +179,11 @@ pub struct sepconv_separable_params {
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_conv_params {
     pub window: sepconv_window,
-    /// 0 for 1; must divide C and O.
+    /// Must divide C and O; 0 means 1.
     pub groups: usize,
     /// Output channels O.
     pub channels_out: usize,
-    /// [kh, kw, C / groups, O]
+    /// Of shape [kh, kw, C / groups, O].
     pub weights: sepconv_weights,
     pub bias: sepconv_bias,
 }
@@ -188,27 +194,28 @@ pub struct sepconv_conv_params {
 pub struct sepconv_dense_params {
     /// Outputs O.
     pub channels_out: usize,
-    /// [C, O]
+    /// Of shape [C, O].
     pub weights: sepconv_weights,
     pub bias: sepconv_bias,
 }
 
-/// A tensor to be read, NHWC: element (n, y, x, c) lies at ((n·H + y)·W + x)·pixel_stride + c.
+/// A tensor that a call reads. Its layout is NHWC: element (n, y, x, c) lies at index
+/// ((n·H + y)·W + x)·pixel_stride + c of `data`. The caller owns the memory.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_view {
     pub data: *const c_void,
-    /// Elements at `data`: with dense pixels N·H·W·C.
+    /// The number of elements at `data`: N·H·W·C if pixels are dense.
     pub len: usize,
     pub element: sepconv_type,
     /// N, H, W, C.
     pub shape: [usize; 4],
-    /// Elements from one pixel to the next, 0 for C. More than C addresses part of the channels of
-    /// a wider tensor; `len` is then at least (N·H·W − 1)·pixel_stride + C.
+    /// The number of elements from one pixel to the next; 0 means C. A larger number selects some
+    /// channels of a wider tensor. `len` must then be at least (N·H·W − 1)·pixel_stride + C.
     pub pixel_stride: usize,
 }
 
-/// A tensor to be written, laid out as sepconv_view's.
+/// A tensor that a call writes. Its layout is that of sepconv_view. The caller owns the memory.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_view_mut {
@@ -219,8 +226,9 @@ pub struct sepconv_view_mut {
     pub pixel_stride: usize,
 }
 
-/// A prepared operation: shape checked, weights packed, kernels chosen. Immutable: one plan may run
-/// on several threads at a time, each with its own scratch.
+/// A prepared operation: its shape is checked, its weights are packed, its kernels are chosen. A
+/// plan does not change after it is made. Several threads may run one plan at the same time, each
+/// with its own scratch memory.
 #[derive(Debug)]
 pub struct sepconv_plan {
     plan: Box<dyn Plan>,
@@ -228,31 +236,39 @@ pub struct sepconv_plan {
     name: CString,
 }
 
-/// The library's version, e.g. "0.1.0".
+/// Returns the version of the library, such as "0.1.0". The string is static; do not free it.
 #[unsafe(no_mangle)]
 pub extern "C" fn sepconv_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
-/// What the last function that failed on this thread has to say. Valid until the next one fails.
+/// Returns the message of the last call that failed on this thread, or an empty string if none has.
+/// The library owns the string. It stays valid until another call fails on this thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn sepconv_error() -> *const c_char {
     call::message()
 }
 
-/// Whether this CPU has an instruction set and this library its kernels.
+/// Returns whether this CPU and this build of the library support an instruction set. False for an
+/// unknown number.
 #[unsafe(no_mangle)]
 pub extern "C" fn sepconv_level_is_available(level: sepconv_level) -> bool {
     call::level(level).is_ok_and(|level| level.is_none_or(Level::is_available))
 }
 
-/// Plans a depthwise convolution over inputs of shape N, H, W, C (`input`). `options` may be null
-/// for the default. The plan is stored in `plan`, to be given to sepconv_plan_destroy(); null if
-/// there is an error.
+/// Makes a plan for a depthwise convolution.
+///
+/// `input` points to the four numbers N, H, W, C of the input's shape. `params` is required.
+/// `options` may be null for the defaults. On success `*plan` is a new plan, which the caller owns
+/// and must pass to sepconv_plan_destroy(). After an error `*plan` is null. The call copies what it
+/// needs from its arguments. Any thread may call it.
+///
+/// Returns SEPCONV_INVALID if a required pointer is null, or if shape, parameters, types or lengths
+/// don't match; SEPCONV_NO_MEMORY if the plan can't be allocated.
 ///
 /// # Safety
-/// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
-/// what `params` points to is null or valid for its length.
+/// `input` is null or points to four numbers. `params`, `options` and `plan` are null or valid
+/// pointers. Data pointers inside `params` are null or valid for their `len` elements.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_depthwise(
     input: *const usize,
@@ -269,11 +285,12 @@ pub unsafe extern "C" fn sepconv_depthwise(
     }
 }
 
-/// Plans a pointwise convolution; see sepconv_depthwise().
+/// Makes a plan for a pointwise (1×1) convolution. Arguments and errors are those of
+/// sepconv_depthwise().
 ///
 /// # Safety
-/// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
-/// what `params` points to is null or valid for its length.
+/// `input` is null or points to four numbers. `params`, `options` and `plan` are null or valid
+/// pointers. Data pointers inside `params` are null or valid for their `len` elements.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_pointwise(
     input: *const usize,
@@ -290,11 +307,12 @@ pub unsafe extern "C" fn sepconv_pointwise(
     }
 }
 
-/// Plans a separable convolution, whose two steps run as one; see sepconv_depthwise().
+/// Makes a plan for a separable convolution, whose two steps run as one. Arguments and errors are
+/// those of sepconv_depthwise().
 ///
 /// # Safety
-/// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
-/// what `params` points to is null or valid for its length.
+/// `input` is null or points to four numbers. `params`, `options` and `plan` are null or valid
+/// pointers. Data pointers inside `params` are null or valid for their `len` elements.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_separable(
     input: *const usize,
@@ -311,11 +329,11 @@ pub unsafe extern "C" fn sepconv_separable(
     }
 }
 
-/// Plans a standard convolution; see sepconv_depthwise().
+/// Makes a plan for a standard convolution. Arguments and errors are those of sepconv_depthwise().
 ///
 /// # Safety
-/// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
-/// what `params` points to is null or valid for its length.
+/// `input` is null or points to four numbers. `params`, `options` and `plan` are null or valid
+/// pointers. Data pointers inside `params` are null or valid for their `len` elements.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_conv(
     input: *const usize,
@@ -332,11 +350,12 @@ pub unsafe extern "C" fn sepconv_conv(
     }
 }
 
-/// Plans a dense layer over inputs N, 1, 1, C; see sepconv_depthwise().
+/// Makes a plan for a dense layer over an input of shape N, 1, 1, C. Arguments and errors are those
+/// of sepconv_depthwise().
 ///
 /// # Safety
-/// `input` is null or points to four numbers; `params`, `options` and `plan` are null or valid;
-/// what `params` points to is null or valid for its length.
+/// `input` is null or points to four numbers. `params`, `options` and `plan` are null or valid
+/// pointers. Data pointers inside `params` are null or valid for their `len` elements.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_dense(
     input: *const usize,
@@ -353,10 +372,12 @@ pub unsafe extern "C" fn sepconv_dense(
     }
 }
 
-/// Plans a max or average pool; see sepconv_depthwise().
+/// Makes a plan for a max or average pool; `window` is required. Arguments and errors are those of
+/// sepconv_depthwise().
 ///
 /// # Safety
-/// `input` is null or points to four numbers; `window`, `options` and `plan` are null or valid.
+/// `input` is null or points to four numbers. `window`, `options` and `plan` are null or valid
+/// pointers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_pool(
     input: *const usize,
@@ -374,10 +395,11 @@ pub unsafe extern "C" fn sepconv_pool(
     }
 }
 
-/// Plans the mean over height and width, to N, 1, 1, C; see sepconv_depthwise().
+/// Makes a plan for the mean over height and width; the output has shape N, 1, 1, C. Arguments and
+/// errors are those of sepconv_depthwise().
 ///
 /// # Safety
-/// `input` is null or points to four numbers; `options` and `plan` are null or valid.
+/// `input` is null or points to four numbers. `options` and `plan` are null or valid pointers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_global_average_pool(
     input: *const usize,
@@ -392,11 +414,12 @@ pub unsafe extern "C" fn sepconv_global_average_pool(
     }
 }
 
-/// Plans x itself: with a residual an addition, with an activation that activation, with other
-/// types a conversion; see sepconv_depthwise().
+/// Makes a plan that copies x. With a residual it adds, with an activation it applies that
+/// activation, with different types it converts. Arguments and errors are those of
+/// sepconv_depthwise().
 ///
 /// # Safety
-/// `input` is null or points to four numbers; `options` and `plan` are null or valid.
+/// `input` is null or points to four numbers. `options` and `plan` are null or valid pointers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_elementwise(
     input: *const usize,
@@ -411,10 +434,11 @@ pub unsafe extern "C" fn sepconv_elementwise(
     }
 }
 
-/// Destroys a plan; null is ignored. No thread may be using it.
+/// Destroys a plan and frees its memory. Does nothing if `plan` is null. No thread may use the plan
+/// during the call or after it.
 ///
 /// # Safety
-/// `plan` is null or was made by this library and not destroyed before.
+/// `plan` is null, or a plan that this library made and that was not destroyed before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_plan_destroy(plan: *mut sepconv_plan) {
     if !plan.is_null() {
@@ -423,10 +447,11 @@ pub unsafe extern "C" fn sepconv_plan_destroy(plan: *mut sepconv_plan) {
     }
 }
 
-/// Stores the shape N, H, W, C of a plan's input.
+/// Writes the shape N, H, W, C of a plan's input to `shape`, which has room for four numbers.
+/// Returns SEPCONV_INVALID if `plan` or `shape` is null.
 ///
 /// # Safety
-/// `plan` is null or a plan, `shape` null or valid for four numbers.
+/// `plan` is null or a plan. `shape` is null or valid for four numbers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_plan_input_shape(
     plan: *const sepconv_plan,
@@ -436,10 +461,11 @@ pub unsafe extern "C" fn sepconv_plan_input_shape(
     unsafe { call::shape(plan, shape, |plan| plan.input_shape()) }
 }
 
-/// Stores the shape N, H, W, C of a plan's output, which is also its residual's.
+/// Writes the shape N, H, W, C of a plan's output and residual to `shape`, which has room for four
+/// numbers. Returns SEPCONV_INVALID if `plan` or `shape` is null.
 ///
 /// # Safety
-/// `plan` is null or a plan, `shape` null or valid for four numbers.
+/// `plan` is null or a plan. `shape` is null or valid for four numbers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_plan_output_shape(
     plan: *const sepconv_plan,
@@ -449,8 +475,8 @@ pub unsafe extern "C" fn sepconv_plan_output_shape(
     unsafe { call::shape(plan, shape, |plan| plan.output_shape()) }
 }
 
-/// The floats of scratch with which a plan runs on up to `threads` threads (0 for 1). 0 for a null
-/// plan.
+/// Returns how many floats of scratch memory a plan needs to run on `threads` threads (0 means 1).
+/// Returns 0 if `plan` is null.
 ///
 /// # Safety
 /// `plan` is null or a plan.
@@ -464,8 +490,9 @@ pub unsafe extern "C" fn sepconv_plan_scratch_len(
     plan.map_or(0, |plan| plan.plan.scratch_len(threads.max(1)))
 }
 
-/// The kernels that run, e.g. "dw_f32_3x3s1_3_avx2+gemm_f32_6x16_avx2". Valid as long as the plan;
-/// null for null.
+/// Returns the names of the kernels that a plan runs, such as
+/// "dw_f32_3x3s1_3_avx2+gemm_f32_6x16_avx2". The plan owns the string. Returns null if `plan` is
+/// null.
 ///
 /// # Safety
 /// `plan` is null or a plan.
@@ -476,17 +503,28 @@ pub unsafe extern "C" fn sepconv_plan_kernel_name(plan: *const sepconv_plan) -> 
     plan.map_or(std::ptr::null(), |plan| plan.name.as_ptr())
 }
 
-/// y = activation(operation(input_activation(x)) + residual).
+/// Runs a plan: y = activation(operation(input_activation(x)) + residual).
 ///
-/// `residual` may be null. Runs on up to `threads` threads (0 for 1), as many as `scratch` has room
-/// for: with 1 on the calling thread, else on that thread pool of the library which has so many.
-/// The contents of `scratch` are irrelevant before and unspecified after. `y` must not overlap
-/// anything else. The same operands give the same bits on any number of threads.
+/// `plan`, `x` and `y` are required; `residual` may be null. Shapes and types must be those of the
+/// plan. `y` and `scratch` must not overlap each other or any other operand.
+///
+/// The call returns when the output is complete. It uses up to `threads` threads (0 means 1; the
+/// most is 1024), but no more than `scratch` has room for; sepconv_plan_scratch_len() says how much
+/// they need. With one thread it runs on the calling thread. With more it runs on a pool of that
+/// many threads, which the library starts at the first such call and keeps until the process ends.
+/// The same operands give the same bits on any number of threads. Several threads may run one plan
+/// at the same time with different `y` and `scratch`.
+///
+/// The contents of `scratch` don't matter before the call and are unspecified after it. The library
+/// keeps no pointer to any operand.
+///
+/// Returns SEPCONV_INVALID if an argument is wrong (nothing is written), SEPCONV_INTERNAL after a
+/// bug in the library (`y` may be partly written).
 ///
 /// # Safety
-/// `plan` is null or a plan; `x`, `residual` and `y` are null or valid; their data is null or valid
-/// for `len` elements, `scratch` for `scratch_len` floats; nobody else writes to any of it
-/// meanwhile, or reads `y` or `scratch`.
+/// `plan` is null or a plan. `x`, `residual` and `y` are null or valid pointers, and their data is
+/// null or valid for `len` elements. `scratch` is null or valid for `scratch_len` floats. During
+/// the call no other thread writes to any of this memory, or reads `y` or `scratch`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_plan_run(
     plan: *const sepconv_plan,
@@ -511,12 +549,13 @@ pub unsafe extern "C" fn sepconv_plan_run(
     }
 }
 
-/// Stores the first of the input rows of which `sepconv_plan_run_rows` computes the output rows
-/// from `start` to before `end`, and the row behind the last of them: all that their windows cover,
-/// padding left out.
+/// Writes to `rows` the input rows that sepconv_plan_run_rows() needs for the output rows `start`
+/// to `end` − 1: the first row, and one past the last. They are the rows that the windows cover,
+/// without padding. `rows` has room for two numbers. Returns SEPCONV_INVALID if `plan` or `rows` is
+/// null.
 ///
 /// # Safety
-/// `plan` is null or a plan, `rows` null or valid for two numbers.
+/// `plan` is null or a plan. `rows` is null or valid for two numbers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_plan_input_rows(
     plan: *const sepconv_plan,
@@ -537,15 +576,17 @@ pub unsafe extern "C" fn sepconv_plan_input_rows(
     })
 }
 
-/// `sepconv_plan_run` for the output rows from `start` to before `end` of each picture alone: `x`
-/// holds just the input rows that `sepconv_plan_input_rows` tells, `residual` and `y` just these
-/// output rows. The same bits.
+/// Runs a plan for the output rows `start` to `end` − 1 of each picture.
 ///
-/// For running layers depth first, some rows of each by turns, so that what lies between them stays
-/// small.
+/// `x` holds exactly the input rows that sepconv_plan_input_rows() gives. `residual` and `y` hold
+/// exactly these output rows. All else is as in sepconv_plan_run(), and the rows have the same
+/// bits.
+///
+/// An engine can use this to run layers depth first, a few rows of each at a time, which keeps the
+/// values between them small.
 ///
 /// # Safety
-/// As for `sepconv_plan_run`.
+/// As for sepconv_plan_run().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_plan_run_rows(
     plan: *const sepconv_plan,

@@ -1,4 +1,4 @@
-//! JPEG, as libjpeg-turbo decodes it for Pillow.
+//! Decodes JPEG as libjpeg-turbo does for Pillow.
 //!
 //! A JPEG file may be decoded in more than one valid way: the standard leaves rounding and chroma
 //! interpolation open. `libjpeg-turbo-rs` does what libjpeg-turbo (Pillow's decoder) does: on 18
@@ -15,8 +15,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Parts, String> {
     if has_end(bytes) {
         return decode_whole(bytes, false);
     }
-    // Pillow takes it if all pixels are there and some bytes are behind them, zeros as a rule. How
-    // many it wants (0 to 7) hangs on how far its decoder reads ahead; here none are needed.
+    // Pillow accepts such a file if all pixels are there and some bytes follow them, usually zeros.
+    // It needs 0 to 7, depending on how far its decoder reads ahead. Here none are needed.
     decode_whole(&[bytes, &[0xff, 0xd9]].concat(), true)
 }
 
@@ -52,10 +52,10 @@ fn decode_whole(bytes: &[u8], cut: bool) -> Result<Parts, String> {
     let truncated = |w: &DecodeWarning| matches!(w, DecodeWarning::TruncatedData { .. });
     // Whole scans may be missing, not only the rest of the last.
     if cut && (several_scans || image.warnings.iter().any(truncated)) {
-        return Err("cut short: its data ends before the picture does".into());
+        return Err("the file is cut short: its data ends before the picture does".into());
     }
     let warning = match cut {
-        true => Some("a JPEG cut short: the marker of its end is missing".into()),
+        true => Some("the JPEG is cut short: its end marker is missing".into()),
         false => warning(&image.warnings)?,
     };
     let rgb = match pixels {
@@ -66,11 +66,11 @@ fn decode_whole(bytes: &[u8], cut: bool) -> Result<Parts, String> {
     Ok(Parts { size, rgb, orientation, warning })
 }
 
-/// What the decoder is asked for.
+/// The settings of the decoder.
 enum Pixels {
     Rgb,
     Cmyk,
-    /// Of files whose chroma is finer than their luma, which the decoder doesn't convert to RGB.
+    /// For files whose chroma is finer than their luma, which the decoder can't convert to RGB.
     YCbCr,
 }
 
@@ -102,8 +102,7 @@ impl Pixels {
     }
 }
 
-/// Whether the marker of the end stands where libjpeg looks for it: not in a thumbnail, nor in
-/// other segments.
+/// Whether the end marker is where libjpeg looks for it, and not in a thumbnail or another segment.
 fn has_end(bytes: &[u8]) -> bool {
     // Behind the start marker.
     let mut at = 2;
@@ -139,7 +138,7 @@ fn warning(warnings: &[DecodeWarning]) -> Result<Option<String>, String> {
     Ok(Some(format!("a damaged JPEG: {message}")))
 }
 
-/// libjpeg's integers (jdcolor.c): of ITU-R 601, factors with 16 fractional bits.
+/// libjpeg's integer conversion (jdcolor.c): ITU-R 601, factors with 16 fractional bits.
 fn ycbcr_to_rgb(pixel: &[u8]) -> [u8; 3] {
     const HALF: i32 = 1 << 15;
     let [y, cb, cr] = [i32::from(pixel[0]), i32::from(pixel[1]) - 128, i32::from(pixel[2]) - 128];
@@ -149,7 +148,8 @@ fn ycbcr_to_rgb(pixel: &[u8]) -> [u8; 3] {
     [red, green, blue].map(|x| x.clamp(0, 255) as u8)
 }
 
-/// Pillow takes CMYK files as Adobe writes them, inverted, and multiplies what is left of black.
+/// Converts CMYK as Pillow does: values are inverted, as Adobe writes them, and multiplied by
+/// black.
 fn cmyk_to_rgb(pixel: &[u8]) -> [u8; 3] {
     let white = u32::from(pixel[3]);
     [0, 1, 2].map(|i| {

@@ -1,4 +1,4 @@
-//! PNG, by the crate `png`.
+//! Decodes PNG with the crate `png`.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -11,7 +11,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Parts, String> {
     let chunks = Chunks::of(bytes);
     let parts = decode_whole(&chunks);
     match chunks.cut {
-        Some(_) => parts.map_err(|e| format!("cut short after {} bytes ({e})", bytes.len())),
+        Some(_) => {
+            parts.map_err(|e| format!("the file is cut short after {} bytes ({e})", bytes.len()))
+        }
         None => parts,
     }
 }
@@ -19,15 +21,16 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Parts, String> {
 fn decode_whole(chunks: &Chunks<'_>) -> Result<Parts, String> {
     let limits = Limits { bytes: MAX_DECODER_BYTES };
     let mut decoder = Decoder::new_with_limits(Cursor::new(&*chunks.bytes), limits);
-    // Palettes and 1, 2 and 4 bits become 8; of 16 the upper 8 stay. (Pillow does this with
-    // colours, but clips 16-bit gray at 255, which is white for nearly all of it.)
+    // Palettes and 1, 2 and 4 bits become 8 bits; 16 bits keep the upper 8. (Pillow does the same
+    // with colours, but clips 16-bit gray at 255, which turns nearly all of it white.)
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
     decoder.ignore_checksums(chunks.cut == Some(Cut::Data));
     let mut reader = decoder.read_info().map_err(message)?;
     let info = reader.info();
     let size = [info.height as usize, info.width as usize];
     check_size(size)?;
-    let length = (reader.output_buffer_size()).ok_or("more bytes than there are addresses")?;
+    let length = (reader.output_buffer_size())
+        .ok_or("the picture has more bytes than memory can address")?;
     let mut data = vec![0; length];
     let frame = reader.next_frame(&mut data).map_err(message)?;
     data.truncate(frame.buffer_size());
@@ -39,14 +42,14 @@ fn decode_whole(chunks: &Chunks<'_>) -> Result<Parts, String> {
         ColorType::GrayscaleAlpha => data.chunks_exact(2).flat_map(|p| [p[0]; 3]).collect(),
         ColorType::Indexed => return Err("a palette that can't be expanded".into()),
     };
-    let warning = chunks.cut.map(|_| "a PNG cut short: its last chunk is missing".to_owned());
+    let warning = chunks.cut.map(|_| "the PNG is cut short: its last chunk is missing".to_owned());
     Ok(Parts { size, rgb, orientation: Orientation::of_exif(chunks.exif), warning })
 }
 
-/// What the decoder says, without the names of its types.
+/// The decoder's message without the names of Rust types.
 fn message(error: DecodingError) -> String {
     let text = error.to_string();
-    // Of the form: a chunk is `ChunkType { type: IDAT, critical: true, … }`.
+    // The messages show a chunk as `ChunkType { type: IDAT, critical: true, … }`.
     if let Some((before, rest)) = text.split_once("ChunkType { type: ")
         && let Some((name, rest)) = rest.split_once(',')
         && let Some((_, after)) = rest.split_once('}')
@@ -59,7 +62,7 @@ fn message(error: DecodingError) -> String {
     }
 }
 
-/// A file's bytes, ending with its last chunk whether or not they did.
+/// A file's bytes. The last chunk is appended if the file lacks it.
 struct Chunks<'a> {
     bytes: Cow<'a, [u8]>,
     cut: Option<Cut>,
@@ -67,17 +70,17 @@ struct Chunks<'a> {
     exif: &'a [u8],
 }
 
-/// Where a file that lacks its last chunk ends.
+/// Where a file without its last chunk ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cut {
-    /// In a chunk of the picture's data. Pillow takes it if all pixels are there.
+    /// In a chunk of the picture's data. Pillow accepts the file if all pixels are there.
     Data,
     /// Elsewhere.
     Other,
 }
 
 const SIGNATURE_BYTES: usize = 8;
-/// Length and name before a chunk's contents, checksum behind them.
+/// The length and name before the contents of a chunk, and the checksum after them.
 const HEAD_BYTES: usize = 8;
 const CHECKSUM_BYTES: usize = 4;
 const LAST: &[u8] = b"\0\0\0\0IEND\xae\x42\x60\x82";

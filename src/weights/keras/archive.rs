@@ -1,4 +1,4 @@
-//! The entries of a `.keras` file, which is a zip.
+//! Reads the entries of a `.keras` file, which is a zip file.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -7,9 +7,10 @@ use zip::{CompressionMethod, ZipArchive};
 
 use crate::weights::bytes::{Bytes, Cursor};
 
-/// How much larger than its compressed bytes an entry may be; weights compress hardly at all.
+/// The most that an entry may expand to, as a multiple of its compressed size. Weights hardly
+/// compress.
 const MAX_RATIO: u64 = 32;
-/// What an entry may hold whatever its ratio.
+/// The size that an entry may have whatever its ratio.
 const FLOOR: u64 = 1 << 20;
 
 pub(crate) struct Archive {
@@ -20,7 +21,7 @@ pub(crate) struct Archive {
 impl Archive {
     pub(crate) fn open(bytes: Bytes) -> Result<Self, String> {
         let reader = io::BufReader::new(bytes.cursor());
-        let zip = ZipArchive::new(reader).map_err(|e| format!("zip: {e}"))?;
+        let zip = ZipArchive::new(reader).map_err(|e| format!("the zip file is damaged: {e}"))?;
         Ok(Self { bytes, zip })
     }
 
@@ -33,14 +34,14 @@ impl Archive {
         self.names().any(|n| n == name)
     }
 
-    /// An entry of at most `limit` bytes, its checksum verified. A stored entry, as Keras writes
-    /// them, stays where it is; a deflated one is unpacked into memory.
+    /// Reads an entry of at most `limit` bytes and verifies its checksum. Keras stores entries
+    /// without compression; these are read in place. A deflated entry is unpacked into memory.
     pub(crate) fn entry(&mut self, name: &str, limit: u64) -> Result<Bytes, String> {
         let error = |e: &dyn std::fmt::Display| format!("entry {name:?}: {e}");
         let mut entry = self.zip.by_name(name).map_err(|e| error(&e))?;
         let (size, packed) = (entry.size(), entry.compressed_size());
         if size > limit {
-            return Err(error(&format!("{size} bytes, more than {limit}")));
+            return Err(error(&format!("{size} bytes; at most {limit} are read")));
         }
         match entry.compression() {
             CompressionMethod::Stored => {
@@ -48,21 +49,26 @@ impl Archive {
                 let range = start.and_then(|start| self.bytes.range(start, packed));
                 let range = range.ok_or_else(|| {
                     let start = start.map_or("nowhere".into(), |start| start.to_string());
-                    error(&format!("{packed} bytes from {start} in a file of {}", self.bytes.len()))
+                    error(&format!(
+                        "{packed} bytes at {start} lie outside a file of {}",
+                        self.bytes.len()
+                    ))
                 })?;
                 // Reading to the end compares the checksum.
                 let read = io::copy(&mut entry, &mut io::sink()).map_err(|e| error(&e))?;
                 if read != packed || read != size {
-                    return Err(error(&format!("{read} bytes where {size} are claimed")));
+                    return Err(error(&format!("expected {size} bytes, got {read}")));
                 }
                 Ok(range)
             }
             CompressionMethod::Deflated => {
                 let most = packed.saturating_mul(MAX_RATIO).max(FLOOR);
                 if size > most {
-                    return Err(error(&format!("{packed} bytes claim to unpack to {size}")));
+                    return Err(error(&format!(
+                        "{packed} bytes can't unpack to {size}, as they claim"
+                    )));
                 }
-                // What is unpacked may exceed what is claimed: only `most` is ever held.
+                // An entry may unpack to more than it claims. Hold no more than `most`.
                 let mut data = Vec::new();
                 let most = most.min(limit);
                 let mut bounded = entry.by_ref().take(most + 1);
@@ -70,7 +76,7 @@ impl Archive {
                 if data.len() as u64 != size {
                     let read = data.len();
                     return Err(error(&format!(
-                        "unpacks to {read} bytes where {size} are claimed"
+                        "expected {size} bytes after unpacking, got {read}"
                     )));
                 }
                 Ok(Bytes::memory(data))

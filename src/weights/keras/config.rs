@@ -1,4 +1,4 @@
-//! A Keras model's JSON configuration as a [`Network`], nested models inlined.
+//! Turns a Keras model's JSON configuration into a [`Network`]. Nested models are inlined.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,14 +10,14 @@ use super::json::{Config, Result, batch_shape, input_shape, layer_name, parsed_s
 use super::layers::{self, Activity, Kind, Operator};
 use crate::network::{Border, Function, Network, Node, NodeId, Op, Output, infer};
 
-/// Most layers that a configuration may have, each counted as often as it is called.
+/// The most layers of a configuration. Each layer counts as often as it is called.
 const MAX_LAYERS: usize = 4096;
-/// Most operands that are looked up for all of them: a layer's as often as it is called, and as
-/// often as it waits for others. Inception V3 has some hundreds.
+/// The most operands to look up for all layers. Those of a layer count for each call, and for each
+/// time that a call waits for another layer. Inception V3 has a few hundred.
 const MAX_OPERANDS: usize = 1 << 20;
-/// Most bytes of memory that a parsed configuration may take. Xception's takes 3 MB.
+/// The most bytes of memory of a parsed configuration. Xception's takes 3 MB.
 const MAX_PARSED: usize = 128 << 20;
-/// Most unsupported layers that an error lists.
+/// The most unsupported layers that an error lists.
 const MAX_LISTED: usize = 12;
 
 /// A model of a configuration: the network, and the tree of layers that a weight file follows.
@@ -27,7 +27,7 @@ pub(super) struct Architecture {
     pub(super) root: Vec<Entry>,
     /// The names of the model and of all models inside.
     pub(super) models: Vec<String>,
-    /// What its layers compute in, if that is not f32.
+    /// The type that its layers compute in, if it is not f32.
     pub(super) dtype: Option<String>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Entry {
     pub(super) class: String,
     /// Its Keras name.
     pub(super) name: String,
-    /// Whether training changes it. Legacy files list what it doesn't change last.
+    /// Whether training changes it. Legacy files list layers that don't change last.
     pub(super) trainable: bool,
     pub(super) content: Content,
 }
@@ -51,17 +51,19 @@ pub(super) enum Content {
     Model(Vec<Entry>),
 }
 
-/// Reads bytes of a configuration as JSON, in bounded memory.
+/// Parses a configuration as JSON in bounded memory.
 pub(super) fn json(bytes: &[u8]) -> Result<Json> {
     let parsed = parsed_size(bytes);
     if parsed > MAX_PARSED {
-        return Err(format!("JSON that takes {parsed} bytes when parsed, more than {MAX_PARSED}"));
+        return Err(format!(
+            "the JSON takes {parsed} bytes when parsed; at most {MAX_PARSED} are allowed"
+        ));
     }
     serde_json::from_slice(bytes).map_err(|e| format!("JSON: {e}"))
 }
 
 /// Reads a configuration: a Functional or Sequential model with one input. `keras2` says that Keras
-/// 2 wrote it, in which some functions are others.
+/// 2 wrote it, in which some functions differ.
 pub(super) fn parse(json: &Json, keras2: bool) -> Result<Architecture> {
     let config = Layers::new(json)?;
     let mut refused = Vec::new();
@@ -112,7 +114,7 @@ fn refusals(model: &Layers<'_>, refused: &mut Vec<String>) -> Result<()> {
         let class = text(layer, "class_name")?;
         let name = layer_name(layer)?;
         if layers::kind(class) == Some(Kind::Model) {
-            // A model's own class may be one of somebody's.
+            // The class of the model may be user-defined.
             match layers::refusal(layer, class, &[]) {
                 None => refusals(&Layers::new(layer)?, refused)?,
                 Some(why) => refused.push(format!("{name:?} ({class}{why})")),
@@ -127,15 +129,15 @@ fn refusals(model: &Layers<'_>, refused: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// A tensor between layers: a node's output, and what is known of its shape.
+/// A tensor between layers: the output of a node, and its shape as far as it is known.
 #[derive(Debug, Clone)]
 struct Tensor {
     node: NodeId,
     /// Height and width; none if they depend on an input that has no fixed size.
     size: Option<[usize; 2]>,
     channels: usize,
-    /// If it is the output of zero paddings: the tensor in front of them, and all of them. A window
-    /// takes these instead.
+    /// If it is the output of zero paddings: the tensor before them, and their sum. A following
+    /// window uses these instead.
     pad: Option<(NodeId, Border)>,
 }
 
@@ -162,16 +164,18 @@ impl<'a> Layers<'a> {
             "Functional" | "Model" => false,
             "Sequential" => true,
             _ => {
-                return Err(format!("model class {class:?} is not Functional or Sequential"));
+                return Err(format!(
+                    "expected a model of class Functional or Sequential, got {class:?}"
+                ));
             }
         };
-        // Early Keras 2 wrote a Sequential model's layers as the configuration itself.
+        // In early Keras 2 the configuration of a Sequential model is the list of its layers.
         let layers = config.as_array().or_else(|| config.get("layers")?.as_array());
         Ok(Self {
             name: config.get("name").and_then(Json::as_str).unwrap_or("model").into(),
             sequential,
             config,
-            layers: layers.ok_or("a model without a list of layers")?,
+            layers: layers.ok_or("the model has no list of layers")?,
         })
     }
 
@@ -187,7 +191,7 @@ impl<'a> Layers<'a> {
             let inputs = self.inputs()?;
             let [name] = inputs[..] else {
                 return Err(format!(
-                    "model {:?} has {} inputs where one is supported",
+                    "model {:?} has {} inputs; only one is supported",
                     self.name,
                     inputs.len()
                 ));
@@ -197,7 +201,7 @@ impl<'a> Layers<'a> {
             let (size, channels) = batch_shape(input_shape(layer), name)?;
             return Ok((name.into(), size, channels));
         }
-        let first = self.layers.first().ok_or("a model without layers")?;
+        let first = self.layers.first().ok_or("the model has no layers")?;
         let name = layer_name(first)?;
         let class = text(first, "class_name")?;
         if class == "InputLayer" {
@@ -221,7 +225,7 @@ impl<'a> Layers<'a> {
     /// The names of the outputs: their keys, or those of their layers, each once.
     fn output_names(&self) -> Result<Vec<String>> {
         if self.sequential {
-            let last = self.layers.last().ok_or("a model without layers")?;
+            let last = self.layers.last().ok_or("the model has no layers")?;
             return Ok(vec![layer_name(last)?.into()]);
         }
         let mut names: Vec<String> = Vec::new();
@@ -234,27 +238,27 @@ impl<'a> Layers<'a> {
     }
 }
 
-/// Where a model is inlined.
+/// The place where a model is inlined.
 struct Place<'a> {
-    /// Put before names that exist already.
+    /// The prefix for names that exist already.
     prefix: &'a str,
     /// Whether it is called with `training=True`.
     training: bool,
     /// Whether the models around it are trained.
     trainable: bool,
-    /// Its layers, if it has been inlined before: it shares their weights.
+    /// Its layers if it was inlined before. It then shares their weights.
     again: Option<&'a [Entry]>,
 }
 
 struct Builder {
     network: Network,
-    /// Names of layers of the network so far.
+    /// The names of the network's layers so far.
     taken: HashSet<String>,
-    /// Names of the outermost model's layers, which those inside don't take.
+    /// The names of the outermost model's layers, which are not available to inner layers.
     reserved: HashSet<String>,
-    /// Layers so far, each as often as it is called.
+    /// The number of layers so far, counting each call.
     layers: usize,
-    /// Operands looked up so far.
+    /// The number of operands looked up so far.
     operands: usize,
     /// How often each layer of the network has been called.
     calls: HashMap<String, usize>,
@@ -272,7 +276,7 @@ struct Pending<'a> {
     calls: Vec<Call<'a>>,
     /// The outputs of each call.
     outputs: Vec<Option<Vec<Tensor>>>,
-    /// What references call its first call.
+    /// The number by which references name its first call.
     first: usize,
 }
 
@@ -283,7 +287,7 @@ impl Pending<'_> {
 }
 
 impl Builder {
-    /// Inlines a model. What it returns besides its outputs are its layers, to be inlined again.
+    /// Inlines a model. Returns its outputs, and its layers in case it is inlined again.
     fn model(
         &mut self,
         model: &Layers<'_>,
@@ -303,8 +307,7 @@ impl Builder {
             }
         }
         let mut entries: Vec<Option<Entry>> = layers.iter().map(|_| None).collect();
-        // Layers are listed where they are called first; other calls may have to wait for layers
-        // behind.
+        // A layer is listed where it is first called. Its other calls may depend on later layers.
         loop {
             let (mut progress, mut stuck) = (false, None);
             for i in 0..layers.len() {
@@ -354,16 +357,16 @@ impl Builder {
         Ok((outputs, entries.into_iter().flatten().collect()))
     }
 
-    /// Counts operands that are looked up.
+    /// Counts a lookup of operands.
     fn charge(&mut self, operands: usize) -> Result<()> {
         self.operands = self.operands.saturating_add(operands);
         match self.operands <= MAX_OPERANDS {
             true => Ok(()),
-            false => Err(format!("more than {MAX_OPERANDS} operands")),
+            false => Err(format!("it has more than {MAX_OPERANDS} operands")),
         }
     }
 
-    /// One call of a layer; `again` is the layer if it has been called before.
+    /// Appends one call of a layer. `again` is the layer if it was called before.
     fn call(
         &mut self,
         layer: &Pending<'_>,
@@ -374,7 +377,7 @@ impl Builder {
     ) -> Result<(Vec<Tensor>, Entry)> {
         self.layers += 1;
         if self.layers > MAX_LAYERS {
-            return Err(format!("more than {MAX_LAYERS} layers"));
+            return Err(format!("the model has more than {MAX_LAYERS} layers"));
         }
         let config = layer.json.get("config").unwrap_or(&Json::Null);
         let trained = config.get("trainable").and_then(Json::as_bool).unwrap_or(true);
@@ -418,7 +421,7 @@ impl Builder {
         Ok((vec![output], entry(Content::Layer(key))))
     }
 
-    /// The name in the network of a layer that is called for the first time.
+    /// The name in the network for a layer that is called for the first time.
     fn key(&mut self, name: &str, prefix: &str) -> String {
         let is_top = prefix.is_empty();
         let mut key = name.to_owned();
@@ -431,7 +434,7 @@ impl Builder {
         key
     }
 
-    /// One layer.
+    /// Appends one layer.
     fn layer(
         &mut self,
         kind: Kind,
@@ -478,7 +481,7 @@ impl Builder {
                 return self.push(into, op, &tensors.iter().collect::<Vec<_>>());
             }
             _ if tensors.len() != 1 => {
-                return Err(format!("{} operands where one is needed", tensors.len()));
+                return Err(format!("expected 1 operand, got {}", tensors.len()));
             }
             _ => {}
         }
@@ -505,8 +508,8 @@ impl Builder {
         }
     }
 
-    /// A layer with weights that may carry an activation, which becomes the node of the layer's
-    /// name.
+    /// Appends a layer with weights. If it has an activation, that becomes the node with the
+    /// layer's name.
     fn linear(
         &mut self,
         kind: Kind,
@@ -552,7 +555,7 @@ impl Builder {
         }
     }
 
-    /// The size of the tensor in front of the padding `border` of `x`.
+    /// The size of the tensor before the padding `border` of `x`.
     fn size_before(&self, x: &Tensor, border: Option<Border>) -> Option<[usize; 2]> {
         let Border { top, bottom, left, right } = border.unwrap_or_default();
         let [h, w] = x.size?;
@@ -569,7 +572,7 @@ impl Builder {
         self.push(into, op, &[x])
     }
 
-    /// A sum or difference of tensors. (Products are refused before.)
+    /// Appends a sum or difference of tensors. (Products were refused earlier.)
     fn combine(&mut self, operator: Operator, into: &Target, tensors: &[Tensor]) -> Result<Tensor> {
         match (operator, tensors) {
             (Operator::Add, [_, _, ..]) => {
@@ -580,11 +583,11 @@ impl Builder {
                 let negative = self.push(&into.inner("negative"), op, &[b])?;
                 self.push(into, Op::Add, &[a, &negative])
             }
-            _ => Err(format!("{} operands where two are needed", tensors.len())),
+            _ => Err(format!("expected 2 operands, got {}", tensors.len())),
         }
     }
 
-    /// Padding by itself. Convolutions behind it take the tensor in front of it and pad that.
+    /// Appends a padding. Convolutions after it use the tensor before it and pad that themselves.
     fn zero_padding(&mut self, config: Config<'_>, into: &Target, x: &Tensor) -> Result<Tensor> {
         let [top, bottom, left, right] = config.sides("padding", 1)?;
         let own = Border { top, bottom, left, right };
@@ -607,8 +610,7 @@ impl Builder {
         into: &Target,
         x: &Tensor,
     ) -> Result<Tensor> {
-        // The padding is zeros, and a pool here leaves padded taps out: for a maximum the same
-        // where x ≥ 0.
+        // The padding is zeros, but a pool here ignores padding. A maximum is the same if x ≥ 0.
         let positive = |&(source, _): &(NodeId, Border)| {
             matches!(
                 self.network.node(source).op,
@@ -629,7 +631,7 @@ impl Builder {
         self.push(into, op, &[&x])
     }
 
-    /// A layer of one operand that is one node whatever else.
+    /// Appends a layer of one operand that always becomes one node.
     fn plain(&self, kind: Kind, config: Config<'_>, x: &Tensor, vector: bool) -> Result<Op> {
         Ok(match kind {
             Kind::BatchNorm => {
@@ -660,8 +662,8 @@ impl Builder {
                 let size = [config.count("height")?, config.count("width")?];
                 if x.size != Some(size) {
                     return Err(format!(
-                        "what it does at inference with a picture that is not {}×{} differs between \
-                         versions of Keras: use CenterCrop or Resizing",
+                        "versions of Keras differ in what it does at inference with a picture that is \
+                         not {}×{}; use CenterCrop or Resizing",
                         size[0], size[1]
                     ));
                 }
@@ -679,9 +681,9 @@ impl Builder {
         })
     }
 
-    /// Appends a node and works out what is known of its shape.
+    /// Appends a node and infers its shape as far as possible.
     fn push(&mut self, into: &Target, op: Op, x: &[&Tensor]) -> Result<Tensor> {
-        /// Stands for a size that is open: any window fits.
+        /// Stands for an unknown size, in which any window fits.
         const OPEN: [usize; 2] = [1 << 12; 2];
         let inputs: Vec<NodeId> = x.iter().map(|x| x.node).collect();
         let open = x.iter().any(|x| x.size.is_none());
@@ -702,7 +704,7 @@ impl Builder {
         );
         let shapes: Vec<_> = x.iter().map(shape).collect();
         let inferred = match op {
-            // Their elements can't be compared with a size that is open.
+            // An unknown size can't be compared with their elements.
             Op::Flatten { features } if open => Ok([1, 1, 1, *features]),
             Op::Reshape { shape: [h, w, c] } if open => Ok([1, *h, *w, *c]),
             _ => infer(self.network.node(node), &shapes),
@@ -720,18 +722,18 @@ struct Target {
 }
 
 impl Target {
-    /// A node in front of the layer's last.
+    /// The name of a node before the layer's last.
     fn inner(&self, part: &str) -> Self {
         Self { name: format!("{}/{part}", self.name), layer: self.layer.clone() }
     }
 }
 
-/// A model's layers with their calls; of its input layers the outputs are there.
+/// The layers of a model with their calls. The outputs of its input layers are known.
 fn pending<'a>(model: &Layers<'a>, inputs: &[Tensor]) -> Result<Vec<Pending<'a>>> {
     let names = if model.sequential { vec![""] } else { model.inputs()? };
     if names.len() != inputs.len() {
         let (wanted, given) = (names.len(), inputs.len());
-        return Err(format!("model {:?} has {wanted} inputs where {given} are given", model.name));
+        return Err(format!("model {:?} expects {wanted} inputs, got {given}", model.name));
     }
     let keras2 = calls::is_keras2(model.layers);
     let mut layers: Vec<Pending<'a>> = Vec::new();
@@ -745,7 +747,7 @@ fn pending<'a>(model: &Layers<'a>, inputs: &[Tensor]) -> Result<Vec<Pending<'a>>
         first: 0,
     };
     if model.sequential {
-        // Some have an input layer, and some have none.
+        // Some models have an input layer, others don't.
         layers.push(input("InputLayer", "", &Json::Null, &inputs[0]));
     }
     for json in model.layers {
@@ -767,8 +769,7 @@ fn pending<'a>(model: &Layers<'a>, inputs: &[Tensor]) -> Result<Vec<Pending<'a>>
             None => calls::calls(json).map_err(|e| format!("layer {name:?} ({class}): {e}"))?,
         };
         let mut first = 0;
-        // In Keras 2 a model has been called once when it was made, if it begins with an input
-        // layer.
+        // In Keras 2, making a model that starts with an input layer counts as its first call.
         if keras2 && kind == Kind::Model {
             let inner = Layers::new(json)?.layers.first();
             let class = inner.and_then(|layer| layer.get("class_name")).and_then(Json::as_str);
@@ -780,7 +781,7 @@ fn pending<'a>(model: &Layers<'a>, inputs: &[Tensor]) -> Result<Vec<Pending<'a>>
     Ok(layers)
 }
 
-/// The tensors that a call takes, or the name of a layer that has yet to be called.
+/// The operands of a call, or the name of a layer that must be called first.
 fn operands<'a>(
     layers: &[Pending<'_>],
     places: &HashMap<&str, usize>,
@@ -799,7 +800,7 @@ fn operands<'a>(
     Ok(Ok(tensors))
 }
 
-/// The tensor that a reference names; none if its layer has yet to be called.
+/// The tensor that a reference names. None if its layer has not been called yet.
 fn tensor(
     layers: &[Pending<'_>],
     places: &HashMap<&str, usize>,
@@ -808,26 +809,27 @@ fn tensor(
     let Reference { layer: name, call, output } = *reference;
     let place = places.get(name).ok_or_else(|| format!("there is no layer {name:?}"))?;
     let layer = &layers[*place];
-    // What is called once needs no number, and files differ in it.
+    // The number of the only call of a layer does not matter, and files differ in it.
     let call = match layer.calls.len() {
         1 => 0,
         _ => call.checked_sub(layer.first).filter(|&call| call < layer.calls.len()).ok_or_else(
-            || format!("it takes call {call} of {name:?}, which has {}", layer.calls.len()),
+            || format!("it takes call {call} of {name:?}, which has {} calls", layer.calls.len()),
         )?,
     };
     let Some(outputs) = &layer.outputs[call] else {
         return Ok(None);
     };
-    let missing = || format!("it takes output {output} of {name:?}, which has {}", outputs.len());
+    let missing =
+        || format!("it takes output {output} of {name:?}, which has {} outputs", outputs.len());
     outputs.get(output).cloned().map(Some).ok_or_else(missing)
 }
 
-/// The elements of a picture, of which a vector is made.
+/// The number of elements of a picture that is flattened.
 fn flattened(x: &Tensor) -> Result<usize> {
     x.elements().ok_or_else(|| "it flattens a picture whose size is open".into())
 }
 
-/// The shape of α: that of a picture, 1 along shared axes.
+/// The shape of α: that of the picture, with 1 along shared axes.
 fn prelu_shape(config: Config<'_>, x: &Tensor, vector: bool) -> Result<Vec<usize>> {
     if vector {
         return Ok(vec![x.channels]);

@@ -1,8 +1,8 @@
-//! Reading a configuration's JSON: sizes, names, shapes, and errors that quote it.
+//! Reads sizes, names and shapes from a configuration's JSON. Errors quote the JSON.
 
 use serde_json::{Map, Value as Json};
 
-/// Sentences; the caller puts the file's name in front.
+/// Errors are sentences; the caller adds the file's name in front.
 pub(super) type Result<T> = std::result::Result<T, String>;
 
 /// A layer's parameters.
@@ -10,7 +10,7 @@ pub(super) type Result<T> = std::result::Result<T, String>;
 pub(super) struct Config<'a>(pub(super) &'a Map<String, Json>);
 
 impl<'a> Config<'a> {
-    /// The value of `key`; none if it is absent or null.
+    /// The value of `key`. None if it is absent or null.
     pub(super) fn get(self, key: &str) -> Option<&'a Json> {
         self.0.get(key).filter(|value| !value.is_null())
     }
@@ -22,7 +22,9 @@ impl<'a> Config<'a> {
     /// A whole number of 1 or more.
     pub(super) fn count(self, key: &str) -> Result<usize> {
         let value = self.get(key).and_then(size).filter(|&n| n > 0);
-        value.ok_or_else(|| format!("{key} is {}, not a whole number above 0", self.show(key)))
+        value.ok_or_else(|| {
+            format!("{key}: expected a whole number above 0, got {}", self.show(key))
+        })
     }
 
     pub(super) fn count_or(self, key: &str, default: usize) -> Result<usize> {
@@ -44,7 +46,7 @@ impl<'a> Config<'a> {
         };
         match value {
             Some((y, x)) if y > 0 && x > 0 => Ok([y, x]),
-            _ => Err(format!("{key} is {}, not two whole numbers above 0", self.show(key))),
+            _ => Err(format!("{key}: expected two whole numbers above 0, got {}", self.show(key))),
         }
     }
 
@@ -60,7 +62,7 @@ impl<'a> Config<'a> {
             None => Ok(default),
             Some(value) => value
                 .as_bool()
-                .ok_or_else(|| format!("{key} is {}, not true or false", self.show(key))),
+                .ok_or_else(|| format!("{key}: expected true or false, got {}", self.show(key))),
         }
     }
 
@@ -70,15 +72,16 @@ impl<'a> Config<'a> {
             return Ok(default);
         };
         let value = value.get("value").or_else(|| value.get(0)).unwrap_or(value);
-        value.as_f64().ok_or_else(|| format!("{key} is {}, not a number", self.show(key)))
+        value.as_f64().ok_or_else(|| format!("{key}: expected a number, got {}", self.show(key)))
     }
 
     /// One number, or one for each channel.
     pub(super) fn numbers(self, key: &str, default: f64) -> Result<Vec<f64>> {
         match self.get(key) {
             None => Ok(vec![default]),
-            Some(value) => numbers(value)
-                .ok_or_else(|| format!("{key} is {}, not numbers by channel", self.show(key))),
+            Some(value) => numbers(value).ok_or_else(|| {
+                format!("{key}: expected a number, or one for each channel, got {}", self.show(key))
+            }),
         }
     }
 
@@ -110,8 +113,8 @@ fn sides(json: &Json) -> Option<(usize, usize)> {
     }
 }
 
-/// A number, or numbers along the last axis: a list, perhaps as an array of NumPy or a tensor. Each
-/// must be one of f32.
+/// A number, or numbers along the last axis: a list, a NumPy array or a tensor. Each must be an
+/// f32.
 pub(super) fn numbers(json: &Json) -> Option<Vec<f64>> {
     let number = |json: &Json| json.as_f64().filter(|x| (*x as f32).is_finite());
     if let Some(array) = json.as_array() {
@@ -126,7 +129,7 @@ pub(super) fn numbers(json: &Json) -> Option<Vec<f64>> {
     }
 }
 
-/// JSON quoted in an error, kept short.
+/// A short quotation of JSON for an error.
 pub(super) fn brief(json: &Json) -> String {
     json.to_string().chars().take(80).collect()
 }
@@ -140,14 +143,14 @@ pub(super) fn text<'a>(json: &'a Json, key: &str) -> Result<&'a str> {
     json.get(key).and_then(Json::as_str).ok_or_else(|| format!("{key} is missing or not a string"))
 }
 
-/// A layer's name: beside its class, or in its config.
+/// The name of a layer, which is next to its class or in its config.
 pub(super) fn layer_name(layer: &Json) -> Result<&str> {
     let inner = layer.get("config").and_then(|c| c.get("name"));
     let name = layer.get("name").or(inner).and_then(Json::as_str);
-    name.ok_or_else(|| "a layer without a name".into())
+    name.ok_or_else(|| "a layer has no name".into())
 }
 
-/// The package of a class that is not Keras's own, though it may be called like one of Keras's.
+/// The package of a class that is not Keras's own, even if it has the name of a Keras class.
 pub(super) fn foreign_package(layer: &Json) -> Option<&str> {
     let text = |key: &str| layer.get(key).and_then(Json::as_str);
     let known = |module: &&str| {
@@ -157,7 +160,7 @@ pub(super) fn foreign_package(layer: &Json) -> Option<&str> {
     module.or_else(|| text("registered_name").filter(|name| name.contains('>')))
 }
 
-/// The batch shape of an input layer, or of a layer that states its input.
+/// The batch shape of an input layer, or of a layer that states the shape of its input.
 pub(super) fn input_shape(layer: &Json) -> Option<&Json> {
     let config = layer.get("config")?;
     config.get("batch_shape").or_else(|| config.get("batch_input_shape"))
@@ -168,7 +171,9 @@ pub(super) fn batch_shape(shape: Option<&Json>, name: &str) -> Result<([Option<u
     let shape = shape.unwrap_or(&Json::Null);
     let error = || {
         let shown = brief(shape);
-        format!("the input of {name:?} has shape {shown}, not [batch, height, width, channels]")
+        format!(
+            "the input of {name:?} has shape {shown}; expected [batch, height, width, channels]"
+        )
     };
     let open = |v: &Json| match v {
         Json::Null => Some(None),
@@ -184,15 +189,15 @@ pub(super) fn batch_shape(shape: Option<&Json>, name: &str) -> Result<([Option<u
     }
 }
 
-/// What JSON takes in memory at most, besides its strings. A few bytes of it become a hundred times
-/// as many: an object is a node of a tree with room for eleven entries.
+/// An upper bound on the memory of parsed JSON, without its strings. A few bytes can become a
+/// hundred times as many, because an object is a tree node with room for eleven entries.
 pub(super) fn parsed_size(json: &[u8]) -> usize {
     const VALUE: usize = size_of::<Json>();
     const OBJECT: usize = 12 * (size_of::<String>() + VALUE);
-    // Commas and brackets in strings are counted too: an upper bound all the same.
+    // Commas and brackets in strings are counted too, which keeps this an upper bound.
     let cost = |byte: &u8| match byte {
         b'{' => OBJECT,
-        // A list has up to twice the room that it needs.
+        // A list may have twice the capacity that it needs.
         b',' | b'[' => 2 * VALUE,
         _ => 0,
     };

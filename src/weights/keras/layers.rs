@@ -1,4 +1,4 @@
-//! Keras's layers: which are read, and what each becomes in a network.
+//! The Keras layers that are supported, and what each becomes in a network.
 
 use sepconv_kernels::{Activation, Padding, PoolKind, Window};
 use serde_json::Value as Json;
@@ -7,10 +7,10 @@ use super::calls::{Call, Operand};
 use super::json::{Config, Result, brief, foreign_package, numbers};
 use crate::network::{Border, Function, Interpolation, Op};
 
-/// A layer as far as it matters which it is.
+/// The kinds of layers that are treated differently.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Kind {
-    /// A model as a layer.
+    /// A model used as a layer.
     Model,
     Input,
     Conv,
@@ -26,9 +26,9 @@ pub(super) enum Kind {
     Softmax,
     Pool(PoolKind),
     GlobalPool(PoolKind),
-    /// Of tensors, or of one and a constant.
+    /// An operator on tensors, or on a tensor and a constant.
     Arithmetic(Operator),
-    /// An operator of TensorFlow, whose function says which.
+    /// A TensorFlow operator. Its function says which.
     TensorFlow,
     Average,
     Concatenate,
@@ -39,9 +39,9 @@ pub(super) enum Kind {
     Resizing,
     Flatten,
     Reshape,
-    /// At inference.
+    /// No effect at inference.
     Identity,
-    /// Of which Keras versions differ in what it does at inference.
+    /// A layer whose effect at inference differs between Keras versions.
     RandomCrop,
 }
 
@@ -53,7 +53,7 @@ pub(super) enum Operator {
     Divide,
 }
 
-/// The classes of layers that are read. Besides them whatever is called `Random…`.
+/// The classes of layers that are supported. So is every other class called `Random…`.
 pub(super) const CLASSES: &[(&str, Kind)] = &[
     ("Functional", Kind::Model),
     ("Model", Kind::Model),
@@ -99,7 +99,7 @@ pub(super) const CLASSES: &[(&str, Kind)] = &[
     ("RandomCrop", Kind::RandomCrop),
 ];
 
-/// What an activation computes.
+/// The function of an activation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Activity {
     Kernel(Activation),
@@ -107,7 +107,7 @@ pub(super) enum Activity {
     Softmax,
 }
 
-/// The activations that are read by name; Keras 2 has another `hard_sigmoid`.
+/// The activations that are supported by name. Keras 2 has a different `hard_sigmoid`.
 pub(super) const ACTIVATIONS: &[(&str, Activity)] = &[
     ("linear", Activity::Kernel(Activation::None)),
     ("relu", Activity::Kernel(Activation::Relu)),
@@ -134,8 +134,8 @@ pub(super) fn kind(class: &str) -> Option<Kind> {
     listed.or_else(|| class.starts_with("Random").then_some(Kind::Identity))
 }
 
-/// Why a layer can't be read, if its class, its operator or its activation is the reason; an empty
-/// text where the class says it all.
+/// Why a layer is not supported because of its class, operator or activation. Empty if the class
+/// alone is the reason.
 pub(super) fn refusal(layer: &Json, class: &str, calls: &[Call<'_>]) -> Option<String> {
     if let Some(package) = foreign_package(layer) {
         return Some(format!(" of the package {package:?}"));
@@ -180,8 +180,8 @@ pub(super) fn operator(config: Config<'_>) -> Option<Operator> {
     }
 }
 
-/// The `activation` parameter; absent is linear. A function object is a dictionary that holds its
-/// name, a layer one that holds its class.
+/// The `activation` parameter. If absent, it is linear. A function object is a dictionary with a
+/// name, a layer is one with a class.
 pub(super) fn activity(config: Config<'_>, keras2: bool) -> Result<Activity> {
     let Some(value) = config.get("activation") else {
         return Ok(Activity::Kernel(Activation::None));
@@ -245,8 +245,8 @@ pub(super) fn elu(config: Config<'_>) -> Result<Activity> {
     Ok(Activity::Kernel(Activation::Elu { alpha }))
 }
 
-/// The window of a convolution or pool; `pad` is a zero padding in front of it, which SAME can't be
-/// joined to.
+/// The window of a convolution or pool. `pad` is a zero padding before it, which can't be combined
+/// with SAME.
 pub(super) fn window(config: Config<'_>, kernel: &str, pad: Option<Border>) -> Result<Window> {
     let size = config.pair(kernel)?;
     let stride = if kernel == "pool_size" { size } else { [1, 1] };
@@ -263,7 +263,7 @@ pub(super) fn window(config: Config<'_>, kernel: &str, pad: Option<Border>) -> R
         .padding(padding))
 }
 
-/// Whether the padding is SAME; it is VALID otherwise.
+/// Whether the padding is SAME. Otherwise it is VALID.
 pub(super) fn is_same(config: Config<'_>) -> Result<bool> {
     match config.get("padding").map_or(Some("valid"), Json::as_str) {
         Some(p) if p.eq_ignore_ascii_case("valid") => Ok(false),
@@ -272,7 +272,7 @@ pub(super) fn is_same(config: Config<'_>) -> Result<bool> {
     }
 }
 
-/// `axis` must be the channels: the last, of 2 dimensions or 4.
+/// Checks that `axis` is the channels: the last of 2 or 4 dimensions.
 pub(super) fn check_channel_axis(config: Config<'_>, vector: bool) -> Result<()> {
     let axis = config.get("axis").map(|v| v.get(0).unwrap_or(v));
     let last = if vector { 1 } else { 3 };
@@ -291,7 +291,7 @@ pub(super) fn check_layout(config: Config<'_>) -> Result<()> {
     }
 }
 
-/// The type that a layer computes in, if it is not f32; a policy may stand for it.
+/// The type that a layer computes in, or that of its policy, if it is not f32.
 pub(super) fn other_dtype(config: Config<'_>) -> Result<Option<&str>> {
     let Some(dtype) = config.get("dtype") else {
         return Ok(None);
@@ -306,7 +306,7 @@ pub(super) fn other_dtype(config: Config<'_>) -> Result<Option<&str>> {
     }
 }
 
-/// A number added to, subtracted from, or multiplied with a tensor.
+/// The operation of a tensor and a constant.
 pub(super) fn with_constant(operator: Operator, operands: &[Operand<'_>]) -> Result<Op> {
     let op = |scale: Vec<f64>, offset: Vec<f64>| Ok(Op::Rescale { scale, offset });
     let negative = |c: &[f64]| c.iter().map(|x| -x).collect();
@@ -327,17 +327,17 @@ pub(super) fn with_constant(operator: Operator, operands: &[Operand<'_>]) -> Res
             let scale: Vec<f64> = c.iter().map(|x| 1.0 / x).collect();
             match scale.iter().all(|x| (*x as f32).is_finite()) {
                 true => op(scale, vec![0.0]),
-                false => Err("a division by 0".into()),
+                false => Err("division by 0".into()),
             }
         }
         (Operator::Divide, [Operand::Constant(_), Operand::Tensor(_)]) => {
-            Err("a constant divided by a tensor is not supported".into())
+            Err("dividing a constant by a tensor is not supported".into())
         }
-        _ => Err(format!("{} operands where two are needed", operands.len())),
+        _ => Err(format!("expected 2 operands, got {}", operands.len())),
     }
 }
 
-/// `target_shape` with its −1 worked out: one length for a vector, or height, width and channels.
+/// `target_shape` with its −1 replaced: one length for a vector, or height, width and channels.
 pub(super) fn target_shape(config: Config<'_>, elements: Option<usize>) -> Result<Vec<usize>> {
     let unsupported =
         || format!("target_shape {} is not a vector or a picture", config.show("target_shape"));
@@ -369,7 +369,7 @@ pub(super) fn target_shape(config: Config<'_>, elements: Option<usize>) -> Resul
     Ok(numbers.iter().map(|&n| if n == -1 { rest.unwrap_or(1) } else { n as usize }).collect())
 }
 
-/// What a `Resizing` layer does.
+/// The operation of a `Resizing` layer.
 pub(super) fn resizing(config: Config<'_>) -> Result<Op> {
     let how = match config.get("interpolation").map_or(Some("bilinear"), Json::as_str) {
         Some("nearest") => Interpolation::Nearest,
@@ -389,7 +389,7 @@ pub(super) fn resizing(config: Config<'_>) -> Result<Op> {
     Ok(Op::Resize { size: [config.count("height")?, config.count("width")?], how, crop })
 }
 
-/// What a `Rescaling` layer does.
+/// The operation of a `Rescaling` layer.
 pub(super) fn rescaling(config: Config<'_>) -> Result<Op> {
     let scale = config.get("scale").and_then(numbers);
     Ok(Op::Rescale {
@@ -402,16 +402,14 @@ pub(super) fn rescaling(config: Config<'_>) -> Result<Op> {
 mod tests {
     use super::{ACTIVATIONS, CLASSES};
 
-    /// The README's table of layers is that of this file.
+    /// The README lists exactly the layers of this file.
     #[test]
     fn readme_lists_what_is_read() {
         let readme = include_str!("../../../README.md");
-        let section = readme.split_once("### What is read of Keras").expect("the section").1;
-        let section = section.split_once("\n#").expect("a section behind it").0;
-        let rows = section.lines().filter(|line| line.starts_with('|'));
-        let words: Vec<&str> = rows
-            .flat_map(|row| row.split('`').skip(1).step_by(2).flat_map(str::split_whitespace))
-            .collect();
+        let section = readme.split_once("### Keras layers").expect("the section").1;
+        let section = section.split_once("\n#").expect("a section after it").0;
+        let spans = section.split('`').skip(1).step_by(2);
+        let words: Vec<&str> = spans.flat_map(str::split_whitespace).collect();
         for name in CLASSES.iter().map(|(name, _)| name).chain(ACTIVATIONS.iter().map(|(n, _)| n)) {
             assert!(words.contains(name), "{name} is missing in the README");
         }

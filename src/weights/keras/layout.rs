@@ -1,4 +1,4 @@
-//! Where in an HDF5 file each variable lies: Keras 3's paths and the legacy lists of names.
+//! Finds each variable in an HDF5 file, by Keras 3's paths or by the legacy lists of names.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use crate::network::{Network, Op};
 use crate::weights::hdf5::Hdf5;
 use crate::weights::{Variable, variables};
 
-/// Sentences; the caller puts the file's name in front.
+/// Errors are sentences; the caller adds the file's name in front.
 type Result<T> = std::result::Result<T, String>;
 
 /// Variables by layer.
@@ -26,11 +26,11 @@ pub(super) fn by_layer(network: &Network) -> crate::Result<Layers> {
 /// A variable and the path of its dataset.
 pub(super) type Place<'a> = (&'a Variable, String);
 
-/// What Keras calls the group of a model's layers: Keras 3, then TensorFlow 2.12's first `.keras`
+/// The names of the group of a model's layers: in Keras 3, and in TensorFlow 2.12's first `.keras`
 /// files.
 const CONTAINERS: [&str; 2] = ["layers", "_layer_checkpoint_dependencies"];
 
-/// The tree of a network that no configuration came with: its layers with variables, in order.
+/// The tree of a network without a configuration: its layers with variables, in order.
 pub(super) fn flat(network: &Network) -> Vec<Entry> {
     let entry = |node: &crate::network::Node| {
         let class = match node.op {
@@ -65,7 +65,7 @@ fn snake_case(class: &str) -> String {
     for (i, &c) in class.iter().enumerate() {
         let before = i.checked_sub(1).map(|j| class[j]);
         let after = class.get(i + 1);
-        // Keras's two substitutions: a word starts at Xx, and where a small letter meets a capital.
+        // Keras's two substitutions: a word starts at Xx, and between a small letter and a capital.
         let word = c.is_ascii_uppercase() && after.is_some_and(char::is_ascii_lowercase);
         let bump = c.is_ascii_uppercase() && before.is_some_and(|b| b.is_ascii_lowercase());
         if i > 0 && (word || bump) {
@@ -76,7 +76,7 @@ fn snake_case(class: &str) -> String {
     name
 }
 
-/// The variables that an entry owns, its nested layers included.
+/// Whether an entry or its nested layers own variables.
 fn owns(entry: &Entry, layers: &Layers) -> bool {
     match &entry.content {
         Content::Layer(layer) => layers.contains_key(layer),
@@ -84,9 +84,10 @@ fn owns(entry: &Entry, layers: &Layers) -> bool {
     }
 }
 
-/// Keras 3: `<group>/layers/<snake_case_class>[_n]/vars/<i>`, classes counted per model in the
-/// order of its layers, nested models by recursion. Newer files also say each layer's name beside
-/// its variables: where they say all names wanted, those count instead.
+/// Keras 3: `<group>/layers/<snake_case_class>[_n]/vars/<i>`. Classes are counted for each model in
+/// the order of its layers; nested models are handled by recursion. Newer files also store the name
+/// of each layer next to its variables. If they store all names that are needed, names decide
+/// instead.
 pub(super) fn current<'a>(
     file: &Hdf5,
     group: &str,
@@ -147,12 +148,12 @@ pub(super) fn current<'a>(
 fn count_error(layer: &str, found: usize, wanted: &[Variable]) -> String {
     let names: Vec<&str> = wanted.iter().map(|v| v.name).collect();
     let (needed, names) = (wanted.len(), names.join(", "));
-    format!("layer {layer:?} has {found} arrays where {needed} are needed: {names}")
+    format!("layer {layer:?}: expected {needed} arrays ({names}), got {found}")
 }
 
 /// Legacy HDF5: attribute `layer_names` lists groups, whose attribute `weight_names` lists
-/// datasets. Layers are matched by order, as Keras does; a nested model's arrays by their names
-/// where all are known (`block1_conv1/kernel`), by order otherwise.
+/// datasets. Layers are matched by order, as in Keras. The arrays of a nested model are matched by
+/// name if all names are known (`block1_conv1/kernel`), by order otherwise.
 pub(super) fn legacy<'a>(
     file: &Hdf5,
     group: &str,
@@ -161,16 +162,12 @@ pub(super) fn legacy<'a>(
     places: &mut Vec<Place<'a>>,
 ) -> Result<()> {
     let mut found = legacy_arrays(file, group)?;
-    // Some layers without a part in inference keep the state of their random numbers.
+    // Some layers that do nothing at inference store the state of their random numbers.
     let is_idle = |name: &str| entries.iter().any(|e| e.name == name && !owns(e, layers));
     found.retain(|(name, _)| !is_idle(name));
     let wanted: Vec<&Entry> = entries.iter().filter(|e| owns(e, layers)).collect();
     if found.len() != wanted.len() {
-        return Err(format!(
-            "{} layers with weights where {} are needed",
-            found.len(),
-            wanted.len()
-        ));
+        return Err(format!("expected {} layers with weights, got {}", wanted.len(), found.len()));
     }
     for (entry, (group_name, names)) in wanted.into_iter().zip(&found) {
         let path = |name: &str| match group {
@@ -191,7 +188,7 @@ pub(super) fn legacy<'a>(
                 if names.len() != variables.len() {
                     let (model, needed) = (&entry.name, variables.len());
                     return Err(format!(
-                        "model {model:?} has {} arrays where {needed} are needed",
+                        "model {model:?}: expected {needed} arrays, got {}",
                         names.len()
                     ));
                 }
@@ -208,7 +205,7 @@ pub(super) fn legacy<'a>(
     Ok(())
 }
 
-/// The groups with weights and their arrays' names, in order.
+/// The groups that have weights, with the names of their arrays, in order.
 pub(super) fn legacy_arrays(file: &Hdf5, group: &str) -> Result<Vec<(String, Vec<String>)>> {
     let mut found = Vec::new();
     for name in file.attributes(group)?.strings("layer_names") {
@@ -226,7 +223,7 @@ struct Nested<'a, 'e> {
     /// The Keras name of its layer.
     layer: &'e str,
     variable: &'a Variable,
-    /// Whether it is among the model's trainable weights, which are listed first.
+    /// Whether it is one of the model's trainable weights, which come first.
     trained: bool,
 }
 
@@ -247,12 +244,12 @@ fn nested<'a, 'e>(entries: &'e [Entry], layers: &'a Layers, variables: &mut Vec<
     }
 }
 
-/// The variables that arrays of these names are of; none if a name says no variable, or two say
+/// The variable of each array name. None if a name matches no variable, or if two match the same
 /// one.
 fn by_name<'a>(variables: &[Nested<'a, '_>], names: &[String]) -> Option<Vec<&'a Variable>> {
     let mut known: HashMap<(String, &str), &'a Variable> = HashMap::new();
     for Nested { layer, variable, .. } in variables {
-        // Keras 3 calls the kernel of a depthwise layer by itself `kernel`.
+        // Keras 3 calls the kernel of a plain depthwise layer `kernel`.
         let alone = variable.name == "depthwise_kernel"
             && !variables.iter().any(|v| {
                 v.variable.layer == variable.layer && v.variable.name == "pointwise_kernel"

@@ -1,6 +1,6 @@
-//! Keras models: `.keras`, `.weights.h5` and legacy `.h5`.
+//! Reads Keras models: `.keras`, `.weights.h5` and legacy `.h5`.
 //!
-//! The kind of a file is seen from its content, not from its name:
+//! The kind of a file follows from its content, not from its name:
 //!
 //! | content | network | weights |
 //! |---|---|---|
@@ -9,9 +9,9 @@
 //! | HDF5 with attribute `layer_names` | none: Xception is assumed | the file, by order |
 //! | HDF5 with group `layers` (`.weights.h5`) | none: Xception is assumed | the file, Keras 3's paths |
 //!
-//! Memory and time stay within some multiples of the file's size (and 128 MiB for a configuration)
-//! whatever the file claims. Nothing outside the file is read: an array that lies in another file,
-//! or is a link to one, is refused.
+//! Memory and time stay within a few multiples of the file's size (and 128 MiB for a
+//! configuration), whatever the file claims. Nothing outside the file is read: an array in another
+//! file, or a link to one, is refused.
 
 mod archive;
 mod calls;
@@ -36,16 +36,16 @@ use crate::network::{Network, OutputKind};
 use archive::Archive;
 use config::Entry;
 
-/// Most bytes of JSON in a configuration. Xception's has 140 KB.
+/// The most bytes of JSON in a configuration. Xception's has 140 KB.
 const MAX_CONFIG: u64 = 16 << 20;
 
-/// Stands for a side of an input of any size.
+/// The side to assume for an input of any size.
 const OPEN_SIDE: usize = 1 << 10;
 
-/// Sentences; the caller puts the file's name in front.
+/// Errors are sentences; the caller adds the file's name in front.
 type Result<T> = std::result::Result<T, String>;
 
-/// What a file of Keras is.
+/// The kind of a Keras file.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
     Zip,
@@ -61,13 +61,13 @@ pub(crate) fn kind(bytes: &Bytes) -> Option<Kind> {
     }
 }
 
-/// A file's model. Weights alone are taken for a Keras Applications Xception, with the head that
-/// they show.
+/// Loads a model. A file of weights alone is taken for a Keras Applications Xception, with the head
+/// that the weights show.
 pub(crate) fn load(bytes: Bytes, kind: Kind) -> Result<Model> {
     on_deep_stack(|| load_from(bytes, kind))
 }
 
-/// The weights of a network, in a file with an architecture or without.
+/// Loads the weights of a network from a file with or without an architecture.
 pub(crate) fn load_weights(bytes: Bytes, kind: Kind, network: &Network) -> Result<Weights> {
     on_deep_stack(|| {
         if let Some(weights) = weights_alone(&bytes, kind, network)? {
@@ -127,8 +127,8 @@ fn load_from(bytes: Bytes, kind: Kind) -> Result<Model> {
             let entries = layout::flat(&network);
             let weights = read(&file, &network, &entries, "").map_err(|e| {
                 format!(
-                    "weights alone, and not those of Keras's Xception: {e}. Say of which network they are \
-                     (--model, `load_weights`), or {SAVE}"
+                    "the file holds weights alone, but not those of Keras's Xception: {e}; name the \
+                     architecture (--model, `load_weights`), or {SAVE}"
                 )
             });
             Ok(Model::new(network, weights?))
@@ -136,12 +136,12 @@ fn load_from(bytes: Bytes, kind: Kind) -> Result<Model> {
     }
 }
 
-/// What a zip is if it is no model of Keras.
+/// The error for a zip file that is no Keras model.
 fn not_keras(archive: &Archive) -> String {
     let is_torch = archive.names().any(|name| name.ends_with("data.pkl"));
     match is_torch {
         true => PYTORCH.into(),
-        false => format!("a zip without config.json, so no .keras file: {SAVE}"),
+        false => format!("a zip file without config.json is not a .keras file; {SAVE}"),
     }
 }
 
@@ -196,7 +196,7 @@ fn weights_alone(bytes: &Bytes, kind: Kind, network: &Network) -> Result<Option<
     read(&file, network, &layout::flat(network), "").map(Some)
 }
 
-/// The head of a Xception of which only the weights are known: the outputs of its one dense layer.
+/// The head of an Xception whose weights alone are known: the outputs of its only dense layer.
 fn head(file: &Hdf5) -> Result<Head> {
     let path = if layout::is_current(file)? {
         let base = "layers/dense/vars";
@@ -205,7 +205,7 @@ fn head(file: &Hdf5) -> Result<Head> {
     } else {
         let last = layout::legacy_arrays(file, "")?.pop();
         let last = last.and_then(|(group, names)| Some(format!("{group}/{}", names.first()?)));
-        Some(last.ok_or("neither a group `layers` nor an attribute `layer_names`")?)
+        Some(last.ok_or("expected a group `layers` or an attribute `layer_names`, found neither")?)
     };
     let shape = path.map(|path| file.shape(&path)).transpose()?;
     Ok(match shape.as_deref() {

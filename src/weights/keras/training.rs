@@ -1,17 +1,17 @@
-//! What the loss that a model was compiled with says of its outputs.
+//! Reads from the loss that a model was compiled with whether its outputs are logits.
 
 use serde_json::Value as Json;
 
 use crate::weights::Link;
 
-/// The function that makes probabilities of the output called `output`, number `index` of the
-/// model, of `units` numbers: of the loss that takes logits. `training` is `compile_config` or
-/// `training_config`.
+/// The function that turns an output into probabilities, if its loss takes logits. The output is
+/// called `output`, is number `index` of the model, and has `units` numbers. `training` is
+/// `compile_config` or `training_config`.
 pub(super) fn logits(training: &Json, output: &str, index: usize, units: usize) -> Option<Link> {
     let loss = training.get("loss")?;
     let loss = match loss {
         Json::Array(losses) => losses.get(index)?,
-        // A loss that is an object has a class; else these are losses by output.
+        // An object with a class is one loss; otherwise it maps outputs to losses.
         Json::Object(losses) if !losses.contains_key("class_name") => losses.get(output)?,
         loss => loss,
     };

@@ -63,7 +63,7 @@ impl Picture {
         let tensor = ::sepconv::npy::read(path)?;
         ensure!(
             matches!(tensor.shape[..], [1, _, _, 3]),
-            "{}: shape {:?} where 1×H×W×3 is needed",
+            "{}: expected shape 1×H×W×3, got {:?}",
             path.display(),
             tensor.shape
         );
