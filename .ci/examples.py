@@ -4,8 +4,8 @@
 usage: examples.py FOLDER CRATE=ITEMS…
 
 These items are types, traits, constants, macros, free functions and constructors. A constructor is an associated
-function without `self`; the example of its type serves it if it calls it as `Type::name(`. Methods and fields need
-none. Looks at no fewer than ITEMS of them, so that a rustdoc whose pages look otherwise is noticed. rustdoc's own
+function without `self` that returns `Self`, or a result, option or vector of it; the example of its type serves it if
+it calls it as `Type::name(`. Methods and fields need none. Looks at no fewer than ITEMS of them, so that a rustdoc whose pages look otherwise is noticed. rustdoc's own
 lint, `missing_doc_code_examples`, needs a nightly compiler and passes over what private modules re-export, here
 nearly everything.
 """
@@ -19,6 +19,8 @@ import sys
 FOREIGN = re.compile(r'id="(?:deref-methods|trait-implementations|synthetic-impl|foreign-impls|implementors)')
 MEMBER = re.compile(r'<section id="((?:method|tymethod|associatedconstant)\.[^"]+)"')
 EXAMPLE = "rust-example-rendered"
+RETURNS_SELF = re.compile(r"->\s*(?:(?:Result|Option|Vec)<)?Self\b")
+TAKES_SELF = re.compile(r"\(\s*(?:mut )?(?:&(?:'\w+ )?(?:mut )?)?self\b")
 
 
 def text(source):
@@ -39,7 +41,8 @@ def items(folder):
         for member, body in zip(members[::2], members[1::2]):
             kind, _, function = member.partition(".")
             signature = text(re.search(r'<h4 class="code-header">(.*?)</h4>', body, re.S)[1])
-            if kind != "method" or re.search(r"\(\s*(?:mut )?(?:&(?:'\w+ )?(?:mut )?)?self\b", signature):
+            is_constructor = RETURNS_SELF.search(signature) and not TAKES_SELF.search(signature)
+            if kind != "method" or not is_constructor:
                 continue
             called = f"{name.rpartition('.')[2]}::{function}(" in calls
             yield f"{name} {member}", called or EXAMPLE in body

@@ -64,19 +64,19 @@ impl Window {
         Self { kernel, stride: [1, 1], dilation: [1, 1], padding: Padding::Valid }
     }
 
-    /// The same with stride \[sy, sx\].
+    /// Sets the stride \[sy, sx\].
     #[must_use]
     pub const fn stride(self, stride: [usize; 2]) -> Self {
         Self { stride, ..self }
     }
 
-    /// The same with dilation \[dy, dx\].
+    /// Sets the dilation \[dy, dx\].
     #[must_use]
     pub const fn dilation(self, dilation: [usize; 2]) -> Self {
         Self { dilation, ..self }
     }
 
-    /// The same with this padding.
+    /// Sets the padding.
     #[must_use]
     pub const fn padding(self, padding: Padding) -> Self {
         Self { padding, ..self }

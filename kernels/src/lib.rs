@@ -57,6 +57,7 @@ mod geometry;
 #[cfg(feature = "half")]
 mod half;
 mod layers;
+mod layout;
 mod level;
 mod memory;
 pub mod naive;
@@ -85,6 +86,7 @@ pub use layers::packed::Packed;
 pub use layers::plan::Plan;
 pub use layers::pool::{GlobalAveragePool, Pool};
 pub use layers::separable::Separable;
+pub use layout::WeightLayout;
 pub use level::Level;
 pub use memory::Aligned;
 pub use options::{Arithmetic, Options};

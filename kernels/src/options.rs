@@ -60,42 +60,42 @@ impl Options {
         }
     }
 
-    /// The same with an activation of the input.
+    /// Sets the activation that is applied to the input.
     #[must_use]
     pub const fn input_activation(mut self, activation: Activation) -> Self {
         self.input_activation = activation;
         self
     }
 
-    /// The same with an activation of the output.
+    /// Sets the activation that is applied to the output.
     #[must_use]
     pub const fn activation(mut self, activation: Activation) -> Self {
         self.activation = activation;
         self
     }
 
-    /// The same for a level, or with `None` for that of [`Level::from_env`].
+    /// Sets the level; `None` means [`Level::from_env`].
     #[must_use]
     pub fn level(mut self, level: impl Into<Option<Level>>) -> Self {
         self.level = level.into();
         self
     }
 
-    /// The same with an element type of the input.
+    /// Sets the element type of the input.
     #[must_use]
     pub const fn input_type(mut self, input_type: ElementType) -> Self {
         self.input_type = input_type;
         self
     }
 
-    /// The same with an element type of the output and the residual.
+    /// Sets the element type of the output and the residual.
     #[must_use]
     pub const fn output_type(mut self, output_type: ElementType) -> Self {
         self.output_type = output_type;
         self
     }
 
-    /// The same with a way to multiply.
+    /// Sets how the pointwise half multiplies.
     #[must_use]
     pub const fn arithmetic(mut self, arithmetic: Arithmetic) -> Self {
         self.arithmetic = arithmetic;

@@ -3,8 +3,12 @@
 use crate::activation::Activation;
 use crate::element::Elements;
 use crate::geometry::Window;
+use crate::layout::WeightLayout;
 
 /// Parameters of [`Depthwise`](crate::Depthwise).
+///
+/// Weights of PyTorch and ONNX, \[C·M, 1, kh, kw\]:
+/// `DepthwiseParams::new(window, &weights).layout(WeightLayout::Oihw)`.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -27,8 +31,10 @@ pub struct DepthwiseParams<'a> {
     pub window: Window,
     /// Depth multiplier M: output channel c·M + m is made of input channel c.
     pub multiplier: usize,
-    /// \[kh, kw, C, M\].
+    /// \[kh, kw, C, M\], unless `layout` says otherwise.
     pub weights: Elements<'a>,
+    /// The order of the weights' dimensions.
+    pub layout: WeightLayout,
     /// C·M elements, or none for zeros.
     pub bias: Option<&'a [f32]>,
 }
@@ -37,17 +43,30 @@ impl<'a> DepthwiseParams<'a> {
     /// Multiplier 1, no bias. `weights` is a slice of `f32` or [`Elements`].
     #[must_use]
     pub fn new(window: Window, weights: impl Into<Elements<'a>>) -> Self {
-        Self { window, multiplier: 1, weights: weights.into(), bias: None }
+        Self {
+            window,
+            multiplier: 1,
+            weights: weights.into(),
+            layout: WeightLayout::Hwio,
+            bias: None,
+        }
     }
 
-    /// The same with depth multiplier M.
+    /// Sets the depth multiplier M.
     #[must_use]
     pub const fn multiplier(mut self, multiplier: usize) -> Self {
         self.multiplier = multiplier;
         self
     }
 
-    /// The same with a bias.
+    /// Sets the layout of the weights.
+    #[must_use]
+    pub const fn layout(mut self, layout: WeightLayout) -> Self {
+        self.layout = layout;
+        self
+    }
+
+    /// Sets the bias.
     #[must_use]
     pub const fn bias(mut self, bias: &'a [f32]) -> Self {
         self.bias = Some(bias);
@@ -56,6 +75,9 @@ impl<'a> DepthwiseParams<'a> {
 }
 
 /// Parameters of [`Pointwise`](crate::Pointwise).
+///
+/// Weights of PyTorch and ONNX, \[O, C, 1, 1\]:
+/// `PointwiseParams::new(o, &weights).layout(WeightLayout::Oihw)`.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -78,8 +100,10 @@ pub struct PointwiseParams<'a> {
     pub stride: [usize; 2],
     /// Output channels O.
     pub channels_out: usize,
-    /// \[C, O\].
+    /// \[C, O\], unless `layout` says otherwise.
     pub weights: Elements<'a>,
+    /// The order of the weights' dimensions.
+    pub layout: WeightLayout,
     /// O elements, or none for zeros.
     pub bias: Option<&'a [f32]>,
 }
@@ -88,17 +112,30 @@ impl<'a> PointwiseParams<'a> {
     /// Stride 1, no bias. `weights` is a slice of `f32` or [`Elements`].
     #[must_use]
     pub fn new(channels_out: usize, weights: impl Into<Elements<'a>>) -> Self {
-        Self { stride: [1, 1], channels_out, weights: weights.into(), bias: None }
+        Self {
+            stride: [1, 1],
+            channels_out,
+            weights: weights.into(),
+            layout: WeightLayout::Hwio,
+            bias: None,
+        }
     }
 
-    /// The same with stride \[sy, sx\].
+    /// Sets the stride \[sy, sx\].
     #[must_use]
     pub const fn stride(mut self, stride: [usize; 2]) -> Self {
         self.stride = stride;
         self
     }
 
-    /// The same with a bias.
+    /// Sets the layout of the weights.
+    #[must_use]
+    pub const fn layout(mut self, layout: WeightLayout) -> Self {
+        self.layout = layout;
+        self
+    }
+
+    /// Sets the bias.
     #[must_use]
     pub const fn bias(mut self, bias: &'a [f32]) -> Self {
         self.bias = Some(bias);
@@ -108,6 +145,9 @@ impl<'a> PointwiseParams<'a> {
 
 /// Parameters of [`Separable`](crate::Separable): a depthwise convolution, an activation, a
 /// pointwise convolution.
+///
+/// Each of the two has a layout of its own; weights of PyTorch and ONNX take
+/// `.layout(WeightLayout::Oihw)` on both.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -134,15 +174,17 @@ pub struct SeparableParams<'a> {
     pub mid_activation: Activation,
     /// Output channels O.
     pub channels_out: usize,
-    /// Pointwise weights \[C·M, O\].
+    /// Pointwise weights \[C·M, O\], unless `layout` says otherwise.
     pub weights: Elements<'a>,
+    /// The order of the weights' dimensions.
+    pub layout: WeightLayout,
     /// O elements, or none for zeros.
     pub bias: Option<&'a [f32]>,
 }
 
 impl<'a> SeparableParams<'a> {
-    /// No activation between the two, no pointwise bias. `weights`, those of the pointwise step,
-    /// is a slice of `f32` or [`Elements`].
+    /// No activation between the two steps, no pointwise bias. `weights`, those of the pointwise
+    /// step, is a slice of `f32` or [`Elements`].
     #[must_use]
     pub fn new(
         depthwise: DepthwiseParams<'a>,
@@ -150,17 +192,31 @@ impl<'a> SeparableParams<'a> {
         weights: impl Into<Elements<'a>>,
     ) -> Self {
         let mid_activation = Activation::None;
-        Self { depthwise, mid_activation, channels_out, weights: weights.into(), bias: None }
+        Self {
+            depthwise,
+            mid_activation,
+            channels_out,
+            weights: weights.into(),
+            layout: WeightLayout::Hwio,
+            bias: None,
+        }
     }
 
-    /// The same with an activation between the two.
+    /// Sets the activation between the two steps.
     #[must_use]
     pub const fn mid_activation(mut self, activation: Activation) -> Self {
         self.mid_activation = activation;
         self
     }
 
-    /// The same with a bias of the pointwise step.
+    /// Sets the layout of the pointwise weights.
+    #[must_use]
+    pub const fn layout(mut self, layout: WeightLayout) -> Self {
+        self.layout = layout;
+        self
+    }
+
+    /// Sets the bias of the pointwise step.
     #[must_use]
     pub const fn bias(mut self, bias: &'a [f32]) -> Self {
         self.bias = Some(bias);
@@ -169,6 +225,9 @@ impl<'a> SeparableParams<'a> {
 }
 
 /// Parameters of [`Conv`](crate::Conv).
+///
+/// Weights of PyTorch and ONNX, \[O, C/groups, kh, kw\]:
+/// `ConvParams::new(window, o, &weights).layout(WeightLayout::Oihw)`.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -193,8 +252,10 @@ pub struct ConvParams<'a> {
     pub groups: usize,
     /// Output channels O.
     pub channels_out: usize,
-    /// \[kh, kw, C/groups, O\].
+    /// \[kh, kw, C/groups, O\], unless `layout` says otherwise.
     pub weights: Elements<'a>,
+    /// The order of the weights' dimensions.
+    pub layout: WeightLayout,
     /// O elements, or none for zeros.
     pub bias: Option<&'a [f32]>,
 }
@@ -203,17 +264,31 @@ impl<'a> ConvParams<'a> {
     /// One group, no bias. `weights` is a slice of `f32` or [`Elements`].
     #[must_use]
     pub fn new(window: Window, channels_out: usize, weights: impl Into<Elements<'a>>) -> Self {
-        Self { window, groups: 1, channels_out, weights: weights.into(), bias: None }
+        Self {
+            window,
+            groups: 1,
+            channels_out,
+            weights: weights.into(),
+            layout: WeightLayout::Hwio,
+            bias: None,
+        }
     }
 
-    /// The same with so many groups.
+    /// Sets the number of groups.
     #[must_use]
     pub const fn groups(mut self, groups: usize) -> Self {
         self.groups = groups;
         self
     }
 
-    /// The same with a bias.
+    /// Sets the layout of the weights.
+    #[must_use]
+    pub const fn layout(mut self, layout: WeightLayout) -> Self {
+        self.layout = layout;
+        self
+    }
+
+    /// Sets the bias.
     #[must_use]
     pub const fn bias(mut self, bias: &'a [f32]) -> Self {
         self.bias = Some(bias);
@@ -222,6 +297,9 @@ impl<'a> ConvParams<'a> {
 }
 
 /// Parameters of [`Dense`](crate::Dense).
+///
+/// Weights of PyTorch and ONNX, \[O, C\]:
+/// `DenseParams::new(o, &weights).layout(WeightLayout::Oihw)`.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -242,8 +320,10 @@ impl<'a> ConvParams<'a> {
 pub struct DenseParams<'a> {
     /// Outputs O.
     pub channels_out: usize,
-    /// \[C, O\].
+    /// \[C, O\], unless `layout` says otherwise.
     pub weights: Elements<'a>,
+    /// The order of the weights' dimensions.
+    pub layout: WeightLayout,
     /// O elements, or none for zeros.
     pub bias: Option<&'a [f32]>,
 }
@@ -252,10 +332,17 @@ impl<'a> DenseParams<'a> {
     /// No bias. `weights` is a slice of `f32` or [`Elements`].
     #[must_use]
     pub fn new(channels_out: usize, weights: impl Into<Elements<'a>>) -> Self {
-        Self { channels_out, weights: weights.into(), bias: None }
+        Self { channels_out, weights: weights.into(), layout: WeightLayout::Hwio, bias: None }
     }
 
-    /// The same with a bias.
+    /// Sets the layout of the weights.
+    #[must_use]
+    pub const fn layout(mut self, layout: WeightLayout) -> Self {
+        self.layout = layout;
+        self
+    }
+
+    /// Sets the bias.
     #[must_use]
     pub const fn bias(mut self, bias: &'a [f32]) -> Self {
         self.bias = Some(bias);

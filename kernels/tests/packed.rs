@@ -1,11 +1,12 @@
-//! Plans from weights packed once: the bits of plans that packed by themselves, shapes refused with
-//! the numbers.
+//! Weights packed once: plans of any size have the bits of plans that packed by themselves, from
+//! weights in any layout; what is refused is refused with the numbers.
 
 mod common;
 
 use std::thread;
 
-use common::layer::{OPS, Op, random_stored};
+use common::half::Stored;
+use common::layer::{Layer, OPS, Op, random_stored};
 use common::{Mode, Random, Spaced, assert_same_bits, levels, run, scaled};
 use sepconv_kernels::*;
 
@@ -45,7 +46,7 @@ fn plans_of_any_size_have_the_bits_of_new() {
                     assert_eq!(plan.multiply_adds(), new.multiply_adds(), "{what}");
                     let len = layer.input.iter().product();
                     let x = Mode::Reals.fill(&mut numbers, len);
-                    let x = common::half::Stored::new(layer.input_type, &x);
+                    let x = Stored::new(layer.input_type, &x);
                     let x = Spaced::of(layer.input, 0, &x);
                     let [plan, new] = [plan, new].map(|plan| run(&*plan, &x, None, 0, 1));
                     assert_same_bits(&what, &plan, &new);
@@ -56,6 +57,109 @@ fn plans_of_any_size_have_the_bits_of_new() {
     }
     assert!(planned > 0);
     println!("{planned} plans of weights packed before");
+}
+
+/// Weights \[taps, inputs, outputs\] in the order of a layout.
+fn in_layout(
+    weights: &Stored,
+    [taps, inputs, outputs]: [usize; 3],
+    layout: WeightLayout,
+) -> Stored {
+    fn reorder<T: Copy>(weights: &[T], order: &[usize]) -> Vec<T> {
+        order.iter().map(|&i| weights[i]).collect()
+    }
+    let (mut order, at) =
+        (Vec::new(), |t: usize, i: usize, o: usize| (t * inputs + i) * outputs + o);
+    match layout {
+        WeightLayout::Oihw => {
+            for o in 0..outputs {
+                for i in 0..inputs {
+                    order.extend((0..taps).map(|t| at(t, i, o)));
+                }
+            }
+        }
+        WeightLayout::Iohw => {
+            for i in 0..inputs {
+                for o in 0..outputs {
+                    order.extend((0..taps).map(|t| at(t, i, o)));
+                }
+            }
+        }
+        WeightLayout::Ohwi => {
+            for o in 0..outputs {
+                for t in 0..taps {
+                    order.extend((0..inputs).map(|i| at(t, i, o)));
+                }
+            }
+        }
+        _ => order.extend(0..taps * inputs * outputs),
+    }
+    match weights {
+        Stored::F32(x) => Stored::F32(reorder(x, &order)),
+        Stored::F16(x) => Stored::F16(reorder(x, &order)),
+        Stored::Bf16(x) => Stored::Bf16(reorder(x, &order)),
+    }
+}
+
+/// A layer and its operands in each layout; those of the default one are the reference's.
+fn same_in_every_layout(layer: Layer, operands: &[Stored; 4], numbers: &mut Random) {
+    let x = Stored::new(layer.input_type, &Mode::Reals.fill(numbers, layer.input.iter().product()));
+    let x = Spaced::of(layer.input, 0, &x);
+    let shapes = layer.weights_shapes();
+    for level in levels() {
+        let result = |layout| {
+            let [weights, bias, others, other_bias] = operands;
+            let [weights, others] = [(weights, shapes[0]), (others, shapes[1])]
+                .map(|(weights, shape)| in_layout(weights, shape, layout));
+            let operands = [&weights, bias, &others, other_bias].map(Stored::elements);
+            let plan = Layer { layout, ..layer }.plan(operands, level).unwrap();
+            run(&*plan, &x, None, 0, 1)
+        };
+        let expected = result(WeightLayout::Hwio);
+        for layout in [WeightLayout::Oihw, WeightLayout::Iohw, WeightLayout::Ohwi] {
+            let what = format_args!("{layout:?} {layer:?} at {level}");
+            assert_same_bits(what, &result(layout), &expected);
+        }
+    }
+}
+
+#[test]
+fn every_layout_has_the_bits_of_the_default() {
+    let mut numbers = Random(53);
+    let more = [
+        Op::Depthwise { multiplier: 1 },
+        Op::Depthwise { multiplier: 3 },
+        Op::Separable { multiplier: 1 },
+        Op::Conv { groups: 1 },
+        Op::Conv { groups: 3 },
+    ];
+    for op in with_weights().chain(more) {
+        let mut done = 0;
+        for i in 0.. {
+            if done >= scaled(40).max(4) {
+                break;
+            }
+            let (layer, operands) = random_stored(op, i, &mut numbers);
+            let size = layer.window.output_size([layer.input[1], layer.input[2]]);
+            if size.is_ok() {
+                same_in_every_layout(layer, &operands, &mut numbers);
+                done += 1;
+            }
+        }
+    }
+}
+
+/// Rows of k in pairs, an odd number of them.
+#[test]
+fn every_layout_serves_dot_products() {
+    let mut numbers = Random(54);
+    for op in [Op::Pointwise, Op::Separable { multiplier: 1 }, Op::Dense] {
+        let window = Window::new(if op == Op::Dense { [1, 1] } else { [3, 3] }).padding(SAME);
+        let layer = Layer::new(op, [5, 1, 1, 37], window, 41);
+        let layer = Layer { arithmetic: Arithmetic::Fast, ..layer };
+        let operands = layer.fill_stored(ElementType::Bf16, Mode::Reals, &mut numbers);
+        same_in_every_layout(layer, &operands, &mut numbers);
+    }
 }
 
 #[test]
@@ -149,6 +253,13 @@ fn packing_refuses_with_the_numbers() {
         of_separable(separable.mid_activation(Activation::Clamp { lo: 1.0, hi: 0.0 })),
         "activation: the lower bound of clamp exceeds the upper",
     );
+
+    let torch = separable.layout(WeightLayout::Oihw);
+    let result = Separable::pack(9, &torch, &options).map(drop);
+    refused("channels", result, "depthwise weights: expected 81 elements, got 72");
+    let dense = DenseParams::new(5, &pw).layout(WeightLayout::Ohwi);
+    let result = Dense::pack(9, &dense, &options).map(drop);
+    refused("channels", result, "weights: expected 45 elements, got 40");
 
     let of_pointwise = |params| Pointwise::pack(8, &params, &options).map(drop);
     refused(

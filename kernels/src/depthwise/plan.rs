@@ -10,6 +10,7 @@ use crate::depthwise::kernels::{DepthwiseKernels, Fn3x3, Kernels3x3};
 use crate::element::Pointer;
 use crate::error::{Error, Result};
 use crate::geometry::{Window, product};
+use crate::layout::Unpacked;
 use crate::params::DepthwiseParams;
 use crate::pixels::{Pixel, Placement, Rectangle};
 use crate::rows::kernels::RowKernels;
@@ -63,7 +64,7 @@ impl PackedDepthwise {
         params: &DepthwiseParams<'_>,
         spec: InputSpec,
     ) -> Result<Self> {
-        let DepthwiseParams { window, multiplier, weights, bias } = *params;
+        let DepthwiseParams { window, multiplier, weights, layout, bias } = *params;
         let channels = channels_out(channels_in, multiplier)?;
         let Window { kernel, stride, dilation, .. } = window.checked()?;
         let activation = spec.activation.checked()?;
@@ -86,7 +87,8 @@ impl PackedDepthwise {
             (true, Activation::Relu, Some(k)) => Some(&k.relu),
             _ => None,
         };
-        let weights = DepthwiseWeights::new(kernels.lanes, kernel, channels, weights, bias)?.into();
+        let unpacked = Unpacked { weights, layout, bias };
+        let weights = DepthwiseWeights::new(kernels.lanes, kernel, channels, unpacked)?.into();
         Ok(Self { kernels, row_kernels, k3x3, channels_in, multiplier, window, spec, weights })
     }
 

@@ -4,9 +4,11 @@
 use core::ptr::NonNull;
 
 use crate::element::{ElementType, Elements, Pointer};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::gemm::blocking::Depth;
 use crate::gemm::kernels::GemmKernels;
 use crate::geometry::product;
+use crate::layout::{Strides, Unpacked, WeightLayout};
 use crate::memory::{Aligned, flush_subnormal, flush_subnormal_16};
 
 /// Weights and biases of a GEMM, packed for one level.
@@ -26,45 +28,48 @@ pub(crate) struct PackedWeights {
 }
 
 impl PackedWeights {
-    /// Packs weights of shape \[depth, groups·columns\], output channels innermost.
+    /// Packs the weights of groups of `columns` output channels each, `depth` being the k of a
+    /// group.
     pub(crate) fn new(
         kernels: &GemmKernels,
-        depth: usize,
+        depth: Depth,
         groups: usize,
         columns: usize,
-        weights: Elements<'_>,
-        bias: Option<&[f32]>,
+        unpacked: Unpacked<'_>,
         paired: bool,
     ) -> Result<Self> {
         let channels = product("output channels", &[groups, columns])?;
-        let expected = product("weights", &[depth, channels])?;
-        if weights.len() != expected {
-            return Err(Error::Length { what: "weights", expected, actual: weights.len() });
-        }
-        if let Some(bias) = bias.filter(|b| b.len() != channels) {
-            return Err(Error::Length { what: "bias", expected: channels, actual: bias.len() });
-        }
+        let k = depth.product()?;
+        let expected = product("weights", &[k, channels])?;
+        unpacked.check(["weights", "bias"], [expected, channels])?;
+        let Unpacked { weights, layout, bias } = unpacked;
+        let inputs = depth.channels;
         let nr = kernels.tile.nr;
         let panels = columns.div_ceil(nr);
-        let depth = if paired { depth.next_multiple_of(2) } else { depth };
+        let depth = if paired { k.next_multiple_of(2) } else { k };
         let total = product("packed weights", &[groups, panels, nr, depth])?;
-        let shape = [groups, panels, depth, nr];
         let element = weights.element_type();
         let mut data = Aligned::new(total.div_ceil(size_of::<f32>() / element.size()), 0.0)?;
+        let taps = k / inputs;
+        let strides = layout.strides(taps, inputs, channels);
+        let shape = Shape { groups, columns, nr, depth, taps, inputs, strides };
         match weights {
-            Elements::F32(weights) => pack(&mut data, shape, columns, weights, flush_subnormal),
-            Elements::F16(bits) => pack(data.as_bits_mut(), shape, columns, bits, |bits| bits),
+            Elements::F32(weights) => pack(&mut data, &shape, weights, flush_subnormal),
+            Elements::F16(bits) => pack(data.as_bits_mut(), &shape, bits, |bits| bits),
             Elements::Bf16(bits) => {
                 let packed = data.as_bits_mut();
-                pack(packed, shape, columns, bits, flush_subnormal_16);
+                pack(packed, &shape, bits, flush_subnormal_16);
                 if paired {
                     pair(packed, nr);
                 }
             }
         }
         let mut biases = Aligned::new(product("packed biases", &[groups, panels, nr])?, 0.0)?;
-        let bias = bias.unwrap_or_default();
-        pack(&mut biases, [groups, panels, 1, nr], columns, bias, flush_subnormal);
+        if let Some(bias) = bias {
+            let strides = WeightLayout::Hwio.strides(1, 1, channels);
+            let shape = Shape { depth: 1, taps: 1, inputs: 1, strides, ..shape };
+            pack(&mut biases, &shape, bias, flush_subnormal);
+        }
         Ok(Self { data, element, biases, depth, columns, nr, panels, paired })
     }
 
@@ -112,20 +117,54 @@ fn pair(packed: &mut [u16], nr: usize) {
     }
 }
 
-/// Writes the rows of a matrix of groups × columns to `packed`, `[group][panel][row][NR]`.
-fn pack<T: Copy>(
-    packed: &mut [T],
-    [groups, panels, depth, nr]: [usize; 4],
+/// What is packed.
+struct Shape {
+    groups: usize,
+    /// Output channels of a group.
     columns: usize,
-    rows: &[T],
-    flush: impl Fn(T) -> T,
-) {
-    for (k, row) in rows.chunks_exact(groups * columns).enumerate() {
-        for (group, row) in row.chunks_exact(columns).enumerate() {
-            for (panel, row) in row.chunks(nr).enumerate() {
-                let at = ((group * panels + panel) * depth + k) * nr;
-                for (to, &weight) in packed[at..].iter_mut().zip(row) {
-                    *to = flush(weight);
+    nr: usize,
+    /// k of a panel, of which the last may be of no tap.
+    depth: usize,
+    taps: usize,
+    /// Input channels of a group.
+    inputs: usize,
+    strides: Strides,
+}
+
+/// Input channels that are packed at a time: a cache line of them where they are innermost.
+const INPUTS: usize = 16;
+
+/// Writes weights to `packed`, `[group][panel][k][NR]`.
+///
+/// Where output channels are innermost, a block of input channels goes to all panels: so many rows
+/// are read on. Else all input channels of a panel are packed, and its columns are read on. (The
+/// other way round takes 2 to 3 times as long, with 1024 × 1024 and 1536 × 2048 weights.)
+fn pack<T: Copy>(packed: &mut [T], shape: &Shape, weights: &[T], flush: impl Fn(T) -> T) {
+    let Shape { groups, columns, nr, depth, taps, inputs, strides } = *shape;
+    let (by_rows, of_group) = (strides.output == 1, columns.div_ceil(nr));
+    let (panels, blocks) = (groups * of_group, inputs.div_ceil(INPUTS));
+    for step in 0..blocks * panels {
+        let (block, panel) =
+            if by_rows { (step / panels, step % panels) } else { (step % blocks, step / blocks) };
+        let first_input = block * INPUTS;
+        let count = INPUTS.min(inputs - first_input);
+        let (group, first) = (panel / of_group, panel % of_group * nr);
+        let width = nr.min(columns - first);
+        let weights = &weights[(group * columns + first) * strides.output..];
+        for tap in 0..taps {
+            let from = &weights[tap * strides.tap + first_input * strides.input..];
+            let to = &mut packed[(panel * depth + tap * inputs + first_input) * nr..][..count * nr];
+            if by_rows {
+                for (i, row) in to.chunks_exact_mut(nr).enumerate() {
+                    let from = &from[i * strides.input..];
+                    row[..width].iter_mut().zip(from).for_each(|(to, &w)| *to = flush(w));
+                }
+            } else {
+                for n in 0..width {
+                    let from = &from[n * strides.output..];
+                    for i in 0..count {
+                        to[i * nr + n] = flush(from[i * strides.input]);
+                    }
                 }
             }
         }

@@ -14,6 +14,7 @@ use crate::geometry::{Window, check_input};
 use crate::layers::layer::{HasLayer, Layer, Machine, count};
 use crate::layers::packed::{Common, Packed, Packing};
 use crate::layers::plan::Plan;
+use crate::layout::Unpacked;
 use crate::options::{Arithmetic, Options};
 use crate::params::{ConvParams, DenseParams, PointwiseParams};
 use crate::pixels::Region;
@@ -102,9 +103,9 @@ impl Pointwise {
         params: &PointwiseParams<'_>,
         options: &Options,
     ) -> Result<Packed<Self>> {
-        let PointwiseParams { stride, channels_out, weights, bias } = *params;
+        let PointwiseParams { stride, channels_out, weights, layout, bias } = *params;
         let window = Window::new([1, 1]).stride(stride);
-        let params = ConvParams { window, groups: 1, channels_out, weights, bias };
+        let params = ConvParams { window, groups: 1, channels_out, weights, layout, bias };
         PackedConv::new(channels_in, &params, options).map(|packing| Packed::new(packing, Self))
     }
 
@@ -157,9 +158,9 @@ impl Dense {
         params: &DenseParams<'_>,
         options: &Options,
     ) -> Result<Packed<Self>> {
-        let DenseParams { channels_out, weights, bias } = *params;
+        let DenseParams { channels_out, weights, layout, bias } = *params;
         let window = Window::new([1, 1]);
-        let params = ConvParams { window, groups: 1, channels_out, weights, bias };
+        let params = ConvParams { window, groups: 1, channels_out, weights, layout, bias };
         PackedConv::new(channels_in, &params, options).map(|packing| Packed::new(packing, Self))
     }
 
@@ -206,7 +207,7 @@ struct PackedConv {
 
 impl PackedConv {
     fn new(channels_in: usize, params: &ConvParams<'_>, options: &Options) -> Result<Self> {
-        let ConvParams { window, groups, channels_out, weights, bias } = *params;
+        let ConvParams { window, groups, channels_out, weights, layout, bias } = *params;
         if groups == 0 {
             return Err(Error::ZeroDimension { what: "groups" });
         }
@@ -218,8 +219,9 @@ impl PackedConv {
         let depth = Depth { kernel: window.kernel, channels: channels_in / groups };
         let single = window.kernel == [1, 1] && groups == 1;
         let dot = dot(kernels, weights, options).filter(|_| single);
-        let (k, columns, paired) = (depth.product()?, channels_out / groups, dot.is_some());
-        let weights = PackedWeights::new(kernels, k, groups, columns, weights, bias, paired)?;
+        let unpacked = Unpacked { weights, layout, bias };
+        let (columns, paired) = (channels_out / groups, dot.is_some());
+        let weights = PackedWeights::new(kernels, depth, groups, columns, unpacked, paired)?;
         Ok(Self { common, groups, depth, weights: weights.into(), dot })
     }
 }

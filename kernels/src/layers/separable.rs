@@ -17,6 +17,7 @@ use crate::layers::conv::dot;
 use crate::layers::layer::{HasLayer, Layer, Machine, count};
 use crate::layers::packed::{Common, Packed, Packing};
 use crate::layers::plan::Plan;
+use crate::layout::Unpacked;
 use crate::options::Options;
 use crate::params::SeparableParams;
 use crate::pixels::Region;
@@ -53,6 +54,20 @@ pub struct Separable(Layer);
 
 impl Separable {
     /// Packs the weights for inputs of C channels and any size: see [`Packed`].
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<(), Error> {
+    /// let (dw, pw) = (vec![0.5; 9 * 32], vec![0.5; 32 * 64]);
+    /// let depthwise = DepthwiseParams::new(Window::new([3, 3]), &dw);
+    /// let params = SeparableParams::new(depthwise, 64, &pw);
+    /// let packed = Separable::pack(32, &params, &Options::default())?;
+    /// let plans = [packed.plan([1, 19, 19])?, packed.plan([8, 10, 7])?];
+    /// assert_eq!(plans[0].output_shape(), [1, 17, 17, 64]);
+    /// assert_eq!(plans[1].output_shape(), [8, 8, 5, 64]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Zero or overflowing dimensions, weights or bias of the wrong length, an activation that makes
@@ -94,8 +109,7 @@ struct PackedSeparable {
 
 impl PackedSeparable {
     fn new(channels_in: usize, params: &SeparableParams<'_>, options: &Options) -> Result<Self> {
-        let SeparableParams { ref depthwise, mid_activation, channels_out, weights, bias } =
-            *params;
+        let SeparableParams { ref depthwise, channels_out, weights, layout, bias, .. } = *params;
         let common = Common::new(channels_in, channels_out, depthwise.window, options)?;
         let spec = InputSpec {
             element: options.input_type,
@@ -106,9 +120,10 @@ impl PackedSeparable {
         let depthwise = PackedDepthwise::new(kernels, channels_in, depthwise, spec)?;
         let kernels = &common.kernels.gemm;
         let dot = dot(kernels, weights, options);
-        let (k, paired) = (depthwise.channels_out(), dot.is_some());
-        let pointwise = PackedWeights::new(kernels, k, 1, channels_out, weights, bias, paired)?;
-        let (mid_activation, pointwise) = (mid_activation.checked()?, pointwise.into());
+        let depth = Depth { kernel: [1, 1], channels: depthwise.channels_out() };
+        let (unpacked, paired) = (Unpacked { weights, layout, bias }, dot.is_some());
+        let pointwise = PackedWeights::new(kernels, depth, 1, channels_out, unpacked, paired)?;
+        let (mid_activation, pointwise) = (params.mid_activation.checked()?, pointwise.into());
         Ok(Self { common, depthwise, mid_activation, pointwise, dot })
     }
 }

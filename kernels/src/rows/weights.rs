@@ -1,8 +1,8 @@
 //! The packed weights of depthwise convolutions: `[block of lanes][kh][kw][lane]`, then the biases.
 
-use crate::element::Elements;
 use crate::error::{Error, Result};
 use crate::geometry::product;
+use crate::layout::Unpacked;
 use crate::memory::{Aligned, flush_subnormal};
 
 /// Weights and biases of a depthwise convolution, packed for one level. They are f32 whatever they
@@ -15,24 +15,18 @@ pub(crate) struct DepthwiseWeights {
 }
 
 impl DepthwiseWeights {
-    /// Packs weights of shape \[kh, kw, channels\].
+    /// Packs weights of `channels` output channels, each of one input channel.
     pub(crate) fn new(
         lanes: usize,
         kernel: [usize; 2],
         channels: usize,
-        weights: Elements<'_>,
-        bias: Option<&[f32]>,
+        unpacked: Unpacked<'_>,
     ) -> Result<Self> {
         let taps = product("kernel elements", &kernel)?;
         let expected = product("depthwise weights", &[taps, channels])?;
-        if weights.len() != expected {
-            let (what, actual) = ("depthwise weights", weights.len());
-            return Err(Error::Length { what, expected, actual });
-        }
-        if let Some(bias) = bias.filter(|b| b.len() != channels) {
-            let (what, actual) = ("depthwise bias", bias.len());
-            return Err(Error::Length { what, expected: channels, actual });
-        }
+        unpacked.check(["depthwise weights", "depthwise bias"], [expected, channels])?;
+        let Unpacked { weights, layout, bias } = unpacked;
+        let strides = layout.strides(taps, 1, channels);
         let overflow = Error::Overflow { what: "depthwise weights" };
         let padded = channels.checked_next_multiple_of(lanes).ok_or(overflow.clone())?;
         let bias_at = product("packed depthwise weights", &[padded, taps])?;
@@ -41,7 +35,7 @@ impl DepthwiseWeights {
         let plain = |w: f32| if w.is_nan() { f32::NAN } else { flush_subnormal(w) };
         for tap in 0..taps {
             for c in 0..channels {
-                let weight = weights.get(tap * channels + c);
+                let weight = weights.get(tap * strides.tap + c * strides.output);
                 data[(c / lanes * taps + tap) * lanes + c % lanes] = plain(weight);
             }
         }

@@ -49,6 +49,8 @@ pub struct Layer {
     /// Of the output and the residual.
     pub output_type: ElementType,
     pub arithmetic: Arithmetic,
+    /// Of all weights.
+    pub layout: WeightLayout,
 }
 
 /// The parameters of an operation, none of one without weights.
@@ -93,6 +95,7 @@ impl Layer {
             input_type,
             output_type,
             arithmetic: Arithmetic::Exact,
+            layout: WeightLayout::Hwio,
         }
     }
 
@@ -106,6 +109,19 @@ impl Layer {
             Op::Conv { groups } => [taps * c / groups * o, o, 0, 0],
             Op::Pointwise | Op::Dense => [c * o, o, 0, 0],
             Op::Max | Op::Average | Op::GlobalAverage | Op::Elementwise => [0; 4],
+        }
+    }
+
+    /// \[taps, input channels of a group, output channels\] of the weights of [`Layer::lengths`].
+    pub fn weights_shapes(&self) -> [[usize; 3]; 2] {
+        let (c, o) = (self.input[3], self.channels_out);
+        let taps = self.window.kernel[0] * self.window.kernel[1];
+        match self.op {
+            Op::Depthwise { multiplier: m } => [[taps, 1, c * m], [0; 3]],
+            Op::Separable { multiplier: m } => [[taps, 1, c * m], [1, c * m, o]],
+            Op::Conv { groups } => [[taps, c / groups, o], [0; 3]],
+            Op::Pointwise | Op::Dense => [[1, c, o], [0; 3]],
+            Op::Max | Op::Average | Op::GlobalAverage | Op::Elementwise => [[0; 3]; 2],
         }
     }
 
@@ -188,24 +204,30 @@ impl Layer {
             bias
         };
         let (bias, other_bias) = (bias_of(bias), bias_of(other_bias));
-        let Self { op, window, channels_out, .. } = *self;
-        let depthwise =
-            |multiplier| DepthwiseParams::new(window, weights).multiplier(multiplier).bias(bias);
+        let Self { op, window, channels_out, layout, .. } = *self;
+        let depthwise = |multiplier| {
+            let params = DepthwiseParams::new(window, weights).multiplier(multiplier);
+            params.layout(layout).bias(bias)
+        };
         match op {
             Op::Depthwise { multiplier } => Params::Depthwise(depthwise(multiplier)),
             Op::Separable { multiplier } => {
                 let depthwise = depthwise(multiplier);
                 let params = SeparableParams::new(depthwise, channels_out, other_weights);
-                Params::Separable(params.mid_activation(self.mid_activation).bias(other_bias))
+                let params = params.mid_activation(self.mid_activation);
+                Params::Separable(params.layout(layout).bias(other_bias))
             }
-            Op::Conv { groups } => Params::Conv(
-                ConvParams::new(window, channels_out, weights).groups(groups).bias(bias),
-            ),
+            Op::Conv { groups } => {
+                let params = ConvParams::new(window, channels_out, weights).groups(groups);
+                Params::Conv(params.layout(layout).bias(bias))
+            }
             Op::Pointwise => {
                 let params = PointwiseParams::new(channels_out, weights).stride(window.stride);
-                Params::Pointwise(params.bias(bias))
+                Params::Pointwise(params.layout(layout).bias(bias))
             }
-            Op::Dense => Params::Dense(DenseParams::new(channels_out, weights).bias(bias)),
+            Op::Dense => {
+                Params::Dense(DenseParams::new(channels_out, weights).layout(layout).bias(bias))
+            }
             Op::Max | Op::Average | Op::GlobalAverage | Op::Elementwise => Params::None,
         }
     }

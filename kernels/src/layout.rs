@@ -1,0 +1,87 @@
+//! Weights as callers have them.
+
+use crate::element::Elements;
+use crate::error::{Error, Result};
+
+/// The order of a weight tensor's dimensions, the last one innermost: kernel height and width (HW),
+/// input channels of a group (I), output channels of all groups (O).
+///
+/// Packing reads any of them; the results have the same bits. A depthwise convolution is one in
+/// groups of one channel: I is 1, O is C·M, output channel c·M + m being made of input channel c.
+/// Of pointwise and dense layers kernel height and width are 1.
+///
+/// | | convolution | depthwise | pointwise, dense |
+/// |---|---|---|---|
+/// | Keras, TensorFlow | `Hwio` | `Hwio` (\[kh, kw, C, M\]) | `Hwio` (\[C, O\]) |
+/// | PyTorch, ONNX | `Oihw` | `Oihw` (\[C·M, 1, kh, kw\]) | `Oihw` (\[O, C\]) |
+/// | TensorFlow Lite | `Ohwi` | `Hwio` (\[1, kh, kw, C·M\]) | `Ohwi` (\[O, C\]) |
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<(), Error> {
+/// let torch = [1.0, 2.0, 10.0, 20.0]; // a Linear from 2 to 2: [O, C]
+/// let params = DenseParams::new(2, &torch).layout(WeightLayout::Oihw);
+/// let plan = Dense::new([1, 1, 1, 2], &params, &Options::default())?;
+/// let (mut y, mut scratch) = ([0.0; 2], vec![0.0; plan.scratch_len(1)]);
+/// let x = NhwcView::new(&[3.0, 4.0], plan.input_shape())?;
+/// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut scratch)?;
+/// assert_eq!(y, [11.0, 110.0]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum WeightLayout {
+    /// \[kh, kw, I, O\]: Keras and TensorFlow.
+    #[default]
+    Hwio,
+    /// \[O, I, kh, kw\]: PyTorch and ONNX.
+    Oihw,
+    /// \[I, O, kh, kw\].
+    Iohw,
+    /// \[O, kh, kw, I\]: TensorFlow Lite.
+    Ohwi,
+}
+
+/// Elements from one tap, input or output channel to the next. (Taps lie evenly in all layouts.)
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Strides {
+    pub(crate) tap: usize,
+    pub(crate) input: usize,
+    pub(crate) output: usize,
+}
+
+impl WeightLayout {
+    /// For weights of so many taps, inputs of a group and outputs, whose product doesn't overflow.
+    pub(crate) fn strides(self, taps: usize, inputs: usize, outputs: usize) -> Strides {
+        match self {
+            Self::Hwio => Strides { tap: inputs * outputs, input: outputs, output: 1 },
+            Self::Oihw => Strides { tap: 1, input: taps, output: taps * inputs },
+            Self::Iohw => Strides { tap: 1, input: taps * outputs, output: taps },
+            Self::Ohwi => Strides { tap: inputs, input: 1, output: taps * inputs },
+        }
+    }
+}
+
+/// Weights and bias as they were given.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unpacked<'a> {
+    pub(crate) weights: Elements<'a>,
+    pub(crate) layout: WeightLayout,
+    /// None for zeros.
+    pub(crate) bias: Option<&'a [f32]>,
+}
+
+impl Unpacked<'_> {
+    /// Checks the lengths; `what` are the names of weights and bias.
+    pub(crate) fn check(&self, what: [&'static str; 2], lengths: [usize; 2]) -> Result<()> {
+        let actual = [Some(self.weights.len()), self.bias.map(<[f32]>::len)];
+        for i in 0..2 {
+            let (what, expected) = (what[i], lengths[i]);
+            if let Some(actual) = actual[i].filter(|&actual| actual != expected) {
+                return Err(Error::Length { what, expected, actual });
+            }
+        }
+        Ok(())
+    }
+}
