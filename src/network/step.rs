@@ -14,21 +14,19 @@ use crate::{Error, Result};
 /// A description of a step.
 ///
 /// ```
-/// # use sepconv::kernels::{Activation, Padding, Window};
-/// # use sepconv::network::*;
-/// # use sepconv::weights::{self, *};
-/// # let mut network = Network::new("small", "input", [None, None], 3);
-/// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-/// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-/// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-/// # let weights = synthetic::weights(&network)?;
-/// # let options = PlanOptions::default();
-/// // network: a 3×3 convolution of 3 to 8 channels with biases, then ReLU
-/// let plan = NetworkPlan::new(&network, weights, [1, 8, 8, 3], &options)?;
-/// let step: &StepInfo = plan.steps().next().unwrap();
-/// assert_eq!((step.name.as_str(), &step.nodes[..]), ("relu", &["conv".into(), "relu".into()][..]));
-/// assert_eq!((step.input, step.output), ([1, 8, 8, 3], [1, 6, 6, 8]));
-/// assert_eq!(step.parameters, 9 * 3 * 8 + 8);
+/// use sepconv::models::{MobileNetConfig, mobilenet};
+/// use sepconv::network::{NetworkPlan, PlanOptions};
+/// use sepconv::weights::synthetic;
+///
+/// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
+/// let weights = synthetic::weights(&network)?;
+/// let plan = NetworkPlan::new(&network, weights, [1, 64, 64, 3], &PlanOptions::default())?;
+/// // A 3×3 depthwise and a pointwise convolution, each with batch norm and ReLU6, are one step.
+/// let step = plan.steps().find(|step| step.name == "conv_pw_1_relu").unwrap();
+/// assert_eq!((step.input, step.output), ([1, 32, 32, 8], [1, 32, 32, 16]));
+/// assert_eq!(step.nodes.first().unwrap(), "conv_dw_1");
+/// assert_eq!(step.multiply_adds, 32 * 32 * 8 * (9 + 16));
+/// assert_eq!(step.parameters, (9 + 4) * 8 + (8 + 4) * 16);
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone)]

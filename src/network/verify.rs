@@ -12,20 +12,15 @@ use crate::{Error, Result};
 /// The outcome of a [`spot_check`].
 ///
 /// ```
-/// # use sepconv::kernels::{Activation, Padding, Window};
-/// # use sepconv::network::*;
-/// # use sepconv::weights::{self, *};
-/// # let mut network = Network::new("small", "input", [None, None], 3);
-/// # let op = Op::Conv { window: Window::new([3, 3]), groups: 1, filters: 8, bias: true };
-/// # let conv = network.push("conv", op, &[network.find("input").unwrap()])?;
-/// # network.push("relu", Op::Activation(Activation::Relu), &[conv])?;
-/// # let weights = synthetic::weights(&network)?;
-/// # let options = PlanOptions::default();
-/// // network: a 3×3 convolution of 3 to 8 channels with biases, then ReLU
-/// let x = synthetic::picture(8).data;
-/// let SpotCheck { outputs, worst, .. } = spot_check(&network, &weights, [1, 8, 8, 3], &x, &["conv"], 9)?;
-/// assert_eq!(outputs, 9);
-/// assert!(worst <= 1.0, "{worst}");
+/// use sepconv::models::{MobileNetConfig, mobilenet};
+/// use sepconv::network::spot_check;
+/// use sepconv::weights::synthetic;
+///
+/// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
+/// let (weights, x) = (synthetic::weights(&network)?, synthetic::picture(32).data);
+/// let check = spot_check(&network, &weights, [1, 32, 32, 3], &x, &["conv1"], 9)?;
+/// assert_eq!(check.outputs, 9);
+/// assert!(check.worst <= 1.0, "{}", check.worst);
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
