@@ -81,6 +81,25 @@ impl Session {
     /// rayon pool in which it is called, up to this number. Results have the same bits for any
     /// number of threads.
     ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use sepconv::models::{MobileNetConfig, mobilenet};
+    /// use sepconv::network::{NetworkPlan, PlanOptions, Session};
+    /// use sepconv::weights::synthetic;
+    ///
+    /// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
+    /// let weights = synthetic::weights(&network)?;
+    /// let options = PlanOptions::default();
+    /// let plan = Arc::new(NetworkPlan::new(&network, weights, [1, 64, 64, 3], &options)?);
+    /// let mut one = Session::with_threads(Arc::clone(&plan), 1)?;
+    /// let mut four = Session::with_threads(plan, 4)?;
+    /// one.run(&synthetic::picture(64).data)?;
+    /// four.run(&synthetic::picture(64).data)?;
+    /// assert_eq!(one.output(), four.output());
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Argument`] if the memory can't be allocated.
     pub fn with_threads(plan: impl Into<Arc<NetworkPlan>>, threads: usize) -> Result<Self> {
