@@ -2,6 +2,7 @@
 //! load them.
 
 use core::fmt;
+use core::mem::MaybeUninit;
 
 /// How the elements of a tensor or of weights are stored. All arithmetic is f32.
 ///
@@ -137,6 +138,12 @@ pub enum ElementsMut<'a> {
     F16(&'a mut [u16]),
     /// The bits of bfloat16 numbers.
     Bf16(&'a mut [u16]),
+    /// Room for numbers. (As all of these: a run that ends well has written them.)
+    UninitF32(&'a mut [MaybeUninit<f32>]),
+    /// Room for the bits of binary16 numbers.
+    UninitF16(&'a mut [MaybeUninit<u16>]),
+    /// Room for the bits of bfloat16 numbers.
+    UninitBf16(&'a mut [MaybeUninit<u16>]),
 }
 
 #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
@@ -169,6 +176,8 @@ impl ElementsMut<'_> {
         match self {
             Self::F32(x) => x.len(),
             Self::F16(x) | Self::Bf16(x) => x.len(),
+            Self::UninitF32(x) => x.len(),
+            Self::UninitF16(x) | Self::UninitBf16(x) => x.len(),
         }
     }
 
@@ -176,9 +185,9 @@ impl ElementsMut<'_> {
     #[must_use]
     pub fn element_type(&self) -> ElementType {
         match self {
-            Self::F32(_) => ElementType::F32,
-            Self::F16(_) => ElementType::F16,
-            Self::Bf16(_) => ElementType::Bf16,
+            Self::F32(_) | Self::UninitF32(_) => ElementType::F32,
+            Self::F16(_) | Self::UninitF16(_) => ElementType::F16,
+            Self::Bf16(_) | Self::UninitBf16(_) => ElementType::Bf16,
         }
     }
 }
@@ -204,10 +213,13 @@ impl Elements<'_> {
 impl ElementsMut<'_> {
     pub(crate) fn pointer(&mut self) -> PointerMut {
         let element = self.element_type();
-        match self {
-            Self::F32(x) => PointerMut { at: x.as_mut_ptr().cast(), element },
-            Self::F16(x) | Self::Bf16(x) => PointerMut { at: x.as_mut_ptr().cast(), element },
-        }
+        let at: *mut u8 = match self {
+            Self::F32(x) => x.as_mut_ptr().cast(),
+            Self::F16(x) | Self::Bf16(x) => x.as_mut_ptr().cast(),
+            Self::UninitF32(x) => x.as_mut_ptr().cast(),
+            Self::UninitF16(x) | Self::UninitBf16(x) => x.as_mut_ptr().cast(),
+        };
+        PointerMut { at, element }
     }
 }
 
@@ -238,6 +250,12 @@ impl<'a> From<&'a mut [f32]> for ElementsMut<'a> {
 impl<'a, const N: usize> From<&'a mut [f32; N]> for ElementsMut<'a> {
     fn from(x: &'a mut [f32; N]) -> Self {
         Self::F32(x)
+    }
+}
+
+impl<'a> From<&'a mut [MaybeUninit<f32>]> for ElementsMut<'a> {
+    fn from(x: &'a mut [MaybeUninit<f32>]) -> Self {
+        Self::UninitF32(x)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Storage for packed operands and tensors, and aligned views of the caller's scratch.
 
 use alloc::alloc::{Layout, alloc, dealloc};
+use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
@@ -179,7 +180,7 @@ pub(crate) fn scratch_len(parts: usize, part: usize) -> usize {
 }
 
 /// The scratch from its first cache line on.
-pub(crate) fn align(scratch: &mut [f32]) -> &mut [f32] {
+pub(crate) fn align(scratch: &mut [MaybeUninit<f32>]) -> &mut [MaybeUninit<f32>] {
     let offset = scratch.as_ptr().align_offset(LINE_BYTES).min(scratch.len());
     &mut scratch[offset..]
 }

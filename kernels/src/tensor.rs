@@ -17,7 +17,7 @@ use crate::planes::patch::Patch;
 use crate::planes::to_planes::ToPlanesRun;
 use crate::rows::plan::{Destination, OutputPixels, Residual, RowPlan};
 use crate::table::kernels::Kernels;
-use crate::threads::{self, Shared, SharedMut};
+use crate::threads::{self, Scratch, Shared, SharedMut, Threads};
 use crate::view::{NhwcView, NhwcViewMut};
 
 /// Most output rows of a task, half as many with stride 2: about ten input rows, of which some
@@ -160,11 +160,12 @@ impl TensorPlan {
     /// rows from `top` on that are needed, y and the residual these output rows alone.
     pub(crate) fn run(
         &self,
+        threads: &dyn Threads,
         all: Range<usize>,
         (x, top): (NhwcView<'_>, usize),
         residual: Option<NhwcView<'_>>,
         mut y: NhwcViewMut<'_>,
-        scratch: &mut [f32],
+        scratch: Scratch<'_>,
     ) -> Result<()> {
         let plan = self.rows();
         let ([n, _, _, _], height) = (plan.output(), all.len());
@@ -176,19 +177,17 @@ impl TensorPlan {
             y: SharedMut(y.pointer()),
             residual: residual.map(|r| (Shared(r.pointer()), r.placement(all.start))),
         };
-        let (part, threads) = (self.patch + self.sums, threads::available_threads());
-        let (workers, scratch) = match part {
-            0 => (threads, &mut [][..]),
-            _ => (threads.min(memory::parts(scratch.len(), part)), memory::align(scratch)),
-        };
+        let (part, count) = (self.patch + self.sums, threads.count().max(1));
+        let room = if part == 0 { count } else { memory::parts(scratch.len(), part) };
+        let workers = count.min(room);
         if workers == 0 {
-            let (expected, actual) = (self.scratch_len(1), 0);
+            let (expected, actual) = (self.scratch_len(1), scratch.len());
             return Err(Error::Length { what: "scratch", expected, actual });
         }
         let parts = row_parts(n, height, self.rows, workers);
         let chunks = plan.channels_out.div_ceil(self.channels);
         let tasks = n * parts * chunks;
-        threads::for_each(tasks, workers, scratch, part, &|task, scratch| {
+        threads::for_each(threads, [tasks, workers], scratch, part, &|task, scratch| {
             let task = threads::adjacent(task, tasks, workers);
             let (chunk, task) = (task % chunks, task / chunks);
             let (picture, part) = (task / parts, task % parts);

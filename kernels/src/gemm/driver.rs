@@ -13,11 +13,11 @@ use crate::gemm::operands::PartOfA;
 use crate::gemm::pair::PairRun;
 use crate::gemm::plan::{GemmPlan, MAX_MR, RegionPlan, Sums, TakesA, TakesB};
 use crate::gemm::widen::WidenRun;
-use crate::memory::{self, LINE_BYTES};
+use crate::memory::LINE_BYTES;
 use crate::pixels::{Placement, Region};
 use crate::planes::PlanesKernels;
 use crate::planes::to_planes::ToPlanesRun;
-use crate::threads::{self, Shared, SharedMut};
+use crate::threads::{self, Scratch, Shared, SharedMut, Threads};
 use crate::view::{NhwcView, NhwcViewMut};
 
 /// Rows of A a multiple of so many elements (4 KiB) apart share a set of the L1 cache, and a
@@ -30,11 +30,12 @@ impl GemmPlan {
     /// output rows alone.
     pub(crate) fn run(
         &self,
+        threads: &dyn Threads,
         rows: Range<usize>,
         (x, top): (NhwcView<'_>, usize),
         residual: Option<NhwcView<'_>>,
         mut y: NhwcViewMut<'_>,
-        scratch: &mut [f32],
+        scratch: Scratch<'_>,
     ) -> Result<()> {
         let workers = match self.workers(scratch.len()) {
             0 => {
@@ -44,7 +45,7 @@ impl GemmPlan {
                     actual: scratch.len(),
                 });
             }
-            room => room.min(threads::available_threads()),
+            room => room.min(threads.count().max(1)),
         };
         let tiles_of = |plan: &RegionPlan| {
             let region = plan.region.in_rows(&rows);
@@ -69,9 +70,9 @@ impl GemmPlan {
             residual: residual.map(|r| (Shared(r.pointer()), r.placement(rows.start))),
         };
         threads::for_each(
-            tiles * self.groups * parts,
-            workers,
-            memory::align(scratch),
+            threads,
+            [tiles * self.groups * parts, workers],
+            scratch,
             self.scratch_parts().total(),
             &|task, scratch| {
                 let (tile, part) = (task / parts, task % parts);

@@ -13,6 +13,7 @@ use crate::options::Options;
 use crate::table;
 use crate::table::kernels::Kernels;
 use crate::tensor::{Channelwise, TensorPlan};
+use crate::threads::{Scratch, Threads};
 use crate::view::{NhwcView, NhwcViewMut};
 
 /// A type that is a layer. Sealed: only those of this crate are.
@@ -107,16 +108,17 @@ impl Layer {
     /// Computes the output rows `rows` of each picture, of operands that were checked.
     pub(super) fn compute(
         &self,
+        threads: &dyn Threads,
         rows: Range<usize>,
         x: Rows<'_>,
         residual: Option<NhwcView<'_>>,
         y: NhwcViewMut<'_>,
-        scratch: &mut [f32],
+        scratch: Scratch<'_>,
     ) -> Result<()> {
         let x = (x.view, x.first);
         match &self.machine {
-            Machine::Gemm(plan) => plan.run(rows, x, residual, y, scratch),
-            Machine::Channelwise(plan) => plan.run(rows, x, residual, y, scratch),
+            Machine::Gemm(plan) => plan.run(threads, rows, x, residual, y, scratch),
+            Machine::Channelwise(plan) => plan.run(threads, rows, x, residual, y, scratch),
         }
     }
 
@@ -128,7 +130,7 @@ impl Layer {
         x: &NhwcView<'_>,
         residual: Option<&NhwcView<'_>>,
         y: &NhwcViewMut<'_>,
-        scratch: &[f32],
+        scratch: &Scratch<'_>,
     ) -> Result<()> {
         let of = |[n, _, w, c]: [usize; 4], rows: usize| [n, rows, w, c];
         let (input, output) = (of(self.input, input_rows), of(self.output, output_rows));

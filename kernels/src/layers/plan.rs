@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::layers::layer::{HasLayer, Rows};
 use crate::layout::TensorLayout;
 use crate::level::Level;
+use crate::threads::{self, Scratch, Threads};
 use crate::view::{NhwcView, NhwcViewMut};
 
 /// A prepared operation: shape checked, weights packed, kernels chosen.
@@ -56,12 +57,12 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         self.layer().output_type
     }
 
-    /// TensorLayout of the input's memory.
+    /// Layout of the input's memory.
     fn input_layout(&self) -> TensorLayout {
         self.layer().input_layout
     }
 
-    /// TensorLayout of the output's memory, and the residual's.
+    /// Layout of the output's memory, and the residual's.
     fn output_layout(&self) -> TensorLayout {
         self.layer().output_layout
     }
@@ -131,8 +132,9 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
     ) -> Result<()> {
         let layer = self.layer();
         let (rows, x) = (0..layer.output[1], Rows { view: x, first: 0 });
-        layer.check([layer.input[1], rows.len()], &x.view, residual.as_ref(), &y, scratch)?;
-        layer.compute(rows, x, residual, y, scratch)
+        let scratch = Scratch::from(scratch);
+        layer.check([layer.input[1], rows.len()], &x.view, residual.as_ref(), &y, &scratch)?;
+        layer.compute(threads::current(), rows, x, residual, y, scratch)
     }
 
     /// The input rows that [`Plan::run_rows`] needs for these output rows: all that their windows
@@ -181,13 +183,35 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         y: NhwcViewMut<'_>,
         scratch: &mut [f32],
     ) -> Result<()> {
+        self.run_on(threads::current(), rows, x, residual, y, scratch.into())
+    }
+
+    /// [`Plan::run_rows`] on other threads than rayon's: an engine's own pool, an operating
+    /// system's tasks, or the calling thread alone. The bits are the same. For all rows, `x` may be
+    /// the whole input, as for [`Plan::run`]. Scratch may be uninitialized memory, and so may the
+    /// output: a run that ends well has written each of its elements, and nothing in the gaps
+    /// between pixels.
+    ///
+    /// # Errors
+    /// Those of [`Plan::run_rows`].
+    fn run_on(
+        &self,
+        threads: &dyn Threads,
+        rows: Range<usize>,
+        x: NhwcView<'_>,
+        residual: Option<NhwcView<'_>>,
+        y: NhwcViewMut<'_>,
+        scratch: Scratch<'_>,
+    ) -> Result<()> {
         let layer = self.layer();
         let (Range { start, end }, height) = (rows, layer.output[1]);
         if start > end || end > height {
             return Err(Error::Rows { start, end, height });
         }
-        let needed = self.input_rows(start..end);
-        layer.check([needed.len(), end - start], &x, residual.as_ref(), &y, scratch)?;
-        layer.compute(start..end, Rows { view: x, first: needed.start }, residual, y, scratch)
+        let whole = (start, end) == (0, height) && x.shape()[1] == layer.input[1];
+        let needed = if whole { 0..layer.input[1] } else { self.input_rows(start..end) };
+        layer.check([needed.len(), end - start], &x, residual.as_ref(), &y, &scratch)?;
+        let x = Rows { view: x, first: needed.start };
+        layer.compute(threads, start..end, x, residual, y, scratch)
     }
 }
