@@ -114,10 +114,10 @@ impl Gemm {
     ///
     /// # Errors
     /// The memory can't be allocated.
-    pub fn new(product: Product) -> kernels::Result<Self> {
+    pub fn new(product: Product) -> Result<Self, kernels::Error> {
         let Product { side, inner: k, out: n } = product;
         let m = side * side;
-        let random = |name: &str, len: usize| -> kernels::Result<Aligned> {
+        let random = |name: &str, len: usize| -> Result<Aligned, kernels::Error> {
             let mut data = Aligned::new(len, 0.0)?;
             for (x, u) in data.iter_mut().zip(synthetic::uniform(name)) {
                 *x = u as f32;

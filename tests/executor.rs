@@ -552,11 +552,10 @@ fn random_op(gene: Gene, [_, h, w, c]: Shape) -> Option<(Op, [usize; 2])> {
     let [kind, _, _, p, q, r, s] = gene.map(usize::from);
     let bias = s % 2 == 0;
     let filters = 1 + r % 6;
-    let window = Window {
-        kernel: [1 + p % 3, 1 + p / 3 % 3],
-        stride: [1 + q % 2, 1 + q / 2 % 2],
-        dilation: [1 + q / 4 % 2, 1 + q / 8 % 2],
-        padding: match p / 9 % 3 {
+    let window = Window::new([1 + p % 3, 1 + p / 3 % 3])
+        .stride([1 + q % 2, 1 + q / 2 % 2])
+        .dilation([1 + q / 4 % 2, 1 + q / 8 % 2])
+        .padding(match p / 9 % 3 {
             0 => Padding::Valid,
             1 => Padding::Same,
             _ => Padding::Explicit {
@@ -565,10 +564,10 @@ fn random_op(gene: Gene, [_, h, w, c]: Shape) -> Option<(Op, [usize; 2])> {
                 left: q / 64 % 2,
                 right: q / 128 % 2,
             },
-        },
-    };
+        });
     // Each pool window holds an input element, so that no maximum is −∞.
-    let pool = Window { kernel: window.kernel.map(|k| k.max(2)), dilation: [1, 1], ..window };
+    let pool =
+        Window::new(window.kernel.map(|k| k.max(2))).stride(window.stride).padding(window.padding);
     let groups = (1 + s / 2 % 3).min(c);
     let groups = if c % groups == 0 { groups } else { 1 };
     let activations = [
@@ -1213,7 +1212,9 @@ fn impossible_dimensions_are_refused() {
     let wide = |groups, filters| Op::Conv { window, groups, filters, bias: false };
     let deep = |multiplier, filters| Op::Separable { window, multiplier, filters, bias: false };
     let zero = |kernel, stride, dilation| {
-        Op::AveragePool(Window { kernel, stride, dilation, padding: Padding::Same })
+        Op::AveragePool(
+            Window::new(kernel).stride(stride).dilation(dilation).padding(Padding::Same),
+        )
     };
     let far = Window::new([3, 3]).padding(Padding::Explicit {
         top: usize::MAX,

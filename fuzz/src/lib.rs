@@ -89,12 +89,7 @@ impl<'a> Arbitrary<'a> for Case {
                 Padding::Explicit { top, bottom, left, right }
             }
         };
-        let window = Window {
-            kernel: [within(u, 8)?, within(u, 8)?],
-            stride: [within(u, 4)?, within(u, 4)?],
-            dilation: [within(u, 4)?, within(u, 4)?],
-            padding,
-        };
+        let window = Window::new([within(u, 8)?, within(u, 8)?]).stride([within(u, 4)?, within(u, 4)?]).dilation([within(u, 4)?, within(u, 4)?]).padding(padding);
         Ok(Self {
             input,
             window,
@@ -183,14 +178,7 @@ impl Case {
 
     pub fn options(&self, level: Level) -> Options {
         let [input_type, _, output_type] = self.types;
-        Options {
-            input_activation: self.input_activation,
-            activation: self.activation,
-            level: Some(level),
-            input_type,
-            output_type,
-            ..Options::default()
-        }
+        Options::default().input_activation(self.input_activation).activation(self.activation).level(level).input_type(input_type).output_type(output_type)
     }
 
     pub fn expected(&self, sums: Vec<naive::Sum>, chain: usize) -> Expected {

@@ -28,7 +28,8 @@ fn conv(case: Case) -> bool {
     let channels_out = case.channels_out.div_ceil(groups) * groups;
     case.check_conv("standard", window, groups, channels_out, &|case, data, level| {
         let (weights, bias) = (data.weights.elements(), data.bias.as_deref());
-        let params = ConvParams { window, groups, channels_out, weights, bias };
+        let mut params = ConvParams::new(window, channels_out, weights).groups(groups);
+        params.bias = bias;
         Box::new(Conv::new(case.input, &params, &case.options(level)).unwrap())
     })
 }

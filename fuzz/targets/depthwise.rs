@@ -15,7 +15,8 @@ fuzz_target!(|case: Case| -> Corpus {
         channels * multiplier,
         &|case, data, level| {
             let (weights, bias) = (data.weights.elements(), data.bias.as_deref());
-            let params = DepthwiseParams { window, multiplier, weights, bias };
+            let mut params = DepthwiseParams::new(window, weights).multiplier(multiplier);
+            params.bias = bias;
             Box::new(Depthwise::new(case.input, &params, &case.options(level)).unwrap())
         },
     );

@@ -59,16 +59,10 @@ fn plans(u: &mut Unstructured<'_>) -> Result<()> {
         _ => Padding::Explicit { top, bottom, left, right },
     };
     let window =
-        Window { kernel: numbers(u)?, stride: numbers(u)?, dilation: numbers(u)?, padding };
+        Window::new(numbers(u)?).stride(numbers(u)?).dilation(numbers(u)?).padding(padding);
     let [multiplier, groups, channels_out] = numbers(u)?;
     let [input_type, weights_type, output_type] = types(u)?;
-    let options = Options {
-        input_activation: activation(u)?,
-        activation: activation(u)?,
-        input_type,
-        output_type,
-        ..Options::default()
-    };
+    let options = Options::default().input_activation(activation(u)?).activation(activation(u)?).input_type(input_type).output_type(output_type);
     let _ = window.output_size([input[1], input[2]]);
     let product = |dims: &[usize]| dims.iter().fold(1, |p: usize, &d| p.saturating_mul(d));
     let taps = product(&window.kernel);
@@ -81,45 +75,35 @@ fn plans(u: &mut Unstructured<'_>) -> Result<()> {
     let dw_bias = (wrong % 2 == 0).then(|| length(wide));
     let bias = (wrong % 3 == 0).then(|| length(channels_out));
     let (dw_bias, bias) = (dw_bias.as_deref(), bias.as_deref());
-    let depthwise = DepthwiseParams { window, multiplier, weights: dw.elements(), bias: dw_bias };
+    let mut depthwise = DepthwiseParams::new(window, dw.elements()).multiplier(multiplier);
+    depthwise.bias = dw_bias;
     match kind {
         0 => small_run(Depthwise::new(input, &depthwise, &options)),
         1 => {
             let weights = weights(input[3].saturating_mul(channels_out));
-            let params = PointwiseParams {
-                stride: window.stride,
-                channels_out,
-                weights: weights.elements(),
-                bias,
-            };
+            let mut params = PointwiseParams::new(channels_out, weights.elements()).stride(window.stride);
+            params.bias = bias;
             small_run(Pointwise::new(input, &params, &options));
         }
         2 => {
             let weights = weights(wide.saturating_mul(channels_out));
             let mid_activation = activation(u)?;
-            let params = SeparableParams {
-                depthwise,
-                mid_activation,
-                channels_out,
-                weights: weights.elements(),
-                bias,
-            };
+            let mut params = SeparableParams::new(depthwise, channels_out, weights.elements()).mid_activation(mid_activation);
+            params.bias = bias;
             small_run(Separable::new(input, &params, &options));
         }
         3 => {
             let depth = taps.saturating_mul(input[3] / groups.max(1));
             let weights = weights(depth.saturating_mul(channels_out));
-            let params =
-                ConvParams { window, groups, channels_out, weights: weights.elements(), bias };
+            let mut params = ConvParams::new(window, channels_out, weights.elements()).groups(groups);
+            params.bias = bias;
             small_run(Conv::new(input, &params, &options));
         }
         4 => {
             let weights = weights(input[3].saturating_mul(channels_out));
-            small_run(Dense::new(
-                input,
-                &DenseParams { channels_out, weights: weights.elements(), bias },
-                &options,
-            ));
+            let mut params = DenseParams::new(channels_out, weights.elements());
+            params.bias = bias;
+            small_run(Dense::new(input, &params, &options));
         }
         5 => {
             small_run(Pool::new(input, PoolKind::Max, window, &options));
@@ -141,7 +125,7 @@ fn plans(u: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-fn small_run(plan: sepconv_kernels::Result<impl Plan>) {
+fn small_run(plan: Result<impl Plan, sepconv_kernels::Error>) {
     let plan = match plan {
         Ok(plan) => plan,
         Err(error) => {

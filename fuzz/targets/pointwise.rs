@@ -23,7 +23,8 @@ fn pointwise(case: &Case) -> bool {
     let window = Window::new([1, 1]).stride(stride);
     case.check_conv("pointwise", window, 1, channels_out, &|case, data, level| {
         let (weights, bias) = (data.weights.elements(), data.bias.as_deref());
-        let params = PointwiseParams { stride, channels_out, weights, bias };
+        let mut params = PointwiseParams::new(channels_out, weights).stride(stride);
+        params.bias = bias;
         Box::new(Pointwise::new(case.input, &params, &case.options(level)).unwrap())
     })
 }
@@ -34,7 +35,8 @@ fn dense(case: &Case) -> bool {
     let channels_out = case.channels_out;
     case.check_conv("dense", Window::new([1, 1]), 1, channels_out, &|case, data, level| {
         let (weights, bias) = (data.weights.elements(), data.bias.as_deref());
-        let params = DenseParams { channels_out, weights, bias };
+        let mut params = DenseParams::new(channels_out, weights);
+        params.bias = bias;
         Box::new(Dense::new(case.input, &params, &case.options(level)).unwrap())
     })
 }
@@ -42,7 +44,9 @@ fn dense(case: &Case) -> bool {
 fn depthwise<'a>(case: &Case, data: &'a Data) -> DepthwiseParams<'a> {
     let (window, multiplier) = (case.window, case.multiplier);
     let (weights, bias) = (data.weights.elements(), data.bias.as_deref());
-    DepthwiseParams { window, multiplier, weights, bias }
+    let mut params = DepthwiseParams::new(window, weights).multiplier(multiplier);
+    params.bias = bias;
+    params
 }
 
 fn separable(case: &Case) -> bool {
@@ -61,20 +65,13 @@ fn separable(case: &Case) -> bool {
     let data = data;
 
     // What the fused one keeps is of f32.
-    let options = Options {
-        activation: case.mid_activation,
-        output_type: ElementType::F32,
-        ..case.options(Level::best())
-    };
+    let options = case.options(Level::best()).activation(case.mid_activation).output_type(ElementType::F32);
     let first = Depthwise::new(case.input, &depthwise(case, &data), &options).unwrap();
     let mid = common::run(&first, &Spaced::of(case.input, 0, &data.x), None, 0, 1);
     let (weights, bias) = (data.pointwise.elements(), data.pointwise_bias.as_deref());
-    let params = PointwiseParams { stride: [1, 1], channels_out, weights, bias };
-    let options = Options {
-        input_activation: Activation::None,
-        input_type: ElementType::F32,
-        ..case.options(Level::best())
-    };
+    let mut params = PointwiseParams::new(channels_out, weights);
+    params.bias = bias;
+    let options = case.options(Level::best()).input_activation(Activation::None).input_type(ElementType::F32);
     let second = Pointwise::new(middle_shape, &params, &options).unwrap();
     let spaced = data.residual.as_ref().map(|r| Spaced::of(output, 0, r));
     let unfused = common::run(&second, &Spaced::new(middle_shape, 0, &mid), spaced.as_ref(), 0, 1);
@@ -100,13 +97,8 @@ fn separable(case: &Case) -> bool {
     let expected =
         Expected { mode, input_activation: Activation::None, ..case.expected(sums, middle) };
     let fused = case.run_all("separable", &data, &expected, &|case, data, level| {
-        let params = SeparableParams {
-            depthwise: depthwise(case, data),
-            mid_activation: case.mid_activation,
-            channels_out,
-            weights: data.pointwise.elements(),
-            bias: data.pointwise_bias.as_deref(),
-        };
+        let mut params = SeparableParams::new(depthwise(case, data), channels_out, data.pointwise.elements()).mid_activation(case.mid_activation);
+        params.bias = data.pointwise_bias.as_deref();
         Box::new(Separable::new(case.input, &params, &case.options(level)).unwrap())
     });
     common::assert_same_bits("separable, fused against unfused", &fused, &unfused);

@@ -5,30 +5,19 @@
 use std::time::Instant;
 
 use sepconv_kernels::{
-    Activation, DepthwiseParams, NhwcView, NhwcViewMut, Options, Padding, Plan, Result, Separable,
+    Activation, DepthwiseParams, Error, NhwcView, NhwcViewMut, Options, Padding, Plan, Separable,
     SeparableParams, Window,
 };
 
-fn main() -> Result<()> {
+fn main() -> Result<(), Error> {
     let (channels, threads) = (728, 1);
     let weights = |len: usize| (0..len).map(|i| (i % 13) as f32 - 6.0).collect::<Vec<_>>();
     let (depthwise, pointwise) = (weights(9 * channels), weights(channels * channels));
     let window = Window::new([3, 3]).padding(Padding::Same);
     let plan = Separable::new(
         [1, 19, 19, channels],
-        &SeparableParams {
-            depthwise: DepthwiseParams {
-                window,
-                multiplier: 1,
-                weights: (&depthwise).into(),
-                bias: None,
-            },
-            mid_activation: Activation::None,
-            channels_out: channels,
-            weights: (&pointwise).into(),
-            bias: None,
-        },
-        &Options { activation: Activation::Relu, ..Options::default() },
+        &SeparableParams::new(DepthwiseParams::new(window, &depthwise), channels, &pointwise),
+        &Options::default().activation(Activation::Relu),
     )?;
 
     let x = vec![1.0; 19 * 19 * channels];

@@ -6,7 +6,7 @@
 #![no_std]
 
 use sepconv_kernels::{
-    Activation, Aligned, DepthwiseParams, NhwcView, NhwcViewMut, Options, Padding, Plan, Result,
+    Activation, Aligned, DepthwiseParams, Error, NhwcView, NhwcViewMut, Options, Padding, Plan,
     Separable, SeparableParams, Window,
 };
 
@@ -24,27 +24,20 @@ impl Layer {
         channels_out: usize,
         depthwise: &[f32],
         pointwise: &[f32],
-    ) -> Result<Self> {
-        let params = SeparableParams {
-            depthwise: DepthwiseParams {
-                window: Window::new([3, 3]).padding(Padding::Same),
-                multiplier: 1,
-                weights: depthwise.into(),
-                bias: None,
-            },
-            mid_activation: Activation::None,
+    ) -> Result<Self, Error> {
+        let params = SeparableParams::new(
+            DepthwiseParams::new(Window::new([3, 3]).padding(Padding::Same), depthwise),
             channels_out,
-            weights: pointwise.into(),
-            bias: None,
-        };
-        let options = Options { activation: Activation::Relu, ..Options::default() };
+            pointwise,
+        );
+        let options = Options::default().activation(Activation::Relu);
         let plan = Separable::new([1, h, w, c], &params, &options)?;
         let scratch = Aligned::new(plan.scratch_len(1), 0.0)?;
         Ok(Self { plan, scratch })
     }
 
     /// `x` is [H, W, C], `y` becomes [H, W, O].
-    pub fn run(&mut self, x: &[f32], y: &mut [f32]) -> Result<()> {
+    pub fn run(&mut self, x: &[f32], y: &mut [f32]) -> Result<(), Error> {
         let (from, to) = (self.plan.input_shape(), self.plan.output_shape());
         self.plan.run(NhwcView::new(x, from)?, None, NhwcViewMut::new(y, to)?, &mut self.scratch)
     }

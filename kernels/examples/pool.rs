@@ -13,12 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let threads = 2;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let weights = vec![0.5; 64 * 128];
-    let params = PointwiseParams {
-        stride: [1, 1],
-        channels_out: 128,
-        weights: (&weights).into(),
-        bias: None,
-    };
+    let params = PointwiseParams::new(128, &weights);
     let plan = Pointwise::new([1, 56, 56, 64], &params, &Options::default())?;
     let pictures = vec![vec![1.0; 56 * 56 * 64]; 8];
     let output = || vec![0.0; 56 * 56 * 128];

@@ -11,8 +11,8 @@ use crate::simd::{Kernel, Simd};
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
-/// let options = Options { activation: Activation::Relu, ..Options::default() };
+/// # fn main() -> Result<(), Error> {
+/// let options = Options::default().activation(Activation::Relu);
 /// let plan = Elementwise::new([1, 1, 1, 3], &options)?;
 /// let mut y = [f32::NAN; 3];
 /// let x = NhwcView::new(&[-2.0, -0.0, 3.0], plan.input_shape())?;
@@ -22,6 +22,7 @@ use crate::simd::{Kernel, Simd};
 /// # }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub enum Activation {
     /// x.
     #[default]

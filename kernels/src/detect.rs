@@ -29,12 +29,7 @@ impl Level {
     ///
     /// With the feature `std` the standard library is asked, which also asks the operating system.
     /// Without it only what the compilation target guarantees counts.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// assert!(Level::Scalar.is_available());
-    /// assert!(!(Level::Neon.is_available() && Level::Avx2.is_available()));
-    /// ```
+    #[must_use]
     pub fn is_available(self) -> bool {
         match self {
             Self::Scalar => Scalar::detect().is_some(),
@@ -50,24 +45,13 @@ impl Level {
     }
 
     /// The levels that are available, slowest first. [`Level::Scalar`] always is.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// let levels = Level::available();
-    /// assert_eq!(levels[0], Level::Scalar);
-    /// assert_eq!(levels.last(), Some(&Level::best()));
-    /// ```
+    #[must_use]
     pub fn available() -> Vec<Self> {
         Self::ALL.into_iter().filter(|l| l.is_available()).collect()
     }
 
     /// The fastest available level.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// let faster = Level::ALL.into_iter().filter(|&level| level > Level::best());
-    /// assert_eq!(faster.filter(|level| level.is_available()).count(), 0);
-    /// ```
+    #[must_use]
     pub fn best() -> Self {
         Self::ALL.into_iter().rev().find(|l| l.is_available()).unwrap_or(Self::Scalar)
     }
@@ -77,7 +61,7 @@ impl Level {
     ///
     /// ```
     /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
+    /// # fn main() -> Result<(), Error> {
     /// let level = Level::from_env()?; // Level::Avx2 after `export SEPCONV_LEVEL=avx2`
     /// let plan = Elementwise::new([1, 1, 1, 8], &Options::default())?;
     /// assert_eq!(plan.level(), level);
@@ -96,14 +80,6 @@ impl Level {
     }
 
     /// The level itself if it is available.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// assert_eq!(Level::Scalar.checked(), Ok(Level::Scalar));
-    /// if let Err(error) = Level::Neon.checked() {
-    ///     assert_eq!(error.to_string(), "level neon is not available on this CPU or in this build");
-    /// }
-    /// ```
     ///
     /// # Errors
     /// [`Error::LevelUnavailable`].

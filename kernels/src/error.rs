@@ -6,20 +6,7 @@ use core::fmt;
 use crate::element::ElementType;
 use crate::level::Level;
 
-/// Result with this crate's [`Error`].
-///
-/// ```
-/// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
-/// fn pixels(window: Window) -> Result<usize> {
-///     let [height, width] = window.output_size([19, 19])?;
-///     Ok(height * width)
-/// }
-/// assert_eq!(pixels(Window::new([3, 3])), Ok(17 * 17));
-/// # Ok(())
-/// # }
-/// ```
-pub type Result<T> = core::result::Result<T, Error>;
+pub(crate) type Result<T> = core::result::Result<T, Error>;
 
 /// Why a view, a plan or a run was refused. Nothing was written when one is returned.
 ///
@@ -27,7 +14,7 @@ pub type Result<T> = core::result::Result<T, Error>;
 /// # use sepconv_kernels::*;
 /// let error = NhwcView::new(&[0.0; 11], [1, 2, 2, 3]).unwrap_err();
 /// assert_eq!(error, Error::Length { what: "view", expected: 12, actual: 11 });
-/// assert_eq!(error.to_string(), "view has 11 elements, needs 12");
+/// assert_eq!(error.to_string(), "view: expected 12 elements, got 11");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -139,7 +126,7 @@ impl fmt::Display for Error {
                 write!(f, "{elements} f32 of memory can't be allocated")
             }
             Self::Length { what, expected, actual } => {
-                write!(f, "{what} has {actual} elements, needs {expected}")
+                write!(f, "{what}: expected {expected} elements, got {actual}")
             }
             Self::PixelStride { channels, pixel_stride } => {
                 write!(f, "pixel stride {pixel_stride} is smaller than the {channels} channels")

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 /// assert_eq!(sizes, [Ok([2, 3]), Ok([3, 4]), Ok([3, 3])]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Padding {
     /// No padding: out = floor((in − k_dilated) / stride) + 1.
     #[default]
@@ -41,10 +42,10 @@ pub enum Padding {
 /// ```
 /// # use sepconv_kernels::*;
 /// let window = Window::new([3, 3]).stride([2, 2]).padding(Padding::Same);
-/// let same = Padding::Same;
-/// assert_eq!(window, Window { kernel: [3, 3], stride: [2, 2], dilation: [1, 1], padding: same });
+/// assert_eq!(window.output_size([299, 299]), Ok([150, 150]));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Window {
     /// Kernel \[kh, kw\].
     pub kernel: [usize; 2],
@@ -58,45 +59,26 @@ pub struct Window {
 
 impl Window {
     /// A window of kernel \[kh, kw\] with stride 1, dilation 1, no padding.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// assert_eq!(Window::new([3, 5]).output_size([10, 10]), Ok([8, 6]));
-    /// ```
-    pub fn new(kernel: [usize; 2]) -> Self {
+    #[must_use]
+    pub const fn new(kernel: [usize; 2]) -> Self {
         Self { kernel, stride: [1, 1], dilation: [1, 1], padding: Padding::Valid }
     }
 
     /// The same with stride \[sy, sx\].
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// let window = Window::new([3, 3]).stride([2, 1]);
-    /// assert_eq!(window.output_size([9, 9]), Ok([4, 7]));
-    /// ```
-    pub fn stride(self, stride: [usize; 2]) -> Self {
+    #[must_use]
+    pub const fn stride(self, stride: [usize; 2]) -> Self {
         Self { stride, ..self }
     }
 
     /// The same with dilation \[dy, dx\].
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// let window = Window::new([3, 3]).dilation([2, 4]); // extends over 5 rows and 9 columns
-    /// assert_eq!(window.output_size([9, 9]), Ok([5, 1]));
-    /// ```
-    pub fn dilation(self, dilation: [usize; 2]) -> Self {
+    #[must_use]
+    pub const fn dilation(self, dilation: [usize; 2]) -> Self {
         Self { dilation, ..self }
     }
 
     /// The same with this padding.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// let window = Window::new([3, 3]).padding(Padding::Same);
-    /// assert_eq!(window.output_size([19, 19]), Ok([19, 19]));
-    /// ```
-    pub fn padding(self, padding: Padding) -> Self {
+    #[must_use]
+    pub const fn padding(self, padding: Padding) -> Self {
         Self { padding, ..self }
     }
 
@@ -122,7 +104,7 @@ impl Window {
     ///
     /// ```
     /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
+    /// # fn main() -> Result<(), Error> {
     /// let window = Window::new([3, 3]).stride([2, 2]).padding(Padding::Same);
     /// assert_eq!(window.output_size([9, 9])?, [5, 5]);
     /// assert_eq!((window.input_rows(9, 0..2)?, window.input_rows(9, 2..5)?), (0..4, 3..9));

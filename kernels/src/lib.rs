@@ -74,7 +74,7 @@ mod view;
 
 pub use activation::Activation;
 pub use element::{ElementType, Elements, ElementsMut};
-pub use error::{Error, Result};
+pub use error::Error;
 pub use geometry::{Padding, Window};
 pub use layers::conv::{Conv, Dense, Pointwise};
 pub use layers::depthwise::Depthwise;

@@ -51,6 +51,7 @@ fn pad_before(padding: &Padding, axis: usize, input: usize, k: usize, s: usize, 
 /// assert_eq!(naive::output_size(&window, 6, 7), [2, 3]);
 /// assert_eq!(naive::output_size(&window.padding(Padding::Same), 6, 7), [3, 4]);
 /// ```
+#[must_use]
 pub fn output_size(window: &Window, h: usize, w: usize) -> [usize; 2] {
     let mut out = [0; 2];
     for (axis, input) in [h, w].into_iter().enumerate() {
@@ -110,6 +111,7 @@ pub struct Conv<'a> {
 /// assert_eq!(naive::conv_at(&conv, 0, 0, 1, 0).value, 321.5);
 /// assert_eq!(naive::conv_at(&conv, 0, 0, 2, 0).value, 32.5); // the third tap is outside
 /// ```
+#[must_use]
 pub fn conv_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> Sum {
     let [_, h, w, c] = p.input;
     let (in_group, out_group) = (c / p.groups, p.channels_out / p.groups);
@@ -143,10 +145,10 @@ pub fn conv_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> Sum {
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
+/// # fn main() -> Result<(), Error> {
 /// let (x, weights) = ([1.0, 2.0, 3.0, 4.0], [1.0, -1.0, 0.5, 2.0]);
 /// # let params =
-/// #     PointwiseParams { stride: [1, 1], channels_out: 2, weights: (&weights).into(), bias: None };
+/// #     PointwiseParams::new(2, &weights);
 /// # let plan = Pointwise::new([1, 1, 2, 2], &params, &Options::default())?;
 /// # let (mut y, mut scratch) = ([0.0; 4], vec![0.0; plan.scratch_len(1)]);
 /// # let input = NhwcView::new(&x, plan.input_shape())?;
@@ -161,6 +163,7 @@ pub fn conv_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> Sum {
 /// # Ok(())
 /// # }
 /// ```
+#[must_use]
 pub fn conv(p: &Conv<'_>) -> Vec<Sum> {
     let [oh, ow] = output_size(&p.window, p.input[1], p.input[2]);
     let mut out = Vec::new();
@@ -187,6 +190,7 @@ pub fn conv(p: &Conv<'_>) -> Vec<Sum> {
 /// assert!(pool(PoolKind::Max).map(|sum| sum.value).eq([2.0, 6.0, 6.0]));
 /// assert!(pool(PoolKind::Average).map(|sum| sum.value).eq([1.5, 3.0, 4.0]));
 /// ```
+#[must_use]
 pub fn pool(kind: PoolKind, input: [usize; 4], x: &[f32], window: &Window) -> Vec<Sum> {
     let [n, h, w, c] = input;
     let [kh, kw] = window.kernel;
@@ -242,6 +246,7 @@ pub fn pool(kind: PoolKind, input: [usize; 4], x: &[f32], window: &Window) -> Ve
 /// assert_eq!(naive::activate(Activation::Relu6, 9.0), 6.0);
 /// assert_eq!(naive::activate(Activation::HardSwish, -1.0), -1.0 / 3.0); // −1 · 2 / 6
 /// ```
+#[must_use]
 pub fn activate(activation: Activation, x: f64) -> f64 {
     if x.is_nan() {
         return x;

@@ -4,10 +4,10 @@
 //! use ndarray::Array4;
 //! use sepconv_kernels::{Activation, Elementwise, NhwcView, NhwcViewMut, Options, Plan};
 //!
-//! # fn main() -> sepconv_kernels::Result<()> {
+//! # fn main() -> Result<(), sepconv_kernels::Error> {
 //! let x = Array4::from_elem((1, 19, 19, 64), -1.0_f32);
 //! let mut y = Array4::from_elem(x.dim(), f32::NAN);
-//! let options = Options { activation: Activation::Relu, ..Options::default() };
+//! let options = Options::default().activation(Activation::Relu);
 //! let plan = Elementwise::new([1, 19, 19, 64], &options)?;
 //! plan.run(NhwcView::try_from(x.view())?, None, NhwcViewMut::try_from(y.view_mut())?, &mut [])?;
 //! assert!(y.iter().all(|&y| y == 0.0));

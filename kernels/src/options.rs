@@ -8,12 +8,10 @@ use crate::level::Level;
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
-/// let options = Options {
-///     input_activation: Activation::Relu,
-///     output_type: ElementType::Bf16,
-///     ..Options::default()
-/// };
+/// # fn main() -> Result<(), Error> {
+/// let options = Options::default()
+///     .input_activation(Activation::Relu)
+///     .output_type(ElementType::Bf16);
 /// let plan = Elementwise::new([1, 1, 1, 2], &options)?;
 /// # let x = NhwcView::new(&[-1.0, 1.0], plan.input_shape())?;
 /// # let mut bits = [0xffff; 2];
@@ -24,6 +22,7 @@ use crate::level::Level;
 /// # }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Options {
     /// Applied to each input element as it is loaded (pre-activation networks). Never to padding.
     pub input_activation: Activation,
@@ -40,16 +39,80 @@ pub struct Options {
     pub arithmetic: Arithmetic,
 }
 
+impl Options {
+    /// f32 in and out, no activations, the best level, exact arithmetic: the same as `default()`,
+    /// but constant.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// const RELU: Options = Options::new().activation(Activation::Relu);
+    /// assert_eq!(RELU, Options::default().activation(Activation::Relu));
+    /// ```
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            input_activation: Activation::None,
+            activation: Activation::None,
+            level: None,
+            input_type: ElementType::F32,
+            output_type: ElementType::F32,
+            arithmetic: Arithmetic::Exact,
+        }
+    }
+
+    /// The same with an activation of the input.
+    #[must_use]
+    pub const fn input_activation(mut self, activation: Activation) -> Self {
+        self.input_activation = activation;
+        self
+    }
+
+    /// The same with an activation of the output.
+    #[must_use]
+    pub const fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
+    /// The same for a level, or with `None` for that of [`Level::from_env`].
+    #[must_use]
+    pub fn level(mut self, level: impl Into<Option<Level>>) -> Self {
+        self.level = level.into();
+        self
+    }
+
+    /// The same with an element type of the input.
+    #[must_use]
+    pub const fn input_type(mut self, input_type: ElementType) -> Self {
+        self.input_type = input_type;
+        self
+    }
+
+    /// The same with an element type of the output and the residual.
+    #[must_use]
+    pub const fn output_type(mut self, output_type: ElementType) -> Self {
+        self.output_type = output_type;
+        self
+    }
+
+    /// The same with a way to multiply.
+    #[must_use]
+    pub const fn arithmetic(mut self, arithmetic: Arithmetic) -> Self {
+        self.arithmetic = arithmetic;
+        self
+    }
+}
+
 /// How the pointwise half of a layer multiplies.
 ///
 /// [`Plan::kernel_name`](crate::Plan::kernel_name) tells which way a plan uses.
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
-/// let options = Options { arithmetic: Arithmetic::Fast, ..Options::default() };
+/// # fn main() -> Result<(), Error> {
+/// let options = Options::default().arithmetic(Arithmetic::Fast);
 /// let weights = Elements::Bf16(&[0x3f80, 0x4000]); // 1, 2
-/// let params = DenseParams { channels_out: 1, weights, bias: None };
+/// let params = DenseParams::new(1, weights);
 /// let plan = Dense::new([1, 1, 1, 2], &params, &options)?;
 /// let (mut y, mut scratch) = ([0.0; 1], vec![0.0; plan.scratch_len(1)]);
 /// let x = NhwcView::new(&[3.0, 4.0], plan.input_shape())?;

@@ -8,10 +8,9 @@ use crate::geometry::Window;
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
-/// let weights = (&[1.0, 2.0, 10.0, 20.0]).into(); // 1×1, 2 channels, multiplier 2
-/// let window = Window::new([1, 1]);
-/// let params = DepthwiseParams { window, multiplier: 2, weights, bias: None };
+/// # fn main() -> Result<(), Error> {
+/// let weights = [1.0, 2.0, 10.0, 20.0]; // 1×1, 2 channels, multiplier 2
+/// let params = DepthwiseParams::new(Window::new([1, 1]), &weights).multiplier(2);
 /// let plan = Depthwise::new([1, 1, 1, 2], &params, &Options::default())?;
 /// # let mut y = [0.0; 4];
 /// # let x = NhwcView::new(&[3.0, 4.0], plan.input_shape())?;
@@ -22,6 +21,7 @@ use crate::geometry::Window;
 /// # }
 /// ```
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct DepthwiseParams<'a> {
     /// Kernel, stride, dilation, padding.
     pub window: Window,
@@ -33,13 +33,35 @@ pub struct DepthwiseParams<'a> {
     pub bias: Option<&'a [f32]>,
 }
 
+impl<'a> DepthwiseParams<'a> {
+    /// Multiplier 1, no bias. `weights` is a slice of `f32` or [`Elements`].
+    #[must_use]
+    pub fn new(window: Window, weights: impl Into<Elements<'a>>) -> Self {
+        Self { window, multiplier: 1, weights: weights.into(), bias: None }
+    }
+
+    /// The same with depth multiplier M.
+    #[must_use]
+    pub const fn multiplier(mut self, multiplier: usize) -> Self {
+        self.multiplier = multiplier;
+        self
+    }
+
+    /// The same with a bias.
+    #[must_use]
+    pub const fn bias(mut self, bias: &'a [f32]) -> Self {
+        self.bias = Some(bias);
+        self
+    }
+}
+
 /// Parameters of [`Pointwise`](crate::Pointwise).
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
-/// let weights = (&[1.0, 10.0]).into(); // 1 channel to 2, of every other pixel of a row
-/// let params = PointwiseParams { stride: [1, 2], channels_out: 2, weights, bias: Some(&[0.0, 0.5]) };
+/// # fn main() -> Result<(), Error> {
+/// let weights = [1.0, 10.0]; // 1 channel to 2, of every other pixel of a row
+/// let params = PointwiseParams::new(2, &weights).stride([1, 2]).bias(&[0.0, 0.5]);
 /// let plan = Pointwise::new([1, 1, 3, 1], &params, &Options::default())?;
 /// # let (mut y, mut scratch) = ([0.0; 4], vec![0.0; plan.scratch_len(1)]);
 /// # let x = NhwcView::new(&[1.0, 2.0, 3.0], plan.input_shape())?;
@@ -50,6 +72,7 @@ pub struct DepthwiseParams<'a> {
 /// # }
 /// ```
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct PointwiseParams<'a> {
     /// Stride \[sy, sx\].
     pub stride: [usize; 2],
@@ -61,18 +84,38 @@ pub struct PointwiseParams<'a> {
     pub bias: Option<&'a [f32]>,
 }
 
+impl<'a> PointwiseParams<'a> {
+    /// Stride 1, no bias. `weights` is a slice of `f32` or [`Elements`].
+    #[must_use]
+    pub fn new(channels_out: usize, weights: impl Into<Elements<'a>>) -> Self {
+        Self { stride: [1, 1], channels_out, weights: weights.into(), bias: None }
+    }
+
+    /// The same with stride \[sy, sx\].
+    #[must_use]
+    pub const fn stride(mut self, stride: [usize; 2]) -> Self {
+        self.stride = stride;
+        self
+    }
+
+    /// The same with a bias.
+    #[must_use]
+    pub const fn bias(mut self, bias: &'a [f32]) -> Self {
+        self.bias = Some(bias);
+        self
+    }
+}
+
 /// Parameters of [`Separable`](crate::Separable): a depthwise convolution, an activation, a
 /// pointwise convolution.
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
-/// # let window = Window::new([1, 1]);
-/// let weights = (&[1.0, -1.0]).into();
-/// let depthwise = DepthwiseParams { window, multiplier: 1, weights, bias: None };
-/// let mid_activation = Activation::Relu;
-/// let (weights, bias) = ((&[10.0, 100.0]).into(), Some(&[0.5][..]));
-/// let params = SeparableParams { depthwise, mid_activation, channels_out: 1, weights, bias };
+/// # fn main() -> Result<(), Error> {
+/// let depthwise = DepthwiseParams::new(Window::new([1, 1]), &[1.0, -1.0]);
+/// let params = SeparableParams::new(depthwise, 1, &[10.0, 100.0]) // 2 channels to 1
+///     .mid_activation(Activation::Relu)
+///     .bias(&[0.5]);
 /// let plan = Separable::new([1, 1, 1, 2], &params, &Options::default())?;
 /// # let (mut y, mut scratch) = ([0.0; 1], vec![0.0; plan.scratch_len(1)]);
 /// # let x = NhwcView::new(&[2.0, 3.0], plan.input_shape())?;
@@ -83,6 +126,7 @@ pub struct PointwiseParams<'a> {
 /// # }
 /// ```
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct SeparableParams<'a> {
     /// The spatial step.
     pub depthwise: DepthwiseParams<'a>,
@@ -96,14 +140,41 @@ pub struct SeparableParams<'a> {
     pub bias: Option<&'a [f32]>,
 }
 
+impl<'a> SeparableParams<'a> {
+    /// No activation between the two, no pointwise bias. `weights`, those of the pointwise step,
+    /// is a slice of `f32` or [`Elements`].
+    #[must_use]
+    pub fn new(
+        depthwise: DepthwiseParams<'a>,
+        channels_out: usize,
+        weights: impl Into<Elements<'a>>,
+    ) -> Self {
+        let mid_activation = Activation::None;
+        Self { depthwise, mid_activation, channels_out, weights: weights.into(), bias: None }
+    }
+
+    /// The same with an activation between the two.
+    #[must_use]
+    pub const fn mid_activation(mut self, activation: Activation) -> Self {
+        self.mid_activation = activation;
+        self
+    }
+
+    /// The same with a bias of the pointwise step.
+    #[must_use]
+    pub const fn bias(mut self, bias: &'a [f32]) -> Self {
+        self.bias = Some(bias);
+        self
+    }
+}
+
 /// Parameters of [`Conv`](crate::Conv).
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
-/// let weights = (&[1.0, 2.0, 10.0, 20.0]).into(); // [1, 2, C/groups, O]: two taps, one channel of a group
-/// let window = Window::new([1, 2]);
-/// let params = ConvParams { window, groups: 2, channels_out: 2, weights, bias: None };
+/// # fn main() -> Result<(), Error> {
+/// let weights = [1.0, 2.0, 10.0, 20.0]; // [1, 2, C/groups, O]: two taps, one channel of a group
+/// let params = ConvParams::new(Window::new([1, 2]), 2, &weights).groups(2);
 /// let plan = Conv::new([1, 1, 2, 2], &params, &Options::default())?;
 /// # let (mut y, mut scratch) = ([0.0; 2], vec![0.0; plan.scratch_len(1)]);
 /// # let x = NhwcView::new(&[3.0, 4.0, 5.0, 6.0], plan.input_shape())?;
@@ -114,6 +185,7 @@ pub struct SeparableParams<'a> {
 /// # }
 /// ```
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct ConvParams<'a> {
     /// Kernel, stride, dilation, padding.
     pub window: Window,
@@ -127,13 +199,35 @@ pub struct ConvParams<'a> {
     pub bias: Option<&'a [f32]>,
 }
 
+impl<'a> ConvParams<'a> {
+    /// One group, no bias. `weights` is a slice of `f32` or [`Elements`].
+    #[must_use]
+    pub fn new(window: Window, channels_out: usize, weights: impl Into<Elements<'a>>) -> Self {
+        Self { window, groups: 1, channels_out, weights: weights.into(), bias: None }
+    }
+
+    /// The same with so many groups.
+    #[must_use]
+    pub const fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    /// The same with a bias.
+    #[must_use]
+    pub const fn bias(mut self, bias: &'a [f32]) -> Self {
+        self.bias = Some(bias);
+        self
+    }
+}
+
 /// Parameters of [`Dense`](crate::Dense).
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
-/// let weights = (&[1.0, 2.0, 3.0, 10.0, 20.0, 30.0]).into(); // 2 inputs to 3 outputs
-/// let params = DenseParams { channels_out: 3, weights, bias: Some(&[0.0, 0.0, 0.5]) };
+/// # fn main() -> Result<(), Error> {
+/// let weights = [1.0, 2.0, 3.0, 10.0, 20.0, 30.0]; // 2 inputs to 3 outputs
+/// let params = DenseParams::new(3, &weights).bias(&[0.0, 0.0, 0.5]);
 /// let plan = Dense::new([1, 1, 1, 2], &params, &Options::default())?;
 /// # let (mut y, mut scratch) = ([0.0; 3], vec![0.0; plan.scratch_len(1)]);
 /// # let x = NhwcView::new(&[1.0, 2.0], plan.input_shape())?;
@@ -144,6 +238,7 @@ pub struct ConvParams<'a> {
 /// # }
 /// ```
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct DenseParams<'a> {
     /// Outputs O.
     pub channels_out: usize,
@@ -153,11 +248,26 @@ pub struct DenseParams<'a> {
     pub bias: Option<&'a [f32]>,
 }
 
+impl<'a> DenseParams<'a> {
+    /// No bias. `weights` is a slice of `f32` or [`Elements`].
+    #[must_use]
+    pub fn new(channels_out: usize, weights: impl Into<Elements<'a>>) -> Self {
+        Self { channels_out, weights: weights.into(), bias: None }
+    }
+
+    /// The same with a bias.
+    #[must_use]
+    pub const fn bias(mut self, bias: &'a [f32]) -> Self {
+        self.bias = Some(bias);
+        self
+    }
+}
+
 /// The kind of a [`Pool`](crate::Pool).
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
+/// # fn main() -> Result<(), Error> {
 /// for (kind, expected) in [(PoolKind::Max, 6.0), (PoolKind::Average, 3.0)] {
 ///     let plan = Pool::new([1, 1, 3, 1], kind, Window::new([1, 3]), &Options::default())?;
 ///     let mut y = [0.0];
@@ -169,6 +279,7 @@ pub struct DenseParams<'a> {
 /// # }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PoolKind {
     /// The largest tap inside the input. NaN if one of them is; −∞ if there is none.
     /// Of +0 and −0 the earlier tap is given.

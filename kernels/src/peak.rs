@@ -10,7 +10,7 @@ use crate::table;
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
+/// # fn main() -> Result<(), Error> {
 /// let start = std::time::Instant::now();
 /// let multiply_adds = burn_fma(Level::best(), 100_000)?;
 /// let peak = 2.0 * multiply_adds as f64 / start.elapsed().as_secs_f64(); // FLOP/s

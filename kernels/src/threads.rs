@@ -18,7 +18,7 @@ std::thread_local! {
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
+/// # fn main() -> Result<(), Error> {
 /// let plan = Elementwise::new([1, 1, 1, 3], &Options::default())?;
 /// let (x, mut y) = ([1.0, 2.0, 3.0], [0.0; 3]);
 /// let from = NhwcView::new(&x, plan.input_shape())?;
@@ -54,6 +54,7 @@ pub fn on_this_thread<T>(f: impl FnOnce() -> T) -> T {
 /// assert!(available_threads() >= 1);
 /// assert_eq!(on_this_thread(available_threads), 1);
 /// ```
+#[must_use]
 pub fn available_threads() -> usize {
     #[cfg(feature = "rayon")]
     {

@@ -36,7 +36,7 @@ fn check(len: usize, shape: [usize; 4], pixel_stride: usize) -> Result<()> {
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
+/// # fn main() -> Result<(), Error> {
 /// let tensor = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // 2 pixels of 3 channels
 /// let x = NhwcView::with_pixel_stride(&tensor[1..], [1, 1, 2, 2], 3)?; // without the first
 /// let plan = GlobalAveragePool::new(x.shape(), &Options::default())?;
@@ -59,11 +59,11 @@ impl<'a> NhwcView<'a> {
     ///
     /// ```
     /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
+    /// # fn main() -> Result<(), Error> {
     /// let view = NhwcView::new(&[0.0; 12], [1, 2, 2, 3])?;
     /// assert_eq!((view.shape(), view.pixel_stride()), ([1, 2, 2, 3], 3));
     /// let error = NhwcView::new(&[0.0; 13], [1, 2, 2, 3]).unwrap_err();
-    /// assert_eq!(error.to_string(), "view has 13 elements, needs 12");
+    /// assert_eq!(error.to_string(), "view: expected 12 elements, got 13");
     /// # Ok(())
     /// # }
     /// ```
@@ -76,16 +76,6 @@ impl<'a> NhwcView<'a> {
 
     /// A tensor whose pixels begin `pixel_stride` ≥ C elements apart. `data` must have at
     /// least (N·H·W − 1)·pixel_stride + C and at most N·H·W·pixel_stride elements.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let tensor = [0.0; 4 * 5]; // 4 pixels of 5 channels
-    /// let view = NhwcView::with_pixel_stride(&tensor[2..], [1, 2, 2, 3], 5)?; // the last 3
-    /// assert_eq!((view.shape(), view.pixel_stride()), ([1, 2, 2, 3], 5));
-    /// # Ok(())
-    /// # }
-    /// ```
     ///
     /// # Errors
     /// [`Error::PixelStride`], [`Error::Length`], [`Error::Overflow`].
@@ -100,46 +90,19 @@ impl<'a> NhwcView<'a> {
     }
 
     /// \[N, H, W, C\].
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let shape = NhwcView::new(&[0.0; 24], [2, 2, 2, 3])?.shape();
-    /// assert_eq!(shape, [2, 2, 2, 3]);
-    /// # Ok(())
-    /// # }
-    /// ```
+    #[must_use]
     pub fn shape(&self) -> [usize; 4] {
         self.shape
     }
 
     /// Elements from one pixel to the next.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let n = NhwcView::new(&[0.0; 6], [1, 1, 2, 3])?.pixel_stride();
-    /// assert_eq!(n, 3); // dense: the channels
-    /// # Ok(())
-    /// # }
-    /// ```
+    #[must_use]
     pub fn pixel_stride(&self) -> usize {
         self.pixel_stride
     }
 
     /// Element type.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let element = NhwcView::new(
-    ///     Elements::Bf16(&[0; 6]), // bits
-    ///     [1, 1, 2, 3],
-    /// )?.element_type();
-    /// assert_eq!(element, ElementType::Bf16);
-    /// # Ok(())
-    /// # }
-    /// ```
+    #[must_use]
     pub fn element_type(&self) -> ElementType {
         self.data.element_type()
     }
@@ -153,9 +116,9 @@ impl<'a> NhwcView<'a> {
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
+/// # fn main() -> Result<(), Error> {
 /// let mut tensor = vec![1.0, -2.0];
-/// let options = Options { activation: Activation::Relu, ..Options::default() };
+/// let options = Options::default().activation(Activation::Relu);
 /// let plan = Elementwise::new([1, 1, 1, 2], &options)?;
 /// let y = NhwcViewMut::new(&mut tensor, plan.output_shape())?;
 /// plan.run(NhwcView::new(&[3.0, -4.0], plan.input_shape())?, None, y, &mut [])?;
@@ -169,7 +132,7 @@ impl<'a> NhwcView<'a> {
 ///
 /// ```compile_fail,E0502
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
+/// # fn main() -> Result<(), Error> {
 /// # let plan = Elementwise::new([1, 1, 1, 8], &Options::default())?;
 /// let mut tensor = vec![1.0; 12];
 /// let x = NhwcView::new(&tensor[..8], plan.input_shape())?;
@@ -180,7 +143,7 @@ impl<'a> NhwcView<'a> {
 ///
 /// ```compile_fail,E0499
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
+/// # fn main() -> Result<(), Error> {
 /// # let plan = Elementwise::new([1, 1, 1, 8], &Options::default())?;
 /// # let x = vec![1.0; 8];
 /// let mut tensor = vec![1.0; 8];
@@ -199,18 +162,6 @@ impl<'a> NhwcViewMut<'a> {
     /// A dense tensor of shape \[N, H, W, C\]. `data` is a slice of `f32` or [`ElementsMut`], of
     /// exactly N·H·W·C elements.
     ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let mut y = [f32::NAN; 4];
-    /// let plan = Elementwise::new([1, 2, 2, 1], &Options::default())?;
-    /// let x = NhwcView::new(&[1.0, 2.0, 3.0, 4.0], [1, 2, 2, 1])?;
-    /// plan.run(x, None, NhwcViewMut::new(&mut y, [1, 2, 2, 1])?, &mut [])?;
-    /// assert_eq!(y, [1.0, 2.0, 3.0, 4.0]);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
     /// # Errors
     /// [`Error::Length`], [`Error::Overflow`].
     pub fn new(data: impl Into<ElementsMut<'a>>, shape: [usize; 4]) -> Result<Self> {
@@ -222,7 +173,7 @@ impl<'a> NhwcViewMut<'a> {
     ///
     /// ```
     /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
+    /// # fn main() -> Result<(), Error> {
     /// let mut joined = [0.0; 2 * 3]; // a concatenation: 2 pixels, of whose 3 channels the last is computed
     /// let plan = Elementwise::new([1, 1, 2, 1], &Options::default())?;
     /// let x = NhwcView::new(&[7.0, 8.0], plan.input_shape())?;
@@ -246,46 +197,19 @@ impl<'a> NhwcViewMut<'a> {
     }
 
     /// \[N, H, W, C\].
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let shape = NhwcViewMut::new(&mut [0.0; 24], [2, 2, 2, 3])?.shape();
-    /// assert_eq!(shape, [2, 2, 2, 3]);
-    /// # Ok(())
-    /// # }
-    /// ```
+    #[must_use]
     pub fn shape(&self) -> [usize; 4] {
         self.shape
     }
 
     /// Elements from one pixel to the next.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let n = NhwcViewMut::new(&mut [0.0; 6], [1, 1, 2, 3])?.pixel_stride();
-    /// assert_eq!(n, 3); // dense: the channels
-    /// # Ok(())
-    /// # }
-    /// ```
+    #[must_use]
     pub fn pixel_stride(&self) -> usize {
         self.pixel_stride
     }
 
     /// Element type.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let element = NhwcViewMut::new(
-    ///     ElementsMut::Bf16(&mut [0; 6]), // bits
-    ///     [1, 1, 2, 3],
-    /// )?.element_type();
-    /// assert_eq!(element, ElementType::Bf16);
-    /// # Ok(())
-    /// # }
-    /// ```
+    #[must_use]
     pub fn element_type(&self) -> ElementType {
         self.data.element_type()
     }

@@ -28,19 +28,12 @@ static ALLOCATOR: Counting = Counting;
 
 fn plans() -> Vec<Box<dyn Plan>> {
     let input = [1, 19, 19, 40];
-    let options = Options { activation: Activation::Silu, ..Options::default() };
+    let options = Options::default().activation(Activation::Silu);
     let window = Window::new([3, 3]).padding(Padding::Same);
     let (dw, pw, full) = (vec![0.1; 9 * 40], vec![0.1; 40 * 50], vec![0.1; 9 * 40 * 50]);
-    let depthwise = DepthwiseParams { window, multiplier: 1, weights: (&dw).into(), bias: None };
-    let separable = SeparableParams {
-        depthwise,
-        mid_activation: Activation::Relu,
-        channels_out: 50,
-        weights: (&pw).into(),
-        bias: None,
-    };
-    let conv =
-        ConvParams { window, groups: 1, channels_out: 50, weights: (&full).into(), bias: None };
+    let depthwise = DepthwiseParams::new(window, &dw);
+    let separable = SeparableParams::new(depthwise, 50, &pw).mid_activation(Activation::Relu);
+    let conv = ConvParams::new(window, 50, &full);
     vec![
         Box::new(Depthwise::new(input, &depthwise, &options).unwrap()),
         Box::new(Separable::new(input, &separable, &options).unwrap()),

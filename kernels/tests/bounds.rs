@@ -60,7 +60,7 @@ fn worst(
             });
             let mut first: Option<Vec<f32>> = None;
             for level in levels() {
-                let options = Options { level: Some(level), ..Options::default() };
+                let options = Options::default().level(level);
                 let plan = plan(&weights, &bias, &options);
                 let y = run(&*plan, &Spaced::new(input, 0, &x), None, 0, 1);
                 if let Some(first) = &first {
@@ -96,12 +96,7 @@ fn depthwise() {
         let window = Window::new([3, 3]).stride([stride; 2]).padding(Padding::Same);
         let input = [1, 9, 11, 37];
         let errors = worst(input, window, 37, 37, 400, |weights, bias, options| {
-            let params = DepthwiseParams {
-                window,
-                multiplier: 1,
-                weights: weights.into(),
-                bias: Some(bias),
-            };
+            let params = DepthwiseParams::new(window, weights).bias(bias);
             Box::new(Depthwise::new(input, &params, options).unwrap())
         });
         report(&format!("depthwise 3×3, stride {stride}"), 9, errors);
@@ -115,12 +110,7 @@ fn pointwise() {
     for (k, seeds) in [(728, 60), (1536, 20), (2048, 20)] {
         let input = [1, 1, 17, k];
         let errors = worst(input, window, 1, 35, seeds, |weights, bias, options| {
-            let params = PointwiseParams {
-                stride: [1, 1],
-                channels_out: 35,
-                weights: weights.into(),
-                bias: Some(bias),
-            };
+            let params = PointwiseParams::new(35, weights).bias(bias);
             Box::new(Pointwise::new(input, &params, options).unwrap())
         });
         report(&format!("pointwise, K = {k}"), k, errors);
@@ -134,13 +124,7 @@ fn standard() {
     let window = Window::new([3, 3]).padding(Padding::Same);
     let input = [1, 4, 5, 211];
     let errors = worst(input, window, 1, 19, 10, |weights, bias, options| {
-        let params = ConvParams {
-            window,
-            groups: 1,
-            channels_out: 19,
-            weights: weights.into(),
-            bias: Some(bias),
-        };
+        let params = ConvParams::new(window, 19, weights).bias(bias);
         Box::new(Conv::new(input, &params, options).unwrap())
     });
     report("standard 3×3, K = 1899", 1899, errors);

@@ -193,10 +193,10 @@ fn a_pool_of_70_threads() {
     let shape = [1, 80, 5, 3];
     let fill = |seed, len| Mode::Reals.fill(&mut Random(seed), len);
     let (weights, window) = (fill(9, 27), Window::new([3, 3]).padding(Padding::Same));
-    let params = DepthwiseParams { window, multiplier: 1, weights: (&weights).into(), bias: None };
+    let params = DepthwiseParams::new(window, &weights);
     let single = pool(1);
     let jobs = levels().into_iter().map(|level| {
-        let options = Options { level: Some(level), ..Options::default() };
+        let options = Options::default().level(level);
         let plan = Box::new(Depthwise::new(shape, &params, &options).unwrap());
         let mut job = Job { plan, x: fill(10, 1200), residual: fill(11, 1200), alone: 0 };
         job.alone = single.install(|| job.run(1));

@@ -67,11 +67,8 @@ fn window() -> impl Strategy<Value = Window> {
     let usual = (width, height, 1..=2_usize).prop_map(|(width, height, stride)| {
         ([height.unwrap_or(width), width], [stride; 2], [1, 1])
     });
-    (prop_oneof![any, usual], padding()).prop_map(|((kernel, stride, dilation), padding)| Window {
-        kernel,
-        stride,
-        dilation,
-        padding,
+    (prop_oneof![any, usual], padding()).prop_map(|((kernel, stride, dilation), padding)| {
+        Window::new(kernel).stride(stride).dilation(dilation).padding(padding)
     })
 }
 
@@ -145,12 +142,10 @@ impl Case {
     }
 
     fn options(&self, level: Level) -> Options {
-        Options {
-            input_activation: self.input_activation,
-            activation: self.activation,
-            level: Some(level),
-            ..Options::default()
-        }
+        Options::default()
+            .input_activation(self.input_activation)
+            .activation(self.activation)
+            .level(level)
     }
 
     /// Builds the plan on every level, runs it on one and on several threads, demands what is
@@ -243,25 +238,28 @@ impl Kind {
         channels_out: usize,
         level: Level,
     ) -> Box<dyn Plan> {
-        let weights = weights.into();
         let options = case.options(level);
         let input = case.input;
         match self {
             Kind::Depthwise => {
                 let multiplier = channels_out / groups;
-                let params = DepthwiseParams { window, multiplier, weights, bias };
+                let mut params = DepthwiseParams::new(window, weights).multiplier(multiplier);
+                params.bias = bias;
                 Box::new(Depthwise::new(input, &params, &options).unwrap())
             }
             Kind::Pointwise => {
-                let params = PointwiseParams { stride: window.stride, channels_out, weights, bias };
+                let mut params = PointwiseParams::new(channels_out, weights).stride(window.stride);
+                params.bias = bias;
                 Box::new(Pointwise::new(input, &params, &options).unwrap())
             }
             Kind::Conv => {
-                let params = ConvParams { window, groups, channels_out, weights, bias };
+                let mut params = ConvParams::new(window, channels_out, weights).groups(groups);
+                params.bias = bias;
                 Box::new(Conv::new(input, &params, &options).unwrap())
             }
             Kind::Dense => {
-                let params = DenseParams { channels_out, weights, bias };
+                let mut params = DenseParams::new(channels_out, weights);
+                params.bias = bias;
                 Box::new(Dense::new(input, &params, &options).unwrap())
             }
         }
@@ -313,7 +311,7 @@ proptest! {
                 .map(|s| match kind {
                     // A maximum is one of its taps; the tap's own error is all it has.
                     PoolKind::Max => naive::Sum { magnitude: s.value.abs(), ..s },
-                    PoolKind::Average => s,
+                    _ => s,
                 })
                 .collect();
             let chain = case.window.kernel[0] * case.window.kernel[1] + 1;
@@ -368,29 +366,16 @@ proptest! {
         let [n, oh, ow, _] = data.output;
         let residual =
             case.residual.then(|| case.mode.fill(&mut random, n * oh * ow * case.channels_out));
-        let depthwise = DepthwiseParams {
-            window: case.window,
-            multiplier: case.multiplier,
-            weights: (&data.weights).into(),
-            bias: data.bias.as_deref(),
-        };
+        let mut depthwise = DepthwiseParams::new(case.window, &data.weights).multiplier(case.multiplier);
+        depthwise.bias = data.bias.as_deref();
         let level = Some(Level::best());
-        let options = Options {
-            input_activation: case.input_activation,
-            activation: case.mid_activation,
-            level,
-            ..Options::default()
-        };
+        let options = Options::default().input_activation(case.input_activation).activation(case.mid_activation).level(level);
         let first = Depthwise::new(case.input, &depthwise, &options).unwrap();
         let x = Spaced::new(case.input, 0, &data.x);
         let mid = run(&first, &x, None, 0, 2);
-        let params = PointwiseParams {
-            stride: [1, 1],
-            channels_out: case.channels_out,
-            weights: (&weights).into(),
-            bias: bias.as_deref(),
-        };
-        let options = Options { activation: case.activation, level, ..Options::default() };
+        let mut params = PointwiseParams::new(case.channels_out, &weights);
+        params.bias = bias.as_deref();
+        let options = Options::default().activation(case.activation).level(level);
         let second = Pointwise::new(first.output_shape(), &params, &options).unwrap();
         let spaced_residual = residual.as_ref().map(|r| Spaced::new(second.output_shape(), 0, r));
         let unfused = run(
@@ -419,13 +404,8 @@ proptest! {
             ..case.expected(sums, middle)
         };
         let got = case.run_all("separable", &data.x, residual.as_deref(), &expected, |level| {
-            let params = SeparableParams {
-                depthwise,
-                mid_activation: case.mid_activation,
-                channels_out: case.channels_out,
-                weights: (&weights).into(),
-                bias: bias.as_deref(),
-            };
+            let mut params = SeparableParams::new(depthwise, case.channels_out, &weights).mid_activation(case.mid_activation);
+            params.bias = bias.as_deref();
             Box::new(Separable::new(case.input, &params, &case.options(level)).unwrap())
         });
         assert_same_bits("separable, fused against unfused", &got, &unfused);

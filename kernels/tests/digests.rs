@@ -172,47 +172,53 @@ impl Line {
         let [input_activation, mid_activation, activation] = self.activations.1;
         let [input_type, _, output_type] = self.types;
         let level = Some(level);
-        let options = Options {
-            input_activation,
-            activation,
-            level,
-            input_type,
-            output_type,
-            ..Options::default()
-        };
+        let options = Options::default()
+            .input_activation(input_activation)
+            .activation(activation)
+            .level(level)
+            .input_type(input_type)
+            .output_type(output_type);
         let (weights, bias) = (data.weights.elements(), Some(&data.bias[..]));
         let channels_out = CHANNELS_OUT;
         match self.operation {
             Op::Depthwise { multiplier } => {
-                let params = DepthwiseParams { window, multiplier, weights, bias };
+                let mut params = DepthwiseParams::new(window, weights).multiplier(multiplier);
+                params.bias = bias;
                 vec![vec![plan(Depthwise::new(input, &params, &options))]]
             }
             Op::Separable { multiplier } => {
-                let depthwise = DepthwiseParams { window, multiplier, weights, bias };
+                let mut depthwise = DepthwiseParams::new(window, weights).multiplier(multiplier);
+                depthwise.bias = bias;
                 let (weights, bias) = (data.pointwise.elements(), Some(&data.pointwise_bias[..]));
-                let params =
-                    SeparableParams { depthwise, mid_activation, channels_out, weights, bias };
+                let mut params = SeparableParams::new(depthwise, channels_out, weights)
+                    .mid_activation(mid_activation);
+                params.bias = bias;
                 let fused = plan(Separable::new(input, &params, &options));
                 // What the fused one keeps is of f32.
                 let output_type = ElementType::F32;
-                let options = Options { activation: mid_activation, output_type, ..options };
+                let options = options.activation(mid_activation).output_type(output_type);
                 let first = plan(Depthwise::new(input, &depthwise, &options));
-                let params = PointwiseParams { stride: [1, 1], channels_out, weights, bias };
+                let mut params = PointwiseParams::new(channels_out, weights);
+                params.bias = bias;
                 let [_, _, output_type] = self.types;
-                let options = Options { activation, level, output_type, ..Options::default() };
+                let options =
+                    Options::default().activation(activation).level(level).output_type(output_type);
                 let second = plan(Pointwise::new(first.output_shape(), &params, &options));
                 vec![vec![fused], vec![first, second]]
             }
             Op::Conv { groups } => {
-                let params = ConvParams { window, groups, channels_out, weights, bias };
+                let mut params = ConvParams::new(window, channels_out, weights).groups(groups);
+                params.bias = bias;
                 vec![vec![plan(Conv::new(input, &params, &options))]]
             }
             Op::Pointwise => {
-                let params = PointwiseParams { stride: window.stride, channels_out, weights, bias };
+                let mut params = PointwiseParams::new(channels_out, weights).stride(window.stride);
+                params.bias = bias;
                 vec![vec![plan(Pointwise::new(input, &params, &options))]]
             }
             Op::Dense => {
-                let params = DenseParams { channels_out, weights, bias };
+                let mut params = DenseParams::new(channels_out, weights);
+                params.bias = bias;
                 vec![vec![plan(Dense::new(input, &params, &options))]]
             }
             Op::Max => vec![vec![plan(Pool::new(input, PoolKind::Max, window, &options))]],
@@ -250,7 +256,7 @@ impl Line {
     }
 }
 
-fn plan<P: Plan + 'static>(plan: Result<P>) -> Box<dyn Plan> {
+fn plan<P: Plan + 'static>(plan: Result<P, Error>) -> Box<dyn Plan> {
     Box::new(plan.expect("the parameters are right"))
 }
 

@@ -29,7 +29,8 @@ fn for_each_window(h: usize, w: usize, mut f: impl FnMut(Window)) -> usize {
         for stride in [[1, 1], [1, 2], [2, 1], [2, 2], [3, 3]] {
             for dilation in [[1, 1], [2, 1], [1, 2]] {
                 for &padding in &paddings {
-                    let window = Window { kernel: [kh, kw], stride, dilation, padding };
+                    let window =
+                        Window::new([kh, kw]).stride(stride).dilation(dilation).padding(padding);
                     let taken = random.below(1 << 20) as f64 * 100.0 < effort * (1 << 20) as f64;
                     if taken && common::output(&window, [1, h, w, CHANNELS]).is_some() {
                         f(window);
@@ -48,7 +49,7 @@ fn check(h: usize, w: usize, level: Level) -> usize {
     let x = Mode::Integers.fill(&mut random, h * w * CHANNELS);
     let spaced = Spaced::new(input, 0, &x);
     let weights = Mode::Integers.fill(&mut random, 9 * CHANNELS * 2);
-    let options = Options { level: Some(level), ..Options::default() };
+    let options = Options::default().level(level);
     for_each_window(h, w, |window| {
         let expect = |what: &str, plan: &dyn Plan, sums: Vec<naive::Sum>| {
             let [oh, ow] = common::output(&window, input).unwrap();
@@ -69,13 +70,12 @@ fn check(h: usize, w: usize, level: Level) -> usize {
         };
 
         let dw = &weights[..taps * CHANNELS];
-        let params = DepthwiseParams { window, multiplier: 1, weights: dw.into(), bias: None };
+        let params = DepthwiseParams::new(window, dw);
         let plan = Depthwise::new(input, &params, &options).unwrap();
         expect("depthwise", &plan, naive::conv(&reference(CHANNELS, CHANNELS, dw)));
 
         let full = &weights[..taps * CHANNELS * 2];
-        let params =
-            ConvParams { window, groups: 1, channels_out: 2, weights: full.into(), bias: None };
+        let params = ConvParams::new(window, 2, full);
         let plan = Conv::new(input, &params, &options).unwrap();
         expect("standard", &plan, naive::conv(&reference(1, 2, full)));
 
@@ -197,36 +197,28 @@ fn hostile_numbers_are_refused() {
             1 => Padding::Same,
             _ => Padding::Explicit { top: any(), bottom: any(), left: any(), right: any() },
         };
-        let window = Window {
-            kernel: [any(), any()],
-            stride: [any(), any()],
-            dilation: [any(), any()],
-            padding,
-        };
+        let window = Window::new([any(), any()])
+            .stride([any(), any()])
+            .dilation([any(), any()])
+            .padding(padding);
         let options = Options::default();
         let (multiplier, groups, channels_out) = (any(), any(), any());
         let weights = vec![1.0; any().min(4096)];
         let pool = Pool::new(input, PoolKind::Average, window, &options);
         made += usize::from(pool.is_ok_and(small_runs));
-        let params = DepthwiseParams { window, multiplier, weights: (&weights).into(), bias: None };
+        let params = DepthwiseParams::new(window, &weights).multiplier(multiplier);
         made += usize::from(Depthwise::new(input, &params, &options).is_ok_and(small_runs));
-        let params =
-            ConvParams { window, groups, channels_out, weights: (&weights).into(), bias: None };
+        let params = ConvParams::new(window, channels_out, &weights).groups(groups);
         made += usize::from(Conv::new(input, &params, &options).is_ok_and(small_runs));
         // Where nothing but the weights' length is wrong, the right length must be asked for.
         if let Err(Error::Length { expected, .. }) = Conv::new(input, &params, &options)
             && expected <= 1 << 16
         {
             let weights = vec![1.0; expected];
-            let params = ConvParams { weights: (&weights).into(), ..params };
+            let params = ConvParams::new(window, channels_out, &weights).groups(groups);
             made += usize::from(Conv::new(input, &params, &options).is_ok_and(small_runs));
         }
-        let params = PointwiseParams {
-            stride: [any(), any()],
-            channels_out,
-            weights: (&weights).into(),
-            bias: None,
-        };
+        let params = PointwiseParams::new(channels_out, &weights).stride([any(), any()]);
         made += usize::from(Pointwise::new(input, &params, &options).is_ok_and(small_runs));
     }
     println!(
@@ -240,15 +232,8 @@ fn hostile_numbers_are_refused() {
 #[test]
 fn a_separable_plan_may_be_wide() {
     let window = Window::new([3, 3]).padding(Padding::Same);
-    let depthwise =
-        DepthwiseParams { window, multiplier: 1, weights: (&[1.0; 9]).into(), bias: None };
-    let params = SeparableParams {
-        depthwise,
-        mid_activation: Activation::None,
-        channels_out: 1,
-        weights: (&[1.0]).into(),
-        bias: None,
-    };
+    let depthwise = DepthwiseParams::new(window, &[1.0; 9]);
+    let params = SeparableParams::new(depthwise, 1, &[1.0]);
     for width in [300, 1 << 20, 1 << (usize::BITS / 2 + 8), isize::MAX as usize / 8] {
         let plan = Separable::new([1, 1, width, 1], &params, &Options::default()).unwrap();
         assert_eq!(plan.output_shape(), [1, 1, width, 1]);
@@ -259,15 +244,14 @@ fn a_separable_plan_may_be_wide() {
 #[test]
 fn wrong_operands_are_refused() {
     let weights = vec![1.0; 12];
-    let params =
-        PointwiseParams { stride: [1, 1], channels_out: 4, weights: (&weights).into(), bias: None };
+    let params = PointwiseParams::new(4, &weights);
     let plan = Pointwise::new([1, 2, 2, 3], &params, &Options::default()).unwrap();
     let x = [1.0; 12];
     let mut y = [7.0; 16];
     let mut scratch = vec![0.0; plan.scratch_len(1)];
     let short = scratch.len() - 1;
     let view = |shape| NhwcView::new(&x, shape).unwrap();
-    let refused = |result: Result<()>| match result {
+    let refused = |result: Result<(), Error>| match result {
         Err(Error::Shape { what, .. } | Error::Length { what, .. }) => what,
         other => panic!("{other:?}"),
     };

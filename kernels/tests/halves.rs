@@ -204,15 +204,12 @@ fn sums_are_within_the_bound_of_their_type() {
                 let (unit, least) = roundoff(output_type);
                 let (xs, ws) = (x.values(), w.values());
                 for level in levels() {
-                    let options = Options {
-                        level: Some(level),
-                        input_type,
-                        output_type,
-                        ..Options::default()
-                    };
+                    let options = Options::default()
+                        .level(level)
+                        .input_type(input_type)
+                        .output_type(output_type);
                     let (weights, channels_out) = (w.elements(), o);
-                    let params =
-                        PointwiseParams { stride: [1, 1], channels_out, weights, bias: None };
+                    let params = PointwiseParams::new(channels_out, weights);
                     let plan = Pointwise::new([1, 1, pixels, c], &params, &options).unwrap();
                     let y = run(&plan, &x, None).values();
                     for (i, &y) in y.iter().enumerate() {
@@ -257,13 +254,11 @@ fn epilogues_come_before_the_rounding() {
         for element in HALVES {
             let x: Vec<f32> = vec![-0.0, f32::NAN, 1.0, 256.0, -3.0, 1.0];
             let r: Vec<f32> = vec![-0.0, 1.0, 0.001953125, 1.0, 2.0, f32::NAN];
-            let options = Options {
-                level: Some(level),
-                input_type: element,
-                output_type: element,
-                activation: Activation::Relu,
-                ..Options::default()
-            };
+            let options = Options::default()
+                .level(level)
+                .input_type(element)
+                .output_type(element)
+                .activation(Activation::Relu);
             let plan = Elementwise::new([1, 1, 1, 6], &options).unwrap();
             let sums: Vec<f32> = x.iter().zip(&r).map(|(x, r)| x + r).collect();
             let wanted: Vec<f32> = sums.iter().map(|&s| if s < 0.0 { 0.0 } else { s }).collect();

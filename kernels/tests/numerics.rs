@@ -8,7 +8,7 @@ use sepconv_kernels::*;
 
 fn elementwise(x: &[f32], activation: Activation, level: Level) -> Vec<f32> {
     let shape = [1, 1, 1, x.len()];
-    let options = Options { activation, level: Some(level), ..Options::default() };
+    let options = Options::default().activation(activation).level(level);
     run(&Elementwise::new(shape, &options).unwrap(), &Spaced::new(shape, 0, x), None, 0, 1)
 }
 
@@ -92,21 +92,12 @@ fn nan_stays_in_its_windows() {
     let window = Window::new([3, 3]).padding(Padding::Same);
     let (weights, pointwise) = (vec![1.0; 9 * c], vec![1.0; c * o]);
     let full = vec![1.0; 9 * c * o];
-    let depthwise =
-        DepthwiseParams { window, multiplier: 1, weights: (&weights).into(), bias: None };
+    let depthwise = DepthwiseParams::new(window, &weights);
     for level in levels() {
-        let options =
-            Options { level: Some(level), activation: Activation::Relu, ..Options::default() };
-        let params = SeparableParams {
-            depthwise,
-            mid_activation: Activation::None,
-            channels_out: o,
-            weights: (&pointwise).into(),
-            bias: None,
-        };
+        let options = Options::default().level(level).activation(Activation::Relu);
+        let params = SeparableParams::new(depthwise, o, &pointwise);
         let separable = Separable::new(input, &params, &options).unwrap();
-        let params =
-            ConvParams { window, groups: 1, channels_out: o, weights: (&full).into(), bias: None };
+        let params = ConvParams::new(window, o, &full);
         let conv = Conv::new(input, &params, &options).unwrap();
         let max = Pool::new(input, PoolKind::Max, window, &options).unwrap();
         let depthwise = Depthwise::new(input, &depthwise, &options).unwrap();
@@ -213,14 +204,8 @@ fn infinite_weights_meet_no_padding() {
     let mut weights = vec![f32::INFINITY; 9 * 2 * 5];
     weights[4 * 10..5 * 10].fill(2.0);
     for level in levels() {
-        let options = Options { level: Some(level), ..Options::default() };
-        let params = ConvParams {
-            window,
-            groups: 1,
-            channels_out: 5,
-            weights: (&weights).into(),
-            bias: None,
-        };
+        let options = Options::default().level(level);
+        let params = ConvParams::new(window, 5, &weights);
         let plan = Conv::new(input, &params, &options).unwrap();
         let y = run(&plan, &Spaced::new(input, 0, &[1.0, 3.0]), None, 0, 1);
         assert_eq!(y, [8.0; 5], "{level}");
@@ -232,23 +217,15 @@ fn infinite_weights_meet_no_padding() {
 fn subnormal_weights_are_flushed() {
     let input = [1, 1, 1, 1];
     for level in levels() {
-        let options = Options { level: Some(level), ..Options::default() };
+        let options = Options::default().level(level);
         let weights = [1e-39, -1e-39, f32::MIN_POSITIVE];
-        let params = PointwiseParams {
-            stride: [1, 1],
-            channels_out: 3,
-            weights: (&weights).into(),
-            bias: None,
-        };
+        let params = PointwiseParams::new(3, &weights);
         let plan = Pointwise::new(input, &params, &options).unwrap();
         let y = run(&plan, &Spaced::new(input, 0, &[1e30]), None, 0, 1);
         assert_same_bits("pointwise", &y, &[0.0, 0.0, 1e30 * f32::MIN_POSITIVE]);
-        let params = DepthwiseParams {
-            window: Window::new([1, 1]),
-            multiplier: 3,
-            weights: (&weights).into(),
-            bias: Some(&[1e-40, -1e-40, 0.0]),
-        };
+        let params = DepthwiseParams::new(Window::new([1, 1]), &weights)
+            .multiplier(3)
+            .bias(&[1e-40, -1e-40, 0.0]);
         let plan = Depthwise::new(input, &params, &options).unwrap();
         let y = run(&plan, &Spaced::new(input, 0, &[1e30]), None, 0, 1);
         // Bias −0 plus −0·1e30 stays −0.
@@ -260,7 +237,7 @@ fn subnormal_weights_are_flushed() {
 #[test]
 fn levels_are_chosen_or_refused() {
     for level in Level::ALL {
-        let options = Options { level: Some(level), ..Options::default() };
+        let options = Options::default().level(level);
         match Elementwise::new([1, 1, 1, 1], &options) {
             Ok(plan) => assert!(level.is_available() && plan.level() == level),
             Err(error) => {
@@ -283,9 +260,9 @@ fn senseless_activations_are_refused() {
         Activation::Clamp { lo: f32::NAN, hi: 0.0 },
         Activation::Elu { alpha: f32::NAN },
     ] {
-        let options = Options { activation, ..Options::default() };
+        let options = Options::default().activation(activation);
         assert!(matches!(Elementwise::new([1; 4], &options), Err(Error::Activation { .. })));
-        let options = Options { input_activation: activation, ..Options::default() };
+        let options = Options::default().input_activation(activation);
         assert!(matches!(Elementwise::new([1; 4], &options), Err(Error::Activation { .. })));
     }
 }

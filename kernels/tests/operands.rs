@@ -91,7 +91,7 @@ fn runs_refuse(plan: &dyn Plan) -> u64 {
             )
         };
     let mut refused = 0;
-    let mut refuse = |what: &str, result: Result<()>| {
+    let mut refuse = |what: &str, result: Result<(), Error>| {
         match result {
             Err(Error::Shape { what: named, .. } | Error::Length { what: named, .. }) => {
                 assert_eq!(named, what);
@@ -127,7 +127,7 @@ fn runs_refuse(plan: &dyn Plan) -> u64 {
         let short = &mut scratch[..short];
         refuse("scratch", run((&x, input), (&residual, output), (&mut y, output), short));
     }
-    let mut refuse = |what: &'static str, expected, actual, result: Result<()>| {
+    let mut refuse = |what: &'static str, expected, actual, result: Result<(), Error>| {
         assert_eq!(result, Err(Error::ElementType { what, expected, actual }));
         refused += 1;
     };

@@ -82,7 +82,7 @@ fn compare(
     let [rows, weights] = [rows, weights].map(|v| v.iter().map(|x| x.abs()).collect::<Vec<_>>());
     let magnitudes = product([m, k, n], &rows, &weights);
     for level in levels() {
-        let plan = plan(&Options { level: Some(level), ..Options::default() });
+        let plan = plan(&Options::default().level(level));
         let y = run(&*plan, &Spaced::new(input, 0, x), None, 0, 1);
         assert_eq!(y.len(), expected.len(), "{what}");
         for ((y, expected), magnitude) in y.iter().zip(&expected).zip(&magnitudes) {
@@ -109,8 +109,7 @@ fn pointwise_is_a_product() {
         let what = format!("pointwise {input:?} to {n}");
         let shape = [input[0] * h * w, k, n];
         compare(&what, mode, input, &x, [&x, &weights], shape, |options| {
-            let weights = weights.as_slice().into();
-            let params = PointwiseParams { stride: [1, 1], channels_out: n, weights, bias: None };
+            let params = PointwiseParams::new(n, &weights);
             Box::new(Pointwise::new(input, &params, options).unwrap())
         });
     }
@@ -138,8 +137,7 @@ fn standard_is_im2row_and_a_product() {
         let what = format!("{window:?} of {input:?} to {n}");
         let shape = [input[0] * output[0] * output[1], k, n];
         compare(&what, mode, input, &x, [&rows, &weights], shape, |options| {
-            let weights = weights.as_slice().into();
-            let params = ConvParams { window, groups: 1, channels_out: n, weights, bias: None };
+            let params = ConvParams::new(window, n, &weights);
             Box::new(Conv::new(input, &params, options).unwrap())
         });
     }

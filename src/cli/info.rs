@@ -98,27 +98,16 @@ pub(super) fn cpu_name() -> Option<String> {
 
 /// A layer of each kind at its size in Xception, and the kernels that its plan chooses.
 fn kernels(level: Level) -> Result<Vec<Chosen>> {
-    let options = Options { level: Some(level), ..Options::default() };
+    let options = Options::default().level(level);
     let zeros = vec![0.0; 2048 * 1000];
     let same = Window::new([3, 3]).padding(Padding::Same);
-    let depthwise = |channels: usize| DepthwiseParams {
-        window: same,
-        multiplier: 1,
-        weights: (&zeros[..9 * channels]).into(),
-        bias: None,
-    };
+    let depthwise = |channels: usize| DepthwiseParams::new(same, &zeros[..9 * channels]);
     let plans: [(&'static str, Box<dyn Plan>); 7] = [
         (
             "convolution 3×3/2, 3 → 32",
             Box::new(Conv::new(
                 [1, 299, 299, 3],
-                &ConvParams {
-                    window: Window::new([3, 3]).stride([2, 2]),
-                    groups: 1,
-                    channels_out: 32,
-                    weights: (&zeros[..9 * 3 * 32]).into(),
-                    bias: None,
-                },
+                &ConvParams::new(Window::new([3, 3]).stride([2, 2]), 32, &zeros[..9 * 3 * 32]),
                 &options,
             )?),
         ),
@@ -126,12 +115,7 @@ fn kernels(level: Level) -> Result<Vec<Chosen>> {
             "pointwise /2, 256 → 728",
             Box::new(Pointwise::new(
                 [1, 37, 37, 256],
-                &PointwiseParams {
-                    stride: [2, 2],
-                    channels_out: 728,
-                    weights: (&zeros[..256 * 728]).into(),
-                    bias: None,
-                },
+                &PointwiseParams::new(728, &zeros[..256 * 728]).stride([2, 2]),
                 &options,
             )?),
         ),
@@ -143,13 +127,8 @@ fn kernels(level: Level) -> Result<Vec<Chosen>> {
             "separable 3×3, 728 → 728",
             Box::new(Separable::new(
                 [1, 19, 19, 728],
-                &SeparableParams {
-                    depthwise: depthwise(728),
-                    mid_activation: Default::default(),
-                    channels_out: 728,
-                    weights: (&zeros[..728 * 728]).into(),
-                    bias: None,
-                },
+                &SeparableParams::new(depthwise(728), 728, &zeros[..728 * 728])
+                    .mid_activation(Default::default()),
                 &options,
             )?),
         ),
@@ -163,11 +142,7 @@ fn kernels(level: Level) -> Result<Vec<Chosen>> {
         ),
         (
             "dense, 2048 → 1000",
-            Box::new(Dense::new(
-                [1, 1, 1, 2048],
-                &DenseParams { channels_out: 1000, weights: (&zeros).into(), bias: None },
-                &options,
-            )?),
+            Box::new(Dense::new([1, 1, 1, 2048], &DenseParams::new(1000, &zeros), &options)?),
         ),
     ];
     Ok(plans

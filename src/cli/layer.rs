@@ -10,7 +10,7 @@ use sepconv::kernels::{
 };
 use sepconv::weights::synthetic;
 
-type Result<T> = std::result::Result<T, String>;
+type Result<T, E = String> = std::result::Result<T, E>;
 
 /// A layer with SAME padding and random weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,13 +139,11 @@ impl Layer {
         let [kh, kw] = self.window.kernel;
         let [.., c] = self.input;
         let wide = c * self.multiplier;
-        let options = Options {
-            level: Some(level),
-            input_type: self.activations,
-            output_type: self.activations,
-            arithmetic: self.arithmetic,
-            ..Options::default()
-        };
+        let options = Options::default()
+            .level(level)
+            .input_type(self.activations)
+            .output_type(self.activations)
+            .arithmetic(self.arithmetic);
         let depthwise_weights = match self.kind {
             Kind::Depthwise | Kind::Separable => random("depthwise", &[kh, kw, wide])?,
             _ => Vec::new(),
@@ -158,18 +156,15 @@ impl Layer {
         let tensor = |data: &[f32], element| Tensor::new(data, element).map_err(|e| e.to_string());
         let depthwise_weights = tensor(&depthwise_weights, self.weights)?;
         let weights = tensor(&weights, self.weights)?;
-        let depthwise = DepthwiseParams {
-            window: self.window,
-            multiplier: self.multiplier,
-            weights: depthwise_weights.elements(),
-            bias: None,
-        };
+        let depthwise = DepthwiseParams::new(self.window, depthwise_weights.elements())
+            .multiplier(self.multiplier);
         let (channels_out, weights, bias) = (self.channels_out, weights.elements(), None);
         let pointwise = |input, stride| {
-            let params = PointwiseParams { stride, channels_out, weights, bias };
+            let mut params = PointwiseParams::new(channels_out, weights).stride(stride);
+            params.bias = bias;
             Pointwise::new(input, &params, &options)
         };
-        let plans = || -> kernels::Result<Vec<Box<dyn Plan>>> {
+        let plans = || -> Result<Vec<Box<dyn Plan>>, kernels::Error> {
             Ok(match self.kind {
                 Kind::Depthwise => {
                     vec![Box::new(Depthwise::new(self.input, &depthwise, &options)?)]
@@ -182,13 +177,15 @@ impl Layer {
                 }
                 Kind::Separable => {
                     let mid_activation = Activation::None;
-                    let params =
-                        SeparableParams { depthwise, mid_activation, channels_out, weights, bias };
+                    let mut params = SeparableParams::new(depthwise, channels_out, weights)
+                        .mid_activation(mid_activation);
+                    params.bias = bias;
                     vec![Box::new(Separable::new(self.input, &params, &options)?)]
                 }
                 Kind::Conv => {
                     let window = self.window;
-                    let params = ConvParams { window, groups: 1, channels_out, weights, bias };
+                    let mut params = ConvParams::new(window, channels_out, weights);
+                    params.bias = bias;
                     vec![Box::new(Conv::new(self.input, &params, &options)?)]
                 }
             })
@@ -220,7 +217,7 @@ impl Runner {
     ///
     /// # Errors
     /// Those of [`Plan::run`].
-    pub fn run(&mut self) -> kernels::Result<Elements<'_>> {
+    pub fn run(&mut self) -> Result<Elements<'_>, kernels::Error> {
         for (i, plan) in self.plans.iter().enumerate() {
             let (done, rest) = self.tensors.split_at_mut(i + 1);
             let x = NhwcView::new(done[i].elements(), plan.input_shape())?;
@@ -251,7 +248,7 @@ struct Tensor {
 }
 
 impl Tensor {
-    fn new(values: &[f32], element: ElementType) -> kernels::Result<Self> {
+    fn new(values: &[f32], element: ElementType) -> Result<Self, kernels::Error> {
         let len = values.len();
         let data = Aligned::new((len * element.size()).div_ceil(size_of::<f32>()), 0.0)?;
         let mut tensor = Self { data, len, element };

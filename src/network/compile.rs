@@ -78,14 +78,13 @@ pub(super) fn compile(
         lookup,
         norm,
         depthwise,
-        options: Options {
-            input_activation: step.input_activation,
-            activation: step.activation,
-            level: Some(common.level),
-            input_type,
-            output_type,
-            arithmetic: common.arithmetic,
-        },
+        options: Options::default()
+            .input_activation(step.input_activation)
+            .activation(step.activation)
+            .level(common.level)
+            .input_type(input_type)
+            .output_type(output_type)
+            .arithmetic(common.arithmetic),
         weights_type: common.weights,
     };
     Ok(Compiled { kernel: compiler.kernel(value.op)?, parameters: compiler.lookup.parameters })
@@ -182,7 +181,10 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    fn boxed<P: Plan + 'static>(&self, plan: sepconv_kernels::Result<P>) -> Result<Box<dyn Plan>> {
+    fn boxed<P: Plan + 'static>(
+        &self,
+        plan: std::result::Result<P, sepconv_kernels::Error>,
+    ) -> Result<Box<dyn Plan>> {
         match plan {
             Ok(plan) => Ok(Box::new(plan)),
             Err(source) => Err(shape::kernel(self.node, source)),
@@ -194,48 +196,29 @@ impl<'a> Compiler<'a> {
         let (weights, bias) = self.folded("kernel", channels)?;
         let weights = self.rounded(weights)?;
         if let Some(stage) = &self.depthwise {
-            let depthwise = DepthwiseParams {
-                window: stage.window,
-                multiplier: stage.multiplier,
-                weights: (&*stage.weights).into(),
-                bias: stage.bias.as_deref(),
-            };
-            let params = SeparableParams {
-                depthwise,
-                mid_activation: stage.activation,
-                channels_out: filters,
-                weights: weights.elements(),
-                bias: bias.as_deref(),
-            };
+            let mut depthwise =
+                DepthwiseParams::new(stage.window, &*stage.weights).multiplier(stage.multiplier);
+            depthwise.bias = stage.bias.as_deref();
+            let mut params = SeparableParams::new(depthwise, filters, weights.elements())
+                .mid_activation(stage.activation);
+            params.bias = bias.as_deref();
             return self.boxed(Separable::new(self.input, &params, &self.options));
         }
         if is_pointwise(&window, groups) {
-            let params = PointwiseParams {
-                stride: window.stride,
-                channels_out: filters,
-                weights: weights.elements(),
-                bias: bias.as_deref(),
-            };
+            let mut params =
+                PointwiseParams::new(filters, weights.elements()).stride(window.stride);
+            params.bias = bias.as_deref();
             return self.boxed(Pointwise::new(self.input, &params, &self.options));
         }
-        let params = ConvParams {
-            window,
-            groups,
-            channels_out: filters,
-            weights: weights.elements(),
-            bias: bias.as_deref(),
-        };
+        let mut params = ConvParams::new(window, filters, weights.elements()).groups(groups);
+        params.bias = bias.as_deref();
         self.boxed(Conv::new(self.input, &params, &self.options))
     }
 
     fn depthwise(&mut self, window: Window, multiplier: usize) -> Result<Box<dyn Plan>> {
         let (weights, bias) = self.folded("depthwise_kernel", self.input[3])?;
-        let params = DepthwiseParams {
-            window,
-            multiplier,
-            weights: (&*weights).into(),
-            bias: bias.as_deref(),
-        };
+        let mut params = DepthwiseParams::new(window, &*weights).multiplier(multiplier);
+        params.bias = bias.as_deref();
         self.boxed(Depthwise::new(self.input, &params, &self.options))
     }
 
@@ -245,21 +228,12 @@ impl<'a> Compiler<'a> {
         multiplier: usize,
         filters: usize,
     ) -> Result<Box<dyn Plan>> {
-        let depthwise = DepthwiseParams {
-            window,
-            multiplier,
-            weights: self.lookup.get(self.node, self.input[3], "depthwise_kernel")?.into(),
-            bias: None,
-        };
+        let weights = self.lookup.get(self.node, self.input[3], "depthwise_kernel")?;
+        let depthwise = DepthwiseParams::new(window, weights).multiplier(multiplier);
         let (weights, bias) = self.folded("pointwise_kernel", self.input[3])?;
         let weights = self.rounded(weights)?;
-        let params = SeparableParams {
-            depthwise,
-            mid_activation: Activation::None,
-            channels_out: filters,
-            weights: weights.elements(),
-            bias: bias.as_deref(),
-        };
+        let mut params = SeparableParams::new(depthwise, filters, weights.elements());
+        params.bias = bias.as_deref();
         self.boxed(Separable::new(self.input, &params, &self.options))
     }
 
@@ -268,10 +242,12 @@ impl<'a> Compiler<'a> {
         let weights = self.rounded(weights)?;
         let (weights, bias) = (weights.elements(), bias.as_deref());
         if self.input[1..3] != [1, 1] {
-            let params = PointwiseParams { stride: [1, 1], channels_out: units, weights, bias };
+            let mut params = PointwiseParams::new(units, weights);
+            params.bias = bias;
             return self.boxed(Pointwise::new(self.input, &params, &self.options));
         }
-        let params = DenseParams { channels_out: units, weights, bias };
+        let mut params = DenseParams::new(units, weights);
+        params.bias = bias;
         self.boxed(Dense::new(self.input, &params, &self.options))
     }
 
@@ -296,12 +272,8 @@ impl<'a> Compiler<'a> {
     fn affine(&self) -> Result<Box<dyn Plan>> {
         let ones = vec![1.0; self.input[3]];
         let (weights, bias) = fold(&ones, None, self.norm.as_ref());
-        let params = DepthwiseParams {
-            window: Window::new([1, 1]),
-            multiplier: 1,
-            weights: (&*weights).into(),
-            bias: bias.as_deref(),
-        };
+        let mut params = DepthwiseParams::new(Window::new([1, 1]), &*weights);
+        params.bias = bias.as_deref();
         self.boxed(Depthwise::new(self.input, &params, &self.options))
     }
 }

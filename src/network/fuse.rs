@@ -218,6 +218,7 @@ pub(super) fn is_pointwise(window: &Window, groups: usize) -> bool {
     let pads = match window.padding {
         Padding::Valid | Padding::Same => false,
         Padding::Explicit { top, bottom, left, right } => [top, bottom, left, right] != [0; 4],
+        _ => true,
     };
     window.kernel == [1, 1] && groups == 1 && !pads
 }

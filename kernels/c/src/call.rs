@@ -28,7 +28,7 @@ impl From<Error> for Refusal {
     }
 }
 
-pub(crate) type Result<T> = std::result::Result<T, Refusal>;
+pub(crate) type Result<T, E = Refusal> = std::result::Result<T, E>;
 
 pub(crate) fn refuse<T>(message: impl Into<String>) -> Result<T> {
     Err(Refusal::Argument(message.into()))
@@ -144,7 +144,7 @@ pub(crate) unsafe fn run(
         Option<NhwcView<'_>>,
         NhwcViewMut<'_>,
         &mut [f32],
-    ) -> sepconv_kernels::Result<()>
+    ) -> Result<(), sepconv_kernels::Error>
     + Send,
 ) -> sepconv_status {
     guarded(|| {
@@ -166,7 +166,7 @@ pub(crate) unsafe fn run(
 /// Runs `f` where plans find so many threads.
 pub(crate) fn on_threads(
     threads: usize,
-    f: impl FnOnce() -> sepconv_kernels::Result<()> + Send,
+    f: impl FnOnce() -> Result<(), sepconv_kernels::Error> + Send,
 ) -> Result<()> {
     if threads == 1 {
         return Ok(sepconv_kernels::on_this_thread(f)?);
@@ -378,14 +378,13 @@ impl sepconv_window {
 
 impl sepconv_options {
     fn read(&self) -> Result<Options> {
-        Ok(Options {
-            input_activation: self.input_activation.read()?,
-            activation: self.activation.read()?,
-            level: level(self.level)?,
-            input_type: element_type(self.input_type)?,
-            output_type: element_type(self.output_type)?,
-            arithmetic: if self.fast { Arithmetic::Fast } else { Arithmetic::Exact },
-        })
+        Ok(Options::default()
+            .input_activation(self.input_activation.read()?)
+            .activation(self.activation.read()?)
+            .level(level(self.level)?)
+            .input_type(element_type(self.input_type)?)
+            .output_type(element_type(self.output_type)?)
+            .arithmetic(if self.fast { Arithmetic::Fast } else { Arithmetic::Exact }))
     }
 }
 
@@ -411,39 +410,38 @@ impl sepconv_bias {
 }
 
 macro_rules! params {
-    ($name:ident to $params:ident, |$this:ident| { $($field:ident: $value:expr),* $(,)? }) => {
+    ($name:ident to $params:ident, |$this:ident, $weights:ident| $made:expr) => {
         impl $name {
             /// # Safety
             /// Weights and biases are null or valid for their lengths.
             pub(crate) unsafe fn read<'a>(&self) -> Result<$params<'a>> {
-                let $this = self;
                 // SAFETY: the caller's contract.
-                unsafe { Ok($params { $($field: $value,)* weights: self.weights.read()?, bias: self.bias.read()? }) }
+                unsafe {
+                    let ($this, $weights) = (self, self.weights.read()?);
+                    let mut params = $made;
+                    params.bias = self.bias.read()?;
+                    Ok(params)
+                }
             }
         }
     };
 }
 
-params!(sepconv_depthwise_params to DepthwiseParams, |this| {
-    window: this.window.read()?,
-    multiplier: this.multiplier.max(1),
+params!(sepconv_depthwise_params to DepthwiseParams, |this, weights| {
+    DepthwiseParams::new(this.window.read()?, weights).multiplier(this.multiplier.max(1))
 });
-params!(sepconv_pointwise_params to PointwiseParams, |this| {
-    stride: or_one(this.stride),
-    channels_out: this.channels_out,
+params!(sepconv_pointwise_params to PointwiseParams, |this, weights| {
+    PointwiseParams::new(this.channels_out, weights).stride(or_one(this.stride))
 });
-params!(sepconv_separable_params to SeparableParams, |this| {
-    depthwise: this.depthwise.read()?,
-    mid_activation: this.mid_activation.read()?,
-    channels_out: this.channels_out,
+params!(sepconv_separable_params to SeparableParams, |this, weights| {
+    SeparableParams::new(this.depthwise.read()?, this.channels_out, weights)
+        .mid_activation(this.mid_activation.read()?)
 });
-params!(sepconv_conv_params to ConvParams, |this| {
-    window: this.window.read()?,
-    groups: this.groups.max(1),
-    channels_out: this.channels_out,
+params!(sepconv_conv_params to ConvParams, |this, weights| {
+    ConvParams::new(this.window.read()?, this.channels_out, weights).groups(this.groups.max(1))
 });
-params!(sepconv_dense_params to DenseParams, |this| {
-    channels_out: this.channels_out,
+params!(sepconv_dense_params to DenseParams, |this, weights| {
+    DenseParams::new(this.channels_out, weights)
 });
 
 /// What 0 stands for.

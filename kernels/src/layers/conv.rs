@@ -22,9 +22,9 @@ use crate::pixels::Region;
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
+/// # fn main() -> Result<(), Error> {
 /// let (window, weights) = (Window::new([2, 2]), [1.0, 2.0, 3.0, 4.0]);
-/// let params = ConvParams { window, groups: 1, channels_out: 1, weights: (&weights).into(), bias: None };
+/// let params = ConvParams::new(window, 1, &weights);
 /// let plan = Conv::new([1, 2, 2, 1], &params, &Options::default())?;
 /// let (mut y, mut scratch) = ([0.0; 1], vec![0.0; plan.scratch_len(1)]);
 /// let x = NhwcView::new(&[5.0, 6.0, 7.0, 8.0], plan.input_shape())?;
@@ -38,21 +38,6 @@ pub struct Conv(Layer);
 
 impl Conv {
     /// Checks the shape, packs the weights and chooses kernels. `input` is \[N, H, W, C\].
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let (window, weights) = (Window::new([3, 3]).stride([2, 2]), vec![0.5; 9 * 3 * 32]);
-    /// let mut params =
-    ///     ConvParams { window, groups: 1, channels_out: 32, weights: (&weights).into(), bias: None };
-    /// let plan = Conv::new([1, 299, 299, 3], &params, &Options::default())?;
-    /// assert_eq!(plan.output_shape(), [1, 149, 149, 32]);
-    /// params.groups = 2;
-    /// let error = Conv::new([1, 299, 299, 3], &params, &Options::default()).unwrap_err();
-    /// assert_eq!(error, Error::Groups { groups: 2, channels_in: 3, channels_out: 32 });
-    /// # Ok(())
-    /// # }
-    /// ```
     ///
     /// # Errors
     /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of
@@ -76,10 +61,9 @@ impl Plan for Conv {}
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
+/// # fn main() -> Result<(), Error> {
 /// let weights = [1.0, 10.0]; // 2 channels to 1
-/// let params =
-///     PointwiseParams { stride: [1, 1], channels_out: 1, weights: (&weights).into(), bias: None };
+/// let params = PointwiseParams::new(1, &weights);
 /// let plan = Pointwise::new([1, 1, 3, 2], &params, &Options::default())?;
 /// let (mut y, mut scratch) = ([0.0; 3], vec![0.0; plan.scratch_len(1)]);
 /// let x = NhwcView::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], plan.input_shape())?;
@@ -94,25 +78,14 @@ pub struct Pointwise(Layer);
 impl Pointwise {
     /// Checks the shape, packs the weights and chooses kernels. `input` is \[N, H, W, C\].
     ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let weights = vec![0.5; 64 * 128];
-    /// let params =
-    ///     PointwiseParams { stride: [2, 2], channels_out: 128, weights: (&weights).into(), bias: None };
-    /// let plan = Pointwise::new([1, 147, 147, 64], &params, &Options::default())?;
-    /// assert_eq!(plan.output_shape(), [1, 74, 74, 128]);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
     /// # Errors
     /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of
     /// the wrong length, an unavailable level.
     pub fn new(input: [usize; 4], params: &PointwiseParams<'_>, options: &Options) -> Result<Self> {
         let PointwiseParams { stride, channels_out, weights, bias } = *params;
         let window = Window::new([1, 1]).stride(stride);
-        let params = ConvParams { window, groups: 1, channels_out, weights, bias };
+        let mut params = ConvParams::new(window, channels_out, weights);
+        params.bias = bias;
         convolution(input, &params, options).map(Self)
     }
 }
@@ -131,9 +104,9 @@ impl Plan for Pointwise {}
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
+/// # fn main() -> Result<(), Error> {
 /// let weights = [1.0, 2.0, 10.0, 20.0]; // [C, O]
-/// let params = DenseParams { channels_out: 2, weights: (&weights).into(), bias: Some(&[0.0, 0.5]) };
+/// let params = DenseParams::new(2, &weights).bias(&[0.0, 0.5]);
 /// let plan = Dense::new([1, 1, 1, 2], &params, &Options::default())?;
 /// let (mut y, mut scratch) = ([0.0; 2], vec![0.0; plan.scratch_len(1)]);
 /// let x = NhwcView::new(&[3.0, 4.0], plan.input_shape())?;
@@ -148,26 +121,14 @@ pub struct Dense(Layer);
 impl Dense {
     /// Checks the shape, packs the weights and chooses kernels. `input` is \[N, H, W, C\].
     ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let weights = vec![0.5; 2048 * 10];
-    /// let params = DenseParams { channels_out: 10, weights: (&weights).into(), bias: None };
-    /// let plan = Dense::new([8, 1, 1, 2048], &params, &Options::default())?; // 8 pictures
-    /// assert_eq!(plan.output_shape(), [8, 1, 1, 10]);
-    /// let error = Dense::new([8, 1, 1, 1024], &params, &Options::default()).unwrap_err();
-    /// assert_eq!(error.to_string(), "weights has 20480 elements, needs 10240");
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
     /// # Errors
     /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of
     /// the wrong length, an unavailable level.
     pub fn new(input: [usize; 4], params: &DenseParams<'_>, options: &Options) -> Result<Self> {
         let DenseParams { channels_out, weights, bias } = *params;
         let window = Window::new([1, 1]);
-        let params = ConvParams { window, groups: 1, channels_out, weights, bias };
+        let mut params = ConvParams::new(window, channels_out, weights);
+        params.bias = bias;
         convolution(input, &params, options).map(Self)
     }
 }

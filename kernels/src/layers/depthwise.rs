@@ -16,10 +16,9 @@ use crate::tensor::Channelwise;
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
+/// # fn main() -> Result<(), Error> {
 /// let window = Window::new([1, 3]).padding(Padding::Same);
-/// let weights = (&[1.0, 10.0, 100.0]).into();
-/// let params = DepthwiseParams { window, multiplier: 1, weights, bias: None };
+/// let params = DepthwiseParams::new(window, &[1.0, 10.0, 100.0]);
 /// let plan = Depthwise::new([1, 1, 3, 1], &params, &Options::default())?;
 /// let mut y = [0.0; 3];
 /// let x = NhwcView::new(&[1.0, 2.0, 3.0], plan.input_shape())?;
@@ -33,19 +32,6 @@ pub struct Depthwise(Layer);
 
 impl Depthwise {
     /// Checks the shape, packs the weights and chooses kernels. `input` is \[N, H, W, C\].
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let (window, weights) = (Window::new([3, 3]).padding(Padding::Same), vec![0.5; 9 * 16 * 2]);
-    /// let params = DepthwiseParams { window, multiplier: 2, weights: (&weights).into(), bias: None };
-    /// let plan = Depthwise::new([1, 19, 19, 16], &params, &Options::default())?;
-    /// assert_eq!(plan.output_shape(), [1, 19, 19, 32]);
-    /// let error = Depthwise::new([1, 19, 0, 16], &params, &Options::default()).unwrap_err();
-    /// assert_eq!(error.to_string(), "input width is 0, must be at least 1");
-    /// # Ok(())
-    /// # }
-    /// ```
     ///
     /// # Errors
     /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of

@@ -17,7 +17,7 @@ use crate::view::{NhwcView, NhwcViewMut};
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
+/// # fn main() -> Result<(), Error> {
 /// let options = Options::default();
 /// let layers: [Box<dyn Plan>; 2] = [
 ///     Box::new(Elementwise::new([1, 7, 7, 8], &options)?),
@@ -31,157 +31,56 @@ use crate::view::{NhwcView, NhwcViewMut};
 /// ```
 pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
     /// \[N, H, W, C\] of the input.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let window = Window::new([2, 2]).stride([2, 2]);
-    /// let plan = Pool::new([1, 6, 6, 8], PoolKind::Max, window, &Options::default())?;
-    /// let x = vec![0.0; plan.input_shape().iter().product()];
-    /// assert_eq!(x.len(), 6 * 6 * 8);
-    /// # Ok(())
-    /// # }
-    /// ```
+    #[must_use]
     fn input_shape(&self) -> [usize; 4] {
         self.layer().input
     }
 
     /// \[N, H, W, C\] of the output.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let window = Window::new([2, 2]).stride([2, 2]);
-    /// let plan = Pool::new([1, 6, 6, 8], PoolKind::Max, window, &Options::default())?;
-    /// assert_eq!(plan.output_shape(), [1, 3, 3, 8]);
-    /// # Ok(())
-    /// # }
-    /// ```
+    #[must_use]
     fn output_shape(&self) -> [usize; 4] {
         self.layer().output
     }
 
     /// Element type of the input.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let options = Options { input_type: ElementType::F16, ..Options::default() };
-    /// let plan = Elementwise::new([1, 1, 1, 8], &options)?;
-    /// assert_eq!((plan.input_type(), plan.output_type()), (ElementType::F16, ElementType::F32));
-    /// # Ok(())
-    /// # }
-    /// ```
+    #[must_use]
     fn input_type(&self) -> ElementType {
         self.layer().input_type
     }
 
     /// Element type of the output and the residual.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let options = Options { output_type: ElementType::Bf16, ..Options::default() };
-    /// let plan = Elementwise::new([1, 1, 1, 2], &options)?;
-    /// assert_eq!(plan.output_type().size(), 2); // bytes of an element
-    /// # Ok(())
-    /// # }
-    /// ```
+    #[must_use]
     fn output_type(&self) -> ElementType {
         self.layer().output_type
     }
 
     /// The level whose kernels run.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let plan = Elementwise::new([1, 1, 1, 8], &Options::default())?;
-    /// assert_eq!(plan.level(), Level::from_env()?);
-    /// # Ok(())
-    /// # }
-    /// ```
+    #[must_use]
     fn level(&self) -> Level {
         self.layer().level
     }
 
     /// The kernels that run, e.g. `"dw_f32_3x3s1_3_avx2+gemm_f32_6x16_avx2"`.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// # let window = Window::new([3, 3]).padding(Padding::Same);
-    /// # let (dw, pw) = ([0.5; 9 * 8], [0.5; 8 * 16]);
-    /// # let depthwise = DepthwiseParams { window, multiplier: 1, weights: (&dw).into(), bias: None };
-    /// # let mid_activation = Activation::None;
-    /// # let weights = (&pw).into();
-    /// # let params = SeparableParams { depthwise, mid_activation, channels_out: 16, weights, bias: None };
-    /// let options = Options { level: Some(Level::Scalar), ..Options::default() };
-    /// let plan = Separable::new([1, 4, 4, 8], &params, &options)?;
-    /// let names: Vec<_> = plan.kernel_name().split('+').collect();
-    /// assert!(names.len() == 2 && names[0].starts_with("dw_") && names[1].starts_with("gemm_"));
-    /// # Ok(())
-    /// # }
-    /// ```
+    #[must_use]
     fn kernel_name(&self) -> &str {
         &self.layer().name
     }
 
     /// Bytes of the packed weights and biases.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let weights = vec![0.5; 100 * 10];
-    /// let params = DenseParams { channels_out: 10, weights: (&weights).into(), bias: None };
-    /// let plan = Dense::new([1, 1, 1, 100], &params, &Options::default())?;
-    /// assert!(plan.weights_bytes() >= 100 * 10 * size_of::<f32>()); // more where columns are padded
-    /// # Ok(())
-    /// # }
-    /// ```
+    #[must_use]
     fn weights_bytes(&self) -> usize {
         self.layer().weights_bytes()
     }
 
     /// Multiply-adds of one run. Padding counts too, as in the literature.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// # let window = Window::new([3, 3]).padding(Padding::Same);
-    /// # let (dw, pw) = ([0.5; 9 * 8], [0.5; 8 * 16]);
-    /// # let depthwise = DepthwiseParams { window, multiplier: 1, weights: (&dw).into(), bias: None };
-    /// # let mid_activation = Activation::None;
-    /// # let weights = (&pw).into();
-    /// # let params = SeparableParams { depthwise, mid_activation, channels_out: 16, weights, bias: None };
-    /// // 3×3 depthwise of 8 channels, then 8 to 16, on 4×4 pixels
-    /// let plan = Separable::new([1, 4, 4, 8], &params, &Options::default())?;
-    /// assert_eq!(plan.multiply_adds(), 4 * 4 * (9 * 8 + 8 * 16));
-    /// # Ok(())
-    /// # }
-    /// ```
+    #[must_use]
     fn multiply_adds(&self) -> u64 {
         self.layer().multiply_adds
     }
 
     /// Elements of scratch that `run` needs in order to use up to `threads` threads; 0 if it needs
     /// none.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// # let window = Window::new([3, 3]).padding(Padding::Same);
-    /// # let (dw, pw) = ([0.5; 9 * 8], [0.5; 8 * 16]);
-    /// # let depthwise = DepthwiseParams { window, multiplier: 1, weights: (&dw).into(), bias: None };
-    /// # let mid_activation = Activation::None;
-    /// # let weights = (&pw).into();
-    /// # let params = SeparableParams { depthwise, mid_activation, channels_out: 16, weights, bias: None };
-    /// let plan = Separable::new([1, 4, 4, 8], &params, &Options::default())?;
-    /// let mut scratch = vec![0.0; plan.scratch_len(2)]; // for two threads
-    /// assert!(plan.scratch_len(1) <= scratch.len());
-    /// # Ok(())
-    /// # }
-    /// ```
+    #[must_use]
     fn scratch_len(&self, threads: usize) -> usize {
         self.layer().scratch_len(threads)
     }
@@ -194,7 +93,7 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
     ///
     /// ```
     /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
+    /// # fn main() -> Result<(), Error> {
     /// let plan = Elementwise::new([1, 1, 1, 2], &Options::default())?;
     /// let (x, residual, mut y) = ([1.0, 2.0], [10.0, 20.0], [0.0; 2]);
     /// plan.run(
@@ -226,17 +125,7 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
 
     /// The input rows that [`Plan::run_rows`] needs for these output rows: all that their windows
     /// cover, without padding. Rows beyond the output are ignored.
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
-    /// let window = Window::new([3, 3]).stride([2, 2]).padding(Padding::Same);
-    /// let plan = Pool::new([1, 9, 9, 8], PoolKind::Max, window, &Options::default())?;
-    /// assert_eq!(plan.output_shape(), [1, 5, 5, 8]);
-    /// assert_eq!((plan.input_rows(0..2), plan.input_rows(2..5)), (0..4, 3..9));
-    /// # Ok(())
-    /// # }
-    /// ```
+    #[must_use]
     fn input_rows(&self, rows: Range<usize>) -> Range<usize> {
         self.layer().vertical().covered(&rows)
     }
@@ -250,10 +139,10 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
     ///
     /// ```
     /// # use sepconv_kernels::*;
-    /// # fn main() -> Result<()> {
+    /// # fn main() -> Result<(), Error> {
     /// // the sum of each pixel, the one above and the one below; the last two of four rows
     /// let window = Window::new([3, 1]).padding(Padding::Same);
-    /// let params = DepthwiseParams { window, multiplier: 1, weights: (&[1.0; 3]).into(), bias: None };
+    /// let params = DepthwiseParams::new(window, &[1.0; 3]);
     /// let plan = Depthwise::new([1, 4, 1, 1], &params, &Options::default())?;
     /// let (x, mut y) = ([1.0, 10.0, 100.0, 1000.0], [0.0; 2]);
     /// let needed = plan.input_rows(2..4);

@@ -30,13 +30,10 @@ const MAX_BANDS: usize = 24;
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
-/// # let window = Window::new([3, 3]).padding(Padding::Same);
-/// # let depthwise =
-/// #     DepthwiseParams { window, multiplier: 1, weights: (&[1.0; 9]).into(), bias: None };
-/// # let mid_activation = Activation::None;
-/// let weights = (&[1.0, 10.0]).into(); // after a sum over 3×3 pixels (SAME): 1 channel to 2
-/// let params = SeparableParams { depthwise, mid_activation, channels_out: 2, weights, bias: None };
+/// # fn main() -> Result<(), Error> {
+/// let window = Window::new([3, 3]).padding(Padding::Same);
+/// let depthwise = DepthwiseParams::new(window, &[1.0; 9]); // the sum over 3×3 pixels
+/// let params = SeparableParams::new(depthwise, 2, &[1.0, 10.0]); // 1 channel to 2
 /// let plan = Separable::new([1, 3, 3, 1], &params, &Options::default())?;
 /// let (mut y, mut scratch) = ([0.0; 18], vec![0.0; plan.scratch_len(1)]);
 /// let x = NhwcView::new(&[1.0; 9], plan.input_shape())?;
@@ -51,20 +48,6 @@ pub struct Separable(Layer);
 
 impl Separable {
     /// Checks the shape, packs the weights and chooses kernels. `input` is \[N, H, W, C\].
-    ///
-    /// ```
-    /// # use sepconv_kernels::*;
-    /// # let window = Window::new([3, 3]).padding(Padding::Same);
-    /// let (dw, pw) = (vec![0.5; 9 * 32], vec![0.5; 32 * 64]);
-    /// let depthwise = DepthwiseParams { window, multiplier: 2, weights: (&dw).into(), bias: None };
-    /// # let mid_activation = Activation::None;
-    /// # let weights = (&pw).into();
-    /// let params = SeparableParams { depthwise, mid_activation, channels_out: 64, weights, bias: None };
-    /// let error = Separable::new([1, 19, 19, 16], &params, &Options::default()).err();
-    /// assert_eq!(error, None);
-    /// let error = Separable::new([1, 19, 19, 32], &params, &Options::default()).unwrap_err();
-    /// assert_eq!(error.to_string(), "depthwise weights has 288 elements, needs 576");
-    /// ```
     ///
     /// # Errors
     /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of

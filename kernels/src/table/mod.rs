@@ -41,6 +41,7 @@ pub(crate) fn of(level: Level) -> Option<&'static Kernels> {
 /// }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Kernel {
     /// The level it needs.
     pub level: Level,
@@ -56,13 +57,14 @@ pub struct Kernel {
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
+/// # fn main() -> Result<(), Error> {
 /// let plan = GlobalAveragePool::new([1, 7, 7, 8], &Options::default())?;
 /// let kernel = kernels().into_iter().find(|kernel| kernel.name == plan.kernel_name());
 /// assert!(kernel.is_some_and(|kernel| kernel.available && kernel.level == plan.level()));
 /// # Ok(())
 /// # }
 /// ```
+#[must_use]
 pub fn kernels() -> Vec<Kernel> {
     Level::ALL
         .into_iter()

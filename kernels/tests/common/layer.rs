@@ -115,7 +115,7 @@ impl Layer {
         &self,
         operands: [impl Into<Elements<'a>>; 4],
         level: Level,
-    ) -> Result<Box<dyn Plan>> {
+    ) -> Result<Box<dyn Plan>, Error> {
         fn boxed<P: Plan + 'static>(plan: P) -> Box<dyn Plan> {
             Box::new(plan)
         }
@@ -126,37 +126,42 @@ impl Layer {
         let Self { op, input, window, channels_out, .. } = *self;
         let operands: Weights<'_> = operands.map(Into::into);
         let (weights, bias, other_bias) = (operands[0], bias(operands[1]), bias(operands[3]));
-        let options = Options {
-            input_activation: self.input_activation,
-            activation: self.activation,
-            level: Some(level),
-            input_type: self.input_type,
-            output_type: self.output_type,
-            arithmetic: self.arithmetic,
-        };
+        let options = Options::default()
+            .input_activation(self.input_activation)
+            .activation(self.activation)
+            .level(level)
+            .input_type(self.input_type)
+            .output_type(self.output_type)
+            .arithmetic(self.arithmetic);
         match op {
             Op::Depthwise { multiplier } => {
-                let params = DepthwiseParams { window, multiplier, weights, bias };
+                let mut params = DepthwiseParams::new(window, weights).multiplier(multiplier);
+                params.bias = bias;
                 Depthwise::new(input, &params, &options).map(boxed)
             }
             Op::Separable { multiplier } => {
-                let depthwise = DepthwiseParams { window, multiplier, weights, bias };
+                let mut depthwise = DepthwiseParams::new(window, weights).multiplier(multiplier);
+                depthwise.bias = bias;
                 let (weights, bias) = (operands[2], other_bias);
                 let mid_activation = self.mid_activation;
-                let params =
-                    SeparableParams { depthwise, mid_activation, channels_out, weights, bias };
+                let mut params = SeparableParams::new(depthwise, channels_out, weights)
+                    .mid_activation(mid_activation);
+                params.bias = bias;
                 Separable::new(input, &params, &options).map(boxed)
             }
             Op::Conv { groups } => {
-                let params = ConvParams { window, groups, channels_out, weights, bias };
+                let mut params = ConvParams::new(window, channels_out, weights).groups(groups);
+                params.bias = bias;
                 Conv::new(input, &params, &options).map(boxed)
             }
             Op::Pointwise => {
-                let params = PointwiseParams { stride: window.stride, channels_out, weights, bias };
+                let mut params = PointwiseParams::new(channels_out, weights).stride(window.stride);
+                params.bias = bias;
                 Pointwise::new(input, &params, &options).map(boxed)
             }
             Op::Dense => {
-                let params = DenseParams { channels_out, weights, bias };
+                let mut params = DenseParams::new(channels_out, weights);
+                params.bias = bias;
                 Dense::new(input, &params, &options).map(boxed)
             }
             Op::Max => Pool::new(input, PoolKind::Max, window, &options).map(boxed),

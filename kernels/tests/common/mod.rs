@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sepconv_kernels::naive::{self, Sum};
 use sepconv_kernels::{
-    Activation, ElementType, Level, NhwcView, NhwcViewMut, Padding, Plan, Result, Window,
+    Activation, ElementType, Error, Level, NhwcView, NhwcViewMut, Padding, Plan, Window,
     on_this_thread,
 };
 
@@ -245,7 +245,7 @@ fn compute(
     output: [usize; 4],
     gap: usize,
     threads: usize,
-    run: &(dyn Fn(NhwcViewMut<'_>, &mut [f32]) -> Result<()> + Sync),
+    run: &(impl Fn(NhwcViewMut<'_>, &mut [f32]) -> Result<(), Error> + Sync),
 ) -> Vec<f32> {
     ledger::ran(plan.level(), plan.kernel_name());
     let mut y = Spaced::poisoned(output, gap, plan.output_type());
@@ -412,6 +412,7 @@ pub fn output(window: &Window, input: [usize; 4]) -> Option<[usize; 2]> {
             Padding::Explicit { top, bottom, left, right } => {
                 input[1 + axis] + if axis == 0 { top + bottom } else { left + right }
             }
+            other => panic!("{other:?}"),
         };
         if extent > padded {
             return None;
