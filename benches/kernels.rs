@@ -1,12 +1,12 @@
 //! Criterion: every layer of the tables on every level that this CPU has, on one thread; pointwise
-//! layers also with the gemm crate. See README.md.
+//! layers also with the gemm crate; and `plan/…`, a plan made of packed weights. See README.md.
 
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use sepconv::kernels::Level;
 use sepconv_benches::layer::Layer;
-use sepconv_benches::{Gemm, Product, TABLES};
+use sepconv_benches::{Gemm, Product, TABLES, Table};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -24,8 +24,24 @@ fn main() -> Result {
         for text in table.others {
             measure(&mut criterion, table.name, &Layer::parse(text)?, None)?;
         }
+        plan(&mut criterion, &table)?;
     }
     criterion.final_summary();
+    Ok(())
+}
+
+/// One group: a plan for each layer, from its packed weights.
+fn plan(criterion: &mut Criterion, table: &Table) -> Result {
+    let mut group = criterion.benchmark_group(format!("plan/{}", table.name));
+    let pointwise = table.pointwise.iter().map(Product::text);
+    for text in pointwise.chain(table.others.iter().map(|&text| text.to_owned())) {
+        let (layer, mut planner) = (Layer::parse(&text)?, None);
+        group.bench_function(text, |b| {
+            let planner = planner.get_or_insert_with(|| layer.pack(Level::best()).expect("packed"));
+            b.iter(|| planner().expect("a plan"));
+        });
+    }
+    group.finish();
     Ok(())
 }
 

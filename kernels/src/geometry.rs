@@ -98,7 +98,7 @@ impl Window {
         Ok([self.axis(0, size[0])?.output, self.axis(1, size[1])?.output])
     }
 
-    /// The checked geometry of axis 0 (height) or 1 (width). The input rows that the windows of
+    /// The input rows that the windows of
     /// output rows `rows` cover, without padding, for an input of that height. Rows beyond the
     /// output are ignored.
     ///
@@ -118,32 +118,21 @@ impl Window {
         Ok(self.axis(0, height)?.covered(&rows))
     }
 
+    /// The checked geometry of axis 0 (height) or 1 (width).
     pub(crate) fn axis(&self, axis: usize, input: usize) -> Result<Axis> {
         let name = ["height", "width"][axis];
-        for (what, value) in [
-            (["input height", "input width"][axis], input),
-            (["kernel height", "kernel width"][axis], self.kernel[axis]),
-            (["stride along the height", "stride along the width"][axis], self.stride[axis]),
-            (["dilation along the height", "dilation along the width"][axis], self.dilation[axis]),
-        ] {
-            if value == 0 {
-                return Err(Error::ZeroDimension { what });
-            }
+        if input == 0 {
+            return Err(Error::ZeroDimension { what: ["input height", "input width"][axis] });
         }
+        let extent = self.extent(axis)?;
         let (kernel, stride, dilation) =
             (self.kernel[axis], self.stride[axis], self.dilation[axis]);
-        let overflow = || Error::Overflow { what: "kernel and padding extents" };
-        let extent = (kernel - 1)
-            .checked_mul(dilation)
-            .and_then(|e| e.checked_add(1))
-            .filter(|&e| e <= isize::MAX as usize)
-            .ok_or_else(overflow)?;
         let (before, after) = match self.padding {
             Padding::Valid => (0, 0),
             Padding::Same => {
                 let output = input.div_ceil(stride);
                 // (output − 1)·stride < input, so only the sum can overflow.
-                let needed = ((output - 1) * stride).checked_add(extent).ok_or_else(overflow)?;
+                let needed = ((output - 1) * stride).checked_add(extent).ok_or(EXTENTS_OVERFLOW)?;
                 let total = needed.saturating_sub(input);
                 (total / 2, total - total / 2)
             }
@@ -159,14 +148,39 @@ impl Window {
             .checked_add(before)
             .and_then(|p| p.checked_add(after))
             .filter(|&p| p <= isize::MAX as usize)
-            .ok_or_else(overflow)?;
+            .ok_or(EXTENTS_OVERFLOW)?;
         if extent > padded {
             return Err(Error::KernelLargerThanInput { axis: name, kernel: extent, input: padded });
         }
         let output = (padded - extent) / stride + 1;
         Ok(Axis { input, output, kernel, stride, dilation, before })
     }
+
+    /// The window itself if its numbers make sense, whatever the input.
+    pub(crate) fn checked(self) -> Result<Self> {
+        self.extent(0).and(self.extent(1)).map(|_| self)
+    }
+
+    /// Rows (axis 0) or columns (1) that the dilated kernel extends over.
+    fn extent(&self, axis: usize) -> Result<usize> {
+        for (what, value) in [
+            (["kernel height", "kernel width"][axis], self.kernel[axis]),
+            (["stride along the height", "stride along the width"][axis], self.stride[axis]),
+            (["dilation along the height", "dilation along the width"][axis], self.dilation[axis]),
+        ] {
+            if value == 0 {
+                return Err(Error::ZeroDimension { what });
+            }
+        }
+        (self.kernel[axis] - 1)
+            .checked_mul(self.dilation[axis])
+            .and_then(|e| e.checked_add(1))
+            .filter(|&e| e <= isize::MAX as usize)
+            .ok_or(EXTENTS_OVERFLOW)
+    }
 }
+
+const EXTENTS_OVERFLOW: Error = Error::Overflow { what: "kernel and padding extents" };
 
 /// One spatial axis of a window over an input, checked: no arithmetic below can overflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

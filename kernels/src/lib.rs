@@ -3,9 +3,11 @@
 //! ```text
 //! NhwcView (slice + shape + pixel stride: bounds proven once)
 //!    │
-//! Separable::new(shape, params, options)    once: geometry checked, weights packed, kernels chosen
+//! Separable::pack(channels, params, options)   once: parameters checked, weights packed
 //!    │
-//! plan.run(x, residual, y, scratch)         many: allocates nothing, the same bits every time
+//! packed.plan([n, h, w])                       for each shape: geometry checked, kernels chosen
+//!    │
+//! plan.run(x, residual, y, scratch)            many times: allocates nothing, the same bits every time
 //!    │   output pixels split into tiles ──► threads (rayon's current pool, or the caller alone)
 //!    ▼   for each tile
 //! producer ──► A panels, in L2              copied rows · gathered taps · a depthwise convolution
@@ -79,6 +81,7 @@ pub use geometry::{Padding, Window};
 pub use layers::conv::{Conv, Dense, Pointwise};
 pub use layers::depthwise::Depthwise;
 pub use layers::elementwise::{Elementwise, convert};
+pub use layers::packed::Packed;
 pub use layers::plan::Plan;
 pub use layers::pool::{GlobalAveragePool, Pool};
 pub use layers::separable::Separable;

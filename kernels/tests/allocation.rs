@@ -1,6 +1,8 @@
-//! `run` allocates nothing, counted by the allocator itself.
+//! `run` allocates nothing, and a plan from packed weights little, counted by the allocator itself.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sepconv_kernels::*;
@@ -8,11 +10,19 @@ use sepconv_kernels::*;
 struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+/// Held by the test that runs: the others' allocations would be counted with its own.
+static RUNNING: Mutex<()> = Mutex::new(());
+
+thread_local! {
+    /// Bytes that this thread has allocated.
+    static BYTES: Cell<usize> = const { Cell::new(0) };
+}
 
 // SAFETY: all calls go to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        BYTES.set(BYTES.get() + layout.size());
         // SAFETY: the caller's contract.
         unsafe { System.alloc(layout) }
     }
@@ -76,6 +86,7 @@ fn count(threads: usize) {
 
 #[test]
 fn runs_allocate_nothing() {
+    let _running = RUNNING.lock();
     #[cfg(feature = "rayon")]
     for threads in [1, 4] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -84,4 +95,65 @@ fn runs_allocate_nothing() {
     }
     #[cfg(not(feature = "rayon"))]
     count(1);
+}
+
+/// The value, and the bytes that making it allocated on this thread.
+fn counted<T>(make: impl FnOnce() -> T) -> (T, usize) {
+    let before = BYTES.get();
+    let made = make();
+    (made, BYTES.get() - before)
+}
+
+#[test]
+fn plans_from_packed_weights_allocate_little() {
+    let _running = RUNNING.lock();
+    let (same, options) = (Padding::Same, Options::default());
+    let of_any_weights = |channels: usize| {
+        let window = Window::new([3, 3]).padding(same);
+        let dw = vec![0.1; 9 * channels];
+        let (pw, full) = (vec![0.1; channels * channels], vec![0.1; 9 * channels * channels]);
+        let depthwise = DepthwiseParams::new(window, &dw);
+        let separable = SeparableParams::new(depthwise, channels, &pw);
+        let pointwise = PointwiseParams::new(channels, &pw);
+        let conv = ConvParams::new(window, channels, &full);
+        let dense = DenseParams::new(channels, &pw);
+        let depthwise = Depthwise::pack(channels, &depthwise, &options).unwrap();
+        let separable = Separable::pack(channels, &separable, &options).unwrap();
+        let pointwise = Pointwise::pack(channels, &pointwise, &options).unwrap();
+        let conv = Conv::pack(channels, &conv, &options).unwrap();
+        let dense = Dense::pack(channels, &dense, &options).unwrap();
+        let size = [1, 19, 19];
+        [
+            counted(|| depthwise.plan(size)).1,
+            counted(|| separable.plan(size)).1,
+            counted(|| pointwise.plan(size)).1,
+            counted(|| conv.plan(size)).1,
+            counted(|| dense.plan(size)).1,
+        ]
+    };
+    let [few, many] = [16, 512].map(of_any_weights);
+    // More channels are more blocks of k, of 24 bytes each, in each of the nine regions of a
+    // convolution: as many as 768 go into 9 · 512.
+    let blocks = [0, 0, 0, 9 * 6 * 24 * 2, 0];
+    for (i, (few, many)) in few.into_iter().zip(many).enumerate() {
+        println!("layer {i}: {few} bytes with 16 channels, {many} with 512");
+        assert!(few < 8 << 10 && many <= few + blocks[i], "layer {i}: {few} bytes, then {many}");
+    }
+}
+
+#[test]
+fn plans_share_packed_weights() {
+    let _running = RUNNING.lock();
+    let channels = 1024;
+    let pw = vec![0.1; channels * channels];
+    let dw = vec![0.1; 9 * channels];
+    let depthwise = DepthwiseParams::new(Window::new([3, 3]).padding(Padding::Same), &dw);
+    let params = SeparableParams::new(depthwise, channels, &pw);
+    let pack = || Separable::pack(channels, &params, &Options::default()).unwrap();
+    let (packed, bytes) = counted(pack);
+    assert!(bytes >= (9 + channels) * channels * size_of::<f32>(), "{bytes} bytes");
+    let (plans, bytes) =
+        counted(|| (1..=20).map(|h| packed.clone().plan([1, h, 7]).unwrap()).collect::<Vec<_>>());
+    println!("20 plans of {} bytes of weights: {bytes} bytes", plans[0].weights_bytes());
+    assert!(bytes < 1 << 20, "20 plans allocated {bytes} bytes");
 }

@@ -4,9 +4,9 @@
 #![allow(unreachable_pub, reason = "public in the package of the benchmarks")]
 
 use sepconv::kernels::{
-    self, Activation, Aligned, Arithmetic, Conv, ConvParams, Depthwise, DepthwiseParams,
-    ElementType, Elements, ElementsMut, Level, NhwcView, NhwcViewMut, Options, Padding, Plan,
-    Pointwise, PointwiseParams, Separable, SeparableParams, Window, convert,
+    self, Aligned, Arithmetic, Conv, ConvParams, Depthwise, DepthwiseParams, ElementType, Elements,
+    ElementsMut, Level, NhwcView, NhwcViewMut, Options, Packed, Padding, Plan, Pointwise,
+    PointwiseParams, Separable, SeparableParams, Window, convert,
 };
 use sepconv::weights::synthetic;
 
@@ -131,14 +131,13 @@ impl Layer {
         &self.text
     }
 
-    /// Plans it and makes its tensors: weights and input by formula, the same in every process.
+    /// Packs its weights, which are made by formula, the same in every process.
     ///
     /// # Errors
-    /// A layer that can't be planned, tensors of more than 2²⁸ elements, an unavailable level.
-    pub fn prepare(&self, level: Level, threads: usize) -> Result<Runner> {
-        let [kh, kw] = self.window.kernel;
-        let [.., c] = self.input;
-        let wide = c * self.multiplier;
+    /// A layer that can't be packed, tensors of more than 2²⁸ elements, an unavailable level.
+    pub fn pack(&self, level: Level) -> Result<Planner> {
+        let ([kh, kw], [n, h, w, c]) = (self.window.kernel, self.input);
+        let (wide, size) = (c * self.multiplier, [n, h, w]);
         let options = Options::default()
             .level(level)
             .input_type(self.activations)
@@ -153,53 +152,63 @@ impl Layer {
             Kind::Conv => random("conv", &[kh, kw, c, self.channels_out])?,
             _ => random("pointwise", &[wide, self.channels_out])?,
         };
-        let tensor = |data: &[f32], element| Tensor::new(data, element).map_err(|e| e.to_string());
         let depthwise_weights = tensor(&depthwise_weights, self.weights)?;
         let weights = tensor(&weights, self.weights)?;
         let depthwise = DepthwiseParams::new(self.window, depthwise_weights.elements())
             .multiplier(self.multiplier);
-        let (channels_out, weights, bias) = (self.channels_out, weights.elements(), None);
-        let pointwise = |input, stride| {
-            let mut params = PointwiseParams::new(channels_out, weights).stride(stride);
-            params.bias = bias;
-            Pointwise::new(input, &params, &options)
-        };
-        let plans = || -> Result<Vec<Box<dyn Plan>>, kernels::Error> {
+        let (channels_out, weights) = (self.channels_out, weights.elements());
+        let pointwise = PointwiseParams::new(channels_out, weights);
+        let planner = || -> Result<Planner, kernels::Error> {
             Ok(match self.kind {
-                Kind::Depthwise => {
-                    vec![Box::new(Depthwise::new(self.input, &depthwise, &options)?)]
+                Kind::Depthwise => planner(Depthwise::pack(c, &depthwise, &options)?, size),
+                Kind::Pointwise => {
+                    let params = pointwise.stride(self.window.stride);
+                    planner(Pointwise::pack(c, &params, &options)?, size)
                 }
-                Kind::Pointwise => vec![Box::new(pointwise(self.input, self.window.stride)?)],
                 Kind::Separable if self.unfused => {
-                    let first = Depthwise::new(self.input, &depthwise, &options)?;
-                    let second = pointwise(first.output_shape(), [1, 1])?;
-                    vec![Box::new(first), Box::new(second)]
+                    let first = Depthwise::pack(c, &depthwise, &options)?;
+                    let second = Pointwise::pack(wide, &pointwise, &options)?;
+                    Box::new(move || {
+                        let first = first.plan(size)?;
+                        let [n, h, w, _] = first.output_shape();
+                        Ok(vec![Box::new(first), Box::new(second.plan([n, h, w])?)])
+                    })
                 }
                 Kind::Separable => {
-                    let mid_activation = Activation::None;
-                    let mut params = SeparableParams::new(depthwise, channels_out, weights)
-                        .mid_activation(mid_activation);
-                    params.bias = bias;
-                    vec![Box::new(Separable::new(self.input, &params, &options)?)]
+                    let params = SeparableParams::new(depthwise, channels_out, weights);
+                    planner(Separable::pack(c, &params, &options)?, size)
                 }
                 Kind::Conv => {
-                    let window = self.window;
-                    let mut params = ConvParams::new(window, channels_out, weights);
-                    params.bias = bias;
-                    vec![Box::new(Conv::new(self.input, &params, &options)?)]
+                    let params = ConvParams::new(self.window, channels_out, weights);
+                    planner(Conv::pack(c, &params, &options)?, size)
                 }
             })
         };
-        let plans = plans().map_err(|e| format!("{:?}: {e}", self.text))?;
+        planner().map_err(|e| format!("{:?}: {e}", self.text))
+    }
+
+    /// Plans it and makes its tensors, the input by formula.
+    ///
+    /// # Errors
+    /// Those of [`Layer::pack`]; a layer that can't be planned.
+    pub fn prepare(&self, level: Level, threads: usize) -> Result<Runner> {
+        let plans = self.pack(level)?().map_err(|e| format!("{:?}: {e}", self.text))?;
         let mut tensors = vec![tensor(&random("input", &self.input)?, self.activations)?];
         for plan in &plans {
             let poison = vec![f32::NAN; elements(&plan.output_shape())?];
             tensors.push(tensor(&poison, self.activations)?);
         }
-        let aligned = |len| Aligned::new(len, f32::NAN).map_err(|e| e.to_string());
         let scratch = plans.iter().map(|plan| plan.scratch_len(threads)).max().unwrap_or(0);
-        Ok(Runner { plans, tensors, scratch: aligned(scratch)? })
+        let scratch = Aligned::new(scratch, f32::NAN).map_err(|e| e.to_string())?;
+        Ok(Runner { plans, tensors, scratch })
     }
+}
+
+/// Makes the plans of a layer whose weights are packed: one, or an unfused layer's two.
+pub type Planner = Box<dyn Fn() -> Result<Vec<Box<dyn Plan>>, kernels::Error>>;
+
+fn planner<P: Plan + 'static>(packed: Packed<P>, size: [usize; 3]) -> Planner {
+    Box::new(move || Ok(vec![Box::new(packed.plan(size)?)]))
 }
 
 /// A planned layer and its tensors.
@@ -276,6 +285,10 @@ impl Tensor {
             _ => ElementsMut::Bf16(bits),
         }
     }
+}
+
+fn tensor(data: &[f32], element: ElementType) -> Result<Tensor> {
+    Tensor::new(data, element).map_err(|e| e.to_string())
 }
 
 /// 1 to 65536.

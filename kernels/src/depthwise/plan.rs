@@ -1,18 +1,20 @@
 //! A depthwise convolution, prepared: by rows, or by tiles of rows and columns if it is 3×3.
 
+use alloc::sync::Arc;
 use core::ops::Range;
 use core::ptr::NonNull;
 
 use crate::activation::Activation;
 use crate::depthwise::k3x3::{self, Args3x3, Input3x3, K, Output3x3};
 use crate::depthwise::kernels::{DepthwiseKernels, Fn3x3, Kernels3x3};
-use crate::element::{Elements, Pointer};
+use crate::element::Pointer;
 use crate::error::{Error, Result};
 use crate::geometry::{Window, product};
-use crate::memory::{Aligned, flush_subnormal};
 use crate::params::DepthwiseParams;
 use crate::pixels::{Pixel, Placement, Rectangle};
+use crate::rows::kernels::RowKernels;
 use crate::rows::plan::{Destination, InputSpec, Layout, RowPlan};
+use crate::rows::weights::DepthwiseWeights;
 
 /// Bytes of a picture up to which its rows are still in L2, or nearly, when 3×3 tiles of stride 1
 /// need them. These prefetch less of what is there already than rows do: of 1 MiB (19²·728 in
@@ -31,6 +33,87 @@ const CACHED_OUTPUT: usize = 5 << 20;
 /// half is read. Tiles of pairs take 0.71 of the time at 7²·1024, 0.82 at 14²·512 and 10²·1536
 /// (AVX2, Zen 4), but 1.05 at 28²·256: four sets hold enough.
 const ALIASED_PIXELS: usize = 2 << 10;
+
+/// C·M.
+pub(crate) fn channels_out(channels_in: usize, multiplier: usize) -> Result<usize> {
+    if multiplier == 0 {
+        return Err(Error::ZeroDimension { what: "depth multiplier" });
+    }
+    product("output channels", &[channels_in, multiplier])
+}
+
+/// A depthwise convolution, packed, for inputs of any size.
+#[derive(Debug)]
+pub(crate) struct PackedDepthwise {
+    kernels: &'static DepthwiseKernels,
+    row_kernels: &'static RowKernels,
+    /// If there are such for the window.
+    k3x3: Option<&'static Kernels3x3>,
+    channels_in: usize,
+    multiplier: usize,
+    window: Window,
+    spec: InputSpec,
+    weights: Arc<DepthwiseWeights>,
+}
+
+impl PackedDepthwise {
+    pub(crate) fn new(
+        kernels: &'static DepthwiseKernels,
+        channels_in: usize,
+        params: &DepthwiseParams<'_>,
+        spec: InputSpec,
+    ) -> Result<Self> {
+        let DepthwiseParams { window, multiplier, weights, bias } = *params;
+        let channels = channels_out(channels_in, multiplier)?;
+        let Window { kernel, stride, dilation, .. } = window.checked()?;
+        let activation = spec.activation.checked()?;
+        let fast = multiplier == 1 && !spec.general;
+        let dense = kernels
+            .dense
+            .iter()
+            .find(|d| d.kernel == kernel[1] && d.stride == stride[1] && dilation[1] == 1);
+        let row_kernels = match (fast, activation, dense) {
+            (true, Activation::None, Some(dense)) => &dense.as_is,
+            (true, Activation::Relu, Some(dense)) => &dense.relu,
+            (true, Activation::None, None) => &kernels.as_is,
+            (true, Activation::Relu, None) => &kernels.relu,
+            _ => &kernels.general,
+        };
+        let is_3x3 = (kernel, dilation) == ([K; 2], [1, 1]);
+        let of_stride = kernels.k3x3.iter().find(|k| is_3x3 && stride == [k.stride; 2]);
+        let k3x3 = match (fast, activation, of_stride) {
+            (true, Activation::None, Some(k)) => Some(&k.as_is),
+            (true, Activation::Relu, Some(k)) => Some(&k.relu),
+            _ => None,
+        };
+        let weights = DepthwiseWeights::new(kernels.lanes, kernel, channels, weights, bias)?.into();
+        Ok(Self { kernels, row_kernels, k3x3, channels_in, multiplier, window, spec, weights })
+    }
+
+    pub(crate) fn channels_out(&self) -> usize {
+        self.channels_in * self.multiplier
+    }
+
+    /// Bytes of weights and biases.
+    pub(crate) fn weights_bytes(&self) -> usize {
+        self.weights.bytes()
+    }
+
+    /// For an input of so many pictures, rows and columns.
+    pub(crate) fn plan(&self, [n, h, w]: [usize; 3]) -> Result<DepthwisePlan> {
+        let rows = RowPlan::new(
+            self.kernels.lanes,
+            self.row_kernels,
+            [n, h, w, self.channels_in],
+            self.multiplier,
+            &self.window,
+            self.spec,
+            Some(self.weights.clone()),
+        )?;
+        let k3x3 = self.k3x3.map(|k3x3| Plan3x3::new(self.kernels, k3x3, &rows));
+        Ok(DepthwisePlan { rows, k3x3 })
+    }
+}
 
 /// A depthwise convolution, prepared.
 #[derive(Debug)]
@@ -53,40 +136,6 @@ struct Plan3x3 {
 }
 
 impl DepthwisePlan {
-    pub(crate) fn new(
-        kernels: &'static DepthwiseKernels,
-        input: [usize; 4],
-        params: &DepthwiseParams<'_>,
-        spec: InputSpec,
-    ) -> Result<Self> {
-        let activation = spec.activation.checked()?;
-        let Window { kernel, stride, dilation, .. } = params.window;
-        let fast = params.multiplier == 1 && !spec.general;
-        let dense = kernels
-            .dense
-            .iter()
-            .find(|d| d.kernel == kernel[1] && d.stride == stride[1] && dilation[1] == 1);
-        let row_kernels = match (fast, activation, dense) {
-            (true, Activation::None, Some(dense)) => &dense.as_is,
-            (true, Activation::Relu, Some(dense)) => &dense.relu,
-            (true, Activation::None, None) => &kernels.as_is,
-            (true, Activation::Relu, None) => &kernels.relu,
-            _ => &kernels.general,
-        };
-        let window = &params.window;
-        let mut rows =
-            RowPlan::new(kernels.lanes, row_kernels, input, params.multiplier, window, spec)?;
-        pack(&mut rows, window, params.weights, params.bias)?;
-        let is_3x3 = (kernel, dilation) == ([K; 2], [1, 1]);
-        let of_stride = kernels.k3x3.iter().find(|k| is_3x3 && stride == [k.stride; 2]);
-        let k3x3 = match (fast, activation, of_stride) {
-            (true, Activation::None, Some(k)) => Some(Plan3x3::new(kernels, &k.as_is, &rows)),
-            (true, Activation::Relu, Some(k)) => Some(Plan3x3::new(kernels, &k.relu, &rows)),
-            _ => None,
-        };
-        Ok(Self { rows, k3x3 })
-    }
-
     /// The kernel that computes most of the output.
     pub(crate) fn kernel_name(&self) -> &'static str {
         self.k3x3.map_or(self.rows.kernels.name, |k3x3| k3x3.kernels.name)
@@ -217,8 +266,8 @@ impl Plan3x3 {
         };
         let args = Args3x3 {
             input: self.input(plan, x, at, columns, next),
-            weights: plan.weights.as_ptr(),
-            bias: plan.weights.as_ptr().wrapping_add(plan.bias_at),
+            weights: plan.weights(),
+            bias: plan.biases(),
             channels: plan.channels_out,
             rows: at.rows.len(),
             output: Output3x3 {
@@ -274,49 +323,4 @@ impl Plan3x3 {
             bound: plan.input_bound(),
         }
     }
-}
-
-/// Packs weights and biases for a plan.
-fn pack(
-    plan: &mut RowPlan,
-    window: &Window,
-    weights: Elements<'_>,
-    bias: Option<&[f32]>,
-) -> Result<()> {
-    let channels = plan.channels_out;
-    let taps = product("kernel elements", &window.kernel)?;
-    let expected = product("depthwise weights", &[taps, channels])?;
-    if weights.len() != expected {
-        return Err(Error::Length { what: "depthwise weights", expected, actual: weights.len() });
-    }
-    if let Some(bias) = bias.filter(|b| b.len() != channels) {
-        return Err(Error::Length {
-            what: "depthwise bias",
-            expected: channels,
-            actual: bias.len(),
-        });
-    }
-    let lanes = plan.lanes;
-    let padded = channels
-        .checked_next_multiple_of(lanes)
-        .ok_or(Error::Overflow { what: "depthwise weights" })?;
-    plan.bias_at = product("packed depthwise weights", &[padded, taps])?;
-    let total =
-        (plan.bias_at.checked_add(padded)).ok_or(Error::Overflow { what: "depthwise weights" })?;
-    plan.weights = Aligned::new(total, 0.0)?;
-    let packed = &mut plan.weights[..];
-    // No NaNs but the one: see `Element::store_sum`.
-    let plain = |w: f32| if w.is_nan() { f32::NAN } else { flush_subnormal(w) };
-    // In f32 whatever they were given in: there are few of them, and each is used for a whole
-    // picture.
-    for tap in 0..taps {
-        for c in 0..channels {
-            let weight = weights.get(tap * channels + c);
-            packed[(c / lanes * taps + tap) * lanes + c % lanes] = plain(weight);
-        }
-    }
-    for (c, &b) in bias.unwrap_or_default().iter().enumerate() {
-        packed[plan.bias_at + c] = plain(b);
-    }
-    Ok(())
 }

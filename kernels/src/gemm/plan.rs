@@ -1,6 +1,7 @@
 //! A GEMM, prepared: what its operands are, how they are taken, and in what blocks.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::activation::Activation;
@@ -79,7 +80,7 @@ pub(super) struct RegionPlan {
 pub(crate) struct GemmPlan {
     pub(super) kernels: &'static GemmKernels,
     pub(super) producer: Producer,
-    pub(super) weights: PackedWeights,
+    pub(super) weights: Arc<PackedWeights>,
     pub(super) groups: usize,
     /// \[N, H, W, C\] of the output.
     pub(super) output: [usize; 4],
@@ -123,7 +124,7 @@ impl GemmPlan {
     pub(crate) fn new(
         kernels: &'static GemmKernels,
         producer: Producer,
-        weights: PackedWeights,
+        weights: Arc<PackedWeights>,
         problem: Problem,
         options: &Options,
     ) -> Result<Self> {

@@ -1,5 +1,7 @@
 //! Convolutions over all channels: a GEMM whose producer copies taps of the input.
 
+use alloc::sync::Arc;
+
 use crate::element::{ElementType, Elements};
 use crate::error::{Error, Result};
 use crate::gemm::blocking::Depth;
@@ -9,7 +11,8 @@ use crate::gemm::plan::{GemmPlan, Problem};
 use crate::gemm::producer::Producer;
 use crate::gemm::weights::PackedWeights;
 use crate::geometry::{Window, check_input};
-use crate::layers::layer::{HasLayer, Layer, Machine, choose, count};
+use crate::layers::layer::{HasLayer, Layer, Machine, count};
+use crate::layers::packed::{Common, Packed, Packing};
 use crate::layers::plan::Plan;
 use crate::options::{Arithmetic, Options};
 use crate::params::{ConvParams, DenseParams, PointwiseParams};
@@ -37,13 +40,26 @@ use crate::pixels::Region;
 pub struct Conv(Layer);
 
 impl Conv {
-    /// Checks the shape, packs the weights and chooses kernels. `input` is \[N, H, W, C\].
+    /// Packs the weights for inputs of C channels and any size: see [`Packed`].
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of
-    /// the wrong length, an unavailable level.
+    /// Zero or overflowing dimensions, groups that don't divide the channels, weights
+    /// or bias of the wrong length, an activation that makes no sense, an unavailable level.
+    pub fn pack(
+        channels_in: usize,
+        params: &ConvParams<'_>,
+        options: &Options,
+    ) -> Result<Packed<Self>> {
+        PackedConv::new(channels_in, params, options).map(|packing| Packed::new(packing, Self))
+    }
+
+    /// [`pack`](Self::pack), then [`plan`](Packed::plan). `input` is \[N, H, W, C\].
+    ///
+    /// # Errors
+    /// Those of both.
     pub fn new(input: [usize; 4], params: &ConvParams<'_>, options: &Options) -> Result<Self> {
-        convolution(input, params, options).map(Self)
+        let [n, h, w, channels_in] = input;
+        Self::pack(channels_in, params, options)?.plan([n, h, w])
     }
 }
 
@@ -76,17 +92,29 @@ impl Plan for Conv {}
 pub struct Pointwise(Layer);
 
 impl Pointwise {
-    /// Checks the shape, packs the weights and chooses kernels. `input` is \[N, H, W, C\].
+    /// Packs the weights for inputs of C channels and any size: see [`Packed`].
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of
-    /// the wrong length, an unavailable level.
-    pub fn new(input: [usize; 4], params: &PointwiseParams<'_>, options: &Options) -> Result<Self> {
+    /// Zero or overflowing dimensions, weights or bias of the wrong length, an activation that makes
+    /// no sense, an unavailable level.
+    pub fn pack(
+        channels_in: usize,
+        params: &PointwiseParams<'_>,
+        options: &Options,
+    ) -> Result<Packed<Self>> {
         let PointwiseParams { stride, channels_out, weights, bias } = *params;
         let window = Window::new([1, 1]).stride(stride);
-        let mut params = ConvParams::new(window, channels_out, weights);
-        params.bias = bias;
-        convolution(input, &params, options).map(Self)
+        let params = ConvParams { window, groups: 1, channels_out, weights, bias };
+        PackedConv::new(channels_in, &params, options).map(|packing| Packed::new(packing, Self))
+    }
+
+    /// [`pack`](Self::pack), then [`plan`](Packed::plan). `input` is \[N, H, W, C\].
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn new(input: [usize; 4], params: &PointwiseParams<'_>, options: &Options) -> Result<Self> {
+        let [n, h, w, channels_in] = input;
+        Self::pack(channels_in, params, options)?.plan([n, h, w])
     }
 }
 
@@ -119,17 +147,29 @@ impl Plan for Pointwise {}
 pub struct Dense(Layer);
 
 impl Dense {
-    /// Checks the shape, packs the weights and chooses kernels. `input` is \[N, H, W, C\].
+    /// Packs the weights for inputs of C channels and any size: see [`Packed`].
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of
-    /// the wrong length, an unavailable level.
-    pub fn new(input: [usize; 4], params: &DenseParams<'_>, options: &Options) -> Result<Self> {
+    /// Zero or overflowing dimensions, weights or bias of the wrong length, an activation that makes
+    /// no sense, an unavailable level.
+    pub fn pack(
+        channels_in: usize,
+        params: &DenseParams<'_>,
+        options: &Options,
+    ) -> Result<Packed<Self>> {
         let DenseParams { channels_out, weights, bias } = *params;
         let window = Window::new([1, 1]);
-        let mut params = ConvParams::new(window, channels_out, weights);
-        params.bias = bias;
-        convolution(input, &params, options).map(Self)
+        let params = ConvParams { window, groups: 1, channels_out, weights, bias };
+        PackedConv::new(channels_in, &params, options).map(|packing| Packed::new(packing, Self))
+    }
+
+    /// [`pack`](Self::pack), then [`plan`](Packed::plan). `input` is \[N, H, W, C\].
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn new(input: [usize; 4], params: &DenseParams<'_>, options: &Options) -> Result<Self> {
+        let [n, h, w, channels_in] = input;
+        Self::pack(channels_in, params, options)?.plan([n, h, w])
     }
 }
 
@@ -153,57 +193,76 @@ pub(super) fn dot(
     kernels.dot.as_ref().filter(|dot| fitting && (dot.is_available)())
 }
 
-/// Convolution of groups of channels by copied taps: the common form of [`Conv`], [`Pointwise`],
-/// [`Dense`].
-fn convolution(input: [usize; 4], params: &ConvParams<'_>, options: &Options) -> Result<Layer> {
-    let kernels = choose(options)?;
-    check_input(input)?;
-    let ConvParams { window, groups, channels_out, weights, bias } = *params;
-    for (what, value) in [("groups", groups), ("output channels", channels_out)] {
-        if value == 0 {
-            return Err(Error::ZeroDimension { what });
+/// Convolution of groups of channels by copied taps, packed: the common form of [`Conv`],
+/// [`Pointwise`], [`Dense`].
+#[derive(Debug)]
+struct PackedConv {
+    common: Common,
+    groups: usize,
+    depth: Depth,
+    weights: Arc<PackedWeights>,
+    dot: Option<&'static DotKernels>,
+}
+
+impl PackedConv {
+    fn new(channels_in: usize, params: &ConvParams<'_>, options: &Options) -> Result<Self> {
+        let ConvParams { window, groups, channels_out, weights, bias } = *params;
+        if groups == 0 {
+            return Err(Error::ZeroDimension { what: "groups" });
         }
+        let common = Common::new(channels_in, channels_out, window, options)?;
+        if !channels_in.is_multiple_of(groups) || !channels_out.is_multiple_of(groups) {
+            return Err(Error::Groups { groups, channels_in, channels_out });
+        }
+        let kernels = &common.kernels.gemm;
+        let depth = Depth { kernel: window.kernel, channels: channels_in / groups };
+        let single = window.kernel == [1, 1] && groups == 1;
+        let dot = dot(kernels, weights, options).filter(|_| single);
+        let (k, columns, paired) = (depth.product()?, channels_out / groups, dot.is_some());
+        let weights = PackedWeights::new(kernels, k, groups, columns, weights, bias, paired)?;
+        Ok(Self { common, groups, depth, weights: weights.into(), dot })
     }
-    if !input[3].is_multiple_of(groups) || !channels_out.is_multiple_of(groups) {
-        return Err(Error::Groups { groups, channels_in: input[3], channels_out });
+}
+
+impl Packing for PackedConv {
+    fn common(&self) -> &Common {
+        &self.common
     }
-    let vertical = window.axis(0, input[1])?;
-    let horizontal = window.axis(1, input[2])?;
-    let output = [input[0], vertical.output, horizontal.output, channels_out];
-    let group = input[3] / groups;
-    let depth = Depth { kernel: window.kernel, channels: group };
-    let single = window.kernel == [1, 1] && groups == 1;
-    let dot = dot(&kernels.gemm, weights, options).filter(|_| single);
-    let packed = PackedWeights::new(
-        &kernels.gemm,
-        depth.product()?,
-        groups,
-        channels_out / groups,
-        weights,
-        bias,
-        dot.is_some(),
-    )?;
-    let producer = Producer::Im2row(Im2row {
-        input,
-        vertical,
-        horizontal,
-        group,
-        element: options.input_type,
-        input_activation: options.input_activation.checked()?,
-    });
-    // After the weights: their length bounds the kernel, and that bounds the number of regions.
-    let regions = Region::all(&vertical, &horizontal);
-    let multiply_adds = count(output, depth.product()?);
-    let problem = Problem { groups, output, regions, depth, dot };
-    let gemm = GemmPlan::new(&kernels.gemm, producer, packed, problem, options)?;
-    Ok(Layer {
-        level: kernels.level,
-        input,
-        output,
-        input_type: options.input_type,
-        output_type: options.output_type,
-        name: gemm.name(),
-        multiply_adds,
-        machine: Machine::Gemm(gemm),
-    })
+
+    fn weights_bytes(&self) -> usize {
+        self.weights.bytes()
+    }
+
+    fn plan(&self, [n, h, w]: [usize; 3]) -> Result<Layer> {
+        let Self { groups, depth, dot, .. } = *self;
+        let Common { kernels, channels_in, channels_out, window, options } = self.common;
+        let input = [n, h, w, channels_in];
+        check_input(input)?;
+        let vertical = window.axis(0, h)?;
+        let horizontal = window.axis(1, w)?;
+        let output = [n, vertical.output, horizontal.output, channels_out];
+        let producer = Producer::Im2row(Im2row {
+            input,
+            vertical,
+            horizontal,
+            group: depth.channels,
+            element: options.input_type,
+            input_activation: options.input_activation,
+        });
+        // Not too many: the length of the weights bounds the kernel, and that the regions.
+        let regions = Region::all(&vertical, &horizontal);
+        let problem = Problem { groups, output, regions, depth, dot };
+        let weights = self.weights.clone();
+        let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, &options)?;
+        Ok(Layer {
+            level: kernels.level,
+            input,
+            output,
+            input_type: options.input_type,
+            output_type: options.output_type,
+            name: gemm.name(),
+            multiply_adds: count(output, depth.product()?),
+            machine: Machine::Gemm(gemm),
+        })
+    }
 }

@@ -1,9 +1,10 @@
 //! The depthwise convolution.
 
-use crate::depthwise::plan::DepthwisePlan;
+use crate::depthwise::plan::{PackedDepthwise, channels_out};
 use crate::error::Result;
 use crate::geometry::product;
-use crate::layers::layer::{HasLayer, Layer, choose, count};
+use crate::layers::layer::{HasLayer, Layer, count};
+use crate::layers::packed::{Common, Packed, Packing};
 use crate::layers::plan::Plan;
 use crate::options::Options;
 use crate::params::DepthwiseParams;
@@ -31,19 +32,30 @@ use crate::tensor::Channelwise;
 pub struct Depthwise(Layer);
 
 impl Depthwise {
-    /// Checks the shape, packs the weights and chooses kernels. `input` is \[N, H, W, C\].
+    /// Packs the weights for inputs of C channels and any size: see [`Packed`].
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of
-    /// the wrong length, an unavailable level.
+    /// Zero or overflowing dimensions, weights or bias of the wrong length, an activation that makes
+    /// no sense, an unavailable level.
+    pub fn pack(
+        channels_in: usize,
+        params: &DepthwiseParams<'_>,
+        options: &Options,
+    ) -> Result<Packed<Self>> {
+        let channels_out = channels_out(channels_in, params.multiplier)?;
+        let common = Common::new(channels_in, channels_out, params.window, options)?;
+        let kernels = common.kernels.depthwise(options.input_type);
+        let weights = PackedDepthwise::new(kernels, channels_in, params, InputSpec::of(options))?;
+        Ok(Packed::new(PackedTensor { common, weights }, Self))
+    }
+
+    /// [`pack`](Self::pack), then [`plan`](Packed::plan). `input` is \[N, H, W, C\].
+    ///
+    /// # Errors
+    /// Those of both.
     pub fn new(input: [usize; 4], params: &DepthwiseParams<'_>, options: &Options) -> Result<Self> {
-        let kernels = choose(options)?;
-        let spec = InputSpec::of(options);
-        let plan = DepthwisePlan::new(kernels.depthwise(options.input_type), input, params, spec)?;
-        let taps = product("kernel elements", &params.window.kernel)?;
-        let multiply_adds = count(plan.rows.output(), taps);
-        let operation = Channelwise::Depthwise(plan);
-        Layer::channelwise(kernels, input, operation, options, multiply_adds).map(Self)
+        let [n, h, w, channels_in] = input;
+        Self::pack(channels_in, params, options)?.plan([n, h, w])
     }
 }
 
@@ -54,3 +66,28 @@ impl HasLayer for Depthwise {
 }
 
 impl Plan for Depthwise {}
+
+#[derive(Debug)]
+struct PackedTensor {
+    common: Common,
+    weights: PackedDepthwise,
+}
+
+impl Packing for PackedTensor {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn weights_bytes(&self) -> usize {
+        self.weights.weights_bytes()
+    }
+
+    fn plan(&self, size: [usize; 3]) -> Result<Layer> {
+        let Common { kernels, window, options, .. } = &self.common;
+        let plan = self.weights.plan(size)?;
+        let taps = product("kernel elements", &window.kernel)?;
+        let (input, multiply_adds) = (plan.rows.input, count(plan.rows.output(), taps));
+        let operation = Channelwise::Depthwise(plan);
+        Layer::channelwise(kernels, input, operation, options, multiply_adds)
+    }
+}

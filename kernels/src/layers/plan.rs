@@ -9,9 +9,10 @@ use crate::layers::layer::{HasLayer, Rows};
 use crate::level::Level;
 use crate::view::{NhwcView, NhwcViewMut};
 
-/// A prepared operation: shape checked, weights packed, kernel chosen.
+/// A prepared operation: shape checked, weights packed, kernels chosen.
 ///
-/// A plan packs its weights for its level and owns them. It is immutable and `Send + Sync`: several
+/// A plan owns packed weights, or shares those of a [`Packed`](crate::Packed): the original ones
+/// can be dropped. It is immutable and `Send + Sync`: several
 /// threads can run one plan at the same time, each with its own scratch. The same operands give the
 /// same bits on every call, on any level and any number of threads.
 ///

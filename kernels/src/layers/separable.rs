@@ -1,16 +1,21 @@
 //! Depthwise and pointwise in one: a GEMM whose producer is the depthwise convolution.
 
 use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use crate::depthwise::plan::DepthwisePlan;
-use crate::error::{Error, Result};
+use crate::activation::Activation;
+use crate::depthwise::plan::{DepthwisePlan, PackedDepthwise};
+use crate::error::Result;
 use crate::gemm::blocking::Depth;
+use crate::gemm::kernels::DotKernels;
 use crate::gemm::plan::{GemmPlan, Problem};
 use crate::gemm::producer::Producer;
 use crate::gemm::weights::PackedWeights;
 use crate::geometry::product;
 use crate::layers::conv::dot;
-use crate::layers::layer::{HasLayer, Layer, Machine, choose, count};
+use crate::layers::layer::{HasLayer, Layer, Machine, count};
+use crate::layers::packed::{Common, Packed, Packing};
 use crate::layers::plan::Plan;
 use crate::options::Options;
 use crate::params::SeparableParams;
@@ -47,73 +52,26 @@ const MAX_BANDS: usize = 24;
 pub struct Separable(Layer);
 
 impl Separable {
-    /// Checks the shape, packs the weights and chooses kernels. `input` is \[N, H, W, C\].
+    /// Packs the weights for inputs of C channels and any size: see [`Packed`].
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, a kernel larger than the padded input, weights or bias of
-    /// the wrong length, an unavailable level.
+    /// Zero or overflowing dimensions, weights or bias of the wrong length, an activation that makes
+    /// no sense, an unavailable level.
+    pub fn pack(
+        channels_in: usize,
+        params: &SeparableParams<'_>,
+        options: &Options,
+    ) -> Result<Packed<Self>> {
+        PackedSeparable::new(channels_in, params, options).map(|packing| Packed::new(packing, Self))
+    }
+
+    /// [`pack`](Self::pack), then [`plan`](Packed::plan). `input` is \[N, H, W, C\].
+    ///
+    /// # Errors
+    /// Those of both.
     pub fn new(input: [usize; 4], params: &SeparableParams<'_>, options: &Options) -> Result<Self> {
-        let kernels = choose(options)?;
-        let spec = InputSpec {
-            element: options.input_type,
-            activation: options.input_activation,
-            general: false,
-        };
-        let depthwise = DepthwisePlan::new(
-            kernels.depthwise(options.input_type),
-            input,
-            &params.depthwise,
-            spec,
-        )?;
-        if params.channels_out == 0 {
-            return Err(Error::ZeroDimension { what: "output channels" });
-        }
-        let [n, oh, ow, channels] = depthwise.rows.output();
-        let output = [n, oh, ow, params.channels_out];
-        let SeparableParams { channels_out, weights, bias, .. } = *params;
-        let dot = dot(&kernels.gemm, weights, options);
-        let packed = PackedWeights::new(
-            &kernels.gemm,
-            channels,
-            1,
-            channels_out,
-            weights,
-            bias,
-            dot.is_some(),
-        )?;
-        let taps = product("kernel elements", &params.depthwise.window.kernel)?;
-        let multiply_adds =
-            count([n, oh, ow, channels], taps).saturating_add(count(output, channels));
-        let depthwise_name = depthwise.kernel_name();
-        // Padding is the depthwise step's affair: to the GEMM all pixels are alike. Yet they are
-        // split in bands, so that a tile of pixels is some rows high.
-        let most = if depthwise.shares_rows() { MAX_BANDS } else { 1 };
-        let bands = ((ow + BAND / 2) / BAND).clamp(1, most);
-        // ow·band / bands, whose product could overflow.
-        let edge = |band: usize| ow / bands * band + ow % bands * band / bands;
-        let regions = (0..bands)
-            .map(|band| Region {
-                rows: 0..oh,
-                columns: edge(band)..edge(band + 1),
-                taps_y: 0..1,
-                taps_x: 0..1,
-            })
-            .collect();
-        let producer = Producer::Depthwise(depthwise, params.mid_activation.checked()?);
-        let depth = Depth { kernel: [1, 1], channels };
-        let problem = Problem { groups: 1, output, regions, depth, dot };
-        let gemm = GemmPlan::new(&kernels.gemm, producer, packed, problem, options)?;
-        let name = format!("{depthwise_name}+{}", gemm.name());
-        Ok(Self(Layer {
-            level: kernels.level,
-            input,
-            output,
-            input_type: options.input_type,
-            output_type: options.output_type,
-            name,
-            multiply_adds,
-            machine: Machine::Gemm(gemm),
-        }))
+        let [n, h, w, channels_in] = input;
+        Self::pack(channels_in, params, options)?.plan([n, h, w])
     }
 }
 
@@ -124,3 +82,87 @@ impl HasLayer for Separable {
 }
 
 impl Plan for Separable {}
+
+#[derive(Debug)]
+struct PackedSeparable {
+    common: Common,
+    depthwise: PackedDepthwise,
+    mid_activation: Activation,
+    pointwise: Arc<PackedWeights>,
+    dot: Option<&'static DotKernels>,
+}
+
+impl PackedSeparable {
+    fn new(channels_in: usize, params: &SeparableParams<'_>, options: &Options) -> Result<Self> {
+        let SeparableParams { ref depthwise, mid_activation, channels_out, weights, bias } =
+            *params;
+        let common = Common::new(channels_in, channels_out, depthwise.window, options)?;
+        let spec = InputSpec {
+            element: options.input_type,
+            activation: options.input_activation,
+            general: false,
+        };
+        let kernels = common.kernels.depthwise(options.input_type);
+        let depthwise = PackedDepthwise::new(kernels, channels_in, depthwise, spec)?;
+        let kernels = &common.kernels.gemm;
+        let dot = dot(kernels, weights, options);
+        let (k, paired) = (depthwise.channels_out(), dot.is_some());
+        let pointwise = PackedWeights::new(kernels, k, 1, channels_out, weights, bias, paired)?;
+        let (mid_activation, pointwise) = (mid_activation.checked()?, pointwise.into());
+        Ok(Self { common, depthwise, mid_activation, pointwise, dot })
+    }
+}
+
+impl Packing for PackedSeparable {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn weights_bytes(&self) -> usize {
+        self.depthwise.weights_bytes() + self.pointwise.bytes()
+    }
+
+    fn plan(&self, size: [usize; 3]) -> Result<Layer> {
+        let Common { kernels, channels_out, window, ref options, .. } = self.common;
+        let depthwise = self.depthwise.plan(size)?;
+        let (input, made) = (depthwise.rows.input, depthwise.rows.output());
+        let [n, oh, ow, channels] = made;
+        let output = [n, oh, ow, channels_out];
+        let taps = product("kernel elements", &window.kernel)?;
+        let multiply_adds = count(made, taps).saturating_add(count(output, channels));
+        let depthwise_name = depthwise.kernel_name();
+        let regions = bands(&depthwise);
+        let producer = Producer::Depthwise(depthwise, self.mid_activation);
+        let depth = Depth { kernel: [1, 1], channels };
+        let problem = Problem { groups: 1, output, regions, depth, dot: self.dot };
+        let weights = self.pointwise.clone();
+        let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, options)?;
+        Ok(Layer {
+            level: kernels.level,
+            input,
+            output,
+            input_type: options.input_type,
+            output_type: options.output_type,
+            name: format!("{depthwise_name}+{}", gemm.name()),
+            multiply_adds,
+            machine: Machine::Gemm(gemm),
+        })
+    }
+}
+
+/// The regions of the output. Padding is the depthwise step's affair: to the GEMM all pixels are
+/// alike. Yet they are split in bands, so that a tile of pixels is some rows high.
+fn bands(depthwise: &DepthwisePlan) -> Vec<Region> {
+    let [_, oh, ow, _] = depthwise.rows.output();
+    let most = if depthwise.shares_rows() { MAX_BANDS } else { 1 };
+    let bands = ((ow + BAND / 2) / BAND).clamp(1, most);
+    // ow·band / bands, whose product could overflow.
+    let edge = |band: usize| ow / bands * band + ow % bands * band / bands;
+    let region = |band| Region {
+        rows: 0..oh,
+        columns: edge(band)..edge(band + 1),
+        taps_y: 0..1,
+        taps_x: 0..1,
+    };
+    (0..bands).map(region).collect()
+}

@@ -22,5 +22,5 @@ pub(crate) fn pool_plan(
         PoolKind::Average if as_is => &kernels.average,
         PoolKind::Average => &kernels.average_general,
     };
-    RowPlan::new(kernels.lanes, row_kernels, input, 1, window, spec)
+    RowPlan::new(kernels.lanes, row_kernels, input, 1, window, spec, None)
 }

@@ -4,3 +4,4 @@
 pub(crate) mod kernel;
 pub(crate) mod kernels;
 pub(crate) mod plan;
+pub(crate) mod weights;

@@ -51,6 +51,28 @@ pub struct Layer {
     pub arithmetic: Arithmetic,
 }
 
+/// The parameters of an operation, none of one without weights.
+#[derive(Debug)]
+enum Params<'a> {
+    Depthwise(DepthwiseParams<'a>),
+    Pointwise(PointwiseParams<'a>),
+    Separable(SeparableParams<'a>),
+    Conv(ConvParams<'a>),
+    Dense(DenseParams<'a>),
+    None,
+}
+
+/// Packed weights of any layer: plans for inputs of size \[N, H, W\].
+pub type Planner = Box<dyn Fn([usize; 3]) -> Result<Box<dyn Plan>, Error> + Send + Sync>;
+
+fn boxed<P: Plan + 'static>(plan: P) -> Box<dyn Plan> {
+    Box::new(plan)
+}
+
+fn planner<P: Plan + 'static>(packed: Packed<P>) -> Planner {
+    Box::new(move |size| packed.plan(size).map(boxed))
+}
+
 /// What a plan is made of: weights and bias of a layer or of the depthwise half of a separable one,
 /// then those of its other half. Empty where the operation has none. Biases are of f32.
 pub type Weights<'a> = [Elements<'a>; 4];
@@ -116,58 +138,75 @@ impl Layer {
         operands: [impl Into<Elements<'a>>; 4],
         level: Level,
     ) -> Result<Box<dyn Plan>, Error> {
-        fn boxed<P: Plan + 'static>(plan: P) -> Box<dyn Plan> {
-            Box::new(plan)
+        let (input, window, options) = (self.input, self.window, self.options(level));
+        match self.params(operands.map(Into::into)) {
+            Params::Depthwise(params) => Depthwise::new(input, &params, &options).map(boxed),
+            Params::Pointwise(params) => Pointwise::new(input, &params, &options).map(boxed),
+            Params::Separable(params) => Separable::new(input, &params, &options).map(boxed),
+            Params::Conv(params) => Conv::new(input, &params, &options).map(boxed),
+            Params::Dense(params) => Dense::new(input, &params, &options).map(boxed),
+            Params::None => match self.op {
+                Op::Max => Pool::new(input, PoolKind::Max, window, &options).map(boxed),
+                Op::Average => Pool::new(input, PoolKind::Average, window, &options).map(boxed),
+                Op::GlobalAverage => GlobalAveragePool::new(input, &options).map(boxed),
+                _ => Elementwise::new(input, &options).map(boxed),
+            },
         }
-        fn bias(elements: Elements<'_>) -> Option<&[f32]> {
-            let Elements::F32(bias) = elements else { panic!("a bias of {elements:?}") };
-            Some(bias)
-        }
-        let Self { op, input, window, channels_out, .. } = *self;
-        let operands: Weights<'_> = operands.map(Into::into);
-        let (weights, bias, other_bias) = (operands[0], bias(operands[1]), bias(operands[3]));
-        let options = Options::default()
+    }
+
+    /// Packed weights, none of an operation without.
+    pub fn pack<'a>(
+        &self,
+        operands: [impl Into<Elements<'a>>; 4],
+        level: Level,
+    ) -> Option<Result<Planner, Error>> {
+        let (c, options) = (self.input[3], self.options(level));
+        Some(match self.params(operands.map(Into::into)) {
+            Params::Depthwise(params) => Depthwise::pack(c, &params, &options).map(planner),
+            Params::Pointwise(params) => Pointwise::pack(c, &params, &options).map(planner),
+            Params::Separable(params) => Separable::pack(c, &params, &options).map(planner),
+            Params::Conv(params) => Conv::pack(c, &params, &options).map(planner),
+            Params::Dense(params) => Dense::pack(c, &params, &options).map(planner),
+            Params::None => return None,
+        })
+    }
+
+    fn options(&self, level: Level) -> Options {
+        Options::default()
             .input_activation(self.input_activation)
             .activation(self.activation)
             .level(level)
             .input_type(self.input_type)
             .output_type(self.output_type)
-            .arithmetic(self.arithmetic);
+            .arithmetic(self.arithmetic)
+    }
+
+    fn params<'a>(&self, operands: Weights<'a>) -> Params<'a> {
+        let [weights, bias, other_weights, other_bias] = operands;
+        let bias_of = |elements| {
+            let Elements::F32(bias) = elements else { panic!("a bias of {elements:?}") };
+            bias
+        };
+        let (bias, other_bias) = (bias_of(bias), bias_of(other_bias));
+        let Self { op, window, channels_out, .. } = *self;
+        let depthwise =
+            |multiplier| DepthwiseParams::new(window, weights).multiplier(multiplier).bias(bias);
         match op {
-            Op::Depthwise { multiplier } => {
-                let mut params = DepthwiseParams::new(window, weights).multiplier(multiplier);
-                params.bias = bias;
-                Depthwise::new(input, &params, &options).map(boxed)
-            }
+            Op::Depthwise { multiplier } => Params::Depthwise(depthwise(multiplier)),
             Op::Separable { multiplier } => {
-                let mut depthwise = DepthwiseParams::new(window, weights).multiplier(multiplier);
-                depthwise.bias = bias;
-                let (weights, bias) = (operands[2], other_bias);
-                let mid_activation = self.mid_activation;
-                let mut params = SeparableParams::new(depthwise, channels_out, weights)
-                    .mid_activation(mid_activation);
-                params.bias = bias;
-                Separable::new(input, &params, &options).map(boxed)
+                let depthwise = depthwise(multiplier);
+                let params = SeparableParams::new(depthwise, channels_out, other_weights);
+                Params::Separable(params.mid_activation(self.mid_activation).bias(other_bias))
             }
-            Op::Conv { groups } => {
-                let mut params = ConvParams::new(window, channels_out, weights).groups(groups);
-                params.bias = bias;
-                Conv::new(input, &params, &options).map(boxed)
-            }
+            Op::Conv { groups } => Params::Conv(
+                ConvParams::new(window, channels_out, weights).groups(groups).bias(bias),
+            ),
             Op::Pointwise => {
-                let mut params = PointwiseParams::new(channels_out, weights).stride(window.stride);
-                params.bias = bias;
-                Pointwise::new(input, &params, &options).map(boxed)
+                let params = PointwiseParams::new(channels_out, weights).stride(window.stride);
+                Params::Pointwise(params.bias(bias))
             }
-            Op::Dense => {
-                let mut params = DenseParams::new(channels_out, weights);
-                params.bias = bias;
-                Dense::new(input, &params, &options).map(boxed)
-            }
-            Op::Max => Pool::new(input, PoolKind::Max, window, &options).map(boxed),
-            Op::Average => Pool::new(input, PoolKind::Average, window, &options).map(boxed),
-            Op::GlobalAverage => GlobalAveragePool::new(input, &options).map(boxed),
-            Op::Elementwise => Elementwise::new(input, &options).map(boxed),
+            Op::Dense => Params::Dense(DenseParams::new(channels_out, weights).bias(bias)),
+            Op::Max | Op::Average | Op::GlobalAverage | Op::Elementwise => Params::None,
         }
     }
 }
