@@ -45,6 +45,7 @@ def measure(program, threads, args, env):
         report = Path(folder) / "report.json"
         command = [program, "--threads", str(threads), "--rounds", str(args.rounds)]
         command += ["--runs", str(args.runs), "--report", report]
+        command += ["--cpu-time"] * args.cpu_time
         env = env | {"RAYON_NUM_THREADS": str(threads)}
         subprocess.run(
             command, env=env, check=True, preexec_fn=lambda: os.sched_setaffinity(0, cpus)
@@ -60,6 +61,9 @@ def main():
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--runs", type=int, default=3, help="timed, in a turn (default: 3)")
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="count CPU time, on a machine in use; one thread"
+    )
     args = parser.parse_args()
 
     env = os.environ | {"SEPCONV_MODELS": str(HERE / "models")}

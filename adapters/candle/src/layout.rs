@@ -42,8 +42,8 @@ pub(crate) fn dense<'a, T: Copy + Default>(
     Cow::Owned(copy)
 }
 
-/// to\[column\]\[row\] = from\[row\]\[column\], by tiles that stay in cache: a row of a tile is a cache
-/// line of f32.
+/// to\[column\]\[row\] = from\[row\]\[column\], by tiles that stay in cache: a row of a tile is a
+/// cache line of f32.
 fn transpose<T: Copy>(from: &[T], to: &mut [T], rows: usize, columns: usize) {
     const TILE: usize = 16;
     for row in (0..rows).step_by(TILE) {

@@ -11,7 +11,8 @@
 //!
 //! # fn main() -> candle_core::Result<()> {
 //! let cpu = Device::Cpu;
-//! let (dw, pw) = (Tensor::randn(0f32, 1., (8, 1, 3, 3), &cpu)?, Tensor::randn(0f32, 1., (16, 8, 1, 1), &cpu)?);
+//! let dw = Tensor::randn(0f32, 1., (8, 1, 3, 3), &cpu)?;
+//! let pw = Tensor::randn(0f32, 1., (16, 8, 1, 1), &cpu)?;
 //! let window = Window::new([3, 3]).stride([2, 2]).padding(Padding::Same);
 //! let options = Options::new().activation(Activation::Relu);
 //! let layer = SepConv::separable(&dw, window, Activation::None, &pw, &options)?;
@@ -24,12 +25,12 @@
 //! # Layout
 //! Tensors are \[N, C, H, W\], as everywhere in candle, and weights \[O, C / groups, kh, kw\]. The
 //! values of an output are stored channels last, under a permuted view. The next layer takes them
-//! as they are: between layers nothing is copied. An input of another layout is copied once. Candle's own
-//! operations take such views too, some of them slowly; `contiguous` copies.
+//! as they are: between layers nothing is copied. An input of another layout is copied once.
+//! Candle's own operations take such views too, some of them slowly; `contiguous` copies.
 //!
 //! # Types
-//! f32, f16 or bf16. Input, output and residual are of the type of the weights; biases are converted to
-//! f32. All arithmetic is f32, and a value is rounded once, when it is stored.
+//! f32, f16 or bf16. Input, output and residual are of the type of the weights; biases are
+//! converted to f32. All arithmetic is f32, and a value is rounded once, when it is stored.
 //!
 //! # Threads
 //! Those of rayon's current pool: the global one, unless the call comes from another.

@@ -1,13 +1,17 @@
 //! Times of several ways to compute the same, taken in turns beside the peak of the CPU.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::Parser;
+use cpu_time::ProcessTime;
 use sepconv_kernels::{Level, burn_fma};
 use serde_json::{Value, json};
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// In which the last one's threads go to sleep.
 const REST: Duration = Duration::from_millis(20);
@@ -31,6 +35,10 @@ pub struct Args {
     /// Timed runs in a turn
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     pub runs: u16,
+    /// Count the time that this process computes, not the time that passes: for a machine that does
+    /// other things meanwhile. One thread only
+    #[arg(long)]
+    pub cpu_time: bool,
     /// Also write the figures as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -46,6 +54,7 @@ impl Args {
         let said = std::env::var("RAYON_NUM_THREADS");
         let threads = args.threads.to_string();
         ensure!(said.is_ok_and(|n| n == threads), "set RAYON_NUM_THREADS={threads}");
+        ensure!(args.threads == 1 || !args.cpu_time, "--cpu-time: {threads} threads, must be 1");
         Ok(args)
     }
 
@@ -72,7 +81,7 @@ impl Args {
             ensure!(difference <= TOLERANCE, "{}: {difference:.1e} of the largest off", way.name);
             differences.push(difference);
         }
-        let mut peaks = vec![peak()?];
+        let mut peaks = vec![self.peak()?];
         let mut times = vec![Vec::new(); ways.len()];
         for round in 0..usize::from(self.rounds) {
             for turn in 0..ways.len() {
@@ -80,7 +89,7 @@ impl Args {
                 sleep(REST);
                 times[i].push(self.turn(&mut ways[i])?);
             }
-            peaks.push(peak()?);
+            peaks.push(self.peak()?);
         }
         let best = peaks.iter().copied().fold(0.0, f64::max);
         let quiet = |round: usize| peaks[round].min(peaks[round + 1]) >= QUIET * best;
@@ -120,6 +129,7 @@ impl Args {
         Ok(json!({
             "subject": subject,
             "level": Level::from_env()?.name(),
+            "clock": if self.cpu_time { "CPU time of the process" } else { "wall" },
             "rounds": self.rounds,
             "quiet_rounds": kept.len(),
             "runs": self.runs,
@@ -132,11 +142,28 @@ impl Args {
     fn turn(&self, way: &mut Way<'_>) -> Result<Vec<f64>> {
         (way.run)()?;
         let time = |_| {
-            let start = Instant::now();
+            let start = self.now()?;
             (way.run)()?;
-            Ok(start.elapsed().as_secs_f64() * 1e3)
+            Ok((self.now()? - start).as_secs_f64() * 1e3)
         };
         (0..self.runs).map(time).collect()
+    }
+
+    /// GFLOP/s of multiply-adds on registers, of all threads together.
+    fn peak(&self) -> Result<f64> {
+        let level = Level::from_env()?;
+        let start = self.now()?;
+        let done = rayon::broadcast(|_| burn_fma(level, 2_000_000_000));
+        let time = (self.now()? - start).as_secs_f64();
+        let multiply_adds = done.into_iter().sum::<Result<u64, _>>()?;
+        Ok(2.0 * multiply_adds as f64 / time / 1e9)
+    }
+
+    /// Since some point in the past.
+    fn now(&self) -> Result<Duration> {
+        let elapsed =
+            if self.cpu_time { ProcessTime::try_now()?.as_duration() } else { START.elapsed() };
+        Ok(elapsed)
     }
 }
 
@@ -156,16 +183,6 @@ impl<'a> Way<'a> {
     ) -> Self {
         Self { name: name.into(), beside, run: Box::new(run) }
     }
-}
-
-/// GFLOP/s of multiply-adds on registers, of all threads together.
-fn peak() -> Result<f64> {
-    let level = Level::from_env()?;
-    let start = Instant::now();
-    let done = rayon::broadcast(|_| burn_fma(level, 2_000_000_000));
-    let time = start.elapsed().as_secs_f64();
-    let multiply_adds = done.into_iter().sum::<Result<u64, _>>()?;
-    Ok(2.0 * multiply_adds as f64 / time / 1e9)
 }
 
 /// The middle value, or the mean of the two.

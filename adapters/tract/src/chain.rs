@@ -15,26 +15,30 @@ use tract_core::ops::nn::DataFormat;
 use crate::convolution::Convolution;
 use crate::op::SepConv;
 
-/// Wired from `input` to `output`, both of `format`.
+/// Wired from `input` to `output`.
 pub(crate) struct Chain {
     input: OutletId,
     /// What is added to the result before the last clamp.
     residual: Option<OutletId>,
     output: OutletId,
-    format: DataFormat,
+    /// Of `input`.
+    from: DataFormat,
+    /// Of `output` and `residual`.
+    to: DataFormat,
     op: SepConv,
 }
 
 impl Chain {
-    /// The chain that begins with the convolution `id`, if it is one. An error says why sepconv can't
-    /// compute it.
+    /// The chain that begins with the convolution `id`, if it is one. An error says why sepconv
+    /// can't compute it.
     pub(crate) fn from(model: &TypedModel, id: usize) -> TractResult<Option<Self>> {
         let Some(mut first) = Convolution::read(model, id)? else { return Ok(None) };
         absorb_bias(model, &mut first)?;
         let (input, before) = clamps_in_front(model, first.input)?;
         let mid = absorb_clamps(model, &mut first.output)?;
         let second = if first.depthwise { pointwise_behind(model, &first)? } else { None };
-        let (format, first_pool) = (first.format, first.pool.clone());
+        let (from, first_pool) = (first.from, first.pool.clone());
+        let to = second.as_ref().unwrap_or(&first).to;
         let (mut output, mut last) = match &second {
             Some(second) => (second.output, Clamp::NONE),
             None => (first.output, mid),
@@ -52,37 +56,44 @@ impl Chain {
             None => (single(&first, &options)?, first_pool),
         };
         let op = SepConv::new(plans, pool);
-        Ok(Some(Self { input, residual, output, format, op }))
+        Ok(Some(Self { input, residual, output, from, to, op }))
     }
 
     /// What puts the operation in the place of the nodes. The only place where the layout of values
     /// is changed.
     pub(crate) fn patch(self, model: &TypedModel, name: &str) -> TractResult<TypedModelPatch> {
-        let mut to_nhwc = Vec::new();
-        if !self.format.has_n() {
-            to_nhwc.push(AxisOp::Add(0));
-        }
-        if !self.format.c_is_last() {
-            to_nhwc.push(AxisOp::Move(1, 3));
-        }
         let mut patch = TypedModelPatch::new(format!("sepconv for {name}"));
         let mut inputs = TVec::new();
-        for (what, outlet) in [("input", Some(self.input)), ("residual", self.residual)] {
+        let operands =
+            [("input", Some(self.input), self.from), ("residual", self.residual, self.to)];
+        for (what, outlet, format) in operands {
             let Some(outlet) = outlet else { continue };
             let mut wire = patch.tap_model(model, outlet)?;
-            for (i, op) in to_nhwc.iter().enumerate() {
+            for (i, op) in to_nhwc(format).into_iter().enumerate() {
                 let name = format!("{name}.{what}_to_nhwc.{i}");
-                wire = patch.wire_node(name, op.clone(), &[wire])?[0];
+                wire = patch.wire_node(name, op, &[wire])?[0];
             }
             inputs.push(wire);
         }
         let mut wire = patch.wire_node(format!("{name}.sepconv"), self.op, &inputs)?[0];
-        for (i, op) in to_nhwc.iter().rev().enumerate() {
+        for (i, op) in to_nhwc(self.to).iter().rev().enumerate() {
             wire = patch.wire_node(format!("{name}.from_nhwc.{i}"), op.recip(), &[wire])?[0];
         }
         patch.shunt_outside(model, self.output, wire)?;
         Ok(patch)
     }
+}
+
+/// What makes NHWC of a format.
+fn to_nhwc(format: DataFormat) -> TVec<AxisOp> {
+    let mut ops = tvec!();
+    if !format.has_n() {
+        ops.push(AxisOp::Add(0));
+    }
+    if !format.c_is_last() {
+        ops.push(AxisOp::Move(1, 3));
+    }
+    ops
 }
 
 fn separable(
@@ -136,7 +147,7 @@ fn pointwise_behind(model: &TypedModel, first: &Convolution) -> TractResult<Opti
     // One that sepconv can't compute is no reason to leave the depthwise one.
     let second = Convolution::read(model, node.id).ok().flatten();
     let second = second.filter(|second| {
-        second.input == first.output && second.is_pointwise() && second.format == first.format
+        second.input == first.output && second.is_pointwise() && second.from == first.to
     });
     match second {
         Some(mut second) => {
@@ -246,7 +257,7 @@ fn clamps_in_front(model: &TypedModel, input: OutletId) -> TractResult<(OutletId
     Ok((x, all))
 }
 
-/// The constant that the binary operation `T` of the node applies to `x` without changing its shape.
+/// The constant that the node's binary operation `T` applies to `x` without changing its shape.
 fn operand<T: tract_core::ops::binary::BinMiniOp>(
     model: &TypedModel,
     node: &TypedNode,

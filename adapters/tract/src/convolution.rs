@@ -12,9 +12,11 @@ use tract_core::ops::nn::DataFormat;
 pub(crate) struct Convolution {
     pub(crate) input: OutletId,
     pub(crate) output: OutletId,
-    /// Where the axes of input and output are.
-    pub(crate) format: DataFormat,
-    /// Of NHWC, whatever `format` is.
+    /// Where the input's axes are.
+    pub(crate) from: DataFormat,
+    /// Where the output's axes are.
+    pub(crate) to: DataFormat,
+    /// Of NHWC, whatever `from` and `to` are.
     pub(crate) pool: PoolSpec,
     pub(crate) window: Window,
     /// Each channel by itself; otherwise all with all.
@@ -65,7 +67,8 @@ impl Convolution {
         Ok(Self {
             input: node.inputs[0],
             output: node.id.into(),
-            format: spec.data_format,
+            from: spec.data_format,
+            to: spec.data_format,
             pool: PoolSpec { data_format: DataFormat::NHWC, ..spec.clone() },
             window,
             depthwise,
@@ -80,7 +83,8 @@ impl Convolution {
         node: &TypedNode,
         einsum: &EinSum,
     ) -> TractResult<Option<Self>> {
-        let Some((format, inner_first)) = pointwise_axes(einsum) else { return Ok(None) };
+        let input = model.outlet_fact(node.inputs[0])?;
+        let Some((from, to, inner_first)) = pointwise_axes(einsum, input) else { return Ok(None) };
         float(model, node.inputs[0])?;
         let matrix = constant(model, node.inputs[1]).context("weights")?;
         let matrix = if inner_first { matrix } else { matrix.permute_axes(&[1, 0])? };
@@ -97,7 +101,8 @@ impl Convolution {
         Ok(Some(Self {
             input: node.inputs[0],
             output: node.id.into(),
-            format,
+            from,
+            to,
             pool,
             window: Window::new([1, 1]),
             depthwise: false,
@@ -106,9 +111,9 @@ impl Convolution {
         }))
     }
 
-    /// The axis of `format` that channels are on.
+    /// The output's axis that channels are on.
     pub(crate) fn channel_axis(&self) -> usize {
-        match self.format {
+        match self.to {
             DataFormat::NCHW => 1,
             DataFormat::NHWC => 3,
             DataFormat::CHW => 0,
@@ -125,37 +130,44 @@ impl Convolution {
     }
 }
 
-/// If this is a pointwise convolution: the format of its values, and whether the input's channels are
-/// the matrix's first axis.
-fn pointwise_axes(einsum: &EinSum) -> Option<(DataFormat, bool)> {
+/// If this is a pointwise convolution: the formats of input and output, and whether the input's
+/// channels are the matrix's first axis. Where the batch is 1, tract may leave its axis out of
+/// either.
+fn pointwise_axes(einsum: &EinSum, input: &TypedFact) -> Option<(DataFormat, DataFormat, bool)> {
     let axes = &einsum.axes;
     if einsum.q_params.is_some()
         || (axes.input_count(), axes.output_count()) != (2, 1)
-        || axes.rank(InOut::In(0)) != axes.rank(InOut::Out(0))
         || axes.rank(InOut::In(1)) != 2
     {
         return None;
     }
-    let (mut inner, mut outer) = (None, None);
+    let (mut inner, mut outer, mut same) = (None, None, Vec::new());
     for axis in axes.iter_all_axes() {
         match (&axis.inputs[0][..], &axis.inputs[1][..], &axis.outputs[0][..]) {
             (&[place], &[of_matrix], &[]) if inner.is_none() => inner = Some((place, of_matrix)),
             (&[], &[_], &[place]) if outer.is_none() => outer = Some(place),
-            (&[from], &[], &[to]) if from == to => {}
+            (&[0], &[], &[]) if input.rank() == 4 && input.shape[0].is_one() => {}
+            (&[], &[], &[0]) if axes.rank(InOut::Out(0)) == 4 => {}
+            (&[from], &[], &[to]) => same.push((from, to)),
             _ => return None,
         }
     }
     let (place, of_matrix) = inner?;
-    if outer? != place {
+    // Batch, rows and columns stay in order.
+    same.sort_unstable();
+    if !same.is_sorted_by_key(|&(_, to)| to) {
         return None;
     }
-    let format = match (axes.rank(InOut::In(0)), place) {
-        (4, 1) => DataFormat::NCHW,
-        (4, 3) => DataFormat::NHWC,
-        (3, 0) => DataFormat::CHW,
-        _ => return None,
+    let format = |rank, channels| match (rank, channels) {
+        (4, 1) => Some(DataFormat::NCHW),
+        (4, 3) => Some(DataFormat::NHWC),
+        (3, 0) => Some(DataFormat::CHW),
+        (3, 2) => Some(DataFormat::HWC),
+        _ => None,
     };
-    Some((format, of_matrix == 0))
+    let from = format(axes.rank(InOut::In(0)), place)?;
+    let to = format(axes.rank(InOut::Out(0)), outer?)?;
+    Some((from, to, of_matrix == 0))
 }
 
 /// The value of an outlet, if the model has it and it is of f32.
@@ -175,8 +187,8 @@ fn float(model: &TypedModel, outlet: OutletId) -> TractResult<()> {
     Ok(())
 }
 
-/// Weights with the axes \[kh, kw, I, O\], as the kernels want them. In a depthwise convolution's one
-/// of the two is 1, or they are channels and multiplier: their order in memory is the same.
+/// Weights with the axes \[kh, kw, I, O\], as the kernels want them. Of a depthwise convolution
+/// either I is 1, or I and O are channels and multiplier: their order in memory is the same.
 fn hwio(weights: Tensor, format: KernelFormat) -> TractResult<Vec<f32>> {
     let weights = match format {
         KernelFormat::OIHW => weights.permute_axes(&[2, 3, 1, 0])?,

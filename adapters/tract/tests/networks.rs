@@ -4,6 +4,8 @@ mod support;
 
 use sepconv_tract::Sepconv;
 use sepconv_tract::tract_core::internal::*;
+use sepconv_tract::tract_core::ops::cnn::Conv;
+use sepconv_tract::tract_core::ops::einsum::EinSum;
 use support::{close, load, random, run, to_nhwc};
 
 /// At each of two sizes, of NCHW before and after tract has decluttered the model, and of NHWC.
@@ -31,6 +33,11 @@ fn compare(name: &str, sizes: [[usize; 2]; 2], convolutions: usize) -> TractResu
                 "{kind}: {} replaced, not {convolutions}",
                 report.replaced.len()
             );
+            // Of matrix products only the dense layer's is left.
+            let left = model.nodes.iter().filter(|node| {
+                node.op_is::<Conv>() || node.op_is::<EinSum>() && node.outputs[0].fact.rank() > 2
+            });
+            ensure!(left.clone().count() == 0, "{kind}: {:?}", left.collect::<Vec<_>>());
             close(&run(&model, &x)?, &expected).context(kind)?;
         }
     }
