@@ -34,7 +34,8 @@
 //!
 //! # Threads
 //! Those of rayon's current pool: the global one, unless the call comes from another.
-//! [`sepconv_kernels::on_this_thread`] keeps it to the caller's. Each thread that calls keeps scratch.
+//! [`sepconv_kernels::on_this_thread`] keeps it to the caller's. Each thread that calls keeps
+//! scratch.
 //!
 //! # Gradients
 //! There are none: `backward` through a layer is candle's error `BackwardNotSupported`.

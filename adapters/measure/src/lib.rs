@@ -1,5 +1,5 @@
-//! What the adapters' tests and benchmarks share: ONNX files as lists of steps, inputs, differences,
-//! and times taken in turns.
+//! What the adapters' tests and benchmarks share: ONNX files as lists of steps, inputs,
+//! differences, and times taken in turns.
 
 pub mod onnx;
 pub mod turns;

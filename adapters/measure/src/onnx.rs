@@ -52,7 +52,8 @@ pub struct Step {
     pub inputs: Vec<usize>,
 }
 
-/// Reads the steps, in the order in which they are computed. The last one's output is the network's.
+/// Reads the steps, in the order in which they are computed. The last one's output is the
+/// network's.
 ///
 /// # Errors
 /// The file can't be read, or has what `export.py` doesn't write.

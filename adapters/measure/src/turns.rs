@@ -23,8 +23,8 @@ const TOLERANCE: f64 = 1e-5;
 
 /// Time an engine alone and with sepconv
 ///
-/// A round gives each its turn, in an order that moves on by one from round to round: one run to warm
-/// up, then the timed ones. Pin the process to as many CPUs as there are threads.
+/// A round gives each its turn, in an order that moves on by one from round to round: one run to
+/// warm up, then the timed ones. Pin the process to as many CPUs as there are threads.
 #[derive(Debug, Parser)]
 pub struct Args {
     /// Threads; RAYON_NUM_THREADS must say the same

@@ -37,10 +37,10 @@
 //!
 //! # What is replaced
 //! Convolutions of f32 over two spatial axes, with constant weights: depthwise, pointwise (also
-//! where tract has made a matrix product of it), standard. With them go the constant bias, the ReLU or clip in
-//! front, between and behind, and the addition of another value of the same shape. A depthwise
-//! convolution whose only reader is a pointwise one of stride 1 becomes one operation with it. Everything else stays what it is,
-//! and [`Report::kept`] says why.
+//! where tract has made a matrix product of it), standard. With them go the constant bias, the ReLU
+//! or clip in front, between and behind, and the addition of another value of the same shape. A
+//! depthwise convolution whose only reader is a pointwise one of stride 1 becomes one operation
+//! with it. Everything else stays what it is, and [`Report::kept`] says why.
 //!
 //! Models of NCHW are wired through [`AxisOp::Move`](tract_core::ops::change_axes::AxisOp) on both
 //! sides; tract removes those between neighbours when it optimizes.
