@@ -123,8 +123,8 @@ impl SepConv {
         Self::conv2d(kernel, Window::new([1, 1]).stride(stride), 1, options)
     }
 
-    /// Any convolution. Weights are \[O, C / groups, kh, kw\], the bias \[O\]. With as many groups as
-    /// channels it is a depthwise one.
+    /// Any convolution. Weights are \[O, C / groups, kh, kw\], the bias \[O\]. With as many groups
+    /// as channels it is a depthwise one.
     ///
     /// # Errors
     /// Shapes that don't fit each other or the window, a type that isn't f32, f16 or bf16, and
@@ -159,8 +159,8 @@ impl SepConv {
         Ok(Self::new(Op { plans: plans.map_err(Error::wrap)?, channels, dtype: values.dtype }))
     }
 
-    /// A depthwise convolution, `mid_activation`, a pointwise one, in one step. Depthwise weights are
-    /// \[C, 1, kh, kw\], its bias \[C\]; pointwise weights \[O, C, 1, 1\], its bias \[O\].
+    /// A depthwise convolution, `mid_activation`, a pointwise one, in one step. Depthwise weights
+    /// are \[C, 1, kh, kw\], its bias \[C\]; pointwise weights \[O, C, 1, 1\], its bias \[O\].
     ///
     /// # Errors
     /// Shapes that don't fit each other or the window, a type that isn't f32, f16 or bf16, and

@@ -37,8 +37,11 @@ use sepconv_kernels::{Error, NhwcView, NhwcViewMut, Packed, Plan, available_thre
 pub struct Plans {
     make: Box<Make>,
     /// The one used last comes first.
-    recent: Mutex<Vec<([usize; 3], Arc<dyn Plan>)>>,
+    recent: Mutex<Vec<Made>>,
 }
+
+/// A plan and its \[N, H, W\].
+type Made = ([usize; 3], Arc<dyn Plan>);
 
 /// Makes the plan for an input of \[N, H, W\].
 type Make = dyn Fn([usize; 3]) -> Result<Arc<dyn Plan>, Error> + Send + Sync;
