@@ -14,8 +14,9 @@ import re
 import subprocess
 import sys
 
-# Fuzz targets and the engines of the benchmarks are packages of their own, without tests.
-OUTSIDE = ("fuzz/", "benches/peers/engines/")
+# Packages of their own: fuzz targets and the engines of the benchmarks, without tests, and the adapters, whose tests
+# adapters/test.sh runs.
+OUTSIDE = ("fuzz/", "benches/peers/engines/", "adapters/")
 TEST = re.compile(r"#\[test\]\s*(?:#\[[^\]]*\]\s*)*fn\s+(\w+)")
 LISTED = re.compile(r"^(?:\S*::)?(\w+): test$")
 
