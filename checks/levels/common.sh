@@ -101,9 +101,9 @@ emulated_tests() {
     shift 2
     case $what in
         # Without what is the same on all CPUs.
-        network) kernel_tests allocation canaries concurrency differential geometry shapes ;;
+        network) kernel_tests allocation canaries concurrency differential geometry packed shapes threads ;;
         shapes) tests=(--test halves --test shapes) ;;
-        *) kernel_tests concurrency differential ;;
+        *) kernel_tests concurrency differential packed threads ;;
     esac
     if [[ $what != shapes ]]; then
         tests+=(--test digits --test xception)

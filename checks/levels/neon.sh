@@ -38,7 +38,7 @@ for model in "${models[@]}"; do
         kernel_tests concurrency
         tests+=(--test element_types --test executor --test xception)
     else
-        kernel_tests allocation canaries concurrency digests geometry guard operands
+        kernel_tests allocation canaries concurrency digests geometry guard operands packed threads
     fi
     run "neon-$model" neon "qemu's $model" cargo test --release -p sepconv-kernels -p sepconv \
         --no-default-features --features sepconv/rayon "${tests[@]}" "$@" -- --skip agrees_with_keras \

@@ -33,6 +33,6 @@ fi
 export CARGO_TARGET_DIR=$PWD/target/wasm
 export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS=$flags CARGO_TARGET_WASM32_WASIP1_RUNNER=$runner
 export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-5}
-kernel_tests allocation concurrency guard # threads, and a system's memory protection
+kernel_tests allocation concurrency guard packed threads # threads, and a system's memory protection
 run wasm scalar "WebAssembly, ${runner%% *}" cargo test "${build[@]}" --release --target "$target" \
     -p sepconv-kernels --no-default-features --features std,f16-bf16 "${tests[@]}" "$@"
