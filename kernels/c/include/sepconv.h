@@ -157,6 +157,8 @@ typedef struct {
   size_t pixel_stride;
 } sepconv_view_mut;
 
+typedef void (*Handler)(void);
+
 #define SEPCONV_OK 0
 
 // An argument is invalid: a null pointer, a wrong length, an impossible shape, an unknown type.
@@ -227,7 +229,8 @@ extern "C" {
 const char *sepconv_version(void);
 
 // Returns the message of the last call that failed on this thread, or an empty string if none has.
-// The library owns the string. It stays valid until another call fails on this thread.
+// It has at most 511 bytes, in UTF-8. The library owns the string. It stays valid until another
+// call fails on this thread, or until the thread ends.
 const char *sepconv_error(void);
 
 // Returns whether this CPU and this build of the library support an instruction set. False for an
@@ -368,9 +371,16 @@ const char *sepconv_plan_kernel_name(const sepconv_plan *plan);
 // The call returns when the output is complete. It uses up to `threads` threads (0 means 1; the
 // most is 1024), but no more than `scratch` has room for; sepconv_plan_scratch_len() says how much
 // they need. With one thread it runs on the calling thread. With more it runs on a pool of that
-// many threads, which the library starts at the first such call and keeps until the process ends.
-// The same operands give the same bits on any number of threads. Several threads may run one plan
-// at the same time with different `y` and `scratch`.
+// many threads. The library starts the pool at the first such call and keeps it for later ones. It
+// keeps the four pools that were used last; sepconv_release_threads() ends them. If the system
+// refuses so many threads (a limit, a sandbox), the call runs on the calling thread alone.
+//
+// The same operands give the same bits on any number of threads, if the threads have the default
+// floating-point environment: round to nearest, subnormal numbers kept. Several threads may run
+// one plan at the same time with different `y` and `scratch`.
+//
+// A child of fork() may run its parent's plans on any number of threads; it starts its own pools.
+// Destructors of static and of thread-local objects may call any function of the library.
 //
 // The contents of `scratch` don't matter before the call and are unspecified after it. The library
 // keeps no pointer to any operand.
@@ -419,6 +429,15 @@ sepconv_status sepconv_plan_run_rows(const sepconv_plan *plan,
                                      float *scratch,
                                      size_t scratch_len,
                                      size_t threads);
+
+// Ends the threads that the library keeps for later runs. Those that no run uses have ended when
+// the call returns; the others end with their runs. A later run on more than one thread starts new
+// ones. Any thread may call it.
+//
+// A program may call this before it forks, unloads the library, or is idle for a long time.
+void sepconv_release_threads(void);
+
+extern int pthread_atfork(Handler prepare, Handler parent, Handler child);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,7 +1,7 @@
 //! From C's types to Rust's, and from Rust's results to C's.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ffi::{CString, c_char, c_void};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,32 +34,46 @@ pub(crate) fn refuse<T>(message: impl Into<String>) -> Result<T> {
     Err(Refusal::Argument(message.into()))
 }
 
+/// Room for a message, and the 0 that ends it.
+const MESSAGE_BYTES: usize = 512;
+
 thread_local! {
-    static MESSAGE: RefCell<CString> = RefCell::default();
+    /// Has no destructor: it is there as long as its thread, in static destructors, too.
+    static MESSAGE: Cell<[u8; MESSAGE_BYTES]> = const { Cell::new([0; MESSAGE_BYTES]) };
 }
 
 /// See [`sepconv_error`].
 pub(crate) fn message() -> *const c_char {
-    MESSAGE.with_borrow(|message| message.as_ptr())
+    MESSAGE.with(|message| message.as_ptr().cast())
 }
 
-fn fail(status: sepconv_status, message: String) -> sepconv_status {
-    // No message of ours has a 0 in it; one of a panic may.
-    let message = CString::new(message.replace('\0', " ")).unwrap_or_default();
-    MESSAGE.set(message);
+/// Stores the message, of which a long one loses its end.
+fn fail(status: sepconv_status, message: &str) -> sepconv_status {
+    let mut len = message.len().min(MESSAGE_BYTES - 1);
+    while !message.is_char_boundary(len) {
+        len -= 1;
+    }
+    let mut bytes = [0; MESSAGE_BYTES];
+    bytes[..len].copy_from_slice(&message.as_bytes()[..len]);
+    MESSAGE.set(bytes);
     status
+}
+
+/// The value of `body`, or `otherwise` if it panics.
+pub(crate) fn value<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or(otherwise)
 }
 
 /// Runs the body of a function; whatever happens in it ends as a status.
 pub(crate) fn guarded(body: impl FnOnce() -> Result<()>) -> sepconv_status {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => SEPCONV_OK,
-        Ok(Err(Refusal::Argument(message))) => fail(SEPCONV_INVALID, message),
+        Ok(Err(Refusal::Argument(message))) => fail(SEPCONV_INVALID, &message),
         Ok(Err(Refusal::Kernels(error @ Error::Memory { .. }))) => {
-            fail(SEPCONV_NO_MEMORY, error.to_string())
+            fail(SEPCONV_NO_MEMORY, &error.to_string())
         }
-        Ok(Err(Refusal::Kernels(error))) => fail(SEPCONV_INVALID, error.to_string()),
-        Err(panic) => fail(SEPCONV_INTERNAL, format!("internal error: {}", text(panic.as_ref()))),
+        Ok(Err(Refusal::Kernels(error))) => fail(SEPCONV_INVALID, &error.to_string()),
+        Err(panic) => fail(SEPCONV_INTERNAL, &format!("internal error: {}", text(panic.as_ref()))),
     }
 }
 
@@ -163,48 +177,31 @@ pub(crate) unsafe fn run(
     })
 }
 
-/// Runs `f` where plans find so many threads.
-pub(crate) fn on_threads(
+/// Runs `f` where plans find so many threads, or on the calling thread alone if the system refuses
+/// that many.
+fn on_threads(
     threads: usize,
     f: impl FnOnce() -> Result<(), sepconv_kernels::Error> + Send,
 ) -> Result<()> {
-    if threads == 1 {
-        return Ok(sepconv_kernels::on_this_thread(f)?);
-    }
-    #[cfg(feature = "threads")]
-    return Ok(pools::of(threads)?.install(f)?);
-    #[cfg(not(feature = "threads"))]
-    refuse(format!("can't run on {threads} threads: this library was built without threads"))
-}
-
-/// Thread pools, one for each number of threads that was asked for.
-#[cfg(feature = "threads")]
-mod pools {
-    use std::collections::BTreeMap;
-    use std::sync::{Arc, Mutex, PoisonError};
-
-    use rayon::{ThreadPool, ThreadPoolBuilder};
-
-    use super::{Result, refuse};
-
     /// More are of no use on any machine of today, and each takes memory.
     const MOST: usize = 1024;
 
-    static POOLS: Mutex<BTreeMap<usize, Arc<ThreadPool>>> = Mutex::new(BTreeMap::new());
-
-    pub(super) fn of(threads: usize) -> Result<Arc<ThreadPool>> {
-        if threads > MOST {
-            return refuse(format!("expected at most {MOST} threads, got {threads}"));
-        }
-        let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = pools.get(&threads) {
-            return Ok(pool.clone());
-        }
-        match ThreadPoolBuilder::new().num_threads(threads).build() {
-            Ok(pool) => Ok(pools.entry(threads).or_insert(Arc::new(pool)).clone()),
-            Err(e) => refuse(format!("can't start {threads} threads: {e}")),
-        }
+    if threads > MOST {
+        return refuse(format!("expected at most {MOST} threads, got {threads}"));
     }
+    #[cfg(feature = "threads")]
+    if threads > 1
+        && let Some(pool) = crate::pools::of(threads)
+    {
+        return Ok(pool.install(f)?);
+    }
+    #[cfg(not(feature = "threads"))]
+    if threads > 1 {
+        return refuse(format!(
+            "can't run on {threads} threads: this library was built without threads"
+        ));
+    }
+    Ok(sepconv_kernels::on_this_thread(f)?)
 }
 
 // ---------------------------------------------------------------- memory

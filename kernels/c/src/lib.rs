@@ -8,6 +8,8 @@
 #![allow(non_camel_case_types, missing_docs, reason = "the names are C's, and say it")]
 
 mod call;
+#[cfg(feature = "threads")]
+mod pools;
 
 use std::ffi::{CString, c_char, c_void};
 
@@ -243,7 +245,8 @@ pub extern "C" fn sepconv_version() -> *const c_char {
 }
 
 /// Returns the message of the last call that failed on this thread, or an empty string if none has.
-/// The library owns the string. It stays valid until another call fails on this thread.
+/// It has at most 511 bytes, in UTF-8. The library owns the string. It stays valid until another
+/// call fails on this thread, or until the thread ends.
 #[unsafe(no_mangle)]
 pub extern "C" fn sepconv_error() -> *const c_char {
     call::message()
@@ -253,7 +256,9 @@ pub extern "C" fn sepconv_error() -> *const c_char {
 /// unknown number.
 #[unsafe(no_mangle)]
 pub extern "C" fn sepconv_level_is_available(level: sepconv_level) -> bool {
-    call::level(level).is_ok_and(|level| level.is_none_or(Level::is_available))
+    call::value(false, || {
+        call::level(level).is_ok_and(|level| level.is_none_or(Level::is_available))
+    })
 }
 
 /// Makes a plan for a depthwise convolution.
@@ -443,7 +448,7 @@ pub unsafe extern "C" fn sepconv_elementwise(
 pub unsafe extern "C" fn sepconv_plan_destroy(plan: *mut sepconv_plan) {
     if !plan.is_null() {
         // SAFETY: the caller's contract: it is a box that `create` made.
-        drop(unsafe { Box::from_raw(plan) });
+        call::value((), || drop(unsafe { Box::from_raw(plan) }));
     }
 }
 
@@ -485,9 +490,11 @@ pub unsafe extern "C" fn sepconv_plan_scratch_len(
     plan: *const sepconv_plan,
     threads: usize,
 ) -> usize {
-    // SAFETY: the caller's contract.
-    let plan = unsafe { required(plan, "plan") };
-    plan.map_or(0, |plan| plan.plan.scratch_len(threads.max(1)))
+    call::value(0, || {
+        // SAFETY: the caller's contract.
+        let plan = unsafe { required(plan, "plan") };
+        plan.map_or(0, |plan| plan.plan.scratch_len(threads.max(1)))
+    })
 }
 
 /// Returns the names of the kernels that a plan runs, such as
@@ -498,9 +505,11 @@ pub unsafe extern "C" fn sepconv_plan_scratch_len(
 /// `plan` is null or a plan.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_plan_kernel_name(plan: *const sepconv_plan) -> *const c_char {
-    // SAFETY: the caller's contract.
-    let plan = unsafe { required(plan, "plan") };
-    plan.map_or(std::ptr::null(), |plan| plan.name.as_ptr())
+    call::value(std::ptr::null(), || {
+        // SAFETY: the caller's contract.
+        let plan = unsafe { required(plan, "plan") };
+        plan.map_or(std::ptr::null(), |plan| plan.name.as_ptr())
+    })
 }
 
 /// Runs a plan: y = activation(operation(input_activation(x)) + residual).
@@ -511,9 +520,16 @@ pub unsafe extern "C" fn sepconv_plan_kernel_name(plan: *const sepconv_plan) -> 
 /// The call returns when the output is complete. It uses up to `threads` threads (0 means 1; the
 /// most is 1024), but no more than `scratch` has room for; sepconv_plan_scratch_len() says how much
 /// they need. With one thread it runs on the calling thread. With more it runs on a pool of that
-/// many threads, which the library starts at the first such call and keeps until the process ends.
-/// The same operands give the same bits on any number of threads. Several threads may run one plan
-/// at the same time with different `y` and `scratch`.
+/// many threads. The library starts the pool at the first such call and keeps it for later ones. It
+/// keeps the four pools that were used last; sepconv_release_threads() ends them. If the system
+/// refuses so many threads (a limit, a sandbox), the call runs on the calling thread alone.
+///
+/// The same operands give the same bits on any number of threads, if the threads have the default
+/// floating-point environment: round to nearest, subnormal numbers kept. Several threads may run
+/// one plan at the same time with different `y` and `scratch`.
+///
+/// A child of fork() may run its parent's plans on any number of threads; it starts its own pools.
+/// Destructors of static and of thread-local objects may call any function of the library.
 ///
 /// The contents of `scratch` don't matter before the call and are unspecified after it. The library
 /// keeps no pointer to any operand.
@@ -611,4 +627,15 @@ pub unsafe extern "C" fn sepconv_plan_run_rows(
             |plan, x, residual, y, scratch| plan.run_rows(start..end, x, residual, y, scratch),
         )
     }
+}
+
+/// Ends the threads that the library keeps for later runs. Those that no run uses have ended when
+/// the call returns; the others end with their runs. A later run on more than one thread starts new
+/// ones. Any thread may call it.
+///
+/// A program may call this before it forks, unloads the library, or is idle for a long time.
+#[unsafe(no_mangle)]
+pub extern "C" fn sepconv_release_threads() {
+    #[cfg(feature = "threads")]
+    call::value((), pools::release);
 }
