@@ -91,3 +91,27 @@ fn pools_may_be_nested() {
     single.install(|| (0..10).into_par_iter().for_each(|_| run(1)));
     println!("130 runs in parallel loops of their own pool and of others: the same bits");
 }
+
+/// A session behind a lock, run by tasks of the pool that it uses: in `on_this_thread` no task waits
+/// for the pool while it has the lock, so that no other task, which wants the lock, runs meanwhile
+/// on the same thread.
+#[cfg(feature = "rayon")]
+#[test]
+fn a_session_behind_a_lock_in_tasks_of_its_pool() {
+    use std::sync::Mutex;
+
+    use rayon::prelude::*;
+    use sepconv::kernels::on_this_thread;
+
+    let (plan, picture, expected) = network();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+    pool.install(|| {
+        let session = Mutex::new(Session::new(plan).unwrap());
+        (0..200).into_par_iter().for_each(|_| {
+            let mut session = session.lock().unwrap();
+            on_this_thread(|| session.run(&picture)).unwrap();
+            assert_eq!(session.output(), expected);
+        });
+    });
+    println!("200 tasks that share a session: the same bits");
+}

@@ -21,8 +21,44 @@
 //! Every output element is one chain of fused multiply-adds in a fixed order (bias, then taps and
 //! channels ascending), so that all levels, any number of threads, fused and unfused give the same
 //! bits; only NaNs may differ from each other. Padding is left out of sums, never multiplied by
-//! zero. Subnormal weights and biases become zeros of their sign when packed; the floating-point
-//! environment is never touched. ReLU and clamps let NaN and −0 through.
+//! zero. Subnormal weights and biases become zeros of their sign when packed. ReLU and clamps let
+//! NaN and −0 through.
+//!
+//! The floating-point environment is never touched, and the bits are promised for the default one:
+//! round to nearest, subnormal numbers kept. It belongs to a thread. If something has set the
+//! calling thread to flush subnormals to zero (FTZ, DAZ; loading a C library built with
+//! `-ffast-math` does), then a run there has zeros where other threads have subnormal numbers.
+//!
+//! # Threads, locks and processes
+//! With the feature `rayon` a run shares out its work over rayon's current pool and waits for it.
+//! Meanwhile rayon may have the waiting thread run any other task of the pool. If that task wants a
+//! lock that the run is inside of, such as a `Mutex` around the scratch, it hangs; a thread-local
+//! `RefCell` is borrowed twice. A task of the pool therefore runs plans inside
+//! [`on_this_thread`] while it has a lock or a borrow, or has a scratch of its own and needs
+//! neither: the plan itself can be shared.
+//!
+//! ```
+//! # use std::sync::Mutex;
+//! # use rayon::prelude::*;
+//! # use sepconv_kernels::*;
+//! # fn main() -> Result<(), Error> {
+//! # let plan = Pointwise::new([1, 1, 1, 1], &PointwiseParams::new(1, &[2.0]), &Options::default())?;
+//! let scratch = Mutex::new(vec![0.0; plan.scratch_len(1)]);
+//! let mut outputs = [[0.0]; 100];
+//! outputs.par_iter_mut().try_for_each(|y| {
+//!     let x = NhwcView::new(&[3.0], plan.input_shape())?;
+//!     let y = NhwcViewMut::new(y, plan.output_shape())?;
+//!     let mut scratch = scratch.lock().unwrap();
+//!     on_this_thread(|| plan.run(x, None, y, &mut scratch)) // not plan.run(…) alone
+//! })?;
+//! assert_eq!(outputs, [[6.0]; 100]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A child of `fork` has none of its parent's threads, so that a run in a pool of the parent's,
+//! rayon's global one included, hangs there. The child runs plans inside [`on_this_thread`], or in a
+//! pool that it builds.
 //!
 //! # Element types
 //! Input, output and weights are each of f32, f16 or bf16 ([`ElementType`]), in any combination;

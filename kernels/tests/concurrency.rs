@@ -5,6 +5,7 @@
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -206,6 +207,37 @@ fn a_pool_of_70_threads() {
     for _ in 0..common::scaled(9).max(2) {
         many.install(|| jobs.iter().map(|job| job.check(70)).sum::<usize>());
     }
+}
+
+/// Runs inside a lock and inside a borrowed cell of the thread, in tasks of the pool that plans use:
+/// in [`on_this_thread`] none waits for the pool, which would have it take another task, and that
+/// task the lock or the cell, in the middle of its run.
+#[test]
+fn locks_and_cells_in_tasks_of_the_same_pool() {
+    thread_local! {
+        static RUNS: RefCell<usize> = const { RefCell::new(0) };
+    }
+    let _alone = alone();
+    let jobs = Job::all();
+    let pool = pool(4);
+    let lock = Mutex::new(0);
+    leaks_nothing("inside locks and cells", 6, || {
+        pool.install(|| {
+            (0..4 * jobs.len())
+                .into_par_iter()
+                .map(|i| {
+                    let job = &jobs[i / 4];
+                    if i % 2 == 0 {
+                        let mut runs = lock.lock().unwrap();
+                        *runs += on_this_thread(|| job.check(4));
+                    } else {
+                        RUNS.with_borrow_mut(|runs| *runs += on_this_thread(|| job.check(4)));
+                    }
+                    1
+                })
+                .sum()
+        })
+    });
 }
 
 /// A panic that prints nothing.

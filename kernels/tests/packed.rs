@@ -225,7 +225,7 @@ fn packing_refuses_with_the_numbers() {
     let (dw, pw, bias) = (vec![0.5; 9 * 8], vec![0.5; 8 * 5], vec![0.5; 5]);
     let depthwise = DepthwiseParams::new(window, &dw);
     let of_depthwise = |c, params| Depthwise::pack(c, &params, &options).map(drop);
-    refused("none", of_depthwise(0, depthwise), "channels is 0, must be at least 1");
+    refused("none", of_depthwise(0, depthwise), "channels is 0; it must be at least 1");
     refused(
         "more channels",
         of_depthwise(9, depthwise),
@@ -234,7 +234,7 @@ fn packing_refuses_with_the_numbers() {
     refused(
         "multiplier",
         of_depthwise(8, depthwise.multiplier(0)),
-        "depth multiplier is 0, must be at least 1",
+        "depth multiplier is 0; it must be at least 1",
     );
     refused(
         "bias",
@@ -242,7 +242,7 @@ fn packing_refuses_with_the_numbers() {
         "depthwise bias: expected 8 elements, got 5",
     );
     let other = DepthwiseParams::new(window.stride([1, 0]), &dw);
-    refused("stride", of_depthwise(8, other), "stride along the width is 0, must be at least 1");
+    refused("stride", of_depthwise(8, other), "stride along the width is 0; it must be at least 1");
 
     let of_separable = |params| Separable::pack(8, &params, &options).map(drop);
     let separable = SeparableParams::new(depthwise, 5, &pw);
@@ -270,14 +270,14 @@ fn packing_refuses_with_the_numbers() {
     refused(
         "none",
         of_pointwise(PointwiseParams::new(0, &pw)),
-        "output channels is 0, must be at least 1",
+        "output channels is 0; it must be at least 1",
     );
     let dense = DenseParams::new(5, &pw).bias(&bias[1..]);
     let result = Dense::pack(8, &dense, &options).map(drop);
     refused("bias", result, "bias: expected 5 elements, got 4");
     let conv = ConvParams::new(Window::new([1, 1]), 5, &pw).groups(2);
     let result = Conv::pack(8, &conv, &options).map(drop);
-    refused("groups", result, "8 input and 5 output channels can't be divided into 2 groups");
+    refused("groups", result, "can't divide 8 input and 5 output channels into 2 groups");
 }
 
 /// What is refused when a shape is known: by the plan and by its output shape alike.
@@ -292,8 +292,8 @@ fn planning_refuses_with_the_numbers() {
         assert_eq!(refused.to_string(), message);
         assert_eq!(packed.output_shape(size), Err(refused));
     }
-    let narrow = "kernel width 5 (dilated) is larger than the padded input's 4";
-    let rows = "input height is 0, must be at least 1";
+    let narrow = "kernel width 5 (dilated) exceeds the padded input width 4";
+    let rows = "input height is 0; it must be at least 1";
     let large = "input elements overflow the address space";
     let sizes = [([1, 9, 4], narrow), ([1, 0, 9], rows), ([usize::MAX / 8, 9, 9], large)];
     for (size, message) in sizes {

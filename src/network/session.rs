@@ -149,6 +149,33 @@ impl Session {
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     ///
+    /// # Locks
+    /// Tasks of rayon's current pool must not run a session that they share through a `Mutex`, or a
+    /// thread-local `RefCell`, in that pool. The run waits for the pool, and rayon may have the
+    /// waiting thread begin another of these tasks, which waits for the lock for ever. Either each
+    /// task has a session of its own (they can share one plan), or it runs on its thread alone:
+    ///
+    /// ```
+    /// # use std::sync::Mutex;
+    /// # use sepconv::models::{MobileNetConfig, mobilenet};
+    /// # use sepconv::network::{NetworkPlan, PlanOptions, Session};
+    /// # use sepconv::weights::synthetic;
+    /// use sepconv::kernels::on_this_thread;
+    ///
+    /// # let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
+    /// # let weights = synthetic::weights(&network)?;
+    /// # let plan = NetworkPlan::new(&network, weights, [1, 64, 64, 3], &PlanOptions::default())?;
+    /// # let picture = synthetic::picture(64).data;
+    /// let session = Mutex::new(Session::new(plan)?);
+    /// // in a task
+    /// let mut session = session.lock().unwrap();
+    /// on_this_thread(|| session.run(&picture))?;
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    ///
+    /// In a child of `fork` no pool of the parent's has threads: `on_this_thread`, or a pool of the
+    /// child's own.
+    ///
     /// # Errors
     /// [`Error::Argument`] if `x` has the wrong length. The values of the last run stay.
     pub fn run(&mut self, x: &[f32]) -> Result<()> {

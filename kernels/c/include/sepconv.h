@@ -1,9 +1,23 @@
+// Depthwise-separable convolution on CPUs: plans for layers, made once and run many times.
+//
+// Zero-initialize the structs, or name the fields that you set: a new version may add fields at the end of a struct,
+// and 0 is what the older version did. Compile a program with the header of the library that it runs with.
+//
+// No function exits or throws. Each may be called from any thread, from destructors of static and of thread-local
+// objects, and in a child of fork(). None may be called from a signal handler. Whoever makes a handle (sepconv_plan,
+// sepconv_packed) owns it and destroys it; all other memory stays the caller's.
+
+
 #ifndef SEPCONV_H
 #define SEPCONV_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+// Packed weights: all of a layer but the size of its input. Plans for inputs of any size share them.
+// They do not change after they are made. Several threads may use them at the same time.
+typedef struct sepconv_packed sepconv_packed;
 
 // A prepared operation: its shape is checked, its weights are packed, its kernels are chosen. A
 // plan does not change after it is made. Several threads may run one plan at the same time, each
@@ -33,16 +47,23 @@ typedef struct {
 // The type of the elements of a tensor. A 16-bit element is passed as its bits, a uint16_t.
 typedef uint32_t sepconv_type;
 
-// Weights: `len` elements in row-major order. The plan keeps a packed copy, so the caller may free
-// or change them after the call that makes the plan.
+// The order of the dimensions of weights, the last one innermost: kernel height and width (HW),
+// input channels of a group (I), output channels (O). A depthwise convolution is one in groups of
+// one channel: I is 1, and O is C·multiplier. Of pointwise and dense layers height and width are
+// 1. Results have the same bits in each.
+typedef uint32_t sepconv_weight_layout;
+
+// Weights: `len` elements. The plan or the packed weights keep a packed copy, so the caller may free
+// or change the originals after the call.
 typedef struct {
   const void *data;
   size_t len;
   sepconv_type element;
+  sepconv_weight_layout layout;
 } sepconv_weights;
 
-// Biases: `len` floats, one for each output channel. Zero-initialize it for none. The plan keeps a
-// copy.
+// Biases: `len` floats, one for each output channel. Zero-initialize it for none. The plan or the
+// packed weights keep a copy.
 typedef struct {
   const float *data;
   size_t len;
@@ -54,7 +75,7 @@ typedef struct {
   // Output channels for each input channel; 0 means 1. Input channel c gives the output channels
   // from c·multiplier to c·multiplier + multiplier − 1.
   size_t multiplier;
-  // Of shape [kh, kw, C, multiplier].
+  // Of shape [kh, kw, C, multiplier], or in the order of their layout.
   sepconv_weights weights;
   sepconv_bias bias;
 } sepconv_depthwise_params;
@@ -70,8 +91,12 @@ typedef struct {
   float b;
 } sepconv_activation;
 
+// The order of a tensor's elements in memory. Shapes are N, H, W, C in either. Results have the same
+// bits in either.
+typedef uint32_t sepconv_tensor_layout;
+
 // Options of a plan. Zero-initialize them for the defaults: no activations, the best instruction
-// set, f32 input and output.
+// set, f32 input and output, both NHWC.
 typedef struct {
   // Applied to each input element when it is loaded, not to padding.
   sepconv_activation input_activation;
@@ -84,6 +109,9 @@ typedef struct {
   // Whether layers with bf16 weights may use the CPU's bf16 dot products: faster, less exact,
   // and different bits on different CPUs.
   bool fast;
+  sepconv_tensor_layout input_layout;
+  // The layout of the output and of the residual.
+  sepconv_tensor_layout output_layout;
 } sepconv_options;
 
 // Parameters of a pointwise (1×1) convolution.
@@ -92,7 +120,7 @@ typedef struct {
   size_t stride[2];
   // Output channels O.
   size_t channels_out;
-  // Of shape [C, O].
+  // Of shape [C, O], or in the order of their layout.
   sepconv_weights weights;
   sepconv_bias bias;
 } sepconv_pointwise_params;
@@ -105,7 +133,8 @@ typedef struct {
   sepconv_activation mid_activation;
   // Output channels O.
   size_t channels_out;
-  // The pointwise weights, of shape [C·multiplier, O].
+  // The pointwise weights, of shape [C·multiplier, O], or in the order of their layout. The two
+  // layouts needn't be the same.
   sepconv_weights weights;
   sepconv_bias bias;
 } sepconv_separable_params;
@@ -117,7 +146,7 @@ typedef struct {
   size_t groups;
   // Output channels O.
   size_t channels_out;
-  // Of shape [kh, kw, C / groups, O].
+  // Of shape [kh, kw, C / groups, O], or in the order of their layout.
   sepconv_weights weights;
   sepconv_bias bias;
 } sepconv_conv_params;
@@ -126,7 +155,7 @@ typedef struct {
 typedef struct {
   // Outputs O.
   size_t channels_out;
-  // Of shape [C, O].
+  // Of shape [C, O], or in the order of their layout.
   sepconv_weights weights;
   sepconv_bias bias;
 } sepconv_dense_params;
@@ -134,8 +163,9 @@ typedef struct {
 // What a pool computes over its window. Padding is ignored.
 typedef uint32_t sepconv_pool_kind;
 
-// A tensor that a call reads. Its layout is NHWC: element (n, y, x, c) lies at index
-// ((n·H + y)·W + x)·pixel_stride + c of `data`. The caller owns the memory.
+// A tensor that a call reads. Element (n, y, x, c) lies at index
+// ((n·H + y)·W + x)·pixel_stride + c of `data` if the layout is NHWC, and at
+// ((n·C + c)·H + y)·W + x if it is NCHW. The caller owns the memory.
 typedef struct {
   const void *data;
   // The number of elements at `data`: N·H·W·C if pixels are dense.
@@ -144,8 +174,11 @@ typedef struct {
   // N, H, W, C.
   size_t shape[4];
   // The number of elements from one pixel to the next; 0 means C. A larger number selects some
-  // channels of a wider tensor. `len` must then be at least (N·H·W − 1)·pixel_stride + C.
+  // channels of a wider tensor. `len` must then be at least (N·H·W − 1)·pixel_stride + C. It is
+  // 0 if the layout is NCHW.
   size_t pixel_stride;
+  // As the plan's options have it.
+  sepconv_tensor_layout layout;
 } sepconv_view;
 
 // A tensor that a call writes. Its layout is that of sepconv_view. The caller owns the memory.
@@ -155,7 +188,10 @@ typedef struct {
   sepconv_type element;
   size_t shape[4];
   size_t pixel_stride;
+  sepconv_tensor_layout layout;
 } sepconv_view_mut;
+
+typedef void (*Handler)(void);
 
 #define SEPCONV_OK 0
 
@@ -206,6 +242,25 @@ typedef struct {
 // x · clamp(x + 3, 0, 6) / 6
 #define SEPCONV_HARD_SWISH 6
 
+// The channels of a pixel lie side by side: Keras, TensorFlow.
+#define SEPCONV_NHWC 0
+
+// Each channel is a plane of H·W elements, without gaps: PyTorch, ONNX.
+#define SEPCONV_NCHW 1
+
+// [kh, kw, I, O]: Keras and TensorFlow; TensorFlow Lite's depthwise convolutions. That is
+// [kh, kw, C, multiplier] for a depthwise convolution, [C, O] for a pointwise one.
+#define SEPCONV_HWIO 0
+
+// [O, I, kh, kw]: PyTorch and ONNX.
+#define SEPCONV_OIHW 1
+
+// [I, O, kh, kw].
+#define SEPCONV_IOHW 2
+
+// [O, kh, kw, I]: TensorFlow Lite, except depthwise convolutions.
+#define SEPCONV_OHWI 3
+
 // No padding.
 #define SEPCONV_VALID 0
 
@@ -227,7 +282,8 @@ extern "C" {
 const char *sepconv_version(void);
 
 // Returns the message of the last call that failed on this thread, or an empty string if none has.
-// The library owns the string. It stays valid until another call fails on this thread.
+// It has at most 511 bytes, in UTF-8. The library owns the string. It stays valid until another
+// call fails on this thread, or until the thread ends.
 const char *sepconv_error(void);
 
 // Returns whether this CPU and this build of the library support an instruction set. False for an
@@ -324,6 +380,105 @@ sepconv_status sepconv_global_average_pool(const size_t *input,
 // `input` is null or points to four numbers. `options` and `plan` are null or valid pointers.
 sepconv_status sepconv_elementwise(const size_t *input, const sepconv_options *options, sepconv_plan **plan);
 
+// Packs the weights of a depthwise convolution of `channels_in` input channels, for inputs of any
+// size.
+//
+// `params` is required. `options` may be null for the defaults. On success `*packed` holds new
+// packed weights, which the caller owns and must pass to sepconv_packed_destroy(). After an error
+// `*packed` is null. The call copies what it needs from its arguments. It takes time and memory in
+// proportion to the weights. Any thread may call it.
+//
+// Returns SEPCONV_INVALID if a required pointer is null, or if parameters, types or lengths don't
+// match; SEPCONV_NO_MEMORY if the packed weights can't be allocated.
+//
+// # Safety
+// `params`, `options` and `packed` are null or valid pointers. Data pointers inside `params` are
+// null or valid for their `len` elements.
+sepconv_status sepconv_depthwise_pack(size_t channels_in,
+                                      const sepconv_depthwise_params *params,
+                                      const sepconv_options *options,
+                                      sepconv_packed **packed);
+
+// Packs the weights of a pointwise (1×1) convolution. Arguments and errors are those of sepconv_depthwise_pack().
+//
+// # Safety
+// `params`, `options` and `packed` are null or valid pointers. Data pointers inside `params` are
+// null or valid for their `len` elements.
+sepconv_status sepconv_pointwise_pack(size_t channels_in,
+                                      const sepconv_pointwise_params *params,
+                                      const sepconv_options *options,
+                                      sepconv_packed **packed);
+
+// Packs the weights of a separable convolution. Arguments and errors are those of sepconv_depthwise_pack().
+//
+// # Safety
+// `params`, `options` and `packed` are null or valid pointers. Data pointers inside `params` are
+// null or valid for their `len` elements.
+sepconv_status sepconv_separable_pack(size_t channels_in,
+                                      const sepconv_separable_params *params,
+                                      const sepconv_options *options,
+                                      sepconv_packed **packed);
+
+// Packs the weights of a standard convolution. Arguments and errors are those of sepconv_depthwise_pack().
+//
+// # Safety
+// `params`, `options` and `packed` are null or valid pointers. Data pointers inside `params` are
+// null or valid for their `len` elements.
+sepconv_status sepconv_conv_pack(size_t channels_in,
+                                 const sepconv_conv_params *params,
+                                 const sepconv_options *options,
+                                 sepconv_packed **packed);
+
+// Packs the weights of a dense layer. Arguments and errors are those of sepconv_depthwise_pack().
+//
+// # Safety
+// `params`, `options` and `packed` are null or valid pointers. Data pointers inside `params` are
+// null or valid for their `len` elements.
+sepconv_status sepconv_dense_pack(size_t channels_in,
+                                  const sepconv_dense_params *params,
+                                  const sepconv_options *options,
+                                  sepconv_packed **packed);
+
+// Makes a plan of packed weights. `size` points to the three numbers N, H, W of the input's size.
+//
+// On success `*plan` is a new plan, which the caller owns and must pass to sepconv_plan_destroy().
+// It is the plan that sepconv_depthwise() and the others make for that shape, but takes only
+// microseconds and a few KiB, however large the weights are. The plan shares the packed weights:
+// they are freed when the handle and all its plans have been destroyed, in any order. After an
+// error `*plan` is null. Any thread may call it.
+//
+// Returns SEPCONV_INVALID if a pointer is null, a number is 0, or the kernel is larger than the
+// padded input.
+//
+// # Safety
+// `packed` is null or packed weights. `size` is null or points to three numbers. `plan` is null or
+// a valid pointer.
+sepconv_status sepconv_packed_plan(const sepconv_packed *packed, const size_t *size, sepconv_plan **plan);
+
+// Writes to `shape`, which has room for four numbers, the shape N, H, W, C of the output for an
+// input of size N, H, W. `size` points to these three numbers. Errors are those of
+// sepconv_packed_plan(). Any thread may call it.
+//
+// # Safety
+// `packed` is null or packed weights. `size` is null or points to three numbers. `shape` is null or
+// valid for four numbers.
+sepconv_status sepconv_packed_output_shape(const sepconv_packed *packed, const size_t *size, size_t *shape);
+
+// Returns the number of bytes of the packed weights and biases. Returns 0 if `packed` is null. Any
+// thread may call it.
+//
+// # Safety
+// `packed` is null or packed weights.
+size_t sepconv_packed_weights_bytes(const sepconv_packed *packed);
+
+// Destroys a handle of packed weights. Does nothing if `packed` is null. Plans that were made of it
+// go on working; the memory is freed with the last of them. No thread may use the handle during
+// the call or after it.
+//
+// # Safety
+// `packed` is null, or packed weights that this library made and that were not destroyed before.
+void sepconv_packed_destroy(sepconv_packed *packed);
+
 // Destroys a plan and frees its memory. Does nothing if `plan` is null. No thread may use the plan
 // during the call or after it.
 //
@@ -368,9 +523,16 @@ const char *sepconv_plan_kernel_name(const sepconv_plan *plan);
 // The call returns when the output is complete. It uses up to `threads` threads (0 means 1; the
 // most is 1024), but no more than `scratch` has room for; sepconv_plan_scratch_len() says how much
 // they need. With one thread it runs on the calling thread. With more it runs on a pool of that
-// many threads, which the library starts at the first such call and keeps until the process ends.
-// The same operands give the same bits on any number of threads. Several threads may run one plan
-// at the same time with different `y` and `scratch`.
+// many threads. The library starts the pool at the first such call and keeps it for later ones. It
+// keeps the four pools that were used last; sepconv_release_threads() ends them. If the system
+// refuses so many threads (a limit, a sandbox), the call runs on the calling thread alone.
+//
+// The same operands give the same bits on any number of threads, if the threads have the default
+// floating-point environment: round to nearest, subnormal numbers kept. Several threads may run
+// one plan at the same time with different `y` and `scratch`.
+//
+// A child of fork() may run its parent's plans on any number of threads; it starts its own pools.
+// Destructors of static and of thread-local objects may call any function of the library.
 //
 // The contents of `scratch` don't matter before the call and are unspecified after it. The library
 // keeps no pointer to any operand.
@@ -419,6 +581,15 @@ sepconv_status sepconv_plan_run_rows(const sepconv_plan *plan,
                                      float *scratch,
                                      size_t scratch_len,
                                      size_t threads);
+
+// Ends the threads that the library keeps for later runs. Those that no run uses have ended when
+// the call returns; the others end with their runs. A later run on more than one thread starts new
+// ones. Any thread may call it.
+//
+// A program may call this before it forks, unloads the library, or is idle for a long time.
+void sepconv_release_threads(void);
+
+extern int pthread_atfork(Handler prepare, Handler parent, Handler child);
 
 #ifdef __cplusplus
 }  // extern "C"

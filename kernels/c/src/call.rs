@@ -1,15 +1,16 @@
 //! From C's types to Rust's, and from Rust's results to C's.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ffi::{CString, c_char, c_void};
+use std::fmt::Debug;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sepconv_kernels::{
     Activation, Arithmetic, ConvParams, DenseParams, DepthwiseParams, ElementType, Elements,
-    ElementsMut, Error, Level, NhwcView, NhwcViewMut, Options, Padding, Plan, PointwiseParams,
-    PoolKind, SeparableParams, Window,
+    ElementsMut, Error, Level, NhwcView, NhwcViewMut, Options, Packed, Padding, Plan,
+    PointwiseParams, PoolKind, SeparableParams, TensorLayout, WeightLayout, Window,
 };
 
 use crate::*;
@@ -34,32 +35,46 @@ pub(crate) fn refuse<T>(message: impl Into<String>) -> Result<T> {
     Err(Refusal::Argument(message.into()))
 }
 
+/// Room for a message, and the 0 that ends it.
+const MESSAGE_BYTES: usize = 512;
+
 thread_local! {
-    static MESSAGE: RefCell<CString> = RefCell::default();
+    /// Has no destructor: it is there as long as its thread, in static destructors, too.
+    static MESSAGE: Cell<[u8; MESSAGE_BYTES]> = const { Cell::new([0; MESSAGE_BYTES]) };
 }
 
 /// See [`sepconv_error`].
 pub(crate) fn message() -> *const c_char {
-    MESSAGE.with_borrow(|message| message.as_ptr())
+    MESSAGE.with(|message| message.as_ptr().cast())
 }
 
-fn fail(status: sepconv_status, message: String) -> sepconv_status {
-    // No message of ours has a 0 in it; one of a panic may.
-    let message = CString::new(message.replace('\0', " ")).unwrap_or_default();
-    MESSAGE.set(message);
+/// Stores the message, of which a long one loses its end.
+fn fail(status: sepconv_status, message: &str) -> sepconv_status {
+    let mut len = message.len().min(MESSAGE_BYTES - 1);
+    while !message.is_char_boundary(len) {
+        len -= 1;
+    }
+    let mut bytes = [0; MESSAGE_BYTES];
+    bytes[..len].copy_from_slice(&message.as_bytes()[..len]);
+    MESSAGE.set(bytes);
     status
+}
+
+/// The value of `body`, or `otherwise` if it panics.
+pub(crate) fn value<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or(otherwise)
 }
 
 /// Runs the body of a function; whatever happens in it ends as a status.
 pub(crate) fn guarded(body: impl FnOnce() -> Result<()>) -> sepconv_status {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => SEPCONV_OK,
-        Ok(Err(Refusal::Argument(message))) => fail(SEPCONV_INVALID, message),
+        Ok(Err(Refusal::Argument(message))) => fail(SEPCONV_INVALID, &message),
         Ok(Err(Refusal::Kernels(error @ Error::Memory { .. }))) => {
-            fail(SEPCONV_NO_MEMORY, error.to_string())
+            fail(SEPCONV_NO_MEMORY, &error.to_string())
         }
-        Ok(Err(Refusal::Kernels(error))) => fail(SEPCONV_INVALID, error.to_string()),
-        Err(panic) => fail(SEPCONV_INTERNAL, format!("internal error: {}", text(panic.as_ref()))),
+        Ok(Err(Refusal::Kernels(error))) => fail(SEPCONV_INVALID, &error.to_string()),
+        Err(panic) => fail(SEPCONV_INTERNAL, &format!("internal error: {}", text(panic.as_ref()))),
     }
 }
 
@@ -78,6 +93,28 @@ pub(crate) unsafe fn required<'a, T>(pointer: *const T, name: &str) -> Result<&'
     unsafe { pointer.as_ref() }.map_or_else(|| refuse(format!("{name} is null")), Ok)
 }
 
+/// Makes a handle and stores it in `place`, which is called `name`.
+///
+/// # Safety
+/// `place` is null or valid.
+pub(crate) unsafe fn store<T>(
+    place: *mut *mut T,
+    name: &str,
+    make: impl FnOnce() -> Result<T>,
+) -> sepconv_status {
+    guarded(|| {
+        if place.is_null() {
+            return refuse(format!("{name} is null"));
+        }
+        // SAFETY: the caller's contract.
+        unsafe { place.write(std::ptr::null_mut()) };
+        let made = Box::into_raw(Box::new(make()?));
+        // SAFETY: the caller's contract.
+        unsafe { place.write(made) };
+        Ok(())
+    })
+}
+
 /// Makes a plan and stores it.
 ///
 /// # Safety
@@ -88,40 +125,94 @@ pub(crate) unsafe fn create(
     plan: *mut *mut sepconv_plan,
     make: impl FnOnce([usize; 4], &Options) -> Result<Box<dyn Plan>>,
 ) -> sepconv_status {
-    guarded(|| {
-        if plan.is_null() {
-            return refuse("plan is null");
-        }
-        // SAFETY: the caller's contract.
-        unsafe {
-            plan.write(std::ptr::null_mut());
+    // SAFETY: the caller's contract.
+    unsafe {
+        store(plan, "plan", || {
             let shape = *required(input.cast::<[usize; 4]>(), "input")?;
-            let options = options.as_ref().map(sepconv_options::read).transpose()?;
-            let made = make(shape, &options.unwrap_or_default())?;
-            let name = CString::new(made.kernel_name()).unwrap_or_default();
-            plan.write(Box::into_raw(Box::new(sepconv_plan { plan: made, name })));
-        }
-        Ok(())
-    })
+            make(shape, &self::options(options)?).map(sepconv_plan::new)
+        })
+    }
 }
 
-/// Stores a shape of a plan.
+/// Packs weights and stores them.
 ///
 /// # Safety
-/// `plan` is null or a plan, `shape` null or valid for four numbers.
-pub(crate) unsafe fn shape(
-    plan: *const sepconv_plan,
+/// `options` and `packed` are null or valid.
+pub(crate) unsafe fn pack(
+    options: *const sepconv_options,
+    packed: *mut *mut sepconv_packed,
+    make: impl FnOnce(&Options) -> Result<Box<dyn AnyPacked>>,
+) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        store(packed, "packed", || {
+            let packed = make(&self::options(options)?)?;
+            Ok(sepconv_packed { packed })
+        })
+    }
+}
+
+/// Packed weights of any layer.
+pub(crate) trait AnyPacked: Debug + Send + Sync {
+    fn plan(&self, size: [usize; 3]) -> Result<Box<dyn Plan>>;
+
+    fn output_shape(&self, size: [usize; 3]) -> Result<[usize; 4]>;
+
+    fn weights_bytes(&self) -> usize;
+}
+
+impl<L: Plan + 'static> AnyPacked for Packed<L> {
+    fn plan(&self, size: [usize; 3]) -> Result<Box<dyn Plan>> {
+        Ok(Box::new(self.plan(size)?))
+    }
+
+    fn output_shape(&self, size: [usize; 3]) -> Result<[usize; 4]> {
+        Ok(self.output_shape(size)?)
+    }
+
+    fn weights_bytes(&self) -> usize {
+        self.weights_bytes()
+    }
+}
+
+impl sepconv_plan {
+    pub(crate) fn new(plan: Box<dyn Plan>) -> Self {
+        let name = CString::new(plan.kernel_name()).unwrap_or_default();
+        Self { plan, name }
+    }
+}
+
+/// The options, or the defaults.
+///
+/// # Safety
+/// `options` is null or valid.
+unsafe fn options(options: *const sepconv_options) -> Result<Options> {
+    if options.is_null() {
+        return Ok(Options::default());
+    }
+    // SAFETY: the caller's contract.
+    unsafe { required(options, "options")?.read() }
+}
+
+/// Stores a shape, which comes of a handle called `name`.
+///
+/// # Safety
+/// `handle` is null or valid, `shape` null or valid for four numbers.
+pub(crate) unsafe fn shape<T>(
+    handle: *const T,
+    name: &str,
     shape: *mut usize,
-    of: impl FnOnce(&dyn Plan) -> [usize; 4],
+    of: impl FnOnce(&T) -> Result<[usize; 4]>,
 ) -> sepconv_status {
     guarded(|| {
         // SAFETY: the caller's contract.
-        let plan = unsafe { required(plan, "plan")? };
+        let handle = unsafe { required(handle, name)? };
         if shape.is_null() {
             return refuse("shape is null");
         }
+        let value = of(handle)?;
         // SAFETY: the caller's contract.
-        unsafe { shape.cast::<[usize; 4]>().write(of(plan.plan.as_ref())) };
+        unsafe { shape.cast::<[usize; 4]>().write(value) };
         Ok(())
     })
 }
@@ -163,48 +254,31 @@ pub(crate) unsafe fn run(
     })
 }
 
-/// Runs `f` where plans find so many threads.
-pub(crate) fn on_threads(
+/// Runs `f` where plans find so many threads, or on the calling thread alone if the system refuses
+/// that many.
+fn on_threads(
     threads: usize,
     f: impl FnOnce() -> Result<(), sepconv_kernels::Error> + Send,
 ) -> Result<()> {
-    if threads == 1 {
-        return Ok(sepconv_kernels::on_this_thread(f)?);
-    }
-    #[cfg(feature = "threads")]
-    return Ok(pools::of(threads)?.install(f)?);
-    #[cfg(not(feature = "threads"))]
-    refuse(format!("can't run on {threads} threads: this library was built without threads"))
-}
-
-/// Thread pools, one for each number of threads that was asked for.
-#[cfg(feature = "threads")]
-mod pools {
-    use std::collections::BTreeMap;
-    use std::sync::{Arc, Mutex, PoisonError};
-
-    use rayon::{ThreadPool, ThreadPoolBuilder};
-
-    use super::{Result, refuse};
-
     /// More are of no use on any machine of today, and each takes memory.
     const MOST: usize = 1024;
 
-    static POOLS: Mutex<BTreeMap<usize, Arc<ThreadPool>>> = Mutex::new(BTreeMap::new());
-
-    pub(super) fn of(threads: usize) -> Result<Arc<ThreadPool>> {
-        if threads > MOST {
-            return refuse(format!("expected at most {MOST} threads, got {threads}"));
-        }
-        let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = pools.get(&threads) {
-            return Ok(pool.clone());
-        }
-        match ThreadPoolBuilder::new().num_threads(threads).build() {
-            Ok(pool) => Ok(pools.entry(threads).or_insert(Arc::new(pool)).clone()),
-            Err(e) => refuse(format!("can't start {threads} threads: {e}")),
-        }
+    if threads > MOST {
+        return refuse(format!("expected at most {MOST} threads, got {threads}"));
     }
+    #[cfg(feature = "threads")]
+    if threads > 1
+        && let Some(pool) = crate::pools::of(threads)
+    {
+        return Ok(pool.install(f)?);
+    }
+    #[cfg(not(feature = "threads"))]
+    if threads > 1 {
+        return refuse(format!(
+            "can't run on {threads} threads: this library was built without threads"
+        ));
+    }
+    Ok(sepconv_kernels::on_this_thread(f)?)
 }
 
 // ---------------------------------------------------------------- memory
@@ -319,6 +393,24 @@ fn element_type(element: sepconv_type) -> Result<ElementType> {
     }
 }
 
+fn tensor_layout(layout: sepconv_tensor_layout) -> Result<TensorLayout> {
+    match layout {
+        SEPCONV_NHWC => Ok(TensorLayout::Nhwc),
+        SEPCONV_NCHW => Ok(TensorLayout::Nchw),
+        _ => unknown("sepconv_tensor_layout", layout),
+    }
+}
+
+fn weight_layout(layout: sepconv_weight_layout) -> Result<WeightLayout> {
+    match layout {
+        SEPCONV_HWIO => Ok(WeightLayout::Hwio),
+        SEPCONV_OIHW => Ok(WeightLayout::Oihw),
+        SEPCONV_IOHW => Ok(WeightLayout::Iohw),
+        SEPCONV_OHWI => Ok(WeightLayout::Ohwi),
+        _ => unknown("sepconv_weight_layout", layout),
+    }
+}
+
 /// None for the best.
 pub(crate) fn level(level: sepconv_level) -> Result<Option<Level>> {
     match level {
@@ -384,6 +476,8 @@ impl sepconv_options {
             .level(level(self.level)?)
             .input_type(element_type(self.input_type)?)
             .output_type(element_type(self.output_type)?)
+            .input_layout(tensor_layout(self.input_layout)?)
+            .output_layout(tensor_layout(self.output_layout)?)
             .arithmetic(if self.fast { Arithmetic::Fast } else { Arithmetic::Exact }))
     }
 }
@@ -419,6 +513,7 @@ macro_rules! params {
                 unsafe {
                     let ($this, $weights) = (self, self.weights.read()?);
                     let mut params = $made;
+                    params.layout = weight_layout(self.weights.layout)?;
                     params.bias = self.bias.read()?;
                     Ok(params)
                 }
@@ -449,6 +544,14 @@ fn pixel_stride(stride: usize, shape: [usize; 4]) -> usize {
     if stride == 0 { shape[3] } else { stride }
 }
 
+/// The shape \[N, C, H, W\] of a view in that order, which has no pixel stride.
+fn nchw_shape([n, h, w, c]: [usize; 4], stride: usize, name: &str) -> Result<[usize; 4]> {
+    if stride != 0 {
+        return refuse(format!("{name}: pixel_stride is {stride}, expected 0 with SEPCONV_NCHW"));
+    }
+    Ok([n, c, h, w])
+}
+
 impl sepconv_view {
     /// # Safety
     /// The data is null or valid for `len` elements while the view lives.
@@ -456,8 +559,13 @@ impl sepconv_view {
         // SAFETY: the caller's contract.
         let data =
             unsafe { elements(self.data, self.len, self.element, &format!("{name}->data"))? };
-        let stride = pixel_stride(self.pixel_stride, self.shape);
-        Ok(NhwcView::with_pixel_stride(data, self.shape, stride)?)
+        let (shape, stride) = (self.shape, self.pixel_stride);
+        Ok(match tensor_layout(self.layout)? {
+            TensorLayout::Nhwc => {
+                NhwcView::with_pixel_stride(data, shape, pixel_stride(stride, shape))?
+            }
+            TensorLayout::Nchw => NhwcView::nchw(data, nchw_shape(shape, stride, name)?)?,
+        })
     }
 }
 
@@ -465,18 +573,21 @@ impl sepconv_view_mut {
     /// # Safety
     /// The data is null or valid for `len` elements, which nobody else uses while the view lives.
     pub(crate) unsafe fn read<'a>(&self, name: &str) -> Result<NhwcViewMut<'a>> {
-        let name = &format!("{name}->data");
+        let (data, len, what) = (self.data, self.len, &format!("{name}->data"));
         // SAFETY: the caller's contract.
         let data = unsafe {
             match element_type(self.element)? {
-                ElementType::F16 => ElementsMut::F16(slice_mut(self.data.cast(), self.len, name)?),
-                ElementType::Bf16 => {
-                    ElementsMut::Bf16(slice_mut(self.data.cast(), self.len, name)?)
-                }
-                _ => ElementsMut::F32(slice_mut(self.data.cast(), self.len, name)?),
+                ElementType::F16 => ElementsMut::F16(slice_mut(data.cast(), len, what)?),
+                ElementType::Bf16 => ElementsMut::Bf16(slice_mut(data.cast(), len, what)?),
+                _ => ElementsMut::F32(slice_mut(data.cast(), len, what)?),
             }
         };
-        let stride = pixel_stride(self.pixel_stride, self.shape);
-        Ok(NhwcViewMut::with_pixel_stride(data, self.shape, stride)?)
+        let (shape, stride) = (self.shape, self.pixel_stride);
+        Ok(match tensor_layout(self.layout)? {
+            TensorLayout::Nhwc => {
+                NhwcViewMut::with_pixel_stride(data, shape, pixel_stride(stride, shape))?
+            }
+            TensorLayout::Nchw => NhwcViewMut::nchw(data, nchw_shape(shape, stride, name)?)?,
+        })
     }
 }

@@ -8,6 +8,8 @@
 #![allow(non_camel_case_types, missing_docs, reason = "the names are C's, and say it")]
 
 mod call;
+#[cfg(feature = "threads")]
+mod pools;
 
 use std::ffi::{CString, c_char, c_void};
 
@@ -60,6 +62,29 @@ pub const SEPCONV_SILU: sepconv_activation_kind = 5;
 /// x · clamp(x + 3, 0, 6) / 6
 pub const SEPCONV_HARD_SWISH: sepconv_activation_kind = 6;
 
+/// The order of a tensor's elements in memory. Shapes are N, H, W, C in either. Results have the same
+/// bits in either.
+pub type sepconv_tensor_layout = u32;
+/// The channels of a pixel lie side by side: Keras, TensorFlow.
+pub const SEPCONV_NHWC: sepconv_tensor_layout = 0;
+/// Each channel is a plane of H·W elements, without gaps: PyTorch, ONNX.
+pub const SEPCONV_NCHW: sepconv_tensor_layout = 1;
+
+/// The order of the dimensions of weights, the last one innermost: kernel height and width (HW),
+/// input channels of a group (I), output channels (O). A depthwise convolution is one in groups of
+/// one channel: I is 1, and O is C·multiplier. Of pointwise and dense layers height and width are
+/// 1. Results have the same bits in each.
+pub type sepconv_weight_layout = u32;
+/// [kh, kw, I, O]: Keras and TensorFlow; TensorFlow Lite's depthwise convolutions. That is
+/// [kh, kw, C, multiplier] for a depthwise convolution, [C, O] for a pointwise one.
+pub const SEPCONV_HWIO: sepconv_weight_layout = 0;
+/// [O, I, kh, kw]: PyTorch and ONNX.
+pub const SEPCONV_OIHW: sepconv_weight_layout = 1;
+/// [I, O, kh, kw].
+pub const SEPCONV_IOHW: sepconv_weight_layout = 2;
+/// [O, kh, kw, I]: TensorFlow Lite, except depthwise convolutions.
+pub const SEPCONV_OHWI: sepconv_weight_layout = 3;
+
 /// The padding of a window. Padding adds nothing to a convolution or to a pool.
 pub type sepconv_padding = u32;
 /// No padding.
@@ -96,18 +121,19 @@ pub struct sepconv_window {
     pub pads: [usize; 4],
 }
 
-/// Weights: `len` elements in row-major order. The plan keeps a packed copy, so the caller may free
-/// or change them after the call that makes the plan.
+/// Weights: `len` elements. The plan or the packed weights keep a packed copy, so the caller may free
+/// or change the originals after the call.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_weights {
     pub data: *const c_void,
     pub len: usize,
     pub element: sepconv_type,
+    pub layout: sepconv_weight_layout,
 }
 
-/// Biases: `len` floats, one for each output channel. Zero-initialize it for none. The plan keeps a
-/// copy.
+/// Biases: `len` floats, one for each output channel. Zero-initialize it for none. The plan or the
+/// packed weights keep a copy.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_bias {
@@ -116,7 +142,7 @@ pub struct sepconv_bias {
 }
 
 /// Options of a plan. Zero-initialize them for the defaults: no activations, the best instruction
-/// set, f32 input and output.
+/// set, f32 input and output, both NHWC.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_options {
@@ -131,6 +157,9 @@ pub struct sepconv_options {
     /// Whether layers with bf16 weights may use the CPU's bf16 dot products: faster, less exact,
     /// and different bits on different CPUs.
     pub fast: bool,
+    pub input_layout: sepconv_tensor_layout,
+    /// The layout of the output and of the residual.
+    pub output_layout: sepconv_tensor_layout,
 }
 
 /// Parameters of a depthwise convolution.
@@ -141,7 +170,7 @@ pub struct sepconv_depthwise_params {
     /// Output channels for each input channel; 0 means 1. Input channel c gives the output channels
     /// from c·multiplier to c·multiplier + multiplier − 1.
     pub multiplier: usize,
-    /// Of shape [kh, kw, C, multiplier].
+    /// Of shape [kh, kw, C, multiplier], or in the order of their layout.
     pub weights: sepconv_weights,
     pub bias: sepconv_bias,
 }
@@ -154,7 +183,7 @@ pub struct sepconv_pointwise_params {
     pub stride: [usize; 2],
     /// Output channels O.
     pub channels_out: usize,
-    /// Of shape [C, O].
+    /// Of shape [C, O], or in the order of their layout.
     pub weights: sepconv_weights,
     pub bias: sepconv_bias,
 }
@@ -169,7 +198,8 @@ pub struct sepconv_separable_params {
     pub mid_activation: sepconv_activation,
     /// Output channels O.
     pub channels_out: usize,
-    /// The pointwise weights, of shape [C·multiplier, O].
+    /// The pointwise weights, of shape [C·multiplier, O], or in the order of their layout. The two
+    /// layouts needn't be the same.
     pub weights: sepconv_weights,
     pub bias: sepconv_bias,
 }
@@ -183,7 +213,7 @@ pub struct sepconv_conv_params {
     pub groups: usize,
     /// Output channels O.
     pub channels_out: usize,
-    /// Of shape [kh, kw, C / groups, O].
+    /// Of shape [kh, kw, C / groups, O], or in the order of their layout.
     pub weights: sepconv_weights,
     pub bias: sepconv_bias,
 }
@@ -194,13 +224,14 @@ pub struct sepconv_conv_params {
 pub struct sepconv_dense_params {
     /// Outputs O.
     pub channels_out: usize,
-    /// Of shape [C, O].
+    /// Of shape [C, O], or in the order of their layout.
     pub weights: sepconv_weights,
     pub bias: sepconv_bias,
 }
 
-/// A tensor that a call reads. Its layout is NHWC: element (n, y, x, c) lies at index
-/// ((n·H + y)·W + x)·pixel_stride + c of `data`. The caller owns the memory.
+/// A tensor that a call reads. Element (n, y, x, c) lies at index
+/// ((n·H + y)·W + x)·pixel_stride + c of `data` if the layout is NHWC, and at
+/// ((n·C + c)·H + y)·W + x if it is NCHW. The caller owns the memory.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_view {
@@ -211,8 +242,11 @@ pub struct sepconv_view {
     /// N, H, W, C.
     pub shape: [usize; 4],
     /// The number of elements from one pixel to the next; 0 means C. A larger number selects some
-    /// channels of a wider tensor. `len` must then be at least (N·H·W − 1)·pixel_stride + C.
+    /// channels of a wider tensor. `len` must then be at least (N·H·W − 1)·pixel_stride + C. It is
+    /// 0 if the layout is NCHW.
     pub pixel_stride: usize,
+    /// As the plan's options have it.
+    pub layout: sepconv_tensor_layout,
 }
 
 /// A tensor that a call writes. Its layout is that of sepconv_view. The caller owns the memory.
@@ -224,6 +258,14 @@ pub struct sepconv_view_mut {
     pub element: sepconv_type,
     pub shape: [usize; 4],
     pub pixel_stride: usize,
+    pub layout: sepconv_tensor_layout,
+}
+
+/// Packed weights: all of a layer but the size of its input. Plans for inputs of any size share them.
+/// They do not change after they are made. Several threads may use them at the same time.
+#[derive(Debug)]
+pub struct sepconv_packed {
+    packed: Box<dyn call::AnyPacked>,
 }
 
 /// A prepared operation: its shape is checked, its weights are packed, its kernels are chosen. A
@@ -243,7 +285,8 @@ pub extern "C" fn sepconv_version() -> *const c_char {
 }
 
 /// Returns the message of the last call that failed on this thread, or an empty string if none has.
-/// The library owns the string. It stays valid until another call fails on this thread.
+/// It has at most 511 bytes, in UTF-8. The library owns the string. It stays valid until another
+/// call fails on this thread, or until the thread ends.
 #[unsafe(no_mangle)]
 pub extern "C" fn sepconv_error() -> *const c_char {
     call::message()
@@ -253,7 +296,9 @@ pub extern "C" fn sepconv_error() -> *const c_char {
 /// unknown number.
 #[unsafe(no_mangle)]
 pub extern "C" fn sepconv_level_is_available(level: sepconv_level) -> bool {
-    call::level(level).is_ok_and(|level| level.is_none_or(Level::is_available))
+    call::value(false, || {
+        call::level(level).is_ok_and(|level| level.is_none_or(Level::is_available))
+    })
 }
 
 /// Makes a plan for a depthwise convolution.
@@ -434,6 +479,199 @@ pub unsafe extern "C" fn sepconv_elementwise(
     }
 }
 
+/// Packs the weights of a depthwise convolution of `channels_in` input channels, for inputs of any
+/// size.
+///
+/// `params` is required. `options` may be null for the defaults. On success `*packed` holds new
+/// packed weights, which the caller owns and must pass to sepconv_packed_destroy(). After an error
+/// `*packed` is null. The call copies what it needs from its arguments. It takes time and memory in
+/// proportion to the weights. Any thread may call it.
+///
+/// Returns SEPCONV_INVALID if a required pointer is null, or if parameters, types or lengths don't
+/// match; SEPCONV_NO_MEMORY if the packed weights can't be allocated.
+///
+/// # Safety
+/// `params`, `options` and `packed` are null or valid pointers. Data pointers inside `params` are
+/// null or valid for their `len` elements.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_depthwise_pack(
+    channels_in: usize,
+    params: *const sepconv_depthwise_params,
+    options: *const sepconv_options,
+    packed: *mut *mut sepconv_packed,
+) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        call::pack(options, packed, |options| {
+            let params = required(params, "params")?.read()?;
+            Ok(Box::new(Depthwise::pack(channels_in, &params, options)?))
+        })
+    }
+}
+
+/// Packs the weights of a pointwise (1×1) convolution. Arguments and errors are those of sepconv_depthwise_pack().
+///
+/// # Safety
+/// `params`, `options` and `packed` are null or valid pointers. Data pointers inside `params` are
+/// null or valid for their `len` elements.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_pointwise_pack(
+    channels_in: usize,
+    params: *const sepconv_pointwise_params,
+    options: *const sepconv_options,
+    packed: *mut *mut sepconv_packed,
+) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        call::pack(options, packed, |options| {
+            let params = required(params, "params")?.read()?;
+            Ok(Box::new(Pointwise::pack(channels_in, &params, options)?))
+        })
+    }
+}
+
+/// Packs the weights of a separable convolution. Arguments and errors are those of sepconv_depthwise_pack().
+///
+/// # Safety
+/// `params`, `options` and `packed` are null or valid pointers. Data pointers inside `params` are
+/// null or valid for their `len` elements.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_separable_pack(
+    channels_in: usize,
+    params: *const sepconv_separable_params,
+    options: *const sepconv_options,
+    packed: *mut *mut sepconv_packed,
+) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        call::pack(options, packed, |options| {
+            let params = required(params, "params")?.read()?;
+            Ok(Box::new(Separable::pack(channels_in, &params, options)?))
+        })
+    }
+}
+
+/// Packs the weights of a standard convolution. Arguments and errors are those of sepconv_depthwise_pack().
+///
+/// # Safety
+/// `params`, `options` and `packed` are null or valid pointers. Data pointers inside `params` are
+/// null or valid for their `len` elements.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_conv_pack(
+    channels_in: usize,
+    params: *const sepconv_conv_params,
+    options: *const sepconv_options,
+    packed: *mut *mut sepconv_packed,
+) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        call::pack(options, packed, |options| {
+            let params = required(params, "params")?.read()?;
+            Ok(Box::new(Conv::pack(channels_in, &params, options)?))
+        })
+    }
+}
+
+/// Packs the weights of a dense layer. Arguments and errors are those of sepconv_depthwise_pack().
+///
+/// # Safety
+/// `params`, `options` and `packed` are null or valid pointers. Data pointers inside `params` are
+/// null or valid for their `len` elements.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_dense_pack(
+    channels_in: usize,
+    params: *const sepconv_dense_params,
+    options: *const sepconv_options,
+    packed: *mut *mut sepconv_packed,
+) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        call::pack(options, packed, |options| {
+            let params = required(params, "params")?.read()?;
+            Ok(Box::new(Dense::pack(channels_in, &params, options)?))
+        })
+    }
+}
+
+/// Makes a plan of packed weights. `size` points to the three numbers N, H, W of the input's size.
+///
+/// On success `*plan` is a new plan, which the caller owns and must pass to sepconv_plan_destroy().
+/// It is the plan that sepconv_depthwise() and the others make for that shape, but takes only
+/// microseconds and a few KiB, however large the weights are. The plan shares the packed weights:
+/// they are freed when the handle and all its plans have been destroyed, in any order. After an
+/// error `*plan` is null. Any thread may call it.
+///
+/// Returns SEPCONV_INVALID if a pointer is null, a number is 0, or the kernel is larger than the
+/// padded input.
+///
+/// # Safety
+/// `packed` is null or packed weights. `size` is null or points to three numbers. `plan` is null or
+/// a valid pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_packed_plan(
+    packed: *const sepconv_packed,
+    size: *const usize,
+    plan: *mut *mut sepconv_plan,
+) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        call::store(plan, "plan", || {
+            let packed = required(packed, "packed")?;
+            let size = *required(size.cast::<[usize; 3]>(), "size")?;
+            packed.packed.plan(size).map(sepconv_plan::new)
+        })
+    }
+}
+
+/// Writes to `shape`, which has room for four numbers, the shape N, H, W, C of the output for an
+/// input of size N, H, W. `size` points to these three numbers. Errors are those of
+/// sepconv_packed_plan(). Any thread may call it.
+///
+/// # Safety
+/// `packed` is null or packed weights. `size` is null or points to three numbers. `shape` is null or
+/// valid for four numbers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_packed_output_shape(
+    packed: *const sepconv_packed,
+    size: *const usize,
+    shape: *mut usize,
+) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        call::shape(packed, "packed", shape, |packed| {
+            packed.packed.output_shape(*required(size.cast::<[usize; 3]>(), "size")?)
+        })
+    }
+}
+
+/// Returns the number of bytes of the packed weights and biases. Returns 0 if `packed` is null. Any
+/// thread may call it.
+///
+/// # Safety
+/// `packed` is null or packed weights.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_packed_weights_bytes(packed: *const sepconv_packed) -> usize {
+    call::value(0, || {
+        // SAFETY: the caller's contract.
+        let packed = unsafe { required(packed, "packed") };
+        packed.map_or(0, |packed| packed.packed.weights_bytes())
+    })
+}
+
+/// Destroys a handle of packed weights. Does nothing if `packed` is null. Plans that were made of it
+/// go on working; the memory is freed with the last of them. No thread may use the handle during
+/// the call or after it.
+///
+/// # Safety
+/// `packed` is null, or packed weights that this library made and that were not destroyed before.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_packed_destroy(packed: *mut sepconv_packed) {
+    if !packed.is_null() {
+        // SAFETY: the caller's contract: it is a box that `store` made.
+        call::value((), || drop(unsafe { Box::from_raw(packed) }));
+    }
+}
+
 /// Destroys a plan and frees its memory. Does nothing if `plan` is null. No thread may use the plan
 /// during the call or after it.
 ///
@@ -442,8 +680,8 @@ pub unsafe extern "C" fn sepconv_elementwise(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_plan_destroy(plan: *mut sepconv_plan) {
     if !plan.is_null() {
-        // SAFETY: the caller's contract: it is a box that `create` made.
-        drop(unsafe { Box::from_raw(plan) });
+        // SAFETY: the caller's contract: it is a box that `store` made.
+        call::value((), || drop(unsafe { Box::from_raw(plan) }));
     }
 }
 
@@ -458,7 +696,7 @@ pub unsafe extern "C" fn sepconv_plan_input_shape(
     shape: *mut usize,
 ) -> sepconv_status {
     // SAFETY: the caller's contract.
-    unsafe { call::shape(plan, shape, |plan| plan.input_shape()) }
+    unsafe { call::shape(plan, "plan", shape, |plan| Ok(plan.plan.input_shape())) }
 }
 
 /// Writes the shape N, H, W, C of a plan's output and residual to `shape`, which has room for four
@@ -472,7 +710,7 @@ pub unsafe extern "C" fn sepconv_plan_output_shape(
     shape: *mut usize,
 ) -> sepconv_status {
     // SAFETY: the caller's contract.
-    unsafe { call::shape(plan, shape, |plan| plan.output_shape()) }
+    unsafe { call::shape(plan, "plan", shape, |plan| Ok(plan.plan.output_shape())) }
 }
 
 /// Returns how many floats of scratch memory a plan needs to run on `threads` threads (0 means 1).
@@ -485,9 +723,11 @@ pub unsafe extern "C" fn sepconv_plan_scratch_len(
     plan: *const sepconv_plan,
     threads: usize,
 ) -> usize {
-    // SAFETY: the caller's contract.
-    let plan = unsafe { required(plan, "plan") };
-    plan.map_or(0, |plan| plan.plan.scratch_len(threads.max(1)))
+    call::value(0, || {
+        // SAFETY: the caller's contract.
+        let plan = unsafe { required(plan, "plan") };
+        plan.map_or(0, |plan| plan.plan.scratch_len(threads.max(1)))
+    })
 }
 
 /// Returns the names of the kernels that a plan runs, such as
@@ -498,9 +738,11 @@ pub unsafe extern "C" fn sepconv_plan_scratch_len(
 /// `plan` is null or a plan.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_plan_kernel_name(plan: *const sepconv_plan) -> *const c_char {
-    // SAFETY: the caller's contract.
-    let plan = unsafe { required(plan, "plan") };
-    plan.map_or(std::ptr::null(), |plan| plan.name.as_ptr())
+    call::value(std::ptr::null(), || {
+        // SAFETY: the caller's contract.
+        let plan = unsafe { required(plan, "plan") };
+        plan.map_or(std::ptr::null(), |plan| plan.name.as_ptr())
+    })
 }
 
 /// Runs a plan: y = activation(operation(input_activation(x)) + residual).
@@ -511,9 +753,16 @@ pub unsafe extern "C" fn sepconv_plan_kernel_name(plan: *const sepconv_plan) -> 
 /// The call returns when the output is complete. It uses up to `threads` threads (0 means 1; the
 /// most is 1024), but no more than `scratch` has room for; sepconv_plan_scratch_len() says how much
 /// they need. With one thread it runs on the calling thread. With more it runs on a pool of that
-/// many threads, which the library starts at the first such call and keeps until the process ends.
-/// The same operands give the same bits on any number of threads. Several threads may run one plan
-/// at the same time with different `y` and `scratch`.
+/// many threads. The library starts the pool at the first such call and keeps it for later ones. It
+/// keeps the four pools that were used last; sepconv_release_threads() ends them. If the system
+/// refuses so many threads (a limit, a sandbox), the call runs on the calling thread alone.
+///
+/// The same operands give the same bits on any number of threads, if the threads have the default
+/// floating-point environment: round to nearest, subnormal numbers kept. Several threads may run
+/// one plan at the same time with different `y` and `scratch`.
+///
+/// A child of fork() may run its parent's plans on any number of threads; it starts its own pools.
+/// Destructors of static and of thread-local objects may call any function of the library.
 ///
 /// The contents of `scratch` don't matter before the call and are unspecified after it. The library
 /// keeps no pointer to any operand.
@@ -611,4 +860,15 @@ pub unsafe extern "C" fn sepconv_plan_run_rows(
             |plan, x, residual, y, scratch| plan.run_rows(start..end, x, residual, y, scratch),
         )
     }
+}
+
+/// Ends the threads that the library keeps for later runs. Those that no run uses have ended when
+/// the call returns; the others end with their runs. A later run on more than one thread starts new
+/// ones. Any thread may call it.
+///
+/// A program may call this before it forks, unloads the library, or is idle for a long time.
+#[unsafe(no_mangle)]
+pub extern "C" fn sepconv_release_threads() {
+    #[cfg(feature = "threads")]
+    call::value((), pools::release);
 }
