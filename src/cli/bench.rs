@@ -30,18 +30,23 @@ use super::{Failure, Result, input_size, parse_size, print, print_json, to_json}
 /// a row.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Layers are written KIND NxHxWxC WORD… Padding is SAME; weights and input are
-pseudorandom. Kinds are dw (depthwise), pw (pointwise), sep (separable), conv.
-Words:
-  o728        output channels (not dw)
-  k3, k3x5    kernel size (not pw)
-  s2          stride
-  d2          dilation (not pw)
-  m2          depth multiplier (dw, sep)
-  abf16, af16 type of input and output
-  wbf16, wf16 type of the weights
-  fast        bf16 dot products of the CPU (pw and sep with wbf16)
-  unfused     run a sep as two layers, with the values between them in memory
+Layers are written KIND NxHxWxC WORD… Weights and input are pseudorandom.
+Kinds are dw (depthwise), pw (pointwise), sep (separable), conv. Words:
+  o728         output channels (not dw)
+  k3, k3x5     kernel size, height x width (not pw)
+  s2, s2x1     stride
+  d2, d2x1     dilation (not pw)
+  p1           padding on each side (not pw) [default: SAME]
+  p0,1,0,1     padding at the top, bottom, left, right
+  m2           depth multiplier (dw, sep)
+  g4           groups (conv)
+  relu, relu6, elu, silu, hard_swish
+               activation of the output
+  nchw         input and output lie in memory as NCHW
+  abf16, af16  type of input and output
+  wbf16, wf16  type of the weights
+  fast         bf16 dot products of the CPU (pw and sep with wbf16)
+  unfused      run a sep as two layers, with the values between in memory
 
 Examples:
   sepconv bench --threads 1
@@ -49,7 +54,8 @@ Examples:
   sepconv bench --weights-type bf16 --activations-type bf16 --fast
   sepconv bench --layer 'sep 1x19x19x728 o728 k3 s1' \\
     --layer 'sep 1x19x19x728 o728 k3 s1 unfused'
-  sepconv bench --threads 1 --layer 'dw 1x112x112x64 k3 s2' --json")]
+  sepconv bench --layer 'dw 1x112x112x64 k3 s2 p0,1,0,1 relu6 nchw' --json
+  sepconv bench --layer 'conv 1x56x56x128 o256 k3 d2 g32 abf16 wbf16'")]
 pub(super) struct Args {
     #[command(flatten)]
     source: Source,
