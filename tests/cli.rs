@@ -1027,6 +1027,47 @@ fn benchmarks_a_network() {
 }
 
 #[test]
+fn traces_steps() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("trace.json");
+    let path = file.to_str().unwrap();
+    let args = ["bench", "--model", "xception", "--size", "150x299", "--runs", "1", "--json"];
+    let report = stdout(&ok(&[&args[..], &["--batch", "2", "--trace", path]].concat()));
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let trace: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(trace["otherData"]["input"], serde_json::json!([2, 150, 299, 3]));
+    let events = trace["traceEvents"].as_array().unwrap();
+    let spans: Vec<_> = events.iter().filter(|event| event["ph"] == "X").collect();
+    assert_eq!(spans.len() + 1, events.len(), "spans and the name of their track");
+    let mut end = 0.0;
+    for span in &spans {
+        let [ts, dur] = ["ts", "dur"].map(|key| span[key].as_f64().unwrap());
+        // Rounded when printed.
+        assert!(ts >= end - 1e-3 && dur >= 0.0, "{span} before {end}");
+        end = ts + dur;
+    }
+    for node in report["nodes"].as_array().unwrap() {
+        let of_node: Vec<_> = spans.iter().filter(|span| span["name"] == node["name"]).collect();
+        let mega = |span: &&&Value| span["args"]["M multiply-adds"].as_f64().unwrap();
+        let sum: f64 = of_node.iter().map(mega).sum();
+        let expected = node["multiply_adds"].as_f64().unwrap() / 1e6;
+        assert!((sum - expected).abs() <= 1e-6 * expected, "{sum} of {node}");
+        for span in of_node {
+            assert_eq!(span["args"]["kernel"], node["kernel"]);
+            assert!(span["args"]["rows"].as_str().unwrap().contains(".."));
+        }
+    }
+
+    let missing = folder.path().join("no/trace.json");
+    assert_error(
+        &["bench", "--runs", "1", "--trace", missing.to_str().unwrap()],
+        &["folder doesn't exist"],
+    );
+    let output = sepconv(&["bench", "--trace", path, "--layer", "dw 1x9x9x8 k3"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+#[test]
 fn benchmarks_layers() {
     let keys = [
         "layer",
@@ -1047,6 +1088,14 @@ fn benchmarks_layers() {
         ("sep 1x9x9x8 o16 k5 m2", 81 * 16 * (25 + 16)),
         ("sep 1x9x9x8  o16 unfused k3 ", 81 * 8 * (9 + 16)),
         ("conv 1x9x9x8 o16 k3 s2", 25 * 9 * 8 * 16),
+        ("conv 1x9x9x8 o16 k3 g4", 81 * 9 * 2 * 16),
+        ("conv 1x9x9x8 o16 k3 s2x1 p0 hard_swish", 4 * 7 * 9 * 8 * 16),
+        ("dw 1x8x8x8 k3 s2 p0,1,0,1 relu6", 16 * 8 * 9),
+        ("dw 1x9x9x8 k3 p2 d2x1 silu", 9 * 11 * 8 * 9),
+        ("dw 2x9x7x20 k3 s2 nchw af16 elu", 2 * 5 * 4 * 20 * 9),
+        ("pw 1x9x9x8 o16 nchw abf16 wbf16 fast", 81 * 8 * 16),
+        ("sep 1x9x9x20 o16 k3 nchw unfused relu", 81 * 20 * (9 + 16)),
+        ("sep 1x9x9x20 o16 k3 p1,0,2,1 nchw wf16", 8 * 10 * 20 * (9 + 16)),
     ];
     let mut args = vec!["bench", "--runs", "1", "--threads", "1"];
     args.extend(layers.iter().flat_map(|(layer, _)| ["--layer", layer]));
@@ -1102,14 +1151,6 @@ fn refuses_bad_layers() {
         let output = sepconv(&["bench", "--layer", layer]);
         let message = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{layer}: {message}");
-        ("conv 1x9x9x8 o16 k3 g4", 81 * 9 * 2 * 16),
-        ("conv 1x9x9x8 o16 k3 s2x1 p0 hard_swish", 4 * 7 * 9 * 8 * 16),
-        ("dw 1x8x8x8 k3 s2 p0,1,0,1 relu6", 16 * 8 * 9),
-        ("dw 1x9x9x8 k3 p2 d2x1 silu", 9 * 11 * 8 * 9),
-        ("dw 2x9x7x20 k3 s2 nchw af16 elu", 2 * 5 * 4 * 20 * 9),
-        ("pw 1x9x9x8 o16 nchw abf16 wbf16 fast", 81 * 8 * 16),
-        ("sep 1x9x9x20 o16 k3 nchw unfused relu", 81 * 20 * (9 + 16)),
-        ("sep 1x9x9x20 o16 k3 p1,0,2,1 nchw wf16", 8 * 10 * 20 * (9 + 16)),
         for part in parts.iter().chain(&["sep 1x19x19x728 o728 k3 s1"]) {
             assert!(message.contains(part), "{part:?} is not in {message}");
         }
@@ -1118,6 +1159,8 @@ fn refuses_bad_layers() {
         &["bench", "--layer", "pw 1x1x1x65536 o65536"],
         &["[65536, 65536]", "268435456 elements"],
     );
+    assert_error(&["bench", "--layer", "conv 1x9x9x8 o8 k3 g3"], &["8 input", "3 groups"]);
+    assert_error(&["bench", "--layer", "dw 1x2x9x8 k3 p0"], &["kernel", "3", "2"]);
     assert_error(
         &["bench", "--layer", "conv 1x60000x60000x60000 o1 k1"],
         &["[1, 60000, 60000, 60000]"],
@@ -1159,8 +1202,6 @@ fn heads_are_read_as_what_they_are() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let cases = fs::read_to_string(fixture("keras/fixtures/cases.json")).unwrap();
     let cases: Vec<Case> = serde_json::from_str(&cases).unwrap();
-    assert_error(&["bench", "--layer", "conv 1x9x9x8 o8 k3 g3"], &["8 input", "3 groups"]);
-    assert_error(&["bench", "--layer", "dw 1x2x9x8 k3 p0"], &["kernel", "3", "2"]);
     let numbers = |value: &Value| -> Option<Vec<f64>> {
         Some(value.as_array()?.iter().map(|x| x.as_f64().unwrap()).collect())
     };

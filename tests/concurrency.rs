@@ -113,8 +113,8 @@ fn a_session_outlives_panics_of_the_caller() {
     let mut session = Session::new(plan.clone()).unwrap();
     for last in 0..plan.steps().count() {
         let run = catch_unwind(AssertUnwindSafe(|| {
-            session.run_timed(&picture, |i, _| {
-                if i == last {
+            session.run_timed(&picture, |time| {
+                if time.step == last {
                     resume_unwind(Box::new("on purpose")); // prints nothing
                 }
             })

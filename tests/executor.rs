@@ -1409,15 +1409,28 @@ fn wrong_arguments_are_refused() {
 #[test]
 fn timed_runs_report_each_step() {
     let b = mini_xception();
-    let x = vec![0.5; 71 * 71 * 3];
-    let mut session = session(&b, [1, 71, 71, 3], &[]);
-    let mut steps = Vec::new();
-    session.run_timed(&x, |i, _| steps.push(i)).unwrap();
-    assert!(steps.into_iter().eq(0..session.plan().steps().len()));
-    let timed = session.output().to_vec();
-    session.run(&x).unwrap();
-    assert_eq!(session.output(), timed);
-    assert!(session.run_timed(&x[1..], |i, _| panic!("step {i} ran")).is_err());
+    let x = vec![0.5; 2 * 71 * 71 * 3];
+    for depth_first in [DepthFirst::NEVER, DepthFirst::default().bytes(0).multiply_adds(100_000)] {
+        let plan = plan_with(&b, [2, 71, 71, 3], &[], depth_first).unwrap();
+        let turns = plan.turns(1);
+        assert_eq!(turns.iter().any(|&n| n > 1), depth_first != DepthFirst::NEVER);
+        let mut session = Session::with_threads(plan, 1).unwrap();
+        let mut times = Vec::new();
+        session.run_timed(&x, |time| times.push(time)).unwrap();
+        assert!(times.is_sorted_by(|a, b| a.start + a.time <= b.start), "{times:?}");
+        for (i, step) in session.plan().steps().enumerate() {
+            let of_step: Vec<_> = times.iter().filter(|time| time.step == i).collect();
+            let runs = if turns[i] == 0 { 1 } else { 2 * turns[i] };
+            assert_eq!(of_step.len(), runs, "{step:?}");
+            // All rows of all pictures, each once.
+            let rows = of_step.iter().map(|time| time.rows.len() * time.pictures.len());
+            assert_eq!(rows.sum::<usize>(), step.output[0] * step.output[1], "{step:?}");
+        }
+        let timed = session.output().to_vec();
+        session.run(&x).unwrap();
+        assert_eq!(session.output(), timed);
+        assert!(session.run_timed(&x[1..], |time| panic!("{time:?}")).is_err());
+    }
 }
 
 #[test]

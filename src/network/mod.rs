@@ -50,7 +50,7 @@ pub use depth_first::DepthFirst;
 pub use functions::Function;
 pub use graph::{Border, Network, Node, NodeId, Op, Output, OutputKind};
 pub use plan::{NetworkPlan, PlanOptions};
-pub use session::Session;
+pub use session::{Session, StepTime};
 #[cfg(feature = "keras")]
 pub(crate) use shape::infer;
 pub use step::StepInfo;
