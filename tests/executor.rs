@@ -482,15 +482,41 @@ fn check_depth_first(
     let depth_first = DepthFirst::default().bytes(0).multiply_adds(multiply_adds);
     let plan = plan_with(b, x.shape, outputs, depth_first).unwrap();
     assert_eq!(plan.multiply_adds(), whole.plan().multiply_adds());
+    let what = format!("in bands of {multiply_adds}");
+    check_bits(b, x, outputs, plan, whole, &what);
+}
+
+/// Runs a plan, and demands the bits of `expected`.
+fn check_bits(
+    b: &Builder,
+    x: &Value,
+    outputs: &[&str],
+    plan: NetworkPlan,
+    expected: &Session,
+    what: &str,
+) {
     let mut session = Session::new(plan).unwrap();
     // Twice: what the first run left must not matter.
     for _ in 0..2 {
         session.run(&x.data).unwrap();
         for &name in outputs.iter().chain([&&*b.network.node(b.network.output()).name]) {
-            let [one, other] = [&session, whole].map(|s| s.node(name).unwrap().0);
+            let [one, other] = [&session, expected].map(|s| s.node(name).unwrap().0);
             let same = one.iter().zip(other).all(|(a, b)| a.to_bits() == b.to_bits());
             let steps = steps(session.plan());
-            assert!(same, "{name} in bands of {multiply_adds}\n{:#?}\n{steps:#?}", b.network);
+            assert!(same, "{name} {what}\n{:#?}\n{steps:#?}", b.network);
+        }
+    }
+}
+
+/// Plans with the weights of plans for another batch and another size have the bits of `own`.
+fn check_resized(b: &Builder, x: &Value, outputs: &[&str], own: &Session) {
+    let [n, h, w, c] = x.shape;
+    for other in [[n + 1, h, w, c], [n, h + 1, w + 2, c]] {
+        // A network may have layers for one size.
+        if let Ok(plan) = plan(b, other, outputs) {
+            let resized = plan.resized(x.shape).unwrap();
+            assert_eq!(resized.weights_bytes(), own.plan().weights_bytes());
+            check_bits(b, x, outputs, resized, own, &format!("resized from {other:?}"));
         }
     }
 }
@@ -526,6 +552,7 @@ fn check(b: &Builder, x: &Value, outputs: &[&str]) -> std::result::Result<(), St
     for multiply_adds in [1, 500, 5000] {
         check_depth_first(b, x, outputs, &session, multiply_adds);
     }
+    check_resized(b, x, outputs, &session);
     let expected = reference(&b.network, &b.weights, x);
     let output = b.network.output();
     compare("output", (session.output(), session.output_shape()), &expected[output.index()])?;

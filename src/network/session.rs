@@ -48,6 +48,25 @@ pub struct Session {
 }
 
 /// When a step ran: see [`Session::run_timed`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use sepconv::models::{MobileNetConfig, mobilenet};
+/// use sepconv::network::{NetworkPlan, PlanOptions, Session};
+/// use sepconv::weights::synthetic;
+///
+/// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
+/// let weights = synthetic::weights(&network)?;
+/// let plan = NetworkPlan::new(&network, weights, [1, 64, 64, 3], &PlanOptions::default())?;
+/// let mut session = Session::new(plan)?;
+/// let mut times = vec![Duration::ZERO; session.plan().steps().len()];
+/// session.run_timed(&synthetic::picture(64).data, |step| times[step.step] += step.time)?;
+/// for (step, time) in session.plan().steps().zip(times) {
+///     println!("{}: {time:?}", step.name);
+/// }
+/// # Ok::<(), sepconv::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StepTime {
@@ -171,25 +190,6 @@ impl Session {
 
     /// Runs as [`Session::run`] does, and calls `on_step` after each step with the time it took. A
     /// step that runs depth first is timed in each of its turns.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use sepconv::models::{MobileNetConfig, mobilenet};
-    /// use sepconv::network::{NetworkPlan, PlanOptions, Session};
-    /// use sepconv::weights::synthetic;
-    ///
-    /// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
-    /// let weights = synthetic::weights(&network)?;
-    /// let plan = NetworkPlan::new(&network, weights, [1, 64, 64, 3], &PlanOptions::default())?;
-    /// let mut session = Session::new(plan)?;
-    /// let mut times = vec![Duration::ZERO; session.plan().steps().len()];
-    /// session.run_timed(&synthetic::picture(64).data, |step| times[step.step] += step.time)?;
-    /// for (step, time) in session.plan().steps().zip(times) {
-    ///     println!("{}: {time:?}", step.name);
-    /// }
-    /// # Ok::<(), sepconv::Error>(())
-    /// ```
     ///
     /// # Errors
     /// Those of [`Session::run`].
