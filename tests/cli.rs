@@ -806,6 +806,63 @@ fn compares_and_draws() {
 }
 
 #[test]
+fn compares_layers_and_models_of_ones_own() {
+    let folder = TempDir::new().unwrap();
+    let picture = folder.path().join("layers.svg");
+    let layers =
+        ["sep 1x9x9x8 o16 k5 s2 m2 relu nchw unfused", "sep 2x9x9x8 o16 k3 p0 d2 wbf16 fast"];
+    let args = ["compare", "--runs", "1", "--layer", layers[0], "--layer", layers[1]];
+    let text = stdout(&ok(&[&args[..], &["--plot", picture.to_str().unwrap()]].concat()));
+    assert!(layers.iter().all(|layer| text.contains(layer)), "{text}");
+    assert!(!text.contains("2. ") && !text.contains("Xception"), "{text}");
+    assert!(fs::read_to_string(&picture).unwrap().contains("standard convolution"));
+    let report: Value =
+        serde_json::from_str(&stdout(&ok(&[&args[..], &["--json"]].concat()))).unwrap();
+    let rows = report["layers"].as_array().unwrap();
+    let cost = |i: usize, form: &str| {
+        ["parameters", "multiply_adds"].map(|what| rows[i][form][what].as_u64().unwrap())
+    };
+    let (standard, separable) = (25 * 8 * 16, 25 * 16 + 16 * 16);
+    assert_eq!(cost(0, "standard"), [standard, 25 * standard]);
+    assert_eq!(cost(0, "separable"), [separable, 25 * separable]);
+    assert_eq!(cost(1, "separable"), [9 * 8 + 8 * 16, 2 * 25 * (9 * 8 + 8 * 16)]);
+    assert_eq!(report["networks"], serde_json::json!([]));
+
+    let args =
+        ["compare", "--runs", "1", "--model", "mobilenet-0.25", "--size", "64x96", "--batch", "2"];
+    let text = stdout(&ok(&args));
+    for part in ["32×48, 8 → 16", ", stride 2", "2 pictures at a time", "64×96"] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+    let report: Value =
+        serde_json::from_str(&stdout(&ok(&[&args[..], &["--json"]].concat()))).unwrap();
+    let rows = report["layers"].as_array().unwrap();
+    assert_eq!(rows.iter().map(|row| row["count"].as_u64().unwrap()).sum::<u64>(), 13);
+    let network = &report["networks"][0];
+    assert_eq!(
+        [&network["batch"], &network["size"]],
+        [&serde_json::json!(2), &serde_json::json!([64, 96])]
+    );
+
+    assert_error(
+        &["compare", "--model", "inception-v3"],
+        &["inception_v3 has no separable layers"],
+    );
+    for (args, part) in [
+        (&["--layer", "dw 1x9x9x8 k3"][..], "expected a sep layer"),
+        (&["--layer", "sep 1x9x9x8 k3 o8 z1"], "\"z1\""),
+        (&["--layer", layers[0], "--model", "xception"], "cannot be used with"),
+        (&["--size", "71"], "--model"),
+        (&["--batch", "2"], "--model"),
+        (&["--model", "xception", "--batch", "0"], "1..=1024"),
+    ] {
+        let output = sepconv(&[&["compare"], args].concat());
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).contains(part), "{part:?} is not in {}", stderr(&output));
+    }
+}
+
+#[test]
 fn describes_itself_to_shells_and_manuals() {
     for (shell, part) in
         [("bash", "complete -F"), ("zsh", "#compdef sepconv"), ("fish", "complete -c")]
@@ -970,6 +1027,47 @@ fn benchmarks_a_network() {
 }
 
 #[test]
+fn traces_steps() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("trace.json");
+    let path = file.to_str().unwrap();
+    let args = ["bench", "--model", "xception", "--size", "150x299", "--runs", "1", "--json"];
+    let report = stdout(&ok(&[&args[..], &["--batch", "2", "--trace", path]].concat()));
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let trace: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(trace["otherData"]["input"], serde_json::json!([2, 150, 299, 3]));
+    let events = trace["traceEvents"].as_array().unwrap();
+    let spans: Vec<_> = events.iter().filter(|event| event["ph"] == "X").collect();
+    assert_eq!(spans.len() + 1, events.len(), "spans and the name of their track");
+    let mut end = 0.0;
+    for span in &spans {
+        let [ts, dur] = ["ts", "dur"].map(|key| span[key].as_f64().unwrap());
+        // Rounded when printed.
+        assert!(ts >= end - 1e-3 && dur >= 0.0, "{span} before {end}");
+        end = ts + dur;
+    }
+    for node in report["nodes"].as_array().unwrap() {
+        let of_node: Vec<_> = spans.iter().filter(|span| span["name"] == node["name"]).collect();
+        let mega = |span: &&&Value| span["args"]["M multiply-adds"].as_f64().unwrap();
+        let sum: f64 = of_node.iter().map(mega).sum();
+        let expected = node["multiply_adds"].as_f64().unwrap() / 1e6;
+        assert!((sum - expected).abs() <= 1e-6 * expected, "{sum} of {node}");
+        for span in of_node {
+            assert_eq!(span["args"]["kernel"], node["kernel"]);
+            assert!(span["args"]["rows"].as_str().unwrap().contains(".."));
+        }
+    }
+
+    let missing = folder.path().join("no/trace.json");
+    assert_error(
+        &["bench", "--runs", "1", "--trace", missing.to_str().unwrap()],
+        &["folder doesn't exist"],
+    );
+    let output = sepconv(&["bench", "--trace", path, "--layer", "dw 1x9x9x8 k3"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+#[test]
 fn benchmarks_layers() {
     let keys = [
         "layer",
@@ -990,6 +1088,14 @@ fn benchmarks_layers() {
         ("sep 1x9x9x8 o16 k5 m2", 81 * 16 * (25 + 16)),
         ("sep 1x9x9x8  o16 unfused k3 ", 81 * 8 * (9 + 16)),
         ("conv 1x9x9x8 o16 k3 s2", 25 * 9 * 8 * 16),
+        ("conv 1x9x9x8 o16 k3 g4", 81 * 9 * 2 * 16),
+        ("conv 1x9x9x8 o16 k3 s2x1 p0 hard_swish", 4 * 7 * 9 * 8 * 16),
+        ("dw 1x8x8x8 k3 s2 p0,1,0,1 relu6", 16 * 8 * 9),
+        ("dw 1x9x9x8 k3 p2 d2x1 silu", 9 * 11 * 8 * 9),
+        ("dw 2x9x7x20 k3 s2 nchw af16 elu", 2 * 5 * 4 * 20 * 9),
+        ("pw 1x9x9x8 o16 nchw abf16 wbf16 fast", 81 * 8 * 16),
+        ("sep 1x9x9x20 o16 k3 nchw unfused relu", 81 * 20 * (9 + 16)),
+        ("sep 1x9x9x20 o16 k3 p1,0,2,1 nchw wf16", 8 * 10 * 20 * (9 + 16)),
     ];
     let mut args = vec!["bench", "--runs", "1", "--threads", "1"];
     args.extend(layers.iter().flat_map(|(layer, _)| ["--layer", layer]));
@@ -1008,7 +1114,7 @@ fn benchmarks_layers() {
 
 #[test]
 fn refuses_bad_layers() {
-    let cases: [(&str, &[&str]); 17] = [
+    let cases: [(&str, &[&str]); 31] = [
         ("", &["the layer is empty"]),
         ("dense 1x1x1x8 o8", &["\"dense\"", "dw, pw, sep or conv"]),
         ("dw", &["the shape NxHxWxC is missing"]),
@@ -1025,7 +1131,21 @@ fn refuses_bad_layers() {
         ("dw 1x9x9x8 k3 s", &["\"s\"", "65536"]),
         ("dw 1x9x9x8 k3x", &["\"k3x\""]),
         ("dw 1x9x9x8 k3 k5", &["\"k5\"", "repeats"]),
-        ("dw 1x9x9x8 k3 é2", &["\"é2\""]),
+        ("dw 1x9x9x8 k3 é2", &["\"é2\"", "not a word"]),
+        ("dw 1x9x9x8 k3 s2x0", &["\"s2x0\""]),
+        ("dw 1x9x9x8 k3 d", &["\"d\""]),
+        ("pw 1x9x9x8 o8 d2", &["\"d2\"", "does not apply"]),
+        ("dw 1x9x9x8 k3 p1,2", &["\"p1,2\"", "top,bottom,left,right"]),
+        ("dw 1x9x9x8 k3 p-1", &["\"p-1\""]),
+        ("dw 1x9x9x8 k3 p1 p1", &["\"p1\"", "repeats"]),
+        ("pw 1x9x9x8 o8 p1", &["\"p1\"", "does not apply"]),
+        ("conv 1x9x9x8 o8 k3 g0", &["\"g0\"", "65536"]),
+        ("sep 1x9x9x8 o8 k3 g2", &["\"g2\"", "does not apply"]),
+        ("dw 1x9x9x8 k3 relu silu", &["\"silu\"", "repeats"]),
+        ("dw 1x9x9x8 k3 nchw nchw", &["\"nchw\"", "repeats"]),
+        ("dw 1x9x9x8 k3 gelu", &["\"gelu\""]),
+        ("dw 1x9x9x8 k3 af64", &["\"af64\"", "abf16"]),
+        ("dw 1x9x9x8 k3 fast", &["\"fast\"", "does not apply"]),
     ];
     for (layer, parts) in cases {
         let output = sepconv(&["bench", "--layer", layer]);
@@ -1039,6 +1159,8 @@ fn refuses_bad_layers() {
         &["bench", "--layer", "pw 1x1x1x65536 o65536"],
         &["[65536, 65536]", "268435456 elements"],
     );
+    assert_error(&["bench", "--layer", "conv 1x9x9x8 o8 k3 g3"], &["8 input", "3 groups"]);
+    assert_error(&["bench", "--layer", "dw 1x2x9x8 k3 p0"], &["kernel", "3", "2"]);
     assert_error(
         &["bench", "--layer", "conv 1x60000x60000x60000 o1 k1"],
         &["[1, 60000, 60000, 60000]"],

@@ -482,15 +482,41 @@ fn check_depth_first(
     let depth_first = DepthFirst::default().bytes(0).multiply_adds(multiply_adds);
     let plan = plan_with(b, x.shape, outputs, depth_first).unwrap();
     assert_eq!(plan.multiply_adds(), whole.plan().multiply_adds());
+    let what = format!("in bands of {multiply_adds}");
+    check_bits(b, x, outputs, plan, whole, &what);
+}
+
+/// Runs a plan, and demands the bits of `expected`.
+fn check_bits(
+    b: &Builder,
+    x: &Value,
+    outputs: &[&str],
+    plan: NetworkPlan,
+    expected: &Session,
+    what: &str,
+) {
     let mut session = Session::new(plan).unwrap();
     // Twice: what the first run left must not matter.
     for _ in 0..2 {
         session.run(&x.data).unwrap();
         for &name in outputs.iter().chain([&&*b.network.node(b.network.output()).name]) {
-            let [one, other] = [&session, whole].map(|s| s.node(name).unwrap().0);
+            let [one, other] = [&session, expected].map(|s| s.node(name).unwrap().0);
             let same = one.iter().zip(other).all(|(a, b)| a.to_bits() == b.to_bits());
             let steps = steps(session.plan());
-            assert!(same, "{name} in bands of {multiply_adds}\n{:#?}\n{steps:#?}", b.network);
+            assert!(same, "{name} {what}\n{:#?}\n{steps:#?}", b.network);
+        }
+    }
+}
+
+/// Plans with the weights of plans for another batch and another size have the bits of `own`.
+fn check_resized(b: &Builder, x: &Value, outputs: &[&str], own: &Session) {
+    let [n, h, w, c] = x.shape;
+    for other in [[n + 1, h, w, c], [n, h + 1, w + 2, c]] {
+        // A network may have layers for one size.
+        if let Ok(plan) = plan(b, other, outputs) {
+            let resized = plan.resized(x.shape).unwrap();
+            assert_eq!(resized.weights_bytes(), own.plan().weights_bytes());
+            check_bits(b, x, outputs, resized, own, &format!("resized from {other:?}"));
         }
     }
 }
@@ -526,6 +552,7 @@ fn check(b: &Builder, x: &Value, outputs: &[&str]) -> std::result::Result<(), St
     for multiply_adds in [1, 500, 5000] {
         check_depth_first(b, x, outputs, &session, multiply_adds);
     }
+    check_resized(b, x, outputs, &session);
     let expected = reference(&b.network, &b.weights, x);
     let output = b.network.output();
     compare("output", (session.output(), session.output_shape()), &expected[output.index()])?;
@@ -1409,15 +1436,28 @@ fn wrong_arguments_are_refused() {
 #[test]
 fn timed_runs_report_each_step() {
     let b = mini_xception();
-    let x = vec![0.5; 71 * 71 * 3];
-    let mut session = session(&b, [1, 71, 71, 3], &[]);
-    let mut steps = Vec::new();
-    session.run_timed(&x, |i, _| steps.push(i)).unwrap();
-    assert!(steps.into_iter().eq(0..session.plan().steps().len()));
-    let timed = session.output().to_vec();
-    session.run(&x).unwrap();
-    assert_eq!(session.output(), timed);
-    assert!(session.run_timed(&x[1..], |i, _| panic!("step {i} ran")).is_err());
+    let x = vec![0.5; 2 * 71 * 71 * 3];
+    for depth_first in [DepthFirst::NEVER, DepthFirst::default().bytes(0).multiply_adds(100_000)] {
+        let plan = plan_with(&b, [2, 71, 71, 3], &[], depth_first).unwrap();
+        let turns = plan.turns(1);
+        assert_eq!(turns.iter().any(|&n| n > 1), depth_first != DepthFirst::NEVER);
+        let mut session = Session::with_threads(plan, 1).unwrap();
+        let mut times = Vec::new();
+        session.run_timed(&x, |time| times.push(time)).unwrap();
+        assert!(times.is_sorted_by(|a, b| a.start + a.time <= b.start), "{times:?}");
+        for (i, step) in session.plan().steps().enumerate() {
+            let of_step: Vec<_> = times.iter().filter(|time| time.step == i).collect();
+            let runs = if turns[i] == 0 { 1 } else { 2 * turns[i] };
+            assert_eq!(of_step.len(), runs, "{step:?}");
+            // All rows of all pictures, each once.
+            let rows = of_step.iter().map(|time| time.rows.len() * time.pictures.len());
+            assert_eq!(rows.sum::<usize>(), step.output[0] * step.output[1], "{step:?}");
+        }
+        let timed = session.output().to_vec();
+        session.run(&x).unwrap();
+        assert_eq!(session.output(), timed);
+        assert!(session.run_timed(&x[1..], |time| panic!("{time:?}")).is_err());
+    }
 }
 
 #[test]

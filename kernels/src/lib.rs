@@ -17,6 +17,8 @@
 //! epilogue on the accumulators              residual, activation
 //! ```
 //!
+//! [`linking`] is for authors of engines: what planning costs, what may be dropped, how scratch grows.
+//!
 //! # Numerics
 //! Every output element is one chain of fused multiply-adds in a fixed order (bias, then taps and
 //! channels ascending), so that all levels, any number of threads, fused and unfused give the same
@@ -98,6 +100,9 @@ mod layers;
 mod layout;
 mod level;
 mod memory;
+pub mod linking {
+    #![doc = include_str!("../docs/linking.md")]
+}
 pub mod naive;
 #[cfg(feature = "ndarray")]
 mod ndarray;

@@ -2,6 +2,7 @@
 //! peak.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
@@ -12,12 +13,13 @@ use serde::Serialize;
 
 use super::info::cpu_name;
 use super::layer::Layer;
+use super::outputs::{self, Content};
 use super::progress::Progress;
 use super::source::Source;
 use super::speed::{Rounds, Speed, Turns, median, peak};
 use super::threads::{self, Threads};
 use super::types::Types;
-use super::{Failure, Result, input_size, parse_size, print, print_json, to_json};
+use super::{Failure, Result, input_size, parse_size, print, print_json, to_json, trace};
 
 /// Time a network and each of its steps, or single layers
 ///
@@ -30,32 +32,39 @@ use super::{Failure, Result, input_size, parse_size, print, print_json, to_json}
 /// a row.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Layers are written KIND NxHxWxC WORD… Padding is SAME; weights and input are
-pseudorandom. Kinds are dw (depthwise), pw (pointwise), sep (separable), conv.
-Words:
-  o728        output channels (not dw)
-  k3, k3x5    kernel size (not pw)
-  s2          stride
-  d2          dilation (not pw)
-  m2          depth multiplier (dw, sep)
-  abf16, af16 type of input and output
-  wbf16, wf16 type of the weights
-  fast        bf16 dot products of the CPU (pw and sep with wbf16)
-  unfused     run a sep as two layers, with the values between them in memory
+Layers are written KIND NxHxWxC WORD… Weights and input are pseudorandom.
+Kinds are dw (depthwise), pw (pointwise), sep (separable), conv. Words:
+  o728         output channels (not dw)
+  k3, k3x5     kernel size, height x width (not pw)
+  s2, s2x1     stride
+  d2, d2x1     dilation (not pw)
+  p1           padding on each side (not pw) [default: SAME]
+  p0,1,0,1     padding at the top, bottom, left, right
+  m2           depth multiplier (dw, sep)
+  g4           groups (conv)
+  relu, relu6, elu, silu, hard_swish
+               activation of the output
+  nchw         input and output lie in memory as NCHW
+  abf16, af16  type of input and output
+  wbf16, wf16  type of the weights
+  fast         bf16 dot products of the CPU (pw and sep with wbf16)
+  unfused      run a sep as two layers, with the values between in memory
 
 Examples:
   sepconv bench --threads 1
   sepconv bench --size 150 --batch 4 --json | jq '[.median_ms, .peak_share]'
+  sepconv bench --trace trace.json  # open it at https://ui.perfetto.dev
   sepconv bench --weights-type bf16 --activations-type bf16 --fast
   sepconv bench --layer 'sep 1x19x19x728 o728 k3 s1' \\
     --layer 'sep 1x19x19x728 o728 k3 s1 unfused'
-  sepconv bench --threads 1 --layer 'dw 1x112x112x64 k3 s2' --json")]
+  sepconv bench --layer 'dw 1x112x112x64 k3 s2 p0,1,0,1 relu6 nchw' --json
+  sepconv bench --layer 'conv 1x56x56x128 o256 k3 d2 g32 abf16 wbf16'")]
 pub(super) struct Args {
     #[command(flatten)]
     source: Source,
     /// Time this layer instead of a network. Repeatable
     #[arg(long, value_name = "SPEC", value_parser = Layer::parse,
-          conflicts_with_all = ["weights", "model", "batch", "size", "weights_type", "activations_type", "fast"])]
+          conflicts_with_all = ["weights", "model", "batch", "size", "weights_type", "activations_type", "fast", "trace"])]
     layer: Vec<Layer>,
     /// Number of pictures in one run
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -66,6 +75,13 @@ pub(super) struct Args {
     /// Number of timed runs, after one warm-up run
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
+    /// Write a trace of one run's steps for Perfetto or chrome://tracing
+    ///
+    /// The file is JSON in the Trace Event Format. It has an event for each step, with its kernel,
+    /// rows and multiply-adds. A step that runs depth first has an event for each turn. All events
+    /// are on one track: the threads of a step are not told apart.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     #[command(flatten)]
     types: Types,
     #[command(flatten)]
@@ -85,6 +101,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, progress: Progress) -> Result {
+    if let Some(path) = &args.trace {
+        outputs::check(&[path])?;
+    }
     args.threads.run(|| {
         let runs = u64::from(args.runs);
         if args.layer.is_empty() {
@@ -213,9 +232,17 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
 
     let mut steps = StepTimes { times: vec![Vec::new(); plan.steps().len()], peaks: Vec::new() };
     for _ in 0..args.runs {
-        session.run_timed(x, |i, time| steps.times[i].push(time.as_secs_f64()))?;
+        let mut times = vec![0.0; plan.steps().len()];
+        session.run_timed(x, |step| times[step.step] += step.time.as_secs_f64())?;
+        steps.times.iter_mut().zip(times).for_each(|(all, time)| all.push(time));
         steps.peaks.push(peak(level)?);
         bar.inc(1);
+    }
+    if let Some(path) = &args.trace {
+        let mut times = Vec::new();
+        session.run_timed(x, |step| times.push(step))?;
+        let text = trace::text(&plan, network.name(), threads::current(), &times)?;
+        outputs::write(&[(path, Content::Text(&text))])?;
     }
     let all_peaks = peaks.iter().chain(&steps.peaks).copied();
     Ok(NetworkReport {

@@ -2,21 +2,21 @@
 
 use std::path::PathBuf;
 
-use sepconv::kernels::{Activation, Aligned, Level};
+use sepconv::kernels::{Activation, Aligned, Level, Padding, Window};
 use sepconv::models::{Order, SpectrumConfig, spectrum};
-use sepconv::network::{Network, NetworkPlan, Op, PlanOptions, Session};
+use sepconv::network::{Network, NetworkPlan, NodeId, Op, PlanOptions, Session};
 use sepconv::weights::{count_parameters, synthetic};
 
 use super::comparison::{Form, LayerRow, NetworkRow, Published, Report, SpectrumRow};
 use super::info::cpu_name;
-use super::layer::{Layer, Runner};
+use super::layer::Layer;
 use super::outputs::{self, Content};
 use super::plot;
 use super::progress::Progress;
 use super::source::ModelName;
 use super::speed::{Rounds, Speed, Turns, median};
 use super::threads::{self, Threads};
-use super::{Failure, Result, print, print_json};
+use super::{Failure, Result, error, input_size, parse_size, print, print_json};
 
 /// Compare separable with standard convolution
 ///
@@ -33,14 +33,32 @@ use super::{Failure, Result, print, print_json};
 ///
 /// 3. Xception, Inception V3 and MobileNetV1 as a whole, next to the parameters and training speeds
 ///    that the Xception paper reports.
+///
+/// With --model: the separable layers of that network (also a depthwise and a pointwise convolution
+/// in a row), then the network as a whole. With --layer: only these layers.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   sepconv compare --threads 1
   sepconv compare --plot compare.svg
   sepconv compare --json |
-    jq '.layers[] | [.layer, .promised, .obtained]'")]
+    jq '.layers[] | [.layer, .promised, .obtained]'
+  sepconv compare --model mobilenet --size 192 --batch 4
+  sepconv compare --layer 'sep 1x56x56x128 o256 k5 s2 relu'")]
 pub(super) struct Args {
+    /// Compare this layer alone: a sep, as `sepconv bench --help` describes. Repeatable
+    #[arg(long, value_name = "SPEC", value_parser = separable,
+          conflicts_with_all = ["model", "batch", "size"])]
+    layer: Vec<Layer>,
+    /// Compare the separable layers of this network; `sepconv inspect --help` lists the names
+    #[arg(long, value_name = "NAME")]
+    model: Option<ModelName>,
+    /// Number of pictures in one run of --model [default: 1]
+    #[arg(long, value_name = "N", requires = "model", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    batch: Option<u16>,
+    /// Side of the input of --model, or HEIGHTxWIDTH [default: the model's own]
+    #[arg(long, value_name = "N", requires = "model", value_parser = parse_size)]
+    size: Option<[usize; 2]>,
     /// Number of timed runs, after one warm-up run
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
@@ -53,7 +71,7 @@ pub(super) struct Args {
     ///
     /// {"cpu", "level", "threads", "peak_gflops", "layers": [{"layer", "count", "standard", "separable",
     /// "promised", "obtained"}], "spectrum": [{"block", "segments", …}], "networks": [{"network",
-    /// "size", …, "paper"}]}. Each measurement also has "parameters", "multiply_adds" and the
+    /// "size", "batch", …, "paper"}]}. Each measurement also has "parameters", "multiply_adds" and the
     /// numbers of `sepconv bench`.
     #[arg(long)]
     json: bool,
@@ -67,11 +85,20 @@ const INCEPTION_V3: Published =
 /// Segments of the blocks in table 2: divisors of 728.
 const SEGMENTS: [usize; 8] = [1, 2, 4, 8, 26, 91, 364, 728];
 
+/// Reads a layer that has a standard form.
+fn separable(text: &str) -> std::result::Result<Layer, String> {
+    let layer = Layer::parse(text)?;
+    match layer.standard() {
+        Some(_) => Ok(layer),
+        None => Err(format!("expected a sep layer, got {text:?}; only these are compared")),
+    }
+}
+
 pub(super) fn run(args: Args, progress: Progress) -> Result {
     if let Some(path) = &args.plot {
         outputs::check(&[path])?;
     }
-    let report = args.threads.run(|| measure(args.runs, progress))?;
+    let report = args.threads.run(|| measure(Subject::new(&args)?, args.runs, progress))?;
     if let Some(path) = &args.plot {
         let picture = plot::comparison(&report).map_err(Failure::Error)?;
         outputs::write(&[(path, Content::Text(&picture))])?;
@@ -79,50 +106,162 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
     if args.json { print_json(&report) } else { print(&report.tables()) }
 }
 
-fn measure(runs: u32, progress: Progress) -> Result<Report> {
+/// What is compared.
+struct Subject {
+    /// The network that the layers are from.
+    name: Option<String>,
+    /// Labels, separable layers, and how often the network has each.
+    layers: Vec<(String, Layer, usize)>,
+    /// Whether to measure the blocks in between.
+    spectrum: bool,
+    networks: Vec<Named>,
+}
+
+struct Named {
+    name: String,
+    network: Network,
+    input: [usize; 4],
+    paper: Option<Published>,
+}
+
+impl Subject {
+    fn new(args: &Args) -> Result<Self> {
+        if !args.layer.is_empty() {
+            let layers = args.layer.iter().map(|layer| (layer.text().into(), layer.clone(), 1));
+            let (layers, networks) = (layers.collect(), Vec::new());
+            return Ok(Self { name: None, layers, spectrum: false, networks });
+        }
+        let Some(model) = args.model else { return Self::paper() };
+        let network = model.network()?;
+        let (size, channels) = input_size(&network, args.size)?;
+        let input = [args.batch.unwrap_or(1).into(), size[0], size[1], channels];
+        let layers = separable_layers(&network, input)?;
+        let name = network.name().to_string();
+        if layers.is_empty() {
+            return error(format!("{name} has no separable layers to compare"));
+        }
+        let networks = vec![Named { name: name.clone(), network, input, paper: None }];
+        Ok(Self { name: Some(name), layers, spectrum: false, networks })
+    }
+
+    /// What the Xception paper compares.
+    fn paper() -> Result<Self> {
+        let all = [
+            ("Xception", ModelName::Xception, Some(XCEPTION)),
+            ("Inception V3", ModelName::InceptionV3, Some(INCEPTION_V3)),
+            ("MobileNetV1", ModelName::MobileNet(1.0), None),
+        ];
+        let mut networks = Vec::new();
+        for (name, model, paper) in all {
+            let network = model.network()?;
+            networks.push(Named { name: name.into(), input: native(&network), network, paper });
+        }
+        let layers = separable_layers(&networks[0].network, networks[0].input)?;
+        Ok(Self { name: Some("Xception".into()), layers, spectrum: true, networks })
+    }
+}
+
+fn measure(subject: Subject, runs: u32, progress: Progress) -> Result<Report> {
+    let Subject { name, layers, spectrum, networks } = subject;
     let level = Level::from_env()?;
-    let xception = ModelName::Xception.network()?;
-    let shapes = separable_shapes(&xception)?;
-    let bar =
-        progress.bar((shapes.len() as u64 + 2) * u64::from(runs), "rounds of layers and networks");
+    let series = layers.len() + usize::from(spectrum) + usize::from(!networks.is_empty());
+    let bar = progress.bar(series as u64 * u64::from(runs), "rounds of layers and networks");
     let turns = Turns { level, rounds: runs, bar: &bar };
     let mut peaks = Vec::new();
-    let mut layers = Vec::new();
-    for (shape, count) in shapes {
-        layers.push(layer(&turns, shape, count, &mut peaks)?);
+    let mut rows = Vec::new();
+    for (label, separable, count) in layers {
+        rows.push(layer(&turns, label, &separable, count, &mut peaks)?);
     }
-    let spectrum = blocks(&turns, &mut peaks)?;
-    let networks = networks(&turns, &mut peaks)?;
+    let spectrum = if spectrum { blocks(&turns, &mut peaks)? } else { Vec::new() };
+    let networks = time_models(&turns, networks, &mut peaks)?;
     bar.finish_and_clear();
     Ok(Report {
         cpu: cpu_name(),
         level: level.name(),
         threads: threads::current(),
         peak_gflops: median(peaks.into_iter()) / 1e9,
-        layers,
+        layers: rows,
         spectrum,
         networks,
+        name,
     })
 }
 
-/// Height, width, channels and output channels of a layer.
-type LayerShape = [usize; 4];
-
-/// The shapes of a network's separable layers (all are 3×3 and SAME), and the number of each.
-fn separable_shapes(network: &Network) -> Result<Vec<(LayerShape, usize)>> {
-    let mut found: Vec<(LayerShape, usize)> = Vec::new();
-    let shapes = network.shapes(native(network))?;
+/// A network's separable layers for an input of this shape: labels, layers, and the number of each.
+fn separable_layers(network: &Network, input: [usize; 4]) -> Result<Vec<(String, Layer, usize)>> {
+    let mut found: Vec<(String, Layer, usize)> = Vec::new();
+    let shapes = network.shapes(input)?;
     for node in network.nodes() {
-        if let Op::Separable { filters, .. } = node.op {
-            let [_, h, w, c] = shapes[node.inputs[0].index()];
-            let shape = [h, w, c, filters];
-            match found.iter_mut().find(|(other, _)| *other == shape) {
-                Some((_, count)) => *count += 1,
-                None => found.push((shape, 1)),
+        let (from, window, multiplier, filters) = match node.op {
+            Op::Separable { window, multiplier, filters, .. } => {
+                (node.inputs[0], window, multiplier, filters)
             }
+            Op::Conv { window, groups: 1, filters, .. }
+                if window.kernel == [1, 1] && window.stride == [1, 1] =>
+            {
+                match depthwise_before(network, node.inputs[0]) {
+                    Some((from, window, multiplier)) => (from, window, multiplier, filters),
+                    None => continue,
+                }
+            }
+            _ => continue,
+        };
+        let shape = shapes[from.index()];
+        let layer = Layer::parse(&spec(shape, &window, multiplier, filters));
+        let layer = layer.map_err(Failure::Error)?;
+        match found.iter_mut().find(|(_, other, _)| *other == layer) {
+            Some((_, _, count)) => *count += 1,
+            None => found.push((label(shape, &window, filters), layer, 1)),
         }
     }
     Ok(found)
+}
+
+/// The depthwise convolution that makes a node's value, perhaps with batch norm and activation
+/// after it: its operand, window and multiplier.
+fn depthwise_before(network: &Network, mut id: NodeId) -> Option<(NodeId, Window, usize)> {
+    loop {
+        let node = network.node(id);
+        match node.op {
+            Op::Depthwise { window, multiplier, .. } => {
+                return Some((node.inputs[0], window, multiplier));
+            }
+            Op::BatchNorm { .. } | Op::Activation(_) | Op::Identity => id = node.inputs[0],
+            _ => return None,
+        }
+    }
+}
+
+/// A layer as [`Layer::parse`] reads it.
+fn spec([n, h, w, c]: [usize; 4], window: &Window, multiplier: usize, filters: usize) -> String {
+    let pair = |[a, b]: [usize; 2]| format!("{a}x{b}");
+    let padding = match window.padding {
+        Padding::Valid => " p0".into(),
+        Padding::Explicit { top, bottom, left, right } => {
+            format!(" p{top},{bottom},{left},{right}")
+        }
+        _ => String::new(),
+    };
+    let [kernel, stride, dilation] = [window.kernel, window.stride, window.dilation].map(pair);
+    format!("sep {n}x{h}x{w}x{c} o{filters} k{kernel} s{stride} d{dilation} m{multiplier}{padding}")
+}
+
+/// `147×147, 64 → 128`, and how the layer differs from most.
+fn label([_, h, w, c]: [usize; 4], window: &Window, filters: usize) -> String {
+    let mut label = format!("{h}×{w}, {c} → {filters}");
+    let Window { kernel: [kh, kw], stride, dilation, .. } = *window;
+    if [kh, kw] != [3, 3] {
+        label += &format!(", {kh}×{kw}");
+    }
+    for (what, [vertical, horizontal]) in [("stride", stride), ("dilation", dilation)] {
+        if [vertical, horizontal] != [1, 1] {
+            label += &match vertical == horizontal {
+                true => format!(", {what} {vertical}"),
+                false => format!(", {what} {vertical}×{horizontal}"),
+            };
+        }
+    }
+    label
 }
 
 /// One picture of the size that a network was made for.
@@ -134,30 +273,31 @@ fn native(network: &Network) -> [usize; 4] {
 
 fn layer(
     turns: &Turns<'_>,
-    [h, w, c, o]: LayerShape,
+    label: String,
+    separable: &Layer,
     count: usize,
     peaks: &mut Vec<f64>,
 ) -> Result<LayerRow> {
-    let prepare = |kind: &str| -> Result<Runner> {
-        let spec = Layer::parse(&format!("{kind} 1x{h}x{w}x{c} o{o} k3 s1"));
-        spec.and_then(|spec| spec.prepare(turns.level, threads::current())).map_err(Failure::Error)
-    };
-    let (mut standard, mut separable) = (prepare("conv")?, prepare("sep")?);
+    let standard = separable.standard().expect("only separable layers get here");
+    let specs = [&standard, separable];
+    let mut runners = Vec::new();
+    for spec in specs {
+        runners.push(spec.prepare(turns.level, threads::current()).map_err(Failure::Error)?);
+    }
+    let [first, second] = &mut runners[..] else { unreachable!("two have been prepared") };
     let Rounds { times, peaks: beside } = turns
-        .time(&mut [&mut || Ok(standard.run().map(drop)?), &mut || {
-            Ok(separable.run().map(drop)?)
-        }])?;
-    let form = |runner: &Runner, times: &[f64], parameters: usize| Form {
-        parameters: parameters as u64,
-        multiply_adds: runner.multiply_adds(),
-        speed: Speed::new(runner.multiply_adds(), times, &beside),
+        .time(&mut [&mut || Ok(first.run().map(drop)?), &mut || Ok(second.run().map(drop)?)])?;
+    let form = |i: usize| Form {
+        parameters: specs[i].parameters(),
+        multiply_adds: runners[i].multiply_adds(),
+        speed: Speed::new(runners[i].multiply_adds(), &times[i], &beside),
     };
     let row = LayerRow {
-        layer: format!("{h}×{w}, {c} → {o}"),
+        layer: label,
         count,
-        standard: form(&standard, &times[0], 9 * c * o),
-        separable: form(&separable, &times[1], 9 * c + c * o),
-        promised: standard.multiply_adds() as f64 / separable.multiply_adds() as f64,
+        standard: form(0),
+        separable: form(1),
+        promised: runners[0].multiply_adds() as f64 / runners[1].multiply_adds() as f64,
         obtained: median(times[0].iter().zip(&times[1]).map(|(a, b)| a / b)),
     };
     peaks.extend(beside);
@@ -171,8 +311,7 @@ struct Ready {
 }
 
 impl Ready {
-    fn new(network: &Network) -> Result<Self> {
-        let shape = native(network);
+    fn new(network: &Network, shape: [usize; 4]) -> Result<Self> {
         let weights = synthetic::weights(network)?;
         let plan = NetworkPlan::new(network, weights, shape, &PlanOptions::default())?;
         let mut x = Aligned::new(shape.iter().product(), 0.0)?;
@@ -208,7 +347,10 @@ fn blocks(turns: &Turns<'_>, peaks: &mut Vec<f64>) -> Result<Vec<SpectrumRow>> {
 
     let networks: Vec<Network> =
         blocks.iter().map(|(_, config)| Ok(spectrum(config)?)).collect::<Result<_>>()?;
-    let mut ready: Vec<Ready> = networks.iter().map(Ready::new).collect::<Result<_>>()?;
+    let mut ready: Vec<Ready> = networks
+        .iter()
+        .map(|network| Ready::new(network, native(network)))
+        .collect::<Result<_>>()?;
     let Rounds { times, peaks: beside } = time_networks(turns, &mut ready)?;
     let mut rows = Vec::new();
     for (i, (block, config)) in blocks.into_iter().enumerate() {
@@ -225,24 +367,27 @@ fn blocks(turns: &Turns<'_>, peaks: &mut Vec<f64>) -> Result<Vec<SpectrumRow>> {
     Ok(rows)
 }
 
-fn networks(turns: &Turns<'_>, peaks: &mut Vec<f64>) -> Result<Vec<NetworkRow>> {
-    let all = [
-        ("Xception", ModelName::Xception, Some(XCEPTION)),
-        ("Inception V3", ModelName::InceptionV3, Some(INCEPTION_V3)),
-        ("MobileNetV1", ModelName::MobileNet(1.0), None),
-    ];
-    let networks: Vec<Network> =
-        all.iter().map(|(_, model, _)| model.network()).collect::<Result<_>>()?;
-    let mut ready: Vec<Ready> = networks.iter().map(Ready::new).collect::<Result<_>>()?;
+fn time_models(
+    turns: &Turns<'_>,
+    networks: Vec<Named>,
+    peaks: &mut Vec<f64>,
+) -> Result<Vec<NetworkRow>> {
+    if networks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ready = networks.iter().map(|named| Ready::new(&named.network, named.input));
+    let mut ready: Vec<Ready> = ready.collect::<Result<_>>()?;
     let Rounds { times, peaks: beside } = time_networks(turns, &mut ready)?;
     let mut rows = Vec::new();
-    for (i, (name, _, paper)) in all.into_iter().enumerate() {
+    for (i, Named { name, network, input: [batch, h, w, _], paper }) in
+        networks.into_iter().enumerate()
+    {
         let plan = ready[i].session.plan();
-        let [_, h, w, _] = plan.input_shape();
         rows.push(NetworkRow {
             network: name,
             size: [h, w],
-            parameters: count_parameters(&networks[i])?.total as u64,
+            batch,
+            parameters: count_parameters(&network)?.total as u64,
             multiply_adds: plan.multiply_adds(),
             speed: Speed::new(plan.multiply_adds(), &times[i], &beside),
             paper,

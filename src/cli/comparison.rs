@@ -18,6 +18,9 @@ pub(super) struct Report {
     pub(super) layers: Vec<LayerRow>,
     pub(super) spectrum: Vec<SpectrumRow>,
     pub(super) networks: Vec<NetworkRow>,
+    /// The network that the layers are from.
+    #[serde(skip)]
+    pub(super) name: Option<String>,
 }
 
 /// A layer in one of two forms.
@@ -34,7 +37,7 @@ pub(super) struct Form {
 pub(super) struct LayerRow {
     /// `147×147, 64 → 128`
     pub(super) layer: String,
-    /// The number of layers of this shape in Xception.
+    /// The number of layers of this shape in the network.
     pub(super) count: usize,
     pub(super) standard: Form,
     pub(super) separable: Form,
@@ -58,8 +61,10 @@ pub(super) struct SpectrumRow {
 /// A network.
 #[derive(Serialize)]
 pub(super) struct NetworkRow {
-    pub(super) network: &'static str,
+    pub(super) network: String,
     pub(super) size: [usize; 2],
+    /// Pictures in one run.
+    pub(super) batch: usize,
     pub(super) parameters: u64,
     pub(super) multiply_adds: u64,
     #[serde(flatten)]
@@ -80,13 +85,27 @@ pub(super) struct Published {
 }
 
 impl Report {
+    /// All tables that have rows.
     pub(super) fn tables(&self) -> String {
         let mut text = context(self.level, self.threads);
         let _ = writeln!(text, ", {:.1} GFLOP/s FMA peak", self.peak_gflops);
         if let Some(cpu) = &self.cpu {
             let _ = writeln!(text, "{cpu}");
         }
-        text.push_str("\n1. Separable layers of Xception, 3×3, beside standard convolutions of the same shape\n\n");
+        let tables = [self.layer_table(), self.spectrum_table(), self.network_table()];
+        for (i, table) in tables.into_iter().flatten().enumerate() {
+            let _ = write!(text, "\n{}. {table}", i + 1);
+        }
+        text
+    }
+
+    fn layer_table(&self) -> Option<String> {
+        let title = match &self.name {
+            Some(name) => format!(
+                "Separable layers of {name}, beside standard convolutions of the same shape"
+            ),
+            None => "Separable layers, beside standard convolutions of the same shape".into(),
+        };
         let heading = [
             "layer",
             "times",
@@ -101,7 +120,6 @@ impl Report {
             "promised",
             "obtained",
         ];
-        let mega = |n: u64| format!("{:.1}", n as f64 / 1e6);
         let rows = self.layers.iter().map(|row| {
             let (a, b) = (&row.standard, &row.separable);
             vec![
@@ -119,9 +137,11 @@ impl Report {
                 format!("{:.2}×", row.obtained),
             ]
         });
-        text.push_str(&table(&heading, rows));
+        (!self.layers.is_empty()).then(|| format!("{title}\n\n{}", table(&heading, rows)))
+    }
 
-        text.push_str("\n2. From standard to depthwise: 19×19, 728 → 728 channels, S segments\n\n");
+    fn spectrum_table(&self) -> Option<String> {
+        let title = "From standard to depthwise: 19×19, 728 → 728 channels, S segments";
         let heading = ["block", "parameters", "M multiply-adds", "ms", "GFLOP/s", "of peak"];
         let rows = self.spectrum.iter().map(|row| {
             vec![
@@ -133,9 +153,14 @@ impl Report {
                 percent(row.speed.peak_share),
             ]
         });
-        text.push_str(&table(&heading, rows));
+        (!self.spectrum.is_empty()).then(|| format!("{title}\n\n{}", table(&heading, rows)))
+    }
 
-        text.push_str("\n3. Networks, one picture\n\n");
+    fn network_table(&self) -> Option<String> {
+        let pictures = match self.networks.first()?.batch {
+            1 => "one picture".into(),
+            batch => format!("{batch} pictures at a time"),
+        };
         let heading = [
             "network",
             "size",
@@ -147,37 +172,51 @@ impl Report {
             "paper: parameters",
             "training steps/s",
         ];
+        let has_paper = self.networks.iter().any(|row| row.paper.is_some());
+        let heading = if has_paper { &heading[..] } else { &heading[..7] };
         let rows = self.networks.iter().map(|row| {
             let paper = |f: &dyn Fn(Published) -> String| row.paper.map_or("—".into(), f);
-            vec![
-                row.network.into(),
+            let mut cells = vec![
+                row.network.clone(),
                 format!("{}×{}", row.size[0], row.size[1]),
                 thousands(row.parameters),
                 mega(row.multiply_adds),
                 format!("{:.2}", row.speed.median_ms),
-                format!("{:.1}", 1e3 / row.speed.median_ms),
+                format!("{:.1}", row.batch as f64 * 1e3 / row.speed.median_ms),
                 percent(row.speed.peak_share),
-                paper(&|p| thousands(p.parameters)),
-                paper(&|p| p.steps_per_second.to_string()),
-            ]
+            ];
+            if has_paper {
+                cells.push(paper(&|p| thousands(p.parameters)));
+                cells.push(paper(&|p| p.steps_per_second.to_string()));
+            }
+            cells
         });
-        text.push_str(&table(&heading, rows));
-        text.push_str(
-            "\nThe paper is arXiv 1610.02357, Table 3; it trained on 60 NVIDIA K80. Its accuracies on\n\
-             ImageNet, Table 1, were not measured here:\n\n",
-        );
-        let heading = ["network", "top-1", "top-5"];
+        let mut text = format!("Networks, {pictures}\n\n{}", table(heading, rows));
+        if has_paper {
+            text.push_str(&self.paper_table());
+        }
+        Some(text)
+    }
+
+    fn paper_table(&self) -> String {
         let rows = self.networks.iter().filter_map(|row| {
             let paper = row.paper?;
             Some(vec![
-                row.network.into(),
+                row.network.clone(),
                 format!("{:.3}", paper.top1),
                 format!("{:.3}", paper.top5),
             ])
         });
-        text.push_str(&table(&heading, rows));
-        text
+        format!(
+            "\nThe paper is arXiv 1610.02357, Table 3; it trained on 60 NVIDIA K80. Its accuracies on\n\
+             ImageNet, Table 1, were not measured here:\n\n{}",
+            table(&["network", "top-1", "top-5"], rows)
+        )
     }
+}
+
+fn mega(n: u64) -> String {
+    format!("{:.1}", n as f64 / 1e6)
 }
 
 fn percent(share: f64) -> String {

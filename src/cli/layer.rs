@@ -4,28 +4,28 @@
 #![allow(unreachable_pub, reason = "public in the package of the benchmarks")]
 
 use sepconv::kernels::{
-    self, Aligned, Arithmetic, Conv, ConvParams, Depthwise, DepthwiseParams, ElementType, Elements,
-    ElementsMut, Level, NhwcView, NhwcViewMut, Options, Packed, Padding, Plan, Pointwise,
-    PointwiseParams, Separable, SeparableParams, Window, convert,
+    self, Activation, Aligned, Arithmetic, Conv, ConvParams, Depthwise, DepthwiseParams,
+    ElementType, Elements, ElementsMut, Level, NhwcView, NhwcViewMut, Options, Packed, Padding,
+    Plan, Pointwise, PointwiseParams, Separable, SeparableParams, TensorLayout, Window, convert,
 };
 use sepconv::weights::synthetic;
 
 type Result<T, E = String> = std::result::Result<T, E>;
 
-/// A layer with SAME padding and random weights.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A layer with random weights.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
     text: String,
     kind: Kind,
-    /// \[N, H, W, C\].
+    /// \[N, H, W, C\], also of tensors that lie in memory as NCHW.
     input: [usize; 4],
     channels_out: usize,
     window: Window,
     multiplier: usize,
+    groups: usize,
     unfused: bool,
-    activations: ElementType,
     weights: ElementType,
-    arithmetic: Arithmetic,
+    options: Options,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +42,10 @@ const MOST_ELEMENTS: usize = 1 << 28;
 
 impl Layer {
     /// Reads `KIND NxHxWxC WORD…`: kinds `dw`, `pw`, `sep`, `conv`; words `o728` (output channels),
-    /// `k3` or `k3x5` (kernel), `s2` (stride), `d2` (dilation), `m2` (depth multiplier), `unfused`,
-    /// `abf16` (the type of input and output), `wf16` (that of weights), `fast` (dot products of
-    /// bf16).
+    /// `k3` or `k3x5` (kernel), `s2` or `s2x1` (stride), `d2` or `d2x1` (dilation), `p1` or
+    /// `p0,1,0,1` (padding; SAME without it), `m2` (depth multiplier), `g4` (groups), the name of an
+    /// activation, `nchw`, `abf16` (the type of input and output), `wf16` (that of weights), `fast`
+    /// (dot products of bf16), `unfused`.
     ///
     /// # Errors
     /// A message with the word that is wrong or missing.
@@ -66,53 +67,17 @@ impl Layer {
         let input: [usize; 4] = numbers
             .and_then(|numbers| numbers.try_into().ok())
             .ok_or_else(|| format!("expected a shape NxHxWxC, got {shape:?}; {EXAMPLE}"))?;
-
-        let (mut out, mut stride, mut dilation, mut multiplier) = (None, None, None, None);
-        let (mut kernel, mut unfused) = (None::<[usize; 2]>, None::<()>);
-        let (mut activations, mut weights, mut fast) = (None, None, None::<()>);
-        let has_kernel = kind != Kind::Pointwise;
+        let mut parsed = Words::default();
         for word in words {
-            let wrong = |why: &str| format!("{word:?} {why}; {EXAMPLE}");
-            let (letter, value) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
-            let set = |slot: &mut Option<usize>| match number(value) {
-                Some(n) => Ok(slot.replace(n).is_some()),
-                None => Err(wrong("must have a number from 1 to 65536 after its letter")),
-            };
-            let again = match letter {
-                "u" if word == "unfused" && kind == Kind::Separable => {
-                    unfused.replace(()).is_some()
-                }
-                "f" if word == "fast" && matches!(kind, Kind::Pointwise | Kind::Separable) => {
-                    fast.replace(()).is_some()
-                }
-                "a" | "w" => {
-                    let element = ElementType::ALL.into_iter().find(|e| e.name() == value);
-                    let element =
-                        element.ok_or_else(|| wrong("is not a type such as abf16 or wf16"))?;
-                    let slot = if letter == "a" { &mut activations } else { &mut weights };
-                    slot.replace(element).is_some()
-                }
-                "o" if kind != Kind::Depthwise => set(&mut out)?,
-                "s" => set(&mut stride)?,
-                "d" if has_kernel => set(&mut dilation)?,
-                "m" if matches!(kind, Kind::Depthwise | Kind::Separable) => set(&mut multiplier)?,
-                "k" if has_kernel => {
-                    let (h, w) = value.split_once('x').unwrap_or((value, value));
-                    let (Some(h), Some(w)) = (number(h), number(w)) else {
-                        return Err(wrong("is not a kernel size such as k3 or k3x5"));
-                    };
-                    kernel.replace([h, w]).is_some()
-                }
-                _ => return Err(wrong("does not apply to this kind of layer")),
-            };
-            if again {
-                return Err(wrong("repeats an earlier word"));
-            }
+            parsed.add(kind, word).map_err(|why| format!("{word:?} {why}; {EXAMPLE}"))?;
         }
+
         let needs = |what: &str| format!("{text:?} lacks {what}; {EXAMPLE}");
-        let kernel = if has_kernel { kernel } else { Some([1, 1]) };
-        let multiplier = multiplier.unwrap_or(1);
-        let out = if kind == Kind::Depthwise { Some(input[3] * multiplier) } else { out };
+        let kernel = if kind == Kind::Pointwise { Some([1, 1]) } else { parsed.kernel };
+        let multiplier = parsed.multiplier.unwrap_or(1);
+        let out = if kind == Kind::Depthwise { Some(input[3] * multiplier) } else { parsed.out };
+        let (activations, layout) =
+            (parsed.activations.unwrap_or_default(), parsed.layout.unwrap_or_default());
         Ok(Self {
             text: text.split_whitespace().collect::<Vec<_>>().join(" "),
             kind,
@@ -120,15 +85,49 @@ impl Layer {
             channels_out: out
                 .ok_or_else(|| needs("the number of output channels, such as o728"))?,
             window: Window::new(kernel.ok_or_else(|| needs("the kernel size, such as k3"))?)
-                .stride([stride.unwrap_or(1); 2])
-                .dilation([dilation.unwrap_or(1); 2])
-                .padding(Padding::Same),
+                .stride(parsed.stride.unwrap_or([1, 1]))
+                .dilation(parsed.dilation.unwrap_or([1, 1]))
+                .padding(parsed.padding.unwrap_or(Padding::Same)),
             multiplier,
-            unfused: unfused.is_some(),
-            activations: activations.unwrap_or_default(),
-            weights: weights.unwrap_or_default(),
-            arithmetic: fast.map_or(Arithmetic::Exact, |()| Arithmetic::Fast),
+            groups: parsed.groups.unwrap_or(1),
+            unfused: parsed.unfused.is_some(),
+            weights: parsed.weights.unwrap_or_default(),
+            options: Options::default()
+                .activation(parsed.activation.unwrap_or_default())
+                .input_type(activations)
+                .output_type(activations)
+                .input_layout(layout)
+                .output_layout(layout)
+                .arithmetic(parsed.fast.map_or(Arithmetic::Exact, |()| Arithmetic::Fast)),
         })
+    }
+
+    /// The standard convolution of a separable layer's shape: the same input, output and window, of
+    /// all channels at once. None for layers of other kinds.
+    pub fn standard(&self) -> Option<Self> {
+        let options = self.options.arithmetic(Arithmetic::Exact);
+        let (kind, multiplier, unfused) = (Kind::Conv, 1, false);
+        (self.kind == Kind::Separable).then(|| Self {
+            kind,
+            multiplier,
+            unfused,
+            options,
+            ..self.clone()
+        })
+    }
+
+    /// The number of weights.
+    pub fn parameters(&self) -> u64 {
+        let [taps, c, o] =
+            [self.window.kernel.iter().product(), self.input[3], self.channels_out].map(wide);
+        let (deep, groups) = (c.saturating_mul(wide(self.multiplier)), wide(self.groups));
+        let depthwise = taps.saturating_mul(deep);
+        match self.kind {
+            Kind::Depthwise => depthwise,
+            Kind::Pointwise => c.saturating_mul(o),
+            Kind::Separable => depthwise.saturating_add(deep.saturating_mul(o)),
+            Kind::Conv => taps.saturating_mul((c / groups).saturating_mul(o)),
+        }
     }
 
     /// The text that describes the layer, with single spaces.
@@ -143,18 +142,14 @@ impl Layer {
     pub fn pack(&self, level: Level) -> Result<Planner> {
         let ([kh, kw], [n, h, w, c]) = (self.window.kernel, self.input);
         let (wide, size) = (c * self.multiplier, [n, h, w]);
-        let options = Options::default()
-            .level(level)
-            .input_type(self.activations)
-            .output_type(self.activations)
-            .arithmetic(self.arithmetic);
+        let options = self.options.level(level);
         let depthwise_weights = match self.kind {
             Kind::Depthwise | Kind::Separable => random("depthwise", &[kh, kw, wide])?,
             _ => Vec::new(),
         };
         let weights = match self.kind {
             Kind::Depthwise => Vec::new(),
-            Kind::Conv => random("conv", &[kh, kw, c, self.channels_out])?,
+            Kind::Conv => random("conv", &[kh, kw, c / self.groups, self.channels_out])?,
             _ => random("pointwise", &[wide, self.channels_out])?,
         };
         let depthwise_weights = tensor(&depthwise_weights, self.weights)?;
@@ -171,7 +166,8 @@ impl Layer {
                     planner(Pointwise::pack(c, &params, &options)?, size)
                 }
                 Kind::Separable if self.unfused => {
-                    let first = Depthwise::pack(c, &depthwise, &options)?;
+                    let between = options.activation(Activation::None);
+                    let first = Depthwise::pack(c, &depthwise, &between)?;
                     let second = Pointwise::pack(wide, &pointwise, &options)?;
                     Box::new(move || {
                         let first = first.plan(size)?;
@@ -184,7 +180,8 @@ impl Layer {
                     planner(Separable::pack(c, &params, &options)?, size)
                 }
                 Kind::Conv => {
-                    let params = ConvParams::new(self.window, channels_out, weights);
+                    let params =
+                        ConvParams::new(self.window, channels_out, weights).groups(self.groups);
                     planner(Conv::pack(c, &params, &options)?, size)
                 }
             })
@@ -198,10 +195,11 @@ impl Layer {
     /// Those of [`Layer::pack`]; a layer that can't be planned.
     pub fn prepare(&self, level: Level, threads: usize) -> Result<Runner> {
         let plans = self.pack(level)?().map_err(|e| format!("{:?}: {e}", self.text))?;
-        let mut tensors = vec![tensor(&random("input", &self.input)?, self.activations)?];
+        let activations = self.options.input_type;
+        let mut tensors = vec![tensor(&random("input", &self.input)?, activations)?];
         for plan in &plans {
             let poison = vec![f32::NAN; elements(&plan.output_shape())?];
-            tensors.push(tensor(&poison, self.activations)?);
+            tensors.push(tensor(&poison, activations)?);
         }
         let scratch = plans.iter().map(|plan| plan.scratch_len(threads)).max().unwrap_or(0);
         let scratch = Aligned::new(scratch, f32::NAN).map_err(|e| e.to_string())?;
@@ -234,8 +232,15 @@ impl Runner {
     pub fn run(&mut self) -> Result<Elements<'_>, kernels::Error> {
         for (i, plan) in self.plans.iter().enumerate() {
             let (done, rest) = self.tensors.split_at_mut(i + 1);
-            let x = NhwcView::new(done[i].elements(), plan.input_shape())?;
-            let y = NhwcViewMut::new(rest[0].elements_mut(), plan.output_shape())?;
+            let (x, y) = (done[i].elements(), rest[0].elements_mut());
+            let shapes = [plan.input_shape(), plan.output_shape()];
+            let (x, y) = match plan.input_layout() {
+                TensorLayout::Nchw => {
+                    let [x_shape, y_shape] = shapes.map(|[n, h, w, c]| [n, c, h, w]);
+                    (NhwcView::nchw(x, x_shape)?, NhwcViewMut::nchw(y, y_shape)?)
+                }
+                _ => (NhwcView::new(x, shapes[0])?, NhwcViewMut::new(y, shapes[1])?),
+            };
             plan.run(x, None, y, &mut self.scratch)?;
         }
         Ok(self.tensors[self.plans.len()].elements())
@@ -294,6 +299,106 @@ impl Tensor {
 
 fn tensor(data: &[f32], element: ElementType) -> Result<Tensor> {
     Tensor::new(data, element).map_err(|e| e.to_string())
+}
+
+/// The words of a layer's text, each given once at most.
+#[derive(Default)]
+struct Words {
+    out: Option<usize>,
+    kernel: Option<[usize; 2]>,
+    stride: Option<[usize; 2]>,
+    dilation: Option<[usize; 2]>,
+    padding: Option<Padding>,
+    multiplier: Option<usize>,
+    groups: Option<usize>,
+    activation: Option<Activation>,
+    layout: Option<TensorLayout>,
+    activations: Option<ElementType>,
+    weights: Option<ElementType>,
+    fast: Option<()>,
+    unfused: Option<()>,
+}
+
+const ACTIVATIONS: [(&str, Activation); 5] = [
+    ("relu", Activation::Relu),
+    ("relu6", Activation::Relu6),
+    ("elu", Activation::Elu { alpha: 1.0 }),
+    ("silu", Activation::Silu),
+    ("hard_swish", Activation::HardSwish),
+];
+
+impl Words {
+    /// Adds a word, or says what is wrong with it.
+    fn add(&mut self, kind: Kind, word: &str) -> Result<(), &'static str> {
+        if let Some(&(_, activation)) = ACTIVATIONS.iter().find(|(name, _)| *name == word) {
+            return put(&mut self.activation, activation);
+        }
+        let has_window = kind != Kind::Pointwise;
+        let has_multiplier = matches!(kind, Kind::Depthwise | Kind::Separable);
+        let has_dot_products = matches!(kind, Kind::Pointwise | Kind::Separable);
+        let (letter, value) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
+        let count = || number(value).ok_or("must have a number from 1 to 65536 after its letter");
+        let element = || {
+            let element = ElementType::ALL.into_iter().find(|element| element.name() == value);
+            element.ok_or("is not a type such as abf16 or wf16")
+        };
+        match (letter, word) {
+            (_, "nchw") => put(&mut self.layout, TensorLayout::Nchw),
+            (_, "fast") if has_dot_products => put(&mut self.fast, ()),
+            (_, "unfused") if kind == Kind::Separable => put(&mut self.unfused, ()),
+            ("a", _) => put(&mut self.activations, element()?),
+            ("w", _) => put(&mut self.weights, element()?),
+            ("o", _) if kind != Kind::Depthwise => put(&mut self.out, count()?),
+            ("m", _) if has_multiplier => put(&mut self.multiplier, count()?),
+            ("g", _) if kind == Kind::Conv => put(&mut self.groups, count()?),
+            ("k", _) if has_window => {
+                put(&mut self.kernel, pair(value).ok_or("is not a kernel size such as k3 or k3x5")?)
+            }
+            ("s", _) => {
+                let stride = pair(value);
+                put(&mut self.stride, stride.ok_or("is not a stride from s1 to s65536 or s2x1")?)
+            }
+            ("d", _) if has_window => {
+                put(&mut self.dilation, pair(value).ok_or("is not a dilation such as d2 or d2x1")?)
+            }
+            ("p", _) if has_window => {
+                let wrong = "is not a padding such as p1 or p0,1,0,1 (top,bottom,left,right)";
+                put(&mut self.padding, padding(value).ok_or(wrong)?)
+            }
+            (_, "fast" | "unfused") | ("o" | "m" | "g" | "k" | "d" | "p", _) => {
+                Err("does not apply to this kind of layer")
+            }
+            _ => Err("is not a word of a layer"),
+        }
+    }
+}
+
+fn put<T>(slot: &mut Option<T>, value: T) -> Result<(), &'static str> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err("repeats an earlier word"),
+    }
+}
+
+/// `3` as \[3, 3\], `3x5` as \[3, 5\].
+fn pair(text: &str) -> Option<[usize; 2]> {
+    let (h, w) = text.split_once('x').unwrap_or((text, text));
+    Some([number(h)?, number(w)?])
+}
+
+/// `1` on all sides, or `0,1,0,1`: top, bottom, left, right.
+fn padding(text: &str) -> Option<Padding> {
+    let side = |text: &str| if text == "0" { Some(0) } else { number(text) };
+    let sides: Vec<usize> = text.split(',').map(side).collect::<Option<_>>()?;
+    match sides[..] {
+        [all] => Some(Padding::Explicit { top: all, bottom: all, left: all, right: all }),
+        [top, bottom, left, right] => Some(Padding::Explicit { top, bottom, left, right }),
+        _ => None,
+    }
+}
+
+fn wide(n: usize) -> u64 {
+    n as u64
 }
 
 /// 1 to 65536.

@@ -18,6 +18,7 @@ mod shell;
 mod source;
 mod speed;
 mod threads;
+mod trace;
 mod types;
 
 use std::ffi::OsString;

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::comparison::Report;
+use super::comparison::{NetworkRow, Report};
 use super::thousands;
 
 /// Pixels.
@@ -28,7 +28,7 @@ type Result<T = ()> = std::result::Result<T, String>;
 
 /// Bars that share an axis.
 struct Chart<'a> {
-    title: &'a str,
+    title: String,
     subtitle: String,
     /// What the axis counts.
     unit: &'a str,
@@ -44,11 +44,14 @@ struct Group {
     bars: Vec<(f64, String)>,
 }
 
-/// Draws tables 1 and 3 of the comparison; the text of an SVG file.
+/// Draws the layers and networks of the comparison; the text of an SVG file.
 pub(super) fn comparison(report: &Report) -> Result<String> {
     let times = |count| if count == 1 { String::new() } else { format!("  (×{count})") };
     let layers = Chart {
-        title: "Separable against standard 3×3 convolution, the layers of Xception",
+        title: match &report.name {
+            Some(name) => format!("Separable against standard convolution, the layers of {name}"),
+            None => "Separable against standard convolution".into(),
+        },
         subtitle: machine(report),
         unit: "standard ÷ separable (×)",
         legend: &["multiply-adds: what the arithmetic promises", "time: what is obtained"],
@@ -60,7 +63,10 @@ pub(super) fn comparison(report: &Report) -> Result<String> {
             .collect(),
     };
     let networks = Chart {
-        title: "Time for one picture",
+        title: match report.networks.first() {
+            Some(NetworkRow { batch: 2.., .. }) => "Time for all pictures of a run".into(),
+            _ => "Time for one picture".into(),
+        },
         subtitle: machine(report),
         unit: "milliseconds, less is faster",
         legend: &[],
@@ -79,7 +85,8 @@ pub(super) fn comparison(report: &Report) -> Result<String> {
             })
             .collect(),
     };
-    let charts = [layers, networks];
+    let charts = [layers, networks].into_iter().filter(|chart| !chart.groups.is_empty());
+    let charts: Vec<_> = charts.collect();
     let height: i32 = charts.iter().map(Chart::height).sum::<i32>() + MARGIN;
     let mut text = String::new();
     {
@@ -131,7 +138,7 @@ impl Chart<'_> {
         let rectangle = |from: (i32, i32), to: (i32, i32), color: RGBColor| {
             area.draw(&Rectangle::new([from, to], color.filled())).map_err(error)
         };
-        write(self.title, (MARGIN, top + 10), TITLE, HPos::Left)?;
+        write(&self.title, (MARGIN, top + 10), TITLE, HPos::Left)?;
         write(&self.subtitle, (MARGIN, top + 34), TEXT, HPos::Left)?;
         let colors = if self.legend.is_empty() { [OBTAINED; 2] } else { [PROMISED, OBTAINED] };
         let mut y = top + 60;

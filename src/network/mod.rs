@@ -1,7 +1,8 @@
 //! Networks as data, plans for them, and sessions that run the plans.
 //!
 //! A [`Network`] lists named nodes. A [`NetworkPlan`] is a network prepared for one input shape:
-//! shapes are checked, operations fused, weights packed. A [`Session`] has the memory of a run.
+//! shapes are checked, operations fused, weights packed. [`NetworkPlan::resized`] makes plans for
+//! more shapes that share the packed weights. A [`Session`] has the memory of a run.
 //! Each file takes one step on the way from a network to numbers:
 //!
 //! | file | contents |
@@ -15,7 +16,8 @@
 //! | `depth_first` | groups of steps that take turns, some rows each |
 //! | `turns` | the list of these turns |
 //! | `tensors` | the names and shapes of each operation's weights |
-//! | `compile` | a step's kernel: weights looked up, batch norm folded, packed |
+//! | `pack` | a step's weights for inputs of any size: looked up, batch norm folded, packed |
+//! | `compile` | a step's kernel for one size |
 //! | `functions` | softmax, sigmoid and others that have no kernel |
 //! | `plain` | loops for these functions and for moving pixels |
 //! | `step` | the kernel with its operands: the unit of running |
@@ -32,6 +34,7 @@ mod functions;
 mod fuse;
 mod graph;
 mod layout;
+mod pack;
 mod plain;
 mod plan;
 mod schedule;
@@ -47,7 +50,7 @@ pub use depth_first::DepthFirst;
 pub use functions::Function;
 pub use graph::{Border, Network, Node, NodeId, Op, Output, OutputKind};
 pub use plan::{NetworkPlan, PlanOptions};
-pub use session::Session;
+pub use session::{Session, StepTime};
 #[cfg(feature = "keras")]
 pub(crate) use shape::infer;
 pub use step::StepInfo;

@@ -1,5 +1,7 @@
 //! Operations without a kernel, as plain loops over f32: functions, and moving pixels.
 
+use std::sync::Arc;
+
 use super::functions::{self, Function};
 use super::shape::Shape;
 use crate::resample::Resample;
@@ -13,7 +15,7 @@ pub(super) enum Plain {
     /// α of each row, column and channel; an axis of length 1 is shared.
     PRelu {
         shape: [usize; 3],
-        alpha: Vec<f32>,
+        alpha: Arc<[f32]>,
     },
     /// Pixel (y, x) of the result is pixel (y − `down`, x − `right`) of the operand, zeros outside.
     Shift {

@@ -2,18 +2,20 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sepconv_kernels::{Arithmetic, ElementType, Level};
 
-use super::Network;
-use super::compile::{Common, compile};
+use super::compile::compile;
 use super::depth_first::{DepthFirst, DepthFirstPlan};
 use super::flow::{Flow, ValueId};
 use super::fuse::{FusedStep, fuse};
 use super::layout::{self, Places};
+use super::pack::{Common, PackedStep, pack};
 use super::schedule::Schedule;
 use super::shape::Shape;
 use super::step::{Step, StepInfo};
+use super::{Network, NodeId};
 use crate::weights::Weights;
 use crate::{Error, Result};
 
@@ -139,13 +141,26 @@ pub(super) struct Report {
 /// ```
 #[derive(Debug)]
 pub struct NetworkPlan {
-    level: Level,
+    packed: Arc<PackedNetwork>,
     input: Shape,
     steps: Vec<Step>,
     places: Places,
     depth_first: DepthFirstPlan,
     /// The output, then the nodes asked for.
     reports: Vec<Report>,
+}
+
+/// What the plans of a network for several input sizes share.
+#[derive(Debug)]
+struct PackedNetwork {
+    network: Network,
+    level: Level,
+    activations_type: ElementType,
+    depth_first: DepthFirst,
+    /// The output, then the nodes asked for.
+    kept: Vec<NodeId>,
+    /// In the order of the plans' steps: fusion does not depend on sizes.
+    steps: Vec<PackedStep>,
 }
 
 impl NetworkPlan {
@@ -185,7 +200,6 @@ impl NetworkPlan {
         input: [usize; 4],
         options: &PlanOptions,
     ) -> Result<Self> {
-        let mut weights = weights.into();
         let level = options
             .level
             .map_or_else(Level::from_env, Level::checked)
@@ -195,37 +209,66 @@ impl NetworkPlan {
             let missing = || argument(format!("{:?} has no node {name:?}", network.name()));
             kept.push(network.find(name).ok_or_else(missing)?);
         }
-
         let flow = Flow::new(network, input, &kept)?;
-        let fused = fuse(&flow);
-        let elements = layout::element_types(&flow, &fused, options.activations_type);
-        let places = Places::new(&flow, &fused, &elements);
-        let depth_first =
-            DepthFirstPlan::new(&flow, &fused, &places, &elements, &options.depth_first);
-        let layers = |step: &FusedStep| {
-            step.members.iter().map(|&v| flow.values[v].node.layer.as_str()).collect::<Vec<_>>()
-        };
-        let mut last_use = BTreeMap::new();
-        for (i, step) in fused.iter().enumerate() {
-            last_use.extend(layers(step).into_iter().map(|layer| (layer, i)));
-        }
         let common =
             Common { level, weights: options.weights_type, arithmetic: options.arithmetic };
-        let mut compiled = Vec::with_capacity(fused.len());
-        for (i, step) in fused.iter().enumerate() {
+        let steps = pack_all(&flow, weights.into(), common, options.activations_type)?;
+        let packed = PackedNetwork {
+            network: network.clone(),
+            level,
+            activations_type: options.activations_type,
+            depth_first: options.depth_first,
+            kept,
+            steps,
+        };
+        Self::sized(Arc::new(packed), input)
+    }
+
+    /// The plan of the same network and options for inputs of another shape \[N, H, W, C\]: the
+    /// same as [`NetworkPlan::new`] makes, bits included, but without packing. Both plans share the
+    /// one packed copy of the weights, which is freed with the last of them.
+    ///
+    /// ```
+    /// use sepconv::models::{MobileNetConfig, mobilenet};
+    /// use sepconv::network::{NetworkPlan, PlanOptions, Session};
+    /// use sepconv::weights::synthetic;
+    ///
+    /// let config = MobileNetConfig { alpha: 0.25, size: [None; 2], ..MobileNetConfig::default() };
+    /// let network = mobilenet(&config)?;
+    /// let weights = synthetic::weights(&network)?;
+    /// let options = PlanOptions::default();
+    /// let small = NetworkPlan::new(&network, weights, [1, 64, 64, 3], &options)?;
+    /// let large = small.resized([2, 96, 128, 3])?; // two pictures, 96 high and 128 wide
+    /// assert_eq!(large.output_shape(), [2, 1, 1, 1000]);
+    ///
+    /// let mut sessions = [Session::new(small)?, Session::new(large)?]; // of one model
+    /// sessions[0].run(&synthetic::picture(64).data)?;
+    /// sessions[1].run(&vec![0.5; 2 * 96 * 128 * 3])?;
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`NetworkPlan::new`] that concern shapes and memory.
+    pub fn resized(&self, input: [usize; 4]) -> Result<Self> {
+        Self::sized(Arc::clone(&self.packed), input)
+    }
+
+    fn sized(packed: Arc<PackedNetwork>, input: Shape) -> Result<Self> {
+        let PackedNetwork { network, kept, .. } = &*packed;
+        let flow = Flow::new(network, input, kept)?;
+        let fused = fuse(&flow);
+        let elements = layout::element_types(&flow, &fused, packed.activations_type);
+        let places = Places::new(&flow, &fused, &elements);
+        let depth_first =
+            DepthFirstPlan::new(&flow, &fused, &places, &elements, &packed.depth_first);
+        let mut steps = Vec::with_capacity(fused.len());
+        for (i, (step, packed)) in fused.iter().zip(&packed.steps).enumerate() {
             let [n, ..] = flow.values[step.x].shape;
             // By turns they compute one picture at a time.
             let pictures = if depth_first.contains(i) { 1 } else { n };
-            let ends = [elements[step.x], elements[step.result]];
-            compiled.push(compile(step, &flow, &weights, common, ends, pictures)?);
-            if let Cow::Owned(weights) = &mut weights {
-                for layer in layers(step).into_iter().filter(|layer| last_use[layer] == i) {
-                    weights.remove_layer(layer);
-                }
-            }
+            let kernel = compile(step, &flow, packed, pictures)?;
+            steps.push(Step::new(step, &flow, kernel, packed.parameters));
         }
-        let steps = fused.iter().zip(compiled);
-        let steps = steps.map(|(step, compiled)| Step::new(step, &flow, compiled)).collect();
         let reports = (kept.iter().zip(&flow.kept)).map(|(&id, &value)| Report {
             name: network.node(id).name.clone(),
             value,
@@ -233,7 +276,7 @@ impl NetworkPlan {
             element: places.element(value),
         });
         let reports = reports.collect();
-        let plan = Self { level, input, steps, places, depth_first, reports };
+        let plan = Self { packed, input, steps, places, depth_first, reports };
         // So that an input beyond all memory is refused here.
         plan.schedule(1)?;
         Ok(plan)
@@ -265,7 +308,7 @@ impl NetworkPlan {
 
     /// The instruction set in use.
     pub fn level(&self) -> Level {
-        self.level
+        self.packed.level
     }
 
     /// The steps in the order in which they run.
@@ -283,7 +326,8 @@ impl NetworkPlan {
         self.steps().map(|step| step.parameters).sum()
     }
 
-    /// The size of the packed weights in bytes. Sessions share them.
+    /// The size of the packed weights in bytes. Sessions share them, and so do the plans that
+    /// [`NetworkPlan::resized`] makes.
     pub fn weights_bytes(&self) -> usize {
         self.steps.iter().map(Step::weights_bytes).sum()
     }
@@ -315,6 +359,35 @@ impl NetworkPlan {
     pub(super) fn reports(&self) -> &[Report] {
         &self.reports
     }
+}
+
+/// Packs all steps. Weights passed by value are freed after the last step that uses them.
+fn pack_all(
+    flow: &Flow<'_>,
+    mut weights: Cow<'_, Weights>,
+    common: Common,
+    activations_type: ElementType,
+) -> Result<Vec<PackedStep>> {
+    let fused = fuse(flow);
+    let elements = layout::element_types(flow, &fused, activations_type);
+    let layers = |step: &FusedStep| {
+        step.members.iter().map(|&v| flow.values[v].node.layer.as_str()).collect::<Vec<_>>()
+    };
+    let mut last_use = BTreeMap::new();
+    for (i, step) in fused.iter().enumerate() {
+        last_use.extend(layers(step).into_iter().map(|layer| (layer, i)));
+    }
+    let mut packed = Vec::with_capacity(fused.len());
+    for (i, step) in fused.iter().enumerate() {
+        let ends = [elements[step.x], elements[step.result]];
+        packed.push(pack(step, flow, &weights, common, ends)?);
+        if let Cow::Owned(weights) = &mut weights {
+            for layer in layers(step).into_iter().filter(|layer| last_use[layer] == i) {
+                weights.remove_layer(layer);
+            }
+        }
+    }
+    Ok(packed)
 }
 
 fn argument(message: String) -> Error {

@@ -1,5 +1,6 @@
 //! The memory of a running plan. It is allocated when a session is made; a run allocates nothing.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,8 +45,41 @@ pub struct Session {
     scratch: Aligned,
     /// How much of `scratch` each step gets, which limits its threads.
     scratch_lens: Vec<usize>,
-    /// How long each step took in [`Session::run_timed`].
-    times: Vec<Duration>,
+}
+
+/// When a step ran: see [`Session::run_timed`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use sepconv::models::{MobileNetConfig, mobilenet};
+/// use sepconv::network::{NetworkPlan, PlanOptions, Session};
+/// use sepconv::weights::synthetic;
+///
+/// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
+/// let weights = synthetic::weights(&network)?;
+/// let plan = NetworkPlan::new(&network, weights, [1, 64, 64, 3], &PlanOptions::default())?;
+/// let mut session = Session::new(plan)?;
+/// let mut times = vec![Duration::ZERO; session.plan().steps().len()];
+/// session.run_timed(&synthetic::picture(64).data, |step| times[step.step] += step.time)?;
+/// for (step, time) in session.plan().steps().zip(times) {
+///     println!("{}: {time:?}", step.name);
+/// }
+/// # Ok::<(), sepconv::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StepTime {
+    /// The position of the step in [`NetworkPlan::steps`].
+    pub step: usize,
+    /// The rows of its result that it computed: all of them unless it runs depth first.
+    pub rows: Range<usize>,
+    /// The pictures for which it computed them: all of them unless it runs depth first.
+    pub pictures: Range<usize>,
+    /// From the start of the session's run to the start of the step.
+    pub start: Duration,
+    /// How long it took.
+    pub time: Duration,
 }
 
 /// Memory filled with a NaN of every type, so that reads of unwritten values show.
@@ -116,7 +150,6 @@ impl Session {
             arena: allocate(schedule.arena_len.div_ceil(per_word))?,
             widened: widened.collect(),
             scratch: allocate(scratch_lens.iter().copied().max().unwrap_or(0))?,
-            times: vec![Duration::ZERO; scratch_lens.len()],
             scratch_lens,
             schedule,
             plan,
@@ -179,32 +212,40 @@ impl Session {
     /// # Errors
     /// [`Error::Argument`] if `x` has the wrong length. The values of the last run stay.
     pub fn run(&mut self, x: &[f32]) -> Result<()> {
-        self.each(x, |_, run| run())
+        self.each(x, |_, _, run| run())
     }
 
-    /// Runs as [`Session::run`] does, then calls `on_step` for each step with its position in
-    /// [`NetworkPlan::steps`] and the time it took. The time of a step that runs depth first is the
-    /// sum of its turns.
+    /// Runs as [`Session::run`] does, and calls `on_step` after each step with the time it took. A
+    /// step that runs depth first is timed in each of its turns.
     ///
     /// # Errors
     /// Those of [`Session::run`].
-    pub fn run_timed(&mut self, x: &[f32], mut on_step: impl FnMut(usize, Duration)) -> Result<()> {
-        self.each(x, |time, run| {
+    pub fn run_timed(&mut self, x: &[f32], mut on_step: impl FnMut(StepTime)) -> Result<()> {
+        let plan = Arc::clone(&self.plan);
+        let begin = Instant::now();
+        self.each(x, |step, turn, run| {
             let start = Instant::now();
             run()?;
-            *time += start.elapsed();
+            let time = start.elapsed();
+            let [n, h, ..] = plan.planned()[step].info().output;
+            let (rows, pictures) = match turn {
+                None => (0..h, 0..n),
+                Some((turn, picture)) => (turn.rows.clone(), picture..picture + 1),
+            };
+            on_step(StepTime { step, rows, pictures, start: start - begin, time });
             Ok(())
-        })?;
-        self.times.iter().enumerate().for_each(|(i, &time)| on_step(i, time));
-        Ok(())
+        })
     }
 
-    /// Checks `x`, then passes each step, or each turn of a step, to `call` together with the
-    /// step's time, which `call` may update.
+    /// Checks `x`, then passes each step, or each turn of a step, to `call`.
     fn each(
         &mut self,
         x: &[f32],
-        mut call: impl FnMut(&mut Duration, &mut dyn FnMut() -> Result<()>) -> Result<()>,
+        mut call: impl FnMut(
+            usize,
+            Option<(&Turn, usize)>,
+            &mut dyn FnMut() -> Result<()>,
+        ) -> Result<()>,
     ) -> Result<()> {
         let shape = self.plan.input_shape();
         let expected: usize = shape.iter().product();
@@ -218,11 +259,10 @@ impl Session {
         }
         let arena: &mut [Unit] = bytemuck::cast_slice_mut(&mut self.arena);
         let scratch = &mut self.scratch[..];
-        self.times.fill(Duration::ZERO);
         let mut run = |i: usize, turn: Option<(&Turn, usize)>| {
             let (step, operands) = (&self.plan.planned()[i], &self.schedule.operands[i]);
             let scratch = &mut scratch[..self.scratch_lens[i]];
-            call(&mut self.times[i], &mut || step.run(operands, turn, x, arena, scratch))
+            call(i, turn, &mut || step.run(operands, turn, x, arena, scratch))
         };
         let mut next = 0;
         for group in &self.schedule.groups {

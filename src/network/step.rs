@@ -4,7 +4,7 @@ use sepconv_kernels::{Elements, ElementsMut, NhwcView, NhwcViewMut};
 
 use super::Op;
 use super::arena::{self, Unit};
-use super::compile::{Compiled, Kernel};
+use super::compile::Kernel;
 use super::flow::{Flow, ValueId};
 use super::fuse::FusedStep;
 use super::layout::{Layout, Source, Target};
@@ -72,7 +72,8 @@ impl Step {
     pub(super) fn new(
         fused: &FusedStep,
         flow: &Flow<'_>,
-        Compiled { kernel, parameters }: Compiled,
+        kernel: Kernel,
+        parameters: usize,
     ) -> Self {
         let input = fused.x_shape(flow);
         let (kernel_name, multiply_adds) = match &kernel {

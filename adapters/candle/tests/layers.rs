@@ -172,14 +172,14 @@ fn refusals() -> Result<()> {
     let of = |shape: &[usize]| Ok::<_, anyhow::Error>(refusal(layer.forward(&random(1, shape)?)));
     assert_eq!(of(&[1, 7, 4, 4])?, "input of 7 channels, the weights are for 8");
     assert!(of(&[8, 4, 4])?.contains("[8, 4, 4]"), "{}", of(&[8, 4, 4])?);
-    assert_eq!(of(&[0, 8, 4, 4])?, "batch is 0, must be at least 1");
+    assert_eq!(of(&[0, 8, 4, 4])?, "batch is 0; it must be at least 1");
 
     let x = random(1, &[1, 8, 4, 4])?.to_dtype(DType::F64)?;
     assert!(refusal(layer.forward(&x)).contains("expected: F32, got: F64"));
     let (x, residual) = (random(1, &[1, 8, 4, 4])?, random(1, &[1, 8, 4, 3])?);
     assert_eq!(
         refusal(layer.forward_add(&x, &residual)),
-        "residual has shape [1, 4, 3, 8], the plan is for [1, 4, 4, 8] (N, H, W, C)"
+        "residual: expected shape [1, 4, 4, 8] (N, H, W, C), got [1, 4, 3, 8]"
     );
 
     assert_eq!(
@@ -192,7 +192,7 @@ fn refusals() -> Result<()> {
     );
     assert_eq!(
         refusal(SepConv::conv2d(&weights, Window::new([1, 1]), 3, &options)),
-        "24 input and 8 output channels can't be divided into 3 groups"
+        "can't divide 24 input and 8 output channels into 3 groups"
     );
     let whole = random(1, &[8, 8, 3, 3])?;
     let separable =

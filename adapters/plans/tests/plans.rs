@@ -37,7 +37,7 @@ fn the_shapes_used_last_are_kept() -> Result<(), Error> {
 fn what_has_no_output_is_an_error_and_is_not_kept() -> Result<(), Error> {
     let layer = sum()?;
     let error = layer.get([0, 1, 1]).err().map(|error| error.to_string());
-    assert_eq!(error.as_deref(), Some("batch is 0, must be at least 1"));
+    assert_eq!(error.as_deref(), Some("batch is 0; it must be at least 1"));
     assert!(layer.get([usize::MAX, 2, 2]).is_err());
     assert_eq!(format!("{layer:?}"), "Plans { shapes: [] }");
     Ok(())
