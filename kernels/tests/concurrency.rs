@@ -223,11 +223,13 @@ fn locks_and_cells_in_tasks_of_the_same_pool() {
     let lock = Mutex::new(0);
     leaks_nothing("inside locks and cells", 6, || {
         pool.install(|| {
-            (0..4 * jobs.len())
+            (0..8 * jobs.len())
                 .into_par_iter()
+                .with_max_len(1)
                 .map(|i| {
-                    let job = &jobs[i / 4];
-                    if i % 2 == 0 {
+                    let job = &jobs[i / 8];
+                    // Most don't wait for the lock, but help those that run.
+                    if i % 8 == 0 {
                         let mut runs = lock.lock().unwrap();
                         *runs += on_this_thread(|| job.check(4));
                     } else {
