@@ -3,6 +3,24 @@
 use core::fmt;
 
 /// The order of a tensor's elements in memory. Shapes are \[N, H, W, C\] in either.
+///
+/// Results have the same bits. NCHW costs time: pixels are transposed on their way into a layer and
+/// out of it, and need scratch.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<(), Error> {
+/// let nchw = TensorLayout::Nchw;
+/// let options = Options::new().input_layout(nchw).output_layout(nchw);
+/// let weights = [1.0, 10.0, 0.0, 1.0]; // [C, O]
+/// let plan = Pointwise::new([1, 1, 3, 2], &PointwiseParams::new(2, &weights), &options)?;
+/// let (mut y, mut scratch) = ([0.0; 6], vec![0.0; plan.scratch_len(1)]);
+/// let x = NhwcView::nchw(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1, 2, 1, 3])?;
+/// plan.run(x, None, NhwcViewMut::nchw(&mut y, [1, 2, 1, 3])?, &mut scratch)?;
+/// assert_eq!(y, [1.0, 2.0, 3.0, 14.0, 25.0, 36.0]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TensorLayout {
     /// The channels of a pixel lie side by side.

@@ -98,6 +98,15 @@ impl<'a> NhwcView<'a> {
     /// A dense tensor in NCHW order, of shape \[N, C, H, W\]: for plans whose
     /// [`Options`](crate::Options) say so. `data` must have exactly N·C·H·W elements.
     ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<(), Error> {
+    /// let view = NhwcView::nchw(&[0.0; 12], [1, 3, 2, 2])?;
+    /// assert_eq!(view.shape(), [1, 2, 2, 3]); // N, H, W, C
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Length`], [`Error::Overflow`].
     pub fn nchw(data: impl Into<Elements<'a>>, [n, c, h, w]: [usize; 4]) -> Result<Self> {
@@ -218,6 +227,15 @@ impl<'a> NhwcViewMut<'a> {
 
     /// A dense tensor in NCHW order, of shape \[N, C, H, W\]: for plans whose
     /// [`Options`](crate::Options) say so. `data` must have exactly N·C·H·W elements.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<(), Error> {
+    /// let view = NhwcViewMut::nchw(&mut [0.0; 12], [1, 3, 2, 2])?;
+    /// assert_eq!(view.shape(), [1, 2, 2, 3]); // N, H, W, C
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Length`], [`Error::Overflow`].
