@@ -36,9 +36,9 @@ pub struct Options {
     /// Element type of the output and the residual. An output is rounded once, after its
     /// activation: to nearest, ties to even. Overflow gives ∞.
     pub output_type: ElementType,
-    /// TensorLayout of the input's memory.
+    /// Layout of the input's memory.
     pub input_layout: TensorLayout,
-    /// TensorLayout of the output's memory, and the residual's.
+    /// Layout of the output's memory, and the residual's.
     pub output_layout: TensorLayout,
     /// Whether the CPU's bf16 dot products may compute products: see [`Arithmetic`].
     pub arithmetic: Arithmetic,

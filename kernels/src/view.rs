@@ -231,7 +231,8 @@ impl<'a> NhwcViewMut<'a> {
     /// ```
     /// # use sepconv_kernels::*;
     /// # fn main() -> Result<(), Error> {
-    /// let view = NhwcViewMut::nchw(&mut [0.0; 12], [1, 3, 2, 2])?;
+    /// let mut tensor = [0.0; 12];
+    /// let view = NhwcViewMut::nchw(&mut tensor, [1, 3, 2, 2])?;
     /// assert_eq!(view.shape(), [1, 2, 2, 3]); // N, H, W, C
     /// # Ok(())
     /// # }

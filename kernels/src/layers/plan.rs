@@ -58,11 +58,13 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
     }
 
     /// Layout of the input's memory.
+    #[must_use]
     fn input_layout(&self) -> TensorLayout {
         self.layer().input_layout
     }
 
     /// Layout of the output's memory, and the residual's.
+    #[must_use]
     fn output_layout(&self) -> TensorLayout {
         self.layer().output_layout
     }
@@ -103,6 +105,10 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
     /// With the feature `rayon` the work is split over the threads of rayon's current pool, as many
     /// as `scratch` has room for. Otherwise it runs on the calling thread. `scratch` may hold
     /// anything before, and its contents are unspecified after. Nothing is allocated.
+    ///
+    /// While a run waits for the pool, rayon may begin another task of the pool on the waiting
+    /// thread. A task that runs a plan while it holds a lock or a `RefCell` borrow does so inside
+    /// [`on_this_thread`](crate::on_this_thread).
     ///
     /// ```
     /// # use sepconv_kernels::*;

@@ -59,7 +59,7 @@ pub struct Kernel {
 ///
 /// ```
 /// # use sepconv_kernels::*;
-/// # fn main() -> Result<()> {
+/// # fn main() -> Result<(), Error> {
 /// let plan = GlobalAveragePool::new([1, 7, 7, 8], &Options::default())?;
 /// let kernel = kernels().into_iter().find(|kernel| kernel.name == plan.kernel_name());
 /// assert!(kernel.is_some_and(|kernel| kernel.available && kernel.level == plan.level()));
