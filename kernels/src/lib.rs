@@ -16,6 +16,7 @@
 //!    ▼
 //! epilogue on the accumulators              residual, activation
 //! ```
+//! NCHW inputs are transposed on their way into the panels, NCHW outputs on their way out of them.
 //!
 //! [`linking`] is for authors of engines: what planning costs, what may be dropped, how scratch grows.
 //!
