@@ -186,7 +186,7 @@ fn check(kernel: Kernel, stride: usize, load: Activation) {
         }
     }
     // Of any types, made of planes.
-    for _ in 0..2 * to_any {
+    for _ in 0..8 * to_any {
         let (typed, weights) = layer(kernel, stride, load, &mut random).of_any_types(&mut random);
         compare(&typed.of_planes(&mut random), weights, &mut random);
     }
@@ -194,7 +194,7 @@ fn check(kernel: Kernel, stride: usize, load: Activation) {
         "{kernel:?}, stride {stride}, {load:?} on load: {cases} shapes of f32, {halves} of f16, \
          {halves} of bf16, {} from any to any, {} of planes on {:?}",
         4 * to_any,
-        2 * to_any,
+        8 * to_any,
         levels()
     );
 }
