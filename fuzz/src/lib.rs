@@ -89,7 +89,10 @@ impl<'a> Arbitrary<'a> for Case {
                 Padding::Explicit { top, bottom, left, right }
             }
         };
-        let window = Window::new([within(u, 8)?, within(u, 8)?]).stride([within(u, 4)?, within(u, 4)?]).dilation([within(u, 4)?, within(u, 4)?]).padding(padding);
+        let window = Window::new([within(u, 8)?, within(u, 8)?])
+            .stride([within(u, 4)?, within(u, 4)?])
+            .dilation([within(u, 4)?, within(u, 4)?])
+            .padding(padding);
         Ok(Self {
             input,
             window,
@@ -178,7 +181,12 @@ impl Case {
 
     pub fn options(&self, level: Level) -> Options {
         let [input_type, _, output_type] = self.types;
-        Options::default().input_activation(self.input_activation).activation(self.activation).level(level).input_type(input_type).output_type(output_type)
+        Options::default()
+            .input_activation(self.input_activation)
+            .activation(self.activation)
+            .level(level)
+            .input_type(input_type)
+            .output_type(output_type)
     }
 
     pub fn expected(&self, sums: Vec<naive::Sum>, chain: usize) -> Expected {
@@ -218,7 +226,7 @@ impl Case {
                 let y = common::run(&*plan, &x, spaced.as_ref(), self.gaps[2], threads);
                 match &result {
                     Some(first) => common::assert_same_bits(
- format_args!("{what} {} on {threads} threads", plan.kernel_name()),
+                        format_args!("{what} {} on {threads} threads", plan.kernel_name()),
                         &y,
                         first,
                     ),

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
+use sepconv::image::{Channels, Picture, Preprocess, Resize, Scaling};
 
 /// More pixels are only slow.
 const MOST_PIXELS: usize = 1 << 18;

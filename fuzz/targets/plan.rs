@@ -62,7 +62,11 @@ fn plans(u: &mut Unstructured<'_>) -> Result<()> {
         Window::new(numbers(u)?).stride(numbers(u)?).dilation(numbers(u)?).padding(padding);
     let [multiplier, groups, channels_out] = numbers(u)?;
     let [input_type, weights_type, output_type] = types(u)?;
-    let options = Options::default().input_activation(activation(u)?).activation(activation(u)?).input_type(input_type).output_type(output_type);
+    let options = Options::default()
+        .input_activation(activation(u)?)
+        .activation(activation(u)?)
+        .input_type(input_type)
+        .output_type(output_type);
     let _ = window.output_size([input[1], input[2]]);
     let product = |dims: &[usize]| dims.iter().fold(1, |p: usize, &d| p.saturating_mul(d));
     let taps = product(&window.kernel);
@@ -81,21 +85,24 @@ fn plans(u: &mut Unstructured<'_>) -> Result<()> {
         0 => small_run(Depthwise::new(input, &depthwise, &options)),
         1 => {
             let weights = weights(input[3].saturating_mul(channels_out));
-            let mut params = PointwiseParams::new(channels_out, weights.elements()).stride(window.stride);
+            let mut params =
+                PointwiseParams::new(channels_out, weights.elements()).stride(window.stride);
             params.bias = bias;
             small_run(Pointwise::new(input, &params, &options));
         }
         2 => {
             let weights = weights(wide.saturating_mul(channels_out));
             let mid_activation = activation(u)?;
-            let mut params = SeparableParams::new(depthwise, channels_out, weights.elements()).mid_activation(mid_activation);
+            let mut params = SeparableParams::new(depthwise, channels_out, weights.elements())
+                .mid_activation(mid_activation);
             params.bias = bias;
             small_run(Separable::new(input, &params, &options));
         }
         3 => {
             let depth = taps.saturating_mul(input[3] / groups.max(1));
             let weights = weights(depth.saturating_mul(channels_out));
-            let mut params = ConvParams::new(window, channels_out, weights.elements()).groups(groups);
+            let mut params =
+                ConvParams::new(window, channels_out, weights.elements()).groups(groups);
             params.bias = bias;
             small_run(Conv::new(input, &params, &options));
         }

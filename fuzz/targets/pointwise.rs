@@ -65,13 +65,15 @@ fn separable(case: &Case) -> bool {
     let data = data;
 
     // What the fused one keeps is of f32.
-    let options = case.options(Level::best()).activation(case.mid_activation).output_type(ElementType::F32);
+    let options =
+        case.options(Level::best()).activation(case.mid_activation).output_type(ElementType::F32);
     let first = Depthwise::new(case.input, &depthwise(case, &data), &options).unwrap();
     let mid = common::run(&first, &Spaced::of(case.input, 0, &data.x), None, 0, 1);
     let (weights, bias) = (data.pointwise.elements(), data.pointwise_bias.as_deref());
     let mut params = PointwiseParams::new(channels_out, weights);
     params.bias = bias;
-    let options = case.options(Level::best()).input_activation(Activation::None).input_type(ElementType::F32);
+    let options =
+        case.options(Level::best()).input_activation(Activation::None).input_type(ElementType::F32);
     let second = Pointwise::new(middle_shape, &params, &options).unwrap();
     let spaced = data.residual.as_ref().map(|r| Spaced::of(output, 0, r));
     let unfused = common::run(&second, &Spaced::new(middle_shape, 0, &mid), spaced.as_ref(), 0, 1);
@@ -97,7 +99,9 @@ fn separable(case: &Case) -> bool {
     let expected =
         Expected { mode, input_activation: Activation::None, ..case.expected(sums, middle) };
     let fused = case.run_all("separable", &data, &expected, &|case, data, level| {
-        let mut params = SeparableParams::new(depthwise(case, data), channels_out, data.pointwise.elements()).mid_activation(case.mid_activation);
+        let mut params =
+            SeparableParams::new(depthwise(case, data), channels_out, data.pointwise.elements())
+                .mid_activation(case.mid_activation);
         params.bias = data.pointwise_bias.as_deref();
         Box::new(Separable::new(case.input, &params, &case.options(level)).unwrap())
     });
