@@ -77,10 +77,12 @@
 //!
 //! # Features
 //! - `rayon` (default): plans split their work over rayon's current pool.
-//! - `std` (default): CPU features are detected at run time. Without it the crate is `no_std` + `alloc`.
-//! - `f16-bf16` (default): inputs, outputs and weights of f16 and bf16. Without it they are refused with
-//!   [`Error::ElementTypeUnavailable`], and the crate compiles in 0.6 of the time.
-//! - `half`: implies `f16-bf16`; 16-bit operands are slices of `half::f16` and `half::bf16`. Without it they are slices of bits.
+//! - `std` (default): CPU features are detected at run time. Without it the crate is `no_std` +
+//!   `alloc`.
+//! - `f16-bf16` (default): inputs, outputs and weights of f16 and bf16. Without it they are refused
+//!   with [`Error::ElementTypeUnavailable`], and the crate compiles in 0.6 of the time.
+//! - `half`: implies `f16-bf16`; 16-bit operands are slices of `half::f16` and `half::bf16`. Without
+//!   it they are slices of bits.
 //! - `ndarray`: [`NhwcView`] and [`NhwcViewMut`] convert from that crate's views by `try_from`.
 #![cfg_attr(not(feature = "std"), no_std)]
 

@@ -74,6 +74,11 @@ impl Placement {
         let pixel = column.wrapping_mul(self.pixel);
         picture.wrapping_mul(self.picture).wrapping_add(row).wrapping_add(pixel)
     }
+
+    /// Elements up to a channel of a pixel, likewise.
+    pub(crate) fn of_channel(&self, pixel: Pixel, channel: usize) -> usize {
+        self.of(pixel).wrapping_add(channel.wrapping_mul(self.channel))
+    }
 }
 
 /// Output pixels that see the same taps: a rectangle of the output picture.

@@ -201,6 +201,31 @@ impl TensorPlan {
         });
         Ok(())
     }
+
+    /// The activations of outputs that are no clamp: applied by the kernels if they round after it,
+    /// else to whole pixels after them.
+    fn activations(&self) -> (Activation, Activation) {
+        match (self.activation.bounds(), self.output_type) {
+            (Some(_), _) => (Activation::None, Activation::None),
+            (None, ElementType::F32) => (Activation::None, self.activation),
+            (None, _) => (self.activation, Activation::None),
+        }
+    }
+
+    /// Where sums wait that go into planes.
+    fn to_sums(&self, channels: &Range<usize>, sums: &mut [f32]) -> Destination<'static> {
+        let plan = self.rows();
+        let pixel = channels.len().next_multiple_of(plan.lanes);
+        Destination {
+            y: PointerMut::f32(sums.as_mut_ptr()),
+            channels: channels.clone(),
+            pixels: OutputPixels::Grid { row: plan.horizontal.output * pixel, pixel },
+            block: plan.lanes,
+            residual: None,
+            bounds: UNBOUNDED,
+            activation: Activation::None,
+        }
+    }
 }
 
 /// One call of [`TensorPlan::run`].
@@ -312,8 +337,7 @@ impl Run<'_> {
     /// As [`Run::rows`]; the sums of these outputs are there.
     unsafe fn sums_to_planes(&self, at: &Rectangle, channels: &Range<usize>, sums: &[f32]) {
         let plan = self.plan;
-        let start =
-            |placement: &Placement| placement.of(at.first()) + channels.start * placement.channel;
+        let start = |placement: &Placement| placement.of_channel(at.first(), channels.start);
         let run = ToPlanesRun {
             sums: sums.as_ptr(),
             sums_pixel: channels.len().next_multiple_of(plan.rows().lanes),
@@ -328,33 +352,6 @@ impl Run<'_> {
         };
         // SAFETY: the level was available when the plan was made; the caller's contract.
         unsafe { (plan.kernels.planes.of(plan.output_type).to)(&run) };
-    }
-}
-
-impl TensorPlan {
-    /// The activations of outputs that are no clamp: applied by the kernels if they round after it,
-    /// else to whole pixels after them.
-    fn activations(&self) -> (Activation, Activation) {
-        match (self.activation.bounds(), self.output_type) {
-            (Some(_), _) => (Activation::None, Activation::None),
-            (None, ElementType::F32) => (Activation::None, self.activation),
-            (None, _) => (self.activation, Activation::None),
-        }
-    }
-
-    /// Where sums wait that go into planes.
-    fn to_sums(&self, channels: &Range<usize>, sums: &mut [f32]) -> Destination<'static> {
-        let plan = self.rows();
-        let pixel = channels.len().next_multiple_of(plan.lanes);
-        Destination {
-            y: PointerMut::f32(sums.as_mut_ptr()),
-            channels: channels.clone(),
-            pixels: OutputPixels::Grid { row: plan.horizontal.output * pixel, pixel },
-            block: plan.lanes,
-            residual: None,
-            bounds: UNBOUNDED,
-            activation: Activation::None,
-        }
     }
 }
 

@@ -32,6 +32,7 @@ fn check(len: usize, element: ElementType, shape: [usize; 4], pixel_stride: usiz
 }
 
 /// A shared tensor in NHWC order, of f32 or of 16-bit elements.
+/// [`NhwcView::nchw`] makes one in NCHW order.
 ///
 /// Element (n, y, x, c) lies at `((n·H + y)·W + x)·pixel_stride + c`. A pixel stride larger
 /// than C addresses a range of channels of a wider tensor, such as one part of a
@@ -135,6 +136,7 @@ impl<'a> NhwcView<'a> {
 }
 
 /// A mutable tensor in NHWC order, of f32 or of 16-bit elements.
+/// [`NhwcViewMut::nchw`] makes one in NCHW order.
 ///
 /// Element (n, y, x, c) lies at `((n·H + y)·W + x)·pixel_stride + c`. A pixel stride larger
 /// than C addresses a range of channels of a wider tensor, such as one part of a

@@ -511,7 +511,7 @@ impl<'a> Tile<'a> {
             Some(_) => {
                 let at = &self.run.y_placement;
                 let first = self.task.region.pixel(self.task.pixels.start);
-                at.of(first).wrapping_add(columns.offset.wrapping_mul(at.channel))
+                at.of_channel(first, columns.offset)
             }
             None => columns.offset,
         };
@@ -562,9 +562,7 @@ impl<'a> Tile<'a> {
         let nr = plan.kernels.tile.nr;
         let row = run.y_placement.row;
         region.runs(pixels.clone(), row, |pixel, first, pixels| {
-            let of = |placement: &Placement| {
-                placement.of(pixel).wrapping_add(columns.offset.wrapping_mul(placement.channel))
-            };
+            let of = |placement: &Placement| placement.of_channel(pixel, columns.offset);
             let args = ToPlanesRun {
                 sums: self.sums[first * nr..].as_ptr(),
                 sums_pixel: nr,

@@ -84,9 +84,9 @@ impl Im2row {
                 }
                 let column = self.horizontal.position(first.column, kx);
                 let channel = group * self.group + (from - copy_start);
-                let at = placement.of(Pixel { row, column, ..first });
+                let at = placement.of_channel(Pixel { row, column, ..first }, channel);
                 let run = FromPlanesRun {
-                    x: x.add(at.wrapping_add(channel.wrapping_mul(placement.channel))).at,
+                    x: x.add(at).at,
                     // A stride beyond the input can wrap, but then there is only one pixel.
                     x_pixel: self.horizontal.stride.wrapping_mul(placement.pixel),
                     x_channel: placement.channel,

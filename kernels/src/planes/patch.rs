@@ -41,7 +41,7 @@ impl Patch {
             if width == placement.row { (1, rows.len() * width) } else { (rows.len(), width) };
         for r in 0..runs {
             let first = Pixel { picture: *picture, row: rows.start + r, column: columns.start };
-            let at = placement.of(first) + channels.start * placement.channel;
+            let at = placement.of_channel(first, channels.start);
             let run = FromPlanesRun {
                 x: x.add(at).at,
                 x_pixel: placement.pixel,
