@@ -99,6 +99,7 @@ mod gemm;
 mod geometry;
 #[cfg(feature = "half")]
 mod half;
+mod int8;
 mod layers;
 mod layout;
 mod level;
@@ -127,6 +128,7 @@ pub use activation::Activation;
 pub use element::{ElementType, Elements, ElementsMut};
 pub use error::Error;
 pub use geometry::{Padding, Window};
+pub use int8::quantization::{Quantization, QuantizedWeights};
 pub use layers::conv::{Conv, Dense, Pointwise};
 pub use layers::depthwise::Depthwise;
 pub use layers::elementwise::{Elementwise, convert};

@@ -13,6 +13,8 @@ use crate::gemm::operands::PartOfA;
 use crate::gemm::pair::PairRun;
 use crate::gemm::plan::{GemmPlan, MAX_MR, RegionPlan, Sums, TakesA, TakesB};
 use crate::gemm::widen::WidenRun;
+use crate::int8::layer::Int8Layer;
+use crate::int8::requantize::RequantizeRun;
 use crate::memory::LINE_BYTES;
 use crate::pixels::{Placement, Region};
 use crate::planes::PlanesKernels;
@@ -278,7 +280,7 @@ impl<'a> Tile<'a> {
         if self.direct.is_none() {
             match plan.a {
                 // SAFETY: the caller keeps the contract of the views.
-                TakesA::Panels => unsafe { self.produce(0..plan.panel_depth) },
+                TakesA::Panels | TakesA::Groups(_) => unsafe { self.produce(0..plan.panel_depth) },
                 TakesA::Pairs(dot) => {
                     // SAFETY: the caller keeps the contract of the views; whether the CPU has dot
                     // products was asked when the plan was made.
@@ -428,9 +430,10 @@ impl<'a> Tile<'a> {
             // SAFETY: the caller keeps the contract of views and outputs; this was the last block of
             // these columns.
             unsafe {
-                match plan.output_planes {
-                    Some(planes) => self.to_planes(&columns, planes),
-                    None => self.narrow(&columns),
+                match (plan.output_planes, plan.int8) {
+                    (_, Some(int8)) => self.requantize(&columns, &int8),
+                    (Some(planes), None) => self.to_planes(&columns, planes),
+                    (None, None) => self.narrow(&columns),
                 }
             }
         }
@@ -444,6 +447,8 @@ impl<'a> Tile<'a> {
         match self.small_m {
             Some(small_m) => small_m.packed[instance],
             None if self.direct.is_some() => kernels.direct[vectors - 1][instance],
+            // Those of integers compute all columns of a panel.
+            None if plan.int8.is_some() => kernels.packed[0][instance],
             None => kernels.packed[vectors - 1][instance],
         }
     }
@@ -487,8 +492,9 @@ impl<'a> Tile<'a> {
             bounds: plan.activation.bounds().unwrap_or(UNBOUNDED),
         };
         let bias = plan.weights.bias(self.task.group, columns.panel);
+        let all = self.small_m.is_some() || plan.int8.is_some();
         Output {
-            columns: if self.small_m.is_some() { plan.kernels.tile.nr } else { columns.count },
+            columns: if all { plan.kernels.tile.nr } else { columns.count },
             bias: if first { bias } else { None },
             y,
             y_rows,
@@ -551,6 +557,31 @@ impl<'a> Tile<'a> {
         // SAFETY: the level was available; the sums are complete; the pixels lie in the views, the
         // columns in their channels.
         unsafe { (plan.kernels.of_16_bits().narrow)(&narrow) };
+    }
+
+    /// Makes outputs of the sums of integers.
+    ///
+    /// # Safety
+    /// - x, y and residual are views of the plan's shapes, of these rows and those that they need.
+    /// - No other thread touches the task's outputs.
+    /// - The sums of these columns are complete.
+    unsafe fn requantize(&self, columns: &Columns, int8: &Int8Layer) {
+        let (run, plan) = (self.run, self.run.plan);
+        let requantize = RequantizeRun {
+            sums: self.sums.as_ptr(),
+            sums_row: plan.kernels.tile.nr,
+            rows: self.task.pixels.len(),
+            columns: columns.count,
+            multipliers: plan.weights.multipliers(self.task.group, columns.panel),
+            y: run.y.0.add(columns.offset),
+            y_rows: self.offsets.y.as_ptr(),
+            residual: run.residual.map(|(r, _)| r.0.add(columns.offset)),
+            residual_rows: self.offsets.residual.as_ptr(),
+            epilogue: int8.epilogue,
+        };
+        // SAFETY: the instructions were available when the plan was made; the sums are complete; the
+        // pixels lie in the views, the columns in their channels.
+        unsafe { (int8.kernels.requantize)(&requantize) };
     }
 
     /// Ends the chains of sums that waited in scratch, in the planes of the output.

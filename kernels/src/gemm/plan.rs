@@ -12,6 +12,8 @@ use crate::gemm::kernels::{DotKernels, GemmKernels, MicroKernels, SmallMKernels}
 use crate::gemm::producer::Producer;
 use crate::gemm::weights::PackedWeights;
 use crate::geometry::{Axis, product};
+use crate::int8::kernels::Int8Kernels;
+use crate::int8::layer::Int8Layer;
 use crate::memory;
 use crate::options::Options;
 use crate::pixels::Region;
@@ -38,6 +40,8 @@ pub(crate) struct Problem {
     pub(crate) output_planes: Option<&'static PlanesKernels>,
     /// The kernels for dot products of bf16, if the weights were packed for these: then of one tap.
     pub(crate) dot: Option<&'static DotKernels>,
+    /// The layer of 8-bit integers that this is, if it is one.
+    pub(crate) int8: Option<Int8Layer>,
 }
 
 /// How the micro-kernels take A, where they don't take the input itself.
@@ -49,6 +53,19 @@ pub(super) enum TakesA {
     Blocks,
     /// In panels of all k that have become pairs of bf16.
     Pairs(&'static DotKernels),
+    /// In panels of all k, groups of 8-bit integers.
+    Groups(&'static Int8Kernels),
+}
+
+impl TakesA {
+    /// The k that are one element to the micro-kernels.
+    fn group(&self) -> usize {
+        match self {
+            Self::Panels | Self::Blocks => 1,
+            Self::Pairs(_) => 2,
+            Self::Groups(int8) => int8.group,
+        }
+    }
 }
 
 /// How they take B.
@@ -104,6 +121,7 @@ pub(crate) struct GemmPlan {
     pub(super) b: TakesB,
     pub(super) sums: Sums,
     pub(super) output_planes: Option<&'static PlanesKernels>,
+    pub(super) int8: Option<Int8Layer>,
     /// Where each pixel of a tile lies in the sums that wait in scratch, in elements.
     pub(super) sums_rows: Vec<usize>,
     pub(super) input_type: ElementType,
@@ -138,34 +156,39 @@ impl GemmPlan {
         problem: Problem,
         options: &Options,
     ) -> Result<Self> {
-        let Problem { groups, output, regions, depth, output_planes, dot } = problem;
+        let Problem { groups, output, regions, depth, output_planes, dot, int8 } = problem;
         product("output elements", &output)?;
         // Sums can wait in an output of theirs, and end there.
-        let f32_output = options.output_type == ElementType::F32 && output_planes.is_none();
-        let a = match dot {
-            Some(dot) => TakesA::Pairs(dot),
+        let sums_in_output =
+            options.output_type == ElementType::F32 && output_planes.is_none() && int8.is_none();
+        let a = match (dot, int8) {
+            (Some(dot), _) => TakesA::Pairs(dot),
+            (None, Some(int8)) => TakesA::Groups(int8.kernels),
             // With sums that are to be rounded each panel of B goes through all blocks.
-            None if producer.makes_blocks() && f32_output => TakesA::Blocks,
-            None => TakesA::Panels,
+            _ if producer.makes_blocks() && sums_in_output => TakesA::Blocks,
+            _ => TakesA::Panels,
         };
-        // Pairs, too, are in whole vectors.
-        let lanes = if dot.is_some() { 2 * kernels.lanes } else { kernels.lanes };
+        // Groups, too, are in whole vectors.
+        let group = a.group();
+        let lanes = group * kernels.lanes;
+        // Panels of bf16 pairs are those of their f32 first.
+        let of_panel = if int8.is_some() { group } else { 1 };
         let overflow = || Error::Overflow { what: "kernel elements" };
         // At least one vector, so that scratch never has length 0, which would mean no thread.
         let (mut panel_depth, mut kc) = (lanes, lanes);
         let mut plans = Vec::with_capacity(regions.len());
         for region in regions {
             let (mut blocks, k_starts, end) =
-                k_blocks(&region, depth, lanes).ok_or_else(overflow)?;
+                k_blocks(&region, depth, lanes, of_panel).ok_or_else(overflow)?;
             let longest = blocks.iter().map(|block| block.depth).max().unwrap_or(0);
             let longest = longest.checked_next_multiple_of(lanes).ok_or_else(overflow)?;
-            kc = kc.max(longest);
-            panel_depth = panel_depth.max(if let TakesA::Blocks = a { longest } else { end });
-            if dot.is_some() {
-                // Of one tap they begin at even k in both; only the last may have an odd length.
+            let depth = if let TakesA::Blocks = a { longest } else { end };
+            (kc, panel_depth) = (kc.max(longest), panel_depth.max(depth / of_panel));
+            if group > 1 {
+                // Of one range they begin at multiples of a group in both; the last may end within one.
                 for block in &mut blocks {
                     let KBlock { a, b, depth } = *block;
-                    *block = KBlock { a: a / 2, b: b / 2, depth: depth.div_ceil(2) };
+                    *block = KBlock { a: a / group, b: b / group, depth: depth.div_ceil(group) };
                 }
             }
             plans.push(RegionPlan { region, blocks, k_starts });
@@ -175,11 +198,11 @@ impl GemmPlan {
         let mc = mc(panel_depth, mr);
         product("scratch", &[product("panel", &[panel_depth, mr])?, mc])?;
         let patch = producer.patch(plans.iter().map(|plan| &plan.region), mc)?;
-        let widens = dot.is_none() && weights.element() != ElementType::F32;
+        let widens = group == 1 && weights.element() != ElementType::F32;
         let sums_rows = (0..mc).map(|row| row * kernels.tile.nr).collect();
         Ok(Self {
             kernels,
-            direct: producer.direct().filter(|_| dot.is_none()),
+            direct: producer.direct().filter(|_| group == 1),
             producer,
             weights,
             groups,
@@ -192,9 +215,10 @@ impl GemmPlan {
             patch,
             a,
             b: if widens { TakesB::Widened } else { TakesB::Packed },
-            sums_rows: if f32_output && !widens { Vec::new() } else { sums_rows },
-            sums: if f32_output { Sums::InOutput } else { Sums::InScratch },
+            sums_rows: if sums_in_output && !widens { Vec::new() } else { sums_rows },
+            sums: if sums_in_output { Sums::InOutput } else { Sums::InScratch },
             output_planes,
+            int8,
             input_type: options.input_type,
             output_type: options.output_type,
             activation: options.activation.checked()?,
@@ -209,9 +233,10 @@ impl GemmPlan {
         let widens = self.b == TakesB::Widened && large_m;
         let widen = self.kernels.widen_name(self.weights.element()).filter(|_| widens);
         let gemm = Some(self.micro_kernels().name).filter(|_| large_m);
-        let narrow = match self.output_planes {
-            Some(planes) => Some(planes.of(self.output_type).to_name),
-            None => self.kernels.narrow_name(self.output_type),
+        let narrow = match (self.output_planes, &self.int8) {
+            (_, Some(int8)) => Some(int8.kernels.requantize_name),
+            (Some(planes), None) => Some(planes.of(self.output_type).to_name),
+            (None, None) => self.kernels.narrow_name(self.output_type),
         };
         let names = [small_m.map(|small_m| small_m.name), widen, gemm, narrow];
         names.into_iter().flatten().collect::<Vec<_>>().join("+")
@@ -260,6 +285,7 @@ impl GemmPlan {
     pub(super) fn micro_kernels(&self) -> &'static MicroKernels {
         match self.a {
             TakesA::Pairs(dot) => &dot.gemm,
+            TakesA::Groups(int8) => &int8.gemm,
             TakesA::Panels | TakesA::Blocks => &self.kernels.f32,
         }
     }

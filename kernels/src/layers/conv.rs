@@ -1,6 +1,7 @@
 //! Convolutions over all channels: a GEMM whose producer copies taps of the input.
 
 use alloc::sync::Arc;
+use alloc::vec;
 
 use crate::element::{ElementType, Elements};
 use crate::error::{Error, Result};
@@ -11,6 +12,8 @@ use crate::gemm::plan::{GemmPlan, Problem};
 use crate::gemm::producer::Producer;
 use crate::gemm::weights::PackedWeights;
 use crate::geometry::{Window, check_input};
+use crate::int8::im2row::Int8Im2row;
+use crate::int8::layer::Int8Layer;
 use crate::layers::layer::{HasLayer, Layer, Machine, count};
 use crate::layers::packed::{Common, Packed, Packing};
 use crate::layers::plan::Plan;
@@ -104,9 +107,10 @@ impl Pointwise {
         params: &PointwiseParams<'_>,
         options: &Options,
     ) -> Result<Packed<Self>> {
-        let PointwiseParams { stride, channels_out, weights, layout, bias } = *params;
+        let PointwiseParams { stride, channels_out, weights, layout, bias, quantized } = *params;
         let window = Window::new([1, 1]).stride(stride);
-        let params = ConvParams { window, groups: 1, channels_out, weights, layout, bias };
+        let groups = 1;
+        let params = ConvParams { window, groups, channels_out, weights, layout, bias, quantized };
         PackedConv::new(channels_in, &params, options).map(|packing| Packed::new(packing, Self))
     }
 
@@ -159,9 +163,10 @@ impl Dense {
         params: &DenseParams<'_>,
         options: &Options,
     ) -> Result<Packed<Self>> {
-        let DenseParams { channels_out, weights, layout, bias } = *params;
+        let DenseParams { channels_out, weights, layout, bias, quantized } = *params;
         let window = Window::new([1, 1]);
-        let params = ConvParams { window, groups: 1, channels_out, weights, layout, bias };
+        let groups = 1;
+        let params = ConvParams { window, groups, channels_out, weights, layout, bias, quantized };
         PackedConv::new(channels_in, &params, options).map(|packing| Packed::new(packing, Self))
     }
 
@@ -204,11 +209,12 @@ struct PackedConv {
     depth: Depth,
     weights: Arc<PackedWeights>,
     dot: Option<&'static DotKernels>,
+    int8: Option<Int8Layer>,
 }
 
 impl PackedConv {
     fn new(channels_in: usize, params: &ConvParams<'_>, options: &Options) -> Result<Self> {
-        let ConvParams { window, groups, channels_out, weights, layout, bias } = *params;
+        let ConvParams { window, groups, channels_out, weights, layout, bias, quantized } = *params;
         if groups == 0 {
             return Err(Error::ZeroDimension { what: "groups" });
         }
@@ -222,8 +228,16 @@ impl PackedConv {
         let dot = dot(kernels, weights, options).filter(|_| single);
         let unpacked = Unpacked { weights, layout, bias };
         let (columns, paired) = (channels_out / groups, dot.is_some());
-        let weights = PackedWeights::new(kernels, depth, groups, columns, unpacked, paired)?;
-        Ok(Self { common, groups, depth, weights: weights.into(), dot })
+        let int8 = Int8Layer::with_weights(common.kernels, weights, quantized, options)?;
+        let weights = match &int8 {
+            Some((layer, quantized)) => {
+                let int8 = layer.weights(*quantized);
+                PackedWeights::int8(kernels, depth, groups, columns, unpacked, &int8)?
+            }
+            None => PackedWeights::new(kernels, depth, groups, columns, unpacked, paired)?,
+        };
+        let int8 = int8.map(|(layer, _)| layer);
+        Ok(Self { common, groups, depth, weights: weights.into(), dot, int8 })
     }
 }
 
@@ -237,7 +251,7 @@ impl Packing for PackedConv {
     }
 
     fn plan(&self, [n, h, w]: [usize; 3]) -> Result<Layer> {
-        let Self { groups, depth, dot, .. } = *self;
+        let Self { groups, depth, dot, int8, .. } = *self;
         let Common { kernels, channels_in, channels_out, window, options } = self.common;
         let input = [n, h, w, channels_in];
         check_input(input)?;
@@ -248,19 +262,28 @@ impl Packing for PackedConv {
         let planes = |layout, [_, h, w, _]: [usize; 4]| {
             (layout == TensorLayout::Nchw && [h, w] != [1, 1]).then_some(&kernels.planes)
         };
-        let producer = Producer::Im2row(Im2row {
-            input,
-            vertical,
-            horizontal,
-            group: depth.channels,
-            element: options.input_type,
-            input_activation: options.input_activation,
-            input_planes: planes(options.input_layout, input),
-        });
-        // Not too many: the length of the weights bounds the kernel, and that the regions.
-        let regions = Region::all(&vertical, &horizontal);
+        let group = depth.channels;
+        let producer = match &int8 {
+            Some(layer) => {
+                Producer::Int8Im2row(Int8Im2row::new(layer, input, vertical, horizontal, group))
+            }
+            None => Producer::Im2row(Im2row {
+                input,
+                vertical,
+                horizontal,
+                group,
+                element: options.input_type,
+                input_activation: options.input_activation,
+                input_planes: planes(options.input_layout, input),
+            }),
+        };
+        let regions = match int8 {
+            Some(_) => vec![Region::padded(&vertical, &horizontal)],
+            // Not too many: the length of the weights bounds the kernel, and that the regions.
+            None => Region::all(&vertical, &horizontal),
+        };
         let output_planes = planes(options.output_layout, output);
-        let problem = Problem { groups, output, regions, depth, output_planes, dot };
+        let problem = Problem { groups, output, regions, depth, output_planes, dot, int8 };
         let weights = self.weights.clone();
         let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, &options)?;
         Ok(Layer {
