@@ -5,13 +5,13 @@ use core::ptr::null;
 
 use crate::activation::{ActivateRun, UNBOUNDED};
 use crate::error::{Error, Result};
-use crate::gemm::blocking::{ColumnSplit, KBlock, MAX_MC, MicroRows, micro_rows, pixel_tiles};
+use crate::gemm::blocking::{ColumnSplit, KBlock, MAX_MC, MAX_MR, MicroRows, pixel_tiles};
 use crate::gemm::kernels::{MicroKernelFn, SmallMKernels};
 use crate::gemm::micro_kernel::{Epilogue, MicroTiles, Output, Prefetch, Residual};
 use crate::gemm::narrow::NarrowRun;
 use crate::gemm::operands::PartOfA;
 use crate::gemm::pair::PairRun;
-use crate::gemm::plan::{GemmPlan, MAX_MR, RegionPlan, Sums, TakesA, TakesB};
+use crate::gemm::plan::{GemmPlan, RegionPlan, Sums, TakesA, TakesB};
 use crate::gemm::widen::WidenRun;
 use crate::memory::LINE_BYTES;
 use crate::pixels::{Placement, Region};
@@ -257,7 +257,7 @@ impl<'a> Tile<'a> {
             task,
             direct: plan.direct.filter(|_| !aliased && small_m.is_none()),
             small_m,
-            rows: micro_rows(count, plan.micro_kernels().rows),
+            rows: plan.micro_tiles.micro_rows(count),
             offsets,
             next_x,
             next_x_lines,

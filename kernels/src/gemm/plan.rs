@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::activation::Activation;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
-use crate::gemm::blocking::{Depth, KBlock, k_blocks, mc};
+use crate::gemm::blocking::{Depth, KBlock, MicroTileHeights, k_blocks, mc};
 use crate::gemm::kernels::{DotKernels, GemmKernels, MicroKernels, SmallMKernels};
 use crate::gemm::producer::Producer;
 use crate::gemm::weights::PackedWeights;
@@ -22,8 +22,7 @@ use crate::planes::PlanesKernels;
 /// with 12, 1.1 with 24; by the micro-kernels 1.1, 1.3, 1.1, 1.1. AVX2: widened before, 1.8, 1.7,
 /// 1.2; by the micro-kernels 1.0.)
 pub(super) const SMALL_M: usize = 24;
-/// The largest MR of a level.
-pub(super) const MAX_MR: usize = 16;
+
 /// What a GEMM computes, apart from its operands.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -96,6 +95,7 @@ pub(crate) struct GemmPlan {
     kc: usize,
     /// Most pixels of a tile, a multiple of MR.
     pub(super) mc: usize,
+    pub(super) micro_tiles: MicroTileHeights,
     /// Elements of the input pixels that a tile copies out of planes.
     patch: usize,
     pub(super) a: TakesA,
@@ -171,7 +171,6 @@ impl GemmPlan {
             plans.push(RegionPlan { region, blocks, k_starts });
         }
         let mr = kernels.tile.mr;
-        assert!(mr <= MAX_MR, "MR {mr} of a level");
         let mc = mc(panel_depth, mr);
         product("scratch", &[product("panel", &[panel_depth, mr])?, mc])?;
         let patch = producer.patch(plans.iter().map(|plan| &plan.region), mc)?;
@@ -189,6 +188,7 @@ impl GemmPlan {
             panel_depth,
             kc,
             mc,
+            micro_tiles: MicroTileHeights::new(micro_kernels(kernels, a).rows),
             patch,
             a,
             b: if widens { TakesB::Widened } else { TakesB::Packed },
@@ -258,10 +258,7 @@ impl GemmPlan {
     }
 
     pub(super) fn micro_kernels(&self) -> &'static MicroKernels {
-        match self.a {
-            TakesA::Pairs(dot) => &dot.gemm,
-            TakesA::Panels | TakesA::Blocks => &self.kernels.f32,
-        }
+        micro_kernels(self.kernels, self.a)
     }
 
     /// The micro-kernels for a tile of so many pixels, if there are such that widen weights
@@ -269,5 +266,13 @@ impl GemmPlan {
     pub(super) fn small_m(&self, pixels: usize) -> Option<&'static SmallMKernels> {
         let small = self.b == TakesB::Widened && pixels < SMALL_M;
         self.kernels.small_m(self.weights.element()).filter(|_| small)
+    }
+}
+
+/// The micro-kernels that take A so.
+fn micro_kernels(kernels: &'static GemmKernels, a: TakesA) -> &'static MicroKernels {
+    match a {
+        TakesA::Pairs(dot) => &dot.gemm,
+        TakesA::Panels | TakesA::Blocks => &kernels.f32,
     }
 }
