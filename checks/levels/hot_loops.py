@@ -122,22 +122,22 @@ def expected(level):
             f"{GEMM}Bf16MicroKernel<{m}, {n}>" for m in heights for n in range(1, vectors + 1)
             if (m, n) != (rows, vectors)], dot=True)
     # Element types of the input and what is done to it on load, of which f32 kernels have two.
-    for x, load, kind in (("F32", 0, ""), ("F32", 1, ", relu"), ("F16", 3, ", f16"),
-                          ("Bf16", 3, ", bf16")):
-        x = ELEMENT + x
-        half = load == 3
+    for x, prologue, kind in (("F32", "AsIs", ""), ("F32", "Relu", ", relu"), ("F16", "Bounded", ", f16"),
+                              ("Bf16", "Bounded", ", bf16")):
+        x, load = ELEMENT + x, f"{CRATE}epilogue::{prologue}"
+        half = prologue == "Bounded"
         tiles_3x3 = tile["3x3"][half]
         for stride, (tile_3x3, *smaller), loads in zip((1, 2), tiles_3x3, LOADS_3X3[level]):
             if half:
                 loads += HALF_LOADS
             name = f"3×3{kind}" if kind else f"3×3 s{stride}"
-            yield Kernel(level, name, f"{tile_3x3} px", [f"{K3X3}<{x}, {tile_3x3}, {stride}, {load}>"],
+            yield Kernel(level, name, f"{tile_3x3} px", [f"{K3X3}<{x}, {load}, {tile_3x3}, {stride}>"],
                          loads=loads)
             yield Kernel(level, "3×3, all", "smaller", [
-                f"{K3X3}<{x}, {p}, {stride}, {load}>" for p in smaller])
+                f"{K3X3}<{x}, {load}, {p}, {stride}>" for p in smaller])
         for (k, stride), sizes in DENSE.items():
             pixels, *smaller = DENSE_HALF[k] if half else sizes
-            symbol = f"{ROWS}<{DEPTHWISE}DenseTaps<{k}, {stride}>, {x}, {{}}, {load}>"
+            symbol = f"{ROWS}<{DEPTHWISE}DenseTaps<{k}, {stride}>, {x}, {load}, {{}}>"
             loads = ((pixels - 1) * stride + 2 * k) / (k * pixels)
             name, size = f"dense k{k} s{stride}", f"{pixels} px"
             if kind:
@@ -150,8 +150,8 @@ def expected(level):
             smaller = [symbol.format(p) for p in smaller if p > 1 or stride == 1]
             yield Kernel(level, "dense, all", "smaller", smaller)
         yield Kernel(level, f"any kernel{kind}", "8 px",
-                     [f"{ROWS}<{DEPTHWISE}AnyTaps, {x}, 8, {load}>"], loads=ANY_LOADS)
-        if load != 1:
+                     [f"{ROWS}<{DEPTHWISE}AnyTaps, {x}, {load}, 8>"], loads=ANY_LOADS)
+        if prologue != "Relu":
             yield Kernel(level, f"pack{kind}", "", [f"gemm::pack::Pack<{x}>"], multiplies=False)
     yield Kernel(level, "FMA peak", "", ["fma_loop::FmaLoop"], share=PEAK_SHARE)
 

@@ -33,7 +33,7 @@ use core::ops::Range;
 use core::ptr::NonNull;
 
 use crate::element::{Pointer, PointerMut};
-use crate::epilogue::{AS_IS, Extent, add_residual, bounded, clamp, for_output, store};
+use crate::epilogue::{Extent, Prologue, add_residual, clamp, for_output, store};
 use crate::memory::LINE_BYTES;
 use crate::rows::kernel::tail_pixels;
 use crate::simd::element::{Element, ForElement};
@@ -82,7 +82,7 @@ pub(crate) struct Input3x3 {
     /// What is prefetched, if anything: the first of the S·P input columns that the next tile does
     /// not share with the one to its left, in its first row. Never dereferenced.
     pub(crate) next: Option<NonNull<u8>>,
-    /// By which the kernels that do so bound the input from below, −∞ for not at all.
+    /// The lower bound of [`Bounded`](crate::epilogue::Bounded) kernels.
     pub(crate) bound: f32,
 }
 
@@ -113,14 +113,12 @@ pub(crate) struct Output3x3 {
     pub(crate) bounds: (f32, f32),
 }
 
-/// The kernel of P columns of output pixels for an input of elements X, loaded as LOAD says.
+/// The kernel of P columns of output pixels for an input of elements X, with prologue L.
 #[derive(Debug)]
-pub(crate) struct Depthwise3x3<X, const P: usize, const STRIDE: usize, const LOAD: u8>(
-    PhantomData<X>,
-);
+pub(crate) struct Depthwise3x3<X, L, const P: usize, const STRIDE: usize>(PhantomData<(X, L)>);
 
-impl<X: Element, const P: usize, const STRIDE: usize, const LOAD: u8> Kernel
-    for Depthwise3x3<X, P, STRIDE, LOAD>
+impl<X: Element, L: Prologue, const P: usize, const STRIDE: usize> Kernel
+    for Depthwise3x3<X, L, P, STRIDE>
 {
     type Args = Args3x3;
     type Output = ();
@@ -140,7 +138,7 @@ impl<X: Element, const P: usize, const STRIDE: usize, const LOAD: u8> Kernel
         let whole = args.channels / l;
         let (left, right) = (args.input.left_outside, args.input.right_outside);
         let all = |block| Block { first: 0, left, right, block, mask: simd.mem_mask(l) };
-        let prefetches = const { prefetches_output::<S, STRIDE, LOAD>() } && args.output.next > 0;
+        let prefetches = const { prefetches_output::<S, L, STRIDE>() } && args.output.next > 0;
         let mut paired = 0;
         if const { P == PAIR && pairs::<S, X>() } {
             paired = whole - whole % 2;
@@ -150,7 +148,7 @@ impl<X: Element, const P: usize, const STRIDE: usize, const LOAD: u8> Kernel
                 }
                 // SAFETY: the caller keeps the contract for all channels, and all lanes of both blocks
                 // are channels.
-                unsafe { channels::<S, X, P, STRIDE, LOAD, true, 2>(simd, args, &all(block)) };
+                unsafe { channels::<S, X, L, P, STRIDE, true, 2>(simd, args, &all(block)) };
             }
         }
         for block in paired..whole {
@@ -159,7 +157,7 @@ impl<X: Element, const P: usize, const STRIDE: usize, const LOAD: u8> Kernel
             }
             // SAFETY: the caller keeps the contract for all channels, and all lanes of this block
             // are channels.
-            unsafe { channels::<S, X, P, STRIDE, LOAD, true, 1>(simd, args, &all(block)) };
+            unsafe { channels::<S, X, L, P, STRIDE, true, 1>(simd, args, &all(block)) };
         }
         let rest = args.channels % l;
         if rest > 0 {
@@ -172,8 +170,8 @@ impl<X: Element, const P: usize, const STRIDE: usize, const LOAD: u8> Kernel
                 // these are the last channels, masked, of columns below P, as `pixels` divides P.
                 unsafe {
                     match const { tail_pixels::<S>(P) } {
-                        2 => channels::<S, X, 2, STRIDE, LOAD, false, 1>(simd, args, &at),
-                        _ => channels::<S, X, 1, STRIDE, LOAD, false, 1>(simd, args, &at),
+                        2 => channels::<S, X, L, 2, STRIDE, false, 1>(simd, args, &at),
+                        _ => channels::<S, X, L, 1, STRIDE, false, 1>(simd, args, &at),
                     }
                 }
             }
@@ -190,8 +188,8 @@ pub(crate) const fn pairs<S: Simd, X: Element>() -> bool {
 /// Whether the kernel prefetches outputs: not with stride 2, which writes a quarter of what it
 /// reads, nor where registers are scarce and bounds take one, as an accumulator would be in memory
 /// then.
-const fn prefetches_output<S: Simd, const STRIDE: usize, const LOAD: u8>() -> bool {
-    STRIDE == 1 && (LOAD == AS_IS || S::REGISTERS >= 32)
+const fn prefetches_output<S: Simd, L: Prologue, const STRIDE: usize>() -> bool {
+    STRIDE == 1 && (!L::BOUNDS || S::REGISTERS >= 32)
 }
 
 /// Prefetches a part of what the next tile writes: P lines of each row, for the line of channels
@@ -241,9 +239,9 @@ type Sums<S, const P: usize, const B: usize> = [[[<S as Simd>::Vector; P]; B]; K
 unsafe fn channels<
     S: Simd,
     X: Element,
+    L: Prologue,
     const P: usize,
     const STRIDE: usize,
-    const LOAD: u8,
     const WHOLE: bool,
     const B: usize,
 >(
@@ -252,7 +250,7 @@ unsafe fn channels<
     at: &Block<S>,
 ) {
     let c = at.block * S::LANES;
-    let mut input = InputRows::<S, X, P, STRIDE, LOAD, WHOLE>::new(simd, args, at);
+    let mut input = InputRows::<S, X, P, STRIDE, WHOLE>::new(simd, args, at);
     let to = &args.output;
     let none = Pointer { at: core::ptr::null(), element: to.y.element };
     let mut output = OutputRows::<S, WHOLE> {
@@ -265,9 +263,9 @@ unsafe fn channels<
     // SAFETY: the caller keeps the contract, and both are of these channels and pixels.
     unsafe {
         if STRIDE == 1 {
-            stride_1::<S, X, P, STRIDE, LOAD, WHOLE, B>(args, c, &mut input, &mut output);
+            stride_1::<S, X, L, P, STRIDE, WHOLE, B>(args, c, &mut input, &mut output);
         } else {
-            stride_2::<S, X, P, STRIDE, LOAD, WHOLE, B>(args, c, &mut input, &mut output);
+            stride_2::<S, X, L, P, STRIDE, WHOLE, B>(args, c, &mut input, &mut output);
         }
     }
 }
@@ -304,15 +302,15 @@ unsafe fn biases<S: Simd, const P: usize, const B: usize>(
 unsafe fn stride_1<
     S: Simd,
     X: Element,
+    L: Prologue,
     const P: usize,
     const STRIDE: usize,
-    const LOAD: u8,
     const WHOLE: bool,
     const B: usize,
 >(
     args: &Args3x3,
     c: usize,
-    input: &mut InputRows<S, X, P, STRIDE, LOAD, WHOLE>,
+    input: &mut InputRows<S, X, P, STRIDE, WHOLE>,
     output: &mut OutputRows<S, WHOLE>,
 ) {
     let simd = input.simd;
@@ -325,18 +323,18 @@ unsafe fn stride_1<
             // SAFETY: this row lies inside the input, whose channels exist.
             unsafe {
                 match (v < 2, v < 1, v + 1 > args.rows, v > args.rows) {
-                    (false, _, false, _) => row.apply::<0, 3, B>(args, &mut acc, 2),
-                    (_, true, false, _) => row.apply::<2, 3, B>(args, &mut acc, 0),
-                    (true, _, false, _) => row.apply::<1, 3, B>(args, &mut acc, 1),
-                    (_, _, _, true) => row.apply::<0, 1, B>(args, &mut acc, 2),
-                    (false, ..) => row.apply::<0, 2, B>(args, &mut acc, 2),
-                    (true, ..) => row.apply::<1, 2, B>(args, &mut acc, 1),
+                    (false, _, false, _) => row.apply::<L, 0, 3, B>(args, &mut acc, 2),
+                    (_, true, false, _) => row.apply::<L, 2, 3, B>(args, &mut acc, 0),
+                    (true, _, false, _) => row.apply::<L, 1, 3, B>(args, &mut acc, 1),
+                    (_, _, _, true) => row.apply::<L, 0, 1, B>(args, &mut acc, 2),
+                    (false, ..) => row.apply::<L, 0, 2, B>(args, &mut acc, 2),
+                    (true, ..) => row.apply::<L, 1, 2, B>(args, &mut acc, 1),
                 }
             }
         }
         if v + 1 >= K {
             // SAFETY: the caller keeps the contract for all output rows, of which v − 2 is one.
-            unsafe { output.store::<X, P, LOAD, B>(args, &acc[0]) };
+            unsafe { output.store::<X, L, P, B>(args, &acc[0]) };
         }
         if B > 1 {
             // Not kept from row to row, as registers are scarce.
@@ -360,15 +358,15 @@ unsafe fn stride_1<
 unsafe fn stride_2<
     S: Simd,
     X: Element,
+    L: Prologue,
     const P: usize,
     const STRIDE: usize,
-    const LOAD: u8,
     const WHOLE: bool,
     const B: usize,
 >(
     args: &Args3x3,
     c: usize,
-    input: &mut InputRows<S, X, P, STRIDE, LOAD, WHOLE>,
+    input: &mut InputRows<S, X, P, STRIDE, WHOLE>,
     output: &mut OutputRows<S, WHOLE>,
 ) {
     // SAFETY: the caller's channels begin with c and have biases.
@@ -380,22 +378,22 @@ unsafe fn stride_2<
             // SAFETY: this row lies inside the input, whose channels exist.
             unsafe {
                 match (r > 0, r < args.rows) {
-                    (true, true) => row.apply::<0, 2, B>(args, &mut acc, 2),
-                    (true, false) => row.apply::<0, 1, B>(args, &mut acc, 2),
-                    (false, _) => row.apply::<1, 2, B>(args, &mut acc, 0),
+                    (true, true) => row.apply::<L, 0, 2, B>(args, &mut acc, 2),
+                    (true, false) => row.apply::<L, 0, 1, B>(args, &mut acc, 2),
+                    (false, _) => row.apply::<L, 1, 2, B>(args, &mut acc, 0),
                 }
             }
         }
         if r > 0 {
             // SAFETY: the caller keeps the contract for all output rows, of which r − 1 is one.
-            unsafe { output.store::<X, P, LOAD, B>(args, &acc[0]) };
+            unsafe { output.store::<X, L, P, B>(args, &acc[0]) };
         }
         acc = [acc[1], start, acc[2]];
         if r < args.rows
             && let Some(row) = input.next(args, 2 * r + 1)
         {
             // SAFETY: this row lies inside the input, whose channels exist.
-            unsafe { row.apply::<0, 1, B>(args, &mut acc, 1) };
+            unsafe { row.apply::<L, 0, 1, B>(args, &mut acc, 1) };
         }
     }
 }
@@ -418,7 +416,7 @@ impl<S: Simd, const WHOLE: bool> OutputRows<S, WHOLE> {
     ///   output for writing; no other thread touches the output.
     /// - The output is of f32 or of elements X.
     #[inline(always)]
-    unsafe fn store<X: Element, const P: usize, const LOAD: u8, const B: usize>(
+    unsafe fn store<X: Element, L: Prologue, const P: usize, const B: usize>(
         &mut self,
         args: &Args3x3,
         sums: &[[S::Vector; P]; B],
@@ -426,7 +424,7 @@ impl<S: Simd, const WHOLE: bool> OutputRows<S, WHOLE> {
         // SAFETY: the caller keeps the contract of `StoreRow`, for the output's type.
         unsafe {
             let body = StoreRow { to: self, args, sums: *sums };
-            for_output::<X, LOAD, _>(self.y.element, body);
+            for_output::<X, L, _>(self.y.element, body);
         }
         self.y = self.y.add(args.output.row);
         self.pixels = self.pixels.wrapping_add(args.output.pixels_row);
@@ -490,14 +488,7 @@ fn read(bound: &f32) -> f32 {
 }
 
 /// The input rows of a tile, the first vector of channels of them.
-struct InputRows<
-    S: Simd,
-    X: Element,
-    const P: usize,
-    const STRIDE: usize,
-    const LOAD: u8,
-    const WHOLE: bool,
-> {
+struct InputRows<S: Simd, X: Element, const P: usize, const STRIDE: usize, const WHOLE: bool> {
     simd: S,
     /// The next row, at the first column.
     x: *const X::Bits,
@@ -513,8 +504,8 @@ struct InputRows<
     next_line: usize,
 }
 
-impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, const WHOLE: bool>
-    InputRows<S, X, P, STRIDE, LOAD, WHOLE>
+impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const WHOLE: bool>
+    InputRows<S, X, P, STRIDE, WHOLE>
 {
     #[inline(always)]
     fn new(simd: S, args: &Args3x3, at: &Block<S>) -> Self {
@@ -547,7 +538,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
 
     /// Row v of the tile's, if it lies inside the input.
     #[inline(always)]
-    fn next(&mut self, args: &Args3x3, v: usize) -> Option<Row<S, X, P, STRIDE, LOAD, WHOLE>> {
+    fn next(&mut self, args: &Args3x3, v: usize) -> Option<Row<S, X, P, STRIDE, WHOLE>> {
         let Self { simd, x, mask, weights, left, right, .. } = *self;
         let inside = args.input.inside.contains(&v);
         if inside && self.prefetch {
@@ -562,14 +553,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
 }
 
 /// One input row, of the first vector of channels.
-struct Row<
-    S: Simd,
-    X: Element,
-    const P: usize,
-    const STRIDE: usize,
-    const LOAD: u8,
-    const WHOLE: bool,
-> {
+struct Row<S: Simd, X: Element, const P: usize, const STRIDE: usize, const WHOLE: bool> {
     /// At the first column.
     x: *const X::Bits,
     simd: S,
@@ -579,20 +563,20 @@ struct Row<
     right: bool,
 }
 
-impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, const WHOLE: bool>
-    Row<S, X, P, STRIDE, LOAD, WHOLE>
+impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const WHOLE: bool>
+    Row<S, X, P, STRIDE, WHOLE>
 {
     /// A column of the b-th vector. (Not a closure, which can't be `inline(always)`.)
     ///
     /// # Safety
     /// The column lies inside the input, and its channels exist.
     #[inline(always)]
-    unsafe fn input(&self, args: &Args3x3, column: usize, b: usize) -> S::Vector {
+    unsafe fn input<L: Prologue>(&self, args: &Args3x3, column: usize, b: usize) -> S::Vector {
         let simd = self.simd;
         let x = self.x.wrapping_add(column * args.input.column + b * S::LANES);
         // SAFETY: the column's channels are valid for reading: all lanes if WHOLE, else the mask's.
         let x = unsafe { if WHOLE { X::load(simd, x) } else { X::mask_load(simd, self.mask, x) } };
-        bounded::<S, LOAD>(simd, x, args.input.bound)
+        L::apply(simd, x, args.input.bound)
     }
 
     /// [`Row::apply`] for two pixels and stride 1 where registers are scarce: 12 accumulators leave
@@ -604,7 +588,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
     /// - The channels exist in the input and in the weights.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "`skip` compiles to a call and memory traffic")]
-    unsafe fn apply_pair<const FIRST: usize, const END: usize, const B: usize>(
+    unsafe fn apply_pair<L: Prologue, const FIRST: usize, const END: usize, const B: usize>(
         &self,
         args: &Args3x3,
         acc: &mut Sums<S, P, B>,
@@ -620,18 +604,18 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
             };
             if !self.left {
                 // SAFETY: the first column lies inside.
-                let x = unsafe { self.input(args, 0, b) };
+                let x = unsafe { self.input::<L>(args, 0, b) };
                 for j in FIRST..END {
                     acc[j][b][0] = simd.barrier(simd.mul_add(x, weight(j, 0), acc[j][b][0]));
                 }
             }
             // SAFETY: a column in the middle lies inside.
-            let x = unsafe { self.input(args, 1, b) };
+            let x = unsafe { self.input::<L>(args, 1, b) };
             for j in FIRST..END {
                 acc[j][b][1] = simd.barrier(simd.mul_add(x, weight(j, 0), acc[j][b][1]));
             }
             // SAFETY: a column in the middle lies inside.
-            let next = unsafe { self.input(args, 2, b) };
+            let next = unsafe { self.input::<L>(args, 2, b) };
             for j in FIRST..END {
                 let w = weight(j, 1);
                 acc[j][b][0] = simd.barrier(simd.mul_add(x, w, acc[j][b][0]));
@@ -642,7 +626,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
             }
             if !self.right {
                 // SAFETY: the last column lies inside.
-                let x = unsafe { self.input(args, 3, b) };
+                let x = unsafe { self.input::<L>(args, 3, b) };
                 for j in FIRST..END {
                     acc[j][b][1] = simd.barrier(simd.mul_add(x, weight(j, 2), acc[j][b][1]));
                 }
@@ -658,7 +642,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
     /// - The channels exist in the input and in the weights.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "`skip` compiles to a call and memory traffic")]
-    unsafe fn apply<const FIRST: usize, const END: usize, const B: usize>(
+    unsafe fn apply<L: Prologue, const FIRST: usize, const END: usize, const B: usize>(
         &self,
         args: &Args3x3,
         acc: &mut Sums<S, P, B>,
@@ -670,7 +654,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
         let zero = simd.splat(0.0);
         if STRIDE == 1 && B > 1 {
             // SAFETY: the caller keeps the contract, which is the same.
-            unsafe { self.apply_pair::<FIRST, END, B>(args, acc, ky) };
+            unsafe { self.apply_pair::<L, FIRST, END, B>(args, acc, ky) };
             return;
         }
         for b in 0..B {
@@ -682,16 +666,16 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
             let mut columns = [zero; MAX_COLUMNS];
             for i in 1..right {
                 // SAFETY: a column in the middle lies inside.
-                columns[i] = unsafe { self.input(args, i, b) };
+                columns[i] = unsafe { self.input::<L>(args, i, b) };
                 // Bounded one after the other: all comparisons first would want as many registers
                 // again.
-                if STRIDE > 1 && LOAD != AS_IS {
+                if STRIDE > 1 && L::BOUNDS {
                     columns[i] = simd.barrier(columns[i]);
                 }
             }
             if !self.left {
                 // SAFETY: the first column lies inside.
-                let x = unsafe { self.input(args, 0, b) };
+                let x = unsafe { self.input::<L>(args, 0, b) };
                 for j in FIRST..END {
                     acc[j][b][0] = simd.mul_add(x, weight(j, 0), acc[j][b][0]);
                 }
@@ -713,7 +697,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
             }
             if !self.right {
                 // SAFETY: the last column lies inside.
-                let x = unsafe { self.input(args, right, b) };
+                let x = unsafe { self.input::<L>(args, right, b) };
                 for j in FIRST..END {
                     acc[j][b][P - 1] = simd.mul_add(x, weight(j, K - 1), acc[j][b][P - 1]);
                 }

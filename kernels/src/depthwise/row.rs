@@ -11,6 +11,7 @@
 //! stride 1 and P pixels that is (P + 2 + 3) loads for 3·P FMAs, 0.5 at P = 10, where one pixel at
 //! a time takes 2.
 
+use crate::epilogue::Prologue;
 use crate::rows::kernel::{Channels, Combine, Input, PixelOffsets, RowArgs, RowInput};
 use crate::simd::Simd;
 use crate::simd::element::Element;
@@ -59,8 +60,8 @@ impl Combine for AnyTaps {
     }
 
     #[inline(always)]
-    unsafe fn combine<S: Simd, X: Element, const P: usize, const LOAD: u8, const WHOLE: bool>(
-        input: &Input<'_, S, LOAD, WHOLE>,
+    unsafe fn combine<S: Simd, X: Element, L: Prologue, const P: usize, const WHOLE: bool>(
+        input: &Input<'_, S, L, WHOLE>,
         at: &Channels<S>,
         sums: &mut [S::Vector; P],
     ) {
@@ -93,8 +94,8 @@ impl<const K: usize, const STRIDE: usize> Combine for DenseTaps<K, STRIDE> {
     }
 
     #[inline(always)]
-    unsafe fn combine<S: Simd, X: Element, const P: usize, const LOAD: u8, const WHOLE: bool>(
-        input: &Input<'_, S, LOAD, WHOLE>,
+    unsafe fn combine<S: Simd, X: Element, L: Prologue, const P: usize, const WHOLE: bool>(
+        input: &Input<'_, S, L, WHOLE>,
         at: &Channels<S>,
         sums: &mut [S::Vector; P],
     ) {

@@ -7,6 +7,7 @@
 //! NaN if any of them is                             acc / (rows · columns)
 //! ```
 
+use crate::epilogue::Prologue;
 use crate::rows::kernel::{Channels, Combine, Input, PixelOffsets, RowArgs};
 use crate::simd::Simd;
 use crate::simd::element::Element;
@@ -26,8 +27,8 @@ impl Combine for Max {
     }
 
     #[inline(always)]
-    unsafe fn combine<S: Simd, X: Element, const P: usize, const LOAD: u8, const WHOLE: bool>(
-        input: &Input<'_, S, LOAD, WHOLE>,
+    unsafe fn combine<S: Simd, X: Element, L: Prologue, const P: usize, const WHOLE: bool>(
+        input: &Input<'_, S, L, WHOLE>,
         at: &Channels<S>,
         maxima: &mut [S::Vector; P],
     ) {
@@ -61,8 +62,8 @@ impl Combine for Average {
     }
 
     #[inline(always)]
-    unsafe fn combine<S: Simd, X: Element, const P: usize, const LOAD: u8, const WHOLE: bool>(
-        input: &Input<'_, S, LOAD, WHOLE>,
+    unsafe fn combine<S: Simd, X: Element, L: Prologue, const P: usize, const WHOLE: bool>(
+        input: &Input<'_, S, L, WHOLE>,
         at: &Channels<S>,
         sums: &mut [S::Vector; P],
     ) {

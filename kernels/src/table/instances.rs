@@ -5,7 +5,7 @@ use crate::depthwise::k3x3::{Args3x3, Depthwise3x3};
 use crate::depthwise::kernels::{Dense, Kernels3x3, Stride3x3};
 use crate::depthwise::row::{AnyTaps, DenseTaps};
 use crate::element::ElementType;
-use crate::epilogue::{AS_IS, BOUND, RELU};
+use crate::epilogue::{AsIs, Bounded, Prologue, Relu};
 use crate::gemm::kernels::MicroKernelFn;
 use crate::gemm::micro_kernel::{Bf16MicroKernel, MicroKernel};
 use crate::planes::PlanesOf;
@@ -80,19 +80,19 @@ pub(super) const fn planes<S: Simd, X: Element>(
 }
 
 /// A row kernel of any kernel size, stride and dilation, in tiles of so many pixels.
-pub(super) const fn rows<S: Simd, C: Combine, X: Element, const LOAD: u8>(
+pub(super) const fn rows<S: Simd, C: Combine, X: Element, L: Prologue>(
     name: &'static str,
     pixels: &[usize],
 ) -> RowKernels {
-    let border: RowFn = S::entry::<RowKernel<C, X, 1, LOAD>>;
+    let border: RowFn = S::entry::<RowKernel<C, X, L, 1>>;
     let mut tiles = Tiles::new(border);
     let mut i = 0;
     while i < pixels.len() {
         let tile: RowFn = match pixels[i] {
             1 => border,
-            2 => S::entry::<RowKernel<C, X, 2, LOAD>>,
-            4 => S::entry::<RowKernel<C, X, 4, LOAD>>,
-            8 => S::entry::<RowKernel<C, X, 8, LOAD>>,
+            2 => S::entry::<RowKernel<C, X, L, 2>>,
+            4 => S::entry::<RowKernel<C, X, L, 4>>,
+            8 => S::entry::<RowKernel<C, X, L, 8>>,
             _ => panic!("a tile of another width"),
         };
         tiles = tiles.with(pixels[i], tile);
@@ -110,35 +110,35 @@ pub(super) const fn dense<S: Simd, X: Element, const K: usize, const STRIDE: usi
 ) -> Dense {
     let (as_is, relu) = match X::TYPE {
         ElementType::F32 => (
-            dense_rows::<S, X, AS_IS, K, STRIDE>(as_is, pixels),
-            dense_rows::<S, X, RELU, K, STRIDE>(relu, pixels),
+            dense_rows::<S, X, AsIs, K, STRIDE>(as_is, pixels),
+            dense_rows::<S, X, Relu, K, STRIDE>(relu, pixels),
         ),
         ElementType::F16 | ElementType::Bf16 => (
-            dense_rows::<S, X, BOUND, K, STRIDE>(as_is, pixels),
-            dense_rows::<S, X, BOUND, K, STRIDE>(relu, pixels),
+            dense_rows::<S, X, Bounded, K, STRIDE>(as_is, pixels),
+            dense_rows::<S, X, Bounded, K, STRIDE>(relu, pixels),
         ),
     };
     Dense { kernel: K, stride: STRIDE, as_is, relu }
 }
 
-const fn dense_rows<S: Simd, X: Element, const LOAD: u8, const K: usize, const STRIDE: usize>(
+const fn dense_rows<S: Simd, X: Element, L: Prologue, const K: usize, const STRIDE: usize>(
     name: &'static str,
     pixels: &[usize],
 ) -> RowKernels {
-    let mut tiles = Tiles::new(S::entry::<RowKernel<DenseTaps<K, 1>, X, 1, LOAD>> as RowFn);
+    let mut tiles = Tiles::new(S::entry::<RowKernel<DenseTaps<K, 1>, X, L, 1>> as RowFn);
     let mut i = 0;
     while i < pixels.len() {
         let tile: RowFn = match pixels[i] {
-            1 => S::entry::<RowKernel<DenseTaps<K, 1>, X, 1, LOAD>>,
-            2 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, 2, LOAD>>,
-            4 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, 4, LOAD>>,
-            8 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, 8, LOAD>>,
+            1 => S::entry::<RowKernel<DenseTaps<K, 1>, X, L, 1>>,
+            2 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, L, 2>>,
+            4 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, L, 4>>,
+            8 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, L, 8>>,
             _ => panic!("a tile of another width"),
         };
         tiles = tiles.with(pixels[i], tile);
         i += 1;
     }
-    RowKernels { name, tiles, border: S::entry::<RowKernel<AnyTaps, X, 1, LOAD>> }
+    RowKernels { name, tiles, border: S::entry::<RowKernel<AnyTaps, X, L, 1>> }
 }
 
 /// 3×3 kernels in tiles of so many columns; names as for [`dense`].
@@ -149,32 +149,32 @@ pub(super) const fn k3x3<S: Simd, X: Element, const STRIDE: usize>(
 ) -> Stride3x3 {
     let (as_is, relu) = match X::TYPE {
         ElementType::F32 => (
-            tiles_3x3::<S, X, STRIDE, AS_IS>(as_is, columns),
-            tiles_3x3::<S, X, STRIDE, RELU>(relu, columns),
+            tiles_3x3::<S, X, AsIs, STRIDE>(as_is, columns),
+            tiles_3x3::<S, X, Relu, STRIDE>(relu, columns),
         ),
         ElementType::F16 | ElementType::Bf16 => (
-            tiles_3x3::<S, X, STRIDE, BOUND>(as_is, columns),
-            tiles_3x3::<S, X, STRIDE, BOUND>(relu, columns),
+            tiles_3x3::<S, X, Bounded, STRIDE>(as_is, columns),
+            tiles_3x3::<S, X, Bounded, STRIDE>(relu, columns),
         ),
     };
     Stride3x3 { stride: STRIDE, as_is, relu }
 }
 
-const fn tiles_3x3<S: Simd, X: Element, const STRIDE: usize, const LOAD: u8>(
+const fn tiles_3x3<S: Simd, X: Element, L: Prologue, const STRIDE: usize>(
     name: &'static str,
     columns: &[usize],
 ) -> Kernels3x3 {
     type Tile = unsafe fn(&Args3x3);
-    let mut tiles = Tiles::new(S::entry::<Depthwise3x3<X, 1, STRIDE, LOAD>> as Tile);
+    let mut tiles = Tiles::new(S::entry::<Depthwise3x3<X, L, 1, STRIDE>> as Tile);
     let mut i = 0;
     while i < columns.len() {
         let tile: Tile = match columns[i] {
-            1 => S::entry::<Depthwise3x3<X, 1, STRIDE, LOAD>>,
-            2 => S::entry::<Depthwise3x3<X, 2, STRIDE, LOAD>>,
-            3 => S::entry::<Depthwise3x3<X, 3, STRIDE, LOAD>>,
-            4 => S::entry::<Depthwise3x3<X, 4, STRIDE, LOAD>>,
-            5 => S::entry::<Depthwise3x3<X, 5, STRIDE, LOAD>>,
-            6 => S::entry::<Depthwise3x3<X, 6, STRIDE, LOAD>>,
+            1 => S::entry::<Depthwise3x3<X, L, 1, STRIDE>>,
+            2 => S::entry::<Depthwise3x3<X, L, 2, STRIDE>>,
+            3 => S::entry::<Depthwise3x3<X, L, 3, STRIDE>>,
+            4 => S::entry::<Depthwise3x3<X, L, 4, STRIDE>>,
+            5 => S::entry::<Depthwise3x3<X, L, 5, STRIDE>>,
+            6 => S::entry::<Depthwise3x3<X, L, 6, STRIDE>>,
             _ => panic!("a tile of another width"),
         };
         tiles = tiles.with(columns[i], tile);

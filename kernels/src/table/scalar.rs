@@ -6,7 +6,7 @@ use crate::depthwise::k3x3::pairs;
 use crate::depthwise::kernels::DepthwiseKernels;
 use crate::depthwise::row::AnyTaps;
 use crate::element::F16Bf16;
-use crate::epilogue::{AS_IS, BOUND, GENERAL, RELU};
+use crate::epilogue::{AsIs, Bounded, General, Relu};
 use crate::fma_loop::FmaLoop;
 use crate::gemm::kernels::{F16Bf16Gemm, GemmKernels, MicroKernels, SmallMKernels};
 use crate::gemm::narrow::Narrow;
@@ -71,17 +71,17 @@ const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     pairs: pairs::<S, F32>(),
     k3x3: &[],
     dense: &[],
-    as_is: rows::<S, AnyTaps, F32, AS_IS>("dw_f32_4_scalar", &[1, 4]),
-    relu: rows::<S, AnyTaps, F32, RELU>("dw_f32_relu_4_scalar", &[1, 4]),
-    general: rows::<S, AnyTaps, F32, GENERAL>("dw_f32_general_1_scalar", &[1]),
+    as_is: rows::<S, AnyTaps, F32, AsIs>("dw_f32_4_scalar", &[1, 4]),
+    relu: rows::<S, AnyTaps, F32, Relu>("dw_f32_relu_4_scalar", &[1, 4]),
+    general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_scalar", &[1]),
 };
 
 const F32_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, F32, AS_IS>("max_f32_4_scalar", &[1, 4]),
-    max_general: rows::<S, Max, F32, GENERAL>("max_f32_general_1_scalar", &[1]),
-    average: rows::<S, Average, F32, AS_IS>("average_f32_4_scalar", &[1, 4]),
-    average_general: rows::<S, Average, F32, GENERAL>("average_f32_general_1_scalar", &[1]),
+    max: rows::<S, Max, F32, AsIs>("max_f32_4_scalar", &[1, 4]),
+    max_general: rows::<S, Max, F32, General>("max_f32_general_1_scalar", &[1]),
+    average: rows::<S, Average, F32, AsIs>("average_f32_4_scalar", &[1, 4]),
+    average_general: rows::<S, Average, F32, General>("average_f32_general_1_scalar", &[1]),
 };
 
 const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
@@ -112,17 +112,17 @@ const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     pairs: pairs::<S, F16>(),
     k3x3: &[],
     dense: &[],
-    as_is: rows::<S, AnyTaps, F16, BOUND>("dw_f16_4_scalar", &[1, 4]),
-    relu: rows::<S, AnyTaps, F16, BOUND>("dw_f16_4_scalar", &[1, 4]),
-    general: rows::<S, AnyTaps, F16, GENERAL>("dw_f16_general_1_scalar", &[1]),
+    as_is: rows::<S, AnyTaps, F16, Bounded>("dw_f16_4_scalar", &[1, 4]),
+    relu: rows::<S, AnyTaps, F16, Bounded>("dw_f16_4_scalar", &[1, 4]),
+    general: rows::<S, AnyTaps, F16, General>("dw_f16_general_1_scalar", &[1]),
 };
 
 const F16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, F16, BOUND>("max_f16_4_scalar", &[1, 4]),
-    max_general: rows::<S, Max, F16, GENERAL>("max_f16_general_1_scalar", &[1]),
-    average: rows::<S, Average, F16, BOUND>("average_f16_4_scalar", &[1, 4]),
-    average_general: rows::<S, Average, F16, GENERAL>("average_f16_general_1_scalar", &[1]),
+    max: rows::<S, Max, F16, Bounded>("max_f16_4_scalar", &[1, 4]),
+    max_general: rows::<S, Max, F16, General>("max_f16_general_1_scalar", &[1]),
+    average: rows::<S, Average, F16, Bounded>("average_f16_4_scalar", &[1, 4]),
+    average_general: rows::<S, Average, F16, General>("average_f16_general_1_scalar", &[1]),
 };
 
 const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
@@ -130,15 +130,15 @@ const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     pairs: pairs::<S, Bf16>(),
     k3x3: &[],
     dense: &[],
-    as_is: rows::<S, AnyTaps, Bf16, BOUND>("dw_bf16_4_scalar", &[1, 4]),
-    relu: rows::<S, AnyTaps, Bf16, BOUND>("dw_bf16_4_scalar", &[1, 4]),
-    general: rows::<S, AnyTaps, Bf16, GENERAL>("dw_bf16_general_1_scalar", &[1]),
+    as_is: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_4_scalar", &[1, 4]),
+    relu: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_4_scalar", &[1, 4]),
+    general: rows::<S, AnyTaps, Bf16, General>("dw_bf16_general_1_scalar", &[1]),
 };
 
 const BF16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, Bf16, BOUND>("max_bf16_4_scalar", &[1, 4]),
-    max_general: rows::<S, Max, Bf16, GENERAL>("max_bf16_general_1_scalar", &[1]),
-    average: rows::<S, Average, Bf16, BOUND>("average_bf16_4_scalar", &[1, 4]),
-    average_general: rows::<S, Average, Bf16, GENERAL>("average_bf16_general_1_scalar", &[1]),
+    max: rows::<S, Max, Bf16, Bounded>("max_bf16_4_scalar", &[1, 4]),
+    max_general: rows::<S, Max, Bf16, General>("max_bf16_general_1_scalar", &[1]),
+    average: rows::<S, Average, Bf16, Bounded>("average_bf16_4_scalar", &[1, 4]),
+    average_general: rows::<S, Average, Bf16, General>("average_bf16_general_1_scalar", &[1]),
 };
