@@ -162,7 +162,7 @@ impl DepthwisePlan {
         to: &Destination<'_>,
     ) {
         let Some(k3x3) = &self.k3x3 else {
-            // SAFETY: the caller's contract.
+            // SAFETY: this function's contract is that of `RowPlan::run`.
             return unsafe { self.rows.run(x, at, at.columns.clone(), to) };
         };
         if at.rows.is_empty() || at.columns.is_empty() {
@@ -173,7 +173,7 @@ impl DepthwisePlan {
         let mut ox = at.columns.start;
         while ox < at.columns.end {
             let Some(tile) = k3x3.tile(&self.rows, ox..at.columns.end) else {
-                // SAFETY: the caller's contract, for a column of the rectangle.
+                // SAFETY: the caller vouches for all columns of `at`, of which ox is one.
                 unsafe { self.rows.run(x, at, ox..ox + 1, to) };
                 ox += 1;
                 continue;
@@ -181,7 +181,8 @@ impl DepthwisePlan {
             let end = tile.columns.end;
             let here = Some(Pixel { column: end, ..at.first() });
             let next = if end < at.columns.end { here } else { next };
-            // SAFETY: the caller's contract, for some columns of the rectangle.
+            // SAFETY: the caller vouches for all columns of `at`, of which the tile has some; the tile
+            // is from `tile`, for these columns.
             unsafe { k3x3.run(&self.rows, tile, x, at, next, to) };
             ox = end;
         }
@@ -284,9 +285,10 @@ impl Plan3x3 {
                 bounds: to.bounds,
             },
         };
-        // SAFETY: the level was available when the plan was made; x, y and residual are valid by
-        // the caller's contract for these pixels; the rows inside and the columns but for those
-        // said to lie outside are the input's.
+        // SAFETY: the level was available when the plan was made. The caller vouches for outputs and
+        // residual of these pixels, and for the rows of x that their windows cover; of these the
+        // kernel reads the rows `inside`, and all columns but those said to lie outside. Weights
+        // are packed in whole vectors; there are offsets for all pixels: `run` looked up the last.
         unsafe { kernel(&args) };
     }
 

@@ -164,12 +164,12 @@ impl Producer {
     pub(crate) unsafe fn produce(&self, kernels: &GemmKernels, part: &PartOfA<'_>) {
         let activation = match self {
             Self::Im2row(im2row) => {
-                // SAFETY: the caller's contract.
+                // SAFETY: this function's contract, which is the same.
                 unsafe { im2row.produce_part(kernels, part) };
                 im2row.input_activation
             }
             Self::Depthwise(depthwise) => {
-                // SAFETY: the caller's contract.
+                // SAFETY: this function's contract, which is the same.
                 unsafe { depthwise.produce(kernels, part) };
                 depthwise.activation
             }
@@ -202,7 +202,8 @@ impl DepthwiseProducer {
                 bounds,
                 activation: Activation::None,
             };
-            // SAFETY: the caller's contract.
+            // SAFETY: the rectangle's pixels are the part's: by the caller's word x has the rows that
+            // their windows cover, and each has a row of the panels, of this thread.
             unsafe {
                 let (x, next) = match input_planes {
                     Some(planes) => (self.copy(planes, part, &rectangle), None),
@@ -241,7 +242,8 @@ impl DepthwiseProducer {
             channels: 0..rows.input[3],
         };
         let pixel = rows.input[3].next_multiple_of(rows.lanes);
-        // SAFETY: the caller's contract.
+        // SAFETY: the level of the kernels is available; x has the rows that the windows of `at`
+        // cover, and the patch room for them, by the caller's word.
         unsafe { patch.copy(planes, (part.x, part.placement), part.patch, pixel) }
     }
 }

@@ -189,7 +189,7 @@ impl RowPlan {
         to: &Destination<'_>,
     ) {
         for row in at.rows.clone() {
-            // SAFETY: the caller's contract.
+            // SAFETY: the caller vouches for x, outputs and residual of all rows of `at`; this is one.
             unsafe { self.run_row(x, at, row, columns.clone(), to) };
         }
     }
@@ -236,8 +236,9 @@ impl RowPlan {
                 at: residual.at.add(r * residual.row + p * residual.pixel),
                 pixel: residual.pixel,
             });
-            // SAFETY: the level was available when the plan was made; x, y and residual are valid
-            // by the caller's contract for these pixels, and the taps passed lie inside the input.
+            // SAFETY: the level was available when the plan was made. The taps passed lie inside the
+            // input, in rows that x has by the caller's word; outputs and residual of these pixels
+            // are valid by it, too, and weights are packed in whole vectors.
             unsafe { kernel(&args) };
             ox += pixels;
         }
