@@ -165,10 +165,10 @@ typedef uint32_t sepconv_pool_kind;
 
 // A tensor that a call reads. Element (n, y, x, c) lies at index
 // ((n·H + y)·W + x)·pixel_stride + c of `data` if the layout is NHWC, and at
-// ((n·C + c)·H + y)·W + x if it is NCHW. The caller owns the memory.
+// n·picture_stride + (c·H + y)·W + x if it is NCHW. The caller owns the memory.
 typedef struct {
   const void *data;
-  // The number of elements at `data`: N·H·W·C if pixels are dense.
+  // The number of elements at `data`: N·H·W·C if there are no gaps.
   size_t len;
   sepconv_type element;
   // N, H, W, C.
@@ -179,6 +179,10 @@ typedef struct {
   size_t pixel_stride;
   // As the plan's options have it.
   sepconv_tensor_layout layout;
+  // The number of elements from one picture to the next if the layout is NCHW; 0 means C·H·W. A
+  // larger number selects some channels of a wider tensor, from the first of their planes on.
+  // `len` must then be at least (N − 1)·picture_stride + C·H·W. It is 0 if the layout is NHWC.
+  size_t picture_stride;
 } sepconv_view;
 
 // A tensor that a call writes. Its layout is that of sepconv_view. The caller owns the memory.
@@ -189,6 +193,7 @@ typedef struct {
   size_t shape[4];
   size_t pixel_stride;
   sepconv_tensor_layout layout;
+  size_t picture_stride;
 } sepconv_view_mut;
 
 typedef void (*Handler)(void);

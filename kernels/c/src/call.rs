@@ -539,17 +539,38 @@ params!(sepconv_dense_params to DenseParams, |this, weights| {
     DenseParams::new(this.channels_out, weights)
 });
 
-/// What 0 stands for.
-fn pixel_stride(stride: usize, shape: [usize; 4]) -> usize {
-    if stride == 0 { shape[3] } else { stride }
+/// How the elements of a view lie.
+enum Lies {
+    Nhwc { pixel_stride: usize },
+    Nchw { shape: [usize; 4], picture_stride: usize },
 }
 
-/// The shape \[N, C, H, W\] of a view in that order, which has no pixel stride.
-fn nchw_shape([n, h, w, c]: [usize; 4], stride: usize, name: &str) -> Result<[usize; 4]> {
-    if stride != 0 {
-        return refuse(format!("{name}: pixel_stride is {stride}, expected 0 with SEPCONV_NCHW"));
+impl Lies {
+    /// Reads the fields of a view that is called `name`; 0 stands for a dense tensor.
+    fn new(
+        layout: sepconv_tensor_layout,
+        [n, h, w, c]: [usize; 4],
+        [pixel, picture]: [usize; 2],
+        name: &str,
+    ) -> Result<Self> {
+        let none = |field, value: usize, layout| {
+            let what = format!("{name}: {field} is {value}, expected 0 with {layout}");
+            if value == 0 { Ok(()) } else { refuse(what) }
+        };
+        match tensor_layout(layout)? {
+            TensorLayout::Nhwc => {
+                none("picture_stride", picture, "SEPCONV_NHWC")?;
+                Ok(Self::Nhwc { pixel_stride: if pixel == 0 { c } else { pixel } })
+            }
+            TensorLayout::Nchw => {
+                none("pixel_stride", pixel, "SEPCONV_NCHW")?;
+                // If it overflows, the view is refused for it.
+                let dense = c.saturating_mul(h).saturating_mul(w);
+                let picture_stride = if picture == 0 { dense } else { picture };
+                Ok(Self::Nchw { shape: [n, c, h, w], picture_stride })
+            }
+        }
     }
-    Ok([n, c, h, w])
 }
 
 impl sepconv_view {
@@ -559,12 +580,14 @@ impl sepconv_view {
         // SAFETY: the caller's contract.
         let data =
             unsafe { elements(self.data, self.len, self.element, &format!("{name}->data"))? };
-        let (shape, stride) = (self.shape, self.pixel_stride);
-        Ok(match tensor_layout(self.layout)? {
-            TensorLayout::Nhwc => {
-                NhwcView::with_pixel_stride(data, shape, pixel_stride(stride, shape))?
+        let strides = [self.pixel_stride, self.picture_stride];
+        Ok(match Lies::new(self.layout, self.shape, strides, name)? {
+            Lies::Nhwc { pixel_stride } => {
+                NhwcView::with_pixel_stride(data, self.shape, pixel_stride)?
             }
-            TensorLayout::Nchw => NhwcView::nchw(data, nchw_shape(shape, stride, name)?)?,
+            Lies::Nchw { shape, picture_stride } => {
+                NhwcView::nchw_with_picture_stride(data, shape, picture_stride)?
+            }
         })
     }
 }
@@ -582,12 +605,14 @@ impl sepconv_view_mut {
                 _ => ElementsMut::F32(slice_mut(data.cast(), len, what)?),
             }
         };
-        let (shape, stride) = (self.shape, self.pixel_stride);
-        Ok(match tensor_layout(self.layout)? {
-            TensorLayout::Nhwc => {
-                NhwcViewMut::with_pixel_stride(data, shape, pixel_stride(stride, shape))?
+        let strides = [self.pixel_stride, self.picture_stride];
+        Ok(match Lies::new(self.layout, self.shape, strides, name)? {
+            Lies::Nhwc { pixel_stride } => {
+                NhwcViewMut::with_pixel_stride(data, self.shape, pixel_stride)?
             }
-            TensorLayout::Nchw => NhwcViewMut::nchw(data, nchw_shape(shape, stride, name)?)?,
+            Lies::Nchw { shape, picture_stride } => {
+                NhwcViewMut::nchw_with_picture_stride(data, shape, picture_stride)?
+            }
         })
     }
 }

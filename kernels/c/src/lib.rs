@@ -231,12 +231,12 @@ pub struct sepconv_dense_params {
 
 /// A tensor that a call reads. Element (n, y, x, c) lies at index
 /// ((n·H + y)·W + x)·pixel_stride + c of `data` if the layout is NHWC, and at
-/// ((n·C + c)·H + y)·W + x if it is NCHW. The caller owns the memory.
+/// n·picture_stride + (c·H + y)·W + x if it is NCHW. The caller owns the memory.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_view {
     pub data: *const c_void,
-    /// The number of elements at `data`: N·H·W·C if pixels are dense.
+    /// The number of elements at `data`: N·H·W·C if there are no gaps.
     pub len: usize,
     pub element: sepconv_type,
     /// N, H, W, C.
@@ -247,6 +247,10 @@ pub struct sepconv_view {
     pub pixel_stride: usize,
     /// As the plan's options have it.
     pub layout: sepconv_tensor_layout,
+    /// The number of elements from one picture to the next if the layout is NCHW; 0 means C·H·W. A
+    /// larger number selects some channels of a wider tensor, from the first of their planes on.
+    /// `len` must then be at least (N − 1)·picture_stride + C·H·W. It is 0 if the layout is NHWC.
+    pub picture_stride: usize,
 }
 
 /// A tensor that a call writes. Its layout is that of sepconv_view. The caller owns the memory.
@@ -259,6 +263,7 @@ pub struct sepconv_view_mut {
     pub shape: [usize; 4],
     pub pixel_stride: usize,
     pub layout: sepconv_tensor_layout,
+    pub picture_stride: usize,
 }
 
 /// Packed weights: all of a layer but the size of its input. Plans for inputs of any size share them.
