@@ -217,8 +217,7 @@ pub(crate) unsafe fn shape<T>(
     })
 }
 
-/// Has `go` run a plan on operands that are there and lie apart from each other, on up to `threads`
-/// threads.
+/// Has `go` run a plan on operands that are there and lie apart from each other.
 ///
 /// # Safety
 /// As [`super::sepconv_plan_run`].
@@ -228,15 +227,13 @@ pub(crate) unsafe fn run(
     residual: *const sepconv_view,
     y: *const sepconv_view_mut,
     (scratch, scratch_len): (*mut f32, usize),
-    threads: usize,
     go: impl FnOnce(
         &dyn Plan,
         NhwcView<'_>,
         Option<NhwcView<'_>>,
         NhwcViewMut<'_>,
         &mut [f32],
-    ) -> Result<(), sepconv_kernels::Error>
-    + Send,
+    ) -> Result<()>,
 ) -> sepconv_status {
     guarded(|| {
         // SAFETY: the caller's contract; that they don't overlap is checked.
@@ -245,18 +242,17 @@ pub(crate) unsafe fn run(
             let (x, y) = (required(x, "x")?, required(y, "y")?);
             let residual = residual.as_ref();
             check_apart(x, residual, y, scratch, scratch_len)?;
-            let most = plan.plan.scratch_len(threads.max(1));
-            let scratch = self::scratch(scratch, scratch_len, most)?;
+            let scratch = slice_mut(scratch, scratch_len, "scratch")?;
             let (x, y) = (x.read("x")?, y.read("y")?);
             let residual = residual.map(|residual| residual.read("residual")).transpose()?;
-            on_threads(threads.max(1), || go(plan.plan.as_ref(), x, residual, y, scratch))
+            go(plan.plan.as_ref(), x, residual, y, scratch)
         }
     })
 }
 
-/// Runs `f` where plans find so many threads, or on the calling thread alone if the system refuses
-/// that many.
-fn on_threads(
+/// Runs `f` where plans find so many threads (0 means 1), or on the calling thread alone if the
+/// system refuses that many.
+pub(crate) fn on_threads(
     threads: usize,
     f: impl FnOnce() -> Result<(), sepconv_kernels::Error> + Send,
 ) -> Result<()> {
@@ -333,17 +329,6 @@ unsafe fn elements<'a>(
             _ => Elements::F32(slice(data.cast(), len, name)?),
         })
     }
-}
-
-/// As many floats of scratch as are of use.
-///
-/// # Safety
-/// `data` is null or valid for `len` floats, which nobody else uses while the slice lives.
-pub(crate) unsafe fn scratch<'a>(data: *mut f32, len: usize, most: usize) -> Result<&'a mut [f32]> {
-    // SAFETY: the caller's contract.
-    let scratch = unsafe { slice_mut(data, len, "scratch")? };
-    let most = most.min(len);
-    Ok(&mut scratch[..most])
 }
 
 /// The addresses of so many elements; none of elements that can't be there.
