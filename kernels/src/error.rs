@@ -51,6 +51,13 @@ pub enum Error {
         /// Its pixel stride, in elements.
         pixel_stride: usize,
     },
+    /// The picture stride of an NCHW view is smaller than a picture.
+    PictureStride {
+        /// Elements of a picture, C·H·W.
+        elements: usize,
+        /// The view's picture stride, in elements.
+        picture_stride: usize,
+    },
     /// An `ndarray` that is not in standard layout without gaps.
     Strides {
         /// Its strides, in elements.
@@ -147,6 +154,12 @@ impl fmt::Display for Error {
             }
             Self::PixelStride { channels, pixel_stride } => {
                 write!(f, "pixel stride {pixel_stride} is smaller than the {channels} channels")
+            }
+            Self::PictureStride { elements, picture_stride } => {
+                write!(
+                    f,
+                    "picture stride {picture_stride} is smaller than the {elements} elements of a picture"
+                )
             }
             Self::Strides { strides } => {
                 write!(f, "expected a dense N×H×W×C array, got strides {strides:?}")

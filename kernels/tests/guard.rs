@@ -507,6 +507,19 @@ fn every_small_size_in_16_bits() {
     check("16 bits, sizes", &half_cases(layers));
 }
 
+/// Batches: where there are gaps, the pictures of planes lie apart.
+#[test]
+fn several_pictures() {
+    let layers = kinds().into_iter().flat_map(|kind| {
+        [[2, 1, 1, 3], [3, 4, 5, 17], [2, 7, 3, 8]].map(|[n, h, w, c]| {
+            let mut layer = layer(kind, [h, w, c], c + w);
+            layer.input[0] = n;
+            layer
+        })
+    });
+    check("batches", &f32_cases(layers));
+}
+
 /// What the others rely on: the process ends when an element beside an operand is read or written.
 #[test]
 fn one_element_beside_faults() {

@@ -201,7 +201,7 @@ impl GemmPlan {
         })
     }
 
-    /// The kernels that run, without the producer's.
+    /// The kernels that run.
     pub(crate) fn name(&self) -> String {
         let mut pixels = self.regions.iter().map(|plan| self.output[0] * plan.region.pixels());
         let small_m = pixels.clone().find_map(|pixels| self.small_m(pixels));
@@ -213,8 +213,9 @@ impl GemmPlan {
             Some(planes) => Some(planes.of(self.output_type).to_name),
             None => self.kernels.narrow_name(self.output_type),
         };
-        let names = [small_m.map(|small_m| small_m.name), widen, gemm, narrow];
-        names.into_iter().flatten().collect::<Vec<_>>().join("+")
+        let own = [small_m.map(|small_m| small_m.name), widen, gemm, narrow];
+        let names = self.producer.names(self.input_type).into_iter().chain(own);
+        names.flatten().collect::<Vec<_>>().join("+")
     }
 
     pub(crate) fn weights_bytes(&self) -> usize {

@@ -56,6 +56,18 @@ impl Producer {
         (plain && im2row.input_planes.is_none() && im2row.is_identity()).then_some(im2row.group)
     }
 
+    /// The kernels by which plans are told apart: the copy of pixels out of planes of `input`, and
+    /// the depthwise one.
+    pub(crate) fn names(&self, input: ElementType) -> [Option<&'static str>; 2] {
+        let (planes, depthwise) = match self {
+            Self::Im2row(im2row) => (im2row.input_planes, None),
+            Self::Depthwise(DepthwiseProducer { plan, input_planes, .. }) => {
+                (*input_planes, Some(plan.kernel_name()))
+            }
+        };
+        [planes.map(|planes| planes.of(input).from_name), depthwise]
+    }
+
     /// Elements of the input pixels that a tile of up to `mc` pixels copies out of planes before it
     /// produces A.
     pub(crate) fn patch<'a>(

@@ -1,6 +1,5 @@
 //! Depthwise and pointwise in one: a GEMM whose producer is the depthwise convolution.
 
-use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -150,7 +149,6 @@ impl Packing for PackedSeparable {
         let output = [n, oh, ow, channels_out];
         let taps = product("kernel elements", &window.kernel)?;
         let multiply_adds = count(made, taps).saturating_add(count(output, channels));
-        let depthwise_name = depthwise.kernel_name();
         let planes = |layout| (layout == TensorLayout::Nchw).then_some(&kernels.planes);
         let input_planes = planes(options.input_layout);
         let output_planes = planes(options.output_layout);
@@ -171,7 +169,7 @@ impl Packing for PackedSeparable {
             output_type: options.output_type,
             input_layout: options.input_layout,
             output_layout: options.output_layout,
-            name: format!("{depthwise_name}+{}", gemm.name()),
+            name: gemm.name(),
             multiply_adds,
             machine: Machine::Gemm(gemm),
         })
