@@ -81,6 +81,16 @@ pub(super) struct RegionPlan {
     pub(super) has_padding: bool,
 }
 
+/// What blocks of k begin at multiples of.
+fn unit_of_k(kernels: &GemmKernels, products: Products) -> usize {
+    match products {
+        Products::Exact => kernels.lanes,
+        Products::Bf16(_) => BLOCK,
+        // Pairs, too, are in whole vectors.
+        Products::Dot(_) => 2 * kernels.lanes,
+    }
+}
+
 /// A GEMM with its producer, prepared.
 #[derive(Debug)]
 pub(crate) struct GemmPlan {
@@ -152,12 +162,7 @@ impl GemmPlan {
             _ if producer.makes_blocks() && f32_output => TakesA::Blocks,
             _ => TakesA::Panels,
         };
-        let lanes = match products {
-            Products::Exact => kernels.lanes,
-            Products::Bf16(_) => BLOCK,
-            // Pairs, too, are in whole vectors.
-            Products::Dot(_) => 2 * kernels.lanes,
-        };
+        let lanes = unit_of_k(kernels, products);
         let overflow = || Error::Overflow { what: "kernel elements" };
         // At least one vector, so that scratch never has length 0, which would mean no thread.
         let (mut panel_depth, mut kc) = (lanes, lanes);
