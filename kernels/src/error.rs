@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
+use crate::arithmetic::Arithmetic;
 use crate::element::ElementType;
 use crate::layout::TensorLayout;
 use crate::level::Level;
@@ -106,6 +107,11 @@ pub enum Error {
         /// Its type.
         element: ElementType,
     },
+    /// This build has no kernels for that arithmetic: see the feature `bf16`.
+    ArithmeticUnavailable {
+        /// The arithmetic asked for.
+        arithmetic: Arithmetic,
+    },
     /// The dilated kernel is larger than the padded input, so that no output exists.
     KernelLargerThanInput {
         /// `"height"` or `"width"`.
@@ -180,6 +186,10 @@ impl fmt::Display for Error {
                 f,
                 "{what} is of {element}, for which sepconv-kernels was built without the feature \
                  f16-bf16"
+            ),
+            Self::ArithmeticUnavailable { arithmetic } => write!(
+                f,
+                "arithmetic {arithmetic}: sepconv-kernels was built without the feature bf16"
             ),
             Self::KernelLargerThanInput { axis, kernel, input } => write!(
                 f,

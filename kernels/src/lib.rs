@@ -27,6 +27,9 @@
 //! zero. Subnormal weights and biases become zeros of their sign when packed. ReLU and clamps let
 //! NaN and −0 through.
 //!
+//! This is [`Arithmetic::Exact`], the default. [`Arithmetic::Bf16`] is another function, likewise
+//! with the same bits on all levels. [`Arithmetic::Fast`] depends on the CPU.
+//!
 //! The floating-point environment is never touched, and the bits are promised for the default one:
 //! round to nearest, subnormal numbers kept. It belongs to a thread. If something has set the
 //! calling thread to flush subnormals to zero (FTZ, DAZ; loading a C library built with
@@ -81,6 +84,8 @@
 //!   `alloc`.
 //! - `f16-bf16` (default): inputs, outputs and weights of f16 and bf16. Without it they are refused
 //!   with [`Error::ElementTypeUnavailable`], and the crate compiles in 0.6 of the time.
+//! - `bf16` (default): [`Arithmetic::Bf16`], implies `f16-bf16`. Without it a plan that asks for it
+//!   is refused with [`Error::ArithmeticUnavailable`].
 //! - `half`: implies `f16-bf16`; 16-bit operands are slices of `half::f16` and `half::bf16`. Without
 //!   it they are slices of bits.
 //! - `ndarray`: [`NhwcView`] and [`NhwcViewMut`] convert from that crate's views by `try_from`.
@@ -89,6 +94,7 @@
 extern crate alloc;
 
 mod activation;
+mod arithmetic;
 mod depthwise;
 mod detect;
 mod element;
@@ -124,6 +130,7 @@ mod unpacked;
 mod view;
 
 pub use activation::Activation;
+pub use arithmetic::Arithmetic;
 pub use element::{ElementType, Elements, ElementsMut};
 pub use error::Error;
 pub use geometry::{Padding, Window};
@@ -137,7 +144,7 @@ pub use layers::separable::Separable;
 pub use layout::{TensorLayout, WeightLayout};
 pub use level::Level;
 pub use memory::Aligned;
-pub use options::{Arithmetic, Options};
+pub use options::Options;
 pub use params::{
     ConvParams, DenseParams, DepthwiseParams, PointwiseParams, PoolKind, SeparableParams,
 };

@@ -94,6 +94,7 @@ struct Line {
     mode: Mode,
     /// Of input, weights and output.
     types: [ElementType; 3],
+    arithmetic: Arithmetic,
 }
 
 /// The operands of a line.
@@ -133,7 +134,14 @@ impl Line {
             [ElementType::F32, ElementType::F32, ElementType::F32] => String::new(),
             [input, weights, output] => format!(" {input}-{weights}-{output}"),
         };
-        format!("{operation} {h}x{w}x{c} k{kh}x{kw} s{s} d{d} {} {mode}{types}", self.activations.0)
+        let activations = self.activations.0;
+        let arithmetic = match self.arithmetic {
+            Arithmetic::Exact => String::new(),
+            other => format!(" arithmetic-{other}"),
+        };
+        format!(
+            "{operation} {h}x{w}x{c} k{kh}x{kw} s{s} d{d} {activations} {mode}{types}{arithmetic}"
+        )
     }
 
     fn data(&self) -> Data {
@@ -177,7 +185,8 @@ impl Line {
             .activation(activation)
             .level(level)
             .input_type(input_type)
-            .output_type(output_type);
+            .output_type(output_type)
+            .arithmetic(self.arithmetic);
         let (weights, bias) = (data.weights.elements(), Some(&data.bias[..]));
         let channels_out = CHANNELS_OUT;
         match self.operation {
@@ -201,8 +210,11 @@ impl Line {
                 let mut params = PointwiseParams::new(channels_out, weights);
                 params.bias = bias;
                 let [_, _, output_type] = self.types;
-                let options =
-                    Options::default().activation(activation).level(level).output_type(output_type);
+                let options = Options::default()
+                    .activation(activation)
+                    .level(level)
+                    .output_type(output_type)
+                    .arithmetic(self.arithmetic);
                 let second = plan(Pointwise::new(first.output_shape(), &params, &options));
                 vec![vec![fused], vec![first, second]]
             }
@@ -307,7 +319,16 @@ fn lines() -> Vec<Line> {
     let mut lines: Vec<Line> = lines
         .into_iter()
         .flat_map(|(operation, input, window, activations)| {
-            MODES.map(|mode| Line { operation, input, window, activations, mode, types })
+            let arithmetic = Arithmetic::Exact;
+            MODES.map(|mode| Line {
+                operation,
+                input,
+                window,
+                activations,
+                mode,
+                types,
+                arithmetic,
+            })
         })
         .filter(Line::is_small)
         .collect();
@@ -317,7 +338,20 @@ fn lines() -> Vec<Line> {
         .filter(|(i, _)| i % 17 == 0)
         .flat_map(|(_, line)| TYPES.map(|types| Line { types, ..*line }))
         .collect();
+    // Of those with a GEMM some in the arithmetic bf16, of f32 and of other types.
+    let arithmetic = Arithmetic::Bf16;
+    let has_gemm = |line: &&Line| {
+        matches!(line.operation, Op::Separable { .. } | Op::Conv { .. } | Op::Pointwise | Op::Dense)
+    };
+    let bf16: Vec<Line> = (lines.iter().filter(has_gemm).enumerate())
+        .filter(|(i, _)| i % 5 == 0)
+        .flat_map(|(i, line)| {
+            let other = TYPES[i / 5 % TYPES.len()];
+            [line.types, other].map(|types| Line { types, arithmetic, ..*line })
+        })
+        .collect();
     lines.extend(others);
+    lines.extend(bf16);
     lines
 }
 

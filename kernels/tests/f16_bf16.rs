@@ -67,6 +67,25 @@ fn pointwise(weights: Elements<'_>, options: &Options) -> Result<Pointwise, Erro
     Pointwise::new([1, 3, 3, 4], &PointwiseParams::new(4, weights), options)
 }
 
+/// The arithmetic bf16 is there with the feature of its name alone.
+#[test]
+fn arithmetic_without_kernels_is_refused() {
+    let has = cfg!(feature = "bf16");
+    for arithmetic in Arithmetic::ALL {
+        assert_eq!(arithmetic.is_available(), has || arithmetic != Arithmetic::Bf16);
+        let options = Options::default().arithmetic(arithmetic);
+        match pointwise(Elements::F32(&[0.0; 16]), &options) {
+            Ok(_) => assert!(arithmetic.is_available()),
+            Err(error) => {
+                assert_eq!(error, Error::ArithmeticUnavailable { arithmetic });
+                assert!(!arithmetic.is_available() && error.to_string().ends_with("feature bf16"));
+            }
+        }
+    }
+    let blocks = kernels().iter().any(|kernel| kernel.name.starts_with("gemm_blocks_"));
+    assert_eq!(blocks, has);
+}
+
 #[test]
 fn kernels_are_those_of_the_types() {
     let names: Vec<_> = kernels().iter().map(|kernel| kernel.name).collect();

@@ -424,8 +424,7 @@ fn half_cases(layers: impl Iterator<Item = (Layer, usize)>) -> Vec<Case> {
                 _ => [one, other, f32],
             };
             let places = if turn / 4 % 2 == 0 { &PLACES[..2] } else { &PLACES[2..] };
-            // Dot products of bf16 where there are any, in every third case.
-            let arithmetic = if turn % 3 == 0 { Arithmetic::Fast } else { Arithmetic::Exact };
+            let arithmetic = Arithmetic::ALL[turn % 3];
             Case { layer: Layer { input_type, output_type, arithmetic, ..layer }, weights, places }
         })
     });

@@ -91,6 +91,20 @@ pub(super) fn k_blocks(
     Some((blocks, k_starts, end.checked_next_multiple_of(lanes)?))
 }
 
+/// The same where the taps in the padding count, too: the k of all taps, in blocks that begin at
+/// multiples of `block`. A pixel of the region leaves the k of the taps that it lacks.
+pub(super) fn k_blocks_of_all_taps(
+    region: &Region,
+    depth: Depth,
+    block: usize,
+) -> Option<(Vec<KBlock>, Vec<usize>, usize)> {
+    let [kh, kw] = depth.kernel;
+    let all = Region { taps_y: 0..kh, taps_x: 0..kw, ..region.clone() };
+    let (blocks, _, end) = k_blocks(&all, depth, block)?;
+    let start = |ky| (ky * kw + region.taps_x.start) * depth.channels;
+    Some((blocks, region.taps_y.clone().map(start).collect(), end))
+}
+
 /// MC, the pixels of a tile: as many as fit L2 with one block of `depth` k of their A panels, a
 /// multiple of MR.
 pub(super) fn mc(depth: usize, mr: usize) -> usize {

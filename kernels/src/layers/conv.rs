@@ -2,11 +2,12 @@
 
 use alloc::sync::Arc;
 
+use crate::arithmetic::Arithmetic;
 use crate::element::{ElementType, Elements};
 use crate::error::{Error, Result};
 use crate::gemm::blocking::Depth;
 use crate::gemm::im2row::Im2row;
-use crate::gemm::kernels::{DotKernels, GemmKernels};
+use crate::gemm::kernels::{GemmKernels, Products};
 use crate::gemm::plan::{GemmPlan, Problem};
 use crate::gemm::producer::Producer;
 use crate::gemm::weights::PackedWeights;
@@ -15,7 +16,7 @@ use crate::layers::layer::{HasLayer, Layer, Machine, count};
 use crate::layers::packed::{Common, Packed, Packing};
 use crate::layers::plan::Plan;
 use crate::layout::TensorLayout;
-use crate::options::{Arithmetic, Options};
+use crate::options::Options;
 use crate::params::{ConvParams, DenseParams, PointwiseParams};
 use crate::pixels::Region;
 use crate::unpacked::Unpacked;
@@ -183,16 +184,21 @@ impl HasLayer for Dense {
 
 impl Plan for Dense {}
 
-/// The kernels for dot products of bf16 if they are asked for, the weights are bf16, and the CPU
-/// has them.
-pub(super) fn dot(
+/// How a GEMM of these weights multiplies. By dot products of bf16 if they are asked for, the
+/// weights are bf16 of a `single` tap, and the CPU has them.
+pub(super) fn products(
     kernels: &'static GemmKernels,
     weights: Elements<'_>,
+    single: bool,
     options: &Options,
-) -> Option<&'static DotKernels> {
-    let asked = options.arithmetic == Arithmetic::Fast;
-    let fitting = asked && weights.element_type() == ElementType::Bf16;
-    kernels.dot().filter(|dot| fitting && (dot.is_available)())
+) -> Products {
+    let fitting = single && weights.element_type() == ElementType::Bf16;
+    let dot = kernels.dot().filter(|dot| fitting && (dot.is_available)());
+    match (options.arithmetic, dot, &kernels.bf16) {
+        (Arithmetic::Bf16, _, Some(bf16)) => Products::Bf16(bf16),
+        (Arithmetic::Fast, Some(dot), _) => Products::Dot(dot),
+        _ => Products::Exact,
+    }
 }
 
 /// Convolution of groups of channels by copied taps, packed: the common form of [`Conv`],
@@ -203,7 +209,7 @@ struct PackedConv {
     groups: usize,
     depth: Depth,
     weights: Arc<PackedWeights>,
-    dot: Option<&'static DotKernels>,
+    products: Products,
 }
 
 impl PackedConv {
@@ -219,11 +225,11 @@ impl PackedConv {
         let kernels = &common.kernels.gemm;
         let depth = Depth { kernel: window.kernel, channels: channels_in / groups };
         let single = window.kernel == [1, 1] && groups == 1;
-        let dot = dot(kernels, weights, options).filter(|_| single);
+        let products = products(kernels, weights, single, options);
         let unpacked = Unpacked { weights, layout, bias };
-        let (columns, paired) = (channels_out / groups, dot.is_some());
-        let weights = PackedWeights::new(kernels, depth, groups, columns, unpacked, paired)?;
-        Ok(Self { common, groups, depth, weights: weights.into(), dot })
+        let columns = channels_out / groups;
+        let weights = PackedWeights::new(kernels, depth, groups, columns, unpacked, products)?;
+        Ok(Self { common, groups, depth, weights: weights.into(), products })
     }
 }
 
@@ -237,7 +243,7 @@ impl Packing for PackedConv {
     }
 
     fn plan(&self, [n, h, w]: [usize; 3]) -> Result<Layer> {
-        let Self { groups, depth, dot, .. } = *self;
+        let Self { groups, depth, products, .. } = *self;
         let Common { kernels, channels_in, channels_out, window, options } = self.common;
         let input = [n, h, w, channels_in];
         check_input(input)?;
@@ -260,7 +266,7 @@ impl Packing for PackedConv {
         // Not too many: the length of the weights bounds the kernel, and that the regions.
         let regions = Region::all(&vertical, &horizontal);
         let output_planes = planes(options.output_layout, output);
-        let problem = Problem { groups, output, regions, depth, output_planes, dot };
+        let problem = Problem { groups, output, regions, depth, output_planes, products };
         let weights = self.weights.clone();
         let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, &options)?;
         Ok(Layer {

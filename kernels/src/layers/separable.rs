@@ -7,12 +7,12 @@ use crate::activation::Activation;
 use crate::depthwise::plan::{DepthwisePlan, PackedDepthwise};
 use crate::error::Result;
 use crate::gemm::blocking::Depth;
-use crate::gemm::kernels::DotKernels;
+use crate::gemm::kernels::Products;
 use crate::gemm::plan::{GemmPlan, Problem};
 use crate::gemm::producer::{DepthwiseProducer, Producer};
 use crate::gemm::weights::PackedWeights;
 use crate::geometry::product;
-use crate::layers::conv::dot;
+use crate::layers::conv::products;
 use crate::layers::layer::{HasLayer, Layer, Machine, count};
 use crate::layers::packed::{Common, Packed, Packing};
 use crate::layers::plan::Plan;
@@ -108,7 +108,7 @@ struct PackedSeparable {
     depthwise: PackedDepthwise,
     mid_activation: Activation,
     pointwise: Arc<PackedWeights>,
-    dot: Option<&'static DotKernels>,
+    products: Products,
 }
 
 impl PackedSeparable {
@@ -123,12 +123,12 @@ impl PackedSeparable {
         let kernels = common.kernels.depthwise(spec.element);
         let depthwise = PackedDepthwise::new(kernels, channels_in, depthwise, spec)?;
         let kernels = &common.kernels.gemm;
-        let dot = dot(kernels, weights, options);
+        let products = products(kernels, weights, true, options);
         let depth = Depth { kernel: [1, 1], channels: depthwise.channels_out() };
-        let (unpacked, paired) = (Unpacked { weights, layout, bias }, dot.is_some());
-        let pointwise = PackedWeights::new(kernels, depth, 1, channels_out, unpacked, paired)?;
+        let unpacked = Unpacked { weights, layout, bias };
+        let pointwise = PackedWeights::new(kernels, depth, 1, channels_out, unpacked, products)?;
         let (mid_activation, pointwise) = (params.mid_activation.checked()?, pointwise.into());
-        Ok(Self { common, depthwise, mid_activation, pointwise, dot })
+        Ok(Self { common, depthwise, mid_activation, pointwise, products })
     }
 }
 
@@ -157,8 +157,8 @@ impl Packing for PackedSeparable {
         let producer =
             Producer::Depthwise(DepthwiseProducer { plan: depthwise, activation, input_planes });
         let depth = Depth { kernel: [1, 1], channels };
-        let dot = self.dot;
-        let problem = Problem { groups: 1, output, regions, depth, output_planes, dot };
+        let products = self.products;
+        let problem = Problem { groups: 1, output, regions, depth, output_planes, products };
         let weights = self.pointwise.clone();
         let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, options)?;
         Ok(Layer {

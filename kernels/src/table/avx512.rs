@@ -9,10 +9,13 @@ use crate::depthwise::row::AnyTaps;
 use crate::element::F16Bf16;
 use crate::epilogue::{AsIs, Bounded, General, Relu};
 use crate::fma_loop::FmaLoop;
-use crate::gemm::kernels::{DotKernels, F16Bf16Gemm, GemmKernels, MicroKernels, SmallMKernels};
+use crate::gemm::kernels::{
+    Bf16Gemm, DotKernels, F16Bf16Gemm, GemmKernels, MicroKernels, PanelKernels,
+};
 use crate::gemm::narrow::Narrow;
 use crate::gemm::pack::Pack;
 use crate::gemm::pair::Pair;
+use crate::gemm::round::Round;
 use crate::gemm::tile::tile_size;
 use crate::gemm::widen::Widen;
 use crate::level::Level;
@@ -44,6 +47,10 @@ fn is_amd() -> bool {
     words.map(u32::to_le_bytes).as_flattened() == b"AuthenticAMD"
 }
 
+/// Those of the arithmetic bf16: fewer, for the sake of the time in which they compile. Any two below
+/// 12 add up to each that is missing.
+const BLOCK_ROWS: [usize; 6] = [1, 2, 4, 6, 9, 12];
+
 pub(super) static KERNELS: Kernels = Kernels {
     level: Level::Avx512,
     gemm: GemmKernels {
@@ -58,6 +65,7 @@ pub(super) static KERNELS: Kernels = Kernels {
         pack: S::entry::<Pack<F32>>,
         activate: S::entry::<Activate>,
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_GEMM) } else { None },
+        bf16: if cfg!(feature = "bf16") { Some(BF16_GEMM) } else { None },
     },
     f32: ChannelwiseKernels { depthwise: F32_DEPTHWISE, pool: F32_POOL },
     f16_bf16: if cfg!(feature = "f16-bf16") {
@@ -75,6 +83,19 @@ pub(super) static KERNELS: Kernels = Kernels {
     },
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
+};
+
+const BF16_GEMM: Bf16Gemm = Bf16Gemm {
+    rows: &BLOCK_ROWS,
+    large_m: PanelKernels {
+        name: "gemm_blocks_f32_12x32_avx512",
+        packed: &gemm_blocks::<S, F32, 2, _>(BLOCK_ROWS),
+    },
+    small_m: PanelKernels {
+        name: "gemm_blocks_bf16_12x32_avx512",
+        packed: &gemm_blocks::<S, Bf16, 2, _>(BLOCK_ROWS),
+    },
+    round: S::entry::<Round>,
 };
 
 const F16_BF16_PLANES: F16Bf16<PlanesOf> = F16Bf16 {
@@ -110,11 +131,11 @@ const F32_POOL: PoolKernels = PoolKernels {
 
 const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
     small_m: F16Bf16 {
-        f16: SmallMKernels {
+        f16: PanelKernels {
             name: "gemm_f16_12x32_avx512",
             packed: &gemm::<S, F16, 2, false, _>(ROWS),
         },
-        bf16: SmallMKernels {
+        bf16: PanelKernels {
             name: "gemm_bf16_12x32_avx512",
             packed: &gemm::<S, Bf16, 2, false, _>(ROWS),
         },

@@ -6,6 +6,7 @@ use crate::depthwise::kernels::{Dense, Kernels3x3, Stride3x3};
 use crate::depthwise::row::{AnyTaps, DenseTaps};
 use crate::element::ElementType;
 use crate::epilogue::{AsIs, Bounded, Prologue, Relu};
+use crate::gemm::block_micro_kernel::BlockMicroKernel;
 use crate::gemm::kernels::MicroKernelFn;
 use crate::gemm::micro_kernel::{Bf16MicroKernel, MicroKernel};
 use crate::planes::PlanesOf;
@@ -39,6 +40,30 @@ pub(super) const fn gemm<
             8 => S::entry::<MicroKernel<B, 8, N, DIRECT>>,
             9 => S::entry::<MicroKernel<B, 9, N, DIRECT>>,
             12 => S::entry::<MicroKernel<B, 12, N, DIRECT>>,
+            _ => panic!("a micro-tile of another height"),
+        };
+        i += 1;
+    }
+    kernels
+}
+
+/// Micro-kernels of the arithmetic bf16, likewise.
+pub(super) const fn gemm_blocks<S: Simd, B: Element, const N: usize, const HEIGHTS: usize>(
+    heights: [usize; HEIGHTS],
+) -> [MicroKernelFn; HEIGHTS] {
+    let mut kernels = [S::entry::<BlockMicroKernel<B, 1, N>> as MicroKernelFn; HEIGHTS];
+    let mut i = 0;
+    while i < HEIGHTS {
+        kernels[i] = match heights[i] {
+            1 => S::entry::<BlockMicroKernel<B, 1, N>>,
+            2 => S::entry::<BlockMicroKernel<B, 2, N>>,
+            3 => S::entry::<BlockMicroKernel<B, 3, N>>,
+            4 => S::entry::<BlockMicroKernel<B, 4, N>>,
+            5 => S::entry::<BlockMicroKernel<B, 5, N>>,
+            6 => S::entry::<BlockMicroKernel<B, 6, N>>,
+            8 => S::entry::<BlockMicroKernel<B, 8, N>>,
+            9 => S::entry::<BlockMicroKernel<B, 9, N>>,
+            12 => S::entry::<BlockMicroKernel<B, 12, N>>,
             _ => panic!("a micro-tile of another height"),
         };
         i += 1;

@@ -97,7 +97,8 @@ fn gemm_names(gemm: &GemmKernels) -> impl Iterator<Item = &'static str> {
         let small_m = small_m.iter().map(|small_m| small_m.name);
         small_m.chain(widen_names.iter().copied()).chain(narrow_names.iter().copied())
     });
-    core::iter::once(gemm.f32.name).chain(of_16_bits)
+    let bf16 = gemm.bf16.iter().flat_map(|bf16| [bf16.large_m.name, bf16.small_m.name]);
+    core::iter::once(gemm.f32.name).chain(of_16_bits).chain(bf16)
 }
 
 /// The kernels for one type of the input.
