@@ -209,8 +209,7 @@ impl Int8Kernel for Depthwise {
 unsafe fn interleave<T: Int8>(token: T, run: &DepthwiseRun, c: usize, n: usize) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
     let [kh, kw] = run.kernel;
-    let flip = Prologue::new(run.prologue.flip, T::SIGNED);
-    let zero = pack::prologue(token, simd.splat_byte(run.zero_byte), flip);
+    let zero = simd.splat_byte(run.zero_byte ^ run.prologue.flip);
     let shared = run.step == run.stride && run.dilation[1] == 1;
     let count = (run.outputs - 1) * run.step + kw;
     let mut to = run.columns;
@@ -340,10 +339,12 @@ unsafe fn end<T: Int8>(
     sums: [Vector<T>; SUMS],
 ) {
     let (simd, l, epilogue) = (token.simd(), <T::Simd as Simd>::LANES, &run.epilogue);
-    let mut t = sums.map(|sum| simd.to_f32(sum));
+    // Loops, not `map`, which is not always inlined.
+    let mut t = sums;
     for (v, t) in t.iter_mut().enumerate() {
         // SAFETY: the chunk has whole vectors of multipliers.
-        *t = simd.mul(*t, unsafe { simd.load(run.weights.multipliers.add(c + v * l)) });
+        *t =
+            simd.mul(simd.to_f32(*t), unsafe { simd.load(run.weights.multipliers.add(c + v * l)) });
     }
     if let Destination::Tensor { residual: Some(residual), residual_rows, .. } = run.to {
         // SAFETY: output o has a residual of these channels.
@@ -351,7 +352,9 @@ unsafe fn end<T: Int8>(
             add_residual(token, &mut t, residual.add(*residual_rows.add(o) + c), n, epilogue)
         };
     }
-    let t = t.map(|t| finish(token, t, epilogue));
+    for t in &mut t {
+        *t = finish(token, *t, epilogue);
+    }
     if epilogue.output == ElementType::F32 {
         if let Destination::Tensor { y, rows, .. } = run.to {
             // SAFETY: output o has these channels, of f32.
@@ -360,8 +363,10 @@ unsafe fn end<T: Int8>(
         return;
     }
     let zero_point = simd.splat_i32(epilogue.quantization.zero_point);
-    let lanes = t.map(|t| simd.add_i32(simd.to_i32(t), zero_point));
-    let bytes = simd.narrow(lanes, epilogue.output == ElementType::I8);
+    for t in &mut t {
+        *t = simd.add_i32(simd.to_i32(*t), zero_point);
+    }
+    let bytes = simd.narrow(t, epilogue.output == ElementType::I8);
     // SAFETY: output o has these channels, of integers, or a row of them in the panels, whose blocks begin
     // with chunks.
     unsafe {

@@ -122,7 +122,7 @@ impl Int8Im2row {
                 rows: rows.as_ptr(),
                 k: k + channel,
                 // Not the input's activation.
-                prologue: Prologue::new(self.prologue.flip, self.kernels.signed),
+                prologue: Prologue { bounds: None, ..self.prologue },
             };
             // SAFETY: the instructions are available; the k lie in the panels.
             unsafe { (self.kernels.pack)(&run) };
