@@ -16,7 +16,7 @@
 
 use crate::element::{ElementType, Pointer, PointerMut};
 use crate::int8::quantization::Epilogue;
-use crate::int8::requantize::{add_residual, finish, store};
+use crate::int8::requantize::Ending;
 use crate::simd::Simd;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, MAX_BYTES, SUMS, Vector};
 
@@ -57,16 +57,16 @@ impl Int8Kernel for Pool {
     /// - The residual is valid for reading, `y` for writing as many; no other thread touches those.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &PoolRun) {
-        let chunk = SUMS * <T::Simd as Simd>::LANES;
+        let (chunk, ending) = (SUMS * <T::Simd as Simd>::LANES, Ending::new(token, &run.epilogue));
         // SAFETY: the caller's contract, for n channels from c on.
         unsafe {
             for c in (0..run.channels).step_by(chunk) {
                 let n = (run.channels - c).min(chunk);
                 match (run.x.element, run.sums) {
-                    (ElementType::F32, _) => numbers(token, run, c, n),
-                    (_, true) => sums(token, run, c, n),
-                    (ElementType::I8, false) => maxima::<T, true>(token, run, c, n),
-                    (_, false) => maxima::<T, false>(token, run, c, n),
+                    (ElementType::F32, _) => numbers(token, run, &ending, c, n),
+                    (_, true) => sums(token, run, &ending, c, n),
+                    (ElementType::I8, false) => maxima::<T, true>(token, run, &ending, c, n),
+                    (_, false) => maxima::<T, false>(token, run, &ending, c, n),
                 }
             }
         }
@@ -78,7 +78,7 @@ impl Int8Kernel for Pool {
 /// # Safety
 /// As [`Pool::run`], for `n` channels from `c` on.
 #[inline(always)]
-unsafe fn numbers<T: Int8>(token: T, run: &PoolRun, c: usize, n: usize) {
+unsafe fn numbers<T: Int8>(token: T, run: &PoolRun, ending: &Ending<T>, c: usize, n: usize) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
     let (lo, hi) = (simd.splat(run.bounds.0), simd.splat(run.bounds.1));
     for (c, n) in (c..c + n).step_by(l).map(|at| (at, (c + n - at).min(l))) {
@@ -88,7 +88,7 @@ unsafe fn numbers<T: Int8>(token: T, run: &PoolRun, c: usize, n: usize) {
             let x = if n == l { simd.load(x) } else { simd.mask_load(simd.mem_mask(n), x) };
             let x = simd.select(simd.is_ordered(x), x, simd.splat(0.0));
             let x = simd.clamp_max(hi, simd.clamp_min(lo, x));
-            end(token, run, simd.div(x, simd.splat(run.epilogue.quantization.scale)), c, n);
+            end(run, ending, simd.div(x, simd.splat(run.epilogue.quantization.scale)), c, n);
         }
     }
 }
@@ -98,7 +98,7 @@ unsafe fn numbers<T: Int8>(token: T, run: &PoolRun, c: usize, n: usize) {
 /// # Safety
 /// As [`Pool::run`], for `n` channels from `c` on.
 #[inline(always)]
-unsafe fn sums<T: Int8>(token: T, run: &PoolRun, c: usize, n: usize) {
+unsafe fn sums<T: Int8>(token: T, run: &PoolRun, ending: &Ending<T>, c: usize, n: usize) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
     let signed = run.x.element == ElementType::I8;
     for (c, n) in (c..c + n).step_by(l).map(|at| (at, (c + n - at).min(l))) {
@@ -112,7 +112,7 @@ unsafe fn sums<T: Int8>(token: T, run: &PoolRun, c: usize, n: usize) {
             }
         }
         // SAFETY: n channels from c on exist.
-        unsafe { end(token, run, simd.mul(simd.to_f32(sum), simd.splat(run.multiplier)), c, n) };
+        unsafe { end(run, ending, simd.mul(simd.to_f32(sum), simd.splat(run.multiplier)), c, n) };
     }
 }
 
@@ -146,7 +146,13 @@ unsafe fn integers<T: Int8>(token: T, x: *const u8, n: usize, signed: bool) -> V
 /// # Safety
 /// As [`Pool::run`], for `n` channels from `c` on.
 #[inline(always)]
-unsafe fn maxima<T: Int8, const SIGNED: bool>(token: T, run: &PoolRun, c: usize, n: usize) {
+unsafe fn maxima<T: Int8, const SIGNED: bool>(
+    token: T,
+    run: &PoolRun,
+    ending: &Ending<T>,
+    c: usize,
+    n: usize,
+) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
     let mut max = simd.splat_byte(if SIGNED { 0x80 } else { 0 });
     for row in 0..run.taps[0] {
@@ -173,7 +179,7 @@ unsafe fn maxima<T: Int8, const SIGNED: bool>(token: T, run: &PoolRun, c: usize,
             let v = integers(token, bytes.as_ptr().add(at), l, SIGNED);
             let v = simd.add_i32(v, simd.splat_i32(run.zero_point.wrapping_neg()));
             let t = simd.mul(simd.to_f32(v), simd.splat(run.multiplier));
-            end(token, run, t, c + at, of_vector);
+            end(run, ending, t, c + at, of_vector);
         }
     }
 }
@@ -183,14 +189,12 @@ unsafe fn maxima<T: Int8, const SIGNED: bool>(token: T, run: &PoolRun, c: usize,
 /// # Safety
 /// They are valid for reading in the residual and for writing in the output.
 #[inline(always)]
-unsafe fn end<T: Int8>(token: T, run: &PoolRun, mut t: Vector<T>, c: usize, n: usize) {
-    let epilogue = &run.epilogue;
+unsafe fn end<T: Int8>(run: &PoolRun, ending: &Ending<T>, mut t: Vector<T>, c: usize, n: usize) {
     // SAFETY: these channels exist.
     unsafe {
         if let Some(residual) = run.residual {
-            t = add_residual(token, t, residual.add(c), n, epilogue);
+            t = ending.add_residual(t, residual.add(c), n);
         }
-        let t = finish(token, t, epilogue);
-        store(token, run.y.add(c).at, t, n, epilogue);
+        ending.store(run.y.add(c).at, ending.finish(t), n);
     }
 }
