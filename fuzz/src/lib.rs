@@ -68,15 +68,15 @@ fn activation(u: &mut Unstructured<'_>) -> Result<Activation> {
 
 /// Those of the input, the weights and the output.
 pub fn types(u: &mut Unstructured<'_>) -> Result<[ElementType; 3]> {
-    let [f32, f16, bf16] = ElementType::ALL;
+    let [f32, f16, bf16] = ElementType::FLOATS;
     Ok(match u.int_in_range(0..=5)? {
         0 | 1 => [f32; 3],
         2 => [f16; 3],
         3 => [bf16; 3],
         _ => [
-            *u.choose(&ElementType::ALL)?,
-            *u.choose(&ElementType::ALL)?,
-            *u.choose(&ElementType::ALL)?,
+            *u.choose(&ElementType::FLOATS)?,
+            *u.choose(&ElementType::FLOATS)?,
+            *u.choose(&ElementType::FLOATS)?,
         ],
     })
 }

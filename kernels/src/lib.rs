@@ -105,6 +105,7 @@ mod gemm;
 mod geometry;
 #[cfg(feature = "half")]
 mod half;
+mod int8;
 mod layers;
 mod layout;
 mod level;
@@ -134,6 +135,7 @@ pub use arithmetic::Arithmetic;
 pub use element::{ElementType, Elements, ElementsMut};
 pub use error::Error;
 pub use geometry::{Padding, Window};
+pub use int8::quantization::{Quantization, QuantizedWeights};
 pub use layers::conv::{Conv, Dense, Pointwise};
 pub use layers::depthwise::Depthwise;
 pub use layers::elementwise::{Elementwise, convert};

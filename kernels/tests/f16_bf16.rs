@@ -32,7 +32,7 @@ fn check<T>(result: Result<T, Error>, what: &'static str, element: ElementType) 
 #[test]
 fn types_without_kernels_are_refused() {
     let (f32s, bits) = ([0.0; 36], [0; 36]);
-    for element in ElementType::ALL {
+    for element in ElementType::FLOATS {
         assert_eq!(element.is_available(), HALF || element == ElementType::F32);
         check(NhwcView::new(zeros(element, &f32s, &bits), [1, 3, 3, 4]), "view", element);
         let (mut f32_output, mut bits_output) = ([0.0; 4], [0; 4]);

@@ -415,7 +415,7 @@ fn f32_cases(layers: impl Iterator<Item = Layer>) -> Vec<Case> {
 /// each.
 fn half_cases(layers: impl Iterator<Item = (Layer, usize)>) -> Vec<Case> {
     let cases = layers.flat_map(|(layer, turn)| {
-        let [f32, f16, bf16] = ElementType::ALL;
+        let [f32, f16, bf16] = ElementType::FLOATS;
         [[f16, bf16], [bf16, f16]].map(|[one, other]| {
             let [input_type, weights, output_type] = match turn % 4 {
                 0 => [one, one, one],

@@ -339,7 +339,7 @@ impl Words {
         let (letter, value) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
         let count = || number(value).ok_or("must have a number from 1 to 65536 after its letter");
         let element = || {
-            let element = ElementType::ALL.into_iter().find(|element| element.name() == value);
+            let element = ElementType::FLOATS.into_iter().find(|element| element.name() == value);
             element.ok_or("is not a type such as abf16 or wf16")
         };
         match (letter, word) {

@@ -18,13 +18,15 @@ use crate::gemm::pack::Pack;
 use crate::gemm::round::Round;
 use crate::gemm::tile::tile_size;
 use crate::gemm::widen::Widen;
+use crate::int8::kernels::Int8Kernels;
 use crate::level::Level;
 use crate::planes::{PlanesKernels, PlanesOf};
 use crate::pool::kernels::PoolKernels;
 use crate::pool::row::{Average, Max};
 use crate::simd::Simd;
-use crate::simd::avx2::Avx2;
+use crate::simd::avx2::{Avx2, Avx2Vnni, Avx2Words};
 use crate::simd::element::{Bf16, F16, F32};
+use crate::simd::int8::Int8;
 use crate::table::instances::*;
 use crate::table::kernels::{ChannelwiseKernels, Kernels};
 
@@ -67,6 +69,7 @@ pub(super) static KERNELS: Kernels = Kernels {
         f32: planes::<S, F32>(["from_planes_f32_avx2", "to_planes_f32_avx2"]),
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_PLANES) } else { None },
     },
+    int8: if cfg!(feature = "int8") { Some(INT8) } else { None },
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
 };
@@ -83,6 +86,31 @@ const BF16_GEMM: Bf16Gemm = Bf16Gemm {
     },
     round: S::entry::<Round>,
 };
+
+/// The heights of micro-tiles of 8-bit integers: any two add up to each that is missing.
+const INT8_ROWS: [usize; 4] = [1, 2, 3, 6];
+
+const INT8: &[Int8Kernels] = &[
+    int8::<Avx2Vnni>(
+        [
+            "gemm_int8_6x16_vnni_avx2",
+            "requantize_vnni_avx2",
+            "dw_int8_vnni_avx2",
+            "pool_int8_vnni_avx2",
+        ],
+        || <Avx2Vnni as Int8>::detect().is_some(),
+        true,
+        &INT8_ROWS,
+        &gemm_int8::<Avx2Vnni, 2, _>(INT8_ROWS),
+    ),
+    int8::<Avx2Words>(
+        ["gemm_int8_6x16_avx2", "requantize_avx2", "dw_int8_avx2", "pool_int8_avx2"],
+        || <Avx2Words as Int8>::detect().is_some(),
+        false,
+        &INT8_ROWS,
+        &gemm_int8::<Avx2Words, 2, _>(INT8_ROWS),
+    ),
+];
 
 const F16_BF16_PLANES: F16Bf16<PlanesOf> = F16Bf16 {
     f16: planes::<S, F16>(["from_planes_f16_avx2", "to_planes_f16_avx2"]),

@@ -18,12 +18,14 @@ use crate::gemm::pair::Pair;
 use crate::gemm::round::Round;
 use crate::gemm::tile::tile_size;
 use crate::gemm::widen::Widen;
+use crate::int8::kernels::Int8Kernels;
 use crate::level::Level;
 use crate::planes::{PlanesKernels, PlanesOf};
 use crate::pool::kernels::PoolKernels;
 use crate::pool::row::{Average, Max};
 use crate::simd::element::{Bf16, F16, F32};
-use crate::simd::neon::{Neon, NeonBf16};
+use crate::simd::int8::Int8;
+use crate::simd::neon::{Neon, NeonBf16, NeonDot, NeonWords};
 use crate::simd::{Bf16Dot, Simd};
 use crate::table::instances::*;
 use crate::table::kernels::{ChannelwiseKernels, Kernels};
@@ -79,6 +81,7 @@ pub(super) static KERNELS: Kernels = Kernels {
         f32: planes::<S, F32>(["from_planes_f32_neon", "to_planes_f32_neon"]),
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_PLANES) } else { None },
     },
+    int8: if cfg!(feature = "int8") { Some(INT8) } else { None },
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
 };
@@ -95,6 +98,31 @@ const BF16_GEMM: Bf16Gemm = Bf16Gemm {
     },
     round: S::entry::<Round>,
 };
+
+/// The heights of micro-tiles of 8-bit integers: any two add up to each that is missing.
+const INT8_ROWS: [usize; 5] = [1, 2, 3, 4, 8];
+
+const INT8: &[Int8Kernels] = &[
+    int8::<NeonDot>(
+        [
+            "gemm_int8_8x12_dot_neon",
+            "requantize_dot_neon",
+            "dw_int8_dot_neon",
+            "pool_int8_dot_neon",
+        ],
+        || <NeonDot as Int8>::detect().is_some(),
+        true,
+        &INT8_ROWS,
+        &gemm_int8::<NeonDot, 3, _>(INT8_ROWS),
+    ),
+    int8::<NeonWords>(
+        ["gemm_int8_8x12_neon", "requantize_neon", "dw_int8_neon", "pool_int8_neon"],
+        || <NeonWords as Int8>::detect().is_some(),
+        false,
+        &INT8_ROWS,
+        &gemm_int8::<NeonWords, 3, _>(INT8_ROWS),
+    ),
+];
 
 const F16_BF16_PLANES: F16Bf16<PlanesOf> = F16Bf16 {
     f16: planes::<S, F16>(["from_planes_f16_neon", "to_planes_f16_neon"]),

@@ -14,13 +14,15 @@ use crate::gemm::pack::Pack;
 use crate::gemm::round::Round;
 use crate::gemm::tile::tile_size;
 use crate::gemm::widen::Widen;
+use crate::int8::kernels::Int8Kernels;
 use crate::level::Level;
 use crate::planes::{PlanesKernels, PlanesOf};
 use crate::pool::kernels::PoolKernels;
 use crate::pool::row::{Average, Max};
 use crate::simd::Simd;
 use crate::simd::element::{Bf16, F16, F32};
-use crate::simd::scalar::Scalar;
+use crate::simd::int8::Int8;
+use crate::simd::scalar::{Scalar, ScalarInt8};
 use crate::table::instances::*;
 use crate::table::kernels::{ChannelwiseKernels, Kernels};
 
@@ -63,6 +65,7 @@ pub(super) static KERNELS: Kernels = Kernels {
         f32: planes::<S, F32>(["from_planes_f32_scalar", "to_planes_f32_scalar"]),
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_PLANES) } else { None },
     },
+    int8: if cfg!(feature = "int8") { Some(INT8) } else { None },
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
 };
@@ -79,6 +82,17 @@ const BF16_GEMM: Bf16Gemm = Bf16Gemm {
     },
     round: S::entry::<Round>,
 };
+
+/// The heights of micro-tiles of 8-bit integers: any two add up to each that is missing.
+const INT8_ROWS: [usize; 3] = [1, 2, 4];
+
+const INT8: &[Int8Kernels] = &[int8::<ScalarInt8>(
+    ["gemm_int8_4x2_scalar", "requantize_scalar", "dw_int8_scalar", "pool_int8_scalar"],
+    || <ScalarInt8 as Int8>::detect().is_some(),
+    false,
+    &INT8_ROWS,
+    &gemm_int8::<ScalarInt8, 2, _>(INT8_ROWS),
+)];
 
 const F16_BF16_PLANES: F16Bf16<PlanesOf> = F16Bf16 {
     f16: planes::<S, F16>(["from_planes_f16_scalar", "to_planes_f16_scalar"]),
