@@ -29,6 +29,7 @@ CRATE = "sepconv_kernels::"
 ELEMENT = CRATE + "simd::element::"
 GEMM = "gemm::micro_kernel::"
 K3X3 = "depthwise::k3x3::Depthwise3x3"
+TAIL, MASKED = "depthwise::k3x3::Tail3x3", "rows::kernel::MaskedRowKernel"
 ROWS, DEPTHWISE = "rows::kernel::RowKernel", CRATE + "depthwise::row::"
 TOKENS = {"avx2": "Avx2", "avx512": "Avx512", "neon": "Neon"}
 OBJDUMP = {X86: ["objdump", "-M", "intel"], ARM: ["aarch64-linux-gnu-objdump"]}
@@ -89,6 +90,8 @@ LOADS_3X3 = {
 # Inputs of 16 bits: the bound of the input and what converts it want registers; some of what has none in a dense kernel
 # comes from the stack. (The input itself is half as many bytes.)
 HALF_LOADS, HALF_DENSE_LOADS, HALF_DENSE_SPILLS = 4 / 54, 7 / 40, {"avx2": 12, "avx512": 0, "neon": 2}
+# Parts of vectors of 16 bits go through integers where there are no masks, with what is in registers on the stack.
+TAIL_SPILLS = {"avx2": 34, "avx512": 0, "neon": 34}
 # Kernel width and stride: tiles. For k·P FMAs the row of a dense kernel loads k weights and
 # (P − 1)·stride + k columns.
 DENSE = {(5, 1): (8, 4, 2, 1), (5, 2): (8, 4, 2, 1), (7, 1): (4, 2, 1), (7, 2): (4, 2, 1)}
@@ -153,6 +156,16 @@ def expected(level):
                      [f"{ROWS}<{DEPTHWISE}AnyTaps, {x}, {load}, 8>"], loads=ANY_LOADS)
         if prologue != "Relu":
             yield Kernel(level, f"pack{kind}", "", [f"gemm::pack::Pack<{x}>"], multiplies=False)
+            # Channels that fill no vector, which all bound their input.
+            bounded = f"{CRATE}epilogue::Bounded"
+            pixels = (1, 2) if tile["lanes"] == 16 else (1,)
+            spills = TAIL_SPILLS[level] if half else 0
+            yield Kernel(level, "tails", "", [f"{TAIL}<{x}, {p}, {s}>" for p in pixels for s in (1, 2)],
+                         spills=spills)
+            taps = [(f"DenseTaps<{k}, {s}>", p) for k, s in DENSE for p in pixels if p > 1 or s == 1]
+            yield Kernel(level, "tails", "", [
+                f"{MASKED}<{DEPTHWISE}{of}, {x}, {bounded}, {p}>" for of, p in [*taps, ("AnyTaps", 1)]],
+                         spills=spills)
     yield Kernel(level, "FMA peak", "", ["fma_loop::FmaLoop"], share=PEAK_SHARE)
 
 

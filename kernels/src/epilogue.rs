@@ -101,7 +101,9 @@ pub(crate) unsafe fn for_output<X: Element, L: Prologue, F: ForElement>(
     unsafe {
         if L::GENERAL {
             for_element(element, body);
-        } else if matches!(X::TYPE, ElementType::F32) || matches!(element, ElementType::F32) {
+        } else if const { matches!(X::TYPE, ElementType::F32) }
+            || matches!(element, ElementType::F32)
+        {
             body.run::<F32>();
         } else {
             body.run::<X>();
@@ -149,14 +151,26 @@ pub(crate) unsafe fn add_residual<S: Simd, Y: Element, const N: usize>(
 #[inline(always)]
 pub(crate) fn clamp<S: Simd>(simd: S, values: &mut [S::Vector], (lo, hi): (f32, f32)) {
     if lo > f32::NEG_INFINITY {
-        for v in &mut *values {
-            *v = simd.clamp_min(simd.splat(lo), *v);
-        }
+        clamp_min(simd, values, lo);
     }
     if hi < f32::INFINITY {
-        for v in values {
-            *v = simd.clamp_max(simd.splat(hi), *v);
-        }
+        clamp_max(simd, values, hi);
+    }
+}
+
+/// Bounds values from below.
+#[inline(always)]
+pub(crate) fn clamp_min<S: Simd>(simd: S, values: &mut [S::Vector], lo: f32) {
+    for v in values {
+        *v = simd.clamp_min(simd.splat(lo), *v);
+    }
+}
+
+/// Bounds values from above.
+#[inline(always)]
+pub(crate) fn clamp_max<S: Simd>(simd: S, values: &mut [S::Vector], hi: f32) {
+    for v in values {
+        *v = simd.clamp_max(simd.splat(hi), *v);
     }
 }
 
@@ -192,14 +206,15 @@ pub(crate) unsafe fn store<S: Simd, Y: Element, const N: usize, const SUMS: bool
 ) {
     for (n, &v) in values.iter().enumerate() {
         let y = y.wrapping_add(n * S::LANES);
-        // SAFETY: all vectors but the last are whole, and of the last the mask's lanes are valid for
-        // writing, by this thread alone.
+        // SAFETY: all vectors but the last are whole, and of the last the mask's lanes are valid
+        // for writing, by this thread alone.
         unsafe {
-            match (SUMS, n + 1 < N || extent.whole) {
-                (true, true) => Y::store_sum(simd, y, v),
-                (true, false) => Y::mask_store_sum(simd, extent.mask, y, v),
-                (false, true) => Y::store(simd, y, v),
-                (false, false) => Y::mask_store(simd, extent.mask, y, v),
+            let whole = n + 1 < N || extent.whole;
+            match SUMS {
+                true if whole => Y::store_sum(simd, y, v),
+                true => Y::mask_store_sum(simd, extent.mask, y, v),
+                false if whole => Y::store(simd, y, v),
+                false => Y::mask_store(simd, extent.mask, y, v),
             }
         }
     }

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Departures:
-//! 1. Channels go by vectors; the last is masked when channels end inside it, and fewer pixels are then
-//!    computed at a time ([`tail_pixels`]).
+//! 1. Channels go by vectors. Where they end inside one, what is left has kernels of its own, masked and
+//!    for few pixels at a time: [`Tail3x3`].
 //! 2. Input rows are outermost and each is read once. With S = 1 it is the last row of one output row's
 //!    window, the middle one of the next and the first of the one after, with S = 2 the last and the first
 //!    or a middle one; the accumulators of all of them are alive at a time. Row by row an output vector
@@ -33,9 +33,10 @@ use core::ops::Range;
 use core::ptr::NonNull;
 
 use crate::element::{Pointer, PointerMut};
-use crate::epilogue::{Extent, Prologue, add_residual, clamp, for_output, store};
+use crate::epilogue::{
+    Bounded, Extent, Prologue, add_residual, clamp_max, clamp_min, for_output, store,
+};
 use crate::memory::LINE_BYTES;
-use crate::rows::kernel::tail_pixels;
 use crate::simd::element::{Element, ForElement};
 use crate::simd::{Kernel, Simd};
 
@@ -56,7 +57,7 @@ pub(crate) struct Args3x3 {
     pub(crate) weights: *const f32,
     /// Biases, padded to whole vectors.
     pub(crate) bias: *const f32,
-    /// Channels.
+    /// Channels: whole vectors, or for [`Tail3x3`] less than one.
     pub(crate) channels: usize,
     /// Output rows, at least one.
     pub(crate) rows: usize,
@@ -82,6 +83,8 @@ pub(crate) struct Input3x3 {
     /// What is prefetched, if anything: the first of the S·P input columns that the next tile does
     /// not share with the one to its left, in its first row. Never dereferenced.
     pub(crate) next: Option<NonNull<u8>>,
+    /// Whether that is one piece in each row: pixels without gaps, and all of their channels.
+    pub(crate) contiguous: bool,
     /// The lower bound of [`Bounded`](crate::epilogue::Bounded) kernels.
     pub(crate) bound: f32,
 }
@@ -113,7 +116,8 @@ pub(crate) struct Output3x3 {
     pub(crate) bounds: (f32, f32),
 }
 
-/// The kernel of P columns of output pixels for an input of elements X, with prologue L.
+/// The kernel of P columns of output pixels for an input of elements X, with prologue L: of whole
+/// vectors of channels.
 #[derive(Debug)]
 pub(crate) struct Depthwise3x3<X, L, const P: usize, const STRIDE: usize>(PhantomData<(X, L)>);
 
@@ -125,57 +129,57 @@ impl<X: Element, L: Prologue, const P: usize, const STRIDE: usize> Kernel
 
     /// # Safety
     /// For `rows` × P pixels and all channels:
-    /// - The residual, if there is one, is valid for reading, the output for writing; no other thread touches
-    ///   the output.
+    /// - The residual, if there is one, is valid for reading, the output for writing; no other
+    ///   thread touches the output.
     /// - The output and the residual are of f32 or of elements X.
-    /// - The input is valid for reading in the rows `inside` and the (P − 1)·STRIDE + 3 columns without those that
-    ///   lie outside.
+    /// - The input is valid for reading in the rows `inside` and the (P − 1)·STRIDE + 3 columns
+    ///   without those that lie outside.
     /// - `pixels` has the elements described.
     /// - `weights` and `bias` are valid for whole vectors.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, args: &Args3x3) {
         let l = S::LANES;
-        let whole = args.channels / l;
-        let (left, right) = (args.input.left_outside, args.input.right_outside);
-        let all = |block| Block { first: 0, left, right, block, mask: simd.mem_mask(l) };
+        let blocks = args.channels / l;
+        let all = simd.mem_mask(l);
         let prefetches = const { prefetches_output::<S, L, STRIDE>() } && args.output.next > 0;
         let mut paired = 0;
         if const { P == PAIR && pairs::<S, X>() } {
-            paired = whole - whole % 2;
+            paired = blocks - blocks % 2;
             for block in (0..paired).step_by(2) {
                 if prefetches {
                     prefetch_output::<S, X, P>(simd, args, block * l);
                 }
-                // SAFETY: the caller keeps the contract for all channels, and all lanes of both blocks
-                // are channels.
-                unsafe { channels::<S, X, L, P, STRIDE, true, 2>(simd, args, &all(block)) };
+                // SAFETY: the caller vouches for all channels, and all lanes of both blocks are
+                // channels.
+                unsafe { channels::<S, X, L, P, STRIDE, true, 2>(simd, args, block, all) };
             }
         }
-        for block in paired..whole {
+        for block in paired..blocks {
             if prefetches && (block * l).is_multiple_of(X::LINE) {
                 prefetch_output::<S, X, P>(simd, args, block * l);
             }
-            // SAFETY: the caller keeps the contract for all channels, and all lanes of this block
-            // are channels.
-            unsafe { channels::<S, X, L, P, STRIDE, true, 1>(simd, args, &all(block)) };
+            // SAFETY: the caller vouches for all channels, and all lanes of this block are channels.
+            unsafe { channels::<S, X, L, P, STRIDE, true, 1>(simd, args, block, all) };
         }
-        let rest = args.channels % l;
-        if rest > 0 {
-            let (pixels, mask) = (const { tail_pixels::<S>(P) }, simd.mem_mask(rest));
-            for first in (0..P).step_by(pixels) {
-                let left = left && first == 0;
-                let right = right && first + pixels == P;
-                let at = Block { first, left, right, block: whole, mask };
-                // SAFETY: the caller keeps the contract for all channels and P columns of pixels:
-                // these are the last channels, masked, of columns below P, as `pixels` divides P.
-                unsafe {
-                    match const { tail_pixels::<S>(P) } {
-                        2 => channels::<S, X, L, 2, STRIDE, false, 1>(simd, args, &at),
-                        _ => channels::<S, X, L, 1, STRIDE, false, 1>(simd, args, &at),
-                    }
-                }
-            }
-        }
+    }
+}
+
+/// The same for less than a vector of channels, masked.
+#[derive(Debug)]
+pub(crate) struct Tail3x3<X, const P: usize, const STRIDE: usize>(PhantomData<X>);
+
+impl<X: Element, const P: usize, const STRIDE: usize> Kernel for Tail3x3<X, P, STRIDE> {
+    type Args = Args3x3;
+    type Output = ();
+
+    /// # Safety
+    /// - As [`Depthwise3x3`].
+    /// - There is at least one channel, and no more than a vector has lanes.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(simd: S, args: &Args3x3) {
+        let mask = simd.mem_mask(args.channels);
+        // SAFETY: the caller vouches for these channels, which are the mask's lanes.
+        unsafe { channels::<S, X, Bounded, P, STRIDE, false, 1>(simd, args, 0, mask) };
     }
 }
 
@@ -206,26 +210,11 @@ fn prefetch_output<S: Simd, X: Element, const P: usize>(simd: S, args: &Args3x3,
     }
 }
 
-/// Vectors of channels of some of a tile's columns of pixels.
-#[derive(Clone, Copy)]
-struct Block<S: Simd> {
-    /// The first column of pixels.
-    first: usize,
-    /// Whether their first input column lies outside.
-    left: bool,
-    /// Whether their last one does.
-    right: bool,
-    /// The number of the first vector.
-    block: usize,
-    /// Its lanes that are channels.
-    mask: S::MemMask,
-}
-
 /// The accumulators of three output rows: P pixels of B vectors each.
 type Sums<S, const P: usize, const B: usize> = [[[<S as Simd>::Vector; P]; B]; K];
 
-/// B vectors of channels, all of them channels if WHOLE (as they are if B > 1), of P columns of
-/// pixels.
+/// B vectors of channels, from the block `block` on, of P columns of pixels: the lanes of `mask`, all
+/// if WHOLE (as if B > 1).
 ///
 /// # Safety
 /// For these channels and `rows` × P pixels:
@@ -247,22 +236,23 @@ unsafe fn channels<
 >(
     simd: S,
     args: &Args3x3,
-    at: &Block<S>,
+    block: usize,
+    mask: S::MemMask,
 ) {
-    let c = at.block * S::LANES;
-    let mut input = InputRows::<S, X, P, STRIDE, WHOLE>::new(simd, args, at);
+    let c = block * S::LANES;
+    let mut input = InputRows::<S, X, P, STRIDE, WHOLE>::new(simd, args, block, mask);
     let to = &args.output;
     let none = Pointer { at: core::ptr::null(), element: to.y.element };
     let mut output = OutputRows::<S, WHOLE> {
         simd,
-        y: to.y.add(at.block * to.block),
-        pixels: to.pixels.wrapping_add(at.first),
-        residual: to.residual.unwrap_or(none).add(at.first * to.residual_pixel + c),
-        mask: at.mask,
+        y: to.y.add(block * to.block),
+        pixels: to.pixels,
+        residual: to.residual.unwrap_or(none).add(c),
+        mask,
     };
     // SAFETY: the caller keeps the contract, and both are of these channels and pixels.
     unsafe {
-        if STRIDE == 1 {
+        if const { STRIDE == 1 } {
             stride_1::<S, X, L, P, STRIDE, WHOLE, B>(args, c, &mut input, &mut output);
         } else {
             stride_2::<S, X, L, P, STRIDE, WHOLE, B>(args, c, &mut input, &mut output);
@@ -336,7 +326,7 @@ unsafe fn stride_1<
             // SAFETY: the caller keeps the contract for all output rows, of which v − 2 is one.
             unsafe { output.store::<X, L, P, B>(args, &acc[0]) };
         }
-        if B > 1 {
+        if const { B > 1 } {
             // Not kept from row to row, as registers are scarce.
             // SAFETY: the caller's channels begin with c and have biases.
             start = unsafe { biases::<S, P, B>(simd, args, c) };
@@ -463,10 +453,10 @@ impl<S: Simd, const P: usize, const WHOLE: bool, const B: usize> ForElement
             // Looked at as bits in each row, and read only then: kept, bounds would take up registers
             // that rows need.
             if output.bounds.0.to_bits() != f32::NEG_INFINITY.to_bits() {
-                clamp(simd, &mut out, (read(&output.bounds.0), f32::INFINITY));
+                clamp_min(simd, &mut out, read(&output.bounds.0));
             }
             if output.bounds.1.to_bits() != f32::INFINITY.to_bits() {
-                clamp(simd, &mut out, (f32::NEG_INFINITY, read(&output.bounds.1)));
+                clamp_max(simd, &mut out, read(&output.bounds.1));
             }
             for (p, v) in out.iter().enumerate() {
                 // SAFETY: there are P offsets for the row; its pixels and channels are valid for
@@ -508,27 +498,22 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const WHOLE: bool
     InputRows<S, X, P, STRIDE, WHOLE>
 {
     #[inline(always)]
-    fn new(simd: S, args: &Args3x3, at: &Block<S>) -> Self {
+    fn new(simd: S, args: &Args3x3, block: usize, mask: S::MemMask) -> Self {
         let (input, l) = (&args.input, S::LANES);
-        let c = at.block * l;
-        let x = input.x.cast::<X::Bits>();
-        let x = x.wrapping_add(at.first * STRIDE * input.column).wrapping_add(c);
-        // In each row the next tile lies in one piece unless pixels have gaps between them. Line
-        // after line of it, P per vector of channels, hardware sees the stream and runs ahead of it
-        // in turn.
-        let (next_line, next_c) = if input.column == args.channels {
-            (X::LINE, c * STRIDE * P)
-        } else {
-            (input.column, c)
-        };
+        let c = block * l;
+        let x = input.x.cast::<X::Bits>().wrapping_add(c);
+        // Line after line of one piece, P per vector of channels, hardware sees the stream and runs
+        // ahead of it in turn.
+        let (next_line, next_c) =
+            if input.contiguous { (X::LINE, c * STRIDE * P) } else { (input.column, c) };
         let next = input.next.map_or(0, |next| next.addr().get());
         Self {
             simd,
             x,
-            mask: at.mask,
-            weights: args.weights.wrapping_add(at.block * (K * K * l)),
-            left: at.left,
-            right: at.right,
+            mask,
+            weights: args.weights.wrapping_add(block * (K * K * l)),
+            left: input.left_outside,
+            right: input.right_outside,
             // What is left of the channels lies in lines that come with the others, or nearly.
             prefetch: WHOLE && input.next.is_some() && c.is_multiple_of(X::LINE),
             next: next.wrapping_add(next_c * size_of::<X::Bits>()).wrapping_sub(x.addr()),
@@ -652,7 +637,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const WHOLE: bool
         let l = S::LANES;
         let right = const { (P - 1) * STRIDE + K - 1 };
         let zero = simd.splat(0.0);
-        if STRIDE == 1 && B > 1 {
+        if const { STRIDE == 1 && B > 1 } {
             // SAFETY: the caller keeps the contract, which is the same.
             unsafe { self.apply_pair::<L, FIRST, END, B>(args, acc, ky) };
             return;
@@ -669,7 +654,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const WHOLE: bool
                 columns[i] = unsafe { self.input::<L>(args, i, b) };
                 // Bounded one after the other: all comparisons first would want as many registers
                 // again.
-                if STRIDE > 1 && L::BOUNDS {
+                if const { STRIDE > 1 && L::BOUNDS } {
                     columns[i] = simd.barrier(columns[i]);
                 }
             }
@@ -688,7 +673,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const WHOLE: bool
                         acc[j][b][p] = simd.mul_add(columns[p * STRIDE + kx], w, acc[j][b][p]);
                     }
                     // Where registers are scarce weights must not be loaded ahead.
-                    if STRIDE > 1 && S::REGISTERS < 32 {
+                    if const { STRIDE > 1 && S::REGISTERS < 32 } {
                         for acc in &mut acc[j][b] {
                             *acc = simd.barrier(*acc);
                         }

@@ -247,6 +247,41 @@ impl Plan3x3 {
         next: Option<Pixel>,
         to: &Destination<'_>,
     ) {
+        let [(_, whole), (first, tail)] = &to.split(plan.lanes, true);
+        if !whole.channels.is_empty() {
+            let input = self.input(plan, x, at, columns.clone(), next, to.channels.len());
+            // SAFETY: the caller vouches for these pixels and channels; the kernel is the one for so
+            // many columns.
+            unsafe { self.call(kernel, plan, input, at, columns.clone(), whole) };
+        }
+        let x = (x.0.add(*first), x.1);
+        let mut ox = columns.start;
+        while ox < columns.end && !tail.channels.is_empty() {
+            let (pixels, kernel) = self.kernels.tail.begin(columns.end - ox, k3x3::MAX_PIXELS);
+            let columns = ox..ox + pixels;
+            let input = self.input(plan, x, at, columns.clone(), None, to.channels.len());
+            // SAFETY: the caller vouches for these pixels and channels; the kernel is the one for so
+            // many columns, and the channels, at least one, are fewer than the lanes.
+            unsafe { self.call(kernel, plan, input, at, columns, tail) };
+            ox += pixels;
+        }
+    }
+
+    /// Calls a kernel for some columns of a rectangle.
+    ///
+    /// # Safety
+    /// - The kernel is one of the plan's for so many columns and channels.
+    /// - `input` is what these columns' windows cover, of an input with the rows `inside`.
+    /// - Output and residual are valid for these pixels; no other thread touches them in the output.
+    unsafe fn call(
+        &self,
+        kernel: Fn3x3,
+        plan: &RowPlan,
+        input: Input3x3,
+        at: &Rectangle,
+        columns: Range<usize>,
+        to: &Destination<'_>,
+    ) {
         let p = columns.start - at.columns.start;
         let mut grid = [0; k3x3::MAX_PIXELS];
         let (y, row, pixels, pixels_row) = match to.pixels {
@@ -258,7 +293,7 @@ impl Plan3x3 {
             }
             OutputPixels::Table { table, row } => (to.y, 0, table[p..].as_ptr(), row),
         };
-        let next_output = match to.pixels {
+        let next = match to.pixels {
             OutputPixels::Grid { pixel, .. }
                 if self.prefetches_output && pixel == plan.channels_out =>
             {
@@ -267,7 +302,7 @@ impl Plan3x3 {
             _ => 0,
         };
         let args = Args3x3 {
-            input: self.input(plan, x, at, columns, next),
+            input,
             weights: plan.weights_of(to.channels.start),
             bias: plan.biases_of(to.channels.start),
             channels: to.channels.len(),
@@ -278,21 +313,20 @@ impl Plan3x3 {
                 pixels,
                 pixels_row,
                 block: to.block,
-                next: next_output,
+                next,
                 residual: to.residual.map(|r| r.at.add(p * r.pixel)),
                 residual_pixel: to.residual.map_or(0, |r| r.pixel),
                 residual_row: to.residual.map_or(0, |r| r.row),
                 bounds: to.bounds,
             },
         };
-        // SAFETY: the level was available when the plan was made. The caller vouches for outputs and
-        // residual of these pixels, and for the rows of x that their windows cover; of these the
-        // kernel reads the rows `inside`, and all columns but those said to lie outside. Weights
-        // are packed in whole vectors; there are offsets for all pixels: `run` looked up the last.
+        // SAFETY: the level was available when the plan was made. The caller vouches for the input,
+        // for output and residual; weights are packed in whole vectors; there are offsets for all
+        // pixels: `DepthwisePlan::run` looked up the last.
         unsafe { kernel(&args) };
     }
 
-    /// The windows of a rectangle's columns.
+    /// The windows of a rectangle's columns, of which so many channels are computed.
     fn input(
         &self,
         plan: &RowPlan,
@@ -300,6 +334,7 @@ impl Plan3x3 {
         at: &Rectangle,
         columns: Range<usize>,
         next: Option<Pixel>,
+        channels: usize,
     ) -> Input3x3 {
         let (vertical, horizontal) = (&plan.vertical, &plan.horizontal);
         // The first tap, which may lie outside: modulo 2⁶⁴ then.
@@ -323,6 +358,7 @@ impl Plan3x3 {
             left_outside: horizontal.taps(columns.start).start > 0,
             right_outside: horizontal.taps(columns.end - 1).end < K,
             next,
+            contiguous: placement.pixel == channels,
             bound: plan.input_bound(),
         }
     }

@@ -71,7 +71,7 @@ impl Combine for AnyTaps {
         let offsets = PixelOffsets::new(simd, pixel);
         for ky in 0..rows {
             let weights = weights.at.wrapping_add(at.block * weights.block + ky * weights.row);
-            let row = x.cast::<X::Bits>().wrapping_add(at.first * pixel + ky * row);
+            let row = x.cast::<X::Bits>().wrapping_add(ky * row);
             for kx in 0..columns {
                 let x = row.wrapping_add(kx * column);
                 // SAFETY: the caller's weights are valid for whole vectors at each tap.
@@ -104,7 +104,7 @@ impl<const K: usize, const STRIDE: usize> Combine for DenseTaps<K, STRIDE> {
         // For vectors that are set before they are used.
         let any = sums[0];
         for ky in 0..from.rows {
-            let row = from.x.cast::<X::Bits>().wrapping_add(at.first * from.pixel + ky * from.row);
+            let row = from.x.cast::<X::Bits>().wrapping_add(ky * from.row);
             let mut weights = [any; K];
             for (kx, w) in weights.iter_mut().enumerate() {
                 // SAFETY: the caller's weights are valid for whole vectors at each tap.

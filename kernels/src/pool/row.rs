@@ -29,7 +29,7 @@ impl Combine for Max {
     #[inline(always)]
     unsafe fn combine<S: Simd, X: Element, L: Prologue, const P: usize, const WHOLE: bool>(
         input: &Input<'_, S, L, WHOLE>,
-        at: &Channels<S>,
+        _: &Channels<S>,
         maxima: &mut [S::Vector; P],
     ) {
         let Input { simd, args, .. } = *input;
@@ -38,7 +38,7 @@ impl Combine for Max {
         // Lanes that have seen no NaN.
         let mut ordered = [simd.is_ordered(simd.splat(0.0)); P];
         for ky in 0..from.rows {
-            let row = from.x.cast::<X::Bits>().wrapping_add(at.first * from.pixel + ky * from.row);
+            let row = from.x.cast::<X::Bits>().wrapping_add(ky * from.row);
             for kx in 0..from.columns {
                 let x = row.wrapping_add(kx * from.column);
                 for (p, (max, ordered)) in maxima.iter_mut().zip(&mut ordered).enumerate() {
@@ -64,14 +64,14 @@ impl Combine for Average {
     #[inline(always)]
     unsafe fn combine<S: Simd, X: Element, L: Prologue, const P: usize, const WHOLE: bool>(
         input: &Input<'_, S, L, WHOLE>,
-        at: &Channels<S>,
+        _: &Channels<S>,
         sums: &mut [S::Vector; P],
     ) {
         let Input { simd, args, .. } = *input;
         let from = &args.input;
         let offsets = PixelOffsets::new(simd, from.pixel);
         for ky in 0..from.rows {
-            let row = from.x.cast::<X::Bits>().wrapping_add(at.first * from.pixel + ky * from.row);
+            let row = from.x.cast::<X::Bits>().wrapping_add(ky * from.row);
             for kx in 0..from.columns {
                 let x = row.wrapping_add(kx * from.column);
                 for (p, sum) in sums.iter_mut().enumerate() {

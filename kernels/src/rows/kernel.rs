@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Departures:
-//! 1. Channels go by vectors; the last is masked when channels end inside it, and fewer pixels are then
-//!    computed at a time ([`tail_pixels`]).
+//! 1. Channels go by vectors. Where they end inside one, what is left has kernels of its own, masked
+//!    and for few pixels at a time: [`MaskedRowKernel`].
 //! 2. P pixels share each weight vector and give P independent chains, which hides the latency of the
 //!    FMA. Each output has one chain, taps ascending, whatever P is.
 //! 3. Borders cost nothing here: the caller passes the tap range that lies inside the input, the same
@@ -39,7 +39,7 @@ pub(crate) struct RowArgs {
     pub(crate) input: RowInput,
     /// The first tap's weights. Of depthwise convolutions alone.
     pub(crate) weights: RowWeights,
-    /// Output channels.
+    /// Output channels: whole vectors, any number for [`MaskedRowKernel`].
     pub(crate) channels: usize,
     /// Output channels per input channel.
     pub(crate) multiplier: usize,
@@ -129,7 +129,8 @@ pub(crate) trait Combine {
     );
 }
 
-/// The kernel of P pixels for an input of elements X, with prologue L, whose taps C combines.
+/// The kernel of P pixels for an input of elements X, with prologue L, whose taps C combines: of
+/// whole vectors of channels.
 #[derive(Debug)]
 pub(crate) struct RowKernel<C, X, L, const P: usize>(PhantomData<(C, X, L)>);
 
@@ -140,68 +141,54 @@ impl<C: Combine, X: Element, L: Prologue, const P: usize> Kernel for RowKernel<C
     /// # Safety
     /// For P pixels, `rows` × `columns` taps and all channels:
     /// - The input and the residual, if there is one, are valid for reading.
-    /// - The output and the residual are of f32 or of elements X; of any type for the general kernel.
+    /// - The output and the residual are of f32 or of elements X.
     /// - The output is valid for writing; no other thread touches it.
     /// - Depthwise: weights and biases are valid for whole vectors.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, args: &RowArgs) {
         let l = S::LANES;
-        if L::GENERAL {
-            // The slow path, which would be twice as much code with one for whole vectors.
-            for block in 0..args.channels.div_ceil(l) {
-                let n = l.min(args.channels - block * l);
-                let at = Channels { first: 0, block, mask: simd.mem_mask(n), count: n };
-                // SAFETY: the caller keeps the contract for all channels, and the n of this block
-                // are channels.
-                unsafe { channels::<S, C, X, L, P, false>(simd, args, &at) };
-            }
-            return;
-        }
-        let whole = args.channels / l;
-        for block in 0..whole {
+        for block in 0..args.channels / l {
             if (block * l).is_multiple_of(X::LINE) {
                 prefetch_next::<S, X, P>(simd, args, block * l);
             }
-            let at = Channels { first: 0, block, mask: simd.mem_mask(l), count: l };
-            // SAFETY: the caller keeps the contract for all channels, and all lanes of this block
-            // are channels.
+            let at = Channels { block, mask: simd.mem_mask(l), count: l };
+            // SAFETY: the caller vouches for all channels, and all lanes of this block are channels.
             unsafe { channels::<S, C, X, L, P, true>(simd, args, &at) };
-        }
-        let rest = args.channels % l;
-        if S::LANES > 1 && rest > 0 {
-            let pixels = const { tail_pixels::<S>(P) };
-            for first in (0..P).step_by(pixels) {
-                let at = Channels { first, block: whole, mask: simd.mem_mask(rest), count: rest };
-                // SAFETY: the caller keeps the contract for all channels and P pixels: these are the
-                // last channels, masked, of pixels below P, as `pixels` divides P.
-                unsafe {
-                    match const { tail_pixels::<S>(P) } {
-                        2 => channels::<S, C, X, L, 2, false>(simd, args, &at),
-                        _ => channels::<S, C, X, L, 1, false>(simd, args, &at),
-                    }
-                }
-            }
         }
     }
 }
 
-/// One vector of channels of some pixels.
+/// The same for any channels, each vector masked: for those that fill no vector, and for the general
+/// kernels, which would be twice as much code with one for whole vectors.
+#[derive(Debug)]
+pub(crate) struct MaskedRowKernel<C, X, L, const P: usize>(PhantomData<(C, X, L)>);
+
+impl<C: Combine, X: Element, L: Prologue, const P: usize> Kernel for MaskedRowKernel<C, X, L, P> {
+    type Args = RowArgs;
+    type Output = ();
+
+    /// # Safety
+    /// As [`RowKernel`]; the output and the residual of the general kernels are of any type.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(simd: S, args: &RowArgs) {
+        let l = S::LANES;
+        for block in 0..args.channels.div_ceil(l) {
+            let count = l.min(args.channels - block * l);
+            let at = Channels { block, mask: simd.mem_mask(count), count };
+            // SAFETY: the caller vouches for all channels, and `count` lanes of this block are channels.
+            unsafe { channels::<S, C, X, L, P, false>(simd, args, &at) };
+        }
+    }
+}
+
+/// One vector of channels.
 pub(crate) struct Channels<S: Simd> {
-    /// The first pixel.
-    pub(crate) first: usize,
     /// The number of the vector.
     pub(crate) block: usize,
     /// The lanes that are channels.
     mask: S::MemMask,
     /// Their number.
     count: usize,
-}
-
-/// Pixels that are computed at a time where channels end inside a vector: a divisor of the tile's
-/// P. Few, as each number is code of its own and most layers have whole vectors; yet of 728
-/// channels half of the last 16 are missing.
-pub(crate) const fn tail_pixels<S: Simd>(pixels: usize) -> usize {
-    if S::LANES == 16 && pixels.is_multiple_of(2) { 2 } else { 1 }
 }
 
 /// Prefetches a cache line of each input pixel that the next tile is the first to use, and of its
@@ -284,12 +271,12 @@ impl<S: Simd, const P: usize, const WHOLE: bool> ForElement for AddResiduals<'_,
     /// The residual is of elements Y, and valid for reading these channels of the pixels.
     #[inline(always)]
     unsafe fn run<Y: Element>(self) {
-        let Self { simd, residual, at: &Channels { first, block, mask, .. }, values } = self;
+        let Self { simd, residual, at: &Channels { block, mask, .. }, values } = self;
         let c = block * S::LANES;
         for (p, v) in values.iter_mut().enumerate() {
-            let r = residual.at.at.cast::<Y::Bits>().wrapping_add((first + p) * residual.pixel + c);
+            let r = residual.at.at.cast::<Y::Bits>().wrapping_add(p * residual.pixel + c);
             let extent = Extent { whole: WHOLE, mask };
-            // SAFETY: these channels of pixel first + p are valid for reading.
+            // SAFETY: these channels of pixel p are valid for reading.
             unsafe { add_residual::<S, Y, 1>(simd, core::array::from_mut(v), r, &extent) };
         }
     }
@@ -312,14 +299,14 @@ impl<S: Simd, L: Prologue, const P: usize, const WHOLE: bool> ForElement
     /// thread touches them.
     #[inline(always)]
     unsafe fn run<Y: Element>(self) {
-        let Self { simd, output, at: &Channels { first, block, mask, .. }, values, .. } = self;
+        let Self { simd, output, at: &Channels { block, mask, .. }, values, .. } = self;
         let extent = Extent { whole: WHOLE, mask };
         for (p, v) in values.iter().enumerate() {
             let v = core::array::from_ref(v);
-            // SAFETY: these channels of pixel first + p are valid for writing, by this thread alone.
+            // SAFETY: these channels of pixel p are valid for writing, by this thread alone.
             unsafe {
                 let y = output.y.at.cast::<Y::Bits>();
-                let y = y.add(output.pixels[first + p] + block * output.block);
+                let y = y.add(output.pixels[p] + block * output.block);
                 // Activations and conversions leave no sums of products.
                 if L::GENERAL {
                     store::<S, Y, 1, false>(simd, v, y, &extent);

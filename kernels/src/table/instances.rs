@@ -1,7 +1,7 @@
 //! From a line of a table to instances of a kernel: the tiles that the line lists are compiled, and
 //! no others. All of this is evaluated at compile time.
 
-use crate::depthwise::k3x3::{Args3x3, Depthwise3x3};
+use crate::depthwise::k3x3::{Args3x3, Depthwise3x3, Tail3x3};
 use crate::depthwise::kernels::{Dense, Kernels3x3, Stride3x3};
 use crate::depthwise::row::{AnyTaps, DenseTaps};
 use crate::element::ElementType;
@@ -11,8 +11,8 @@ use crate::gemm::micro_kernel::{Bf16MicroKernel, MicroKernel};
 use crate::planes::PlanesOf;
 use crate::planes::from_planes::FromPlanes;
 use crate::planes::to_planes::ToPlanes;
-use crate::rows::kernel::{Combine, RowKernel};
-use crate::rows::kernels::{RowFn, RowKernels, Tiles};
+use crate::rows::kernel::{Combine, MaskedRowKernel, RowKernel};
+use crate::rows::kernels::{RowFn, RowKernels, RowTiles, Tiles};
 use crate::simd::element::Element;
 use crate::simd::{Bf16Dot, Simd};
 
@@ -79,11 +79,27 @@ pub(super) const fn planes<S: Simd, X: Element>(
     PlanesOf { from_name, from, to_name, to }
 }
 
+/// Tiles for channels that fill no vector, of one pixel or two. Few, as each is code of its own and
+/// most layers have whole vectors; two where vectors are long: of 728 channels half of the last 16
+/// are missing. For the same reason all of them are [`Bounded`].
+const fn tail<S: Simd, F: Copy>(one: F, two: F) -> Tiles<F> {
+    let tiles = Tiles::new(one);
+    if S::LANES == 16 { tiles.with(2, two) } else { tiles }
+}
+
 /// A row kernel of any kernel size, stride and dilation, in tiles of so many pixels.
 pub(super) const fn rows<S: Simd, C: Combine, X: Element, L: Prologue>(
     name: &'static str,
     pixels: &[usize],
 ) -> RowKernels {
+    if L::GENERAL {
+        let any: RowFn = S::entry::<MaskedRowKernel<C, X, L, 1>>;
+        return RowKernels {
+            name,
+            whole: RowTiles { tiles: Tiles::new(any), border: any },
+            tail: None,
+        };
+    }
     let border: RowFn = S::entry::<RowKernel<C, X, L, 1>>;
     let mut tiles = Tiles::new(border);
     let mut i = 0;
@@ -98,7 +114,11 @@ pub(super) const fn rows<S: Simd, C: Combine, X: Element, L: Prologue>(
         tiles = tiles.with(pixels[i], tile);
         i += 1;
     }
-    RowKernels { name, tiles, border }
+    let masked: RowFn = S::entry::<MaskedRowKernel<C, X, Bounded, 1>>;
+    let tail = tail::<S, RowFn>(masked, S::entry::<MaskedRowKernel<C, X, Bounded, 2>>);
+    let tail = RowTiles { tiles: tail, border: masked };
+    let whole = RowTiles { tiles, border };
+    RowKernels { name, whole, tail: if S::LANES > 1 { Some(tail) } else { None } }
 }
 
 /// Depthwise kernels K wide, dense, in tiles of so many pixels; the names of that for the input as
@@ -138,7 +158,14 @@ const fn dense_rows<S: Simd, X: Element, L: Prologue, const K: usize, const STRI
         tiles = tiles.with(pixels[i], tile);
         i += 1;
     }
-    RowKernels { name, tiles, border: S::entry::<RowKernel<AnyTaps, X, L, 1>> }
+    let whole = RowTiles { tiles, border: S::entry::<RowKernel<AnyTaps, X, L, 1>> };
+    let tail = tail::<S, RowFn>(
+        S::entry::<MaskedRowKernel<DenseTaps<K, 1>, X, Bounded, 1>>,
+        S::entry::<MaskedRowKernel<DenseTaps<K, STRIDE>, X, Bounded, 2>>,
+    );
+    let tail =
+        RowTiles { tiles: tail, border: S::entry::<MaskedRowKernel<AnyTaps, X, Bounded, 1>> };
+    RowKernels { name, whole, tail: Some(tail) }
 }
 
 /// 3×3 kernels in tiles of so many columns; names as for [`dense`].
@@ -180,5 +207,7 @@ const fn tiles_3x3<S: Simd, X: Element, L: Prologue, const STRIDE: usize>(
         tiles = tiles.with(columns[i], tile);
         i += 1;
     }
-    Kernels3x3 { name, tiles }
+    let tail =
+        tail::<S, Tile>(S::entry::<Tail3x3<X, 1, STRIDE>>, S::entry::<Tail3x3<X, 2, STRIDE>>);
+    Kernels3x3 { name, tiles, tail }
 }
