@@ -101,9 +101,9 @@ pub(crate) unsafe fn for_output<X: Element, L: Prologue, F: ForElement>(
     unsafe {
         if L::GENERAL {
             for_element(element, body);
-        } else if const { matches!(X::TYPE, ElementType::F32) } {
-            body.run::<F32>();
-        } else if matches!(element, ElementType::F32) {
+        } else if const { matches!(X::TYPE, ElementType::F32) }
+            || matches!(element, ElementType::F32)
+        {
             body.run::<F32>();
         } else {
             body.run::<X>();
@@ -206,8 +206,8 @@ pub(crate) unsafe fn store<S: Simd, Y: Element, const N: usize, const SUMS: bool
 ) {
     for (n, &v) in values.iter().enumerate() {
         let y = y.wrapping_add(n * S::LANES);
-        // SAFETY: all vectors but the last are whole, and of the last the mask's lanes are valid for
-        // writing, by this thread alone.
+        // SAFETY: all vectors but the last are whole, and of the last the mask's lanes are valid
+        // for writing, by this thread alone.
         unsafe {
             let whole = n + 1 < N || extent.whole;
             match SUMS {

@@ -11,22 +11,26 @@
 //! ```
 //!
 //! Departures:
-//! 1. Channels go by vectors. Where they end inside one, what is left has kernels of its own, masked and
-//!    for few pixels at a time: [`Tail3x3`].
-//! 2. Input rows are outermost and each is read once. With S = 1 it is the last row of one output row's
-//!    window, the middle one of the next and the first of the one after, with S = 2 the last and the first
-//!    or a middle one; the accumulators of all of them are alive at a time. Row by row an output vector
-//!    takes 3·(P + 2) / P lines from L2 with S = 1, a tile of R rows takes (R + 2)·(P + 2) / (R·P), and
-//!    lines are what a depthwise convolution waits for. Each output still has one chain, taps ascending.
+//! 1. Channels go by vectors. Where they end inside one, what is left has kernels of its own,
+//!    masked and for few pixels at a time: [`Tail3x3`].
+//! 2. Input rows are outermost and each is read once. With S = 1 it is the last row of one output
+//!    row's window, the middle one of the next and the first of the one after, with S = 2 the last
+//!    and the first or a middle one; the accumulators of all of them are alive at a time. Row by
+//!    row an output vector takes 3·(P + 2) / P lines from L2 with S = 1, a tile of R rows takes
+//!    (R + 2)·(P + 2) / (R·P), and lines are what a depthwise convolution waits for. Each output
+//!    still has one chain, taps ascending.
 //! 3. At the top and bottom of a tile fewer output rows are alive; each case is compiled by itself.
-//! 4. Input rows above and below the picture are left out; so are the first and the last column if they
-//!    lie outside, which decides once per row what a kernel for single pixels would pay for per pixel.
-//! 5. Where two vectors of channels are a line (AVX2, f32), tiles of two columns take two at a time, so that no line
-//!    comes twice: with S = 2, where few rows and pixels share what is loaded and a tile reaches more lines than L1
-//!    keeps, and with S = 1 if the lines of a tile compete for few sets of L1. Else three columns share more loads.
-//! 6. The input of the tile that comes next is prefetched: a tile reads short pieces of many rows, a
-//!    pattern that hardware does not foresee. So is a large output, which else waits for the lines that it
-//!    writes: into L2, as one is written by channels, when the lines of a tile compete for few sets of L1.
+//! 4. Input rows above and below the picture are left out; so are the first and the last column if
+//!    they lie outside, which decides once per row what a kernel for single pixels would pay for
+//!    per pixel.
+//! 5. Where two vectors of channels are a line (AVX2, f32), tiles of two columns take two at a
+//!    time, so that no line comes twice: with S = 2, where few rows and pixels share what is loaded
+//!    and a tile reaches more lines than L1 keeps, and with S = 1 if the lines of a tile compete
+//!    for few sets of L1. Else three columns share more loads.
+//! 6. The input of the tile that comes next is prefetched: a tile reads short pieces of many rows,
+//!    a pattern that hardware does not foresee. So is a large output, which else waits for the
+//!    lines that it writes: into L2, as one is written by channels, when the lines of a tile
+//!    compete for few sets of L1.
 
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -158,7 +162,8 @@ impl<X: Element, L: Prologue, const P: usize, const STRIDE: usize> Kernel
             if prefetches && (block * l).is_multiple_of(X::LINE) {
                 prefetch_output::<S, X, P>(simd, args, block * l);
             }
-            // SAFETY: the caller vouches for all channels, and all lanes of this block are channels.
+            // SAFETY: the caller vouches for all channels, and all lanes of this block are
+            // channels.
             unsafe { channels::<S, X, L, P, STRIDE, true, 1>(simd, args, block, all) };
         }
     }
@@ -213,15 +218,16 @@ fn prefetch_output<S: Simd, X: Element, const P: usize>(simd: S, args: &Args3x3,
 /// The accumulators of three output rows: P pixels of B vectors each.
 type Sums<S, const P: usize, const B: usize> = [[[<S as Simd>::Vector; P]; B]; K];
 
-/// B vectors of channels, from the block `block` on, of P columns of pixels: the lanes of `mask`, all
-/// if WHOLE (as if B > 1).
+/// B vectors of channels, from the block `block` on, of P columns of pixels: the lanes of `mask`,
+/// all if WHOLE (as if B > 1).
 ///
 /// # Safety
 /// For these channels and `rows` × P pixels:
-/// - The residual, if there is one, is valid for reading, the output for writing; no other thread touches the
-///   output.
+/// - The residual, if there is one, is valid for reading, the output for writing; no other thread
+///   touches the output.
 /// - The output and the residual are of f32 or of elements X.
-/// - The input is valid for reading in the rows `inside` and the columns without those that lie outside.
+/// - The input is valid for reading in the rows `inside` and the columns without those that lie
+///   outside.
 /// - `pixels` has the elements described.
 /// - `weights` and `bias` are valid for B vectors.
 #[inline(always)]
@@ -282,10 +288,11 @@ unsafe fn biases<S: Simd, const P: usize, const B: usize>(
 /// # Safety
 /// For B vectors of channels from `c` on, of `rows` × P pixels:
 /// - `input` and `output` are of these channels and pixels.
-/// - The residual, if there is one, is valid for reading, the output for writing; no other thread touches the
-///   output.
+/// - The residual, if there is one, is valid for reading, the output for writing; no other thread
+///   touches the output.
 /// - The output and the residual are of f32 or of elements X.
-/// - The input is valid for reading in the rows `inside` and the columns without those that lie outside.
+/// - The input is valid for reading in the rows `inside` and the columns without those that lie
+///   outside.
 /// - `pixels` has the elements described.
 /// - `weights` and `bias` are valid.
 #[inline(always)]
@@ -338,10 +345,11 @@ unsafe fn stride_1<
 /// # Safety
 /// For B vectors of channels from `c` on, of `rows` × P pixels:
 /// - `input` and `output` are of these channels and pixels.
-/// - The residual, if there is one, is valid for reading, the output for writing; no other thread touches the
-///   output.
+/// - The residual, if there is one, is valid for reading, the output for writing; no other thread
+///   touches the output.
 /// - The output and the residual are of f32 or of elements X.
-/// - The input is valid for reading in the rows `inside` and the columns without those that lie outside.
+/// - The input is valid for reading in the rows `inside` and the columns without those that lie
+///   outside.
 /// - `pixels` has the elements described.
 /// - `weights` and `bias` are valid.
 #[inline(always)]
@@ -402,8 +410,8 @@ impl<S: Simd, const WHOLE: bool> OutputRows<S, WHOLE> {
     /// Ends the chains of a row, stores it and moves on to the next.
     ///
     /// # Safety
-    /// - The row exists in the tile, and so do the channels: the residual is valid for reading them, the
-    ///   output for writing; no other thread touches the output.
+    /// - The row exists in the tile, and so do the channels: the residual is valid for reading
+    ///   them, the output for writing; no other thread touches the output.
     /// - The output is of f32 or of elements X.
     #[inline(always)]
     unsafe fn store<X: Element, L: Prologue, const P: usize, const B: usize>(
@@ -434,8 +442,8 @@ impl<S: Simd, const P: usize, const WHOLE: bool, const B: usize> ForElement
 {
     /// # Safety
     /// - Output and residual are of elements Y.
-    /// - The row exists in the tile, and so do the channels: the residual is valid for reading them,
-    ///   the output for writing; no other thread touches the output.
+    /// - The row exists in the tile, and so do the channels: the residual is valid for reading
+    ///   them, the output for writing; no other thread touches the output.
     #[inline(always)]
     unsafe fn run<Y: Element>(self) {
         let Self { to, args, sums } = self;
@@ -450,8 +458,8 @@ impl<S: Simd, const P: usize, const WHOLE: bool, const B: usize> ForElement
                     unsafe { add_residual::<S, Y, 1>(simd, core::array::from_mut(v), r, &extent) };
                 }
             }
-            // Looked at as bits in each row, and read only then: kept, bounds would take up registers
-            // that rows need.
+            // Looked at as bits in each row, and read only then: kept, bounds would take up
+            // registers that rows need.
             if output.bounds.0.to_bits() != f32::NEG_INFINITY.to_bits() {
                 clamp_min(simd, &mut out, read(&output.bounds.0));
             }
@@ -566,7 +574,8 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const WHOLE: bool
 
     /// [`Row::apply`] for two pixels and stride 1 where registers are scarce: 12 accumulators leave
     /// room for two columns and a weight. Weights that one pixel has a use for come from memory; at
-    /// once, or the compiler would load them ahead.
+    /// once, or the compiler would load them ahead. (Column by column that is 116 instructions for
+    /// 36 FMAs; [`Row::apply`] with barriers makes 123 of it, as it loads columns first.)
     ///
     /// # Safety
     /// - The row lies inside the input, without the columns said to lie outside.

@@ -181,8 +181,8 @@ impl DepthwisePlan {
             let end = tile.columns.end;
             let here = Some(Pixel { column: end, ..at.first() });
             let next = if end < at.columns.end { here } else { next };
-            // SAFETY: the caller vouches for all columns of `at`, of which the tile has some; the tile
-            // is from `tile`, for these columns.
+            // SAFETY: the caller vouches for all columns of `at`, of which the tile has some; the
+            // tile is from `tile`, for these columns.
             unsafe { k3x3.run(&self.rows, tile, x, at, next, to) };
             ox = end;
         }
@@ -250,8 +250,8 @@ impl Plan3x3 {
         let [(_, whole), (first, tail)] = &to.split(plan.lanes, true);
         if !whole.channels.is_empty() {
             let input = self.input(plan, x, at, columns.clone(), next, to.channels.len());
-            // SAFETY: the caller vouches for these pixels and channels; the kernel is the one for so
-            // many columns.
+            // SAFETY: the caller vouches for these pixels and channels; the kernel is the one for
+            // so many columns.
             unsafe { self.call(kernel, plan, input, at, columns.clone(), whole) };
         }
         let x = (x.0.add(*first), x.1);
@@ -260,8 +260,8 @@ impl Plan3x3 {
             let (pixels, kernel) = self.kernels.tail.begin(columns.end - ox, k3x3::MAX_PIXELS);
             let columns = ox..ox + pixels;
             let input = self.input(plan, x, at, columns.clone(), None, to.channels.len());
-            // SAFETY: the caller vouches for these pixels and channels; the kernel is the one for so
-            // many columns, and the channels, at least one, are fewer than the lanes.
+            // SAFETY: the caller vouches for these pixels and channels; the kernel is the one for
+            // so many columns, and the channels, at least one, are fewer than the lanes.
             unsafe { self.call(kernel, plan, input, at, columns, tail) };
             ox += pixels;
         }
@@ -272,7 +272,8 @@ impl Plan3x3 {
     /// # Safety
     /// - The kernel is one of the plan's for so many columns and channels.
     /// - `input` is what these columns' windows cover, of an input with the rows `inside`.
-    /// - Output and residual are valid for these pixels; no other thread touches them in the output.
+    /// - Output and residual are valid for these pixels; no other thread touches them in the
+    ///   output.
     unsafe fn call(
         &self,
         kernel: Fn3x3,

@@ -1,7 +1,8 @@
 //! What fills the A panels of a tile of pixels:
 //!
-//! - [`Producer::Im2row`]: pixels copied tap by tap. With one tap and stride 1 these are rows of a matrix
-//!   (pointwise), with a stride they are gathered rows, with several taps this is im2row, tile by tile.
+//! - [`Producer::Im2row`]: pixels copied tap by tap. With one tap and stride 1 these are rows of a
+//!   matrix (pointwise), with a stride they are gathered rows, with several taps this is im2row,
+//!   tile by tile.
 //! - [`Producer::Depthwise`]: the result of a depthwise convolution, born in the panel.
 
 use crate::activation::{ActivateRun, Activation, UNBOUNDED};
@@ -202,7 +203,8 @@ impl Producer {
     ///
     /// # Safety
     /// - The level of `kernels` is available.
-    /// - `x` is a view of the plan's input, of its type, with the rows that these pixels' windows cover.
+    /// - `x` is a view of the plan's input, of its type, with the rows that these pixels' windows
+    ///   cover.
     /// - The pixels lie in the region, the region in the output.
     /// - The panels are `len` elements of this thread, with a row for each pixel.
     pub(crate) unsafe fn produce(&self, kernels: &GemmKernels, part: &PartOfA<'_>) {
@@ -254,8 +256,8 @@ impl DepthwiseProducer {
                 bounds,
                 activation: Activation::None,
             };
-            // SAFETY: the rectangle's pixels are the part's: by the caller's word x has the rows that
-            // their windows cover, and each has a row of the panels, of this thread.
+            // SAFETY: the rectangle's pixels are the part's: by the caller's word x has the rows
+            // that their windows cover, and each has a row of the panels, of this thread.
             unsafe {
                 let (x, next) = match input_planes {
                     Some(planes) => (self.copy(planes, part, &rectangle), None),

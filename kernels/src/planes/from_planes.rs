@@ -120,8 +120,8 @@ unsafe fn square<S: Simd, X: Element>(
     let mut square = [simd.splat(0.0); MAX_LANES];
     for (i, v) in square[..l].iter_mut().enumerate() {
         let x = x.wrapping_add((c + i).wrapping_mul(run.x_channel));
-        // SAFETY: channel c + i, which exists where it is loaded, is valid for reading L pixels from
-        // p on, or those of the mask.
+        // SAFETY: channel c + i, which exists where it is loaded, is valid for reading L pixels
+        // from p on, or those of the mask.
         unsafe {
             if pixels == l && channels == l {
                 *v = X::load(simd, x);

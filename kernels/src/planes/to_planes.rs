@@ -56,7 +56,8 @@ impl<Y: Element> Kernel for ToPlanes<Y> {
             let channels = l.min(run.channels - c);
             for p in (0..run.pixels).step_by(l) {
                 let pixels = l.min(run.pixels - p);
-                // SAFETY: the caller vouches for all pixels and channels; these are L of each at most.
+                // SAFETY: the caller vouches for all pixels and channels; these are L of each at
+                // most.
                 unsafe { square::<S, Y>(simd, run, p, pixels, c, channels) };
             }
         }
@@ -93,7 +94,8 @@ unsafe fn square<S: Simd, Y: Element>(
             if i < channels {
                 let residual = residual.cast::<Y::Bits>().wrapping_add(at(i));
                 let v = core::array::from_mut(v);
-                // SAFETY: the residual is valid for reading the extent, pixels from p on of channel c + i.
+                // SAFETY: the residual is valid for reading the extent, pixels from p on of channel
+                // c + i.
                 unsafe { add_residual::<S, Y, 1>(simd, v, residual, &extent) };
             }
         }

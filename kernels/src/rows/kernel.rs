@@ -13,14 +13,14 @@
 //! ```
 //!
 //! Departures:
-//! 1. Channels go by vectors. Where they end inside one, what is left has kernels of its own, masked
-//!    and for few pixels at a time: [`MaskedRowKernel`].
-//! 2. P pixels share each weight vector and give P independent chains, which hides the latency of the
-//!    FMA. Each output has one chain, taps ascending, whatever P is.
-//! 3. Borders cost nothing here: the caller passes the tap range that lies inside the input, the same
-//!    for all P pixels.
-//! 4. The rows that this output row is the first to use are prefetched one tile ahead: a tile reads a few
-//!    short pieces of each row, a pattern that hardware does not foresee. So is the residual.
+//! 1. Channels go by vectors. Where they end inside one, what is left has kernels of its own,
+//!    masked and for few pixels at a time: [`MaskedRowKernel`].
+//! 2. P pixels share each weight vector and give P independent chains, which hides the latency of
+//!    the FMA. Each output has one chain, taps ascending, whatever P is.
+//! 3. Borders cost nothing here: the caller passes the tap range that lies inside the input, the
+//!    same for all P pixels.
+//! 4. The rows that this output row is the first to use are prefetched one tile ahead: a tile reads
+//!    a few short pieces of each row, a pattern that hardware does not foresee. So is the residual.
 
 use core::marker::PhantomData;
 
@@ -152,14 +152,15 @@ impl<C: Combine, X: Element, L: Prologue, const P: usize> Kernel for RowKernel<C
                 prefetch_next::<S, X, P>(simd, args, block * l);
             }
             let at = Channels { block, mask: simd.mem_mask(l), count: l };
-            // SAFETY: the caller vouches for all channels, and all lanes of this block are channels.
+            // SAFETY: the caller vouches for all channels, and all lanes of this block are
+            // channels.
             unsafe { channels::<S, C, X, L, P, true>(simd, args, &at) };
         }
     }
 }
 
-/// The same for any channels, each vector masked: for those that fill no vector, and for the general
-/// kernels, which would be twice as much code with one for whole vectors.
+/// The same for any channels, each vector masked: for those that fill no vector, and for the
+/// general kernels, which would be twice as much code with one for whole vectors.
 #[derive(Debug)]
 pub(crate) struct MaskedRowKernel<C, X, L, const P: usize>(PhantomData<(C, X, L)>);
 
@@ -175,7 +176,8 @@ impl<C: Combine, X: Element, L: Prologue, const P: usize> Kernel for MaskedRowKe
         for block in 0..args.channels.div_ceil(l) {
             let count = l.min(args.channels - block * l);
             let at = Channels { block, mask: simd.mem_mask(count), count };
-            // SAFETY: the caller vouches for all channels, and `count` lanes of this block are channels.
+            // SAFETY: the caller vouches for all channels, and `count` lanes of this block are
+            // channels.
             unsafe { channels::<S, C, X, L, P, false>(simd, args, &at) };
         }
     }
@@ -238,7 +240,8 @@ unsafe fn channels<
 ) {
     let input = Input::<S, L, WHOLE>::new(simd, args, at);
     let output = &args.output;
-    // SAFETY: the caller keeps the contract, and all that is called is of these channels and pixels.
+    // SAFETY: the caller keeps the contract, and all that is called is of these channels and
+    // pixels.
     unsafe {
         let mut values = [C::start(simd, args, at.block); P];
         C::combine::<S, X, L, P, WHOLE>(&input, at, &mut values);
@@ -418,7 +421,8 @@ impl<S: Simd> Repeated<S> {
     }
 
     /// # Safety
-    /// The input channels from `first` on, as many as the mask has, are valid for reading; `x` is channel 0.
+    /// The input channels from `first` on, as many as the mask has, are valid for reading; `x` is
+    /// channel 0.
     #[inline(always)]
     unsafe fn load<X: Element>(&self, simd: S, x: *const X::Bits) -> S::Vector {
         // SAFETY: the mask's channels from `first` on are valid for reading.

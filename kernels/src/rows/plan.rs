@@ -195,8 +195,10 @@ impl RowPlan {
     /// Computes some columns of a rectangle of the output.
     ///
     /// # Safety
-    /// - `x` is a view of the plan's input, of its type, with the rows that these pixels' windows cover.
-    /// - The pixels lie in the output. Where they go is valid for writing; no other thread touches it.
+    /// - `x` is a view of the plan's input, of its type, with the rows that these pixels' windows
+    ///   cover.
+    /// - The pixels lie in the output. Where they go is valid for writing; no other thread touches
+    ///   it.
     /// - The residual is valid for these pixels.
     pub(crate) unsafe fn run(
         &self,
@@ -211,8 +213,8 @@ impl RowPlan {
             for (kernels, (first, part)) in [Some(whole), tail.as_ref()].into_iter().zip(&parts) {
                 if let Some(kernels) = kernels.filter(|_| !part.channels.is_empty()) {
                     let x = (x.0.add(*first), x.1);
-                    // SAFETY: the caller vouches for x, outputs and residual of all rows of `at`, of
-                    // which this is one, and of all channels, of which the part has some.
+                    // SAFETY: the caller vouches for x, outputs and residual of all rows of `at`,
+                    // of which this is one, and of all channels, of which the part has some.
                     unsafe { self.run_row(x, at, row, columns.clone(), kernels, part) };
                 }
             }
@@ -262,9 +264,9 @@ impl RowPlan {
                 at: residual.at.add(r * residual.row + p * residual.pixel),
                 pixel: residual.pixel,
             });
-            // SAFETY: the level was available when the plan was made. The taps passed lie inside the
-            // input, in rows that x has by the caller's word; outputs and residual of these pixels
-            // are valid by it, too, and weights are packed in whole vectors.
+            // SAFETY: the level was available when the plan was made. The taps passed lie inside
+            // the input, in rows that x has by the caller's word; outputs and residual of these
+            // pixels are valid by it, too, and weights are packed in whole vectors.
             unsafe { kernel(&args) };
             ox += pixels;
         }
