@@ -106,7 +106,7 @@ fn sums_at_the_ends_of_i32() {
     let product = 255 * 127 * k;
     let one = Window::new([1, 1]);
     let layers = [
-        (Op::Dense, [2, 1, 1, 60_000], one, 35),
+        (Op::Dense, [1, 1, 1, 60_000], one, 18),
         (Op::Pointwise, [1, 1, 3, 60_000], one, 1),
         (Op::Conv, [1, 3, 4, 20_000 / 3], Window::new([3, 3]), 2),
         (Op::Depthwise, [1, 201, 300, 3], Window::new([200, 300]), 3),
