@@ -294,7 +294,7 @@ impl Case {
 }
 
 /// Makes rayon's global pool the calling thread alone: what happens depends on the input only.
-fn one_thread() {
+pub fn one_thread() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();

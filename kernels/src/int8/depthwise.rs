@@ -19,7 +19,6 @@
 use crate::element::{ElementType, Elements, Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::geometry::product;
-use crate::int8::kernels::Int8Kernels;
 use crate::int8::pack::{self, Prologue};
 use crate::int8::quantization::{ChannelSums, Epilogue, Int8Weights, NO_INTEGERS};
 use crate::int8::requantize::Ending;
@@ -43,9 +42,9 @@ pub(crate) struct DepthwiseWeights {
 }
 
 impl DepthwiseWeights {
-    /// Of `channels` output channels.
+    /// Of `channels` output channels, for vectors of so many lanes.
     pub(crate) fn new(
-        kernels: &Int8Kernels,
+        lanes: usize,
         [kh, kw]: [usize; 2],
         channels: usize,
         unpacked: Unpacked<'_>,
@@ -59,7 +58,7 @@ impl DepthwiseWeights {
         };
         let strides = unpacked.layout.strides(taps, 1, channels);
         let sums = ChannelSums::new(from, strides, [taps, 1, channels], int8)?;
-        let (lanes, group) = (kernels.lanes, kernels.group);
+        let group = int8.group;
         let (chunk, groups) = (SUMS * lanes, kh.div_ceil(group));
         let padded = channels
             .checked_next_multiple_of(chunk)

@@ -36,6 +36,11 @@ pub(crate) struct Int8Kernels {
 }
 
 impl Int8Kernels {
+    /// Of all that have one.
+    pub(crate) fn names(&self) -> [&'static str; 4] {
+        [self.gemm.name, self.requantize_name, self.depthwise_name, self.pool_name]
+    }
+
     /// What the bytes of an input of i8, if `signed`, are changed by where A has those of the other
     /// kind.
     pub(crate) fn flip(&self, signed: bool) -> u8 {

@@ -71,7 +71,7 @@ impl Int8Layer {
         Ok(Self { kernels, input, prologue, input_bounds, epilogue })
     }
 
-    /// Of a layer with weights, if its input or its weights are integers.
+    /// Of a layer with weights, if its input, output or weights are integers.
     pub(crate) fn with_weights<'a>(
         kernels: &Kernels,
         weights: Elements<'_>,
@@ -79,7 +79,8 @@ impl Int8Layer {
         options: &Options,
     ) -> Result<Option<(Self, QuantizedWeights<'a>)>> {
         let of_weights = weights.element_type();
-        if !of_weights.is_quantized() && !options.input_type.is_quantized() && quantized.is_none() {
+        let types = [of_weights, options.input_type, options.output_type];
+        if !types.iter().any(|element| element.is_quantized()) && quantized.is_none() {
             return Ok(None);
         }
         match (of_weights, quantized) {

@@ -162,7 +162,7 @@ impl Int8Tensor {
     pub(crate) fn new(operation: Operation) -> Result<Self> {
         if let Operation::Pool(windows, PoolKind::Average, _) = &operation {
             let taps = [windows.vertical.kernel, windows.horizontal.kernel];
-            let magnitude = 255 * product("kernel elements", &taps)? as u64;
+            let magnitude = (product("kernel elements", &taps)? as u64).saturating_mul(255);
             if magnitude > i32::MAX as u64 {
                 return Err(Error::Sums { channel: 0, magnitude });
             }

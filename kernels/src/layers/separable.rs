@@ -241,7 +241,8 @@ impl PackedInt8 {
         let channels = depthwise_channels(channels_in, multiplier)?;
         let unpacked = Unpacked { weights: dw, layout: dw_layout, bias: depthwise.bias };
         let packing = layer.weights(quantized);
-        let dw = DepthwiseWeights::new(layer.kernels, window.kernel, channels, unpacked, &packing)?;
+        let lanes = layer.kernels.lanes;
+        let dw = DepthwiseWeights::new(lanes, window.kernel, channels, unpacked, &packing)?;
         let depth = Depth { kernel: [1, 1], channels };
         let (unpacked, packing) =
             (Unpacked { weights, layout, bias }, pointwise.weights(of_weights));

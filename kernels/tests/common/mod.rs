@@ -5,6 +5,7 @@
 
 pub mod digest;
 pub mod half;
+pub mod int8;
 pub mod layer;
 pub mod ledger;
 
