@@ -28,7 +28,7 @@ TREE = BUILD / "tree"
 TIMEOUT = 300
 
 KERNELS = ["numerics", "operands", "geometry", "guard", "halves", "differential", "bounds", "canaries",
-           "digests", "rows", "concurrency", "shapes", "packed"]
+           "digests", "rows", "concurrency", "shapes", "packed", "int8"]
 EXECUTOR = ["lib", "executor", "element_types"]
 
 

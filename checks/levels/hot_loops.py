@@ -28,6 +28,7 @@ TARGETS = {"avx2": X86, "avx512": X86, "neon": ARM}
 CRATE = "sepconv_kernels::"
 ELEMENT = CRATE + "simd::element::"
 GEMM = "gemm::micro_kernel::"
+BLOCKS = "gemm::block_micro_kernel::BlockMicroKernel"
 K3X3 = "depthwise::k3x3::Depthwise3x3"
 TAIL, MASKED = "depthwise::k3x3::Tail3x3", "rows::kernel::MaskedRowKernel"
 ROWS, DEPTHWISE = "rows::kernel::RowKernel", CRATE + "depthwise::row::"
@@ -63,12 +64,13 @@ class Kernel:
 # vectors then travel through memory.
 
 # The full tiles, as kernels/src/table/*.rs lists them.
+# `blocks`: heights of the GEMM in the arithmetic bf16.
 # `3x3`: columns of the 3×3 tiles for stride 1 and 2, widest first, of f32 and of 16 bits.
 WIDE_3X3 = ((6, 5, 4, 3, 2, 1),) * 2, ((6, 4, 3, 1),) * 2
 TILES = {
-    "avx2": {"rows": (1, 2, 3, 4, 5, 6), "vectors": 2, "lanes": 8, "3x3": (((3, 2, 1), (2, 1)), ((3, 2, 1),) * 2)},
-    "avx512": {"rows": (1, 2, 3, 4, 6, 8, 9, 12), "vectors": 2, "lanes": 16, "3x3": WIDE_3X3},
-    "neon": {"rows": (1, 2, 3, 4, 5, 6, 8), "vectors": 3, "lanes": 4, "3x3": WIDE_3X3},
+    "avx2": {"rows": (1, 2, 3, 4, 5, 6), "blocks": (1, 3, 4, 6), "vectors": 2, "lanes": 8, "3x3": (((3, 2, 1), (2, 1)), ((3, 2, 1),) * 2)},
+    "avx512": {"rows": (1, 2, 3, 4, 6, 8, 9, 12), "blocks": (1, 2, 4, 6, 9, 12), "vectors": 2, "lanes": 16, "3x3": WIDE_3X3},
+    "neon": {"rows": (1, 2, 3, 4, 5, 6, 8), "blocks": (1, 3, 4, 5, 8), "vectors": 3, "lanes": 4, "3x3": WIDE_3X3},
 }
 # FMAs ÷ instructions of the full GEMM tile: packed, direct.
 # AVX2: per k 12 FMAs, 2 loads of B, 6 broadcasts of A, 0.60 without the loop's own instructions.
@@ -118,6 +120,11 @@ def expected(level):
                      share=SMALL_M_SHARE[level])
         yield Kernel(level, "gemm, all", "smaller", [
             f"{GEMM}MicroKernel<{ELEMENT}{x}, {m}, {vectors}, false>" for m in heights[:-1]])
+    # In the arithmetic bf16: the loops over even and over odd k, of weights widened before or as they are loaded.
+    for x, kind, share in (("F32", "f32", GEMM_SHARE[level][0]), ("Bf16", "bf16", SMALL_M_SHARE[level])):
+        yield Kernel(level, f"gemm, blocks {kind}", full, [f"{BLOCKS}<{ELEMENT}{x}, {rows}, {vectors}>"], share=share)
+        yield Kernel(level, "gemm, all", "smaller", [
+            f"{BLOCKS}<{ELEMENT}{x}, {m}, {vectors}>" for m in tile["blocks"][:-1]])
     if level != "avx2":
         yield Kernel(level, "gemm, dot bf16", full, [f"{GEMM}Bf16MicroKernel<{rows}, {vectors}>"],
                      share=GEMM_SHARE[level][0], dot=True)

@@ -24,6 +24,8 @@ pub struct Layer {
     multiplier: usize,
     groups: usize,
     unfused: bool,
+    /// Of input and output, and of the weights, if there are words for them.
+    named_types: [Option<ElementType>; 2],
     weights: ElementType,
     options: Options,
 }
@@ -44,8 +46,8 @@ impl Layer {
     /// Reads `KIND NxHxWxC WORD…`: kinds `dw`, `pw`, `sep`, `conv`; words `o728` (output channels),
     /// `k3` or `k3x5` (kernel), `s2` or `s2x1` (stride), `d2` or `d2x1` (dilation), `p1` or
     /// `p0,1,0,1` (padding; SAME without it), `m2` (depth multiplier), `g4` (groups), the name of an
-    /// activation, `nchw`, `abf16` (the type of input and output), `wf16` (that of weights), `fast`
-    /// (dot products of bf16), `unfused`.
+    /// activation, `nchw`, `abf16` (the type of input and output), `wf16` (that of weights),
+    /// `unfused`.
     ///
     /// # Errors
     /// A message with the word that is wrong or missing.
@@ -76,9 +78,8 @@ impl Layer {
         let kernel = if kind == Kind::Pointwise { Some([1, 1]) } else { parsed.kernel };
         let multiplier = parsed.multiplier.unwrap_or(1);
         let out = if kind == Kind::Depthwise { Some(input[3] * multiplier) } else { parsed.out };
-        let (activations, layout) =
-            (parsed.activations.unwrap_or_default(), parsed.layout.unwrap_or_default());
-        Ok(Self {
+        let layout = parsed.layout.unwrap_or_default();
+        let layer = Self {
             text: text.split_whitespace().collect::<Vec<_>>().join(" "),
             kind,
             input,
@@ -91,29 +92,31 @@ impl Layer {
             multiplier,
             groups: parsed.groups.unwrap_or(1),
             unfused: parsed.unfused.is_some(),
-            weights: parsed.weights.unwrap_or_default(),
+            named_types: [parsed.activations, parsed.weights],
+            weights: ElementType::F32,
             options: Options::default()
                 .activation(parsed.activation.unwrap_or_default())
-                .input_type(activations)
-                .output_type(activations)
                 .input_layout(layout)
-                .output_layout(layout)
-                .arithmetic(parsed.fast.map_or(Arithmetic::Exact, |()| Arithmetic::Fast)),
-        })
+                .output_layout(layout),
+        };
+        Ok(layer.arithmetic(Arithmetic::Exact))
+    }
+
+    /// The layer in an arithmetic, with its type for what no word names one for.
+    #[must_use]
+    pub fn arithmetic(self, arithmetic: Arithmetic) -> Self {
+        let unnamed = unnamed_type(arithmetic);
+        let [activations, weights] = self.named_types.map(|named| named.unwrap_or(unnamed));
+        let options = self.options.arithmetic(arithmetic);
+        let options = options.input_type(activations).output_type(activations);
+        Self { weights, options, ..self }
     }
 
     /// The standard convolution of a separable layer's shape: the same input, output and window, of
     /// all channels at once. None for layers of other kinds.
     pub fn standard(&self) -> Option<Self> {
-        let options = self.options.arithmetic(Arithmetic::Exact);
         let (kind, multiplier, unfused) = (Kind::Conv, 1, false);
-        (self.kind == Kind::Separable).then(|| Self {
-            kind,
-            multiplier,
-            unfused,
-            options,
-            ..self.clone()
-        })
+        (self.kind == Kind::Separable).then(|| Self { kind, multiplier, unfused, ..self.clone() })
     }
 
     /// The number of weights.
@@ -205,6 +208,11 @@ impl Layer {
         let scratch = Aligned::new(scratch, f32::NAN).map_err(|e| e.to_string())?;
         Ok(Runner { plans, tensors, scratch })
     }
+}
+
+/// The type of weights and values for which none is named.
+pub fn unnamed_type(arithmetic: Arithmetic) -> ElementType {
+    if arithmetic == Arithmetic::Bf16 { ElementType::Bf16 } else { ElementType::F32 }
 }
 
 /// Makes the plans of a layer whose weights are packed: one, or an unfused layer's two.
@@ -315,7 +323,6 @@ struct Words {
     layout: Option<TensorLayout>,
     activations: Option<ElementType>,
     weights: Option<ElementType>,
-    fast: Option<()>,
     unfused: Option<()>,
 }
 
@@ -335,16 +342,14 @@ impl Words {
         }
         let has_window = kind != Kind::Pointwise;
         let has_multiplier = matches!(kind, Kind::Depthwise | Kind::Separable);
-        let has_dot_products = matches!(kind, Kind::Pointwise | Kind::Separable);
         let (letter, value) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
         let count = || number(value).ok_or("must have a number from 1 to 65536 after its letter");
         let element = || {
-            let element = ElementType::ALL.into_iter().find(|element| element.name() == value);
+            let element = ElementType::FLOATS.into_iter().find(|element| element.name() == value);
             element.ok_or("is not a type such as abf16 or wf16")
         };
         match (letter, word) {
             (_, "nchw") => put(&mut self.layout, TensorLayout::Nchw),
-            (_, "fast") if has_dot_products => put(&mut self.fast, ()),
             (_, "unfused") if kind == Kind::Separable => put(&mut self.unfused, ()),
             ("a", _) => put(&mut self.activations, element()?),
             ("w", _) => put(&mut self.weights, element()?),
@@ -365,7 +370,7 @@ impl Words {
                 let wrong = "is not a padding such as p1 or p0,1,0,1 (top,bottom,left,right)";
                 put(&mut self.padding, padding(value).ok_or(wrong)?)
             }
-            (_, "fast" | "unfused") | ("o" | "m" | "g" | "k" | "d" | "p", _) => {
+            (_, "unfused") | ("o" | "m" | "g" | "k" | "d" | "p", _) => {
                 Err("does not apply to this kind of layer")
             }
             _ => Err("is not a word of a layer"),

@@ -64,7 +64,7 @@ impl PackedDepthwise {
         params: &DepthwiseParams<'_>,
         spec: InputSpec,
     ) -> Result<Self> {
-        let DepthwiseParams { window, multiplier, weights, layout, bias } = *params;
+        let DepthwiseParams { window, multiplier, weights, layout, bias, .. } = *params;
         let channels = channels_out(channels_in, multiplier)?;
         let Window { kernel, stride, dilation, .. } = window.checked()?;
         let activation = spec.activation.checked()?;

@@ -47,11 +47,12 @@ impl Depth {
 
 /// The k blocks of a region, where the k of its kernel rows begin, and where they end in the panel.
 /// Kernel rows that are adjacent in the weights form one range; each range begins at a multiple of
-/// the lanes and is cut into equal blocks of at most [`KC`].
+/// the lanes and is cut into equal blocks of at most [`KC`] elements of `group` k.
 pub(super) fn k_blocks(
     region: &Region,
     depth: Depth,
     lanes: usize,
+    group: usize,
 ) -> Option<(Vec<KBlock>, Vec<usize>, usize)> {
     let [_, kw] = depth.kernel;
     let mut ranges: Vec<KBlock> = Vec::new();
@@ -75,7 +76,7 @@ pub(super) fn k_blocks(
     }
     let mut blocks = Vec::new();
     for range in ranges {
-        let count = range.depth.div_ceil(KC).max(1);
+        let count = range.depth.div_ceil(KC * group).max(1);
         let step = range.depth.div_ceil(count).checked_next_multiple_of(lanes)?.max(1);
         let mut at = 0;
         while at < range.depth {
@@ -89,6 +90,21 @@ pub(super) fn k_blocks(
         blocks.push(KBlock { a: 0, b: 0, depth: 0 });
     }
     Some((blocks, k_starts, end.checked_next_multiple_of(lanes)?))
+}
+
+/// The same where the taps in the padding count, too: the k of all taps, in blocks that begin at
+/// multiples of `block`. A pixel of the region leaves the k of the taps that it lacks.
+pub(super) fn k_blocks_of_all_taps(
+    region: &Region,
+    depth: Depth,
+    block: usize,
+    group: usize,
+) -> Option<(Vec<KBlock>, Vec<usize>, usize)> {
+    let [kh, kw] = depth.kernel;
+    let all = Region { taps_y: 0..kh, taps_x: 0..kw, ..region.clone() };
+    let (blocks, _, end) = k_blocks(&all, depth, block, group)?;
+    let start = |ky| (ky * kw + region.taps_x.start) * depth.channels;
+    Some((blocks, region.taps_y.clone().map(start).collect(), end))
 }
 
 /// MC, the pixels of a tile: as many as fit L2 with one block of `depth` k of their A panels, a

@@ -6,14 +6,19 @@ use crate::depthwise::kernels::{Dense, Kernels3x3, Stride3x3};
 use crate::depthwise::row::{AnyTaps, DenseTaps};
 use crate::element::ElementType;
 use crate::epilogue::{AsIs, Bounded, Prologue, Relu};
-use crate::gemm::kernels::MicroKernelFn;
-use crate::gemm::micro_kernel::{Bf16MicroKernel, MicroKernel};
+use crate::gemm::block_micro_kernel::BlockMicroKernel;
+use crate::gemm::kernels::{MicroKernelFn, PanelKernels};
+use crate::gemm::micro_kernel::{Bf16MicroKernel, Int8MicroKernel, MicroKernel};
+use crate::int8;
+use crate::int8::kernels::Int8Kernels;
+use crate::int8::requantize::Requantize;
 use crate::planes::PlanesOf;
 use crate::planes::from_planes::FromPlanes;
 use crate::planes::to_planes::ToPlanes;
 use crate::rows::kernel::{Combine, MaskedRowKernel, RowKernel};
 use crate::rows::kernels::{RowFn, RowKernels, RowTiles, Tiles};
 use crate::simd::element::Element;
+use crate::simd::int8::Int8;
 use crate::simd::{Bf16Dot, Simd};
 
 /// Micro-kernels of N vectors, by the heights of micro-tiles.
@@ -46,6 +51,30 @@ pub(super) const fn gemm<
     kernels
 }
 
+/// Micro-kernels of the arithmetic bf16, likewise.
+pub(super) const fn gemm_blocks<S: Simd, B: Element, const N: usize, const HEIGHTS: usize>(
+    heights: [usize; HEIGHTS],
+) -> [MicroKernelFn; HEIGHTS] {
+    let mut kernels = [S::entry::<BlockMicroKernel<B, 1, N>> as MicroKernelFn; HEIGHTS];
+    let mut i = 0;
+    while i < HEIGHTS {
+        kernels[i] = match heights[i] {
+            1 => S::entry::<BlockMicroKernel<B, 1, N>>,
+            2 => S::entry::<BlockMicroKernel<B, 2, N>>,
+            3 => S::entry::<BlockMicroKernel<B, 3, N>>,
+            4 => S::entry::<BlockMicroKernel<B, 4, N>>,
+            5 => S::entry::<BlockMicroKernel<B, 5, N>>,
+            6 => S::entry::<BlockMicroKernel<B, 6, N>>,
+            8 => S::entry::<BlockMicroKernel<B, 8, N>>,
+            9 => S::entry::<BlockMicroKernel<B, 9, N>>,
+            12 => S::entry::<BlockMicroKernel<B, 12, N>>,
+            _ => panic!("a micro-tile of another height"),
+        };
+        i += 1;
+    }
+    kernels
+}
+
 /// The same by dot products.
 #[allow(dead_code, reason = "of levels with dot products")]
 pub(super) const fn gemm_dot<T: Bf16Dot, const N: usize, const HEIGHTS: usize>(
@@ -64,6 +93,55 @@ pub(super) const fn gemm_dot<T: Bf16Dot, const N: usize, const HEIGHTS: usize>(
             8 => T::entry::<Bf16MicroKernel<8, N>>,
             9 => T::entry::<Bf16MicroKernel<9, N>>,
             12 => T::entry::<Bf16MicroKernel<12, N>>,
+            _ => panic!("a micro-tile of another height"),
+        };
+        i += 1;
+    }
+    kernels
+}
+
+/// The kernels of 8-bit integers for one way to multiply them.
+pub(super) const fn int8<T: Int8>(
+    [gemm, requantize_name, depthwise_name, pool_name]: [&'static str; 4],
+    is_available: fn() -> bool,
+    has_dot_products: bool,
+    rows: &'static [usize],
+    packed: &'static [MicroKernelFn],
+) -> Int8Kernels {
+    Int8Kernels {
+        is_available,
+        has_dot_products,
+        lanes: <T::Simd as Simd>::LANES,
+        group: T::GROUP,
+        signed: T::SIGNED,
+        rows,
+        gemm: PanelKernels { name: gemm, packed },
+        pack: T::entry::<int8::pack::Pack>,
+        requantize_name,
+        requantize: T::entry::<Requantize>,
+        depthwise_name,
+        depthwise: T::entry::<int8::depthwise::Depthwise>,
+        pool_name,
+        pool: T::entry::<int8::pool::Pool>,
+    }
+}
+
+/// Micro-kernels of 8-bit integers, N vectors wide: all that NR has.
+pub(super) const fn gemm_int8<T: Int8, const N: usize, const HEIGHTS: usize>(
+    heights: [usize; HEIGHTS],
+) -> [MicroKernelFn; HEIGHTS] {
+    let mut kernels = [T::entry::<Int8MicroKernel<1, N>> as MicroKernelFn; HEIGHTS];
+    let mut i = 0;
+    while i < HEIGHTS {
+        kernels[i] = match heights[i] {
+            1 => T::entry::<Int8MicroKernel<1, N>>,
+            2 => T::entry::<Int8MicroKernel<2, N>>,
+            3 => T::entry::<Int8MicroKernel<3, N>>,
+            4 => T::entry::<Int8MicroKernel<4, N>>,
+            5 => T::entry::<Int8MicroKernel<5, N>>,
+            6 => T::entry::<Int8MicroKernel<6, N>>,
+            8 => T::entry::<Int8MicroKernel<8, N>>,
+            12 => T::entry::<Int8MicroKernel<12, N>>,
             _ => panic!("a micro-tile of another height"),
         };
         i += 1;
@@ -133,7 +211,7 @@ pub(super) const fn dense<S: Simd, X: Element, const K: usize, const STRIDE: usi
             dense_rows::<S, X, AsIs, K, STRIDE>(as_is, pixels),
             dense_rows::<S, X, Relu, K, STRIDE>(relu, pixels),
         ),
-        ElementType::F16 | ElementType::Bf16 => (
+        _ => (
             dense_rows::<S, X, Bounded, K, STRIDE>(as_is, pixels),
             dense_rows::<S, X, Bounded, K, STRIDE>(relu, pixels),
         ),
@@ -179,7 +257,7 @@ pub(super) const fn k3x3<S: Simd, X: Element, const STRIDE: usize>(
             tiles_3x3::<S, X, AsIs, STRIDE>(as_is, columns),
             tiles_3x3::<S, X, Relu, STRIDE>(relu, columns),
         ),
-        ElementType::F16 | ElementType::Bf16 => (
+        _ => (
             tiles_3x3::<S, X, Bounded, STRIDE>(as_is, columns),
             tiles_3x3::<S, X, Bounded, STRIDE>(relu, columns),
         ),
