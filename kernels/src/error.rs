@@ -253,12 +253,10 @@ impl fmt::Display for Error {
             Self::LevelUnavailable { level } => {
                 write!(f, "level {level} is not available on this CPU or in this build")
             }
-            Self::UnknownLevel { value } => {
-                write!(
-                    f,
-                    "unknown level {value:?}: expected scalar, neon, avx2 or avx512 (check SEPCONV_LEVEL)"
-                )
-            }
+            Self::UnknownLevel { value } => write!(
+                f,
+                "unknown level {value:?}: expected scalar, neon, avx2 or avx512 (check SEPCONV_LEVEL)"
+            ),
         }
     }
 }
