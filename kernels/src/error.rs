@@ -194,12 +194,11 @@ impl fmt::Display for Error {
             Self::PixelStride { channels, pixel_stride } => {
                 write!(f, "pixel stride {pixel_stride} is smaller than the {channels} channels")
             }
-            Self::PictureStride { elements, picture_stride } => {
-                write!(
-                    f,
-                    "picture stride {picture_stride} is smaller than the {elements} elements of a picture"
-                )
-            }
+            Self::PictureStride { elements, picture_stride } => write!(
+                f,
+                "picture stride {picture_stride} is smaller than the {elements} elements of a \
+                 picture"
+            ),
             Self::Strides { strides } => {
                 write!(f, "expected a dense N×H×W×C array, got strides {strides:?}")
             }
