@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Xception and single layers in f32, f16, bf16 and by dot products, in turns.
+"""Xception and single layers in f32, f16, bf16, in each arithmetic, in turns.
 
 usage: benches/element_types.py SEPCONV [--rounds N] [--threads N]… [--json FILE]
 
@@ -15,9 +15,10 @@ import statistics
 import subprocess
 import sys
 
-# Weights, values between layers, dot products.
-WAYS = [("f32", "f32", False), ("f16", "f32", False), ("f16", "f16", False), ("bf16", "f32", False),
-        ("bf16", "bf16", False), ("bf16", "f32", True), ("bf16", "bf16", True)]
+# Weights, values between layers, arithmetic.
+WAYS = [("f32", "f32", "exact"), ("f16", "f32", "exact"), ("f16", "f16", "exact"), ("bf16", "f32", "exact"),
+        ("bf16", "bf16", "exact"), ("bf16", "f32", "bf16"), ("bf16", "bf16", "bf16"), ("bf16", "f32", "fast"),
+        ("bf16", "bf16", "fast")]
 # The entry flow's largest, the middle flow, the exit flow, the strided projection; depthwise alone; the classes of some
 # pictures.
 LAYERS = ["sep 1x147x147x64 o128 k3", "sep 1x19x19x728 o728 k3", "sep 1x10x10x1536 o2048 k3",
@@ -31,13 +32,12 @@ def bench(sepconv, threads, runs, arguments):
     return [json.loads(line) for line in output.splitlines()]
 
 
-def options(weights, values, fast):
-    flags = ["--weights-type", weights, "--activations-type", values]
-    return flags + (["--fast"] if fast else [])
+def options(weights, values, arithmetic):
+    return ["--weights-type", weights, "--activations-type", values, "--arithmetic", arithmetic]
 
 
-def words(layer, weights, values, fast):
-    return f"{layer} w{weights} a{values}" + (" fast" if fast and not layer.startswith("dw") else "")
+def words(layer, weights, values):
+    return f"{layer} w{weights} a{values}"
 
 
 def main():
@@ -56,14 +56,16 @@ def main():
                 (network,) = bench(args.sepconv, threads, 5, options(*way))
                 record.append({"what": "Xception 299", "threads": threads, "way": way,
                                "min_ms": network["min_ms"], "median_ms": network["median_ms"]})
-                layers = [word for layer in LAYERS for word in ("--layer", words(layer, *way))]
+                *types, arithmetic = way
+                layers = [word for layer in LAYERS for word in ("--layer", words(layer, *types))]
+                layers += ["--arithmetic", arithmetic]
                 for layer, result in zip(LAYERS, bench(args.sepconv, threads, 9, layers)):
                     record.append({"what": layer, "threads": threads, "way": way,
                                    "min_ms": result["min_ms"], "median_ms": result["median_ms"]})
     if args.json:
         with open(args.json, "w") as file:
             json.dump(record, file, indent=0)
-    heads = [f"{w}, {v}" + (", fast" if fast else "") for w, v, fast in WAYS]
+    heads = [f"{w}, {v}" + ("" if a == "exact" else f", {a}") for w, v, a in WAYS]
     print("| weights, values | threads | " + " | ".join(heads) + " |")
     print("|---" * (len(heads) + 2) + "|")
     for threads in args.threads or [1, 2]:

@@ -499,6 +499,7 @@ fn stores_in_16_bits_on_request() {
         (["--activations-type", "f16"], 2e-3),
         (["--weights-type", "bf16"], 2e-2),
         (["--activations-type", "bf16"], 2e-2),
+        (["--arithmetic", "bf16"], 2e-2),
     ] {
         ok(&[&run[..], &options].concat());
         let got = npy::read(Path::new(&y)).unwrap().data;
@@ -788,7 +789,7 @@ fn compares_and_draws() {
     }
     let report = assert_keys(
         &stdout(&ok(&["compare", "--runs", "1", "--json"])),
-        &["cpu", "layers", "level", "networks", "peak_gflops", "spectrum", "threads"],
+        &["arithmetic", "cpu", "layers", "level", "networks", "peak_gflops", "spectrum", "threads"],
     );
     let layers = report["layers"].as_array().unwrap();
     assert_eq!(layers.iter().map(|l| l["count"].as_u64().unwrap()).sum::<u64>(), 34);
@@ -809,8 +810,7 @@ fn compares_and_draws() {
 fn compares_layers_and_models_of_ones_own() {
     let folder = TempDir::new().unwrap();
     let picture = folder.path().join("layers.svg");
-    let layers =
-        ["sep 1x9x9x8 o16 k5 s2 m2 relu nchw unfused", "sep 2x9x9x8 o16 k3 p0 d2 wbf16 fast"];
+    let layers = ["sep 1x9x9x8 o16 k5 s2 m2 relu nchw unfused", "sep 2x9x9x8 o16 k3 p0 d2 wbf16"];
     let args = ["compare", "--runs", "1", "--layer", layers[0], "--layer", layers[1]];
     let text = stdout(&ok(&[&args[..], &["--plot", picture.to_str().unwrap()]].concat()));
     assert!(layers.iter().all(|layer| text.contains(layer)), "{text}");
@@ -983,7 +983,7 @@ fn benchmarks_a_network() {
             "threads",
             "weights_type",
             "activations_type",
-            "fast",
+            "arithmetic",
             "batch",
             "size",
             "multiply_adds",
@@ -1101,6 +1101,7 @@ fn benchmarks_layers() {
         "kernel",
         "level",
         "threads",
+        "arithmetic",
         "multiply_adds",
         "min_ms",
         "median_ms",
@@ -1120,9 +1121,13 @@ fn benchmarks_layers() {
         ("dw 1x8x8x8 k3 s2 p0,1,0,1 relu6", 16 * 8 * 9),
         ("dw 1x9x9x8 k3 p2 d2x1 silu", 9 * 11 * 8 * 9),
         ("dw 2x9x7x20 k3 s2 nchw af16 elu", 2 * 5 * 4 * 20 * 9),
-        ("pw 1x9x9x8 o16 nchw abf16 wbf16 fast", 81 * 8 * 16),
+        ("pw 1x9x9x8 o16 nchw abf16 wbf16", 81 * 8 * 16),
         ("sep 1x9x9x20 o16 k3 nchw unfused relu", 81 * 20 * (9 + 16)),
         ("sep 1x9x9x20 o16 k3 p1,0,2,1 nchw wf16", 8 * 10 * 20 * (9 + 16)),
+        ("dw 2x9x8x5 k3 s2 m3 int8", 2 * 5 * 4 * 15 * 9),
+        ("pw 1x7x7x40 o24 s2 int8 relu6", 4 * 4 * 40 * 24),
+        ("sep 1x9x9x8 o16 k5 m2 int8 hard_swish", 81 * 16 * (25 + 16)),
+        ("conv 1x9x9x8 o16 k3 g4 d2 int8", 81 * 9 * 2 * 16),
     ];
     let mut args = vec!["bench", "--runs", "1", "--threads", "1"];
     args.extend(layers.iter().flat_map(|(layer, _)| ["--layer", layer]));
@@ -1139,9 +1144,50 @@ fn benchmarks_layers() {
     }
 }
 
+/// The arithmetic holds for networks, layers and comparisons. With bf16 what has no type is bf16.
+#[test]
+fn multiplies_in_the_arithmetic_asked_for() {
+    let weights = model();
+    let bench = ["bench", "--runs", "1", "--size", "9", "--json", "--weights", &weights];
+    let bf16 = ["--arithmetic", "bf16"];
+    for (more, types) in [
+        (&bf16[..], ["bf16", "bf16"]),
+        (&["--arithmetic", "bf16", "--weights-type", "f32"], ["f32", "bf16"]),
+        (&["--arithmetic", "bf16", "--activations-type", "f16"], ["bf16", "f16"]),
+        (&["--arithmetic", "fast"], ["f32", "f32"]),
+        (&[], ["f32", "f32"]),
+    ] {
+        let report: Value =
+            serde_json::from_str(&stdout(&ok(&[&bench[..], more].concat()))).unwrap();
+        assert_eq!([&report["weights_type"], &report["activations_type"]], types);
+        assert_eq!(report["arithmetic"], *more.get(1).unwrap_or(&"exact"));
+        let kernels = report["nodes"].as_array().unwrap().iter().map(|node| &node["kernel"]);
+        let blocks = kernels.filter(|k| k.as_str().unwrap().contains("gemm_blocks_")).count();
+        assert_eq!(blocks > 0, more.contains(&"bf16") && more[1] == "bf16", "{report}");
+    }
+    let layers = ["sep 1x9x9x8 o16 k3", "sep 1x9x9x8 o16 k3 wf16 af32", "dw 1x9x9x8 k3"];
+    let mut args = vec!["bench", "--runs", "1", "--json", "--arithmetic", "bf16"];
+    args.extend(layers.iter().flat_map(|layer| ["--layer", layer]));
+    let text = stdout(&ok(&args));
+    for (line, depthwise) in text.lines().zip(["dw_bf16_", "dw_f32_", "dw_bf16_"]) {
+        let report: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(report["arithmetic"], "bf16");
+        let kernel = report["kernel"].as_str().unwrap();
+        assert!(kernel.starts_with(depthwise), "{kernel}");
+        assert_eq!(kernel.contains("gemm_blocks_"), report["layer"] != layers[2], "{kernel}");
+    }
+    let compare = ["compare", "--runs", "1", "--json", "--layer", layers[0]];
+    let report = stdout(&ok(&[&compare[..], &bf16].concat()));
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["arithmetic"], "bf16");
+    let refused = sepconv(&["bench", "--arithmetic", "quick"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(["exact", "bf16", "fast"].iter().all(|name| stderr(&refused).contains(name)));
+}
+
 #[test]
 fn refuses_bad_layers() {
-    let cases: [(&str, &[&str]); 31] = [
+    let cases: [(&str, &[&str]); 37] = [
         ("", &["the layer is empty"]),
         ("dense 1x1x1x8 o8", &["\"dense\"", "dw, pw, sep or conv"]),
         ("dw", &["the shape NxHxWxC is missing"]),
@@ -1172,7 +1218,13 @@ fn refuses_bad_layers() {
         ("dw 1x9x9x8 k3 nchw nchw", &["\"nchw\"", "repeats"]),
         ("dw 1x9x9x8 k3 gelu", &["\"gelu\""]),
         ("dw 1x9x9x8 k3 af64", &["\"af64\"", "abf16"]),
-        ("dw 1x9x9x8 k3 fast", &["\"fast\"", "does not apply"]),
+        ("pw 1x9x9x8 o8 wbf16 fast", &["\"fast\"", "not a word"]),
+        ("dw 1x9x9x8 k3 int8 int8", &["\"int8\"", "repeats"]),
+        ("dw 1x9x9x8 k3 int8 nchw", &["int8 with nchw"]),
+        ("dw 1x9x9x8 k3 af32 int8", &["int8 with a type of input and output"]),
+        ("pw 1x9x9x8 o8 int8 wf16", &["int8 with a type of weights"]),
+        ("sep 1x9x9x8 o8 k3 int8 unfused", &["int8 with unfused"]),
+        ("sep 1x9x9x8 o8 k3 au8", &["\"au8\"", "int8"]),
     ];
     for (layer, parts) in cases {
         let output = sepconv(&["bench", "--layer", layer]);

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::arithmetic::Arithmetic;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
 use crate::level::Level;
@@ -89,9 +90,31 @@ impl Level {
     }
 }
 
+impl Arithmetic {
+    /// Whether this build has it: `Bf16` needs the feature `bf16`.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// assert!(Arithmetic::Exact.is_available() && Arithmetic::Fast.is_available());
+    /// ```
+    #[must_use]
+    pub const fn is_available(self) -> bool {
+        match self {
+            Self::Exact | Self::Fast => true,
+            Self::Bf16 => cfg!(feature = "bf16"),
+        }
+    }
+
+    /// It itself if this build has it.
+    pub(crate) fn checked(self) -> Result<Self> {
+        let unavailable = Error::ArithmeticUnavailable { arithmetic: self };
+        if self.is_available() { Ok(self) } else { Err(unavailable) }
+    }
+}
+
 impl ElementType {
     /// Whether this build has kernels for elements of the type: for f16 and bf16 with the feature
-    /// `f16-bf16`.
+    /// `f16-bf16`, for u8 and i8 with the feature `int8`.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -102,6 +125,7 @@ impl ElementType {
         match self {
             Self::F32 => true,
             Self::F16 | Self::Bf16 => cfg!(feature = "f16-bf16"),
+            Self::U8 | Self::I8 => cfg!(feature = "int8"),
         }
     }
 

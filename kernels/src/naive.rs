@@ -8,7 +8,9 @@
 use alloc::vec::Vec;
 
 use crate::activation::Activation;
+use crate::element::ElementType;
 use crate::geometry::{Padding, Window};
+use crate::int8::quantization::Quantization;
 use crate::params::PoolKind;
 
 /// One output element of a sum, and what its rounding error is measured against.
@@ -179,6 +181,92 @@ pub fn conv(p: &Conv<'_>) -> Vec<Sum> {
     out
 }
 
+/// All output elements of a convolution in the arithmetic bf16, NHWC, to the bit, but for residual
+/// and activation: the definition in [`Arithmetic::Bf16`](crate::Arithmetic::Bf16), point by point.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let conv = naive::Conv {
+///     input: [1, 1, 1, 3], x: &[257.0, 1.0, 1e-20],
+///     window: Window::new([1, 1]), groups: 1, channels_out: 1,
+///     weights: &[1.0, 3.0, 1e20], bias: Some(&[0.5]),
+/// };
+/// // 257 becomes 256 = 1.0000000₂·2⁸, and 1e-20 < 2⁻⁵⁶ becomes 0.
+/// assert_eq!(naive::conv_bf16(&conv), [256.0 + 3.0 + 0.5]);
+/// ```
+#[must_use]
+pub fn conv_bf16(p: &Conv<'_>) -> Vec<f32> {
+    let [oh, ow] = output_size(&p.window, p.input[1], p.input[2]);
+    let mut out = Vec::new();
+    for n in 0..p.input[0] {
+        for oy in 0..oh {
+            for ox in 0..ow {
+                for o in 0..p.channels_out {
+                    out.push(conv_bf16_at(p, n, oy, ox, o));
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Output element (n, oy, ox, o).
+fn conv_bf16_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> f32 {
+    let [_, h, w, c] = p.input;
+    let (in_group, out_group) = (c / p.groups, p.channels_out / p.groups);
+    let first = o / out_group * in_group;
+    let [kh, kw] = p.window.kernel;
+    let [sy, sx] = p.window.stride;
+    let [dy, dx] = p.window.dilation;
+    let top = pad_before(&p.window.padding, 0, h, kh, sy, dy);
+    let left = pad_before(&p.window.padding, 1, w, kw, sx, dx);
+    let bias = p.bias.map_or(0.0, |b| b[o]);
+    let mut sum = if f64::from(bias).abs() < power_of_two(-103) { 0.0 } else { bias };
+    let (mut chains, mut k) = ([0.0_f32; 2], 0);
+    for ky in 0..kh {
+        for kx in 0..kw {
+            let iy = (oy * sy + ky * dy) as i64 - top;
+            let ix = (ox * sx + kx * dx) as i64 - left;
+            let outside = iy < 0 || ix < 0 || iy >= h as i64 || ix >= w as i64;
+            for i in 0..in_group {
+                let x = if outside {
+                    0.0
+                } else {
+                    p.x[((n * h + iy as usize) * w + ix as usize) * c + first + i]
+                };
+                let v = p.weights[((ky * kw + kx) * in_group + i) * p.channels_out + o];
+                chains[k % 2] = libm::fmaf(operand(x), operand(v), chains[k % 2]);
+                k += 1;
+                if k % 32 == 0 || k == kh * kw * in_group {
+                    sum += chains[0] + chains[1];
+                    chains = [0.0; 2];
+                }
+            }
+        }
+    }
+    sum
+}
+
+/// An operand of the arithmetic bf16: 0 below 2⁻⁵⁶, else the nearest number of 8 significant bits.
+fn operand(v: f32) -> f32 {
+    if !v.is_finite() {
+        return v;
+    }
+    let magnitude = f64::from(v).abs();
+    if magnitude < power_of_two(-56) {
+        return 0.0;
+    }
+    let exponent = (v.to_bits() >> 23 & 0xff) as i64 - 127;
+    let last_place = power_of_two(exponent - 7);
+    // Beyond the largest number, too: 2¹²⁸ as f32 is ∞.
+    (libm::rint(f64::from(v) / last_place) * last_place) as f32
+}
+
+/// 2ⁿ.
+fn power_of_two(n: i64) -> f64 {
+    f64::from_bits(((n + 1023) as u64) << 52)
+}
+
 /// Max or average pool of a dense NHWC input; padding is left out of both.
 /// The maximum of a window that holds a NaN is NaN. A window without any input has the maximum −∞
 /// and the average 0.
@@ -237,6 +325,93 @@ pub fn pool(kind: PoolKind, input: [usize; 4], x: &[f32], window: &Window) -> Ve
         }
     }
     out
+}
+
+/// What [`requantize`] makes of sums of integers.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let to_u8 = naive::Requantize {
+///     multiplier: 0.25,
+///     residual: Quantization::new(1.0, 0),
+///     activation: Activation::Relu,
+///     output: ElementType::U8,
+///     quantization: Quantization::new(1.0, 10),
+/// };
+/// assert_eq!(naive::requantize(10, None, &to_u8), 12.0); // 10 / 4 = 2.5, ties to even, + 10
+/// assert_eq!(naive::requantize(-8, None, &to_u8), 10.0);
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Requantize {
+    /// What a unit of the sum is in steps of the output's: the scales of input and weights over the
+    /// output's, in f64, rounded to f32. An output of f32 has steps of 1.
+    pub multiplier: f32,
+    /// What the integers of the residual stand for.
+    pub residual: Quantization,
+    /// Applied last.
+    pub activation: Activation,
+    /// Type of the output and the residual.
+    pub output: ElementType,
+    /// What the integers of the output stand for.
+    pub quantization: Quantization,
+}
+
+/// The output that a sum of integers, bias included, becomes: an integer, or a number if the output
+/// is of f32. This is the definition of requantization; each step is rounded to nearest, ties to
+/// even:
+///
+/// 1. t = f32(sum) · multiplier
+/// 2. with a residual, t = t + f32(r − z) · s, where z is its zero point and s its scale over the
+///    output's, in f64, rounded to f32
+/// 3. t clamped to \[(lo / scale, hi / scale\], the activation's bounds, and to what the type holds less
+///    the zero point; an activation that is no clamp comes before, as activation(t · scale) / scale
+/// 4. the integer nearest to t, plus the zero point
+#[must_use]
+pub fn requantize(sum: i32, residual: Option<f32>, p: &Requantize) -> f32 {
+    let quantized = p.output == ElementType::U8 || p.output == ElementType::I8;
+    let (scale, zero) = if quantized {
+        (p.quantization.scale, p.quantization.zero_point as f32)
+    } else {
+        (1.0, 0.0)
+    };
+    let mut t = sum as f32 * p.multiplier;
+    if let Some(r) = residual {
+        let (r_scale, r_zero) =
+            if quantized { (p.residual.scale, p.residual.zero_point as f32) } else { (1.0, 0.0) };
+        let step = (f64::from(r_scale) / f64::from(scale)) as f32;
+        t += (r - r_zero) * step;
+    }
+    let (lo, hi) = match p.activation {
+        Activation::None => (f32::NEG_INFINITY, f32::INFINITY),
+        Activation::Relu => (0.0, f32::INFINITY),
+        Activation::Relu6 => (0.0, 6.0),
+        Activation::Clamp { lo, hi } => (lo, hi),
+        other => {
+            t = (activate(other, f64::from(t * scale)) / f64::from(scale)) as f32;
+            (f32::NEG_INFINITY, f32::INFINITY)
+        }
+    };
+    if !quantized {
+        return if t < lo {
+            lo
+        } else if t > hi {
+            hi
+        } else {
+            t
+        };
+    }
+    let (least, largest) = if p.output == ElementType::U8 {
+        (0.0 - zero, 255.0 - zero)
+    } else {
+        (-128.0 - zero, 127.0 - zero)
+    };
+    let bound = |b: f32| (b / scale).max(least).min(largest);
+    let t = t.max(bound(lo)).min(bound(hi));
+    // In f64 both neighbours of t and their distances are exact.
+    let t = f64::from(t);
+    let below = (t as i64 - i64::from(t < 0.0)) as f64;
+    let up = t - below > 0.5 || (t - below == 0.5 && below as i64 % 2 != 0);
+    (below + f64::from(up) + f64::from(zero)) as f32
 }
 
 /// An activation in f64, from its definition. NaN stays NaN.

@@ -106,6 +106,16 @@ impl Region {
         Self { rows: start..self.rows.end.min(rows.end).max(start), ..self.clone() }
     }
 
+    /// All of an output, whose windows have all their taps: some of them in the padding.
+    pub(crate) fn padded(vertical: &Axis, horizontal: &Axis) -> Self {
+        Self {
+            rows: 0..vertical.output,
+            columns: 0..horizontal.output,
+            taps_y: 0..vertical.kernel,
+            taps_x: 0..horizontal.kernel,
+        }
+    }
+
     /// All regions of an output, in order.
     pub(crate) fn all(vertical: &Axis, horizontal: &Axis) -> Vec<Self> {
         let mut regions = Vec::new();

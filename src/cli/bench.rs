@@ -47,24 +47,27 @@ Kinds are dw (depthwise), pw (pointwise), sep (separable), conv. Words:
   nchw         input and output lie in memory as NCHW
   abf16, af16  type of input and output
   wbf16, wf16  type of the weights
-  fast         bf16 dot products of the CPU (pw and sep with wbf16)
   unfused      run a sep as two layers, with the values between in memory
+  int8         input and output of u8, weights of i8; \"of peak\" may exceed 100 %,
+               as it is of the FMA peak of f32 (not with nchw, a…, w…, fast, unfused)
 
 Examples:
   sepconv bench --threads 1
   sepconv bench --size 150 --batch 4 --json | jq '[.median_ms, .peak_share]'
   sepconv bench --trace trace.json  # open it at https://ui.perfetto.dev
-  sepconv bench --weights-type bf16 --activations-type bf16 --fast
+  sepconv bench --arithmetic bf16
+  sepconv bench --arithmetic fast --weights-type bf16 --activations-type bf16
   sepconv bench --layer 'sep 1x19x19x728 o728 k3 s1' \\
     --layer 'sep 1x19x19x728 o728 k3 s1 unfused'
   sepconv bench --layer 'dw 1x112x112x64 k3 s2 p0,1,0,1 relu6 nchw' --json
-  sepconv bench --layer 'conv 1x56x56x128 o256 k3 d2 g32 abf16 wbf16'")]
+  sepconv bench --layer 'conv 1x56x56x128 o256 k3 d2 g32 abf16 wbf16'
+  sepconv bench --layer 'sep 1x19x19x728 o728 k3' --layer 'sep 1x19x19x728 o728 k3 int8'")]
 pub(super) struct Args {
     #[command(flatten)]
     source: Source,
     /// Time this layer instead of a network. Repeatable
     #[arg(long, value_name = "SPEC", value_parser = Layer::parse,
-          conflicts_with_all = ["weights", "model", "batch", "size", "weights_type", "activations_type", "fast", "trace"])]
+          conflicts_with_all = ["weights", "model", "batch", "size", "weights_type", "activations_type", "trace"])]
     layer: Vec<Layer>,
     /// Number of pictures in one run
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -88,14 +91,14 @@ pub(super) struct Args {
     threads: Threads,
     /// Print one line of JSON, or one for each --layer
     ///
-    /// For a network: {"cpu", "level", "threads", "weights_type", "activations_type", "fast",
-    /// "batch", "size": [height, width], "multiply_adds", "peak_gflops", "min_ms", "median_ms",
+    /// For a network: {"cpu", "level", "threads", "weights_type", "activations_type",
+    /// "arithmetic", "batch", "size": [height, width], "multiply_adds", "peak_gflops", "min_ms", "median_ms",
     /// "gflops", "peak_share" (0 to 1), "nodes": [{"name", "layers", "kernel", "output": [n, h, w,
     /// c], "multiply_adds", "min_ms", "median_ms", "gflops", "peak_share", "share" (of the time of
     /// all steps)}]}.
     ///
-    /// For a layer: {"layer", "kernel", "level", "threads", "multiply_adds", "min_ms", "median_ms",
-    /// "gflops", "peak_share", "peak_gflops"}.
+    /// For a layer: {"layer", "kernel", "level", "threads", "arithmetic", "multiply_adds", "min_ms",
+    /// "median_ms", "gflops", "peak_share", "peak_gflops"}.
     #[arg(long)]
     json: bool,
 }
@@ -122,8 +125,9 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
             ))?;
         }
         let bar = progress.bar(args.layer.len() as u64 * runs, "runs");
+        let arithmetic = args.types.arithmetic();
         for spec in &args.layer {
-            let report = layer(spec, args.runs, &bar)?;
+            let report = layer(spec, arithmetic, args.runs, &bar)?;
             let text = if args.json { to_json(&report)? } else { report.row(width) };
             bar.suspend(|| print(&text))?;
         }
@@ -140,15 +144,22 @@ struct LayerReport<'a> {
     kernel: String,
     level: &'static str,
     threads: usize,
+    arithmetic: &'static str,
     multiply_adds: u64,
     #[serde(flatten)]
     speed: Speed,
     peak_gflops: f64,
 }
 
-fn layer<'a>(spec: &'a Layer, runs: u32, bar: &ProgressBar) -> Result<LayerReport<'a>> {
+fn layer<'a>(
+    spec: &'a Layer,
+    arithmetic: Arithmetic,
+    runs: u32,
+    bar: &ProgressBar,
+) -> Result<LayerReport<'a>> {
     let (level, threads) = (Level::from_env()?, threads::current());
-    let mut runner = spec.prepare(level, threads).map_err(Failure::Error)?;
+    let layer = spec.clone().arithmetic(arithmetic);
+    let mut runner = layer.prepare(level, threads).map_err(Failure::Error)?;
     let turns = Turns { level, rounds: runs, bar };
     let Rounds { times, peaks } = turns.time(&mut [&mut || Ok(runner.run().map(drop)?)])?;
     let multiply_adds = runner.multiply_adds();
@@ -157,6 +168,7 @@ fn layer<'a>(spec: &'a Layer, runs: u32, bar: &ProgressBar) -> Result<LayerRepor
         kernel: runner.kernel_name(),
         level: level.name(),
         threads,
+        arithmetic: arithmetic.name(),
         multiply_adds,
         speed: Speed::new(multiply_adds, &times[0], &peaks),
         peak_gflops: median(peaks.into_iter()) / 1e9,
@@ -178,7 +190,7 @@ struct NetworkReport {
     threads: usize,
     weights_type: &'static str,
     activations_type: &'static str,
-    fast: bool,
+    arithmetic: &'static str,
     batch: usize,
     size: [usize; 2],
     multiply_adds: u64,
@@ -251,7 +263,7 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
         threads: threads::current(),
         weights_type: args.types.weights().name(),
         activations_type: args.types.activations().name(),
-        fast: args.types.arithmetic() == Arithmetic::Fast,
+        arithmetic: args.types.arithmetic().name(),
         batch,
         size,
         multiply_adds: plan.multiply_adds(),

@@ -91,6 +91,9 @@ typedef struct {
   float b;
 } sepconv_activation;
 
+// How pointwise, separable, standard and dense layers multiply and add.
+typedef uint32_t sepconv_arithmetic;
+
 // The order of a tensor's elements in memory. Shapes are N, H, W, C in either. Results have the same
 // bits in either.
 typedef uint32_t sepconv_tensor_layout;
@@ -106,9 +109,7 @@ typedef struct {
   sepconv_type input_type;
   // The type of the output and of the residual.
   sepconv_type output_type;
-  // Whether layers with bf16 weights may use the CPU's bf16 dot products: faster, less exact,
-  // and different bits on different CPUs.
-  bool fast;
+  sepconv_arithmetic arithmetic;
   sepconv_tensor_layout input_layout;
   // The layout of the output and of the residual.
   sepconv_tensor_layout output_layout;
@@ -269,6 +270,17 @@ typedef struct {
 
 // x · clamp(x + 3, 0, 6) / 6
 #define SEPCONV_HARD_SWISH 6
+
+// In f32, the same bits on every CPU.
+#define SEPCONV_ARITHMETIC_EXACT 0
+
+// Products of bf16, the same bits on every CPU. Operands of any type are rounded to bf16; each block
+// of 32 products is two chains of multiply-adds of f32. Taps in the padding count as zeros.
+#define SEPCONV_ARITHMETIC_BF16 1
+
+// The CPU's bf16 dot products where weights are bf16 and the CPU has some, else as SEPCONV_ARITHMETIC_EXACT:
+// faster, less exact, and different bits on different CPUs.
+#define SEPCONV_ARITHMETIC_FAST 2
 
 // The channels of a pixel lie side by side: Keras, TensorFlow.
 #define SEPCONV_NHWC 0

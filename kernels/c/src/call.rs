@@ -378,6 +378,15 @@ fn element_type(element: sepconv_type) -> Result<ElementType> {
     }
 }
 
+fn arithmetic(arithmetic: sepconv_arithmetic) -> Result<Arithmetic> {
+    match arithmetic {
+        SEPCONV_ARITHMETIC_EXACT => Ok(Arithmetic::Exact),
+        SEPCONV_ARITHMETIC_BF16 => Ok(Arithmetic::Bf16),
+        SEPCONV_ARITHMETIC_FAST => Ok(Arithmetic::Fast),
+        _ => unknown("sepconv_arithmetic", arithmetic),
+    }
+}
+
 fn tensor_layout(layout: sepconv_tensor_layout) -> Result<TensorLayout> {
     match layout {
         SEPCONV_NHWC => Ok(TensorLayout::Nhwc),
@@ -463,7 +472,7 @@ impl sepconv_options {
             .output_type(element_type(self.output_type)?)
             .input_layout(tensor_layout(self.input_layout)?)
             .output_layout(tensor_layout(self.output_layout)?)
-            .arithmetic(if self.fast { Arithmetic::Fast } else { Arithmetic::Exact }))
+            .arithmetic(arithmetic(self.arithmetic)?))
     }
 }
 

@@ -63,6 +63,17 @@ pub const SEPCONV_SILU: sepconv_activation_kind = 5;
 /// x · clamp(x + 3, 0, 6) / 6
 pub const SEPCONV_HARD_SWISH: sepconv_activation_kind = 6;
 
+/// How pointwise, separable, standard and dense layers multiply and add.
+pub type sepconv_arithmetic = u32;
+/// In f32, the same bits on every CPU.
+pub const SEPCONV_ARITHMETIC_EXACT: sepconv_arithmetic = 0;
+/// Products of bf16, the same bits on every CPU. Operands of any type are rounded to bf16; each block
+/// of 32 products is two chains of multiply-adds of f32. Taps in the padding count as zeros.
+pub const SEPCONV_ARITHMETIC_BF16: sepconv_arithmetic = 1;
+/// The CPU's bf16 dot products where weights are bf16 and the CPU has some, else as SEPCONV_ARITHMETIC_EXACT:
+/// faster, less exact, and different bits on different CPUs.
+pub const SEPCONV_ARITHMETIC_FAST: sepconv_arithmetic = 2;
+
 /// The order of a tensor's elements in memory. Shapes are N, H, W, C in either. Results have the same
 /// bits in either.
 pub type sepconv_tensor_layout = u32;
@@ -155,9 +166,7 @@ pub struct sepconv_options {
     pub input_type: sepconv_type,
     /// The type of the output and of the residual.
     pub output_type: sepconv_type,
-    /// Whether layers with bf16 weights may use the CPU's bf16 dot products: faster, less exact,
-    /// and different bits on different CPUs.
-    pub fast: bool,
+    pub arithmetic: sepconv_arithmetic,
     pub input_layout: sepconv_tensor_layout,
     /// The layout of the output and of the residual.
     pub output_layout: sepconv_tensor_layout,

@@ -44,10 +44,11 @@ use crate::epilogue::{Extent, add_residual, clamp, store};
 use crate::gemm::tile::tile_size;
 use crate::memory::{LINE, LINE_BYTES};
 use crate::simd::element::{Element, F32};
+use crate::simd::int8::{self, Int8, Int8Kernel};
 use crate::simd::{Bf16Dot, Bf16Kernel, Kernel, Simd, Vector};
 
 /// Steps of k per turn of the inner loop: its own three instructions are then few among 20 per k.
-const UNROLL: usize = 4;
+pub(super) const UNROLL: usize = 4;
 
 /// One B panel over one block of k, against a column of micro-tiles.
 #[derive(Debug)]
@@ -165,10 +166,41 @@ impl<const M: usize, const N: usize> Bf16Kernel for Bf16MicroKernel<M, N> {
     }
 }
 
+/// The micro-kernel of M×N vectors for 8-bit integers.
+#[derive(Debug)]
+pub(crate) struct Int8MicroKernel<const M: usize, const N: usize>;
+
+impl<const M: usize, const N: usize> Int8Kernel for Int8MicroKernel<M, N> {
+    type Args = MicroTiles;
+    type Output = ();
+
+    /// # Safety
+    /// Where a group of 8-bit integers counts as an element, and a sum of i32 is stored as the f32 of
+    /// its bits:
+    /// - Each A panel is valid for reading the blocks of `depth` k of MR rows.
+    /// - `b` is valid for reading `depth`·NR elements, `bias` NR sums, if there is one.
+    /// - The tables of rows have tiles·M offsets each.
+    /// - At each of its offsets `y` is valid for reading and writing `columns` sums; no other thread touches
+    ///   them. There is no epilogue.
+    #[inline(always)]
+    unsafe fn run<T: Int8>(token: T, t: &MicroTiles) {
+        // SAFETY: the caller keeps the contract, which is the same with groups for elements.
+        unsafe {
+            micro_tiles::<T::Simd, _, M, N, false>(token.simd(), Int8Dot(token), t);
+        }
+    }
+}
+
 /// How elements of A and B are multiplied and added up.
-trait Product<S: Simd>: Copy {
-    /// The elements of B.
-    type B: Element;
+pub(super) trait Product<S: Simd>: Copy {
+    /// An element of B, or a group of such.
+    type Bits;
+
+    /// A vector of B.
+    ///
+    /// # Safety
+    /// `p` is valid for reading a vector's elements.
+    unsafe fn load(self, simd: S, p: *const Self::Bits) -> S::Vector;
 
     /// c + a·b.
     fn mul_add(self, simd: S, a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector;
@@ -184,7 +216,7 @@ trait Product<S: Simd>: Copy {
 }
 
 /// One rounding.
-struct Fma<B>(PhantomData<B>);
+pub(super) struct Fma<B>(pub(super) PhantomData<B>);
 
 impl<B> Clone for Fma<B> {
     fn clone(&self) -> Self {
@@ -194,7 +226,13 @@ impl<B> Clone for Fma<B> {
 impl<B> Copy for Fma<B> {}
 
 impl<S: Simd, B: Element> Product<S> for Fma<B> {
-    type B = B;
+    type Bits = B::Bits;
+
+    #[inline(always)]
+    unsafe fn load(self, simd: S, p: *const B::Bits) -> S::Vector {
+        // SAFETY: a vector's elements are valid for reading.
+        unsafe { B::load(simd, p) }
+    }
 
     #[inline(always)]
     fn mul_add(self, simd: S, a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
@@ -219,7 +257,13 @@ struct Dot<T>(T);
 
 impl<T: Bf16Dot> Product<T::Simd> for Dot<T> {
     // Pairs, of the size of an f32.
-    type B = F32;
+    type Bits = f32;
+
+    #[inline(always)]
+    unsafe fn load(self, simd: T::Simd, p: *const f32) -> Vector<T> {
+        // SAFETY: a vector's elements are valid for reading.
+        unsafe { simd.load(p) }
+    }
 
     #[inline(always)]
     fn mul_add(self, _: T::Simd, a: Vector<T>, b: Vector<T>, c: Vector<T>) -> Vector<T> {
@@ -234,6 +278,42 @@ impl<T: Bf16Dot> Product<T::Simd> for Dot<T> {
         b: Vector<T>,
         c: Vector<T>,
     ) -> Vector<T> {
+        self.0.dot_lane::<LANE>(a, b, c)
+    }
+}
+
+/// A group of 8-bit integers at a time, exactly.
+#[derive(Clone, Copy)]
+struct Int8Dot<T>(T);
+
+impl<T: Int8> Product<T::Simd> for Int8Dot<T> {
+    type Bits = T::Weights;
+
+    #[inline(always)]
+    unsafe fn load(self, _: T::Simd, p: *const T::Weights) -> int8::Vector<T> {
+        // SAFETY: a group for each lane is valid for reading.
+        unsafe { self.0.load_weights(p) }
+    }
+
+    #[inline(always)]
+    fn mul_add(
+        self,
+        _: T::Simd,
+        a: int8::Vector<T>,
+        b: int8::Vector<T>,
+        c: int8::Vector<T>,
+    ) -> int8::Vector<T> {
+        self.0.dot(a, b, c)
+    }
+
+    #[inline(always)]
+    fn mul_add_lane<const LANE: i32>(
+        self,
+        _: T::Simd,
+        a: int8::Vector<T>,
+        b: int8::Vector<T>,
+        c: int8::Vector<T>,
+    ) -> int8::Vector<T> {
         self.0.dot_lane::<LANE>(a, b, c)
     }
 }
@@ -292,19 +372,7 @@ unsafe fn micro_tile<S: Simd, P: Product<S>, const M: usize, const N: usize, con
     unsafe {
         let mut acc = start::<S, M, N>(simd, &t.output, y_rows, &columns);
         add_products::<S, P, M, N, DIRECT>(simd, product, t, i, &mut acc);
-        if let Some(epilogue) = &t.output.epilogue {
-            if let Some(residual) = &epilogue.residual {
-                for (m, row) in acc.iter_mut().enumerate() {
-                    let r = residual.at.add(*residual.rows.add(i * M + m));
-                    add_residual::<S, F32, N>(simd, row, r, &columns);
-                }
-            }
-            clamp(simd, acc.as_flattened_mut(), epilogue.bounds);
-        }
-        for (m, row) in acc.iter().enumerate() {
-            let y = t.output.y.add(*y_rows.add(m));
-            store::<S, F32, N, false>(simd, row, y, &columns);
-        }
+        finish::<S, M, N>(simd, t, i, &mut acc, &columns);
     }
 }
 
@@ -314,7 +382,7 @@ unsafe fn micro_tile<S: Simd, P: Product<S>, const M: usize, const N: usize, con
 /// - `bias`, if there is one, is valid for reading N vectors.
 /// - Else `y_rows` has M offsets, and at each of them `y` is valid for reading the lanes of `columns`.
 #[inline(always)]
-unsafe fn start<S: Simd, const M: usize, const N: usize>(
+pub(super) unsafe fn start<S: Simd, const M: usize, const N: usize>(
     simd: S,
     output: &Output,
     y_rows: *const usize,
@@ -347,6 +415,38 @@ unsafe fn start<S: Simd, const M: usize, const N: usize>(
         }
     }
     acc
+}
+
+/// Ends the chains of micro-tile `i`, if this is their last block, and stores.
+///
+/// # Safety
+/// - The tables of rows have (i + 1)·M offsets.
+/// - At each of the last M of them `y` is valid for writing the lanes of `columns`, the residual, if
+///   there is one, for reading them; no other thread touches those of `y`.
+#[inline(always)]
+pub(super) unsafe fn finish<S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    t: &MicroTiles,
+    i: usize,
+    acc: &mut [[S::Vector; N]; M],
+    columns: &Extent<S>,
+) {
+    // SAFETY: the rows i·M.. of the tables are this tile's; the caller keeps the contract.
+    unsafe {
+        if let Some(epilogue) = &t.output.epilogue {
+            if let Some(residual) = &epilogue.residual {
+                for (m, row) in acc.iter_mut().enumerate() {
+                    let r = residual.at.add(*residual.rows.add(i * M + m));
+                    add_residual::<S, F32, N>(simd, row, r, columns);
+                }
+            }
+            clamp(simd, acc.as_flattened_mut(), epilogue.bounds);
+        }
+        for (m, row) in acc.iter().enumerate() {
+            let y = t.output.y.add(*t.output.y_rows.add(i * M + m));
+            store::<S, F32, N, false>(simd, row, y, columns);
+        }
+    }
 }
 
 /// Cache lines of the next B panel that are prefetched per block of L k: with eight micro-tiles or
@@ -387,7 +487,7 @@ unsafe fn add_products<
         if DIRECT && S::LANE_FMA { simd.black_box(m * a_row) } else { m * a_row }
     });
     let mut a = t.a.wrapping_add(i * a_tile);
-    let mut b = t.b.cast::<<P::B as Element>::Bits>();
+    let mut b = t.b.cast::<P::Bits>();
     let ahead = (t.prefetch.before + i) * (t.depth / l) * prefetch_lines::<S>() * LINE;
     let mut next_b = t.prefetch.next_b.cast::<f32>().wrapping_add(ahead);
     // Row m is prefetched after m / M of the blocks.
@@ -436,7 +536,7 @@ unsafe fn add_products<
 /// `prefetch.y_rows`, `prefetch.x_rows` and, if there is one, the residual's `rows` have more than
 /// `row` offsets.
 #[inline(always)]
-unsafe fn prefetch_row<S: Simd, const N: usize>(simd: S, t: &MicroTiles, row: usize) {
+pub(super) unsafe fn prefetch_row<S: Simd, const N: usize>(simd: S, t: &MicroTiles, row: usize) {
     let l = S::LANES;
     let prefetch = &t.prefetch;
     // SAFETY: both tables have an offset for this row.
@@ -474,7 +574,7 @@ unsafe fn block<S: Simd, P: Product<S>, const M: usize, const N: usize>(
     product: P,
     a: *const f32,
     a_rows: &[usize; M],
-    b: *const <P::B as Element>::Bits,
+    b: *const P::Bits,
     acc: &mut [[S::Vector; N]; M],
 ) {
     let rows = const { if is_tight::<S, M, N>() { M.div_ceil(2) } else { M } };
@@ -488,7 +588,7 @@ unsafe fn block<S: Simd, P: Product<S>, const M: usize, const N: usize>(
 }
 
 /// Whether accumulators, a vector of A per row and those of B don't fit the registers.
-const fn is_tight<S: Simd, const M: usize, const N: usize>() -> bool {
+pub(super) const fn is_tight<S: Simd, const M: usize, const N: usize>() -> bool {
     M * N + M + N >= S::REGISTERS
 }
 
@@ -504,7 +604,7 @@ unsafe fn rows_of_block<S: Simd, P: Product<S>, const M: usize, const N: usize>(
     rows: Range<usize>,
     a: *const f32,
     a_rows: &[usize; M],
-    b: *const <P::B as Element>::Bits,
+    b: *const P::Bits,
     acc: &mut [[S::Vector; N]; M],
 ) {
     let nr = const { tile_size::<S>().nr };
@@ -530,19 +630,25 @@ unsafe fn rows_of_block<S: Simd, P: Product<S>, const M: usize, const N: usize>(
 /// # Safety
 /// `b` is valid for reading N vectors.
 #[inline(always)]
-unsafe fn lane_step<S: Simd, P: Product<S>, const M: usize, const N: usize, const LANE: i32>(
+pub(super) unsafe fn lane_step<
+    S: Simd,
+    P: Product<S>,
+    const M: usize,
+    const N: usize,
+    const LANE: i32,
+>(
     simd: S,
     product: P,
     rows: Range<usize>,
     a: &[S::Vector; M],
-    b: *const <P::B as Element>::Bits,
+    b: *const P::Bits,
     acc: &mut [[S::Vector; N]; M],
 ) {
     let l = S::LANES;
     let mut bs = [simd.splat(0.0); N];
     for (n, v) in bs.iter_mut().enumerate() {
         // SAFETY: vector n of the N.
-        *v = unsafe { P::B::load(simd, b.add(n * l)) };
+        *v = unsafe { product.load(simd, b.add(n * l)) };
     }
     for m in rows {
         for (v, b) in acc[m].iter_mut().zip(bs) {
@@ -557,7 +663,10 @@ unsafe fn lane_step<S: Simd, P: Product<S>, const M: usize, const N: usize, cons
 /// Between two steps: otherwise the next one's loads are hoisted into this one and accumulators
 /// spill.
 #[inline(always)]
-fn barrier<S: Simd, const M: usize, const N: usize>(simd: S, acc: &mut [[S::Vector; N]; M]) {
+pub(super) fn barrier<S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    acc: &mut [[S::Vector; N]; M],
+) {
     for v in acc.as_flattened_mut() {
         *v = simd.barrier(*v);
     }
@@ -569,19 +678,19 @@ fn barrier<S: Simd, const M: usize, const N: usize>(simd: S, acc: &mut [[S::Vect
 /// - `a` is valid for reading an element at m·`a_row` for each m < M.
 /// - `b` is valid for reading N vectors.
 #[inline(always)]
-unsafe fn step<S: Simd, P: Product<S>, const M: usize, const N: usize>(
+pub(super) unsafe fn step<S: Simd, P: Product<S>, const M: usize, const N: usize>(
     simd: S,
     product: P,
     a: *const f32,
     a_row: usize,
-    b: *const <P::B as Element>::Bits,
+    b: *const P::Bits,
     acc: &mut [[S::Vector; N]; M],
 ) {
     let l = S::LANES;
     let mut bs = [simd.splat(0.0); N];
     for (n, v) in bs.iter_mut().enumerate() {
         // SAFETY: vector n of the N.
-        *v = unsafe { P::B::load(simd, b.add(n * l)) };
+        *v = unsafe { product.load(simd, b.add(n * l)) };
     }
     for (m, row) in acc.iter_mut().enumerate() {
         // SAFETY: row m < M has an element here.

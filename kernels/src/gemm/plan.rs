@@ -7,9 +7,10 @@ use alloc::vec::Vec;
 use crate::activation::Activation;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
-use crate::gemm::blocking::{Depth, KBlock, k_blocks, mc};
-use crate::gemm::kernels::{DotKernels, GemmKernels, MicroKernels, SmallMKernels};
+use crate::gemm::blocking::{Depth, KBlock, MicroTileHeights, k_blocks, k_blocks_of_all_taps, mc};
+use crate::gemm::kernels::{DotKernels, GemmKernels, PanelKernels};
 use crate::gemm::producer::Producer;
+use crate::gemm::products::Products;
 use crate::gemm::weights::PackedWeights;
 use crate::geometry::{Axis, product};
 use crate::memory;
@@ -22,8 +23,7 @@ use crate::planes::PlanesKernels;
 /// with 12, 1.1 with 24; by the micro-kernels 1.1, 1.3, 1.1, 1.1. AVX2: widened before, 1.8, 1.7,
 /// 1.2; by the micro-kernels 1.0.)
 pub(super) const SMALL_M: usize = 24;
-/// The largest MR of a level.
-pub(super) const MAX_MR: usize = 16;
+
 /// What a GEMM computes, apart from its operands.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -36,8 +36,8 @@ pub(crate) struct Problem {
     pub(crate) depth: Depth,
     /// The kernels that write the output if it is made of planes.
     pub(crate) output_planes: Option<&'static PlanesKernels>,
-    /// The kernels for dot products of bf16, if the weights were packed for these: then of one tap.
-    pub(crate) dot: Option<&'static DotKernels>,
+    /// How it multiplies, as the weights were packed for: by dot products, then of one tap.
+    pub(crate) products: Products,
 }
 
 /// How the micro-kernels take A, where they don't take the input itself.
@@ -49,6 +49,8 @@ pub(super) enum TakesA {
     Blocks,
     /// In panels of all k that have become pairs of bf16.
     Pairs(&'static DotKernels),
+    /// In panels of all k, groups of 8-bit integers.
+    Groups,
 }
 
 /// How they take B.
@@ -76,12 +78,15 @@ pub(super) struct RegionPlan {
     pub(super) blocks: Vec<KBlock>,
     /// Where the k of each kernel row begin in the panel.
     pub(super) k_starts: Vec<usize>,
+    /// Whether the panel has k of taps in the padding, which are zeros.
+    pub(super) has_padding: bool,
 }
 
 /// A GEMM with its producer, prepared.
 #[derive(Debug)]
 pub(crate) struct GemmPlan {
     pub(super) kernels: &'static GemmKernels,
+    pub(super) products: Products,
     pub(super) producer: Producer,
     pub(super) weights: Arc<PackedWeights>,
     pub(super) groups: usize,
@@ -96,6 +101,7 @@ pub(crate) struct GemmPlan {
     kc: usize,
     /// Most pixels of a tile, a multiple of MR.
     pub(super) mc: usize,
+    pub(super) micro_tiles: MicroTileHeights,
     /// Elements of the input pixels that a tile copies out of planes.
     patch: usize,
     pub(super) a: TakesA,
@@ -138,48 +144,58 @@ impl GemmPlan {
         problem: Problem,
         options: &Options,
     ) -> Result<Self> {
-        let Problem { groups, output, regions, depth, output_planes, dot } = problem;
+        let Problem { groups, output, regions, depth, output_planes, products } = problem;
         product("output elements", &output)?;
+        let is_int8 = matches!(products, Products::Int8(_));
         // Sums can wait in an output of theirs, and end there.
-        let f32_output = options.output_type == ElementType::F32 && output_planes.is_none();
-        let a = match dot {
-            Some(dot) => TakesA::Pairs(dot),
+        let sums_in_output =
+            options.output_type == ElementType::F32 && output_planes.is_none() && !is_int8;
+        let a = match products {
+            Products::Dot(dot) => TakesA::Pairs(dot),
+            Products::Int8(_) => TakesA::Groups,
             // With sums that are to be rounded each panel of B goes through all blocks.
-            None if producer.makes_blocks() && f32_output => TakesA::Blocks,
-            None => TakesA::Panels,
+            _ if producer.makes_blocks() && sums_in_output => TakesA::Blocks,
+            _ => TakesA::Panels,
         };
-        // Pairs, too, are in whole vectors.
-        let lanes = if dot.is_some() { 2 * kernels.lanes } else { kernels.lanes };
+        let (lanes, group) = (products.unit_of_k(kernels), products.group());
+        // Panels of bf16 pairs are those of their f32 first.
+        let of_panel = if is_int8 { group } else { 1 };
         let overflow = || Error::Overflow { what: "kernel elements" };
         // At least one vector, so that scratch never has length 0, which would mean no thread.
         let (mut panel_depth, mut kc) = (lanes, lanes);
         let mut plans = Vec::with_capacity(regions.len());
         for region in regions {
+            let k_blocks = match products {
+                Products::Bf16(_) => k_blocks_of_all_taps,
+                Products::Exact | Products::Dot(_) | Products::Int8(_) => k_blocks,
+            };
             let (mut blocks, k_starts, end) =
-                k_blocks(&region, depth, lanes).ok_or_else(overflow)?;
+                k_blocks(&region, depth, lanes, of_panel).ok_or_else(overflow)?;
+            let of_region = [region.taps_y.len(), region.taps_x.len()];
+            let has_padding = matches!(products, Products::Bf16(_)) && of_region != depth.kernel;
             let longest = blocks.iter().map(|block| block.depth).max().unwrap_or(0);
             let longest = longest.checked_next_multiple_of(lanes).ok_or_else(overflow)?;
-            kc = kc.max(longest);
-            panel_depth = panel_depth.max(if let TakesA::Blocks = a { longest } else { end });
-            if dot.is_some() {
-                // Of one tap they begin at even k in both; only the last may have an odd length.
+            let depth = if let TakesA::Blocks = a { longest } else { end };
+            (kc, panel_depth) = (kc.max(longest), panel_depth.max(depth / of_panel));
+            if group > 1 {
+                // Of one range they begin at multiples of a group in both; the last may end within one.
                 for block in &mut blocks {
                     let KBlock { a, b, depth } = *block;
-                    *block = KBlock { a: a / 2, b: b / 2, depth: depth.div_ceil(2) };
+                    *block = KBlock { a: a / group, b: b / group, depth: depth.div_ceil(group) };
                 }
             }
-            plans.push(RegionPlan { region, blocks, k_starts });
+            plans.push(RegionPlan { region, blocks, k_starts, has_padding });
         }
         let mr = kernels.tile.mr;
-        assert!(mr <= MAX_MR, "MR {mr} of a level");
         let mc = mc(panel_depth, mr);
         product("scratch", &[product("panel", &[panel_depth, mr])?, mc])?;
         let patch = producer.patch(plans.iter().map(|plan| &plan.region), mc)?;
-        let widens = dot.is_none() && weights.element() != ElementType::F32;
+        let widens = group == 1 && weights.element() != ElementType::F32;
         let sums_rows = (0..mc).map(|row| row * kernels.tile.nr).collect();
         Ok(Self {
             kernels,
-            direct: producer.direct().filter(|_| dot.is_none()),
+            products,
+            direct: producer.direct().filter(|_| matches!(products, Products::Exact)),
             producer,
             weights,
             groups,
@@ -189,11 +205,12 @@ impl GemmPlan {
             panel_depth,
             kc,
             mc,
+            micro_tiles: MicroTileHeights::new(products.heights(kernels)),
             patch,
             a,
             b: if widens { TakesB::Widened } else { TakesB::Packed },
-            sums_rows: if f32_output && !widens { Vec::new() } else { sums_rows },
-            sums: if f32_output { Sums::InOutput } else { Sums::InScratch },
+            sums_rows: if sums_in_output && !widens { Vec::new() } else { sums_rows },
+            sums: if sums_in_output { Sums::InOutput } else { Sums::InScratch },
             output_planes,
             input_type: options.input_type,
             output_type: options.output_type,
@@ -204,16 +221,21 @@ impl GemmPlan {
     /// The kernels that run.
     pub(crate) fn name(&self) -> String {
         let mut pixels = self.regions.iter().map(|plan| self.output[0] * plan.region.pixels());
-        let small_m = pixels.clone().find_map(|pixels| self.small_m(pixels));
-        let large_m = pixels.any(|pixels| self.small_m(pixels).is_none());
-        let widens = self.b == TakesB::Widened && large_m;
+        let small_m = pixels.clone().find(|&pixels| self.is_small_m(pixels));
+        let large_m = pixels.find(|&pixels| !self.is_small_m(pixels));
+        let widens = self.b == TakesB::Widened && large_m.is_some();
         let widen = self.kernels.widen_name(self.weights.element()).filter(|_| widens);
-        let gemm = Some(self.micro_kernels().name).filter(|_| large_m);
-        let narrow = match self.output_planes {
-            Some(planes) => Some(planes.of(self.output_type).to_name),
-            None => self.kernels.narrow_name(self.output_type),
+        let narrow = match (self.output_planes, self.products) {
+            (_, Products::Int8(layer)) => Some(layer.kernels.requantize_name),
+            (Some(planes), _) => Some(planes.of(self.output_type).to_name),
+            (None, _) => self.kernels.narrow_name(self.output_type),
         };
-        let own = [small_m.map(|small_m| small_m.name), widen, gemm, narrow];
+        let gemm = |pixels| match (self.panel_kernels(pixels), self.products) {
+            (Some(kernels), _) => kernels.name,
+            (None, Products::Dot(dot)) => dot.gemm.name,
+            (None, _) => self.kernels.f32.name,
+        };
+        let own = [small_m.map(gemm), widen, large_m.map(gemm), narrow];
         let names = self.producer.names(self.input_type).into_iter().chain(own);
         names.flatten().collect::<Vec<_>>().join("+")
     }
@@ -240,8 +262,11 @@ impl GemmPlan {
         let nr = self.kernels.tile.nr;
         let sums = match (self.sums, self.b) {
             (Sums::InOutput, TakesB::Packed) => 0,
-            (Sums::InOutput, TakesB::Widened) => SMALL_M,
-            (Sums::InScratch, _) => self.mc,
+            // Those of panels that aren't full, of which micro-kernels of whole panels know nothing.
+            (Sums::InOutput, TakesB::Widened) if matches!(self.products, Products::Exact) => {
+                SMALL_M
+            }
+            (Sums::InOutput | Sums::InScratch, _) => self.mc,
         };
         let b = if self.b == TakesB::Widened { self.kc } else { 0 };
         let lines = |len: usize| len.next_multiple_of(memory::LINE);
@@ -258,17 +283,19 @@ impl GemmPlan {
         self.panel_depth * self.kernels.tile.mr
     }
 
-    pub(super) fn micro_kernels(&self) -> &'static MicroKernels {
-        match self.a {
-            TakesA::Pairs(dot) => &dot.gemm,
-            TakesA::Panels | TakesA::Blocks => &self.kernels.f32,
-        }
+    /// Whether a tile of so many pixels has micro-kernels that widen weights themselves.
+    pub(super) fn is_small_m(&self, pixels: usize) -> bool {
+        self.b == TakesB::Widened && pixels < SMALL_M
     }
 
-    /// The micro-kernels for a tile of so many pixels, if there are such that widen weights
-    /// themselves.
-    pub(super) fn small_m(&self, pixels: usize) -> Option<&'static SmallMKernels> {
-        let small = self.b == TakesB::Widened && pixels < SMALL_M;
-        self.kernels.small_m(self.weights.element()).filter(|_| small)
+    /// The micro-kernels for a tile of so many pixels if they are of whole panels.
+    pub(super) fn panel_kernels(&self, pixels: usize) -> Option<&'static PanelKernels> {
+        match (self.products, self.is_small_m(pixels)) {
+            (Products::Bf16(bf16), true) => Some(&bf16.small_m),
+            (Products::Bf16(bf16), false) => Some(&bf16.large_m),
+            (Products::Int8(layer), _) => Some(&layer.kernels.gemm),
+            (_, true) => self.kernels.small_m(self.weights.element()),
+            (_, false) => None,
+        }
     }
 }

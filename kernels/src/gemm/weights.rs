@@ -1,13 +1,17 @@
 //! The packed weights (B): panels of NR output channels, `[group][panel][k][NR]`, k ascending,
-//! padded with zeros, in the type they were given in, and the biases likewise, in f32.
+//! padded with zeros, in the type they were given in (bf16 in the arithmetic bf16), and the biases
+//! likewise, in f32.
 
 use core::ptr::NonNull;
 
-use crate::element::{ElementType, Elements, Pointer};
+use crate::element::{ElementType, Elements, Pointer, bf16_to_f32, f16_to_f32};
 use crate::error::Result;
 use crate::gemm::blocking::Depth;
 use crate::gemm::kernels::GemmKernels;
+use crate::gemm::products::Products;
+use crate::gemm::round::{flushed_bias, rounded};
 use crate::geometry::product;
+use crate::int8::quantization::{ChannelSums, Int8Weights, NO_INTEGERS};
 use crate::layout::{Strides, WeightLayout};
 use crate::memory::{Aligned, flush_subnormal, flush_subnormal_16};
 use crate::unpacked::Unpacked;
@@ -24,8 +28,11 @@ pub(crate) struct PackedWeights {
     columns: usize,
     nr: usize,
     panels: usize,
-    /// Whether two k are one element, for dot products.
-    paired: bool,
+    /// k that are one element: 1, or 2 or 4 for dot products.
+    group: usize,
+    /// What a unit of an output channel's sums is in steps of the output's, where weights are of i8:
+    /// as many as biases.
+    multipliers: Option<Aligned>,
 }
 
 impl PackedWeights {
@@ -37,7 +44,7 @@ impl PackedWeights {
         groups: usize,
         columns: usize,
         unpacked: Unpacked<'_>,
-        paired: bool,
+        products: Products,
     ) -> Result<Self> {
         let channels = product("output channels", &[groups, columns])?;
         let k = depth.product()?;
@@ -47,31 +54,83 @@ impl PackedWeights {
         let inputs = depth.channels;
         let nr = kernels.tile.nr;
         let panels = columns.div_ceil(nr);
+        let paired = matches!(products, Products::Dot(_));
+        let rounds = matches!(products, Products::Bf16(_));
         let depth = if paired { k.next_multiple_of(2) } else { k };
         let total = product("packed weights", &[groups, panels, nr, depth])?;
-        let element = weights.element_type();
+        let element = if rounds { ElementType::Bf16 } else { weights.element_type() };
         let mut data = Aligned::new(total.div_ceil(size_of::<f32>() / element.size()), 0.0)?;
         let taps = k / inputs;
         let strides = layout.strides(taps, inputs, channels);
         let shape = Shape { groups, columns, nr, depth, taps, inputs, strides };
         match weights {
+            Elements::F32(weights) if rounds => {
+                pack(data.as_bits_mut(), &shape, weights, rounded);
+            }
+            Elements::F16(bits) if rounds => {
+                pack(data.as_bits_mut(), &shape, bits, |bits| rounded(f16_to_f32(bits)));
+            }
+            Elements::Bf16(bits) if rounds => {
+                pack(data.as_bits_mut(), &shape, bits, |bits| rounded(bf16_to_f32(bits)));
+            }
             Elements::F32(weights) => pack(&mut data, &shape, weights, flush_subnormal),
             Elements::F16(bits) => pack(data.as_bits_mut(), &shape, bits, |bits| bits),
             Elements::Bf16(bits) => {
                 let packed = data.as_bits_mut();
                 pack(packed, &shape, bits, flush_subnormal_16);
                 if paired {
-                    pair(packed, nr);
+                    group(packed, nr, 2);
                 }
             }
+            Elements::U8(_) | Elements::I8(_) => return Err(NO_INTEGERS),
         }
         let mut biases = Aligned::new(product("packed biases", &[groups, panels, nr])?, 0.0)?;
         if let Some(bias) = bias {
             let strides = WeightLayout::Hwio.strides(1, 1, channels);
             let shape = Shape { depth: 1, taps: 1, inputs: 1, strides, ..shape };
-            pack(&mut biases, &shape, bias, flush_subnormal);
+            let flush = if rounds { flushed_bias } else { flush_subnormal };
+            pack(&mut biases, &shape, bias, flush);
         }
-        Ok(Self { data, element, biases, depth, columns, nr, panels, paired })
+        let group = if paired { 2 } else { 1 };
+        Ok(Self { data, element, biases, depth, columns, nr, panels, group, multipliers: None })
+    }
+
+    /// The same for weights of i8.
+    pub(crate) fn int8(
+        kernels: &GemmKernels,
+        depth: Depth,
+        groups: usize,
+        columns: usize,
+        unpacked: Unpacked<'_>,
+        int8: &Int8Weights<'_>,
+    ) -> Result<Self> {
+        let channels = product("output channels", &[groups, columns])?;
+        let (k, inputs, nr) = (depth.product()?, depth.channels, kernels.tile.nr);
+        let expected = product("weights", &[k, channels])?;
+        unpacked.check(["weights", "bias"], [expected, channels])?;
+        let (Elements::I8(weights), None) = (unpacked.weights, unpacked.bias) else {
+            return Err(NO_INTEGERS);
+        };
+        let (taps, strides) = (k / inputs, unpacked.layout.strides(k / inputs, inputs, channels));
+        let sums = ChannelSums::new(weights, strides, [taps, inputs, channels], int8)?;
+        let panels = columns.div_ceil(nr);
+        let depth = k.next_multiple_of(int8.group);
+        let total = product("packed weights", &[groups, panels, nr, depth])?;
+        let mut data = Aligned::new(total.div_ceil(size_of::<f32>()), 0.0)?;
+        let shape = Shape { groups, columns, nr, depth, taps, inputs, strides };
+        let packed = &mut data.as_i8_mut()[..total];
+        pack(packed, &shape, weights, |w| w);
+        group(packed, nr, int8.group);
+        let strides = WeightLayout::Hwio.strides(1, 1, channels);
+        let shape = Shape { depth: 1, taps: 1, inputs: 1, strides, ..shape };
+        let of_panels = product("packed biases", &[groups, panels, nr])?;
+        let [mut biases, mut multipliers] =
+            [Aligned::new(of_panels, 0.0)?, Aligned::new(of_panels, 0.0)?];
+        pack(&mut biases, &shape, &sums.biases, |bias| bias);
+        pack(&mut multipliers, &shape, &sums.multipliers, |multiplier| multiplier);
+        let (element, multipliers) = (ElementType::I8, Some(multipliers));
+        let group = int8.group;
+        Ok(Self { data, element, biases, depth, columns, nr, panels, group, multipliers })
     }
 
     pub(crate) fn columns(&self) -> usize {
@@ -85,7 +144,8 @@ impl PackedWeights {
 
     /// Bytes of weights and biases.
     pub(crate) fn bytes(&self) -> usize {
-        (self.data.len() + self.biases.len()) * size_of::<f32>()
+        let multipliers = self.multipliers.as_ref().map_or(0, |multipliers| multipliers.len());
+        (self.data.len() + self.biases.len() + multipliers) * size_of::<f32>()
     }
 
     /// What they are stored in.
@@ -93,10 +153,9 @@ impl PackedWeights {
         self.element
     }
 
-    /// Row `k` of a panel; if they are paired, pair `k`.
+    /// Row `k` of a panel, where a group of k is one row.
     pub(crate) fn panel(&self, group: usize, panel: usize, k: usize) -> Pointer {
-        let k = if self.paired { 2 * k } else { k };
-        let at = ((group * self.panels + panel) * self.depth + k) * self.nr;
+        let at = ((group * self.panels + panel) * self.depth + k * self.group) * self.nr;
         Pointer { at: self.data.as_ptr().cast(), element: self.element }.add(at)
     }
 
@@ -107,14 +166,24 @@ impl PackedWeights {
     }
 }
 
-/// Two rows of `nr` become one of `nr` pairs.
-fn pair(packed: &mut [u16], nr: usize) {
-    let mut pairs = alloc::vec![0; 2 * nr];
-    for rows in packed.chunks_exact_mut(2 * nr) {
-        for (n, pair) in pairs.chunks_exact_mut(2).enumerate() {
-            pair.copy_from_slice(&[rows[n], rows[nr + n]]);
+impl PackedWeights {
+    /// The NR multipliers of a panel, of weights of i8.
+    pub(crate) fn multipliers(&self, group: usize, panel: usize) -> *const f32 {
+        let at = (group * self.panels + panel) * self.nr;
+        self.multipliers.as_ref().map_or(core::ptr::null(), |all| all.as_ptr().wrapping_add(at))
+    }
+}
+
+/// `size` rows of `nr` become one of `nr` groups.
+fn group<T: Copy + Default>(packed: &mut [T], nr: usize, size: usize) {
+    let mut groups = alloc::vec![T::default(); size * nr];
+    for rows in packed.chunks_exact_mut(size * nr) {
+        for (n, group) in groups.chunks_exact_mut(size).enumerate() {
+            for (i, to) in group.iter_mut().enumerate() {
+                *to = rows[i * nr + n];
+            }
         }
-        rows.copy_from_slice(&pairs);
+        rows.copy_from_slice(&groups);
     }
 }
 
@@ -135,12 +204,17 @@ struct Shape {
 /// Input channels that are packed at a time: a cache line of them where they are innermost.
 const INPUTS: usize = 16;
 
-/// Writes weights to `packed`, `[group][panel][k][NR]`.
+/// Writes weights, converted, to `packed`, `[group][panel][k][NR]`.
 ///
 /// Where output channels are innermost, a block of input channels goes to all panels: so many rows
 /// are read on. Else all input channels of a panel are packed, and its columns are read on. (The
 /// other way round takes 2 to 3 times as long, with 1024 × 1024 and 1536 × 2048 weights.)
-fn pack<T: Copy>(packed: &mut [T], shape: &Shape, weights: &[T], flush: impl Fn(T) -> T) {
+fn pack<T: Copy, U: Copy>(
+    packed: &mut [U],
+    shape: &Shape,
+    weights: &[T],
+    convert: impl Fn(T) -> U,
+) {
     let Shape { groups, columns, nr, depth, taps, inputs, strides } = *shape;
     let (by_rows, of_group) = (strides.output == 1, columns.div_ceil(nr));
     let (panels, blocks) = (groups * of_group, inputs.div_ceil(INPUTS));
@@ -158,13 +232,13 @@ fn pack<T: Copy>(packed: &mut [T], shape: &Shape, weights: &[T], flush: impl Fn(
             if by_rows {
                 for (i, row) in to.chunks_exact_mut(nr).enumerate() {
                     let from = &from[i * strides.input..];
-                    row[..width].iter_mut().zip(from).for_each(|(to, &w)| *to = flush(w));
+                    row[..width].iter_mut().zip(from).for_each(|(to, &w)| *to = convert(w));
                 }
             } else {
                 for n in 0..width {
                     let from = &from[n * strides.output..];
                     for i in 0..count {
-                        to[i * nr + n] = flush(from[i * strides.input]);
+                        to[i * nr + n] = convert(from[i * strides.input]);
                     }
                 }
             }

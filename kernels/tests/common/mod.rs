@@ -5,6 +5,7 @@
 
 pub mod digest;
 pub mod half;
+pub mod int8;
 pub mod layer;
 pub mod ledger;
 
@@ -112,6 +113,8 @@ fn transposed<T: Copy>(data: &[T], [outer, inner]: [usize; 2]) -> Vec<T> {
 pub const POISON: f32 = f32::from_bits(0x7fc0_dead);
 /// The same in 16 bits: a NaN of f16 as of bf16.
 pub const POISON_16: u16 = 0x7fda;
+/// The same of bytes, of which every one is a number: only gaps are looked at.
+pub const POISON_8: u8 = 0xa5;
 
 /// Between two gaps lie so many elements: a pixel, or a picture of planes.
 fn part(layout: TensorLayout, [_, h, w, c]: [usize; 4]) -> usize {
@@ -147,6 +150,8 @@ impl Spaced {
             Stored::F32(x) => Stored::F32(spread(x, channels, stride, POISON)),
             Stored::F16(x) => Stored::F16(spread(x, channels, stride, POISON_16)),
             Stored::Bf16(x) => Stored::Bf16(spread(x, channels, stride, POISON_16)),
+            Stored::U8(x) => Stored::U8(spread(x, channels, stride, POISON_8)),
+            Stored::I8(x) => Stored::I8(spread(x, channels, stride, POISON_8 as i8)),
         };
         Self { shape, stride, layout: TensorLayout::Nhwc, data }
     }
@@ -162,6 +167,8 @@ impl Spaced {
             Stored::F32(x) => Stored::F32(select(x, h, w * c, &rows)),
             Stored::F16(x) => Stored::F16(select(x, h, w * c, &rows)),
             Stored::Bf16(x) => Stored::Bf16(select(x, h, w * c, &rows)),
+            Stored::U8(x) => Stored::U8(select(x, h, w * c, &rows)),
+            Stored::I8(x) => Stored::I8(select(x, h, w * c, &rows)),
         };
         Self::of([n, rows.len(), w, c], gap, &part)
     }
@@ -199,6 +206,8 @@ impl Spaced {
             Stored::F32(x) => Stored::F32(planes(self, x, stride, POISON)),
             Stored::F16(x) => Stored::F16(planes(self, x, stride, POISON_16)),
             Stored::Bf16(x) => Stored::Bf16(planes(self, x, stride, POISON_16)),
+            Stored::U8(x) => Stored::U8(planes(self, x, stride, POISON_8)),
+            Stored::I8(x) => Stored::I8(planes(self, x, stride, POISON_8 as i8)),
         };
         Self { shape: self.shape, stride, layout, data }
     }
@@ -247,11 +256,12 @@ impl Spaced {
             part: usize,
             stride: usize,
             is_poison: fn(&T) -> bool,
+            is_number: bool,
         ) -> Vec<T> {
             let mut dense = Vec::new();
             for values in data.chunks(stride) {
                 let (values, gap) = values.split_at(part);
-                holds(!values.iter().any(is_poison), || {
+                holds(is_number || !values.iter().any(is_poison), || {
                     "an output was not written, or of poison".into()
                 });
                 holds(gap.iter().all(is_poison), || "a gap was written".into());
@@ -263,9 +273,11 @@ impl Spaced {
         }
         let (part, stride) = (part(self.layout, self.shape), self.stride);
         let dense = match self.data {
-            Stored::F32(x) => Stored::F32(gather(&x, part, stride, is_poison)),
-            Stored::F16(x) => Stored::F16(gather(&x, part, stride, is_poison_16)),
-            Stored::Bf16(x) => Stored::Bf16(gather(&x, part, stride, is_poison_16)),
+            Stored::F32(x) => Stored::F32(gather(&x, part, stride, is_poison, false)),
+            Stored::F16(x) => Stored::F16(gather(&x, part, stride, is_poison_16, false)),
+            Stored::Bf16(x) => Stored::Bf16(gather(&x, part, stride, is_poison_16, false)),
+            Stored::U8(x) => Stored::U8(gather(&x, part, stride, |&x| x == POISON_8, true)),
+            Stored::I8(x) => Stored::I8(gather(&x, part, stride, |&x| x == POISON_8 as i8, true)),
         };
         let planes = [self.shape[3], self.shape[1] * self.shape[2]];
         match (self.layout, dense) {
@@ -273,6 +285,8 @@ impl Spaced {
             (TensorLayout::Nchw, Stored::F32(x)) => Stored::F32(transposed(&x, planes)),
             (TensorLayout::Nchw, Stored::F16(x)) => Stored::F16(transposed(&x, planes)),
             (TensorLayout::Nchw, Stored::Bf16(x)) => Stored::Bf16(transposed(&x, planes)),
+            (TensorLayout::Nchw, Stored::U8(x)) => Stored::U8(transposed(&x, planes)),
+            (TensorLayout::Nchw, Stored::I8(x)) => Stored::I8(transposed(&x, planes)),
         }
     }
 }
