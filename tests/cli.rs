@@ -1032,19 +1032,46 @@ fn traces_steps() {
     let file = folder.path().join("trace.json");
     let path = file.to_str().unwrap();
     let args = ["bench", "--model", "xception", "--size", "150x299", "--runs", "1", "--json"];
-    let report = stdout(&ok(&[&args[..], &["--batch", "2", "--trace", path]].concat()));
+    let more = ["--threads", "2", "--batch", "2", "--trace", path];
+    let report = stdout(&ok(&[&args[..], &more[..]].concat()));
     let report: Value = serde_json::from_str(&report).unwrap();
     let trace: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     assert_eq!(trace["otherData"]["input"], serde_json::json!([2, 150, 299, 3]));
     let events = trace["traceEvents"].as_array().unwrap();
-    let spans: Vec<_> = events.iter().filter(|event| event["ph"] == "X").collect();
-    assert_eq!(spans.len() + 1, events.len(), "spans and the name of their track");
+    let all: Vec<_> = events.iter().filter(|event| event["ph"] == "X").collect();
+    let (spans, of_threads): (Vec<&Value>, Vec<&Value>) =
+        all.iter().copied().partition(|span| span["tid"] == 1);
     let mut end = 0.0;
     for span in &spans {
         let [ts, dur] = ["ts", "dur"].map(|key| span[key].as_f64().unwrap());
         // Rounded when printed.
         assert!(ts >= end - 1e-3 && dur >= 0.0, "{span} before {end}");
         end = ts + dur;
+    }
+    let tracks = events.iter().filter(|event| event["ph"] == "M");
+    let tracks: Vec<_> = tracks.map(|track| track["args"]["name"].as_str().unwrap()).collect();
+    assert_eq!(tracks[0], "steps");
+    assert!(tracks[1..].iter().all(|track| ["thread 0", "thread 1"].contains(track)), "{tracks:?}");
+    assert_eq!(all.len() + tracks.len(), events.len(), "spans, and the names of their tracks");
+    // Each thread computes within a step, and nothing else at that time; each step has one that does.
+    let time = |span: &Value| ["ts", "dur"].map(|key| span[key].as_f64().unwrap());
+    for step in &spans {
+        let [start, time_of_step] = time(step);
+        let inside = of_threads.iter().filter(|span| {
+            let [ts, dur] = time(span);
+            span["name"] == step["name"]
+                && ts >= start - 1e-3
+                && ts + dur <= start + time_of_step + 1e-3
+        });
+        assert!(inside.count() > 0, "{step}");
+    }
+    for tid in [2, 3] {
+        let mut end = 0.0;
+        for span in of_threads.iter().filter(|span| span["tid"] == tid) {
+            let [ts, dur] = time(span);
+            assert!(ts >= end - 1e-3, "{span} before {end}");
+            end = ts + dur;
+        }
     }
     for node in report["nodes"].as_array().unwrap() {
         let of_node: Vec<_> = spans.iter().filter(|span| span["name"] == node["name"]).collect();

@@ -161,5 +161,7 @@ pub use params::{
 };
 pub use peak::burn_fma;
 pub use table::{Kernel, kernels};
-pub use threads::{CallingThread, Scratch, Threads, available_threads, on_this_thread};
+pub use threads::{
+    CallingThread, Scratch, Threads, available_threads, current_threads, on_this_thread,
+};
 pub use view::{NhwcView, NhwcViewMut};

@@ -78,11 +78,11 @@ pub(super) struct Args {
     /// Number of timed runs, after one warm-up run
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
-    /// Write a trace of one run's steps for Perfetto or chrome://tracing
+    /// Write a trace of one run's steps and threads for Perfetto or chrome://tracing
     ///
     /// The file is JSON in the Trace Event Format. It has an event for each step, with its kernel,
-    /// rows and multiply-adds. A step that runs depth first has an event for each turn. All events
-    /// are on one track: the threads of a step are not told apart.
+    /// rows and multiply-adds. A step that runs depth first has an event for each turn. Each thread
+    /// has a track of its own, with an event for each time that it computed.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     #[command(flatten)]

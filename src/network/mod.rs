@@ -37,6 +37,7 @@ mod layout;
 mod pack;
 mod plain;
 mod plan;
+mod recorder;
 mod schedule;
 mod session;
 mod shape;
@@ -50,6 +51,7 @@ pub use depth_first::DepthFirst;
 pub use functions::Function;
 pub use graph::{Border, Network, Node, NodeId, Op, Output, OutputKind};
 pub use plan::{NetworkPlan, PlanOptions};
+pub use recorder::ThreadTime;
 pub use session::{Session, StepTime};
 #[cfg(feature = "keras")]
 pub(crate) use shape::infer;
