@@ -20,11 +20,10 @@
 //! Departures: those of `micro_kernel.rs`, except that
 //! 1. the M×N registers hold one chain of each output at a time. The even chains of a block are put
 //!    aside on the stack while the odd ones run, the sums for both: twice M·N stores and loads for
-//!    32·M·N FMAs. They wait in memory of our own, since what a compiler spills crosses cache lines;
+//!    32·M·N FMAs;
 //! 2. there are instances of whole panels alone, N·lanes = NR. What is in a panel beyond the layer's
 //!    last channel goes to scratch.
 
-use core::hint::black_box;
 use core::marker::PhantomData;
 use core::ops::Range;
 
@@ -62,19 +61,13 @@ impl<B: Element, const M: usize, const N: usize> Kernel for BlockMicroKernel<B, 
             // SAFETY: the rows i·M.. of the tables are this tile's, M of each; the columns are N whole
             // vectors; the caller keeps the contract of the panels.
             unsafe {
-                let mut sums = Waiting(start::<S, M, N>(simd, &t.output, y_rows, &columns));
-                let Waiting(sums) = black_box(&mut sums);
-                add_blocks::<S, B, M, N>(simd, t, i, sums);
-                finish::<S, M, N>(simd, t, i, sums, &columns);
+                let mut sums = start::<S, M, N>(simd, &t.output, y_rows, &columns);
+                add_blocks::<S, B, M, N>(simd, t, i, &mut sums);
+                finish::<S, M, N>(simd, t, i, &mut sums, &columns);
             }
         }
     }
 }
-
-/// Vectors that wait in whole cache lines. (Behind a `black_box`, or the compiler has a copy of its
-/// own.)
-#[repr(align(64))]
-struct Waiting<V>(V);
 
 /// The blocks of micro-tile `i`.
 ///
@@ -106,15 +99,11 @@ unsafe fn add_blocks<S: Simd, B: Element, const M: usize, const N: usize>(
         }
         let depth = BLOCK.min(t.depth - block * BLOCK);
         // SAFETY: so many k are left of A and B from here on; M rows are prefetched in all.
-        let mut even = unsafe {
+        let (even, odd) = unsafe {
             rows.prefetch::<S, M, N>(simd, t);
-            Waiting(chain::<S, B, M, N, 0>(simd, a, b, depth))
-        };
-        let Waiting(even) = black_box(&mut even);
-        // SAFETY: as above.
-        let odd = unsafe {
+            let even = chain::<S, B, M, N, 0>(simd, a, b, depth);
             rows.prefetch::<S, M, N>(simd, t);
-            chain::<S, B, M, N, 1>(simd, a, b, depth)
+            (even, chain::<S, B, M, N, 1>(simd, a, b, depth))
         };
         for m in 0..M {
             for n in 0..N {
@@ -171,9 +160,17 @@ unsafe fn chain<S: Simd, B: Element, const M: usize, const N: usize, const ODD: 
     let (l, size) = (S::LANES, const { tile_size::<S>() });
     let fma = Fma::<B>(PhantomData);
     let mut acc = [[simd.splat(0.0); N]; M];
-    // Vectors of one lane hold even and odd k by turns.
-    let whole = if l == 1 { 0 } else { depth / l };
-    for _ in 0..whole {
+    if l == 1 || depth < BLOCK {
+        for k in (ODD..depth).step_by(2) {
+            // SAFETY: k < `depth`.
+            unsafe {
+                let a = a.add(k / l * size.mr * l + k % l);
+                step::<S, _, M, N>(simd, fma, a, l, b.add(k * size.nr), &mut acc);
+            }
+        }
+        return acc;
+    }
+    for _ in 0..BLOCK / l {
         if S::LANE_FMA {
             // SAFETY: L k of A and B are left from here on.
             unsafe { lanes::<S, B, M, N, ODD>(simd, a, b, &mut acc) };
@@ -190,13 +187,6 @@ unsafe fn chain<S: Simd, B: Element, const M: usize, const N: usize, const ODD: 
             }
         }
         (a, b) = (a.wrapping_add(l * size.mr), b.wrapping_add(l * size.nr));
-    }
-    for k in (ODD..depth - whole * l).step_by(2) {
-        // SAFETY: so many k are left of A and B.
-        unsafe {
-            let a = a.add(k / l * size.mr * l + k % l);
-            step::<S, _, M, N>(simd, fma, a, l, b.add(k * size.nr), &mut acc);
-        }
     }
     acc
 }
