@@ -1097,6 +1097,10 @@ fn benchmarks_layers() {
         ("pw 1x9x9x8 o16 nchw abf16 wbf16", 81 * 8 * 16),
         ("sep 1x9x9x20 o16 k3 nchw unfused relu", 81 * 20 * (9 + 16)),
         ("sep 1x9x9x20 o16 k3 p1,0,2,1 nchw wf16", 8 * 10 * 20 * (9 + 16)),
+        ("dw 2x9x8x5 k3 s2 m3 int8", 2 * 5 * 4 * 15 * 9),
+        ("pw 1x7x7x40 o24 s2 int8 relu6", 4 * 4 * 40 * 24),
+        ("sep 1x9x9x8 o16 k5 m2 int8 hard_swish", 81 * 16 * (25 + 16)),
+        ("conv 1x9x9x8 o16 k3 g4 d2 int8", 81 * 9 * 2 * 16),
     ];
     let mut args = vec!["bench", "--runs", "1", "--threads", "1"];
     args.extend(layers.iter().flat_map(|(layer, _)| ["--layer", layer]));
@@ -1156,7 +1160,7 @@ fn multiplies_in_the_arithmetic_asked_for() {
 
 #[test]
 fn refuses_bad_layers() {
-    let cases: [(&str, &[&str]); 31] = [
+    let cases: [(&str, &[&str]); 37] = [
         ("", &["the layer is empty"]),
         ("dense 1x1x1x8 o8", &["\"dense\"", "dw, pw, sep or conv"]),
         ("dw", &["the shape NxHxWxC is missing"]),
@@ -1188,6 +1192,12 @@ fn refuses_bad_layers() {
         ("dw 1x9x9x8 k3 gelu", &["\"gelu\""]),
         ("dw 1x9x9x8 k3 af64", &["\"af64\"", "abf16"]),
         ("pw 1x9x9x8 o8 wbf16 fast", &["\"fast\"", "not a word"]),
+        ("dw 1x9x9x8 k3 int8 int8", &["\"int8\"", "repeats"]),
+        ("dw 1x9x9x8 k3 int8 nchw", &["int8 with nchw"]),
+        ("dw 1x9x9x8 k3 af32 int8", &["int8 with a type of input and output"]),
+        ("pw 1x9x9x8 o8 int8 wf16", &["int8 with a type of weights"]),
+        ("sep 1x9x9x8 o8 k3 int8 unfused", &["int8 with unfused"]),
+        ("sep 1x9x9x8 o8 k3 au8", &["\"au8\"", "int8"]),
     ];
     for (layer, parts) in cases {
         let output = sepconv(&["bench", "--layer", layer]);

@@ -1019,6 +1019,16 @@ fn batch_norm_uses_the_epsilon_of_its_node() {
 }
 
 #[test]
+fn a_padded_1x1_convolution_is_no_pointwise_one() {
+    let mut b = Builder::new(3);
+    let x = b.input();
+    let padding = Padding::Explicit { top: 1, bottom: 0, left: 2, right: 1 };
+    let window = Window::new([1, 1]).padding(padding);
+    b.push("conv", Op::Conv { window, groups: 1, filters: 5, bias: true }, &[x]);
+    check(&b, &picture([2, 4, 3, 3], 7), &[]).unwrap();
+}
+
+#[test]
 fn max_pool_padding_never_wins() {
     let mut b = Builder::new(2);
     let x = b.push("sep", separable(3), &[b.input()]);

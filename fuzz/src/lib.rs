@@ -68,15 +68,15 @@ fn activation(u: &mut Unstructured<'_>) -> Result<Activation> {
 
 /// Those of the input, the weights and the output.
 pub fn types(u: &mut Unstructured<'_>) -> Result<[ElementType; 3]> {
-    let [f32, f16, bf16] = ElementType::ALL;
+    let [f32, f16, bf16] = ElementType::FLOATS;
     Ok(match u.int_in_range(0..=5)? {
         0 | 1 => [f32; 3],
         2 => [f16; 3],
         3 => [bf16; 3],
         _ => [
-            *u.choose(&ElementType::ALL)?,
-            *u.choose(&ElementType::ALL)?,
-            *u.choose(&ElementType::ALL)?,
+            *u.choose(&ElementType::FLOATS)?,
+            *u.choose(&ElementType::FLOATS)?,
+            *u.choose(&ElementType::FLOATS)?,
         ],
     })
 }
@@ -294,7 +294,7 @@ impl Case {
 }
 
 /// Makes rayon's global pool the calling thread alone: what happens depends on the input only.
-fn one_thread() {
+pub fn one_thread() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();

@@ -114,7 +114,7 @@ impl Arithmetic {
 
 impl ElementType {
     /// Whether this build has kernels for elements of the type: for f16 and bf16 with the feature
-    /// `f16-bf16`.
+    /// `f16-bf16`, for u8 and i8 with the feature `int8`.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -125,6 +125,7 @@ impl ElementType {
         match self {
             Self::F32 => true,
             Self::F16 | Self::Bf16 => cfg!(feature = "f16-bf16"),
+            Self::U8 | Self::I8 => cfg!(feature = "int8"),
         }
     }
 

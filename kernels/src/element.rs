@@ -1,10 +1,11 @@
-//! Element types of tensors and weights: f32, or 16-bit types that kernels convert to f32 as they
-//! load them.
+//! Element types of tensors and weights: f32, 16-bit types that kernels convert to f32 as they load
+//! them, and 8-bit integers that stand for numbers by a [`Quantization`](crate::Quantization).
 
 use core::fmt;
 use core::mem::MaybeUninit;
 
-/// How the elements of a tensor or of weights are stored. All arithmetic is f32.
+/// How the elements of a tensor or of weights are stored. All arithmetic is f32, but for products of
+/// 8-bit integers, whose sums are i32.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -28,19 +29,47 @@ pub enum ElementType {
     F16,
     /// The upper half of an f32: 8 significant bits, the range of f32.
     Bf16,
+    /// Integers 0 to 255: see [`Quantization`](crate::Quantization).
+    U8,
+    /// Integers −128 to 127: see [`Quantization`](crate::Quantization).
+    I8,
 }
 
 impl ElementType {
     /// All types.
-    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
+    pub const ALL: [Self; 5] = [Self::F32, Self::F16, Self::Bf16, Self::U8, Self::I8];
 
-    /// The name that [`fmt::Display`] prints: `f32`, `f16` or `bf16`.
+    /// The types of floating-point numbers.
+    pub const FLOATS: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
+
+    /// The name that [`fmt::Display`] prints: `f32`, `f16`, `bf16`, `u8` or `i8`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
+            Self::U8 => "u8",
+            Self::I8 => "i8",
+        }
+    }
+
+    /// Whether it is [`U8`](Self::U8) or [`I8`](Self::I8).
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// assert_eq!(ElementType::ALL.map(ElementType::is_quantized), [false, false, false, true, true]);
+    /// ```
+    #[must_use]
+    pub const fn is_quantized(self) -> bool {
+        matches!(self, Self::U8 | Self::I8)
+    }
+
+    /// The integers of a quantized type, the least and the largest.
+    pub(crate) const fn integers(self) -> (i32, i32) {
+        match self {
+            Self::I8 => (-128, 127),
+            _ => (0, 255),
         }
     }
 
@@ -50,6 +79,7 @@ impl ElementType {
         match self {
             Self::F32 => 4,
             Self::F16 | Self::Bf16 => 2,
+            Self::U8 | Self::I8 => 1,
         }
     }
 
@@ -70,12 +100,12 @@ pub(crate) struct F16Bf16<T> {
 }
 
 impl<T> F16Bf16<T> {
-    /// That for a type; none for f32.
+    /// That for a type; none for one of other sizes.
     pub(crate) fn of(&self, element: ElementType) -> Option<&T> {
         match element {
-            ElementType::F32 => None,
             ElementType::F16 => Some(&self.f16),
             ElementType::Bf16 => Some(&self.bf16),
+            ElementType::F32 | ElementType::U8 | ElementType::I8 => None,
         }
     }
 
@@ -112,6 +142,10 @@ pub enum Elements<'a> {
     F16(&'a [u16]),
     /// The bits of bfloat16 numbers.
     Bf16(&'a [u16]),
+    /// Quantized numbers.
+    U8(&'a [u8]),
+    /// Quantized numbers.
+    I8(&'a [i8]),
 }
 
 /// A mutable slice of elements of any type: [`Elements`] to write to.
@@ -138,12 +172,20 @@ pub enum ElementsMut<'a> {
     F16(&'a mut [u16]),
     /// The bits of bfloat16 numbers.
     Bf16(&'a mut [u16]),
+    /// Quantized numbers.
+    U8(&'a mut [u8]),
+    /// Quantized numbers.
+    I8(&'a mut [i8]),
     /// Room for numbers. (As all of these: a run that ends well has written them.)
     UninitF32(&'a mut [MaybeUninit<f32>]),
     /// Room for the bits of binary16 numbers.
     UninitF16(&'a mut [MaybeUninit<u16>]),
     /// Room for the bits of bfloat16 numbers.
     UninitBf16(&'a mut [MaybeUninit<u16>]),
+    /// Room for quantized numbers.
+    UninitU8(&'a mut [MaybeUninit<u8>]),
+    /// Room for quantized numbers.
+    UninitI8(&'a mut [MaybeUninit<i8>]),
 }
 
 #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
@@ -154,6 +196,8 @@ impl Elements<'_> {
         match self {
             Self::F32(x) => x.len(),
             Self::F16(x) | Self::Bf16(x) => x.len(),
+            Self::U8(x) => x.len(),
+            Self::I8(x) => x.len(),
         }
     }
 
@@ -164,6 +208,8 @@ impl Elements<'_> {
             Self::F32(_) => ElementType::F32,
             Self::F16(_) => ElementType::F16,
             Self::Bf16(_) => ElementType::Bf16,
+            Self::U8(_) => ElementType::U8,
+            Self::I8(_) => ElementType::I8,
         }
     }
 }
@@ -178,6 +224,10 @@ impl ElementsMut<'_> {
             Self::F16(x) | Self::Bf16(x) => x.len(),
             Self::UninitF32(x) => x.len(),
             Self::UninitF16(x) | Self::UninitBf16(x) => x.len(),
+            Self::U8(x) => x.len(),
+            Self::I8(x) => x.len(),
+            Self::UninitU8(x) => x.len(),
+            Self::UninitI8(x) => x.len(),
         }
     }
 
@@ -188,6 +238,8 @@ impl ElementsMut<'_> {
             Self::F32(_) | Self::UninitF32(_) => ElementType::F32,
             Self::F16(_) | Self::UninitF16(_) => ElementType::F16,
             Self::Bf16(_) | Self::UninitBf16(_) => ElementType::Bf16,
+            Self::U8(_) | Self::UninitU8(_) => ElementType::U8,
+            Self::I8(_) | Self::UninitI8(_) => ElementType::I8,
         }
     }
 }
@@ -198,14 +250,18 @@ impl Elements<'_> {
         match self {
             Self::F32(x) => Pointer { at: x.as_ptr().cast(), element },
             Self::F16(x) | Self::Bf16(x) => Pointer { at: x.as_ptr().cast(), element },
+            Self::U8(x) => Pointer { at: x.as_ptr(), element },
+            Self::I8(x) => Pointer { at: x.as_ptr().cast(), element },
         }
     }
 
-    /// Element `i` as f32.
+    /// Element `i` as f32; a quantized one is the integer itself.
     pub(crate) fn get(&self, i: usize) -> f32 {
         match self {
             Self::F32(x) => x[i],
             Self::F16(x) | Self::Bf16(x) => self.element_type().widen(x[i]),
+            Self::U8(x) => x[i].into(),
+            Self::I8(x) => x[i].into(),
         }
     }
 }
@@ -218,6 +274,10 @@ impl ElementsMut<'_> {
             Self::F16(x) | Self::Bf16(x) => x.as_mut_ptr().cast(),
             Self::UninitF32(x) => x.as_mut_ptr().cast(),
             Self::UninitF16(x) | Self::UninitBf16(x) => x.as_mut_ptr().cast(),
+            Self::U8(x) => x.as_mut_ptr(),
+            Self::I8(x) => x.as_mut_ptr().cast(),
+            Self::UninitU8(x) => x.as_mut_ptr().cast(),
+            Self::UninitI8(x) => x.as_mut_ptr().cast(),
         };
         PointerMut { at, element }
     }

@@ -18,7 +18,7 @@ pub(crate) type Result<T> = core::result::Result<T, Error>;
 /// assert_eq!(error, Error::Length { what: "view", expected: 12, actual: 11 });
 /// assert_eq!(error.to_string(), "view: expected 12 elements, got 11");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
     /// A dimension, stride, dilation or kernel size that must be at least 1 is 0.
@@ -51,6 +51,13 @@ pub enum Error {
         channels: usize,
         /// Its pixel stride, in elements.
         pixel_stride: usize,
+    },
+    /// The picture stride of an NCHW view is smaller than a picture.
+    PictureStride {
+        /// Elements of a picture, C·H·W.
+        elements: usize,
+        /// The view's picture stride, in elements.
+        picture_stride: usize,
     },
     /// An `ndarray` that is not in standard layout without gaps.
     Strides {
@@ -93,7 +100,40 @@ pub enum Error {
         /// The view's layout.
         actual: TensorLayout,
     },
-    /// This build has no kernels for elements of that type: see the feature `f16-bf16`.
+    /// A scale that is not a positive normal number, or a zero point outside its type.
+    Quantization {
+        /// Which operand's.
+        what: &'static str,
+        /// The scale.
+        scale: f32,
+        /// The zero point.
+        zero_point: i32,
+    },
+    /// A ratio of scales is no finite number.
+    Rescale {
+        /// Of which operand to the output.
+        what: &'static str,
+        /// It.
+        ratio: f32,
+    },
+    /// A weight of i8 that is −128: weights must lie in −127..=127.
+    Weight {
+        /// Its place in the weights.
+        index: usize,
+    },
+    /// The sums of an output channel can leave the range of i32.
+    Sums {
+        /// The output channel.
+        channel: usize,
+        /// The largest magnitude that its sums can have.
+        magnitude: u64,
+    },
+    /// Types, layouts or parameters that have no meaning together, or no kernel.
+    Unsupported {
+        /// Which.
+        what: &'static str,
+    },
+    /// This build has no kernels for elements of that type: see the features `f16-bf16` and `int8`.
     ElementTypeUnavailable {
         /// Which operand.
         what: &'static str,
@@ -154,6 +194,12 @@ impl fmt::Display for Error {
             Self::PixelStride { channels, pixel_stride } => {
                 write!(f, "pixel stride {pixel_stride} is smaller than the {channels} channels")
             }
+            Self::PictureStride { elements, picture_stride } => {
+                write!(
+                    f,
+                    "picture stride {picture_stride} is smaller than the {elements} elements of a picture"
+                )
+            }
             Self::Strides { strides } => {
                 write!(f, "expected a dense N×H×W×C array, got strides {strides:?}")
             }
@@ -169,10 +215,27 @@ impl fmt::Display for Error {
             Self::Layout { what, expected, actual } => {
                 write!(f, "{what}: expected layout {expected}, got {actual}")
             }
+            Self::Quantization { what, scale, zero_point } => write!(
+                f,
+                "{what}: expected a positive normal scale and a zero point of the type, got scale \
+                 {scale:e} and zero point {zero_point}"
+            ),
+            Self::Rescale { what, ratio } => {
+                write!(f, "{what}: expected a finite ratio of scales, got {ratio}")
+            }
+            Self::Weight { index } => {
+                write!(f, "expected weights of i8 in -127..=127, got -128 at {index}")
+            }
+            Self::Sums { channel, magnitude } => write!(
+                f,
+                "sums of output channel {channel} can be as large as {magnitude}, which i32 can't hold"
+            ),
+            Self::Unsupported { what } => f.write_str(what),
             Self::ElementTypeUnavailable { what, element } => write!(
                 f,
                 "{what} is of {element}, for which sepconv-kernels was built without the feature \
-                 f16-bf16"
+                 {}",
+                if element.is_quantized() { "int8" } else { "f16-bf16" }
             ),
             Self::ArithmeticUnavailable { arithmetic } => write!(
                 f,
@@ -191,12 +254,10 @@ impl fmt::Display for Error {
             Self::LevelUnavailable { level } => {
                 write!(f, "level {level} is not available on this CPU or in this build")
             }
-            Self::UnknownLevel { value } => {
-                write!(
-                    f,
-                    "unknown level {value:?}: expected scalar, neon, avx2 or avx512 (check SEPCONV_LEVEL)"
-                )
-            }
+            Self::UnknownLevel { value } => write!(
+                f,
+                "unknown level {value:?}: expected scalar, neon, avx2 or avx512 (check SEPCONV_LEVEL)"
+            ),
         }
     }
 }

@@ -74,6 +74,13 @@
 //! on the same numbers, rounded. Biases are f32. Subnormal f16 values are ordinary numbers; a
 //! subnormal bf16 is a subnormal f32.
 //!
+//! With weights of i8, inputs are of u8 or i8, and outputs of u8, i8 or f32. An integer q stands for
+//! scale · (q − zero point) ([`Quantization`]); the weights of each output channel have a scale
+//! of their own ([`QuantizedWeights`]). Products and sums are exact, in i32: a plan whose sums i32
+//! might not hold is refused with [`Error::Sums`]. An output is rounded once, as
+//! [`naive::requantize`] defines it; the tensor between the halves of a separable layer is one,
+//! too. Padding stands for 0. [`Elementwise`] turns f32 into integers and back. Integers are NHWC.
+//!
 //! # Levels
 //! [`Level`] lists the instruction-set levels. A plan uses the best one available unless
 //! [`Options::level`] or the environment variable `SEPCONV_LEVEL` selects another.
@@ -86,6 +93,8 @@
 //!   with [`Error::ElementTypeUnavailable`], and the crate compiles in 0.6 of the time.
 //! - `bf16` (default): [`Arithmetic::Bf16`], implies `f16-bf16`. Without it a plan that asks for it
 //!   is refused with [`Error::ArithmeticUnavailable`].
+//! - `int8` (default): inputs, outputs and weights of 8-bit integers. Without it they are refused
+//!   likewise.
 //! - `half`: implies `f16-bf16`; 16-bit operands are slices of `half::f16` and `half::bf16`. Without
 //!   it they are slices of bits.
 //! - `ndarray`: [`NhwcView`] and [`NhwcViewMut`] convert from that crate's views by `try_from`.
@@ -105,6 +114,7 @@ mod gemm;
 mod geometry;
 #[cfg(feature = "half")]
 mod half;
+mod int8;
 mod layers;
 mod layout;
 mod level;
@@ -134,6 +144,7 @@ pub use arithmetic::Arithmetic;
 pub use element::{ElementType, Elements, ElementsMut};
 pub use error::Error;
 pub use geometry::{Padding, Window};
+pub use int8::quantization::{Quantization, QuantizedWeights};
 pub use layers::conv::{Conv, Dense, Pointwise};
 pub use layers::depthwise::Depthwise;
 pub use layers::elementwise::{Elementwise, convert};

@@ -88,6 +88,13 @@ impl Aligned {
         unsafe { core::slice::from_raw_parts_mut(self.data.as_ptr().cast(), 2 * self.len) }
     }
 
+    /// The same memory as four times as many 8-bit integers.
+    pub(crate) fn as_i8_mut(&mut self) -> &mut [i8] {
+        // SAFETY: len initialized elements that it owns, borrowed mutably as `self` is. An f32 is as
+        // long as four i8, which need less alignment and may have any bits.
+        unsafe { core::slice::from_raw_parts_mut(self.data.as_ptr().cast(), 4 * self.len) }
+    }
+
     /// None if the size overflows.
     fn layout(len: usize) -> Option<Layout> {
         let layout = Layout::array::<f32>(len).ok()?;

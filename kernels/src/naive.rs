@@ -8,7 +8,9 @@
 use alloc::vec::Vec;
 
 use crate::activation::Activation;
+use crate::element::ElementType;
 use crate::geometry::{Padding, Window};
+use crate::int8::quantization::Quantization;
 use crate::params::PoolKind;
 
 /// One output element of a sum, and what its rounding error is measured against.
@@ -323,6 +325,93 @@ pub fn pool(kind: PoolKind, input: [usize; 4], x: &[f32], window: &Window) -> Ve
         }
     }
     out
+}
+
+/// What [`requantize`] makes of sums of integers.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let to_u8 = naive::Requantize {
+///     multiplier: 0.25,
+///     residual: Quantization::new(1.0, 0),
+///     activation: Activation::Relu,
+///     output: ElementType::U8,
+///     quantization: Quantization::new(1.0, 10),
+/// };
+/// assert_eq!(naive::requantize(10, None, &to_u8), 12.0); // 10 / 4 = 2.5, ties to even, + 10
+/// assert_eq!(naive::requantize(-8, None, &to_u8), 10.0);
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Requantize {
+    /// What a unit of the sum is in steps of the output's: the scales of input and weights over the
+    /// output's, in f64, rounded to f32. An output of f32 has steps of 1.
+    pub multiplier: f32,
+    /// What the integers of the residual stand for.
+    pub residual: Quantization,
+    /// Applied last.
+    pub activation: Activation,
+    /// Type of the output and the residual.
+    pub output: ElementType,
+    /// What the integers of the output stand for.
+    pub quantization: Quantization,
+}
+
+/// The output that a sum of integers, bias included, becomes: an integer, or a number if the output
+/// is of f32. This is the definition of requantization; each step is rounded to nearest, ties to
+/// even:
+///
+/// 1. t = f32(sum) · multiplier
+/// 2. with a residual, t = t + f32(r − z) · s, where z is its zero point and s its scale over the
+///    output's, in f64, rounded to f32
+/// 3. t clamped to \[(lo / scale, hi / scale\], the activation's bounds, and to what the type holds less
+///    the zero point; an activation that is no clamp comes before, as activation(t · scale) / scale
+/// 4. the integer nearest to t, plus the zero point
+#[must_use]
+pub fn requantize(sum: i32, residual: Option<f32>, p: &Requantize) -> f32 {
+    let quantized = p.output == ElementType::U8 || p.output == ElementType::I8;
+    let (scale, zero) = if quantized {
+        (p.quantization.scale, p.quantization.zero_point as f32)
+    } else {
+        (1.0, 0.0)
+    };
+    let mut t = sum as f32 * p.multiplier;
+    if let Some(r) = residual {
+        let (r_scale, r_zero) =
+            if quantized { (p.residual.scale, p.residual.zero_point as f32) } else { (1.0, 0.0) };
+        let step = (f64::from(r_scale) / f64::from(scale)) as f32;
+        t += (r - r_zero) * step;
+    }
+    let (lo, hi) = match p.activation {
+        Activation::None => (f32::NEG_INFINITY, f32::INFINITY),
+        Activation::Relu => (0.0, f32::INFINITY),
+        Activation::Relu6 => (0.0, 6.0),
+        Activation::Clamp { lo, hi } => (lo, hi),
+        other => {
+            t = (activate(other, f64::from(t * scale)) / f64::from(scale)) as f32;
+            (f32::NEG_INFINITY, f32::INFINITY)
+        }
+    };
+    if !quantized {
+        return if t < lo {
+            lo
+        } else if t > hi {
+            hi
+        } else {
+            t
+        };
+    }
+    let (least, largest) = if p.output == ElementType::U8 {
+        (0.0 - zero, 255.0 - zero)
+    } else {
+        (-128.0 - zero, 127.0 - zero)
+    };
+    let bound = |b: f32| (b / scale).max(least).min(largest);
+    let t = t.max(bound(lo)).min(bound(hi));
+    // In f64 both neighbours of t and their distances are exact.
+    let t = f64::from(t);
+    let below = (t as i64 - i64::from(t < 0.0)) as f64;
+    let up = t - below > 0.5 || (t - below == 0.5 && below as i64 % 2 != 0);
+    (below + f64::from(up) + f64::from(zero)) as f32
 }
 
 /// An activation in f64, from its definition. NaN stays NaN.

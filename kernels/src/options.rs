@@ -3,6 +3,7 @@
 use crate::activation::Activation;
 use crate::arithmetic::Arithmetic;
 use crate::element::ElementType;
+use crate::int8::quantization::Quantization;
 use crate::layout::TensorLayout;
 use crate::level::Level;
 
@@ -23,7 +24,7 @@ use crate::level::Level;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Options {
     /// Applied to each input element as it is loaded (pre-activation networks). Never to padding.
@@ -37,12 +38,28 @@ pub struct Options {
     /// Element type of the output and the residual. An output is rounded once, after its
     /// activation: to nearest, ties to even. Overflow gives ∞.
     pub output_type: ElementType,
+    /// What the integers of an input of [`ElementType::U8`] or [`ElementType::I8`] stand for.
+    /// Padding is 0, which the zero point stands for.
+    pub input_quantization: Quantization,
+    /// What the integers of such an output stand for.
+    pub output_quantization: Quantization,
+    /// What those of the residual stand for. `None` means `output_quantization`.
+    pub residual_quantization: Option<Quantization>,
     /// Layout of the input's memory.
     pub input_layout: TensorLayout,
     /// Layout of the output's memory, and the residual's.
     pub output_layout: TensorLayout,
     /// How products are computed and added up.
     pub arithmetic: Arithmetic,
+    /// Whether integer kernels may use the CPU's dot products (VNNI, FEAT_DotProd). The bits are the
+    /// same without them: it is for comparison.
+    pub dot_products: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Options {
@@ -62,9 +79,13 @@ impl Options {
             level: None,
             input_type: ElementType::F32,
             output_type: ElementType::F32,
+            input_quantization: Quantization::new(1.0, 0),
+            output_quantization: Quantization::new(1.0, 0),
+            residual_quantization: None,
             input_layout: TensorLayout::Nhwc,
             output_layout: TensorLayout::Nhwc,
             arithmetic: Arithmetic::Exact,
+            dot_products: true,
         }
     }
 
@@ -103,6 +124,27 @@ impl Options {
         self
     }
 
+    /// Sets what the integers of the input stand for.
+    #[must_use]
+    pub const fn input_quantization(mut self, quantization: Quantization) -> Self {
+        self.input_quantization = quantization;
+        self
+    }
+
+    /// Sets what the integers of the output stand for.
+    #[must_use]
+    pub const fn output_quantization(mut self, quantization: Quantization) -> Self {
+        self.output_quantization = quantization;
+        self
+    }
+
+    /// Sets what the integers of the residual stand for.
+    #[must_use]
+    pub const fn residual_quantization(mut self, quantization: Quantization) -> Self {
+        self.residual_quantization = Some(quantization);
+        self
+    }
+
     /// Sets the layout of the input.
     #[must_use]
     pub const fn input_layout(mut self, layout: TensorLayout) -> Self {
@@ -121,6 +163,13 @@ impl Options {
     #[must_use]
     pub const fn arithmetic(mut self, arithmetic: Arithmetic) -> Self {
         self.arithmetic = arithmetic;
+        self
+    }
+
+    /// Sets whether integer kernels may use the CPU's dot products.
+    #[must_use]
+    pub const fn dot_products(mut self, dot_products: bool) -> Self {
+        self.dot_products = dot_products;
         self
     }
 

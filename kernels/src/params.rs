@@ -3,6 +3,7 @@
 use crate::activation::Activation;
 use crate::element::Elements;
 use crate::geometry::Window;
+use crate::int8::quantization::{Quantization, QuantizedWeights};
 use crate::layout::WeightLayout;
 
 /// Parameters of [`Depthwise`](crate::Depthwise).
@@ -37,6 +38,8 @@ pub struct DepthwiseParams<'a> {
     pub layout: WeightLayout,
     /// C·M elements, or none for zeros.
     pub bias: Option<&'a [f32]>,
+    /// The scales and biases of weights of i8, in place of `bias`.
+    pub quantized: Option<QuantizedWeights<'a>>,
 }
 
 impl<'a> DepthwiseParams<'a> {
@@ -49,6 +52,7 @@ impl<'a> DepthwiseParams<'a> {
             weights: weights.into(),
             layout: WeightLayout::Hwio,
             bias: None,
+            quantized: None,
         }
     }
 
@@ -70,6 +74,13 @@ impl<'a> DepthwiseParams<'a> {
     #[must_use]
     pub const fn bias(mut self, bias: &'a [f32]) -> Self {
         self.bias = Some(bias);
+        self
+    }
+
+    /// Sets the scales and biases of weights of i8.
+    #[must_use]
+    pub const fn quantized(mut self, quantized: QuantizedWeights<'a>) -> Self {
+        self.quantized = Some(quantized);
         self
     }
 }
@@ -106,6 +117,8 @@ pub struct PointwiseParams<'a> {
     pub layout: WeightLayout,
     /// O elements, or none for zeros.
     pub bias: Option<&'a [f32]>,
+    /// The scales and biases of weights of i8, in place of `bias`.
+    pub quantized: Option<QuantizedWeights<'a>>,
 }
 
 impl<'a> PointwiseParams<'a> {
@@ -118,6 +131,7 @@ impl<'a> PointwiseParams<'a> {
             weights: weights.into(),
             layout: WeightLayout::Hwio,
             bias: None,
+            quantized: None,
         }
     }
 
@@ -139,6 +153,13 @@ impl<'a> PointwiseParams<'a> {
     #[must_use]
     pub const fn bias(mut self, bias: &'a [f32]) -> Self {
         self.bias = Some(bias);
+        self
+    }
+
+    /// Sets the scales and biases of weights of i8.
+    #[must_use]
+    pub const fn quantized(mut self, quantized: QuantizedWeights<'a>) -> Self {
+        self.quantized = Some(quantized);
         self
     }
 }
@@ -172,6 +193,8 @@ pub struct SeparableParams<'a> {
     pub depthwise: DepthwiseParams<'a>,
     /// Between the two; [`Activation::None`] in Xception.
     pub mid_activation: Activation,
+    /// What the integers between the two stand for, of the input's type, with weights of i8.
+    pub mid_quantization: Quantization,
     /// Output channels O.
     pub channels_out: usize,
     /// Pointwise weights \[C·M, O\], unless `layout` says otherwise.
@@ -180,6 +203,8 @@ pub struct SeparableParams<'a> {
     pub layout: WeightLayout,
     /// O elements, or none for zeros.
     pub bias: Option<&'a [f32]>,
+    /// The scales and biases of weights of i8, in place of `bias`.
+    pub quantized: Option<QuantizedWeights<'a>>,
 }
 
 impl<'a> SeparableParams<'a> {
@@ -195,10 +220,12 @@ impl<'a> SeparableParams<'a> {
         Self {
             depthwise,
             mid_activation,
+            mid_quantization: Quantization::new(1.0, 0),
             channels_out,
             weights: weights.into(),
             layout: WeightLayout::Hwio,
             bias: None,
+            quantized: None,
         }
     }
 
@@ -206,6 +233,13 @@ impl<'a> SeparableParams<'a> {
     #[must_use]
     pub const fn mid_activation(mut self, activation: Activation) -> Self {
         self.mid_activation = activation;
+        self
+    }
+
+    /// Sets what the integers between the two steps stand for.
+    #[must_use]
+    pub const fn mid_quantization(mut self, quantization: Quantization) -> Self {
+        self.mid_quantization = quantization;
         self
     }
 
@@ -220,6 +254,13 @@ impl<'a> SeparableParams<'a> {
     #[must_use]
     pub const fn bias(mut self, bias: &'a [f32]) -> Self {
         self.bias = Some(bias);
+        self
+    }
+
+    /// Sets the scales and biases of weights of i8.
+    #[must_use]
+    pub const fn quantized(mut self, quantized: QuantizedWeights<'a>) -> Self {
+        self.quantized = Some(quantized);
         self
     }
 }
@@ -258,6 +299,8 @@ pub struct ConvParams<'a> {
     pub layout: WeightLayout,
     /// O elements, or none for zeros.
     pub bias: Option<&'a [f32]>,
+    /// The scales and biases of weights of i8, in place of `bias`.
+    pub quantized: Option<QuantizedWeights<'a>>,
 }
 
 impl<'a> ConvParams<'a> {
@@ -271,6 +314,7 @@ impl<'a> ConvParams<'a> {
             weights: weights.into(),
             layout: WeightLayout::Hwio,
             bias: None,
+            quantized: None,
         }
     }
 
@@ -292,6 +336,13 @@ impl<'a> ConvParams<'a> {
     #[must_use]
     pub const fn bias(mut self, bias: &'a [f32]) -> Self {
         self.bias = Some(bias);
+        self
+    }
+
+    /// Sets the scales and biases of weights of i8.
+    #[must_use]
+    pub const fn quantized(mut self, quantized: QuantizedWeights<'a>) -> Self {
+        self.quantized = Some(quantized);
         self
     }
 }
@@ -326,13 +377,21 @@ pub struct DenseParams<'a> {
     pub layout: WeightLayout,
     /// O elements, or none for zeros.
     pub bias: Option<&'a [f32]>,
+    /// The scales and biases of weights of i8, in place of `bias`.
+    pub quantized: Option<QuantizedWeights<'a>>,
 }
 
 impl<'a> DenseParams<'a> {
     /// No bias. `weights` is a slice of `f32` or [`Elements`].
     #[must_use]
     pub fn new(channels_out: usize, weights: impl Into<Elements<'a>>) -> Self {
-        Self { channels_out, weights: weights.into(), layout: WeightLayout::Hwio, bias: None }
+        Self {
+            channels_out,
+            weights: weights.into(),
+            layout: WeightLayout::Hwio,
+            bias: None,
+            quantized: None,
+        }
     }
 
     /// Sets the layout of the weights.
@@ -346,6 +405,13 @@ impl<'a> DenseParams<'a> {
     #[must_use]
     pub const fn bias(mut self, bias: &'a [f32]) -> Self {
         self.bias = Some(bias);
+        self
+    }
+
+    /// Sets the scales and biases of weights of i8.
+    #[must_use]
+    pub const fn quantized(mut self, quantized: QuantizedWeights<'a>) -> Self {
+        self.quantized = Some(quantized);
         self
     }
 }

@@ -51,15 +51,15 @@ impl Placement {
         Self { top, picture: height.wrapping_mul(row), row, pixel, channel: 1 }
     }
 
-    /// A plane for each channel, in a view \[N, H, W, C\] of the rows from `top` on.
-    pub(crate) fn nchw(shape: [usize; 4], top: usize) -> Self {
-        let [_, height, width, channels] = shape;
+    /// A plane for each channel, in a view \[N, H, W, C\] of the rows from `top` on, whose pictures
+    /// lie `picture` apart.
+    pub(crate) fn nchw(shape: [usize; 4], picture: usize, top: usize) -> Self {
+        let [_, height, width, _] = shape;
         let channel = height.wrapping_mul(width);
         if channel == 1 {
-            // Which is the same memory, and single pixels of a batch then lie C apart.
-            return Self::nhwc(shape, channels, top);
+            // A picture is a pixel whose channels lie side by side.
+            return Self::nhwc(shape, picture, top);
         }
-        let picture = channel.wrapping_mul(channels);
         Self { top, picture, row: width, pixel: 1, channel }
     }
 
@@ -104,6 +104,16 @@ impl Region {
     pub(crate) fn in_rows(&self, rows: &Range<usize>) -> Self {
         let start = self.rows.start.max(rows.start);
         Self { rows: start..self.rows.end.min(rows.end).max(start), ..self.clone() }
+    }
+
+    /// All of an output, whose windows have all their taps: some of them in the padding.
+    pub(crate) fn padded(vertical: &Axis, horizontal: &Axis) -> Self {
+        Self {
+            rows: 0..vertical.output,
+            columns: 0..horizontal.output,
+            taps_y: 0..vertical.kernel,
+            taps_x: 0..horizontal.kernel,
+        }
     }
 
     /// All regions of an output, in order.

@@ -1,6 +1,6 @@
 //! The same bits everywhere: digests of every operation over shapes, windows, activations, kinds of
-//! data and element types, which every level of every CPU must reproduce, in 1 to 16 parts, fused
-//! and not.
+//! data and element types, 8-bit integers among them, which every level of every CPU must reproduce,
+//! in 1 to 16 parts, fused and not, by dot products of integers and without.
 //!
 //! A change that is meant to change bits makes the table anew:
 //! `SEPCONV_BLESS=1 cargo test --release -p sepconv-kernels --test digests`.
@@ -9,6 +9,7 @@ mod common;
 
 use common::digest::{Table, digest};
 use common::half::Stored;
+use common::int8::{Case, OPS};
 use common::{Mode, Random, Spaced, holds, levels, run};
 use sepconv_kernels::*;
 
@@ -364,5 +365,51 @@ fn digests_are_those_of_the_table() {
         line.enter(i, &mut table);
     }
     println!("{} digests on {:?}", lines.len(), levels());
+    table.close();
+}
+
+/// Layers of integers by their number, of every operation by turns.
+const INTEGERS: usize = 270;
+
+/// Enters what each way to compute a layer of integers gives.
+fn enter_integers(number: usize, table: &mut Table) {
+    let op = OPS[number % OPS.len()];
+    let mut random = Random(number as u64);
+    // Emulated CPUs compute it, too.
+    let mut case = loop {
+        let case = Case::random(op, &mut random);
+        let plan = case.plan(Level::Scalar, true).expect("the parameters are right");
+        if plan.multiply_adds() <= 1 << 19 {
+            break case;
+        }
+    };
+    if (number / OPS.len()).is_multiple_of(3) {
+        case.options.activation = [Activation::Silu, Activation::Elu { alpha: 0.5 }][number % 2];
+    }
+    let Options { input_type, output_type, .. } = case.options;
+    let [_, h, w, c] = case.input;
+    let name = format!("{number:03} {op:?} {h}x{w}x{c} {input_type}-{output_type}").to_lowercase();
+    for level in levels() {
+        for dot_products in [true, false] {
+            let plan = case.plan(level, dot_products).expect("the parameters are right");
+            for &parts in parts(number) {
+                let entered = table.enter(&name, digest(&case.run(&*plan, parts, 0)));
+                let with = if dot_products { "with" } else { "without" };
+                holds(entered.is_ok(), || {
+                    format!("{level}, {with} dot products, {parts} parts: {entered:?}")
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn digests_of_integers() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/digests/int8.txt");
+    let mut table = Table::new(file, include_str!("digests/int8.txt"));
+    for number in 0..INTEGERS {
+        enter_integers(number, &mut table);
+    }
+    println!("{INTEGERS} digests of integers on {:?}", levels());
     table.close();
 }

@@ -1,5 +1,5 @@
-//! The element types that this build has kernels for: all with the feature `f16-bf16`, f32 alone
-//! without it. Compiled both ways.
+//! The element types that this build has kernels for: those of 16 bits with the feature `f16-bf16`,
+//! integers with `int8`, f32 always. Compiled with these features and without.
 
 use sepconv_kernels::*;
 
@@ -32,7 +32,7 @@ fn check<T>(result: Result<T, Error>, what: &'static str, element: ElementType) 
 #[test]
 fn types_without_kernels_are_refused() {
     let (f32s, bits) = ([0.0; 36], [0; 36]);
-    for element in ElementType::ALL {
+    for element in ElementType::FLOATS {
         assert_eq!(element.is_available(), HALF || element == ElementType::F32);
         check(NhwcView::new(zeros(element, &f32s, &bits), [1, 3, 3, 4]), "view", element);
         let (mut f32_output, mut bits_output) = ([0.0; 4], [0; 4]);
@@ -56,6 +56,30 @@ fn types_without_kernels_are_refused() {
         let weights = zeros(element, &f32s[..16], &bits[..16]);
         check(pointwise(weights, &Options::default()), "weights", element);
     }
+}
+
+/// The same of the feature `int8`.
+#[test]
+fn integers_without_kernels_are_refused() {
+    for element in [ElementType::U8, ElementType::I8] {
+        assert_eq!(element.is_available(), cfg!(feature = "int8"));
+        let input = Elementwise::new([1, 3, 3, 4], &Options::new().input_type(element));
+        let output = Elementwise::new([1, 3, 3, 4], &Options::new().output_type(element));
+        for (what, result) in [("input", input), ("output", output)] {
+            match result {
+                Ok(_) => assert!(element.is_available()),
+                Err(error) => assert_eq!(
+                    error.to_string(),
+                    format!(
+                        "{what} is of {element}, for which sepconv-kernels was built without the \
+                         feature int8"
+                    )
+                ),
+            }
+        }
+    }
+    let has = kernels().iter().any(|kernel| kernel.name.contains("int8"));
+    assert_eq!(has, cfg!(feature = "int8"));
 }
 
 fn depthwise(weights: Elements<'_>, options: &Options) -> Result<Depthwise, Error> {

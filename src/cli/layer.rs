@@ -6,7 +6,8 @@
 use sepconv::kernels::{
     self, Activation, Aligned, Arithmetic, Conv, ConvParams, Depthwise, DepthwiseParams,
     ElementType, Elements, ElementsMut, Level, NhwcView, NhwcViewMut, Options, Packed, Padding,
-    Plan, Pointwise, PointwiseParams, Separable, SeparableParams, TensorLayout, Window, convert,
+    Plan, Pointwise, PointwiseParams, Quantization, QuantizedWeights, Separable, SeparableParams,
+    TensorLayout, Window, convert,
 };
 use sepconv::weights::synthetic;
 
@@ -38,6 +39,10 @@ enum Kind {
     Conv,
 }
 
+/// What the pseudorandom integers of u8 and i8 stand for: reals in \[−1, 1\].
+const INTEGER_SCALE: f32 = 1.0 / 127.0;
+const ZERO_POINT: i32 = 128;
+
 const EXAMPLE: &str = "e.g. \"sep 1x19x19x728 o728 k3 s1\"";
 /// The most elements of a tensor: 1 GiB.
 const MOST_ELEMENTS: usize = 1 << 28;
@@ -47,7 +52,7 @@ impl Layer {
     /// `k3` or `k3x5` (kernel), `s2` or `s2x1` (stride), `d2` or `d2x1` (dilation), `p1` or
     /// `p0,1,0,1` (padding; SAME without it), `m2` (depth multiplier), `g4` (groups), the name of an
     /// activation, `nchw`, `abf16` (the type of input and output), `wf16` (that of weights),
-    /// `unfused`.
+    /// `unfused`, `int8` (input and output of u8, weights of i8).
     ///
     /// # Errors
     /// A message with the word that is wrong or missing.
@@ -78,7 +83,14 @@ impl Layer {
         let kernel = if kind == Kind::Pointwise { Some([1, 1]) } else { parsed.kernel };
         let multiplier = parsed.multiplier.unwrap_or(1);
         let out = if kind == Kind::Depthwise { Some(input[3] * multiplier) } else { parsed.out };
+        if let (true, Some(other)) = (parsed.int8.is_some(), parsed.not_of_int8()) {
+            return Err(format!("{text:?} combines int8 with {other}; {EXAMPLE}"));
+        }
         let layout = parsed.layout.unwrap_or_default();
+        let named_types = match parsed.int8 {
+            Some(()) => [Some(ElementType::U8), Some(ElementType::I8)],
+            None => [parsed.activations, parsed.weights],
+        };
         let layer = Self {
             text: text.split_whitespace().collect::<Vec<_>>().join(" "),
             kind,
@@ -92,7 +104,7 @@ impl Layer {
             multiplier,
             groups: parsed.groups.unwrap_or(1),
             unfused: parsed.unfused.is_some(),
-            named_types: [parsed.activations, parsed.weights],
+            named_types,
             weights: ElementType::F32,
             options: Options::default()
                 .activation(parsed.activation.unwrap_or_default())
@@ -145,22 +157,31 @@ impl Layer {
     pub fn pack(&self, level: Level) -> Result<Planner> {
         let ([kh, kw], [n, h, w, c]) = (self.window.kernel, self.input);
         let (wide, size) = (c * self.multiplier, [n, h, w]);
-        let options = self.options.level(level);
+        let [mid_quantization, output_quantization] = self.quantizations();
+        let options = self
+            .options
+            .level(level)
+            .input_quantization(Quantization::new(INTEGER_SCALE, ZERO_POINT))
+            .output_quantization(output_quantization);
+        let random = |name, shape: &[usize]| random(name, shape, self.weights);
         let depthwise_weights = match self.kind {
             Kind::Depthwise | Kind::Separable => random("depthwise", &[kh, kw, wide])?,
-            _ => Vec::new(),
+            _ => tensor(&[], self.weights)?,
         };
         let weights = match self.kind {
-            Kind::Depthwise => Vec::new(),
+            Kind::Depthwise => tensor(&[], self.weights)?,
             Kind::Conv => random("conv", &[kh, kw, c / self.groups, self.channels_out])?,
             _ => random("pointwise", &[wide, self.channels_out])?,
         };
-        let depthwise_weights = tensor(&depthwise_weights, self.weights)?;
-        let weights = tensor(&weights, self.weights)?;
-        let depthwise = DepthwiseParams::new(self.window, depthwise_weights.elements())
-            .multiplier(self.multiplier);
         let (channels_out, weights) = (self.channels_out, weights.elements());
-        let pointwise = PointwiseParams::new(channels_out, weights);
+        let scales = vec![INTEGER_SCALE; wide.max(channels_out)];
+        let int8 = self.weights == ElementType::I8;
+        let quantized = |channels| int8.then(|| QuantizedWeights::new(&scales[..channels]));
+        let mut depthwise = DepthwiseParams::new(self.window, depthwise_weights.elements())
+            .multiplier(self.multiplier);
+        depthwise.quantized = quantized(wide);
+        let mut pointwise = PointwiseParams::new(channels_out, weights);
+        pointwise.quantized = quantized(channels_out);
         let planner = || -> Result<Planner, kernels::Error> {
             Ok(match self.kind {
                 Kind::Depthwise => planner(Depthwise::pack(c, &depthwise, &options)?, size),
@@ -179,17 +200,38 @@ impl Layer {
                     })
                 }
                 Kind::Separable => {
-                    let params = SeparableParams::new(depthwise, channels_out, weights);
+                    let mut params = SeparableParams::new(depthwise, channels_out, weights)
+                        .mid_quantization(mid_quantization);
+                    params.quantized = quantized(channels_out);
                     planner(Separable::pack(c, &params, &options)?, size)
                 }
                 Kind::Conv => {
-                    let params =
+                    let mut params =
                         ConvParams::new(self.window, channels_out, weights).groups(self.groups);
+                    params.quantized = quantized(channels_out);
                     planner(Conv::pack(c, &params, &options)?, size)
                 }
             })
         };
         planner().map_err(|e| format!("{:?}: {e}", self.text))
+    }
+
+    /// Of the values between the steps of a separable layer, and of the output, if these are of u8.
+    ///
+    /// An input and a weight are uniform in \[−1, 1), of variance 1/3. A sum of n of their products
+    /// has variance n/9; a step covers ±3 standard deviations, so that few outputs are clamped.
+    fn quantizations(&self) -> [Quantization; 2] {
+        let taps: usize = self.window.kernel.iter().product();
+        let c = self.input[3];
+        let products = |n: usize| n as f32 / 9.0;
+        let mid = products(taps);
+        let output = match self.kind {
+            Kind::Depthwise => mid,
+            Kind::Pointwise => products(c),
+            Kind::Separable => mid * (c * self.multiplier) as f32 / 3.0,
+            Kind::Conv => products(taps * (c / self.groups).max(1)),
+        };
+        [mid, output].map(|variance| Quantization::new(3.0 * variance.sqrt() / 127.0, ZERO_POINT))
     }
 
     /// Plans it and makes its tensors, the input by formula.
@@ -199,7 +241,7 @@ impl Layer {
     pub fn prepare(&self, level: Level, threads: usize) -> Result<Runner> {
         let plans = self.pack(level)?().map_err(|e| format!("{:?}: {e}", self.text))?;
         let activations = self.options.input_type;
-        let mut tensors = vec![tensor(&random("input", &self.input)?, activations)?];
+        let mut tensors = vec![random("input", &self.input, activations)?];
         for plan in &plans {
             let poison = vec![f32::NAN; elements(&plan.output_shape())?];
             tensors.push(tensor(&poison, activations)?);
@@ -266,7 +308,7 @@ impl Runner {
     }
 }
 
-/// Elements of one type. Two 16-bit elements take the place of an f32.
+/// Elements of one type. Two 16-bit or four 8-bit elements take the place of an f32.
 #[derive(Debug)]
 struct Tensor {
     data: Aligned,
@@ -284,23 +326,23 @@ impl Tensor {
     }
 
     fn elements(&self) -> Elements<'_> {
-        let bits: &[u16] = bytemuck::cast_slice(&self.data);
         match self.element {
-            ElementType::F32 => Elements::F32(&self.data),
-            ElementType::F16 => Elements::F16(&bits[..self.len]),
-            ElementType::Bf16 => Elements::Bf16(&bits[..self.len]),
-            other => unreachable!("no word gives {other}"),
+            ElementType::F16 => Elements::F16(&bytemuck::cast_slice(&self.data)[..self.len]),
+            ElementType::Bf16 => Elements::Bf16(&bytemuck::cast_slice(&self.data)[..self.len]),
+            ElementType::U8 => Elements::U8(&bytemuck::cast_slice(&self.data)[..self.len]),
+            ElementType::I8 => Elements::I8(&bytemuck::cast_slice(&self.data)[..self.len]),
+            _ => Elements::F32(&self.data),
         }
     }
 
     fn elements_mut(&mut self) -> ElementsMut<'_> {
-        if self.element == ElementType::F32 {
-            return ElementsMut::F32(&mut self.data);
-        }
-        let bits: &mut [u16] = &mut bytemuck::cast_slice_mut(&mut self.data)[..self.len];
+        let (data, len) = (&mut self.data[..], self.len);
         match self.element {
-            ElementType::F16 => ElementsMut::F16(bits),
-            _ => ElementsMut::Bf16(bits),
+            ElementType::F16 => ElementsMut::F16(&mut bytemuck::cast_slice_mut(data)[..len]),
+            ElementType::Bf16 => ElementsMut::Bf16(&mut bytemuck::cast_slice_mut(data)[..len]),
+            ElementType::U8 => ElementsMut::U8(&mut bytemuck::cast_slice_mut(data)[..len]),
+            ElementType::I8 => ElementsMut::I8(&mut bytemuck::cast_slice_mut(data)[..len]),
+            _ => ElementsMut::F32(data),
         }
     }
 }
@@ -324,6 +366,7 @@ struct Words {
     activations: Option<ElementType>,
     weights: Option<ElementType>,
     unfused: Option<()>,
+    int8: Option<()>,
 }
 
 const ACTIVATIONS: [(&str, Activation); 5] = [
@@ -345,12 +388,13 @@ impl Words {
         let (letter, value) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
         let count = || number(value).ok_or("must have a number from 1 to 65536 after its letter");
         let element = || {
-            let element = ElementType::ALL.into_iter().find(|element| element.name() == value);
-            element.ok_or("is not a type such as abf16 or wf16")
+            let element = ElementType::FLOATS.into_iter().find(|element| element.name() == value);
+            element.ok_or("is not a type such as abf16 or wf16; 8-bit integers are the word int8")
         };
         match (letter, word) {
             (_, "nchw") => put(&mut self.layout, TensorLayout::Nchw),
             (_, "unfused") if kind == Kind::Separable => put(&mut self.unfused, ()),
+            (_, "int8") => put(&mut self.int8, ()),
             ("a", _) => put(&mut self.activations, element()?),
             ("w", _) => put(&mut self.weights, element()?),
             ("o", _) if kind != Kind::Depthwise => put(&mut self.out, count()?),
@@ -375,6 +419,17 @@ impl Words {
             }
             _ => Err("is not a word of a layer"),
         }
+    }
+
+    /// A word given that layers of 8-bit integers do not take.
+    fn not_of_int8(&self) -> Option<&'static str> {
+        let given = [
+            (self.layout.is_some(), "nchw"),
+            (self.activations.is_some(), "a type of input and output"),
+            (self.weights.is_some(), "a type of weights"),
+            (self.unfused.is_some(), "unfused"),
+        ];
+        given.into_iter().find(|(given, _)| *given).map(|(_, word)| word)
     }
 }
 
@@ -421,15 +476,16 @@ fn elements(shape: &[usize]) -> Result<usize> {
         })
 }
 
-fn random(name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+/// Reals in [−1, 1), or the integers that stand for these: see [`INTEGER_SCALE`].
+fn random(name: &str, shape: &[usize], element: ElementType) -> Result<Tensor> {
     let mut data = vec![0.0; elements(shape)?];
-    fill(&mut data, name);
-    Ok(data)
-}
-
-/// Reals in [−1, 1).
-fn fill(data: &mut [f32], name: &str) {
+    let (scale, zero_point) = match element {
+        ElementType::U8 => (INTEGER_SCALE, ZERO_POINT),
+        ElementType::I8 => (INTEGER_SCALE, 0),
+        _ => (1.0, 0),
+    };
     for (x, u) in data.iter_mut().zip(synthetic::uniform(name)) {
-        *x = u as f32;
+        *x = u as f32 / scale + zero_point as f32;
     }
+    tensor(&data, element)
 }

@@ -5,15 +5,18 @@ use core::ptr::null;
 
 use crate::activation::{ActivateRun, UNBOUNDED};
 use crate::error::{Error, Result};
-use crate::gemm::blocking::{ColumnSplit, KBlock, MAX_MC, MicroRows, micro_rows, pixel_tiles};
-use crate::gemm::kernels::{MicroKernelFn, PanelKernels, Products};
+use crate::gemm::blocking::{ColumnSplit, KBlock, MAX_MC, MAX_MR, MicroRows, pixel_tiles};
+use crate::gemm::kernels::{MicroKernelFn, PanelKernels};
 use crate::gemm::micro_kernel::{Epilogue, MicroTiles, Output, Prefetch, Residual};
 use crate::gemm::narrow::NarrowRun;
 use crate::gemm::operands::PartOfA;
 use crate::gemm::pair::PairRun;
-use crate::gemm::plan::{GemmPlan, MAX_MR, RegionPlan, Sums, TakesA, TakesB};
+use crate::gemm::plan::{GemmPlan, RegionPlan, Sums, TakesA, TakesB};
+use crate::gemm::products::Products;
 use crate::gemm::round::RoundRun;
 use crate::gemm::widen::WidenRun;
+use crate::int8::layer::Int8Layer;
+use crate::int8::requantize::RequantizeRun;
 use crate::memory::LINE_BYTES;
 use crate::pixels::{Placement, Region};
 use crate::planes::PlanesKernels;
@@ -261,7 +264,7 @@ impl<'a> Tile<'a> {
             direct: plan.direct.filter(|_| !aliased && !small_m),
             panel_kernels: plan.panel_kernels(count),
             widens: plan.b == TakesB::Widened && !small_m,
-            rows: micro_rows(count, plan.kernels.heights(plan.products)),
+            rows: plan.micro_tiles.micro_rows(count),
             offsets,
             next_x,
             next_x_lines,
@@ -282,7 +285,7 @@ impl<'a> Tile<'a> {
         if self.direct.is_none() {
             match plan.a {
                 // SAFETY: the caller keeps the contract of the views.
-                TakesA::Panels => unsafe { self.produce(0..plan.panel_depth) },
+                TakesA::Panels | TakesA::Groups => unsafe { self.produce(0..plan.panel_depth) },
                 TakesA::Pairs(dot) => {
                     // SAFETY: the caller keeps the contract of the views; whether the CPU has dot
                     // products was asked when the plan was made.
@@ -441,9 +444,10 @@ impl<'a> Tile<'a> {
             // SAFETY: the caller keeps the contract of views and outputs; this was the last block of
             // these columns.
             unsafe {
-                match plan.output_planes {
-                    Some(planes) => self.to_planes(&columns, planes),
-                    None => self.narrow(&columns),
+                match (plan.output_planes, plan.products) {
+                    (_, Products::Int8(layer)) => self.requantize(&columns, &layer),
+                    (Some(planes), _) => self.to_planes(&columns, planes),
+                    (None, _) => self.narrow(&columns),
                 }
             }
         }
@@ -454,7 +458,7 @@ impl<'a> Tile<'a> {
         let plan = self.run.plan;
         let kernels = match plan.a {
             TakesA::Pairs(dot) => &dot.gemm,
-            TakesA::Panels | TakesA::Blocks => &plan.kernels.f32,
+            TakesA::Panels | TakesA::Blocks | TakesA::Groups => &plan.kernels.f32,
         };
         let vectors = columns.div_ceil(plan.kernels.lanes);
         match self.panel_kernels {
@@ -571,6 +575,31 @@ impl<'a> Tile<'a> {
         // SAFETY: the level was available; the sums are complete; the pixels lie in the views, the
         // columns in their channels.
         unsafe { (plan.kernels.of_16_bits().narrow)(&narrow) };
+    }
+
+    /// Makes outputs of the sums of integers.
+    ///
+    /// # Safety
+    /// - x, y and residual are views of the plan's shapes, of these rows and those that they need.
+    /// - No other thread touches the task's outputs.
+    /// - The sums of these columns are complete.
+    unsafe fn requantize(&self, columns: &Columns, int8: &Int8Layer) {
+        let (run, plan) = (self.run, self.run.plan);
+        let requantize = RequantizeRun {
+            sums: self.sums.as_ptr(),
+            sums_row: plan.kernels.tile.nr,
+            rows: self.task.pixels.len(),
+            columns: columns.count,
+            multipliers: plan.weights.multipliers(self.task.group, columns.panel),
+            y: run.y.0.add(columns.offset),
+            y_rows: self.offsets.y.as_ptr(),
+            residual: run.residual.map(|(r, _)| r.0.add(columns.offset)),
+            residual_rows: self.offsets.residual.as_ptr(),
+            epilogue: int8.epilogue,
+        };
+        // SAFETY: the instructions were available when the plan was made; the sums are complete; the
+        // pixels lie in the views, the columns in their channels.
+        unsafe { (int8.kernels.requantize)(&requantize) };
     }
 
     /// Ends the chains of sums that waited in scratch, in the planes of the output.

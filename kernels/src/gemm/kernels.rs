@@ -81,17 +81,6 @@ pub(crate) struct Bf16Gemm {
     pub(crate) round: unsafe fn(&RoundRun),
 }
 
-/// How a GEMM multiplies.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Products {
-    /// In f32, by fused multiply-adds.
-    Exact,
-    /// In the arithmetic bf16.
-    Bf16(&'static Bf16Gemm),
-    /// By dot products of pairs of bf16.
-    Dot(&'static DotKernels),
-}
-
 /// The GEMM by dot products of bf16 pairs, on CPUs that have these besides the level. A level has
 /// none, or all rows of its tile by all vectors.
 #[derive(Debug)]
@@ -108,15 +97,6 @@ impl GemmKernels {
     /// Those for 16-bit operands, which a plan has in a build with these kernels alone.
     pub(crate) fn of_16_bits(&self) -> &F16Bf16Gemm {
         self.f16_bf16.as_ref().expect("16-bit operands are refused without the feature f16-bf16")
-    }
-
-    /// The heights of micro-tiles of so multiplied products, ascending.
-    pub(crate) fn heights(&self, products: Products) -> &'static [usize] {
-        match products {
-            Products::Exact => self.f32.rows,
-            Products::Bf16(bf16) => bf16.rows,
-            Products::Dot(dot) => dot.gemm.rows,
-        }
     }
 
     /// The GEMM of few pixels by weights of a type; none for f32.

@@ -44,6 +44,7 @@ use crate::epilogue::{Extent, add_residual, clamp, store};
 use crate::gemm::tile::tile_size;
 use crate::memory::{LINE, LINE_BYTES};
 use crate::simd::element::{Element, F32};
+use crate::simd::int8::{self, Int8, Int8Kernel};
 use crate::simd::{Bf16Dot, Bf16Kernel, Kernel, Simd, Vector};
 
 /// Steps of k per turn of the inner loop: its own three instructions are then few among 20 per k.
@@ -165,10 +166,41 @@ impl<const M: usize, const N: usize> Bf16Kernel for Bf16MicroKernel<M, N> {
     }
 }
 
+/// The micro-kernel of M×N vectors for 8-bit integers.
+#[derive(Debug)]
+pub(crate) struct Int8MicroKernel<const M: usize, const N: usize>;
+
+impl<const M: usize, const N: usize> Int8Kernel for Int8MicroKernel<M, N> {
+    type Args = MicroTiles;
+    type Output = ();
+
+    /// # Safety
+    /// Where a group of 8-bit integers counts as an element, and a sum of i32 is stored as the f32 of
+    /// its bits:
+    /// - Each A panel is valid for reading the blocks of `depth` k of MR rows.
+    /// - `b` is valid for reading `depth`·NR elements, `bias` NR sums, if there is one.
+    /// - The tables of rows have tiles·M offsets each.
+    /// - At each of its offsets `y` is valid for reading and writing `columns` sums; no other thread touches
+    ///   them. There is no epilogue.
+    #[inline(always)]
+    unsafe fn run<T: Int8>(token: T, t: &MicroTiles) {
+        // SAFETY: the caller keeps the contract, which is the same with groups for elements.
+        unsafe {
+            micro_tiles::<T::Simd, _, M, N, false>(token.simd(), Int8Dot(token), t);
+        }
+    }
+}
+
 /// How elements of A and B are multiplied and added up.
 pub(super) trait Product<S: Simd>: Copy {
-    /// The elements of B.
-    type B: Element;
+    /// An element of B, or a group of such.
+    type Bits;
+
+    /// A vector of B.
+    ///
+    /// # Safety
+    /// `p` is valid for reading a vector's elements.
+    unsafe fn load(self, simd: S, p: *const Self::Bits) -> S::Vector;
 
     /// c + a·b.
     fn mul_add(self, simd: S, a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector;
@@ -194,7 +226,13 @@ impl<B> Clone for Fma<B> {
 impl<B> Copy for Fma<B> {}
 
 impl<S: Simd, B: Element> Product<S> for Fma<B> {
-    type B = B;
+    type Bits = B::Bits;
+
+    #[inline(always)]
+    unsafe fn load(self, simd: S, p: *const B::Bits) -> S::Vector {
+        // SAFETY: a vector's elements are valid for reading.
+        unsafe { B::load(simd, p) }
+    }
 
     #[inline(always)]
     fn mul_add(self, simd: S, a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
@@ -219,7 +257,13 @@ struct Dot<T>(T);
 
 impl<T: Bf16Dot> Product<T::Simd> for Dot<T> {
     // Pairs, of the size of an f32.
-    type B = F32;
+    type Bits = f32;
+
+    #[inline(always)]
+    unsafe fn load(self, simd: T::Simd, p: *const f32) -> Vector<T> {
+        // SAFETY: a vector's elements are valid for reading.
+        unsafe { simd.load(p) }
+    }
 
     #[inline(always)]
     fn mul_add(self, _: T::Simd, a: Vector<T>, b: Vector<T>, c: Vector<T>) -> Vector<T> {
@@ -234,6 +278,42 @@ impl<T: Bf16Dot> Product<T::Simd> for Dot<T> {
         b: Vector<T>,
         c: Vector<T>,
     ) -> Vector<T> {
+        self.0.dot_lane::<LANE>(a, b, c)
+    }
+}
+
+/// A group of 8-bit integers at a time, exactly.
+#[derive(Clone, Copy)]
+struct Int8Dot<T>(T);
+
+impl<T: Int8> Product<T::Simd> for Int8Dot<T> {
+    type Bits = T::Weights;
+
+    #[inline(always)]
+    unsafe fn load(self, _: T::Simd, p: *const T::Weights) -> int8::Vector<T> {
+        // SAFETY: a group for each lane is valid for reading.
+        unsafe { self.0.load_weights(p) }
+    }
+
+    #[inline(always)]
+    fn mul_add(
+        self,
+        _: T::Simd,
+        a: int8::Vector<T>,
+        b: int8::Vector<T>,
+        c: int8::Vector<T>,
+    ) -> int8::Vector<T> {
+        self.0.dot(a, b, c)
+    }
+
+    #[inline(always)]
+    fn mul_add_lane<const LANE: i32>(
+        self,
+        _: T::Simd,
+        a: int8::Vector<T>,
+        b: int8::Vector<T>,
+        c: int8::Vector<T>,
+    ) -> int8::Vector<T> {
         self.0.dot_lane::<LANE>(a, b, c)
     }
 }
@@ -407,7 +487,7 @@ unsafe fn add_products<
         if DIRECT && S::LANE_FMA { simd.black_box(m * a_row) } else { m * a_row }
     });
     let mut a = t.a.wrapping_add(i * a_tile);
-    let mut b = t.b.cast::<<P::B as Element>::Bits>();
+    let mut b = t.b.cast::<P::Bits>();
     let ahead = (t.prefetch.before + i) * (t.depth / l) * prefetch_lines::<S>() * LINE;
     let mut next_b = t.prefetch.next_b.cast::<f32>().wrapping_add(ahead);
     // Row m is prefetched after m / M of the blocks.
@@ -494,7 +574,7 @@ unsafe fn block<S: Simd, P: Product<S>, const M: usize, const N: usize>(
     product: P,
     a: *const f32,
     a_rows: &[usize; M],
-    b: *const <P::B as Element>::Bits,
+    b: *const P::Bits,
     acc: &mut [[S::Vector; N]; M],
 ) {
     let rows = const { if is_tight::<S, M, N>() { M.div_ceil(2) } else { M } };
@@ -524,7 +604,7 @@ unsafe fn rows_of_block<S: Simd, P: Product<S>, const M: usize, const N: usize>(
     rows: Range<usize>,
     a: *const f32,
     a_rows: &[usize; M],
-    b: *const <P::B as Element>::Bits,
+    b: *const P::Bits,
     acc: &mut [[S::Vector; N]; M],
 ) {
     let nr = const { tile_size::<S>().nr };
@@ -561,14 +641,14 @@ pub(super) unsafe fn lane_step<
     product: P,
     rows: Range<usize>,
     a: &[S::Vector; M],
-    b: *const <P::B as Element>::Bits,
+    b: *const P::Bits,
     acc: &mut [[S::Vector; N]; M],
 ) {
     let l = S::LANES;
     let mut bs = [simd.splat(0.0); N];
     for (n, v) in bs.iter_mut().enumerate() {
         // SAFETY: vector n of the N.
-        *v = unsafe { P::B::load(simd, b.add(n * l)) };
+        *v = unsafe { product.load(simd, b.add(n * l)) };
     }
     for m in rows {
         for (v, b) in acc[m].iter_mut().zip(bs) {
@@ -603,14 +683,14 @@ pub(super) unsafe fn step<S: Simd, P: Product<S>, const M: usize, const N: usize
     product: P,
     a: *const f32,
     a_row: usize,
-    b: *const <P::B as Element>::Bits,
+    b: *const P::Bits,
     acc: &mut [[S::Vector; N]; M],
 ) {
     let l = S::LANES;
     let mut bs = [simd.splat(0.0); N];
     for (n, v) in bs.iter_mut().enumerate() {
         // SAFETY: vector n of the N.
-        *v = unsafe { P::B::load(simd, b.add(n * l)) };
+        *v = unsafe { product.load(simd, b.add(n * l)) };
     }
     for (m, row) in acc.iter_mut().enumerate() {
         // SAFETY: row m < M has an element here.

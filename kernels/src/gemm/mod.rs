@@ -35,6 +35,7 @@ pub(crate) mod pack;
 pub(crate) mod pair;
 pub(crate) mod plan;
 pub(crate) mod producer;
+pub(crate) mod products;
 pub(crate) mod round;
 pub(crate) mod tile;
 pub(crate) mod weights;

@@ -7,10 +7,10 @@ use alloc::vec::Vec;
 use crate::activation::Activation;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
-use crate::gemm::block_micro_kernel::BLOCK;
-use crate::gemm::blocking::{Depth, KBlock, k_blocks, k_blocks_of_all_taps, mc};
-use crate::gemm::kernels::{DotKernels, GemmKernels, PanelKernels, Products};
+use crate::gemm::blocking::{Depth, KBlock, MicroTileHeights, k_blocks, k_blocks_of_all_taps, mc};
+use crate::gemm::kernels::{DotKernels, GemmKernels, PanelKernels};
 use crate::gemm::producer::Producer;
+use crate::gemm::products::Products;
 use crate::gemm::weights::PackedWeights;
 use crate::geometry::{Axis, product};
 use crate::memory;
@@ -23,8 +23,7 @@ use crate::planes::PlanesKernels;
 /// with 12, 1.1 with 24; by the micro-kernels 1.1, 1.3, 1.1, 1.1. AVX2: widened before, 1.8, 1.7,
 /// 1.2; by the micro-kernels 1.0.)
 pub(super) const SMALL_M: usize = 24;
-/// The largest MR of a level.
-pub(super) const MAX_MR: usize = 16;
+
 /// What a GEMM computes, apart from its operands.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -50,6 +49,8 @@ pub(super) enum TakesA {
     Blocks,
     /// In panels of all k that have become pairs of bf16.
     Pairs(&'static DotKernels),
+    /// In panels of all k, groups of 8-bit integers.
+    Groups,
 }
 
 /// How they take B.
@@ -81,16 +82,6 @@ pub(super) struct RegionPlan {
     pub(super) has_padding: bool,
 }
 
-/// What blocks of k begin at multiples of.
-fn unit_of_k(kernels: &GemmKernels, products: Products) -> usize {
-    match products {
-        Products::Exact => kernels.lanes,
-        Products::Bf16(_) => BLOCK,
-        // Pairs, too, are in whole vectors.
-        Products::Dot(_) => 2 * kernels.lanes,
-    }
-}
-
 /// A GEMM with its producer, prepared.
 #[derive(Debug)]
 pub(crate) struct GemmPlan {
@@ -110,6 +101,7 @@ pub(crate) struct GemmPlan {
     kc: usize,
     /// Most pixels of a tile, a multiple of MR.
     pub(super) mc: usize,
+    pub(super) micro_tiles: MicroTileHeights,
     /// Elements of the input pixels that a tile copies out of planes.
     patch: usize,
     pub(super) a: TakesA,
@@ -154,15 +146,20 @@ impl GemmPlan {
     ) -> Result<Self> {
         let Problem { groups, output, regions, depth, output_planes, products } = problem;
         product("output elements", &output)?;
+        let is_int8 = matches!(products, Products::Int8(_));
         // Sums can wait in an output of theirs, and end there.
-        let f32_output = options.output_type == ElementType::F32 && output_planes.is_none();
+        let sums_in_output =
+            options.output_type == ElementType::F32 && output_planes.is_none() && !is_int8;
         let a = match products {
             Products::Dot(dot) => TakesA::Pairs(dot),
+            Products::Int8(_) => TakesA::Groups,
             // With sums that are to be rounded each panel of B goes through all blocks.
-            _ if producer.makes_blocks() && f32_output => TakesA::Blocks,
+            _ if producer.makes_blocks() && sums_in_output => TakesA::Blocks,
             _ => TakesA::Panels,
         };
-        let lanes = unit_of_k(kernels, products);
+        let (lanes, group) = (products.unit_of_k(kernels), products.group());
+        // Panels of bf16 pairs are those of their f32 first.
+        let of_panel = if is_int8 { group } else { 1 };
         let overflow = || Error::Overflow { what: "kernel elements" };
         // At least one vector, so that scratch never has length 0, which would mean no thread.
         let (mut panel_depth, mut kc) = (lanes, lanes);
@@ -170,32 +167,30 @@ impl GemmPlan {
         for region in regions {
             let k_blocks = match products {
                 Products::Bf16(_) => k_blocks_of_all_taps,
-                Products::Exact | Products::Dot(_) => k_blocks,
+                Products::Exact | Products::Dot(_) | Products::Int8(_) => k_blocks,
             };
             let (mut blocks, k_starts, end) =
-                k_blocks(&region, depth, lanes).ok_or_else(overflow)?;
+                k_blocks(&region, depth, lanes, of_panel).ok_or_else(overflow)?;
             let of_region = [region.taps_y.len(), region.taps_x.len()];
             let has_padding = matches!(products, Products::Bf16(_)) && of_region != depth.kernel;
             let longest = blocks.iter().map(|block| block.depth).max().unwrap_or(0);
             let longest = longest.checked_next_multiple_of(lanes).ok_or_else(overflow)?;
-            kc = kc.max(longest);
-            panel_depth = panel_depth.max(if let TakesA::Blocks = a { longest } else { end });
-            if let Products::Dot(_) = products {
-                // Of one tap they begin at even k in both; only the last may have an odd length.
+            let depth = if let TakesA::Blocks = a { longest } else { end };
+            (kc, panel_depth) = (kc.max(longest), panel_depth.max(depth / of_panel));
+            if group > 1 {
+                // Of one range they begin at multiples of a group in both; the last may end within one.
                 for block in &mut blocks {
                     let KBlock { a, b, depth } = *block;
-                    *block = KBlock { a: a / 2, b: b / 2, depth: depth.div_ceil(2) };
+                    *block = KBlock { a: a / group, b: b / group, depth: depth.div_ceil(group) };
                 }
             }
             plans.push(RegionPlan { region, blocks, k_starts, has_padding });
         }
         let mr = kernels.tile.mr;
-        assert!(mr <= MAX_MR, "MR {mr} of a level");
         let mc = mc(panel_depth, mr);
         product("scratch", &[product("panel", &[panel_depth, mr])?, mc])?;
         let patch = producer.patch(plans.iter().map(|plan| &plan.region), mc)?;
-        let dot = matches!(products, Products::Dot(_));
-        let widens = !dot && weights.element() != ElementType::F32;
+        let widens = group == 1 && weights.element() != ElementType::F32;
         let sums_rows = (0..mc).map(|row| row * kernels.tile.nr).collect();
         Ok(Self {
             kernels,
@@ -210,11 +205,12 @@ impl GemmPlan {
             panel_depth,
             kc,
             mc,
+            micro_tiles: MicroTileHeights::new(products.heights(kernels)),
             patch,
             a,
             b: if widens { TakesB::Widened } else { TakesB::Packed },
-            sums_rows: if f32_output && !widens { Vec::new() } else { sums_rows },
-            sums: if f32_output { Sums::InOutput } else { Sums::InScratch },
+            sums_rows: if sums_in_output && !widens { Vec::new() } else { sums_rows },
+            sums: if sums_in_output { Sums::InOutput } else { Sums::InScratch },
             output_planes,
             input_type: options.input_type,
             output_type: options.output_type,
@@ -222,24 +218,26 @@ impl GemmPlan {
         })
     }
 
-    /// The kernels that run, without the producer's.
+    /// The kernels that run.
     pub(crate) fn name(&self) -> String {
         let mut pixels = self.regions.iter().map(|plan| self.output[0] * plan.region.pixels());
         let small_m = pixels.clone().find(|&pixels| self.is_small_m(pixels));
         let large_m = pixels.find(|&pixels| !self.is_small_m(pixels));
         let widens = self.b == TakesB::Widened && large_m.is_some();
         let widen = self.kernels.widen_name(self.weights.element()).filter(|_| widens);
-        let narrow = match self.output_planes {
-            Some(planes) => Some(planes.of(self.output_type).to_name),
-            None => self.kernels.narrow_name(self.output_type),
+        let narrow = match (self.output_planes, self.products) {
+            (_, Products::Int8(layer)) => Some(layer.kernels.requantize_name),
+            (Some(planes), _) => Some(planes.of(self.output_type).to_name),
+            (None, _) => self.kernels.narrow_name(self.output_type),
         };
         let gemm = |pixels| match (self.panel_kernels(pixels), self.products) {
             (Some(kernels), _) => kernels.name,
             (None, Products::Dot(dot)) => dot.gemm.name,
             (None, _) => self.kernels.f32.name,
         };
-        let names = [small_m.map(gemm), widen, large_m.map(gemm), narrow];
-        names.into_iter().flatten().collect::<Vec<_>>().join("+")
+        let own = [small_m.map(gemm), widen, large_m.map(gemm), narrow];
+        let names = self.producer.names(self.input_type).into_iter().chain(own);
+        names.flatten().collect::<Vec<_>>().join("+")
     }
 
     pub(crate) fn weights_bytes(&self) -> usize {
@@ -295,6 +293,7 @@ impl GemmPlan {
         match (self.products, self.is_small_m(pixels)) {
             (Products::Bf16(bf16), true) => Some(&bf16.small_m),
             (Products::Bf16(bf16), false) => Some(&bf16.large_m),
+            (Products::Int8(layer), _) => Some(&layer.kernels.gemm),
             (_, true) => self.kernels.small_m(self.weights.element()),
             (_, false) => None,
         }

@@ -1,7 +1,8 @@
 //! What fills the A panels of a tile of pixels:
 //!
-//! - [`Producer::Im2row`]: pixels copied tap by tap. With one tap and stride 1 these are rows of a matrix
-//!   (pointwise), with a stride they are gathered rows, with several taps this is im2row, tile by tile.
+//! - [`Producer::Im2row`]: pixels copied tap by tap. With one tap and stride 1 these are rows of a
+//!   matrix (pointwise), with a stride they are gathered rows, with several taps this is im2row,
+//!   tile by tile.
 //! - [`Producer::Depthwise`]: the result of a depthwise convolution, born in the panel.
 
 use crate::activation::{ActivateRun, Activation, UNBOUNDED};
@@ -12,6 +13,8 @@ use crate::gemm::im2row::Im2row;
 use crate::gemm::kernels::GemmKernels;
 use crate::gemm::operands::PartOfA;
 use crate::geometry::{Axis, product};
+use crate::int8::im2row::Int8Im2row;
+use crate::int8::tensor::Int8Depthwise;
 use crate::pixels::{Pixel, Placement, Rectangle, Region};
 use crate::planes::PlanesKernels;
 use crate::planes::patch::Patch;
@@ -28,8 +31,12 @@ const CACHED_PICTURE: usize = 3 << 19;
 pub(crate) enum Producer {
     /// Copies of the input's pixels.
     Im2row(Im2row),
+    /// The same of 8-bit integers.
+    Int8Im2row(Int8Im2row),
     /// A depthwise convolution of the input.
     Depthwise(DepthwiseProducer),
+    /// The same of 8-bit integers.
+    Int8Depthwise(Int8Depthwise),
 }
 
 /// A depthwise convolution, and what comes before and after it.
@@ -56,13 +63,32 @@ impl Producer {
         (plain && im2row.input_planes.is_none() && im2row.is_identity()).then_some(im2row.group)
     }
 
-    /// Elements of the input pixels that a tile of up to `mc` pixels copies out of planes before it
-    /// produces A.
+    /// The kernels by which plans are told apart: the copy of pixels out of planes of `input`, and
+    /// the depthwise one.
+    pub(crate) fn names(&self, input: ElementType) -> [Option<&'static str>; 2] {
+        let (planes, depthwise) = match self {
+            Self::Im2row(im2row) => (im2row.input_planes, None),
+            Self::Int8Im2row(_) => (None, None),
+            Self::Int8Depthwise(depthwise) => {
+                (None, Some(depthwise.windows.layer.kernels.depthwise_name))
+            }
+            Self::Depthwise(DepthwiseProducer { plan, input_planes, .. }) => {
+                (*input_planes, Some(plan.kernel_name()))
+            }
+        };
+        [planes.map(|planes| planes.of(input).from_name), depthwise]
+    }
+
+    /// Elements of what a tile of up to `mc` pixels needs room for before it produces A: input pixels
+    /// that it copies out of planes, or interleaved columns.
     pub(crate) fn patch<'a>(
         &self,
         regions: impl Iterator<Item = &'a Region>,
         mc: usize,
     ) -> Result<usize> {
+        if let Self::Int8Depthwise(depthwise) = self {
+            return Ok(depthwise.columns);
+        }
         let Self::Depthwise(DepthwiseProducer { plan, input_planes: Some(_), .. }) = self else {
             return Ok(0);
         };
@@ -83,28 +109,35 @@ impl Producer {
     pub(crate) fn vertical(&self) -> &Axis {
         match self {
             Self::Im2row(im2row) => &im2row.vertical,
+            Self::Int8Im2row(im2row) => &im2row.vertical,
             Self::Depthwise(depthwise) => &depthwise.plan.rows.vertical,
+            Self::Int8Depthwise(depthwise) => &depthwise.windows.vertical,
         }
     }
 
     /// Bytes of the weights that producing takes.
     pub(crate) fn weights_bytes(&self) -> usize {
         match self {
-            Self::Im2row(_) => 0,
+            Self::Im2row(_) | Self::Int8Im2row(_) => 0,
             Self::Depthwise(depthwise) => depthwise.plan.rows.weights_bytes(),
+            Self::Int8Depthwise(depthwise) => depthwise.weights.bytes(),
         }
     }
 
     /// What producing an element of A takes, in multiply-adds, roughly: a copy as long as four.
     pub(crate) fn cost(&self) -> usize {
         match self {
-            Self::Im2row(_) => 4,
+            Self::Im2row(_) | Self::Int8Im2row(_) => 4,
             Self::Depthwise(DepthwiseProducer { plan, .. }) => plan
                 .rows
                 .vertical
                 .kernel
                 .saturating_mul(plan.rows.horizontal.kernel)
                 .saturating_add(4),
+            Self::Int8Depthwise(Int8Depthwise { windows, .. }) => {
+                let taps = windows.vertical.kernel.saturating_mul(windows.horizontal.kernel);
+                taps.saturating_add(4)
+            }
         }
     }
 
@@ -117,7 +150,15 @@ impl Producer {
                 let once = single && im2row.input_planes.is_none();
                 (im2row.input, im2row.element, im2row.group, once)
             }
+            Self::Int8Im2row(im2row) => {
+                let single = im2row.vertical.kernel == 1 && im2row.horizontal.kernel == 1;
+                (im2row.input, ElementType::U8, im2row.group, single)
+            }
             Self::Depthwise(DepthwiseProducer { input_planes: Some(_), .. }) => return None,
+            Self::Int8Depthwise(Int8Depthwise { windows, .. }) => {
+                let once = windows.vertical.stride == 1;
+                (windows.input, ElementType::U8, windows.input[3], once)
+            }
             Self::Depthwise(DepthwiseProducer { plan, .. }) => {
                 let once = plan.shares_rows() && plan.rows.vertical.stride == 1;
                 (plan.rows.input, plan.rows.element, plan.rows.input[3], once)
@@ -132,8 +173,12 @@ impl Producer {
     pub(crate) fn newest_pixel(&self, Pixel { picture, row, column }: Pixel) -> Pixel {
         let (vertical, horizontal, taps) = match self {
             Self::Im2row(im2row) => (&im2row.vertical, &im2row.horizontal, [0, 0]),
+            Self::Int8Im2row(im2row) => (&im2row.vertical, &im2row.horizontal, [0, 0]),
             Self::Depthwise(DepthwiseProducer { plan, .. }) => {
                 (&plan.rows.vertical, &plan.rows.horizontal, [2, 1])
+            }
+            Self::Int8Depthwise(Int8Depthwise { windows, .. }) => {
+                (&windows.vertical, &windows.horizontal, [2, 1])
             }
         };
         let position = |o: usize, axis: &Axis, tap: usize| {
@@ -158,20 +203,29 @@ impl Producer {
     ///
     /// # Safety
     /// - The level of `kernels` is available.
-    /// - `x` is a view of the plan's input, of its type, with the rows that these pixels' windows cover.
+    /// - `x` is a view of the plan's input, of its type, with the rows that these pixels' windows
+    ///   cover.
     /// - The pixels lie in the region, the region in the output.
     /// - The panels are `len` elements of this thread, with a row for each pixel.
     pub(crate) unsafe fn produce(&self, kernels: &GemmKernels, part: &PartOfA<'_>) {
         let activation = match self {
             Self::Im2row(im2row) => {
-                // SAFETY: the caller's contract.
+                // SAFETY: this function's contract, which is the same.
                 unsafe { im2row.produce_part(kernels, part) };
                 im2row.input_activation
             }
-            Self::Depthwise(depthwise) => {
+            Self::Int8Im2row(im2row) => {
                 // SAFETY: the caller's contract.
+                return unsafe { im2row.produce(part) };
+            }
+            Self::Depthwise(depthwise) => {
+                // SAFETY: this function's contract, which is the same.
                 unsafe { depthwise.produce(kernels, part) };
                 depthwise.activation
+            }
+            Self::Int8Depthwise(depthwise) => {
+                // SAFETY: the caller's contract.
+                return unsafe { depthwise.produce(part) };
             }
         };
         if activation.bounds().is_none() {
@@ -202,7 +256,8 @@ impl DepthwiseProducer {
                 bounds,
                 activation: Activation::None,
             };
-            // SAFETY: the caller's contract.
+            // SAFETY: the rectangle's pixels are the part's: by the caller's word x has the rows
+            // that their windows cover, and each has a row of the panels, of this thread.
             unsafe {
                 let (x, next) = match input_planes {
                     Some(planes) => (self.copy(planes, part, &rectangle), None),
@@ -241,7 +296,8 @@ impl DepthwiseProducer {
             channels: 0..rows.input[3],
         };
         let pixel = rows.input[3].next_multiple_of(rows.lanes);
-        // SAFETY: the caller's contract.
+        // SAFETY: the level of the kernels is available; x has the rows that the windows of `at`
+        // cover, and the patch room for them, by the caller's word.
         unsafe { patch.copy(planes, (part.x, part.placement), part.patch, pixel) }
     }
 }

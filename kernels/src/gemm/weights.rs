@@ -7,9 +7,11 @@ use core::ptr::NonNull;
 use crate::element::{ElementType, Elements, Pointer, bf16_to_f32, f16_to_f32};
 use crate::error::Result;
 use crate::gemm::blocking::Depth;
-use crate::gemm::kernels::{GemmKernels, Products};
+use crate::gemm::kernels::GemmKernels;
+use crate::gemm::products::Products;
 use crate::gemm::round::{flushed_bias, rounded};
 use crate::geometry::product;
+use crate::int8::quantization::{ChannelSums, Int8Weights, NO_INTEGERS};
 use crate::layout::{Strides, WeightLayout};
 use crate::memory::{Aligned, flush_subnormal, flush_subnormal_16};
 use crate::unpacked::Unpacked;
@@ -26,8 +28,11 @@ pub(crate) struct PackedWeights {
     columns: usize,
     nr: usize,
     panels: usize,
-    /// Whether two k are one element, for dot products.
-    paired: bool,
+    /// k that are one element: 1, or 2 or 4 for dot products.
+    group: usize,
+    /// What a unit of an output channel's sums is in steps of the output's, where weights are of i8:
+    /// as many as biases.
+    multipliers: Option<Aligned>,
 }
 
 impl PackedWeights {
@@ -74,9 +79,10 @@ impl PackedWeights {
                 let packed = data.as_bits_mut();
                 pack(packed, &shape, bits, flush_subnormal_16);
                 if paired {
-                    pair(packed, nr);
+                    group(packed, nr, 2);
                 }
             }
+            Elements::U8(_) | Elements::I8(_) => return Err(NO_INTEGERS),
         }
         let mut biases = Aligned::new(product("packed biases", &[groups, panels, nr])?, 0.0)?;
         if let Some(bias) = bias {
@@ -85,7 +91,46 @@ impl PackedWeights {
             let flush = if rounds { flushed_bias } else { flush_subnormal };
             pack(&mut biases, &shape, bias, flush);
         }
-        Ok(Self { data, element, biases, depth, columns, nr, panels, paired })
+        let group = if paired { 2 } else { 1 };
+        Ok(Self { data, element, biases, depth, columns, nr, panels, group, multipliers: None })
+    }
+
+    /// The same for weights of i8.
+    pub(crate) fn int8(
+        kernels: &GemmKernels,
+        depth: Depth,
+        groups: usize,
+        columns: usize,
+        unpacked: Unpacked<'_>,
+        int8: &Int8Weights<'_>,
+    ) -> Result<Self> {
+        let channels = product("output channels", &[groups, columns])?;
+        let (k, inputs, nr) = (depth.product()?, depth.channels, kernels.tile.nr);
+        let expected = product("weights", &[k, channels])?;
+        unpacked.check(["weights", "bias"], [expected, channels])?;
+        let (Elements::I8(weights), None) = (unpacked.weights, unpacked.bias) else {
+            return Err(NO_INTEGERS);
+        };
+        let (taps, strides) = (k / inputs, unpacked.layout.strides(k / inputs, inputs, channels));
+        let sums = ChannelSums::new(weights, strides, [taps, inputs, channels], int8)?;
+        let panels = columns.div_ceil(nr);
+        let depth = k.next_multiple_of(int8.group);
+        let total = product("packed weights", &[groups, panels, nr, depth])?;
+        let mut data = Aligned::new(total.div_ceil(size_of::<f32>()), 0.0)?;
+        let shape = Shape { groups, columns, nr, depth, taps, inputs, strides };
+        let packed = &mut data.as_i8_mut()[..total];
+        pack(packed, &shape, weights, |w| w);
+        group(packed, nr, int8.group);
+        let strides = WeightLayout::Hwio.strides(1, 1, channels);
+        let shape = Shape { depth: 1, taps: 1, inputs: 1, strides, ..shape };
+        let of_panels = product("packed biases", &[groups, panels, nr])?;
+        let [mut biases, mut multipliers] =
+            [Aligned::new(of_panels, 0.0)?, Aligned::new(of_panels, 0.0)?];
+        pack(&mut biases, &shape, &sums.biases, |bias| bias);
+        pack(&mut multipliers, &shape, &sums.multipliers, |multiplier| multiplier);
+        let (element, multipliers) = (ElementType::I8, Some(multipliers));
+        let group = int8.group;
+        Ok(Self { data, element, biases, depth, columns, nr, panels, group, multipliers })
     }
 
     pub(crate) fn columns(&self) -> usize {
@@ -99,7 +144,8 @@ impl PackedWeights {
 
     /// Bytes of weights and biases.
     pub(crate) fn bytes(&self) -> usize {
-        (self.data.len() + self.biases.len()) * size_of::<f32>()
+        let multipliers = self.multipliers.as_ref().map_or(0, |multipliers| multipliers.len());
+        (self.data.len() + self.biases.len() + multipliers) * size_of::<f32>()
     }
 
     /// What they are stored in.
@@ -107,10 +153,9 @@ impl PackedWeights {
         self.element
     }
 
-    /// Row `k` of a panel; if they are paired, pair `k`.
+    /// Row `k` of a panel, where a group of k is one row.
     pub(crate) fn panel(&self, group: usize, panel: usize, k: usize) -> Pointer {
-        let k = if self.paired { 2 * k } else { k };
-        let at = ((group * self.panels + panel) * self.depth + k) * self.nr;
+        let at = ((group * self.panels + panel) * self.depth + k * self.group) * self.nr;
         Pointer { at: self.data.as_ptr().cast(), element: self.element }.add(at)
     }
 
@@ -121,14 +166,24 @@ impl PackedWeights {
     }
 }
 
-/// Two rows of `nr` become one of `nr` pairs.
-fn pair(packed: &mut [u16], nr: usize) {
-    let mut pairs = alloc::vec![0; 2 * nr];
-    for rows in packed.chunks_exact_mut(2 * nr) {
-        for (n, pair) in pairs.chunks_exact_mut(2).enumerate() {
-            pair.copy_from_slice(&[rows[n], rows[nr + n]]);
+impl PackedWeights {
+    /// The NR multipliers of a panel, of weights of i8.
+    pub(crate) fn multipliers(&self, group: usize, panel: usize) -> *const f32 {
+        let at = (group * self.panels + panel) * self.nr;
+        self.multipliers.as_ref().map_or(core::ptr::null(), |all| all.as_ptr().wrapping_add(at))
+    }
+}
+
+/// `size` rows of `nr` become one of `nr` groups.
+fn group<T: Copy + Default>(packed: &mut [T], nr: usize, size: usize) {
+    let mut groups = alloc::vec![T::default(); size * nr];
+    for rows in packed.chunks_exact_mut(size * nr) {
+        for (n, group) in groups.chunks_exact_mut(size).enumerate() {
+            for (i, to) in group.iter_mut().enumerate() {
+                *to = rows[i * nr + n];
+            }
         }
-        rows.copy_from_slice(&pairs);
+        rows.copy_from_slice(&groups);
     }
 }
 

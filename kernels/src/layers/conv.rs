@@ -1,17 +1,21 @@
 //! Convolutions over all channels: a GEMM whose producer copies taps of the input.
 
 use alloc::sync::Arc;
+use alloc::vec;
 
 use crate::arithmetic::Arithmetic;
 use crate::element::{ElementType, Elements};
 use crate::error::{Error, Result};
 use crate::gemm::blocking::Depth;
 use crate::gemm::im2row::Im2row;
-use crate::gemm::kernels::{GemmKernels, Products};
+use crate::gemm::kernels::GemmKernels;
 use crate::gemm::plan::{GemmPlan, Problem};
 use crate::gemm::producer::Producer;
+use crate::gemm::products::Products;
 use crate::gemm::weights::PackedWeights;
 use crate::geometry::{Window, check_input};
+use crate::int8::im2row::Int8Im2row;
+use crate::int8::layer::Int8Layer;
 use crate::layers::layer::{HasLayer, Layer, Machine, count};
 use crate::layers::packed::{Common, Packed, Packing};
 use crate::layers::plan::Plan;
@@ -105,9 +109,10 @@ impl Pointwise {
         params: &PointwiseParams<'_>,
         options: &Options,
     ) -> Result<Packed<Self>> {
-        let PointwiseParams { stride, channels_out, weights, layout, bias } = *params;
+        let PointwiseParams { stride, channels_out, weights, layout, bias, quantized } = *params;
         let window = Window::new([1, 1]).stride(stride);
-        let params = ConvParams { window, groups: 1, channels_out, weights, layout, bias };
+        let groups = 1;
+        let params = ConvParams { window, groups, channels_out, weights, layout, bias, quantized };
         PackedConv::new(channels_in, &params, options).map(|packing| Packed::new(packing, Self))
     }
 
@@ -160,9 +165,10 @@ impl Dense {
         params: &DenseParams<'_>,
         options: &Options,
     ) -> Result<Packed<Self>> {
-        let DenseParams { channels_out, weights, layout, bias } = *params;
+        let DenseParams { channels_out, weights, layout, bias, quantized } = *params;
         let window = Window::new([1, 1]);
-        let params = ConvParams { window, groups: 1, channels_out, weights, layout, bias };
+        let groups = 1;
+        let params = ConvParams { window, groups, channels_out, weights, layout, bias, quantized };
         PackedConv::new(channels_in, &params, options).map(|packing| Packed::new(packing, Self))
     }
 
@@ -214,7 +220,7 @@ struct PackedConv {
 
 impl PackedConv {
     fn new(channels_in: usize, params: &ConvParams<'_>, options: &Options) -> Result<Self> {
-        let ConvParams { window, groups, channels_out, weights, layout, bias } = *params;
+        let ConvParams { window, groups, channels_out, weights, layout, bias, quantized } = *params;
         if groups == 0 {
             return Err(Error::ZeroDimension { what: "groups" });
         }
@@ -225,10 +231,23 @@ impl PackedConv {
         let kernels = &common.kernels.gemm;
         let depth = Depth { kernel: window.kernel, channels: channels_in / groups };
         let single = window.kernel == [1, 1] && groups == 1;
-        let products = products(kernels, weights, single, options);
         let unpacked = Unpacked { weights, layout, bias };
         let columns = channels_out / groups;
-        let weights = PackedWeights::new(kernels, depth, groups, columns, unpacked, products)?;
+        let int8 = Int8Layer::with_weights(common.kernels, weights, quantized, options)?;
+        let (weights, products) = match int8 {
+            Some((layer, quantized)) => {
+                let int8 = layer.weights(quantized);
+                let weights =
+                    PackedWeights::int8(kernels, depth, groups, columns, unpacked, &int8)?;
+                (weights, Products::Int8(layer))
+            }
+            None => {
+                let products = products(kernels, weights, single, options);
+                let weights =
+                    PackedWeights::new(kernels, depth, groups, columns, unpacked, products)?;
+                (weights, products)
+            }
+        };
         Ok(Self { common, groups, depth, weights: weights.into(), products })
     }
 }
@@ -254,17 +273,26 @@ impl Packing for PackedConv {
         let planes = |layout, [_, h, w, _]: [usize; 4]| {
             (layout == TensorLayout::Nchw && [h, w] != [1, 1]).then_some(&kernels.planes)
         };
-        let producer = Producer::Im2row(Im2row {
-            input,
-            vertical,
-            horizontal,
-            group: depth.channels,
-            element: options.input_type,
-            input_activation: options.input_activation,
-            input_planes: planes(options.input_layout, input),
-        });
-        // Not too many: the length of the weights bounds the kernel, and that the regions.
-        let regions = Region::all(&vertical, &horizontal);
+        let group = depth.channels;
+        let producer = match &products {
+            Products::Int8(layer) => {
+                Producer::Int8Im2row(Int8Im2row::new(layer, input, vertical, horizontal, group))
+            }
+            _ => Producer::Im2row(Im2row {
+                input,
+                vertical,
+                horizontal,
+                group,
+                element: options.input_type,
+                input_activation: options.input_activation,
+                input_planes: planes(options.input_layout, input),
+            }),
+        };
+        let regions = match products {
+            Products::Int8(_) => vec![Region::padded(&vertical, &horizontal)],
+            // Not too many: the length of the weights bounds the kernel, and that the regions.
+            _ => Region::all(&vertical, &horizontal),
+        };
         let output_planes = planes(options.output_layout, output);
         let problem = Problem { groups, output, regions, depth, output_planes, products };
         let weights = self.weights.clone();

@@ -1,8 +1,13 @@
 //! The depthwise convolution.
 
+use alloc::sync::Arc;
+
 use crate::depthwise::plan::{PackedDepthwise, channels_out};
 use crate::error::Result;
-use crate::geometry::product;
+use crate::geometry::{check_input, product};
+use crate::int8::depthwise::DepthwiseWeights;
+use crate::int8::layer::Int8Layer;
+use crate::int8::tensor::{Int8Depthwise, Int8Windows, Operation};
 use crate::layers::layer::{HasLayer, Layer, count};
 use crate::layers::packed::{Common, Packed, Packing};
 use crate::layers::plan::Plan;
@@ -10,6 +15,7 @@ use crate::options::Options;
 use crate::params::DepthwiseParams;
 use crate::rows::plan::InputSpec;
 use crate::tensor::Channelwise;
+use crate::unpacked::Unpacked;
 
 /// A k×k convolution of each channel by itself.
 ///
@@ -44,6 +50,17 @@ impl Depthwise {
     ) -> Result<Packed<Self>> {
         let channels_out = channels_out(channels_in, params.multiplier)?;
         let common = Common::new(channels_in, channels_out, params.window, options)?;
+        let DepthwiseParams { window, multiplier, weights, layout, bias, quantized } = *params;
+        let int8 = Int8Layer::with_weights(common.kernels, weights, quantized, options)?;
+        if let Some((layer, quantized)) = int8 {
+            let unpacked = Unpacked { weights, layout, bias };
+            let packing = layer.weights(quantized);
+            let (lanes, kernel) = (layer.kernels.lanes, window.kernel);
+            let weights =
+                DepthwiseWeights::new(lanes, kernel, channels_out, unpacked, &packing)?.into();
+            let packed = PackedInt8 { common, layer, multiplier, weights };
+            return Ok(Packed::new(packed, Self));
+        }
         let spec = InputSpec::of(options);
         let kernels = common.kernels.depthwise(spec.element);
         let weights = PackedDepthwise::new(kernels, channels_in, params, spec)?;
@@ -90,5 +107,36 @@ impl Packing for PackedTensor {
         let (input, multiply_adds) = (plan.rows.input, count(plan.rows.output(), taps));
         let operation = Channelwise::Depthwise(plan);
         Layer::channelwise(kernels, input, operation, options, multiply_adds)
+    }
+}
+
+/// Of 8-bit integers.
+#[derive(Debug)]
+struct PackedInt8 {
+    common: Common,
+    layer: Int8Layer,
+    multiplier: usize,
+    weights: Arc<DepthwiseWeights>,
+}
+
+impl Packing for PackedInt8 {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn weights_bytes(&self) -> usize {
+        self.weights.bytes()
+    }
+
+    fn plan(&self, [n, h, w]: [usize; 3]) -> Result<Layer> {
+        let Common { kernels, channels_in, ref window, ref options, .. } = self.common;
+        let input = [n, h, w, channels_in];
+        check_input(input)?;
+        let windows = Int8Windows::new(self.layer, input, window)?;
+        let plan = Int8Depthwise::new(windows, self.multiplier, self.weights.clone())?;
+        let taps = product("kernel elements", &window.kernel)?;
+        let multiply_adds = count(plan.output(), taps);
+        let operation = Operation::Depthwise(plan);
+        Layer::int8(kernels.level, input, operation, options, multiply_adds)
     }
 }

@@ -6,7 +6,8 @@ use core::ops::Range;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
 use crate::gemm::plan::GemmPlan;
-use crate::geometry::Axis;
+use crate::geometry::{Axis, product};
+use crate::int8::tensor::{Int8Tensor, Operation};
 use crate::layout::TensorLayout;
 use crate::level::Level;
 use crate::options::Options;
@@ -49,6 +50,8 @@ pub(super) enum Machine {
     Gemm(GemmPlan),
     /// What treats channels by themselves.
     Channelwise(TensorPlan),
+    /// The same of 8-bit integers.
+    Int8(Int8Tensor),
 }
 
 /// A view of some rows of each picture of a tensor.
@@ -83,10 +86,36 @@ impl Layer {
         })
     }
 
+    /// The same of 8-bit integers.
+    pub(super) fn int8(
+        level: Level,
+        input: [usize; 4],
+        operation: Operation,
+        options: &Options,
+        multiply_adds: u64,
+    ) -> Result<Self> {
+        let plan = Int8Tensor::new(operation)?;
+        let output = plan.output();
+        product("output elements", &output)?;
+        Ok(Self {
+            level,
+            input,
+            output,
+            input_type: options.input_type,
+            output_type: options.output_type,
+            input_layout: options.input_layout,
+            output_layout: options.output_layout,
+            name: plan.name(),
+            multiply_adds,
+            machine: Machine::Int8(plan),
+        })
+    }
+
     pub(super) fn weights_bytes(&self) -> usize {
         match &self.machine {
             Machine::Gemm(plan) => plan.weights_bytes(),
             Machine::Channelwise(plan) => plan.rows().weights_bytes(),
+            Machine::Int8(plan) => plan.weights_bytes(),
         }
     }
 
@@ -94,6 +123,7 @@ impl Layer {
         match &self.machine {
             Machine::Gemm(plan) => plan.scratch_len(threads),
             Machine::Channelwise(plan) => plan.scratch_len(threads),
+            Machine::Int8(plan) => plan.scratch_len(threads),
         }
     }
 
@@ -102,6 +132,7 @@ impl Layer {
         match &self.machine {
             Machine::Gemm(plan) => plan.vertical(),
             Machine::Channelwise(plan) => &plan.rows().vertical,
+            Machine::Int8(plan) => plan.vertical(),
         }
     }
 
@@ -119,6 +150,7 @@ impl Layer {
         match &self.machine {
             Machine::Gemm(plan) => plan.run(threads, rows, x, residual, y, scratch),
             Machine::Channelwise(plan) => plan.run(threads, rows, x, residual, y, scratch),
+            Machine::Int8(plan) => plan.run(threads, rows, x, residual, y, scratch),
         }
     }
 

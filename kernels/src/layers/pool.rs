@@ -1,7 +1,9 @@
 //! Pools.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::{Window, check_input};
+use crate::int8::layer::Int8Layer;
+use crate::int8::tensor::{Int8Windows, Operation};
 use crate::layers::layer::{HasLayer, Layer, choose};
 use crate::layers::plan::Plan;
 use crate::options::Options;
@@ -100,6 +102,17 @@ pub(super) fn pool(
     options: &Options,
 ) -> Result<Layer> {
     let kernels = choose(options)?;
+    if options.input_type.is_quantized() || options.output_type.is_quantized() {
+        check_input(input)?;
+        let layer = Int8Layer::new(kernels, options)?;
+        let single = window.kernel == [1, 1] && kind == PoolKind::Max;
+        if !options.input_type.is_quantized() && !single {
+            return Err(Error::Unsupported { what: "a pool of numbers to integers" });
+        }
+        let windows = Int8Windows::new(layer, input, &window)?;
+        let operation = Operation::Pool(windows, kind, options.input_type);
+        return Layer::int8(kernels.level, input, operation, options, 0);
+    }
     let spec = InputSpec::of(options);
     let plan = pool_plan(kernels.pool(spec.element), kind, input, &window, spec)?;
     Layer::channelwise(kernels, input, Channelwise::Pool(plan), options, 0)

@@ -1,25 +1,29 @@
 //! Depthwise and pointwise in one: a GEMM whose producer is the depthwise convolution.
 
-use alloc::format;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::activation::Activation;
-use crate::depthwise::plan::{DepthwisePlan, PackedDepthwise};
+use crate::depthwise::plan::{DepthwisePlan, PackedDepthwise, channels_out as depthwise_channels};
 use crate::error::Result;
 use crate::gemm::blocking::Depth;
-use crate::gemm::kernels::Products;
 use crate::gemm::plan::{GemmPlan, Problem};
 use crate::gemm::producer::{DepthwiseProducer, Producer};
+use crate::gemm::products::Products;
 use crate::gemm::weights::PackedWeights;
-use crate::geometry::product;
+use crate::geometry::{check_input, product};
+use crate::int8::depthwise::DepthwiseWeights;
+use crate::int8::layer::Int8Layer;
+use crate::int8::quantization::NO_INTEGERS;
+use crate::int8::tensor::{Int8Depthwise, Int8Windows};
 use crate::layers::conv::products;
 use crate::layers::layer::{HasLayer, Layer, Machine, count};
 use crate::layers::packed::{Common, Packed, Packing};
 use crate::layers::plan::Plan;
 use crate::layout::TensorLayout;
 use crate::options::Options;
-use crate::params::SeparableParams;
+use crate::params::{DepthwiseParams, SeparableParams};
 use crate::pixels::Region;
 use crate::rows::plan::InputSpec;
 use crate::unpacked::Unpacked;
@@ -82,7 +86,11 @@ impl Separable {
         params: &SeparableParams<'_>,
         options: &Options,
     ) -> Result<Packed<Self>> {
-        PackedSeparable::new(channels_in, params, options).map(|packing| Packed::new(packing, Self))
+        match PackedInt8::new(channels_in, params, options)? {
+            Some(packing) => Ok(Packed::new(packing, Self)),
+            None => PackedSeparable::new(channels_in, params, options)
+                .map(|packing| Packed::new(packing, Self)),
+        }
     }
 
     /// [`pack`](Self::pack), then [`plan`](Packed::plan). `input` is \[N, H, W, C\].
@@ -150,7 +158,6 @@ impl Packing for PackedSeparable {
         let output = [n, oh, ow, channels_out];
         let taps = product("kernel elements", &window.kernel)?;
         let multiply_adds = count(made, taps).saturating_add(count(output, channels));
-        let depthwise_name = depthwise.kernel_name();
         let planes = |layout| (layout == TensorLayout::Nchw).then_some(&kernels.planes);
         let input_planes = planes(options.input_layout);
         let output_planes = planes(options.output_layout);
@@ -171,7 +178,7 @@ impl Packing for PackedSeparable {
             output_type: options.output_type,
             input_layout: options.input_layout,
             output_layout: options.output_layout,
-            name: format!("{depthwise_name}+{}", gemm.name()),
+            name: gemm.name(),
             multiply_adds,
             machine: Machine::Gemm(gemm),
         })
@@ -194,4 +201,96 @@ fn bands(depthwise: &DepthwisePlan, input_planes: bool, output_planes: bool) -> 
         taps_x: 0..1,
     };
     (0..bands).map(region).collect()
+}
+
+/// Of 8-bit integers.
+#[derive(Debug)]
+struct PackedInt8 {
+    common: Common,
+    depthwise: Int8Layer,
+    multiplier: usize,
+    weights: Arc<DepthwiseWeights>,
+    pointwise: Int8Layer,
+    pointwise_weights: Arc<PackedWeights>,
+}
+
+impl PackedInt8 {
+    /// None if nothing is of integers.
+    fn new(
+        channels_in: usize,
+        params: &SeparableParams<'_>,
+        options: &Options,
+    ) -> Result<Option<Self>> {
+        let SeparableParams { ref depthwise, channels_out, weights, layout, bias, .. } = *params;
+        let common = Common::new(channels_in, channels_out, depthwise.window, options)?;
+        // The tensor between the two has the type of the input.
+        let (mid, quantization) = (options.input_type, params.mid_quantization);
+        let of_pointwise =
+            options.input_quantization(quantization).input_activation(Activation::None);
+        let kernels = common.kernels;
+        let first =
+            Int8Layer::with_weights(kernels, depthwise.weights, depthwise.quantized, options)?;
+        let second = Int8Layer::with_weights(kernels, weights, params.quantized, &of_pointwise)?;
+        let ((layer, quantized), (pointwise, of_weights)) = match (first, second) {
+            (None, None) => return Ok(None),
+            (Some(first), Some(second)) => (first, second),
+            _ => return Err(NO_INTEGERS),
+        };
+        let layer = layer.to(mid, quantization, params.mid_activation)?;
+        let DepthwiseParams { window, multiplier, weights: dw, layout: dw_layout, .. } = *depthwise;
+        let channels = depthwise_channels(channels_in, multiplier)?;
+        let unpacked = Unpacked { weights: dw, layout: dw_layout, bias: depthwise.bias };
+        let packing = layer.weights(quantized);
+        let lanes = layer.kernels.lanes;
+        let dw = DepthwiseWeights::new(lanes, window.kernel, channels, unpacked, &packing)?;
+        let depth = Depth { kernel: [1, 1], channels };
+        let (unpacked, packing) =
+            (Unpacked { weights, layout, bias }, pointwise.weights(of_weights));
+        let pw = PackedWeights::int8(&kernels.gemm, depth, 1, channels_out, unpacked, &packing)?;
+        let (weights, pointwise_weights) = (dw.into(), pw.into());
+        let depthwise = layer;
+        Ok(Some(Self { common, depthwise, multiplier, weights, pointwise, pointwise_weights }))
+    }
+}
+
+impl Packing for PackedInt8 {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn weights_bytes(&self) -> usize {
+        self.weights.bytes() + self.pointwise_weights.bytes()
+    }
+
+    fn plan(&self, [n, h, w]: [usize; 3]) -> Result<Layer> {
+        let Common { kernels, channels_in, channels_out, ref window, ref options } = self.common;
+        let input = [n, h, w, channels_in];
+        check_input(input)?;
+        let windows = Int8Windows::new(self.depthwise, input, window)?;
+        let depthwise = Int8Depthwise::new(windows, self.multiplier, self.weights.clone())?;
+        let made = depthwise.output();
+        let [_, oh, ow, channels] = made;
+        let output = [n, oh, ow, channels_out];
+        let taps = product("kernel elements", &window.kernel)?;
+        let multiply_adds = count(made, taps).saturating_add(count(output, channels));
+        let producer = Producer::Int8Depthwise(depthwise);
+        let regions = vec![Region { rows: 0..oh, columns: 0..ow, taps_y: 0..1, taps_x: 0..1 }];
+        let depth = Depth { kernel: [1, 1], channels };
+        let (products, output_planes) = (Products::Int8(self.pointwise), None);
+        let problem = Problem { groups: 1, output, regions, depth, output_planes, products };
+        let weights = self.pointwise_weights.clone();
+        let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, options)?;
+        Ok(Layer {
+            level: kernels.level,
+            input,
+            output,
+            input_type: options.input_type,
+            output_type: options.output_type,
+            input_layout: options.input_layout,
+            output_layout: options.output_layout,
+            name: gemm.name(),
+            multiply_adds,
+            machine: Machine::Gemm(gemm),
+        })
+    }
 }

@@ -8,6 +8,7 @@ use pulp::core_arch::x86::F16c;
 use pulp::x86::V3;
 
 use crate::level::Level;
+use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS, read_first_bytes, write_first_bytes};
 use crate::simd::{Kernel, MAX_LANES, Simd, features, read_first_16, write_first_16};
 
 /// 256-bit vectors.
@@ -295,4 +296,264 @@ fn barrier(mut v: __m256) -> __m256 {
     // SAFETY: no instruction.
     unsafe { asm!("/* {0} */", inout(ymm_reg) v, options(nostack, preserves_flags)) };
     v
+}
+
+/// The lowest bytes of the lanes to the first four bytes of each half.
+const LOWEST_BYTES: [u8; 32] = {
+    let mut bytes = [0x80; 32];
+    let mut i = 0;
+    while i < 8 {
+        bytes[i / 4 * 16 + i % 4] = 4 * (i % 4) as u8;
+        i += 1;
+    }
+    bytes
+};
+
+impl Avx2 {
+    /// `f` of vectors of integers.
+    #[inline(always)]
+    fn integers(self, a: __m256, b: __m256, f: impl FnOnce(__m256i, __m256i) -> __m256i) -> __m256 {
+        let V3 { avx, .. } = self.v3;
+        avx._mm256_castsi256_ps(f(avx._mm256_castps_si256(a), avx._mm256_castps_si256(b)))
+    }
+}
+
+impl Bytes for Avx2 {
+    #[inline(always)]
+    unsafe fn load_bytes(self, p: *const u8, n: usize) -> __m256 {
+        // SAFETY: n ≤ 32 bytes are valid for reading, whole or in two halves; any bits are a vector.
+        unsafe {
+            if n == 32 {
+                return self.load(p.cast());
+            }
+            let low = read_first_bytes(p, n.min(16));
+            let high = if n > 16 { read_first_bytes(p.add(16), n - 16) } else { 0 };
+            // Else the compiler makes whole vectors, too, of single bytes.
+            self.barrier(transmute::<[u128; 2], __m256>([low, high]))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(self, p: *mut u8, v: __m256, n: usize) {
+        // SAFETY: n ≤ 32 bytes are valid for writing, whole or in two halves; a vector is plain bits.
+        unsafe {
+            if n == 32 {
+                return self.store(p.cast(), v);
+            }
+            let [low, high] = transmute::<__m256, [u128; 2]>(v);
+            write_first_bytes(p, n.min(16), low);
+            if n > 16 {
+                write_first_bytes(p.add(16), n - 16, high);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_lowest(self, p: *const u8, n: usize) -> __m256 {
+        let V3 { avx, avx2, .. } = self.v3;
+        let widened = |bits: u64| {
+            // SAFETY: both are plain data of the same size.
+            let bytes = unsafe { transmute::<[u64; 2], __m128i>([bits, 0]) };
+            avx._mm256_castsi256_ps(avx2._mm256_cvtepu8_epi32(bytes))
+        };
+        // SAFETY: n ≤ 8 bytes are valid for reading.
+        unsafe {
+            if n == 8 {
+                return widened(p.cast::<u64>().read_unaligned());
+            }
+            self.barrier(widened(read_first_bytes(p, n) as u64))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_lowest(self, p: *mut u8, v: __m256, n: usize) {
+        let V3 { avx, avx2, sse2, .. } = self.v3;
+        // SAFETY: both are plain data of the same size.
+        let lowest = unsafe { transmute::<[u8; 32], __m256i>(LOWEST_BYTES) };
+        let fours = avx2._mm256_shuffle_epi8(avx._mm256_castps_si256(v), lowest);
+        let [low, high] =
+            [avx._mm256_castsi256_si128(fours), avx2._mm256_extracti128_si256::<1>(fours)];
+        // SAFETY: n ≤ 8 bytes are valid for writing; a vector is plain bits.
+        unsafe {
+            let bytes = transmute::<__m128i, u128>(sse2._mm_unpacklo_epi32(low, high));
+            if n == 8 {
+                return p.cast::<u64>().write_unaligned(bytes as u64);
+            }
+            write_first_bytes(p, n, bytes);
+        }
+    }
+
+    #[inline(always)]
+    fn splat_byte(self, x: u8) -> __m256 {
+        let V3 { avx, .. } = self.v3;
+        avx._mm256_castsi256_ps(avx._mm256_set1_epi8(x as i8))
+    }
+
+    #[inline(always)]
+    fn xor(self, a: __m256, b: __m256) -> __m256 {
+        self.v3.avx._mm256_xor_ps(a, b)
+    }
+
+    #[inline(always)]
+    fn max_bytes<const SIGNED: bool>(self, a: __m256, b: __m256) -> __m256 {
+        let V3 { avx2, .. } = self.v3;
+        if SIGNED {
+            self.integers(a, b, |a, b| avx2._mm256_max_epi8(a, b))
+        } else {
+            self.integers(a, b, |a, b| avx2._mm256_max_epu8(a, b))
+        }
+    }
+
+    #[inline(always)]
+    fn min_bytes<const SIGNED: bool>(self, a: __m256, b: __m256) -> __m256 {
+        let V3 { avx2, .. } = self.v3;
+        if SIGNED {
+            self.integers(a, b, |a, b| avx2._mm256_min_epi8(a, b))
+        } else {
+            self.integers(a, b, |a, b| avx2._mm256_min_epu8(a, b))
+        }
+    }
+
+    #[inline(always)]
+    fn zip_bytes(self, a: __m256, b: __m256) -> [__m256; 2] {
+        let V3 { avx2, .. } = self.v3;
+        [
+            self.integers(a, b, |a, b| avx2._mm256_unpacklo_epi8(a, b)),
+            self.integers(a, b, |a, b| avx2._mm256_unpackhi_epi8(a, b)),
+        ]
+    }
+
+    #[inline(always)]
+    fn zip_words(self, a: __m256, b: __m256) -> [__m256; 2] {
+        let V3 { avx2, .. } = self.v3;
+        [
+            self.integers(a, b, |a, b| avx2._mm256_unpacklo_epi16(a, b)),
+            self.integers(a, b, |a, b| avx2._mm256_unpackhi_epi16(a, b)),
+        ]
+    }
+
+    #[inline(always)]
+    fn widen_bytes(self, bytes: __m256) -> [__m256; 2] {
+        let V3 { avx, avx2, .. } = self.v3;
+        let bytes = avx._mm256_castps_si256(bytes);
+        let halves = [avx._mm256_castsi256_si128(bytes), avx2._mm256_extracti128_si256::<1>(bytes)];
+        halves.map(|half| avx._mm256_castsi256_ps(avx2._mm256_cvtepu8_epi16(half)))
+    }
+
+    #[inline(always)]
+    fn narrow(self, [a, b, c, d]: [__m256; SUMS], signed: bool) -> __m256 {
+        let V3 { avx2, .. } = self.v3;
+        let low = self.integers(a, b, |a, b| avx2._mm256_packs_epi32(a, b));
+        let high = self.integers(c, d, |c, d| avx2._mm256_packs_epi32(c, d));
+        if signed {
+            self.integers(low, high, |a, b| avx2._mm256_packs_epi16(a, b))
+        } else {
+            self.integers(low, high, |a, b| avx2._mm256_packus_epi16(a, b))
+        }
+    }
+
+    #[inline(always)]
+    fn add_i32(self, a: __m256, b: __m256) -> __m256 {
+        self.integers(a, b, |a, b| self.v3.avx2._mm256_add_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn to_f32(self, v: __m256) -> __m256 {
+        let V3 { avx, .. } = self.v3;
+        avx._mm256_cvtepi32_ps(avx._mm256_castps_si256(v))
+    }
+
+    // Rounds as MXCSR says, which Rust wants to be to nearest.
+    #[inline(always)]
+    fn to_i32(self, v: __m256) -> __m256 {
+        let V3 { avx, .. } = self.v3;
+        avx._mm256_castsi256_ps(avx._mm256_cvtps_epi32(v))
+    }
+}
+
+/// Products of 16 bits: those of 8 saturate.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx2Words {
+    simd: Avx2,
+}
+
+impl Avx2Words {
+    /// # Safety
+    /// The CPU has what [`Avx2`] wants.
+    #[inline(always)]
+    const unsafe fn new_unchecked() -> Self {
+        // SAFETY: the CPU has what these tokens prove, by the caller's word.
+        unsafe { Self { simd: Avx2::new_unchecked() } }
+    }
+}
+
+impl Int8 for Avx2Words {
+    type Simd = Avx2;
+    type Weights = [i8; 2];
+    const SIGNED: bool = false;
+
+    features! { Int8Kernel: "avx2" "fma" "f16c" "bmi1" "bmi2" "lzcnt" "popcnt" }
+
+    #[inline(always)]
+    fn simd(self) -> Avx2 {
+        self.simd
+    }
+
+    #[inline(always)]
+    fn dot(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        let V3 { avx2, .. } = self.simd.v3;
+        let products = self.simd.integers(a, b, |a, b| avx2._mm256_madd_epi16(a, b));
+        self.simd.add_i32(products, c)
+    }
+
+    #[inline(always)]
+    unsafe fn load_weights(self, p: *const [i8; 2]) -> __m256 {
+        let V3 { avx, avx2, .. } = self.simd.v3;
+        // SAFETY: 16 bytes are valid for reading; any bits are a vector.
+        let bytes = unsafe { p.cast::<__m128i>().read_unaligned() };
+        avx._mm256_castsi256_ps(avx2._mm256_cvtepi8_epi16(bytes))
+    }
+}
+
+/// AVX-VNNI besides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx2Vnni {
+    simd: Avx2,
+}
+
+impl Avx2Vnni {
+    /// # Safety
+    /// The CPU has AVX-VNNI and what [`Avx2`] wants.
+    #[inline(always)]
+    const unsafe fn new_unchecked() -> Self {
+        // SAFETY: the CPU has what these tokens prove, by the caller's word.
+        unsafe { Self { simd: Avx2::new_unchecked() } }
+    }
+}
+
+impl Int8 for Avx2Vnni {
+    type Simd = Avx2;
+    type Weights = [i8; 4];
+    const SIGNED: bool = false;
+
+    features! { Int8Kernel: "avxvnni" "avx2" "fma" "f16c" "bmi1" "bmi2" "lzcnt" "popcnt" }
+
+    #[inline(always)]
+    fn simd(self) -> Avx2 {
+        self.simd
+    }
+
+    #[inline(always)]
+    fn dot(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        let V3 { avx, .. } = self.simd.v3;
+        let [a, b, c] = [a, b, c].map(|v| avx._mm256_castps_si256(v));
+        // SAFETY: `self` has AVX-VNNI.
+        avx._mm256_castsi256_ps(unsafe { _mm256_dpbusd_avx_epi32(c, a, b) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_weights(self, p: *const [i8; 4]) -> __m256 {
+        // SAFETY: groups of four bytes are lanes.
+        unsafe { self.simd.load(p.cast()) }
+    }
 }

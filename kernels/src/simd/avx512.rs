@@ -8,6 +8,7 @@ use pulp::core_arch::x86::Avx512bf16;
 use pulp::x86::V4;
 
 use crate::level::Level;
+use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS};
 use crate::simd::{Bf16Dot, Bf16Kernel, Kernel, MAX_LANES, Simd, features};
 
 /// 512-bit vectors.
@@ -325,5 +326,243 @@ impl Bf16Dot for Avx512Bf16 {
             let halves = [_mm512_cvtneps_pbh(first), _mm512_cvtneps_pbh(second)];
             transmute::<[__m256bh; 2], __m512>(halves)
         }
+    }
+}
+
+impl Avx512 {
+    /// `f` of vectors of integers.
+    #[inline(always)]
+    fn integers(self, a: __m512, b: __m512, f: impl FnOnce(__m512i, __m512i) -> __m512i) -> __m512 {
+        let V4 { avx512f, .. } = self.v4;
+        avx512f
+            ._mm512_castsi512_ps(f(avx512f._mm512_castps_si512(a), avx512f._mm512_castps_si512(b)))
+    }
+}
+
+impl Bytes for Avx512 {
+    #[inline(always)]
+    unsafe fn load_bytes(self, p: *const u8, n: usize) -> __m512 {
+        let V4 { avx512bw, avx512f, .. } = self.v4;
+        if n == 64 {
+            // SAFETY: 64 bytes are valid for reading.
+            return unsafe { self.load(p.cast()) };
+        }
+        let mask = u64::MAX >> (64 - n);
+        // SAFETY: the mask's bytes are valid for reading.
+        avx512f._mm512_castsi512_ps(unsafe { avx512bw._mm512_maskz_loadu_epi8(mask, p.cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(self, p: *mut u8, v: __m512, n: usize) {
+        let V4 { avx512bw, avx512f, .. } = self.v4;
+        if n == 64 {
+            // SAFETY: 64 bytes are valid for writing.
+            return unsafe { self.store(p.cast(), v) };
+        }
+        let mask = u64::MAX >> (64 - n);
+        // SAFETY: the mask's bytes are valid for writing.
+        unsafe { avx512bw._mm512_mask_storeu_epi8(p.cast(), mask, avx512f._mm512_castps_si512(v)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_lowest(self, p: *const u8, n: usize) -> __m512 {
+        let V4 { avx512bw, avx512f, .. } = self.v4;
+        // SAFETY: the mask's bytes are valid for reading.
+        let bytes = unsafe { avx512bw._mm_maskz_loadu_epi8(self.mem_mask(n), p.cast()) };
+        avx512f._mm512_castsi512_ps(avx512f._mm512_cvtepu8_epi32(bytes))
+    }
+
+    #[inline(always)]
+    unsafe fn store_lowest(self, p: *mut u8, v: __m512, n: usize) {
+        let V4 { avx512bw, avx512f, .. } = self.v4;
+        let bytes = avx512f._mm512_cvtepi32_epi8(avx512f._mm512_castps_si512(v));
+        // SAFETY: n ≤ 16 bytes are valid for writing.
+        unsafe {
+            if n == 16 {
+                return p.cast::<__m128i>().write_unaligned(bytes);
+            }
+            avx512bw._mm_mask_storeu_epi8(p.cast(), self.mem_mask(n), bytes);
+        }
+    }
+
+    #[inline(always)]
+    fn splat_byte(self, x: u8) -> __m512 {
+        let V4 { avx512f, .. } = self.v4;
+        avx512f._mm512_castsi512_ps(avx512f._mm512_set1_epi8(x as i8))
+    }
+
+    #[inline(always)]
+    fn xor(self, a: __m512, b: __m512) -> __m512 {
+        self.v4.avx512dq._mm512_xor_ps(a, b)
+    }
+
+    #[inline(always)]
+    fn max_bytes<const SIGNED: bool>(self, a: __m512, b: __m512) -> __m512 {
+        let V4 { avx512bw, .. } = self.v4;
+        if SIGNED {
+            self.integers(a, b, |a, b| avx512bw._mm512_max_epi8(a, b))
+        } else {
+            self.integers(a, b, |a, b| avx512bw._mm512_max_epu8(a, b))
+        }
+    }
+
+    #[inline(always)]
+    fn min_bytes<const SIGNED: bool>(self, a: __m512, b: __m512) -> __m512 {
+        let V4 { avx512bw, .. } = self.v4;
+        if SIGNED {
+            self.integers(a, b, |a, b| avx512bw._mm512_min_epi8(a, b))
+        } else {
+            self.integers(a, b, |a, b| avx512bw._mm512_min_epu8(a, b))
+        }
+    }
+
+    #[inline(always)]
+    fn zip_bytes(self, a: __m512, b: __m512) -> [__m512; 2] {
+        let V4 { avx512bw, .. } = self.v4;
+        [
+            self.integers(a, b, |a, b| avx512bw._mm512_unpacklo_epi8(a, b)),
+            self.integers(a, b, |a, b| avx512bw._mm512_unpackhi_epi8(a, b)),
+        ]
+    }
+
+    #[inline(always)]
+    fn zip_words(self, a: __m512, b: __m512) -> [__m512; 2] {
+        let V4 { avx512bw, .. } = self.v4;
+        [
+            self.integers(a, b, |a, b| avx512bw._mm512_unpacklo_epi16(a, b)),
+            self.integers(a, b, |a, b| avx512bw._mm512_unpackhi_epi16(a, b)),
+        ]
+    }
+
+    #[inline(always)]
+    fn widen_bytes(self, bytes: __m512) -> [__m512; 2] {
+        let V4 { avx512bw, avx512f, .. } = self.v4;
+        let bytes = avx512f._mm512_castps_si512(bytes);
+        let halves =
+            [avx512f._mm512_castsi512_si256(bytes), avx512f._mm512_extracti64x4_epi64::<1>(bytes)];
+        halves.map(|half| avx512f._mm512_castsi512_ps(avx512bw._mm512_cvtepu8_epi16(half)))
+    }
+
+    #[inline(always)]
+    fn narrow(self, [a, b, c, d]: [__m512; SUMS], signed: bool) -> __m512 {
+        let V4 { avx512bw, .. } = self.v4;
+        let low = self.integers(a, b, |a, b| avx512bw._mm512_packs_epi32(a, b));
+        let high = self.integers(c, d, |c, d| avx512bw._mm512_packs_epi32(c, d));
+        if signed {
+            self.integers(low, high, |a, b| avx512bw._mm512_packs_epi16(a, b))
+        } else {
+            self.integers(low, high, |a, b| avx512bw._mm512_packus_epi16(a, b))
+        }
+    }
+
+    #[inline(always)]
+    fn add_i32(self, a: __m512, b: __m512) -> __m512 {
+        self.integers(a, b, |a, b| self.v4.avx512f._mm512_add_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn to_f32(self, v: __m512) -> __m512 {
+        let V4 { avx512f, .. } = self.v4;
+        avx512f._mm512_cvtepi32_ps(avx512f._mm512_castps_si512(v))
+    }
+
+    // Rounds as MXCSR says, which Rust wants to be to nearest.
+    #[inline(always)]
+    fn to_i32(self, v: __m512) -> __m512 {
+        let V4 { avx512f, .. } = self.v4;
+        avx512f._mm512_castsi512_ps(avx512f._mm512_cvtps_epi32(v))
+    }
+}
+
+/// Products of 16 bits: those of 8 saturate.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx512Words {
+    simd: Avx512,
+}
+
+impl Avx512Words {
+    /// # Safety
+    /// The CPU has what [`Avx512`] wants.
+    #[inline(always)]
+    const unsafe fn new_unchecked() -> Self {
+        // SAFETY: the CPU has what these tokens prove, by the caller's word.
+        unsafe { Self { simd: Avx512::new_unchecked() } }
+    }
+}
+
+impl Int8 for Avx512Words {
+    type Simd = Avx512;
+    type Weights = [i8; 2];
+    const SIGNED: bool = false;
+
+    features! {
+        Int8Kernel: "avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl" "avx2" "fma" "f16c" "bmi1"
+        "bmi2" "lzcnt" "popcnt"
+    }
+
+    #[inline(always)]
+    fn simd(self) -> Avx512 {
+        self.simd
+    }
+
+    #[inline(always)]
+    fn dot(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        let V4 { avx512bw, .. } = self.simd.v4;
+        let products = self.simd.integers(a, b, |a, b| avx512bw._mm512_madd_epi16(a, b));
+        self.simd.add_i32(products, c)
+    }
+
+    #[inline(always)]
+    unsafe fn load_weights(self, p: *const [i8; 2]) -> __m512 {
+        let V4 { avx512bw, avx512f, .. } = self.simd.v4;
+        // SAFETY: 32 bytes are valid for reading; any bits are a vector.
+        let bytes = unsafe { p.cast::<__m256i>().read_unaligned() };
+        avx512f._mm512_castsi512_ps(avx512bw._mm512_cvtepi8_epi16(bytes))
+    }
+}
+
+/// AVX512-VNNI besides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx512Vnni {
+    simd: Avx512,
+}
+
+impl Avx512Vnni {
+    /// # Safety
+    /// The CPU has AVX512-VNNI and what [`Avx512`] wants.
+    #[inline(always)]
+    const unsafe fn new_unchecked() -> Self {
+        // SAFETY: the CPU has what these tokens prove, by the caller's word.
+        unsafe { Self { simd: Avx512::new_unchecked() } }
+    }
+}
+
+impl Int8 for Avx512Vnni {
+    type Simd = Avx512;
+    type Weights = [i8; 4];
+    const SIGNED: bool = false;
+
+    features! {
+        Int8Kernel: "avx512vnni" "avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl" "avx2" "fma" "f16c"
+        "bmi1" "bmi2" "lzcnt" "popcnt"
+    }
+
+    #[inline(always)]
+    fn simd(self) -> Avx512 {
+        self.simd
+    }
+
+    #[inline(always)]
+    fn dot(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        let V4 { avx512f, .. } = self.simd.v4;
+        let [a, b, c] = [a, b, c].map(|v| avx512f._mm512_castps_si512(v));
+        // SAFETY: `self` has AVX512-VNNI.
+        avx512f._mm512_castsi512_ps(unsafe { _mm512_dpbusd_epi32(c, a, b) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_weights(self, p: *const [i8; 4]) -> __m512 {
+        // SAFETY: groups of four bytes are lanes.
+        unsafe { self.simd.load(p.cast()) }
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod avx2;
 #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
 pub(crate) mod avx512;
 pub(crate) mod element;
+pub(crate) mod int8;
 #[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
 pub(crate) mod neon;
 pub(crate) mod scalar;

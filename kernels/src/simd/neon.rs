@@ -7,6 +7,7 @@ use core::mem::transmute;
 use pulp::core_arch::aarch64::Bf16;
 
 use crate::level::Level;
+use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS, read_first_bytes, write_first_bytes};
 use crate::simd::{
     Bf16Dot, Bf16Kernel, Kernel, MAX_LANES, Simd, features, read_first_16, write_first_16,
 };
@@ -359,5 +360,259 @@ impl Bf16Dot for NeonBf16 {
         let halves = [self.simd.f32_to_bf16(first), self.simd.f32_to_bf16(second)];
         // SAFETY: both are plain data of the same size.
         unsafe { transmute::<[uint16x4_t; 2], float32x4_t>(halves) }
+    }
+}
+
+impl Neon {
+    /// `f` of vectors of bytes.
+    #[inline(always)]
+    fn bytes(
+        self,
+        a: float32x4_t,
+        b: float32x4_t,
+        f: impl FnOnce(uint8x16_t, uint8x16_t) -> uint8x16_t,
+    ) -> float32x4_t {
+        let neon = self.neon.neon;
+        neon.vreinterpretq_f32_u8(f(neon.vreinterpretq_u8_f32(a), neon.vreinterpretq_u8_f32(b)))
+    }
+}
+
+impl Bytes for Neon {
+    #[inline(always)]
+    unsafe fn load_bytes(self, p: *const u8, n: usize) -> float32x4_t {
+        // SAFETY: n ≤ 16 bytes are valid for reading; any bits are a vector.
+        unsafe {
+            if n == 16 {
+                return self.load(p.cast());
+            }
+            // Else the compiler makes whole vectors, too, of single bytes.
+            self.barrier(transmute::<u128, float32x4_t>(read_first_bytes(p, n)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(self, p: *mut u8, v: float32x4_t, n: usize) {
+        // SAFETY: n ≤ 16 bytes are valid for writing; a vector is plain bits.
+        unsafe {
+            if n == 16 {
+                return self.store(p.cast(), v);
+            }
+            write_first_bytes(p, n, transmute::<float32x4_t, u128>(v));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_lowest(self, p: *const u8, n: usize) -> float32x4_t {
+        let neon = self.neon.neon;
+        // SAFETY: n ≤ 4 bytes are valid for reading; any bits are a vector.
+        let bytes = unsafe { transmute::<u64, uint8x8_t>(read_first_bytes(p, n) as u64) };
+        let words = neon.vget_low_u16(neon.vmovl_u8(bytes));
+        neon.vreinterpretq_f32_u32(neon.vmovl_u16(words))
+    }
+
+    #[inline(always)]
+    unsafe fn store_lowest(self, p: *mut u8, v: float32x4_t, n: usize) {
+        let neon = self.neon.neon;
+        let words = neon.vmovn_u32(neon.vreinterpretq_u32_f32(v));
+        let bytes = neon.vmovn_u16(neon.vcombine_u16(words, words));
+        // SAFETY: n ≤ 4 bytes are valid for writing; a vector is plain bits.
+        unsafe { write_first_bytes(p, n, u128::from(transmute::<uint8x8_t, u64>(bytes))) }
+    }
+
+    #[inline(always)]
+    fn splat_byte(self, x: u8) -> float32x4_t {
+        let neon = self.neon.neon;
+        neon.vreinterpretq_f32_u8(neon.vdupq_n_u8(x))
+    }
+
+    #[inline(always)]
+    fn xor(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        self.bytes(a, b, |a, b| self.neon.neon.veorq_u8(a, b))
+    }
+
+    #[inline(always)]
+    fn max_bytes<const SIGNED: bool>(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        let neon = self.neon.neon;
+        let signed = |v| neon.vreinterpretq_s8_u8(v);
+        self.bytes(a, b, |a, b| {
+            if SIGNED {
+                neon.vreinterpretq_u8_s8(neon.vmaxq_s8(signed(a), signed(b)))
+            } else {
+                neon.vmaxq_u8(a, b)
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn min_bytes<const SIGNED: bool>(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        let neon = self.neon.neon;
+        let signed = |v| neon.vreinterpretq_s8_u8(v);
+        self.bytes(a, b, |a, b| {
+            if SIGNED {
+                neon.vreinterpretq_u8_s8(neon.vminq_s8(signed(a), signed(b)))
+            } else {
+                neon.vminq_u8(a, b)
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn zip_bytes(self, a: float32x4_t, b: float32x4_t) -> [float32x4_t; 2] {
+        let neon = self.neon.neon;
+        [
+            self.bytes(a, b, |a, b| neon.vzip1q_u8(a, b)),
+            self.bytes(a, b, |a, b| neon.vzip2q_u8(a, b)),
+        ]
+    }
+
+    #[inline(always)]
+    fn zip_words(self, a: float32x4_t, b: float32x4_t) -> [float32x4_t; 2] {
+        let neon = self.neon.neon;
+        let [a, b] = [a, b].map(|v| neon.vreinterpretq_u16_f32(v));
+        [neon.vzip1q_u16(a, b), neon.vzip2q_u16(a, b)].map(|v| neon.vreinterpretq_f32_u16(v))
+    }
+
+    #[inline(always)]
+    fn widen_bytes(self, bytes: float32x4_t) -> [float32x4_t; 2] {
+        let neon = self.neon.neon;
+        let bytes = neon.vreinterpretq_u8_f32(bytes);
+        [neon.vmovl_u8(neon.vget_low_u8(bytes)), neon.vmovl_high_u8(bytes)]
+            .map(|v| neon.vreinterpretq_f32_u16(v))
+    }
+
+    #[inline(always)]
+    fn narrow(self, lanes: [float32x4_t; SUMS], _: bool) -> float32x4_t {
+        let neon = self.neon.neon;
+        let [a, b, c, d] = lanes.map(|v| neon.vmovn_u32(neon.vreinterpretq_u32_f32(v)));
+        let low = neon.vmovn_u16(neon.vcombine_u16(a, b));
+        let high = neon.vmovn_u16(neon.vcombine_u16(c, d));
+        neon.vreinterpretq_f32_u8(neon.vcombine_u8(low, high))
+    }
+
+    #[inline(always)]
+    fn add_i32(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        let neon = self.neon.neon;
+        let [a, b] = [a, b].map(|v| neon.vreinterpretq_u32_f32(v));
+        neon.vreinterpretq_f32_u32(neon.vaddq_u32(a, b))
+    }
+
+    #[inline(always)]
+    fn to_f32(self, v: float32x4_t) -> float32x4_t {
+        let neon = self.neon.neon;
+        neon.vcvtq_f32_s32(neon.vreinterpretq_s32_f32(v))
+    }
+
+    #[inline(always)]
+    fn to_i32(self, v: float32x4_t) -> float32x4_t {
+        let neon = self.neon.neon;
+        neon.vreinterpretq_f32_s32(neon.vcvtnq_s32_f32(v))
+    }
+}
+
+/// What every AArch64 has: sums of two products of 8 bits fit 16, as weights are no less than −127.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NeonWords {
+    simd: Neon,
+}
+
+impl NeonWords {
+    /// # Safety
+    /// The CPU has NEON.
+    #[inline(always)]
+    const unsafe fn new_unchecked() -> Self {
+        // SAFETY: the CPU has what these tokens prove, by the caller's word.
+        unsafe { Self { simd: Neon::new_unchecked() } }
+    }
+}
+
+impl Int8 for NeonWords {
+    type Simd = Neon;
+    type Weights = [i8; 4];
+    const SIGNED: bool = true;
+
+    features! { Int8Kernel: "neon" }
+
+    #[inline(always)]
+    fn simd(self) -> Neon {
+        self.simd
+    }
+
+    #[inline(always)]
+    fn dot(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        let neon = self.simd.neon.neon;
+        let [a, b] = [a, b].map(|v| neon.vreinterpretq_s8_f32(v));
+        let low = neon.vmull_s8(neon.vget_low_s8(a), neon.vget_low_s8(b));
+        let pairs = neon.vpaddq_s16(low, neon.vmull_high_s8(a, b));
+        let sums = neon.vpadalq_s16(neon.vreinterpretq_s32_f32(c), pairs);
+        neon.vreinterpretq_f32_s32(sums)
+    }
+
+    #[inline(always)]
+    unsafe fn load_weights(self, p: *const [i8; 4]) -> float32x4_t {
+        // SAFETY: groups of four bytes are lanes.
+        unsafe { self.simd.load(p.cast()) }
+    }
+}
+
+/// FEAT_DotProd (Armv8.2, part of Armv8.4) besides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NeonDot {
+    simd: Neon,
+}
+
+impl NeonDot {
+    /// # Safety
+    /// The CPU has NEON and FEAT_DotProd.
+    #[inline(always)]
+    const unsafe fn new_unchecked() -> Self {
+        // SAFETY: the CPU has what these tokens prove, by the caller's word.
+        unsafe { Self { simd: Neon::new_unchecked() } }
+    }
+}
+
+impl Int8 for NeonDot {
+    type Simd = Neon;
+    type Weights = [i8; 4];
+    const SIGNED: bool = true;
+
+    features! { Int8Kernel: "dotprod" "neon" }
+
+    #[inline(always)]
+    fn simd(self) -> Neon {
+        self.simd
+    }
+
+    // The intrinsics are unstable.
+    #[inline(always)]
+    fn dot(self, a: float32x4_t, b: float32x4_t, mut c: float32x4_t) -> float32x4_t {
+        // SAFETY: `self` has the instruction.
+        unsafe {
+            asm!("sdot {0:v}.4s, {1:v}.16b, {2:v}.16b",
+                inout(vreg) c, in(vreg) b, in(vreg) a,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        c
+    }
+
+    #[inline(always)]
+    fn dot_lane<const LANE: i32>(
+        self,
+        a: float32x4_t,
+        b: float32x4_t,
+        mut c: float32x4_t,
+    ) -> float32x4_t {
+        // SAFETY: `self` has the instruction.
+        unsafe {
+            asm!("sdot {0:v}.4s, {1:v}.16b, {2:v}.4b[{3}]",
+                inout(vreg) c, in(vreg) b, in(vreg) a, const LANE,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        c
+    }
+
+    #[inline(always)]
+    unsafe fn load_weights(self, p: *const [i8; 4]) -> float32x4_t {
+        // SAFETY: groups of four bytes are lanes.
+        unsafe { self.simd.load(p.cast()) }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::element;
 use crate::level::Level;
+use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS};
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// One f32 at a time, which all CPUs have.
@@ -173,5 +174,150 @@ impl Simd for Scalar {
     unsafe fn mask_store_16(self, (): (), p: *mut u16, v: u16) {
         // SAFETY: the mask's elements are valid for writing.
         unsafe { p.write_unaligned(v) }
+    }
+}
+
+impl Bytes for Scalar {
+    #[inline(always)]
+    unsafe fn load_bytes(self, p: *const u8, n: usize) -> f32 {
+        // SAFETY: byte i < n is valid for reading.
+        let byte = |i: usize| if i < n { unsafe { *p.add(i) } } else { 0 };
+        of_bytes([0, 1, 2, 3].map(byte))
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(self, p: *mut u8, v: f32, n: usize) {
+        for (i, byte) in bytes(v).into_iter().enumerate().take(n) {
+            // SAFETY: byte i < n is valid for writing.
+            unsafe { *p.add(i) = byte };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_lowest(self, p: *const u8, _: usize) -> f32 {
+        // SAFETY: one byte is valid for reading.
+        f32::from_bits(unsafe { *p }.into())
+    }
+
+    #[inline(always)]
+    unsafe fn store_lowest(self, p: *mut u8, v: f32, _: usize) {
+        // SAFETY: one byte is valid for writing.
+        unsafe { *p = v.to_bits() as u8 };
+    }
+
+    #[inline(always)]
+    fn splat_byte(self, x: u8) -> f32 {
+        of_bytes([x; 4])
+    }
+
+    #[inline(always)]
+    fn xor(self, a: f32, b: f32) -> f32 {
+        f32::from_bits(a.to_bits() ^ b.to_bits())
+    }
+
+    #[inline(always)]
+    fn max_bytes<const SIGNED: bool>(self, a: f32, b: f32) -> f32 {
+        let (a, b) = (bytes(a), bytes(b));
+        let larger = |i: usize| {
+            if SIGNED { (a[i] as i8).max(b[i] as i8) as u8 } else { a[i].max(b[i]) }
+        };
+        of_bytes([0, 1, 2, 3].map(larger))
+    }
+
+    #[inline(always)]
+    fn min_bytes<const SIGNED: bool>(self, a: f32, b: f32) -> f32 {
+        let (a, b) = (bytes(a), bytes(b));
+        let smaller = |i: usize| {
+            if SIGNED { (a[i] as i8).min(b[i] as i8) as u8 } else { a[i].min(b[i]) }
+        };
+        of_bytes([0, 1, 2, 3].map(smaller))
+    }
+
+    #[inline(always)]
+    fn zip_bytes(self, a: f32, b: f32) -> [f32; 2] {
+        let (a, b) = (bytes(a), bytes(b));
+        [of_bytes([a[0], b[0], a[1], b[1]]), of_bytes([a[2], b[2], a[3], b[3]])]
+    }
+
+    #[inline(always)]
+    fn zip_words(self, a: f32, b: f32) -> [f32; 2] {
+        let (a, b) = (bytes(a), bytes(b));
+        [of_bytes([a[0], a[1], b[0], b[1]]), of_bytes([a[2], a[3], b[2], b[3]])]
+    }
+
+    #[inline(always)]
+    fn widen_bytes(self, v: f32) -> [f32; 2] {
+        let v = bytes(v);
+        [of_bytes([v[0], 0, v[1], 0]), of_bytes([v[2], 0, v[3], 0])]
+    }
+
+    #[inline(always)]
+    fn narrow(self, lanes: [f32; SUMS], _: bool) -> f32 {
+        of_bytes(lanes.map(|lane| lane.to_bits() as u8))
+    }
+
+    #[inline(always)]
+    fn add_i32(self, a: f32, b: f32) -> f32 {
+        f32::from_bits(a.to_bits().wrapping_add(b.to_bits()))
+    }
+
+    #[inline(always)]
+    fn to_f32(self, v: f32) -> f32 {
+        v.to_bits() as i32 as f32
+    }
+
+    // Adding 1.5·2²³ rounds to an integer, of up to 2²², and leaves it in the low bits of the sum.
+    #[inline(always)]
+    fn to_i32(self, v: f32) -> f32 {
+        const MAGIC: f32 = 12_582_912.0;
+        f32::from_bits((v + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()))
+    }
+}
+
+/// As they lie in memory.
+#[inline(always)]
+fn bytes(v: f32) -> [u8; 4] {
+    v.to_bits().to_ne_bytes()
+}
+
+#[inline(always)]
+fn of_bytes(bytes: [u8; 4]) -> f32 {
+    f32::from_bits(u32::from_ne_bytes(bytes))
+}
+
+/// Products of 8-bit integers, one by one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ScalarInt8;
+
+impl Int8 for ScalarInt8 {
+    type Simd = Scalar;
+    type Weights = [i8; 4];
+    const SIGNED: bool = false;
+
+    fn detect() -> Option<Self> {
+        Some(Self)
+    }
+
+    #[inline(always)]
+    fn simd(self) -> Scalar {
+        Scalar
+    }
+
+    #[inline(always)]
+    fn dot(self, a: f32, b: f32, c: f32) -> f32 {
+        let (a, b) = (bytes(a), bytes(b));
+        let sum = (0..4).map(|i| i32::from(a[i]) * i32::from(b[i] as i8)).sum::<i32>();
+        f32::from_bits(c.to_bits().wrapping_add(sum as u32))
+    }
+
+    #[inline(always)]
+    unsafe fn load_weights(self, p: *const [i8; 4]) -> f32 {
+        // SAFETY: a group is valid for reading.
+        of_bytes(unsafe { p.read() }.map(|weight| weight as u8))
+    }
+
+    unsafe fn entry<K: Int8Kernel>(args: &K::Args) -> K::Output {
+        // SAFETY: the caller keeps the kernel's contract.
+        unsafe { K::run(Self, args) }
     }
 }

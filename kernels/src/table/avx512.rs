@@ -7,7 +7,7 @@ use crate::depthwise::k3x3::pairs;
 use crate::depthwise::kernels::DepthwiseKernels;
 use crate::depthwise::row::AnyTaps;
 use crate::element::F16Bf16;
-use crate::epilogue::{AS_IS, BOUND, GENERAL, RELU};
+use crate::epilogue::{AsIs, Bounded, General, Relu};
 use crate::fma_loop::FmaLoop;
 use crate::gemm::kernels::{
     Bf16Gemm, DotKernels, F16Bf16Gemm, GemmKernels, MicroKernels, PanelKernels,
@@ -18,12 +18,14 @@ use crate::gemm::pair::Pair;
 use crate::gemm::round::Round;
 use crate::gemm::tile::tile_size;
 use crate::gemm::widen::Widen;
+use crate::int8::kernels::Int8Kernels;
 use crate::level::Level;
 use crate::planes::{PlanesKernels, PlanesOf};
 use crate::pool::kernels::PoolKernels;
 use crate::pool::row::{Average, Max};
-use crate::simd::avx512::{Avx512, Avx512Bf16};
+use crate::simd::avx512::{Avx512, Avx512Bf16, Avx512Vnni, Avx512Words};
 use crate::simd::element::{Bf16, F16, F32};
+use crate::simd::int8::Int8;
 use crate::simd::{Bf16Dot, Simd};
 use crate::table::instances::*;
 use crate::table::kernels::{ChannelwiseKernels, Kernels};
@@ -81,6 +83,7 @@ pub(super) static KERNELS: Kernels = Kernels {
         f32: planes::<S, F32>(["from_planes_f32_avx512", "to_planes_f32_avx512"]),
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_PLANES) } else { None },
     },
+    int8: if cfg!(feature = "int8") { Some(INT8) } else { None },
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
 };
@@ -97,6 +100,31 @@ const BF16_GEMM: Bf16Gemm = Bf16Gemm {
     },
     round: S::entry::<Round>,
 };
+
+/// The heights of micro-tiles of 8-bit integers: any two add up to each that is missing.
+const INT8_ROWS: [usize; 6] = [1, 2, 4, 5, 6, 12];
+
+const INT8: &[Int8Kernels] = &[
+    int8::<Avx512Vnni>(
+        [
+            "gemm_int8_12x32_vnni_avx512",
+            "requantize_vnni_avx512",
+            "dw_int8_vnni_avx512",
+            "pool_int8_vnni_avx512",
+        ],
+        || <Avx512Vnni as Int8>::detect().is_some(),
+        true,
+        &INT8_ROWS,
+        &gemm_int8::<Avx512Vnni, 2, _>(INT8_ROWS),
+    ),
+    int8::<Avx512Words>(
+        ["gemm_int8_12x32_avx512", "requantize_avx512", "dw_int8_avx512", "pool_int8_avx512"],
+        || <Avx512Words as Int8>::detect().is_some(),
+        false,
+        &INT8_ROWS,
+        &gemm_int8::<Avx512Words, 2, _>(INT8_ROWS),
+    ),
+];
 
 const F16_BF16_PLANES: F16Bf16<PlanesOf> = F16Bf16 {
     f16: planes::<S, F16>(["from_planes_f16_avx512", "to_planes_f16_avx512"]),
@@ -116,17 +144,17 @@ const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         dense::<S, F32, 7, 1>(["dw_f32_k7s1_4_avx512", "dw_f32_relu_k7s1_4_avx512"], &[1, 2, 4]),
         dense::<S, F32, 7, 2>(["dw_f32_k7s2_4_avx512", "dw_f32_relu_k7s2_4_avx512"], &[1, 2, 4]),
     ],
-    as_is: rows::<S, AnyTaps, F32, AS_IS>("dw_f32_8_avx512", &[1, 2, 4, 8]),
-    relu: rows::<S, AnyTaps, F32, RELU>("dw_f32_relu_8_avx512", &[1, 2, 4, 8]),
-    general: rows::<S, AnyTaps, F32, GENERAL>("dw_f32_general_1_avx512", &[1]),
+    as_is: rows::<S, AnyTaps, F32, AsIs>("dw_f32_8_avx512", &[1, 2, 4, 8]),
+    relu: rows::<S, AnyTaps, F32, Relu>("dw_f32_relu_8_avx512", &[1, 2, 4, 8]),
+    general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_avx512", &[1]),
 };
 
 const F32_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, F32, AS_IS>("max_f32_4_avx512", &[1, 4]),
-    max_general: rows::<S, Max, F32, GENERAL>("max_f32_general_1_avx512", &[1]),
-    average: rows::<S, Average, F32, AS_IS>("average_f32_4_avx512", &[1, 4]),
-    average_general: rows::<S, Average, F32, GENERAL>("average_f32_general_1_avx512", &[1]),
+    max: rows::<S, Max, F32, AsIs>("max_f32_4_avx512", &[1, 4]),
+    max_general: rows::<S, Max, F32, General>("max_f32_general_1_avx512", &[1]),
+    average: rows::<S, Average, F32, AsIs>("average_f32_4_avx512", &[1, 4]),
+    average_general: rows::<S, Average, F32, General>("average_f32_general_1_avx512", &[1]),
 };
 
 const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
@@ -174,17 +202,17 @@ const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         dense::<S, F16, 7, 1>(["dw_f16_k7s1_4_avx512"; 2], &[1, 4]),
         dense::<S, F16, 7, 2>(["dw_f16_k7s2_4_avx512"; 2], &[1, 4]),
     ],
-    as_is: rows::<S, AnyTaps, F16, BOUND>("dw_f16_8_avx512", &[1, 2, 4, 8]),
-    relu: rows::<S, AnyTaps, F16, BOUND>("dw_f16_8_avx512", &[1, 2, 4, 8]),
-    general: rows::<S, AnyTaps, F16, GENERAL>("dw_f16_general_1_avx512", &[1]),
+    as_is: rows::<S, AnyTaps, F16, Bounded>("dw_f16_8_avx512", &[1, 2, 4, 8]),
+    relu: rows::<S, AnyTaps, F16, Bounded>("dw_f16_8_avx512", &[1, 2, 4, 8]),
+    general: rows::<S, AnyTaps, F16, General>("dw_f16_general_1_avx512", &[1]),
 };
 
 const F16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, F16, BOUND>("max_f16_4_avx512", &[1, 4]),
-    max_general: rows::<S, Max, F16, GENERAL>("max_f16_general_1_avx512", &[1]),
-    average: rows::<S, Average, F16, BOUND>("average_f16_4_avx512", &[1, 4]),
-    average_general: rows::<S, Average, F16, GENERAL>("average_f16_general_1_avx512", &[1]),
+    max: rows::<S, Max, F16, Bounded>("max_f16_4_avx512", &[1, 4]),
+    max_general: rows::<S, Max, F16, General>("max_f16_general_1_avx512", &[1]),
+    average: rows::<S, Average, F16, Bounded>("average_f16_4_avx512", &[1, 4]),
+    average_general: rows::<S, Average, F16, General>("average_f16_general_1_avx512", &[1]),
 };
 
 const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
@@ -200,15 +228,15 @@ const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         dense::<S, Bf16, 7, 1>(["dw_bf16_k7s1_4_avx512"; 2], &[1, 4]),
         dense::<S, Bf16, 7, 2>(["dw_bf16_k7s2_4_avx512"; 2], &[1, 4]),
     ],
-    as_is: rows::<S, AnyTaps, Bf16, BOUND>("dw_bf16_8_avx512", &[1, 2, 4, 8]),
-    relu: rows::<S, AnyTaps, Bf16, BOUND>("dw_bf16_8_avx512", &[1, 2, 4, 8]),
-    general: rows::<S, AnyTaps, Bf16, GENERAL>("dw_bf16_general_1_avx512", &[1]),
+    as_is: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_avx512", &[1, 2, 4, 8]),
+    relu: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_avx512", &[1, 2, 4, 8]),
+    general: rows::<S, AnyTaps, Bf16, General>("dw_bf16_general_1_avx512", &[1]),
 };
 
 const BF16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, Bf16, BOUND>("max_bf16_4_avx512", &[1, 4]),
-    max_general: rows::<S, Max, Bf16, GENERAL>("max_bf16_general_1_avx512", &[1]),
-    average: rows::<S, Average, Bf16, BOUND>("average_bf16_4_avx512", &[1, 4]),
-    average_general: rows::<S, Average, Bf16, GENERAL>("average_bf16_general_1_avx512", &[1]),
+    max: rows::<S, Max, Bf16, Bounded>("max_bf16_4_avx512", &[1, 4]),
+    max_general: rows::<S, Max, Bf16, General>("max_bf16_general_1_avx512", &[1]),
+    average: rows::<S, Average, Bf16, Bounded>("average_bf16_4_avx512", &[1, 4]),
+    average_general: rows::<S, Average, Bf16, General>("average_bf16_general_1_avx512", &[1]),
 };

@@ -4,6 +4,7 @@ use crate::activation::ActivateRun;
 use crate::depthwise::kernels::DepthwiseKernels;
 use crate::element::{ElementType, F16Bf16};
 use crate::gemm::kernels::GemmKernels;
+use crate::int8::kernels::Int8Kernels;
 use crate::level::Level;
 use crate::planes::PlanesKernels;
 use crate::pool::kernels::PoolKernels;
@@ -19,6 +20,9 @@ pub(crate) struct Kernels {
     pub(crate) f16_bf16: Option<F16Bf16<ChannelwiseKernels>>,
     /// Applies an activation to contiguous elements in place.
     pub(crate) planes: PlanesKernels,
+    /// For integers of 8 bits, by the instructions that multiply them, fastest first; with the
+    /// feature `int8`.
+    pub(crate) int8: Option<&'static [Int8Kernels]>,
     pub(crate) activate: unsafe fn(&ActivateRun),
     /// Runs a given number of independent FMAs on registers, for measuring the peak.
     pub(crate) fma_loop: unsafe fn(&u64) -> f32,

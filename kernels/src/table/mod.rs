@@ -81,7 +81,12 @@ pub fn kernels() -> Vec<Kernel> {
             // One kernel can serve an input as it is and its ReLU.
             names.dedup();
             let dot = k.gemm.dot().into_iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
-            names.into_iter().map(|name| (name, true)).chain(dot).map(|(name, fits)| Kernel {
+            let int8 = k.int8.iter().copied().flatten().flat_map(|kernels| {
+                let fits = (kernels.is_available)();
+                kernels.names().map(|name| (name, fits))
+            });
+            let all = names.into_iter().map(|name| (name, true)).chain(dot).chain(int8);
+            all.map(|(name, fits)| Kernel {
                 level: k.level,
                 name,
                 available: fits && k.level.is_available(),

@@ -6,7 +6,7 @@ use crate::depthwise::k3x3::pairs;
 use crate::depthwise::kernels::DepthwiseKernels;
 use crate::depthwise::row::AnyTaps;
 use crate::element::F16Bf16;
-use crate::epilogue::{AS_IS, BOUND, GENERAL, RELU};
+use crate::epilogue::{AsIs, Bounded, General, Relu};
 use crate::fma_loop::FmaLoop;
 use crate::gemm::kernels::{Bf16Gemm, F16Bf16Gemm, GemmKernels, MicroKernels, PanelKernels};
 use crate::gemm::narrow::Narrow;
@@ -14,13 +14,15 @@ use crate::gemm::pack::Pack;
 use crate::gemm::round::Round;
 use crate::gemm::tile::tile_size;
 use crate::gemm::widen::Widen;
+use crate::int8::kernels::Int8Kernels;
 use crate::level::Level;
 use crate::planes::{PlanesKernels, PlanesOf};
 use crate::pool::kernels::PoolKernels;
 use crate::pool::row::{Average, Max};
 use crate::simd::Simd;
 use crate::simd::element::{Bf16, F16, F32};
-use crate::simd::scalar::Scalar;
+use crate::simd::int8::Int8;
+use crate::simd::scalar::{Scalar, ScalarInt8};
 use crate::table::instances::*;
 use crate::table::kernels::{ChannelwiseKernels, Kernels};
 
@@ -63,6 +65,7 @@ pub(super) static KERNELS: Kernels = Kernels {
         f32: planes::<S, F32>(["from_planes_f32_scalar", "to_planes_f32_scalar"]),
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_PLANES) } else { None },
     },
+    int8: if cfg!(feature = "int8") { Some(INT8) } else { None },
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
 };
@@ -80,6 +83,17 @@ const BF16_GEMM: Bf16Gemm = Bf16Gemm {
     round: S::entry::<Round>,
 };
 
+/// The heights of micro-tiles of 8-bit integers: any two add up to each that is missing.
+const INT8_ROWS: [usize; 3] = [1, 2, 4];
+
+const INT8: &[Int8Kernels] = &[int8::<ScalarInt8>(
+    ["gemm_int8_4x2_scalar", "requantize_scalar", "dw_int8_scalar", "pool_int8_scalar"],
+    || <ScalarInt8 as Int8>::detect().is_some(),
+    false,
+    &INT8_ROWS,
+    &gemm_int8::<ScalarInt8, 2, _>(INT8_ROWS),
+)];
+
 const F16_BF16_PLANES: F16Bf16<PlanesOf> = F16Bf16 {
     f16: planes::<S, F16>(["from_planes_f16_scalar", "to_planes_f16_scalar"]),
     bf16: planes::<S, Bf16>(["from_planes_bf16_scalar", "to_planes_bf16_scalar"]),
@@ -90,17 +104,17 @@ const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     pairs: pairs::<S, F32>(),
     k3x3: &[],
     dense: &[],
-    as_is: rows::<S, AnyTaps, F32, AS_IS>("dw_f32_4_scalar", &[1, 4]),
-    relu: rows::<S, AnyTaps, F32, RELU>("dw_f32_relu_4_scalar", &[1, 4]),
-    general: rows::<S, AnyTaps, F32, GENERAL>("dw_f32_general_1_scalar", &[1]),
+    as_is: rows::<S, AnyTaps, F32, AsIs>("dw_f32_4_scalar", &[1, 4]),
+    relu: rows::<S, AnyTaps, F32, Relu>("dw_f32_relu_4_scalar", &[1, 4]),
+    general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_scalar", &[1]),
 };
 
 const F32_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, F32, AS_IS>("max_f32_4_scalar", &[1, 4]),
-    max_general: rows::<S, Max, F32, GENERAL>("max_f32_general_1_scalar", &[1]),
-    average: rows::<S, Average, F32, AS_IS>("average_f32_4_scalar", &[1, 4]),
-    average_general: rows::<S, Average, F32, GENERAL>("average_f32_general_1_scalar", &[1]),
+    max: rows::<S, Max, F32, AsIs>("max_f32_4_scalar", &[1, 4]),
+    max_general: rows::<S, Max, F32, General>("max_f32_general_1_scalar", &[1]),
+    average: rows::<S, Average, F32, AsIs>("average_f32_4_scalar", &[1, 4]),
+    average_general: rows::<S, Average, F32, General>("average_f32_general_1_scalar", &[1]),
 };
 
 const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
@@ -131,17 +145,17 @@ const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     pairs: pairs::<S, F16>(),
     k3x3: &[],
     dense: &[],
-    as_is: rows::<S, AnyTaps, F16, BOUND>("dw_f16_4_scalar", &[1, 4]),
-    relu: rows::<S, AnyTaps, F16, BOUND>("dw_f16_4_scalar", &[1, 4]),
-    general: rows::<S, AnyTaps, F16, GENERAL>("dw_f16_general_1_scalar", &[1]),
+    as_is: rows::<S, AnyTaps, F16, Bounded>("dw_f16_4_scalar", &[1, 4]),
+    relu: rows::<S, AnyTaps, F16, Bounded>("dw_f16_4_scalar", &[1, 4]),
+    general: rows::<S, AnyTaps, F16, General>("dw_f16_general_1_scalar", &[1]),
 };
 
 const F16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, F16, BOUND>("max_f16_4_scalar", &[1, 4]),
-    max_general: rows::<S, Max, F16, GENERAL>("max_f16_general_1_scalar", &[1]),
-    average: rows::<S, Average, F16, BOUND>("average_f16_4_scalar", &[1, 4]),
-    average_general: rows::<S, Average, F16, GENERAL>("average_f16_general_1_scalar", &[1]),
+    max: rows::<S, Max, F16, Bounded>("max_f16_4_scalar", &[1, 4]),
+    max_general: rows::<S, Max, F16, General>("max_f16_general_1_scalar", &[1]),
+    average: rows::<S, Average, F16, Bounded>("average_f16_4_scalar", &[1, 4]),
+    average_general: rows::<S, Average, F16, General>("average_f16_general_1_scalar", &[1]),
 };
 
 const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
@@ -149,15 +163,15 @@ const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     pairs: pairs::<S, Bf16>(),
     k3x3: &[],
     dense: &[],
-    as_is: rows::<S, AnyTaps, Bf16, BOUND>("dw_bf16_4_scalar", &[1, 4]),
-    relu: rows::<S, AnyTaps, Bf16, BOUND>("dw_bf16_4_scalar", &[1, 4]),
-    general: rows::<S, AnyTaps, Bf16, GENERAL>("dw_bf16_general_1_scalar", &[1]),
+    as_is: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_4_scalar", &[1, 4]),
+    relu: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_4_scalar", &[1, 4]),
+    general: rows::<S, AnyTaps, Bf16, General>("dw_bf16_general_1_scalar", &[1]),
 };
 
 const BF16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, Bf16, BOUND>("max_bf16_4_scalar", &[1, 4]),
-    max_general: rows::<S, Max, Bf16, GENERAL>("max_bf16_general_1_scalar", &[1]),
-    average: rows::<S, Average, Bf16, BOUND>("average_bf16_4_scalar", &[1, 4]),
-    average_general: rows::<S, Average, Bf16, GENERAL>("average_bf16_general_1_scalar", &[1]),
+    max: rows::<S, Max, Bf16, Bounded>("max_bf16_4_scalar", &[1, 4]),
+    max_general: rows::<S, Max, Bf16, General>("max_bf16_general_1_scalar", &[1]),
+    average: rows::<S, Average, Bf16, Bounded>("average_bf16_4_scalar", &[1, 4]),
+    average_general: rows::<S, Average, Bf16, General>("average_bf16_general_1_scalar", &[1]),
 };

@@ -1,0 +1,163 @@
+//! The producer that copies taps of an input of 8-bit integers. Taps in the padding are copies of
+//! the zero point.
+
+use core::ops::Range;
+
+use crate::gemm::operands::PartOfA;
+use crate::geometry::Axis;
+use crate::int8::kernels::Int8Kernels;
+use crate::int8::layer::Int8Layer;
+use crate::int8::pack::{PackRun, Prologue};
+use crate::pixels::{Pixel, Rectangle};
+
+/// Bytes of padding that are copied at a time.
+const PADDING: usize = 256;
+
+/// Taps copied from the input.
+#[derive(Debug)]
+pub(crate) struct Int8Im2row {
+    pub(crate) kernels: &'static Int8Kernels,
+    /// \[N, H, W, C\].
+    pub(crate) input: [usize; 4],
+    pub(crate) vertical: Axis,
+    pub(crate) horizontal: Axis,
+    /// Input channels of a group.
+    pub(crate) group: usize,
+    /// The input's zero point, as the input has it.
+    pub(crate) zero_point: u8,
+    pub(crate) prologue: Prologue,
+}
+
+impl Int8Im2row {
+    /// That of a layer.
+    pub(crate) fn new(
+        layer: &Int8Layer,
+        input: [usize; 4],
+        vertical: Axis,
+        horizontal: Axis,
+        group: usize,
+    ) -> Self {
+        let Int8Layer { kernels, prologue, .. } = *layer;
+        let zero_point = layer.zero_byte();
+        Self { kernels, input, vertical, horizontal, group, zero_point, prologue }
+    }
+
+    /// Makes a part of A, all k of some pixels.
+    ///
+    /// # Safety
+    /// As [`Producer::produce`](crate::gemm::producer::Producer::produce).
+    pub(crate) unsafe fn produce(&self, part: &PartOfA<'_>) {
+        let (width, channels) = (self.horizontal.kernel, self.input[3]);
+        // A kernel row whose taps lie side by side in memory is one copy.
+        let dense = self.horizontal.dilation == 1
+            && self.group == channels
+            && (part.placement.pixel, part.placement.channel) == (channels, 1);
+        part.region.rectangles(part.pixels.clone(), |rectangle, first| {
+            let Rectangle { picture, rows, columns } = rectangle;
+            let inside = |kx: usize| outputs_inside(&self.horizontal, kx, &columns);
+            let whole = inside(0).start.max(inside(width - 1).start)
+                ..inside(0).end.min(inside(width - 1).end);
+            let whole =
+                if dense && !whole.is_empty() { whole } else { columns.start..columns.start };
+            for (r, oy) in rows.enumerate() {
+                let rows = &part.rows[first + r * part.region.columns.len()..][..columns.len()];
+                let of = |outputs: &Range<usize>| {
+                    &rows[outputs.start - columns.start..outputs.end - columns.start]
+                };
+                let taps = self.vertical.taps(oy);
+                for ky in 0..self.vertical.kernel {
+                    let row = taps.contains(&ky).then(|| self.vertical.position(oy, ky));
+                    let tap = |row: usize, outputs: &Range<usize>, kx: usize| {
+                        let column = self.horizontal.position(outputs.start, kx);
+                        Pixel { picture, row, column }
+                    };
+                    let k = ky * width * self.group;
+                    // SAFETY: the caller's contract, for these pixels, whose taps lie in the input where they
+                    // are copied.
+                    unsafe {
+                        let Some(row) = row else {
+                            self.pad(part, k, width * self.group, rows);
+                            continue;
+                        };
+                        if !whole.is_empty() {
+                            let length = width * self.group;
+                            self.copy(part, tap(row, &whole, 0), [k, length], of(&whole));
+                        }
+                        for rest in [columns.start..whole.start, whole.end..columns.end] {
+                            for kx in 0..width {
+                                let k = k + kx * self.group;
+                                let inside = outputs_inside(&self.horizontal, kx, &rest);
+                                if !inside.is_empty() {
+                                    let tap = tap(row, &inside, kx);
+                                    self.copy(part, tap, [k, self.group], of(&inside));
+                                }
+                                self.pad(part, k, self.group, of(&(rest.start..inside.start)));
+                                self.pad(part, k, self.group, of(&(inside.end..rest.end)));
+                            }
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    /// Copies `length` channels of input pixels from `tap` on, a stride apart, to k.
+    ///
+    /// # Safety
+    /// As [`Producer::produce`](crate::gemm::producer::Producer::produce), for rows of its panels; the
+    /// pixels exist.
+    unsafe fn copy(&self, part: &PartOfA<'_>, tap: Pixel, [k, length]: [usize; 2], rows: &[usize]) {
+        let at = part.placement.of_channel(tap, part.group * self.group);
+        let run = PackRun {
+            x: part.x.add(at).at,
+            // A stride beyond the input can wrap, but then there is only one pixel.
+            x_pixel: self.horizontal.stride.wrapping_mul(part.placement.pixel),
+            x_channel: part.placement.channel,
+            pixels: rows.len(),
+            length,
+            a: part.panels,
+            rows: rows.as_ptr(),
+            k,
+            prologue: self.prologue,
+        };
+        // SAFETY: the instructions are available; the pixels exist, and their k in the panels.
+        unsafe { (self.kernels.pack)(&run) };
+    }
+
+    /// Fills `length` of k with the zero point.
+    ///
+    /// # Safety
+    /// As [`Producer::produce`](crate::gemm::producer::Producer::produce), for rows of its panels.
+    unsafe fn pad(&self, part: &PartOfA<'_>, k: usize, length: usize, rows: &[usize]) {
+        if rows.is_empty() {
+            return;
+        }
+        let zeros = [self.zero_point; PADDING];
+        for channel in (0..length).step_by(PADDING) {
+            let run = PackRun {
+                x: zeros.as_ptr(),
+                x_pixel: 0,
+                x_channel: 1,
+                pixels: rows.len(),
+                length: PADDING.min(length - channel),
+                a: part.panels,
+                rows: rows.as_ptr(),
+                k: k + channel,
+                // Not the input's activation.
+                prologue: Prologue { bounds: None, ..self.prologue },
+            };
+            // SAFETY: the instructions are available; the k lie in the panels.
+            unsafe { (self.kernels.pack)(&run) };
+        }
+    }
+}
+
+/// Of some outputs along an axis, those of which tap `t` lies inside the input.
+fn outputs_inside(axis: &Axis, t: usize, outputs: &Range<usize>) -> Range<usize> {
+    // o·stride + t·dilation − before ≥ 0 and < input.
+    let tap = t * axis.dilation;
+    let first = axis.before.saturating_sub(tap).div_ceil(axis.stride);
+    let end = (axis.input + axis.before).saturating_sub(tap).div_ceil(axis.stride);
+    let start = first.clamp(outputs.start, outputs.end);
+    start..end.clamp(start, outputs.end)
+}

@@ -1,0 +1,148 @@
+//! Copies channels of some pixels into A panels of 8-bit integers.
+//!
+//! ```text
+//! for p in 0..pixels
+//!   for i in 0..length
+//!     panel(p)[k + i] = clamp(x[p][i] ^ flip)
+//! ```
+//!
+//! A panel is one of f32 whose elements are groups along k, `[k / (L·GROUP)][MR][k % (L·GROUP)]`,
+//! each integer in 8 bits, or in 16 where a group has two.
+//!
+//! Departures: bytes are moved by vectors as far as these end in one block of a panel; the last of a
+//! block and of the pixel are parts of vectors. Integers beyond the last k are left as they are: the
+//! weights there are zeros.
+
+use crate::gemm::tile::tile_size;
+use crate::simd::Simd;
+use crate::simd::int8::{Bytes, Int8, Int8Kernel, Vector};
+
+/// The kernel.
+#[derive(Debug)]
+pub(crate) struct Pack;
+
+/// What becomes of the bytes of the input.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Prologue {
+    /// Bits that are changed: those of the sign where A has the other kind.
+    pub(crate) flip: u8,
+    /// A clamp after that, in the integers of A.
+    pub(crate) bounds: Option<[u8; 2]>,
+}
+
+/// One call.
+#[derive(Debug)]
+pub(crate) struct PackRun {
+    /// First byte of the first pixel.
+    pub(crate) x: *const u8,
+    /// Bytes from one pixel to the next.
+    pub(crate) x_pixel: usize,
+    /// Bytes from one channel to the next.
+    pub(crate) x_channel: usize,
+    /// Pixels.
+    pub(crate) pixels: usize,
+    /// Bytes of each pixel.
+    pub(crate) length: usize,
+    /// The panels, in groups; pixel p begins at `rows[p]`.
+    pub(crate) a: *mut f32,
+    /// As many as pixels.
+    pub(crate) rows: *const usize,
+    /// First k.
+    pub(crate) k: usize,
+    pub(crate) prologue: Prologue,
+}
+
+impl Int8Kernel for Pack {
+    type Args = PackRun;
+    type Output = ();
+
+    /// # Safety
+    /// - `x` is valid for reading `length` bytes of each of the pixels.
+    /// - `rows` has an offset for each pixel.
+    /// - The panels are valid for writing k..k + `length` of each pixel; no other thread touches them.
+    #[inline(always)]
+    unsafe fn run<T: Int8>(token: T, run: &PackRun) {
+        let PackRun { x_pixel, pixels, length, .. } = *run;
+        for p in 0..pixels {
+            // SAFETY: pixel p exists in the input, and has an offset, which lies in the panels.
+            let (x, row) = unsafe { (run.x.add(p * x_pixel), run.a.add(*run.rows.add(p))) };
+            let mut done = 0;
+            while done < length {
+                let k = run.k + done;
+                let in_block = block::<T>() - k % block::<T>();
+                let n = (length - done).min(in_block).min(4 * <T::Simd as Simd>::LANES);
+                // SAFETY: n bytes from `done` on are of the pixel; n integers from k on are of its row of
+                // one block of the panel.
+                unsafe {
+                    let bytes = match run.x_channel {
+                        1 => token.simd().load_bytes(x.add(done), n),
+                        channel => gather(token, x.add(done * channel), channel, n),
+                    };
+                    store(token, row, k, prologue(token, bytes, run.prologue), n);
+                }
+                done += n;
+            }
+        }
+    }
+}
+
+/// The k of a block of a panel.
+#[inline(always)]
+const fn block<T: Int8>() -> usize {
+    <T::Simd as Simd>::LANES * T::GROUP
+}
+
+/// Bytes that lie `channel` apart.
+///
+/// # Safety
+/// `n` of them, no more than a vector has, are valid for reading.
+#[inline(always)]
+unsafe fn gather<T: Int8>(token: T, x: *const u8, channel: usize, n: usize) -> Vector<T> {
+    let mut bytes = [0; crate::simd::int8::MAX_BYTES];
+    for (i, byte) in bytes.iter_mut().enumerate().take(n) {
+        // SAFETY: byte i of the n.
+        *byte = unsafe { *x.add(i * channel) };
+    }
+    // SAFETY: a vector has no more bytes than there are.
+    unsafe { token.simd().load_bytes(bytes.as_ptr(), n) }
+}
+
+/// Bytes as A has them.
+#[inline(always)]
+pub(crate) fn prologue<T: Int8>(token: T, bytes: Vector<T>, prologue: Prologue) -> Vector<T> {
+    let simd = token.simd();
+    let Prologue { flip, bounds } = prologue;
+    let bytes = if flip == 0 { bytes } else { simd.xor(bytes, simd.splat_byte(flip)) };
+    let Some([lo, hi]) = bounds else { return bytes };
+    let (lo, hi) = (simd.splat_byte(lo), simd.splat_byte(hi));
+    if T::SIGNED {
+        simd.min_bytes::<true>(hi, simd.max_bytes::<true>(lo, bytes))
+    } else {
+        simd.min_bytes::<false>(hi, simd.max_bytes::<false>(lo, bytes))
+    }
+}
+
+/// Writes the first `n` bytes to k..k + `n` of a pixel's row of a panel.
+///
+/// # Safety
+/// Integers k..k + `n` are valid for writing, and lie in one block or begin one.
+#[inline(always)]
+pub(crate) unsafe fn store<T: Int8>(token: T, row: *mut f32, k: usize, bytes: Vector<T>, n: usize) {
+    let (simd, block) = (token.simd(), block::<T>());
+    let lanes = <T::Simd as Simd>::LANES;
+    let groups = k / block * const { tile_size::<T::Simd>().mr } * lanes;
+    let row = row.wrapping_add(groups).cast::<u8>();
+    // SAFETY: n bytes, or n integers of 16 bits of one block or two, are valid for writing there.
+    unsafe {
+        if T::GROUP == 4 {
+            return simd.store_bytes(row.add(k % block), bytes, n);
+        }
+        // Half as many as bytes of a vector are a block.
+        let [low, high] = simd.widen_bytes(bytes);
+        simd.store_bytes(row.add(2 * (k % block)), low, 2 * n.min(block));
+        if n > block {
+            let next = 4 * lanes * const { tile_size::<T::Simd>().mr };
+            simd.store_bytes(row.add(next), high, 2 * (n - block));
+        }
+    }
+}
