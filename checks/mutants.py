@@ -29,7 +29,7 @@ TIMEOUT = 300
 
 KERNELS = ["numerics", "operands", "geometry", "guard", "halves", "differential", "bounds", "canaries",
            "digests", "rows", "concurrency", "shapes", "packed", "int8"]
-EXECUTOR = ["lib", "executor", "element_types"]
+EXECUTOR = ["lib", "executor", "element_types", "quantized"]
 
 
 def cargo_arguments(test):

@@ -43,7 +43,7 @@
 //! All arithmetic is f32. Each output is one chain of fused multiply-adds in a fixed order, so
 //! results have the same bits on every instruction set and any number of threads. Batch norms are
 //! folded into weights in f64 and rounded once. [`network::PlanOptions`] can store weights and
-//! values in f16 or bf16 instead.
+//! values in f16 or bf16 instead, or multiply 8-bit integers, whose sums are exact.
 //!
 //! # Errors
 //!

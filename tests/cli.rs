@@ -987,6 +987,9 @@ fn benchmarks_a_network() {
             "batch",
             "size",
             "multiply_adds",
+            "weights_bytes",
+            "arena_bytes",
+            "scratch_bytes",
             "peak_gflops",
             "min_ms",
             "median_ms",
@@ -1023,6 +1026,38 @@ fn benchmarks_a_network() {
     assert!(table.contains("9×12, batch 2"), "{table}");
     for node in nodes {
         assert!(table.contains(node["kernel"].as_str().unwrap()), "{table}");
+    }
+}
+
+#[test]
+fn benchmarks_a_quantized_network() {
+    let args = ["bench", "--model", "mobilenet-0.25", "--size", "64", "--runs", "1", "--json"];
+    let report = |more: &[&str]| -> Value {
+        serde_json::from_str(&stdout(&ok(&[&args[..], more].concat()))).unwrap()
+    };
+    let [float, int8] = [report(&[]), report(&["--arithmetic", "int8", "--batch", "2"])];
+    assert_eq!((&float["arithmetic"], &int8["arithmetic"]), (&"exact".into(), &"int8".into()));
+    assert_eq!((&float["weights_type"], &int8["weights_type"]), (&"f32".into(), &"i8".into()));
+    assert_eq!(int8["activations_type"], "u8");
+    let [all, quarter] = [&float, &int8].map(|report| report["weights_bytes"].as_u64().unwrap());
+    assert!(quarter * 3 < all, "{quarter} of {all} bytes");
+    for node in int8["nodes"].as_array().unwrap() {
+        let counted = node["multiply_adds"].as_u64().unwrap() > 0;
+        assert!(!counted || node["kernel"].as_str().unwrap().contains("int8"), "{node}");
+    }
+
+    let int8 = ["bench", "--arithmetic", "int8"];
+    assert_error(
+        &[&int8[..], &["--size", "71", "--weights-type", "bf16"]].concat(),
+        &["weights: expected f32, got bf16"],
+    );
+    for args in
+        [&["bench", "--layer", "dw 1x9x9x8 k3"][..], &["compare", "--layer", "sep 1x9x9x8 o8 k3"]]
+    {
+        assert_error(
+            &[args, &["--arithmetic", "int8"]].concat(),
+            &["--arithmetic int8", "networks"],
+        );
     }
 }
 

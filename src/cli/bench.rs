@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use indicatif::ProgressBar;
 use sepconv::kernels::{Aligned, Arithmetic, Level};
-use sepconv::network::{NetworkPlan, Session, StepInfo};
+use sepconv::network::{NetworkPlan, Ranges, Session, StepInfo};
 use sepconv::weights::{Model, synthetic};
 use serde::Serialize;
 
@@ -49,7 +49,7 @@ Kinds are dw (depthwise), pw (pointwise), sep (separable), conv. Words:
   wbf16, wf16  type of the weights
   unfused      run a sep as two layers, with the values between in memory
   int8         input and output of u8, weights of i8; \"of peak\" may exceed 100 %,
-               as it is of the FMA peak of f32 (not with nchw, a…, w…, fast, unfused)
+               as it is of the FMA peak of f32 (not with nchw, a…, w…, unfused)
 
 Examples:
   sepconv bench --threads 1
@@ -57,11 +57,12 @@ Examples:
   sepconv bench --trace trace.json  # open it at https://ui.perfetto.dev
   sepconv bench --arithmetic bf16
   sepconv bench --arithmetic fast --weights-type bf16 --activations-type bf16
+  sepconv bench --arithmetic int8
   sepconv bench --layer 'sep 1x19x19x728 o728 k3 s1' \\
     --layer 'sep 1x19x19x728 o728 k3 s1 unfused'
   sepconv bench --layer 'dw 1x112x112x64 k3 s2 p0,1,0,1 relu6 nchw' --json
   sepconv bench --layer 'conv 1x56x56x128 o256 k3 d2 g32 abf16 wbf16'
-  sepconv bench --layer 'sep 1x19x19x728 o728 k3' --layer 'sep 1x19x19x728 o728 k3 int8'")]
+  sepconv bench --layer 'sep 1x19x19x728 o728 k3 int8'")]
 pub(super) struct Args {
     #[command(flatten)]
     source: Source,
@@ -92,10 +93,11 @@ pub(super) struct Args {
     /// Print one line of JSON, or one for each --layer
     ///
     /// For a network: {"cpu", "level", "threads", "weights_type", "activations_type",
-    /// "arithmetic", "batch", "size": [height, width], "multiply_adds", "peak_gflops", "min_ms", "median_ms",
-    /// "gflops", "peak_share" (0 to 1), "nodes": [{"name", "layers", "kernel", "output": [n, h, w,
-    /// c], "multiply_adds", "min_ms", "median_ms", "gflops", "peak_share", "share" (of the time of
-    /// all steps)}]}.
+    /// "arithmetic", "batch", "size": [height, width], "multiply_adds", "weights_bytes", "arena_bytes"
+    /// (values between layers), "scratch_bytes", "peak_gflops", "min_ms", "median_ms", "gflops",
+    /// "peak_share" (0 to 1), "nodes": [{"name", "layers", "kernel", "output": [n, h, w, c],
+    /// "multiply_adds", "min_ms", "median_ms", "gflops", "peak_share", "share" (of the time of all
+    /// steps)}]}.
     ///
     /// For a layer: {"layer", "kernel", "level", "threads", "arithmetic", "multiply_adds", "min_ms",
     /// "median_ms", "gflops", "peak_share", "peak_gflops"}.
@@ -125,6 +127,7 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
             ))?;
         }
         let bar = progress.bar(args.layer.len() as u64 * runs, "runs");
+        args.types.of_numbers()?;
         let arithmetic = args.types.arithmetic();
         for spec in &args.layer {
             let report = layer(spec, arithmetic, args.runs, &bar)?;
@@ -194,6 +197,9 @@ struct NetworkReport {
     batch: usize,
     size: [usize; 2],
     multiply_adds: u64,
+    weights_bytes: usize,
+    arena_bytes: usize,
+    scratch_bytes: usize,
     peak_gflops: f64,
     #[serde(flatten)]
     speed: Speed,
@@ -220,16 +226,22 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
     let (size, channels) = input_size(&network, args.size)?;
     let batch = usize::from(args.batch);
     let shape = [batch, size[0], size[1], channels];
-    let plan = NetworkPlan::new(&network, weights, shape, &args.types.options())?;
-    let mut session = Session::new(plan)?;
-    let plan = session.plan().clone();
-    let level = plan.level();
     let elements = shape.iter().product();
     let mut x = Aligned::new(elements, f32::NAN)?;
     for (x, u) in x.iter_mut().zip(synthetic::uniform("input")) {
         *x = u as f32;
     }
     let x = &x[..];
+    let mut options = args.types.options();
+    if args.types.is_int8() {
+        let first = [1, size[0], size[1], channels];
+        options = options.int8(Ranges::measure(&network, &weights, first, &x[..elements / batch])?);
+    }
+    let [weights_type, activations_type] = options.stored_types();
+    let plan = NetworkPlan::new(&network, weights, shape, &options)?;
+    let mut session = Session::new(plan)?;
+    let plan = session.plan().clone();
+    let level = plan.level();
 
     session.run(x)?;
     let (mut times, mut peaks) = (Vec::new(), Vec::new());
@@ -261,12 +273,15 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
         cpu: cpu_name(),
         level: level.name(),
         threads: threads::current(),
-        weights_type: args.types.weights().name(),
-        activations_type: args.types.activations().name(),
-        arithmetic: args.types.arithmetic().name(),
+        weights_type: weights_type.name(),
+        activations_type: activations_type.name(),
+        arithmetic: args.types.name(),
         batch,
         size,
         multiply_adds: plan.multiply_adds(),
+        weights_bytes: plan.weights_bytes(),
+        arena_bytes: plan.arena_bytes(threads::current()),
+        scratch_bytes: plan.scratch_bytes(threads::current()),
         peak_gflops: median(all_peaks) / 1e9,
         speed,
         nodes: plan.steps().enumerate().map(|(i, step)| steps.report(i, step)).collect(),
@@ -309,6 +324,14 @@ impl NetworkReport {
         if let Some(cpu) = &self.cpu {
             let _ = writeln!(text, "{cpu}");
         }
+        let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+        let _ = writeln!(
+            text,
+            "memory: {:.1} MiB weights, {:.1} MiB between layers, {:.1} MiB scratch",
+            mib(self.weights_bytes),
+            mib(self.arena_bytes),
+            mib(self.scratch_bytes),
+        );
         let _ = writeln!(text, "\n{}", heading("", width, ""));
         let _ = writeln!(text, "{name:width$}  {}\n", columns(&self.speed));
         let _ = writeln!(text, "{}", heading("step", width, "   share  kernel"));

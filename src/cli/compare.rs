@@ -167,7 +167,7 @@ impl Subject {
 fn measure(subject: Subject, args: &Args, progress: Progress) -> Result<Report> {
     let Subject { name, layers, spectrum, networks } = subject;
     let (runs, arithmetic, options) =
-        (args.runs, args.multiply.arithmetic(), args.multiply.options());
+        (args.runs, args.multiply.arithmetic(), args.multiply.of_numbers()?);
     let level = Level::from_env()?;
     let series = layers.len() + usize::from(spectrum) + usize::from(!networks.is_empty());
     let bar = progress.bar(series as u64 * u64::from(runs), "rounds of layers and networks");

@@ -5,6 +5,7 @@ use sepconv::kernels::{Arithmetic, ElementType};
 use sepconv::network::PlanOptions;
 
 use super::layer::unnamed_type;
+use super::{Failure, Result};
 
 /// How layers multiply.
 #[derive(Clone, Copy, clap::Args)]
@@ -14,13 +15,17 @@ pub(super) struct Multiply {
     arithmetic: Name,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Name {
     /// In f32, the same bits on every CPU
     Exact,
     /// Products of bf16, the same bits on every CPU. Weights and values between layers are then bf16,
     /// too, unless their types are given
     Bf16,
+    /// Values of u8 and weights of i8, the same bits on every CPU: a network is quantized by the ranges
+    /// that its values have for the pseudorandom input that is timed (bench alone). "of peak" may
+    /// exceed 100 %, as it is of the FMA peak of f32
+    Int8,
     /// The CPU's own bf16 dot products where weights are bf16 (AMD and Arm): other bits on other CPUs
     Fast,
 }
@@ -28,15 +33,16 @@ enum Name {
 impl Multiply {
     pub(super) fn arithmetic(self) -> Arithmetic {
         match self.arithmetic {
-            Name::Exact => Arithmetic::Exact,
+            // The layers of integers, which have no other.
+            Name::Exact | Name::Int8 => Arithmetic::Exact,
             Name::Bf16 => Arithmetic::Bf16,
             Name::Fast => Arithmetic::Fast,
         }
     }
 
-    /// The options of a plan that multiplies so.
-    pub(super) fn options(self) -> PlanOptions {
-        Types { multiply: self, weights_type: None, activations_type: None }.options()
+    /// The options of a plan that multiplies so, unless integers.
+    pub(super) fn of_numbers(self) -> Result<PlanOptions> {
+        Types { multiply: self, weights_type: None, activations_type: None }.of_numbers()
     }
 }
 
@@ -82,6 +88,26 @@ impl Types {
 
     pub(super) fn arithmetic(self) -> Arithmetic {
         self.multiply.arithmetic()
+    }
+
+    /// Whether a network is to be quantized.
+    pub(super) fn is_int8(self) -> bool {
+        self.multiply.arithmetic == Name::Int8
+    }
+
+    /// What `--arithmetic` is called.
+    pub(super) fn name(self) -> &'static str {
+        if self.is_int8() { "int8" } else { self.arithmetic().name() }
+    }
+
+    /// The options of a plan with these types, unless it is to be quantized.
+    pub(super) fn of_numbers(self) -> Result<PlanOptions> {
+        if self.is_int8() {
+            return Err(Failure::Error(
+                "--arithmetic int8 is of bench, for networks; layers have the word int8".into(),
+            ));
+        }
+        Ok(self.options())
     }
 
     /// The options of a plan with these types.

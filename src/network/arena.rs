@@ -3,8 +3,8 @@
 
 use sepconv_kernels::{Aligned, ElementType, Elements, ElementsMut};
 
-/// The unit of the arena: half an f32. Its slices have this type.
-pub(super) type Unit = u16;
+/// The unit of the arena: a byte. Its slices have this type.
+pub(super) type Unit = u8;
 
 /// Offsets are multiples of a cache line.
 const ALIGNMENT: usize = units(ElementType::F32, Aligned::LINE);
@@ -18,8 +18,9 @@ pub(super) const fn units(element: ElementType, elements: usize) -> usize {
 pub(super) fn elements(element: ElementType, units: &[Unit]) -> Elements<'_> {
     match element {
         ElementType::F32 => Elements::F32(bytemuck::cast_slice(units)),
-        ElementType::F16 => Elements::F16(units),
-        ElementType::Bf16 => Elements::Bf16(units),
+        ElementType::F16 => Elements::F16(bytemuck::cast_slice(units)),
+        ElementType::Bf16 => Elements::Bf16(bytemuck::cast_slice(units)),
+        ElementType::U8 => Elements::U8(units),
         other => unreachable!("a plan refuses {other}"),
     }
 }
@@ -28,8 +29,9 @@ pub(super) fn elements(element: ElementType, units: &[Unit]) -> Elements<'_> {
 pub(super) fn elements_mut(element: ElementType, units: &mut [Unit]) -> ElementsMut<'_> {
     match element {
         ElementType::F32 => ElementsMut::F32(bytemuck::cast_slice_mut(units)),
-        ElementType::F16 => ElementsMut::F16(units),
-        ElementType::Bf16 => ElementsMut::Bf16(units),
+        ElementType::F16 => ElementsMut::F16(bytemuck::cast_slice_mut(units)),
+        ElementType::Bf16 => ElementsMut::Bf16(bytemuck::cast_slice_mut(units)),
+        ElementType::U8 => ElementsMut::U8(units),
         other => unreachable!("a plan refuses {other}"),
     }
 }

@@ -8,9 +8,12 @@
 //! - An operand of a concatenation has no other user, so that it can be written in place. If it has
 //!   one in the network, a copy is inserted.
 //! - The input is never kept. If the caller asks for it, a copy is.
+//! - If values are quantized, kernels read copies of the input and of the results of plain loops,
+//!   which stay f32: a copy is where they become integers.
 
 use sepconv_kernels::Activation;
 
+use super::fuse::is_plain;
 use super::shape::{self, Shape};
 use super::{Network, Node, NodeId, Op};
 use crate::Result;
@@ -52,8 +55,14 @@ pub(super) struct Flow<'n> {
 }
 
 impl<'n> Flow<'n> {
-    /// The flow that computes the nodes `kept` from an input of shape `input`.
-    pub(super) fn new(network: &'n Network, input: Shape, kept: &[NodeId]) -> Result<Self> {
+    /// The flow that computes the nodes `kept` from an input of shape `input`, of values that are
+    /// `quantized` or not.
+    pub(super) fn new(
+        network: &'n Network,
+        input: Shape,
+        kept: &[NodeId],
+        quantized: bool,
+    ) -> Result<Self> {
         let nodes = network.nodes();
         let facts = Facts::new(nodes, kept);
         let mut flow = Self { values: Vec::new(), kept: Vec::new() };
@@ -61,6 +70,9 @@ impl<'n> Flow<'n> {
         flow.push(&nodes[0], &nodes[0].op, Vec::new(), shape, false);
 
         let mut value_of = vec![0; nodes.len()];
+        if quantized && facts.uses[0] > 0 {
+            value_of[0] = flow.push(&nodes[0], COPY, vec![0], shape, false);
+        }
         for (i, node) in nodes.iter().enumerate().skip(1) {
             if !facts.live[i] {
                 continue;
@@ -81,6 +93,9 @@ impl<'n> Flow<'n> {
                 _ => operands,
             };
             value_of[i] = flow.push(node, &node.op, operands, shape, facts.kept[i]);
+            if quantized && is_plain(&node.op) && facts.uses[i] > 0 && !facts.kept[i] {
+                value_of[i] = flow.push(node, COPY, vec![value_of[i]], shape, false);
+            }
         }
         if facts.kept[0] {
             value_of[0] = flow.push(&nodes[0], COPY, vec![0], shape, true);

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use sepconv_kernels::ElementType;
+use sepconv_kernels::{Activation, ElementType};
 
 use super::Op;
 use super::arena::{self, Buffer, units};
@@ -185,6 +185,9 @@ impl Layout<'_> {
 /// are the input, the output, and operands and results of plain loops (softmax). A residual has the
 /// type of its sum, and an operand of a concatenation has the type of the concatenation, so that
 /// they are f32 if the other is.
+///
+/// Only a copy, a sum or an activation makes integers of f32; and integers are the operands of
+/// a clamp, but of no other activation on load. Other steps have f32 on both sides then.
 pub(super) fn element_types(
     flow: &Flow<'_>,
     steps: &[FusedStep],
@@ -204,6 +207,10 @@ pub(super) fn element_types(
         .filter(|(_, value)| *value.op == Op::Concat)
         .flat_map(|(v, value)| value.operands.iter().map(move |&operand| (operand, v)));
     let bound: Vec<(ValueId, ValueId)> = sums.chain(concats).collect();
+    let quantized: &[FusedStep] = if activations.is_quantized() { steps } else { &[] };
+    for step in quantized.iter().filter(|step| !is_clamp(step.input_activation)) {
+        wide[step.x] = true;
+    }
     // From the end, as most chains of sums become wide by their last.
     loop {
         let mut settled = true;
@@ -212,11 +219,31 @@ pub(super) fn element_types(
                 (wide[a], wide[b], settled) = (true, true, false);
             }
         }
+        for step in quantized {
+            let (x, y) = (step.x, step.result);
+            let (from_f32, to_f32) = match flow.values[step.kernel].op {
+                Op::Identity | Op::Add | Op::Activation(_) => (true, true),
+                // A logit that is only reshaped is no integer.
+                Op::Flatten { .. } | Op::Reshape { .. } => (true, false),
+                _ => (false, true),
+            };
+            if wide[x] && !wide[y] && !from_f32 {
+                (wide[y], settled) = (true, false);
+            }
+            if wide[y] && !wide[x] && !to_f32 {
+                (wide[x], settled) = (true, false);
+            }
+        }
         if settled {
             break;
         }
     }
     wide.iter().map(|&wide| if wide { ElementType::F32 } else { activations }).collect()
+}
+
+fn is_clamp(activation: Activation) -> bool {
+    use Activation::{Clamp, None, Relu, Relu6};
+    matches!(activation, None | Relu | Relu6 | Clamp { .. })
 }
 
 /// A buffer for each stored value. An operand of a concatenation lies in the concatenation's
@@ -254,7 +281,7 @@ mod tests {
     use super::*;
     use crate::network::Network;
     use crate::network::fuse::fuse;
-    use sepconv_kernels::{Activation, Padding, Window};
+    use sepconv_kernels::{Padding, Window};
 
     /// Sums, concatenations in and outside of one another, copies; no weights.
     fn network() -> Network {
@@ -283,7 +310,7 @@ mod tests {
     fn no_step_writes_over_a_value_that_is_still_needed() {
         let net = network();
         let all: Vec<String> = net.nodes().iter().map(|n| n.name.clone()).collect();
-        let types = [ElementType::F32, ElementType::Bf16];
+        let types = [ElementType::F32, ElementType::Bf16, ElementType::U8];
         for (outputs, activations) in
             [&all[..0], &all[5..9], &all].into_iter().flat_map(|o| types.map(|t| (o, t)))
         {
@@ -291,7 +318,7 @@ mod tests {
             let kept: Vec<_> = ([net.output()].into_iter())
                 .chain(outputs.iter().map(|name| net.find(name).unwrap()))
                 .collect();
-            let flow = Flow::new(&net, input, &kept).unwrap();
+            let flow = Flow::new(&net, input, &kept, activations.is_quantized()).unwrap();
             let steps = fuse(&flow);
             let elements = element_types(&flow, &steps, activations);
             let places = Places::new(&flow, &steps, &elements);

@@ -10,6 +10,7 @@
 //! | `graph` | [`Network`]: named nodes, as Keras lists layers |
 //! | `shape` | the shape of every node's value, by checked arithmetic |
 //! | `flow` | the values to compute: live nodes, no identities, sums of two |
+//! | `quantize` | [`Ranges`]: what 8-bit integers stand for, in values and weights |
 //! | `fuse` | steps: a kernel with its batch norm, residual and activations |
 //! | `layout` | the buffer of each stored value |
 //! | `arena` | the place of each buffer in one slice; buffers of different lifetimes share it |
@@ -37,6 +38,7 @@ mod layout;
 mod pack;
 mod plain;
 mod plan;
+mod quantize;
 mod recorder;
 mod schedule;
 mod session;
@@ -51,6 +53,7 @@ pub use depth_first::DepthFirst;
 pub use functions::Function;
 pub use graph::{Border, Network, Node, NodeId, Op, Output, OutputKind};
 pub use plan::{NetworkPlan, PlanOptions};
+pub use quantize::Ranges;
 pub use recorder::ThreadTime;
 pub use session::{Session, StepTime};
 #[cfg(feature = "keras")]

@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use sepconv_kernels::{
     Activation, Arithmetic, Conv, ConvParams, Dense, DenseParams, Depthwise, DepthwiseParams,
-    ElementType, Elements, Level, Options, Packed, Plan, Pointwise, PointwiseParams, Separable,
-    SeparableParams, Window, convert,
+    ElementType, Elements, ElementsMut, Level, Options, Packed, Plan, Pointwise, PointwiseParams,
+    Quantization, QuantizedWeights, Separable, SeparableParams, Window, convert,
 };
 
-use super::arena::{Unit, elements, elements_mut};
 use super::flow::{Flow, ValueId};
 use super::fuse::{FusedStep, is_pointwise};
+use super::quantize::{Int8Weights, StepQuantizations};
 use super::{Node, Op, shape, tensors};
 use crate::weights::Weights;
 use crate::{Error, Result};
@@ -66,13 +66,22 @@ pub(super) struct Common {
     pub(super) arithmetic: Arithmetic,
 }
 
-/// Packs a step whose operand and result have these element types.
+/// How the operand and the result of a step are stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends {
+    pub(super) input_type: ElementType,
+    /// Of the result and the residual.
+    pub(super) output_type: ElementType,
+    pub(super) quantizations: StepQuantizations,
+}
+
+/// Packs a step. Its weights are of i8 if its operand is of u8.
 pub(super) fn pack(
     step: &FusedStep,
     flow: &Flow<'_>,
     weights: &Weights,
     common: Common,
-    [input_type, output_type]: [ElementType; 2],
+    ends: Ends,
 ) -> Result<PackedStep> {
     let value = &flow.values[step.kernel];
     let mut lookup = Lookup { weights, parameters: 0 };
@@ -92,16 +101,27 @@ pub(super) fn pack(
         }
     };
     let [.., channels] = step.x_shape(flow);
-    let options = Options::default()
+    let Ends { input_type, output_type, quantizations } = ends;
+    let mut options = Options::default()
         .input_activation(step.input_activation)
         .activation(step.activation)
         .level(common.level)
         .input_type(input_type)
         .output_type(output_type)
+        .input_quantization(quantizations.x)
+        .output_quantization(quantizations.result)
         .arithmetic(common.arithmetic);
-    let weights_type = common.weights;
-    let mut packer =
-        Packer { node: value.node, channels, lookup, norm, depthwise, options, weights_type };
+    options.residual_quantization = quantizations.residual;
+    let mut packer = Packer {
+        node: value.node,
+        channels,
+        lookup,
+        norm,
+        depthwise,
+        options,
+        mid_quantization: quantizations.mid,
+        weights_type: common.weights,
+    };
     let weights = packer.weights(value.op)?;
     Ok(PackedStep { weights, options, parameters: packer.lookup.parameters })
 }
@@ -116,6 +136,8 @@ struct Packer<'a> {
     /// In front of a pointwise convolution.
     depthwise: Option<Stage<'a>>,
     options: Options,
+    mid_quantization: Quantization,
+    /// Of GEMMs, if the operand is of f32.
     weights_type: ElementType,
 }
 
@@ -164,33 +186,57 @@ impl<'a> Packer<'a> {
         filters: usize,
     ) -> Result<Box<dyn PackedLayer>> {
         let channels = self.channels * self.depthwise.as_ref().map_or(1, |stage| stage.multiplier);
-        let (weights, bias) = self.folded("kernel", channels)?;
-        let weights = self.rounded(weights)?;
-        if let Some(stage) = &self.depthwise {
-            let mut depthwise =
-                DepthwiseParams::new(stage.window, &*stage.weights).multiplier(stage.multiplier);
-            depthwise.bias = stage.bias.as_deref();
-            let mut params = SeparableParams::new(depthwise, filters, weights.elements())
-                .mid_activation(stage.activation);
-            params.bias = bias.as_deref();
-            return self.boxed(Separable::pack(self.channels, &params, &self.options));
+        let folded = self.folded("kernel", channels)?;
+        if let Some(stage) = self.depthwise.take() {
+            return self.both(stage, filters, folded);
         }
+        let stored = self.stored(folded, self.weights_type, filters, self.input())?;
         if is_pointwise(&window, groups) {
-            let mut params =
-                PointwiseParams::new(filters, weights.elements()).stride(window.stride);
-            params.bias = bias.as_deref();
+            let mut params = PointwiseParams::new(filters, stored.elements()).stride(window.stride);
+            (params.bias, params.quantized) = (stored.bias(), stored.quantized());
             return self.boxed(Pointwise::pack(self.channels, &params, &self.options));
         }
-        let mut params = ConvParams::new(window, filters, weights.elements()).groups(groups);
-        params.bias = bias.as_deref();
+        let mut params = ConvParams::new(window, filters, stored.elements()).groups(groups);
+        (params.bias, params.quantized) = (stored.bias(), stored.quantized());
         self.boxed(Conv::pack(self.channels, &params, &self.options))
     }
 
     fn depthwise(&mut self, window: Window, multiplier: usize) -> Result<Box<dyn PackedLayer>> {
-        let (weights, bias) = self.folded("depthwise_kernel", self.channels)?;
-        let mut params = DepthwiseParams::new(window, &*weights).multiplier(multiplier);
-        params.bias = bias.as_deref();
+        let folded = self.folded("depthwise_kernel", self.channels)?;
+        self.channelwise(window, multiplier, folded)
+    }
+
+    /// A depthwise convolution of these weights.
+    fn channelwise(
+        &self,
+        window: Window,
+        multiplier: usize,
+        folded: Folded<'_>,
+    ) -> Result<Box<dyn PackedLayer>> {
+        let channels = self.channels * multiplier;
+        let stored = self.stored(folded, ElementType::F32, channels, self.input())?;
+        let mut params = DepthwiseParams::new(window, stored.elements()).multiplier(multiplier);
+        (params.bias, params.quantized) = (stored.bias(), stored.quantized());
         self.boxed(Depthwise::pack(self.channels, &params, &self.options))
+    }
+
+    /// A depthwise and a pointwise convolution of these weights.
+    fn both(
+        &self,
+        Stage { window, multiplier, weights, bias, activation }: Stage<'_>,
+        filters: usize,
+        pointwise: Folded<'_>,
+    ) -> Result<Box<dyn PackedLayer>> {
+        let (mid, channels) = (self.mid_quantization, self.channels * multiplier);
+        let first = self.stored((weights, bias), ElementType::F32, channels, self.input())?;
+        let second = self.stored(pointwise, self.weights_type, filters, mid)?;
+        let mut depthwise = DepthwiseParams::new(window, first.elements()).multiplier(multiplier);
+        (depthwise.bias, depthwise.quantized) = (first.bias(), first.quantized());
+        let mut params = SeparableParams::new(depthwise, filters, second.elements())
+            .mid_activation(activation)
+            .mid_quantization(mid);
+        (params.bias, params.quantized) = (second.bias(), second.quantized());
+        self.boxed(Separable::pack(self.channels, &params, &self.options))
     }
 
     fn separable(
@@ -199,20 +245,18 @@ impl<'a> Packer<'a> {
         multiplier: usize,
         filters: usize,
     ) -> Result<Box<dyn PackedLayer>> {
-        let weights = self.lookup.get(self.node, self.channels, "depthwise_kernel")?;
-        let depthwise = DepthwiseParams::new(window, weights).multiplier(multiplier);
-        let (weights, bias) = self.folded("pointwise_kernel", self.channels)?;
-        let weights = self.rounded(weights)?;
-        let mut params = SeparableParams::new(depthwise, filters, weights.elements());
-        params.bias = bias.as_deref();
-        self.boxed(Separable::pack(self.channels, &params, &self.options))
+        let weights = self.lookup.get(self.node, self.channels, "depthwise_kernel")?.into();
+        let activation = Activation::None;
+        let stage = Stage { window, multiplier, weights, bias: None, activation };
+        let folded = self.folded("pointwise_kernel", self.channels)?;
+        self.both(stage, filters, folded)
     }
 
     fn dense(&mut self, units: usize) -> Result<Box<dyn PackedLayer>> {
-        let (weights, bias) = self.folded("kernel", self.channels)?;
-        let weights = self.rounded(weights)?;
-        let mut params = DenseParams::new(units, weights.elements());
-        params.bias = bias.as_deref();
+        let folded = self.folded("kernel", self.channels)?;
+        let stored = self.stored(folded, self.weights_type, units, self.input())?;
+        let mut params = DenseParams::new(units, stored.elements());
+        (params.bias, params.quantized) = (stored.bias(), stored.quantized());
         self.boxed(Dense::pack(self.channels, &params, &self.options))
     }
 
@@ -221,40 +265,74 @@ impl<'a> Packer<'a> {
         self.lookup.folded(self.node, channels, kernel, self.norm.as_ref())
     }
 
-    /// The weights of a GEMM in the type in which they are packed.
-    fn rounded<'w>(&self, weights: Cow<'w, [f32]>) -> Result<Rounded<'w>> {
-        let mut bits = match self.weights_type {
-            ElementType::F32 => return Ok(Rounded::F32(weights)),
+    /// What the integers of the operand stand for.
+    fn input(&self) -> Quantization {
+        self.options.input_quantization
+    }
+
+    /// Weights to so many output channels in the type in which they are packed: `float`, or i8 for
+    /// `input`s that are integers.
+    fn stored<'w>(
+        &self,
+        (weights, bias): Folded<'w>,
+        float: ElementType,
+        channels: usize,
+        input: Quantization,
+    ) -> Result<Stored<'w>> {
+        if self.options.input_type.is_quantized() {
+            let int8 = Int8Weights::new(&weights, bias.as_deref(), channels, input.scale);
+            return Ok(Stored::Int8(int8));
+        }
+        let mut bits = match float {
+            ElementType::F32 => return Ok(Stored::F32(weights, bias)),
             _ => vec![0; weights.len()],
         };
-        let to = elements_mut(self.weights_type, &mut bits);
+        let to = match float {
+            ElementType::F16 => ElementsMut::F16(&mut bits),
+            _ => ElementsMut::Bf16(&mut bits),
+        };
         convert((&*weights).into(), to, self.options.level)
             .map_err(|source| shape::kernel(self.node, source))?;
-        Ok(Rounded::Half(bits, self.weights_type))
+        Ok(Stored::Half(bits, float, bias))
     }
 
     /// A batch norm without a linear layer: a 1×1 depthwise convolution of weights 1, into which
     /// the norm is folded.
     fn affine(&self) -> Result<Box<dyn PackedLayer>> {
         let ones = vec![1.0; self.channels];
-        let (weights, bias) = fold(&ones, None, self.norm.as_ref());
-        let mut params = DepthwiseParams::new(Window::new([1, 1]), &*weights);
-        params.bias = bias.as_deref();
-        self.boxed(Depthwise::pack(self.channels, &params, &self.options))
+        self.channelwise(Window::new([1, 1]), 1, fold(&ones, None, self.norm.as_ref()))
     }
 }
 
-/// Weights in the type in which they are packed.
-enum Rounded<'w> {
-    F32(Cow<'w, [f32]>),
-    Half(Vec<Unit>, ElementType),
+/// Weights in the type in which they are packed, and their bias.
+enum Stored<'w> {
+    F32(Cow<'w, [f32]>, Option<Cow<'w, [f32]>>),
+    Half(Vec<u16>, ElementType, Option<Cow<'w, [f32]>>),
+    Int8(Int8Weights),
 }
 
-impl Rounded<'_> {
+impl Stored<'_> {
     fn elements(&self) -> Elements<'_> {
         match self {
-            Self::F32(weights) => Elements::F32(weights),
-            Self::Half(bits, element) => elements(*element, bits),
+            Self::F32(weights, _) => Elements::F32(weights),
+            Self::Half(bits, ElementType::F16, _) => Elements::F16(bits),
+            Self::Half(bits, ..) => Elements::Bf16(bits),
+            Self::Int8(int8) => Elements::I8(&int8.weights),
+        }
+    }
+
+    fn bias(&self) -> Option<&[f32]> {
+        match self {
+            Self::F32(_, bias) | Self::Half(_, _, bias) => bias.as_deref(),
+            Self::Int8(_) => None,
+        }
+    }
+
+    /// The scales and biases of weights of i8.
+    fn quantized(&self) -> Option<QuantizedWeights<'_>> {
+        match self {
+            Self::Int8(int8) => Some(int8.quantized()),
+            _ => None,
         }
     }
 }

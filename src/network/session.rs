@@ -10,6 +10,7 @@ use sepconv_kernels::{
 
 use super::arena::{self, Unit};
 use super::plan::NetworkPlan;
+use super::quantize::number;
 use super::recorder::{Recorder, ThreadTime};
 use super::schedule::Schedule;
 use super::turns::Turn;
@@ -285,6 +286,11 @@ impl Session {
         for ((report, place), widened) in reports.zip(&mut self.widened) {
             if !widened.is_empty() {
                 let from = arena::elements(place.element, &arena[place.range.clone()]);
+                if let Elements::U8(from) = from {
+                    let numbers = from.iter().map(|&q| number(report.quantization, q));
+                    widened.iter_mut().zip(numbers).for_each(|(to, number)| *to = number);
+                    continue;
+                }
                 convert(from, widened.into(), Some(self.plan.level()))
                     .map_err(|source| Error::Kernel { node: report.name.clone(), source })?;
             }
