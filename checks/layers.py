@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Fails if the files of kernels/src are knotted: if `use` leads in a circle, or functions or macros have grown.
+"""Fails if the files of kernels/src are knotted: if `use` leads in a circle, or macros have grown, or functions, of
+src, too.
 
 usage: layers.py [--graph]
 
@@ -12,6 +13,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent / "kernels/src"
+EXECUTOR = ROOT.parent.parent / "src"
 MAX_LINES, MAX_ARGUMENTS, MAX_MACRO_LINES = 80, 7, 150
 
 
@@ -129,6 +131,15 @@ def functions_of(code):
         yield found[1], code.count("\n", found.start(), end_of(code, after.start())) + 1, arguments
 
 
+def long_functions(name, code):
+    """What is wrong with the functions of a file."""
+    for function, lines, arguments in functions_of(code):
+        if lines > MAX_LINES:
+            yield f"{name}: {function} has {lines} lines > {MAX_LINES}"
+        if arguments > MAX_ARGUMENTS:
+            yield f"{name}: {function} has {arguments} arguments > {MAX_ARGUMENTS}"
+
+
 def main():
     files = {module_of(path): path for path in sorted(ROOT.rglob("*.rs")) if path.name != "lib.rs"}
     codes = {module: code_of(path) for module, path in files.items()}
@@ -139,13 +150,11 @@ def main():
         if () in used:
             wrong.append(f"{name(module)} uses what lib.rs re-exports: name the file that defines it")
         graph[module] = used - {()}
-        for function, lines, arguments in functions_of(code):
-            if lines > MAX_LINES:
-                wrong.append(f"{name(module)}: {function} has {lines} lines > {MAX_LINES}")
-            if arguments > MAX_ARGUMENTS:
-                wrong.append(f"{name(module)}: {function} has {arguments} arguments > {MAX_ARGUMENTS}")
+        wrong += long_functions(name(module), code)
         for macro in re.finditer(r"\bmacro_rules!\s+\w+\s*\{", code):
             macro_lines += code.count("\n", macro.start(), end_of(code, macro.end() - 1)) + 1
+    for path in sorted(EXECUTOR.rglob("*.rs")):
+        wrong += long_functions(path.relative_to(EXECUTOR.parent), code_of(path))
     circle, order = circle_in(graph)
     if circle:
         wrong.append("a circle: " + " → ".join(map(name, circle)))

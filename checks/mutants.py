@@ -28,7 +28,7 @@ TREE = BUILD / "tree"
 TIMEOUT = 300
 
 KERNELS = ["numerics", "operands", "geometry", "guard", "halves", "differential", "bounds", "canaries",
-           "digests", "rows", "concurrency", "shapes", "packed"]
+           "digests", "rows", "concurrency", "shapes", "packed", "int8"]
 EXECUTOR = ["lib", "executor", "element_types", "quantized"]
 
 
@@ -138,7 +138,7 @@ def main():
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--no-baseline", action="store_true", help="trust that the tests pass without mutants")
     arguments = parser.parse_args()
-    mutants = tomllib.loads((ROOT / "trust" / "mutants.toml").read_text())["mutant"]
+    mutants = tomllib.loads((ROOT / "checks" / "mutants.toml").read_text())["mutant"]
     known = {test for test in KERNELS + EXECUTOR}
     wrong = [m["name"] for m in mutants if (ROOT / m["file"]).read_text().count(m["old"]) != 1]
     wrong += [m["name"] for m in mutants if not set(m["tests"]) <= known]

@@ -15,6 +15,12 @@ if [[ ${1-} == --verify ]]; then
     cargo publish --dry-run --allow-dirty "${packages[@]}"
 fi
 cargo package --quiet --no-verify --allow-dirty "${packages[@]}"
+# The adapters, which need packages that must be published before them: as if these were.
+before=(--config "patch.crates-io.sepconv-kernels.path = \"$root/kernels\"")
+for adapter in plans candle tract; do
+    (cd "adapters/$adapter" && cargo package --quiet --no-verify --allow-dirty "${before[@]}")
+    [[ $adapter == plans ]] && before+=(--config "patch.crates-io.sepconv-plans.path = \"$root/adapters/plans\"")
+done
 
 project=$(mktemp -d)
 trap 'rm -rf "$project"' EXIT

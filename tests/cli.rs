@@ -499,6 +499,7 @@ fn stores_in_16_bits_on_request() {
         (["--activations-type", "f16"], 2e-3),
         (["--weights-type", "bf16"], 2e-2),
         (["--activations-type", "bf16"], 2e-2),
+        (["--arithmetic", "bf16"], 2e-2),
     ] {
         ok(&[&run[..], &options].concat());
         let got = npy::read(Path::new(&y)).unwrap().data;
@@ -788,7 +789,7 @@ fn compares_and_draws() {
     }
     let report = assert_keys(
         &stdout(&ok(&["compare", "--runs", "1", "--json"])),
-        &["cpu", "layers", "level", "networks", "peak_gflops", "spectrum", "threads"],
+        &["arithmetic", "cpu", "layers", "level", "networks", "peak_gflops", "spectrum", "threads"],
     );
     let layers = report["layers"].as_array().unwrap();
     assert_eq!(layers.iter().map(|l| l["count"].as_u64().unwrap()).sum::<u64>(), 34);
@@ -809,8 +810,7 @@ fn compares_and_draws() {
 fn compares_layers_and_models_of_ones_own() {
     let folder = TempDir::new().unwrap();
     let picture = folder.path().join("layers.svg");
-    let layers =
-        ["sep 1x9x9x8 o16 k5 s2 m2 relu nchw unfused", "sep 2x9x9x8 o16 k3 p0 d2 wbf16 fast"];
+    let layers = ["sep 1x9x9x8 o16 k5 s2 m2 relu nchw unfused", "sep 2x9x9x8 o16 k3 p0 d2 wbf16"];
     let args = ["compare", "--runs", "1", "--layer", layers[0], "--layer", layers[1]];
     let text = stdout(&ok(&[&args[..], &["--plot", picture.to_str().unwrap()]].concat()));
     assert!(layers.iter().all(|layer| text.contains(layer)), "{text}");
@@ -983,7 +983,6 @@ fn benchmarks_a_network() {
             "threads",
             "weights_type",
             "activations_type",
-            "fast",
             "arithmetic",
             "batch",
             "size",
@@ -1052,9 +1051,13 @@ fn benchmarks_a_quantized_network() {
         &[&int8[..], &["--size", "71", "--weights-type", "bf16"]].concat(),
         &["weights: expected f32, got bf16"],
     );
-    for more in [&["--fast"][..], &["--layer", "dw 1x9x9x8 k3"]] {
-        let output = sepconv(&[&int8[..], more].concat());
-        assert_eq!(output.status.code(), Some(2), "{more:?}: {}", stderr(&output));
+    for args in
+        [&["bench", "--layer", "dw 1x9x9x8 k3"][..], &["compare", "--layer", "sep 1x9x9x8 o8 k3"]]
+    {
+        assert_error(
+            &[args, &["--arithmetic", "int8"]].concat(),
+            &["--arithmetic int8", "networks"],
+        );
     }
 }
 
@@ -1064,19 +1067,46 @@ fn traces_steps() {
     let file = folder.path().join("trace.json");
     let path = file.to_str().unwrap();
     let args = ["bench", "--model", "xception", "--size", "150x299", "--runs", "1", "--json"];
-    let report = stdout(&ok(&[&args[..], &["--batch", "2", "--trace", path]].concat()));
+    let more = ["--threads", "2", "--batch", "2", "--trace", path];
+    let report = stdout(&ok(&[&args[..], &more[..]].concat()));
     let report: Value = serde_json::from_str(&report).unwrap();
     let trace: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     assert_eq!(trace["otherData"]["input"], serde_json::json!([2, 150, 299, 3]));
     let events = trace["traceEvents"].as_array().unwrap();
-    let spans: Vec<_> = events.iter().filter(|event| event["ph"] == "X").collect();
-    assert_eq!(spans.len() + 1, events.len(), "spans and the name of their track");
+    let all: Vec<_> = events.iter().filter(|event| event["ph"] == "X").collect();
+    let (spans, of_threads): (Vec<&Value>, Vec<&Value>) =
+        all.iter().copied().partition(|span| span["tid"] == 1);
     let mut end = 0.0;
     for span in &spans {
         let [ts, dur] = ["ts", "dur"].map(|key| span[key].as_f64().unwrap());
         // Rounded when printed.
         assert!(ts >= end - 1e-3 && dur >= 0.0, "{span} before {end}");
         end = ts + dur;
+    }
+    let tracks = events.iter().filter(|event| event["ph"] == "M");
+    let tracks: Vec<_> = tracks.map(|track| track["args"]["name"].as_str().unwrap()).collect();
+    assert_eq!(tracks[0], "steps");
+    assert!(tracks[1..].iter().all(|track| ["thread 0", "thread 1"].contains(track)), "{tracks:?}");
+    assert_eq!(all.len() + tracks.len(), events.len(), "spans, and the names of their tracks");
+    // Each thread computes within a step, and nothing else at that time; each step has one that does.
+    let time = |span: &Value| ["ts", "dur"].map(|key| span[key].as_f64().unwrap());
+    for step in &spans {
+        let [start, time_of_step] = time(step);
+        let inside = of_threads.iter().filter(|span| {
+            let [ts, dur] = time(span);
+            span["name"] == step["name"]
+                && ts >= start - 1e-3
+                && ts + dur <= start + time_of_step + 1e-3
+        });
+        assert!(inside.count() > 0, "{step}");
+    }
+    for tid in [2, 3] {
+        let mut end = 0.0;
+        for span in of_threads.iter().filter(|span| span["tid"] == tid) {
+            let [ts, dur] = time(span);
+            assert!(ts >= end - 1e-3, "{span} before {end}");
+            end = ts + dur;
+        }
     }
     for node in report["nodes"].as_array().unwrap() {
         let of_node: Vec<_> = spans.iter().filter(|span| span["name"] == node["name"]).collect();
@@ -1106,6 +1136,7 @@ fn benchmarks_layers() {
         "kernel",
         "level",
         "threads",
+        "arithmetic",
         "multiply_adds",
         "min_ms",
         "median_ms",
@@ -1125,7 +1156,7 @@ fn benchmarks_layers() {
         ("dw 1x8x8x8 k3 s2 p0,1,0,1 relu6", 16 * 8 * 9),
         ("dw 1x9x9x8 k3 p2 d2x1 silu", 9 * 11 * 8 * 9),
         ("dw 2x9x7x20 k3 s2 nchw af16 elu", 2 * 5 * 4 * 20 * 9),
-        ("pw 1x9x9x8 o16 nchw abf16 wbf16 fast", 81 * 8 * 16),
+        ("pw 1x9x9x8 o16 nchw abf16 wbf16", 81 * 8 * 16),
         ("sep 1x9x9x20 o16 k3 nchw unfused relu", 81 * 20 * (9 + 16)),
         ("sep 1x9x9x20 o16 k3 p1,0,2,1 nchw wf16", 8 * 10 * 20 * (9 + 16)),
         ("dw 2x9x8x5 k3 s2 m3 int8", 2 * 5 * 4 * 15 * 9),
@@ -1148,9 +1179,50 @@ fn benchmarks_layers() {
     }
 }
 
+/// The arithmetic holds for networks, layers and comparisons. With bf16 what has no type is bf16.
+#[test]
+fn multiplies_in_the_arithmetic_asked_for() {
+    let weights = model();
+    let bench = ["bench", "--runs", "1", "--size", "9", "--json", "--weights", &weights];
+    let bf16 = ["--arithmetic", "bf16"];
+    for (more, types) in [
+        (&bf16[..], ["bf16", "bf16"]),
+        (&["--arithmetic", "bf16", "--weights-type", "f32"], ["f32", "bf16"]),
+        (&["--arithmetic", "bf16", "--activations-type", "f16"], ["bf16", "f16"]),
+        (&["--arithmetic", "fast"], ["f32", "f32"]),
+        (&[], ["f32", "f32"]),
+    ] {
+        let report: Value =
+            serde_json::from_str(&stdout(&ok(&[&bench[..], more].concat()))).unwrap();
+        assert_eq!([&report["weights_type"], &report["activations_type"]], types);
+        assert_eq!(report["arithmetic"], *more.get(1).unwrap_or(&"exact"));
+        let kernels = report["nodes"].as_array().unwrap().iter().map(|node| &node["kernel"]);
+        let blocks = kernels.filter(|k| k.as_str().unwrap().contains("gemm_blocks_")).count();
+        assert_eq!(blocks > 0, more.contains(&"bf16") && more[1] == "bf16", "{report}");
+    }
+    let layers = ["sep 1x9x9x8 o16 k3", "sep 1x9x9x8 o16 k3 wf16 af32", "dw 1x9x9x8 k3"];
+    let mut args = vec!["bench", "--runs", "1", "--json", "--arithmetic", "bf16"];
+    args.extend(layers.iter().flat_map(|layer| ["--layer", layer]));
+    let text = stdout(&ok(&args));
+    for (line, depthwise) in text.lines().zip(["dw_bf16_", "dw_f32_", "dw_bf16_"]) {
+        let report: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(report["arithmetic"], "bf16");
+        let kernel = report["kernel"].as_str().unwrap();
+        assert!(kernel.starts_with(depthwise), "{kernel}");
+        assert_eq!(kernel.contains("gemm_blocks_"), report["layer"] != layers[2], "{kernel}");
+    }
+    let compare = ["compare", "--runs", "1", "--json", "--layer", layers[0]];
+    let report = stdout(&ok(&[&compare[..], &bf16].concat()));
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["arithmetic"], "bf16");
+    let refused = sepconv(&["bench", "--arithmetic", "quick"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(["exact", "bf16", "fast"].iter().all(|name| stderr(&refused).contains(name)));
+}
+
 #[test]
 fn refuses_bad_layers() {
-    let cases: [(&str, &[&str]); 38] = [
+    let cases: [(&str, &[&str]); 37] = [
         ("", &["the layer is empty"]),
         ("dense 1x1x1x8 o8", &["\"dense\"", "dw, pw, sep or conv"]),
         ("dw", &["the shape NxHxWxC is missing"]),
@@ -1181,12 +1253,11 @@ fn refuses_bad_layers() {
         ("dw 1x9x9x8 k3 nchw nchw", &["\"nchw\"", "repeats"]),
         ("dw 1x9x9x8 k3 gelu", &["\"gelu\""]),
         ("dw 1x9x9x8 k3 af64", &["\"af64\"", "abf16"]),
-        ("dw 1x9x9x8 k3 fast", &["\"fast\"", "does not apply"]),
+        ("pw 1x9x9x8 o8 wbf16 fast", &["\"fast\"", "not a word"]),
         ("dw 1x9x9x8 k3 int8 int8", &["\"int8\"", "repeats"]),
         ("dw 1x9x9x8 k3 int8 nchw", &["int8 with nchw"]),
         ("dw 1x9x9x8 k3 af32 int8", &["int8 with a type of input and output"]),
         ("pw 1x9x9x8 o8 int8 wf16", &["int8 with a type of weights"]),
-        ("pw 1x9x9x8 o8 fast int8", &["int8 with fast"]),
         ("sep 1x9x9x8 o8 k3 int8 unfused", &["int8 with unfused"]),
         ("sep 1x9x9x8 o8 k3 au8", &["\"au8\"", "int8"]),
     ];

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::digest::{Table, digest};
 use common::half::Stored;
-use sepconv::kernels::{Activation, ElementType, Level, Padding, PoolKind, Window};
+use sepconv::kernels::{Activation, Arithmetic, ElementType, Level, Padding, PoolKind, Window};
 use sepconv::models::{XceptionConfig, xception};
 use sepconv::network::{Network, NetworkPlan, Op, PlanOptions, Session};
 use sepconv::weights::{Tensor, Weights, synthetic};
@@ -193,15 +193,18 @@ fn digests_of_types_at_71() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/digests/xception_71_types.txt");
     let mut table = Table::new(file, include_str!("digests/xception_71_types.txt"));
     let x = synthetic::picture(71).data;
-    for (weights_type, activations_type) in [
-        (ElementType::F16, ElementType::F16),
-        (ElementType::Bf16, ElementType::Bf16),
-        (ElementType::Bf16, ElementType::F32),
+    for (weights_type, activations_type, arithmetic) in [
+        (ElementType::F16, ElementType::F16, Arithmetic::Exact),
+        (ElementType::Bf16, ElementType::Bf16, Arithmetic::Exact),
+        (ElementType::Bf16, ElementType::F32, Arithmetic::Exact),
+        (ElementType::Bf16, ElementType::Bf16, Arithmetic::Bf16),
+        (ElementType::F32, ElementType::F32, Arithmetic::Bf16),
     ] {
         for level in common::levels() {
             let options = PlanOptions::default()
                 .weights_type(weights_type)
                 .activations_type(activations_type)
+                .arithmetic(arithmetic)
                 .level(level);
             let plan = NetworkPlan::new(&network, &weights, [1, 71, 71, 3], &options).unwrap();
             let plan = Arc::new(plan);
@@ -213,7 +216,10 @@ fn digests_of_types_at_71() {
             for &parts in parts {
                 let mut session = Session::with_threads(Arc::clone(&plan), parts).unwrap();
                 common::in_pool(parts, &mut || session.run(&x).unwrap());
-                let name = format!("weights {weights_type}, activations {activations_type}");
+                let mut name = format!("weights {weights_type}, activations {activations_type}");
+                if arithmetic != Arithmetic::Exact {
+                    name += &format!(", arithmetic {arithmetic}");
+                }
                 let entered = table.enter(&name, digest(session.output()));
                 common::holds(entered.is_ok(), || format!("{level}, {parts} parts: {entered:?}"));
             }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use sepconv::kernels::{self, Activation, Padding, PoolKind, Window, naive};
 use sepconv::network::{
     Border, DepthFirst, Function, Interpolation, Network, NetworkPlan, NodeId, Op, PlanOptions,
-    Session,
+    Session, StepTime, ThreadTime,
 };
 use sepconv::weights::{Tensor, Weights};
 use sepconv::{Error, Result};
@@ -1019,6 +1019,16 @@ fn batch_norm_uses_the_epsilon_of_its_node() {
 }
 
 #[test]
+fn a_padded_1x1_convolution_is_no_pointwise_one() {
+    let mut b = Builder::new(3);
+    let x = b.input();
+    let padding = Padding::Explicit { top: 1, bottom: 0, left: 2, right: 1 };
+    let window = Window::new([1, 1]).padding(padding);
+    b.push("conv", Op::Conv { window, groups: 1, filters: 5, bias: true }, &[x]);
+    check(&b, &picture([2, 4, 3, 3], 7), &[]).unwrap();
+}
+
+#[test]
 fn max_pool_padding_never_wins() {
     let mut b = Builder::new(2);
     let x = b.push("sep", separable(3), &[b.input()]);
@@ -1445,6 +1455,14 @@ fn timed_runs_report_each_step() {
         let mut times = Vec::new();
         session.run_timed(&x, |time| times.push(time)).unwrap();
         assert!(times.is_sorted_by(|a, b| a.start + a.time <= b.start), "{times:?}");
+        let is_inside = |time: &StepTime| {
+            let end = time.start + time.time;
+            let inside = |thread: &ThreadTime| {
+                thread.start >= time.start && thread.start + thread.time <= end
+            };
+            !time.threads.is_empty() && time.threads.iter().all(inside)
+        };
+        assert!(times.iter().all(is_inside), "{times:?}");
         for (i, step) in session.plan().steps().enumerate() {
             let of_step: Vec<_> = times.iter().filter(|time| time.step == i).collect();
             let runs = if turns[i] == 0 { 1 } else { 2 * turns[i] };

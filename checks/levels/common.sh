@@ -5,7 +5,7 @@ LEDGER=${SEPCONV_LEDGER_DIR:-$PWD/target/ledger}
 mkdir -p "$LEDGER"
 # The tests of the kernels, and those of the executor that are about what kernels compute: not about files, pictures
 # and processes, which are the same on all CPUs. Documentation is not tested with them.
-KERNEL_TESTS=(allocation bounds canaries concurrency differential digests f16_bf16 geometry guard halves numerics operands packed planes rows shapes threads)
+KERNEL_TESTS=(allocation bf16 bounds canaries concurrency differential digests f16_bf16 geometry guard halves int8 numerics operands packed planes rows shapes threads)
 EXECUTOR_TESTS=(--test element_types --test executor --test family --test quantized --test xception)
 
 # kernel_tests [NAME…]: sets `tests` to cargo's arguments for the tests of the kernels, but for those named.
@@ -105,7 +105,10 @@ emulated_tests() {
         shapes) tests=(--test halves --test shapes) ;;
         *) kernel_tests concurrency differential packed threads ;;
     esac
-    if [[ $what != shapes ]]; then
+    if [[ $what == shapes ]]; then
+        # Dot products of integers, which AVX2 has there, too.
+        SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-avx2,$level} "${test[@]}" --test int8 "$@" || return
+    else
         tests+=(--test digits --test xception)
         # Random cases give the bits of AVX2, too; the others have those of the tables to go by.
         SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-avx2,$level} \

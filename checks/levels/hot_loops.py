@@ -28,7 +28,9 @@ TARGETS = {"avx2": X86, "avx512": X86, "neon": ARM}
 CRATE = "sepconv_kernels::"
 ELEMENT = CRATE + "simd::element::"
 GEMM = "gemm::micro_kernel::"
+BLOCKS = "gemm::block_micro_kernel::BlockMicroKernel"
 K3X3 = "depthwise::k3x3::Depthwise3x3"
+TAIL, MASKED = "depthwise::k3x3::Tail3x3", "rows::kernel::MaskedRowKernel"
 ROWS, DEPTHWISE = "rows::kernel::RowKernel", CRATE + "depthwise::row::"
 TOKENS = {"avx2": "Avx2", "avx512": "Avx512", "neon": "Neon"}
 OBJDUMP = {X86: ["objdump", "-M", "intel"], ARM: ["aarch64-linux-gnu-objdump"]}
@@ -62,12 +64,13 @@ class Kernel:
 # vectors then travel through memory.
 
 # The full tiles, as kernels/src/table/*.rs lists them.
+# `blocks`: heights of the GEMM in the arithmetic bf16.
 # `3x3`: columns of the 3×3 tiles for stride 1 and 2, widest first, of f32 and of 16 bits.
 WIDE_3X3 = ((6, 5, 4, 3, 2, 1),) * 2, ((6, 4, 3, 1),) * 2
 TILES = {
-    "avx2": {"rows": (1, 2, 3, 4, 5, 6), "vectors": 2, "lanes": 8, "3x3": (((3, 2, 1), (2, 1)), ((3, 2, 1),) * 2)},
-    "avx512": {"rows": (1, 2, 3, 4, 6, 8, 9, 12), "vectors": 2, "lanes": 16, "3x3": WIDE_3X3},
-    "neon": {"rows": (1, 2, 3, 4, 5, 6, 8), "vectors": 3, "lanes": 4, "3x3": WIDE_3X3},
+    "avx2": {"rows": (1, 2, 3, 4, 5, 6), "blocks": (1, 3, 4, 6), "vectors": 2, "lanes": 8, "3x3": (((3, 2, 1), (2, 1)), ((3, 2, 1),) * 2)},
+    "avx512": {"rows": (1, 2, 3, 4, 6, 8, 9, 12), "blocks": (1, 2, 4, 6, 9, 12), "vectors": 2, "lanes": 16, "3x3": WIDE_3X3},
+    "neon": {"rows": (1, 2, 3, 4, 5, 6, 8), "blocks": (1, 3, 4, 5, 8), "vectors": 3, "lanes": 4, "3x3": WIDE_3X3},
 }
 # FMAs ÷ instructions of the full GEMM tile: packed, direct.
 # AVX2: per k 12 FMAs, 2 loads of B, 6 broadcasts of A, 0.60 without the loop's own instructions.
@@ -89,6 +92,8 @@ LOADS_3X3 = {
 # Inputs of 16 bits: the bound of the input and what converts it want registers; some of what has none in a dense kernel
 # comes from the stack. (The input itself is half as many bytes.)
 HALF_LOADS, HALF_DENSE_LOADS, HALF_DENSE_SPILLS = 4 / 54, 7 / 40, {"avx2": 12, "avx512": 0, "neon": 2}
+# Parts of vectors of 16 bits go through integers where there are no masks, with what is in registers on the stack.
+TAIL_SPILLS = {"avx2": 34, "avx512": 0, "neon": 34}
 # Kernel width and stride: tiles. For k·P FMAs the row of a dense kernel loads k weights and
 # (P − 1)·stride + k columns.
 DENSE = {(5, 1): (8, 4, 2, 1), (5, 2): (8, 4, 2, 1), (7, 1): (4, 2, 1), (7, 2): (4, 2, 1)}
@@ -115,6 +120,11 @@ def expected(level):
                      share=SMALL_M_SHARE[level])
         yield Kernel(level, "gemm, all", "smaller", [
             f"{GEMM}MicroKernel<{ELEMENT}{x}, {m}, {vectors}, false>" for m in heights[:-1]])
+    # In the arithmetic bf16: the loops over even and over odd k, of weights widened before or as they are loaded.
+    for x, kind, share in (("F32", "f32", GEMM_SHARE[level][0]), ("Bf16", "bf16", SMALL_M_SHARE[level])):
+        yield Kernel(level, f"gemm, blocks {kind}", full, [f"{BLOCKS}<{ELEMENT}{x}, {rows}, {vectors}>"], share=share)
+        yield Kernel(level, "gemm, all", "smaller", [
+            f"{BLOCKS}<{ELEMENT}{x}, {m}, {vectors}>" for m in tile["blocks"][:-1]])
     if level != "avx2":
         yield Kernel(level, "gemm, dot bf16", full, [f"{GEMM}Bf16MicroKernel<{rows}, {vectors}>"],
                      share=GEMM_SHARE[level][0], dot=True)
@@ -122,22 +132,22 @@ def expected(level):
             f"{GEMM}Bf16MicroKernel<{m}, {n}>" for m in heights for n in range(1, vectors + 1)
             if (m, n) != (rows, vectors)], dot=True)
     # Element types of the input and what is done to it on load, of which f32 kernels have two.
-    for x, load, kind in (("F32", 0, ""), ("F32", 1, ", relu"), ("F16", 3, ", f16"),
-                          ("Bf16", 3, ", bf16")):
-        x = ELEMENT + x
-        half = load == 3
+    for x, prologue, kind in (("F32", "AsIs", ""), ("F32", "Relu", ", relu"), ("F16", "Bounded", ", f16"),
+                              ("Bf16", "Bounded", ", bf16")):
+        x, load = ELEMENT + x, f"{CRATE}epilogue::{prologue}"
+        half = prologue == "Bounded"
         tiles_3x3 = tile["3x3"][half]
         for stride, (tile_3x3, *smaller), loads in zip((1, 2), tiles_3x3, LOADS_3X3[level]):
             if half:
                 loads += HALF_LOADS
             name = f"3×3{kind}" if kind else f"3×3 s{stride}"
-            yield Kernel(level, name, f"{tile_3x3} px", [f"{K3X3}<{x}, {tile_3x3}, {stride}, {load}>"],
+            yield Kernel(level, name, f"{tile_3x3} px", [f"{K3X3}<{x}, {load}, {tile_3x3}, {stride}>"],
                          loads=loads)
             yield Kernel(level, "3×3, all", "smaller", [
-                f"{K3X3}<{x}, {p}, {stride}, {load}>" for p in smaller])
+                f"{K3X3}<{x}, {load}, {p}, {stride}>" for p in smaller])
         for (k, stride), sizes in DENSE.items():
             pixels, *smaller = DENSE_HALF[k] if half else sizes
-            symbol = f"{ROWS}<{DEPTHWISE}DenseTaps<{k}, {stride}>, {x}, {{}}, {load}>"
+            symbol = f"{ROWS}<{DEPTHWISE}DenseTaps<{k}, {stride}>, {x}, {load}, {{}}>"
             loads = ((pixels - 1) * stride + 2 * k) / (k * pixels)
             name, size = f"dense k{k} s{stride}", f"{pixels} px"
             if kind:
@@ -150,9 +160,19 @@ def expected(level):
             smaller = [symbol.format(p) for p in smaller if p > 1 or stride == 1]
             yield Kernel(level, "dense, all", "smaller", smaller)
         yield Kernel(level, f"any kernel{kind}", "8 px",
-                     [f"{ROWS}<{DEPTHWISE}AnyTaps, {x}, 8, {load}>"], loads=ANY_LOADS)
-        if load != 1:
+                     [f"{ROWS}<{DEPTHWISE}AnyTaps, {x}, {load}, 8>"], loads=ANY_LOADS)
+        if prologue != "Relu":
             yield Kernel(level, f"pack{kind}", "", [f"gemm::pack::Pack<{x}>"], multiplies=False)
+            # Channels that fill no vector, which all bound their input.
+            bounded = f"{CRATE}epilogue::Bounded"
+            pixels = (1, 2) if tile["lanes"] == 16 else (1,)
+            spills = TAIL_SPILLS[level] if half else 0
+            yield Kernel(level, "tails", "", [f"{TAIL}<{x}, {p}, {s}>" for p in pixels for s in (1, 2)],
+                         spills=spills)
+            taps = [(f"DenseTaps<{k}, {s}>", p) for k, s in DENSE for p in pixels if p > 1 or s == 1]
+            yield Kernel(level, "tails", "", [
+                f"{MASKED}<{DEPTHWISE}{of}, {x}, {bounded}, {p}>" for of, p in [*taps, ("AnyTaps", 1)]],
+                         spills=spills)
     yield Kernel(level, "FMA peak", "", ["fma_loop::FmaLoop"], share=PEAK_SHARE)
 
 

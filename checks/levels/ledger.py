@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Adds up what the runs have entered: which level ran where, how many cases of how many kernels, mismatches.
 
-usage: ledger.py [--require LEVEL]… [--least [RUN=]CASES]… [PAGE…]
+usage: ledger.py [--require LEVEL]… [--kernels PART-OF-NAME]… [--least [RUN=]CASES]… [PAGE…]
 
 Pages are the files that the scripts here leave in target/ledger. A level counts as RUN if a run that was
 for it came to its end with status 0, compared each kernel of the level at least once and found no mismatch.
-Exits with 1 if a required level did not run so, any run failed, or a kernel had fewer cases than the least
-that is asked of all runs or of one.
+Exits with 1 if a required level did not run so, no run had kernels of a name that is asked for or one of these
+was never compared, any run failed, or a kernel had fewer cases than the least that is asked of all runs or of one.
 """
 
 import argparse
@@ -88,6 +88,7 @@ def least(text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--require", action="append", default=[], metavar="LEVEL", choices=LEVELS)
+    parser.add_argument("--kernels", action="append", default=[], metavar="PART-OF-NAME")
     parser.add_argument("--least", action="append", default=[], metavar="[RUN=]CASES", type=least)
     parser.add_argument("pages", nargs="*", type=pathlib.Path)
     options = parser.parse_args()
@@ -119,6 +120,16 @@ def main():
         if level not in ran:
             table.append(("", level, "", "", "", "", "NOT RUN", ""))
             failures.append(f"{level}: required, NOT RUN")
+
+    cases = defaultdict(int)
+    for page in pages:
+        for counts in page.counts.values():
+            for kernel, (ran_with, _) in counts.items():
+                cases[kernel] += ran_with
+    for part in options.kernels:
+        named = sorted(kernel for kernel in cases if part in kernel)
+        missing = [kernel for kernel in named if cases[kernel] == 0] if named else [f"*{part}*"]
+        failures += [f"{kernel}: asked for, NOT RUN" for kernel in missing]
 
     widths = [max(len(row[i]) for row in table) for i in range(len(head) - 1)]
     for row in table:

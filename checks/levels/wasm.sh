@@ -35,4 +35,4 @@ export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS=$flags CARGO_TARGET_WASM32_WASIP1_RU
 export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-5}
 kernel_tests allocation concurrency guard packed threads # threads, and a system's memory protection
 run wasm scalar "WebAssembly, ${runner%% *}" cargo test "${build[@]}" --release --target "$target" \
-    -p sepconv-kernels --no-default-features --features std,f16-bf16 "${tests[@]}" "$@"
+    -p sepconv-kernels --no-default-features --features std,bf16,int8 "${tests[@]}" "$@"

@@ -7,7 +7,9 @@ use std::sync::Once;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use sepconv_kernels::naive::{self, Conv as Reference};
-use sepconv_kernels::{Activation, ElementType, Level, Options, Padding, Plan, Window};
+use sepconv_kernels::{
+    Activation, Arithmetic, ElementType, Level, Options, Padding, Plan, Window,
+};
 
 #[path = "../../kernels/tests/common/mod.rs"]
 pub mod common;
@@ -38,6 +40,7 @@ pub struct Case {
     pub mode: Mode,
     /// Of the input, the weights and the output.
     pub types: [ElementType; 3],
+    pub arithmetic: Arithmetic,
     /// 1, or so many once more.
     pub threads: usize,
     pub seed: u64,
@@ -107,6 +110,7 @@ impl<'a> Arbitrary<'a> for Case {
             activation: activation(u)?,
             mode: *u.choose(&[Mode::Integers, Mode::Integers, Mode::Reals, Mode::Specials])?,
             types: types(u)?,
+            arithmetic: *u.choose(&[Arithmetic::Exact, Arithmetic::Exact, Arithmetic::Bf16])?,
             threads: *u.choose(&[1, 1, 1, 1, 1, 1, 2, 3, 5])?,
             seed: u.arbitrary()?,
         })
@@ -187,6 +191,22 @@ impl Case {
             .level(level)
             .input_type(input_type)
             .output_type(output_type)
+            .arithmetic(self.arithmetic)
+    }
+
+    /// What a convolution adds up to, and the roundings to be allowed for. In the arithmetic bf16
+    /// it is the very result, before the residual.
+    pub fn sums(&self, conv: &Reference<'_>) -> (Vec<naive::Sum>, usize) {
+        if self.arithmetic == Arithmetic::Bf16 {
+            let sum = |value| naive::Sum { value, magnitude: value.abs() };
+            let sums = naive::conv_bf16(conv).into_iter().map(|y| sum(f64::from(y)));
+            return (sums.collect(), 1);
+        }
+        let [kh, kw] = conv.window.kernel;
+        let weights = common::flushed(conv.weights);
+        let bias = conv.bias.map(common::flushed);
+        let conv = Reference { weights: &weights, bias: bias.as_deref(), ..*conv };
+        (naive::conv(&conv), kh * kw * conv.input[3] / conv.groups)
     }
 
     pub fn expected(&self, sums: Vec<naive::Sum>, chain: usize) -> Expected {
@@ -251,25 +271,30 @@ impl Case {
     ) -> bool {
         let depth = window.kernel[0] * window.kernel[1] * self.input[3] / groups;
         let Some(output) = self.output(&window, channels_out, depth) else { return false };
-        let data = self.data(output, depth * channels_out);
-        let x = common::activated(&data.x.values(), self.input_activation);
-        let sums = naive::conv(&Reference {
-            input: self.input,
+        let mut case = self.clone();
+        if self.arithmetic == Arithmetic::Bf16 && !common::is_exact(self.input_activation) {
+            // The reference's activation may be a bit off, and then rounded to another bf16.
+            case.input_activation = Activation::None;
+        }
+        let data = case.data(output, depth * channels_out);
+        let x = common::activated(&data.x.values(), case.input_activation);
+        let (sums, chain) = case.sums(&Reference {
+            input: case.input,
             x: &x,
             window,
             groups,
             channels_out,
-            weights: &common::flushed(&data.weights.values()),
-            bias: data.bias.as_deref().map(common::flushed).as_deref(),
+            weights: &data.weights.values(),
+            bias: data.bias.as_deref(),
         });
-        let expected = self.expected(sums, depth);
-        self.run_all(what, &data, &expected, plan);
+        let expected = case.expected(sums, chain);
+        case.run_all(what, &data, &expected, plan);
         true
     }
 }
 
 /// Makes rayon's global pool the calling thread alone: what happens depends on the input only.
-fn one_thread() {
+pub fn one_thread() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();

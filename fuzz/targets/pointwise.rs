@@ -5,7 +5,7 @@ use libfuzzer_sys::{Corpus, fuzz_target};
 use sepconv_fuzz::common::half::Stored;
 use sepconv_fuzz::common::{self, Expected, Mode, Random, Spaced};
 use sepconv_fuzz::{Case, Data};
-use sepconv_kernels::naive::{self, Conv as Reference};
+use sepconv_kernels::naive::Conv as Reference;
 use sepconv_kernels::*;
 
 fuzz_target!(|case: Case| -> Corpus {
@@ -80,14 +80,14 @@ fn separable(case: &Case) -> bool {
 
     // The depthwise half has a target of its own; the pointwise half is checked from its very
     // result.
-    let sums = naive::conv(&Reference {
+    let (sums, chain) = case.sums(&Reference {
         input: middle_shape,
         x: &mid,
         window: Window::new([1, 1]),
         groups: 1,
         channels_out,
-        weights: &common::flushed(&data.pointwise.values()),
-        bias: bias.map(common::flushed).as_deref(),
+        weights: &data.pointwise.values(),
+        bias,
     });
     let exact = common::is_exact(case.mid_activation) && common::is_exact(case.input_activation);
     // 8·8·64 taps of a depthwise result may leave the integers that f32 holds.
@@ -97,7 +97,7 @@ fn separable(case: &Case) -> bool {
         mode => mode,
     };
     let expected =
-        Expected { mode, input_activation: Activation::None, ..case.expected(sums, middle) };
+        Expected { mode, input_activation: Activation::None, ..case.expected(sums, chain) };
     let fused = case.run_all("separable", &data, &expected, &|case, data, level| {
         let mut params =
             SeparableParams::new(depthwise(case, data), channels_out, data.pointwise.elements())

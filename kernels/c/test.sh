@@ -18,7 +18,7 @@ for compiler in gcc clang; do
     command -v "$compiler" >/dev/null || { echo "$compiler is not installed: NOT RUN"; continue; }
     for source in "${programs[@]}"; do
         case $source in
-            examples/*) language=(-std=c99 -Wpedantic) library=() ;;
+            examples/*) language=(-std=c99 -Wpedantic -pthread) library=() ;;
             *.c) language=(-std=c11 -pthread) library=() ;;
             *.cc) language=(-x c++ -std=c++11 -pthread) library=(-lstdc++) ;;
         esac

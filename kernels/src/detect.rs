@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::arithmetic::Arithmetic;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
 use crate::level::Level;
@@ -86,6 +87,28 @@ impl Level {
     /// [`Error::LevelUnavailable`].
     pub fn checked(self) -> Result<Self> {
         if self.is_available() { Ok(self) } else { Err(Error::LevelUnavailable { level: self }) }
+    }
+}
+
+impl Arithmetic {
+    /// Whether this build has it: `Bf16` needs the feature `bf16`.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// assert!(Arithmetic::Exact.is_available() && Arithmetic::Fast.is_available());
+    /// ```
+    #[must_use]
+    pub const fn is_available(self) -> bool {
+        match self {
+            Self::Exact | Self::Fast => true,
+            Self::Bf16 => cfg!(feature = "bf16"),
+        }
+    }
+
+    /// It itself if this build has it.
+    pub(crate) fn checked(self) -> Result<Self> {
+        let unavailable = Error::ArithmeticUnavailable { arithmetic: self };
+        if self.is_available() { Ok(self) } else { Err(unavailable) }
     }
 }
 

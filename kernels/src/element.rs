@@ -362,8 +362,8 @@ impl PointerMut {
 }
 
 /// The f32 of a bf16.
-pub(crate) fn bf16_to_f32(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
+pub(crate) const fn bf16_to_f32(bits: u16) -> f32 {
+    f32::from_bits((bits as u32) << 16)
 }
 
 /// Rounds to the nearest bf16, ties to even. Overflow gives ∞; a NaN stays a NaN and becomes quiet.

@@ -12,22 +12,69 @@ use crate::element::ElementType;
 use crate::simd::Simd;
 use crate::simd::element::{Element, F32, ForElement, for_element};
 
-/// The prologue that leaves the input as it is.
-pub(crate) const AS_IS: u8 = 0;
-/// ReLU of the input.
-pub(crate) const RELU: u8 = 1;
-/// Any activation of input and output, any depth multiplier.
-pub(crate) const GENERAL: u8 = 2;
-/// The input bounded from below.
-pub(crate) const BOUND: u8 = 3;
+/// What a depthwise convolution or a pool makes of input elements as it loads them.
+pub(crate) trait Prologue {
+    /// Whether elements are compared with a bound, which takes a register.
+    const BOUNDS: bool;
+    /// Whether the kernel is the general one, which is slow: any activation of input and output,
+    /// any depth multiplier, outputs of any type. It applies the input's activation itself.
+    const GENERAL: bool = false;
 
-/// What a prologue other than [`GENERAL`] makes of input elements.
-#[inline(always)]
-pub(crate) fn bounded<S: Simd, const LOAD: u8>(simd: S, x: S::Vector, bound: f32) -> S::Vector {
-    match LOAD {
-        RELU => simd.clamp_min(simd.splat(0.0), x),
-        BOUND => simd.clamp_min(simd.splat(bound), x),
-        _ => x,
+    /// Input elements as the kernel uses them. `bound` is the lower bound of [`Bounded`].
+    fn apply<S: Simd>(simd: S, x: S::Vector, bound: f32) -> S::Vector;
+}
+
+/// The input as it is.
+#[derive(Debug)]
+pub(crate) struct AsIs;
+
+/// ReLU of the input.
+#[derive(Debug)]
+pub(crate) struct Relu;
+
+/// The input bounded from below by a number that the kernel is given: 0 for ReLU, −∞ for the input
+/// as it is.
+#[derive(Debug)]
+pub(crate) struct Bounded;
+
+/// See [`Prologue::GENERAL`].
+#[derive(Debug)]
+pub(crate) struct General;
+
+impl Prologue for AsIs {
+    const BOUNDS: bool = false;
+
+    #[inline(always)]
+    fn apply<S: Simd>(_: S, x: S::Vector, _: f32) -> S::Vector {
+        x
+    }
+}
+
+impl Prologue for Relu {
+    const BOUNDS: bool = true;
+
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, x: S::Vector, _: f32) -> S::Vector {
+        simd.clamp_min(simd.splat(0.0), x)
+    }
+}
+
+impl Prologue for Bounded {
+    const BOUNDS: bool = true;
+
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, x: S::Vector, bound: f32) -> S::Vector {
+        simd.clamp_min(simd.splat(bound), x)
+    }
+}
+
+impl Prologue for General {
+    const BOUNDS: bool = false;
+    const GENERAL: bool = true;
+
+    #[inline(always)]
+    fn apply<S: Simd>(_: S, x: S::Vector, _: f32) -> S::Vector {
+        x
     }
 }
 
@@ -37,23 +84,26 @@ pub(crate) fn clamped<S: Simd>(simd: S, x: S::Vector, (lo, hi): (f32, f32)) -> S
     simd.clamp_max(simd.splat(hi), simd.clamp_min(simd.splat(lo), x))
 }
 
-/// Runs `body` for outputs of type `element`, of a kernel that loads elements X as LOAD says: f32 or
-/// X, but any type if [`GENERAL`]. Where f32 is the only choice nothing is looked at.
+/// Runs `body` for outputs of type `element`, of a kernel with prologue L for input elements X: f32
+/// or X, but any type if the kernel is the general one. Where f32 is the only choice nothing is
+/// looked at.
 ///
 /// # Safety
 /// - As `body` asks.
 /// - `element` is one of the types named.
 #[inline(always)]
-pub(crate) unsafe fn for_output<X: Element, const LOAD: u8, F: ForElement>(
+pub(crate) unsafe fn for_output<X: Element, L: Prologue, F: ForElement>(
     element: ElementType,
     body: F,
 ) {
     // SAFETY: the caller keeps the contract of `body` for `element`, which is the type that it is
     // run for.
     unsafe {
-        if LOAD == GENERAL {
+        if L::GENERAL {
             for_element(element, body);
-        } else if matches!(X::TYPE, ElementType::F32) || matches!(element, ElementType::F32) {
+        } else if const { matches!(X::TYPE, ElementType::F32) }
+            || matches!(element, ElementType::F32)
+        {
             body.run::<F32>();
         } else {
             body.run::<X>();
@@ -101,14 +151,26 @@ pub(crate) unsafe fn add_residual<S: Simd, Y: Element, const N: usize>(
 #[inline(always)]
 pub(crate) fn clamp<S: Simd>(simd: S, values: &mut [S::Vector], (lo, hi): (f32, f32)) {
     if lo > f32::NEG_INFINITY {
-        for v in &mut *values {
-            *v = simd.clamp_min(simd.splat(lo), *v);
-        }
+        clamp_min(simd, values, lo);
     }
     if hi < f32::INFINITY {
-        for v in values {
-            *v = simd.clamp_max(simd.splat(hi), *v);
-        }
+        clamp_max(simd, values, hi);
+    }
+}
+
+/// Bounds values from below.
+#[inline(always)]
+pub(crate) fn clamp_min<S: Simd>(simd: S, values: &mut [S::Vector], lo: f32) {
+    for v in values {
+        *v = simd.clamp_min(simd.splat(lo), *v);
+    }
+}
+
+/// Bounds values from above.
+#[inline(always)]
+pub(crate) fn clamp_max<S: Simd>(simd: S, values: &mut [S::Vector], hi: f32) {
+    for v in values {
+        *v = simd.clamp_max(simd.splat(hi), *v);
     }
 }
 
@@ -144,14 +206,15 @@ pub(crate) unsafe fn store<S: Simd, Y: Element, const N: usize, const SUMS: bool
 ) {
     for (n, &v) in values.iter().enumerate() {
         let y = y.wrapping_add(n * S::LANES);
-        // SAFETY: all vectors but the last are whole, and of the last the mask's lanes are valid for
-        // writing, by this thread alone.
+        // SAFETY: all vectors but the last are whole, and of the last the mask's lanes are valid
+        // for writing, by this thread alone.
         unsafe {
-            match (SUMS, n + 1 < N || extent.whole) {
-                (true, true) => Y::store_sum(simd, y, v),
-                (true, false) => Y::mask_store_sum(simd, extent.mask, y, v),
-                (false, true) => Y::store(simd, y, v),
-                (false, false) => Y::mask_store(simd, extent.mask, y, v),
+            let whole = n + 1 < N || extent.whole;
+            match SUMS {
+                true if whole => Y::store_sum(simd, y, v),
+                true => Y::mask_store_sum(simd, extent.mask, y, v),
+                false if whole => Y::store(simd, y, v),
+                false => Y::mask_store(simd, extent.mask, y, v),
             }
         }
     }

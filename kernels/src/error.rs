@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
+use crate::arithmetic::Arithmetic;
 use crate::element::ElementType;
 use crate::layout::TensorLayout;
 use crate::level::Level;
@@ -50,6 +51,13 @@ pub enum Error {
         channels: usize,
         /// Its pixel stride, in elements.
         pixel_stride: usize,
+    },
+    /// The picture stride of an NCHW view is smaller than a picture.
+    PictureStride {
+        /// Elements of a picture, C·H·W.
+        elements: usize,
+        /// The view's picture stride, in elements.
+        picture_stride: usize,
     },
     /// An `ndarray` that is not in standard layout without gaps.
     Strides {
@@ -132,6 +140,11 @@ pub enum Error {
         /// Its type.
         element: ElementType,
     },
+    /// This build has no kernels for that arithmetic: see the feature `bf16`.
+    ArithmeticUnavailable {
+        /// The arithmetic asked for.
+        arithmetic: Arithmetic,
+    },
     /// The dilated kernel is larger than the padded input, so that no output exists.
     KernelLargerThanInput {
         /// `"height"` or `"width"`.
@@ -181,6 +194,11 @@ impl fmt::Display for Error {
             Self::PixelStride { channels, pixel_stride } => {
                 write!(f, "pixel stride {pixel_stride} is smaller than the {channels} channels")
             }
+            Self::PictureStride { elements, picture_stride } => write!(
+                f,
+                "picture stride {picture_stride} is smaller than the {elements} elements of a \
+                 picture"
+            ),
             Self::Strides { strides } => {
                 write!(f, "expected a dense N×H×W×C array, got strides {strides:?}")
             }
@@ -218,6 +236,10 @@ impl fmt::Display for Error {
                  {}",
                 if element.is_quantized() { "int8" } else { "f16-bf16" }
             ),
+            Self::ArithmeticUnavailable { arithmetic } => write!(
+                f,
+                "arithmetic {arithmetic}: sepconv-kernels was built without the feature bf16"
+            ),
             Self::KernelLargerThanInput { axis, kernel, input } => write!(
                 f,
                 "kernel {axis} {kernel} (dilated) exceeds the padded input {axis} {input}"
@@ -231,12 +253,10 @@ impl fmt::Display for Error {
             Self::LevelUnavailable { level } => {
                 write!(f, "level {level} is not available on this CPU or in this build")
             }
-            Self::UnknownLevel { value } => {
-                write!(
-                    f,
-                    "unknown level {value:?}: expected scalar, neon, avx2 or avx512 (check SEPCONV_LEVEL)"
-                )
-            }
+            Self::UnknownLevel { value } => write!(
+                f,
+                "unknown level {value:?}: expected scalar, neon, avx2 or avx512 (check SEPCONV_LEVEL)"
+            ),
         }
     }
 }

@@ -26,7 +26,7 @@ pub enum TensorLayout {
     /// The channels of a pixel lie side by side.
     #[default]
     Nhwc,
-    /// Each channel is a plane of H·W elements, without gaps.
+    /// Each channel is a plane of H·W elements; the planes of a picture lie one after the other.
     Nchw,
 }
 

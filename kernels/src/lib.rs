@@ -27,6 +27,9 @@
 //! zero. Subnormal weights and biases become zeros of their sign when packed. ReLU and clamps let
 //! NaN and −0 through.
 //!
+//! This is [`Arithmetic::Exact`], the default. [`Arithmetic::Bf16`] is another function, likewise
+//! with the same bits on all levels. [`Arithmetic::Fast`] depends on the CPU.
+//!
 //! The floating-point environment is never touched, and the bits are promised for the default one:
 //! round to nearest, subnormal numbers kept. It belongs to a thread. If something has set the
 //! calling thread to flush subnormals to zero (FTZ, DAZ; loading a C library built with
@@ -71,6 +74,13 @@
 //! on the same numbers, rounded. Biases are f32. Subnormal f16 values are ordinary numbers; a
 //! subnormal bf16 is a subnormal f32.
 //!
+//! With weights of i8, inputs are of u8 or i8, and outputs of u8, i8 or f32. An integer q stands for
+//! scale · (q − zero point) ([`Quantization`]); the weights of each output channel have a scale
+//! of their own ([`QuantizedWeights`]). Products and sums are exact, in i32: a plan whose sums i32
+//! might not hold is refused with [`Error::Sums`]. An output is rounded once, as
+//! [`naive::requantize`] defines it; the tensor between the halves of a separable layer is one,
+//! too. Padding stands for 0. [`Elementwise`] turns f32 into integers and back. Integers are NHWC.
+//!
 //! # Levels
 //! [`Level`] lists the instruction-set levels. A plan uses the best one available unless
 //! [`Options::level`] or the environment variable `SEPCONV_LEVEL` selects another.
@@ -81,6 +91,10 @@
 //!   `alloc`.
 //! - `f16-bf16` (default): inputs, outputs and weights of f16 and bf16. Without it they are refused
 //!   with [`Error::ElementTypeUnavailable`], and the crate compiles in 0.6 of the time.
+//! - `bf16` (default): [`Arithmetic::Bf16`], implies `f16-bf16`. Without it a plan that asks for it
+//!   is refused with [`Error::ArithmeticUnavailable`].
+//! - `int8` (default): inputs, outputs and weights of 8-bit integers. Without it they are refused
+//!   likewise.
 //! - `half`: implies `f16-bf16`; 16-bit operands are slices of `half::f16` and `half::bf16`. Without
 //!   it they are slices of bits.
 //! - `ndarray`: [`NhwcView`] and [`NhwcViewMut`] convert from that crate's views by `try_from`.
@@ -89,6 +103,7 @@
 extern crate alloc;
 
 mod activation;
+mod arithmetic;
 mod depthwise;
 mod detect;
 mod element;
@@ -125,6 +140,7 @@ mod unpacked;
 mod view;
 
 pub use activation::Activation;
+pub use arithmetic::Arithmetic;
 pub use element::{ElementType, Elements, ElementsMut};
 pub use error::Error;
 pub use geometry::{Padding, Window};
@@ -139,11 +155,13 @@ pub use layers::separable::Separable;
 pub use layout::{TensorLayout, WeightLayout};
 pub use level::Level;
 pub use memory::Aligned;
-pub use options::{Arithmetic, Options};
+pub use options::Options;
 pub use params::{
     ConvParams, DenseParams, DepthwiseParams, PointwiseParams, PoolKind, SeparableParams,
 };
 pub use peak::burn_fma;
 pub use table::{Kernel, kernels};
-pub use threads::{CallingThread, Scratch, Threads, available_threads, on_this_thread};
+pub use threads::{
+    CallingThread, Scratch, Threads, available_threads, current_threads, on_this_thread,
+};
 pub use view::{NhwcView, NhwcViewMut};

@@ -181,6 +181,92 @@ pub fn conv(p: &Conv<'_>) -> Vec<Sum> {
     out
 }
 
+/// All output elements of a convolution in the arithmetic bf16, NHWC, to the bit, but for residual
+/// and activation: the definition in [`Arithmetic::Bf16`](crate::Arithmetic::Bf16), point by point.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let conv = naive::Conv {
+///     input: [1, 1, 1, 3], x: &[257.0, 1.0, 1e-20],
+///     window: Window::new([1, 1]), groups: 1, channels_out: 1,
+///     weights: &[1.0, 3.0, 1e20], bias: Some(&[0.5]),
+/// };
+/// // 257 becomes 256 = 1.0000000₂·2⁸, and 1e-20 < 2⁻⁵⁶ becomes 0.
+/// assert_eq!(naive::conv_bf16(&conv), [256.0 + 3.0 + 0.5]);
+/// ```
+#[must_use]
+pub fn conv_bf16(p: &Conv<'_>) -> Vec<f32> {
+    let [oh, ow] = output_size(&p.window, p.input[1], p.input[2]);
+    let mut out = Vec::new();
+    for n in 0..p.input[0] {
+        for oy in 0..oh {
+            for ox in 0..ow {
+                for o in 0..p.channels_out {
+                    out.push(conv_bf16_at(p, n, oy, ox, o));
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Output element (n, oy, ox, o).
+fn conv_bf16_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> f32 {
+    let [_, h, w, c] = p.input;
+    let (in_group, out_group) = (c / p.groups, p.channels_out / p.groups);
+    let first = o / out_group * in_group;
+    let [kh, kw] = p.window.kernel;
+    let [sy, sx] = p.window.stride;
+    let [dy, dx] = p.window.dilation;
+    let top = pad_before(&p.window.padding, 0, h, kh, sy, dy);
+    let left = pad_before(&p.window.padding, 1, w, kw, sx, dx);
+    let bias = p.bias.map_or(0.0, |b| b[o]);
+    let mut sum = if f64::from(bias).abs() < power_of_two(-103) { 0.0 } else { bias };
+    let (mut chains, mut k) = ([0.0_f32; 2], 0);
+    for ky in 0..kh {
+        for kx in 0..kw {
+            let iy = (oy * sy + ky * dy) as i64 - top;
+            let ix = (ox * sx + kx * dx) as i64 - left;
+            let outside = iy < 0 || ix < 0 || iy >= h as i64 || ix >= w as i64;
+            for i in 0..in_group {
+                let x = if outside {
+                    0.0
+                } else {
+                    p.x[((n * h + iy as usize) * w + ix as usize) * c + first + i]
+                };
+                let v = p.weights[((ky * kw + kx) * in_group + i) * p.channels_out + o];
+                chains[k % 2] = libm::fmaf(operand(x), operand(v), chains[k % 2]);
+                k += 1;
+                if k % 32 == 0 || k == kh * kw * in_group {
+                    sum += chains[0] + chains[1];
+                    chains = [0.0; 2];
+                }
+            }
+        }
+    }
+    sum
+}
+
+/// An operand of the arithmetic bf16: 0 below 2⁻⁵⁶, else the nearest number of 8 significant bits.
+fn operand(v: f32) -> f32 {
+    if !v.is_finite() {
+        return v;
+    }
+    let magnitude = f64::from(v).abs();
+    if magnitude < power_of_two(-56) {
+        return 0.0;
+    }
+    let exponent = (v.to_bits() >> 23 & 0xff) as i64 - 127;
+    let last_place = power_of_two(exponent - 7);
+    // Beyond the largest number, too: 2¹²⁸ as f32 is ∞.
+    (libm::rint(f64::from(v) / last_place) * last_place) as f32
+}
+
+/// 2ⁿ.
+fn power_of_two(n: i64) -> f64 {
+    f64::from_bits(((n + 1023) as u64) << 52)
+}
+
 /// Max or average pool of a dense NHWC input; padding is left out of both.
 /// The maximum of a window that holds a NaN is NaN. A window without any input has the maximum −∞
 /// and the average 0.

@@ -1,6 +1,7 @@
 //! What every plan takes besides its shape and weights.
 
 use crate::activation::Activation;
+use crate::arithmetic::Arithmetic;
 use crate::element::ElementType;
 use crate::int8::quantization::Quantization;
 use crate::layout::TensorLayout;
@@ -48,7 +49,7 @@ pub struct Options {
     pub input_layout: TensorLayout,
     /// Layout of the output's memory, and the residual's.
     pub output_layout: TensorLayout,
-    /// Whether the CPU's bf16 dot products may compute products: see [`Arithmetic`].
+    /// How products are computed and added up.
     pub arithmetic: Arithmetic,
     /// Whether integer kernels may use the CPU's dot products (VNNI, FEAT_DotProd). The bits are the
     /// same without them: it is for comparison.
@@ -158,7 +159,7 @@ impl Options {
         self
     }
 
-    /// Sets how the pointwise half multiplies.
+    /// Sets how products are computed and added up.
     #[must_use]
     pub const fn arithmetic(mut self, arithmetic: Arithmetic) -> Self {
         self.arithmetic = arithmetic;
@@ -179,48 +180,4 @@ impl Options {
             TensorLayout::Nchw => ElementType::F32,
         }
     }
-}
-
-/// How the pointwise half of a layer multiplies.
-///
-/// [`Plan::kernel_name`](crate::Plan::kernel_name) tells which way a plan uses.
-///
-/// ```
-/// # use sepconv_kernels::*;
-/// # fn main() -> Result<(), Error> {
-/// let options = Options::default().arithmetic(Arithmetic::Fast);
-/// let weights = Elements::Bf16(&[0x3f80, 0x4000]); // 1, 2
-/// let params = DenseParams::new(1, weights);
-/// let plan = Dense::new([1, 1, 1, 2], &params, &options)?;
-/// let (mut y, mut scratch) = ([0.0; 1], vec![0.0; plan.scratch_len(1)]);
-/// let x = NhwcView::new(&[3.0, 4.0], plan.input_shape())?;
-/// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut scratch)?;
-/// assert_eq!(y, [11.0]); // few bits, so nothing is rounded on any CPU
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Arithmetic {
-    /// Fused multiply-adds of f32: the same bits on every CPU.
-    #[default]
-    Exact,
-    /// bf16 dot products, at up to twice the speed: operands are rounded to bf16, and two products
-    /// are added at a time. They are used by [`Pointwise`](crate::Pointwise),
-    /// [`Separable`](crate::Separable) and [`Dense`](crate::Dense) plans with bf16 weights, on CPUs
-    /// that have them (AVX512-BF16 on AMD, FEAT_BF16 on Arm). Everything else is computed as with
-    /// `Exact`.
-    ///
-    /// The bits then depend on the CPU, but not on the number of threads. The error of n terms is
-    /// at most (2⁻⁸ + γₙ₊₁)·Σ|x||w| + γₙ₊₁·|bias| + n·2⁻¹²⁵, with γ of u = 2⁻²³. The first term is
-    /// the rounding of x, which does not happen if x is bf16 already. The CPU may add the products
-    /// of a pair in any order and round each step to odd. Subnormal operands, products and sums
-    /// count as zero.
-    ///
-    /// Intel CPUs are treated as having none: their AVX512-BF16 is slower than f32 multiply-adds
-    /// (measured on Emerald Rapids).
-    ///
-    /// f16 has no such mode. Instructions that multiply f16 and add in f32 (Arm's FMLAL) are no
-    /// faster than f32 multiply-adds, and the faster ones add in f16.
-    Fast,
 }

@@ -51,15 +51,15 @@ impl Placement {
         Self { top, picture: height.wrapping_mul(row), row, pixel, channel: 1 }
     }
 
-    /// A plane for each channel, in a view \[N, H, W, C\] of the rows from `top` on.
-    pub(crate) fn nchw(shape: [usize; 4], top: usize) -> Self {
-        let [_, height, width, channels] = shape;
+    /// A plane for each channel, in a view \[N, H, W, C\] of the rows from `top` on, whose pictures
+    /// lie `picture` apart.
+    pub(crate) fn nchw(shape: [usize; 4], picture: usize, top: usize) -> Self {
+        let [_, height, width, _] = shape;
         let channel = height.wrapping_mul(width);
         if channel == 1 {
-            // Which is the same memory, and single pixels of a batch then lie C apart.
-            return Self::nhwc(shape, channels, top);
+            // A picture is a pixel whose channels lie side by side.
+            return Self::nhwc(shape, picture, top);
         }
-        let picture = channel.wrapping_mul(channels);
         Self { top, picture, row: width, pixel: 1, channel }
     }
 

@@ -51,7 +51,8 @@ impl Channelwise {
         next: Option<Pixel>,
         to: &Destination<'_>,
     ) {
-        // SAFETY: the caller's contract.
+        // SAFETY: this function's contract is that of `RowPlan::run`, which both plans ask for: `x`
+        // covers the windows, the pixels lie in the output, and nobody else writes them.
         unsafe {
             match self {
                 Self::Depthwise(plan) => plan.run(x, at, next, to),
@@ -255,7 +256,9 @@ impl Run<'_> {
         let plan = self.plan;
         let (patch, sums) = scratch.split_at_mut(plan.patch);
         let at = Rectangle { picture, rows, columns: 0..plan.rows().horizontal.output };
-        // SAFETY: the caller's contract.
+        // SAFETY: by the caller's word the views have the rows of `at` and those that their windows
+        // cover, and no other thread touches these outputs; scratch is this call's alone, and
+        // `patch` and `sums` are the parts of it that the plan asks for.
         unsafe {
             let x = self.input(&at, &channels, patch);
             // The rows that this thread is likely to take next.
@@ -291,7 +294,9 @@ impl Run<'_> {
         let (rows, columns) = (rows.vertical.covered(&at.rows), 0..rows.input[2]);
         let window = Patch { picture: at.picture, rows, columns, channels };
         let x = (self.x.0, self.x_placement);
-        // SAFETY: the level was available when the plan was made; the caller's contract.
+        // SAFETY: the level was available when the plan was made. `x` has the rows that the windows
+        // cover, by the caller's word; the plan's scratch has a patch for them, of pixels so many
+        // elements apart.
         unsafe { window.copy(&plan.kernels.planes, x, patch.as_mut_ptr(), pixel) }
     }
 
@@ -350,7 +355,9 @@ impl Run<'_> {
             activation: plan.activation,
             bounds: plan.activation.bounds(),
         };
-        // SAFETY: the level was available when the plan was made; the caller's contract.
+        // SAFETY: the level was available when the plan was made. By the caller's word `sums` holds
+        // these pixels, of whole vectors of channels each; output and residual have these rows,
+        // and no other thread touches them in the output.
         unsafe { (plan.kernels.planes.of(plan.output_type).to)(&run) };
     }
 }

@@ -59,7 +59,7 @@ pub fn on_this_thread<T>(f: impl FnOnce() -> T) -> T {
 /// ```
 #[must_use]
 pub fn available_threads() -> usize {
-    current().count()
+    current_threads().count()
 }
 
 /// Threads of the caller's: whatever runs closures at the same time, for
@@ -159,8 +159,36 @@ impl Threads for CurrentPool {
     }
 }
 
-/// The threads of a run that is not told which.
-pub(crate) fn current() -> &'static dyn Threads {
+/// The threads that a plan's run uses when called from here: see [`available_threads`]. Threads of
+/// one's own can pass on to them, and see when they are used.
+///
+/// ```
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+///
+/// use sepconv_kernels::*;
+///
+/// /// Counts the threads that computed.
+/// struct Counted(&'static dyn Threads, AtomicUsize);
+///
+/// impl Threads for Counted {
+///     fn count(&self) -> usize {
+///         self.0.count()
+///     }
+///
+///     fn run(&self, count: usize, work: &(dyn Fn() + Sync)) {
+///         self.0.run(count, &|| {
+///             self.1.fetch_add(1, Ordering::Relaxed);
+///             work();
+///         });
+///     }
+/// }
+///
+/// let threads = Counted(current_threads(), AtomicUsize::new(0));
+/// threads.run(threads.count(), &|| ());
+/// assert_eq!(threads.1.into_inner(), available_threads());
+/// ```
+#[must_use]
+pub fn current_threads() -> &'static dyn Threads {
     #[cfg(feature = "rayon")]
     if !ALONE.get() && pool_exists() {
         return &CurrentPool;

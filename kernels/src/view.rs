@@ -5,25 +5,67 @@ use crate::error::{Error, Result};
 use crate::layout::TensorLayout;
 use crate::pixels::Placement;
 
-/// Elements from the first to one past the last element of a view, and of its tightest superset
-/// that still holds whole pixels.
-fn extent(shape: [usize; 4], pixel_stride: usize) -> Result<(usize, usize)> {
-    let [n, h, w, c] = shape;
-    if pixel_stride < c {
-        return Err(Error::PixelStride { channels: c, pixel_stride });
-    }
-    let overflow = Error::Overflow { what: "elements of a view" };
-    let pixels = n.checked_mul(h).and_then(|p| p.checked_mul(w)).ok_or_else(|| overflow.clone())?;
-    if pixels == 0 || c == 0 {
-        return Ok((0, pixels.checked_mul(pixel_stride).ok_or(overflow)?));
-    }
-    let whole = pixels.checked_mul(pixel_stride).ok_or(overflow)?;
-    Ok((whole - pixel_stride + c, whole))
+/// Where the elements of a view lie.
+#[derive(Debug, Clone, Copy)]
+struct Strides {
+    layout: TensorLayout,
+    /// Elements from one pixel to the next, 1 if NCHW.
+    pixel: usize,
+    /// Elements from one picture to the next.
+    picture: usize,
 }
 
-fn check(len: usize, element: ElementType, shape: [usize; 4], pixel_stride: usize) -> Result<()> {
+impl Strides {
+    /// For pixels `pixel` elements apart, after a check of a slice of `len` elements.
+    fn nhwc(
+        len: usize,
+        element: ElementType,
+        [n, h, w, c]: [usize; 4],
+        pixel: usize,
+    ) -> Result<Self> {
+        if pixel < c {
+            return Err(Error::PixelStride { channels: c, pixel_stride: pixel });
+        }
+        let pixels = n.checked_mul(h).and_then(|p| p.checked_mul(w)).ok_or(OVERFLOW)?;
+        check(len, element, [pixels, c], pixel)?;
+        // Smaller than the whole, unless there are no pixels.
+        let picture = h.wrapping_mul(w).wrapping_mul(pixel);
+        Ok(Self { layout: TensorLayout::Nhwc, pixel, picture })
+    }
+
+    /// For pictures of planes, `picture` elements apart or dense, after a check of a slice of `len`
+    /// elements.
+    fn nchw(
+        len: usize,
+        element: ElementType,
+        [n, c, h, w]: [usize; 4],
+        picture: Option<usize>,
+    ) -> Result<Self> {
+        let elements = c.checked_mul(h).and_then(|p| p.checked_mul(w)).ok_or(OVERFLOW)?;
+        let picture = picture.unwrap_or(elements);
+        if picture < elements {
+            return Err(Error::PictureStride { elements, picture_stride: picture });
+        }
+        check(len, element, [n, elements], picture)?;
+        Ok(Self { layout: TensorLayout::Nchw, pixel: 1, picture })
+    }
+
+    fn placement(&self, shape: [usize; 4], top: usize) -> Placement {
+        match self.layout {
+            TensorLayout::Nhwc => Placement::nhwc(shape, self.pixel, top),
+            TensorLayout::Nchw => Placement::nchw(shape, self.picture, top),
+        }
+    }
+}
+
+const OVERFLOW: Error = Error::Overflow { what: "elements of a view" };
+
+/// Checks the length of a slice with `count` parts of `part` elements, `stride` apart. It ends with
+/// the last part, or with the gap behind it at the latest.
+fn check(len: usize, element: ElementType, [count, part]: [usize; 2], stride: usize) -> Result<()> {
     element.checked("view")?;
-    let (least, most) = extent(shape, pixel_stride)?;
+    let most = count.checked_mul(stride).ok_or(OVERFLOW)?;
+    let least = if count == 0 || part == 0 { 0 } else { most - stride + part };
     if len < least || len > most {
         let expected = if len < least { least } else { most };
         return Err(Error::Length { what: "view", expected, actual: len });
@@ -55,9 +97,7 @@ pub struct NhwcView<'a> {
     data: Elements<'a>,
     /// \[N, H, W, C\].
     shape: [usize; 4],
-    /// 1 if NCHW.
-    pixel_stride: usize,
-    layout: TensorLayout,
+    strides: Strides,
 }
 
 impl<'a> NhwcView<'a> {
@@ -92,8 +132,8 @@ impl<'a> NhwcView<'a> {
         pixel_stride: usize,
     ) -> Result<Self> {
         let data = data.into();
-        check(data.len(), data.element_type(), shape, pixel_stride)?;
-        Ok(Self { data, shape, pixel_stride, layout: TensorLayout::Nhwc })
+        let strides = Strides::nhwc(data.len(), data.element_type(), shape, pixel_stride)?;
+        Ok(Self { data, shape, strides })
     }
 
     /// A dense tensor in NCHW order, of shape \[N, C, H, W\]: for plans whose
@@ -112,8 +152,40 @@ impl<'a> NhwcView<'a> {
     /// [`Error::Length`], [`Error::Overflow`].
     pub fn nchw(data: impl Into<Elements<'a>>, [n, c, h, w]: [usize; 4]) -> Result<Self> {
         let (data, shape) = (data.into(), [n, h, w, c]);
-        check(data.len(), data.element_type(), shape, c)?;
-        Ok(Self { data, shape, pixel_stride: 1, layout: TensorLayout::Nchw })
+        let strides = Strides::nchw(data.len(), data.element_type(), [n, c, h, w], None)?;
+        Ok(Self { data, shape, strides })
+    }
+
+    /// A tensor in NCHW order, of shape \[N, C, H, W\], whose pictures begin `picture_stride` ≥
+    /// C·H·W elements apart: a range of channels of a wider tensor. Pass its slice from the first of
+    /// these planes on. `data` must have at least (N − 1)·picture_stride + C·H·W and at most
+    /// N·picture_stride elements.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<(), Error> {
+    /// // 2 pictures of 3 planes of 1×2, of which the last two planes are read
+    /// let tensor: [f32; 12] = std::array::from_fn(|i| i as f32);
+    /// let x = NhwcView::nchw_with_picture_stride(&tensor[2..], [2, 2, 1, 2], 6)?;
+    /// let options = Options::default().input_layout(TensorLayout::Nchw);
+    /// let plan = GlobalAveragePool::new(x.shape(), &options)?;
+    /// let (mut y, mut scratch) = ([0.0; 4], vec![0.0; plan.scratch_len(1)]);
+    /// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut scratch)?;
+    /// assert_eq!(y, [2.5, 4.5, 8.5, 10.5]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::PictureStride`], [`Error::Length`], [`Error::Overflow`].
+    pub fn nchw_with_picture_stride(
+        data: impl Into<Elements<'a>>,
+        [n, c, h, w]: [usize; 4],
+        picture_stride: usize,
+    ) -> Result<Self> {
+        let (data, shape, picture) = (data.into(), [n, h, w, c], Some(picture_stride));
+        let strides = Strides::nchw(data.len(), data.element_type(), [n, c, h, w], picture)?;
+        Ok(Self { data, shape, strides })
     }
 
     /// \[N, H, W, C\].
@@ -122,10 +194,16 @@ impl<'a> NhwcView<'a> {
         self.shape
     }
 
-    /// Elements from one pixel to the next.
+    /// Elements from one pixel to the next; 1 if NCHW.
     #[must_use]
     pub fn pixel_stride(&self) -> usize {
-        self.pixel_stride
+        self.strides.pixel
+    }
+
+    /// Elements from one picture to the next.
+    #[must_use]
+    pub fn picture_stride(&self) -> usize {
+        self.strides.picture
     }
 
     /// Element type.
@@ -184,9 +262,7 @@ pub struct NhwcViewMut<'a> {
     data: ElementsMut<'a>,
     /// \[N, H, W, C\].
     shape: [usize; 4],
-    /// 1 if NCHW.
-    pixel_stride: usize,
-    layout: TensorLayout,
+    strides: Strides,
 }
 
 impl<'a> NhwcViewMut<'a> {
@@ -223,8 +299,8 @@ impl<'a> NhwcViewMut<'a> {
         pixel_stride: usize,
     ) -> Result<Self> {
         let data = data.into();
-        check(data.len(), data.element_type(), shape, pixel_stride)?;
-        Ok(Self { data, shape, pixel_stride, layout: TensorLayout::Nhwc })
+        let strides = Strides::nhwc(data.len(), data.element_type(), shape, pixel_stride)?;
+        Ok(Self { data, shape, strides })
     }
 
     /// A dense tensor in NCHW order, of shape \[N, C, H, W\]: for plans whose
@@ -244,8 +320,41 @@ impl<'a> NhwcViewMut<'a> {
     /// [`Error::Length`], [`Error::Overflow`].
     pub fn nchw(data: impl Into<ElementsMut<'a>>, [n, c, h, w]: [usize; 4]) -> Result<Self> {
         let (data, shape) = (data.into(), [n, h, w, c]);
-        check(data.len(), data.element_type(), shape, c)?;
-        Ok(Self { data, shape, pixel_stride: 1, layout: TensorLayout::Nchw })
+        let strides = Strides::nchw(data.len(), data.element_type(), [n, c, h, w], None)?;
+        Ok(Self { data, shape, strides })
+    }
+
+    /// A tensor in NCHW order, of shape \[N, C, H, W\], whose pictures begin `picture_stride` ≥
+    /// C·H·W elements apart: a range of channels of a wider tensor. Pass its slice from the first of
+    /// these planes on. `data` must have at least (N − 1)·picture_stride + C·H·W and at most
+    /// N·picture_stride elements.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<(), Error> {
+    /// // a concatenation: 2 pictures of 2 planes of 1×2, of which the last is computed
+    /// let mut joined = [0.0; 2 * 2 * 2];
+    /// let nchw = TensorLayout::Nchw;
+    /// let options = Options::default().input_layout(nchw).output_layout(nchw);
+    /// let plan = Elementwise::new([2, 1, 2, 1], &options)?;
+    /// let x = NhwcView::nchw(&[5.0, 6.0, 7.0, 8.0], [2, 1, 1, 2])?;
+    /// let y = NhwcViewMut::nchw_with_picture_stride(&mut joined[2..], [2, 1, 1, 2], 4)?;
+    /// plan.run(x, None, y, &mut vec![0.0; plan.scratch_len(1)])?;
+    /// assert_eq!(joined, [0.0, 0.0, 5.0, 6.0, 0.0, 0.0, 7.0, 8.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::PictureStride`], [`Error::Length`], [`Error::Overflow`].
+    pub fn nchw_with_picture_stride(
+        data: impl Into<ElementsMut<'a>>,
+        [n, c, h, w]: [usize; 4],
+        picture_stride: usize,
+    ) -> Result<Self> {
+        let (data, shape, picture) = (data.into(), [n, h, w, c], Some(picture_stride));
+        let strides = Strides::nchw(data.len(), data.element_type(), [n, c, h, w], picture)?;
+        Ok(Self { data, shape, strides })
     }
 
     /// \[N, H, W, C\].
@@ -254,10 +363,16 @@ impl<'a> NhwcViewMut<'a> {
         self.shape
     }
 
-    /// Elements from one pixel to the next.
+    /// Elements from one pixel to the next; 1 if NCHW.
     #[must_use]
     pub fn pixel_stride(&self) -> usize {
-        self.pixel_stride
+        self.strides.pixel
+    }
+
+    /// Elements from one picture to the next.
+    #[must_use]
+    pub fn picture_stride(&self) -> usize {
+        self.strides.picture
     }
 
     /// Element type.
@@ -270,11 +385,11 @@ impl<'a> NhwcViewMut<'a> {
 impl NhwcView<'_> {
     /// Of a view of the rows from `top` on.
     pub(crate) fn placement(&self, top: usize) -> Placement {
-        placement(self.shape, self.pixel_stride, self.layout, top)
+        self.strides.placement(self.shape, top)
     }
 
     pub(crate) fn layout(&self) -> TensorLayout {
-        self.layout
+        self.strides.layout
     }
 
     pub(crate) fn pointer(&self) -> Pointer {
@@ -282,26 +397,14 @@ impl NhwcView<'_> {
     }
 }
 
-fn placement(
-    shape: [usize; 4],
-    pixel_stride: usize,
-    layout: TensorLayout,
-    top: usize,
-) -> Placement {
-    match layout {
-        TensorLayout::Nhwc => Placement::nhwc(shape, pixel_stride, top),
-        TensorLayout::Nchw => Placement::nchw(shape, top),
-    }
-}
-
 impl NhwcViewMut<'_> {
     /// Of a view of the rows from `top` on.
     pub(crate) fn placement(&self, top: usize) -> Placement {
-        placement(self.shape, self.pixel_stride, self.layout, top)
+        self.strides.placement(self.shape, top)
     }
 
     pub(crate) fn layout(&self) -> TensorLayout {
-        self.layout
+        self.strides.layout
     }
 
     pub(crate) fn pointer(&mut self) -> PointerMut {

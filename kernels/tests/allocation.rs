@@ -54,16 +54,49 @@ fn plans() -> Vec<Box<dyn Plan>> {
     ]
 }
 
+/// Layers of integers, if this build has kernels for them.
+fn integer_plans() -> Vec<Box<dyn Plan>> {
+    if !ElementType::U8.is_available() {
+        return Vec::new();
+    }
+    let input = [1, 19, 19, 40];
+    let options = Options::default().input_type(ElementType::U8).output_type(ElementType::U8);
+    let window = Window::new([3, 3]).padding(Padding::Same);
+    let (dw, pw, full) = (vec![1; 9 * 40], vec![1; 40 * 50], vec![1; 9 * 40 * 50]);
+    let quantized = QuantizedWeights::new(&[1.0; 50]);
+    let depthwise = DepthwiseParams::new(window, Elements::I8(&dw))
+        .quantized(QuantizedWeights::new(&[1.0; 40]));
+    let separable = SeparableParams::new(depthwise, 50, Elements::I8(&pw)).quantized(quantized);
+    let conv = ConvParams::new(window, 50, Elements::I8(&full)).quantized(quantized);
+    vec![
+        Box::new(Depthwise::new(input, &depthwise, &options).unwrap()),
+        Box::new(Separable::new(input, &separable, &options).unwrap()),
+        Box::new(Conv::new(input, &conv, &options).unwrap()),
+        Box::new(Pool::new(input, PoolKind::Max, window, &options).unwrap()),
+        Box::new(GlobalAveragePool::new(input, &options).unwrap()),
+        Box::new(Elementwise::new(input, &options).unwrap()),
+    ]
+}
+
 fn count(threads: usize) {
-    for plan in plans() {
-        let x = vec![0.5; plan.input_shape().iter().product()];
-        let residual = vec![0.5; plan.output_shape().iter().product()];
-        let mut y = vec![0.0; residual.len()];
+    for plan in plans().into_iter().chain(integer_plans()) {
+        let of_integers = plan.input_type() == ElementType::U8;
+        let elements = |shape: [usize; 4]| shape.iter().product::<usize>();
+        let [inputs, outputs] = [plan.input_shape(), plan.output_shape()].map(elements);
+        let (x, x_bytes) = (vec![0.5; inputs], vec![1; inputs]);
+        let (residual, residual_bytes) = (vec![0.5; outputs], vec![1; outputs]);
+        let (mut y, mut y_bytes) = (vec![0.0; outputs], vec![0; outputs]);
         let mut scratch = vec![0.0; plan.scratch_len(threads)];
         let mut run = || {
-            let x = NhwcView::new(&x, plan.input_shape()).unwrap();
-            let residual = NhwcView::new(&residual, plan.output_shape()).unwrap();
-            let y = NhwcViewMut::new(&mut y, plan.output_shape()).unwrap();
+            let (x, residual, y) = if of_integers {
+                let y = ElementsMut::U8(&mut y_bytes);
+                (Elements::U8(&x_bytes), Elements::U8(&residual_bytes), y)
+            } else {
+                (Elements::F32(&x), Elements::F32(&residual), ElementsMut::F32(&mut y))
+            };
+            let x = NhwcView::new(x, plan.input_shape()).unwrap();
+            let residual = NhwcView::new(residual, plan.output_shape()).unwrap();
+            let y = NhwcViewMut::new(y, plan.output_shape()).unwrap();
             plan.run(x, Some(residual), y, &mut scratch).unwrap();
         };
         // What a run itself allocated would show in each window. Rayon's workers each allocate

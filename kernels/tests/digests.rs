@@ -1,6 +1,6 @@
 //! The same bits everywhere: digests of every operation over shapes, windows, activations, kinds of
-//! data and element types, which every level of every CPU must reproduce, in 1 to 16 parts, fused
-//! and not.
+//! data and element types, 8-bit integers among them, which every level of every CPU must reproduce,
+//! in 1 to 16 parts, fused and not, by dot products of integers and without.
 //!
 //! A change that is meant to change bits makes the table anew:
 //! `SEPCONV_BLESS=1 cargo test --release -p sepconv-kernels --test digests`.
@@ -9,6 +9,7 @@ mod common;
 
 use common::digest::{Table, digest};
 use common::half::Stored;
+use common::int8::{Case, OPS};
 use common::{Mode, Random, Spaced, holds, levels, run};
 use sepconv_kernels::*;
 
@@ -94,6 +95,7 @@ struct Line {
     mode: Mode,
     /// Of input, weights and output.
     types: [ElementType; 3],
+    arithmetic: Arithmetic,
 }
 
 /// The operands of a line.
@@ -133,7 +135,14 @@ impl Line {
             [ElementType::F32, ElementType::F32, ElementType::F32] => String::new(),
             [input, weights, output] => format!(" {input}-{weights}-{output}"),
         };
-        format!("{operation} {h}x{w}x{c} k{kh}x{kw} s{s} d{d} {} {mode}{types}", self.activations.0)
+        let activations = self.activations.0;
+        let arithmetic = match self.arithmetic {
+            Arithmetic::Exact => String::new(),
+            other => format!(" arithmetic-{other}"),
+        };
+        format!(
+            "{operation} {h}x{w}x{c} k{kh}x{kw} s{s} d{d} {activations} {mode}{types}{arithmetic}"
+        )
     }
 
     fn data(&self) -> Data {
@@ -177,7 +186,8 @@ impl Line {
             .activation(activation)
             .level(level)
             .input_type(input_type)
-            .output_type(output_type);
+            .output_type(output_type)
+            .arithmetic(self.arithmetic);
         let (weights, bias) = (data.weights.elements(), Some(&data.bias[..]));
         let channels_out = CHANNELS_OUT;
         match self.operation {
@@ -201,8 +211,11 @@ impl Line {
                 let mut params = PointwiseParams::new(channels_out, weights);
                 params.bias = bias;
                 let [_, _, output_type] = self.types;
-                let options =
-                    Options::default().activation(activation).level(level).output_type(output_type);
+                let options = Options::default()
+                    .activation(activation)
+                    .level(level)
+                    .output_type(output_type)
+                    .arithmetic(self.arithmetic);
                 let second = plan(Pointwise::new(first.output_shape(), &params, &options));
                 vec![vec![fused], vec![first, second]]
             }
@@ -307,7 +320,16 @@ fn lines() -> Vec<Line> {
     let mut lines: Vec<Line> = lines
         .into_iter()
         .flat_map(|(operation, input, window, activations)| {
-            MODES.map(|mode| Line { operation, input, window, activations, mode, types })
+            let arithmetic = Arithmetic::Exact;
+            MODES.map(|mode| Line {
+                operation,
+                input,
+                window,
+                activations,
+                mode,
+                types,
+                arithmetic,
+            })
         })
         .filter(Line::is_small)
         .collect();
@@ -317,7 +339,20 @@ fn lines() -> Vec<Line> {
         .filter(|(i, _)| i % 17 == 0)
         .flat_map(|(_, line)| TYPES.map(|types| Line { types, ..*line }))
         .collect();
+    // Of those with a GEMM some in the arithmetic bf16, of f32 and of other types.
+    let arithmetic = Arithmetic::Bf16;
+    let has_gemm = |line: &&Line| {
+        matches!(line.operation, Op::Separable { .. } | Op::Conv { .. } | Op::Pointwise | Op::Dense)
+    };
+    let bf16: Vec<Line> = (lines.iter().filter(has_gemm).enumerate())
+        .filter(|(i, _)| i % 5 == 0)
+        .flat_map(|(i, line)| {
+            let other = TYPES[i / 5 % TYPES.len()];
+            [line.types, other].map(|types| Line { types, arithmetic, ..*line })
+        })
+        .collect();
     lines.extend(others);
+    lines.extend(bf16);
     lines
 }
 
@@ -330,5 +365,51 @@ fn digests_are_those_of_the_table() {
         line.enter(i, &mut table);
     }
     println!("{} digests on {:?}", lines.len(), levels());
+    table.close();
+}
+
+/// Layers of integers by their number, of every operation by turns.
+const INTEGERS: usize = 270;
+
+/// Enters what each way to compute a layer of integers gives.
+fn enter_integers(number: usize, table: &mut Table) {
+    let op = OPS[number % OPS.len()];
+    let mut random = Random(number as u64);
+    // Emulated CPUs compute it, too.
+    let mut case = loop {
+        let case = Case::random(op, &mut random);
+        let plan = case.plan(Level::Scalar, true).expect("the parameters are right");
+        if plan.multiply_adds() <= 1 << 19 {
+            break case;
+        }
+    };
+    if (number / OPS.len()).is_multiple_of(3) {
+        case.options.activation = [Activation::Silu, Activation::Elu { alpha: 0.5 }][number % 2];
+    }
+    let Options { input_type, output_type, .. } = case.options;
+    let [_, h, w, c] = case.input;
+    let name = format!("{number:03} {op:?} {h}x{w}x{c} {input_type}-{output_type}").to_lowercase();
+    for level in levels() {
+        for dot_products in [true, false] {
+            let plan = case.plan(level, dot_products).expect("the parameters are right");
+            for &parts in parts(number) {
+                let entered = table.enter(&name, digest(&case.run(&*plan, parts, 0)));
+                let with = if dot_products { "with" } else { "without" };
+                holds(entered.is_ok(), || {
+                    format!("{level}, {with} dot products, {parts} parts: {entered:?}")
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn digests_of_integers() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/digests/int8.txt");
+    let mut table = Table::new(file, include_str!("digests/int8.txt"));
+    for number in 0..INTEGERS {
+        enter_integers(number, &mut table);
+    }
+    println!("{INTEGERS} digests of integers on {:?}", levels());
     table.close();
 }

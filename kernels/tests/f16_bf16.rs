@@ -1,5 +1,5 @@
-//! The element types that this build has kernels for: all with the feature `f16-bf16`, f32 alone
-//! without it. Compiled both ways.
+//! The element types that this build has kernels for: those of 16 bits with the feature `f16-bf16`,
+//! integers with `int8`, f32 always. Compiled with these features and without.
 
 use sepconv_kernels::*;
 
@@ -58,6 +58,30 @@ fn types_without_kernels_are_refused() {
     }
 }
 
+/// The same of the feature `int8`.
+#[test]
+fn integers_without_kernels_are_refused() {
+    for element in [ElementType::U8, ElementType::I8] {
+        assert_eq!(element.is_available(), cfg!(feature = "int8"));
+        let input = Elementwise::new([1, 3, 3, 4], &Options::new().input_type(element));
+        let output = Elementwise::new([1, 3, 3, 4], &Options::new().output_type(element));
+        for (what, result) in [("input", input), ("output", output)] {
+            match result {
+                Ok(_) => assert!(element.is_available()),
+                Err(error) => assert_eq!(
+                    error.to_string(),
+                    format!(
+                        "{what} is of {element}, for which sepconv-kernels was built without the \
+                         feature int8"
+                    )
+                ),
+            }
+        }
+    }
+    let has = kernels().iter().any(|kernel| kernel.name.contains("int8"));
+    assert_eq!(has, cfg!(feature = "int8"));
+}
+
 fn depthwise(weights: Elements<'_>, options: &Options) -> Result<Depthwise, Error> {
     let window = Window::new([3, 3]).padding(Padding::Same);
     Depthwise::new([1, 3, 3, 4], &DepthwiseParams::new(window, weights), options)
@@ -65,6 +89,25 @@ fn depthwise(weights: Elements<'_>, options: &Options) -> Result<Depthwise, Erro
 
 fn pointwise(weights: Elements<'_>, options: &Options) -> Result<Pointwise, Error> {
     Pointwise::new([1, 3, 3, 4], &PointwiseParams::new(4, weights), options)
+}
+
+/// The arithmetic bf16 is there with the feature of its name alone.
+#[test]
+fn arithmetic_without_kernels_is_refused() {
+    let has = cfg!(feature = "bf16");
+    for arithmetic in Arithmetic::ALL {
+        assert_eq!(arithmetic.is_available(), has || arithmetic != Arithmetic::Bf16);
+        let options = Options::default().arithmetic(arithmetic);
+        match pointwise(Elements::F32(&[0.0; 16]), &options) {
+            Ok(_) => assert!(arithmetic.is_available()),
+            Err(error) => {
+                assert_eq!(error, Error::ArithmeticUnavailable { arithmetic });
+                assert!(!arithmetic.is_available() && error.to_string().ends_with("feature bf16"));
+            }
+        }
+    }
+    let blocks = kernels().iter().any(|kernel| kernel.name.starts_with("gemm_blocks_"));
+    assert_eq!(blocks, has);
 }
 
 #[test]

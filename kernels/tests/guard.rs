@@ -9,10 +9,11 @@ use std::ops::Range;
 use std::ptr;
 
 use common::half::Stored;
+use common::int8;
 use common::layer::{Layer, Op, Weights};
 use common::{
-    Mode, POISON, POISON_16, Random, Spaced, assert_same_bits, holds, is_poison, is_poison_16,
-    ledger, levels,
+    Mode, POISON, POISON_8, POISON_16, Random, Spaced, assert_same_bits, holds, is_poison,
+    is_poison_16, ledger, levels,
 };
 use sepconv_kernels::*;
 
@@ -26,7 +27,7 @@ enum End {
 /// Elements on the open side of an operand that must stay as they are.
 const CANARIES: usize = 64;
 
-/// An f32 or the bits of a 16-bit number.
+/// An f32, the bits of a 16-bit number, or an integer.
 trait Bits: Copy {
     const POISON: Self;
 
@@ -46,6 +47,30 @@ impl Bits for u16 {
 
     fn is_poison(&self) -> bool {
         is_poison_16(self)
+    }
+}
+
+impl Bits for u8 {
+    const POISON: Self = POISON_8;
+
+    fn is_poison(&self) -> bool {
+        *self == POISON_8
+    }
+}
+
+impl Bits for i8 {
+    const POISON: Self = POISON_8 as i8;
+
+    fn is_poison(&self) -> bool {
+        *self == Self::POISON
+    }
+}
+
+impl Bits for i32 {
+    const POISON: Self = i32::from_ne_bytes([POISON_8; 4]);
+
+    fn is_poison(&self) -> bool {
+        *self == Self::POISON
     }
 }
 
@@ -109,16 +134,20 @@ impl Pages {
     }
 
     /// Places a copy.
+    fn copy<T: Bits>(&mut self, end: End, from: &[T]) -> &[T] {
+        let to = self.place(end, from.len());
+        to.copy_from_slice(from);
+        to
+    }
+
+    /// Places a copy of a tensor.
     fn put(&mut self, end: End, operand: &Stored) -> Elements<'_> {
-        fn copy<'a, T: Bits>(pages: &'a mut Pages, end: End, from: &[T]) -> &'a [T] {
-            let to = pages.place(end, from.len());
-            to.copy_from_slice(from);
-            to
-        }
         match operand {
-            Stored::F32(x) => Elements::F32(copy(self, end, x)),
-            Stored::F16(x) => Elements::F16(copy(self, end, x)),
-            Stored::Bf16(x) => Elements::Bf16(copy(self, end, x)),
+            Stored::F32(x) => Elements::F32(self.copy(end, x)),
+            Stored::F16(x) => Elements::F16(self.copy(end, x)),
+            Stored::Bf16(x) => Elements::Bf16(self.copy(end, x)),
+            Stored::U8(x) => Elements::U8(self.copy(end, x)),
+            Stored::I8(x) => Elements::I8(self.copy(end, x)),
         }
     }
 
@@ -127,6 +156,8 @@ impl Pages {
         match element {
             ElementType::F16 => ElementsMut::F16(self.place(end, len)),
             ElementType::Bf16 => ElementsMut::Bf16(self.place(end, len)),
+            ElementType::U8 => ElementsMut::U8(self.place(end, len)),
+            ElementType::I8 => ElementsMut::I8(self.place(end, len)),
             _ => ElementsMut::F32(self.place(end, len)),
         }
     }
@@ -145,6 +176,14 @@ impl Pages {
             ElementType::Bf16 => {
                 let (bits, intact) = take(self, end, len);
                 (Stored::Bf16(bits), intact)
+            }
+            ElementType::U8 => {
+                let (integers, intact) = take(self, end, len);
+                (Stored::U8(integers), intact)
+            }
+            ElementType::I8 => {
+                let (integers, intact) = take(self, end, len);
+                (Stored::I8(integers), intact)
             }
             _ => {
                 let (values, intact) = take(self, end, len);
@@ -167,7 +206,8 @@ struct Arena {
     residual: Pages,
     y: Pages,
     scratch: Pages,
-    weights: [Pages; 4],
+    /// Weights and biases, and the scales of integers.
+    weights: [Pages; 6],
 }
 
 impl Arena {
@@ -178,7 +218,7 @@ impl Arena {
             residual: pages(1 << 16),
             y: pages(1 << 16),
             scratch: pages(1 << 20),
-            weights: [(); 4].map(|()| pages(1 << 18)),
+            weights: [(); 6].map(|()| pages(1 << 18)),
         }
     }
 }
@@ -223,39 +263,56 @@ impl Case {
     }
 }
 
-/// Runs a layer with all operands at guard pages, or some rows of its output; adds up the operands
-/// that were. Returns the output.
-fn guarded(
+/// A plan of a layer whose weights are at guard pages; adds up those.
+fn planned(
     arena: &mut Arena,
     layer: &Layer,
     operands: &Operands,
-    level: Level,
-    (end, gap): (End, usize),
-    (rows, threads): (Option<Range<usize>>, usize),
+    (level, end): (Level, End),
+    guarded: &mut u64,
+) -> Box<dyn Plan> {
+    let weights: Weights<'_> = {
+        let mut placed = arena.weights.iter_mut().zip(&operands.weights);
+        std::array::from_fn(|_| {
+            let (pages, operand) = placed.next().unwrap();
+            pages.put(end, operand)
+        })
+    };
+    *guarded += layer.lengths().iter().map(|&len| u64::from(len > 0)).sum::<u64>();
+    layer.plan(weights, level).unwrap()
+}
+
+/// How a plan is run: the end at which its operands lie and their gaps, which rows of the output,
+/// in how many threads.
+#[derive(Debug, Clone)]
+struct How {
+    end: End,
+    gap: usize,
+    rows: Option<Range<usize>>,
+    threads: usize,
+}
+
+/// Runs a plan with all operands at guard pages, or some rows of its output; adds up the operands
+/// that were. Returns the output.
+fn guarded(
+    arena: &mut Arena,
+    plan: &dyn Plan,
+    (x, residual): (&Stored, &Stored),
+    how: &How,
     guarded: &mut u64,
 ) -> Vec<f32> {
-    let plan = {
-        let weights: Weights<'_> = {
-            let mut placed = arena.weights.iter_mut().zip(&operands.weights);
-            std::array::from_fn(|_| {
-                let (pages, operand) = placed.next().unwrap();
-                pages.put(end, operand)
-            })
-        };
-        layer.plan(weights, level).unwrap()
-    };
-    ledger::ran(level, plan.kernel_name());
+    let How { end, gap, ref rows, threads } = *how;
+    ledger::ran(plan.level(), plan.kernel_name());
     let (input, output) = (plan.input_shape(), plan.output_shape());
     let part = rows.clone().unwrap_or(0..output[1]);
     let needed = rows.as_ref().map_or(0..input[1], |rows| plan.input_rows(rows.clone()));
-    let x = Spaced::rows(input, needed, gap, &operands.x).in_layout(layer.input_layout);
-    let residual = Spaced::rows(output, part, gap, &operands.residual);
-    let residual = residual.in_layout(layer.output_layout);
+    let x = Spaced::rows(input, needed, gap, x).in_layout(plan.input_layout());
+    let residual = Spaced::rows(output, part, gap, residual).in_layout(plan.output_layout());
     let y_len = residual.data.elements().len();
     let scratch_len = plan.scratch_len(threads);
     {
         let scratch = arena.scratch.place(end, scratch_len);
-        let y = arena.y.place_output(end, layer.output_type, y_len);
+        let y = arena.y.place_output(end, plan.output_type(), y_len);
         let (x_data, residual_data) =
             (arena.x.put(end, &x.data), arena.residual.put(end, &residual.data));
         let mut views =
@@ -268,13 +325,11 @@ fn guarded(
             }
         });
     }
-    let (y, intact) = arena.y.take_output(end, layer.output_type, y_len);
-    holds(intact, || format!("{layer:?} wrote beside the output"));
+    let (y, intact) = arena.y.take_output(end, plan.output_type(), y_len);
+    holds(intact, || format!("{} {how:?} wrote beside the output", plan.kernel_name()));
     let beside = arena.scratch.split::<f32>(end, scratch_len).1.iter().all(is_poison);
-    holds(beside, || format!("{layer:?} wrote beside the scratch"));
-    *guarded += 3
-        + u64::from(scratch_len > 0)
-        + layer.lengths().iter().map(|&len| u64::from(len > 0)).sum::<u64>();
+    holds(beside, || format!("{} {how:?} wrote beside the scratch", plan.kernel_name()));
+    *guarded += 3 + u64::from(scratch_len > 0);
     // All of it was written, and no gap.
     Spaced { data: y, ..residual }.into_dense().into_values()
 }
@@ -376,15 +431,12 @@ fn check(what: &str, cases: &[Case]) {
                     }
                 };
                 let layer = in_planes(case.layer, i + j);
-                let y = guarded(
-                    &mut arena,
-                    &layer,
-                    &operands,
-                    level,
-                    place,
-                    (rows, threads),
-                    &mut operands_guarded,
-                );
+                let (end, gap) = place;
+                let plan =
+                    planned(&mut arena, &layer, &operands, (level, end), &mut operands_guarded);
+                let how = How { end, gap, rows, threads };
+                let given = (&operands.x, &operands.residual);
+                let y = guarded(&mut arena, &*plan, given, &how, &mut operands_guarded);
                 runs += 1;
                 assert_same_bits(format_args!("{case:?} {level}"), &y, &wanted);
             }
@@ -424,8 +476,7 @@ fn half_cases(layers: impl Iterator<Item = (Layer, usize)>) -> Vec<Case> {
                 _ => [one, other, f32],
             };
             let places = if turn / 4 % 2 == 0 { &PLACES[..2] } else { &PLACES[2..] };
-            // Dot products of bf16 where there are any, in every third case.
-            let arithmetic = if turn % 3 == 0 { Arithmetic::Fast } else { Arithmetic::Exact };
+            let arithmetic = Arithmetic::ALL[turn % 3];
             Case { layer: Layer { input_type, output_type, arithmetic, ..layer }, weights, places }
         })
     });
@@ -505,6 +556,89 @@ fn every_small_size_in_16_bits() {
         })
     });
     check("16 bits, sizes", &half_cases(layers));
+}
+
+/// Batches: where there are gaps, the pictures of planes lie apart.
+#[test]
+fn several_pictures() {
+    let layers = kinds().into_iter().flat_map(|kind| {
+        [[2, 1, 1, 3], [3, 4, 5, 17], [2, 7, 3, 8]].map(|[n, h, w, c]| {
+            let mut layer = layer(kind, [h, w, c], c + w);
+            layer.input[0] = n;
+            layer
+        })
+    });
+    check("batches", &f32_cases(layers));
+}
+
+/// A case of integers whose weights, scales and biases are at guard pages.
+fn planned_int8(
+    arena: &mut Arena,
+    case: &int8::Case,
+    (level, dot_products, end): (Level, bool, End),
+    guarded: &mut u64,
+) -> Box<dyn Plan> {
+    let given = case.given();
+    let [w, x, s, t, b, c] = &mut arena.weights;
+    let at_pages = int8::Given {
+        weights: [w.copy(end, given.weights[0]), x.copy(end, given.weights[1])],
+        scales: [s.copy(end, given.scales[0]), t.copy(end, given.scales[1])],
+        biases: [
+            given.biases[0].map(|bias| b.copy(end, bias)),
+            given.biases[1].map(|bias| c.copy(end, bias)),
+        ],
+        ..given
+    };
+    *guarded += 3;
+    case.plan_of(&at_pages, &case.options.level(level).dot_products(dot_products)).unwrap()
+}
+
+fn check_int8(what: &str, cases: &[int8::Case]) {
+    let mut arena = Arena::new();
+    let (mut operands_guarded, mut runs) = (0, 0);
+    let levels = levels();
+    let count = (common::scaled(cases.len() as u32) as usize).min(cases.len());
+    for (i, case) in (0..count).map(|i| &cases[i * cases.len() / count]).enumerate() {
+        let (output, wanted) = (case.output(), case.expected());
+        let residual = case.residual.as_ref().unwrap();
+        let first = i % output[1];
+        let part = first..(first + 1 + i / 2 % 3).min(output[1]);
+        for &level in &levels {
+            for dot_products in [true, false] {
+                for (j, &(end, gap)) in PLACES.iter().enumerate() {
+                    let rows = Some(part.clone()).filter(|_| j == i % PLACES.len());
+                    let how = How { end, gap, rows, threads: if i % 8 == 7 { 3 } else { 1 } };
+                    let asked = (level, dot_products, end);
+                    let plan = planned_int8(&mut arena, case, asked, &mut operands_guarded);
+                    let given = (&case.x, residual);
+                    let y = guarded(&mut arena, &*plan, given, &how, &mut operands_guarded);
+                    let whole = Stored::F32(wanted.clone());
+                    let rows = how.rows.clone().unwrap_or(0..output[1]);
+                    let wanted = Spaced::rows(output, rows, 0, &whole).data.into_values();
+                    let name = plan.kernel_name();
+                    assert_same_bits(format_args!("{case} by {name}, {how:?}"), &y, &wanted);
+                    runs += 1;
+                }
+            }
+        }
+    }
+    println!(
+        "{what}: {runs} runs on {levels:?}, {operands_guarded} operands at guard pages, 0 faults"
+    );
+}
+
+/// Integers with every channel count, and as many output channels: every tail of every vector,
+/// panel and block, in u8, i8 and f32.
+#[test]
+fn every_channel_count_of_integers() {
+    let mut random = Random(32);
+    let mut cases = Vec::new();
+    for c in 1..=140 {
+        for op in int8::OPS {
+            cases.push(int8::Case::of_channels(op, &mut random, [c, c * 5 % 139 + 1]));
+        }
+    }
+    check_int8("integers, channels 1 to 140", &cases);
 }
 
 /// What the others rely on: the process ends when an element beside an operand is read or written.

@@ -1,497 +1,57 @@
 //! Layers of 8-bit integers against naive sums, to the bit: all levels, with the CPU's dot products
-//! and without, threads, rows, gaps between pixels.
+//! and without, threads, rows, gaps between pixels; the extremes of the types and of i32; what is
+//! refused.
 
 mod common;
 
 use common::half::Stored;
-use common::{Random, Spaced, assert_same_bits, ledger, levels, scaled};
+use common::int8::{Case, Given, OPS, Op, quantization, stored};
+use common::{Random, Spaced, assert_same_bits, effort, holds, levels, run, run_rows, scaled};
 use sepconv_kernels::*;
 
-/// A layer, with operands.
-struct Case {
-    op: Op,
-    input: [usize; 4],
-    window: Window,
-    groups: usize,
-    multiplier: usize,
-    channels_out: usize,
-    x: Stored,
-    weights: [Vec<i8>; 2],
-    scales: [Vec<f32>; 2],
-    biases: [Option<Vec<i32>>; 2],
-    mid: Quantization,
-    mid_activation: Activation,
-    residual: Option<Stored>,
-    options: Options,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Op {
-    Depthwise,
-    Pointwise,
-    Separable,
-    Conv,
-    Dense,
-    MaxPool,
-    AveragePool,
-    GlobalAveragePool,
-    Elementwise,
-}
-
-const OPS: [Op; 9] = [
-    Op::Depthwise,
-    Op::Pointwise,
-    Op::Separable,
-    Op::Conv,
-    Op::Dense,
-    Op::MaxPool,
-    Op::AveragePool,
-    Op::GlobalAveragePool,
-    Op::Elementwise,
-];
-
-fn pick<T: Copy>(random: &mut Random, of: &[T]) -> T {
-    of[random.below(of.len())]
-}
-
-fn quantization(random: &mut Random, element: ElementType) -> Quantization {
-    let least = if element == ElementType::I8 { -128 } else { 0 };
-    Quantization::new((1.0 + random.below(1000) as f32) * 1e-3, least + random.below(256) as i32)
-}
-
-fn stored(random: &mut Random, element: ElementType, len: usize) -> Stored {
-    // Extremes are as frequent as the rest.
-    let mut byte = || match random.below(4) {
-        0 => pick(random, &[0_u8, 255, 127, 128]),
-        _ => random.below(256) as u8,
-    };
-    match element {
-        ElementType::U8 => Stored::U8((0..len).map(|_| byte()).collect()),
-        ElementType::I8 => Stored::I8((0..len).map(|_| byte() as i8).collect()),
-        _ => Stored::F32((0..len).map(|_| 10.0 * random.real()).collect()),
-    }
-}
-
-impl Case {
-    fn random(op: Op, random: &mut Random) -> Self {
-        let with_window =
-            matches!(op, Op::Depthwise | Op::Separable | Op::Conv | Op::MaxPool | Op::AveragePool);
-        let (window, size) = loop {
-            let mut window = Window::new([1, 1]);
-            let size = [1 + random.below(12), 1 + random.below(24)];
-            if op == Op::Pointwise && random.below(3) == 0 {
-                window = window.stride([1 + random.below(2), 1 + random.below(3)]);
-            }
-            if with_window {
-                let mut pair = |n: usize| [1 + random.below(n), 1 + random.below(n)];
-                window = Window::new(pair(5)).stride(pair(3));
-                if random.below(4) == 0 {
-                    window = window.dilation([1 + random.below(3), 1 + random.below(3)]);
-                }
-                if random.below(2) == 0 {
-                    window = Window::new([3, 3]).stride([1 + random.below(2); 2]);
-                }
-                window = window.padding(match random.below(4) {
-                    0 => Padding::Valid,
-                    1 => {
-                        let mut side = || random.below(4);
-                        let (top, bottom, left, right) = (side(), side(), side(), side());
-                        Padding::Explicit { top, bottom, left, right }
-                    }
-                    _ => Padding::Same,
-                });
-            }
-            if window.output_size(size).is_ok() {
-                break (window, size);
-            }
-        };
-        let groups = if op == Op::Conv { 1 + random.below(3) } else { 1 };
-        let in_group = match random.below(3) {
-            0 => 1 + random.below(8),
-            1 => 1 + random.below(70),
-            _ => 60 + random.below(140),
-        };
-        let multiplier = match op {
-            Op::Depthwise | Op::Separable if random.below(4) == 0 => 1 + random.below(3),
-            _ => 1,
-        };
-        let channels = groups * in_group;
-        let channels_out = match op {
-            Op::Depthwise => channels * multiplier,
-            Op::Pointwise | Op::Separable | Op::Dense | Op::Conv => groups * (1 + random.below(70)),
-            _ => channels,
-        };
-        let pictures = 1 + random.below(2);
-        let input = if op == Op::Dense {
-            [1 + random.below(30), 1, 1, channels]
-        } else {
-            [pictures, size[0], size[1], channels]
-        };
-        Self::of(op, random, input, window, [groups, multiplier, channels_out])
-    }
-
-    /// With operands at random.
-    fn of(
-        op: Op,
-        random: &mut Random,
-        input: [usize; 4],
-        window: Window,
-        [groups, multiplier, channels_out]: [usize; 3],
-    ) -> Self {
-        const INTEGERS: [ElementType; 2] = [ElementType::U8, ElementType::I8];
-        let input_type = match op {
-            Op::Elementwise => pick(random, &[ElementType::U8, ElementType::I8, ElementType::F32]),
-            _ => pick(random, &INTEGERS),
-        };
-        let output_type = match input_type {
-            ElementType::F32 => pick(random, &INTEGERS),
-            _ => pick(random, &[ElementType::U8, ElementType::I8, ElementType::F32]),
-        };
-        let clamp = Activation::Clamp { lo: -3.0, hi: 5.5 };
-        let activation =
-            pick(random, &[Activation::None, Activation::Relu, Activation::Relu6, clamp]);
-        let mut options = Options::new()
-            .input_type(input_type)
-            .output_type(output_type)
-            .input_quantization(quantization(random, input_type))
-            .output_quantization(quantization(random, output_type))
-            .activation(activation);
-        if random.below(3) == 0 {
-            options = options.input_activation(Activation::Relu);
-        }
-        if random.below(2) == 0 {
-            options = options.residual_quantization(quantization(random, output_type));
-        }
-        let [kh, kw] = window.kernel;
-        let channels = input[3];
-        let lengths = match op {
-            Op::Depthwise => [kh * kw * channels_out, 0],
-            Op::Separable => {
-                [kh * kw * channels * multiplier, channels * multiplier * channels_out]
-            }
-            Op::Pointwise | Op::Dense => [0, channels * channels_out],
-            Op::Conv => [0, kh * kw * channels / groups * channels_out],
-            _ => [0, 0],
-        };
-        let mut weight = || match random.below(5) {
-            0 => pick(random, &[-127, 127, 0, 1]),
-            _ => (random.below(255) as i32 - 127) as i8,
-        };
-        let weights = lengths.map(|len| (0..len).map(|_| weight()).collect::<Vec<i8>>());
-        let of_depthwise = if op == Op::Depthwise { channels_out } else { channels * multiplier };
-        let outputs = [of_depthwise, channels_out];
-        let scales =
-            outputs.map(|n| (0..n).map(|_| random.below(1000) as f32 * 1e-5).collect::<Vec<_>>());
-        let biases = outputs.map(|n| {
-            let bias = (0..n).map(|_| random.below(20_000) as i32 - 10_000).collect();
-            (random.below(3) > 0).then_some(bias)
-        });
-        let x = stored(random, input_type, input.iter().product());
-        let mid = quantization(random, input_type);
-        let mid_activation = pick(random, &[Activation::None, Activation::Relu]);
-        let mut case = Self {
-            op,
-            input,
-            window,
-            groups,
-            multiplier,
-            channels_out,
-            x,
-            weights,
-            scales,
-            biases,
-            mid,
-            mid_activation,
-            residual: None,
-            options,
-        };
-        if random.below(3) == 0 {
-            let len = case.output().iter().product();
-            case.residual = Some(stored(random, output_type, len));
-        }
-        case
-    }
-
-    fn output(&self) -> [usize; 4] {
-        let [n, h, w, _] = self.input;
-        let [oh, ow] = match self.op {
-            Op::GlobalAveragePool => [1, 1],
-            _ => naive::output_size(&self.window, h, w),
-        };
-        [n, oh, ow, self.channels_out]
-    }
-
-    fn quantized(&self, half: usize) -> QuantizedWeights<'_> {
-        let quantized = QuantizedWeights::new(&self.scales[half]);
-        match &self.biases[half] {
-            Some(bias) => quantized.bias(bias),
-            None => quantized,
-        }
-    }
-
-    fn plan(&self, level: Level, dot_products: bool) -> Result<Box<dyn Plan>, Error> {
-        let options = &self.options.level(level).dot_products(dot_products);
-        let (input, window, channels_out) = (self.input, self.window, self.channels_out);
-        let depthwise = DepthwiseParams::new(window, Elements::I8(&self.weights[0]))
-            .multiplier(self.multiplier)
-            .quantized(self.quantized(0));
-        let weights = Elements::I8(&self.weights[1]);
-        Ok(match self.op {
-            Op::Depthwise => Box::new(Depthwise::new(input, &depthwise, options)?),
-            Op::Pointwise => {
-                let params = PointwiseParams::new(channels_out, weights)
-                    .stride(window.stride)
-                    .quantized(self.quantized(1));
-                Box::new(Pointwise::new(input, &params, options)?)
-            }
-            Op::Separable => {
-                let params = SeparableParams::new(depthwise, channels_out, weights)
-                    .mid_activation(self.mid_activation)
-                    .mid_quantization(self.mid)
-                    .quantized(self.quantized(1));
-                Box::new(Separable::new(input, &params, options)?)
-            }
-            Op::Conv => {
-                let params = ConvParams::new(window, channels_out, weights)
-                    .groups(self.groups)
-                    .quantized(self.quantized(1));
-                Box::new(Conv::new(input, &params, options)?)
-            }
-            Op::Dense => {
-                let params = DenseParams::new(channels_out, weights).quantized(self.quantized(1));
-                Box::new(Dense::new(input, &params, options)?)
-            }
-            Op::MaxPool => Box::new(Pool::new(input, PoolKind::Max, window, options)?),
-            Op::AveragePool => Box::new(Pool::new(input, PoolKind::Average, window, options)?),
-            Op::GlobalAveragePool => Box::new(GlobalAveragePool::new(input, options)?),
-            Op::Elementwise => Box::new(Elementwise::new(input, options)?),
-        })
-    }
-
-    /// What the input's integers are above its zero point, after its activation.
-    fn above_zero(&self) -> Vec<f32> {
-        let Options { input_quantization: Quantization { zero_point, .. }, .. } = self.options;
-        let relu = self.options.input_activation == Activation::Relu;
-        let zero_point = if self.options.input_type == ElementType::F32 { 0 } else { zero_point };
-        let above =
-            |v: f32| if relu { (v - zero_point as f32).max(0.0) } else { v - zero_point as f32 };
-        self.x.values().into_iter().map(above).collect()
-    }
-
-    /// Sums of a convolution, of inputs above their zero point.
-    fn sums(&self, half: usize, input: [usize; 4], x: &[f32], pointwise: bool) -> Vec<i32> {
-        let weights: Vec<f32> = self.weights[half].iter().map(|&w| w.into()).collect();
-        let (groups, channels_out, window) = match (half, pointwise) {
-            (0, _) => (input[3], input[3] * self.multiplier, self.window),
-            (_, true) => (1, self.channels_out, Window::new([1, 1])),
-            (_, false) => (self.groups, self.channels_out, self.window),
-        };
-        let conv =
-            naive::Conv { input, x, window, groups, channels_out, weights: &weights, bias: None };
-        let bias = |o: usize| self.biases[half].as_ref().map_or(0, |bias| bias[o]);
-        let sums = naive::conv(&conv).into_iter().enumerate();
-        sums.map(|(i, sum)| sum.value as i32 + bias(i % channels_out)).collect()
-    }
-
-    /// Sums to outputs of a type.
-    fn requantized(
-        &self,
-        sums: &[i32],
-        (from, scales): (f32, &[f32]),
-        residual: Option<&[f32]>,
-        to: &naive::Requantize,
-    ) -> Vec<f32> {
-        let scale = if to.output == ElementType::F32 { 1.0 } else { to.quantization.scale };
-        let one = |(i, &sum): (usize, &i32)| {
-            let of_weights = f64::from(scales[i % scales.len()]);
-            let multiplier = (f64::from(from) * of_weights / f64::from(scale)) as f32;
-            let to = naive::Requantize { multiplier, ..*to };
-            naive::requantize(sum, residual.map(|r| r[i]), &to)
-        };
-        sums.iter().enumerate().map(one).collect()
-    }
-
-    fn expected(&self) -> Vec<f32> {
-        let x = self.above_zero();
-        let Options { output_quantization, activation, output_type, .. } = self.options;
-        let residual = self.residual.as_ref().map(Stored::values);
-        let to = naive::Requantize {
-            multiplier: 0.0,
-            residual: self.options.residual_quantization.unwrap_or(output_quantization),
-            activation,
-            output: output_type,
-            quantization: output_quantization,
-        };
-        let from = self.options.input_quantization.scale;
-        let pooled = |kind, window: &Window| {
-            let sums = naive::pool(kind, self.input, &x, window);
-            let counts = naive::pool(PoolKind::Average, self.input, &vec![1.0; x.len()], window);
-            (sums, counts)
-        };
-        let residual = residual.as_deref();
-        match self.op {
-            Op::Depthwise => {
-                let sums = self.sums(0, self.input, &x, false);
-                self.requantized(&sums, (from, &self.scales[0]), residual, &to)
-            }
-            Op::Pointwise | Op::Dense | Op::Conv => {
-                let sums = self.sums(1, self.input, &x, false);
-                self.requantized(&sums, (from, &self.scales[1]), residual, &to)
-            }
-            Op::Separable => {
-                let sums = self.sums(0, self.input, &x, false);
-                let (quantization, activation) = (self.mid, self.mid_activation);
-                let output = self.options.input_type;
-                let mid = naive::Requantize { output, quantization, activation, ..to };
-                let mid = self.requantized(&sums, (from, &self.scales[0]), None, &mid);
-                let mid: Vec<f32> = mid.iter().map(|v| v - self.mid.zero_point as f32).collect();
-                let [n, oh, ow, _] = self.output();
-                let input = [n, oh, ow, self.input[3] * self.multiplier];
-                let sums = self.sums(1, input, &mid, true);
-                self.requantized(&sums, (self.mid.scale, &self.scales[1]), residual, &to)
-            }
-            Op::MaxPool => {
-                let (sums, counts) = pooled(PoolKind::Max, &self.window);
-                // A window without taps has the least integer, above the zero point.
-                let Options { input_type, input_quantization, .. } = self.options;
-                let least = if input_type == ElementType::U8 { 0 } else { -128 };
-                let least = least - input_quantization.zero_point;
-                let of = |(sum, count): (&naive::Sum, &naive::Sum)| {
-                    if count.value == 0.0 { least } else { sum.value as i32 }
-                };
-                let sums: Vec<i32> = sums.iter().zip(&counts).map(of).collect();
-                self.requantized(&sums, (from, &[1.0]), residual, &to)
-            }
-            Op::AveragePool | Op::GlobalAveragePool => {
-                let [_, h, w, _] = self.input;
-                let window =
-                    if self.op == Op::AveragePool { self.window } else { Window::new([h, w]) };
-                self.averages(&x, &window, residual, &to)
-            }
-            Op::Elementwise if self.options.input_type == ElementType::F32 => {
-                let scale = output_quantization.scale;
-                // A quotient in place of a sum.
-                let to = naive::Requantize { multiplier: 1.0, ..to };
-                let one = |(i, v): (usize, &f32)| quantized(v / scale, residual.map(|r| r[i]), &to);
-                x.iter().enumerate().map(one).collect()
-            }
-            Op::Elementwise => {
-                let sums: Vec<i32> = x.iter().map(|&v| v as i32).collect();
-                self.requantized(&sums, (from, &[1.0]), residual, &to)
+/// The plans of a case that differ: each level, by dot products and without.
+fn plans(case: &Case) -> Vec<Box<dyn Plan>> {
+    let mut plans: Vec<Box<dyn Plan>> = Vec::new();
+    for level in levels() {
+        for dot_products in [true, false] {
+            let plan = case.plan(level, dot_products).unwrap_or_else(|e| panic!("{case}: {e}"));
+            if plans.last().is_none_or(|last| last.kernel_name() != plan.kernel_name()) {
+                plans.push(plan);
             }
         }
     }
-
-    /// Sums of the taps inside the input, times 1 / their number.
-    fn averages(
-        &self,
-        x: &[f32],
-        window: &Window,
-        residual: Option<&[f32]>,
-        to: &naive::Requantize,
-    ) -> Vec<f32> {
-        let [n, h, w, c] = self.input;
-        let [oh, ow] = naive::output_size(window, h, w);
-        let ones = vec![1.0; window.kernel[0] * window.kernel[1] * c];
-        let conv = |x: &[f32]| {
-            let window = *window;
-            let conv = naive::Conv {
-                input: [n, h, w, c],
-                x,
-                window,
-                groups: c,
-                channels_out: c,
-                weights: &ones,
-                bias: None,
-            };
-            naive::conv(&conv)
-        };
-        let (sums, counts) = (conv(x), conv(&vec![1.0; x.len()]));
-        assert_eq!(sums.len(), n * oh * ow * c);
-        let scale = if to.output == ElementType::F32 { 1.0 } else { to.quantization.scale };
-        let one = |i: usize| {
-            let from = f64::from(self.options.input_quantization.scale) / counts[i].value.max(1.0);
-            let multiplier = (from / f64::from(scale)) as f32;
-            let to = naive::Requantize { multiplier, ..*to };
-            naive::requantize(sums[i].value as i32, residual.map(|r| r[i]), &to)
-        };
-        (0..sums.len()).map(one).collect()
-    }
-
-    /// Compares a plan's output with what it should be.
-    fn check(&self, what: &str, plan: &dyn Plan, threads: usize, gap: usize, expected: &[f32]) {
-        ledger::ran(plan.level(), plan.kernel_name());
-        let (input, output) = (plan.input_shape(), plan.output_shape());
-        let x = Spaced::of(input, gap, &self.x);
-        let residual = self.residual.as_ref().map(|r| Spaced::of(output, gap, r));
-        let mut y = Spaced::poisoned(output, gap, plan.output_type());
-        let mut scratch = vec![f32::NAN; plan.scratch_len(threads)];
-        common::in_pool(threads, &mut || {
-            let residual = residual.as_ref().map(Spaced::view);
-            plan.run(x.view(), residual, y.view_mut(), &mut scratch).unwrap();
-        });
-        assert_same_bits(what, &y.into_dense().values(), expected);
-    }
-
-    /// Row by row.
-    fn check_rows(&self, what: &str, plan: &dyn Plan, expected: &[f32]) {
-        let (input, [n, oh, ow, channels]) = (plan.input_shape(), plan.output_shape());
-        let mut scratch = vec![f32::NAN; plan.scratch_len(1)];
-        for row in 0..oh {
-            let needed = plan.input_rows(row..row + 1);
-            let x = Spaced::rows(input, needed, 1, &self.x);
-            let residual = self.residual.as_ref();
-            let residual =
-                residual.map(|r| Spaced::rows([n, oh, ow, channels], row..row + 1, 0, r));
-            let mut y = Spaced::poisoned([n, 1, ow, channels], 1, plan.output_type());
-            let residual = residual.as_ref().map(Spaced::view);
-            plan.run_rows(row..row + 1, x.view(), residual, y.view_mut(), &mut scratch).unwrap();
-            let len = ow * channels;
-            let expected: Vec<f32> =
-                (0..n).flat_map(|i| &expected[(i * oh + row) * len..][..len]).copied().collect();
-            assert_same_bits(what, &y.into_dense().values(), &expected);
-        }
-    }
+    plans
 }
 
-/// The integer nearest to a quotient.
-fn quantized(quotient: f32, residual: Option<f32>, to: &naive::Requantize) -> f32 {
-    let mut t = quotient;
-    let Quantization { scale, zero_point, .. } = to.quantization;
-    if let Some(r) = residual {
-        let step = (f64::from(to.residual.scale) / f64::from(scale)) as f32;
-        t += (r - to.residual.zero_point as f32) * step;
+/// Row by row.
+fn check_rows(case: &Case, plan: &dyn Plan, expected: &[f32]) {
+    let (input, output) = (plan.input_shape(), plan.output_shape());
+    for row in 0..output[1] {
+        let needed = plan.input_rows(row..row + 1);
+        let x = Spaced::rows(input, needed, 1, &case.x);
+        let residual = case.residual.as_ref();
+        let residual = residual.map(|r| Spaced::rows(output, row..row + 1, 0, r));
+        let got = run_rows(plan, row..row + 1, &x, residual.as_ref(), 1, 1);
+        let len = output[2] * output[3];
+        let pictures = expected.chunks_exact(output[1] * len);
+        let expected: Vec<f32> = pictures.flat_map(|p| &p[row * len..][..len]).copied().collect();
+        assert_same_bits(
+            format_args!("row {row} of {case} by {}", plan.kernel_name()),
+            &got,
+            &expected,
+        );
     }
-    let (lo, hi) = match to.activation {
-        Activation::None => (f32::NEG_INFINITY, f32::INFINITY),
-        Activation::Relu => (0.0, f32::INFINITY),
-        Activation::Relu6 => (0.0, 6.0),
-        Activation::Clamp { lo, hi } => (lo, hi),
-        other => panic!("{other:?}"),
-    };
-    let (least, largest) = if to.output == ElementType::U8 { (0, 255) } else { (-128, 127) };
-    let t = t.clamp(lo / scale, hi / scale).round_ties_even();
-    (t + zero_point as f32).clamp(least as f32, largest as f32)
 }
 
 /// Every way to run a case.
-fn check(case: &Case, what: &str, random: &mut Random) {
+fn check(case: &Case, random: &mut Random) {
     let expected = case.expected();
-    for level in levels() {
-        let mut names: Vec<String> = Vec::new();
-        for dot_products in [true, false] {
-            let what = format!("{what} on {level}, dot products {dot_products}");
-            let plan = case.plan(level, dot_products).unwrap_or_else(|e| panic!("{what}: {e}"));
-            let name = plan.kernel_name().to_string();
-            let what = format!("{what}, {name}");
-            if !names.contains(&name) {
-                let (threads, gap) = (1 + random.below(3), random.below(3));
-                case.check(&what, &*plan, threads, gap, &expected);
-                if random.below(4) == 0 {
-                    case.check_rows(&what, &*plan, &expected);
-                }
-                names.push(name);
-            }
+    for plan in plans(case) {
+        let (threads, gap) = (1 + random.below(3), random.below(3));
+        let got = case.run(&*plan, threads, gap);
+        assert_same_bits(format_args!("{case} by {}", plan.kernel_name()), &got, &expected);
+        if random.below(4) == 0 {
+            check_rows(case, &*plan, &expected);
         }
     }
 }
@@ -500,13 +60,444 @@ fn check(case: &Case, what: &str, random: &mut Random) {
 fn layers_are_those_of_naive_sums() {
     let mut random = Random(27);
     for i in 0..scaled(4000) {
-        let op = OPS[i as usize % OPS.len()];
-        let case = Case::random(op, &mut random);
-        let Case { input, window, channels_out, groups, multiplier, ref options, .. } = case;
-        let what = format!(
-            "{i}: {op:?} {input:?} {window:?} to {channels_out}, groups {groups}, multiplier \
-             {multiplier}, {options:?}"
-        );
-        check(&case, &what, &mut random);
+        check(&Case::random(OPS[i as usize % OPS.len()], &mut random), &mut random);
+    }
+}
+
+/// Very many small shapes: at least 100,000 for each kernel at full effort, and never fewer than
+/// 250, of which each level's kernels have every tail.
+#[test]
+fn small_layers() {
+    const DEPTHWISE: &[Op] = &[Op::Depthwise, Op::Separable];
+    const GEMM: &[Op] = &[Op::Pointwise, Op::Conv, Op::Dense];
+    const POOL: &[Op] = &[Op::MaxPool, Op::AveragePool, Op::GlobalAveragePool, Op::Elementwise];
+    let all = if effort() < 100.0 { 50_000 } else { 100_000 };
+    let cases = scaled(all).max(250);
+    let mut random = Random(28);
+    for i in 0..cases as usize {
+        for ops in [DEPTHWISE, GEMM, POOL] {
+            let case = Case::small(ops[i % ops.len()], &mut random);
+            let expected = case.expected();
+            for plan in plans(&case) {
+                let got = case.run(&*plan, 0, i % 3);
+                assert_same_bits(format_args!("{case} by {}", plan.kernel_name()), &got, &expected);
+            }
+        }
+    }
+    println!("{cases} small layers of each kernel on {:?}", levels());
+}
+
+/// One picture, to f32 in steps of 1, so that sums can be seen.
+fn plain(op: Op, input: [usize; 4], window: Window, channels_out: usize) -> Case {
+    let mut case = Case::of(op, &mut Random(1), input, window, [1, 1, channels_out]);
+    case.options = Options::new().input_type(ElementType::U8);
+    for scales in &mut case.scales {
+        scales.fill(1.0);
+    }
+    case.residual = None;
+    case
+}
+
+/// 255 steps from the zero point times 127, 60,000 times, of either sign, and the bias that goes to
+/// the last integer of i32.
+#[test]
+fn sums_at_the_ends_of_i32() {
+    let k: i32 = 60_000;
+    let product = 255 * 127 * k;
+    let one = Window::new([1, 1]);
+    let layers = [
+        (Op::Dense, [1, 1, 1, 60_000], one, 18),
+        (Op::Pointwise, [1, 1, 3, 60_000], one, 1),
+        (Op::Conv, [1, 3, 4, 20_000 / 3], Window::new([3, 3]), 2),
+        (Op::Depthwise, [1, 201, 300, 3], Window::new([200, 300]), 3),
+    ];
+    for (op, input, window, channels_out) in layers {
+        let half = usize::from(op != Op::Depthwise);
+        for (element, zero_point, byte) in [
+            (ElementType::U8, 0, 255_u8),
+            (ElementType::U8, 255, 0),
+            (ElementType::I8, -128, 127),
+            (ElementType::I8, 127, 128),
+        ] {
+            for weight in [127, -127] {
+                let mut case = plain(op, input, window, channels_out);
+                let stored = vec![byte; input.iter().product()];
+                case.x = match element {
+                    ElementType::U8 => Stored::U8(stored),
+                    _ => Stored::I8(stored.into_iter().map(|byte| byte as i8).collect()),
+                };
+                case.options.input_type = element;
+                case.options.input_quantization = Quantization::new(1.0, zero_point);
+                case.weights[half].fill(weight);
+                let of_sum = if op == Op::Conv { 255 * 127 * 9 * (20_000 / 3) } else { product };
+                let sign = if (zero_point <= 0) == (weight > 0) { 1 } else { -1 };
+                let bias = sign * (i32::MAX - of_sum);
+                case.biases[half] = Some(vec![bias; channels_out]);
+                let expected = case.expected();
+                assert!(expected.iter().all(|&sum| sum == sign as f32 * 2_147_483_648.0));
+                for plan in plans(&case) {
+                    let got = case.run(&*plan, 1, 0);
+                    let name = plan.kernel_name();
+                    assert_same_bits(format_args!("{case} by {name}"), &got, &expected);
+                }
+                // One more is refused, with the channel and the magnitude.
+                let last = case.biases[half].as_mut().unwrap().last_mut().unwrap();
+                *last += sign;
+                for level in levels() {
+                    let error = case.plan(level, true).expect_err("too large");
+                    let (channel, magnitude) = (channels_out - 1, 1 << 31);
+                    assert_eq!(error, Error::Sums { channel, magnitude });
+                }
+            }
+        }
+    }
+}
+
+/// Sums that are exactly between two integers go to the even one, of either sign.
+#[test]
+fn ties_go_to_even() {
+    let mut case = plain(Op::Elementwise, [1, 1, 256, 1], Window::new([1, 1]), 1);
+    case.x = Stored::U8((0..=255).collect());
+    for (output_type, zero_point) in [(ElementType::I8, 0), (ElementType::U8, 131)] {
+        case.options = Options::new()
+            .input_type(ElementType::U8)
+            .input_quantization(Quantization::new(0.5, 120))
+            .output_type(output_type)
+            .output_quantization(Quantization::new(1.0, zero_point));
+        let expected: Vec<f32> = (-120..=135)
+            .map(|above: i32| (f64::from(above) / 2.0).round_ties_even() as f32 + zero_point as f32)
+            .collect();
+        assert_same_bits("the naive loops", &case.expected(), &expected);
+        for plan in plans(&case) {
+            assert_same_bits(plan.kernel_name(), &case.run(&*plan, 1, 0), &expected);
+        }
+    }
+}
+
+/// Activations that are no clamp: within one integer of the naive loops, whose exponential is of
+/// f64, and the same bits on all levels.
+#[test]
+fn smooth_activations() {
+    let mut random = Random(29);
+    let smooth = [Activation::Silu, Activation::HardSwish, Activation::Elu { alpha: 0.7 }];
+    for i in 0..scaled(900) as usize {
+        let mut case = Case::random(OPS[i % OPS.len()], &mut random);
+        case.options.activation = smooth[i / OPS.len() % smooth.len()];
+        if case.options.output_type == ElementType::F32 {
+            case.options.output_type = ElementType::U8;
+            case.options.output_quantization = quantization(&mut random, ElementType::U8);
+            case.options.residual_quantization = None;
+            case.residual = None;
+        }
+        let expected =
+            if case.options.input_type == ElementType::F32 { None } else { Some(case.expected()) };
+        let mut first: Option<Vec<f32>> = None;
+        for plan in plans(&case) {
+            let got = case.run(&*plan, 1, 0);
+            assert_same_bits(&case, &got, first.get_or_insert_with(|| got.clone()));
+            for (got, expected) in got.iter().zip(expected.iter().flatten()) {
+                holds((got - expected).abs() <= 1.0, || format!("{case}: {got}, not {expected}"));
+            }
+        }
+    }
+}
+
+/// NaN stands for 0, infinities are clamped.
+#[test]
+fn numbers_that_no_integer_is_near() {
+    let x =
+        [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, f32::MAX, f32::MIN, 1e-40, 0.3, -9.0];
+    let cases = [
+        (ElementType::U8, 100, Activation::None, [100, 255, 0, 100, 255, 0, 100, 101, 82]),
+        (ElementType::I8, -7, Activation::None, [-7, 127, -128, -7, 127, -128, -7, -6, -25]),
+        (ElementType::U8, 3, Activation::Relu, [3, 255, 3, 3, 255, 3, 3, 4, 3]),
+        (ElementType::I8, 0, Activation::Clamp { lo: 1.0, hi: 4.0 }, [2, 8, 2, 2, 8, 2, 2, 2, 2]),
+    ];
+    for (output_type, zero_point, load, expected) in cases {
+        // With whole vectors and tails of every level.
+        let repeats = 11;
+        let mut case =
+            plain(Op::Elementwise, [1, 1, repeats, x.len()], Window::new([1, 1]), x.len());
+        case.x = Stored::F32(x.repeat(repeats));
+        case.options = Options::new()
+            .input_activation(load)
+            .output_type(output_type)
+            .output_quantization(Quantization::new(0.5, zero_point));
+        let expected: Vec<f32> = expected.map(|y| y as f32).repeat(repeats);
+        for plan in plans(&case) {
+            let what = format!("{output_type}, {load:?} by {}", plan.kernel_name());
+            assert_same_bits(what, &case.run(&*plan, 1, 0), &expected);
+        }
+    }
+}
+
+/// The weights of a half \[taps, inputs of a group, outputs\] in the order of a layout.
+fn in_layout(weights: &[i8], [taps, inputs, outputs]: [usize; 3], layout: WeightLayout) -> Vec<i8> {
+    let at = |t: usize, i: usize, o: usize| weights[(t * inputs + i) * outputs + o];
+    let mut ordered = Vec::new();
+    match layout {
+        WeightLayout::Oihw => {
+            for o in 0..outputs {
+                for i in 0..inputs {
+                    ordered.extend((0..taps).map(|t| at(t, i, o)));
+                }
+            }
+        }
+        WeightLayout::Iohw => {
+            for i in 0..inputs {
+                for o in 0..outputs {
+                    ordered.extend((0..taps).map(|t| at(t, i, o)));
+                }
+            }
+        }
+        WeightLayout::Ohwi => {
+            for o in 0..outputs {
+                for t in 0..taps {
+                    ordered.extend((0..inputs).map(|i| at(t, i, o)));
+                }
+            }
+        }
+        _ => ordered.extend_from_slice(weights),
+    }
+    ordered
+}
+
+/// Weights in any layout, packed once, for plans of any size: the bits of plans that packed by
+/// themselves from the default layout.
+#[test]
+fn packed_weights_of_every_layout() {
+    let mut random = Random(30);
+    let layouts = [WeightLayout::Hwio, WeightLayout::Oihw, WeightLayout::Iohw, WeightLayout::Ohwi];
+    let with_weights = &OPS[..5];
+    for i in 0..scaled(400).max(40) as usize {
+        let mut case = Case::random(with_weights[i % 5], &mut random);
+        let layout = layouts[i / 5 % 4];
+        let shapes = case.weights_shapes();
+        let weights: [Vec<i8>; 2] =
+            std::array::from_fn(|half| in_layout(&case.weights[half], shapes[half], layout));
+        let dot_products = i % 2 == 0;
+        for level in levels() {
+            let options = case.options.level(level).dot_products(dot_products);
+            let given =
+                Given { weights: weights.each_ref().map(|w| &w[..]), layout, ..case.given() };
+            let packed = case.pack(&given, &options).unwrap().expect("an operation with weights");
+            for size in 0..3 {
+                let [n, h, w, c] = case.input;
+                let [n, h, w] = if size == 0 {
+                    [n, h, w]
+                } else {
+                    [3, 12, 20].map(|most| 1 + random.below(most))
+                };
+                case.input = [n, h, w, c];
+                let (plan, new) = match (packed([n, h, w]), case.plan(level, dot_products)) {
+                    (Ok(plan), Ok(new)) => (plan, new),
+                    (Err(refused), Err(by_new)) if refused == by_new => continue,
+                    other => panic!("{case}: {other:?}"),
+                };
+                assert_eq!(plan.kernel_name(), new.kernel_name(), "{case}");
+                assert_eq!(plan.multiply_adds(), new.multiply_adds(), "{case}");
+                let x = stored(&mut random, case.options.input_type, n * h * w * c);
+                let x = Spaced::of(case.input, 0, &x);
+                let [plan, new] = [plan, new].map(|plan| run(&*plan, &x, None, 0, 1));
+                assert_same_bits(format_args!("{layout:?} {case}"), &plan, &new);
+            }
+        }
+    }
+}
+
+/// The message of what is refused.
+fn refused<T>(result: Result<T, Error>) -> String {
+    match result {
+        Ok(_) => "not refused".into(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Scales, zero points, weights and sums that make no sense, by packing as by planning.
+#[test]
+fn quantizations_that_make_no_sense() {
+    let case = plain(Op::Separable, [1, 4, 5, 3], Window::new([3, 3]), 2);
+    let given = case.given();
+    let options = Options::new().input_type(ElementType::U8);
+    let plan = |options: &Options| refused(case.plan_of(&given, options));
+    let expects = "expected a positive normal scale and a zero point of the type, got scale";
+    for (scale, zero_point, got) in [
+        (0.0, 0, "0e0 and zero point 0"),
+        (-0.5, 0, "-5e-1 and zero point 0"),
+        (f32::NAN, 0, "NaN and zero point 0"),
+        (f32::INFINITY, 0, "inf and zero point 0"),
+        (1e-40, 0, "1e-40 and zero point 0"),
+        (1.0, -1, "1e0 and zero point -1"),
+        (1.0, 256, "1e0 and zero point 256"),
+    ] {
+        let wrong = Quantization::new(scale, zero_point);
+        let message = |what: &str| format!("{what}: {expects} {got}");
+        assert_eq!(plan(&options.input_quantization(wrong)), message("input"));
+        let to_u8 = options.output_type(ElementType::U8);
+        assert_eq!(plan(&to_u8.output_quantization(wrong)), message("output"));
+        assert_eq!(plan(&to_u8.residual_quantization(wrong)), message("residual"));
+    }
+    let of_i8 = Options::new().input_type(ElementType::I8);
+    for zero_point in [-129, 128] {
+        let wrong = of_i8.input_quantization(Quantization::new(1.0, zero_point));
+        assert_eq!(plan(&wrong), format!("input: {expects} 1e0 and zero point {zero_point}"));
+    }
+    let mid = SeparableParams::new(
+        DepthwiseParams::new(case.window, Elements::I8(given.weights[0]))
+            .quantized(QuantizedWeights::new(given.scales[0])),
+        2,
+        Elements::I8(given.weights[1]),
+    )
+    .quantized(QuantizedWeights::new(given.scales[1]))
+    .mid_quantization(Quantization::new(0.0, 9));
+    assert!(refused(Separable::new(case.input, &mid, &options)).ends_with("0e0 and zero point 9"));
+
+    for scale in [-1.0, f32::NAN, f32::INFINITY] {
+        let scales = [1.0, scale];
+        let wrong = Given { scales: [given.scales[0], &scales], ..given };
+        let message = refused(case.plan_of(&wrong, &options));
+        assert_eq!(message, format!("weights: {expects} {scale:e} and zero point 0"));
+    }
+    let large = [1.0, 1.0, f32::MAX];
+    let wrong = Given { scales: [&large, given.scales[1]], ..given };
+    let options = options.input_quantization(Quantization::new(1e9, 0));
+    let message = refused(case.plan_of(&wrong, &options));
+    assert_eq!(message, "output: expected a finite ratio of scales, got inf");
+}
+
+/// Operands of wrong lengths, weights that are not symmetric.
+#[test]
+fn weights_that_make_no_sense() {
+    let case = plain(Op::Separable, [1, 4, 5, 3], Window::new([3, 3]), 2);
+    let options = Options::new().input_type(ElementType::U8);
+    let given = case.given();
+    let plan = |given: Given<'_>| refused(case.plan_of(&given, &options));
+    let (few, many) = ([1.0], [1.0; 4]);
+    let (few_biases, many_biases) = ([1], [1; 4]);
+    let [scales, biases] = [[given.scales[0], &few], [&many, given.scales[1]]];
+    assert_eq!(plan(Given { scales, ..given }), "scales: expected 2 elements, got 1");
+    assert_eq!(plan(Given { scales: biases, ..given }), "scales: expected 3 elements, got 4");
+    let biases = [None, Some(&few_biases[..])];
+    assert_eq!(plan(Given { biases, ..given }), "bias: expected 2 elements, got 1");
+    let biases = [Some(&many_biases[..]), None];
+    assert_eq!(plan(Given { biases, ..given }), "bias: expected 3 elements, got 4");
+    let short = [given.weights[0], &given.weights[1][1..]];
+    assert_eq!(plan(Given { weights: short, ..given }), "weights: expected 6 elements, got 5");
+    let short = [&given.weights[0][1..], given.weights[1]];
+    let message = "depthwise weights: expected 27 elements, got 26";
+    assert_eq!(plan(Given { weights: short, ..given }), message);
+    for half in [0, 1] {
+        let mut wrong = case.weights.clone();
+        wrong[half][4] = -128;
+        let weights = wrong.each_ref().map(|weights| &weights[..]);
+        let message = "expected weights of i8 in -127..=127, got -128 at 4";
+        assert_eq!(plan(Given { weights, ..given }), message);
+    }
+    let biases = [Some(&[i32::MIN; 3][..]), None];
+    let message = plan(Given { biases, ..given });
+    assert!(message.starts_with("sums of output channel 0 can be as large as 214"), "{message}");
+    assert!(message.ends_with(", which i32 can't hold"), "{message}");
+    // An average of so many taps that i32 can't hold their sum, and of more than u64 can.
+    for (side, magnitude) in [(4096, 255_u64 << 24), (1 << 29, u64::MAX)] {
+        if usize::BITS < 64 && side > 4096 {
+            continue;
+        }
+        let window = Window::new([side; 2]).padding(Padding::Same);
+        let error = Pool::new([1, 1, 1, 1], PoolKind::Average, window, &options).unwrap_err();
+        assert_eq!(error, Error::Sums { channel: 0, magnitude });
+    }
+}
+
+/// Types, layouts and activations without a kernel.
+#[test]
+fn combinations_without_a_kernel() {
+    let case = plain(Op::Dense, [1, 1, 1, 3], Window::new([1, 1]), 2);
+    let options = Options::new().input_type(ElementType::U8);
+    let dense = |params: DenseParams<'_>, options: &Options| {
+        refused(Dense::new(case.input, &params, options))
+    };
+    let (weights, scales) = ([1_i8; 6], [1.0; 2]);
+    let quantized = QuantizedWeights::new(&scales);
+    let whole = DenseParams::new(2, Elements::I8(&weights)).quantized(quantized);
+    let mixed = "layers of integers take an input of u8 or i8 and weights of i8 with scales, \
+                 without a bias of f32";
+    assert_eq!(dense(whole, &options), "not refused");
+    assert_eq!(dense(whole.bias(&scales), &options), mixed);
+    assert_eq!(dense(whole, &Options::new()), mixed);
+    assert_eq!(dense(DenseParams::new(2, Elements::I8(&weights)), &options), mixed);
+    let of_u8 = DenseParams::new(2, Elements::U8(&[1; 6]));
+    assert_eq!(dense(of_u8.quantized(quantized), &options), mixed);
+    assert_eq!(dense(DenseParams::new(2, &[1.0; 6]), &options), mixed);
+    assert_eq!(dense(DenseParams::new(2, &[1.0; 6]).quantized(quantized), &options), mixed);
+
+    let outputs = "outputs of integer inputs are of u8, i8 or f32";
+    let nchw = "integers in NCHW layout";
+    let smooth = "the input activation of integers has to be a clamp";
+    let to = |options: &Options| {
+        let pool = Pool::new([1, 3, 3, 2], PoolKind::Max, Window::new([2, 2]), options);
+        [dense(whole, options), refused(pool)]
+    };
+    let planes = options.input_layout(TensorLayout::Nchw);
+    assert_eq!(to(&planes), [nchw; 2]);
+    assert_eq!(to(&options.output_layout(TensorLayout::Nchw)), [nchw; 2]);
+    assert_eq!(to(&options.input_activation(Activation::Silu)), [smooth; 2]);
+    if cfg!(feature = "f16-bf16") {
+        assert_eq!(to(&options.output_type(ElementType::F16)), [outputs; 2]);
+        assert_eq!(to(&options.output_type(ElementType::Bf16)), [outputs; 2]);
+        let from_bf16 = options.input_type(ElementType::Bf16).output_type(ElementType::U8);
+        let message = refused(Elementwise::new([1, 1, 1, 1], &from_bf16));
+        assert_eq!(message, "inputs of integer outputs are of u8, i8 or f32");
+    }
+    let to_u8 = Options::new().output_type(ElementType::U8);
+    for kind in [PoolKind::Max, PoolKind::Average] {
+        let pool = Pool::new([1, 3, 3, 2], kind, Window::new([2, 2]), &to_u8);
+        assert_eq!(refused(pool), "a pool of numbers to integers");
+    }
+    let message = refused(GlobalAveragePool::new([1, 3, 3, 2], &to_u8));
+    assert_eq!(message, "a pool of numbers to integers");
+    // Numbers times numbers, to integers.
+    let floats = DenseParams::new(2, &[1.0; 6]);
+    assert_eq!(dense(floats, &to_u8), mixed);
+    let depthwise = DepthwiseParams::new(Window::new([1, 1]), &[1.0; 3]);
+    assert_eq!(refused(Depthwise::new(case.input, &depthwise, &to_u8)), mixed);
+    let separable = SeparableParams::new(depthwise, 2, &[1.0; 6]);
+    assert_eq!(refused(Separable::new(case.input, &separable, &to_u8)), mixed);
+    let nan = options.activation(Activation::Clamp { lo: 1.0, hi: 0.0 });
+    assert_eq!(to(&nan), ["activation: the lower bound of clamp exceeds the upper"; 2]);
+}
+
+/// The views of a run have the plan's types.
+#[test]
+fn views_of_other_types() {
+    let mut random = Random(31);
+    for op in OPS {
+        let mut case = Case::small(op, &mut random);
+        case.options.output_type = ElementType::I8;
+        case.options.output_quantization = Quantization::new(0.5, -3);
+        case.options.residual_quantization = None;
+        for plan in plans(&case) {
+            let [input, output] = [plan.input_shape(), plan.output_shape()];
+            let mut scratch = vec![0.0; plan.scratch_len(1)];
+            for other in ElementType::ALL {
+                let spaced = |shape: [usize; 4], element| {
+                    Spaced::of(shape, 0, &Stored::new(element, &vec![1.0; shape.iter().product()]))
+                };
+                let mut try_run = |x, residual, y| {
+                    let (x, residual) = (spaced(input, x), spaced(output, residual));
+                    let mut y = spaced(output, y);
+                    plan.run(x.view(), Some(residual.view()), y.view_mut(), &mut scratch)
+                };
+                let (x, y) = (plan.input_type(), plan.output_type());
+                let wrong = |what, expected| Error::ElementType { what, expected, actual: other };
+                if other != x {
+                    assert_eq!(try_run(other, y, y), Err(wrong("input", x)));
+                }
+                if other != y {
+                    assert_eq!(try_run(x, other, y), Err(wrong("residual", y)));
+                    assert_eq!(try_run(x, y, other), Err(wrong("output", y)));
+                }
+                assert_eq!(try_run(x, y, y), Ok(()));
+            }
+        }
     }
 }

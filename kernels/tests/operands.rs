@@ -70,6 +70,32 @@ fn views_refuse(shape: [usize; 4], gap: usize, element: ElementType) -> u64 {
     }
     let narrow = NhwcView::with_pixel_stride(&[0.5; 9], shape, shape[3] - 1).unwrap_err();
     assert!(matches!(narrow, Error::PixelStride { .. }));
+    refused + 1 + planes_refuse(shape, gap, element)
+}
+
+/// The same for pictures of planes.
+fn planes_refuse(shape: [usize; 4], gap: usize, element: ElementType) -> u64 {
+    let elements = shape[1..].iter().product::<usize>();
+    let (stride, shape) = (elements + gap, nchw(shape));
+    let most = shape[0] * stride;
+    let mut refused = 0;
+    for length in [most - gap - 1, most + 1] {
+        let mut wrong = Stored::poisoned(element, length);
+        let expected = if length < most { most - gap } else { most };
+        let error = Error::Length { what: "view", expected, actual: length };
+        let shared = NhwcView::nchw_with_picture_stride(wrong.elements(), shape, stride);
+        assert_eq!(shared.unwrap_err(), error);
+        let mutable = NhwcViewMut::nchw_with_picture_stride(wrong.elements_mut(), shape, stride);
+        assert_eq!(mutable.unwrap_err(), error);
+        refused += 2;
+    }
+    for length in [most - gap, most] {
+        let right = Stored::poisoned(element, length);
+        let view = NhwcView::nchw_with_picture_stride(right.elements(), shape, stride).unwrap();
+        assert_eq!(view.element_type(), element);
+    }
+    let narrow = NhwcView::nchw_with_picture_stride(&[0.5; 9], shape, elements - 1).unwrap_err();
+    assert_eq!(narrow, Error::PictureStride { elements, picture_stride: elements - 1 });
     refused + 1
 }
 
@@ -228,6 +254,20 @@ fn shapes_that_wrap_are_refused() {
         assert!(matches!(view, Err(Error::Overflow { .. })), "{shape:?}, {pixel_stride}: {view:?}");
         refused += 1;
     }
+    for (shape, picture_stride, length) in [
+        ([1, top, 2, 1], 6, 6),
+        ([1, half, half, 1], 0, 0),
+        ([1, half, 1, half], 0, 0),
+        ([2, 1, 1, 1], top, 0),
+        ([2, 1, 2, 3], top + 3, 6),
+        ([4, 1, 1, 1], top / 2, 1),
+        ([usize::MAX; 4], usize::MAX, 1),
+    ] {
+        let data = &data[..length];
+        let view = NhwcView::nchw_with_picture_stride(data, shape, picture_stride);
+        assert!(matches!(view, Err(Error::Overflow { .. })), "{shape:?}, {picture_stride}");
+        refused += 1;
+    }
     println!("{refused} shapes that wrap: all refused");
 }
 
@@ -257,7 +297,11 @@ fn views_tell_their_shape() {
         assert_eq!((view.shape(), view.pixel_stride()), ([1, 1, 3, 3], 4));
     }
     let view = NhwcViewMut::with_pixel_stride(&mut data, [1, 1, 3, 3], 4).unwrap();
-    assert_eq!((view.shape(), view.pixel_stride()), ([1, 1, 3, 3], 4));
+    assert_eq!((view.shape(), view.pixel_stride(), view.picture_stride()), ([1, 1, 3, 3], 4, 12));
+    let view = NhwcViewMut::nchw_with_picture_stride(&mut data, [2, 1, 2, 2], 7).unwrap();
+    assert_eq!((view.shape(), view.pixel_stride(), view.picture_stride()), ([2, 2, 2, 1], 1, 7));
+    let view = NhwcView::nchw(&data[..8], [2, 1, 2, 2]).unwrap();
+    assert_eq!((view.shape(), view.pixel_stride(), view.picture_stride()), ([2, 2, 2, 1], 1, 4));
 }
 
 /// Plans tell their work and what their weights take, of the multiply-adds and the weights that the
@@ -303,6 +347,7 @@ fn refusals_say_why() {
         (Error::Memory { elements: a }, ["4711", "memory"]),
         (Error::Length { what: "bias", expected: a, actual: b }, ["4711", "8150"]),
         (Error::PixelStride { channels: a, pixel_stride: b }, ["4711", "8150"]),
+        (Error::PictureStride { elements: a, picture_stride: b }, ["4711", "8150"]),
         (Error::Strides { strides: [a as isize, b as isize, 5, 1] }, ["4711", "8150"]),
         (Error::Rows { start: a, end: b, height: 9 }, ["4711", "8150"]),
         (Error::Shape { what: "input", expected: [a; 4], actual: [b; 4] }, ["4711", "8150"]),

@@ -98,6 +98,8 @@ fn in_layout(
         Stored::F32(x) => Stored::F32(reorder(x, &order)),
         Stored::F16(x) => Stored::F16(reorder(x, &order)),
         Stored::Bf16(x) => Stored::Bf16(reorder(x, &order)),
+        Stored::U8(x) => Stored::U8(reorder(x, &order)),
+        Stored::I8(x) => Stored::I8(reorder(x, &order)),
     }
 }
 

@@ -216,6 +216,49 @@ fn dot_products() {
     println!("{cases} shapes of bf16 weights, {ran}");
 }
 
+/// In the arithmetic bf16, which is exact in small integers, too: of few pixels, and of more.
+#[test]
+#[cfg(feature = "bf16")]
+fn arithmetic_bf16() {
+    let cases = cases();
+    let mut random = Random(6);
+    let ops = [
+        Op::Pointwise,
+        Op::Dense,
+        Op::Conv { groups: 1 },
+        Op::Conv { groups: 2 },
+        Op::Separable { multiplier: 1 },
+    ];
+    for i in 0..cases as usize {
+        let op = ops[i % ops.len()];
+        let layer = layer(Kernel::Operation(op), 1 + i % 2, Activation::None, &mut random);
+        let (layer, weights) = layer.of_any_types(&mut random);
+        let layer = if i % 3 == 0 { layer.of_planes(&mut random) } else { layer };
+        let window = match op {
+            // Three taps, so that what they add up to is at most 200, which bf16 has exactly.
+            Op::Separable { .. } => {
+                let window = Window::new([1, 1 + random.below(3)]).stride(layer.window.stride);
+                window.padding(Padding::Same)
+            }
+            _ => layer.window,
+        };
+        let layer = Layer { arithmetic: Arithmetic::Bf16, window, ..layer };
+        compare(&layer, weights, &mut random);
+        let (c, window) = (layer.input[3], layer.window.stride([1, 1]).padding(Padding::Same));
+        let input = match op {
+            Op::Dense => [24 + random.below(40), 1, 1, c],
+            _ => [1, 4, 6 + random.below(4), c],
+        };
+        // Of one region: all pixels see all taps.
+        let window = match op {
+            Op::Conv { .. } => Window::new([1, 1]),
+            _ => window,
+        };
+        compare(&Layer { input, window, ..layer }, weights, &mut random);
+    }
+    println!("{cases} shapes in the arithmetic bf16 for few and for 24 pixels and more");
+}
+
 /// Weights of 16 bits that are widened before they are multiplied, as those of more than a few
 /// pixels are: more pixels than most layers here have.
 #[test]

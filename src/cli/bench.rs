@@ -47,16 +47,16 @@ Kinds are dw (depthwise), pw (pointwise), sep (separable), conv. Words:
   nchw         input and output lie in memory as NCHW
   abf16, af16  type of input and output
   wbf16, wf16  type of the weights
-  fast         bf16 dot products of the CPU (pw and sep with wbf16)
   unfused      run a sep as two layers, with the values between in memory
   int8         input and output of u8, weights of i8; \"of peak\" may exceed 100 %,
-               as it is of the FMA peak of f32 (not with nchw, a…, w…, fast, unfused)
+               as it is of the FMA peak of f32 (not with nchw, a…, w…, unfused)
 
 Examples:
   sepconv bench --threads 1
   sepconv bench --size 150 --batch 4 --json | jq '[.median_ms, .peak_share]'
   sepconv bench --trace trace.json  # open it at https://ui.perfetto.dev
-  sepconv bench --weights-type bf16 --activations-type bf16 --fast
+  sepconv bench --arithmetic bf16
+  sepconv bench --arithmetic fast --weights-type bf16 --activations-type bf16
   sepconv bench --arithmetic int8
   sepconv bench --layer 'sep 1x19x19x728 o728 k3 s1' \\
     --layer 'sep 1x19x19x728 o728 k3 s1 unfused'
@@ -68,7 +68,7 @@ pub(super) struct Args {
     source: Source,
     /// Time this layer instead of a network. Repeatable
     #[arg(long, value_name = "SPEC", value_parser = Layer::parse,
-          conflicts_with_all = ["weights", "model", "batch", "size", "weights_type", "activations_type", "fast", "arithmetic", "trace"])]
+          conflicts_with_all = ["weights", "model", "batch", "size", "weights_type", "activations_type", "trace"])]
     layer: Vec<Layer>,
     /// Number of pictures in one run
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -79,51 +79,30 @@ pub(super) struct Args {
     /// Number of timed runs, after one warm-up run
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
-    /// Write a trace of one run's steps for Perfetto or chrome://tracing
+    /// Write a trace of one run's steps and threads for Perfetto or chrome://tracing
     ///
     /// The file is JSON in the Trace Event Format. It has an event for each step, with its kernel,
-    /// rows and multiply-adds. A step that runs depth first has an event for each turn. All events
-    /// are on one track: the threads of a step are not told apart.
+    /// rows and multiply-adds. A step that runs depth first has an event for each turn. Each thread
+    /// has a track of its own, with an event for each time that it computed.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     #[command(flatten)]
     types: Types,
-    /// What layers multiply
-    #[arg(long, value_enum, value_name = "ARITHMETIC", default_value_t = Multiply::Exact, conflicts_with = "fast")]
-    arithmetic: Multiply,
     #[command(flatten)]
     threads: Threads,
     /// Print one line of JSON, or one for each --layer
     ///
-    /// For a network: {"cpu", "level", "threads", "weights_type", "activations_type", "fast",
+    /// For a network: {"cpu", "level", "threads", "weights_type", "activations_type",
     /// "arithmetic", "batch", "size": [height, width], "multiply_adds", "weights_bytes", "arena_bytes"
     /// (values between layers), "scratch_bytes", "peak_gflops", "min_ms", "median_ms", "gflops",
     /// "peak_share" (0 to 1), "nodes": [{"name", "layers", "kernel", "output": [n, h, w, c],
     /// "multiply_adds", "min_ms", "median_ms", "gflops", "peak_share", "share" (of the time of all
     /// steps)}]}.
     ///
-    /// For a layer: {"layer", "kernel", "level", "threads", "multiply_adds", "min_ms", "median_ms",
-    /// "gflops", "peak_share", "peak_gflops"}.
+    /// For a layer: {"layer", "kernel", "level", "threads", "arithmetic", "multiply_adds", "min_ms",
+    /// "median_ms", "gflops", "peak_share", "peak_gflops"}.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Multiply {
-    /// f32 with f32
-    Exact,
-    /// u8 with i8: the network is quantized by the ranges that its values have for the pseudorandom
-    /// input that is timed. "of peak" may exceed 100 %, as it is of the FMA peak of f32
-    Int8,
-}
-
-impl Multiply {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Int8 => "int8",
-        }
-    }
 }
 
 pub(super) fn run(args: Args, progress: Progress) -> Result {
@@ -148,8 +127,10 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
             ))?;
         }
         let bar = progress.bar(args.layer.len() as u64 * runs, "runs");
+        args.types.of_numbers()?;
+        let arithmetic = args.types.arithmetic();
         for spec in &args.layer {
-            let report = layer(spec, args.runs, &bar)?;
+            let report = layer(spec, arithmetic, args.runs, &bar)?;
             let text = if args.json { to_json(&report)? } else { report.row(width) };
             bar.suspend(|| print(&text))?;
         }
@@ -166,15 +147,22 @@ struct LayerReport<'a> {
     kernel: String,
     level: &'static str,
     threads: usize,
+    arithmetic: &'static str,
     multiply_adds: u64,
     #[serde(flatten)]
     speed: Speed,
     peak_gflops: f64,
 }
 
-fn layer<'a>(spec: &'a Layer, runs: u32, bar: &ProgressBar) -> Result<LayerReport<'a>> {
+fn layer<'a>(
+    spec: &'a Layer,
+    arithmetic: Arithmetic,
+    runs: u32,
+    bar: &ProgressBar,
+) -> Result<LayerReport<'a>> {
     let (level, threads) = (Level::from_env()?, threads::current());
-    let mut runner = spec.prepare(level, threads).map_err(Failure::Error)?;
+    let layer = spec.clone().arithmetic(arithmetic);
+    let mut runner = layer.prepare(level, threads).map_err(Failure::Error)?;
     let turns = Turns { level, rounds: runs, bar };
     let Rounds { times, peaks } = turns.time(&mut [&mut || Ok(runner.run().map(drop)?)])?;
     let multiply_adds = runner.multiply_adds();
@@ -183,6 +171,7 @@ fn layer<'a>(spec: &'a Layer, runs: u32, bar: &ProgressBar) -> Result<LayerRepor
         kernel: runner.kernel_name(),
         level: level.name(),
         threads,
+        arithmetic: arithmetic.name(),
         multiply_adds,
         speed: Speed::new(multiply_adds, &times[0], &peaks),
         peak_gflops: median(peaks.into_iter()) / 1e9,
@@ -204,7 +193,6 @@ struct NetworkReport {
     threads: usize,
     weights_type: &'static str,
     activations_type: &'static str,
-    fast: bool,
     arithmetic: &'static str,
     batch: usize,
     size: [usize; 2],
@@ -245,7 +233,7 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
     }
     let x = &x[..];
     let mut options = args.types.options();
-    if args.arithmetic == Multiply::Int8 {
+    if args.types.is_int8() {
         let first = [1, size[0], size[1], channels];
         options = options.int8(Ranges::measure(&network, &weights, first, &x[..elements / batch])?);
     }
@@ -287,8 +275,7 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
         threads: threads::current(),
         weights_type: weights_type.name(),
         activations_type: activations_type.name(),
-        fast: args.types.arithmetic() == Arithmetic::Fast,
-        arithmetic: args.arithmetic.name(),
+        arithmetic: args.types.name(),
         batch,
         size,
         multiply_adds: plan.multiply_adds(),

@@ -16,6 +16,7 @@ use super::progress::Progress;
 use super::source::ModelName;
 use super::speed::{Rounds, Speed, Turns, median};
 use super::threads::{self, Threads};
+use super::types::Multiply;
 use super::{Failure, Result, error, input_size, parse_size, print, print_json};
 
 /// Compare separable with standard convolution
@@ -44,7 +45,7 @@ Examples:
   sepconv compare --json |
     jq '.layers[] | [.layer, .promised, .obtained]'
   sepconv compare --model mobilenet --size 192 --batch 4
-  sepconv compare --layer 'sep 1x56x56x128 o256 k5 s2 relu'")]
+  sepconv compare --layer 'sep 1x56x56x128 o256 k5 s2 relu' --arithmetic bf16")]
 pub(super) struct Args {
     /// Compare this layer alone: a sep, as `sepconv bench --help` describes. Repeatable
     #[arg(long, value_name = "SPEC", value_parser = separable,
@@ -66,10 +67,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     #[command(flatten)]
+    multiply: Multiply,
+    #[command(flatten)]
     threads: Threads,
     /// Print one line of JSON
     ///
-    /// {"cpu", "level", "threads", "peak_gflops", "layers": [{"layer", "count", "standard", "separable",
+    /// {"cpu", "level", "threads", "arithmetic", "peak_gflops", "layers": [{"layer", "count", "standard", "separable",
     /// "promised", "obtained"}], "spectrum": [{"block", "segments", …}], "networks": [{"network",
     /// "size", "batch", …, "paper"}]}. Each measurement also has "parameters", "multiply_adds" and the
     /// numbers of `sepconv bench`.
@@ -98,7 +101,7 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
     if let Some(path) = &args.plot {
         outputs::check(&[path])?;
     }
-    let report = args.threads.run(|| measure(Subject::new(&args)?, args.runs, progress))?;
+    let report = args.threads.run(|| measure(Subject::new(&args)?, &args, progress))?;
     if let Some(path) = &args.plot {
         let picture = plot::comparison(&report).map_err(Failure::Error)?;
         outputs::write(&[(path, Content::Text(&picture))])?;
@@ -161,8 +164,10 @@ impl Subject {
     }
 }
 
-fn measure(subject: Subject, runs: u32, progress: Progress) -> Result<Report> {
+fn measure(subject: Subject, args: &Args, progress: Progress) -> Result<Report> {
     let Subject { name, layers, spectrum, networks } = subject;
+    let (runs, arithmetic, options) =
+        (args.runs, args.multiply.arithmetic(), args.multiply.of_numbers()?);
     let level = Level::from_env()?;
     let series = layers.len() + usize::from(spectrum) + usize::from(!networks.is_empty());
     let bar = progress.bar(series as u64 * u64::from(runs), "rounds of layers and networks");
@@ -170,15 +175,17 @@ fn measure(subject: Subject, runs: u32, progress: Progress) -> Result<Report> {
     let mut peaks = Vec::new();
     let mut rows = Vec::new();
     for (label, separable, count) in layers {
+        let separable = separable.arithmetic(arithmetic);
         rows.push(layer(&turns, label, &separable, count, &mut peaks)?);
     }
-    let spectrum = if spectrum { blocks(&turns, &mut peaks)? } else { Vec::new() };
-    let networks = time_models(&turns, networks, &mut peaks)?;
+    let spectrum = if spectrum { blocks(&turns, &options, &mut peaks)? } else { Vec::new() };
+    let networks = time_models(&turns, networks, &options, &mut peaks)?;
     bar.finish_and_clear();
     Ok(Report {
         cpu: cpu_name(),
         level: level.name(),
         threads: threads::current(),
+        arithmetic: arithmetic.name(),
         peak_gflops: median(peaks.into_iter()) / 1e9,
         layers: rows,
         spectrum,
@@ -311,9 +318,9 @@ struct Ready {
 }
 
 impl Ready {
-    fn new(network: &Network, shape: [usize; 4]) -> Result<Self> {
+    fn new(network: &Network, shape: [usize; 4], options: &PlanOptions) -> Result<Self> {
         let weights = synthetic::weights(network)?;
-        let plan = NetworkPlan::new(network, weights, shape, &PlanOptions::default())?;
+        let plan = NetworkPlan::new(network, weights, shape, options)?;
         let mut x = Aligned::new(shape.iter().product(), 0.0)?;
         for (x, u) in x.iter_mut().zip(synthetic::uniform("input")) {
             *x = u as f32;
@@ -334,7 +341,11 @@ fn time_networks(turns: &Turns<'_>, ready: &mut [Ready]) -> Result<Rounds> {
     turns.time(&mut things)
 }
 
-fn blocks(turns: &Turns<'_>, peaks: &mut Vec<f64>) -> Result<Vec<SpectrumRow>> {
+fn blocks(
+    turns: &Turns<'_>,
+    options: &PlanOptions,
+    peaks: &mut Vec<f64>,
+) -> Result<Vec<SpectrumRow>> {
     let mut blocks = Vec::new();
     for segments in SEGMENTS {
         let config = SpectrumConfig { segments, ..SpectrumConfig::default() };
@@ -349,7 +360,7 @@ fn blocks(turns: &Turns<'_>, peaks: &mut Vec<f64>) -> Result<Vec<SpectrumRow>> {
         blocks.iter().map(|(_, config)| Ok(spectrum(config)?)).collect::<Result<_>>()?;
     let mut ready: Vec<Ready> = networks
         .iter()
-        .map(|network| Ready::new(network, native(network)))
+        .map(|network| Ready::new(network, native(network), options))
         .collect::<Result<_>>()?;
     let Rounds { times, peaks: beside } = time_networks(turns, &mut ready)?;
     let mut rows = Vec::new();
@@ -370,12 +381,13 @@ fn blocks(turns: &Turns<'_>, peaks: &mut Vec<f64>) -> Result<Vec<SpectrumRow>> {
 fn time_models(
     turns: &Turns<'_>,
     networks: Vec<Named>,
+    options: &PlanOptions,
     peaks: &mut Vec<f64>,
 ) -> Result<Vec<NetworkRow>> {
     if networks.is_empty() {
         return Ok(Vec::new());
     }
-    let ready = networks.iter().map(|named| Ready::new(&named.network, named.input));
+    let ready = networks.iter().map(|named| Ready::new(&named.network, named.input, options));
     let mut ready: Vec<Ready> = ready.collect::<Result<_>>()?;
     let Rounds { times, peaks: beside } = time_networks(turns, &mut ready)?;
     let mut rows = Vec::new();

@@ -14,6 +14,7 @@ pub(super) struct Report {
     pub(super) cpu: Option<String>,
     pub(super) level: &'static str,
     pub(super) threads: usize,
+    pub(super) arithmetic: &'static str,
     pub(super) peak_gflops: f64,
     pub(super) layers: Vec<LayerRow>,
     pub(super) spectrum: Vec<SpectrumRow>,

@@ -25,6 +25,8 @@ pub struct Layer {
     multiplier: usize,
     groups: usize,
     unfused: bool,
+    /// Of input and output, and of the weights, if there are words for them.
+    named_types: [Option<ElementType>; 2],
     weights: ElementType,
     options: Options,
 }
@@ -49,8 +51,8 @@ impl Layer {
     /// Reads `KIND NxHxWxC WORD…`: kinds `dw`, `pw`, `sep`, `conv`; words `o728` (output channels),
     /// `k3` or `k3x5` (kernel), `s2` or `s2x1` (stride), `d2` or `d2x1` (dilation), `p1` or
     /// `p0,1,0,1` (padding; SAME without it), `m2` (depth multiplier), `g4` (groups), the name of an
-    /// activation, `nchw`, `abf16` (the type of input and output), `wf16` (that of weights), `fast`
-    /// (dot products of bf16), `unfused`, `int8` (input and output of u8, weights of i8).
+    /// activation, `nchw`, `abf16` (the type of input and output), `wf16` (that of weights),
+    /// `unfused`, `int8` (input and output of u8, weights of i8).
     ///
     /// # Errors
     /// A message with the word that is wrong or missing.
@@ -85,11 +87,11 @@ impl Layer {
             return Err(format!("{text:?} combines int8 with {other}; {EXAMPLE}"));
         }
         let layout = parsed.layout.unwrap_or_default();
-        let (activations, weights) = match parsed.int8 {
-            Some(()) => (ElementType::U8, ElementType::I8),
-            None => (parsed.activations.unwrap_or_default(), parsed.weights.unwrap_or_default()),
+        let named_types = match parsed.int8 {
+            Some(()) => [Some(ElementType::U8), Some(ElementType::I8)],
+            None => [parsed.activations, parsed.weights],
         };
-        Ok(Self {
+        let layer = Self {
             text: text.split_whitespace().collect::<Vec<_>>().join(" "),
             kind,
             input,
@@ -102,29 +104,31 @@ impl Layer {
             multiplier,
             groups: parsed.groups.unwrap_or(1),
             unfused: parsed.unfused.is_some(),
-            weights,
+            named_types,
+            weights: ElementType::F32,
             options: Options::default()
                 .activation(parsed.activation.unwrap_or_default())
-                .input_type(activations)
-                .output_type(activations)
                 .input_layout(layout)
-                .output_layout(layout)
-                .arithmetic(parsed.fast.map_or(Arithmetic::Exact, |()| Arithmetic::Fast)),
-        })
+                .output_layout(layout),
+        };
+        Ok(layer.arithmetic(Arithmetic::Exact))
+    }
+
+    /// The layer in an arithmetic, with its type for what no word names one for.
+    #[must_use]
+    pub fn arithmetic(self, arithmetic: Arithmetic) -> Self {
+        let unnamed = unnamed_type(arithmetic);
+        let [activations, weights] = self.named_types.map(|named| named.unwrap_or(unnamed));
+        let options = self.options.arithmetic(arithmetic);
+        let options = options.input_type(activations).output_type(activations);
+        Self { weights, options, ..self }
     }
 
     /// The standard convolution of a separable layer's shape: the same input, output and window, of
     /// all channels at once. None for layers of other kinds.
     pub fn standard(&self) -> Option<Self> {
-        let options = self.options.arithmetic(Arithmetic::Exact);
         let (kind, multiplier, unfused) = (Kind::Conv, 1, false);
-        (self.kind == Kind::Separable).then(|| Self {
-            kind,
-            multiplier,
-            unfused,
-            options,
-            ..self.clone()
-        })
+        (self.kind == Kind::Separable).then(|| Self { kind, multiplier, unfused, ..self.clone() })
     }
 
     /// The number of weights.
@@ -248,6 +252,11 @@ impl Layer {
     }
 }
 
+/// The type of weights and values for which none is named.
+pub fn unnamed_type(arithmetic: Arithmetic) -> ElementType {
+    if arithmetic == Arithmetic::Bf16 { ElementType::Bf16 } else { ElementType::F32 }
+}
+
 /// Makes the plans of a layer whose weights are packed: one, or an unfused layer's two.
 pub type Planner = Box<dyn Fn() -> Result<Vec<Box<dyn Plan>>, kernels::Error>>;
 
@@ -356,7 +365,6 @@ struct Words {
     layout: Option<TensorLayout>,
     activations: Option<ElementType>,
     weights: Option<ElementType>,
-    fast: Option<()>,
     unfused: Option<()>,
     int8: Option<()>,
 }
@@ -377,7 +385,6 @@ impl Words {
         }
         let has_window = kind != Kind::Pointwise;
         let has_multiplier = matches!(kind, Kind::Depthwise | Kind::Separable);
-        let has_dot_products = matches!(kind, Kind::Pointwise | Kind::Separable);
         let (letter, value) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
         let count = || number(value).ok_or("must have a number from 1 to 65536 after its letter");
         let element = || {
@@ -386,7 +393,6 @@ impl Words {
         };
         match (letter, word) {
             (_, "nchw") => put(&mut self.layout, TensorLayout::Nchw),
-            (_, "fast") if has_dot_products => put(&mut self.fast, ()),
             (_, "unfused") if kind == Kind::Separable => put(&mut self.unfused, ()),
             (_, "int8") => put(&mut self.int8, ()),
             ("a", _) => put(&mut self.activations, element()?),
@@ -408,7 +414,7 @@ impl Words {
                 let wrong = "is not a padding such as p1 or p0,1,0,1 (top,bottom,left,right)";
                 put(&mut self.padding, padding(value).ok_or(wrong)?)
             }
-            (_, "fast" | "unfused") | ("o" | "m" | "g" | "k" | "d" | "p", _) => {
+            (_, "unfused") | ("o" | "m" | "g" | "k" | "d" | "p", _) => {
                 Err("does not apply to this kind of layer")
             }
             _ => Err("is not a word of a layer"),
@@ -421,7 +427,6 @@ impl Words {
             (self.layout.is_some(), "nchw"),
             (self.activations.is_some(), "a type of input and output"),
             (self.weights.is_some(), "a type of weights"),
-            (self.fast.is_some(), "fast"),
             (self.unfused.is_some(), "unfused"),
         ];
         given.into_iter().find(|(given, _)| *given).map(|(_, word)| word)

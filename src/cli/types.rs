@@ -1,22 +1,63 @@
-//! `--weights-type` and `--activations-type`.
+//! `--arithmetic`, `--weights-type` and `--activations-type`.
 
 use clap::ValueEnum;
 use sepconv::kernels::{Arithmetic, ElementType};
 use sepconv::network::PlanOptions;
 
-/// The types in which weights and values are stored.
+use super::layer::unnamed_type;
+use super::{Failure, Result};
+
+/// How layers multiply.
+#[derive(Clone, Copy, clap::Args)]
+pub(super) struct Multiply {
+    /// How layers multiply and add
+    #[arg(long, value_enum, value_name = "ARITHMETIC", default_value_t = Name::Exact)]
+    arithmetic: Name,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Name {
+    /// In f32, the same bits on every CPU
+    Exact,
+    /// Products of bf16, the same bits on every CPU. Weights and values between layers are then bf16,
+    /// too, unless their types are given
+    Bf16,
+    /// Values of u8 and weights of i8, the same bits on every CPU: a network is quantized by the ranges
+    /// that its values have for the pseudorandom input that is timed (bench alone). "of peak" may
+    /// exceed 100 %, as it is of the FMA peak of f32
+    Int8,
+    /// The CPU's own bf16 dot products where weights are bf16 (AMD and Arm): other bits on other CPUs
+    Fast,
+}
+
+impl Multiply {
+    pub(super) fn arithmetic(self) -> Arithmetic {
+        match self.arithmetic {
+            // The layers of integers, which have no other.
+            Name::Exact | Name::Int8 => Arithmetic::Exact,
+            Name::Bf16 => Arithmetic::Bf16,
+            Name::Fast => Arithmetic::Fast,
+        }
+    }
+
+    /// The options of a plan that multiplies so, unless integers.
+    pub(super) fn of_numbers(self) -> Result<PlanOptions> {
+        Types { multiply: self, weights_type: None, activations_type: None }.of_numbers()
+    }
+}
+
+/// How a network multiplies, and the types in which weights and values are stored.
 #[derive(Clone, Copy, clap::Args)]
 pub(super) struct Types {
-    /// Round the weights to this type; arithmetic stays f32
-    #[arg(long, value_enum, value_name = "TYPE", default_value_t = Type::F32)]
-    weights_type: Type,
-    /// Round the values between layers to this type; input and output stay f32
-    #[arg(long, value_enum, value_name = "TYPE", default_value_t = Type::F32)]
-    activations_type: Type,
-    /// Allow the CPU's bf16 dot products (with --weights-type bf16): faster, less
-    /// exact, and not the same on every CPU
-    #[arg(long)]
-    fast: bool,
+    #[command(flatten)]
+    multiply: Multiply,
+    /// Round the weights to this type [default: f32; bf16 with --arithmetic bf16]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    weights_type: Option<Type>,
+    /// Round the values between layers to this type; input and output stay f32 [default: f32; bf16
+    /// with --arithmetic bf16]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    activations_type: Option<Type>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -38,15 +79,35 @@ impl From<Type> for ElementType {
 
 impl Types {
     pub(super) fn weights(self) -> ElementType {
-        self.weights_type.into()
+        self.weights_type.map_or_else(|| unnamed_type(self.arithmetic()), Into::into)
     }
 
     pub(super) fn activations(self) -> ElementType {
-        self.activations_type.into()
+        self.activations_type.map_or_else(|| unnamed_type(self.arithmetic()), Into::into)
     }
 
     pub(super) fn arithmetic(self) -> Arithmetic {
-        if self.fast { Arithmetic::Fast } else { Arithmetic::Exact }
+        self.multiply.arithmetic()
+    }
+
+    /// Whether a network is to be quantized.
+    pub(super) fn is_int8(self) -> bool {
+        self.multiply.arithmetic == Name::Int8
+    }
+
+    /// What `--arithmetic` is called.
+    pub(super) fn name(self) -> &'static str {
+        if self.is_int8() { "int8" } else { self.arithmetic().name() }
+    }
+
+    /// The options of a plan with these types, unless it is to be quantized.
+    pub(super) fn of_numbers(self) -> Result<PlanOptions> {
+        if self.is_int8() {
+            return Err(Failure::Error(
+                "--arithmetic int8 is of bench, for networks; layers have the word int8".into(),
+            ));
+        }
+        Ok(self.options())
     }
 
     /// The options of a plan with these types.

@@ -39,6 +39,7 @@ mod pack;
 mod plain;
 mod plan;
 mod quantize;
+mod recorder;
 mod schedule;
 mod session;
 mod shape;
@@ -53,6 +54,7 @@ pub use functions::Function;
 pub use graph::{Border, Network, Node, NodeId, Op, Output, OutputKind};
 pub use plan::{NetworkPlan, PlanOptions};
 pub use quantize::Ranges;
+pub use recorder::ThreadTime;
 pub use session::{Session, StepTime};
 #[cfg(feature = "keras")]
 pub(crate) use shape::infer;

@@ -50,15 +50,16 @@ pub struct PlanOptions {
     pub outputs: Vec<String>,
     /// The type that weights are packed in. 16-bit weights are rounded to nearest, ties to even,
     /// and take half the memory. Depthwise weights, biases and separate batch norms stay f32; they
-    /// are about a hundredth of all weights. All arithmetic is f32.
+    /// are about a hundredth of all weights.
     pub weights_type: ElementType,
     /// The type that values between steps are stored in, rounded to nearest, ties to even. The
     /// input, the output and the operand of a softmax stay f32, and so does everything that is
     /// added to or concatenated with one of these. A session reports other nodes as f32 copies of
     /// the rounded values.
     pub activations_type: ElementType,
-    /// Whether layers with bf16 weights may use the CPU's bf16 dot products: faster, less exact,
-    /// and different bits on different CPUs. Applies to pointwise, separable and dense layers.
+    /// How convolutions over all channels and dense layers multiply and add. With
+    /// [`Arithmetic::Bf16`] weights are rounded to bf16 whatever their type; values between steps
+    /// are as [`PlanOptions::activations_type`] says, best bf16, too.
     pub arithmetic: Arithmetic,
     /// The ranges by which values between steps are quantized to 8-bit integers. The layers with
     /// weights then multiply integers, exactly: activations in u8, weights in i8 with a scale for
@@ -95,7 +96,7 @@ impl PlanOptions {
         Self { activations_type, ..self }
     }
 
-    /// Sets whether bf16 dot products may be used.
+    /// Sets how layers multiply and add.
     #[must_use]
     pub fn arithmetic(self, arithmetic: Arithmetic) -> Self {
         Self { arithmetic, ..self }

@@ -4,11 +4,14 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sepconv_kernels::{Aligned, ElementType, Elements, available_threads, convert};
+use sepconv_kernels::{
+    Aligned, ElementType, Elements, Threads, available_threads, convert, current_threads,
+};
 
 use super::arena::{self, Unit};
 use super::plan::NetworkPlan;
 use super::quantize::number;
+use super::recorder::{Recorder, ThreadTime};
 use super::schedule::Schedule;
 use super::turns::Turn;
 use crate::{Error, Result};
@@ -81,6 +84,8 @@ pub struct StepTime {
     pub start: Duration,
     /// How long it took.
     pub time: Duration,
+    /// When each thread computed for it. One that found nothing to do has a short time, or none.
+    pub threads: Vec<ThreadTime>,
 }
 
 /// Memory filled with a NaN of every type, so that reads of unwritten values show.
@@ -213,27 +218,30 @@ impl Session {
     /// # Errors
     /// [`Error::Argument`] if `x` has the wrong length. The values of the last run stay.
     pub fn run(&mut self, x: &[f32]) -> Result<()> {
-        self.each(x, |_, _, run| run())
+        self.each(x, |_, _, run| run(current_threads()))
     }
 
-    /// Runs as [`Session::run`] does, and calls `on_step` after each step with the time it took. A
-    /// step that runs depth first is timed in each of its turns.
+    /// Runs as [`Session::run`] does, and calls `on_step` after each step with the time it took, and
+    /// each of its threads. A step that runs depth first is timed in each of its turns. What is
+    /// reported is allocated.
     ///
     /// # Errors
     /// Those of [`Session::run`].
     pub fn run_timed(&mut self, x: &[f32], mut on_step: impl FnMut(StepTime)) -> Result<()> {
         let plan = Arc::clone(&self.plan);
         let begin = Instant::now();
+        let recorder = Recorder::new(begin);
         self.each(x, |step, turn, run| {
             let start = Instant::now();
-            run()?;
+            run(&recorder)?;
             let time = start.elapsed();
+            let threads = recorder.take(start, time);
             let [n, h, ..] = plan.planned()[step].info().output;
             let (rows, pictures) = match turn {
                 None => (0..h, 0..n),
                 Some((turn, picture)) => (turn.rows.clone(), picture..picture + 1),
             };
-            on_step(StepTime { step, rows, pictures, start: start - begin, time });
+            on_step(StepTime { step, rows, pictures, start: start - begin, time, threads });
             Ok(())
         })
     }
@@ -245,7 +253,7 @@ impl Session {
         mut call: impl FnMut(
             usize,
             Option<(&Turn, usize)>,
-            &mut dyn FnMut() -> Result<()>,
+            &mut dyn FnMut(&dyn Threads) -> Result<()>,
         ) -> Result<()>,
     ) -> Result<()> {
         let shape = self.plan.input_shape();
@@ -263,7 +271,7 @@ impl Session {
         let mut run = |i: usize, turn: Option<(&Turn, usize)>| {
             let (step, operands) = (&self.plan.planned()[i], &self.schedule.operands[i]);
             let scratch = &mut scratch[..self.scratch_lens[i]];
-            call(i, turn, &mut || step.run(operands, turn, x, arena, scratch))
+            call(i, turn, &mut |threads| step.run(threads, operands, turn, x, arena, scratch))
         };
         let mut next = 0;
         for group in &self.schedule.groups {

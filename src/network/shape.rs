@@ -62,46 +62,17 @@ pub(crate) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
             }
             [n, to_h, to_w, to_c]
         }
-        Op::ZeroPad(Border { top, bottom, left, right }) => {
-            let padded = |a: usize, b: usize, c: usize| a.checked_add(b)?.checked_add(c);
-            let what = "padded height or width";
-            let overflow = || kernel(node, KernelError::Overflow { what });
-            let height = padded(h, top, bottom).ok_or_else(overflow)?;
-            [n, height, padded(w, left, right).ok_or_else(overflow)?, c]
-        }
-        Op::Crop(Border { top, bottom, left, right }) => {
-            let cropped = |a: usize, b: usize, c: usize| a.checked_sub(b)?.checked_sub(c);
-            let size = cropped(h, top, bottom).zip(cropped(w, left, right));
-            let Some((height, width)) = size.filter(|&(h, w)| h > 0 && w > 0) else {
-                let message = format!(
-                    "cropping {top} + {bottom} rows and {left} + {right} columns from {h}×{w} leaves nothing"
-                );
-                return Err(network(node, message));
-            };
-            [n, height, width, c]
-        }
+        Op::ZeroPad(border) => padded(node, operands[0], border)?,
+        Op::Crop(border) => cropped(node, operands[0], border)?,
         Op::CenterCrop { size: [height, width] } | Op::Resize { size: [height, width], .. } => {
             [n, height, width, c]
         }
         Op::Rescale { ref scale, ref offset } => {
-            if let Some(len) = [scale.len(), offset.len()].into_iter().find(|&l| l != 1 && l != c) {
-                let message =
-                    format!("expected 1 or {c} numbers to rescale {c} channels, got {len}");
-                return Err(network(node, message));
-            }
+            check_rescale(node, c, [scale.len(), offset.len()])?;
             operands[0]
         }
         Op::PRelu { ref shape } => {
-            let fits = match shape[..] {
-                [ac] => ac == c,
-                [ah, aw, ac] => [(ah, h), (aw, w), (ac, c)].iter().all(|&(a, x)| a == 1 || a == x),
-                _ => false,
-            };
-            if !fits {
-                let message =
-                    format!("alpha of shape {shape:?} does not match {h}×{w}×{c} elements");
-                return Err(network(node, message));
-            }
+            check_alpha(node, operands[0], shape)?;
             operands[0]
         }
         Op::Add => equal(node, operands)?,
@@ -124,6 +95,54 @@ fn windowed(node: &Node, input: Shape, window: &Window, channels: usize) -> Resu
 fn widened(node: &Node, channels: usize, multiplier: usize) -> Result<usize> {
     let what = "channels times depth multiplier";
     channels.checked_mul(multiplier).ok_or_else(|| kernel(node, KernelError::Overflow { what }))
+}
+
+fn padded(node: &Node, [n, h, w, c]: Shape, border: Border) -> Result<Shape> {
+    let Border { top, bottom, left, right } = border;
+    let padded = |a: usize, b: usize, c: usize| a.checked_add(b)?.checked_add(c);
+    let overflow = || kernel(node, KernelError::Overflow { what: "padded height or width" });
+    let height = padded(h, top, bottom).ok_or_else(overflow)?;
+    Ok([n, height, padded(w, left, right).ok_or_else(overflow)?, c])
+}
+
+fn cropped(node: &Node, [n, h, w, c]: Shape, border: Border) -> Result<Shape> {
+    let Border { top, bottom, left, right } = border;
+    let cropped = |a: usize, b: usize, c: usize| a.checked_sub(b)?.checked_sub(c);
+    let size = cropped(h, top, bottom).zip(cropped(w, left, right));
+    let Some((height, width)) = size.filter(|&(h, w)| h > 0 && w > 0) else {
+        let message = format!(
+            "cropping {top} + {bottom} rows and {left} + {right} columns from {h}×{w} leaves nothing"
+        );
+        return Err(network(node, message));
+    };
+    Ok([n, height, width, c])
+}
+
+/// Scale and offset have one number each, or one for each channel.
+fn check_rescale(node: &Node, channels: usize, lens: [usize; 2]) -> Result<()> {
+    match lens.into_iter().find(|&len| len != 1 && len != channels) {
+        None => Ok(()),
+        Some(len) => {
+            let message = format!(
+                "expected 1 or {channels} numbers to rescale {channels} channels, got {len}"
+            );
+            Err(network(node, message))
+        }
+    }
+}
+
+/// The alpha of a PReLU is \[C\], or \[H, W, C\] where each dimension may be 1.
+fn check_alpha(node: &Node, [_, h, w, c]: Shape, alpha: &[usize]) -> Result<()> {
+    let fits = match alpha[..] {
+        [ac] => ac == c,
+        [ah, aw, ac] => [(ah, h), (aw, w), (ac, c)].iter().all(|&(a, x)| a == 1 || a == x),
+        _ => false,
+    };
+    if !fits {
+        let message = format!("alpha of shape {alpha:?} does not match {h}×{w}×{c} elements");
+        return Err(network(node, message));
+    }
+    Ok(())
 }
 
 fn equal(node: &Node, operands: &[Shape]) -> Result<Shape> {

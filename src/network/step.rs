@@ -1,6 +1,6 @@
 //! One kernel and its operands: the unit of running.
 
-use sepconv_kernels::{Elements, ElementsMut, NhwcView, NhwcViewMut};
+use sepconv_kernels::{Elements, ElementsMut, NhwcView, NhwcViewMut, Threads};
 
 use super::Op;
 use super::arena::{self, Unit};
@@ -127,10 +127,11 @@ impl Step {
         }
     }
 
-    /// Computes the result from `input` and the arena, into the arena. With a turn, computes only
-    /// the rows of the turn, for one picture.
+    /// Computes the result from `input` and the arena, into the arena, on these threads. With a
+    /// turn, computes only the rows of the turn, for one picture.
     pub(super) fn run(
         &self,
+        threads: &dyn Threads,
         operands: &Operands,
         turn: Option<(&Turn, usize)>,
         input: &[f32],
@@ -182,10 +183,8 @@ impl Step {
             let x = NhwcView::new(x, x_shape)?;
             let residual = residual.map(|(data, shape)| NhwcView::new(data, shape)).transpose()?;
             let y = NhwcViewMut::with_pixel_stride(y, y_shape, operands.y.stride)?;
-            match turn {
-                None => plan.run(x, residual, y, scratch),
-                Some((turn, _)) => plan.run_rows(turn.rows.clone(), x, residual, y, scratch),
-            }
+            let rows = turn.map_or(0..plan.output_shape()[1], |(turn, _)| turn.rows.clone());
+            plan.run_on(threads, rows, x, residual, y, scratch.into())
         };
         run().map_err(|source| Error::Kernel { node: self.info.name.clone(), source })
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::network::{Network, Op, tensors};
+use crate::network::{Network, Node, Op, tensors};
 use crate::{Error, Result};
 
 /// One variable of a layer.
@@ -100,66 +100,22 @@ pub fn variables(network: &Network) -> Result<Vec<Variable>> {
     // The range of `variables` that belongs to each layer.
     let mut layers: BTreeMap<&str, Range<usize>> = BTreeMap::new();
     for node in network.nodes() {
-        let error = |message: String| Error::Network { node: node.name.clone(), message };
-        let overflow = || error("it has more channels or weights than memory can hold".into());
         let input = node.inputs.first().map_or(0, |id| channels[id.index()]);
         let shapes = match (tensors(&node.op, input), &node.op) {
             (Some(shapes), _) => shapes,
             (None, Op::Conv { groups, filters, .. }) => {
-                return Err(error(format!(
-                    "can't divide {input} input and {filters} output channels into {groups} groups"
-                )));
+                let what = format!("{input} input and {filters} output channels");
+                return Err(error(node, format!("can't divide {what} into {groups} groups")));
             }
-            (None, _) => return Err(overflow()),
+            (None, _) => return Err(overflow(node)),
         };
-        let output = match &node.op {
-            Op::Input { channels, .. } => *channels,
-            Op::Conv { filters, .. } | Op::Separable { filters, .. } => *filters,
-            // The product fits: the shapes contain it.
-            Op::Depthwise { multiplier, .. } => input * multiplier,
-            Op::Dense { units, .. } => *units,
-            Op::Flatten { features } => *features,
-            Op::Reshape { shape: [.., channels] } => *channels,
-            Op::Add => {
-                for id in &node.inputs {
-                    let other = channels[id.index()];
-                    if other != input {
-                        return Err(error(format!(
-                            "can't add operands of {input} and {other} channels"
-                        )));
-                    }
-                }
-                input
-            }
-            Op::Concat => {
-                let mut parts = node.inputs.iter().map(|id| channels[id.index()]);
-                let sum = parts.try_fold(0_usize, |sum, c| sum.checked_add(c));
-                sum.ok_or_else(overflow)?
-            }
-            Op::BatchNorm { .. }
-            | Op::PRelu { .. }
-            | Op::Activation(_)
-            | Op::Softmax
-            | Op::MaxPool(_)
-            | Op::AveragePool(_)
-            | Op::GlobalPool { .. }
-            | Op::Rescale { .. }
-            | Op::Function(_)
-            | Op::ZeroPad(_)
-            | Op::Crop(_)
-            | Op::CenterCrop { .. }
-            | Op::Resize { .. }
-            | Op::Identity => input,
-        };
-        channels.push(output);
+        channels.push(output_channels(node, input, &channels)?);
         // A layer that is called several times has its variables once.
         if let Some(own) = layers.get(node.layer.as_str()).filter(|_| !shapes.is_empty()) {
             let known = variables[own.clone()].iter().map(|v| (v.name, &v.shape));
             if !known.eq(shapes.iter().map(|(name, shape)| (*name, shape))) {
-                return Err(error(format!(
-                    "layer {:?} is called with operands of different channels",
-                    node.layer
-                )));
+                let what = format!("layer {:?} is called with operands", node.layer);
+                return Err(error(node, format!("{what} of different channels")));
             }
             continue;
         }
@@ -167,7 +123,7 @@ pub fn variables(network: &Network) -> Result<Vec<Variable>> {
         for (name, shape) in shapes {
             let bytes = shape.iter().try_fold(size_of::<f32>(), |p, &d| p.checked_mul(d));
             if bytes.is_none_or(|b| b > isize::MAX as usize) {
-                return Err(overflow());
+                return Err(overflow(node));
             }
             variables.push(Variable {
                 layer: node.layer.clone(),
@@ -181,6 +137,57 @@ pub fn variables(network: &Network) -> Result<Vec<Variable>> {
         }
     }
     Ok(variables)
+}
+
+/// The channels of a node's output, of which the first operand has `input`; `channels` are those of
+/// the nodes before it.
+fn output_channels(node: &Node, input: usize, channels: &[usize]) -> Result<usize> {
+    Ok(match &node.op {
+        Op::Input { channels, .. } => *channels,
+        Op::Conv { filters, .. } | Op::Separable { filters, .. } => *filters,
+        // The product fits: the shapes contain it.
+        Op::Depthwise { multiplier, .. } => input * multiplier,
+        Op::Dense { units, .. } => *units,
+        Op::Flatten { features } => *features,
+        Op::Reshape { shape: [.., channels] } => *channels,
+        Op::Add => {
+            for id in &node.inputs {
+                let other = channels[id.index()];
+                if other != input {
+                    let what = format!("operands of {input} and {other} channels");
+                    return Err(error(node, format!("can't add {what}")));
+                }
+            }
+            input
+        }
+        Op::Concat => {
+            let mut parts = node.inputs.iter().map(|id| channels[id.index()]);
+            let sum = parts.try_fold(0_usize, |sum, c| sum.checked_add(c));
+            sum.ok_or_else(|| overflow(node))?
+        }
+        Op::BatchNorm { .. }
+        | Op::PRelu { .. }
+        | Op::Activation(_)
+        | Op::Softmax
+        | Op::MaxPool(_)
+        | Op::AveragePool(_)
+        | Op::GlobalPool { .. }
+        | Op::Rescale { .. }
+        | Op::Function(_)
+        | Op::ZeroPad(_)
+        | Op::Crop(_)
+        | Op::CenterCrop { .. }
+        | Op::Resize { .. }
+        | Op::Identity => input,
+    })
+}
+
+fn error(node: &Node, message: String) -> Error {
+    Error::Network { node: node.name.clone(), message }
+}
+
+fn overflow(node: &Node) -> Error {
+    error(node, "it has more channels or weights than memory can hold".into())
 }
 
 /// Counts a network's parameters.

@@ -30,7 +30,8 @@ TOLERANCE = 1e-3
 # By the types of weights and of values between layers, and how these are multiplied.
 TOLERANCES_HALF = {
     ("f16", "f32"): 0.05, ("f16", "f16"): 0.05, ("bf16", "f32"): 0.4, ("bf16", "bf16"): 0.4,
-    ("bf16", "bf16", "--fast"): 0.4}
+    ("bf16", "bf16", "--arithmetic", "fast"): 0.4,
+    ("bf16", "bf16", "--arithmetic", "bf16"): 0.4}
 
 
 def fetch(work):

@@ -44,15 +44,15 @@ mod layout;
 mod op;
 
 use std::fmt;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use candle_core::{
-    CustomOp1, CustomOp2, DType, Device, Error, Module, Result, Tensor, WithDType, bail,
+    CpuStorage, CustomOp1, CustomOp2, DType, Device, Error, Module, Result, Storage, Tensor, bail,
 };
-use half::{bf16, f16};
 use sepconv_kernels::{
     Activation, Conv, ConvParams, Depthwise, DepthwiseParams, ElementType, Elements, Options,
-    Pointwise, PointwiseParams, Separable, SeparableParams, Window,
+    Pointwise, PointwiseParams, Separable, SeparableParams, WeightLayout, Window,
 };
 use sepconv_plans::Plans;
 
@@ -142,17 +142,21 @@ impl SepConv {
             bail!("{groups} groups of {per_group} channels");
         };
         let (weights, bias) = (values.weights(), values.bias());
+        let (weights, layout) = (weights.elements()?, WeightLayout::Oihw);
         let plans = if groups > 1 && per_group == 1 && channels_out % channels == 0 {
-            let mut params =
-                DepthwiseParams::new(window, weights).multiplier(channels_out / channels);
+            let mut params = DepthwiseParams::new(window, weights)
+                .layout(layout)
+                .multiplier(channels_out / channels);
             params.bias = bias;
             Depthwise::pack(channels, &params, &options).map(Plans::new)
         } else if groups == 1 && window == Window::new([1, 1]).stride(window.stride) {
-            let mut params = PointwiseParams::new(channels_out, weights).stride(window.stride);
+            let mut params =
+                PointwiseParams::new(channels_out, weights).layout(layout).stride(window.stride);
             params.bias = bias;
             Pointwise::pack(channels, &params, &options).map(Plans::new)
         } else {
-            let mut params = ConvParams::new(window, channels_out, weights).groups(groups);
+            let mut params =
+                ConvParams::new(window, channels_out, weights).layout(layout).groups(groups);
             params.bias = bias;
             Conv::pack(channels, &params, &options).map(Plans::new)
         };
@@ -186,9 +190,12 @@ impl SepConv {
                 across.dtype
             );
         }
-        let mut depthwise = DepthwiseParams::new(window, spatial.weights());
+        let (weights, inner) = (spatial.weights(), across.weights());
+        let layout = WeightLayout::Oihw;
+        let mut depthwise = DepthwiseParams::new(window, weights.elements()?).layout(layout);
         depthwise.bias = spatial.bias();
-        let mut params = SeparableParams::new(depthwise, channels_out, across.weights())
+        let mut params = SeparableParams::new(depthwise, channels_out, inner.elements()?)
+            .layout(layout)
             .mid_activation(mid_activation);
         params.bias = across.bias();
         let plans =
@@ -220,19 +227,34 @@ impl Module for SepConv {
     }
 }
 
-/// A kernel's weights in the order in which the plans take them, \[kh, kw, C / groups, O\].
+/// A kernel, checked, and dense on the CPU.
 struct Values {
     /// \[O, C / groups, kh, kw\].
     shape: [usize; 4],
     dtype: DType,
-    weights: Weights,
+    /// Of `dtype`.
+    element: ElementType,
+    weights: Tensor,
     bias: Option<Vec<f32>>,
 }
 
-enum Weights {
-    F32(Vec<f32>),
-    F16(Vec<f16>),
-    Bf16(Vec<bf16>),
+/// The memory of weights, locked by a guard `S`.
+struct Weights<S> {
+    storage: S,
+    /// Where the weights lie in it.
+    range: Range<usize>,
+}
+
+impl<S: Deref<Target = Storage>> Weights<S> {
+    fn elements(&self) -> Result<Elements<'_>> {
+        let range = self.range.clone();
+        Ok(match &*self.storage {
+            Storage::Cpu(CpuStorage::F32(values)) => (&values[range]).into(),
+            Storage::Cpu(CpuStorage::F16(values)) => (&values[range]).into(),
+            Storage::Cpu(CpuStorage::BF16(values)) => (&values[range]).into(),
+            _ => bail!("weights that are not on the CPU"),
+        })
+    }
 }
 
 impl Values {
@@ -241,30 +263,28 @@ impl Values {
         if shape[2..] != [kh, kw] {
             bail!("weights {shape:?} (O, C / groups, kh, kw) for a window of {kh}×{kw}");
         }
-        let weights = kernel.weights.to_device(&Device::Cpu)?.permute((2, 3, 1, 0))?;
+        let weights = kernel.weights.to_device(&Device::Cpu)?.contiguous()?;
         let dtype = weights.dtype();
-        let weights = match dtype {
-            DType::F32 => Weights::F32(values(&weights)?),
-            DType::F16 => Weights::F16(values(&weights)?),
-            DType::BF16 => Weights::Bf16(values(&weights)?),
+        let element = match dtype {
+            DType::F32 => ElementType::F32,
+            DType::F16 => ElementType::F16,
+            DType::BF16 => ElementType::Bf16,
             other => bail!("weights of {other:?}: F32, F16 or BF16 are needed"),
         };
         let bias = match kernel.bias {
             Some(bias) if bias.dims() != [shape[0]] => {
                 bail!("bias {:?} for weights {shape:?} (O, C / groups, kh, kw)", bias.dims())
             }
-            Some(bias) => Some(values(&bias.to_device(&Device::Cpu)?.to_dtype(DType::F32)?)?),
+            Some(bias) => Some(bias.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.to_vec1()?),
             None => None,
         };
-        Ok(Self { shape, dtype, weights, bias })
+        Ok(Self { shape, dtype, element, weights, bias })
     }
 
-    fn weights(&self) -> Elements<'_> {
-        match &self.weights {
-            Weights::F32(values) => values.into(),
-            Weights::F16(values) => values.into(),
-            Weights::Bf16(values) => values.into(),
-        }
+    fn weights(&self) -> Weights<impl Deref<Target = Storage>> {
+        let (storage, layout) = self.weights.storage_and_layout();
+        let start = layout.start_offset();
+        Weights { storage, range: start..start + layout.shape().elem_count() }
     }
 
     fn bias(&self) -> Option<&[f32]> {
@@ -273,17 +293,8 @@ impl Values {
 
     /// With the weights' type for input and output.
     fn options(&self, options: &Options) -> Options {
-        let element = match self.weights {
-            Weights::F32(_) => ElementType::F32,
-            Weights::F16(_) => ElementType::F16,
-            Weights::Bf16(_) => ElementType::Bf16,
-        };
-        options.input_type(element).output_type(element)
+        options.input_type(self.element).output_type(self.element)
     }
-}
-
-fn values<T: WithDType>(tensor: &Tensor) -> Result<Vec<T>> {
-    tensor.flatten_all()?.to_vec1()
 }
 
 #[cfg(doctest)]

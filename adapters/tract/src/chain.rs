@@ -2,8 +2,8 @@
 //! operation.
 
 use sepconv_kernels::{
-    Activation, Conv, ConvParams, Depthwise, DepthwiseParams, Error, Options, Pointwise,
-    PointwiseParams, Separable, SeparableParams,
+    Activation, Conv, ConvParams, Depthwise, DepthwiseParams, Options, Pointwise, PointwiseParams,
+    Separable, SeparableParams,
 };
 use sepconv_plans::Plans;
 use tract_core::internal::*;
@@ -101,36 +101,42 @@ fn separable(
     mid_activation: Activation,
     second: &Convolution,
     options: &Options,
-) -> Result<Plans, Error> {
+) -> TractResult<Plans> {
     let channels_out = second.pool.output_channels;
-    let mut params = SeparableParams::new(depthwise_params(first), channels_out, &second.weights)
-        .mid_activation(mid_activation);
+    let mut params =
+        SeparableParams::new(depthwise_params(first)?, channels_out, second.weights()?)
+            .layout(second.layout)
+            .mid_activation(mid_activation);
     params.bias = second.bias.as_deref();
     Ok(Plans::new(Separable::pack(first.pool.input_channels, &params, options)?))
 }
 
-fn single(conv: &Convolution, options: &Options) -> Result<Plans, Error> {
+fn single(conv: &Convolution, options: &Options) -> TractResult<Plans> {
     let channels = conv.pool.input_channels;
     if conv.depthwise {
-        return Ok(Plans::new(Depthwise::pack(channels, &depthwise_params(conv), options)?));
+        return Ok(Plans::new(Depthwise::pack(channels, &depthwise_params(conv)?, options)?));
     }
-    let (channels_out, window) = (conv.pool.output_channels, conv.window);
+    let (channels_out, window, layout) = (conv.pool.output_channels, conv.window, conv.layout);
     if conv.is_pointwise() {
-        let mut params = PointwiseParams::new(channels_out, &conv.weights).stride(window.stride);
+        let mut params = PointwiseParams::new(channels_out, conv.weights()?)
+            .layout(layout)
+            .stride(window.stride);
         params.bias = conv.bias.as_deref();
         Ok(Plans::new(Pointwise::pack(channels, &params, options)?))
     } else {
-        let mut params = ConvParams::new(window, channels_out, &conv.weights);
+        let mut params = ConvParams::new(window, channels_out, conv.weights()?).layout(layout);
         params.bias = conv.bias.as_deref();
         Ok(Plans::new(Conv::pack(channels, &params, options)?))
     }
 }
 
-fn depthwise_params(conv: &Convolution) -> DepthwiseParams<'_> {
+fn depthwise_params(conv: &Convolution) -> TractResult<DepthwiseParams<'_>> {
     let multiplier = conv.pool.output_channels / conv.pool.input_channels;
-    let mut params = DepthwiseParams::new(conv.window, &conv.weights).multiplier(multiplier);
+    let mut params = DepthwiseParams::new(conv.window, conv.weights()?)
+        .layout(conv.layout)
+        .multiplier(multiplier);
     params.bias = conv.bias.as_deref();
-    params
+    Ok(params)
 }
 
 /// The only reader of an outlet, if nobody else sees its value.

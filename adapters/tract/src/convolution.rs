@@ -1,6 +1,6 @@
 //! A convolution of a model, read from the two operations that tract has for it.
 
-use sepconv_kernels::{Padding, Window};
+use sepconv_kernels::{Padding, WeightLayout, Window};
 use tract_core::internal::*;
 use tract_core::ops::cnn::conv::KernelFormat;
 use tract_core::ops::cnn::{Conv, PaddingSpec, PoolSpec};
@@ -21,8 +21,9 @@ pub(crate) struct Convolution {
     pub(crate) window: Window,
     /// Each channel by itself; otherwise all with all.
     pub(crate) depthwise: bool,
-    /// \[kh, kw, C, O / C\] of a depthwise one, else \[kh, kw, C, O\].
-    pub(crate) weights: Vec<f32>,
+    /// In the order of `layout`.
+    weights: Arc<Tensor>,
+    pub(crate) layout: WeightLayout,
     /// O elements, or none for zeros.
     pub(crate) bias: Option<Vec<f32>>,
 }
@@ -64,6 +65,7 @@ impl Convolution {
             .dilation(pair(&spec.dilations()))
             .padding(padding(&spec.padding)?);
         float(model, node.inputs[0])?;
+        let (weights, layout) = in_layout(weights, conv.kernel_fmt, depthwise)?;
         Ok(Self {
             input: node.inputs[0],
             output: node.id.into(),
@@ -72,7 +74,8 @@ impl Convolution {
             pool: PoolSpec { data_format: DataFormat::NHWC, ..spec.clone() },
             window,
             depthwise,
-            weights: hwio(weights, conv.kernel_fmt)?,
+            weights,
+            layout,
             bias: bias.iter().any(|&b| b != 0.0).then_some(bias),
         })
     }
@@ -87,8 +90,11 @@ impl Convolution {
         let Some((from, to, inner_first)) = pointwise_axes(einsum, input) else { return Ok(None) };
         float(model, node.inputs[0])?;
         let matrix = constant(model, node.inputs[1]).context("weights")?;
-        let matrix = if inner_first { matrix } else { matrix.permute_axes(&[1, 0])? };
-        let (channels, out) = (matrix.shape()[0], matrix.shape()[1]);
+        let (layout, [inner, outer]) = match inner_first {
+            true => (WeightLayout::Hwio, [0, 1]),
+            false => (WeightLayout::Oihw, [1, 0]),
+        };
+        let (channels, out) = (matrix.shape()[inner], matrix.shape()[outer]);
         let pool = PoolSpec {
             data_format: DataFormat::NHWC,
             kernel_shape: tvec!(1, 1),
@@ -106,9 +112,14 @@ impl Convolution {
             pool,
             window: Window::new([1, 1]),
             depthwise: false,
-            weights: matrix.try_as_plain_ram()?.as_slice::<f32>()?.to_vec(),
+            weights: matrix,
+            layout,
             bias: None,
         }))
+    }
+
+    pub(crate) fn weights(&self) -> TractResult<&[f32]> {
+        self.weights.try_as_plain_ram()?.as_slice::<f32>()
     }
 
     /// The output's axis that channels are on.
@@ -171,10 +182,9 @@ fn pointwise_axes(einsum: &EinSum, input: &TypedFact) -> Option<(DataFormat, Dat
 }
 
 /// The value of an outlet, if the model has it and it is of f32.
-fn constant(model: &TypedModel, outlet: OutletId) -> TractResult<Tensor> {
+fn constant(model: &TypedModel, outlet: OutletId) -> TractResult<Arc<Tensor>> {
     float(model, outlet)?;
-    let value = model.outlet_fact(outlet)?.konst.as_deref().context("not constant")?;
-    Ok(value.clone())
+    model.outlet_fact(outlet)?.konst.clone().context("not constant")
 }
 
 fn float(model: &TypedModel, outlet: OutletId) -> TractResult<()> {
@@ -187,15 +197,23 @@ fn float(model: &TypedModel, outlet: OutletId) -> TractResult<()> {
     Ok(())
 }
 
-/// Weights with the axes \[kh, kw, I, O\], as the kernels want them. Of a depthwise convolution
-/// either I is 1, or I and O are channels and multiplier: their order in memory is the same.
-fn hwio(weights: Tensor, format: KernelFormat) -> TractResult<Vec<f32>> {
-    let weights = match format {
-        KernelFormat::OIHW => weights.permute_axes(&[2, 3, 1, 0])?,
-        KernelFormat::HWIO => weights,
-        KernelFormat::OHWI => weights.permute_axes(&[1, 2, 3, 0])?,
-    };
-    Ok(weights.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
+/// Weights as they are, and the layout that they then have for the kernels. tract writes depthwise
+/// weights of HWIO and OHWI as those of one group with C inputs and O / C outputs: in the order of
+/// HWIO these are \[kh, kw, C, multiplier\], and no layout of the kernels is that of OHWI.
+fn in_layout(
+    weights: Arc<Tensor>,
+    format: KernelFormat,
+    depthwise: bool,
+) -> TractResult<(Arc<Tensor>, WeightLayout)> {
+    Ok(match format {
+        KernelFormat::OIHW => (weights, WeightLayout::Oihw),
+        KernelFormat::HWIO => (weights, WeightLayout::Hwio),
+        KernelFormat::OHWI if depthwise => {
+            let hwio = Arc::unwrap_or_clone(weights).permute_axes(&[1, 2, 3, 0])?;
+            (hwio.into_arc_tensor(), WeightLayout::Hwio)
+        }
+        KernelFormat::OHWI => (weights, WeightLayout::Ohwi),
+    })
 }
 
 fn padding(spec: &PaddingSpec) -> TractResult<Padding> {

@@ -106,6 +106,9 @@ typedef struct {
   float b;
 } sepconv_activation;
 
+// How pointwise, separable, standard and dense layers multiply and add.
+typedef uint32_t sepconv_arithmetic;
+
 // The order of a tensor's elements in memory. Shapes are N, H, W, C in either. Results have the same
 // bits in either.
 typedef uint32_t sepconv_tensor_layout;
@@ -130,9 +133,7 @@ typedef struct {
   sepconv_type input_type;
   // The type of the output and of the residual.
   sepconv_type output_type;
-  // Whether layers with bf16 weights may use the CPU's bf16 dot products: faster, less exact,
-  // and different bits on different CPUs.
-  bool fast;
+  sepconv_arithmetic arithmetic;
   sepconv_tensor_layout input_layout;
   // The layout of the output and of the residual.
   sepconv_tensor_layout output_layout;
@@ -207,10 +208,10 @@ typedef uint32_t sepconv_pool_kind;
 
 // A tensor that a call reads. Element (n, y, x, c) lies at index
 // ((n·H + y)·W + x)·pixel_stride + c of `data` if the layout is NHWC, and at
-// ((n·C + c)·H + y)·W + x if it is NCHW. The caller owns the memory.
+// n·picture_stride + (c·H + y)·W + x if it is NCHW. The caller owns the memory.
 typedef struct {
   const void *data;
-  // The number of elements at `data`: N·H·W·C if pixels are dense.
+  // The number of elements at `data`: N·H·W·C if there are no gaps.
   size_t len;
   sepconv_type element;
   // N, H, W, C.
@@ -221,6 +222,10 @@ typedef struct {
   size_t pixel_stride;
   // As the plan's options have it.
   sepconv_tensor_layout layout;
+  // The number of elements from one picture to the next if the layout is NCHW; 0 means C·H·W. A
+  // larger number selects some channels of a wider tensor, from the first of their planes on.
+  // `len` must then be at least (N − 1)·picture_stride + C·H·W. It is 0 if the layout is NHWC.
+  size_t picture_stride;
 } sepconv_view;
 
 // A tensor that a call writes. Its layout is that of sepconv_view. The caller owns the memory.
@@ -231,9 +236,33 @@ typedef struct {
   size_t shape[4];
   size_t pixel_stride;
   sepconv_tensor_layout layout;
+  size_t picture_stride;
 } sepconv_view_mut;
 
-typedef void (*Handler)(void);
+// The work of a run, which sepconv_threads.run calls with the argument that came with it.
+//
+// Any thread may call it. Several may at the same time. Each call computes until no task is left
+// to begin, and then returns. It waits for no other call, allocates nothing, and takes less than
+// 64 KiB of stack.
+typedef void (*sepconv_work)(void *argument);
+
+// Threads of the caller's, for sepconv_plan_run_on(): a pool, an executor, tasks of an operating
+// system. The caller owns all of it. The library uses it during that call only.
+typedef struct {
+  // How many threads can compute at the same time; 0 means 1.
+  size_t count;
+  // Calls `work(argument)` `count` times, from several threads at the same time, and returns
+  // when all of these calls have returned; `count` is at most the field of that name. The
+  // thread that `run` is called on may make calls, too.
+  //
+  // Outputs do not depend on how it is done. A run stays correct, only slower, if the calls
+  // are made one after the other, or fewer of them. More of them do nothing. No call may begin
+  // or go on after `run` has returned. It must return: neither longjmp() nor a C++ exception may
+  // leave it.
+  void (*run)(void *context, size_t count, sepconv_work work, void *argument);
+  // Passed to `run`; may be null.
+  void *context;
+} sepconv_threads;
 
 #define SEPCONV_OK 0
 
@@ -290,6 +319,17 @@ typedef void (*Handler)(void);
 
 // x · clamp(x + 3, 0, 6) / 6
 #define SEPCONV_HARD_SWISH 6
+
+// In f32, the same bits on every CPU.
+#define SEPCONV_ARITHMETIC_EXACT 0
+
+// Products of bf16, the same bits on every CPU. Operands of any type are rounded to bf16; each block
+// of 32 products is two chains of multiply-adds of f32. Taps in the padding count as zeros.
+#define SEPCONV_ARITHMETIC_BF16 1
+
+// The CPU's bf16 dot products where weights are bf16 and the CPU has some, else as SEPCONV_ARITHMETIC_EXACT:
+// faster, less exact, and different bits on different CPUs.
+#define SEPCONV_ARITHMETIC_FAST 2
 
 // The channels of a pixel lie side by side: Keras, TensorFlow.
 #define SEPCONV_NHWC 0
@@ -631,14 +671,37 @@ sepconv_status sepconv_plan_run_rows(const sepconv_plan *plan,
                                      size_t scratch_len,
                                      size_t threads);
 
+// Runs a plan for the output rows `start` to `end` − 1 of each picture on the caller's threads.
+//
+// All is as in sepconv_plan_run_rows(), bits included, but the library starts and uses no threads
+// of its own. `threads` is required. For all rows, `x` may be the whole input, as for
+// sepconv_plan_run(). The call uses as many threads as threads->count says, but no more than
+// `scratch` has room for, nor more than the layer has tasks for. If these are two or more, it calls
+// threads->run on the thread that it was called on. What threads->run leaves undone, that thread
+// does afterwards.
+//
+// Returns SEPCONV_INVALID if `threads` or threads->run is null, and for what is wrong with the
+// other arguments; then threads->run was not called.
+//
+// # Safety
+// As for sepconv_plan_run_rows(). `threads` is null or a valid pointer; threads->run does what
+// sepconv_threads says.
+sepconv_status sepconv_plan_run_on(const sepconv_plan *plan,
+                                   const sepconv_threads *threads,
+                                   size_t start,
+                                   size_t end,
+                                   const sepconv_view *x,
+                                   const sepconv_view *residual,
+                                   const sepconv_view_mut *y,
+                                   float *scratch,
+                                   size_t scratch_len);
+
 // Ends the threads that the library keeps for later runs. Those that no run uses have ended when
 // the call returns; the others end with their runs. A later run on more than one thread starts new
 // ones. Any thread may call it.
 //
 // A program may call this before it forks, unloads the library, or is idle for a long time.
 void sepconv_release_threads(void);
-
-extern int pthread_atfork(Handler prepare, Handler parent, Handler child);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -218,8 +218,7 @@ pub(crate) unsafe fn shape<T>(
     })
 }
 
-/// Has `go` run a plan on operands that are there and lie apart from each other, on up to `threads`
-/// threads.
+/// Has `go` run a plan on operands that are there and lie apart from each other.
 ///
 /// # Safety
 /// As [`super::sepconv_plan_run`].
@@ -229,15 +228,13 @@ pub(crate) unsafe fn run(
     residual: *const sepconv_view,
     y: *const sepconv_view_mut,
     (scratch, scratch_len): (*mut f32, usize),
-    threads: usize,
     go: impl FnOnce(
         &dyn Plan,
         NhwcView<'_>,
         Option<NhwcView<'_>>,
         NhwcViewMut<'_>,
         &mut [f32],
-    ) -> Result<(), sepconv_kernels::Error>
-    + Send,
+    ) -> Result<()>,
 ) -> sepconv_status {
     guarded(|| {
         // SAFETY: the caller's contract; that they don't overlap is checked.
@@ -246,18 +243,17 @@ pub(crate) unsafe fn run(
             let (x, y) = (required(x, "x")?, required(y, "y")?);
             let residual = residual.as_ref();
             check_apart(x, residual, y, scratch, scratch_len)?;
-            let most = plan.plan.scratch_len(threads.max(1));
-            let scratch = self::scratch(scratch, scratch_len, most)?;
+            let scratch = slice_mut(scratch, scratch_len, "scratch")?;
             let (x, y) = (x.read("x")?, y.read("y")?);
             let residual = residual.map(|residual| residual.read("residual")).transpose()?;
-            on_threads(threads.max(1), || go(plan.plan.as_ref(), x, residual, y, scratch))
+            go(plan.plan.as_ref(), x, residual, y, scratch)
         }
     })
 }
 
-/// Runs `f` where plans find so many threads, or on the calling thread alone if the system refuses
-/// that many.
-fn on_threads(
+/// Runs `f` where plans find so many threads (0 means 1), or on the calling thread alone if the
+/// system refuses that many.
+pub(crate) fn on_threads(
     threads: usize,
     f: impl FnOnce() -> Result<(), sepconv_kernels::Error> + Send,
 ) -> Result<()> {
@@ -338,17 +334,6 @@ unsafe fn elements<'a>(
     }
 }
 
-/// As many floats of scratch as are of use.
-///
-/// # Safety
-/// `data` is null or valid for `len` floats, which nobody else uses while the slice lives.
-pub(crate) unsafe fn scratch<'a>(data: *mut f32, len: usize, most: usize) -> Result<&'a mut [f32]> {
-    // SAFETY: the caller's contract.
-    let scratch = unsafe { slice_mut(data, len, "scratch")? };
-    let most = most.min(len);
-    Ok(&mut scratch[..most])
-}
-
 /// The addresses of so many elements; none of elements that can't be there.
 fn addresses(data: *const c_void, len: usize, size: usize) -> Range<usize> {
     let start = data.addr();
@@ -395,6 +380,15 @@ fn element_type(element: sepconv_type) -> Result<ElementType> {
         SEPCONV_U8 => Ok(ElementType::U8),
         SEPCONV_I8 => Ok(ElementType::I8),
         _ => unknown("sepconv_type", element),
+    }
+}
+
+fn arithmetic(arithmetic: sepconv_arithmetic) -> Result<Arithmetic> {
+    match arithmetic {
+        SEPCONV_ARITHMETIC_EXACT => Ok(Arithmetic::Exact),
+        SEPCONV_ARITHMETIC_BF16 => Ok(Arithmetic::Bf16),
+        SEPCONV_ARITHMETIC_FAST => Ok(Arithmetic::Fast),
+        _ => unknown("sepconv_arithmetic", arithmetic),
     }
 }
 
@@ -514,7 +508,7 @@ impl sepconv_options {
             .output_type(element_type(self.output_type)?)
             .input_layout(tensor_layout(self.input_layout)?)
             .output_layout(tensor_layout(self.output_layout)?)
-            .arithmetic(if self.fast { Arithmetic::Fast } else { Arithmetic::Exact }))
+            .arithmetic(arithmetic(self.arithmetic)?))
     }
 }
 
@@ -577,17 +571,38 @@ params!(sepconv_dense_params to DenseParams, |this, weights| {
     DenseParams::new(this.channels_out, weights)
 });
 
-/// What 0 stands for.
-fn pixel_stride(stride: usize, shape: [usize; 4]) -> usize {
-    if stride == 0 { shape[3] } else { stride }
+/// How the elements of a view lie.
+enum Lies {
+    Nhwc { pixel_stride: usize },
+    Nchw { shape: [usize; 4], picture_stride: usize },
 }
 
-/// The shape \[N, C, H, W\] of a view in that order, which has no pixel stride.
-fn nchw_shape([n, h, w, c]: [usize; 4], stride: usize, name: &str) -> Result<[usize; 4]> {
-    if stride != 0 {
-        return refuse(format!("{name}: pixel_stride is {stride}, expected 0 with SEPCONV_NCHW"));
+impl Lies {
+    /// Reads the fields of a view that is called `name`; 0 stands for a dense tensor.
+    fn new(
+        layout: sepconv_tensor_layout,
+        [n, h, w, c]: [usize; 4],
+        [pixel, picture]: [usize; 2],
+        name: &str,
+    ) -> Result<Self> {
+        let none = |field, value: usize, layout| {
+            let what = format!("{name}: {field} is {value}, expected 0 with {layout}");
+            if value == 0 { Ok(()) } else { refuse(what) }
+        };
+        match tensor_layout(layout)? {
+            TensorLayout::Nhwc => {
+                none("picture_stride", picture, "SEPCONV_NHWC")?;
+                Ok(Self::Nhwc { pixel_stride: if pixel == 0 { c } else { pixel } })
+            }
+            TensorLayout::Nchw => {
+                none("pixel_stride", pixel, "SEPCONV_NCHW")?;
+                // If it overflows, the view is refused for it.
+                let dense = c.saturating_mul(h).saturating_mul(w);
+                let picture_stride = if picture == 0 { dense } else { picture };
+                Ok(Self::Nchw { shape: [n, c, h, w], picture_stride })
+            }
+        }
     }
-    Ok([n, c, h, w])
 }
 
 impl sepconv_view {
@@ -597,12 +612,14 @@ impl sepconv_view {
         // SAFETY: the caller's contract.
         let data =
             unsafe { elements(self.data, self.len, self.element, &format!("{name}->data"))? };
-        let (shape, stride) = (self.shape, self.pixel_stride);
-        Ok(match tensor_layout(self.layout)? {
-            TensorLayout::Nhwc => {
-                NhwcView::with_pixel_stride(data, shape, pixel_stride(stride, shape))?
+        let strides = [self.pixel_stride, self.picture_stride];
+        Ok(match Lies::new(self.layout, self.shape, strides, name)? {
+            Lies::Nhwc { pixel_stride } => {
+                NhwcView::with_pixel_stride(data, self.shape, pixel_stride)?
             }
-            TensorLayout::Nchw => NhwcView::nchw(data, nchw_shape(shape, stride, name)?)?,
+            Lies::Nchw { shape, picture_stride } => {
+                NhwcView::nchw_with_picture_stride(data, shape, picture_stride)?
+            }
         })
     }
 }
@@ -622,12 +639,14 @@ impl sepconv_view_mut {
                 _ => ElementsMut::F32(slice_mut(data.cast(), len, what)?),
             }
         };
-        let (shape, stride) = (self.shape, self.pixel_stride);
-        Ok(match tensor_layout(self.layout)? {
-            TensorLayout::Nhwc => {
-                NhwcViewMut::with_pixel_stride(data, shape, pixel_stride(stride, shape))?
+        let strides = [self.pixel_stride, self.picture_stride];
+        Ok(match Lies::new(self.layout, self.shape, strides, name)? {
+            Lies::Nhwc { pixel_stride } => {
+                NhwcViewMut::with_pixel_stride(data, self.shape, pixel_stride)?
             }
-            TensorLayout::Nchw => NhwcViewMut::nchw(data, nchw_shape(shape, stride, name)?)?,
+            Lies::Nchw { shape, picture_stride } => {
+                NhwcViewMut::nchw_with_picture_stride(data, shape, picture_stride)?
+            }
         })
     }
 }

@@ -8,6 +8,7 @@
 #![allow(non_camel_case_types, missing_docs, reason = "the names are C's, and say it")]
 
 mod call;
+mod callers;
 #[cfg(feature = "threads")]
 mod pools;
 
@@ -66,6 +67,17 @@ pub const SEPCONV_ELU: sepconv_activation_kind = 4;
 pub const SEPCONV_SILU: sepconv_activation_kind = 5;
 /// x · clamp(x + 3, 0, 6) / 6
 pub const SEPCONV_HARD_SWISH: sepconv_activation_kind = 6;
+
+/// How pointwise, separable, standard and dense layers multiply and add.
+pub type sepconv_arithmetic = u32;
+/// In f32, the same bits on every CPU.
+pub const SEPCONV_ARITHMETIC_EXACT: sepconv_arithmetic = 0;
+/// Products of bf16, the same bits on every CPU. Operands of any type are rounded to bf16; each block
+/// of 32 products is two chains of multiply-adds of f32. Taps in the padding count as zeros.
+pub const SEPCONV_ARITHMETIC_BF16: sepconv_arithmetic = 1;
+/// The CPU's bf16 dot products where weights are bf16 and the CPU has some, else as SEPCONV_ARITHMETIC_EXACT:
+/// faster, less exact, and different bits on different CPUs.
+pub const SEPCONV_ARITHMETIC_FAST: sepconv_arithmetic = 2;
 
 /// The order of a tensor's elements in memory. Shapes are N, H, W, C in either. Results have the same
 /// bits in either.
@@ -185,9 +197,7 @@ pub struct sepconv_options {
     pub input_type: sepconv_type,
     /// The type of the output and of the residual.
     pub output_type: sepconv_type,
-    /// Whether layers with bf16 weights may use the CPU's bf16 dot products: faster, less exact,
-    /// and different bits on different CPUs.
-    pub fast: bool,
+    pub arithmetic: sepconv_arithmetic,
     pub input_layout: sepconv_tensor_layout,
     /// The layout of the output and of the residual.
     pub output_layout: sepconv_tensor_layout,
@@ -282,12 +292,12 @@ pub struct sepconv_dense_params {
 
 /// A tensor that a call reads. Element (n, y, x, c) lies at index
 /// ((n·H + y)·W + x)·pixel_stride + c of `data` if the layout is NHWC, and at
-/// ((n·C + c)·H + y)·W + x if it is NCHW. The caller owns the memory.
+/// n·picture_stride + (c·H + y)·W + x if it is NCHW. The caller owns the memory.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_view {
     pub data: *const c_void,
-    /// The number of elements at `data`: N·H·W·C if pixels are dense.
+    /// The number of elements at `data`: N·H·W·C if there are no gaps.
     pub len: usize,
     pub element: sepconv_type,
     /// N, H, W, C.
@@ -298,6 +308,10 @@ pub struct sepconv_view {
     pub pixel_stride: usize,
     /// As the plan's options have it.
     pub layout: sepconv_tensor_layout,
+    /// The number of elements from one picture to the next if the layout is NCHW; 0 means C·H·W. A
+    /// larger number selects some channels of a wider tensor, from the first of their planes on.
+    /// `len` must then be at least (N − 1)·picture_stride + C·H·W. It is 0 if the layout is NHWC.
+    pub picture_stride: usize,
 }
 
 /// A tensor that a call writes. Its layout is that of sepconv_view. The caller owns the memory.
@@ -310,6 +324,41 @@ pub struct sepconv_view_mut {
     pub shape: [usize; 4],
     pub pixel_stride: usize,
     pub layout: sepconv_tensor_layout,
+    pub picture_stride: usize,
+}
+
+/// The work of a run, which sepconv_threads.run calls with the argument that came with it.
+///
+/// Any thread may call it. Several may at the same time. Each call computes until no task is left
+/// to begin, and then returns. It waits for no other call, allocates nothing, and takes less than
+/// 64 KiB of stack.
+pub type sepconv_work = Option<unsafe extern "C" fn(argument: *mut c_void)>;
+
+/// Threads of the caller's, for sepconv_plan_run_on(): a pool, an executor, tasks of an operating
+/// system. The caller owns all of it. The library uses it during that call only.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct sepconv_threads {
+    /// How many threads can compute at the same time; 0 means 1.
+    pub count: usize,
+    /// Calls `work(argument)` `count` times, from several threads at the same time, and returns
+    /// when all of these calls have returned; `count` is at most the field of that name. The
+    /// thread that `run` is called on may make calls, too.
+    ///
+    /// Outputs do not depend on how it is done. A run stays correct, only slower, if the calls
+    /// are made one after the other, or fewer of them. More of them do nothing. No call may begin
+    /// or go on after `run` has returned. It must return: neither longjmp() nor a C++ exception may
+    /// leave it.
+    pub run: Option<
+        unsafe extern "C" fn(
+            context: *mut c_void,
+            count: usize,
+            work: sepconv_work,
+            argument: *mut c_void,
+        ),
+    >,
+    /// Passed to `run`; may be null.
+    pub context: *mut c_void,
 }
 
 /// Packed weights: all of a layer but the size of its input. Plans for inputs of any size share them.
@@ -837,15 +886,9 @@ pub unsafe extern "C" fn sepconv_plan_run(
 ) -> sepconv_status {
     // SAFETY: the caller's contract.
     unsafe {
-        call::run(
-            plan,
-            x,
-            residual,
-            y,
-            (scratch, scratch_len),
-            threads,
-            |plan, x, residual, y, scratch| plan.run(x, residual, y, scratch),
-        )
+        call::run(plan, x, residual, y, (scratch, scratch_len), |plan, x, residual, y, scratch| {
+            call::on_threads(threads, || plan.run(x, residual, y, scratch))
+        })
     }
 }
 
@@ -901,15 +944,45 @@ pub unsafe extern "C" fn sepconv_plan_run_rows(
 ) -> sepconv_status {
     // SAFETY: the caller's contract.
     unsafe {
-        call::run(
-            plan,
-            x,
-            residual,
-            y,
-            (scratch, scratch_len),
-            threads,
-            |plan, x, residual, y, scratch| plan.run_rows(start..end, x, residual, y, scratch),
-        )
+        call::run(plan, x, residual, y, (scratch, scratch_len), |plan, x, residual, y, scratch| {
+            call::on_threads(threads, || plan.run_rows(start..end, x, residual, y, scratch))
+        })
+    }
+}
+
+/// Runs a plan for the output rows `start` to `end` − 1 of each picture on the caller's threads.
+///
+/// All is as in sepconv_plan_run_rows(), bits included, but the library starts and uses no threads
+/// of its own. `threads` is required. For all rows, `x` may be the whole input, as for
+/// sepconv_plan_run(). The call uses as many threads as threads->count says, but no more than
+/// `scratch` has room for, nor more than the layer has tasks for. If these are two or more, it calls
+/// threads->run on the thread that it was called on. What threads->run leaves undone, that thread
+/// does afterwards.
+///
+/// Returns SEPCONV_INVALID if `threads` or threads->run is null, and for what is wrong with the
+/// other arguments; then threads->run was not called.
+///
+/// # Safety
+/// As for sepconv_plan_run_rows(). `threads` is null or a valid pointer; threads->run does what
+/// sepconv_threads says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_plan_run_on(
+    plan: *const sepconv_plan,
+    threads: *const sepconv_threads,
+    start: usize,
+    end: usize,
+    x: *const sepconv_view,
+    residual: *const sepconv_view,
+    y: *const sepconv_view_mut,
+    scratch: *mut f32,
+    scratch_len: usize,
+) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        call::run(plan, x, residual, y, (scratch, scratch_len), |plan, x, residual, y, scratch| {
+            let threads = required(threads, "threads")?.read()?;
+            Ok(plan.run_on(&threads, start..end, x, residual, y, scratch.into())?)
+        })
     }
 }
 

@@ -155,6 +155,12 @@ static void refuse_all(void) {
     options.output_layout = 2;
     refused(sepconv_pointwise_pack(IN, &params, &options, &packed), "unknown sepconv_tensor_layout: 2");
     options.output_layout = SEPCONV_NHWC;
+    options.arithmetic = 3;
+    refused(sepconv_pointwise_pack(IN, &params, &options, &packed), "unknown sepconv_arithmetic: 3");
+    options.arithmetic = SEPCONV_ARITHMETIC_BF16;
+    check(sepconv_pointwise_pack(IN, &params, &options, &packed));
+    sepconv_packed_destroy(packed);
+    options.arithmetic = SEPCONV_ARITHMETIC_EXACT;
     check(sepconv_pointwise_pack(IN, &params, &options, &packed));
 
     sepconv_plan *plan;

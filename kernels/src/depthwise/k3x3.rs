@@ -11,31 +11,36 @@
 //! ```
 //!
 //! Departures:
-//! 1. Channels go by vectors; the last is masked when channels end inside it, and fewer pixels are then
-//!    computed at a time ([`tail_pixels`]).
-//! 2. Input rows are outermost and each is read once. With S = 1 it is the last row of one output row's
-//!    window, the middle one of the next and the first of the one after, with S = 2 the last and the first
-//!    or a middle one; the accumulators of all of them are alive at a time. Row by row an output vector
-//!    takes 3·(P + 2) / P lines from L2 with S = 1, a tile of R rows takes (R + 2)·(P + 2) / (R·P), and
-//!    lines are what a depthwise convolution waits for. Each output still has one chain, taps ascending.
+//! 1. Channels go by vectors. Where they end inside one, what is left has kernels of its own,
+//!    masked and for few pixels at a time: [`Tail3x3`].
+//! 2. Input rows are outermost and each is read once. With S = 1 it is the last row of one output
+//!    row's window, the middle one of the next and the first of the one after, with S = 2 the last
+//!    and the first or a middle one; the accumulators of all of them are alive at a time. Row by
+//!    row an output vector takes 3·(P + 2) / P lines from L2 with S = 1, a tile of R rows takes
+//!    (R + 2)·(P + 2) / (R·P), and lines are what a depthwise convolution waits for. Each output
+//!    still has one chain, taps ascending.
 //! 3. At the top and bottom of a tile fewer output rows are alive; each case is compiled by itself.
-//! 4. Input rows above and below the picture are left out; so are the first and the last column if they
-//!    lie outside, which decides once per row what a kernel for single pixels would pay for per pixel.
-//! 5. Where two vectors of channels are a line (AVX2, f32), tiles of two columns take two at a time, so that no line
-//!    comes twice: with S = 2, where few rows and pixels share what is loaded and a tile reaches more lines than L1
-//!    keeps, and with S = 1 if the lines of a tile compete for few sets of L1. Else three columns share more loads.
-//! 6. The input of the tile that comes next is prefetched: a tile reads short pieces of many rows, a
-//!    pattern that hardware does not foresee. So is a large output, which else waits for the lines that it
-//!    writes: into L2, as one is written by channels, when the lines of a tile compete for few sets of L1.
+//! 4. Input rows above and below the picture are left out; so are the first and the last column if
+//!    they lie outside, which decides once per row what a kernel for single pixels would pay for
+//!    per pixel.
+//! 5. Where two vectors of channels are a line (AVX2, f32), tiles of two columns take two at a
+//!    time, so that no line comes twice: with S = 2, where few rows and pixels share what is loaded
+//!    and a tile reaches more lines than L1 keeps, and with S = 1 if the lines of a tile compete
+//!    for few sets of L1. Else three columns share more loads.
+//! 6. The input of the tile that comes next is prefetched: a tile reads short pieces of many rows,
+//!    a pattern that hardware does not foresee. So is a large output, which else waits for the
+//!    lines that it writes: into L2, as one is written by channels, when the lines of a tile
+//!    compete for few sets of L1.
 
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::NonNull;
 
 use crate::element::{Pointer, PointerMut};
-use crate::epilogue::{AS_IS, Extent, add_residual, bounded, clamp, for_output, store};
+use crate::epilogue::{
+    Bounded, Extent, Prologue, add_residual, clamp_max, clamp_min, for_output, store,
+};
 use crate::memory::LINE_BYTES;
-use crate::rows::kernel::tail_pixels;
 use crate::simd::element::{Element, ForElement};
 use crate::simd::{Kernel, Simd};
 
@@ -56,7 +61,7 @@ pub(crate) struct Args3x3 {
     pub(crate) weights: *const f32,
     /// Biases, padded to whole vectors.
     pub(crate) bias: *const f32,
-    /// Channels.
+    /// Channels: whole vectors, or for [`Tail3x3`] less than one.
     pub(crate) channels: usize,
     /// Output rows, at least one.
     pub(crate) rows: usize,
@@ -82,7 +87,9 @@ pub(crate) struct Input3x3 {
     /// What is prefetched, if anything: the first of the S·P input columns that the next tile does
     /// not share with the one to its left, in its first row. Never dereferenced.
     pub(crate) next: Option<NonNull<u8>>,
-    /// By which the kernels that do so bound the input from below, −∞ for not at all.
+    /// Whether that is one piece in each row: pixels without gaps, and all of their channels.
+    pub(crate) contiguous: bool,
+    /// The lower bound of [`Bounded`](crate::epilogue::Bounded) kernels.
     pub(crate) bound: f32,
 }
 
@@ -113,71 +120,71 @@ pub(crate) struct Output3x3 {
     pub(crate) bounds: (f32, f32),
 }
 
-/// The kernel of P columns of output pixels for an input of elements X, loaded as LOAD says.
+/// The kernel of P columns of output pixels for an input of elements X, with prologue L: of whole
+/// vectors of channels.
 #[derive(Debug)]
-pub(crate) struct Depthwise3x3<X, const P: usize, const STRIDE: usize, const LOAD: u8>(
-    PhantomData<X>,
-);
+pub(crate) struct Depthwise3x3<X, L, const P: usize, const STRIDE: usize>(PhantomData<(X, L)>);
 
-impl<X: Element, const P: usize, const STRIDE: usize, const LOAD: u8> Kernel
-    for Depthwise3x3<X, P, STRIDE, LOAD>
+impl<X: Element, L: Prologue, const P: usize, const STRIDE: usize> Kernel
+    for Depthwise3x3<X, L, P, STRIDE>
 {
     type Args = Args3x3;
     type Output = ();
 
     /// # Safety
     /// For `rows` × P pixels and all channels:
-    /// - The residual, if there is one, is valid for reading, the output for writing; no other thread touches
-    ///   the output.
+    /// - The residual, if there is one, is valid for reading, the output for writing; no other
+    ///   thread touches the output.
     /// - The output and the residual are of f32 or of elements X.
-    /// - The input is valid for reading in the rows `inside` and the (P − 1)·STRIDE + 3 columns without those that
-    ///   lie outside.
+    /// - The input is valid for reading in the rows `inside` and the (P − 1)·STRIDE + 3 columns
+    ///   without those that lie outside.
     /// - `pixels` has the elements described.
     /// - `weights` and `bias` are valid for whole vectors.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, args: &Args3x3) {
         let l = S::LANES;
-        let whole = args.channels / l;
-        let (left, right) = (args.input.left_outside, args.input.right_outside);
-        let all = |block| Block { first: 0, left, right, block, mask: simd.mem_mask(l) };
-        let prefetches = const { prefetches_output::<S, STRIDE, LOAD>() } && args.output.next > 0;
+        let blocks = args.channels / l;
+        let all = simd.mem_mask(l);
+        let prefetches = const { prefetches_output::<S, L, STRIDE>() } && args.output.next > 0;
         let mut paired = 0;
         if const { P == PAIR && pairs::<S, X>() } {
-            paired = whole - whole % 2;
+            paired = blocks - blocks % 2;
             for block in (0..paired).step_by(2) {
                 if prefetches {
                     prefetch_output::<S, X, P>(simd, args, block * l);
                 }
-                // SAFETY: the caller keeps the contract for all channels, and all lanes of both blocks
-                // are channels.
-                unsafe { channels::<S, X, P, STRIDE, LOAD, true, 2>(simd, args, &all(block)) };
+                // SAFETY: the caller vouches for all channels, and all lanes of both blocks are
+                // channels.
+                unsafe { channels::<S, X, L, P, STRIDE, true, 2>(simd, args, block, all) };
             }
         }
-        for block in paired..whole {
+        for block in paired..blocks {
             if prefetches && (block * l).is_multiple_of(X::LINE) {
                 prefetch_output::<S, X, P>(simd, args, block * l);
             }
-            // SAFETY: the caller keeps the contract for all channels, and all lanes of this block
-            // are channels.
-            unsafe { channels::<S, X, P, STRIDE, LOAD, true, 1>(simd, args, &all(block)) };
+            // SAFETY: the caller vouches for all channels, and all lanes of this block are
+            // channels.
+            unsafe { channels::<S, X, L, P, STRIDE, true, 1>(simd, args, block, all) };
         }
-        let rest = args.channels % l;
-        if rest > 0 {
-            let (pixels, mask) = (const { tail_pixels::<S>(P) }, simd.mem_mask(rest));
-            for first in (0..P).step_by(pixels) {
-                let left = left && first == 0;
-                let right = right && first + pixels == P;
-                let at = Block { first, left, right, block: whole, mask };
-                // SAFETY: the caller keeps the contract for all channels and P columns of pixels:
-                // these are the last channels, masked, of columns below P, as `pixels` divides P.
-                unsafe {
-                    match const { tail_pixels::<S>(P) } {
-                        2 => channels::<S, X, 2, STRIDE, LOAD, false, 1>(simd, args, &at),
-                        _ => channels::<S, X, 1, STRIDE, LOAD, false, 1>(simd, args, &at),
-                    }
-                }
-            }
-        }
+    }
+}
+
+/// The same for less than a vector of channels, masked.
+#[derive(Debug)]
+pub(crate) struct Tail3x3<X, const P: usize, const STRIDE: usize>(PhantomData<X>);
+
+impl<X: Element, const P: usize, const STRIDE: usize> Kernel for Tail3x3<X, P, STRIDE> {
+    type Args = Args3x3;
+    type Output = ();
+
+    /// # Safety
+    /// - As [`Depthwise3x3`].
+    /// - There is at least one channel, and no more than a vector has lanes.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(simd: S, args: &Args3x3) {
+        let mask = simd.mem_mask(args.channels);
+        // SAFETY: the caller vouches for these channels, which are the mask's lanes.
+        unsafe { channels::<S, X, Bounded, P, STRIDE, false, 1>(simd, args, 0, mask) };
     }
 }
 
@@ -190,8 +197,8 @@ pub(crate) const fn pairs<S: Simd, X: Element>() -> bool {
 /// Whether the kernel prefetches outputs: not with stride 2, which writes a quarter of what it
 /// reads, nor where registers are scarce and bounds take one, as an accumulator would be in memory
 /// then.
-const fn prefetches_output<S: Simd, const STRIDE: usize, const LOAD: u8>() -> bool {
-    STRIDE == 1 && (LOAD == AS_IS || S::REGISTERS >= 32)
+const fn prefetches_output<S: Simd, L: Prologue, const STRIDE: usize>() -> bool {
+    STRIDE == 1 && (!L::BOUNDS || S::REGISTERS >= 32)
 }
 
 /// Prefetches a part of what the next tile writes: P lines of each row, for the line of channels
@@ -208,66 +215,53 @@ fn prefetch_output<S: Simd, X: Element, const P: usize>(simd: S, args: &Args3x3,
     }
 }
 
-/// Vectors of channels of some of a tile's columns of pixels.
-#[derive(Clone, Copy)]
-struct Block<S: Simd> {
-    /// The first column of pixels.
-    first: usize,
-    /// Whether their first input column lies outside.
-    left: bool,
-    /// Whether their last one does.
-    right: bool,
-    /// The number of the first vector.
-    block: usize,
-    /// Its lanes that are channels.
-    mask: S::MemMask,
-}
-
 /// The accumulators of three output rows: P pixels of B vectors each.
 type Sums<S, const P: usize, const B: usize> = [[[<S as Simd>::Vector; P]; B]; K];
 
-/// B vectors of channels, all of them channels if WHOLE (as they are if B > 1), of P columns of
-/// pixels.
+/// B vectors of channels, from the block `block` on, of P columns of pixels: the lanes of `mask`,
+/// all if WHOLE (as if B > 1).
 ///
 /// # Safety
 /// For these channels and `rows` × P pixels:
-/// - The residual, if there is one, is valid for reading, the output for writing; no other thread touches the
-///   output.
+/// - The residual, if there is one, is valid for reading, the output for writing; no other thread
+///   touches the output.
 /// - The output and the residual are of f32 or of elements X.
-/// - The input is valid for reading in the rows `inside` and the columns without those that lie outside.
+/// - The input is valid for reading in the rows `inside` and the columns without those that lie
+///   outside.
 /// - `pixels` has the elements described.
 /// - `weights` and `bias` are valid for B vectors.
 #[inline(always)]
 unsafe fn channels<
     S: Simd,
     X: Element,
+    L: Prologue,
     const P: usize,
     const STRIDE: usize,
-    const LOAD: u8,
     const WHOLE: bool,
     const B: usize,
 >(
     simd: S,
     args: &Args3x3,
-    at: &Block<S>,
+    block: usize,
+    mask: S::MemMask,
 ) {
-    let c = at.block * S::LANES;
-    let mut input = InputRows::<S, X, P, STRIDE, LOAD, WHOLE>::new(simd, args, at);
+    let c = block * S::LANES;
+    let mut input = InputRows::<S, X, P, STRIDE, WHOLE>::new(simd, args, block, mask);
     let to = &args.output;
     let none = Pointer { at: core::ptr::null(), element: to.y.element };
     let mut output = OutputRows::<S, WHOLE> {
         simd,
-        y: to.y.add(at.block * to.block),
-        pixels: to.pixels.wrapping_add(at.first),
-        residual: to.residual.unwrap_or(none).add(at.first * to.residual_pixel + c),
-        mask: at.mask,
+        y: to.y.add(block * to.block),
+        pixels: to.pixels,
+        residual: to.residual.unwrap_or(none).add(c),
+        mask,
     };
     // SAFETY: the caller keeps the contract, and both are of these channels and pixels.
     unsafe {
-        if STRIDE == 1 {
-            stride_1::<S, X, P, STRIDE, LOAD, WHOLE, B>(args, c, &mut input, &mut output);
+        if const { STRIDE == 1 } {
+            stride_1::<S, X, L, P, STRIDE, WHOLE, B>(args, c, &mut input, &mut output);
         } else {
-            stride_2::<S, X, P, STRIDE, LOAD, WHOLE, B>(args, c, &mut input, &mut output);
+            stride_2::<S, X, L, P, STRIDE, WHOLE, B>(args, c, &mut input, &mut output);
         }
     }
 }
@@ -294,25 +288,26 @@ unsafe fn biases<S: Simd, const P: usize, const B: usize>(
 /// # Safety
 /// For B vectors of channels from `c` on, of `rows` × P pixels:
 /// - `input` and `output` are of these channels and pixels.
-/// - The residual, if there is one, is valid for reading, the output for writing; no other thread touches the
-///   output.
+/// - The residual, if there is one, is valid for reading, the output for writing; no other thread
+///   touches the output.
 /// - The output and the residual are of f32 or of elements X.
-/// - The input is valid for reading in the rows `inside` and the columns without those that lie outside.
+/// - The input is valid for reading in the rows `inside` and the columns without those that lie
+///   outside.
 /// - `pixels` has the elements described.
 /// - `weights` and `bias` are valid.
 #[inline(always)]
 unsafe fn stride_1<
     S: Simd,
     X: Element,
+    L: Prologue,
     const P: usize,
     const STRIDE: usize,
-    const LOAD: u8,
     const WHOLE: bool,
     const B: usize,
 >(
     args: &Args3x3,
     c: usize,
-    input: &mut InputRows<S, X, P, STRIDE, LOAD, WHOLE>,
+    input: &mut InputRows<S, X, P, STRIDE, WHOLE>,
     output: &mut OutputRows<S, WHOLE>,
 ) {
     let simd = input.simd;
@@ -325,20 +320,20 @@ unsafe fn stride_1<
             // SAFETY: this row lies inside the input, whose channels exist.
             unsafe {
                 match (v < 2, v < 1, v + 1 > args.rows, v > args.rows) {
-                    (false, _, false, _) => row.apply::<0, 3, B>(args, &mut acc, 2),
-                    (_, true, false, _) => row.apply::<2, 3, B>(args, &mut acc, 0),
-                    (true, _, false, _) => row.apply::<1, 3, B>(args, &mut acc, 1),
-                    (_, _, _, true) => row.apply::<0, 1, B>(args, &mut acc, 2),
-                    (false, ..) => row.apply::<0, 2, B>(args, &mut acc, 2),
-                    (true, ..) => row.apply::<1, 2, B>(args, &mut acc, 1),
+                    (false, _, false, _) => row.apply::<L, 0, 3, B>(args, &mut acc, 2),
+                    (_, true, false, _) => row.apply::<L, 2, 3, B>(args, &mut acc, 0),
+                    (true, _, false, _) => row.apply::<L, 1, 3, B>(args, &mut acc, 1),
+                    (_, _, _, true) => row.apply::<L, 0, 1, B>(args, &mut acc, 2),
+                    (false, ..) => row.apply::<L, 0, 2, B>(args, &mut acc, 2),
+                    (true, ..) => row.apply::<L, 1, 2, B>(args, &mut acc, 1),
                 }
             }
         }
         if v + 1 >= K {
             // SAFETY: the caller keeps the contract for all output rows, of which v − 2 is one.
-            unsafe { output.store::<X, P, LOAD, B>(args, &acc[0]) };
+            unsafe { output.store::<X, L, P, B>(args, &acc[0]) };
         }
-        if B > 1 {
+        if const { B > 1 } {
             // Not kept from row to row, as registers are scarce.
             // SAFETY: the caller's channels begin with c and have biases.
             start = unsafe { biases::<S, P, B>(simd, args, c) };
@@ -350,25 +345,26 @@ unsafe fn stride_1<
 /// # Safety
 /// For B vectors of channels from `c` on, of `rows` × P pixels:
 /// - `input` and `output` are of these channels and pixels.
-/// - The residual, if there is one, is valid for reading, the output for writing; no other thread touches the
-///   output.
+/// - The residual, if there is one, is valid for reading, the output for writing; no other thread
+///   touches the output.
 /// - The output and the residual are of f32 or of elements X.
-/// - The input is valid for reading in the rows `inside` and the columns without those that lie outside.
+/// - The input is valid for reading in the rows `inside` and the columns without those that lie
+///   outside.
 /// - `pixels` has the elements described.
 /// - `weights` and `bias` are valid.
 #[inline(always)]
 unsafe fn stride_2<
     S: Simd,
     X: Element,
+    L: Prologue,
     const P: usize,
     const STRIDE: usize,
-    const LOAD: u8,
     const WHOLE: bool,
     const B: usize,
 >(
     args: &Args3x3,
     c: usize,
-    input: &mut InputRows<S, X, P, STRIDE, LOAD, WHOLE>,
+    input: &mut InputRows<S, X, P, STRIDE, WHOLE>,
     output: &mut OutputRows<S, WHOLE>,
 ) {
     // SAFETY: the caller's channels begin with c and have biases.
@@ -380,22 +376,22 @@ unsafe fn stride_2<
             // SAFETY: this row lies inside the input, whose channels exist.
             unsafe {
                 match (r > 0, r < args.rows) {
-                    (true, true) => row.apply::<0, 2, B>(args, &mut acc, 2),
-                    (true, false) => row.apply::<0, 1, B>(args, &mut acc, 2),
-                    (false, _) => row.apply::<1, 2, B>(args, &mut acc, 0),
+                    (true, true) => row.apply::<L, 0, 2, B>(args, &mut acc, 2),
+                    (true, false) => row.apply::<L, 0, 1, B>(args, &mut acc, 2),
+                    (false, _) => row.apply::<L, 1, 2, B>(args, &mut acc, 0),
                 }
             }
         }
         if r > 0 {
             // SAFETY: the caller keeps the contract for all output rows, of which r − 1 is one.
-            unsafe { output.store::<X, P, LOAD, B>(args, &acc[0]) };
+            unsafe { output.store::<X, L, P, B>(args, &acc[0]) };
         }
         acc = [acc[1], start, acc[2]];
         if r < args.rows
             && let Some(row) = input.next(args, 2 * r + 1)
         {
             // SAFETY: this row lies inside the input, whose channels exist.
-            unsafe { row.apply::<0, 1, B>(args, &mut acc, 1) };
+            unsafe { row.apply::<L, 0, 1, B>(args, &mut acc, 1) };
         }
     }
 }
@@ -414,11 +410,11 @@ impl<S: Simd, const WHOLE: bool> OutputRows<S, WHOLE> {
     /// Ends the chains of a row, stores it and moves on to the next.
     ///
     /// # Safety
-    /// - The row exists in the tile, and so do the channels: the residual is valid for reading them, the
-    ///   output for writing; no other thread touches the output.
+    /// - The row exists in the tile, and so do the channels: the residual is valid for reading
+    ///   them, the output for writing; no other thread touches the output.
     /// - The output is of f32 or of elements X.
     #[inline(always)]
-    unsafe fn store<X: Element, const P: usize, const LOAD: u8, const B: usize>(
+    unsafe fn store<X: Element, L: Prologue, const P: usize, const B: usize>(
         &mut self,
         args: &Args3x3,
         sums: &[[S::Vector; P]; B],
@@ -426,7 +422,7 @@ impl<S: Simd, const WHOLE: bool> OutputRows<S, WHOLE> {
         // SAFETY: the caller keeps the contract of `StoreRow`, for the output's type.
         unsafe {
             let body = StoreRow { to: self, args, sums: *sums };
-            for_output::<X, LOAD, _>(self.y.element, body);
+            for_output::<X, L, _>(self.y.element, body);
         }
         self.y = self.y.add(args.output.row);
         self.pixels = self.pixels.wrapping_add(args.output.pixels_row);
@@ -446,8 +442,8 @@ impl<S: Simd, const P: usize, const WHOLE: bool, const B: usize> ForElement
 {
     /// # Safety
     /// - Output and residual are of elements Y.
-    /// - The row exists in the tile, and so do the channels: the residual is valid for reading them,
-    ///   the output for writing; no other thread touches the output.
+    /// - The row exists in the tile, and so do the channels: the residual is valid for reading
+    ///   them, the output for writing; no other thread touches the output.
     #[inline(always)]
     unsafe fn run<Y: Element>(self) {
         let Self { to, args, sums } = self;
@@ -462,13 +458,13 @@ impl<S: Simd, const P: usize, const WHOLE: bool, const B: usize> ForElement
                     unsafe { add_residual::<S, Y, 1>(simd, core::array::from_mut(v), r, &extent) };
                 }
             }
-            // Looked at as bits in each row, and read only then: kept, bounds would take up registers
-            // that rows need.
+            // Looked at as bits in each row, and read only then: kept, bounds would take up
+            // registers that rows need.
             if output.bounds.0.to_bits() != f32::NEG_INFINITY.to_bits() {
-                clamp(simd, &mut out, (read(&output.bounds.0), f32::INFINITY));
+                clamp_min(simd, &mut out, read(&output.bounds.0));
             }
             if output.bounds.1.to_bits() != f32::INFINITY.to_bits() {
-                clamp(simd, &mut out, (f32::NEG_INFINITY, read(&output.bounds.1)));
+                clamp_max(simd, &mut out, read(&output.bounds.1));
             }
             for (p, v) in out.iter().enumerate() {
                 // SAFETY: there are P offsets for the row; its pixels and channels are valid for
@@ -490,14 +486,7 @@ fn read(bound: &f32) -> f32 {
 }
 
 /// The input rows of a tile, the first vector of channels of them.
-struct InputRows<
-    S: Simd,
-    X: Element,
-    const P: usize,
-    const STRIDE: usize,
-    const LOAD: u8,
-    const WHOLE: bool,
-> {
+struct InputRows<S: Simd, X: Element, const P: usize, const STRIDE: usize, const WHOLE: bool> {
     simd: S,
     /// The next row, at the first column.
     x: *const X::Bits,
@@ -513,31 +502,26 @@ struct InputRows<
     next_line: usize,
 }
 
-impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, const WHOLE: bool>
-    InputRows<S, X, P, STRIDE, LOAD, WHOLE>
+impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const WHOLE: bool>
+    InputRows<S, X, P, STRIDE, WHOLE>
 {
     #[inline(always)]
-    fn new(simd: S, args: &Args3x3, at: &Block<S>) -> Self {
+    fn new(simd: S, args: &Args3x3, block: usize, mask: S::MemMask) -> Self {
         let (input, l) = (&args.input, S::LANES);
-        let c = at.block * l;
-        let x = input.x.cast::<X::Bits>();
-        let x = x.wrapping_add(at.first * STRIDE * input.column).wrapping_add(c);
-        // In each row the next tile lies in one piece unless pixels have gaps between them. Line
-        // after line of it, P per vector of channels, hardware sees the stream and runs ahead of it
-        // in turn.
-        let (next_line, next_c) = if input.column == args.channels {
-            (X::LINE, c * STRIDE * P)
-        } else {
-            (input.column, c)
-        };
+        let c = block * l;
+        let x = input.x.cast::<X::Bits>().wrapping_add(c);
+        // Line after line of one piece, P per vector of channels, hardware sees the stream and runs
+        // ahead of it in turn.
+        let (next_line, next_c) =
+            if input.contiguous { (X::LINE, c * STRIDE * P) } else { (input.column, c) };
         let next = input.next.map_or(0, |next| next.addr().get());
         Self {
             simd,
             x,
-            mask: at.mask,
-            weights: args.weights.wrapping_add(at.block * (K * K * l)),
-            left: at.left,
-            right: at.right,
+            mask,
+            weights: args.weights.wrapping_add(block * (K * K * l)),
+            left: input.left_outside,
+            right: input.right_outside,
             // What is left of the channels lies in lines that come with the others, or nearly.
             prefetch: WHOLE && input.next.is_some() && c.is_multiple_of(X::LINE),
             next: next.wrapping_add(next_c * size_of::<X::Bits>()).wrapping_sub(x.addr()),
@@ -547,7 +531,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
 
     /// Row v of the tile's, if it lies inside the input.
     #[inline(always)]
-    fn next(&mut self, args: &Args3x3, v: usize) -> Option<Row<S, X, P, STRIDE, LOAD, WHOLE>> {
+    fn next(&mut self, args: &Args3x3, v: usize) -> Option<Row<S, X, P, STRIDE, WHOLE>> {
         let Self { simd, x, mask, weights, left, right, .. } = *self;
         let inside = args.input.inside.contains(&v);
         if inside && self.prefetch {
@@ -562,14 +546,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
 }
 
 /// One input row, of the first vector of channels.
-struct Row<
-    S: Simd,
-    X: Element,
-    const P: usize,
-    const STRIDE: usize,
-    const LOAD: u8,
-    const WHOLE: bool,
-> {
+struct Row<S: Simd, X: Element, const P: usize, const STRIDE: usize, const WHOLE: bool> {
     /// At the first column.
     x: *const X::Bits,
     simd: S,
@@ -579,32 +556,33 @@ struct Row<
     right: bool,
 }
 
-impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, const WHOLE: bool>
-    Row<S, X, P, STRIDE, LOAD, WHOLE>
+impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const WHOLE: bool>
+    Row<S, X, P, STRIDE, WHOLE>
 {
     /// A column of the b-th vector. (Not a closure, which can't be `inline(always)`.)
     ///
     /// # Safety
     /// The column lies inside the input, and its channels exist.
     #[inline(always)]
-    unsafe fn input(&self, args: &Args3x3, column: usize, b: usize) -> S::Vector {
+    unsafe fn input<L: Prologue>(&self, args: &Args3x3, column: usize, b: usize) -> S::Vector {
         let simd = self.simd;
         let x = self.x.wrapping_add(column * args.input.column + b * S::LANES);
         // SAFETY: the column's channels are valid for reading: all lanes if WHOLE, else the mask's.
         let x = unsafe { if WHOLE { X::load(simd, x) } else { X::mask_load(simd, self.mask, x) } };
-        bounded::<S, LOAD>(simd, x, args.input.bound)
+        L::apply(simd, x, args.input.bound)
     }
 
     /// [`Row::apply`] for two pixels and stride 1 where registers are scarce: 12 accumulators leave
     /// room for two columns and a weight. Weights that one pixel has a use for come from memory; at
-    /// once, or the compiler would load them ahead.
+    /// once, or the compiler would load them ahead. (Column by column that is 116 instructions for
+    /// 36 FMAs; [`Row::apply`] with barriers makes 123 of it, as it loads columns first.)
     ///
     /// # Safety
     /// - The row lies inside the input, without the columns said to lie outside.
     /// - The channels exist in the input and in the weights.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "`skip` compiles to a call and memory traffic")]
-    unsafe fn apply_pair<const FIRST: usize, const END: usize, const B: usize>(
+    unsafe fn apply_pair<L: Prologue, const FIRST: usize, const END: usize, const B: usize>(
         &self,
         args: &Args3x3,
         acc: &mut Sums<S, P, B>,
@@ -620,18 +598,18 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
             };
             if !self.left {
                 // SAFETY: the first column lies inside.
-                let x = unsafe { self.input(args, 0, b) };
+                let x = unsafe { self.input::<L>(args, 0, b) };
                 for j in FIRST..END {
                     acc[j][b][0] = simd.barrier(simd.mul_add(x, weight(j, 0), acc[j][b][0]));
                 }
             }
             // SAFETY: a column in the middle lies inside.
-            let x = unsafe { self.input(args, 1, b) };
+            let x = unsafe { self.input::<L>(args, 1, b) };
             for j in FIRST..END {
                 acc[j][b][1] = simd.barrier(simd.mul_add(x, weight(j, 0), acc[j][b][1]));
             }
             // SAFETY: a column in the middle lies inside.
-            let next = unsafe { self.input(args, 2, b) };
+            let next = unsafe { self.input::<L>(args, 2, b) };
             for j in FIRST..END {
                 let w = weight(j, 1);
                 acc[j][b][0] = simd.barrier(simd.mul_add(x, w, acc[j][b][0]));
@@ -642,7 +620,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
             }
             if !self.right {
                 // SAFETY: the last column lies inside.
-                let x = unsafe { self.input(args, 3, b) };
+                let x = unsafe { self.input::<L>(args, 3, b) };
                 for j in FIRST..END {
                     acc[j][b][1] = simd.barrier(simd.mul_add(x, weight(j, 2), acc[j][b][1]));
                 }
@@ -658,7 +636,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
     /// - The channels exist in the input and in the weights.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "`skip` compiles to a call and memory traffic")]
-    unsafe fn apply<const FIRST: usize, const END: usize, const B: usize>(
+    unsafe fn apply<L: Prologue, const FIRST: usize, const END: usize, const B: usize>(
         &self,
         args: &Args3x3,
         acc: &mut Sums<S, P, B>,
@@ -668,9 +646,9 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
         let l = S::LANES;
         let right = const { (P - 1) * STRIDE + K - 1 };
         let zero = simd.splat(0.0);
-        if STRIDE == 1 && B > 1 {
+        if const { STRIDE == 1 && B > 1 } {
             // SAFETY: the caller keeps the contract, which is the same.
-            unsafe { self.apply_pair::<FIRST, END, B>(args, acc, ky) };
+            unsafe { self.apply_pair::<L, FIRST, END, B>(args, acc, ky) };
             return;
         }
         for b in 0..B {
@@ -682,16 +660,16 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
             let mut columns = [zero; MAX_COLUMNS];
             for i in 1..right {
                 // SAFETY: a column in the middle lies inside.
-                columns[i] = unsafe { self.input(args, i, b) };
+                columns[i] = unsafe { self.input::<L>(args, i, b) };
                 // Bounded one after the other: all comparisons first would want as many registers
                 // again.
-                if STRIDE > 1 && LOAD != AS_IS {
+                if const { STRIDE > 1 && L::BOUNDS } {
                     columns[i] = simd.barrier(columns[i]);
                 }
             }
             if !self.left {
                 // SAFETY: the first column lies inside.
-                let x = unsafe { self.input(args, 0, b) };
+                let x = unsafe { self.input::<L>(args, 0, b) };
                 for j in FIRST..END {
                     acc[j][b][0] = simd.mul_add(x, weight(j, 0), acc[j][b][0]);
                 }
@@ -704,7 +682,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
                         acc[j][b][p] = simd.mul_add(columns[p * STRIDE + kx], w, acc[j][b][p]);
                     }
                     // Where registers are scarce weights must not be loaded ahead.
-                    if STRIDE > 1 && S::REGISTERS < 32 {
+                    if const { STRIDE > 1 && S::REGISTERS < 32 } {
                         for acc in &mut acc[j][b] {
                             *acc = simd.barrier(*acc);
                         }
@@ -713,7 +691,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const LOAD: u8, c
             }
             if !self.right {
                 // SAFETY: the last column lies inside.
-                let x = unsafe { self.input(args, right, b) };
+                let x = unsafe { self.input::<L>(args, right, b) };
                 for j in FIRST..END {
                     acc[j][b][P - 1] = simd.mul_add(x, weight(j, K - 1), acc[j][b][P - 1]);
                 }

@@ -40,8 +40,10 @@ pub(crate) struct Stride3x3 {
 pub(crate) struct Kernels3x3 {
     /// The kernel's name: operation, type, tile, level.
     pub(crate) name: &'static str,
-    /// By their columns of pixels.
+    /// For channels that fill vectors, by their columns of pixels.
     pub(crate) tiles: Tiles<Fn3x3>,
+    /// For the channels that are left, fewer than a vector has lanes.
+    pub(crate) tail: Tiles<Fn3x3>,
 }
 
 /// The kernels for one kernel width and stride along the width.

@@ -162,7 +162,7 @@ impl DepthwisePlan {
         to: &Destination<'_>,
     ) {
         let Some(k3x3) = &self.k3x3 else {
-            // SAFETY: the caller's contract.
+            // SAFETY: this function's contract is that of `RowPlan::run`.
             return unsafe { self.rows.run(x, at, at.columns.clone(), to) };
         };
         if at.rows.is_empty() || at.columns.is_empty() {
@@ -173,7 +173,7 @@ impl DepthwisePlan {
         let mut ox = at.columns.start;
         while ox < at.columns.end {
             let Some(tile) = k3x3.tile(&self.rows, ox..at.columns.end) else {
-                // SAFETY: the caller's contract, for a column of the rectangle.
+                // SAFETY: the caller vouches for all columns of `at`, of which ox is one.
                 unsafe { self.rows.run(x, at, ox..ox + 1, to) };
                 ox += 1;
                 continue;
@@ -181,7 +181,8 @@ impl DepthwisePlan {
             let end = tile.columns.end;
             let here = Some(Pixel { column: end, ..at.first() });
             let next = if end < at.columns.end { here } else { next };
-            // SAFETY: the caller's contract, for some columns of the rectangle.
+            // SAFETY: the caller vouches for all columns of `at`, of which the tile has some; the
+            // tile is from `tile`, for these columns.
             unsafe { k3x3.run(&self.rows, tile, x, at, next, to) };
             ox = end;
         }
@@ -246,6 +247,42 @@ impl Plan3x3 {
         next: Option<Pixel>,
         to: &Destination<'_>,
     ) {
+        let [(_, whole), (first, tail)] = &to.split(plan.lanes, true);
+        if !whole.channels.is_empty() {
+            let input = self.input(plan, x, at, columns.clone(), next, to.channels.len());
+            // SAFETY: the caller vouches for these pixels and channels; the kernel is the one for
+            // so many columns.
+            unsafe { self.call(kernel, plan, input, at, columns.clone(), whole) };
+        }
+        let x = (x.0.add(*first), x.1);
+        let mut ox = columns.start;
+        while ox < columns.end && !tail.channels.is_empty() {
+            let (pixels, kernel) = self.kernels.tail.begin(columns.end - ox, k3x3::MAX_PIXELS);
+            let columns = ox..ox + pixels;
+            let input = self.input(plan, x, at, columns.clone(), None, to.channels.len());
+            // SAFETY: the caller vouches for these pixels and channels; the kernel is the one for
+            // so many columns, and the channels, at least one, are fewer than the lanes.
+            unsafe { self.call(kernel, plan, input, at, columns, tail) };
+            ox += pixels;
+        }
+    }
+
+    /// Calls a kernel for some columns of a rectangle.
+    ///
+    /// # Safety
+    /// - The kernel is one of the plan's for so many columns and channels.
+    /// - `input` is what these columns' windows cover, of an input with the rows `inside`.
+    /// - Output and residual are valid for these pixels; no other thread touches them in the
+    ///   output.
+    unsafe fn call(
+        &self,
+        kernel: Fn3x3,
+        plan: &RowPlan,
+        input: Input3x3,
+        at: &Rectangle,
+        columns: Range<usize>,
+        to: &Destination<'_>,
+    ) {
         let p = columns.start - at.columns.start;
         let mut grid = [0; k3x3::MAX_PIXELS];
         let (y, row, pixels, pixels_row) = match to.pixels {
@@ -257,7 +294,7 @@ impl Plan3x3 {
             }
             OutputPixels::Table { table, row } => (to.y, 0, table[p..].as_ptr(), row),
         };
-        let next_output = match to.pixels {
+        let next = match to.pixels {
             OutputPixels::Grid { pixel, .. }
                 if self.prefetches_output && pixel == plan.channels_out =>
             {
@@ -266,7 +303,7 @@ impl Plan3x3 {
             _ => 0,
         };
         let args = Args3x3 {
-            input: self.input(plan, x, at, columns, next),
+            input,
             weights: plan.weights_of(to.channels.start),
             bias: plan.biases_of(to.channels.start),
             channels: to.channels.len(),
@@ -277,20 +314,20 @@ impl Plan3x3 {
                 pixels,
                 pixels_row,
                 block: to.block,
-                next: next_output,
+                next,
                 residual: to.residual.map(|r| r.at.add(p * r.pixel)),
                 residual_pixel: to.residual.map_or(0, |r| r.pixel),
                 residual_row: to.residual.map_or(0, |r| r.row),
                 bounds: to.bounds,
             },
         };
-        // SAFETY: the level was available when the plan was made; x, y and residual are valid by
-        // the caller's contract for these pixels; the rows inside and the columns but for those
-        // said to lie outside are the input's.
+        // SAFETY: the level was available when the plan was made. The caller vouches for the input,
+        // for output and residual; weights are packed in whole vectors; there are offsets for all
+        // pixels: `DepthwisePlan::run` looked up the last.
         unsafe { kernel(&args) };
     }
 
-    /// The windows of a rectangle's columns.
+    /// The windows of a rectangle's columns, of which so many channels are computed.
     fn input(
         &self,
         plan: &RowPlan,
@@ -298,6 +335,7 @@ impl Plan3x3 {
         at: &Rectangle,
         columns: Range<usize>,
         next: Option<Pixel>,
+        channels: usize,
     ) -> Input3x3 {
         let (vertical, horizontal) = (&plan.vertical, &plan.horizontal);
         // The first tap, which may lie outside: modulo 2⁶⁴ then.
@@ -321,6 +359,7 @@ impl Plan3x3 {
             left_outside: horizontal.taps(columns.start).start > 0,
             right_outside: horizontal.taps(columns.end - 1).end < K,
             next,
+            contiguous: placement.pixel == channels,
             bound: plan.input_bound(),
         }
     }

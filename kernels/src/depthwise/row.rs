@@ -11,6 +11,7 @@
 //! stride 1 and P pixels that is (P + 2 + 3) loads for 3·P FMAs, 0.5 at P = 10, where one pixel at
 //! a time takes 2.
 
+use crate::epilogue::Prologue;
 use crate::rows::kernel::{Channels, Combine, Input, PixelOffsets, RowArgs, RowInput};
 use crate::simd::Simd;
 use crate::simd::element::Element;
@@ -59,8 +60,8 @@ impl Combine for AnyTaps {
     }
 
     #[inline(always)]
-    unsafe fn combine<S: Simd, X: Element, const P: usize, const LOAD: u8, const WHOLE: bool>(
-        input: &Input<'_, S, LOAD, WHOLE>,
+    unsafe fn combine<S: Simd, X: Element, L: Prologue, const P: usize, const WHOLE: bool>(
+        input: &Input<'_, S, L, WHOLE>,
         at: &Channels<S>,
         sums: &mut [S::Vector; P],
     ) {
@@ -70,7 +71,7 @@ impl Combine for AnyTaps {
         let offsets = PixelOffsets::new(simd, pixel);
         for ky in 0..rows {
             let weights = weights.at.wrapping_add(at.block * weights.block + ky * weights.row);
-            let row = x.cast::<X::Bits>().wrapping_add(at.first * pixel + ky * row);
+            let row = x.cast::<X::Bits>().wrapping_add(ky * row);
             for kx in 0..columns {
                 let x = row.wrapping_add(kx * column);
                 // SAFETY: the caller's weights are valid for whole vectors at each tap.
@@ -93,8 +94,8 @@ impl<const K: usize, const STRIDE: usize> Combine for DenseTaps<K, STRIDE> {
     }
 
     #[inline(always)]
-    unsafe fn combine<S: Simd, X: Element, const P: usize, const LOAD: u8, const WHOLE: bool>(
-        input: &Input<'_, S, LOAD, WHOLE>,
+    unsafe fn combine<S: Simd, X: Element, L: Prologue, const P: usize, const WHOLE: bool>(
+        input: &Input<'_, S, L, WHOLE>,
         at: &Channels<S>,
         sums: &mut [S::Vector; P],
     ) {
@@ -103,7 +104,7 @@ impl<const K: usize, const STRIDE: usize> Combine for DenseTaps<K, STRIDE> {
         // For vectors that are set before they are used.
         let any = sums[0];
         for ky in 0..from.rows {
-            let row = from.x.cast::<X::Bits>().wrapping_add(at.first * from.pixel + ky * from.row);
+            let row = from.x.cast::<X::Bits>().wrapping_add(ky * from.row);
             let mut weights = [any; K];
             for (kx, w) in weights.iter_mut().enumerate() {
                 // SAFETY: the caller's weights are valid for whole vectors at each tap.

@@ -1,6 +1,7 @@
 //! How pixels, k and output channels are divided: into tiles, blocks, parts and micro-tiles.
 
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::ops::Range;
 
 use crate::error::Result;
@@ -19,6 +20,9 @@ const TILE_BYTES: usize = 384 << 10;
 /// more than a B panel of 48 KiB (AVX2) that streams from L2 rather than L1: measured against 384,
 /// 2 to 5 % faster.
 const KC: usize = 768;
+
+/// The largest MR of a level.
+pub(super) const MAX_MR: usize = 16;
 
 /// A range of k: where it lies in the A panel (a multiple of the lanes) and in the weights.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +90,21 @@ pub(super) fn k_blocks(
         blocks.push(KBlock { a: 0, b: 0, depth: 0 });
     }
     Some((blocks, k_starts, end.checked_next_multiple_of(lanes)?))
+}
+
+/// The same where the taps in the padding count, too: the k of all taps, in blocks that begin at
+/// multiples of `block`. A pixel of the region leaves the k of the taps that it lacks.
+pub(super) fn k_blocks_of_all_taps(
+    region: &Region,
+    depth: Depth,
+    block: usize,
+    group: usize,
+) -> Option<(Vec<KBlock>, Vec<usize>, usize)> {
+    let [kh, kw] = depth.kernel;
+    let all = Region { taps_y: 0..kh, taps_x: 0..kw, ..region.clone() };
+    let (blocks, _, end) = k_blocks(&all, depth, block, group)?;
+    let start = |ky| (ky * kw + region.taps_x.start) * depth.channels;
+    Some((blocks, region.taps_y.clone().map(start).collect(), end))
 }
 
 /// MC, the pixels of a tile: as many as fit L2 with one block of `depth` k of their A panels, a
@@ -186,46 +205,80 @@ pub(super) struct MicroRows {
     pub(super) instance: usize,
 }
 
-/// Micro-tiles for `count` pixels, of the heights `rows` (ascending; the last is MR): whole ones,
-/// and the rest.
-///
-/// Too few rows have too few chains to hide the latency of the FMA (one row of 6×16 takes two
-/// thirds of the time of six). So a rest shares its pixels, or its and those of the last whole one,
-/// between two micro-tiles if the smaller of them is then higher than the rest, or if there is no
-/// micro-tile as high as the rest. The two of a rest alone share a panel, so that no tile has more
-/// panels than `count` takes.
-pub(super) fn micro_rows(count: usize, rows: &[usize]) -> [MicroRows; 3] {
-    let mr = *rows.last().expect("a level has micro-tiles");
-    let (whole, rest) = (count / mr, count % mr);
-    // Whole ones, and the heights of two others; of all choices the one whose least height is the
-    // highest.
-    let single = [(whole, rest, 0)].into_iter().filter(|_| rows.contains(&rest));
-    let of_rest = rows.iter().map(|&b| (whole, rest.wrapping_sub(b), b));
-    let shared = rows.iter().map(|&b| (whole.wrapping_sub(1), (mr + rest).wrapping_sub(b), b));
-    let pairs = of_rest.chain(shared.filter(|_| whole > 0));
-    let pairs = pairs.filter(|&(_, a, b)| a >= b && rows.contains(&a));
-    let least = |&(_, a, b): &(usize, usize, usize)| core::cmp::Reverse(if b > 0 { b } else { a });
-    let (whole, a, b) = if rest == 0 {
-        (whole, 0, 0)
-    } else {
-        single.chain(pairs).min_by_key(least).expect("one row is one of the heights")
-    };
-    debug_assert!([a, b].iter().all(|height| *height == 0 || rows.contains(height)));
-    debug_assert_eq!(whole * mr + a + b, count);
-    let instance = |height| rows.iter().position(|&r| r == height).unwrap_or(0);
-    // A panel for each but where the second one fits behind the first.
-    let (panel, row) = if a + b < mr { (whole, a) } else { (whole + 1, 0) };
-    let part = |first, panel, row, tiles, rows| MicroRows {
-        first,
-        panel,
-        row,
-        tiles,
-        rows,
-        instance: instance(rows),
-    };
-    [
-        part(0, 0, 0, whole, mr),
-        part(whole * mr, whole, 0, 1, a),
-        part(whole * mr + a, panel, row, 1, b),
-    ]
+/// How the pixels of a tile that are no whole micro-tile are divided among others, for each number
+/// of them: a plan decides once.
+#[derive(Debug)]
+pub(super) struct MicroTileHeights {
+    /// All heights, ascending; the last is MR.
+    heights: &'static [usize],
+    /// By \[whether there is a whole micro-tile\]\[count % MR\].
+    splits: [[Split; MAX_MR]; 2],
+}
+
+/// The heights of one or two micro-tiles beside the whole ones, 0 for none, the higher first.
+#[derive(Debug, Clone, Copy, Default)]
+struct Split {
+    /// Whether they take the pixels of a whole one, too.
+    takes_whole: bool,
+    heights: [usize; 2],
+}
+
+impl Split {
+    /// Of `rest` pixels, 0 < `rest` < MR.
+    ///
+    /// Too few rows have too few chains to hide the latency of the FMA (one row of 6×16 takes two
+    /// thirds of the time of six). So a rest shares its pixels, or its and those of the last whole
+    /// micro-tile, between two if the smaller of them is then higher than the rest, or if there is
+    /// no micro-tile as high as the rest.
+    fn new(rest: usize, has_whole: bool, heights: &[usize]) -> Self {
+        let mr = heights[heights.len() - 1];
+        let single = Some((false, rest, 0)).filter(|_| heights.contains(&rest));
+        let of_rest = heights.iter().map(|&b| (false, rest.wrapping_sub(b), b));
+        let shared = heights.iter().map(|&b| (true, mr + rest - b, b)).filter(|_| has_whole);
+        let pairs = of_rest.chain(shared).filter(|&(_, a, b)| a >= b && heights.contains(&a));
+        // Of all choices the one whose least height is the highest.
+        let least = |&(_, a, b): &(bool, usize, usize)| if b > 0 { b } else { a };
+        let choice = single.into_iter().chain(pairs).min_by_key(|split| Reverse(least(split)));
+        let (takes_whole, a, b) = choice.expect("one row is one of the heights");
+        Self { takes_whole, heights: [a, b] }
+    }
+}
+
+impl MicroTileHeights {
+    /// For micro-tiles of these heights, ascending; the first is 1, the last MR.
+    pub(super) fn new(heights: &'static [usize]) -> Self {
+        let mr = heights[heights.len() - 1];
+        assert!(mr <= MAX_MR, "MR {mr} of a level");
+        let mut splits = [[Split::default(); MAX_MR]; 2];
+        for (has_whole, splits) in [false, true].into_iter().zip(&mut splits) {
+            for (rest, split) in splits[..mr].iter_mut().enumerate().skip(1) {
+                *split = Split::new(rest, has_whole, heights);
+            }
+        }
+        Self { heights, splits }
+    }
+
+    /// The micro-tiles for `count` pixels: whole ones, and two others at most. These two share a
+    /// panel if it has room for both, so that no tile has more panels than `count` takes.
+    pub(super) fn micro_rows(&self, count: usize) -> [MicroRows; 3] {
+        let mr = self.heights[self.heights.len() - 1];
+        let split = &self.splits[usize::from(count >= mr)][count % mr];
+        let (whole, [a, b]) = (count / mr - usize::from(split.takes_whole), split.heights);
+        debug_assert_eq!(whole * mr + a + b, count);
+        let instance = |height| self.heights.iter().position(|&h| h == height).unwrap_or(0);
+        let (panel, row) = if a + b < mr { (whole, a) } else { (whole + 1, 0) };
+        let part = |first, panel, row, tiles, rows| MicroRows {
+            first,
+            panel,
+            row,
+            tiles,
+            rows,
+            instance: instance(rows),
+        };
+        [
+            part(0, 0, 0, whole, mr),
+            part(whole * mr, whole, 0, 1, a),
+            part(whole * mr + a, panel, row, 1, b),
+        ]
+    }
 }

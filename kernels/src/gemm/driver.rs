@@ -5,13 +5,15 @@ use core::ptr::null;
 
 use crate::activation::{ActivateRun, UNBOUNDED};
 use crate::error::{Error, Result};
-use crate::gemm::blocking::{ColumnSplit, KBlock, MAX_MC, MicroRows, micro_rows, pixel_tiles};
-use crate::gemm::kernels::{MicroKernelFn, SmallMKernels};
+use crate::gemm::blocking::{ColumnSplit, KBlock, MAX_MC, MAX_MR, MicroRows, pixel_tiles};
+use crate::gemm::kernels::{MicroKernelFn, PanelKernels};
 use crate::gemm::micro_kernel::{Epilogue, MicroTiles, Output, Prefetch, Residual};
 use crate::gemm::narrow::NarrowRun;
 use crate::gemm::operands::PartOfA;
 use crate::gemm::pair::PairRun;
-use crate::gemm::plan::{GemmPlan, MAX_MR, RegionPlan, Sums, TakesA, TakesB};
+use crate::gemm::plan::{GemmPlan, RegionPlan, Sums, TakesA, TakesB};
+use crate::gemm::products::Products;
+use crate::gemm::round::RoundRun;
 use crate::gemm::widen::WidenRun;
 use crate::int8::layer::Int8Layer;
 use crate::int8::requantize::RequantizeRun;
@@ -196,8 +198,8 @@ struct Columns {
     /// Elements from a pixel's first channel to the first column.
     offset: usize,
     count: usize,
-    /// Whether sums wait in scratch: those that are to be rounded, and those of few pixels if the
-    /// panel isn't full, of which their micro-kernels know nothing.
+    /// Whether sums wait in scratch: those that are to be rounded, and those of a panel that isn't
+    /// full if the micro-kernels are of whole panels.
     in_scratch: bool,
 }
 
@@ -214,8 +216,10 @@ struct Tile<'a> {
     task: &'a Task<'a>,
     /// The input channels of a group if A is the input itself.
     direct: Option<usize>,
-    /// The micro-kernels that widen weights themselves, if they do.
-    small_m: Option<&'static SmallMKernels>,
+    /// The micro-kernels, if they are of whole panels.
+    panel_kernels: Option<&'static PanelKernels>,
+    /// Whether weights are widened for them.
+    widens: bool,
     rows: [MicroRows; 3],
     offsets: Offsets<'a>,
     /// Cache lines of the pixels of the next tile that are prefetched, from here on.
@@ -245,7 +249,7 @@ impl<'a> Tile<'a> {
         let (sums, rest) = rest.split_at_mut(parts.sums);
         let (b, patch) = rest.split_at_mut(parts.b);
         let len = count.div_ceil(plan.kernels.tile.mr) * plan.a_panel();
-        let small_m = plan.small_m(count);
+        let small_m = plan.is_small_m(count);
         let aliased = run.x_placement.pixel.is_multiple_of(ALIASED_ROWS);
         let (next_x, next_x_lines) = match channels {
             Some(channels) => {
@@ -257,9 +261,10 @@ impl<'a> Tile<'a> {
         Self {
             run,
             task,
-            direct: plan.direct.filter(|_| !aliased && small_m.is_none()),
-            small_m,
-            rows: micro_rows(count, plan.micro_kernels().rows),
+            direct: plan.direct.filter(|_| !aliased && !small_m),
+            panel_kernels: plan.panel_kernels(count),
+            widens: plan.b == TakesB::Widened && !small_m,
+            rows: plan.micro_tiles.micro_rows(count),
             offsets,
             next_x,
             next_x_lines,
@@ -280,7 +285,7 @@ impl<'a> Tile<'a> {
         if self.direct.is_none() {
             match plan.a {
                 // SAFETY: the caller keeps the contract of the views.
-                TakesA::Panels | TakesA::Groups(_) => unsafe { self.produce(0..plan.panel_depth) },
+                TakesA::Panels | TakesA::Groups => unsafe { self.produce(0..plan.panel_depth) },
                 TakesA::Pairs(dot) => {
                     // SAFETY: the caller keeps the contract of the views; whether the CPU has dot
                     // products was asked when the plan was made.
@@ -356,9 +361,18 @@ impl<'a> Tile<'a> {
             rows: &rows[..task.pixels.len()],
             patch: self.patch.as_mut_ptr(),
         };
+        if task.plan.has_padding {
+            self.a.fill(0.0);
+        }
         // SAFETY: the level was available when the plan was made; x is a view of the plan's input;
         // the panels have room for the tile's pixels.
         unsafe { plan.producer.produce(plan.kernels, &part) };
+        if let Products::Bf16(bf16) = plan.products {
+            let run = RoundRun { panels: self.a.as_mut_ptr(), count: self.a.len() };
+            // SAFETY: the level was available; panels of whole blocks are whole vectors, and this
+            // thread's.
+            unsafe { (bf16.round)(&run) };
+        }
     }
 
     /// Makes pairs of the A panels' k.
@@ -393,11 +407,11 @@ impl<'a> Tile<'a> {
             panel: step.panel,
             offset: group * channels + column,
             count,
-            in_scratch: plan.sums == Sums::InScratch || self.small_m.is_some() && count < nr,
+            in_scratch: plan.sums == Sums::InScratch || self.panel_kernels.is_some() && count < nr,
         };
         let from = plan.weights.panel(group, step.panel, block.b);
         let mut b = from.at;
-        if plan.b == TakesB::Widened && self.small_m.is_none() {
+        if self.widens {
             let widened = &mut self.b[..block.depth * nr];
             let run = WidenRun { from, to: widened.as_mut_ptr(), count: widened.len() };
             // SAFETY: the level was available when the plan was made; the panel holds the block's
@@ -430,10 +444,10 @@ impl<'a> Tile<'a> {
             // SAFETY: the caller keeps the contract of views and outputs; this was the last block of
             // these columns.
             unsafe {
-                match (plan.output_planes, plan.int8) {
-                    (_, Some(int8)) => self.requantize(&columns, &int8),
-                    (Some(planes), None) => self.to_planes(&columns, planes),
-                    (None, None) => self.narrow(&columns),
+                match (plan.output_planes, plan.products) {
+                    (_, Products::Int8(layer)) => self.requantize(&columns, &layer),
+                    (Some(planes), _) => self.to_planes(&columns, planes),
+                    (None, _) => self.narrow(&columns),
                 }
             }
         }
@@ -442,13 +456,14 @@ impl<'a> Tile<'a> {
     /// The micro-kernel of these rows for so many columns.
     fn micro_kernel(&self, instance: usize, columns: usize) -> MicroKernelFn {
         let plan = self.run.plan;
-        let kernels = plan.micro_kernels();
+        let kernels = match plan.a {
+            TakesA::Pairs(dot) => &dot.gemm,
+            TakesA::Panels | TakesA::Blocks | TakesA::Groups => &plan.kernels.f32,
+        };
         let vectors = columns.div_ceil(plan.kernels.lanes);
-        match self.small_m {
-            Some(small_m) => small_m.packed[instance],
+        match self.panel_kernels {
+            Some(kernels) => kernels.packed[instance],
             None if self.direct.is_some() => kernels.direct[vectors - 1][instance],
-            // Those of integers compute all columns of a panel.
-            None if plan.int8.is_some() => kernels.packed[0][instance],
             None => kernels.packed[vectors - 1][instance],
         }
     }
@@ -492,9 +507,12 @@ impl<'a> Tile<'a> {
             bounds: plan.activation.bounds().unwrap_or(UNBOUNDED),
         };
         let bias = plan.weights.bias(self.task.group, columns.panel);
-        let all = self.small_m.is_some() || plan.int8.is_some();
         Output {
-            columns: if all { plan.kernels.tile.nr } else { columns.count },
+            columns: if self.panel_kernels.is_some() {
+                plan.kernels.tile.nr
+            } else {
+                columns.count
+            },
             bias: if first { bias } else { None },
             y,
             y_rows,

@@ -48,12 +48,14 @@ impl Im2row {
                 let row = if self.is_identity() { self.input[2] } else { usize::MAX };
                 region.runs(pixels.clone(), row, |pixel, first, pixels| {
                     let rows = &part.rows[first..][..pixels];
-                    // SAFETY: the caller's contract, for these pixels.
+                    // SAFETY: the caller vouches for x and panels of all the part's pixels; these
+                    // are some, with their rows.
                     unsafe { self.produce_from_planes(kernels, planes, part, pixel, rows) };
                 });
             }
             None => region.rectangles(pixels.clone(), |rectangle, first| {
-                // SAFETY: the caller's contract, for these pixels.
+                // SAFETY: the caller vouches for x and panels of all the part's pixels, of which
+                // the rectangle has some.
                 unsafe { self.produce(kernels, part, &rectangle, first) };
             }),
         }
@@ -110,7 +112,8 @@ impl Im2row {
     ///
     /// # Safety
     /// - The level of `kernels` is available.
-    /// - `part.x` is a view of the plan's input, of its type, with the rows that the rectangle's windows cover.
+    /// - `part.x` is a view of the plan's input, of its type, with the rows that the rectangle's
+    ///   windows cover.
     /// - The panels are `part.len` elements of this thread, with a row for each pixel.
     unsafe fn produce(
         &self,

@@ -6,6 +6,7 @@ use crate::gemm::micro_kernel::MicroTiles;
 use crate::gemm::narrow::NarrowRun;
 use crate::gemm::pack::PackRun;
 use crate::gemm::pair::PairRun;
+use crate::gemm::round::RoundRun;
 use crate::gemm::tile::TileSize;
 use crate::gemm::widen::WidenRun;
 
@@ -24,6 +25,8 @@ pub(crate) struct GemmKernels {
     pub(crate) activate: unsafe fn(&ActivateRun),
     /// With the feature `f16-bf16`.
     pub(crate) f16_bf16: Option<F16Bf16Gemm>,
+    /// With the feature `bf16`.
+    pub(crate) bf16: Option<Bf16Gemm>,
 }
 
 /// The micro-kernels for one arithmetic.
@@ -42,8 +45,8 @@ pub(crate) struct MicroKernels {
 /// What a GEMM needs besides for inputs, outputs and weights of f16 and bf16.
 #[derive(Debug)]
 pub(crate) struct F16Bf16Gemm {
-    /// For few pixels, by the type of the weights.
-    pub(crate) small_m: F16Bf16<SmallMKernels>,
+    /// For few pixels, by the type of the weights, which these widen as they load them.
+    pub(crate) small_m: F16Bf16<PanelKernels>,
     pub(crate) dot: Option<DotKernels>,
     /// Copies channels of pixels into A panels, by the type of the input.
     pub(crate) pack: F16Bf16<unsafe fn(&PackRun)>,
@@ -57,12 +60,25 @@ pub(crate) struct F16Bf16Gemm {
     pub(crate) narrow_names: F16Bf16<&'static str>,
 }
 
-/// The micro-kernels that widen 16-bit weights as they load them.
+/// Micro-kernels of packed A and of whole B panels, whose last columns the layer may not have.
 #[derive(Debug)]
-pub(crate) struct SmallMKernels {
+pub(crate) struct PanelKernels {
     pub(crate) name: &'static str,
-    /// Of packed A and any number of columns, by the index in [`MicroKernels::rows`].
+    /// By the index in the list of heights.
     pub(crate) packed: &'static [MicroKernelFn],
+}
+
+/// The GEMM in the arithmetic bf16.
+#[derive(Debug)]
+pub(crate) struct Bf16Gemm {
+    /// As in [`MicroKernels`].
+    pub(crate) rows: &'static [usize],
+    /// Of weights that were widened.
+    pub(crate) large_m: PanelKernels,
+    /// For few pixels: of bf16 weights.
+    pub(crate) small_m: PanelKernels,
+    /// Rounds A panels in place.
+    pub(crate) round: unsafe fn(&RoundRun),
 }
 
 /// The GEMM by dot products of bf16 pairs, on CPUs that have these besides the level. A level has
@@ -84,7 +100,7 @@ impl GemmKernels {
     }
 
     /// The GEMM of few pixels by weights of a type; none for f32.
-    pub(crate) fn small_m(&self, element: ElementType) -> Option<&SmallMKernels> {
+    pub(crate) fn small_m(&self, element: ElementType) -> Option<&PanelKernels> {
         self.f16_bf16.as_ref()?.small_m.of(element)
     }
 

@@ -48,7 +48,7 @@ use crate::simd::int8::{self, Int8, Int8Kernel};
 use crate::simd::{Bf16Dot, Bf16Kernel, Kernel, Simd, Vector};
 
 /// Steps of k per turn of the inner loop: its own three instructions are then few among 20 per k.
-const UNROLL: usize = 4;
+pub(super) const UNROLL: usize = 4;
 
 /// One B panel over one block of k, against a column of micro-tiles.
 #[derive(Debug)]
@@ -192,7 +192,7 @@ impl<const M: usize, const N: usize> Int8Kernel for Int8MicroKernel<M, N> {
 }
 
 /// How elements of A and B are multiplied and added up.
-trait Product<S: Simd>: Copy {
+pub(super) trait Product<S: Simd>: Copy {
     /// An element of B, or a group of such.
     type Bits;
 
@@ -216,7 +216,7 @@ trait Product<S: Simd>: Copy {
 }
 
 /// One rounding.
-struct Fma<B>(PhantomData<B>);
+pub(super) struct Fma<B>(pub(super) PhantomData<B>);
 
 impl<B> Clone for Fma<B> {
     fn clone(&self) -> Self {
@@ -372,19 +372,7 @@ unsafe fn micro_tile<S: Simd, P: Product<S>, const M: usize, const N: usize, con
     unsafe {
         let mut acc = start::<S, M, N>(simd, &t.output, y_rows, &columns);
         add_products::<S, P, M, N, DIRECT>(simd, product, t, i, &mut acc);
-        if let Some(epilogue) = &t.output.epilogue {
-            if let Some(residual) = &epilogue.residual {
-                for (m, row) in acc.iter_mut().enumerate() {
-                    let r = residual.at.add(*residual.rows.add(i * M + m));
-                    add_residual::<S, F32, N>(simd, row, r, &columns);
-                }
-            }
-            clamp(simd, acc.as_flattened_mut(), epilogue.bounds);
-        }
-        for (m, row) in acc.iter().enumerate() {
-            let y = t.output.y.add(*y_rows.add(m));
-            store::<S, F32, N, false>(simd, row, y, &columns);
-        }
+        finish::<S, M, N>(simd, t, i, &mut acc, &columns);
     }
 }
 
@@ -394,7 +382,7 @@ unsafe fn micro_tile<S: Simd, P: Product<S>, const M: usize, const N: usize, con
 /// - `bias`, if there is one, is valid for reading N vectors.
 /// - Else `y_rows` has M offsets, and at each of them `y` is valid for reading the lanes of `columns`.
 #[inline(always)]
-unsafe fn start<S: Simd, const M: usize, const N: usize>(
+pub(super) unsafe fn start<S: Simd, const M: usize, const N: usize>(
     simd: S,
     output: &Output,
     y_rows: *const usize,
@@ -427,6 +415,38 @@ unsafe fn start<S: Simd, const M: usize, const N: usize>(
         }
     }
     acc
+}
+
+/// Ends the chains of micro-tile `i`, if this is their last block, and stores.
+///
+/// # Safety
+/// - The tables of rows have (i + 1)·M offsets.
+/// - At each of the last M of them `y` is valid for writing the lanes of `columns`, the residual, if
+///   there is one, for reading them; no other thread touches those of `y`.
+#[inline(always)]
+pub(super) unsafe fn finish<S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    t: &MicroTiles,
+    i: usize,
+    acc: &mut [[S::Vector; N]; M],
+    columns: &Extent<S>,
+) {
+    // SAFETY: the rows i·M.. of the tables are this tile's; the caller keeps the contract.
+    unsafe {
+        if let Some(epilogue) = &t.output.epilogue {
+            if let Some(residual) = &epilogue.residual {
+                for (m, row) in acc.iter_mut().enumerate() {
+                    let r = residual.at.add(*residual.rows.add(i * M + m));
+                    add_residual::<S, F32, N>(simd, row, r, columns);
+                }
+            }
+            clamp(simd, acc.as_flattened_mut(), epilogue.bounds);
+        }
+        for (m, row) in acc.iter().enumerate() {
+            let y = t.output.y.add(*t.output.y_rows.add(i * M + m));
+            store::<S, F32, N, false>(simd, row, y, columns);
+        }
+    }
 }
 
 /// Cache lines of the next B panel that are prefetched per block of L k: with eight micro-tiles or
@@ -516,7 +536,7 @@ unsafe fn add_products<
 /// `prefetch.y_rows`, `prefetch.x_rows` and, if there is one, the residual's `rows` have more than
 /// `row` offsets.
 #[inline(always)]
-unsafe fn prefetch_row<S: Simd, const N: usize>(simd: S, t: &MicroTiles, row: usize) {
+pub(super) unsafe fn prefetch_row<S: Simd, const N: usize>(simd: S, t: &MicroTiles, row: usize) {
     let l = S::LANES;
     let prefetch = &t.prefetch;
     // SAFETY: both tables have an offset for this row.
@@ -568,7 +588,7 @@ unsafe fn block<S: Simd, P: Product<S>, const M: usize, const N: usize>(
 }
 
 /// Whether accumulators, a vector of A per row and those of B don't fit the registers.
-const fn is_tight<S: Simd, const M: usize, const N: usize>() -> bool {
+pub(super) const fn is_tight<S: Simd, const M: usize, const N: usize>() -> bool {
     M * N + M + N >= S::REGISTERS
 }
 
@@ -610,7 +630,13 @@ unsafe fn rows_of_block<S: Simd, P: Product<S>, const M: usize, const N: usize>(
 /// # Safety
 /// `b` is valid for reading N vectors.
 #[inline(always)]
-unsafe fn lane_step<S: Simd, P: Product<S>, const M: usize, const N: usize, const LANE: i32>(
+pub(super) unsafe fn lane_step<
+    S: Simd,
+    P: Product<S>,
+    const M: usize,
+    const N: usize,
+    const LANE: i32,
+>(
     simd: S,
     product: P,
     rows: Range<usize>,
@@ -637,7 +663,10 @@ unsafe fn lane_step<S: Simd, P: Product<S>, const M: usize, const N: usize, cons
 /// Between two steps: otherwise the next one's loads are hoisted into this one and accumulators
 /// spill.
 #[inline(always)]
-fn barrier<S: Simd, const M: usize, const N: usize>(simd: S, acc: &mut [[S::Vector; N]; M]) {
+pub(super) fn barrier<S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    acc: &mut [[S::Vector; N]; M],
+) {
     for v in acc.as_flattened_mut() {
         *v = simd.barrier(*v);
     }
@@ -649,7 +678,7 @@ fn barrier<S: Simd, const M: usize, const N: usize>(simd: S, acc: &mut [[S::Vect
 /// - `a` is valid for reading an element at m·`a_row` for each m < M.
 /// - `b` is valid for reading N vectors.
 #[inline(always)]
-unsafe fn step<S: Simd, P: Product<S>, const M: usize, const N: usize>(
+pub(super) unsafe fn step<S: Simd, P: Product<S>, const M: usize, const N: usize>(
     simd: S,
     product: P,
     a: *const f32,

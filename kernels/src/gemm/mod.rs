@@ -18,7 +18,12 @@
 //! until their chains end: all blocks of a panel are computed one after the other, then the sums
 //! are rounded. (Rounding in the micro-kernel was measured to take 1 % off shallow layers, and made
 //! the crate build for twice as long.)
+//!
+//! In the arithmetic `bf16` weights of any type are packed as bf16, and the A panels are rounded
+//! once they are produced. What is multiplied stays f32; the order in which products are added has
+//! a micro-kernel of its own (`block_micro_kernel`).
 
+pub(crate) mod block_micro_kernel;
 pub(crate) mod blocking;
 mod driver;
 pub(crate) mod im2row;
@@ -30,6 +35,8 @@ pub(crate) mod pack;
 pub(crate) mod pair;
 pub(crate) mod plan;
 pub(crate) mod producer;
+pub(crate) mod products;
+pub(crate) mod round;
 pub(crate) mod tile;
 pub(crate) mod weights;
 pub(crate) mod widen;

@@ -7,13 +7,12 @@ use alloc::vec::Vec;
 use crate::activation::Activation;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
-use crate::gemm::blocking::{Depth, KBlock, k_blocks, mc};
-use crate::gemm::kernels::{DotKernels, GemmKernels, MicroKernels, SmallMKernels};
+use crate::gemm::blocking::{Depth, KBlock, MicroTileHeights, k_blocks, k_blocks_of_all_taps, mc};
+use crate::gemm::kernels::{DotKernels, GemmKernels, PanelKernels};
 use crate::gemm::producer::Producer;
+use crate::gemm::products::Products;
 use crate::gemm::weights::PackedWeights;
 use crate::geometry::{Axis, product};
-use crate::int8::kernels::Int8Kernels;
-use crate::int8::layer::Int8Layer;
 use crate::memory;
 use crate::options::Options;
 use crate::pixels::Region;
@@ -24,8 +23,7 @@ use crate::planes::PlanesKernels;
 /// with 12, 1.1 with 24; by the micro-kernels 1.1, 1.3, 1.1, 1.1. AVX2: widened before, 1.8, 1.7,
 /// 1.2; by the micro-kernels 1.0.)
 pub(super) const SMALL_M: usize = 24;
-/// The largest MR of a level.
-pub(super) const MAX_MR: usize = 16;
+
 /// What a GEMM computes, apart from its operands.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -38,10 +36,8 @@ pub(crate) struct Problem {
     pub(crate) depth: Depth,
     /// The kernels that write the output if it is made of planes.
     pub(crate) output_planes: Option<&'static PlanesKernels>,
-    /// The kernels for dot products of bf16, if the weights were packed for these: then of one tap.
-    pub(crate) dot: Option<&'static DotKernels>,
-    /// The layer of 8-bit integers that this is, if it is one.
-    pub(crate) int8: Option<Int8Layer>,
+    /// How it multiplies, as the weights were packed for: by dot products, then of one tap.
+    pub(crate) products: Products,
 }
 
 /// How the micro-kernels take A, where they don't take the input itself.
@@ -54,18 +50,7 @@ pub(super) enum TakesA {
     /// In panels of all k that have become pairs of bf16.
     Pairs(&'static DotKernels),
     /// In panels of all k, groups of 8-bit integers.
-    Groups(&'static Int8Kernels),
-}
-
-impl TakesA {
-    /// The k that are one element to the micro-kernels.
-    fn group(&self) -> usize {
-        match self {
-            Self::Panels | Self::Blocks => 1,
-            Self::Pairs(_) => 2,
-            Self::Groups(int8) => int8.group,
-        }
-    }
+    Groups,
 }
 
 /// How they take B.
@@ -93,12 +78,15 @@ pub(super) struct RegionPlan {
     pub(super) blocks: Vec<KBlock>,
     /// Where the k of each kernel row begin in the panel.
     pub(super) k_starts: Vec<usize>,
+    /// Whether the panel has k of taps in the padding, which are zeros.
+    pub(super) has_padding: bool,
 }
 
 /// A GEMM with its producer, prepared.
 #[derive(Debug)]
 pub(crate) struct GemmPlan {
     pub(super) kernels: &'static GemmKernels,
+    pub(super) products: Products,
     pub(super) producer: Producer,
     pub(super) weights: Arc<PackedWeights>,
     pub(super) groups: usize,
@@ -113,6 +101,7 @@ pub(crate) struct GemmPlan {
     kc: usize,
     /// Most pixels of a tile, a multiple of MR.
     pub(super) mc: usize,
+    pub(super) micro_tiles: MicroTileHeights,
     /// Elements of the input pixels that a tile copies out of planes.
     patch: usize,
     pub(super) a: TakesA,
@@ -121,7 +110,6 @@ pub(crate) struct GemmPlan {
     pub(super) b: TakesB,
     pub(super) sums: Sums,
     pub(super) output_planes: Option<&'static PlanesKernels>,
-    pub(super) int8: Option<Int8Layer>,
     /// Where each pixel of a tile lies in the sums that wait in scratch, in elements.
     pub(super) sums_rows: Vec<usize>,
     pub(super) input_type: ElementType,
@@ -156,30 +144,35 @@ impl GemmPlan {
         problem: Problem,
         options: &Options,
     ) -> Result<Self> {
-        let Problem { groups, output, regions, depth, output_planes, dot, int8 } = problem;
+        let Problem { groups, output, regions, depth, output_planes, products } = problem;
         product("output elements", &output)?;
+        let is_int8 = matches!(products, Products::Int8(_));
         // Sums can wait in an output of theirs, and end there.
         let sums_in_output =
-            options.output_type == ElementType::F32 && output_planes.is_none() && int8.is_none();
-        let a = match (dot, int8) {
-            (Some(dot), _) => TakesA::Pairs(dot),
-            (None, Some(int8)) => TakesA::Groups(int8.kernels),
+            options.output_type == ElementType::F32 && output_planes.is_none() && !is_int8;
+        let a = match products {
+            Products::Dot(dot) => TakesA::Pairs(dot),
+            Products::Int8(_) => TakesA::Groups,
             // With sums that are to be rounded each panel of B goes through all blocks.
             _ if producer.makes_blocks() && sums_in_output => TakesA::Blocks,
             _ => TakesA::Panels,
         };
-        // Groups, too, are in whole vectors.
-        let group = a.group();
-        let lanes = group * kernels.lanes;
+        let (lanes, group) = (products.unit_of_k(kernels), products.group());
         // Panels of bf16 pairs are those of their f32 first.
-        let of_panel = if int8.is_some() { group } else { 1 };
+        let of_panel = if is_int8 { group } else { 1 };
         let overflow = || Error::Overflow { what: "kernel elements" };
         // At least one vector, so that scratch never has length 0, which would mean no thread.
         let (mut panel_depth, mut kc) = (lanes, lanes);
         let mut plans = Vec::with_capacity(regions.len());
         for region in regions {
+            let k_blocks = match products {
+                Products::Bf16(_) => k_blocks_of_all_taps,
+                Products::Exact | Products::Dot(_) | Products::Int8(_) => k_blocks,
+            };
             let (mut blocks, k_starts, end) =
                 k_blocks(&region, depth, lanes, of_panel).ok_or_else(overflow)?;
+            let of_region = [region.taps_y.len(), region.taps_x.len()];
+            let has_padding = matches!(products, Products::Bf16(_)) && of_region != depth.kernel;
             let longest = blocks.iter().map(|block| block.depth).max().unwrap_or(0);
             let longest = longest.checked_next_multiple_of(lanes).ok_or_else(overflow)?;
             let depth = if let TakesA::Blocks = a { longest } else { end };
@@ -191,10 +184,9 @@ impl GemmPlan {
                     *block = KBlock { a: a / group, b: b / group, depth: depth.div_ceil(group) };
                 }
             }
-            plans.push(RegionPlan { region, blocks, k_starts });
+            plans.push(RegionPlan { region, blocks, k_starts, has_padding });
         }
         let mr = kernels.tile.mr;
-        assert!(mr <= MAX_MR, "MR {mr} of a level");
         let mc = mc(panel_depth, mr);
         product("scratch", &[product("panel", &[panel_depth, mr])?, mc])?;
         let patch = producer.patch(plans.iter().map(|plan| &plan.region), mc)?;
@@ -202,7 +194,8 @@ impl GemmPlan {
         let sums_rows = (0..mc).map(|row| row * kernels.tile.nr).collect();
         Ok(Self {
             kernels,
-            direct: producer.direct().filter(|_| group == 1),
+            products,
+            direct: producer.direct().filter(|_| matches!(products, Products::Exact)),
             producer,
             weights,
             groups,
@@ -212,34 +205,39 @@ impl GemmPlan {
             panel_depth,
             kc,
             mc,
+            micro_tiles: MicroTileHeights::new(products.heights(kernels)),
             patch,
             a,
             b: if widens { TakesB::Widened } else { TakesB::Packed },
             sums_rows: if sums_in_output && !widens { Vec::new() } else { sums_rows },
             sums: if sums_in_output { Sums::InOutput } else { Sums::InScratch },
             output_planes,
-            int8,
             input_type: options.input_type,
             output_type: options.output_type,
             activation: options.activation.checked()?,
         })
     }
 
-    /// The kernels that run, without the producer's.
+    /// The kernels that run.
     pub(crate) fn name(&self) -> String {
         let mut pixels = self.regions.iter().map(|plan| self.output[0] * plan.region.pixels());
-        let small_m = pixels.clone().find_map(|pixels| self.small_m(pixels));
-        let large_m = pixels.any(|pixels| self.small_m(pixels).is_none());
-        let widens = self.b == TakesB::Widened && large_m;
+        let small_m = pixels.clone().find(|&pixels| self.is_small_m(pixels));
+        let large_m = pixels.find(|&pixels| !self.is_small_m(pixels));
+        let widens = self.b == TakesB::Widened && large_m.is_some();
         let widen = self.kernels.widen_name(self.weights.element()).filter(|_| widens);
-        let gemm = Some(self.micro_kernels().name).filter(|_| large_m);
-        let narrow = match (self.output_planes, &self.int8) {
-            (_, Some(int8)) => Some(int8.kernels.requantize_name),
-            (Some(planes), None) => Some(planes.of(self.output_type).to_name),
-            (None, None) => self.kernels.narrow_name(self.output_type),
+        let narrow = match (self.output_planes, self.products) {
+            (_, Products::Int8(layer)) => Some(layer.kernels.requantize_name),
+            (Some(planes), _) => Some(planes.of(self.output_type).to_name),
+            (None, _) => self.kernels.narrow_name(self.output_type),
         };
-        let names = [small_m.map(|small_m| small_m.name), widen, gemm, narrow];
-        names.into_iter().flatten().collect::<Vec<_>>().join("+")
+        let gemm = |pixels| match (self.panel_kernels(pixels), self.products) {
+            (Some(kernels), _) => kernels.name,
+            (None, Products::Dot(dot)) => dot.gemm.name,
+            (None, _) => self.kernels.f32.name,
+        };
+        let own = [small_m.map(gemm), widen, large_m.map(gemm), narrow];
+        let names = self.producer.names(self.input_type).into_iter().chain(own);
+        names.flatten().collect::<Vec<_>>().join("+")
     }
 
     pub(crate) fn weights_bytes(&self) -> usize {
@@ -264,8 +262,11 @@ impl GemmPlan {
         let nr = self.kernels.tile.nr;
         let sums = match (self.sums, self.b) {
             (Sums::InOutput, TakesB::Packed) => 0,
-            (Sums::InOutput, TakesB::Widened) => SMALL_M,
-            (Sums::InScratch, _) => self.mc,
+            // Those of panels that aren't full, of which micro-kernels of whole panels know nothing.
+            (Sums::InOutput, TakesB::Widened) if matches!(self.products, Products::Exact) => {
+                SMALL_M
+            }
+            (Sums::InOutput | Sums::InScratch, _) => self.mc,
         };
         let b = if self.b == TakesB::Widened { self.kc } else { 0 };
         let lines = |len: usize| len.next_multiple_of(memory::LINE);
@@ -282,18 +283,19 @@ impl GemmPlan {
         self.panel_depth * self.kernels.tile.mr
     }
 
-    pub(super) fn micro_kernels(&self) -> &'static MicroKernels {
-        match self.a {
-            TakesA::Pairs(dot) => &dot.gemm,
-            TakesA::Groups(int8) => &int8.gemm,
-            TakesA::Panels | TakesA::Blocks => &self.kernels.f32,
-        }
+    /// Whether a tile of so many pixels has micro-kernels that widen weights themselves.
+    pub(super) fn is_small_m(&self, pixels: usize) -> bool {
+        self.b == TakesB::Widened && pixels < SMALL_M
     }
 
-    /// The micro-kernels for a tile of so many pixels, if there are such that widen weights
-    /// themselves.
-    pub(super) fn small_m(&self, pixels: usize) -> Option<&'static SmallMKernels> {
-        let small = self.b == TakesB::Widened && pixels < SMALL_M;
-        self.kernels.small_m(self.weights.element()).filter(|_| small)
+    /// The micro-kernels for a tile of so many pixels if they are of whole panels.
+    pub(super) fn panel_kernels(&self, pixels: usize) -> Option<&'static PanelKernels> {
+        match (self.products, self.is_small_m(pixels)) {
+            (Products::Bf16(bf16), true) => Some(&bf16.small_m),
+            (Products::Bf16(bf16), false) => Some(&bf16.large_m),
+            (Products::Int8(layer), _) => Some(&layer.kernels.gemm),
+            (_, true) => self.kernels.small_m(self.weights.element()),
+            (_, false) => None,
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! What fills the A panels of a tile of pixels:
 //!
-//! - [`Producer::Im2row`]: pixels copied tap by tap. With one tap and stride 1 these are rows of a matrix
-//!   (pointwise), with a stride they are gathered rows, with several taps this is im2row, tile by tile.
+//! - [`Producer::Im2row`]: pixels copied tap by tap. With one tap and stride 1 these are rows of a
+//!   matrix (pointwise), with a stride they are gathered rows, with several taps this is im2row,
+//!   tile by tile.
 //! - [`Producer::Depthwise`]: the result of a depthwise convolution, born in the panel.
 
 use crate::activation::{ActivateRun, Activation, UNBOUNDED};
@@ -60,6 +61,22 @@ impl Producer {
         let plain =
             im2row.input_activation == Activation::None && im2row.element == ElementType::F32;
         (plain && im2row.input_planes.is_none() && im2row.is_identity()).then_some(im2row.group)
+    }
+
+    /// The kernels by which plans are told apart: the copy of pixels out of planes of `input`, and
+    /// the depthwise one.
+    pub(crate) fn names(&self, input: ElementType) -> [Option<&'static str>; 2] {
+        let (planes, depthwise) = match self {
+            Self::Im2row(im2row) => (im2row.input_planes, None),
+            Self::Int8Im2row(_) => (None, None),
+            Self::Int8Depthwise(depthwise) => {
+                (None, Some(depthwise.windows.layer.kernels.depthwise_name))
+            }
+            Self::Depthwise(DepthwiseProducer { plan, input_planes, .. }) => {
+                (*input_planes, Some(plan.kernel_name()))
+            }
+        };
+        [planes.map(|planes| planes.of(input).from_name), depthwise]
     }
 
     /// Elements of what a tile of up to `mc` pixels needs room for before it produces A: input pixels
@@ -186,13 +203,14 @@ impl Producer {
     ///
     /// # Safety
     /// - The level of `kernels` is available.
-    /// - `x` is a view of the plan's input, of its type, with the rows that these pixels' windows cover.
+    /// - `x` is a view of the plan's input, of its type, with the rows that these pixels' windows
+    ///   cover.
     /// - The pixels lie in the region, the region in the output.
     /// - The panels are `len` elements of this thread, with a row for each pixel.
     pub(crate) unsafe fn produce(&self, kernels: &GemmKernels, part: &PartOfA<'_>) {
         let activation = match self {
             Self::Im2row(im2row) => {
-                // SAFETY: the caller's contract.
+                // SAFETY: this function's contract, which is the same.
                 unsafe { im2row.produce_part(kernels, part) };
                 im2row.input_activation
             }
@@ -201,7 +219,7 @@ impl Producer {
                 return unsafe { im2row.produce(part) };
             }
             Self::Depthwise(depthwise) => {
-                // SAFETY: the caller's contract.
+                // SAFETY: this function's contract, which is the same.
                 unsafe { depthwise.produce(kernels, part) };
                 depthwise.activation
             }
@@ -238,7 +256,8 @@ impl DepthwiseProducer {
                 bounds,
                 activation: Activation::None,
             };
-            // SAFETY: the caller's contract.
+            // SAFETY: the rectangle's pixels are the part's: by the caller's word x has the rows
+            // that their windows cover, and each has a row of the panels, of this thread.
             unsafe {
                 let (x, next) = match input_planes {
                     Some(planes) => (self.copy(planes, part, &rectangle), None),
@@ -277,7 +296,8 @@ impl DepthwiseProducer {
             channels: 0..rows.input[3],
         };
         let pixel = rows.input[3].next_multiple_of(rows.lanes);
-        // SAFETY: the caller's contract.
+        // SAFETY: the level of the kernels is available; x has the rows that the windows of `at`
+        // cover, and the patch room for them, by the caller's word.
         unsafe { patch.copy(planes, (part.x, part.placement), part.patch, pixel) }
     }
 }

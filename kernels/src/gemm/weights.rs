@@ -1,12 +1,15 @@
 //! The packed weights (B): panels of NR output channels, `[group][panel][k][NR]`, k ascending,
-//! padded with zeros, in the type they were given in, and the biases likewise, in f32.
+//! padded with zeros, in the type they were given in (bf16 in the arithmetic bf16), and the biases
+//! likewise, in f32.
 
 use core::ptr::NonNull;
 
-use crate::element::{ElementType, Elements, Pointer};
+use crate::element::{ElementType, Elements, Pointer, bf16_to_f32, f16_to_f32};
 use crate::error::Result;
 use crate::gemm::blocking::Depth;
 use crate::gemm::kernels::GemmKernels;
+use crate::gemm::products::Products;
+use crate::gemm::round::{flushed_bias, rounded};
 use crate::geometry::product;
 use crate::int8::quantization::{ChannelSums, Int8Weights, NO_INTEGERS};
 use crate::layout::{Strides, WeightLayout};
@@ -41,7 +44,7 @@ impl PackedWeights {
         groups: usize,
         columns: usize,
         unpacked: Unpacked<'_>,
-        paired: bool,
+        products: Products,
     ) -> Result<Self> {
         let channels = product("output channels", &[groups, columns])?;
         let k = depth.product()?;
@@ -51,14 +54,25 @@ impl PackedWeights {
         let inputs = depth.channels;
         let nr = kernels.tile.nr;
         let panels = columns.div_ceil(nr);
+        let paired = matches!(products, Products::Dot(_));
+        let rounds = matches!(products, Products::Bf16(_));
         let depth = if paired { k.next_multiple_of(2) } else { k };
         let total = product("packed weights", &[groups, panels, nr, depth])?;
-        let element = weights.element_type();
+        let element = if rounds { ElementType::Bf16 } else { weights.element_type() };
         let mut data = Aligned::new(total.div_ceil(size_of::<f32>() / element.size()), 0.0)?;
         let taps = k / inputs;
         let strides = layout.strides(taps, inputs, channels);
         let shape = Shape { groups, columns, nr, depth, taps, inputs, strides };
         match weights {
+            Elements::F32(weights) if rounds => {
+                pack(data.as_bits_mut(), &shape, weights, rounded);
+            }
+            Elements::F16(bits) if rounds => {
+                pack(data.as_bits_mut(), &shape, bits, |bits| rounded(f16_to_f32(bits)));
+            }
+            Elements::Bf16(bits) if rounds => {
+                pack(data.as_bits_mut(), &shape, bits, |bits| rounded(bf16_to_f32(bits)));
+            }
             Elements::F32(weights) => pack(&mut data, &shape, weights, flush_subnormal),
             Elements::F16(bits) => pack(data.as_bits_mut(), &shape, bits, |bits| bits),
             Elements::Bf16(bits) => {
@@ -74,7 +88,8 @@ impl PackedWeights {
         if let Some(bias) = bias {
             let strides = WeightLayout::Hwio.strides(1, 1, channels);
             let shape = Shape { depth: 1, taps: 1, inputs: 1, strides, ..shape };
-            pack(&mut biases, &shape, bias, flush_subnormal);
+            let flush = if rounds { flushed_bias } else { flush_subnormal };
+            pack(&mut biases, &shape, bias, flush);
         }
         let group = if paired { 2 } else { 1 };
         Ok(Self { data, element, biases, depth, columns, nr, panels, group, multipliers: None })
@@ -189,12 +204,17 @@ struct Shape {
 /// Input channels that are packed at a time: a cache line of them where they are innermost.
 const INPUTS: usize = 16;
 
-/// Writes weights to `packed`, `[group][panel][k][NR]`.
+/// Writes weights, converted, to `packed`, `[group][panel][k][NR]`.
 ///
 /// Where output channels are innermost, a block of input channels goes to all panels: so many rows
 /// are read on. Else all input channels of a panel are packed, and its columns are read on. (The
 /// other way round takes 2 to 3 times as long, with 1024 × 1024 and 1536 × 2048 weights.)
-fn pack<T: Copy>(packed: &mut [T], shape: &Shape, weights: &[T], flush: impl Fn(T) -> T) {
+fn pack<T: Copy, U: Copy>(
+    packed: &mut [U],
+    shape: &Shape,
+    weights: &[T],
+    convert: impl Fn(T) -> U,
+) {
     let Shape { groups, columns, nr, depth, taps, inputs, strides } = *shape;
     let (by_rows, of_group) = (strides.output == 1, columns.div_ceil(nr));
     let (panels, blocks) = (groups * of_group, inputs.div_ceil(INPUTS));
@@ -212,13 +232,13 @@ fn pack<T: Copy>(packed: &mut [T], shape: &Shape, weights: &[T], flush: impl Fn(
             if by_rows {
                 for (i, row) in to.chunks_exact_mut(nr).enumerate() {
                     let from = &from[i * strides.input..];
-                    row[..width].iter_mut().zip(from).for_each(|(to, &w)| *to = flush(w));
+                    row[..width].iter_mut().zip(from).for_each(|(to, &w)| *to = convert(w));
                 }
             } else {
                 for n in 0..width {
                     let from = &from[n * strides.output..];
                     for i in 0..count {
-                        to[i * nr + n] = flush(from[i * strides.input]);
+                        to[i * nr + n] = convert(from[i * strides.input]);
                     }
                 }
             }

@@ -19,10 +19,9 @@
 use crate::element::{ElementType, Elements, Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::geometry::product;
-use crate::int8::kernels::Int8Kernels;
 use crate::int8::pack::{self, Prologue};
 use crate::int8::quantization::{ChannelSums, Epilogue, Int8Weights, NO_INTEGERS};
-use crate::int8::requantize::finish;
+use crate::int8::requantize::Ending;
 use crate::memory::Aligned;
 use crate::simd::Simd;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, MAX_BYTES, SUMS, Vector, channel};
@@ -32,7 +31,8 @@ use crate::unpacked::Unpacked;
 pub(crate) const OUTPUTS: usize = 16;
 
 /// Weights, biases and multipliers, packed: by chunks, `[chunk][kx][group of ky][vector][lane][ky]`,
-/// the others `[chunk][vector][lane]`.
+/// the others `[chunk][vector][lane]`. A group of weights is a lane, of integers of 8 bits or, where
+/// it has two, of 16: there are few, and each is used for a whole picture.
 #[derive(Debug)]
 pub(crate) struct DepthwiseWeights {
     weights: Aligned,
@@ -42,9 +42,9 @@ pub(crate) struct DepthwiseWeights {
 }
 
 impl DepthwiseWeights {
-    /// Of `channels` output channels.
+    /// Of `channels` output channels, for vectors of so many lanes.
     pub(crate) fn new(
-        kernels: &Int8Kernels,
+        lanes: usize,
         [kh, kw]: [usize; 2],
         channels: usize,
         unpacked: Unpacked<'_>,
@@ -58,23 +58,23 @@ impl DepthwiseWeights {
         };
         let strides = unpacked.layout.strides(taps, 1, channels);
         let sums = ChannelSums::new(from, strides, [taps, 1, channels], int8)?;
-        let (lanes, group) = (kernels.lanes, kernels.group);
+        let group = int8.group;
         let (chunk, groups) = (SUMS * lanes, kh.div_ceil(group));
         let padded = channels
             .checked_next_multiple_of(chunk)
             .ok_or(Error::Overflow { what: "depthwise weights" })?;
-        let total = product("packed depthwise weights", &[padded, kw, groups, group])?;
-        let mut weights = Aligned::new(total.div_ceil(size_of::<f32>()), 0.0)?;
+        let total = product("packed depthwise weights", &[padded, kw, groups])?;
+        let mut weights = Aligned::new(total, 0.0)?;
         let [mut biases, mut multipliers] =
             [Aligned::new(padded, 0.0)?, Aligned::new(padded, 0.0)?];
-        let to = weights.as_i8_mut();
         for (at, c) in order(lanes, padded).enumerate().filter(|&(_, c)| c < channels) {
             (biases[at], multipliers[at]) = (sums.biases[c], sums.multipliers[c]);
             for ky in 0..kh {
                 for kx in 0..kw {
                     let row = (at / chunk * kw + kx) * groups + ky / group;
                     let weight = from[(ky * kw + kx) * strides.tap + c * strides.output];
-                    to[(row * chunk + at % chunk) * group + ky % group] = weight;
+                    let lane = &mut weights[row * chunk + at % chunk];
+                    *lane = f32::from_bits(lane.to_bits() | of_lane(weight, ky % group, group));
                 }
             }
         }
@@ -88,12 +88,23 @@ impl DepthwiseWeights {
 
     pub(crate) fn pointers(&self) -> Weights {
         Weights {
-            weights: self.weights.as_ptr().cast(),
+            weights: self.weights.as_ptr(),
             biases: self.biases.as_ptr(),
             multipliers: self.multipliers.as_ptr(),
             channels: self.channels,
         }
     }
+}
+
+/// The bits of a weight, the `i`th of its group, in a lane.
+fn of_lane(weight: i8, i: usize, group: usize) -> u32 {
+    let mut bytes = [0; 4];
+    if group == 4 {
+        bytes[i] = weight as u8;
+    } else {
+        bytes[2 * i..][..2].copy_from_slice(&i16::from(weight).to_ne_bytes());
+    }
+    u32::from_ne_bytes(bytes)
 }
 
 /// The channels in the order in which chunks of them have their lanes.
@@ -117,7 +128,7 @@ pub(crate) struct Depthwise;
 /// Packed weights, of so many output channels.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Weights {
-    weights: *const i8,
+    weights: *const f32,
     biases: *const f32,
     multipliers: *const f32,
     channels: usize,
@@ -190,10 +201,9 @@ impl Int8Kernel for Depthwise {
             // have been interleaved before they are multiplied.
             unsafe {
                 interleave(token, run, c, n);
-                if (groups, run.kernel[1]) == (1, 3) {
-                    multiply_3(token, run, c, n);
-                } else {
-                    multiply(token, run, groups, c, n);
+                match (groups, run.kernel[1]) {
+                    (1, 3) => multiply_3(token, run, c, n),
+                    (groups, kw) => multiply(token, run, kw * groups, c, n),
                 }
             }
         }
@@ -209,8 +219,7 @@ impl Int8Kernel for Depthwise {
 unsafe fn interleave<T: Int8>(token: T, run: &DepthwiseRun, c: usize, n: usize) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
     let [kh, kw] = run.kernel;
-    let flip = Prologue::new(run.prologue.flip, T::SIGNED);
-    let zero = pack::prologue(token, simd.splat_byte(run.zero_byte), flip);
+    let zero = simd.splat_byte(run.zero_byte ^ run.prologue.flip);
     let shared = run.step == run.stride && run.dilation[1] == 1;
     let count = (run.outputs - 1) * run.step + kw;
     let mut to = run.columns;
@@ -267,31 +276,46 @@ unsafe fn load<T: Int8>(
     unsafe { simd.load_bytes(bytes.as_ptr(), n) }
 }
 
-/// Multiplies the interleaved columns of a chunk, for kernels of any size.
+/// Multiplies the interleaved columns of a chunk, for kernels of any size: two outputs at a time.
 ///
 /// # Safety
 /// As [`interleave`], which has been called.
 #[inline(always)]
-unsafe fn multiply<T: Int8>(token: T, run: &DepthwiseRun, groups: usize, c: usize, n: usize) {
+unsafe fn multiply<T: Int8>(token: T, run: &DepthwiseRun, rows: usize, c: usize, n: usize) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
-    let rows = run.kernel[1] * groups;
-    let weights = run.weights.weights.wrapping_add(c * rows * T::GROUP).cast::<T::Weights>();
-    for o in 0..run.outputs {
-        let mut x = run.columns.wrapping_add(o * run.step * groups * SUMS * l).cast_const();
-        let mut weights = weights;
-        // SAFETY: the chunk has whole vectors of biases, of weights and of interleaved columns.
-        unsafe {
-            let mut sums = [simd.splat(0.0); SUMS];
-            for (v, sum) in sums.iter_mut().enumerate() {
-                *sum = simd.load(run.weights.biases.add(c + v * l));
-            }
-            for _ in 0..rows {
-                for sum in &mut sums {
-                    *sum = token.dot(simd.load(x), token.load_weights(weights), *sum);
-                    (x, weights) = (x.add(l), weights.add(l));
+    let ending = Ending::new(token, &run.epilogue);
+    let (outputs, step) = (run.outputs, run.step * (rows / run.kernel[1]) * SUMS * l);
+    let weights = run.weights.weights.wrapping_add(c * rows);
+    let mut biases = [simd.splat(0.0); SUMS];
+    for (v, bias) in biases.iter_mut().enumerate() {
+        // SAFETY: the chunk has whole vectors of biases.
+        *bias = unsafe { simd.load(run.weights.biases.add(c + v * l)) };
+    }
+    let columns = run.columns.cast_const();
+    for o in (0..outputs).step_by(2) {
+        // The last one may be computed twice.
+        let second = (o + 1).min(outputs - 1);
+        let x = [columns.wrapping_add(o * step), columns.wrapping_add(second * step)];
+        let mut sums = [biases; 2];
+        for i in 0..rows {
+            for v in 0..SUMS {
+                let at = (i * SUMS + v) * l;
+                // SAFETY: the chunk has whole vectors of weights and of interleaved columns.
+                unsafe {
+                    let weight = simd.load(weights.add(at));
+                    for (sums, x) in sums.iter_mut().zip(x) {
+                        sums[v] = token.dot(simd.load(x.add(at)), weight, sums[v]);
+                    }
                 }
             }
-            end(token, run, o, c, n, sums);
+        }
+        let [first, last] = sums;
+        // SAFETY: both are outputs of the call.
+        unsafe {
+            end(token, run, &ending, o, c, n, first);
+            if second > o {
+                end(token, run, &ending, second, c, n, last);
+            }
         }
     }
 }
@@ -303,14 +327,16 @@ unsafe fn multiply<T: Int8>(token: T, run: &DepthwiseRun, groups: usize, c: usiz
 #[inline(always)]
 unsafe fn multiply_3<T: Int8>(token: T, run: &DepthwiseRun, c: usize, n: usize) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
-    let from = run.weights.weights.wrapping_add(c * 3 * T::GROUP).cast::<T::Weights>();
+    let ending = Ending::new(token, &run.epilogue);
+    let from = run.weights.weights.wrapping_add(c * 3);
     let mut weights = [[simd.splat(0.0); SUMS]; 3];
     for (i, weight) in weights.as_flattened_mut().iter_mut().enumerate() {
         // SAFETY: the chunk has whole vectors of weights.
-        *weight = unsafe { token.load_weights(from.add(i * l)) };
+        *weight = unsafe { simd.load(from.add(i * l)) };
     }
-    for o in 0..run.outputs {
-        let x = run.columns.wrapping_add(o * run.step * SUMS * l).cast_const();
+    let (outputs, step, columns) = (run.outputs, run.step * SUMS * l, run.columns.cast_const());
+    for o in 0..outputs {
+        let x = columns.wrapping_add(o * step);
         // SAFETY: the chunk has whole vectors of biases and of interleaved columns.
         unsafe {
             let mut sums = [simd.splat(0.0); SUMS];
@@ -321,7 +347,7 @@ unsafe fn multiply_3<T: Int8>(token: T, run: &DepthwiseRun, c: usize, n: usize) 
                     *sum = token.dot(x, weight[v], *sum);
                 }
             }
-            end(token, run, o, c, n, sums);
+            end(token, run, &ending, o, c, n, sums);
         }
     }
 }
@@ -334,34 +360,40 @@ unsafe fn multiply_3<T: Int8>(token: T, run: &DepthwiseRun, c: usize, n: usize) 
 unsafe fn end<T: Int8>(
     token: T,
     run: &DepthwiseRun,
+    ending: &Ending<T>,
     o: usize,
     c: usize,
     n: usize,
-    sums: [Vector<T>; SUMS],
+    mut t: [Vector<T>; SUMS],
 ) {
-    let (simd, l, epilogue) = (token.simd(), <T::Simd as Simd>::LANES, &run.epilogue);
-    let mut t = sums.map(|sum| simd.to_f32(sum));
+    let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
+    // Loops, not `map`, which is not always inlined.
     for (v, t) in t.iter_mut().enumerate() {
         // SAFETY: the chunk has whole vectors of multipliers.
-        *t = simd.mul(*t, unsafe { simd.load(run.weights.multipliers.add(c + v * l)) });
+        let multiplier = unsafe { simd.load(run.weights.multipliers.add(c + v * l)) };
+        *t = simd.mul(simd.to_f32(*t), multiplier);
     }
     if let Destination::Tensor { residual: Some(residual), residual_rows, .. } = run.to {
         // SAFETY: output o has a residual of these channels.
         unsafe {
-            add_residual(token, &mut t, residual.add(*residual_rows.add(o) + c), n, epilogue)
-        };
+            let residual = residual.add(*residual_rows.add(o) + c);
+            add_residual(token, &mut t, residual, n, &run.epilogue);
+        }
     }
-    let t = t.map(|t| finish(token, t, epilogue));
-    if epilogue.output == ElementType::F32 {
+    for t in &mut t {
+        *t = ending.finish(*t);
+    }
+    if run.epilogue.output == ElementType::F32 {
         if let Destination::Tensor { y, rows, .. } = run.to {
             // SAFETY: output o has these channels, of f32.
             unsafe { store_f32(token, y.at.cast::<f32>().add(*rows.add(o) + c), n, &t) };
         }
         return;
     }
-    let zero_point = simd.splat_i32(epilogue.quantization.zero_point);
-    let lanes = t.map(|t| simd.add_i32(simd.to_i32(t), zero_point));
-    let bytes = simd.narrow(lanes, epilogue.output == ElementType::I8);
+    for t in &mut t {
+        *t = ending.integers(*t);
+    }
+    let bytes = simd.narrow(t, run.epilogue.output == ElementType::I8);
     // SAFETY: output o has these channels, of integers, or a row of them in the panels, whose blocks begin
     // with chunks.
     unsafe {
@@ -370,7 +402,7 @@ unsafe fn end<T: Int8>(
                 simd.store_bytes(y.at.add(*rows.add(o) + c), bytes, n);
             }
             Destination::Panels { a, rows, flip } => {
-                let bytes = simd.xor(bytes, simd.splat_byte(flip));
+                let bytes = if flip == 0 { bytes } else { simd.xor(bytes, simd.splat_byte(flip)) };
                 pack::store(token, a.add(*rows.add(o)), c, bytes, n);
             }
         }

@@ -47,31 +47,53 @@ impl Int8Im2row {
     /// # Safety
     /// As [`Producer::produce`](crate::gemm::producer::Producer::produce).
     pub(crate) unsafe fn produce(&self, part: &PartOfA<'_>) {
+        let (width, channels) = (self.horizontal.kernel, self.input[3]);
+        // A kernel row whose taps lie side by side in memory is one copy.
+        let dense = self.horizontal.dilation == 1
+            && self.group == channels
+            && (part.placement.pixel, part.placement.channel) == (channels, 1);
         part.region.rectangles(part.pixels.clone(), |rectangle, first| {
             let Rectangle { picture, rows, columns } = rectangle;
+            let inside = |kx: usize| outputs_inside(&self.horizontal, kx, &columns);
+            let whole = inside(0).start.max(inside(width - 1).start)
+                ..inside(0).end.min(inside(width - 1).end);
+            let whole =
+                if dense && !whole.is_empty() { whole } else { columns.start..columns.start };
             for (r, oy) in rows.enumerate() {
                 let rows = &part.rows[first + r * part.region.columns.len()..][..columns.len()];
+                let of = |outputs: &Range<usize>| {
+                    &rows[outputs.start - columns.start..outputs.end - columns.start]
+                };
                 let taps = self.vertical.taps(oy);
                 for ky in 0..self.vertical.kernel {
-                    let inside = taps.contains(&ky);
-                    let row = if inside { Some(self.vertical.position(oy, ky)) } else { None };
-                    for kx in 0..self.horizontal.kernel {
-                        let k = (ky * self.horizontal.kernel + kx) * self.group;
-                        let inside = match row {
-                            Some(_) => outputs_inside(&self.horizontal, kx, &columns),
-                            None => columns.start..columns.start,
+                    let row = taps.contains(&ky).then(|| self.vertical.position(oy, ky));
+                    let tap = |row: usize, outputs: &Range<usize>, kx: usize| {
+                        let column = self.horizontal.position(outputs.start, kx);
+                        Pixel { picture, row, column }
+                    };
+                    let k = ky * width * self.group;
+                    // SAFETY: the caller's contract, for these pixels, whose taps lie in the input where they
+                    // are copied.
+                    unsafe {
+                        let Some(row) = row else {
+                            self.pad(part, k, width * self.group, rows);
+                            continue;
                         };
-                        let [start, end] =
-                            [inside.start, inside.end].map(|column| column - columns.start);
-                        // SAFETY: the caller's contract, for these pixels.
-                        unsafe {
-                            if let (Some(row), false) = (row, inside.is_empty()) {
-                                let column = self.horizontal.position(inside.start, kx);
-                                let tap = Pixel { picture, row, column };
-                                self.copy(part, tap, k, &rows[start..end]);
+                        if !whole.is_empty() {
+                            let length = width * self.group;
+                            self.copy(part, tap(row, &whole, 0), [k, length], of(&whole));
+                        }
+                        for rest in [columns.start..whole.start, whole.end..columns.end] {
+                            for kx in 0..width {
+                                let k = k + kx * self.group;
+                                let inside = outputs_inside(&self.horizontal, kx, &rest);
+                                if !inside.is_empty() {
+                                    let tap = tap(row, &inside, kx);
+                                    self.copy(part, tap, [k, self.group], of(&inside));
+                                }
+                                self.pad(part, k, self.group, of(&(rest.start..inside.start)));
+                                self.pad(part, k, self.group, of(&(inside.end..rest.end)));
                             }
-                            self.pad(part, k, &rows[..start]);
-                            self.pad(part, k, &rows[end..]);
                         }
                     }
                 }
@@ -79,12 +101,12 @@ impl Int8Im2row {
         });
     }
 
-    /// Copies the channels of input pixels from `tap` on, a stride apart.
+    /// Copies `length` channels of input pixels from `tap` on, a stride apart, to k.
     ///
     /// # Safety
     /// As [`Producer::produce`](crate::gemm::producer::Producer::produce), for rows of its panels; the
     /// pixels exist.
-    unsafe fn copy(&self, part: &PartOfA<'_>, tap: Pixel, k: usize, rows: &[usize]) {
+    unsafe fn copy(&self, part: &PartOfA<'_>, tap: Pixel, [k, length]: [usize; 2], rows: &[usize]) {
         let at = part.placement.of_channel(tap, part.group * self.group);
         let run = PackRun {
             x: part.x.add(at).at,
@@ -92,7 +114,7 @@ impl Int8Im2row {
             x_pixel: self.horizontal.stride.wrapping_mul(part.placement.pixel),
             x_channel: part.placement.channel,
             pixels: rows.len(),
-            length: self.group,
+            length,
             a: part.panels,
             rows: rows.as_ptr(),
             k,
@@ -102,27 +124,27 @@ impl Int8Im2row {
         unsafe { (self.kernels.pack)(&run) };
     }
 
-    /// Fills channels with the zero point.
+    /// Fills `length` of k with the zero point.
     ///
     /// # Safety
     /// As [`Producer::produce`](crate::gemm::producer::Producer::produce), for rows of its panels.
-    unsafe fn pad(&self, part: &PartOfA<'_>, k: usize, rows: &[usize]) {
+    unsafe fn pad(&self, part: &PartOfA<'_>, k: usize, length: usize, rows: &[usize]) {
         if rows.is_empty() {
             return;
         }
         let zeros = [self.zero_point; PADDING];
-        for channel in (0..self.group).step_by(PADDING) {
+        for channel in (0..length).step_by(PADDING) {
             let run = PackRun {
                 x: zeros.as_ptr(),
                 x_pixel: 0,
                 x_channel: 1,
                 pixels: rows.len(),
-                length: PADDING.min(self.group - channel),
+                length: PADDING.min(length - channel),
                 a: part.panels,
                 rows: rows.as_ptr(),
                 k: k + channel,
                 // Not the input's activation.
-                prologue: Prologue::new(self.prologue.flip, self.kernels.signed),
+                prologue: Prologue { bounds: None, ..self.prologue },
             };
             // SAFETY: the instructions are available; the k lie in the panels.
             unsafe { (self.kernels.pack)(&run) };

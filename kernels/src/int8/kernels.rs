@@ -1,6 +1,6 @@
 //! The kernels of 8-bit integers, as one way to multiply them has them.
 
-use crate::gemm::kernels::MicroKernels;
+use crate::gemm::kernels::PanelKernels;
 use crate::int8::depthwise::DepthwiseRun;
 use crate::int8::pack::PackRun;
 use crate::int8::pool::PoolRun;
@@ -19,7 +19,10 @@ pub(crate) struct Int8Kernels {
     pub(crate) group: usize,
     /// Whether the bytes of A are signed.
     pub(crate) signed: bool,
-    pub(crate) gemm: MicroKernels,
+    /// The heights of micro-tiles, ascending, of which one is 1 and the last MR; any other is made of
+    /// two.
+    pub(crate) rows: &'static [usize],
+    pub(crate) gemm: PanelKernels,
     /// Copies channels of pixels into A panels.
     pub(crate) pack: unsafe fn(&PackRun),
     pub(crate) requantize_name: &'static str,
@@ -33,6 +36,11 @@ pub(crate) struct Int8Kernels {
 }
 
 impl Int8Kernels {
+    /// Of all that have one.
+    pub(crate) fn names(&self) -> [&'static str; 4] {
+        [self.gemm.name, self.requantize_name, self.depthwise_name, self.pool_name]
+    }
+
     /// What the bytes of an input of i8, if `signed`, are changed by where A has those of the other
     /// kind.
     pub(crate) fn flip(&self, signed: bool) -> u8 {

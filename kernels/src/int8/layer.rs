@@ -59,14 +59,9 @@ impl Int8Layer {
                 });
             }
         };
-        let prologue = if bounds == UNBOUNDED {
-            Prologue::new(flip, kernels.signed)
-        } else {
-            Prologue {
-                flip,
-                bounds: [input_bounds.0, input_bounds.1].map(|bound| bound as i32 as u8 ^ flip),
-            }
-        };
+        let byte = |bound: f32| bound as i32 as u8 ^ flip;
+        let bytes = [byte(input_bounds.0), byte(input_bounds.1)];
+        let prologue = Prologue { flip, bounds: (bounds != UNBOUNDED).then_some(bytes) };
         let epilogue = Epilogue::new(
             options.output_type,
             options.output_quantization,
@@ -76,7 +71,7 @@ impl Int8Layer {
         Ok(Self { kernels, input, prologue, input_bounds, epilogue })
     }
 
-    /// Of a layer with weights, if its input or its weights are integers.
+    /// Of a layer with weights, if its input, output or weights are integers.
     pub(crate) fn with_weights<'a>(
         kernels: &Kernels,
         weights: Elements<'_>,
@@ -84,7 +79,8 @@ impl Int8Layer {
         options: &Options,
     ) -> Result<Option<(Self, QuantizedWeights<'a>)>> {
         let of_weights = weights.element_type();
-        if !of_weights.is_quantized() && !options.input_type.is_quantized() && quantized.is_none() {
+        let types = [of_weights, options.input_type, options.output_type];
+        if !types.iter().any(|element| element.is_quantized()) && quantized.is_none() {
             return Ok(None);
         }
         match (of_weights, quantized) {
@@ -114,6 +110,17 @@ impl Int8Layer {
             quantized,
             epilogue: &self.epilogue,
         }
+    }
+
+    /// Whether outputs stand for what inputs of that type do, and nothing follows but a clamp that the
+    /// type is already.
+    pub(crate) fn keeps(&self, input: ElementType) -> bool {
+        let Epilogue { output, quantization, activation, bounds, .. } = self.epilogue;
+        let (least, largest) = output.integers();
+        let all = [least, largest].map(|limit| (limit - quantization.zero_point) as f32);
+        (output, quantization) == (input, self.input)
+            && activation.is_none()
+            && bounds == all.into()
     }
 
     /// The input's zero point as the input has it.

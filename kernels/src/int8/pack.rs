@@ -26,15 +26,8 @@ pub(crate) struct Pack;
 pub(crate) struct Prologue {
     /// Bits that are changed: those of the sign where A has the other kind.
     pub(crate) flip: u8,
-    /// The clamp, after that, in the integers of A.
-    pub(crate) bounds: [u8; 2],
-}
-
-impl Prologue {
-    /// Without a clamp, the integers of A being signed or not.
-    pub(crate) const fn new(flip: u8, signed: bool) -> Self {
-        Self { flip, bounds: if signed { [0x80, 0x7f] } else { [0, 0xff] } }
-    }
+    /// A clamp after that, in the integers of A.
+    pub(crate) bounds: Option<[u8; 2]>,
 }
 
 /// One call.
@@ -118,8 +111,9 @@ unsafe fn gather<T: Int8>(token: T, x: *const u8, channel: usize, n: usize) -> V
 #[inline(always)]
 pub(crate) fn prologue<T: Int8>(token: T, bytes: Vector<T>, prologue: Prologue) -> Vector<T> {
     let simd = token.simd();
-    let Prologue { flip, bounds: [lo, hi] } = prologue;
-    let bytes = simd.xor(bytes, simd.splat_byte(flip));
+    let Prologue { flip, bounds } = prologue;
+    let bytes = if flip == 0 { bytes } else { simd.xor(bytes, simd.splat_byte(flip)) };
+    let Some([lo, hi]) = bounds else { return bytes };
     let (lo, hi) = (simd.splat_byte(lo), simd.splat_byte(hi));
     if T::SIGNED {
         simd.min_bytes::<true>(hi, simd.max_bytes::<true>(lo, bytes))

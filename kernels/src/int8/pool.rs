@@ -11,13 +11,14 @@
 //! An element by itself is the maximum of one tap. An input of f32 has `t = clamp(x) / scale`, the
 //! output's; its NaN are 0.
 //!
-//! Departures: channels go by vectors of lanes.
+//! Departures: channels go by vectors. Maxima are those of bytes; where nothing follows, they are the
+//! outputs.
 
 use crate::element::{ElementType, Pointer, PointerMut};
 use crate::int8::quantization::Epilogue;
-use crate::int8::requantize::{add_residual, finish, store};
+use crate::int8::requantize::Ending;
 use crate::simd::Simd;
-use crate::simd::int8::{Bytes, Int8, Int8Kernel, Vector};
+use crate::simd::int8::{Bytes, Int8, Int8Kernel, MAX_BYTES, SUMS, Vector};
 
 /// The kernel.
 #[derive(Debug)]
@@ -35,8 +36,8 @@ pub(crate) struct PoolRun {
     pub(crate) channels: usize,
     /// Whether taps are added up, not their maximum taken.
     pub(crate) sums: bool,
-    /// The maximum, or the sum, of no taps.
-    pub(crate) least: i32,
+    /// Whether maxima are the outputs, as they are.
+    pub(crate) as_is: bool,
     /// Of the maximum, or of the sum.
     pub(crate) zero_point: i32,
     pub(crate) multiplier: f32,
@@ -56,65 +57,144 @@ impl Int8Kernel for Pool {
     /// - The residual is valid for reading, `y` for writing as many; no other thread touches those.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &PoolRun) {
-        let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
-        let size = run.y.element.size();
-        for c in (0..run.channels).step_by(l) {
-            let n = (run.channels - c).min(l);
-            // SAFETY: n channels from c on of each tap, of the residual and of the output.
-            unsafe {
-                let mut t = if run.x.element == ElementType::F32 {
-                    let x = run.x.at.cast::<f32>().add(c);
-                    let x = if n == l { simd.load(x) } else { simd.mask_load(simd.mem_mask(n), x) };
-                    let x = simd.select(simd.is_ordered(x), x, simd.splat(0.0));
-                    let x = simd.clamp_max(
-                        simd.splat(run.bounds.1),
-                        simd.clamp_min(simd.splat(run.bounds.0), x),
-                    );
-                    simd.div(x, simd.splat(run.epilogue.quantization.scale))
-                } else {
-                    let v = combine(token, run, c, n);
-                    let v =
-                        simd.to_f32(simd.add_i32(v, simd.splat_i32(run.zero_point.wrapping_neg())));
-                    simd.mul(v, simd.splat(run.multiplier))
-                };
-                if let Some(residual) = run.residual {
-                    t = add_residual(token, t, residual.add(c), n, &run.epilogue);
+        let (chunk, ending) = (SUMS * <T::Simd as Simd>::LANES, Ending::new(token, &run.epilogue));
+        // SAFETY: the caller's contract, for n channels from c on.
+        unsafe {
+            for c in (0..run.channels).step_by(chunk) {
+                let n = (run.channels - c).min(chunk);
+                match (run.x.element, run.sums) {
+                    (ElementType::F32, _) => numbers(token, run, &ending, c, n),
+                    (_, true) => sums(token, run, &ending, c, n),
+                    (ElementType::I8, false) => maxima::<T, true>(token, run, &ending, c, n),
+                    (_, false) => maxima::<T, false>(token, run, &ending, c, n),
                 }
-                let t = finish(token, t, &run.epilogue);
-                store(token, run.y.at.add(c * size), t, n, &run.epilogue);
             }
         }
     }
 }
 
-/// The maximum or the sum of the taps, in lanes of i32, bounded first.
+/// Elements of f32.
 ///
 /// # Safety
-/// Each tap is valid for reading `n` channels from `c` on.
+/// As [`Pool::run`], for `n` channels from `c` on.
 #[inline(always)]
-unsafe fn combine<T: Int8>(token: T, run: &PoolRun, c: usize, n: usize) -> Vector<T> {
-    let simd = token.simd();
-    // Signed bytes with 0x80 added are unsigned ones, 128 larger.
-    let above = if run.x.element == ElementType::I8 { 0x80 } else { 0 };
-    let (flip, below) = (simd.splat_i32(above), simd.splat_i32(-above));
+unsafe fn numbers<T: Int8>(token: T, run: &PoolRun, ending: &Ending<T>, c: usize, n: usize) {
+    let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
     let (lo, hi) = (simd.splat(run.bounds.0), simd.splat(run.bounds.1));
-    let mut all = simd.splat_i32(run.least);
-    for row in 0..run.taps[0] {
-        for column in 0..run.taps[1] {
-            let tap = row * run.steps[0] + column * run.steps[1];
-            // SAFETY: tap of the window, n channels from c on.
-            let bytes = unsafe { simd.load_lowest(run.x.at.add(tap + c), n) };
-            let v = simd.to_f32(simd.add_i32(simd.xor(bytes, flip), below));
-            let v = simd.to_i32(simd.clamp_max(hi, simd.clamp_min(lo, v)));
-            all = if run.sums { simd.add_i32(all, v) } else { larger(token, v, all) };
+    for (c, n) in (c..c + n).step_by(l).map(|at| (at, (c + n - at).min(l))) {
+        let x = run.x.at.cast::<f32>().wrapping_add(c);
+        // SAFETY: n channels from c on exist.
+        unsafe {
+            let x = if n == l { simd.load(x) } else { simd.mask_load(simd.mem_mask(n), x) };
+            let x = simd.select(simd.is_ordered(x), x, simd.splat(0.0));
+            let x = simd.clamp_max(hi, simd.clamp_min(lo, x));
+            end(run, ending, simd.div(x, simd.splat(run.epilogue.quantization.scale)), c, n);
         }
     }
-    all
 }
 
-/// The larger of integers that f32 holds exactly.
+/// Sums of the taps.
+///
+/// # Safety
+/// As [`Pool::run`], for `n` channels from `c` on.
 #[inline(always)]
-fn larger<T: Int8>(token: T, a: Vector<T>, b: Vector<T>) -> Vector<T> {
+unsafe fn sums<T: Int8>(token: T, run: &PoolRun, ending: &Ending<T>, c: usize, n: usize) {
+    let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
+    let signed = run.x.element == ElementType::I8;
+    for (c, n) in (c..c + n).step_by(l).map(|at| (at, (c + n - at).min(l))) {
+        let mut sum = simd.splat_i32(run.zero_point.wrapping_neg());
+        for row in 0..run.taps[0] {
+            for column in 0..run.taps[1] {
+                let x = run.x.at.wrapping_add(row * run.steps[0] + column * run.steps[1] + c);
+                // SAFETY: n channels from c on of a tap.
+                let v = unsafe { integers(token, x, n, signed) };
+                sum = simd.add_i32(sum, bounded(token, v, run.bounds));
+            }
+        }
+        // SAFETY: n channels from c on exist.
+        unsafe { end(run, ending, simd.mul(simd.to_f32(sum), simd.splat(run.multiplier)), c, n) };
+    }
+}
+
+/// Integers of i32, clamped.
+#[inline(always)]
+fn bounded<T: Int8>(token: T, v: Vector<T>, (lo, hi): (f32, f32)) -> Vector<T> {
     let simd = token.simd();
-    simd.to_i32(simd.clamp_min(simd.to_f32(a), simd.to_f32(b)))
+    let v = simd.clamp_min(simd.splat(lo), simd.to_f32(v));
+    simd.to_i32(simd.clamp_max(simd.splat(hi), v))
+}
+
+/// The first `n` lanes of i32 from bytes.
+///
+/// # Safety
+/// `x` is valid for reading `n` ≤ lanes bytes.
+#[inline(always)]
+unsafe fn integers<T: Int8>(token: T, x: *const u8, n: usize, signed: bool) -> Vector<T> {
+    let simd = token.simd();
+    // SAFETY: n bytes are valid for reading.
+    let bytes = unsafe { simd.load_lowest(x, n) };
+    if signed {
+        // With 0x80 added they are unsigned ones, 128 larger.
+        simd.add_i32(simd.xor(bytes, simd.splat_i32(0x80)), simd.splat_i32(-0x80))
+    } else {
+        bytes
+    }
+}
+
+/// Maxima of the taps, or the elements themselves.
+///
+/// # Safety
+/// As [`Pool::run`], for `n` channels from `c` on.
+#[inline(always)]
+unsafe fn maxima<T: Int8, const SIGNED: bool>(
+    token: T,
+    run: &PoolRun,
+    ending: &Ending<T>,
+    c: usize,
+    n: usize,
+) {
+    let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
+    let mut max = simd.splat_byte(if SIGNED { 0x80 } else { 0 });
+    for row in 0..run.taps[0] {
+        for column in 0..run.taps[1] {
+            let x = run.x.at.wrapping_add(row * run.steps[0] + column * run.steps[1] + c);
+            // SAFETY: n channels from c on of a tap.
+            max = simd.max_bytes::<SIGNED>(max, unsafe { simd.load_bytes(x, n) });
+        }
+    }
+    let byte = |bound: f32| simd.splat_byte(bound as i32 as u8);
+    if run.taps != [0, 0] {
+        max = simd.max_bytes::<SIGNED>(max, byte(run.bounds.0));
+        max = simd.min_bytes::<SIGNED>(max, byte(run.bounds.1));
+    }
+    let mut bytes = [0; MAX_BYTES];
+    // SAFETY: n channels from c on exist; no vector has more bytes than there is room for.
+    unsafe {
+        if run.as_is {
+            return simd.store_bytes(run.y.at.add(c), max, n);
+        }
+        simd.store_bytes(bytes.as_mut_ptr(), max, 4 * l);
+        for at in (0..n).step_by(l) {
+            let of_vector = (n - at).min(l);
+            let v = integers(token, bytes.as_ptr().add(at), l, SIGNED);
+            let v = simd.add_i32(v, simd.splat_i32(run.zero_point.wrapping_neg()));
+            let t = simd.mul(simd.to_f32(v), simd.splat(run.multiplier));
+            end(run, ending, t, c + at, of_vector);
+        }
+    }
+}
+
+/// Makes outputs, of `n` channels from `c` on.
+///
+/// # Safety
+/// They are valid for reading in the residual and for writing in the output.
+#[inline(always)]
+unsafe fn end<T: Int8>(run: &PoolRun, ending: &Ending<T>, mut t: Vector<T>, c: usize, n: usize) {
+    // SAFETY: these channels exist.
+    unsafe {
+        if let Some(residual) = run.residual {
+            t = ending.add_residual(t, residual.add(c), n);
+        }
+        ending.store(run.y.add(c).at, ending.finish(t), n);
+    }
 }

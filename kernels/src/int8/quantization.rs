@@ -238,7 +238,8 @@ impl ChannelSums {
 
 /// Integer weights where there are none of the kind, or numbers where integers belong.
 pub(crate) const NO_INTEGERS: Error = Error::Unsupported {
-    what: "integer weights are of i8, with scales, without a bias of f32, and for integer inputs",
+    what: "layers of integers take an input of u8 or i8 and weights of i8 with scales, without a \
+           bias of f32",
 };
 
 /// A ratio of scales, rounded once, if an f32 holds it.

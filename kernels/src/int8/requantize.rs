@@ -14,7 +14,7 @@
 //!
 //! Departures: columns go by vectors; the last is a part of one when they end inside it.
 
-use crate::activation::apply;
+use crate::activation::{Activation, apply};
 use crate::element::{ElementType, Pointer, PointerMut};
 use crate::int8::quantization::{Epilogue, Quantization};
 use crate::simd::Simd;
@@ -54,103 +54,154 @@ impl Int8Kernel for Requantize {
     ///   `y` for writing them; no other thread touches those.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &RequantizeRun) {
-        let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
-        let size = run.y.element.size();
-        for r in 0..run.rows {
-            let sums = run.sums.wrapping_add(r * run.sums_row);
-            // SAFETY: there are as many offsets as rows.
-            let (y, residual) = unsafe {
-                let residual = run.residual.map(|residual| residual.add(*run.residual_rows.add(r)));
-                (run.y.add(*run.y_rows.add(r)), residual)
-            };
-            for c in (0..run.columns).step_by(l) {
-                let n = (run.columns - c).min(l);
-                // SAFETY: whole vectors of sums and multipliers exist, and n columns from c on of output and
-                // residual.
-                unsafe {
-                    let sums = simd.to_f32(simd.load(sums.add(c)));
-                    let mut t = simd.mul(sums, simd.load(run.multipliers.add(c)));
-                    if let Some(residual) = residual {
-                        t = add_residual(token, t, residual.add(c), n, &run.epilogue);
-                    }
-                    let t = finish(token, t, &run.epilogue);
-                    store(token, y.at.add(c * size), t, n, &run.epilogue);
+        let l = <T::Simd as Simd>::LANES;
+        let RequantizeRun { columns, rows, sums_row, multipliers, .. } = *run;
+        let (y, residual, ending) = (run.y, run.residual, Ending::new(token, &run.epilogue));
+        let whole = columns / l * l;
+        for r in 0..rows {
+            let sums = run.sums.wrapping_add(r * sums_row);
+            // SAFETY: there are as many offsets as rows; whole vectors of sums and multipliers exist, and the
+            // columns of output and residual.
+            unsafe {
+                let residual = residual.map(|residual| residual.add(*run.residual_rows.add(r)));
+                let y = y.add(*run.y_rows.add(r));
+                for c in (0..whole).step_by(l) {
+                    let residual = residual.map(|residual| residual.add(c));
+                    ending.end(sums.add(c), multipliers.add(c), residual, y.add(c), l);
+                }
+                if whole < columns {
+                    let residual = residual.map(|residual| residual.add(whole));
+                    let (sums, multipliers) = (sums.add(whole), multipliers.add(whole));
+                    ending.end(sums, multipliers, residual, y.add(whole), columns - whole);
                 }
             }
         }
     }
 }
 
-/// Adds `n` elements of the residual.
-///
-/// # Safety
-/// `residual` is valid for reading `n` ≤ lanes elements.
-#[inline(always)]
-pub(crate) unsafe fn add_residual<T: Int8>(
+/// What comes after sums, in registers: what is stored through `y` could as well change it in
+/// memory, as far as the compiler knows.
+pub(crate) struct Ending<T: Int8> {
     token: T,
-    t: Vector<T>,
-    residual: Pointer,
-    n: usize,
-    epilogue: &Epilogue,
-) -> Vector<T> {
-    let (simd, Quantization { scale, zero_point }) = (token.simd(), epilogue.residual);
-    // SAFETY: n elements are valid for reading.
-    let residual = unsafe {
-        match residual.element {
-            ElementType::F32 if n < <T::Simd as Simd>::LANES => {
-                simd.mask_load(simd.mem_mask(n), residual.at.cast())
-            }
-            ElementType::F32 => simd.load(residual.at.cast()),
-            element => {
-                // Signed bytes with 0x80 added are unsigned ones, 128 larger.
-                let above = if element == ElementType::I8 { 0x80 } else { 0 };
-                let bytes = simd.load_lowest(residual.at, n);
-                let bytes = simd.xor(bytes, simd.splat_i32(above));
-                simd.to_f32(simd.add_i32(bytes, simd.splat_i32(-zero_point - above)))
-            }
-        }
-    };
-    simd.add(t, simd.mul(residual, simd.splat(scale)))
+    lo: Vector<T>,
+    hi: Vector<T>,
+    zero_point: Vector<T>,
+    residual: Quantization,
+    activation: Option<Activation>,
+    scale: f32,
+    output: ElementType,
 }
 
-/// Activation and clamp, in steps of the output's.
-#[inline(always)]
-pub(crate) fn finish<T: Int8>(token: T, t: Vector<T>, epilogue: &Epilogue) -> Vector<T> {
-    let (simd, (lo, hi)) = (token.simd(), epilogue.bounds);
-    let t = match epilogue.activation {
-        Some(activation) => {
-            let scale = simd.splat(epilogue.quantization.scale);
-            simd.div(apply(simd, simd.mul(t, scale), activation), scale)
+impl<T: Int8> Ending<T> {
+    #[inline(always)]
+    pub(crate) fn new(token: T, epilogue: &Epilogue) -> Self {
+        let simd = token.simd();
+        Self {
+            token,
+            lo: simd.splat(epilogue.bounds.0),
+            hi: simd.splat(epilogue.bounds.1),
+            zero_point: simd.splat_i32(epilogue.quantization.zero_point),
+            residual: epilogue.residual,
+            activation: epilogue.activation,
+            scale: epilogue.quantization.scale,
+            output: epilogue.output,
         }
-        None => t,
-    };
-    simd.clamp_max(simd.splat(hi), simd.clamp_min(simd.splat(lo), t))
-}
+    }
 
-/// Rounds and stores the first `n` lanes.
-///
-/// # Safety
-/// `y` is valid for writing `n` ≤ lanes elements of the output's type; no other thread touches them.
-#[inline(always)]
-pub(crate) unsafe fn store<T: Int8>(
-    token: T,
-    y: *mut u8,
-    t: Vector<T>,
-    n: usize,
-    epilogue: &Epilogue,
-) {
-    let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
-    // SAFETY: n elements are valid for writing.
-    unsafe {
-        if epilogue.output == ElementType::F32 {
-            if n == l {
-                simd.store(y.cast(), t);
-            } else {
-                simd.mask_store(simd.mem_mask(n), y.cast(), t);
+    /// Makes outputs of the first `n` ≤ lanes sums.
+    ///
+    /// # Safety
+    /// - A vector of sums and one of multipliers are valid for reading.
+    /// - `n` elements of the residual are valid for reading, of `y` for writing; no other thread touches
+    ///   these.
+    #[inline(always)]
+    unsafe fn end(
+        &self,
+        sums: *const f32,
+        multipliers: *const f32,
+        residual: Option<Pointer>,
+        y: PointerMut,
+        n: usize,
+    ) {
+        let simd = self.token.simd();
+        // SAFETY: the caller keeps the contract.
+        unsafe {
+            let mut t = simd.mul(simd.to_f32(simd.load(sums)), simd.load(multipliers));
+            if let Some(residual) = residual {
+                t = self.add_residual(t, residual, n);
             }
-        } else {
-            let zero_point = simd.splat_i32(epilogue.quantization.zero_point);
-            simd.store_lowest(y, simd.add_i32(simd.to_i32(t), zero_point), n);
+            self.store(y.at, self.finish(t), n);
+        }
+    }
+
+    /// Adds `n` elements of the residual.
+    ///
+    /// # Safety
+    /// `residual` is valid for reading `n` ≤ lanes elements.
+    #[inline(always)]
+    pub(crate) unsafe fn add_residual(
+        &self,
+        t: Vector<T>,
+        residual: Pointer,
+        n: usize,
+    ) -> Vector<T> {
+        let (simd, Quantization { scale, zero_point }) = (self.token.simd(), self.residual);
+        // SAFETY: n elements are valid for reading.
+        let residual = unsafe {
+            match residual.element {
+                ElementType::F32 if n < <T::Simd as Simd>::LANES => {
+                    simd.mask_load(simd.mem_mask(n), residual.at.cast())
+                }
+                ElementType::F32 => simd.load(residual.at.cast()),
+                element => {
+                    // Signed bytes with 0x80 added are unsigned ones, 128 larger.
+                    let above = if element == ElementType::I8 { 0x80 } else { 0 };
+                    let bytes = simd.load_lowest(residual.at, n);
+                    let bytes = simd.xor(bytes, simd.splat_i32(above));
+                    simd.to_f32(simd.add_i32(bytes, simd.splat_i32(-zero_point - above)))
+                }
+            }
+        };
+        simd.add(t, simd.mul(residual, simd.splat(scale)))
+    }
+
+    /// Activation and clamp, in steps of the output's.
+    #[inline(always)]
+    pub(crate) fn finish(&self, t: Vector<T>) -> Vector<T> {
+        let simd = self.token.simd();
+        let t = match self.activation {
+            Some(activation) => {
+                let scale = simd.splat(self.scale);
+                simd.div(apply(simd, simd.mul(t, scale), activation), scale)
+            }
+            None => t,
+        };
+        simd.clamp_max(self.hi, simd.clamp_min(self.lo, t))
+    }
+
+    /// The integers that numbers of steps become.
+    #[inline(always)]
+    pub(crate) fn integers(&self, t: Vector<T>) -> Vector<T> {
+        let simd = self.token.simd();
+        simd.add_i32(simd.to_i32(t), self.zero_point)
+    }
+
+    /// Rounds and stores the first `n` lanes.
+    ///
+    /// # Safety
+    /// `y` is valid for writing `n` ≤ lanes elements of the output's type; no other thread touches them.
+    #[inline(always)]
+    pub(crate) unsafe fn store(&self, y: *mut u8, t: Vector<T>, n: usize) {
+        let simd = self.token.simd();
+        // SAFETY: n elements are valid for writing.
+        unsafe {
+            match self.output {
+                ElementType::F32 if n < <T::Simd as Simd>::LANES => {
+                    simd.mask_store(simd.mem_mask(n), y.cast(), t);
+                }
+                ElementType::F32 => simd.store(y.cast(), t),
+                _ => simd.store_lowest(y, self.integers(t), n),
+            }
         }
     }
 }

@@ -162,7 +162,7 @@ impl Int8Tensor {
     pub(crate) fn new(operation: Operation) -> Result<Self> {
         if let Operation::Pool(windows, PoolKind::Average, _) = &operation {
             let taps = [windows.vertical.kernel, windows.horizontal.kernel];
-            let magnitude = 255 * product("kernel elements", &taps)? as u64;
+            let magnitude = (product("kernel elements", &taps)? as u64).saturating_mul(255);
             if magnitude > i32::MAX as u64 {
                 return Err(Error::Sums { channel: 0, magnitude });
             }
@@ -323,7 +323,15 @@ impl Run<'_> {
     ) {
         let Int8Windows { layer, input, vertical, horizontal } = windows;
         let taps_y = vertical.taps(row);
-        for column in 0..horizontal.output {
+        // A row without gaps, element by element, is one long pixel.
+        let residual_pixel = self.residual.map_or(input[3], |(_, placement)| placement.pixel);
+        let dense = [self.x_placement.pixel, self.y_placement.pixel, residual_pixel];
+        let single = [vertical, horizontal].map(|axis| (axis.kernel, axis.stride, axis.before));
+        let joined =
+            single == [(1, 1, 0); 2] && dense == [input[3]; 3] && horizontal.output == input[2];
+        let (columns, channels) =
+            if joined { (1, input[2] * input[3]) } else { (horizontal.output, input[3]) };
+        for column in 0..columns {
             let taps_x = horizontal.taps(column);
             let taps = [taps_y.len(), taps_x.len()];
             let none = taps.contains(&0);
@@ -341,9 +349,9 @@ impl Run<'_> {
                     self.x_placement.pixel.wrapping_mul(horizontal.dilation),
                 ],
                 taps: if none { [0, 0] } else { taps },
-                channels: input[3],
+                channels,
                 sums: kind == PoolKind::Average,
-                least: least(kind, element),
+                as_is: kind == PoolKind::Max && layer.keeps(element) && self.residual.is_none(),
                 zero_point: if none && kind == PoolKind::Average {
                     0
                 } else {
@@ -368,13 +376,5 @@ impl Int8Windows {
         let scale = f64::from(self.layer.input.scale) / count as f64;
         // It was checked for one.
         self.layer.epilogue.multiplier(scale).unwrap_or(0.0)
-    }
-}
-
-/// Of no taps: the least integer for a maximum.
-fn least(kind: PoolKind, element: ElementType) -> i32 {
-    match kind {
-        PoolKind::Max => element.integers().0,
-        PoolKind::Average => 0,
     }
 }

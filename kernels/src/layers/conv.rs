@@ -3,13 +3,15 @@
 use alloc::sync::Arc;
 use alloc::vec;
 
+use crate::arithmetic::Arithmetic;
 use crate::element::{ElementType, Elements};
 use crate::error::{Error, Result};
 use crate::gemm::blocking::Depth;
 use crate::gemm::im2row::Im2row;
-use crate::gemm::kernels::{DotKernels, GemmKernels};
+use crate::gemm::kernels::GemmKernels;
 use crate::gemm::plan::{GemmPlan, Problem};
 use crate::gemm::producer::Producer;
+use crate::gemm::products::Products;
 use crate::gemm::weights::PackedWeights;
 use crate::geometry::{Window, check_input};
 use crate::int8::im2row::Int8Im2row;
@@ -18,7 +20,7 @@ use crate::layers::layer::{HasLayer, Layer, Machine, count};
 use crate::layers::packed::{Common, Packed, Packing};
 use crate::layers::plan::Plan;
 use crate::layout::TensorLayout;
-use crate::options::{Arithmetic, Options};
+use crate::options::Options;
 use crate::params::{ConvParams, DenseParams, PointwiseParams};
 use crate::pixels::Region;
 use crate::unpacked::Unpacked;
@@ -188,16 +190,21 @@ impl HasLayer for Dense {
 
 impl Plan for Dense {}
 
-/// The kernels for dot products of bf16 if they are asked for, the weights are bf16, and the CPU
-/// has them.
-pub(super) fn dot(
+/// How a GEMM of these weights multiplies. By dot products of bf16 if they are asked for, the
+/// weights are bf16 of a `single` tap, and the CPU has them.
+pub(super) fn products(
     kernels: &'static GemmKernels,
     weights: Elements<'_>,
+    single: bool,
     options: &Options,
-) -> Option<&'static DotKernels> {
-    let asked = options.arithmetic == Arithmetic::Fast;
-    let fitting = asked && weights.element_type() == ElementType::Bf16;
-    kernels.dot().filter(|dot| fitting && (dot.is_available)())
+) -> Products {
+    let fitting = single && weights.element_type() == ElementType::Bf16;
+    let dot = kernels.dot().filter(|dot| fitting && (dot.is_available)());
+    match (options.arithmetic, dot, &kernels.bf16) {
+        (Arithmetic::Bf16, _, Some(bf16)) => Products::Bf16(bf16),
+        (Arithmetic::Fast, Some(dot), _) => Products::Dot(dot),
+        _ => Products::Exact,
+    }
 }
 
 /// Convolution of groups of channels by copied taps, packed: the common form of [`Conv`],
@@ -208,8 +215,7 @@ struct PackedConv {
     groups: usize,
     depth: Depth,
     weights: Arc<PackedWeights>,
-    dot: Option<&'static DotKernels>,
-    int8: Option<Int8Layer>,
+    products: Products,
 }
 
 impl PackedConv {
@@ -225,19 +231,24 @@ impl PackedConv {
         let kernels = &common.kernels.gemm;
         let depth = Depth { kernel: window.kernel, channels: channels_in / groups };
         let single = window.kernel == [1, 1] && groups == 1;
-        let dot = dot(kernels, weights, options).filter(|_| single);
         let unpacked = Unpacked { weights, layout, bias };
-        let (columns, paired) = (channels_out / groups, dot.is_some());
+        let columns = channels_out / groups;
         let int8 = Int8Layer::with_weights(common.kernels, weights, quantized, options)?;
-        let weights = match &int8 {
+        let (weights, products) = match int8 {
             Some((layer, quantized)) => {
-                let int8 = layer.weights(*quantized);
-                PackedWeights::int8(kernels, depth, groups, columns, unpacked, &int8)?
+                let int8 = layer.weights(quantized);
+                let weights =
+                    PackedWeights::int8(kernels, depth, groups, columns, unpacked, &int8)?;
+                (weights, Products::Int8(layer))
             }
-            None => PackedWeights::new(kernels, depth, groups, columns, unpacked, paired)?,
+            None => {
+                let products = products(kernels, weights, single, options);
+                let weights =
+                    PackedWeights::new(kernels, depth, groups, columns, unpacked, products)?;
+                (weights, products)
+            }
         };
-        let int8 = int8.map(|(layer, _)| layer);
-        Ok(Self { common, groups, depth, weights: weights.into(), dot, int8 })
+        Ok(Self { common, groups, depth, weights: weights.into(), products })
     }
 }
 
@@ -251,7 +262,7 @@ impl Packing for PackedConv {
     }
 
     fn plan(&self, [n, h, w]: [usize; 3]) -> Result<Layer> {
-        let Self { groups, depth, dot, int8, .. } = *self;
+        let Self { groups, depth, products, .. } = *self;
         let Common { kernels, channels_in, channels_out, window, options } = self.common;
         let input = [n, h, w, channels_in];
         check_input(input)?;
@@ -263,11 +274,11 @@ impl Packing for PackedConv {
             (layout == TensorLayout::Nchw && [h, w] != [1, 1]).then_some(&kernels.planes)
         };
         let group = depth.channels;
-        let producer = match &int8 {
-            Some(layer) => {
+        let producer = match &products {
+            Products::Int8(layer) => {
                 Producer::Int8Im2row(Int8Im2row::new(layer, input, vertical, horizontal, group))
             }
-            None => Producer::Im2row(Im2row {
+            _ => Producer::Im2row(Im2row {
                 input,
                 vertical,
                 horizontal,
@@ -277,13 +288,13 @@ impl Packing for PackedConv {
                 input_planes: planes(options.input_layout, input),
             }),
         };
-        let regions = match int8 {
-            Some(_) => vec![Region::padded(&vertical, &horizontal)],
+        let regions = match products {
+            Products::Int8(_) => vec![Region::padded(&vertical, &horizontal)],
             // Not too many: the length of the weights bounds the kernel, and that the regions.
-            None => Region::all(&vertical, &horizontal),
+            _ => Region::all(&vertical, &horizontal),
         };
         let output_planes = planes(options.output_layout, output);
-        let problem = Problem { groups, output, regions, depth, output_planes, dot, int8 };
+        let problem = Problem { groups, output, regions, depth, output_planes, products };
         let weights = self.weights.clone();
         let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, &options)?;
         Ok(Layer {

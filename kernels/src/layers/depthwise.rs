@@ -55,9 +55,9 @@ impl Depthwise {
         if let Some((layer, quantized)) = int8 {
             let unpacked = Unpacked { weights, layout, bias };
             let packing = layer.weights(quantized);
-            let (kernels, kernel) = (layer.kernels, window.kernel);
+            let (lanes, kernel) = (layer.kernels.lanes, window.kernel);
             let weights =
-                DepthwiseWeights::new(kernels, kernel, channels_out, unpacked, &packing)?.into();
+                DepthwiseWeights::new(lanes, kernel, channels_out, unpacked, &packing)?.into();
             let packed = PackedInt8 { common, layer, multiplier, weights };
             return Ok(Packed::new(packed, Self));
         }

@@ -210,6 +210,7 @@ pub(super) fn choose(options: &Options) -> Result<&'static Kernels> {
         Some(level) => level.checked()?,
         None => Level::from_env()?,
     };
+    options.arithmetic.checked()?;
     options.input_type.checked("input")?;
     options.output_type.checked("output")?;
     table::of(level).ok_or(Error::LevelUnavailable { level })

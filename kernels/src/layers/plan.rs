@@ -140,7 +140,7 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         let (rows, x) = (0..layer.output[1], Rows { view: x, first: 0 });
         let scratch = Scratch::from(scratch);
         layer.check([layer.input[1], rows.len()], &x.view, residual.as_ref(), &y, &scratch)?;
-        layer.compute(threads::current(), rows, x, residual, y, scratch)
+        layer.compute(threads::current_threads(), rows, x, residual, y, scratch)
     }
 
     /// The input rows that [`Plan::run_rows`] needs for these output rows: all that their windows
@@ -189,7 +189,7 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         y: NhwcViewMut<'_>,
         scratch: &mut [f32],
     ) -> Result<()> {
-        self.run_on(threads::current(), rows, x, residual, y, scratch.into())
+        self.run_on(threads::current_threads(), rows, x, residual, y, scratch.into())
     }
 
     /// [`Plan::run_rows`] on other threads than rayon's: an engine's own pool, an operating

@@ -1,6 +1,5 @@
 //! Depthwise and pointwise in one: a GEMM whose producer is the depthwise convolution.
 
-use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,16 +8,16 @@ use crate::activation::Activation;
 use crate::depthwise::plan::{DepthwisePlan, PackedDepthwise, channels_out as depthwise_channels};
 use crate::error::Result;
 use crate::gemm::blocking::Depth;
-use crate::gemm::kernels::DotKernels;
 use crate::gemm::plan::{GemmPlan, Problem};
 use crate::gemm::producer::{DepthwiseProducer, Producer};
+use crate::gemm::products::Products;
 use crate::gemm::weights::PackedWeights;
 use crate::geometry::{check_input, product};
 use crate::int8::depthwise::DepthwiseWeights;
 use crate::int8::layer::Int8Layer;
 use crate::int8::quantization::NO_INTEGERS;
 use crate::int8::tensor::{Int8Depthwise, Int8Windows};
-use crate::layers::conv::dot;
+use crate::layers::conv::products;
 use crate::layers::layer::{HasLayer, Layer, Machine, count};
 use crate::layers::packed::{Common, Packed, Packing};
 use crate::layers::plan::Plan;
@@ -118,7 +117,7 @@ struct PackedSeparable {
     depthwise: PackedDepthwise,
     mid_activation: Activation,
     pointwise: Arc<PackedWeights>,
-    dot: Option<&'static DotKernels>,
+    products: Products,
 }
 
 impl PackedSeparable {
@@ -133,12 +132,12 @@ impl PackedSeparable {
         let kernels = common.kernels.depthwise(spec.element);
         let depthwise = PackedDepthwise::new(kernels, channels_in, depthwise, spec)?;
         let kernels = &common.kernels.gemm;
-        let dot = dot(kernels, weights, options);
+        let products = products(kernels, weights, true, options);
         let depth = Depth { kernel: [1, 1], channels: depthwise.channels_out() };
-        let (unpacked, paired) = (Unpacked { weights, layout, bias }, dot.is_some());
-        let pointwise = PackedWeights::new(kernels, depth, 1, channels_out, unpacked, paired)?;
+        let unpacked = Unpacked { weights, layout, bias };
+        let pointwise = PackedWeights::new(kernels, depth, 1, channels_out, unpacked, products)?;
         let (mid_activation, pointwise) = (params.mid_activation.checked()?, pointwise.into());
-        Ok(Self { common, depthwise, mid_activation, pointwise, dot })
+        Ok(Self { common, depthwise, mid_activation, pointwise, products })
     }
 }
 
@@ -159,7 +158,6 @@ impl Packing for PackedSeparable {
         let output = [n, oh, ow, channels_out];
         let taps = product("kernel elements", &window.kernel)?;
         let multiply_adds = count(made, taps).saturating_add(count(output, channels));
-        let depthwise_name = depthwise.kernel_name();
         let planes = |layout| (layout == TensorLayout::Nchw).then_some(&kernels.planes);
         let input_planes = planes(options.input_layout);
         let output_planes = planes(options.output_layout);
@@ -168,9 +166,8 @@ impl Packing for PackedSeparable {
         let producer =
             Producer::Depthwise(DepthwiseProducer { plan: depthwise, activation, input_planes });
         let depth = Depth { kernel: [1, 1], channels };
-        let dot = self.dot;
-        let int8 = None;
-        let problem = Problem { groups: 1, output, regions, depth, output_planes, dot, int8 };
+        let products = self.products;
+        let problem = Problem { groups: 1, output, regions, depth, output_planes, products };
         let weights = self.pointwise.clone();
         let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, options)?;
         Ok(Layer {
@@ -181,7 +178,7 @@ impl Packing for PackedSeparable {
             output_type: options.output_type,
             input_layout: options.input_layout,
             output_layout: options.output_layout,
-            name: format!("{depthwise_name}+{}", gemm.name()),
+            name: gemm.name(),
             multiply_adds,
             machine: Machine::Gemm(gemm),
         })
@@ -244,7 +241,8 @@ impl PackedInt8 {
         let channels = depthwise_channels(channels_in, multiplier)?;
         let unpacked = Unpacked { weights: dw, layout: dw_layout, bias: depthwise.bias };
         let packing = layer.weights(quantized);
-        let dw = DepthwiseWeights::new(layer.kernels, window.kernel, channels, unpacked, &packing)?;
+        let lanes = layer.kernels.lanes;
+        let dw = DepthwiseWeights::new(lanes, window.kernel, channels, unpacked, &packing)?;
         let depth = Depth { kernel: [1, 1], channels };
         let (unpacked, packing) =
             (Unpacked { weights, layout, bias }, pointwise.weights(of_weights));
@@ -275,12 +273,11 @@ impl Packing for PackedInt8 {
         let output = [n, oh, ow, channels_out];
         let taps = product("kernel elements", &window.kernel)?;
         let multiply_adds = count(made, taps).saturating_add(count(output, channels));
-        let name = self.depthwise.kernels.depthwise_name;
         let producer = Producer::Int8Depthwise(depthwise);
         let regions = vec![Region { rows: 0..oh, columns: 0..ow, taps_y: 0..1, taps_x: 0..1 }];
         let depth = Depth { kernel: [1, 1], channels };
-        let (dot, int8, output_planes) = (None, Some(self.pointwise), None);
-        let problem = Problem { groups: 1, output, regions, depth, output_planes, dot, int8 };
+        let (products, output_planes) = (Products::Int8(self.pointwise), None);
+        let problem = Problem { groups: 1, output, regions, depth, output_planes, products };
         let weights = self.pointwise_weights.clone();
         let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, options)?;
         Ok(Layer {
@@ -291,7 +288,7 @@ impl Packing for PackedInt8 {
             output_type: options.output_type,
             input_layout: options.input_layout,
             output_layout: options.output_layout,
-            name: format!("{name}+{}", gemm.name()),
+            name: gemm.name(),
             multiply_adds,
             machine: Machine::Gemm(gemm),
         })

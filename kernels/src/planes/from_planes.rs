@@ -40,7 +40,7 @@ impl Rows {
     #[inline(always)]
     unsafe fn of(self, p: usize) -> usize {
         match self {
-            // SAFETY: the caller's contract.
+            // SAFETY: the caller says that the table has an offset for pixel p.
             Self::Table(table) => unsafe { *table.add(p) },
             Self::Step(step) => p * step,
         }
@@ -81,8 +81,9 @@ impl<X: Element> Kernel for FromPlanes<X> {
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, run: &FromPlanesRun) {
         let l = S::LANES;
-        // SAFETY: the caller's contract; vectors of pixels only where these lie side by side, whole
-        // vectors of channels only where k allows them.
+        // SAFETY: each call is for some pixels and channels of those that the caller vouches for.
+        // `square` is for pixels that lie side by side and a k that is a multiple of L, where rows
+        // are valid for whole vectors of channels.
         unsafe {
             if run.x_pixel != 1 || !run.k.is_multiple_of(l) {
                 return elements::<S, X>(run);
@@ -119,7 +120,8 @@ unsafe fn square<S: Simd, X: Element>(
     let mut square = [simd.splat(0.0); MAX_LANES];
     for (i, v) in square[..l].iter_mut().enumerate() {
         let x = x.wrapping_add((c + i).wrapping_mul(run.x_channel));
-        // SAFETY: the caller's contract: pixels p.. of channel c + i, if there is such a channel.
+        // SAFETY: channel c + i, which exists where it is loaded, is valid for reading L pixels
+        // from p on, or those of the mask.
         unsafe {
             if pixels == l && channels == l {
                 *v = X::load(simd, x);
@@ -134,7 +136,7 @@ unsafe fn square<S: Simd, X: Element>(
     for (i, &v) in square[..l].iter().enumerate() {
         if i < pixels {
             let v = simd.clamp_max(hi, simd.clamp_min(lo, v));
-            // SAFETY: the caller's contract: a whole vector of channels of pixel p + i.
+            // SAFETY: the row of pixel p + i is valid for writing whole vectors of channels.
             unsafe { simd.store(y.add(run.rows.of(p + i)), v) };
         }
     }
@@ -149,12 +151,12 @@ unsafe fn elements<S: Simd, X: Element>(run: &FromPlanesRun) {
     let l = S::LANES;
     let x = run.x.cast::<X::Bits>();
     for p in 0..run.pixels {
-        // SAFETY: the caller's contract: there is a row for each pixel.
+        // SAFETY: each pixel has a row.
         let y = run.y.wrapping_add(unsafe { run.rows.of(p) });
         let x = x.wrapping_add(p.wrapping_mul(run.x_pixel));
         for c in 0..run.channels {
             let k = run.k + c;
-            // SAFETY: the caller's contract: channel c of pixel p on both sides.
+            // SAFETY: channel c of pixel p is valid for reading, its place in the row for writing.
             unsafe {
                 let v = X::widen(*x.wrapping_add(c.wrapping_mul(run.x_channel)));
                 let v = Scalar.clamp_max(run.bounds.1, Scalar.clamp_min(run.bounds.0, v));

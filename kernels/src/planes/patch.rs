@@ -54,7 +54,9 @@ impl Patch {
                 k: 0,
                 bounds: UNBOUNDED,
             };
-            // SAFETY: the caller's contract, for a row, or all of them.
+            // SAFETY: the level is available. `x` has these rows and channels, `to` room for pixels
+            // of `pixel` elements, whole vectors, by the caller's word; this is a row, or all of
+            // them.
             unsafe { (kernels.of(x.element).from)(&run) };
         }
         let placement = Placement::patch(rows.start, width * pixel, pixel);

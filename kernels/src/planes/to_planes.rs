@@ -56,7 +56,8 @@ impl<Y: Element> Kernel for ToPlanes<Y> {
             let channels = l.min(run.channels - c);
             for p in (0..run.pixels).step_by(l) {
                 let pixels = l.min(run.pixels - p);
-                // SAFETY: the caller's contract, for these channels and pixels.
+                // SAFETY: the caller vouches for all pixels and channels; these are L of each at
+                // most.
                 unsafe { square::<S, Y>(simd, run, p, pixels, c, channels) };
             }
         }
@@ -81,7 +82,7 @@ unsafe fn square<S: Simd, Y: Element>(
     let mut square = [simd.splat(0.0); MAX_LANES];
     for (i, v) in square[..l].iter_mut().enumerate() {
         if i < pixels {
-            // SAFETY: the caller's contract: a whole vector of pixel p + i.
+            // SAFETY: pixel p + i has sums for whole vectors of channels.
             *v = unsafe { simd.load(sums.add(i * run.sums_pixel)) };
         }
     }
@@ -93,7 +94,8 @@ unsafe fn square<S: Simd, Y: Element>(
             if i < channels {
                 let residual = residual.cast::<Y::Bits>().wrapping_add(at(i));
                 let v = core::array::from_mut(v);
-                // SAFETY: the caller's contract: pixels p.. of channel c + i.
+                // SAFETY: the residual is valid for reading the extent, pixels from p on of channel
+                // c + i.
                 unsafe { add_residual::<S, Y, 1>(simd, v, residual, &extent) };
             }
         }
@@ -112,7 +114,8 @@ unsafe fn square<S: Simd, Y: Element>(
     for (i, v) in square[..l].iter().enumerate() {
         if i < channels {
             let v = core::array::from_ref(v);
-            // SAFETY: the caller's contract: pixels p.. of channel c + i.
+            // SAFETY: y is valid for writing the extent, pixels from p on of channel c + i, by this
+            // thread alone.
             unsafe { store::<S, Y, 1, false>(simd, v, y.wrapping_add(at(i)), &extent) };
         }
     }

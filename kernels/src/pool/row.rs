@@ -7,6 +7,7 @@
 //! NaN if any of them is                             acc / (rows · columns)
 //! ```
 
+use crate::epilogue::Prologue;
 use crate::rows::kernel::{Channels, Combine, Input, PixelOffsets, RowArgs};
 use crate::simd::Simd;
 use crate::simd::element::Element;
@@ -26,9 +27,9 @@ impl Combine for Max {
     }
 
     #[inline(always)]
-    unsafe fn combine<S: Simd, X: Element, const P: usize, const LOAD: u8, const WHOLE: bool>(
-        input: &Input<'_, S, LOAD, WHOLE>,
-        at: &Channels<S>,
+    unsafe fn combine<S: Simd, X: Element, L: Prologue, const P: usize, const WHOLE: bool>(
+        input: &Input<'_, S, L, WHOLE>,
+        _: &Channels<S>,
         maxima: &mut [S::Vector; P],
     ) {
         let Input { simd, args, .. } = *input;
@@ -37,7 +38,7 @@ impl Combine for Max {
         // Lanes that have seen no NaN.
         let mut ordered = [simd.is_ordered(simd.splat(0.0)); P];
         for ky in 0..from.rows {
-            let row = from.x.cast::<X::Bits>().wrapping_add(at.first * from.pixel + ky * from.row);
+            let row = from.x.cast::<X::Bits>().wrapping_add(ky * from.row);
             for kx in 0..from.columns {
                 let x = row.wrapping_add(kx * from.column);
                 for (p, (max, ordered)) in maxima.iter_mut().zip(&mut ordered).enumerate() {
@@ -61,16 +62,16 @@ impl Combine for Average {
     }
 
     #[inline(always)]
-    unsafe fn combine<S: Simd, X: Element, const P: usize, const LOAD: u8, const WHOLE: bool>(
-        input: &Input<'_, S, LOAD, WHOLE>,
-        at: &Channels<S>,
+    unsafe fn combine<S: Simd, X: Element, L: Prologue, const P: usize, const WHOLE: bool>(
+        input: &Input<'_, S, L, WHOLE>,
+        _: &Channels<S>,
         sums: &mut [S::Vector; P],
     ) {
         let Input { simd, args, .. } = *input;
         let from = &args.input;
         let offsets = PixelOffsets::new(simd, from.pixel);
         for ky in 0..from.rows {
-            let row = from.x.cast::<X::Bits>().wrapping_add(at.first * from.pixel + ky * from.row);
+            let row = from.x.cast::<X::Bits>().wrapping_add(ky * from.row);
             for kx in 0..from.columns {
                 let x = row.wrapping_add(kx * from.column);
                 for (p, sum) in sums.iter_mut().enumerate() {

@@ -13,20 +13,20 @@
 //! ```
 //!
 //! Departures:
-//! 1. Channels go by vectors; the last is masked when channels end inside it, and fewer pixels are then
-//!    computed at a time ([`tail_pixels`]).
-//! 2. P pixels share each weight vector and give P independent chains, which hides the latency of the
-//!    FMA. Each output has one chain, taps ascending, whatever P is.
-//! 3. Borders cost nothing here: the caller passes the tap range that lies inside the input, the same
-//!    for all P pixels.
-//! 4. The rows that this output row is the first to use are prefetched one tile ahead: a tile reads a few
-//!    short pieces of each row, a pattern that hardware does not foresee. So is the residual.
+//! 1. Channels go by vectors. Where they end inside one, what is left has kernels of its own,
+//!    masked and for few pixels at a time: [`MaskedRowKernel`].
+//! 2. P pixels share each weight vector and give P independent chains, which hides the latency of
+//!    the FMA. Each output has one chain, taps ascending, whatever P is.
+//! 3. Borders cost nothing here: the caller passes the tap range that lies inside the input, the
+//!    same for all P pixels.
+//! 4. The rows that this output row is the first to use are prefetched one tile ahead: a tile reads
+//!    a few short pieces of each row, a pattern that hardware does not foresee. So is the residual.
 
 use core::marker::PhantomData;
 
 use crate::activation::{Activation, apply};
 use crate::element::{Pointer, PointerMut};
-use crate::epilogue::{Extent, GENERAL, add_residual, bounded, clamp, for_output, store};
+use crate::epilogue::{Extent, Prologue, add_residual, clamp, for_output, store};
 use crate::simd::element::{Element, ForElement};
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
@@ -39,7 +39,7 @@ pub(crate) struct RowArgs {
     pub(crate) input: RowInput,
     /// The first tap's weights. Of depthwise convolutions alone.
     pub(crate) weights: RowWeights,
-    /// Output channels.
+    /// Output channels: whole vectors, any number for [`MaskedRowKernel`].
     pub(crate) channels: usize,
     /// Output channels per input channel.
     pub(crate) multiplier: usize,
@@ -65,9 +65,9 @@ pub(crate) struct RowInput {
     pub(crate) new_rows: usize,
     /// Kernel columns, the last ones, that the pixel to the left had no use for.
     pub(crate) new_columns: usize,
-    /// Applied to each element by the GENERAL kernels.
+    /// Applied to each element by the general kernel.
     pub(crate) activation: Activation,
-    /// By those that bound it: from below, −∞ for not at all.
+    /// The lower bound of [`Bounded`](crate::epilogue::Bounded) ones.
     pub(crate) bound: f32,
 }
 
@@ -86,7 +86,7 @@ pub(crate) struct RowWeights {
 /// Where the pixels go, and what happens to them before.
 #[derive(Debug)]
 pub(crate) struct RowOutput {
-    /// Channel 0: of f32 or of the input's type, but for the GENERAL kernels.
+    /// Channel 0: of f32 or of the input's type; any type for the general kernel.
     pub(crate) y: PointerMut,
     /// Offsets of the pixels from `y`.
     pub(crate) pixels: [usize; MAX_PIXELS],
@@ -95,7 +95,7 @@ pub(crate) struct RowOutput {
     pub(crate) residual: Option<RowResidual>,
     /// Clamp, (−∞, ∞) for none.
     pub(crate) bounds: (f32, f32),
-    /// Applied to each output by the GENERAL kernels, after the clamp.
+    /// Applied to each output by the general kernel, after the clamp.
     pub(crate) activation: Activation,
 }
 
@@ -122,86 +122,75 @@ pub(crate) trait Combine {
     /// For these channels and P pixels:
     /// - The input is valid for reading at `rows` × `columns` taps.
     /// - Depthwise: weights are valid for whole vectors.
-    unsafe fn combine<S: Simd, X: Element, const P: usize, const LOAD: u8, const WHOLE: bool>(
-        input: &Input<'_, S, LOAD, WHOLE>,
+    unsafe fn combine<S: Simd, X: Element, L: Prologue, const P: usize, const WHOLE: bool>(
+        input: &Input<'_, S, L, WHOLE>,
         at: &Channels<S>,
         sums: &mut [S::Vector; P],
     );
 }
 
-/// The kernel of P pixels for an input of elements X, loaded as LOAD says, whose taps C combines.
+/// The kernel of P pixels for an input of elements X, with prologue L, whose taps C combines: of
+/// whole vectors of channels.
 #[derive(Debug)]
-pub(crate) struct RowKernel<C, X, const P: usize, const LOAD: u8>(PhantomData<(C, X)>);
+pub(crate) struct RowKernel<C, X, L, const P: usize>(PhantomData<(C, X, L)>);
 
-impl<C: Combine, X: Element, const P: usize, const LOAD: u8> Kernel for RowKernel<C, X, P, LOAD> {
+impl<C: Combine, X: Element, L: Prologue, const P: usize> Kernel for RowKernel<C, X, L, P> {
     type Args = RowArgs;
     type Output = ();
 
     /// # Safety
     /// For P pixels, `rows` × `columns` taps and all channels:
     /// - The input and the residual, if there is one, are valid for reading.
-    /// - The output and the residual are of f32 or of elements X; if GENERAL, of any.
+    /// - The output and the residual are of f32 or of elements X.
     /// - The output is valid for writing; no other thread touches it.
     /// - Depthwise: weights and biases are valid for whole vectors.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, args: &RowArgs) {
         let l = S::LANES;
-        if LOAD == GENERAL {
-            // The slow path, which would be twice as much code with one for whole vectors.
-            for block in 0..args.channels.div_ceil(l) {
-                let n = l.min(args.channels - block * l);
-                let at = Channels { first: 0, block, mask: simd.mem_mask(n), count: n };
-                // SAFETY: the caller keeps the contract for all channels, and the n of this block
-                // are channels.
-                unsafe { channels::<S, C, X, P, LOAD, false>(simd, args, &at) };
-            }
-            return;
-        }
-        let whole = args.channels / l;
-        for block in 0..whole {
+        for block in 0..args.channels / l {
             if (block * l).is_multiple_of(X::LINE) {
                 prefetch_next::<S, X, P>(simd, args, block * l);
             }
-            let at = Channels { first: 0, block, mask: simd.mem_mask(l), count: l };
-            // SAFETY: the caller keeps the contract for all channels, and all lanes of this block
-            // are channels.
-            unsafe { channels::<S, C, X, P, LOAD, true>(simd, args, &at) };
-        }
-        let rest = args.channels % l;
-        if S::LANES > 1 && rest > 0 {
-            let pixels = const { tail_pixels::<S>(P) };
-            for first in (0..P).step_by(pixels) {
-                let at = Channels { first, block: whole, mask: simd.mem_mask(rest), count: rest };
-                // SAFETY: the caller keeps the contract for all channels and P pixels: these are the
-                // last channels, masked, of pixels below P, as `pixels` divides P.
-                unsafe {
-                    match const { tail_pixels::<S>(P) } {
-                        2 => channels::<S, C, X, 2, LOAD, false>(simd, args, &at),
-                        _ => channels::<S, C, X, 1, LOAD, false>(simd, args, &at),
-                    }
-                }
-            }
+            let at = Channels { block, mask: simd.mem_mask(l), count: l };
+            // SAFETY: the caller vouches for all channels, and all lanes of this block are
+            // channels.
+            unsafe { channels::<S, C, X, L, P, true>(simd, args, &at) };
         }
     }
 }
 
-/// One vector of channels of some pixels.
+/// The same for any channels, each vector masked: for those that fill no vector, and for the
+/// general kernels, which would be twice as much code with one for whole vectors.
+#[derive(Debug)]
+pub(crate) struct MaskedRowKernel<C, X, L, const P: usize>(PhantomData<(C, X, L)>);
+
+impl<C: Combine, X: Element, L: Prologue, const P: usize> Kernel for MaskedRowKernel<C, X, L, P> {
+    type Args = RowArgs;
+    type Output = ();
+
+    /// # Safety
+    /// As [`RowKernel`]; the output and the residual of the general kernels are of any type.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(simd: S, args: &RowArgs) {
+        let l = S::LANES;
+        for block in 0..args.channels.div_ceil(l) {
+            let count = l.min(args.channels - block * l);
+            let at = Channels { block, mask: simd.mem_mask(count), count };
+            // SAFETY: the caller vouches for all channels, and `count` lanes of this block are
+            // channels.
+            unsafe { channels::<S, C, X, L, P, false>(simd, args, &at) };
+        }
+    }
+}
+
+/// One vector of channels.
 pub(crate) struct Channels<S: Simd> {
-    /// The first pixel.
-    pub(crate) first: usize,
     /// The number of the vector.
     pub(crate) block: usize,
     /// The lanes that are channels.
     mask: S::MemMask,
     /// Their number.
     count: usize,
-}
-
-/// Pixels that are computed at a time where channels end inside a vector: a divisor of the tile's
-/// P. Few, as each number is code of its own and most layers have whole vectors; yet of 728
-/// channels half of the last 16 are missing.
-pub(crate) const fn tail_pixels<S: Simd>(pixels: usize) -> usize {
-    if S::LANES == 16 && pixels.is_multiple_of(2) { 2 } else { 1 }
 }
 
 /// Prefetches a cache line of each input pixel that the next tile is the first to use, and of its
@@ -234,39 +223,41 @@ fn prefetch_next<S: Simd, X: Element, const P: usize>(simd: S, args: &RowArgs, c
 /// For these channels, P pixels and `rows` × `columns` taps:
 /// - The input and the residual, if there is one, are valid for reading.
 /// - The output is valid for writing; no other thread touches it.
-/// - The output and the residual are of f32 or of elements X; if GENERAL, of any.
+/// - The output and the residual are of f32 or of elements X; of any type for the general kernel.
 /// - Depthwise: weights and biases are valid for whole vectors.
 #[inline(always)]
 unsafe fn channels<
     S: Simd,
     C: Combine,
     X: Element,
+    L: Prologue,
     const P: usize,
-    const LOAD: u8,
     const WHOLE: bool,
 >(
     simd: S,
     args: &RowArgs,
     at: &Channels<S>,
 ) {
-    let input = Input::<S, LOAD, WHOLE>::new(simd, args, at);
+    let input = Input::<S, L, WHOLE>::new(simd, args, at);
     let output = &args.output;
-    // SAFETY: the caller keeps the contract, and all that is called is of these channels and pixels.
+    // SAFETY: the caller keeps the contract, and all that is called is of these channels and
+    // pixels.
     unsafe {
         let mut values = [C::start(simd, args, at.block); P];
-        C::combine::<S, X, P, LOAD, WHOLE>(&input, at, &mut values);
+        C::combine::<S, X, L, P, WHOLE>(&input, at, &mut values);
         if let Some(residual) = &output.residual {
             let body = AddResiduals::<S, P, WHOLE> { simd, residual, at, values: &mut values };
-            for_output::<X, LOAD, _>(output.y.element, body);
+            for_output::<X, L, _>(output.y.element, body);
         }
         clamp(simd, &mut values, output.bounds);
-        if LOAD == GENERAL {
+        if L::GENERAL {
             for v in &mut values {
                 *v = apply(simd, *v, output.activation);
             }
         }
-        let body = StorePixels::<S, P, LOAD, WHOLE> { simd, output, at, values: &values };
-        for_output::<X, LOAD, _>(output.y.element, body);
+        let prologue = PhantomData;
+        let body = StorePixels::<S, L, P, WHOLE> { simd, output, at, values: &values, prologue };
+        for_output::<X, L, _>(output.y.element, body);
     }
 }
 
@@ -283,43 +274,44 @@ impl<S: Simd, const P: usize, const WHOLE: bool> ForElement for AddResiduals<'_,
     /// The residual is of elements Y, and valid for reading these channels of the pixels.
     #[inline(always)]
     unsafe fn run<Y: Element>(self) {
-        let Self { simd, residual, at: &Channels { first, block, mask, .. }, values } = self;
+        let Self { simd, residual, at: &Channels { block, mask, .. }, values } = self;
         let c = block * S::LANES;
         for (p, v) in values.iter_mut().enumerate() {
-            let r = residual.at.at.cast::<Y::Bits>().wrapping_add((first + p) * residual.pixel + c);
+            let r = residual.at.at.cast::<Y::Bits>().wrapping_add(p * residual.pixel + c);
             let extent = Extent { whole: WHOLE, mask };
-            // SAFETY: these channels of pixel first + p are valid for reading.
+            // SAFETY: these channels of pixel p are valid for reading.
             unsafe { add_residual::<S, Y, 1>(simd, core::array::from_mut(v), r, &extent) };
         }
     }
 }
 
 /// Rounds and stores one vector of channels of the pixels.
-struct StorePixels<'a, S: Simd, const P: usize, const LOAD: u8, const WHOLE: bool> {
+struct StorePixels<'a, S: Simd, L: Prologue, const P: usize, const WHOLE: bool> {
     simd: S,
     output: &'a RowOutput,
     at: &'a Channels<S>,
     values: &'a [S::Vector; P],
+    prologue: PhantomData<L>,
 }
 
-impl<S: Simd, const P: usize, const LOAD: u8, const WHOLE: bool> ForElement
-    for StorePixels<'_, S, P, LOAD, WHOLE>
+impl<S: Simd, L: Prologue, const P: usize, const WHOLE: bool> ForElement
+    for StorePixels<'_, S, L, P, WHOLE>
 {
     /// # Safety
     /// The output is of elements Y, and valid for writing these channels of the pixels; no other
     /// thread touches them.
     #[inline(always)]
     unsafe fn run<Y: Element>(self) {
-        let Self { simd, output, at: &Channels { first, block, mask, .. }, values } = self;
+        let Self { simd, output, at: &Channels { block, mask, .. }, values, .. } = self;
         let extent = Extent { whole: WHOLE, mask };
         for (p, v) in values.iter().enumerate() {
             let v = core::array::from_ref(v);
-            // SAFETY: these channels of pixel first + p are valid for writing, by this thread alone.
+            // SAFETY: these channels of pixel p are valid for writing, by this thread alone.
             unsafe {
                 let y = output.y.at.cast::<Y::Bits>();
-                let y = y.add(output.pixels[first + p] + block * output.block);
-                // GENERAL ones make any type of any, and activations.
-                if LOAD == GENERAL {
+                let y = y.add(output.pixels[p] + block * output.block);
+                // Activations and conversions leave no sums of products.
+                if L::GENERAL {
                     store::<S, Y, 1, false>(simd, v, y, &extent);
                 } else {
                     store::<S, Y, 1, true>(simd, v, y, &extent);
@@ -330,25 +322,26 @@ impl<S: Simd, const P: usize, const LOAD: u8, const WHOLE: bool> ForElement
 }
 
 /// How one vector of input channels is loaded, all of it if WHOLE.
-pub(crate) struct Input<'a, S: Simd, const LOAD: u8, const WHOLE: bool> {
+pub(crate) struct Input<'a, S: Simd, L: Prologue, const WHOLE: bool> {
     pub(crate) simd: S,
     pub(crate) args: &'a RowArgs,
     /// The first channel.
     c: usize,
     mask: S::MemMask,
     repeated: Option<Repeated<S>>,
+    prologue: PhantomData<L>,
 }
 
-impl<'a, S: Simd, const LOAD: u8, const WHOLE: bool> Input<'a, S, LOAD, WHOLE> {
+impl<'a, S: Simd, L: Prologue, const WHOLE: bool> Input<'a, S, L, WHOLE> {
     #[inline(always)]
     fn new(simd: S, args: &'a RowArgs, at: &Channels<S>) -> Self {
         let c = at.block * S::LANES;
-        let repeated = if LOAD == GENERAL && args.multiplier > 1 {
+        let repeated = if L::GENERAL && args.multiplier > 1 {
             Some(Repeated::new(simd, c, at.count, args.multiplier))
         } else {
             None
         };
-        Self { simd, args, c, mask: at.mask, repeated }
+        Self { simd, args, c, mask: at.mask, repeated, prologue: PhantomData }
     }
 
     /// (Not a closure, which can't be `inline(always)`.)
@@ -362,15 +355,15 @@ impl<'a, S: Simd, const LOAD: u8, const WHOLE: bool> Input<'a, S, LOAD, WHOLE> {
         // those that `repeated` names.
         let x = unsafe {
             match &self.repeated {
-                Some(repeated) if LOAD == GENERAL => repeated.load::<X>(simd, x),
+                Some(repeated) if L::GENERAL => repeated.load::<X>(simd, x),
                 _ if WHOLE => X::load(simd, x.add(self.c)),
                 _ => X::mask_load(simd, self.mask, x.add(self.c)),
             }
         };
-        if LOAD == GENERAL {
+        if L::GENERAL {
             apply(simd, x, self.args.input.activation)
         } else {
-            bounded::<S, LOAD>(simd, x, self.args.input.bound)
+            L::apply(simd, x, self.args.input.bound)
         }
     }
 }
@@ -428,7 +421,8 @@ impl<S: Simd> Repeated<S> {
     }
 
     /// # Safety
-    /// The input channels from `first` on, as many as the mask has, are valid for reading; `x` is channel 0.
+    /// The input channels from `first` on, as many as the mask has, are valid for reading; `x` is
+    /// channel 0.
     #[inline(always)]
     unsafe fn load<X: Element>(&self, simd: S, x: *const X::Bits) -> S::Vector {
         // SAFETY: the mask's channels from `first` on are valid for reading.

@@ -9,6 +9,15 @@ pub(crate) type RowFn = unsafe fn(&RowArgs);
 pub(crate) struct RowKernels {
     /// The kernel's name: operation, type, tile, level.
     pub(crate) name: &'static str,
+    /// For channels that fill vectors; for any if there is no `tail`.
+    pub(crate) whole: RowTiles,
+    /// For the channels that are left, fewer than a vector has lanes.
+    pub(crate) tail: Option<RowTiles>,
+}
+
+/// The instances for the pixels of a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RowTiles {
     pub(crate) tiles: Tiles<RowFn>,
     /// The instance for one pixel whose kernel columns are not all inside the input.
     pub(crate) border: RowFn,

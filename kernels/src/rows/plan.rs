@@ -13,7 +13,7 @@ use crate::layout::TensorLayout;
 use crate::options::Options;
 use crate::pixels::{Pixel, Placement, Rectangle};
 use crate::rows::kernel::{MAX_PIXELS, RowArgs, RowInput, RowOutput, RowResidual, RowWeights};
-use crate::rows::kernels::RowKernels;
+use crate::rows::kernels::{RowKernels, RowTiles};
 use crate::rows::weights::DepthwiseWeights;
 
 /// Bytes of a picture up to which its rows are still in L2, or nearly, when they are needed.
@@ -56,6 +56,23 @@ pub(crate) struct Destination<'a> {
     pub(crate) bounds: (f32, f32),
     /// After the clamp, and only if the plan was made for it.
     pub(crate) activation: Activation,
+}
+
+impl Destination<'_> {
+    /// The part with the channels that fill vectors, all of them if not `has_tail`, and that with
+    /// those that are left; before each the number of channels from the first one to it.
+    pub(crate) fn split(&self, lanes: usize, has_tail: bool) -> [(usize, Self); 2] {
+        let Range { start, end } = self.channels;
+        let count = end - start;
+        let whole = if has_tail { count - count % lanes } else { count };
+        let tail = Self {
+            y: self.y.add(whole / lanes * self.block),
+            channels: start + whole..end,
+            residual: self.residual.map(|r| Residual { at: r.at.add(whole), ..r }),
+            ..*self
+        };
+        [(0, Self { channels: start..start + whole, ..*self }), (whole, tail)]
+    }
 }
 
 /// A residual of the same pixels as the output.
@@ -178,8 +195,10 @@ impl RowPlan {
     /// Computes some columns of a rectangle of the output.
     ///
     /// # Safety
-    /// - `x` is a view of the plan's input, of its type, with the rows that these pixels' windows cover.
-    /// - The pixels lie in the output. Where they go is valid for writing; no other thread touches it.
+    /// - `x` is a view of the plan's input, of its type, with the rows that these pixels' windows
+    ///   cover.
+    /// - The pixels lie in the output. Where they go is valid for writing; no other thread touches
+    ///   it.
     /// - The residual is valid for these pixels.
     pub(crate) unsafe fn run(
         &self,
@@ -188,9 +207,17 @@ impl RowPlan {
         columns: Range<usize>,
         to: &Destination<'_>,
     ) {
+        let RowKernels { whole, tail, .. } = self.kernels;
+        let parts = to.split(self.lanes, tail.is_some());
         for row in at.rows.clone() {
-            // SAFETY: the caller's contract.
-            unsafe { self.run_row(x, at, row, columns.clone(), to) };
+            for (kernels, (first, part)) in [Some(whole), tail.as_ref()].into_iter().zip(&parts) {
+                if let Some(kernels) = kernels.filter(|_| !part.channels.is_empty()) {
+                    let x = (x.0.add(*first), x.1);
+                    // SAFETY: the caller vouches for x, outputs and residual of all rows of `at`,
+                    // of which this is one, and of all channels, of which the part has some.
+                    unsafe { self.run_row(x, at, row, columns.clone(), kernels, part) };
+                }
+            }
         }
     }
 
@@ -204,6 +231,7 @@ impl RowPlan {
         at: &Rectangle,
         oy: usize,
         columns: Range<usize>,
+        kernels: &RowTiles,
         to: &Destination<'_>,
     ) {
         let (vertical, horizontal) = (&self.vertical, &self.horizontal);
@@ -216,9 +244,9 @@ impl RowPlan {
         while ox < columns.end {
             let inside = interior.contains(&ox);
             let (pixels, kernel) = if inside {
-                self.kernels.tiles.begin(columns.end.min(interior.end) - ox, MAX_PIXELS)
+                kernels.tiles.begin(columns.end.min(interior.end) - ox, MAX_PIXELS)
             } else {
-                (1, self.kernels.border)
+                (1, kernels.border)
             };
             let taps = if inside { 0..horizontal.kernel } else { horizontal.taps(ox) };
             args.input.columns = taps.len();
@@ -236,8 +264,9 @@ impl RowPlan {
                 at: residual.at.add(r * residual.row + p * residual.pixel),
                 pixel: residual.pixel,
             });
-            // SAFETY: the level was available when the plan was made; x, y and residual are valid
-            // by the caller's contract for these pixels, and the taps passed lie inside the input.
+            // SAFETY: the level was available when the plan was made. The taps passed lie inside
+            // the input, in rows that x has by the caller's word; outputs and residual of these
+            // pixels are valid by it, too, and weights are packed in whole vectors.
             unsafe { kernel(&args) };
             ox += pixels;
         }

@@ -328,7 +328,8 @@ impl Bytes for Avx2 {
             }
             let low = read_first_bytes(p, n.min(16));
             let high = if n > 16 { read_first_bytes(p.add(16), n - 16) } else { 0 };
-            transmute::<[u128; 2], __m256>([low, high])
+            // Else the compiler makes whole vectors, too, of single bytes.
+            self.barrier(transmute::<[u128; 2], __m256>([low, high]))
         }
     }
 
@@ -350,9 +351,18 @@ impl Bytes for Avx2 {
     #[inline(always)]
     unsafe fn load_lowest(self, p: *const u8, n: usize) -> __m256 {
         let V3 { avx, avx2, .. } = self.v3;
-        // SAFETY: n ≤ 8 bytes are valid for reading; any bits are a vector.
-        let bytes = unsafe { transmute::<u128, __m128i>(read_first_bytes(p, n)) };
-        avx._mm256_castsi256_ps(avx2._mm256_cvtepu8_epi32(bytes))
+        let widened = |bits: u64| {
+            // SAFETY: both are plain data of the same size.
+            let bytes = unsafe { transmute::<[u64; 2], __m128i>([bits, 0]) };
+            avx._mm256_castsi256_ps(avx2._mm256_cvtepu8_epi32(bytes))
+        };
+        // SAFETY: n ≤ 8 bytes are valid for reading.
+        unsafe {
+            if n == 8 {
+                return widened(p.cast::<u64>().read_unaligned());
+            }
+            self.barrier(widened(read_first_bytes(p, n) as u64))
+        }
     }
 
     #[inline(always)]
@@ -366,6 +376,9 @@ impl Bytes for Avx2 {
         // SAFETY: n ≤ 8 bytes are valid for writing; a vector is plain bits.
         unsafe {
             let bytes = transmute::<__m128i, u128>(sse2._mm_unpacklo_epi32(low, high));
+            if n == 8 {
+                return p.cast::<u64>().write_unaligned(bytes as u64);
+            }
             write_first_bytes(p, n, bytes);
         }
     }

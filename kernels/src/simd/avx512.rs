@@ -343,6 +343,10 @@ impl Bytes for Avx512 {
     #[inline(always)]
     unsafe fn load_bytes(self, p: *const u8, n: usize) -> __m512 {
         let V4 { avx512bw, avx512f, .. } = self.v4;
+        if n == 64 {
+            // SAFETY: 64 bytes are valid for reading.
+            return unsafe { self.load(p.cast()) };
+        }
         let mask = u64::MAX >> (64 - n);
         // SAFETY: the mask's bytes are valid for reading.
         avx512f._mm512_castsi512_ps(unsafe { avx512bw._mm512_maskz_loadu_epi8(mask, p.cast()) })
@@ -351,6 +355,10 @@ impl Bytes for Avx512 {
     #[inline(always)]
     unsafe fn store_bytes(self, p: *mut u8, v: __m512, n: usize) {
         let V4 { avx512bw, avx512f, .. } = self.v4;
+        if n == 64 {
+            // SAFETY: 64 bytes are valid for writing.
+            return unsafe { self.store(p.cast(), v) };
+        }
         let mask = u64::MAX >> (64 - n);
         // SAFETY: the mask's bytes are valid for writing.
         unsafe { avx512bw._mm512_mask_storeu_epi8(p.cast(), mask, avx512f._mm512_castps_si512(v)) }
@@ -368,8 +376,13 @@ impl Bytes for Avx512 {
     unsafe fn store_lowest(self, p: *mut u8, v: __m512, n: usize) {
         let V4 { avx512bw, avx512f, .. } = self.v4;
         let bytes = avx512f._mm512_cvtepi32_epi8(avx512f._mm512_castps_si512(v));
-        // SAFETY: the mask's bytes are valid for writing.
-        unsafe { avx512bw._mm_mask_storeu_epi8(p.cast(), self.mem_mask(n), bytes) }
+        // SAFETY: n ≤ 16 bytes are valid for writing.
+        unsafe {
+            if n == 16 {
+                return p.cast::<__m128i>().write_unaligned(bytes);
+            }
+            avx512bw._mm_mask_storeu_epi8(p.cast(), self.mem_mask(n), bytes);
+        }
     }
 
     #[inline(always)]

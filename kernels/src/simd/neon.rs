@@ -385,7 +385,8 @@ impl Bytes for Neon {
             if n == 16 {
                 return self.load(p.cast());
             }
-            transmute::<u128, float32x4_t>(read_first_bytes(p, n))
+            // Else the compiler makes whole vectors, too, of single bytes.
+            self.barrier(transmute::<u128, float32x4_t>(read_first_bytes(p, n)))
         }
     }
 

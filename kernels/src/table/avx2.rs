@@ -10,11 +10,12 @@ use crate::depthwise::k3x3::pairs;
 use crate::depthwise::kernels::DepthwiseKernels;
 use crate::depthwise::row::AnyTaps;
 use crate::element::F16Bf16;
-use crate::epilogue::{AS_IS, BOUND, GENERAL, RELU};
+use crate::epilogue::{AsIs, Bounded, General, Relu};
 use crate::fma_loop::FmaLoop;
-use crate::gemm::kernels::{F16Bf16Gemm, GemmKernels, MicroKernels, SmallMKernels};
+use crate::gemm::kernels::{Bf16Gemm, F16Bf16Gemm, GemmKernels, MicroKernels, PanelKernels};
 use crate::gemm::narrow::Narrow;
 use crate::gemm::pack::Pack;
+use crate::gemm::round::Round;
 use crate::gemm::tile::tile_size;
 use crate::gemm::widen::Widen;
 use crate::int8::kernels::Int8Kernels;
@@ -34,6 +35,10 @@ type S = Avx2;
 /// The heights of micro-tiles: any two below 6 add up to each that is missing.
 const ROWS: [usize; 6] = [1, 2, 3, 4, 5, 6];
 
+/// Those of the arithmetic bf16: fewer, for the sake of the time in which they compile. Any two below
+/// 6 add up to each that is missing.
+const BLOCK_ROWS: [usize; 4] = [1, 3, 4, 6];
+
 pub(super) static KERNELS: Kernels = Kernels {
     level: Level::Avx2,
     gemm: GemmKernels {
@@ -48,6 +53,7 @@ pub(super) static KERNELS: Kernels = Kernels {
         pack: S::entry::<Pack<F32>>,
         activate: S::entry::<Activate>,
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_GEMM) } else { None },
+        bf16: if cfg!(feature = "bf16") { Some(BF16_GEMM) } else { None },
     },
     f32: ChannelwiseKernels { depthwise: F32_DEPTHWISE, pool: F32_POOL },
     f16_bf16: if cfg!(feature = "f16-bf16") {
@@ -68,6 +74,19 @@ pub(super) static KERNELS: Kernels = Kernels {
     fma_loop: S::entry::<FmaLoop>,
 };
 
+const BF16_GEMM: Bf16Gemm = Bf16Gemm {
+    rows: &BLOCK_ROWS,
+    large_m: PanelKernels {
+        name: "gemm_blocks_f32_6x16_avx2",
+        packed: &gemm_blocks::<S, F32, 2, _>(BLOCK_ROWS),
+    },
+    small_m: PanelKernels {
+        name: "gemm_blocks_bf16_6x16_avx2",
+        packed: &gemm_blocks::<S, Bf16, 2, _>(BLOCK_ROWS),
+    },
+    round: S::entry::<Round>,
+};
+
 /// The heights of micro-tiles of 8-bit integers: any two add up to each that is missing.
 const INT8_ROWS: [usize; 4] = [1, 2, 3, 6];
 
@@ -82,14 +101,14 @@ const INT8: &[Int8Kernels] = &[
         || <Avx2Vnni as Int8>::detect().is_some(),
         true,
         &INT8_ROWS,
-        &[&gemm_int8::<Avx2Vnni, 2, _>(INT8_ROWS)],
+        &gemm_int8::<Avx2Vnni, 2, _>(INT8_ROWS),
     ),
     int8::<Avx2Words>(
         ["gemm_int8_6x16_avx2", "requantize_avx2", "dw_int8_avx2", "pool_int8_avx2"],
         || <Avx2Words as Int8>::detect().is_some(),
         false,
         &INT8_ROWS,
-        &[&gemm_int8::<Avx2Words, 2, _>(INT8_ROWS)],
+        &gemm_int8::<Avx2Words, 2, _>(INT8_ROWS),
     ),
 ];
 
@@ -111,26 +130,26 @@ const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         dense::<S, F32, 7, 1>(["dw_f32_k7s1_4_avx2", "dw_f32_relu_k7s1_4_avx2"], &[1, 2, 4]),
         dense::<S, F32, 7, 2>(["dw_f32_k7s2_4_avx2", "dw_f32_relu_k7s2_4_avx2"], &[1, 2, 4]),
     ],
-    as_is: rows::<S, AnyTaps, F32, AS_IS>("dw_f32_8_avx2", &[1, 2, 4, 8]),
-    relu: rows::<S, AnyTaps, F32, RELU>("dw_f32_relu_8_avx2", &[1, 2, 4, 8]),
-    general: rows::<S, AnyTaps, F32, GENERAL>("dw_f32_general_1_avx2", &[1]),
+    as_is: rows::<S, AnyTaps, F32, AsIs>("dw_f32_8_avx2", &[1, 2, 4, 8]),
+    relu: rows::<S, AnyTaps, F32, Relu>("dw_f32_relu_8_avx2", &[1, 2, 4, 8]),
+    general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_avx2", &[1]),
 };
 
 const F32_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, F32, AS_IS>("max_f32_4_avx2", &[1, 4]),
-    max_general: rows::<S, Max, F32, GENERAL>("max_f32_general_1_avx2", &[1]),
-    average: rows::<S, Average, F32, AS_IS>("average_f32_4_avx2", &[1, 4]),
-    average_general: rows::<S, Average, F32, GENERAL>("average_f32_general_1_avx2", &[1]),
+    max: rows::<S, Max, F32, AsIs>("max_f32_4_avx2", &[1, 4]),
+    max_general: rows::<S, Max, F32, General>("max_f32_general_1_avx2", &[1]),
+    average: rows::<S, Average, F32, AsIs>("average_f32_4_avx2", &[1, 4]),
+    average_general: rows::<S, Average, F32, General>("average_f32_general_1_avx2", &[1]),
 };
 
 const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
     small_m: F16Bf16 {
-        f16: SmallMKernels {
+        f16: PanelKernels {
             name: "gemm_f16_6x16_avx2",
             packed: &gemm::<S, F16, 2, false, _>(ROWS),
         },
-        bf16: SmallMKernels {
+        bf16: PanelKernels {
             name: "gemm_bf16_6x16_avx2",
             packed: &gemm::<S, Bf16, 2, false, _>(ROWS),
         },
@@ -160,17 +179,17 @@ const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         dense::<S, F16, 7, 1>(["dw_f16_k7s1_4_avx2"; 2], &[1, 4]),
         dense::<S, F16, 7, 2>(["dw_f16_k7s2_4_avx2"; 2], &[1, 4]),
     ],
-    as_is: rows::<S, AnyTaps, F16, BOUND>("dw_f16_8_avx2", &[1, 2, 4, 8]),
-    relu: rows::<S, AnyTaps, F16, BOUND>("dw_f16_8_avx2", &[1, 2, 4, 8]),
-    general: rows::<S, AnyTaps, F16, GENERAL>("dw_f16_general_1_avx2", &[1]),
+    as_is: rows::<S, AnyTaps, F16, Bounded>("dw_f16_8_avx2", &[1, 2, 4, 8]),
+    relu: rows::<S, AnyTaps, F16, Bounded>("dw_f16_8_avx2", &[1, 2, 4, 8]),
+    general: rows::<S, AnyTaps, F16, General>("dw_f16_general_1_avx2", &[1]),
 };
 
 const F16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, F16, BOUND>("max_f16_4_avx2", &[1, 4]),
-    max_general: rows::<S, Max, F16, GENERAL>("max_f16_general_1_avx2", &[1]),
-    average: rows::<S, Average, F16, BOUND>("average_f16_4_avx2", &[1, 4]),
-    average_general: rows::<S, Average, F16, GENERAL>("average_f16_general_1_avx2", &[1]),
+    max: rows::<S, Max, F16, Bounded>("max_f16_4_avx2", &[1, 4]),
+    max_general: rows::<S, Max, F16, General>("max_f16_general_1_avx2", &[1]),
+    average: rows::<S, Average, F16, Bounded>("average_f16_4_avx2", &[1, 4]),
+    average_general: rows::<S, Average, F16, General>("average_f16_general_1_avx2", &[1]),
 };
 
 const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
@@ -186,15 +205,15 @@ const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         dense::<S, Bf16, 7, 1>(["dw_bf16_k7s1_4_avx2"; 2], &[1, 4]),
         dense::<S, Bf16, 7, 2>(["dw_bf16_k7s2_4_avx2"; 2], &[1, 4]),
     ],
-    as_is: rows::<S, AnyTaps, Bf16, BOUND>("dw_bf16_8_avx2", &[1, 2, 4, 8]),
-    relu: rows::<S, AnyTaps, Bf16, BOUND>("dw_bf16_8_avx2", &[1, 2, 4, 8]),
-    general: rows::<S, AnyTaps, Bf16, GENERAL>("dw_bf16_general_1_avx2", &[1]),
+    as_is: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_avx2", &[1, 2, 4, 8]),
+    relu: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_avx2", &[1, 2, 4, 8]),
+    general: rows::<S, AnyTaps, Bf16, General>("dw_bf16_general_1_avx2", &[1]),
 };
 
 const BF16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, Bf16, BOUND>("max_bf16_4_avx2", &[1, 4]),
-    max_general: rows::<S, Max, Bf16, GENERAL>("max_bf16_general_1_avx2", &[1]),
-    average: rows::<S, Average, Bf16, BOUND>("average_bf16_4_avx2", &[1, 4]),
-    average_general: rows::<S, Average, Bf16, GENERAL>("average_bf16_general_1_avx2", &[1]),
+    max: rows::<S, Max, Bf16, Bounded>("max_bf16_4_avx2", &[1, 4]),
+    max_general: rows::<S, Max, Bf16, General>("max_bf16_general_1_avx2", &[1]),
+    average: rows::<S, Average, Bf16, Bounded>("average_bf16_4_avx2", &[1, 4]),
+    average_general: rows::<S, Average, Bf16, General>("average_bf16_general_1_avx2", &[1]),
 };

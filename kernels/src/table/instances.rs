@@ -1,12 +1,13 @@
 //! From a line of a table to instances of a kernel: the tiles that the line lists are compiled, and
 //! no others. All of this is evaluated at compile time.
 
-use crate::depthwise::k3x3::{Args3x3, Depthwise3x3};
+use crate::depthwise::k3x3::{Args3x3, Depthwise3x3, Tail3x3};
 use crate::depthwise::kernels::{Dense, Kernels3x3, Stride3x3};
 use crate::depthwise::row::{AnyTaps, DenseTaps};
 use crate::element::ElementType;
-use crate::epilogue::{AS_IS, BOUND, RELU};
-use crate::gemm::kernels::{MicroKernelFn, MicroKernels};
+use crate::epilogue::{AsIs, Bounded, Prologue, Relu};
+use crate::gemm::block_micro_kernel::BlockMicroKernel;
+use crate::gemm::kernels::{MicroKernelFn, PanelKernels};
 use crate::gemm::micro_kernel::{Bf16MicroKernel, Int8MicroKernel, MicroKernel};
 use crate::int8;
 use crate::int8::kernels::Int8Kernels;
@@ -14,8 +15,8 @@ use crate::int8::requantize::Requantize;
 use crate::planes::PlanesOf;
 use crate::planes::from_planes::FromPlanes;
 use crate::planes::to_planes::ToPlanes;
-use crate::rows::kernel::{Combine, RowKernel};
-use crate::rows::kernels::{RowFn, RowKernels, Tiles};
+use crate::rows::kernel::{Combine, MaskedRowKernel, RowKernel};
+use crate::rows::kernels::{RowFn, RowKernels, RowTiles, Tiles};
 use crate::simd::element::Element;
 use crate::simd::int8::Int8;
 use crate::simd::{Bf16Dot, Simd};
@@ -43,6 +44,30 @@ pub(super) const fn gemm<
             8 => S::entry::<MicroKernel<B, 8, N, DIRECT>>,
             9 => S::entry::<MicroKernel<B, 9, N, DIRECT>>,
             12 => S::entry::<MicroKernel<B, 12, N, DIRECT>>,
+            _ => panic!("a micro-tile of another height"),
+        };
+        i += 1;
+    }
+    kernels
+}
+
+/// Micro-kernels of the arithmetic bf16, likewise.
+pub(super) const fn gemm_blocks<S: Simd, B: Element, const N: usize, const HEIGHTS: usize>(
+    heights: [usize; HEIGHTS],
+) -> [MicroKernelFn; HEIGHTS] {
+    let mut kernels = [S::entry::<BlockMicroKernel<B, 1, N>> as MicroKernelFn; HEIGHTS];
+    let mut i = 0;
+    while i < HEIGHTS {
+        kernels[i] = match heights[i] {
+            1 => S::entry::<BlockMicroKernel<B, 1, N>>,
+            2 => S::entry::<BlockMicroKernel<B, 2, N>>,
+            3 => S::entry::<BlockMicroKernel<B, 3, N>>,
+            4 => S::entry::<BlockMicroKernel<B, 4, N>>,
+            5 => S::entry::<BlockMicroKernel<B, 5, N>>,
+            6 => S::entry::<BlockMicroKernel<B, 6, N>>,
+            8 => S::entry::<BlockMicroKernel<B, 8, N>>,
+            9 => S::entry::<BlockMicroKernel<B, 9, N>>,
+            12 => S::entry::<BlockMicroKernel<B, 12, N>>,
             _ => panic!("a micro-tile of another height"),
         };
         i += 1;
@@ -81,7 +106,7 @@ pub(super) const fn int8<T: Int8>(
     is_available: fn() -> bool,
     has_dot_products: bool,
     rows: &'static [usize],
-    kernels: &'static [&'static [MicroKernelFn]],
+    packed: &'static [MicroKernelFn],
 ) -> Int8Kernels {
     Int8Kernels {
         is_available,
@@ -89,7 +114,8 @@ pub(super) const fn int8<T: Int8>(
         lanes: <T::Simd as Simd>::LANES,
         group: T::GROUP,
         signed: T::SIGNED,
-        gemm: MicroKernels { name: gemm, rows, packed: kernels, direct: &[] },
+        rows,
+        gemm: PanelKernels { name: gemm, packed },
         pack: T::entry::<int8::pack::Pack>,
         requantize_name,
         requantize: T::entry::<Requantize>,
@@ -131,26 +157,46 @@ pub(super) const fn planes<S: Simd, X: Element>(
     PlanesOf { from_name, from, to_name, to }
 }
 
+/// Tiles for channels that fill no vector, of one pixel or two. Few, as each is code of its own and
+/// most layers have whole vectors; two where vectors are long: of 728 channels half of the last 16
+/// are missing. For the same reason all of them are [`Bounded`].
+const fn tail<S: Simd, F: Copy>(one: F, two: F) -> Tiles<F> {
+    let tiles = Tiles::new(one);
+    if S::LANES == 16 { tiles.with(2, two) } else { tiles }
+}
+
 /// A row kernel of any kernel size, stride and dilation, in tiles of so many pixels.
-pub(super) const fn rows<S: Simd, C: Combine, X: Element, const LOAD: u8>(
+pub(super) const fn rows<S: Simd, C: Combine, X: Element, L: Prologue>(
     name: &'static str,
     pixels: &[usize],
 ) -> RowKernels {
-    let border: RowFn = S::entry::<RowKernel<C, X, 1, LOAD>>;
+    if L::GENERAL {
+        let any: RowFn = S::entry::<MaskedRowKernel<C, X, L, 1>>;
+        return RowKernels {
+            name,
+            whole: RowTiles { tiles: Tiles::new(any), border: any },
+            tail: None,
+        };
+    }
+    let border: RowFn = S::entry::<RowKernel<C, X, L, 1>>;
     let mut tiles = Tiles::new(border);
     let mut i = 0;
     while i < pixels.len() {
         let tile: RowFn = match pixels[i] {
             1 => border,
-            2 => S::entry::<RowKernel<C, X, 2, LOAD>>,
-            4 => S::entry::<RowKernel<C, X, 4, LOAD>>,
-            8 => S::entry::<RowKernel<C, X, 8, LOAD>>,
+            2 => S::entry::<RowKernel<C, X, L, 2>>,
+            4 => S::entry::<RowKernel<C, X, L, 4>>,
+            8 => S::entry::<RowKernel<C, X, L, 8>>,
             _ => panic!("a tile of another width"),
         };
         tiles = tiles.with(pixels[i], tile);
         i += 1;
     }
-    RowKernels { name, tiles, border }
+    let masked: RowFn = S::entry::<MaskedRowKernel<C, X, Bounded, 1>>;
+    let tail = tail::<S, RowFn>(masked, S::entry::<MaskedRowKernel<C, X, Bounded, 2>>);
+    let tail = RowTiles { tiles: tail, border: masked };
+    let whole = RowTiles { tiles, border };
+    RowKernels { name, whole, tail: if S::LANES > 1 { Some(tail) } else { None } }
 }
 
 /// Depthwise kernels K wide, dense, in tiles of so many pixels; the names of that for the input as
@@ -162,35 +208,42 @@ pub(super) const fn dense<S: Simd, X: Element, const K: usize, const STRIDE: usi
 ) -> Dense {
     let (as_is, relu) = match X::TYPE {
         ElementType::F32 => (
-            dense_rows::<S, X, AS_IS, K, STRIDE>(as_is, pixels),
-            dense_rows::<S, X, RELU, K, STRIDE>(relu, pixels),
+            dense_rows::<S, X, AsIs, K, STRIDE>(as_is, pixels),
+            dense_rows::<S, X, Relu, K, STRIDE>(relu, pixels),
         ),
         _ => (
-            dense_rows::<S, X, BOUND, K, STRIDE>(as_is, pixels),
-            dense_rows::<S, X, BOUND, K, STRIDE>(relu, pixels),
+            dense_rows::<S, X, Bounded, K, STRIDE>(as_is, pixels),
+            dense_rows::<S, X, Bounded, K, STRIDE>(relu, pixels),
         ),
     };
     Dense { kernel: K, stride: STRIDE, as_is, relu }
 }
 
-const fn dense_rows<S: Simd, X: Element, const LOAD: u8, const K: usize, const STRIDE: usize>(
+const fn dense_rows<S: Simd, X: Element, L: Prologue, const K: usize, const STRIDE: usize>(
     name: &'static str,
     pixels: &[usize],
 ) -> RowKernels {
-    let mut tiles = Tiles::new(S::entry::<RowKernel<DenseTaps<K, 1>, X, 1, LOAD>> as RowFn);
+    let mut tiles = Tiles::new(S::entry::<RowKernel<DenseTaps<K, 1>, X, L, 1>> as RowFn);
     let mut i = 0;
     while i < pixels.len() {
         let tile: RowFn = match pixels[i] {
-            1 => S::entry::<RowKernel<DenseTaps<K, 1>, X, 1, LOAD>>,
-            2 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, 2, LOAD>>,
-            4 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, 4, LOAD>>,
-            8 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, 8, LOAD>>,
+            1 => S::entry::<RowKernel<DenseTaps<K, 1>, X, L, 1>>,
+            2 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, L, 2>>,
+            4 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, L, 4>>,
+            8 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, L, 8>>,
             _ => panic!("a tile of another width"),
         };
         tiles = tiles.with(pixels[i], tile);
         i += 1;
     }
-    RowKernels { name, tiles, border: S::entry::<RowKernel<AnyTaps, X, 1, LOAD>> }
+    let whole = RowTiles { tiles, border: S::entry::<RowKernel<AnyTaps, X, L, 1>> };
+    let tail = tail::<S, RowFn>(
+        S::entry::<MaskedRowKernel<DenseTaps<K, 1>, X, Bounded, 1>>,
+        S::entry::<MaskedRowKernel<DenseTaps<K, STRIDE>, X, Bounded, 2>>,
+    );
+    let tail =
+        RowTiles { tiles: tail, border: S::entry::<MaskedRowKernel<AnyTaps, X, Bounded, 1>> };
+    RowKernels { name, whole, tail: Some(tail) }
 }
 
 /// 3×3 kernels in tiles of so many columns; names as for [`dense`].
@@ -201,36 +254,38 @@ pub(super) const fn k3x3<S: Simd, X: Element, const STRIDE: usize>(
 ) -> Stride3x3 {
     let (as_is, relu) = match X::TYPE {
         ElementType::F32 => (
-            tiles_3x3::<S, X, STRIDE, AS_IS>(as_is, columns),
-            tiles_3x3::<S, X, STRIDE, RELU>(relu, columns),
+            tiles_3x3::<S, X, AsIs, STRIDE>(as_is, columns),
+            tiles_3x3::<S, X, Relu, STRIDE>(relu, columns),
         ),
         _ => (
-            tiles_3x3::<S, X, STRIDE, BOUND>(as_is, columns),
-            tiles_3x3::<S, X, STRIDE, BOUND>(relu, columns),
+            tiles_3x3::<S, X, Bounded, STRIDE>(as_is, columns),
+            tiles_3x3::<S, X, Bounded, STRIDE>(relu, columns),
         ),
     };
     Stride3x3 { stride: STRIDE, as_is, relu }
 }
 
-const fn tiles_3x3<S: Simd, X: Element, const STRIDE: usize, const LOAD: u8>(
+const fn tiles_3x3<S: Simd, X: Element, L: Prologue, const STRIDE: usize>(
     name: &'static str,
     columns: &[usize],
 ) -> Kernels3x3 {
     type Tile = unsafe fn(&Args3x3);
-    let mut tiles = Tiles::new(S::entry::<Depthwise3x3<X, 1, STRIDE, LOAD>> as Tile);
+    let mut tiles = Tiles::new(S::entry::<Depthwise3x3<X, L, 1, STRIDE>> as Tile);
     let mut i = 0;
     while i < columns.len() {
         let tile: Tile = match columns[i] {
-            1 => S::entry::<Depthwise3x3<X, 1, STRIDE, LOAD>>,
-            2 => S::entry::<Depthwise3x3<X, 2, STRIDE, LOAD>>,
-            3 => S::entry::<Depthwise3x3<X, 3, STRIDE, LOAD>>,
-            4 => S::entry::<Depthwise3x3<X, 4, STRIDE, LOAD>>,
-            5 => S::entry::<Depthwise3x3<X, 5, STRIDE, LOAD>>,
-            6 => S::entry::<Depthwise3x3<X, 6, STRIDE, LOAD>>,
+            1 => S::entry::<Depthwise3x3<X, L, 1, STRIDE>>,
+            2 => S::entry::<Depthwise3x3<X, L, 2, STRIDE>>,
+            3 => S::entry::<Depthwise3x3<X, L, 3, STRIDE>>,
+            4 => S::entry::<Depthwise3x3<X, L, 4, STRIDE>>,
+            5 => S::entry::<Depthwise3x3<X, L, 5, STRIDE>>,
+            6 => S::entry::<Depthwise3x3<X, L, 6, STRIDE>>,
             _ => panic!("a tile of another width"),
         };
         tiles = tiles.with(columns[i], tile);
         i += 1;
     }
-    Kernels3x3 { name, tiles }
+    let tail =
+        tail::<S, Tile>(S::entry::<Tail3x3<X, 1, STRIDE>>, S::entry::<Tail3x3<X, 2, STRIDE>>);
+    Kernels3x3 { name, tiles, tail }
 }

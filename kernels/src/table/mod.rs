@@ -81,7 +81,12 @@ pub fn kernels() -> Vec<Kernel> {
             // One kernel can serve an input as it is and its ReLU.
             names.dedup();
             let dot = k.gemm.dot().into_iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
-            names.into_iter().map(|name| (name, true)).chain(dot).map(|(name, fits)| Kernel {
+            let int8 = k.int8.iter().copied().flatten().flat_map(|kernels| {
+                let fits = (kernels.is_available)();
+                kernels.names().map(|name| (name, fits))
+            });
+            let all = names.into_iter().map(|name| (name, true)).chain(dot).chain(int8);
+            all.map(|(name, fits)| Kernel {
                 level: k.level,
                 name,
                 available: fits && k.level.is_available(),
@@ -97,7 +102,8 @@ fn gemm_names(gemm: &GemmKernels) -> impl Iterator<Item = &'static str> {
         let small_m = small_m.iter().map(|small_m| small_m.name);
         small_m.chain(widen_names.iter().copied()).chain(narrow_names.iter().copied())
     });
-    core::iter::once(gemm.f32.name).chain(of_16_bits)
+    let bf16 = gemm.bf16.iter().flat_map(|bf16| [bf16.large_m.name, bf16.small_m.name]);
+    core::iter::once(gemm.f32.name).chain(of_16_bits).chain(bf16)
 }
 
 /// The kernels for one type of the input.

@@ -7,12 +7,15 @@ use crate::depthwise::k3x3::pairs;
 use crate::depthwise::kernels::DepthwiseKernels;
 use crate::depthwise::row::AnyTaps;
 use crate::element::F16Bf16;
-use crate::epilogue::{AS_IS, BOUND, GENERAL, RELU};
+use crate::epilogue::{AsIs, Bounded, General, Relu};
 use crate::fma_loop::FmaLoop;
-use crate::gemm::kernels::{DotKernels, F16Bf16Gemm, GemmKernels, MicroKernels, SmallMKernels};
+use crate::gemm::kernels::{
+    Bf16Gemm, DotKernels, F16Bf16Gemm, GemmKernels, MicroKernels, PanelKernels,
+};
 use crate::gemm::narrow::Narrow;
 use crate::gemm::pack::Pack;
 use crate::gemm::pair::Pair;
+use crate::gemm::round::Round;
 use crate::gemm::tile::tile_size;
 use crate::gemm::widen::Widen;
 use crate::int8::kernels::Int8Kernels;
@@ -36,6 +39,10 @@ const ROWS: [usize; 7] = [1, 2, 3, 4, 5, 6, 8];
 const COLUMNS: &[usize] = &[1, 2, 3, 4, 5, 6];
 const COLUMNS_16: &[usize] = &[1, 3, 4, 6];
 
+/// Those of the arithmetic bf16: fewer, for the sake of the time in which they compile. Any two below
+/// 8 add up to each that is missing.
+const BLOCK_ROWS: [usize; 5] = [1, 3, 4, 5, 8];
+
 pub(super) static KERNELS: Kernels = Kernels {
     level: Level::Neon,
     gemm: GemmKernels {
@@ -58,6 +65,7 @@ pub(super) static KERNELS: Kernels = Kernels {
         pack: S::entry::<Pack<F32>>,
         activate: S::entry::<Activate>,
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_GEMM) } else { None },
+        bf16: if cfg!(feature = "bf16") { Some(BF16_GEMM) } else { None },
     },
     f32: ChannelwiseKernels { depthwise: F32_DEPTHWISE, pool: F32_POOL },
     f16_bf16: if cfg!(feature = "f16-bf16") {
@@ -78,6 +86,19 @@ pub(super) static KERNELS: Kernels = Kernels {
     fma_loop: S::entry::<FmaLoop>,
 };
 
+const BF16_GEMM: Bf16Gemm = Bf16Gemm {
+    rows: &BLOCK_ROWS,
+    large_m: PanelKernels {
+        name: "gemm_blocks_f32_8x12_neon",
+        packed: &gemm_blocks::<S, F32, 3, _>(BLOCK_ROWS),
+    },
+    small_m: PanelKernels {
+        name: "gemm_blocks_bf16_8x12_neon",
+        packed: &gemm_blocks::<S, Bf16, 3, _>(BLOCK_ROWS),
+    },
+    round: S::entry::<Round>,
+};
+
 /// The heights of micro-tiles of 8-bit integers: any two add up to each that is missing.
 const INT8_ROWS: [usize; 5] = [1, 2, 3, 4, 8];
 
@@ -92,14 +113,14 @@ const INT8: &[Int8Kernels] = &[
         || <NeonDot as Int8>::detect().is_some(),
         true,
         &INT8_ROWS,
-        &[&gemm_int8::<NeonDot, 3, _>(INT8_ROWS)],
+        &gemm_int8::<NeonDot, 3, _>(INT8_ROWS),
     ),
     int8::<NeonWords>(
         ["gemm_int8_8x12_neon", "requantize_neon", "dw_int8_neon", "pool_int8_neon"],
         || <NeonWords as Int8>::detect().is_some(),
         false,
         &INT8_ROWS,
-        &[&gemm_int8::<NeonWords, 3, _>(INT8_ROWS)],
+        &gemm_int8::<NeonWords, 3, _>(INT8_ROWS),
     ),
 ];
 
@@ -121,26 +142,26 @@ const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         dense::<S, F32, 7, 1>(["dw_f32_k7s1_4_neon", "dw_f32_relu_k7s1_4_neon"], &[1, 2, 4]),
         dense::<S, F32, 7, 2>(["dw_f32_k7s2_4_neon", "dw_f32_relu_k7s2_4_neon"], &[1, 2, 4]),
     ],
-    as_is: rows::<S, AnyTaps, F32, AS_IS>("dw_f32_8_neon", &[1, 2, 4, 8]),
-    relu: rows::<S, AnyTaps, F32, RELU>("dw_f32_relu_8_neon", &[1, 2, 4, 8]),
-    general: rows::<S, AnyTaps, F32, GENERAL>("dw_f32_general_1_neon", &[1]),
+    as_is: rows::<S, AnyTaps, F32, AsIs>("dw_f32_8_neon", &[1, 2, 4, 8]),
+    relu: rows::<S, AnyTaps, F32, Relu>("dw_f32_relu_8_neon", &[1, 2, 4, 8]),
+    general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_neon", &[1]),
 };
 
 const F32_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, F32, AS_IS>("max_f32_4_neon", &[1, 4]),
-    max_general: rows::<S, Max, F32, GENERAL>("max_f32_general_1_neon", &[1]),
-    average: rows::<S, Average, F32, AS_IS>("average_f32_4_neon", &[1, 4]),
-    average_general: rows::<S, Average, F32, GENERAL>("average_f32_general_1_neon", &[1]),
+    max: rows::<S, Max, F32, AsIs>("max_f32_4_neon", &[1, 4]),
+    max_general: rows::<S, Max, F32, General>("max_f32_general_1_neon", &[1]),
+    average: rows::<S, Average, F32, AsIs>("average_f32_4_neon", &[1, 4]),
+    average_general: rows::<S, Average, F32, General>("average_f32_general_1_neon", &[1]),
 };
 
 const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
     small_m: F16Bf16 {
-        f16: SmallMKernels {
+        f16: PanelKernels {
             name: "gemm_f16_8x12_neon",
             packed: &gemm::<S, F16, 3, false, _>(ROWS),
         },
-        bf16: SmallMKernels {
+        bf16: PanelKernels {
             name: "gemm_bf16_8x12_neon",
             packed: &gemm::<S, Bf16, 3, false, _>(ROWS),
         },
@@ -183,17 +204,17 @@ const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         dense::<S, F16, 7, 1>(["dw_f16_k7s1_4_neon"; 2], &[1, 4]),
         dense::<S, F16, 7, 2>(["dw_f16_k7s2_4_neon"; 2], &[1, 4]),
     ],
-    as_is: rows::<S, AnyTaps, F16, BOUND>("dw_f16_8_neon", &[1, 2, 4, 8]),
-    relu: rows::<S, AnyTaps, F16, BOUND>("dw_f16_8_neon", &[1, 2, 4, 8]),
-    general: rows::<S, AnyTaps, F16, GENERAL>("dw_f16_general_1_neon", &[1]),
+    as_is: rows::<S, AnyTaps, F16, Bounded>("dw_f16_8_neon", &[1, 2, 4, 8]),
+    relu: rows::<S, AnyTaps, F16, Bounded>("dw_f16_8_neon", &[1, 2, 4, 8]),
+    general: rows::<S, AnyTaps, F16, General>("dw_f16_general_1_neon", &[1]),
 };
 
 const F16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, F16, BOUND>("max_f16_4_neon", &[1, 4]),
-    max_general: rows::<S, Max, F16, GENERAL>("max_f16_general_1_neon", &[1]),
-    average: rows::<S, Average, F16, BOUND>("average_f16_4_neon", &[1, 4]),
-    average_general: rows::<S, Average, F16, GENERAL>("average_f16_general_1_neon", &[1]),
+    max: rows::<S, Max, F16, Bounded>("max_f16_4_neon", &[1, 4]),
+    max_general: rows::<S, Max, F16, General>("max_f16_general_1_neon", &[1]),
+    average: rows::<S, Average, F16, Bounded>("average_f16_4_neon", &[1, 4]),
+    average_general: rows::<S, Average, F16, General>("average_f16_general_1_neon", &[1]),
 };
 
 const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
@@ -209,15 +230,15 @@ const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         dense::<S, Bf16, 7, 1>(["dw_bf16_k7s1_4_neon"; 2], &[1, 4]),
         dense::<S, Bf16, 7, 2>(["dw_bf16_k7s2_4_neon"; 2], &[1, 4]),
     ],
-    as_is: rows::<S, AnyTaps, Bf16, BOUND>("dw_bf16_8_neon", &[1, 2, 4, 8]),
-    relu: rows::<S, AnyTaps, Bf16, BOUND>("dw_bf16_8_neon", &[1, 2, 4, 8]),
-    general: rows::<S, AnyTaps, Bf16, GENERAL>("dw_bf16_general_1_neon", &[1]),
+    as_is: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_neon", &[1, 2, 4, 8]),
+    relu: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_neon", &[1, 2, 4, 8]),
+    general: rows::<S, AnyTaps, Bf16, General>("dw_bf16_general_1_neon", &[1]),
 };
 
 const BF16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, Bf16, BOUND>("max_bf16_4_neon", &[1, 4]),
-    max_general: rows::<S, Max, Bf16, GENERAL>("max_bf16_general_1_neon", &[1]),
-    average: rows::<S, Average, Bf16, BOUND>("average_bf16_4_neon", &[1, 4]),
-    average_general: rows::<S, Average, Bf16, GENERAL>("average_bf16_general_1_neon", &[1]),
+    max: rows::<S, Max, Bf16, Bounded>("max_bf16_4_neon", &[1, 4]),
+    max_general: rows::<S, Max, Bf16, General>("max_bf16_general_1_neon", &[1]),
+    average: rows::<S, Average, Bf16, Bounded>("average_bf16_4_neon", &[1, 4]),
+    average_general: rows::<S, Average, Bf16, General>("average_bf16_general_1_neon", &[1]),
 };

@@ -250,7 +250,7 @@ impl Layer {
 }
 
 /// The i-th of many random layers, and its operands: every other one is of any element types, every
-/// third one of planes.
+/// third one of planes, every fifth one of the arithmetic bf16.
 pub fn random_stored(op: Op, i: u32, numbers: &mut Random) -> (Layer, [Stored; 4]) {
     let (mut layer, mut weights) = (random(op, numbers), ElementType::F32);
     if i % 2 == 1 {
@@ -258,6 +258,9 @@ pub fn random_stored(op: Op, i: u32, numbers: &mut Random) -> (Layer, [Stored; 4
     }
     if i % 3 == 2 {
         layer = layer.of_planes(numbers);
+    }
+    if i % 5 == 4 && Arithmetic::Bf16.is_available() {
+        layer.arithmetic = Arithmetic::Bf16;
     }
     let operands = layer.fill_stored(weights, Mode::Reals, numbers);
     (layer, operands)

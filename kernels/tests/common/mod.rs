@@ -5,6 +5,7 @@
 
 pub mod digest;
 pub mod half;
+pub mod int8;
 pub mod layer;
 pub mod ledger;
 
@@ -91,11 +92,12 @@ pub fn flushed(weights: &[f32]) -> Vec<f32> {
         .collect()
 }
 
-/// A tensor whose pixels are followed by gaps; or one of planes, without.
+/// A tensor whose pixels are followed by gaps; or one of planes, whose pictures are.
 #[derive(Clone)]
 pub struct Spaced {
     /// \[N, H, W, C\].
     pub shape: [usize; 4],
+    /// Elements from one pixel, or one picture of planes, to the next.
     pub stride: usize,
     pub layout: TensorLayout,
     pub data: Stored,
@@ -114,6 +116,28 @@ pub const POISON_16: u16 = 0x7fda;
 /// The same of bytes, of which every one is a number: only gaps are looked at.
 pub const POISON_8: u8 = 0xa5;
 
+/// Between two gaps lie so many elements: a pixel, or a picture of planes.
+fn part(layout: TensorLayout, [_, h, w, c]: [usize; 4]) -> usize {
+    match layout {
+        TensorLayout::Nhwc => c,
+        TensorLayout::Nchw => h * w * c,
+    }
+}
+
+/// Parts of a tensor with gaps behind them.
+fn spread<T: Copy>(dense: &[T], part: usize, stride: usize, poison: T) -> Vec<T> {
+    if dense.is_empty() {
+        return Vec::new(); // rows that no window covers: there are none
+    }
+    let parts = dense.len() / part;
+    // The last one has no gap: the shortest slice that a view accepts.
+    let mut data = vec![poison; (parts * stride).saturating_sub(stride - part)];
+    for (to, from) in data.chunks_mut(stride).zip(dense.chunks(part)) {
+        to[..part].copy_from_slice(from);
+    }
+    data
+}
+
 impl Spaced {
     pub fn new(shape: [usize; 4], gap: usize, dense: &[f32]) -> Self {
         Self::of(shape, gap, &Stored::F32(dense.into()))
@@ -121,15 +145,6 @@ impl Spaced {
 
     /// Of elements of any type.
     pub fn of(shape: [usize; 4], gap: usize, dense: &Stored) -> Self {
-        fn spread<T: Copy>(dense: &[T], channels: usize, stride: usize, poison: T) -> Vec<T> {
-            let pixels = dense.len() / channels;
-            // The last pixel has no gap: the shortest slice that a view accepts.
-            let mut data = vec![poison; (pixels * stride).saturating_sub(stride - channels)];
-            for (to, from) in data.chunks_mut(stride).zip(dense.chunks(channels)) {
-                to[..channels].copy_from_slice(from);
-            }
-            data
-        }
         let (channels, stride) = (shape[3], shape[3] + gap);
         let data = match dense {
             Stored::F32(x) => Stored::F32(spread(x, channels, stride, POISON)),
@@ -159,45 +174,42 @@ impl Spaced {
     }
 
     pub fn poisoned(shape: [usize; 4], gap: usize, element: ElementType) -> Self {
-        let stride = shape[3] + gap;
-        let pixels: usize = shape[..3].iter().product();
-        Self {
-            shape,
-            stride,
-            layout: TensorLayout::Nhwc,
-            data: Stored::poisoned(element, (pixels * stride).saturating_sub(gap)),
-        }
+        Self::poisoned_in(TensorLayout::Nhwc, shape, gap, element)
     }
 
-    /// The same, to be written as `layout`: planes have no gaps.
+    /// The same, to be written as `layout`.
     pub fn poisoned_in(
         layout: TensorLayout,
         shape: [usize; 4],
         gap: usize,
         element: ElementType,
     ) -> Self {
-        let gap = if layout == TensorLayout::Nhwc { gap } else { 0 };
-        Self { layout, ..Self::poisoned(shape, gap, element) }
+        let part = part(layout, shape);
+        let parts = shape.iter().product::<usize>() / part;
+        let stride = part + gap;
+        let data = Stored::poisoned(element, (parts * stride).saturating_sub(gap));
+        Self { shape, stride, layout, data }
     }
 
-    /// This NHWC tensor as `layout`.
+    /// This NHWC tensor as `layout`, with gaps as long.
     pub fn in_layout(&self, layout: TensorLayout) -> Self {
         if layout == self.layout {
             return self.clone();
         }
-        fn planes<T: Copy>(spaced: &Spaced, data: &[T]) -> Vec<T> {
-            let [_, h, w, c] = spaced.shape;
-            let dense: Vec<T> = data.chunks(spaced.stride).flat_map(|p| &p[..c]).copied().collect();
-            transposed(&dense, [h * w, c])
+        fn planes<T: Copy>(from: &Spaced, data: &[T], stride: usize, poison: T) -> Vec<T> {
+            let [_, h, w, c] = from.shape;
+            let dense: Vec<T> = data.chunks(from.stride).flat_map(|p| &p[..c]).copied().collect();
+            spread(&transposed(&dense, [h * w, c]), h * w * c, stride, poison)
         }
+        let stride = part(layout, self.shape) + self.stride - self.shape[3];
         let data = match &self.data {
-            Stored::F32(x) => Stored::F32(planes(self, x)),
-            Stored::F16(x) => Stored::F16(planes(self, x)),
-            Stored::Bf16(x) => Stored::Bf16(planes(self, x)),
-            Stored::U8(x) => Stored::U8(planes(self, x)),
-            Stored::I8(x) => Stored::I8(planes(self, x)),
+            Stored::F32(x) => Stored::F32(planes(self, x, stride, POISON)),
+            Stored::F16(x) => Stored::F16(planes(self, x, stride, POISON_16)),
+            Stored::Bf16(x) => Stored::Bf16(planes(self, x, stride, POISON_16)),
+            Stored::U8(x) => Stored::U8(planes(self, x, stride, POISON_8)),
+            Stored::I8(x) => Stored::I8(planes(self, x, stride, POISON_8 as i8)),
         };
-        Self { shape: self.shape, stride: self.shape[3], layout, data }
+        Self { shape: self.shape, stride, layout, data }
     }
 
     pub fn view(&self) -> NhwcView<'_> {
@@ -211,7 +223,9 @@ impl Spaced {
             TensorLayout::Nhwc => {
                 NhwcView::with_pixel_stride(data, self.shape, self.stride).unwrap()
             }
-            TensorLayout::Nchw => NhwcView::nchw(data, [n, c, h, w]).unwrap(),
+            TensorLayout::Nchw => {
+                NhwcView::nchw_with_picture_stride(data, [n, c, h, w], self.stride).unwrap()
+            }
         }
     }
 
@@ -228,7 +242,9 @@ impl Spaced {
             TensorLayout::Nhwc => {
                 NhwcViewMut::with_pixel_stride(data, self.shape, self.stride).unwrap()
             }
-            TensorLayout::Nchw => NhwcViewMut::nchw(data, [n, c, h, w]).unwrap(),
+            TensorLayout::Nchw => {
+                NhwcViewMut::nchw_with_picture_stride(data, [n, c, h, w], self.stride).unwrap()
+            }
         }
     }
 
@@ -237,35 +253,33 @@ impl Spaced {
     pub fn into_dense(self) -> Stored {
         fn gather<T: Copy>(
             data: &[T],
-            channels: usize,
+            part: usize,
             stride: usize,
             is_poison: fn(&T) -> bool,
             is_number: bool,
         ) -> Vec<T> {
             let mut dense = Vec::new();
-            for pixel in data.chunks(stride) {
-                let (values, gap) = pixel.split_at(channels);
+            for values in data.chunks(stride) {
+                let (values, gap) = values.split_at(part);
                 holds(is_number || !values.iter().any(is_poison), || {
                     "an output was not written, or of poison".into()
                 });
                 holds(gap.iter().all(is_poison), || "a gap was written".into());
-                OVERWRITTEN.fetch_add(channels as u64, Ordering::Relaxed);
+                OVERWRITTEN.fetch_add(part as u64, Ordering::Relaxed);
                 INTACT.fetch_add(gap.len() as u64, Ordering::Relaxed);
                 dense.extend_from_slice(values);
             }
             dense
         }
-        let (channels, stride) = (self.shape[3], self.stride);
+        let (part, stride) = (part(self.layout, self.shape), self.stride);
         let dense = match self.data {
-            Stored::F32(x) => Stored::F32(gather(&x, channels, stride, is_poison, false)),
-            Stored::F16(x) => Stored::F16(gather(&x, channels, stride, is_poison_16, false)),
-            Stored::Bf16(x) => Stored::Bf16(gather(&x, channels, stride, is_poison_16, false)),
-            Stored::U8(x) => Stored::U8(gather(&x, channels, stride, |&x| x == POISON_8, true)),
-            Stored::I8(x) => {
-                Stored::I8(gather(&x, channels, stride, |&x| x == POISON_8 as i8, true))
-            }
+            Stored::F32(x) => Stored::F32(gather(&x, part, stride, is_poison, false)),
+            Stored::F16(x) => Stored::F16(gather(&x, part, stride, is_poison_16, false)),
+            Stored::Bf16(x) => Stored::Bf16(gather(&x, part, stride, is_poison_16, false)),
+            Stored::U8(x) => Stored::U8(gather(&x, part, stride, |&x| x == POISON_8, true)),
+            Stored::I8(x) => Stored::I8(gather(&x, part, stride, |&x| x == POISON_8 as i8, true)),
         };
-        let planes = [channels, self.shape[1] * self.shape[2]];
+        let planes = [self.shape[3], self.shape[1] * self.shape[2]];
         match (self.layout, dense) {
             (TensorLayout::Nhwc, dense) => dense,
             (TensorLayout::Nchw, Stored::F32(x)) => Stored::F32(transposed(&x, planes)),
