@@ -174,7 +174,7 @@ static void refuse_all(void) {
     refused(sepconv_separable(input, &layer, &how, &plan), "expected 4 elements, got 3");
     layer = params();
     memset(&layer.quantized, 0, sizeof layer.quantized);
-    refused(sepconv_separable(input, &layer, &how, &plan), "integer weights");
+    refused(sepconv_separable(input, &layer, &how, &plan), "weights of i8 with scales");
     layer = params();
     how.input_type = 5;
     refused(sepconv_separable(input, &layer, &how, &plan), "unknown sepconv_type: 5");
