@@ -69,6 +69,19 @@ typedef struct {
   size_t len;
 } sepconv_bias;
 
+// What weights of SEPCONV_I8 take: weight w of output channel o stands for scales[o]·w. Sums of
+// products are exact, in 32 bits: what can overflow is refused. Zero-initialize it for weights of
+// other types. The plan or the packed weights keep a copy.
+typedef struct {
+  // One for each output channel: finite, not negative.
+  const float *scales;
+  // One for each output channel, added to its sums: in steps of the input's scale times
+  // scales[o]. Null for zeros. It takes the place of the bias of floats, which must be empty.
+  const int32_t *bias;
+  // The number of scales and of biases.
+  size_t len;
+} sepconv_quantized_weights;
+
 // Parameters of a depthwise convolution.
 typedef struct {
   sepconv_window window;
@@ -78,6 +91,8 @@ typedef struct {
   // Of shape [kh, kw, C, multiplier], or in the order of their layout.
   sepconv_weights weights;
   sepconv_bias bias;
+  // With weights of SEPCONV_I8.
+  sepconv_quantized_weights quantized;
 } sepconv_depthwise_params;
 
 // The kind of an activation.
@@ -98,6 +113,15 @@ typedef uint32_t sepconv_arithmetic;
 // bits in either.
 typedef uint32_t sepconv_tensor_layout;
 
+// What an integer q of a tensor of SEPCONV_U8 or SEPCONV_I8 stands for: scale·(q − zero_point).
+// Zero-initialize it for integers that stand for themselves: scale 1, zero point 0.
+typedef struct {
+  // Positive, finite and not subnormal.
+  float scale;
+  // The integer that stands for 0, and for padding; one of the type's.
+  int32_t zero_point;
+} sepconv_quantization;
+
 // Options of a plan. Zero-initialize them for the defaults: no activations, the best instruction
 // set, f32 input and output, both NHWC.
 typedef struct {
@@ -113,6 +137,14 @@ typedef struct {
   sepconv_tensor_layout input_layout;
   // The layout of the output and of the residual.
   sepconv_tensor_layout output_layout;
+  // Of an input of SEPCONV_U8 or SEPCONV_I8. Layers with weights take such an input with weights of
+  // SEPCONV_I8 and give such an output or SEPCONV_F32, NHWC. An output is rounded to nearest, ties
+  // to even, and clamped to its type.
+  sepconv_quantization input_quantization;
+  // Of an output of these types.
+  sepconv_quantization output_quantization;
+  // Of the residual, whose type is the output's. All zero: output_quantization.
+  sepconv_quantization residual_quantization;
 } sepconv_options;
 
 // Parameters of a pointwise (1×1) convolution.
@@ -124,6 +156,8 @@ typedef struct {
   // Of shape [C, O], or in the order of their layout.
   sepconv_weights weights;
   sepconv_bias bias;
+  // With weights of SEPCONV_I8.
+  sepconv_quantized_weights quantized;
 } sepconv_pointwise_params;
 
 // Parameters of a separable convolution: a depthwise convolution, an activation and a pointwise
@@ -138,6 +172,10 @@ typedef struct {
   // layouts needn't be the same.
   sepconv_weights weights;
   sepconv_bias bias;
+  // Of the integers between the two convolutions, which are of the input's type.
+  sepconv_quantization mid_quantization;
+  // With pointwise weights of SEPCONV_I8. The depthwise weights are of SEPCONV_I8, too, then.
+  sepconv_quantized_weights quantized;
 } sepconv_separable_params;
 
 // Parameters of a standard convolution.
@@ -150,6 +188,8 @@ typedef struct {
   // Of shape [kh, kw, C / groups, O], or in the order of their layout.
   sepconv_weights weights;
   sepconv_bias bias;
+  // With weights of SEPCONV_I8.
+  sepconv_quantized_weights quantized;
 } sepconv_conv_params;
 
 // Parameters of a dense layer.
@@ -159,6 +199,8 @@ typedef struct {
   // Of shape [C, O], or in the order of their layout.
   sepconv_weights weights;
   sepconv_bias bias;
+  // With weights of SEPCONV_I8.
+  sepconv_quantized_weights quantized;
 } sepconv_dense_params;
 
 // What a pool computes over its window. Padding is ignored.
@@ -239,6 +281,13 @@ typedef struct {
 #define SEPCONV_F16 1
 
 #define SEPCONV_BF16 2
+
+// Integers 0 … 255, uint8_t, which stand for numbers: see sepconv_quantization. Tensors only.
+#define SEPCONV_U8 3
+
+// Integers −128 … 127, int8_t. Tensors as with SEPCONV_U8; weights with sepconv_quantized_weights,
+// of which none may be −128.
+#define SEPCONV_I8 4
 
 // The best that the CPU has, or the one that the environment variable SEPCONV_LEVEL names.
 #define SEPCONV_LEVEL_BEST 0

@@ -10,7 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use sepconv_kernels::{
     Activation, Arithmetic, ConvParams, DenseParams, DepthwiseParams, ElementType, Elements,
     ElementsMut, Error, Level, NhwcView, NhwcViewMut, Options, Packed, Padding, Plan,
-    PointwiseParams, PoolKind, SeparableParams, TensorLayout, WeightLayout, Window,
+    PointwiseParams, PoolKind, Quantization, QuantizedWeights, SeparableParams, TensorLayout,
+    WeightLayout, Window,
 };
 
 use crate::*;
@@ -326,6 +327,8 @@ unsafe fn elements<'a>(
         Ok(match element_type(element)? {
             ElementType::F16 => Elements::F16(slice(data.cast(), len, name)?),
             ElementType::Bf16 => Elements::Bf16(slice(data.cast(), len, name)?),
+            ElementType::U8 => Elements::U8(slice(data.cast(), len, name)?),
+            ElementType::I8 => Elements::I8(slice(data.cast(), len, name)?),
             _ => Elements::F32(slice(data.cast(), len, name)?),
         })
     }
@@ -374,6 +377,8 @@ fn element_type(element: sepconv_type) -> Result<ElementType> {
         SEPCONV_F32 => Ok(ElementType::F32),
         SEPCONV_F16 => Ok(ElementType::F16),
         SEPCONV_BF16 => Ok(ElementType::Bf16),
+        SEPCONV_U8 => Ok(ElementType::U8),
+        SEPCONV_I8 => Ok(ElementType::I8),
         _ => unknown("sepconv_type", element),
     }
 }
@@ -462,9 +467,40 @@ impl sepconv_window {
     }
 }
 
+impl sepconv_quantization {
+    /// None if all is zero.
+    fn read(&self) -> Option<Quantization> {
+        let Self { scale, zero_point } = *self;
+        (scale != 0.0 || zero_point != 0).then(|| Quantization::new(scale, zero_point))
+    }
+}
+
+impl sepconv_quantized_weights {
+    /// # Safety
+    /// Scales and biases are null or valid for `len` elements.
+    unsafe fn read<'a>(&self) -> Result<Option<QuantizedWeights<'a>>> {
+        let Self { scales, bias, len } = *self;
+        if scales.is_null() && bias.is_null() && len == 0 {
+            return Ok(None);
+        }
+        // SAFETY: the caller's contract.
+        unsafe {
+            let mut quantized = QuantizedWeights::new(slice(scales, len, "quantized.scales")?);
+            if !bias.is_null() {
+                quantized.bias = Some(slice(bias, len, "quantized.bias")?);
+            }
+            Ok(Some(quantized))
+        }
+    }
+}
+
 impl sepconv_options {
     fn read(&self) -> Result<Options> {
-        Ok(Options::default()
+        let mut options = Options::default();
+        options.residual_quantization = self.residual_quantization.read();
+        Ok(options
+            .input_quantization(self.input_quantization.read().unwrap_or_default())
+            .output_quantization(self.output_quantization.read().unwrap_or_default())
             .input_activation(self.input_activation.read()?)
             .activation(self.activation.read()?)
             .level(level(self.level)?)
@@ -509,6 +545,7 @@ macro_rules! params {
                     let mut params = $made;
                     params.layout = weight_layout(self.weights.layout)?;
                     params.bias = self.bias.read()?;
+                    params.quantized = self.quantized.read()?;
                     Ok(params)
                 }
             }
@@ -525,6 +562,7 @@ params!(sepconv_pointwise_params to PointwiseParams, |this, weights| {
 params!(sepconv_separable_params to SeparableParams, |this, weights| {
     SeparableParams::new(this.depthwise.read()?, this.channels_out, weights)
         .mid_activation(this.mid_activation.read()?)
+        .mid_quantization(this.mid_quantization.read().unwrap_or_default())
 });
 params!(sepconv_conv_params to ConvParams, |this, weights| {
     ConvParams::new(this.window.read()?, this.channels_out, weights).groups(this.groups.max(1))
@@ -596,6 +634,8 @@ impl sepconv_view_mut {
             match element_type(self.element)? {
                 ElementType::F16 => ElementsMut::F16(slice_mut(data.cast(), len, what)?),
                 ElementType::Bf16 => ElementsMut::Bf16(slice_mut(data.cast(), len, what)?),
+                ElementType::U8 => ElementsMut::U8(slice_mut(data.cast(), len, what)?),
+                ElementType::I8 => ElementsMut::I8(slice_mut(data.cast(), len, what)?),
                 _ => ElementsMut::F32(slice_mut(data.cast(), len, what)?),
             }
         };

@@ -37,6 +37,11 @@ pub type sepconv_type = u32;
 pub const SEPCONV_F32: sepconv_type = 0;
 pub const SEPCONV_F16: sepconv_type = 1;
 pub const SEPCONV_BF16: sepconv_type = 2;
+/// Integers 0 … 255, uint8_t, which stand for numbers: see sepconv_quantization. Tensors only.
+pub const SEPCONV_U8: sepconv_type = 3;
+/// Integers −128 … 127, int8_t. Tensors as with SEPCONV_U8; weights with sepconv_quantized_weights,
+/// of which none may be −128.
+pub const SEPCONV_I8: sepconv_type = 4;
 
 /// An instruction set. The results of a plan have the same bits on each.
 pub type sepconv_level = u32;
@@ -153,6 +158,32 @@ pub struct sepconv_bias {
     pub len: usize,
 }
 
+/// What an integer q of a tensor of SEPCONV_U8 or SEPCONV_I8 stands for: scale·(q − zero_point).
+/// Zero-initialize it for integers that stand for themselves: scale 1, zero point 0.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct sepconv_quantization {
+    /// Positive, finite and not subnormal.
+    pub scale: f32,
+    /// The integer that stands for 0, and for padding; one of the type's.
+    pub zero_point: i32,
+}
+
+/// What weights of SEPCONV_I8 take: weight w of output channel o stands for scales[o]·w. Sums of
+/// products are exact, in 32 bits: what can overflow is refused. Zero-initialize it for weights of
+/// other types. The plan or the packed weights keep a copy.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct sepconv_quantized_weights {
+    /// One for each output channel: finite, not negative.
+    pub scales: *const f32,
+    /// One for each output channel, added to its sums: in steps of the input's scale times
+    /// scales[o]. Null for zeros. It takes the place of the bias of floats, which must be empty.
+    pub bias: *const i32,
+    /// The number of scales and of biases.
+    pub len: usize,
+}
+
 /// Options of a plan. Zero-initialize them for the defaults: no activations, the best instruction
 /// set, f32 input and output, both NHWC.
 #[repr(C)]
@@ -170,6 +201,14 @@ pub struct sepconv_options {
     pub input_layout: sepconv_tensor_layout,
     /// The layout of the output and of the residual.
     pub output_layout: sepconv_tensor_layout,
+    /// Of an input of SEPCONV_U8 or SEPCONV_I8. Layers with weights take such an input with weights of
+    /// SEPCONV_I8 and give such an output or SEPCONV_F32, NHWC. An output is rounded to nearest, ties
+    /// to even, and clamped to its type.
+    pub input_quantization: sepconv_quantization,
+    /// Of an output of these types.
+    pub output_quantization: sepconv_quantization,
+    /// Of the residual, whose type is the output's. All zero: output_quantization.
+    pub residual_quantization: sepconv_quantization,
 }
 
 /// Parameters of a depthwise convolution.
@@ -183,6 +222,8 @@ pub struct sepconv_depthwise_params {
     /// Of shape [kh, kw, C, multiplier], or in the order of their layout.
     pub weights: sepconv_weights,
     pub bias: sepconv_bias,
+    /// With weights of SEPCONV_I8.
+    pub quantized: sepconv_quantized_weights,
 }
 
 /// Parameters of a pointwise (1×1) convolution.
@@ -196,6 +237,8 @@ pub struct sepconv_pointwise_params {
     /// Of shape [C, O], or in the order of their layout.
     pub weights: sepconv_weights,
     pub bias: sepconv_bias,
+    /// With weights of SEPCONV_I8.
+    pub quantized: sepconv_quantized_weights,
 }
 
 /// Parameters of a separable convolution: a depthwise convolution, an activation and a pointwise
@@ -212,6 +255,10 @@ pub struct sepconv_separable_params {
     /// layouts needn't be the same.
     pub weights: sepconv_weights,
     pub bias: sepconv_bias,
+    /// Of the integers between the two convolutions, which are of the input's type.
+    pub mid_quantization: sepconv_quantization,
+    /// With pointwise weights of SEPCONV_I8. The depthwise weights are of SEPCONV_I8, too, then.
+    pub quantized: sepconv_quantized_weights,
 }
 
 /// Parameters of a standard convolution.
@@ -226,6 +273,8 @@ pub struct sepconv_conv_params {
     /// Of shape [kh, kw, C / groups, O], or in the order of their layout.
     pub weights: sepconv_weights,
     pub bias: sepconv_bias,
+    /// With weights of SEPCONV_I8.
+    pub quantized: sepconv_quantized_weights,
 }
 
 /// Parameters of a dense layer.
@@ -237,6 +286,8 @@ pub struct sepconv_dense_params {
     /// Of shape [C, O], or in the order of their layout.
     pub weights: sepconv_weights,
     pub bias: sepconv_bias,
+    /// With weights of SEPCONV_I8.
+    pub quantized: sepconv_quantized_weights,
 }
 
 /// A tensor that a call reads. Element (n, y, x, c) lies at index
