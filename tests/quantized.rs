@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use common::digest::{Table, digest};
-use sepconv::kernels::{Activation, ElementType, Padding, PoolKind, Window};
+use sepconv::kernels::{Activation, Arithmetic, ElementType, Padding, PoolKind, Window};
 use sepconv::models::{MobileNetConfig, XceptionConfig, mobilenet, xception};
 use sepconv::network::{
     Border, DepthFirst, Network, NetworkPlan, Op, PlanOptions, Ranges, Session,
@@ -247,6 +247,7 @@ fn refusals() {
         parts.iter().for_each(|part| assert!(error.contains(part), "{part:?} is not in {error}"));
     };
     refused(&options.clone().weights_type(ElementType::Bf16), &["weights", "f32", "bf16"]);
+    refused(&options.clone().arithmetic(Arithmetic::Bf16), &["arithmetic", "exact", "bf16"]);
     refused(&options.activations_type(ElementType::F16), &["values", "f32", "f16"]);
     for element in [ElementType::U8, ElementType::I8] {
         let options = PlanOptions::default().activations_type(element);

@@ -133,6 +133,10 @@ impl PlanOptions {
                 )));
             }
         }
+        if self.int8.is_some() && self.arithmetic != Arithmetic::Exact {
+            let name = self.arithmetic.name();
+            return Err(argument(format!("arithmetic: expected exact for integers, got {name}")));
+        }
         Ok(())
     }
 

@@ -69,14 +69,14 @@ typedef struct {
   size_t len;
 } sepconv_bias;
 
-// What weights of SEPCONV_I8 take: weight w of output channel o stands for scales[o]·w. Sums of
+// What weights of SEPCONV_I8 take: weight w of output channel o stands for `scales[o]`·w. Sums of
 // products are exact, in 32 bits: what can overflow is refused. Zero-initialize it for weights of
 // other types. The plan or the packed weights keep a copy.
 typedef struct {
   // One for each output channel: finite, not negative.
   const float *scales;
   // One for each output channel, added to its sums: in steps of the input's scale times
-  // scales[o]. Null for zeros. It takes the place of the bias of floats, which must be empty.
+  // `scales[o]`. Null for zeros. It takes the place of the bias of floats, which must be empty.
   const int32_t *bias;
   // The number of scales and of biases.
   size_t len;

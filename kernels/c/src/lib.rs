@@ -169,7 +169,7 @@ pub struct sepconv_quantization {
     pub zero_point: i32,
 }
 
-/// What weights of SEPCONV_I8 take: weight w of output channel o stands for scales[o]·w. Sums of
+/// What weights of SEPCONV_I8 take: weight w of output channel o stands for `scales[o]`·w. Sums of
 /// products are exact, in 32 bits: what can overflow is refused. Zero-initialize it for weights of
 /// other types. The plan or the packed weights keep a copy.
 #[repr(C)]
@@ -178,7 +178,7 @@ pub struct sepconv_quantized_weights {
     /// One for each output channel: finite, not negative.
     pub scales: *const f32,
     /// One for each output channel, added to its sums: in steps of the input's scale times
-    /// scales[o]. Null for zeros. It takes the place of the bias of floats, which must be empty.
+    /// `scales[o]`. Null for zeros. It takes the place of the bias of floats, which must be empty.
     pub bias: *const i32,
     /// The number of scales and of biases.
     pub len: usize,
