@@ -366,6 +366,20 @@ pub struct Requantize {
 /// 3. t clamped to \[(lo / scale, hi / scale\], the activation's bounds, and to what the type holds less
 ///    the zero point; an activation that is no clamp comes before, as activation(t · scale) / scale
 /// 4. the integer nearest to t, plus the zero point
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let to_i8 = naive::Requantize {
+///     multiplier: 0.5,
+///     residual: Quantization::new(0.25, 4),
+///     activation: Activation::None,
+///     output: ElementType::I8,
+///     quantization: Quantization::new(1.0, -3),
+/// };
+/// // 7 / 2 + (10 − 4) / 4 = 5, and −3
+/// assert_eq!(naive::requantize(7, Some(10.0), &to_i8), 2.0);
+/// assert_eq!(naive::requantize(1000, None, &to_i8), 127.0);
+/// ```
 #[must_use]
 pub fn requantize(sum: i32, residual: Option<f32>, p: &Requantize) -> f32 {
     let quantized = p.output == ElementType::U8 || p.output == ElementType::I8;

@@ -157,7 +157,7 @@ fn bits_of_many_pixels_are_those_of_the_definition() {
         (Op::Conv { groups: 1 }, [1, 11, 14, 90], same(1), 21),
         (Op::Conv { groups: 3 }, [2, 9, 8, 12], same(1), 33),
     ] {
-        for weights in ElementType::ALL {
+        for weights in [ElementType::F32, ElementType::F16, ElementType::Bf16] {
             let layer = Layer {
                 arithmetic: Arithmetic::Bf16,
                 activation: Activation::Silu,
