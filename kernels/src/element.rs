@@ -343,8 +343,13 @@ impl Pointer {
     /// So many elements on.
     #[inline(always)]
     pub(crate) fn add(self, elements: usize) -> Self {
-        let bytes = elements.wrapping_mul(self.element.size());
-        Self { at: self.at.wrapping_add(bytes), ..self }
+        self.skip(elements, self.element.size())
+    }
+
+    /// So many elements on, of a size that the caller knows.
+    #[inline(always)]
+    pub(crate) fn skip(self, elements: usize, size: usize) -> Self {
+        Self { at: self.at.wrapping_add(elements.wrapping_mul(size)), ..self }
     }
 }
 
@@ -356,8 +361,13 @@ impl PointerMut {
     /// So many elements on.
     #[inline(always)]
     pub(crate) fn add(self, elements: usize) -> Self {
-        let bytes = elements.wrapping_mul(self.element.size());
-        Self { at: self.at.wrapping_add(bytes), ..self }
+        self.skip(elements, self.element.size())
+    }
+
+    /// So many elements on, of a size that the caller knows.
+    #[inline(always)]
+    pub(crate) fn skip(self, elements: usize, size: usize) -> Self {
+        Self { at: self.at.wrapping_add(elements.wrapping_mul(size)), ..self }
     }
 }
 

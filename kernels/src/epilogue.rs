@@ -111,6 +111,18 @@ pub(crate) unsafe fn for_output<X: Element, L: Prologue, F: ForElement>(
     }
 }
 
+/// The bytes of an output element that [`for_output`] stores, known at compile time where its type is.
+#[inline(always)]
+pub(crate) fn output_size<X: Element, L: Prologue>(element: ElementType) -> usize {
+    if L::GENERAL {
+        element.size()
+    } else if const { matches!(X::TYPE, ElementType::F32) } || matches!(element, ElementType::F32) {
+        size_of::<f32>()
+    } else {
+        size_of::<X::Bits>()
+    }
+}
+
 /// Vectors side by side, all but perhaps the last of them whole.
 #[derive(Clone, Copy)]
 pub(crate) struct Extent<S: Simd> {

@@ -38,7 +38,7 @@ use core::ptr::NonNull;
 
 use crate::element::{Pointer, PointerMut};
 use crate::epilogue::{
-    Bounded, Extent, Prologue, add_residual, clamp_max, clamp_min, for_output, store,
+    Bounded, Extent, Prologue, add_residual, clamp_max, clamp_min, for_output, output_size, store,
 };
 use crate::memory::LINE_BYTES;
 use crate::simd::element::{Element, ForElement};
@@ -424,9 +424,10 @@ impl<S: Simd, const WHOLE: bool> OutputRows<S, WHOLE> {
             let body = StoreRow { to: self, args, sums: *sums };
             for_output::<X, L, _>(self.y.element, body);
         }
-        self.y = self.y.add(args.output.row);
+        let size = output_size::<X, L>(self.y.element);
+        self.y = self.y.skip(args.output.row, size);
         self.pixels = self.pixels.wrapping_add(args.output.pixels_row);
-        self.residual = self.residual.add(args.output.residual_row);
+        self.residual = self.residual.skip(args.output.residual_row, size);
     }
 }
 
