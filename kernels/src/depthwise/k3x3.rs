@@ -151,7 +151,7 @@ impl<X: Element, L: Prologue, const P: usize, const STRIDE: usize> Kernel
             paired = blocks - blocks % 2;
             for block in (0..paired).step_by(2) {
                 if prefetches {
-                    prefetch_output::<S, X, P>(simd, args, block * l);
+                    prefetch_output::<S, X, L, P>(simd, args, block * l);
                 }
                 // SAFETY: the caller vouches for all channels, and all lanes of both blocks are
                 // channels.
@@ -160,7 +160,7 @@ impl<X: Element, L: Prologue, const P: usize, const STRIDE: usize> Kernel
         }
         for block in paired..blocks {
             if prefetches && (block * l).is_multiple_of(X::LINE) {
-                prefetch_output::<S, X, P>(simd, args, block * l);
+                prefetch_output::<S, X, L, P>(simd, args, block * l);
             }
             // SAFETY: the caller vouches for all channels, and all lanes of this block are
             // channels.
@@ -204,14 +204,19 @@ const fn prefetches_output<S: Simd, L: Prologue, const STRIDE: usize>() -> bool 
 /// Prefetches a part of what the next tile writes: P lines of each row, for the line of channels
 /// here that begins with `c`.
 #[inline(always)]
-fn prefetch_output<S: Simd, X: Element, const P: usize>(simd: S, args: &Args3x3, c: usize) {
+fn prefetch_output<S: Simd, X: Element, L: Prologue, const P: usize>(
+    simd: S,
+    args: &Args3x3,
+    c: usize,
+) {
     let output = &args.output;
-    let mut y = output.y.add(output.next + c * P);
+    let size = output_size::<X, L>(output.y.element);
+    let mut y = output.y.skip(output.next + c * P, size);
     for _ in 0..args.rows {
-        for at in (0..P * X::LINE * y.element.size()).step_by(LINE_BYTES) {
+        for at in (0..P * X::LINE * size).step_by(LINE_BYTES) {
             simd.prefetch_l2(y.at.wrapping_add(at));
         }
-        y = y.add(output.row);
+        y = y.skip(output.row, size);
     }
 }
 
@@ -251,9 +256,9 @@ unsafe fn channels<
     let none = Pointer { at: core::ptr::null(), element: to.y.element };
     let mut output = OutputRows::<S, WHOLE> {
         simd,
-        y: to.y.add(block * to.block),
+        y: to.y.skip(block * to.block, output_size::<X, L>(to.y.element)),
         pixels: to.pixels,
-        residual: to.residual.unwrap_or(none).add(c),
+        residual: to.residual.unwrap_or(none).skip(c, output_size::<X, L>(to.y.element)),
         mask,
     };
     // SAFETY: the caller keeps the contract, and both are of these channels and pixels.
