@@ -3,9 +3,11 @@
 
 use libfuzzer_sys::{Corpus, fuzz_target};
 use sepconv_fuzz::Case;
-use sepconv_kernels::{Depthwise, DepthwiseParams};
+use sepconv_kernels::{Arithmetic, Depthwise, DepthwiseParams};
 
-fuzz_target!(|case: Case| -> Corpus {
+fuzz_target!(|mut case: Case| -> Corpus {
+    // Depthwise layers multiply f32 in each arithmetic.
+    let asked = std::mem::replace(&mut case.arithmetic, Arithmetic::Exact);
     let channels = case.input[3];
     let (window, multiplier) = (case.window, case.multiplier);
     let kept = case.check_conv(
@@ -17,7 +19,7 @@ fuzz_target!(|case: Case| -> Corpus {
             let (weights, bias) = (data.weights.elements(), data.bias.as_deref());
             let mut params = DepthwiseParams::new(window, weights).multiplier(multiplier);
             params.bias = bias;
-            Box::new(Depthwise::new(case.input, &params, &case.options(level)).unwrap())
+            Box::new(Depthwise::new(case.input, &params, &case.options(level).arithmetic(asked)).unwrap())
         },
     );
     if kept { Corpus::Keep } else { Corpus::Reject }
