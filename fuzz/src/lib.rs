@@ -7,9 +7,7 @@ use std::sync::Once;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use sepconv_kernels::naive::{self, Conv as Reference};
-use sepconv_kernels::{
-    Activation, Arithmetic, ElementType, Level, Options, Padding, Plan, Window,
-};
+use sepconv_kernels::{Activation, Arithmetic, ElementType, Level, Options, Padding, Plan, Window};
 
 #[path = "../../kernels/tests/common/mod.rs"]
 pub mod common;

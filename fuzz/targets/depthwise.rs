@@ -19,7 +19,10 @@ fuzz_target!(|mut case: Case| -> Corpus {
             let (weights, bias) = (data.weights.elements(), data.bias.as_deref());
             let mut params = DepthwiseParams::new(window, weights).multiplier(multiplier);
             params.bias = bias;
-            Box::new(Depthwise::new(case.input, &params, &case.options(level).arithmetic(asked)).unwrap())
+            Box::new(
+                Depthwise::new(case.input, &params, &case.options(level).arithmetic(asked))
+                    .unwrap(),
+            )
         },
     );
     if kept { Corpus::Keep } else { Corpus::Reject }

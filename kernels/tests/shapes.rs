@@ -229,7 +229,7 @@ fn arithmetic_bf16() {
         Op::Conv { groups: 2 },
         Op::Separable { multiplier: 1 },
     ];
-    for i in 0..cases as usize {
+    for i in 0..6 * cases as usize / 5 {
         let op = ops[i % ops.len()];
         let layer = layer(Kernel::Operation(op), 1 + i % 2, Activation::None, &mut random);
         let (layer, weights) = layer.of_any_types(&mut random);
