@@ -5,8 +5,9 @@ use libfuzzer_sys::{Corpus, fuzz_target};
 use sepconv_fuzz::Case;
 use sepconv_kernels::{Arithmetic, Depthwise, DepthwiseParams};
 
-fuzz_target!(|mut case: Case| -> Corpus {
+fuzz_target!(|case: Case| -> Corpus {
     // Depthwise layers multiply f32 in each arithmetic.
+    let mut case = case;
     let asked = std::mem::replace(&mut case.arithmetic, Arithmetic::Exact);
     let channels = case.input[3];
     let (window, multiplier) = (case.window, case.multiplier);
