@@ -1088,7 +1088,8 @@ fn traces_steps() {
     assert_eq!(tracks[0], "steps");
     assert!(tracks[1..].iter().all(|track| ["thread 0", "thread 1"].contains(track)), "{tracks:?}");
     assert_eq!(all.len() + tracks.len(), events.len(), "spans, and the names of their tracks");
-    // Each thread computes within a step, and nothing else at that time; each step has one that does.
+    // Each thread computes within a step, and nothing else at that time; each step has one that
+    // does.
     let time = |span: &Value| ["ts", "dur"].map(|key| span[key].as_f64().unwrap());
     for step in &spans {
         let [start, time_of_step] = time(step);

@@ -1,5 +1,5 @@
-//! Layers of 8-bit integers against the naive loops, to the bit: every operation, on every level, by
-//! dot products and without.
+//! Layers of 8-bit integers against the naive loops, to the bit: every operation, on every level,
+//! by dot products and without.
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};

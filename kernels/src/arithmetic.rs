@@ -32,21 +32,22 @@ pub enum Arithmetic {
     #[default]
     Exact,
     /// Products of bf16: the same bits on every CPU, and those of the tile units that some have
-    /// (AMX). It needs the feature `bf16`. An output is, for [`naive::conv_bf16`] as for all levels:
+    /// (AMX). It needs the feature `bf16`. An output is, for [`naive::conv_bf16`] as for all
+    /// levels:
     /// 1. Inputs of the GEMM and weights are rounded to the nearest bf16, ties to even; |v| < 2⁻⁵⁶
     ///    becomes 0, overflow ∞. A bias stays f32; |b| < 2⁻¹⁰³ becomes 0.
-    /// 2. k counts all kh·kw·C products of an output, taps (ky, kx) and channels ascending; those of
-    ///    taps in the padding count as well, with 0 for the input.
-    /// 3. In each block of 32 k two chains of f32 fused multiply-adds begin with +0, one over even k
-    ///    and one over odd k.
+    /// 2. k counts all kh·kw·C products of an output, taps (ky, kx) and channels ascending; those
+    ///    of taps in the padding count as well, with 0 for the input.
+    /// 3. In each block of 32 k two chains of f32 fused multiply-adds begin with +0, one over even
+    ///    k and one over odd k.
     /// 4. The sum begins with the bias. Block by block, k ascending, (even + odd) is added to it.
     /// 5. Residual and activation follow in f32. The output is rounded once, as it is stored.
-    /// 6. ∞ and NaN are those of IEEE 754: a NaN or an infinite weight makes NaN of outputs that have
-    ///    its tap in the padding, since 0·∞ is NaN.
+    /// 6. ∞ and NaN are those of IEEE 754: a NaN or an infinite weight makes NaN of outputs that
+    ///    have its tap in the padding, since 0·∞ is NaN.
     ///
-    /// Depthwise convolutions are those of `Exact`. With n products the error is at most
-    /// (2⁻⁷ + 2⁻¹⁶ + 1.01·γₘ)·Σ|x||w| + γₘ·|bias| + 2⁻⁵⁶·Σ(|x| + |w|) + 2⁻¹⁰³, with m = 17 + ⌈n / 32⌉
-    /// and γ of u = 2⁻²⁴. The first two terms are the rounding of x and w; they are gone if both are
+    /// Depthwise convolutions are those of `Exact`. With n products the error is at most (2⁻⁷ +
+    /// 2⁻¹⁶ + 1.01·γₘ)·Σ|x||w| + γₘ·|bias| + 2⁻⁵⁶·Σ(|x| + |w|) + 2⁻¹⁰³, with m = 17 + ⌈n / 32⌉ and
+    /// γ of u = 2⁻²⁴. The first two terms are the rounding of x and w; they are gone if both are
     /// bf16 already.
     ///
     /// [`naive::conv_bf16`]: crate::naive::conv_bf16

@@ -1,4 +1,5 @@
-//! Which levels this CPU runs, which one is used, and which element types this build has kernels for.
+//! Which levels this CPU runs, which one is used, and which element types this build has kernels
+//! for.
 
 use alloc::vec::Vec;
 

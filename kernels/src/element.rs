@@ -4,8 +4,8 @@
 use core::fmt;
 use core::mem::MaybeUninit;
 
-/// How the elements of a tensor or of weights are stored. All arithmetic is f32, but for products of
-/// 8-bit integers, whose sums are i32.
+/// How the elements of a tensor or of weights are stored. All arithmetic is f32, but for products
+/// of 8-bit integers, whose sums are i32.
 ///
 /// ```
 /// # use sepconv_kernels::*;

@@ -111,7 +111,8 @@ pub(crate) unsafe fn for_output<X: Element, L: Prologue, F: ForElement>(
     }
 }
 
-/// The bytes of an output element that [`for_output`] stores, known at compile time where its type is.
+/// The bytes of an output element that [`for_output`] stores, known at compile time where its type
+/// is.
 #[inline(always)]
 pub(crate) fn output_size<X: Element, L: Prologue>(element: ElementType) -> usize {
     if L::GENERAL {

@@ -18,7 +18,8 @@
 //! ```
 //! NCHW inputs are transposed on their way into the panels, NCHW outputs on their way out of them.
 //!
-//! [`linking`] is for authors of engines: what planning costs, what may be dropped, how scratch grows.
+//! [`linking`] is for authors of engines: what planning costs, what may be dropped, how scratch
+//! grows.
 //!
 //! # Numerics
 //! Every output element is one chain of fused multiply-adds in a fixed order (bias, then taps and
@@ -63,8 +64,8 @@
 //! ```
 //!
 //! A child of `fork` has none of its parent's threads, so that a run in a pool of the parent's,
-//! rayon's global one included, hangs there. The child runs plans inside [`on_this_thread`], or in a
-//! pool that it builds.
+//! rayon's global one included, hangs there. The child runs plans inside [`on_this_thread`], or in
+//! a pool that it builds.
 //!
 //! # Element types
 //! Input, output and weights are each of f32, f16 or bf16 ([`ElementType`]), in any combination;
@@ -74,8 +75,8 @@
 //! on the same numbers, rounded. Biases are f32. Subnormal f16 values are ordinary numbers; a
 //! subnormal bf16 is a subnormal f32.
 //!
-//! With weights of i8, inputs are of u8 or i8, and outputs of u8, i8 or f32. An integer q stands for
-//! scale · (q − zero point) ([`Quantization`]); the weights of each output channel have a scale
+//! With weights of i8, inputs are of u8 or i8, and outputs of u8, i8 or f32. An integer q stands
+//! for scale · (q − zero point) ([`Quantization`]); the weights of each output channel have a scale
 //! of their own ([`QuantizedWeights`]). Products and sums are exact, in i32: a plan whose sums i32
 //! might not hold is refused with [`Error::Sums`]. An output is rounded once, as
 //! [`naive::requantize`] defines it; the tensor between the halves of a separable layer is one,
@@ -95,8 +96,8 @@
 //!   is refused with [`Error::ArithmeticUnavailable`].
 //! - `int8` (default): inputs, outputs and weights of 8-bit integers. Without it they are refused
 //!   likewise.
-//! - `half`: implies `f16-bf16`; 16-bit operands are slices of `half::f16` and `half::bf16`. Without
-//!   it they are slices of bits.
+//! - `half`: implies `f16-bf16`; 16-bit operands are slices of `half::f16` and `half::bf16`.
+//!   Without it they are slices of bits.
 //! - `ndarray`: [`NhwcView`] and [`NhwcViewMut`] convert from that crate's views by `try_from`.
 #![cfg_attr(not(feature = "std"), no_std)]
 

@@ -83,15 +83,15 @@ impl Aligned {
 
     /// The same memory as twice as many 16-bit elements.
     pub(crate) fn as_bits_mut(&mut self) -> &mut [u16] {
-        // SAFETY: len initialized elements that it owns, borrowed mutably as `self` is. An f32 is as long as two u16, which need less alignment and may
-        // have any bits.
+        // SAFETY: len initialized elements that it owns, borrowed mutably as `self` is. An f32 is
+        // as long as two u16, which need less alignment and may have any bits.
         unsafe { core::slice::from_raw_parts_mut(self.data.as_ptr().cast(), 2 * self.len) }
     }
 
     /// The same memory as four times as many 8-bit integers.
     pub(crate) fn as_i8_mut(&mut self) -> &mut [i8] {
-        // SAFETY: len initialized elements that it owns, borrowed mutably as `self` is. An f32 is as
-        // long as four i8, which need less alignment and may have any bits.
+        // SAFETY: len initialized elements that it owns, borrowed mutably as `self` is. An f32 is
+        // as long as four i8, which need less alignment and may have any bits.
         unsafe { core::slice::from_raw_parts_mut(self.data.as_ptr().cast(), 4 * self.len) }
     }
 

@@ -167,13 +167,18 @@ pub fn conv_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> Sum {
 /// ```
 #[must_use]
 pub fn conv(p: &Conv<'_>) -> Vec<Sum> {
+    each_output(p, conv_at)
+}
+
+/// `at` for each output element (n, oy, ox, o), in the order of NHWC.
+fn each_output<T>(p: &Conv<'_>, at: impl Fn(&Conv<'_>, usize, usize, usize, usize) -> T) -> Vec<T> {
     let [oh, ow] = output_size(&p.window, p.input[1], p.input[2]);
     let mut out = Vec::new();
     for n in 0..p.input[0] {
         for oy in 0..oh {
             for ox in 0..ow {
                 for o in 0..p.channels_out {
-                    out.push(conv_at(p, n, oy, ox, o));
+                    out.push(at(p, n, oy, ox, o));
                 }
             }
         }
@@ -196,18 +201,7 @@ pub fn conv(p: &Conv<'_>) -> Vec<Sum> {
 /// ```
 #[must_use]
 pub fn conv_bf16(p: &Conv<'_>) -> Vec<f32> {
-    let [oh, ow] = output_size(&p.window, p.input[1], p.input[2]);
-    let mut out = Vec::new();
-    for n in 0..p.input[0] {
-        for oy in 0..oh {
-            for ox in 0..ow {
-                for o in 0..p.channels_out {
-                    out.push(conv_bf16_at(p, n, oy, ox, o));
-                }
-            }
-        }
-    }
-    out
+    each_output(p, conv_bf16_at)
 }
 
 /// Output element (n, oy, ox, o).
@@ -363,8 +357,9 @@ pub struct Requantize {
 /// 1. t = f32(sum) · multiplier
 /// 2. with a residual, t = t + f32(r − z) · s, where z is its zero point and s its scale over the
 ///    output's, in f64, rounded to f32
-/// 3. t clamped to \[(lo / scale, hi / scale\], the activation's bounds, and to what the type holds less
-///    the zero point; an activation that is no clamp comes before, as activation(t · scale) / scale
+/// 3. t is clamped to \[lo / scale, hi / scale\], the bounds of the activation, and to what the
+///    type holds, less the zero point. An activation that is no clamp comes first, as activation(t
+///    · scale) / scale.
 /// 4. the integer nearest to t, plus the zero point
 ///
 /// ```

@@ -51,8 +51,8 @@ pub struct Options {
     pub output_layout: TensorLayout,
     /// How products are computed and added up.
     pub arithmetic: Arithmetic,
-    /// Whether integer kernels may use the CPU's dot products (VNNI, FEAT_DotProd). The bits are the
-    /// same without them: it is for comparison.
+    /// Whether integer kernels may use the CPU's dot products (VNNI, FEAT_DotProd). The bits are
+    /// the same without them: it is for comparison.
     pub dot_products: bool,
 }
 

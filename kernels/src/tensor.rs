@@ -17,8 +17,8 @@ use crate::planes::patch::Patch;
 use crate::planes::to_planes::ToPlanesRun;
 use crate::rows::plan::{Destination, OutputPixels, Residual, RowPlan};
 use crate::table::kernels::Kernels;
-use crate::threads::{self, Scratch, Shared, SharedMut, Threads};
-use crate::view::{NhwcView, NhwcViewMut};
+use crate::threads::{self, Scratch, Threads};
+use crate::view::{NhwcView, NhwcViewMut, Operands};
 
 /// Most output rows of a task, half as many with stride 2: about ten input rows, of which some
 /// share an L1 set where a row's bytes are a multiple of 4 KiB. Of an input row that two tasks use,
@@ -157,27 +157,21 @@ impl TensorPlan {
         }
     }
 
-    /// Computes the output rows `all` of each picture, one task for some of them. x has the input
-    /// rows from `top` on that are needed, y and the residual these output rows alone.
+    /// Computes the output rows `all` of each picture, one task for some of them. x is a view of
+    /// the input rows that are needed, and the first of them; y and the residual have these output
+    /// rows alone.
     pub(crate) fn run(
         &self,
         threads: &dyn Threads,
         all: Range<usize>,
-        (x, top): (NhwcView<'_>, usize),
+        x: (NhwcView<'_>, usize),
         residual: Option<NhwcView<'_>>,
         mut y: NhwcViewMut<'_>,
         scratch: Scratch<'_>,
     ) -> Result<()> {
         let plan = self.rows();
         let ([n, _, _, _], height) = (plan.output(), all.len());
-        let run = Run {
-            plan: self,
-            x: Shared(x.pointer()),
-            x_placement: x.placement(top),
-            y_placement: y.placement(all.start),
-            y: SharedMut(y.pointer()),
-            residual: residual.map(|r| (Shared(r.pointer()), r.placement(all.start))),
-        };
+        let run = Run { plan: self, operands: Operands::new(x, residual, (&mut y, all.start)) };
         let (part, count) = (self.patch + self.sums, threads.count().max(1));
         let room = if part == 0 { count } else { memory::parts(scratch.len(), part) };
         let workers = count.min(room);
@@ -232,11 +226,7 @@ impl TensorPlan {
 /// One call of [`TensorPlan::run`].
 struct Run<'a> {
     plan: &'a TensorPlan,
-    x: Shared,
-    x_placement: Placement,
-    y: SharedMut,
-    y_placement: Placement,
-    residual: Option<(Shared, Placement)>,
+    operands: Operands,
 }
 
 impl Run<'_> {
@@ -288,12 +278,12 @@ impl Run<'_> {
         let (plan, rows) = (self.plan, self.plan.rows());
         let channels = channels.start / rows.multiplier..channels.end / rows.multiplier;
         if !plan.input_planes {
-            return (self.x.0.add(channels.start), self.x_placement);
+            return (self.operands.x.0.add(channels.start), self.operands.x_placement);
         }
         let pixel = channels.len().next_multiple_of(rows.lanes);
         let (rows, columns) = (rows.vertical.covered(&at.rows), 0..rows.input[2]);
         let window = Patch { picture: at.picture, rows, columns, channels };
-        let x = (self.x.0, self.x_placement);
+        let x = (self.operands.x.0, self.operands.x_placement);
         // SAFETY: the level was available when the plan was made. `x` has the rows that the windows
         // cover, by the caller's word; the plan's scratch has a patch for them, of pixels so many
         // elements apart.
@@ -302,14 +292,14 @@ impl Run<'_> {
 
     /// Where these outputs lie in the output.
     fn to_output(&self, at: &Rectangle, channels: &Range<usize>) -> Destination<'_> {
-        let (plan, y) = (self.plan, &self.y_placement);
+        let (plan, y) = (self.plan, &self.operands.y_placement);
         let (inside, _) = plan.activations();
         Destination {
-            y: self.y.0.add(y.of(at.first()) + channels.start),
+            y: self.operands.y.0.add(y.of(at.first()) + channels.start),
             channels: channels.clone(),
             pixels: OutputPixels::Grid { row: y.row, pixel: y.pixel },
             block: plan.rows().lanes,
-            residual: self.residual.as_ref().map(|(residual, r)| Residual {
+            residual: self.operands.residual.as_ref().map(|(residual, r)| Residual {
                 at: residual.0.add(r.of(at.first()) + channels.start),
                 pixel: r.pixel,
                 row: r.row,
@@ -329,7 +319,7 @@ impl Run<'_> {
             return;
         }
         for pixel in 0..at.rows.len() * at.columns.len() {
-            let x = to.y.add(pixel * self.y_placement.pixel).at.cast();
+            let x = to.y.add(pixel * self.operands.y_placement.pixel).at.cast();
             let run = ActivateRun { x, count: to.channels.len(), activation };
             // SAFETY: channels of an output pixel, of f32, that this task has just written.
             unsafe { (plan.kernels.activate)(&run) };
@@ -349,9 +339,13 @@ impl Run<'_> {
             // Whole rows, one after the other.
             pixels: at.rows.len() * at.columns.len(),
             channels: channels.len(),
-            y: self.y.0.add(start(&self.y_placement)).at,
-            y_channel: self.y_placement.channel,
-            residual: self.residual.as_ref().map(|(r, placement)| r.0.add(start(placement)).at),
+            y: self.operands.y.0.add(start(&self.operands.y_placement)).at,
+            y_channel: self.operands.y_placement.channel,
+            residual: self
+                .operands
+                .residual
+                .as_ref()
+                .map(|(r, placement)| r.0.add(start(placement)).at),
             activation: plan.activation,
             bounds: plan.activation.bounds(),
         };

@@ -210,7 +210,8 @@ fn pool_exists() -> bool {
         })
 }
 
-/// Memory that a run works in; its length is told by [`Plan::scratch_len`](crate::Plan::scratch_len).
+/// Memory that a run works in; its length is told by
+/// [`Plan::scratch_len`](crate::Plan::scratch_len).
 ///
 /// ```
 /// use std::mem::MaybeUninit;

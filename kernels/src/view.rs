@@ -4,6 +4,7 @@ use crate::element::{ElementType, Elements, ElementsMut, Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::layout::TensorLayout;
 use crate::pixels::Placement;
+use crate::threads::{Shared, SharedMut};
 
 /// Where the elements of a view lie.
 #[derive(Debug, Clone, Copy)]
@@ -157,8 +158,8 @@ impl<'a> NhwcView<'a> {
     }
 
     /// A tensor in NCHW order, of shape \[N, C, H, W\], whose pictures begin `picture_stride` ≥
-    /// C·H·W elements apart: a range of channels of a wider tensor. Pass its slice from the first of
-    /// these planes on. `data` must have at least (N − 1)·picture_stride + C·H·W and at most
+    /// C·H·W elements apart: a range of channels of a wider tensor. Pass its slice from the first
+    /// of these planes on. `data` must have at least (N − 1)·picture_stride + C·H·W and at most
     /// N·picture_stride elements.
     ///
     /// ```
@@ -325,8 +326,8 @@ impl<'a> NhwcViewMut<'a> {
     }
 
     /// A tensor in NCHW order, of shape \[N, C, H, W\], whose pictures begin `picture_stride` ≥
-    /// C·H·W elements apart: a range of channels of a wider tensor. Pass its slice from the first of
-    /// these planes on. `data` must have at least (N − 1)·picture_stride + C·H·W and at most
+    /// C·H·W elements apart: a range of channels of a wider tensor. Pass its slice from the first
+    /// of these planes on. `data` must have at least (N − 1)·picture_stride + C·H·W and at most
     /// N·picture_stride elements.
     ///
     /// ```
@@ -409,5 +410,32 @@ impl NhwcViewMut<'_> {
 
     pub(crate) fn pointer(&mut self) -> PointerMut {
         self.data.pointer()
+    }
+}
+
+/// Where the operands of a run lie, for tasks on any thread.
+pub(crate) struct Operands {
+    pub(crate) x: Shared,
+    pub(crate) x_placement: Placement,
+    pub(crate) y: SharedMut,
+    pub(crate) y_placement: Placement,
+    pub(crate) residual: Option<(Shared, Placement)>,
+}
+
+impl Operands {
+    /// Of an input of the rows from `top` on, and of an output and a residual of those from `first`
+    /// on.
+    pub(crate) fn new(
+        (x, top): (NhwcView<'_>, usize),
+        residual: Option<NhwcView<'_>>,
+        (y, first): (&mut NhwcViewMut<'_>, usize),
+    ) -> Self {
+        Self {
+            x: Shared(x.pointer()),
+            x_placement: x.placement(top),
+            y_placement: y.placement(first),
+            y: SharedMut(y.pointer()),
+            residual: residual.map(|r| (Shared(r.pointer()), r.placement(first))),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The same bits everywhere: digests of every operation over shapes, windows, activations, kinds of
-//! data and element types, 8-bit integers among them, which every level of every CPU must reproduce,
-//! in 1 to 16 parts, fused and not, by dot products of integers and without.
+//! data and element types, 8-bit integers among them, which every level of every CPU must
+//! reproduce, in 1 to 16 parts, fused and not, by dot products of integers and without.
 //!
 //! A change that is meant to change bits makes the table anew:
 //! `SEPCONV_BLESS=1 cargo test --release -p sepconv-kernels --test digests`.

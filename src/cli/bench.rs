@@ -92,15 +92,15 @@ pub(super) struct Args {
     threads: Threads,
     /// Print one line of JSON, or one for each --layer
     ///
-    /// For a network: {"cpu", "level", "threads", "weights_type", "activations_type",
-    /// "arithmetic", "batch", "size": [height, width], "multiply_adds", "weights_bytes", "arena_bytes"
-    /// (values between layers), "scratch_bytes", "peak_gflops", "min_ms", "median_ms", "gflops",
+    /// For a network: {"cpu", "level", "threads", "weights_type", "activations_type", "arithmetic",
+    /// "batch", "size": [height, width], "multiply_adds", "weights_bytes", "arena_bytes" (values
+    /// between layers), "scratch_bytes", "peak_gflops", "min_ms", "median_ms", "gflops",
     /// "peak_share" (0 to 1), "nodes": [{"name", "layers", "kernel", "output": [n, h, w, c],
     /// "multiply_adds", "min_ms", "median_ms", "gflops", "peak_share", "share" (of the time of all
     /// steps)}]}.
     ///
-    /// For a layer: {"layer", "kernel", "level", "threads", "arithmetic", "multiply_adds", "min_ms",
-    /// "median_ms", "gflops", "peak_share", "peak_gflops"}.
+    /// For a layer: {"layer", "kernel", "level", "threads", "arithmetic", "multiply_adds",
+    /// "min_ms", "median_ms", "gflops", "peak_share", "peak_gflops"}.
     #[arg(long)]
     json: bool,
 }

@@ -65,9 +65,9 @@ pub(super) struct Args {
     threads: Threads,
     /// Print one line of JSON for each picture
     ///
-    /// {"file": path, "preprocess": {"mode", "formula", "why"}, "logits": [the outputs before softmax or
-    /// sigmoid] or null, "probabilities": [0 to 1] or null, "values": [outputs that are no
-    /// probabilities] or null, "top": [{"index": class, "label": name or null, "probability" or
+    /// {"file": path, "preprocess": {"mode", "formula", "why"}, "logits": [the outputs before
+    /// softmax or sigmoid] or null, "probabilities": [0 to 1] or null, "values": [outputs that are
+    /// no probabilities] or null, "top": [{"index": class, "label": name or null, "probability" or
     /// "value"}], largest first}
     #[arg(long)]
     json: bool,

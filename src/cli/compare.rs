@@ -72,10 +72,10 @@ pub(super) struct Args {
     threads: Threads,
     /// Print one line of JSON
     ///
-    /// {"cpu", "level", "threads", "arithmetic", "peak_gflops", "layers": [{"layer", "count", "standard", "separable",
-    /// "promised", "obtained"}], "spectrum": [{"block", "segments", …}], "networks": [{"network",
-    /// "size", "batch", …, "paper"}]}. Each measurement also has "parameters", "multiply_adds" and the
-    /// numbers of `sepconv bench`.
+    /// {"cpu", "level", "threads", "arithmetic", "peak_gflops", "layers": [{"layer", "count",
+    /// "standard", "separable", "promised", "obtained"}], "spectrum": [{"block", "segments", …}],
+    /// "networks": [{"network", "size", "batch", …, "paper"}]}. Each measurement also has
+    /// "parameters", "multiply_adds" and the numbers of `sepconv bench`.
     #[arg(long)]
     json: bool,
 }

@@ -50,8 +50,8 @@ const MOST_ELEMENTS: usize = 1 << 28;
 impl Layer {
     /// Reads `KIND NxHxWxC WORD…`: kinds `dw`, `pw`, `sep`, `conv`; words `o728` (output channels),
     /// `k3` or `k3x5` (kernel), `s2` or `s2x1` (stride), `d2` or `d2x1` (dilation), `p1` or
-    /// `p0,1,0,1` (padding; SAME without it), `m2` (depth multiplier), `g4` (groups), the name of an
-    /// activation, `nchw`, `abf16` (the type of input and output), `wf16` (that of weights),
+    /// `p0,1,0,1` (padding; SAME without it), `m2` (depth multiplier), `g4` (groups), the name of
+    /// an activation, `nchw`, `abf16` (the type of input and output), `wf16` (that of weights),
     /// `unfused`, `int8` (input and output of u8, weights of i8).
     ///
     /// # Errors

@@ -19,14 +19,15 @@ pub(super) struct Multiply {
 enum Name {
     /// In f32, the same bits on every CPU
     Exact,
-    /// Products of bf16, the same bits on every CPU. Weights and values between layers are then bf16,
-    /// too, unless their types are given
+    /// Products of bf16, the same bits on every CPU. Weights and values between layers are then
+    /// bf16, too, unless their types are given
     Bf16,
-    /// Values of u8 and weights of i8, the same bits on every CPU: a network is quantized by the ranges
-    /// that its values have for the pseudorandom input that is timed (bench alone). "of peak" may
-    /// exceed 100 %, as it is of the FMA peak of f32
+    /// For bench alone: values in u8 and weights in i8, the same bits on every CPU. The network is
+    /// quantized by the ranges of its values for the input that is timed. "of peak" is of the peak
+    /// of f32, and may exceed 100 %
     Int8,
-    /// The CPU's own bf16 dot products where weights are bf16 (AMD and Arm): other bits on other CPUs
+    /// The CPU's own bf16 dot products where weights are bf16 (AMD and Arm): other bits on other
+    /// CPUs
     Fast,
 }
 

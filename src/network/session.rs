@@ -221,8 +221,8 @@ impl Session {
         self.each(x, |_, _, run| run(current_threads()))
     }
 
-    /// Runs as [`Session::run`] does, and calls `on_step` after each step with the time it took, and
-    /// each of its threads. A step that runs depth first is timed in each of its turns. What is
+    /// Runs as [`Session::run`] does, and calls `on_step` after each step with the time it took,
+    /// and each of its threads. A step that runs depth first is timed in each of its turns. What is
     /// reported is allocated.
     ///
     /// # Errors

@@ -15,8 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Packed weights: all of a layer but the size of its input. Plans for inputs of any size share them.
-// They do not change after they are made. Several threads may use them at the same time.
+// Packed weights: all of a layer but the size of its input. Plans for inputs of any size share
+// them. They do not change after they are made. Several threads may use them at the same time.
 typedef struct sepconv_packed sepconv_packed;
 
 // A prepared operation: its shape is checked, its weights are packed, its kernels are chosen. A
@@ -53,8 +53,8 @@ typedef uint32_t sepconv_type;
 // 1. Results have the same bits in each.
 typedef uint32_t sepconv_weight_layout;
 
-// Weights: `len` elements. The plan or the packed weights keep a packed copy, so the caller may free
-// or change the originals after the call.
+// Weights: `len` elements. The plan or the packed weights keep a packed copy, so the caller may
+// free or change the originals after the call.
 typedef struct {
   const void *data;
   size_t len;
@@ -109,8 +109,8 @@ typedef struct {
 // How pointwise, separable, standard and dense layers multiply and add.
 typedef uint32_t sepconv_arithmetic;
 
-// The order of a tensor's elements in memory. Shapes are N, H, W, C in either. Results have the same
-// bits in either.
+// The order of a tensor's elements in memory. Shapes are N, H, W, C in either. Results have the
+// same bits in either.
 typedef uint32_t sepconv_tensor_layout;
 
 // What an integer q of a tensor of SEPCONV_U8 or SEPCONV_I8 stands for: scale·(q − zero_point).
@@ -137,9 +137,9 @@ typedef struct {
   sepconv_tensor_layout input_layout;
   // The layout of the output and of the residual.
   sepconv_tensor_layout output_layout;
-  // Of an input of SEPCONV_U8 or SEPCONV_I8. Layers with weights take such an input with weights of
-  // SEPCONV_I8 and give such an output or SEPCONV_F32, NHWC. An output is rounded to nearest, ties
-  // to even, and clamped to its type.
+  // Of an input of SEPCONV_U8 or SEPCONV_I8. Layers with weights take such an input with weights
+  // of SEPCONV_I8 and give such an output or SEPCONV_F32, NHWC. An output is rounded to nearest,
+  // ties to even, and clamped to its type.
   sepconv_quantization input_quantization;
   // Of an output of these types.
   sepconv_quantization output_quantization;
@@ -323,12 +323,12 @@ typedef struct {
 // In f32, the same bits on every CPU.
 #define SEPCONV_ARITHMETIC_EXACT 0
 
-// Products of bf16, the same bits on every CPU. Operands of any type are rounded to bf16; each block
-// of 32 products is two chains of multiply-adds of f32. Taps in the padding count as zeros.
+// Products of bf16, the same bits on every CPU. Operands of any type are rounded to bf16; each
+// block of 32 products is two chains of multiply-adds of f32. Taps in the padding count as zeros.
 #define SEPCONV_ARITHMETIC_BF16 1
 
-// The CPU's bf16 dot products where weights are bf16 and the CPU has some, else as SEPCONV_ARITHMETIC_EXACT:
-// faster, less exact, and different bits on different CPUs.
+// The CPU's bf16 dot products where weights are bf16 and the CPU has some, else as
+// SEPCONV_ARITHMETIC_EXACT: faster, less exact, and different bits on different CPUs.
 #define SEPCONV_ARITHMETIC_FAST 2
 
 // The channels of a pixel lie side by side: Keras, TensorFlow.
@@ -488,7 +488,8 @@ sepconv_status sepconv_depthwise_pack(size_t channels_in,
                                       const sepconv_options *options,
                                       sepconv_packed **packed);
 
-// Packs the weights of a pointwise (1×1) convolution. Arguments and errors are those of sepconv_depthwise_pack().
+// Packs the weights of a pointwise (1×1) convolution. Arguments and errors are those of
+// sepconv_depthwise_pack().
 //
 // # Safety
 // `params`, `options` and `packed` are null or valid pointers. Data pointers inside `params` are
@@ -498,7 +499,8 @@ sepconv_status sepconv_pointwise_pack(size_t channels_in,
                                       const sepconv_options *options,
                                       sepconv_packed **packed);
 
-// Packs the weights of a separable convolution. Arguments and errors are those of sepconv_depthwise_pack().
+// Packs the weights of a separable convolution. Arguments and errors are those of
+// sepconv_depthwise_pack().
 //
 // # Safety
 // `params`, `options` and `packed` are null or valid pointers. Data pointers inside `params` are
@@ -508,7 +510,8 @@ sepconv_status sepconv_separable_pack(size_t channels_in,
                                       const sepconv_options *options,
                                       sepconv_packed **packed);
 
-// Packs the weights of a standard convolution. Arguments and errors are those of sepconv_depthwise_pack().
+// Packs the weights of a standard convolution. Arguments and errors are those of
+// sepconv_depthwise_pack().
 //
 // # Safety
 // `params`, `options` and `packed` are null or valid pointers. Data pointers inside `params` are
@@ -549,8 +552,8 @@ sepconv_status sepconv_packed_plan(const sepconv_packed *packed, const size_t *s
 // sepconv_packed_plan(). Any thread may call it.
 //
 // # Safety
-// `packed` is null or packed weights. `size` is null or points to three numbers. `shape` is null or
-// valid for four numbers.
+// `packed` is null or packed weights. `size` is null or points to three numbers. `shape` is null
+// or valid for four numbers.
 sepconv_status sepconv_packed_output_shape(const sepconv_packed *packed, const size_t *size, size_t *shape);
 
 // Returns the number of bytes of the packed weights and biases. Returns 0 if `packed` is null. Any
@@ -560,8 +563,8 @@ sepconv_status sepconv_packed_output_shape(const sepconv_packed *packed, const s
 // `packed` is null or packed weights.
 size_t sepconv_packed_weights_bytes(const sepconv_packed *packed);
 
-// Destroys a handle of packed weights. Does nothing if `packed` is null. Plans that were made of it
-// go on working; the memory is freed with the last of them. No thread may use the handle during
+// Destroys a handle of packed weights. Does nothing if `packed` is null. Plans that were made of
+// it go on working; the memory is freed with the last of them. No thread may use the handle during
 // the call or after it.
 //
 // # Safety
@@ -676,9 +679,9 @@ sepconv_status sepconv_plan_run_rows(const sepconv_plan *plan,
 // All is as in sepconv_plan_run_rows(), bits included, but the library starts and uses no threads
 // of its own. `threads` is required. For all rows, `x` may be the whole input, as for
 // sepconv_plan_run(). The call uses as many threads as threads->count says, but no more than
-// `scratch` has room for, nor more than the layer has tasks for. If these are two or more, it calls
-// threads->run on the thread that it was called on. What threads->run leaves undone, that thread
-// does afterwards.
+// `scratch` has room for, nor more than the layer has tasks for. If these are two or more, it
+// calls threads->run on the thread that it was called on. What threads->run leaves undone, that
+// thread does afterwards.
 //
 // Returns SEPCONV_INVALID if `threads` or threads->run is null, and for what is wrong with the
 // other arguments; then threads->run was not called.

@@ -72,15 +72,15 @@ pub const SEPCONV_HARD_SWISH: sepconv_activation_kind = 6;
 pub type sepconv_arithmetic = u32;
 /// In f32, the same bits on every CPU.
 pub const SEPCONV_ARITHMETIC_EXACT: sepconv_arithmetic = 0;
-/// Products of bf16, the same bits on every CPU. Operands of any type are rounded to bf16; each block
-/// of 32 products is two chains of multiply-adds of f32. Taps in the padding count as zeros.
+/// Products of bf16, the same bits on every CPU. Operands of any type are rounded to bf16; each
+/// block of 32 products is two chains of multiply-adds of f32. Taps in the padding count as zeros.
 pub const SEPCONV_ARITHMETIC_BF16: sepconv_arithmetic = 1;
-/// The CPU's bf16 dot products where weights are bf16 and the CPU has some, else as SEPCONV_ARITHMETIC_EXACT:
-/// faster, less exact, and different bits on different CPUs.
+/// The CPU's bf16 dot products where weights are bf16 and the CPU has some, else as
+/// SEPCONV_ARITHMETIC_EXACT: faster, less exact, and different bits on different CPUs.
 pub const SEPCONV_ARITHMETIC_FAST: sepconv_arithmetic = 2;
 
-/// The order of a tensor's elements in memory. Shapes are N, H, W, C in either. Results have the same
-/// bits in either.
+/// The order of a tensor's elements in memory. Shapes are N, H, W, C in either. Results have the
+/// same bits in either.
 pub type sepconv_tensor_layout = u32;
 /// The channels of a pixel lie side by side: Keras, TensorFlow.
 pub const SEPCONV_NHWC: sepconv_tensor_layout = 0;
@@ -138,8 +138,8 @@ pub struct sepconv_window {
     pub pads: [usize; 4],
 }
 
-/// Weights: `len` elements. The plan or the packed weights keep a packed copy, so the caller may free
-/// or change the originals after the call.
+/// Weights: `len` elements. The plan or the packed weights keep a packed copy, so the caller may
+/// free or change the originals after the call.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_weights {
@@ -201,9 +201,9 @@ pub struct sepconv_options {
     pub input_layout: sepconv_tensor_layout,
     /// The layout of the output and of the residual.
     pub output_layout: sepconv_tensor_layout,
-    /// Of an input of SEPCONV_U8 or SEPCONV_I8. Layers with weights take such an input with weights of
-    /// SEPCONV_I8 and give such an output or SEPCONV_F32, NHWC. An output is rounded to nearest, ties
-    /// to even, and clamped to its type.
+    /// Of an input of SEPCONV_U8 or SEPCONV_I8. Layers with weights take such an input with weights
+    /// of SEPCONV_I8 and give such an output or SEPCONV_F32, NHWC. An output is rounded to nearest,
+    /// ties to even, and clamped to its type.
     pub input_quantization: sepconv_quantization,
     /// Of an output of these types.
     pub output_quantization: sepconv_quantization,
@@ -361,8 +361,8 @@ pub struct sepconv_threads {
     pub context: *mut c_void,
 }
 
-/// Packed weights: all of a layer but the size of its input. Plans for inputs of any size share them.
-/// They do not change after they are made. Several threads may use them at the same time.
+/// Packed weights: all of a layer but the size of its input. Plans for inputs of any size share
+/// them. They do not change after they are made. Several threads may use them at the same time.
 #[derive(Debug)]
 pub struct sepconv_packed {
     packed: Box<dyn call::AnyPacked>,
@@ -609,7 +609,8 @@ pub unsafe extern "C" fn sepconv_depthwise_pack(
     }
 }
 
-/// Packs the weights of a pointwise (1×1) convolution. Arguments and errors are those of sepconv_depthwise_pack().
+/// Packs the weights of a pointwise (1×1) convolution. Arguments and errors are those of
+/// sepconv_depthwise_pack().
 ///
 /// # Safety
 /// `params`, `options` and `packed` are null or valid pointers. Data pointers inside `params` are
@@ -630,7 +631,8 @@ pub unsafe extern "C" fn sepconv_pointwise_pack(
     }
 }
 
-/// Packs the weights of a separable convolution. Arguments and errors are those of sepconv_depthwise_pack().
+/// Packs the weights of a separable convolution. Arguments and errors are those of
+/// sepconv_depthwise_pack().
 ///
 /// # Safety
 /// `params`, `options` and `packed` are null or valid pointers. Data pointers inside `params` are
@@ -651,7 +653,8 @@ pub unsafe extern "C" fn sepconv_separable_pack(
     }
 }
 
-/// Packs the weights of a standard convolution. Arguments and errors are those of sepconv_depthwise_pack().
+/// Packs the weights of a standard convolution. Arguments and errors are those of
+/// sepconv_depthwise_pack().
 ///
 /// # Safety
 /// `params`, `options` and `packed` are null or valid pointers. Data pointers inside `params` are
@@ -728,8 +731,8 @@ pub unsafe extern "C" fn sepconv_packed_plan(
 /// sepconv_packed_plan(). Any thread may call it.
 ///
 /// # Safety
-/// `packed` is null or packed weights. `size` is null or points to three numbers. `shape` is null or
-/// valid for four numbers.
+/// `packed` is null or packed weights. `size` is null or points to three numbers. `shape` is null
+/// or valid for four numbers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sepconv_packed_output_shape(
     packed: *const sepconv_packed,
@@ -758,8 +761,8 @@ pub unsafe extern "C" fn sepconv_packed_weights_bytes(packed: *const sepconv_pac
     })
 }
 
-/// Destroys a handle of packed weights. Does nothing if `packed` is null. Plans that were made of it
-/// go on working; the memory is freed with the last of them. No thread may use the handle during
+/// Destroys a handle of packed weights. Does nothing if `packed` is null. Plans that were made of
+/// it go on working; the memory is freed with the last of them. No thread may use the handle during
 /// the call or after it.
 ///
 /// # Safety
@@ -955,9 +958,9 @@ pub unsafe extern "C" fn sepconv_plan_run_rows(
 /// All is as in sepconv_plan_run_rows(), bits included, but the library starts and uses no threads
 /// of its own. `threads` is required. For all rows, `x` may be the whole input, as for
 /// sepconv_plan_run(). The call uses as many threads as threads->count says, but no more than
-/// `scratch` has room for, nor more than the layer has tasks for. If these are two or more, it calls
-/// threads->run on the thread that it was called on. What threads->run leaves undone, that thread
-/// does afterwards.
+/// `scratch` has room for, nor more than the layer has tasks for. If these are two or more, it
+/// calls threads->run on the thread that it was called on. What threads->run leaves undone, that
+/// thread does afterwards.
 ///
 /// Returns SEPCONV_INVALID if `threads` or threads->run is null, and for what is wrong with the
 /// other arguments; then threads->run was not called.

@@ -21,8 +21,8 @@
 //! 1. the M×N registers hold one chain of each output at a time. The even chains of a block are put
 //!    aside on the stack while the odd ones run, the sums for both: twice M·N stores and loads for
 //!    32·M·N FMAs;
-//! 2. there are instances of whole panels alone, N·lanes = NR. What is in a panel beyond the layer's
-//!    last channel goes to scratch.
+//! 2. there are instances of whole panels alone, N·lanes = NR. What is in a panel beyond the
+//!    layer's last channel goes to scratch.
 
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -51,15 +51,16 @@ impl<B: Element, const M: usize, const N: usize> Kernel for BlockMicroKernel<B, 
     /// - Each A panel is valid for reading the blocks of `depth` k of MR rows.
     /// - `b` is valid for reading `depth`·NR elements B, `bias` NR elements, if there is one.
     /// - The tables of rows have tiles·M offsets each.
-    /// - N·lanes is NR. At each of its offsets `y` is valid for reading and writing so many elements,
-    ///   the residual, if there is one, for reading them; no other thread touches those of `y`.
+    /// - N·lanes is NR. At each of its offsets `y` is valid for reading and writing so many
+    ///   elements, the residual, if there is one, for reading them; no other thread touches those
+    ///   of `y`.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, t: &MicroTiles) {
         let columns = Extent::<S> { whole: true, mask: simd.mem_mask(S::LANES) };
         for i in 0..t.tiles {
             let y_rows = t.output.y_rows.wrapping_add(i * M);
-            // SAFETY: the rows i·M.. of the tables are this tile's, M of each; the columns are N whole
-            // vectors; the caller keeps the contract of the panels.
+            // SAFETY: the rows i·M.. of the tables are this tile's, M of each; the columns are N
+            // whole vectors; the caller keeps the contract of the panels.
             unsafe {
                 let mut sums = start::<S, M, N>(simd, &t.output, y_rows, &columns);
                 add_blocks::<S, B, M, N>(simd, t, i, &mut sums);
@@ -127,8 +128,8 @@ impl Rows {
     /// Prefetches what is due with the next chain.
     ///
     /// # Safety
-    /// The tables of `t`, of what is prefetched and of the residual, have M offsets from the first row
-    /// on, and this is called once for each of the chains.
+    /// The tables of `t`, of what is prefetched and of the residual, have M offsets from the first
+    /// row on, and this is called once for each of the chains.
     #[inline(always)]
     unsafe fn prefetch<S: Simd, const M: usize, const N: usize>(
         &mut self,
@@ -178,7 +179,8 @@ unsafe fn chain<S: Simd, B: Element, const M: usize, const N: usize, const ODD: 
             for first in (ODD..l).step_by(2 * UNROLL) {
                 for k in 0..UNROLL {
                     let k = first + 2 * k;
-                    // SAFETY: k < L, which is a multiple of 2·UNROLL; so many are left from here on.
+                    // SAFETY: k < L, which is a multiple of 2·UNROLL; so many are left from here
+                    // on.
                     unsafe {
                         step::<S, _, M, N>(simd, fma, a.add(k), l, b.add(k * size.nr), &mut acc);
                     }

@@ -21,8 +21,8 @@ use crate::memory::LINE_BYTES;
 use crate::pixels::{Placement, Region};
 use crate::planes::PlanesKernels;
 use crate::planes::to_planes::ToPlanesRun;
-use crate::threads::{self, Scratch, Shared, SharedMut, Threads};
-use crate::view::{NhwcView, NhwcViewMut};
+use crate::threads::{self, Scratch, Threads};
+use crate::view::{NhwcView, NhwcViewMut, Operands};
 
 /// Rows of A a multiple of so many elements (4 KiB) apart share a set of the L1 cache, and a
 /// micro-tile has more rows than a set has lines: they are packed.
@@ -30,13 +30,13 @@ const ALIASED_ROWS: usize = 1024;
 
 impl GemmPlan {
     /// Computes the output rows `rows` of each picture. Views must have been checked against the
-    /// plan's shapes: x has the input rows from `top` on that are needed, y and the residual the
-    /// output rows alone.
+    /// plan's shapes: x is a view of the input rows that are needed, and the first of
+    /// them; y and the residual have the output rows alone.
     pub(crate) fn run(
         &self,
         threads: &dyn Threads,
         rows: Range<usize>,
-        (x, top): (NhwcView<'_>, usize),
+        x: (NhwcView<'_>, usize),
         residual: Option<NhwcView<'_>>,
         mut y: NhwcViewMut<'_>,
         scratch: Scratch<'_>,
@@ -65,14 +65,7 @@ impl GemmPlan {
         let produced = produced.div_ceil(self.kernels.tile.nr);
         let split = ColumnSplit { tiles: tiles * self.groups, workers, panels, produced };
         let parts = split.parts();
-        let run = Run {
-            plan: self,
-            x: Shared(x.pointer()),
-            x_placement: x.placement(top),
-            y_placement: y.placement(rows.start),
-            y: SharedMut(y.pointer()),
-            residual: residual.map(|r| (Shared(r.pointer()), r.placement(rows.start))),
-        };
+        let run = Run { plan: self, operands: Operands::new(x, residual, (&mut y, rows.start)) };
         threads::for_each(
             threads,
             [tiles * self.groups * parts, workers],
@@ -105,11 +98,7 @@ impl GemmPlan {
 /// One call of [`GemmPlan::run`].
 struct Run<'a> {
     plan: &'a GemmPlan,
-    x: Shared,
-    x_placement: Placement,
-    y: SharedMut,
-    y_placement: Placement,
-    residual: Option<(Shared, Placement)>,
+    operands: Operands,
 }
 
 /// A tile of pixels × some panels of output channels of a group.
@@ -148,10 +137,10 @@ unsafe fn compute(run: &Run<'_>, task: &Task<'_>, scratch: &mut [f32]) {
     let (mut residual_table, mut next_x_table);
     match run.plan.output_planes {
         Some(_) => spread_over_planes(run, task, &mut y),
-        None => region.offsets(pixels.clone(), &mut y, |pixel| run.y_placement.of(pixel)),
+        None => region.offsets(pixels.clone(), &mut y, |pixel| run.operands.y_placement.of(pixel)),
     }
     let (mut residual, mut next_x) = (&y[..], &y[..]);
-    if let Some((_, placement)) = run.residual {
+    if let Some((_, placement)) = run.operands.residual {
         residual_table = [0; MAX_MC];
         region.offsets(pixels.clone(), &mut residual_table, |pixel| placement.of(pixel));
         residual = &residual_table;
@@ -162,7 +151,7 @@ unsafe fn compute(run: &Run<'_>, task: &Task<'_>, scratch: &mut [f32]) {
         let size = run.plan.input_type.size();
         next_x_table = [0; MAX_MC];
         region.offsets(next.clone(), &mut next_x_table, |pixel| {
-            run.x_placement.of(producer.newest_pixel(pixel)).wrapping_mul(size)
+            run.operands.x_placement.of(producer.newest_pixel(pixel)).wrapping_mul(size)
         });
         next_x = &next_x_table;
     }
@@ -175,7 +164,7 @@ unsafe fn compute(run: &Run<'_>, task: &Task<'_>, scratch: &mut [f32]) {
 /// for prefetching, the lines of a panel's planes that the tile is about to write: as many
 /// neighbouring rows as there are for each plane.
 fn spread_over_planes(run: &Run<'_>, task: &Task<'_>, y: &mut [usize]) {
-    let (nr, at) = (run.plan.kernels.tile.nr, &run.y_placement);
+    let (nr, at) = (run.plan.kernels.tile.nr, &run.operands.y_placement);
     let (width, pixels) = (task.region.columns.len(), task.pixels.len());
     // Rows of the tile that lie apart in a plane.
     let rows = if width == at.row { 1 } else { (pixels / width).max(1) };
@@ -250,11 +239,11 @@ impl<'a> Tile<'a> {
         let (b, patch) = rest.split_at_mut(parts.b);
         let len = count.div_ceil(plan.kernels.tile.mr) * plan.a_panel();
         let small_m = plan.is_small_m(count);
-        let aliased = run.x_placement.pixel.is_multiple_of(ALIASED_ROWS);
+        let aliased = run.operands.x_placement.pixel.is_multiple_of(ALIASED_ROWS);
         let (next_x, next_x_lines) = match channels {
             Some(channels) => {
                 let lines = (channels * plan.input_type.size()).div_ceil(LINE_BYTES);
-                (run.x.0.add(task.group * channels).at, lines)
+                (run.operands.x.0.add(task.group * channels).at, lines)
             }
             None => (null(), 0),
         };
@@ -285,7 +274,7 @@ impl<'a> Tile<'a> {
         if self.direct.is_none() {
             match plan.a {
                 // SAFETY: the caller keeps the contract of the views.
-                TakesA::Panels | TakesA::Groups => unsafe { self.produce(0..plan.panel_depth) },
+                TakesA::Panels => unsafe { self.produce(0..plan.panel_depth) },
                 TakesA::Pairs(dot) => {
                     // SAFETY: the caller keeps the contract of the views; whether the CPU has dot
                     // products was asked when the plan was made.
@@ -348,8 +337,8 @@ impl<'a> Tile<'a> {
             }
         }
         let part = PartOfA {
-            x: run.x.0,
-            placement: run.x_placement,
+            x: run.operands.x.0,
+            placement: run.operands.x_placement,
             group: task.group,
             region: &task.region,
             k_starts: &task.plan.k_starts,
@@ -384,8 +373,8 @@ impl<'a> Tile<'a> {
         let Region { taps_y, taps_x, .. } = &self.task.region;
         let depth = if taps_y.is_empty() || taps_x.is_empty() { 0 } else { plan.k };
         for panel in self.a.chunks_exact_mut(plan.a_panel()) {
-            // SAFETY: the CPU has what `pair` is compiled for; a panel has whole blocks of its k, and
-            // is this thread's.
+            // SAFETY: the CPU has what `pair` is compiled for; a panel has whole blocks of its k,
+            // and is this thread's.
             unsafe { pair(&PairRun { panel: panel.as_mut_ptr(), depth }) };
         }
     }
@@ -441,8 +430,8 @@ impl<'a> Tile<'a> {
             unsafe { kernel(&tiles) };
         }
         if last && columns.in_scratch {
-            // SAFETY: the caller keeps the contract of views and outputs; this was the last block of
-            // these columns.
+            // SAFETY: the caller keeps the contract of views and outputs; this was the last block
+            // of these columns.
             unsafe {
                 match (plan.output_planes, plan.products) {
                     (_, Products::Int8(layer)) => self.requantize(&columns, &layer),
@@ -458,7 +447,7 @@ impl<'a> Tile<'a> {
         let plan = self.run.plan;
         let kernels = match plan.a {
             TakesA::Pairs(dot) => &dot.gemm,
-            TakesA::Panels | TakesA::Blocks | TakesA::Groups => &plan.kernels.f32,
+            TakesA::Panels | TakesA::Blocks => &plan.kernels.f32,
         };
         let vectors = columns.div_ceil(plan.kernels.lanes);
         match self.panel_kernels {
@@ -471,12 +460,12 @@ impl<'a> Tile<'a> {
     /// Where the rows' A begins for a block, and the step from one of their panels, or rows, to the
     /// next.
     fn a_of(&self, rows: &MicroRows, block: &KBlock) -> (*const f32, usize) {
-        let (plan, x_pixel) = (self.run.plan, self.run.x_placement.pixel);
+        let (plan, x_pixel) = (self.run.plan, self.run.operands.x_placement.pixel);
         if let Some(channels) = self.direct {
             // Pixels are read in the order in which they lie.
             let pixel = (self.task.pixels.start + rows.first) * x_pixel;
             let k = self.task.group * channels + block.b;
-            return (self.run.x.0.add(pixel + k).at.cast(), x_pixel);
+            return (self.run.operands.x.0.add(pixel + k).at.cast(), x_pixel);
         }
         let k = if let TakesA::Blocks = plan.a { 0 } else { block.a };
         let row = k * plan.kernels.tile.mr + rows.row * plan.kernels.lanes;
@@ -496,10 +485,10 @@ impl<'a> Tile<'a> {
         let (y, y_rows) = if columns.in_scratch {
             (self.sums.as_mut_ptr(), plan.sums_rows[rows.first..].as_ptr())
         } else {
-            (run.y.0.add(columns.offset).at.cast(), offsets.y[rows.first..].as_ptr())
+            (run.operands.y.0.add(columns.offset).at.cast(), offsets.y[rows.first..].as_ptr())
         };
         let epilogue = Epilogue {
-            residual: run.residual.map(|(r, _)| Residual {
+            residual: run.operands.residual.map(|(r, _)| Residual {
                 at: r.0.add(columns.offset).at.cast(),
                 rows: offsets.residual[rows.first..].as_ptr(),
             }),
@@ -533,7 +522,7 @@ impl<'a> Tile<'a> {
         let written = rows.first + if columns.in_scratch { 0 } else { rows.rows };
         let y = match self.run.plan.output_planes {
             Some(_) => {
-                let at = &self.run.y_placement;
+                let at = &self.run.operands.y_placement;
                 let first = self.task.region.pixel(self.task.pixels.start);
                 at.of_channel(first, columns.offset)
             }
@@ -542,7 +531,7 @@ impl<'a> Tile<'a> {
         Prefetch {
             next_b,
             before: rows.panel,
-            y: self.run.y.0.add(y),
+            y: self.run.operands.y.0.add(y),
             y_rows: self.offsets.y[written..].as_ptr(),
             x: self.next_x.wrapping_add(lines.start * LINE_BYTES),
             x_rows: self.offsets.next_x[rows.first..].as_ptr(),
@@ -565,9 +554,9 @@ impl<'a> Tile<'a> {
             tile_row: plan.kernels.tile.nr,
             rows: self.task.pixels.len(),
             columns: columns.count,
-            y: run.y.0.add(columns.offset),
+            y: run.operands.y.0.add(columns.offset),
             y_rows: self.offsets.y.as_ptr(),
-            residual: run.residual.map(|(r, _)| r.0.add(columns.offset)),
+            residual: run.operands.residual.map(|(r, _)| r.0.add(columns.offset)),
             residual_rows: self.offsets.residual.as_ptr(),
             activation: plan.activation,
             bounds: if f32_output { Some(bounds.unwrap_or(UNBOUNDED)) } else { bounds },
@@ -591,14 +580,14 @@ impl<'a> Tile<'a> {
             rows: self.task.pixels.len(),
             columns: columns.count,
             multipliers: plan.weights.multipliers(self.task.group, columns.panel),
-            y: run.y.0.add(columns.offset),
+            y: run.operands.y.0.add(columns.offset),
             y_rows: self.offsets.y.as_ptr(),
-            residual: run.residual.map(|(r, _)| r.0.add(columns.offset)),
+            residual: run.operands.residual.map(|(r, _)| r.0.add(columns.offset)),
             residual_rows: self.offsets.residual.as_ptr(),
             epilogue: int8.epilogue,
         };
-        // SAFETY: the instructions were available when the plan was made; the sums are complete; the
-        // pixels lie in the views, the columns in their channels.
+        // SAFETY: the instructions were available when the plan was made; the sums are complete;
+        // the pixels lie in the views, the columns in their channels.
         unsafe { (int8.kernels.requantize)(&requantize) };
     }
 
@@ -609,7 +598,7 @@ impl<'a> Tile<'a> {
     unsafe fn to_planes(&self, columns: &Columns, planes: &PlanesKernels) {
         let (run, plan, Task { region, pixels, .. }) = (self.run, self.run.plan, self.task);
         let nr = plan.kernels.tile.nr;
-        let row = run.y_placement.row;
+        let row = run.operands.y_placement.row;
         region.runs(pixels.clone(), row, |pixel, first, pixels| {
             let of = |placement: &Placement| placement.of_channel(pixel, columns.offset);
             let args = ToPlanesRun {
@@ -617,9 +606,9 @@ impl<'a> Tile<'a> {
                 sums_pixel: nr,
                 pixels,
                 channels: columns.count,
-                y: run.y.0.add(of(&run.y_placement)).at,
-                y_channel: run.y_placement.channel,
-                residual: run.residual.map(|(residual, at)| residual.0.add(of(&at)).at),
+                y: run.operands.y.0.add(of(&run.operands.y_placement)).at,
+                y_channel: run.operands.y_placement.channel,
+                residual: run.operands.residual.map(|(residual, at)| residual.0.add(of(&at)).at),
                 activation: plan.activation,
                 bounds: plan.activation.bounds(),
             };
@@ -645,7 +634,7 @@ impl<'a> Tile<'a> {
         let (start, end) = (panels.start * nr, (panels.end * nr).min(channels));
         for row in &self.offsets.y[..self.task.pixels.len()] {
             let at = row + self.task.group * channels + start;
-            let x = run.y.0.add(at).at.cast();
+            let x = run.operands.y.0.add(at).at.cast();
             // SAFETY: channels start..end of an output pixel, of f32, that this task has just
             // written.
             unsafe { (plan.kernels.activate)(&ActivateRun { x, count: end - start, activation }) };

@@ -13,26 +13,27 @@
 //! there are few pixels. An output of 16 bits has an epilogue of its own (`narrow`).
 //!
 //! Departures:
-//! 1. M×N accumulators live in registers over the whole k loop, which is outermost. Each output still
-//!    has one chain, k ascending: no tile size and no vector width can change a bit of it.
-//! 2. `b` is packed in panels of NR columns, padded with zeros: its loads need no tail. The padding's
-//!    results are never stored.
-//! 3. `a` is packed in blocks of as many k as a vector has lanes: `[k / L][MR][k % L]`. A producer then
-//!    writes whole vectors of channels, untransposed, while here one pointer and constant
-//!    displacements reach all rows, and memory is read strictly forward.
-//!    Where nothing but copying would be done to the input, the packing is not worth its traffic: `a` is
-//!    then the input itself (`DIRECT`), rows a number of elements apart that is known only at run time.
-//! 4. While a tile is computed, part of the next B panel is prefetched into L2: B is the one operand
-//!    that comes from further away, each panel once per tile of pixels. The lines of y that are written
-//!    next are prefetched too, which pays where k is short (block 2 of Xception: k = 64 and 128), and so
-//!    is the residual, which is read at the end: 24 lines from L3 would take a tenth of the tile's time.
-//!    The input of the tile of pixels that comes next is prefetched where it is large. All this is prefetched row
-//!    by row in the course of the k loop: at once, 36 lines would fill the buffers for misses, and the loads of
-//!    A wait behind them (147²·64→128 on Zen 4, AVX-512: spread takes 0.83 of the time).
-//! 5. Where an FMA takes a lane of a vector as a factor (NEON), a row's L values of a block are loaded as
-//!    one vector, in place of L broadcasts.
-//! 6. Where a CPU has dot products of bf16, an element of `a` and of `b` can be a pair along k, and the
-//!    multiply-add such a product. Nothing else differs: see [`Product`].
+//! 1. M×N accumulators live in registers over the whole k loop, which is outermost. Each output
+//!    still has one chain, k ascending: no tile size and no vector width can change a bit of it.
+//! 2. `b` is packed in panels of NR columns, padded with zeros: its loads need no tail. The
+//!    padding's results are never stored.
+//! 3. `a` is packed in blocks of as many k as a vector has lanes: `[k / L][MR][k % L]`. A producer
+//!    then writes whole vectors of channels, untransposed, while here one pointer and constant
+//!    displacements reach all rows, and memory is read strictly forward. Where nothing but copying
+//!    would be done to the input, the packing is not worth its traffic: `a` is then the input
+//!    itself (`DIRECT`), rows a number of elements apart that is known only at run time.
+//! 4. While a tile is computed, part of the next B panel is prefetched into L2: B is the one
+//!    operand that comes from further away, each panel once per tile of pixels. The lines of y that
+//!    are written next are prefetched too, which pays where k is short (block 2 of Xception: k = 64
+//!    and 128), and so is the residual, which is read at the end: 24 lines from L3 would take a
+//!    tenth of the tile's time. The input of the tile of pixels that comes next is prefetched where
+//!    it is large. All this is prefetched row by row in the course of the k loop: at once, 36 lines
+//!    would fill the buffers for misses, and the loads of A wait behind them (147²·64→128 on Zen 4,
+//!    AVX-512: spread takes 0.83 of the time).
+//! 5. Where an FMA takes a lane of a vector as a factor (NEON), a row's L values of a block are
+//!    loaded as one vector, in place of L broadcasts.
+//! 6. Where a CPU has dot products of bf16, an element of `a` and of `b` can be a pair along k, and
+//!    the multiply-add such a product. Nothing else differs: see [`Product`].
 //! 7. The last vector of columns is masked when the layer's channels end inside it.
 
 use core::marker::PhantomData;
@@ -131,12 +132,12 @@ impl<B: Element, const M: usize, const N: usize, const DIRECT: bool> Kernel
     type Output = ();
 
     /// # Safety
-    /// - Each A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of tiles·M rows
-    ///   for `depth` k.
+    /// - Each A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of
+    ///   tiles·M rows for `depth` k.
     /// - `b` is valid for reading `depth`·NR elements B, `bias` NR elements, if there is one.
     /// - The tables of rows have tiles·M offsets each.
-    /// - At each of its offsets `y` is valid for reading and writing `columns` elements, the residual, if there
-    ///   is one, for reading them; no other thread touches those of `y`.
+    /// - At each of its offsets `y` is valid for reading and writing `columns` elements, the
+    ///   residual, if there is one, for reading them; no other thread touches those of `y`.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, t: &MicroTiles) {
         // SAFETY: the caller keeps the contract, which is the same.
@@ -157,8 +158,8 @@ impl<const M: usize, const N: usize> Bf16Kernel for Bf16MicroKernel<M, N> {
     /// - Each A panel is valid for reading the blocks of `depth` k of MR rows.
     /// - `b` is valid for reading `depth`·NR elements, `bias` NR f32, if there is one.
     /// - The tables of rows have tiles·M offsets each.
-    /// - At each of its offsets `y` is valid for reading and writing `columns` f32, the residual, if there is
-    ///   one, for reading them; no other thread touches those of `y`.
+    /// - At each of its offsets `y` is valid for reading and writing `columns` f32, the residual,
+    ///   if there is one, for reading them; no other thread touches those of `y`.
     #[inline(always)]
     unsafe fn run<T: Bf16Dot>(token: T, t: &MicroTiles) {
         // SAFETY: the caller keeps the contract, which is the same with pairs for elements.
@@ -175,13 +176,13 @@ impl<const M: usize, const N: usize> Int8Kernel for Int8MicroKernel<M, N> {
     type Output = ();
 
     /// # Safety
-    /// Where a group of 8-bit integers counts as an element, and a sum of i32 is stored as the f32 of
-    /// its bits:
+    /// Where a group of 8-bit integers counts as an element, and a sum of i32 is stored as the f32
+    /// of its bits:
     /// - Each A panel is valid for reading the blocks of `depth` k of MR rows.
     /// - `b` is valid for reading `depth`·NR elements, `bias` NR sums, if there is one.
     /// - The tables of rows have tiles·M offsets each.
-    /// - At each of its offsets `y` is valid for reading and writing `columns` sums; no other thread touches
-    ///   them. There is no epilogue.
+    /// - At each of its offsets `y` is valid for reading and writing `columns` sums; no other
+    ///   thread touches them. There is no epilogue.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, t: &MicroTiles) {
         // SAFETY: the caller keeps the contract, which is the same with groups for elements.
@@ -321,12 +322,12 @@ impl<T: Int8> Product<T::Simd> for Int8Dot<T> {
 /// All micro-tiles of the column.
 ///
 /// # Safety
-/// - Each A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of tiles·M rows
-///   for `depth` k.
+/// - Each A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of
+///   tiles·M rows for `depth` k.
 /// - `b` is valid for reading `depth`·NR elements B, `bias` NR elements, if there is one.
 /// - The tables of rows have tiles·M offsets each.
-/// - At each of its offsets `y` is valid for reading and writing `columns` elements, the residual, if there
-///   is one, for reading them; no other thread touches those of `y`.
+/// - At each of its offsets `y` is valid for reading and writing `columns` elements, the residual,
+///   if there is one, for reading them; no other thread touches those of `y`.
 #[inline(always)]
 unsafe fn micro_tiles<
     S: Simd,
@@ -349,12 +350,12 @@ unsafe fn micro_tiles<
 ///
 /// # Safety
 /// - `i` < `tiles`.
-/// - Each A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of tiles·M rows
-///   for `depth` k.
+/// - Each A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of
+///   tiles·M rows for `depth` k.
 /// - `b` is valid for reading `depth`·NR elements B, `bias` NR elements, if there is one.
 /// - The tables of rows have tiles·M offsets each.
-/// - At each of its offsets `y` is valid for reading and writing `columns` elements, the residual, if there
-///   is one, for reading them; no other thread touches those of `y`.
+/// - At each of its offsets `y` is valid for reading and writing `columns` elements, the residual,
+///   if there is one, for reading them; no other thread touches those of `y`.
 #[inline(always)]
 unsafe fn micro_tile<S: Simd, P: Product<S>, const M: usize, const N: usize, const DIRECT: bool>(
     simd: S,
@@ -380,7 +381,8 @@ unsafe fn micro_tile<S: Simd, P: Product<S>, const M: usize, const N: usize, con
 ///
 /// # Safety
 /// - `bias`, if there is one, is valid for reading N vectors.
-/// - Else `y_rows` has M offsets, and at each of them `y` is valid for reading the lanes of `columns`.
+/// - Else `y_rows` has M offsets, and at each of them `y` is valid for reading the lanes of
+///   `columns`.
 #[inline(always)]
 pub(super) unsafe fn start<S: Simd, const M: usize, const N: usize>(
     simd: S,
@@ -403,7 +405,8 @@ pub(super) unsafe fn start<S: Simd, const M: usize, const N: usize>(
             // SAFETY: there are M offsets, which lead to rows of y.
             let y = unsafe { output.y.add(*y_rows.add(m)) };
             for (n, v) in row.iter_mut().enumerate() {
-                // SAFETY: all vectors but the last are whole, and of the last the mask's lanes exist.
+                // SAFETY: all vectors but the last are whole, and of the last the mask's lanes
+                // exist.
                 *v = unsafe {
                     if n + 1 < N || columns.whole {
                         simd.load(y.add(n * l))
@@ -421,8 +424,8 @@ pub(super) unsafe fn start<S: Simd, const M: usize, const N: usize>(
 ///
 /// # Safety
 /// - The tables of rows have (i + 1)·M offsets.
-/// - At each of the last M of them `y` is valid for writing the lanes of `columns`, the residual, if
-///   there is one, for reading them; no other thread touches those of `y`.
+/// - At each of the last M of them `y` is valid for writing the lanes of `columns`, the residual,
+///   if there is one, for reading them; no other thread touches those of `y`.
 #[inline(always)]
 pub(super) unsafe fn finish<S: Simd, const M: usize, const N: usize>(
     simd: S,
@@ -459,8 +462,8 @@ const fn prefetch_lines<S: Simd>() -> usize {
 /// The k loop of micro-tile `i`.
 ///
 /// # Safety
-/// - The tile's A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of its M
-///   rows for `depth` k.
+/// - The tile's A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of
+///   its M rows for `depth` k.
 /// - `b` is valid for reading `depth`·NR elements.
 /// - The tables of rows, of what is prefetched and of the residual, have (i + 1)·M offsets.
 #[inline(always)]

@@ -49,8 +49,6 @@ pub(super) enum TakesA {
     Blocks,
     /// In panels of all k that have become pairs of bf16.
     Pairs(&'static DotKernels),
-    /// In panels of all k, groups of 8-bit integers.
-    Groups,
 }
 
 /// How they take B.
@@ -152,7 +150,6 @@ impl GemmPlan {
             options.output_type == ElementType::F32 && output_planes.is_none() && !is_int8;
         let a = match products {
             Products::Dot(dot) => TakesA::Pairs(dot),
-            Products::Int8(_) => TakesA::Groups,
             // With sums that are to be rounded each panel of B goes through all blocks.
             _ if producer.makes_blocks() && sums_in_output => TakesA::Blocks,
             _ => TakesA::Panels,
@@ -178,7 +175,8 @@ impl GemmPlan {
             let depth = if let TakesA::Blocks = a { longest } else { end };
             (kc, panel_depth) = (kc.max(longest), panel_depth.max(depth / of_panel));
             if group > 1 {
-                // Of one range they begin at multiples of a group in both; the last may end within one.
+                // Of one range they begin at multiples of a group in both; the last may end within
+                // one.
                 for block in &mut blocks {
                     let KBlock { a, b, depth } = *block;
                     *block = KBlock { a: a / group, b: b / group, depth: depth.div_ceil(group) };
@@ -216,6 +214,11 @@ impl GemmPlan {
             output_type: options.output_type,
             activation: options.activation.checked()?,
         })
+    }
+
+    /// \[N, H, W, C\].
+    pub(crate) fn output(&self) -> [usize; 4] {
+        self.output
     }
 
     /// The kernels that run.
@@ -262,7 +265,8 @@ impl GemmPlan {
         let nr = self.kernels.tile.nr;
         let sums = match (self.sums, self.b) {
             (Sums::InOutput, TakesB::Packed) => 0,
-            // Those of panels that aren't full, of which micro-kernels of whole panels know nothing.
+            // Those of panels that aren't full, of which micro-kernels of whole panels know
+            // nothing.
             (Sums::InOutput, TakesB::Widened) if matches!(self.products, Products::Exact) => {
                 SMALL_M
             }

@@ -79,8 +79,8 @@ impl Producer {
         [planes.map(|planes| planes.of(input).from_name), depthwise]
     }
 
-    /// Elements of what a tile of up to `mc` pixels needs room for before it produces A: input pixels
-    /// that it copies out of planes, or interleaved columns.
+    /// Elements of what a tile of up to `mc` pixels needs room for before it produces A: input
+    /// pixels that it copies out of planes, or interleaved columns.
     pub(crate) fn patch<'a>(
         &self,
         regions: impl Iterator<Item = &'a Region>,

@@ -47,12 +47,14 @@ impl Kernel for Round {
     type Output = ();
 
     /// # Safety
-    /// `count` elements are valid for reading and writing at `panels`; no other thread touches them.
+    /// `count` elements are valid for reading and writing at `panels`; no other thread touches
+    /// them.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, run: &RoundRun) {
         let (least, zero) = (simd.splat(-LEAST_OPERAND), simd.splat(0.0));
         for i in (0..run.count).step_by(S::LANES) {
-            // SAFETY: `count` is a multiple of the lanes, so that a vector's elements from i on exist.
+            // SAFETY: `count` is a multiple of the lanes, so that a vector's elements from i on
+            // exist.
             unsafe {
                 let x = simd.load(run.panels.add(i));
                 let is_small = simd.less_than(least, simd.neg_abs(x));

@@ -23,15 +23,11 @@ pub(crate) struct PackedWeights {
     data: Aligned,
     element: ElementType,
     biases: Aligned,
-    depth: usize,
-    /// Output channels of a group.
-    columns: usize,
-    nr: usize,
-    panels: usize,
+    shape: Shape,
     /// k that are one element: 1, or 2 or 4 for dot products.
     group: usize,
-    /// What a unit of an output channel's sums is in steps of the output's, where weights are of i8:
-    /// as many as biases.
+    /// What a unit of an output channel's sums is in steps of the output's, where weights are of
+    /// i8: as many as biases.
     multipliers: Option<Aligned>,
 }
 
@@ -46,23 +42,14 @@ impl PackedWeights {
         unpacked: Unpacked<'_>,
         products: Products,
     ) -> Result<Self> {
-        let channels = product("output channels", &[groups, columns])?;
-        let k = depth.product()?;
-        let expected = product("weights", &[k, channels])?;
-        unpacked.check(["weights", "bias"], [expected, channels])?;
-        let Unpacked { weights, layout, bias } = unpacked;
-        let inputs = depth.channels;
-        let nr = kernels.tile.nr;
-        let panels = columns.div_ceil(nr);
         let paired = matches!(products, Products::Dot(_));
         let rounds = matches!(products, Products::Bf16(_));
-        let depth = if paired { k.next_multiple_of(2) } else { k };
-        let total = product("packed weights", &[groups, panels, nr, depth])?;
+        let group = products.group();
+        let shape = Shape::new(kernels, depth, groups, columns, &unpacked, group)?;
+        let Unpacked { weights, bias, .. } = unpacked;
         let element = if rounds { ElementType::Bf16 } else { weights.element_type() };
-        let mut data = Aligned::new(total.div_ceil(size_of::<f32>() / element.size()), 0.0)?;
-        let taps = k / inputs;
-        let strides = layout.strides(taps, inputs, channels);
-        let shape = Shape { groups, columns, nr, depth, taps, inputs, strides };
+        let per_f32 = size_of::<f32>() / element.size();
+        let mut data = Aligned::new(shape.total()?.div_ceil(per_f32), 0.0)?;
         match weights {
             Elements::F32(weights) if rounds => {
                 pack(data.as_bits_mut(), &shape, weights, rounded);
@@ -79,20 +66,14 @@ impl PackedWeights {
                 let packed = data.as_bits_mut();
                 pack(packed, &shape, bits, flush_subnormal_16);
                 if paired {
-                    group(packed, nr, 2);
+                    interleave(packed, shape.nr, group);
                 }
             }
             Elements::U8(_) | Elements::I8(_) => return Err(NO_INTEGERS),
         }
-        let mut biases = Aligned::new(product("packed biases", &[groups, panels, nr])?, 0.0)?;
-        if let Some(bias) = bias {
-            let strides = WeightLayout::Hwio.strides(1, 1, channels);
-            let shape = Shape { depth: 1, taps: 1, inputs: 1, strides, ..shape };
-            let flush = if rounds { flushed_bias } else { flush_subnormal };
-            pack(&mut biases, &shape, bias, flush);
-        }
-        let group = if paired { 2 } else { 1 };
-        Ok(Self { data, element, biases, depth, columns, nr, panels, group, multipliers: None })
+        let flush = if rounds { flushed_bias } else { flush_subnormal };
+        let biases = shape.of_channels(bias.unwrap_or_default(), flush)?;
+        Ok(Self { data, element, biases, group, multipliers: None, shape })
     }
 
     /// The same for weights of i8.
@@ -104,42 +85,30 @@ impl PackedWeights {
         unpacked: Unpacked<'_>,
         int8: &Int8Weights<'_>,
     ) -> Result<Self> {
-        let channels = product("output channels", &[groups, columns])?;
-        let (k, inputs, nr) = (depth.product()?, depth.channels, kernels.tile.nr);
-        let expected = product("weights", &[k, channels])?;
-        unpacked.check(["weights", "bias"], [expected, channels])?;
+        let group = int8.group;
+        let shape = Shape::new(kernels, depth, groups, columns, &unpacked, group)?;
         let (Elements::I8(weights), None) = (unpacked.weights, unpacked.bias) else {
             return Err(NO_INTEGERS);
         };
-        let (taps, strides) = (k / inputs, unpacked.layout.strides(k / inputs, inputs, channels));
-        let sums = ChannelSums::new(weights, strides, [taps, inputs, channels], int8)?;
-        let panels = columns.div_ceil(nr);
-        let depth = k.next_multiple_of(int8.group);
-        let total = product("packed weights", &[groups, panels, nr, depth])?;
+        let Shape { taps, inputs, strides, .. } = shape;
+        let sums = ChannelSums::new(weights, strides, [taps, inputs, groups * columns], int8)?;
+        let total = shape.total()?;
         let mut data = Aligned::new(total.div_ceil(size_of::<f32>()), 0.0)?;
-        let shape = Shape { groups, columns, nr, depth, taps, inputs, strides };
         let packed = &mut data.as_i8_mut()[..total];
         pack(packed, &shape, weights, |w| w);
-        group(packed, nr, int8.group);
-        let strides = WeightLayout::Hwio.strides(1, 1, channels);
-        let shape = Shape { depth: 1, taps: 1, inputs: 1, strides, ..shape };
-        let of_panels = product("packed biases", &[groups, panels, nr])?;
-        let [mut biases, mut multipliers] =
-            [Aligned::new(of_panels, 0.0)?, Aligned::new(of_panels, 0.0)?];
-        pack(&mut biases, &shape, &sums.biases, |bias| bias);
-        pack(&mut multipliers, &shape, &sums.multipliers, |multiplier| multiplier);
-        let (element, multipliers) = (ElementType::I8, Some(multipliers));
-        let group = int8.group;
-        Ok(Self { data, element, biases, depth, columns, nr, panels, group, multipliers })
+        interleave(packed, shape.nr, group);
+        let biases = shape.of_channels(&sums.biases, |bias| bias)?;
+        let multipliers = Some(shape.of_channels(&sums.multipliers, |multiplier| multiplier)?);
+        Ok(Self { data, element: ElementType::I8, biases, group, multipliers, shape })
     }
 
     pub(crate) fn columns(&self) -> usize {
-        self.columns
+        self.shape.columns
     }
 
     /// Panels of a group.
     pub(crate) fn panels(&self) -> usize {
-        self.panels
+        self.shape.panels()
     }
 
     /// Bytes of weights and biases.
@@ -155,27 +124,26 @@ impl PackedWeights {
 
     /// Row `k` of a panel, where a group of k is one row.
     pub(crate) fn panel(&self, group: usize, panel: usize, k: usize) -> Pointer {
-        let at = ((group * self.panels + panel) * self.depth + k * self.group) * self.nr;
+        let Shape { depth, nr, .. } = self.shape;
+        let at = ((group * self.panels() + panel) * depth + k * self.group) * nr;
         Pointer { at: self.data.as_ptr().cast(), element: self.element }.add(at)
     }
 
     /// The NR biases of a panel.
     pub(crate) fn bias(&self, group: usize, panel: usize) -> Option<NonNull<f32>> {
-        let at = (group * self.panels + panel) * self.nr;
+        let at = (group * self.panels() + panel) * self.shape.nr;
         NonNull::new(self.biases.as_ptr().wrapping_add(at).cast_mut())
     }
-}
 
-impl PackedWeights {
     /// The NR multipliers of a panel, of weights of i8.
     pub(crate) fn multipliers(&self, group: usize, panel: usize) -> *const f32 {
-        let at = (group * self.panels + panel) * self.nr;
+        let at = (group * self.panels() + panel) * self.shape.nr;
         self.multipliers.as_ref().map_or(core::ptr::null(), |all| all.as_ptr().wrapping_add(at))
     }
 }
 
 /// `size` rows of `nr` become one of `nr` groups.
-fn group<T: Copy + Default>(packed: &mut [T], nr: usize, size: usize) {
+fn interleave<T: Copy + Default>(packed: &mut [T], nr: usize, size: usize) {
     let mut groups = alloc::vec![T::default(); size * nr];
     for rows in packed.chunks_exact_mut(size * nr) {
         for (n, group) in groups.chunks_exact_mut(size).enumerate() {
@@ -188,6 +156,7 @@ fn group<T: Copy + Default>(packed: &mut [T], nr: usize, size: usize) {
 }
 
 /// What is packed.
+#[derive(Debug)]
 struct Shape {
     groups: usize,
     /// Output channels of a group.
@@ -199,6 +168,50 @@ struct Shape {
     /// Input channels of a group.
     inputs: usize,
     strides: Strides,
+}
+
+impl Shape {
+    /// Of checked weights, whose k are padded to whole groups of `group` k.
+    fn new(
+        kernels: &GemmKernels,
+        depth: Depth,
+        groups: usize,
+        columns: usize,
+        unpacked: &Unpacked<'_>,
+        group: usize,
+    ) -> Result<Self> {
+        let channels = product("output channels", &[groups, columns])?;
+        let (k, inputs) = (depth.product()?, depth.channels);
+        let expected = product("weights", &[k, channels])?;
+        unpacked.check(["weights", "bias"], [expected, channels])?;
+        let taps = k / inputs;
+        let strides = unpacked.layout.strides(taps, inputs, channels);
+        let (nr, depth) = (kernels.tile.nr, k.next_multiple_of(group));
+        Ok(Self { groups, columns, nr, depth, taps, inputs, strides })
+    }
+
+    /// Panels of a group.
+    fn panels(&self) -> usize {
+        self.columns.div_ceil(self.nr)
+    }
+
+    /// Elements of the packed weights.
+    fn total(&self) -> Result<usize> {
+        product("packed weights", &[self.groups, self.panels(), self.nr, self.depth])
+    }
+
+    /// A number for each output channel, as the panels have them; zeros for none.
+    fn of_channels(&self, numbers: &[f32], convert: impl Fn(f32) -> f32) -> Result<Aligned> {
+        let Self { groups, columns, nr, .. } = *self;
+        let mut packed =
+            Aligned::new(product("packed biases", &[groups, self.panels(), nr])?, 0.0)?;
+        if !numbers.is_empty() {
+            let strides = WeightLayout::Hwio.strides(1, 1, groups * columns);
+            let shape = Self { groups, columns, nr, depth: 1, taps: 1, inputs: 1, strides };
+            pack(&mut packed, &shape, numbers, convert);
+        }
+        Ok(packed)
+    }
 }
 
 /// Input channels that are packed at a time: a cache line of them where they are innermost.
@@ -216,7 +229,7 @@ fn pack<T: Copy, U: Copy>(
     convert: impl Fn(T) -> U,
 ) {
     let Shape { groups, columns, nr, depth, taps, inputs, strides } = *shape;
-    let (by_rows, of_group) = (strides.output == 1, columns.div_ceil(nr));
+    let (by_rows, of_group) = (strides.output == 1, shape.panels());
     let (panels, blocks) = (groups * of_group, inputs.div_ceil(INPUTS));
     for step in 0..blocks * panels {
         let (block, panel) =

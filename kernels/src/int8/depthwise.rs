@@ -19,9 +19,9 @@
 use crate::element::{ElementType, Elements, Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::geometry::product;
-use crate::int8::pack::{self, Prologue};
-use crate::int8::quantization::{ChannelSums, Epilogue, Int8Weights, NO_INTEGERS};
-use crate::int8::requantize::Ending;
+use crate::int8::pack::{self, BytePrologue};
+use crate::int8::quantization::{ChannelSums, Int8Weights, NO_INTEGERS, Requantization};
+use crate::int8::requantize::Requantizer;
 use crate::memory::Aligned;
 use crate::simd::Simd;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, MAX_BYTES, SUMS, Vector, channel};
@@ -30,9 +30,10 @@ use crate::unpacked::Unpacked;
 /// Outputs of a row that are computed at a time.
 pub(crate) const OUTPUTS: usize = 16;
 
-/// Weights, biases and multipliers, packed: by chunks, `[chunk][kx][group of ky][vector][lane][ky]`,
-/// the others `[chunk][vector][lane]`. A group of weights is a lane, of integers of 8 bits or, where
-/// it has two, of 16: there are few, and each is used for a whole picture.
+/// Weights, biases and multipliers, packed: by chunks, `[chunk][kx][group of
+/// ky][vector][lane][ky]`, the others `[chunk][vector][lane]`. A group of weights is a lane, of
+/// integers of 8 bits or, where it has two, of 16: there are few, and each is used for a whole
+/// picture.
 #[derive(Debug)]
 pub(crate) struct DepthwiseWeights {
     weights: Aligned,
@@ -159,11 +160,11 @@ pub(crate) struct DepthwiseRun {
     pub(crate) weights: Weights,
     /// The input's zero point, as the input has it, and what becomes of its bytes.
     pub(crate) zero_byte: u8,
-    pub(crate) prologue: Prologue,
+    pub(crate) prologue: BytePrologue,
     /// Room for the interleaved columns of a chunk.
     pub(crate) columns: *mut f32,
     pub(crate) to: Destination,
-    pub(crate) epilogue: Epilogue,
+    pub(crate) epilogue: Requantization,
 }
 
 /// Where outputs go.
@@ -176,8 +177,8 @@ pub(crate) enum Destination {
         residual: Option<Pointer>,
         residual_rows: *const usize,
     },
-    /// In A panels: output o is in the row that begins at `a + rows[o]`; of its bytes those of `flip`
-    /// are changed.
+    /// In A panels: output o is in the row that begins at `a + rows[o]`; of its bytes those of
+    /// `flip` are changed.
     Panels { a: *mut f32, rows: *const usize, flip: u8 },
 }
 
@@ -186,10 +187,10 @@ impl Int8Kernel for Depthwise {
     type Output = ();
 
     /// # Safety
-    /// - The picture has `size` pixels, of the weights' channels divided by the multiplier, and is valid for
-    ///   reading those that the windows cover.
-    /// - There is room for the interleaved columns, and all that is asked of the destination for `outputs`
-    ///   pixels of all channels; no other thread touches either.
+    /// - The picture has `size` pixels, of the weights' channels divided by the multiplier, and is
+    ///   valid for reading those that the windows cover.
+    /// - There is room for the interleaved columns, and all that is asked of the destination for
+    ///   `outputs` pixels of all channels; no other thread touches either.
     /// - The weights are those of the kernel's size and of T.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &DepthwiseRun) {
@@ -197,8 +198,8 @@ impl Int8Kernel for Depthwise {
         let groups = run.kernel[0].div_ceil(T::GROUP);
         for c in (0..run.weights.channels).step_by(chunk) {
             let n = (run.weights.channels - c).min(chunk);
-            // SAFETY: the n channels from c on are of the picture, the weights and the outputs; the columns
-            // have been interleaved before they are multiplied.
+            // SAFETY: the n channels from c on are of the picture, the weights and the outputs; the
+            // columns have been interleaved before they are multiplied.
             unsafe {
                 interleave(token, run, c, n);
                 match (groups, run.kernel[1]) {
@@ -283,7 +284,7 @@ unsafe fn load<T: Int8>(
 #[inline(always)]
 unsafe fn multiply<T: Int8>(token: T, run: &DepthwiseRun, rows: usize, c: usize, n: usize) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
-    let ending = Ending::new(token, &run.epilogue);
+    let requantizer = Requantizer::new(token, &run.epilogue);
     let (outputs, step) = (run.outputs, run.step * (rows / run.kernel[1]) * SUMS * l);
     let weights = run.weights.weights.wrapping_add(c * rows);
     let mut biases = [simd.splat(0.0); SUMS];
@@ -312,9 +313,9 @@ unsafe fn multiply<T: Int8>(token: T, run: &DepthwiseRun, rows: usize, c: usize,
         let [first, last] = sums;
         // SAFETY: both are outputs of the call.
         unsafe {
-            end(token, run, &ending, o, c, n, first);
+            requantize(token, run, &requantizer, o, c, n, first);
             if second > o {
-                end(token, run, &ending, second, c, n, last);
+                requantize(token, run, &requantizer, second, c, n, last);
             }
         }
     }
@@ -327,7 +328,7 @@ unsafe fn multiply<T: Int8>(token: T, run: &DepthwiseRun, rows: usize, c: usize,
 #[inline(always)]
 unsafe fn multiply_3<T: Int8>(token: T, run: &DepthwiseRun, c: usize, n: usize) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
-    let ending = Ending::new(token, &run.epilogue);
+    let requantizer = Requantizer::new(token, &run.epilogue);
     let from = run.weights.weights.wrapping_add(c * 3);
     let mut weights = [[simd.splat(0.0); SUMS]; 3];
     for (i, weight) in weights.as_flattened_mut().iter_mut().enumerate() {
@@ -347,7 +348,7 @@ unsafe fn multiply_3<T: Int8>(token: T, run: &DepthwiseRun, c: usize, n: usize) 
                     *sum = token.dot(x, weight[v], *sum);
                 }
             }
-            end(token, run, &ending, o, c, n, sums);
+            requantize(token, run, &requantizer, o, c, n, sums);
         }
     }
 }
@@ -357,10 +358,10 @@ unsafe fn multiply_3<T: Int8>(token: T, run: &DepthwiseRun, c: usize, n: usize) 
 /// # Safety
 /// As [`interleave`]; output `o` is one of the call's.
 #[inline(always)]
-unsafe fn end<T: Int8>(
+unsafe fn requantize<T: Int8>(
     token: T,
     run: &DepthwiseRun,
-    ending: &Ending<T>,
+    requantizer: &Requantizer<T>,
     o: usize,
     c: usize,
     n: usize,
@@ -381,7 +382,7 @@ unsafe fn end<T: Int8>(
         }
     }
     for t in &mut t {
-        *t = ending.finish(*t);
+        *t = requantizer.activate(*t);
     }
     if run.epilogue.output == ElementType::F32 {
         if let Destination::Tensor { y, rows, .. } = run.to {
@@ -391,11 +392,11 @@ unsafe fn end<T: Int8>(
         return;
     }
     for t in &mut t {
-        *t = ending.integers(*t);
+        *t = requantizer.round(*t);
     }
     let bytes = simd.narrow(t, run.epilogue.output == ElementType::I8);
-    // SAFETY: output o has these channels, of integers, or a row of them in the panels, whose blocks begin
-    // with chunks.
+    // SAFETY: output o has these channels, of integers, or a row of them in the panels, whose
+    // blocks begin with chunks.
     unsafe {
         match run.to {
             Destination::Tensor { y, rows, .. } => {
@@ -419,7 +420,7 @@ unsafe fn add_residual<T: Int8>(
     t: &mut [Vector<T>; SUMS],
     residual: Pointer,
     n: usize,
-    epilogue: &Epilogue,
+    epilogue: &Requantization,
 ) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
     let mut lanes = [0.0; MAX_BYTES];

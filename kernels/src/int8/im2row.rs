@@ -7,7 +7,7 @@ use crate::gemm::operands::PartOfA;
 use crate::geometry::Axis;
 use crate::int8::kernels::Int8Kernels;
 use crate::int8::layer::Int8Layer;
-use crate::int8::pack::{PackRun, Prologue};
+use crate::int8::pack::{BytePrologue, PackRun};
 use crate::pixels::{Pixel, Rectangle};
 
 /// Bytes of padding that are copied at a time.
@@ -25,7 +25,7 @@ pub(crate) struct Int8Im2row {
     pub(crate) group: usize,
     /// The input's zero point, as the input has it.
     pub(crate) zero_point: u8,
-    pub(crate) prologue: Prologue,
+    pub(crate) prologue: BytePrologue,
 }
 
 impl Int8Im2row {
@@ -72,8 +72,8 @@ impl Int8Im2row {
                         Pixel { picture, row, column }
                     };
                     let k = ky * width * self.group;
-                    // SAFETY: the caller's contract, for these pixels, whose taps lie in the input where they
-                    // are copied.
+                    // SAFETY: the caller's contract, for these pixels, whose taps lie in the input
+                    // where they are copied.
                     unsafe {
                         let Some(row) = row else {
                             self.pad(part, k, width * self.group, rows);
@@ -104,8 +104,8 @@ impl Int8Im2row {
     /// Copies `length` channels of input pixels from `tap` on, a stride apart, to k.
     ///
     /// # Safety
-    /// As [`Producer::produce`](crate::gemm::producer::Producer::produce), for rows of its panels; the
-    /// pixels exist.
+    /// As [`Producer::produce`](crate::gemm::producer::Producer::produce), for rows of its panels;
+    /// the pixels exist.
     unsafe fn copy(&self, part: &PartOfA<'_>, tap: Pixel, [k, length]: [usize; 2], rows: &[usize]) {
         let at = part.placement.of_channel(tap, part.group * self.group);
         let run = PackRun {
@@ -144,7 +144,7 @@ impl Int8Im2row {
                 rows: rows.as_ptr(),
                 k: k + channel,
                 // Not the input's activation.
-                prologue: Prologue { bounds: None, ..self.prologue },
+                prologue: BytePrologue { bounds: None, ..self.prologue },
             };
             // SAFETY: the instructions are available; the k lie in the panels.
             unsafe { (self.kernels.pack)(&run) };

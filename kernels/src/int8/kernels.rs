@@ -19,8 +19,8 @@ pub(crate) struct Int8Kernels {
     pub(crate) group: usize,
     /// Whether the bytes of A are signed.
     pub(crate) signed: bool,
-    /// The heights of micro-tiles, ascending, of which one is 1 and the last MR; any other is made of
-    /// two.
+    /// The heights of micro-tiles, ascending, of which one is 1 and the last MR; any other is made
+    /// of two.
     pub(crate) rows: &'static [usize],
     pub(crate) gemm: PanelKernels,
     /// Copies channels of pixels into A panels.

@@ -4,9 +4,9 @@ use crate::activation::{Activation, UNBOUNDED};
 use crate::element::{ElementType, Elements};
 use crate::error::{Error, Result};
 use crate::int8::kernels::Int8Kernels;
-use crate::int8::pack::Prologue;
+use crate::int8::pack::BytePrologue;
 use crate::int8::quantization::{
-    Epilogue, Int8Weights, NO_INTEGERS, Quantization, QuantizedWeights,
+    Int8Weights, NO_INTEGERS, Quantization, QuantizedWeights, Requantization,
 };
 use crate::layout::TensorLayout;
 use crate::options::Options;
@@ -19,10 +19,10 @@ use crate::table::kernels::Kernels;
 pub(crate) struct Int8Layer {
     pub(crate) kernels: &'static Int8Kernels,
     pub(crate) input: Quantization,
-    pub(crate) prologue: Prologue,
+    pub(crate) prologue: BytePrologue,
     /// The clamp of the input's integers, or of its numbers.
     pub(crate) input_bounds: (f32, f32),
-    pub(crate) epilogue: Epilogue,
+    pub(crate) epilogue: Requantization,
 }
 
 impl Int8Layer {
@@ -61,8 +61,8 @@ impl Int8Layer {
         };
         let byte = |bound: f32| bound as i32 as u8 ^ flip;
         let bytes = [byte(input_bounds.0), byte(input_bounds.1)];
-        let prologue = Prologue { flip, bounds: (bounds != UNBOUNDED).then_some(bytes) };
-        let epilogue = Epilogue::new(
+        let prologue = BytePrologue { flip, bounds: (bounds != UNBOUNDED).then_some(bytes) };
+        let epilogue = Requantization::new(
             options.output_type,
             options.output_quantization,
             options.residual_quantization,
@@ -98,7 +98,7 @@ impl Int8Layer {
         quantization: Quantization,
         activation: Activation,
     ) -> Result<Self> {
-        Ok(Self { epilogue: Epilogue::new(mid, quantization, None, activation)?, ..self })
+        Ok(Self { epilogue: Requantization::new(mid, quantization, None, activation)?, ..self })
     }
 
     /// What its weights take.
@@ -112,10 +112,10 @@ impl Int8Layer {
         }
     }
 
-    /// Whether outputs stand for what inputs of that type do, and nothing follows but a clamp that the
-    /// type is already.
+    /// Whether outputs stand for what inputs of that type do, and nothing follows but a clamp that
+    /// the type is already.
     pub(crate) fn keeps(&self, input: ElementType) -> bool {
-        let Epilogue { output, quantization, activation, bounds, .. } = self.epilogue;
+        let Requantization { output, quantization, activation, bounds, .. } = self.epilogue;
         let (least, largest) = output.integers();
         let all = [least, largest].map(|limit| (limit - quantization.zero_point) as f32);
         (output, quantization) == (input, self.input)

@@ -9,9 +9,9 @@
 //! A panel is one of f32 whose elements are groups along k, `[k / (L·GROUP)][MR][k % (L·GROUP)]`,
 //! each integer in 8 bits, or in 16 where a group has two.
 //!
-//! Departures: bytes are moved by vectors as far as these end in one block of a panel; the last of a
-//! block and of the pixel are parts of vectors. Integers beyond the last k are left as they are: the
-//! weights there are zeros.
+//! Departures: bytes are moved by vectors as far as these end in one block of a panel; the last of
+//! a block and of the pixel are parts of vectors. Integers beyond the last k are left as they are:
+//! the weights there are zeros.
 
 use crate::gemm::tile::tile_size;
 use crate::simd::Simd;
@@ -23,7 +23,7 @@ pub(crate) struct Pack;
 
 /// What becomes of the bytes of the input.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Prologue {
+pub(crate) struct BytePrologue {
     /// Bits that are changed: those of the sign where A has the other kind.
     pub(crate) flip: u8,
     /// A clamp after that, in the integers of A.
@@ -49,7 +49,7 @@ pub(crate) struct PackRun {
     pub(crate) rows: *const usize,
     /// First k.
     pub(crate) k: usize,
-    pub(crate) prologue: Prologue,
+    pub(crate) prologue: BytePrologue,
 }
 
 impl Int8Kernel for Pack {
@@ -59,7 +59,8 @@ impl Int8Kernel for Pack {
     /// # Safety
     /// - `x` is valid for reading `length` bytes of each of the pixels.
     /// - `rows` has an offset for each pixel.
-    /// - The panels are valid for writing k..k + `length` of each pixel; no other thread touches them.
+    /// - The panels are valid for writing k..k + `length` of each pixel; no other thread touches
+    ///   them.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &PackRun) {
         let PackRun { x_pixel, pixels, length, .. } = *run;
@@ -71,8 +72,8 @@ impl Int8Kernel for Pack {
                 let k = run.k + done;
                 let in_block = block::<T>() - k % block::<T>();
                 let n = (length - done).min(in_block).min(4 * <T::Simd as Simd>::LANES);
-                // SAFETY: n bytes from `done` on are of the pixel; n integers from k on are of its row of
-                // one block of the panel.
+                // SAFETY: n bytes from `done` on are of the pixel; n integers from k on are of its
+                // row of one block of the panel.
                 unsafe {
                     let bytes = match run.x_channel {
                         1 => token.simd().load_bytes(x.add(done), n),
@@ -109,9 +110,9 @@ unsafe fn gather<T: Int8>(token: T, x: *const u8, channel: usize, n: usize) -> V
 
 /// Bytes as A has them.
 #[inline(always)]
-pub(crate) fn prologue<T: Int8>(token: T, bytes: Vector<T>, prologue: Prologue) -> Vector<T> {
+pub(crate) fn prologue<T: Int8>(token: T, bytes: Vector<T>, prologue: BytePrologue) -> Vector<T> {
     let simd = token.simd();
-    let Prologue { flip, bounds } = prologue;
+    let BytePrologue { flip, bounds } = prologue;
     let bytes = if flip == 0 { bytes } else { simd.xor(bytes, simd.splat_byte(flip)) };
     let Some([lo, hi]) = bounds else { return bytes };
     let (lo, hi) = (simd.splat_byte(lo), simd.splat_byte(hi));

@@ -11,12 +11,12 @@
 //! An element by itself is the maximum of one tap. An input of f32 has `t = clamp(x) / scale`, the
 //! output's; its NaN are 0.
 //!
-//! Departures: channels go by vectors. Maxima are those of bytes; where nothing follows, they are the
-//! outputs.
+//! Departures: channels go by vectors. Maxima are those of bytes; where nothing follows, they are
+//! the outputs.
 
 use crate::element::{ElementType, Pointer, PointerMut};
-use crate::int8::quantization::Epilogue;
-use crate::int8::requantize::Ending;
+use crate::int8::quantization::Requantization;
+use crate::int8::requantize::Requantizer;
 use crate::simd::Simd;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, MAX_BYTES, SUMS, Vector};
 
@@ -45,7 +45,7 @@ pub(crate) struct PoolRun {
     pub(crate) residual: Option<Pointer>,
     /// The clamp of the input's integers.
     pub(crate) bounds: (f32, f32),
-    pub(crate) epilogue: Epilogue,
+    pub(crate) epilogue: Requantization,
 }
 
 impl Int8Kernel for Pool {
@@ -57,16 +57,17 @@ impl Int8Kernel for Pool {
     /// - The residual is valid for reading, `y` for writing as many; no other thread touches those.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &PoolRun) {
-        let (chunk, ending) = (SUMS * <T::Simd as Simd>::LANES, Ending::new(token, &run.epilogue));
+        let (chunk, requantizer) =
+            (SUMS * <T::Simd as Simd>::LANES, Requantizer::new(token, &run.epilogue));
         // SAFETY: the caller's contract, for n channels from c on.
         unsafe {
             for c in (0..run.channels).step_by(chunk) {
                 let n = (run.channels - c).min(chunk);
                 match (run.x.element, run.sums) {
-                    (ElementType::F32, _) => numbers(token, run, &ending, c, n),
-                    (_, true) => sums(token, run, &ending, c, n),
-                    (ElementType::I8, false) => maxima::<T, true>(token, run, &ending, c, n),
-                    (_, false) => maxima::<T, false>(token, run, &ending, c, n),
+                    (ElementType::F32, _) => numbers(token, run, &requantizer, c, n),
+                    (_, true) => sums(token, run, &requantizer, c, n),
+                    (ElementType::I8, false) => maxima::<T, true>(token, run, &requantizer, c, n),
+                    (_, false) => maxima::<T, false>(token, run, &requantizer, c, n),
                 }
             }
         }
@@ -78,7 +79,13 @@ impl Int8Kernel for Pool {
 /// # Safety
 /// As [`Pool::run`], for `n` channels from `c` on.
 #[inline(always)]
-unsafe fn numbers<T: Int8>(token: T, run: &PoolRun, ending: &Ending<T>, c: usize, n: usize) {
+unsafe fn numbers<T: Int8>(
+    token: T,
+    run: &PoolRun,
+    requantizer: &Requantizer<T>,
+    c: usize,
+    n: usize,
+) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
     let (lo, hi) = (simd.splat(run.bounds.0), simd.splat(run.bounds.1));
     for (c, n) in (c..c + n).step_by(l).map(|at| (at, (c + n - at).min(l))) {
@@ -88,7 +95,13 @@ unsafe fn numbers<T: Int8>(token: T, run: &PoolRun, ending: &Ending<T>, c: usize
             let x = if n == l { simd.load(x) } else { simd.mask_load(simd.mem_mask(n), x) };
             let x = simd.select(simd.is_ordered(x), x, simd.splat(0.0));
             let x = simd.clamp_max(hi, simd.clamp_min(lo, x));
-            end(run, ending, simd.div(x, simd.splat(run.epilogue.quantization.scale)), c, n);
+            requantize(
+                run,
+                requantizer,
+                simd.div(x, simd.splat(run.epilogue.quantization.scale)),
+                c,
+                n,
+            );
         }
     }
 }
@@ -98,7 +111,7 @@ unsafe fn numbers<T: Int8>(token: T, run: &PoolRun, ending: &Ending<T>, c: usize
 /// # Safety
 /// As [`Pool::run`], for `n` channels from `c` on.
 #[inline(always)]
-unsafe fn sums<T: Int8>(token: T, run: &PoolRun, ending: &Ending<T>, c: usize, n: usize) {
+unsafe fn sums<T: Int8>(token: T, run: &PoolRun, requantizer: &Requantizer<T>, c: usize, n: usize) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
     let signed = run.x.element == ElementType::I8;
     for (c, n) in (c..c + n).step_by(l).map(|at| (at, (c + n - at).min(l))) {
@@ -112,7 +125,15 @@ unsafe fn sums<T: Int8>(token: T, run: &PoolRun, ending: &Ending<T>, c: usize, n
             }
         }
         // SAFETY: n channels from c on exist.
-        unsafe { end(run, ending, simd.mul(simd.to_f32(sum), simd.splat(run.multiplier)), c, n) };
+        unsafe {
+            requantize(
+                run,
+                requantizer,
+                simd.mul(simd.to_f32(sum), simd.splat(run.multiplier)),
+                c,
+                n,
+            )
+        };
     }
 }
 
@@ -149,7 +170,7 @@ unsafe fn integers<T: Int8>(token: T, x: *const u8, n: usize, signed: bool) -> V
 unsafe fn maxima<T: Int8, const SIGNED: bool>(
     token: T,
     run: &PoolRun,
-    ending: &Ending<T>,
+    requantizer: &Requantizer<T>,
     c: usize,
     n: usize,
 ) {
@@ -179,7 +200,7 @@ unsafe fn maxima<T: Int8, const SIGNED: bool>(
             let v = integers(token, bytes.as_ptr().add(at), l, SIGNED);
             let v = simd.add_i32(v, simd.splat_i32(run.zero_point.wrapping_neg()));
             let t = simd.mul(simd.to_f32(v), simd.splat(run.multiplier));
-            end(run, ending, t, c + at, of_vector);
+            requantize(run, requantizer, t, c + at, of_vector);
         }
     }
 }
@@ -189,12 +210,18 @@ unsafe fn maxima<T: Int8, const SIGNED: bool>(
 /// # Safety
 /// They are valid for reading in the residual and for writing in the output.
 #[inline(always)]
-unsafe fn end<T: Int8>(run: &PoolRun, ending: &Ending<T>, mut t: Vector<T>, c: usize, n: usize) {
+unsafe fn requantize<T: Int8>(
+    run: &PoolRun,
+    requantizer: &Requantizer<T>,
+    mut t: Vector<T>,
+    c: usize,
+    n: usize,
+) {
     // SAFETY: these channels exist.
     unsafe {
         if let Some(residual) = run.residual {
-            t = ending.add_residual(t, residual.add(c), n);
+            t = requantizer.add_residual(t, residual.add(c), n);
         }
-        ending.store(run.y.add(c).at, ending.finish(t), n);
+        requantizer.store(run.y.add(c).at, requantizer.activate(t), n);
     }
 }

@@ -105,7 +105,7 @@ impl<'a> QuantizedWeights<'a> {
 /// How sums become outputs: see [`requantize`](crate::naive::requantize), which says the same for
 /// one of them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Epilogue {
+pub(crate) struct Requantization {
     /// The type of output and residual.
     pub(crate) output: ElementType,
     /// Of the output; of f32 it is that of numbers themselves.
@@ -118,7 +118,7 @@ pub(crate) struct Epilogue {
     pub(crate) bounds: (f32, f32),
 }
 
-impl Epilogue {
+impl Requantization {
     /// What comes after the sums of a plan: `residual` is the residual's quantization, none for the
     /// output's.
     pub(crate) fn new(
@@ -168,7 +168,7 @@ pub(crate) struct Int8Weights<'a> {
     /// The inputs' scale.
     pub(crate) scale: f32,
     pub(crate) quantized: QuantizedWeights<'a>,
-    pub(crate) epilogue: &'a Epilogue,
+    pub(crate) epilogue: &'a Requantization,
 }
 
 /// What each output channel's sums begin with and are multiplied by.

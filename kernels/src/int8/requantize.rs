@@ -16,7 +16,7 @@
 
 use crate::activation::{Activation, apply};
 use crate::element::{ElementType, Pointer, PointerMut};
-use crate::int8::quantization::{Epilogue, Quantization};
+use crate::int8::quantization::{Quantization, Requantization};
 use crate::simd::Simd;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, Vector};
 
@@ -41,7 +41,7 @@ pub(crate) struct RequantizeRun {
     /// Likewise, of the output's type; row r is at `residual_rows[r]`.
     pub(crate) residual: Option<Pointer>,
     pub(crate) residual_rows: *const usize,
-    pub(crate) epilogue: Epilogue,
+    pub(crate) epilogue: Requantization,
 }
 
 impl Int8Kernel for Requantize {
@@ -49,30 +49,38 @@ impl Int8Kernel for Requantize {
     type Output = ();
 
     /// # Safety
-    /// - Sums and multipliers are valid for reading whole vectors of `columns` elements of each row.
-    /// - There are as many offsets as rows. At these the residual is valid for reading `columns` elements,
-    ///   `y` for writing them; no other thread touches those.
+    /// - Sums and multipliers are valid for reading whole vectors of `columns` elements of each
+    ///   row.
+    /// - There are as many offsets as rows. At these the residual is valid for reading `columns`
+    ///   elements, `y` for writing them; no other thread touches those.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &RequantizeRun) {
         let l = <T::Simd as Simd>::LANES;
         let RequantizeRun { columns, rows, sums_row, multipliers, .. } = *run;
-        let (y, residual, ending) = (run.y, run.residual, Ending::new(token, &run.epilogue));
+        let (y, residual, requantizer) =
+            (run.y, run.residual, Requantizer::new(token, &run.epilogue));
         let whole = columns / l * l;
         for r in 0..rows {
             let sums = run.sums.wrapping_add(r * sums_row);
-            // SAFETY: there are as many offsets as rows; whole vectors of sums and multipliers exist, and the
-            // columns of output and residual.
+            // SAFETY: there are as many offsets as rows; whole vectors of sums and multipliers
+            // exist, and the columns of output and residual.
             unsafe {
                 let residual = residual.map(|residual| residual.add(*run.residual_rows.add(r)));
                 let y = y.add(*run.y_rows.add(r));
                 for c in (0..whole).step_by(l) {
                     let residual = residual.map(|residual| residual.add(c));
-                    ending.end(sums.add(c), multipliers.add(c), residual, y.add(c), l);
+                    requantizer.requantize(sums.add(c), multipliers.add(c), residual, y.add(c), l);
                 }
                 if whole < columns {
                     let residual = residual.map(|residual| residual.add(whole));
                     let (sums, multipliers) = (sums.add(whole), multipliers.add(whole));
-                    ending.end(sums, multipliers, residual, y.add(whole), columns - whole);
+                    requantizer.requantize(
+                        sums,
+                        multipliers,
+                        residual,
+                        y.add(whole),
+                        columns - whole,
+                    );
                 }
             }
         }
@@ -81,7 +89,7 @@ impl Int8Kernel for Requantize {
 
 /// What comes after sums, in registers: what is stored through `y` could as well change it in
 /// memory, as far as the compiler knows.
-pub(crate) struct Ending<T: Int8> {
+pub(crate) struct Requantizer<T: Int8> {
     token: T,
     lo: Vector<T>,
     hi: Vector<T>,
@@ -92,9 +100,9 @@ pub(crate) struct Ending<T: Int8> {
     output: ElementType,
 }
 
-impl<T: Int8> Ending<T> {
+impl<T: Int8> Requantizer<T> {
     #[inline(always)]
-    pub(crate) fn new(token: T, epilogue: &Epilogue) -> Self {
+    pub(crate) fn new(token: T, epilogue: &Requantization) -> Self {
         let simd = token.simd();
         Self {
             token,
@@ -112,10 +120,10 @@ impl<T: Int8> Ending<T> {
     ///
     /// # Safety
     /// - A vector of sums and one of multipliers are valid for reading.
-    /// - `n` elements of the residual are valid for reading, of `y` for writing; no other thread touches
-    ///   these.
+    /// - `n` elements of the residual are valid for reading, of `y` for writing; no other thread
+    ///   touches these.
     #[inline(always)]
-    unsafe fn end(
+    unsafe fn requantize(
         &self,
         sums: *const f32,
         multipliers: *const f32,
@@ -130,7 +138,7 @@ impl<T: Int8> Ending<T> {
             if let Some(residual) = residual {
                 t = self.add_residual(t, residual, n);
             }
-            self.store(y.at, self.finish(t), n);
+            self.store(y.at, self.activate(t), n);
         }
     }
 
@@ -167,7 +175,7 @@ impl<T: Int8> Ending<T> {
 
     /// Activation and clamp, in steps of the output's.
     #[inline(always)]
-    pub(crate) fn finish(&self, t: Vector<T>) -> Vector<T> {
+    pub(crate) fn activate(&self, t: Vector<T>) -> Vector<T> {
         let simd = self.token.simd();
         let t = match self.activation {
             Some(activation) => {
@@ -181,7 +189,7 @@ impl<T: Int8> Ending<T> {
 
     /// The integers that numbers of steps become.
     #[inline(always)]
-    pub(crate) fn integers(&self, t: Vector<T>) -> Vector<T> {
+    pub(crate) fn round(&self, t: Vector<T>) -> Vector<T> {
         let simd = self.token.simd();
         simd.add_i32(simd.to_i32(t), self.zero_point)
     }
@@ -189,7 +197,8 @@ impl<T: Int8> Ending<T> {
     /// Rounds and stores the first `n` lanes.
     ///
     /// # Safety
-    /// `y` is valid for writing `n` ≤ lanes elements of the output's type; no other thread touches them.
+    /// `y` is valid for writing `n` ≤ lanes elements of the output's type; no other thread touches
+    /// them.
     #[inline(always)]
     pub(crate) unsafe fn store(&self, y: *mut u8, t: Vector<T>, n: usize) {
         let simd = self.token.simd();
@@ -200,7 +209,7 @@ impl<T: Int8> Ending<T> {
                     simd.mask_store(simd.mem_mask(n), y.cast(), t);
                 }
                 ElementType::F32 => simd.store(y.cast(), t),
-                _ => simd.store_lowest(y, self.integers(t), n),
+                _ => simd.store_lowest(y, self.round(t), n),
             }
         }
     }

@@ -16,8 +16,8 @@ use crate::memory::{self, LINE};
 use crate::params::PoolKind;
 use crate::pixels::{Pixel, Placement, Rectangle};
 use crate::simd::int8::SUMS;
-use crate::threads::{self, Scratch, Shared, SharedMut, Threads};
-use crate::view::{NhwcView, NhwcViewMut};
+use crate::threads::{self, Scratch, Threads};
+use crate::view::{NhwcView, NhwcViewMut, Operands};
 
 /// Tasks of a thread, if there are rows enough.
 const TASKS: usize = 4;
@@ -84,8 +84,8 @@ impl Int8Depthwise {
     ///
     /// # Safety
     /// - `x` is a view of the input, with the rows that the windows cover.
-    /// - `buffer` has room for the interleaved columns, and what the destination asks for exists; both are
-    ///   this thread's alone.
+    /// - `buffer` has room for the interleaved columns, and what the destination asks for exists;
+    ///   both are this thread's alone.
     unsafe fn outputs(
         &self,
         (x, placement): (Pointer, Placement),
@@ -115,15 +115,16 @@ impl Int8Depthwise {
             to,
             epilogue: layer.epilogue,
         };
-        // SAFETY: the instructions were available when the plan was made; the caller keeps the rest.
+        // SAFETY: the instructions were available when the plan was made; the caller keeps the
+        // rest.
         unsafe { (layer.kernels.depthwise)(&run) };
     }
 
     /// Makes a part of A.
     ///
     /// # Safety
-    /// As [`Producer::produce`](crate::gemm::producer::Producer::produce); the patch has room for the
-    /// interleaved columns.
+    /// As [`Producer::produce`](crate::gemm::producer::Producer::produce); the patch has room for
+    /// the interleaved columns.
     pub(crate) unsafe fn produce(&self, part: &PartOfA<'_>) {
         let Int8Layer { kernels, epilogue, .. } = self.windows.layer;
         let flip = kernels.flip(epilogue.output == ElementType::I8);
@@ -167,7 +168,9 @@ impl Int8Tensor {
                 return Err(Error::Sums { channel: 0, magnitude });
             }
         }
-        Ok(Self { operation })
+        let plan = Self { operation };
+        product("output elements", &plan.output())?;
+        Ok(plan)
     }
 
     fn windows(&self) -> &Int8Windows {
@@ -220,13 +223,13 @@ impl Int8Tensor {
     }
 
     /// Computes the output rows `rows` of each picture. Views must have been checked against the
-    /// plan's shapes: x has the input rows from `top` on that are needed, y and the residual the
-    /// output rows alone.
+    /// plan's shapes: x is a view of the input rows that are needed, and the first of
+    /// them; y and the residual have the output rows alone.
     pub(crate) fn run(
         &self,
         threads: &dyn Threads,
         rows: Range<usize>,
-        (x, top): (NhwcView<'_>, usize),
+        x: (NhwcView<'_>, usize),
         residual: Option<NhwcView<'_>>,
         mut y: NhwcViewMut<'_>,
         scratch: Scratch<'_>,
@@ -241,14 +244,7 @@ impl Int8Tensor {
         // Of each picture.
         let lines = self.windows().input[0] * rows.len();
         let tasks = lines.min(TASKS * workers);
-        let run = Run {
-            plan: self,
-            x: Shared(x.pointer()),
-            x_placement: x.placement(top),
-            y_placement: y.placement(rows.start),
-            y: SharedMut(y.pointer()),
-            residual: residual.map(|r| (Shared(r.pointer()), r.placement(rows.start))),
-        };
+        let run = Run { plan: self, operands: Operands::new(x, residual, (&mut y, rows.start)) };
         threads::for_each(threads, [tasks, workers], scratch, part, &|task, scratch| {
             let share = |task: usize| lines / tasks * task + (lines % tasks).min(task);
             for line in share(task)..share(task + 1) {
@@ -264,11 +260,7 @@ impl Int8Tensor {
 /// One call of [`Int8Tensor::run`].
 struct Run<'a> {
     plan: &'a Int8Tensor,
-    x: Shared,
-    x_placement: Placement,
-    y: SharedMut,
-    y_placement: Placement,
-    residual: Option<(Shared, Placement)>,
+    operands: Operands,
 }
 
 impl Run<'_> {
@@ -299,16 +291,24 @@ impl Run<'_> {
                 let pixel = |i: usize| Pixel { picture, row, column: start + i };
                 core::array::from_fn::<usize, OUTPUTS, _>(|i| placement.of(pixel(i)))
             };
-            let y_rows = offsets(&self.y_placement);
-            let residual_rows = self.residual.map(|(_, placement)| offsets(&placement));
+            let y_rows = offsets(&self.operands.y_placement);
+            let residual_rows = self.operands.residual.map(|(_, placement)| offsets(&placement));
             let to = depthwise::Destination::Tensor {
-                y: self.y.0,
+                y: self.operands.y.0,
                 rows: y_rows.as_ptr(),
-                residual: self.residual.map(|(residual, _)| residual.0),
+                residual: self.operands.residual.map(|(residual, _)| residual.0),
                 residual_rows: residual_rows.as_ref().map_or(y_rows.as_ptr(), |r| r.as_ptr()),
             };
             // SAFETY: the caller's contract; the offsets are those of these outputs.
-            unsafe { plan.outputs((self.x.0, self.x_placement), at, start..end, scratch, to) };
+            unsafe {
+                plan.outputs(
+                    (self.operands.x.0, self.operands.x_placement),
+                    at,
+                    start..end,
+                    scratch,
+                    to,
+                )
+            };
         }
     }
 
@@ -324,8 +324,10 @@ impl Run<'_> {
         let Int8Windows { layer, input, vertical, horizontal } = windows;
         let taps_y = vertical.taps(row);
         // A row without gaps, element by element, is one long pixel.
-        let residual_pixel = self.residual.map_or(input[3], |(_, placement)| placement.pixel);
-        let dense = [self.x_placement.pixel, self.y_placement.pixel, residual_pixel];
+        let residual_pixel =
+            self.operands.residual.map_or(input[3], |(_, placement)| placement.pixel);
+        let dense =
+            [self.operands.x_placement.pixel, self.operands.y_placement.pixel, residual_pixel];
         let single = [vertical, horizontal].map(|axis| (axis.kernel, axis.stride, axis.before));
         let joined =
             single == [(1, 1, 0); 2] && dense == [input[3]; 3] && horizontal.output == input[2];
@@ -343,28 +345,30 @@ impl Run<'_> {
             let at = Pixel { picture, row, column };
             let count = if kind == PoolKind::Average { taps[0] * taps[1] } else { 1 };
             let run = PoolRun {
-                x: self.x.0.add(self.x_placement.of(first)),
+                x: self.operands.x.0.add(self.operands.x_placement.of(first)),
                 steps: [
-                    self.x_placement.row.wrapping_mul(vertical.dilation),
-                    self.x_placement.pixel.wrapping_mul(horizontal.dilation),
+                    self.operands.x_placement.row.wrapping_mul(vertical.dilation),
+                    self.operands.x_placement.pixel.wrapping_mul(horizontal.dilation),
                 ],
                 taps: if none { [0, 0] } else { taps },
                 channels,
                 sums: kind == PoolKind::Average,
-                as_is: kind == PoolKind::Max && layer.keeps(element) && self.residual.is_none(),
+                as_is: kind == PoolKind::Max
+                    && layer.keeps(element)
+                    && self.operands.residual.is_none(),
                 zero_point: if none && kind == PoolKind::Average {
                     0
                 } else {
                     layer.input.zero_point * count as i32
                 },
                 multiplier: windows.multiplier(count.max(1)),
-                y: self.y.0.add(self.y_placement.of(at)),
-                residual: self.residual.map(|(r, placement)| r.0.add(placement.of(at))),
+                y: self.operands.y.0.add(self.operands.y_placement.of(at)),
+                residual: self.operands.residual.map(|(r, placement)| r.0.add(placement.of(at))),
                 bounds: layer.input_bounds,
                 epilogue: layer.epilogue,
             };
-            // SAFETY: the instructions were available when the plan was made; the taps lie in the input, the
-            // pixel in output and residual.
+            // SAFETY: the instructions were available when the plan was made; the taps lie in the
+            // input, the pixel in output and residual.
             unsafe { (layer.kernels.pool)(&run) };
         }
     }

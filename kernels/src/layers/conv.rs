@@ -102,8 +102,8 @@ impl Pointwise {
     /// Packs the weights for inputs of C channels and any size: see [`Packed`].
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, weights or bias of the wrong length, an activation that makes
-    /// no sense, an unavailable level.
+    /// Zero or overflowing dimensions, weights or bias of the wrong length, an activation that
+    /// makes no sense, an unavailable level.
     pub fn pack(
         channels_in: usize,
         params: &PointwiseParams<'_>,
@@ -158,8 +158,8 @@ impl Dense {
     /// Packs the weights for inputs of C channels and any size: see [`Packed`].
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, weights or bias of the wrong length, an activation that makes
-    /// no sense, an unavailable level.
+    /// Zero or overflowing dimensions, weights or bias of the wrong length, an activation that
+    /// makes no sense, an unavailable level.
     pub fn pack(
         channels_in: usize,
         params: &DenseParams<'_>,
@@ -297,17 +297,8 @@ impl Packing for PackedConv {
         let problem = Problem { groups, output, regions, depth, output_planes, products };
         let weights = self.weights.clone();
         let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, &options)?;
-        Ok(Layer {
-            level: kernels.level,
-            input,
-            output,
-            input_type: options.input_type,
-            output_type: options.output_type,
-            input_layout: options.input_layout,
-            output_layout: options.output_layout,
-            name: gemm.name(),
-            multiply_adds: count(output, depth.product()?),
-            machine: Machine::Gemm(gemm),
-        })
+        let multiply_adds = count(output, depth.product()?);
+        let machine = Machine::Gemm(gemm);
+        Ok(Layer::new(kernels, input, &options, multiply_adds, machine))
     }
 }

@@ -41,8 +41,8 @@ impl Depthwise {
     /// Packs the weights for inputs of C channels and any size: see [`Packed`].
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, weights or bias of the wrong length, an activation that makes
-    /// no sense, an unavailable level.
+    /// Zero or overflowing dimensions, weights or bias of the wrong length, an activation that
+    /// makes no sense, an unavailable level.
     pub fn pack(
         channels_in: usize,
         params: &DepthwiseParams<'_>,
@@ -137,6 +137,6 @@ impl Packing for PackedInt8 {
         let taps = product("kernel elements", &window.kernel)?;
         let multiply_adds = count(plan.output(), taps);
         let operation = Operation::Depthwise(plan);
-        Layer::int8(kernels.level, input, operation, options, multiply_adds)
+        Layer::int8(kernels, input, operation, options, multiply_adds)
     }
 }

@@ -6,7 +6,7 @@ use core::ops::Range;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
 use crate::gemm::plan::GemmPlan;
-use crate::geometry::{Axis, product};
+use crate::geometry::Axis;
 use crate::int8::tensor::{Int8Tensor, Operation};
 use crate::layout::TensorLayout;
 use crate::level::Level;
@@ -62,7 +62,49 @@ pub(super) struct Rows<'a> {
     pub(super) first: usize,
 }
 
+impl Machine {
+    /// \[N, H, W, C\].
+    fn output(&self) -> [usize; 4] {
+        match self {
+            Self::Gemm(plan) => plan.output(),
+            Self::Channelwise(plan) => plan.rows().output(),
+            Self::Int8(plan) => plan.output(),
+        }
+    }
+
+    /// The kernels that run.
+    fn name(&self) -> String {
+        match self {
+            Self::Gemm(plan) => plan.name(),
+            Self::Channelwise(plan) => plan.name(),
+            Self::Int8(plan) => plan.name(),
+        }
+    }
+}
+
 impl Layer {
+    /// A layer of the kernels' level.
+    pub(super) fn new(
+        kernels: &Kernels,
+        input: [usize; 4],
+        options: &Options,
+        multiply_adds: u64,
+        machine: Machine,
+    ) -> Self {
+        Self {
+            level: kernels.level,
+            input,
+            output: machine.output(),
+            input_type: options.input_type,
+            output_type: options.output_type,
+            input_layout: options.input_layout,
+            output_layout: options.output_layout,
+            name: machine.name(),
+            multiply_adds,
+            machine,
+        }
+    }
+
     /// A layer that treats channels by themselves.
     pub(super) fn channelwise(
         kernels: &'static Kernels,
@@ -71,44 +113,20 @@ impl Layer {
         options: &Options,
         multiply_adds: u64,
     ) -> Result<Self> {
-        let plan = TensorPlan::new(operation, options, kernels)?;
-        Ok(Self {
-            level: kernels.level,
-            input,
-            output: plan.rows().output(),
-            input_type: options.input_type,
-            output_type: options.output_type,
-            input_layout: options.input_layout,
-            output_layout: options.output_layout,
-            name: plan.name(),
-            multiply_adds,
-            machine: Machine::Channelwise(plan),
-        })
+        let machine = Machine::Channelwise(TensorPlan::new(operation, options, kernels)?);
+        Ok(Self::new(kernels, input, options, multiply_adds, machine))
     }
 
     /// The same of 8-bit integers.
     pub(super) fn int8(
-        level: Level,
+        kernels: &Kernels,
         input: [usize; 4],
         operation: Operation,
         options: &Options,
         multiply_adds: u64,
     ) -> Result<Self> {
-        let plan = Int8Tensor::new(operation)?;
-        let output = plan.output();
-        product("output elements", &output)?;
-        Ok(Self {
-            level,
-            input,
-            output,
-            input_type: options.input_type,
-            output_type: options.output_type,
-            input_layout: options.input_layout,
-            output_layout: options.output_layout,
-            name: plan.name(),
-            multiply_adds,
-            machine: Machine::Int8(plan),
-        })
+        let machine = Machine::Int8(Int8Tensor::new(operation)?);
+        Ok(Self::new(kernels, input, options, multiply_adds, machine))
     }
 
     pub(super) fn weights_bytes(&self) -> usize {

@@ -111,7 +111,7 @@ pub(super) fn pool(
         }
         let windows = Int8Windows::new(layer, input, &window)?;
         let operation = Operation::Pool(windows, kind, options.input_type);
-        return Layer::int8(kernels.level, input, operation, options, 0);
+        return Layer::int8(kernels, input, operation, options, 0);
     }
     let spec = InputSpec::of(options);
     let plan = pool_plan(kernels.pool(spec.element), kind, input, &window, spec)?;

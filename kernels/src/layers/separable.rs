@@ -79,8 +79,8 @@ impl Separable {
     /// ```
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, weights or bias of the wrong length, an activation that makes
-    /// no sense, an unavailable level.
+    /// Zero or overflowing dimensions, weights or bias of the wrong length, an activation that
+    /// makes no sense, an unavailable level.
     pub fn pack(
         channels_in: usize,
         params: &SeparableParams<'_>,
@@ -170,18 +170,8 @@ impl Packing for PackedSeparable {
         let problem = Problem { groups: 1, output, regions, depth, output_planes, products };
         let weights = self.pointwise.clone();
         let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, options)?;
-        Ok(Layer {
-            level: kernels.level,
-            input,
-            output,
-            input_type: options.input_type,
-            output_type: options.output_type,
-            input_layout: options.input_layout,
-            output_layout: options.output_layout,
-            name: gemm.name(),
-            multiply_adds,
-            machine: Machine::Gemm(gemm),
-        })
+        let machine = Machine::Gemm(gemm);
+        Ok(Layer::new(kernels, input, options, multiply_adds, machine))
     }
 }
 
@@ -280,17 +270,7 @@ impl Packing for PackedInt8 {
         let problem = Problem { groups: 1, output, regions, depth, output_planes, products };
         let weights = self.pointwise_weights.clone();
         let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, options)?;
-        Ok(Layer {
-            level: kernels.level,
-            input,
-            output,
-            input_type: options.input_type,
-            output_type: options.output_type,
-            input_layout: options.input_layout,
-            output_layout: options.output_layout,
-            name: gemm.name(),
-            multiply_adds,
-            machine: Machine::Gemm(gemm),
-        })
+        let machine = Machine::Gemm(gemm);
+        Ok(Layer::new(kernels, input, options, multiply_adds, machine))
     }
 }

@@ -45,8 +45,8 @@ impl Avx2 {
     /// The CPU has AVX2, FMA, F16C, BMI 1 and 2, LZCNT and POPCNT.
     #[inline(always)]
     const unsafe fn new_unchecked() -> Self {
-        // SAFETY: the CPU has what these tokens prove, by the caller's word; the rest of x86-64-v3 comes
-        // with it.
+        // SAFETY: the CPU has what these tokens prove, by the caller's word; the rest of x86-64-v3
+        // comes with it.
         unsafe { Self { v3: V3::new_unchecked(), _f16c: F16c::new_unchecked() } }
     }
 
@@ -278,13 +278,15 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn mask_load_16(self, mask: MemMask, p: *const u16) -> __m128i {
-        // SAFETY: the mask's elements are valid for reading; a mask has at most 8 lanes; any bits are a vector.
+        // SAFETY: the mask's elements are valid for reading; a mask has at most 8 lanes; any bits
+        // are a vector.
         unsafe { transmute::<u128, __m128i>(read_first_16(p, mask.n)) }
     }
 
     #[inline(always)]
     unsafe fn mask_store_16(self, mask: MemMask, p: *mut u16, v: __m128i) {
-        // SAFETY: the mask's elements are valid for writing; a mask has at most 8 lanes; a vector is plain bits.
+        // SAFETY: the mask's elements are valid for writing; a mask has at most 8 lanes; a vector
+        // is plain bits.
         unsafe { write_first_16(p, mask.n, transmute::<__m128i, u128>(v)) }
     }
 }
@@ -321,7 +323,8 @@ impl Avx2 {
 impl Bytes for Avx2 {
     #[inline(always)]
     unsafe fn load_bytes(self, p: *const u8, n: usize) -> __m256 {
-        // SAFETY: n ≤ 32 bytes are valid for reading, whole or in two halves; any bits are a vector.
+        // SAFETY: n ≤ 32 bytes are valid for reading, whole or in two halves; any bits are a
+        // vector.
         unsafe {
             if n == 32 {
                 return self.load(p.cast());
@@ -335,7 +338,8 @@ impl Bytes for Avx2 {
 
     #[inline(always)]
     unsafe fn store_bytes(self, p: *mut u8, v: __m256, n: usize) {
-        // SAFETY: n ≤ 32 bytes are valid for writing, whole or in two halves; a vector is plain bits.
+        // SAFETY: n ≤ 32 bytes are valid for writing, whole or in two halves; a vector is plain
+        // bits.
         unsafe {
             if n == 32 {
                 return self.store(p.cast(), v);

@@ -1,8 +1,8 @@
 //! The vocabulary of 8-bit integers: their vectors, and dot products of them.
 //!
-//! All vectors are those of the level, taken as bits: of f32, of i32, or of four bytes in each lane.
-//! A group is the k whose products one lane adds up: four bytes, or two integers of 16 bits where
-//! only these are multiplied exactly.
+//! All vectors are those of the level, taken as bits: of f32, of i32, or of four bytes in each
+//! lane. A group is the k whose products one lane adds up: four bytes, or two integers of 16 bits
+//! where only these are multiplied exactly.
 
 use crate::simd::{MAX_LANES, Simd};
 
@@ -26,8 +26,8 @@ pub(crate) trait Bytes: Simd {
     /// `p` is valid for writing `n` bytes.
     unsafe fn store_bytes(self, p: *mut u8, v: Self::Vector, n: usize);
 
-    /// A byte for each of the first `n` lanes, 1 ≤ n ≤ `LANES`, widened by zeros; the other lanes are
-    /// arbitrary.
+    /// A byte for each of the first `n` lanes, 1 ≤ n ≤ `LANES`, widened by zeros; the other lanes
+    /// are arbitrary.
     ///
     /// # Safety
     /// `p` is valid for reading `n` bytes.
@@ -60,8 +60,8 @@ pub(crate) trait Bytes: Simd {
     fn zip_words(self, a: Self::Vector, b: Self::Vector) -> [Self::Vector; 2];
     /// 16 bits of each byte, in their order.
     fn widen_bytes(self, bytes: Self::Vector) -> [Self::Vector; 2];
-    /// Bytes of lanes in the order of [`channel`], which become those of the channels. The lanes hold
-    /// integers of the bytes' type.
+    /// Bytes of lanes in the order of [`channel`], which become those of the channels. The lanes
+    /// hold integers of the bytes' type.
     fn narrow(self, lanes: [Self::Vector; SUMS], signed: bool) -> Self::Vector;
 
     /// Modulo 2³².
@@ -149,8 +149,8 @@ pub(crate) trait Int8Kernel {
     unsafe fn run<T: Int8>(token: T, args: &Self::Args) -> Self::Output;
 }
 
-/// Of the bytes of a vector, the one that lane `lane` of vector `vector` of [`SUMS`] is for: the order
-/// that zipping twice within 128 bits makes.
+/// Of the bytes of a vector, the one that lane `lane` of vector `vector` of [`SUMS`] is for: the
+/// order that zipping twice within 128 bits makes.
 pub(crate) const fn channel(lanes: usize, vector: usize, lane: usize) -> usize {
     if lanes < 4 { vector } else { 16 * (lane / 4) + 4 * vector + lane % 4 }
 }

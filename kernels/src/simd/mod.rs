@@ -163,7 +163,8 @@ pub(crate) trait Simd: Copy {
     /// `p` must be valid for reading `LANES` elements; no alignment is needed.
     #[inline(always)]
     unsafe fn load(self, p: *const f32) -> Self::Vector {
-        // SAFETY: `LANES` elements are valid for reading, and a vector is plain data of exactly these.
+        // SAFETY: `LANES` elements are valid for reading, and a vector is plain data of exactly
+        // these.
         unsafe { p.cast::<Self::Vector>().read_unaligned() }
     }
 
@@ -171,7 +172,8 @@ pub(crate) trait Simd: Copy {
     /// `p` must be valid for writing `LANES` elements; no alignment is needed.
     #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: Self::Vector) {
-        // SAFETY: `LANES` elements are valid for writing, and a vector is plain data of exactly these.
+        // SAFETY: `LANES` elements are valid for writing, and a vector is plain data of exactly
+        // these.
         unsafe { p.cast::<Self::Vector>().write_unaligned(v) }
     }
 

@@ -289,13 +289,15 @@ impl Simd for Neon {
 
     #[inline(always)]
     unsafe fn mask_load_16(self, n: usize, p: *const u16) -> uint16x4_t {
-        // SAFETY: the mask's elements are valid for reading; a mask has at most 4 lanes; any bits are a vector.
+        // SAFETY: the mask's elements are valid for reading; a mask has at most 4 lanes; any bits
+        // are a vector.
         unsafe { transmute::<u64, uint16x4_t>(read_first_16(p, n) as u64) }
     }
 
     #[inline(always)]
     unsafe fn mask_store_16(self, n: usize, p: *mut u16, v: uint16x4_t) {
-        // SAFETY: the mask's elements are valid for writing; a mask has at most 4 lanes; a vector is plain bits.
+        // SAFETY: the mask's elements are valid for writing; a mask has at most 4 lanes; a vector
+        // is plain bits.
         unsafe { write_first_16(p, n, u128::from(transmute::<uint16x4_t, u64>(v))) }
     }
 }

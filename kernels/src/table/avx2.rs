@@ -35,8 +35,8 @@ type S = Avx2;
 /// The heights of micro-tiles: any two below 6 add up to each that is missing.
 const ROWS: [usize; 6] = [1, 2, 3, 4, 5, 6];
 
-/// Those of the arithmetic bf16: fewer, for the sake of the time in which they compile. Any two below
-/// 6 add up to each that is missing.
+/// Those of the arithmetic bf16: fewer, for the sake of the time in which they compile. Any two
+/// below 6 add up to each that is missing.
 const BLOCK_ROWS: [usize; 4] = [1, 3, 4, 6];
 
 pub(super) static KERNELS: Kernels = Kernels {

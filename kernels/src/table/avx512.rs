@@ -49,8 +49,8 @@ fn is_amd() -> bool {
     words.map(u32::to_le_bytes).as_flattened() == b"AuthenticAMD"
 }
 
-/// Those of the arithmetic bf16: fewer, for the sake of the time in which they compile. Any two below
-/// 12 add up to each that is missing.
+/// Those of the arithmetic bf16: fewer, for the sake of the time in which they compile. Any two
+/// below 12 add up to each that is missing.
 const BLOCK_ROWS: [usize; 6] = [1, 2, 4, 6, 9, 12];
 
 pub(super) static KERNELS: Kernels = Kernels {

@@ -39,8 +39,8 @@ const ROWS: [usize; 7] = [1, 2, 3, 4, 5, 6, 8];
 const COLUMNS: &[usize] = &[1, 2, 3, 4, 5, 6];
 const COLUMNS_16: &[usize] = &[1, 3, 4, 6];
 
-/// Those of the arithmetic bf16: fewer, for the sake of the time in which they compile. Any two below
-/// 8 add up to each that is missing.
+/// Those of the arithmetic bf16: fewer, for the sake of the time in which they compile. Any two
+/// below 8 add up to each that is missing.
 const BLOCK_ROWS: [usize; 5] = [1, 3, 4, 5, 8];
 
 pub(super) static KERNELS: Kernels = Kernels {

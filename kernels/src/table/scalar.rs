@@ -31,8 +31,8 @@ type S = Scalar;
 /// The heights of micro-tiles: any two below 4 add up to each that is missing.
 const ROWS: [usize; 4] = [1, 2, 3, 4];
 
-/// Those of the arithmetic bf16: fewer, for the sake of the time in which they compile. Any two below
-/// 4 add up to each that is missing.
+/// Those of the arithmetic bf16: fewer, for the sake of the time in which they compile. Any two
+/// below 4 add up to each that is missing.
 const BLOCK_ROWS: [usize; 3] = [1, 2, 4];
 
 pub(super) static KERNELS: Kernels = Kernels {
