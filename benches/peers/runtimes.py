@@ -154,6 +154,12 @@ class OpenVinoInt8(OpenVinoDefault):
     format, precision = "int8.xml", "int8"
 
 
+class OpenVinoQdq(OpenVinoInt8):
+    """Quantized by ONNX Runtime's tool: with integers in additions, too, where NNCF leaves bf16."""
+
+    name, format = "OpenVINO, QDQ", "int8.onnx"
+
+
 class PyTorch:
     """Compiled with its weights frozen, which packs them for oneDNN. NHWC in memory (`channels_last`)."""
 
@@ -190,7 +196,7 @@ class PyTorch:
 
 NETWORK = [OnnxRuntime, OpenVino, LiteRT]
 LAYER = [LiteRT, OnnxRuntime, OnnxRuntimePlain, OnnxRuntimeNhwc, OpenVino]
-PRECISIONS = [*NETWORK, OpenVinoDefault, OnnxRuntimeInt8, OpenVinoInt8, LiteRTInt8]
+PRECISIONS = [*NETWORK, OpenVinoDefault, OnnxRuntimeInt8, OpenVinoInt8, OpenVinoQdq, LiteRTInt8]
 
 
 def version(runtime):
