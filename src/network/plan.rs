@@ -61,6 +61,11 @@ pub struct PlanOptions {
     /// [`Arithmetic::Bf16`] weights are rounded to bf16 whatever their type; values between steps
     /// are as [`PlanOptions::activations_type`] says, best bf16, too.
     pub arithmetic: Arithmetic,
+    /// Whether [`Arithmetic::Bf16`] may multiply by tile registers (AMX): the same bits, faster.
+    /// The process then asks the operating system for them, with the consequences that
+    /// [`Amx`](crate::kernels::Amx) states. Where there are none other kernels run;
+    /// [`Step::kernel`] tells which.
+    pub amx: bool,
     /// The ranges by which values between steps are quantized to 8-bit integers. The layers with
     /// weights then multiply integers, exactly: activations in u8, weights in i8 with a scale for
     /// each output channel, sums in i32. What stays f32 is the input, the output, the operand of
@@ -100,6 +105,12 @@ impl PlanOptions {
     #[must_use]
     pub fn arithmetic(self, arithmetic: Arithmetic) -> Self {
         Self { arithmetic, ..self }
+    }
+
+    /// Sets whether layers may multiply by tile registers.
+    #[must_use]
+    pub fn amx(self, amx: bool) -> Self {
+        Self { amx, ..self }
     }
 
     /// Sets the ranges by which values are quantized to 8-bit integers.
@@ -263,8 +274,12 @@ impl NetworkPlan {
         }
         let [_, values_type] = options.stored_types();
         let flow = Flow::new(network, input, &kept, values_type.is_quantized())?;
-        let common =
-            Common { level, weights: options.weights_type, arithmetic: options.arithmetic };
+        let common = Common {
+            level,
+            weights: options.weights_type,
+            arithmetic: options.arithmetic,
+            amx: options.amx,
+        };
         let quantizations = quantizations(&flow, options.int8.as_ref())?;
         let steps = pack_all(&flow, weights.into(), common, values_type, quantizations.as_ref())?;
         let packed = PackedNetwork {

@@ -50,7 +50,7 @@ impl Im2row {
                     let rows = &part.rows[first..][..pixels];
                     // SAFETY: the caller vouches for x and panels of all the part's pixels; these
                     // are some, with their rows.
-                    unsafe { self.produce_from_planes(kernels, planes, part, pixel, rows) };
+                    unsafe { self.produce_from_planes(planes, part, pixel, rows) };
                 });
             }
             None => region.rectangles(pixels.clone(), |rectangle, first| {
@@ -68,7 +68,6 @@ impl Im2row {
     /// As [`Producer::produce`](crate::gemm::producer::Producer::produce).
     unsafe fn produce_from_planes(
         &self,
-        kernels: &GemmKernels,
         planes: &PlanesKernels,
         part: &PartOfA<'_>,
         first: Pixel,
@@ -96,7 +95,7 @@ impl Im2row {
                     channels: to - from,
                     y: part.panels,
                     rows: Rows::Table(rows.as_ptr()),
-                    block: kernels.tile.mr * kernels.lanes,
+                    block: part.block,
                     k: from - k.start,
                     bounds,
                 };
@@ -156,6 +155,7 @@ impl Im2row {
                         pixels: columns.len(),
                         length: to - from,
                         a: part.panels,
+                        block: part.block,
                         rows: a_rows.as_ptr(),
                         k: from - k.start,
                         bounds,

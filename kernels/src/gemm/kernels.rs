@@ -8,6 +8,7 @@ use crate::gemm::pack::PackRun;
 use crate::gemm::pair::PairRun;
 use crate::gemm::round::RoundRun;
 use crate::gemm::tile::TileSize;
+use crate::gemm::tile_rows::TileRowsRun;
 use crate::gemm::widen::WidenRun;
 
 pub(crate) type MicroKernelFn = unsafe fn(&MicroTiles);
@@ -27,6 +28,8 @@ pub(crate) struct GemmKernels {
     pub(crate) f16_bf16: Option<F16Bf16Gemm>,
     /// With the feature `bf16`.
     pub(crate) bf16: Option<Bf16Gemm>,
+    /// With the feature `bf16`, on levels whose CPUs may have tile registers.
+    pub(crate) tiles: Option<TilesGemm>,
 }
 
 /// The micro-kernels for one arithmetic.
@@ -79,6 +82,19 @@ pub(crate) struct Bf16Gemm {
     pub(crate) small_m: PanelKernels,
     /// Rounds A panels in place.
     pub(crate) round: unsafe fn(&RoundRun),
+}
+
+/// The same by tile registers (AMX), in processes that may use them.
+#[derive(Debug)]
+pub(crate) struct TilesGemm {
+    /// One, for all heights.
+    pub(crate) gemm: PanelKernels,
+    /// Makes rows of tiles of A panels of f32 in their place.
+    pub(crate) rows: unsafe fn(&TileRowsRun),
+    /// Configures the thread's tiles for so many rows.
+    pub(crate) configure: unsafe fn(usize),
+    /// Gives them back.
+    pub(crate) release: unsafe fn(),
 }
 
 /// The GEMM by dot products of bf16 pairs, on CPUs that have these besides the level. A level has

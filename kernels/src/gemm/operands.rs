@@ -28,6 +28,8 @@ pub(crate) struct PartOfA<'a> {
     pub(crate) panels: *mut f32,
     /// Their elements.
     pub(crate) len: usize,
+    /// Elements from a block of L k to the next, MR·L.
+    pub(crate) block: usize,
     /// Where each pixel's row begins in the panels.
     pub(crate) rows: &'a [usize],
     /// The room for input pixels that the producer copies out of planes.

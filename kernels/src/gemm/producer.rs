@@ -220,7 +220,7 @@ impl Producer {
             }
             Self::Depthwise(depthwise) => {
                 // SAFETY: this function's contract, which is the same.
-                unsafe { depthwise.produce(kernels, part) };
+                unsafe { depthwise.produce(part) };
                 depthwise.activation
             }
             Self::Int8Depthwise(depthwise) => {
@@ -242,7 +242,7 @@ impl DepthwiseProducer {
     ///
     /// # Safety
     /// As [`Producer::produce`].
-    unsafe fn produce(&self, kernels: &GemmKernels, part: &PartOfA<'_>) {
+    unsafe fn produce(&self, part: &PartOfA<'_>) {
         let Self { plan, activation, input_planes } = self;
         let bounds = activation.bounds().unwrap_or(UNBOUNDED);
         let run = |(rectangle, first): (Rectangle, usize), next: Option<Pixel>| {
@@ -251,7 +251,7 @@ impl DepthwiseProducer {
                 y: PointerMut::f32(part.panels),
                 channels: 0..plan.rows.channels_out,
                 pixels: OutputPixels::Table { table, row },
-                block: kernels.tile.mr * kernels.lanes,
+                block: part.block,
                 residual: None,
                 bounds,
                 activation: Activation::None,
