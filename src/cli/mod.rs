@@ -39,7 +39,8 @@ use progress::Progress;
     max_term_width = 80,
     about = "Run Xception and its family on the CPU",
     long_about = "Run Xception and its family on the CPU. Weight files may be Keras's (.keras, \
-                  .weights.h5, .h5) or timm's Xceptions (.safetensors).",
+                  .weights.h5, .h5), TensorFlow Lite's (.tflite) or timm's Xceptions \
+                  (.safetensors).",
     after_help = "\
 Environment:
   SEPCONV_LEVEL  The instruction set to use: scalar, neon, avx2 or avx512.

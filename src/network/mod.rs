@@ -56,8 +56,8 @@ pub use plan::{NetworkPlan, PlanOptions};
 pub use quantize::Ranges;
 pub use recorder::ThreadTime;
 pub use session::{Session, StepTime};
-#[cfg(feature = "keras")]
-pub(crate) use shape::infer;
+#[cfg(any(feature = "keras", feature = "tflite"))]
+pub(crate) use shape::{Picture, infer_picture};
 pub use step::StepInfo;
 pub(crate) use tensors::tensors;
 pub use verify::{SpotCheck, spot_check};

@@ -1,12 +1,12 @@
 //! Loads models and weights from files, and holds weights by name.
 
-#[cfg(any(feature = "keras", feature = "safetensors"))]
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 mod bytes;
-#[cfg(any(feature = "keras", feature = "safetensors"))]
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 mod elements;
-#[cfg(any(feature = "keras", feature = "safetensors"))]
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 mod file;
-#[cfg(any(feature = "keras", feature = "safetensors"))]
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 mod formats;
 #[cfg(feature = "keras")]
 mod hdf5;
@@ -16,6 +16,8 @@ mod metadata;
 #[cfg(feature = "safetensors")]
 mod safetensors;
 pub mod synthetic;
+#[cfg(feature = "tflite")]
+mod tflite;
 mod variables;
 
 use std::borrow::Cow;
@@ -25,7 +27,7 @@ use std::fmt;
 use crate::network::Network;
 use crate::{Error, Result};
 
-#[cfg(any(feature = "keras", feature = "safetensors"))]
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 pub use file::{load, load_bytes, load_weights};
 pub use metadata::{Link, Metadata, Scaling};
 pub use variables::{ParameterCount, Variable, count_parameters, variables};

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Writes fixtures/tflite.zip: small TensorFlow Lite models with random weights, and what LiteRT computes from them.
+
+    every.tflite    every operator that sepconv reads, as TensorFlow converts them from Keras
+    every_f16.tflite    the same with weights in float16, which an operator makes wider
+    every_weights8.tflite    the same with weights in int8, and real numbers between layers
+    unsupported.tflite    three operators that sepconv doesn't read
+    NAME.x, NAME.y    little-endian float32: an input, and LiteRT's output
+"""
+
+import os
+import pathlib
+import zipfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+FIXTURES = pathlib.Path(__file__).parent / "fixtures"
+
+
+def every():
+    i = layers.Input((17, 14, 3), batch_size=1, name="picture")
+    x = layers.Rescaling(1 / 3, offset=-0.25)(i)
+    x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu6")(x)
+    a = layers.Conv2D(8, (1, 3), dilation_rate=2, padding="same", activation="elu")(x)
+    b = layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same", use_bias=False)(x)
+    b = layers.LeakyReLU(negative_slope=0.25)(b)
+    b = layers.Conv2D(8, 3, groups=2, padding="same")(b)
+    b = layers.PReLU(shared_axes=[1, 2], alpha_initializer="random_normal")(b)
+    x = layers.Add()([a, b])
+    x = layers.Subtract()([x, a])
+    x = layers.ReLU()(x)
+    y = layers.ZeroPadding2D(((1, 0), (0, 2)))(x)
+    y = layers.DepthwiseConv2D(3, strides=2)(y)
+    y = layers.Activation("hard_silu")(y)
+    z = layers.MaxPooling2D(3, strides=2, padding="same")(x)
+    z = layers.AveragePooling2D(2, strides=1, padding="same")(z)
+    z = layers.Activation("silu")(z)
+    z = layers.Resizing(4, 4)(z)
+    x = layers.Concatenate()([y, z])
+    x = layers.SeparableConv2D(10, 3, padding="same", activation="tanh")(x)
+    x = layers.BatchNormalization(
+        beta_initializer="random_normal", moving_mean_initializer="random_normal")(x)
+    x = layers.Resizing(8, 8, interpolation="nearest")(x)
+    features = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    features = layers.Conv2D(6, 1, activation="sigmoid")(features)
+    features = layers.Reshape((6,))(features)
+    x = layers.GlobalMaxPooling2D()(x)
+    # More than the 1024 weights below which they stay real numbers.
+    x = layers.Dense(120, activation="relu")(x)
+    x = layers.Dense(6)(x)
+    x = layers.Add()([x, features])
+    x = layers.Dense(5, activation="softmax")(x)
+    return keras.Model(i, x, name="every")
+
+
+def unsupported():
+    i = layers.Input((6, 6, 4), batch_size=1, name="picture")
+    x = layers.Multiply()([i, layers.Activation("tanh")(i)])
+    x = ops.transpose(x, (0, 2, 1, 3))
+    x = ops.cos(x)
+    x = layers.Conv2D(2, 1)(x)
+    return keras.Model(i, x, name="unsupported")
+
+
+def converted(model, **options):
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    for key, value in options.items():
+        setattr(converter, key, value)
+    return converter.convert()
+
+
+def litert(file, x):
+    interpreter = tf.lite.Interpreter(model_content=file)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+def main():
+    keras.utils.set_random_seed(3)
+    model = every()
+    optimized = {"optimizations": [tf.lite.Optimize.DEFAULT]}
+    files = {
+        "every": converted(model),
+        "every_f16": converted(
+            model, **optimized, target_spec=tf.lite.TargetSpec(supported_types=[tf.float16])),
+        "every_weights8": converted(model, **optimized),
+    }
+    x = np.random.default_rng(3).uniform(-1, 1, (1, 17, 14, 3)).astype("<f4")
+    with zipfile.ZipFile(FIXTURES / "tflite.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        def write(name, data):
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+
+        for name, file in files.items():
+            write(f"{name}.tflite", file)
+            write(f"{name}.x", x.tobytes())
+            write(f"{name}.y", litert(file, x).astype("<f4").tobytes())
+        write("unsupported.tflite", converted(unsupported()))
+
+
+if __name__ == "__main__":
+    main()
