@@ -43,7 +43,8 @@
 //! All arithmetic is f32. Each output is one chain of fused multiply-adds in a fixed order, so
 //! results have the same bits on every instruction set and any number of threads. Batch norms are
 //! folded into weights in f64 and rounded once. [`network::PlanOptions`] can store weights and
-//! values in f16 or bf16 instead, or multiply 8-bit integers, whose sums are exact.
+//! values in f16 or bf16 instead. [`network::Calibration`] makes networks of 8-bit integers, whose
+//! sums are exact.
 //!
 //! # Errors
 //!
@@ -55,7 +56,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `keras` | Keras files: `.keras`, `.weights.h5`, `.h5`; TensorFlow.js's `model.json` |
-//! | `safetensors` | timm files: `.safetensors` |
+//! | `safetensors` | timm files and those of `sepconv quantize`: `.safetensors` |
 //! | `tflite` | TensorFlow Lite files: `.tflite` |
 //! | `image` | JPEG and PNG pictures |
 //! | `rayon` (default) | threads: kernels run on rayon's current pool |

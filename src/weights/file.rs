@@ -6,11 +6,11 @@ use super::bytes::Bytes;
 use super::formats::{SAVE, unknown};
 #[cfg(feature = "keras")]
 use super::keras;
-#[cfg(feature = "safetensors")]
-use super::safetensors;
 #[cfg(feature = "tflite")]
 use super::tflite;
 use super::{Model, Weights};
+#[cfg(feature = "safetensors")]
+use super::{safetensors, saved};
 use crate::network::Network;
 use crate::{Error, Result};
 
@@ -20,8 +20,9 @@ use crate::{Error, Result};
 /// |---|---|
 /// | Keras's `.keras`, `.h5` with an architecture | the file's |
 /// | Keras's `.weights.h5`, `.h5` of weights alone | Keras Applications' Xception, with a head as the weights show: any number of classes, or no head |
+/// | `.safetensors` of `sepconv quantize` and [`to_bytes`] | the file's, with quantizations, preprocessing and labels |
 /// | TensorFlow.js's `model.json` of a layers model, also as a JavaScript module | the file's; weights are in the files that it names, beside it, or in base64 |
-/// | TensorFlow Lite's `.tflite` of real numbers | the file's, if all of its operators are supported |
+/// | TensorFlow Lite's `.tflite` | the file's, with quantizations, if all of its operators are supported |
 /// | timm's `.safetensors` | timm's `xception41`, `xception65`, `xception71` or `legacy_xception`, as the tensors show, with their number of input channels and classes, or no head; the output stride is 32 |
 ///
 /// Every tensor must have exactly the shape that the network gives it, and every element must be
@@ -100,6 +101,30 @@ pub fn load_weights(path: impl AsRef<Path>, network: &Network) -> Result<Weights
     let bytes = open(path);
     let weights = bytes.and_then(|bytes| weights(bytes, path, network));
     weights.map_err(|message| error(path, message))
+}
+
+/// A file of a model, which [`load`] reads: safetensors with the network, and what else is known of
+/// the model, in its header. Weights of 8-bit integers stay so, and all others f32.
+///
+/// To replace a file by it, write a temporary one next to it and rename that: no reader sees half
+/// of it then.
+///
+/// ```
+/// # use sepconv::{models::*, weights::{self, *}};
+/// let network = xception(&XceptionConfig::with_width(0.1)?)?;
+/// let mut model = Model::new(network.clone(), synthetic::weights(&network)?);
+/// model.metadata.labels = Some((0..1000).map(|class| format!("class {class}")).collect());
+/// let file = weights::to_bytes(&model)?;
+/// assert_eq!(weights::load_bytes("model.safetensors", file)?, model);
+/// # Ok::<(), sepconv::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Argument`] if a tensor is missing or of the wrong shape, or if the description of the
+/// network takes more than 1 MiB.
+#[cfg(feature = "safetensors")]
+pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
+    saved::write(model).map_err(|message| Error::Argument { message })
 }
 
 /// Loads a model. Only TensorFlow.js's have more files, which are in `folder`.
