@@ -8,6 +8,28 @@ use sepconv::network::{NetworkPlan, Op, PlanOptions, Session};
 use sepconv::weights::{Model, load_bytes};
 use zip::ZipArchive;
 
+/// The operators of integers in the fixtures.
+const SINGLE: [&str; 18] = [
+    "conv",
+    "grouped",
+    "pointwise",
+    "depthwise",
+    "multiplier",
+    "dense",
+    "max_pool",
+    "average_pool",
+    "mean",
+    "add",
+    "concat",
+    "pad",
+    "hard_swish",
+    "sigmoid",
+    "tanh",
+    "leaky_relu",
+    "softmax",
+    "resize",
+];
+
 const MODELS: &[u8] = include_bytes!("keras/fixtures/tflite.zip");
 
 fn entry(name: &str) -> Vec<u8> {
@@ -66,6 +88,36 @@ fn weights_of_8_bits_become_real_numbers() {
     let y = outputs(&model, &floats("every_weights8.x"));
     let difference = difference(&y, &floats("every_weights8.y"));
     assert!(difference <= 0.05, "{difference:e}");
+}
+
+/// Every integer is at most one beside LiteRT's.
+#[test]
+fn operators_of_integers_are_within_a_step() {
+    let names = SINGLE.map(|name| format!("int8_{name}"));
+    for name in &names {
+        let model = open(&format!("{name}.tflite"));
+        assert!(model.network.is_quantized(), "{name}");
+        let y = outputs(&model, &floats(&format!("{name}.x")));
+        let (expected, step) = (floats(&format!("{name}.y")), floats(&format!("{name}.step"))[0]);
+        assert_eq!(y.len(), expected.len(), "{name}");
+        let steps = y.iter().zip(&expected).map(|(y, e)| (y - e).abs() / step);
+        let most = steps.clone().fold(0.0_f32, f32::max);
+        let others = steps.filter(|&steps| steps > 0.5).count();
+        println!("{name}: {others} of {} differ, by {most} at most", y.len());
+        assert!(most < 1.001, "{name}: {most} steps");
+    }
+}
+
+/// Operators of integers, and others of real numbers between them.
+#[test]
+fn a_network_of_both_computes_as_litert_does() {
+    let model = open("every_int8.tflite");
+    let y = outputs(&model, &floats("every_int8.x"));
+    let expected = floats("every_int8.y");
+    // Of the softmax, before it becomes real numbers.
+    let step = 1.0 / 256.0;
+    let steps: Vec<f32> = y.iter().zip(&expected).map(|(y, e)| (y - e).abs() / step).collect();
+    assert!(steps.iter().all(|&steps| steps < 1.001), "{steps:?}");
 }
 
 #[test]

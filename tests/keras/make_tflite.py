@@ -4,6 +4,8 @@
     every.tflite    every operator that sepconv reads, as TensorFlow converts them from Keras
     every_f16.tflite    the same with weights in float16, which an operator makes wider
     every_weights8.tflite    the same with weights in int8, and real numbers between layers
+    every_int8.tflite    the same in integers, but for its ends and what has no kernel of integers
+    int8_LAYER.tflite    one operator of integers, from input to output
     unsupported.tflite    three operators that sepconv doesn't read
     NAME.x, NAME.y    little-endian float32: an input, and LiteRT's output
 """
@@ -59,6 +61,34 @@ def every():
     return keras.Model(i, x, name="every")
 
 
+# One operator each, of integers.
+SINGLE = {
+    "conv": layers.Conv2D(9, 3, strides=2, padding="same", activation="relu6"),
+    "grouped": layers.Conv2D(8, 3, groups=2, bias_initializer="random_normal"),
+    "pointwise": layers.Conv2D(5, 1, bias_initializer="random_normal"),
+    "depthwise": layers.DepthwiseConv2D(3, padding="same", bias_initializer="random_normal"),
+    "multiplier": layers.DepthwiseConv2D((3, 2), depth_multiplier=2, strides=2, activation="relu"),
+    "dense": keras.Sequential([layers.Flatten(), layers.Dense(7, bias_initializer="random_normal")]),
+    "max_pool": layers.MaxPooling2D(3, strides=2, padding="same"),
+    "average_pool": layers.AveragePooling2D(3, strides=2, padding="same"),
+    "mean": layers.GlobalAveragePooling2D(),
+    "add": lambda x: layers.Add()([x, layers.Conv2D(4, 1)(x)]),
+    "concat": lambda x: layers.Concatenate()([x, layers.Conv2D(3, 1, activation="relu")(x)]),
+    "pad": layers.ZeroPadding2D(((1, 2), (0, 3))),
+    "hard_swish": layers.Activation("hard_silu"),
+    "sigmoid": layers.Activation("sigmoid"),
+    "tanh": layers.Activation("tanh"),
+    "leaky_relu": layers.LeakyReLU(negative_slope=0.125),
+    "softmax": keras.Sequential([layers.GlobalAveragePooling2D(), layers.Softmax()]),
+    "resize": layers.Resizing(13, 9),
+}
+
+
+def single(layer):
+    i = layers.Input((9, 8, 4), batch_size=1, name="picture")
+    return keras.Model(i, layer(i), name="single")
+
+
 def unsupported():
     i = layers.Input((6, 6, 4), batch_size=1, name="picture")
     x = layers.Multiply()([i, layers.Activation("tanh")(i)])
@@ -75,33 +105,56 @@ def converted(model, **options):
     return converter.convert()
 
 
+def calibrated(pictures):
+    """Options by which a model becomes one of integers, for pictures like these."""
+    data = lambda: ([picture[None]] for picture in pictures)
+    return {"optimizations": [tf.lite.Optimize.DEFAULT], "representative_dataset": data}
+
+
+INT8_ENDS = {"inference_input_type": tf.int8, "inference_output_type": tf.int8}
+
+
 def litert(file, x):
+    """The output as real numbers, and the step between them, 0 if they are not of integers."""
     interpreter = tf.lite.Interpreter(model_content=file)
     interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
+    given, wanted = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    scale, zero = given["quantization"]
+    if scale:
+        x = np.clip(np.round(x / scale) + zero, -128, 127).astype("i1")
+    interpreter.set_tensor(given["index"], x)
     interpreter.invoke()
-    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    y = interpreter.get_tensor(wanted["index"])
+    scale, zero = wanted["quantization"]
+    return ((y.astype("f4") - zero) * np.float32(scale) if scale else y), scale
 
 
 def main():
     keras.utils.set_random_seed(3)
     model = every()
+    pictures = np.random.default_rng(3).uniform(-1, 1, (4, 17, 14, 3)).astype("<f4")
     optimized = {"optimizations": [tf.lite.Optimize.DEFAULT]}
     files = {
         "every": converted(model),
         "every_f16": converted(
             model, **optimized, target_spec=tf.lite.TargetSpec(supported_types=[tf.float16])),
         "every_weights8": converted(model, **optimized),
+        "every_int8": converted(model, **calibrated(pictures)),
     }
-    x = np.random.default_rng(3).uniform(-1, 1, (1, 17, 14, 3)).astype("<f4")
+    others = np.random.default_rng(4).uniform(-1, 1, (4, 9, 8, 4)).astype("<f4")
+    for name, layer in SINGLE.items():
+        files[f"int8_{name}"] = converted(single(layer), **calibrated(others), **INT8_ENDS)
     with zipfile.ZipFile(FIXTURES / "tflite.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         def write(name, data):
             archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
 
         for name, file in files.items():
             write(f"{name}.tflite", file)
+            x = (others if name.startswith("int8_") else pictures)[:1]
+            y, step = litert(file, x)
             write(f"{name}.x", x.tobytes())
-            write(f"{name}.y", litert(file, x).astype("<f4").tobytes())
+            write(f"{name}.y", y.astype("<f4").tobytes())
+            write(f"{name}.step", np.array([step], "<f4").tobytes())
         write("unsupported.tflite", converted(unsupported()))
 
 

@@ -1,5 +1,7 @@
 //! The elements of constants: real numbers, also of stored integers with a scale, and indices.
 
+use sepconv_kernels::Quantization;
+
 use super::schema::{Tensor, dtype};
 use crate::weights::elements::{Format, check_finite};
 
@@ -80,6 +82,49 @@ impl Tensor<'_> {
         };
         // An empty tensor has no elements to ask for.
         Ok(move |i: usize| i / inner.max(1) % channels)
+    }
+
+    /// The elements as 8-bit integers around 0; none if they are of another type, or around another
+    /// integer.
+    pub(super) fn int8(&self) -> Result<Option<Vec<i8>>> {
+        let middle = match self.dtype {
+            dtype::I8 => 0,
+            // The middle of the unsigned ones.
+            dtype::U8 => 128,
+            _ => return Ok(None),
+        };
+        if self.zero_points.iter().any(|&zero| zero != middle)
+            || (self.zero_points.is_empty() && middle != 0)
+            || self.scales.iter().any(|scale| !(scale.is_finite() && *scale >= 0.0))
+        {
+            return Ok(None);
+        }
+        self.channel_of().map(drop)?;
+        Ok(Some(self.integers()?.iter().map(|&q| (q - middle) as i8).collect()))
+    }
+
+    /// What the integers of a computed tensor stand for, as those of u8; none if it has real
+    /// numbers.
+    pub(super) fn quantization(&self) -> Result<Option<Quantization>> {
+        let shift = match self.dtype {
+            dtype::F32 => return Ok(None),
+            dtype::I8 => 128,
+            dtype::U8 => 0,
+            other => {
+                let found = dtype::name(other);
+                return Err(format!("its values are {found}; expected float32, int8 or uint8"));
+            }
+        };
+        let (&[scale], &[zero_point]) = (&self.scales[..], &self.zero_points[..]) else {
+            let counts = (self.scales.len(), self.zero_points.len());
+            return Err(format!(
+                "expected a scale and a zero point, got {} and {}",
+                counts.0, counts.1
+            ));
+        };
+        let zero_point = i32::try_from(zero_point).ok().and_then(|zero| zero.checked_add(shift));
+        let zero_point = zero_point.ok_or_else(|| format!("zero point {}", self.zero_points[0]))?;
+        Ok(Some(Quantization::new(scale, zero_point)))
     }
 
     /// The elements as integers.

@@ -6,9 +6,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::operators;
-use super::schema::{Model, Operator, Tensor, dtype};
+use super::schema::{Model, Operator, Tensor};
 use crate::network::{Border, Network, NodeId, Op, Output, Picture, infer_picture};
-use crate::weights::{self, Weights};
+use crate::weights::{self, Int8Tensor, Weights};
 
 /// Errors are sentences; the caller adds the file's name in front.
 type Result<T> = std::result::Result<T, String>;
@@ -76,6 +76,9 @@ pub(super) fn build(model: &Model<'_, '_>, bytes: usize) -> Result<(Network, Wei
     let size = size[0].zip(size[1]).map(|(h, w)| [h, w]);
     let picture = Picture { size, channels };
     builder.values.insert(index, Some(Value { node: NodeId::FIRST, picture, pad: None }));
+    let quantization = model.tensors[index].quantization();
+    let quantization = quantization.map_err(|e| format!("the input: {e}"))?;
+    builder.network.set_quantization(NodeId::FIRST, quantization).map_err(|e| e.to_string())?;
     builder.operators()?;
     builder.outputs()?;
     Ok((builder.network, builder.weights))
@@ -123,7 +126,7 @@ impl<'m, 'a> Builder<'m, '_, 'a> {
             let value = match self.unreadable(operator) {
                 true if operators::is_known(operator) => Ok(None),
                 true => Err("it is not supported".into()),
-                false => operators::append(self, operator).map(Some),
+                false => self.append(operator).map(Some),
             };
             let value = value.unwrap_or_else(|why: String| {
                 let kind = operators::name(operator);
@@ -146,6 +149,16 @@ impl<'m, 'a> Builder<'m, '_, 'a> {
                 Err(format!("{n} operators can't be read: {}{more}", errors.join("; ")))
             }
         }
+    }
+
+    /// Appends an operator, whose value is rounded to integers if its tensor has them.
+    fn append(&mut self, operator: &Operator<'_, '_>) -> Result<Value> {
+        let &output = operator.outputs.first().ok_or("it has no output")?;
+        let quantization = self.model.tensors[output].quantization()?;
+        let value = operators::append(self, operator)?;
+        let set = self.network.set_quantization(value.node, quantization);
+        set.map_err(|e| e.to_string())?;
+        Ok(value)
     }
 
     /// The operators that an output depends on. Shapes are known without the operators that compute
@@ -220,6 +233,28 @@ impl<'m, 'a> Builder<'m, '_, 'a> {
         Ok(floats)
     }
 
+    /// A constant of 8-bit integers around 0 and their scales, if it is of such, with one scale or
+    /// one for each index of dimension `axis`.
+    pub(super) fn integers(
+        &mut self,
+        tensor: usize,
+        axis: usize,
+    ) -> Result<Option<(Vec<i8>, Vec<f32>)>> {
+        let Some((_, constant)) = self.constant(tensor) else { return Ok(None) };
+        if constant.scales.len() > 1 && constant.axis != axis {
+            return Ok(None);
+        }
+        let name = short(constant.name);
+        let error = |e: String| format!("tensor {name:?}: {e}");
+        let left = self.left.checked_sub(constant.elements().map_err(error)?);
+        let left = left.ok_or("the model's operators share too many constants")?;
+        let integers = constant.int8().map_err(error)?;
+        if integers.is_some() {
+            self.left = left;
+        }
+        Ok(integers.map(|data| (data, constant.scales.clone())))
+    }
+
     /// The elements of a constant that are indices.
     pub(super) fn indices(&self, tensor: Option<usize>) -> Result<Vec<i64>> {
         let tensor = tensor.ok_or("it has too few operands")?;
@@ -229,14 +264,10 @@ impl<'m, 'a> Builder<'m, '_, 'a> {
         constant.integers().map_err(|e| format!("tensor {name:?}: {e}"))
     }
 
-    /// A name for what an operator computes. Its first output must be of real numbers.
+    /// A name for what an operator computes.
     pub(super) fn name(&mut self, operator: &Operator<'_, '_>) -> Result<String> {
         let &output = operator.outputs.first().ok_or("it has no output")?;
         let tensor = &self.model.tensors[output];
-        if tensor.dtype != dtype::F32 {
-            let found = dtype::name(tensor.dtype);
-            return Err(format!("its output is {found}; only float32 is computed"));
-        }
         let mut name = short(tensor.name);
         if name.is_empty() {
             name = operators::name(operator).to_lowercase();
@@ -273,6 +304,23 @@ impl<'m, 'a> Builder<'m, '_, 'a> {
         let pictures: Vec<Picture> = operands.iter().map(|value| value.picture).collect();
         let picture = infer_picture(self.network.node(node), &pictures);
         Ok(Value { node, picture: picture.map_err(|e| e.to_string())?, pad: None })
+    }
+
+    /// Adds a kernel of 8-bit integers, whose scales are one, or one for each output.
+    pub(super) fn insert_int8(
+        &mut self,
+        layer: &str,
+        variable: &str,
+        shape: Vec<usize>,
+        (data, mut scales): (Vec<i8>, Vec<f32>),
+        outputs: usize,
+    ) -> Result<()> {
+        if let [scale] = scales[..] {
+            scales = vec![scale; outputs];
+        }
+        let inserted =
+            self.weights.insert_int8(layer, variable, Int8Tensor { shape, data, scales });
+        inserted.map_err(|e| e.to_string())
     }
 
     /// Adds a tensor of weights.

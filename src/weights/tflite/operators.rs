@@ -34,6 +34,8 @@ enum Kind {
     Resize(Interpolation),
     /// The same elements in another shape.
     Reshape,
+    /// The same numbers in another type.
+    Convert,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,6 +71,7 @@ const OPERATORS: &[(i32, Kind, u8)] = &[
     (2, Kind::Concatenation, 10),
     (3, Kind::Conv, 1),
     (4, Kind::Depthwise, 2),
+    (DEQUANTIZE, Kind::Convert, 0),
     (9, Kind::FullyConnected, 8),
     (14, Kind::Function(Activity::Plain(Function::Sigmoid)), 0),
     (17, Kind::Pool(PoolKind::Max), 5),
@@ -92,6 +95,7 @@ const OPERATORS: &[(i32, Kind, u8)] = &[
     (97, Kind::Resize(Interpolation::Nearest), 74),
     (98, Kind::LeakyRelu, 75),
     (111, Kind::Function(Activity::Kernel(Activation::Elu { alpha: 1.0 })), 0),
+    (114, Kind::Convert, 0),
     (117, Kind::Function(Activity::Kernel(Activation::HardSwish)), 0),
     (152, Kind::Function(Activity::Kernel(Activation::Clamp { lo: 0.0, hi: 1.0 })), 0),
 ];
@@ -312,6 +316,10 @@ pub(super) fn append(b: &mut Builder<'_, '_, '_>, operator: &Operator<'_, '_>) -
             let (x, name) = (x(b)?, b.name(operator)?);
             b.push(&name, activity.op(), &[&x])
         }
+        Kind::Convert => {
+            let (x, name) = (x(b)?, b.name(operator)?);
+            b.push(&name, Op::Identity, &[&x])
+        }
         Kind::LeakyRelu => {
             let (x, name) = (x(b)?, b.name(operator)?);
             let relu =
@@ -423,12 +431,15 @@ fn layer(
     if let Some(layer) = b.layers.get(&key) {
         return Ok(layer.clone());
     }
-    let (elements, _) = b.floats(weights)?;
-    let elements = match variable {
-        "depthwise_kernel" => elements,
-        _ => outputs_last(&elements, outputs),
-    };
-    b.insert(name, variable, shape, elements)?;
+    let depthwise = variable == "depthwise_kernel";
+    if let Some((data, scales)) = b.integers(weights, if depthwise { 3 } else { 0 })? {
+        let data = if depthwise { data } else { outputs_last(&data, outputs) };
+        b.insert_int8(name, variable, shape, (data, scales), outputs)?;
+    } else {
+        let (data, _) = b.floats(weights)?;
+        let data = if depthwise { data } else { outputs_last(&data, outputs) };
+        b.insert(name, variable, shape, data)?;
+    }
     if let Some(bias) = bias {
         let (elements, shape) = b.floats(bias)?;
         if elements.len() != outputs {
@@ -441,7 +452,7 @@ fn layer(
 }
 
 /// Weights whose output channels are outermost, with these innermost.
-fn outputs_last(elements: &[f32], outputs: usize) -> Vec<f32> {
+fn outputs_last<T: Copy>(elements: &[T], outputs: usize) -> Vec<T> {
     let inner = elements.len() / outputs.max(1);
     (0..inner).flat_map(|i| (0..outputs).map(move |o| elements[o * inner + i])).collect()
 }
@@ -802,11 +813,10 @@ mod tests {
         let spans: Vec<&str> = section.split('`').skip(1).step_by(2).collect();
         let name = |code: i32| NAMES[code as usize];
         let read: Vec<&str> = OPERATORS.iter().map(|&(code, ..)| name(code)).collect();
-        for name in read.iter().chain([&name(DEQUANTIZE)]) {
+        for name in &read {
             assert!(spans.contains(name), "{name} is missing in the README");
         }
-        let unknown: Vec<_> =
-            spans.iter().filter(|s| !read.contains(s) && **s != name(DEQUANTIZE)).collect();
+        let unknown: Vec<_> = spans.iter().filter(|span| !read.contains(span)).collect();
         assert!(unknown.is_empty(), "{unknown:?} in the README are not read");
     }
 
