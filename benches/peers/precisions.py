@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+import record
 import runtimes
 from networks import NETWORKS
 from turns import (
@@ -31,11 +32,19 @@ from turns import (
     summary,
 )
 
-# sepconv's precisions and the arithmetic that gives them.
-ARITHMETICS = {"f32": "exact", "bf16": "bf16", "int8": "int8"}
 # Of logits with those of f32. Random weights correlate a little less than trained ones.
 LEAST_CORRELATION = 0.9
 TOOLS = {"ONNX Runtime": "onnxruntime", "OpenVINO": "nncf", "LiteRT (XNNPACK)": "tensorflow-cpu"}
+
+
+def _options(args):
+    """sepconv's precisions and the options that give them. Others take AMX unasked."""
+    amx = "amx_bf16" in record.machine()["flags"] and not args.level
+    return {
+        "f32": [],
+        "bf16": ["--arithmetic", "bf16", *["--amx"] * amx],
+        "int8": ["--arithmetic", "int8"],
+    }
 
 
 def _peers(path, x, args):
@@ -59,8 +68,10 @@ def _accuracies(outputs):
     for (name, precision), y in outputs.items():
         found = {"difference": difference(y, expected), "correlation": correlation(y, expected)}
         accuracies[name, precision] = found
-        exact = precision == "f32"
-        if not (found["difference"] <= TOLERANCE if exact else found["correlation"] >= LEAST_CORRELATION):
+        close = found["correlation"] >= LEAST_CORRELATION
+        if precision == "f32":
+            close = found["difference"] <= TOLERANCE
+        if not close:
             sys.exit(f"{name}, {precision}: doesn't compute what sepconv does in f32: {found}")
     return accuracies
 
@@ -71,15 +82,16 @@ def _network(network, sepconv, args):
     x = np.load(path("x.npy"))
     peers, defaults = _peers(path, x, args)
     outputs = {key: peer.output() for key, peer in peers.items()}
+    options = _options(args)
     for precision in ("f32", "bf16"):  # `sepconv run` has no integers
-        arithmetic = ARITHMETICS[precision]
-        outputs[OURS, precision] = sepconv.output(path("keras"), path("x.npy"), arithmetic)
+        y = sepconv.output(path("keras"), path("x.npy"), *options[precision])
+        outputs[OURS, precision] = y
     accuracies = _accuracies(outputs)
 
-    def ours(arithmetic):
-        return lambda runs: sepconv.network(path("keras"), runs, arithmetic)
+    def ours(precision):
+        return lambda runs: sepconv.network(path("keras"), runs, *options[precision])
 
-    mine = {(OURS, precision): ours(arithmetic) for precision, arithmetic in ARITHMETICS.items()}
+    mine = {(OURS, precision): ours(precision) for precision in options}
     reports, times = rounds(mine, peers, args.rounds, args.runs)
     for of_rounds in reports.values():
         check_sepconv(of_rounds[0], args)
@@ -93,7 +105,7 @@ def _network(network, sepconv, args):
     for (name, precision), values in results.items():
         if name != OURS:
             values["sepconv_over_it"] = {}
-            for own in ARITHMETICS:
+            for own in options:
                 median, extent = ratio(results[OURS, own], values)
                 values["sepconv_over_it"][own] = {"median": median, "range": extent}
         values.update(accuracies.get((name, precision), {}))
@@ -106,6 +118,7 @@ def _network(network, sepconv, args):
         "level": report["level"],
         "multiply_adds": report["multiply_adds"],
         "peak_gflops": peak,
+        "options": options,
         "defaults": defaults,
         "precisions": found,
     }
@@ -135,7 +148,7 @@ def _cell(values, *own):
 
 
 def _default_cell(name, result):
-    """What `name` computes by default: f32, or its figures, with the ratios of sepconv's f32 and bf16."""
+    """By default: f32, or the type and its figures, with the ratios of sepconv's f32 and bf16."""
     chosen = result["defaults"][name]
     if chosen == "f32":
         return "f32"
@@ -153,13 +166,14 @@ def _rows(results):
     """The rows of one network, from its results by number of threads: names and cells."""
     names = [OURS, *sorted(results[0]["precisions"]["f32"].keys() - {OURS})]
     rows = {name: [] for name in names}
-    rows[f"{OURS}, `--arithmetic bf16`"] = []
+    in_bf16 = f"{OURS}, `{' '.join(results[0]['options']['bf16'])}`"
+    rows[in_bf16] = []
     for result in results:
         for name in names:
             f32, int8 = result["precisions"]["f32"][name], _int8(name, result)
             rows[name] += [_cell(f32, "f32"), _default_cell(name, result), _cell(int8, "int8")]
         bf16 = result["precisions"]["bf16"][OURS]
-        rows[f"{OURS}, `--arithmetic bf16`"] += ["", f"bf16: {_cell(bf16)}", ""]
+        rows[in_bf16] += ["", f"bf16: {_cell(bf16)}", ""]
     ours = sorted(rows, key=lambda name: not name.startswith(OURS))
     return {name: rows[name] for name in ours}
 
@@ -202,10 +216,10 @@ def _accuracy(result):
 def main():
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
-    record = json.loads(Path(sys.argv[1]).read_text())
+    threads = json.loads(Path(sys.argv[1]).read_text())["threads"]
     found = {
         n: subjects["precisions"]
-        for n, subjects in sorted(record["threads"].items(), key=lambda item: int(item[0]))
+        for n, subjects in sorted(threads.items(), key=lambda item: int(item[0]))
         if "precisions" in subjects
     }
     if not found:
