@@ -103,7 +103,11 @@ def _network(network, sepconv, args):
     found = {}
     results = in_ms(reports, times)
     for (name, precision), values in results.items():
-        if name != OURS:
+        if name == OURS:
+            report = reports[name, precision][0]
+            parts = ("weights_bytes", "arena_bytes", "scratch_bytes")
+            values["session_bytes"] = sum(report[part] for part in parts)
+        else:
             values["sepconv_over_it"] = {}
             for own in options:
                 median, extent = ratio(results[OURS, own], values)
@@ -194,13 +198,14 @@ def tables(threads):
             version = ".".join(versions[name].split(".")[:2]) if name in versions else ""
             title = f"{name} {version}".strip() if name != OURS else name
             lines.append(f"| {title} | " + " | ".join(cells) + " |")
-    return "\n".join(lines + ["", _accuracy(next(iter(threads.values())))])
+    first = next(iter(threads.values()))["networks"]
+    return "\n".join([*lines, "", *_accuracy(first), "", *_memory(first)])
 
 
-def _accuracy(result):
-    """A paragraph: how far the logits of integers and of bf16 are from those of f32."""
-    lines = ["Correlation of the logits with sepconv's in f32:"]
-    for network in result["networks"]:
+def _accuracy(networks):
+    """A list: how far the logits of integers and of bf16 are from those of f32."""
+    lines = ["Correlation of the logits with sepconv's in f32:", ""]
+    for network in networks:
         parts = [
             f"{name} {precision if precision != 'default' else network['defaults'][name]} "
             f"{values['correlation']:.4f}"
@@ -210,7 +215,18 @@ def _accuracy(result):
             if "correlation" in values
         ]
         lines.append(f"- {network['label']}: {', '.join(parts)}")
-    return "\n".join(lines)
+    return lines
+
+
+def _memory(networks):
+    """A list: what sepconv's sessions hold."""
+    lines = ["Bytes of sepconv's session (weights, values between layers, scratch) ÷ those of f32:", ""]
+    for network in networks:
+        found = network["precisions"]
+        held = {p: found[p][OURS]["session_bytes"] for p in ("f32", "bf16", "int8")}
+        parts = [f"{p} {held[p] / held['f32']:.2f}" for p in ("bf16", "int8")]
+        lines.append(f"- {network['label']}: {', '.join(parts)} of {held['f32'] / 1e6:.1f} MB")
+    return lines
 
 
 def main():
