@@ -17,5 +17,6 @@ tests() {
     cargo test --release --workspace --test amx --test bf16 --test digests --test guard --test threads \
         --test allocation --test canaries --test packed "$@"
     cargo test --release --workspace --test shapes "$@" -- arithmetic_bf16
+    cargo test --release --workspace --test element_types "$@" -- digests
 }
 run amx amx "$how" tests "$@"

@@ -125,6 +125,10 @@ def expected(level):
         yield Kernel(level, f"gemm, blocks {kind}", full, [f"{BLOCKS}<{ELEMENT}{x}, {rows}, {vectors}>"], share=share)
         yield Kernel(level, "gemm, all", "smaller", [
             f"{BLOCKS}<{ELEMENT}{x}, {m}, {vectors}>" for m in tile["blocks"][:-1]])
+    if level == "avx512":
+        # Tile instructions multiply, in one block of assembly; what makes their rows of panels.
+        yield Kernel(level, "gemm, amx", "32×32", ["gemm::tile_micro_kernel::TileMicroKernel"], multiplies=False)
+        yield Kernel(level, "gemm, amx", "rows", ["gemm::tile_rows::TileRows"], multiplies=False)
     if level != "avx2":
         yield Kernel(level, "gemm, dot bf16", full, [f"{GEMM}Bf16MicroKernel<{rows}, {vectors}>"],
                      share=GEMM_SHARE[level][0], dot=True)

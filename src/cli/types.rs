@@ -30,8 +30,8 @@ enum Name {
     /// bf16, too, unless their types are given
     Bf16,
     /// For bench alone: values in u8 and weights in i8, the same bits on every CPU. The network is
-    /// quantized by the ranges of its values for the input that is timed. "of peak" is of the peak
-    /// of f32, and may exceed 100 %
+    /// quantized by its values for the input that is timed; a file of `sepconv quantize` is already.
+    /// "of peak" is of the peak of f32, and may exceed 100 %
     Int8,
     /// The CPU's own bf16 dot products where weights are bf16 (AMD and Arm): other bits on other
     /// CPUs

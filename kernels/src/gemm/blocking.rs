@@ -210,6 +210,7 @@ pub(super) struct MicroRows {
 }
 
 /// How the pixels of a tile are divided into micro-tiles.
+#[allow(clippy::large_enum_variant, reason = "one of a plan, and most are listed")]
 #[derive(Debug)]
 pub(crate) enum Heights {
     /// Into those of the highest, and two others.

@@ -11,7 +11,7 @@
 //! be read.
 
 use crate::gemm::tile::tile_size;
-use crate::simd::{Bf16Dot, Bf16Kernel, MAX_LANES, Simd};
+use crate::simd::{Bf16Dot, Bf16Kernel, MAX_LANES, Simd, Vector};
 
 /// The kernel.
 #[derive(Debug)]
@@ -43,9 +43,8 @@ impl Bf16Kernel for Pair {
                 // SAFETY: the panel has the blocks that hold these k, and is valid for reading and
                 // writing.
                 unsafe {
-                    let first = first_of(token.simd(), of_block(2 * i), rest);
-                    let second =
-                        first_of(token.simd(), of_block(2 * i + 1), rest.saturating_sub(l));
+                    let first = first_of(token, of_block(2 * i), rest);
+                    let second = first_of(token, of_block(2 * i + 1), rest.saturating_sub(l));
                     token.simd().store(of_block(i), token.pairs(first, second));
                 }
             }
@@ -58,16 +57,16 @@ impl Bf16Kernel for Pair {
 /// # Safety
 /// `p` is valid for reading so many elements.
 #[inline(always)]
-pub(super) unsafe fn first_of<S: Simd>(simd: S, p: *const f32, n: usize) -> S::Vector {
-    let l = S::LANES;
+unsafe fn first_of<T: Bf16Dot>(token: T, p: *const f32, n: usize) -> Vector<T> {
+    let l = <T::Simd as Simd>::LANES;
     let mut lanes = [0.0; MAX_LANES];
     // SAFETY: as many elements as are read or copied are valid at `p`, and `lanes` holds at least a
     // vector's.
     unsafe {
         if n >= l {
-            return simd.load(p);
+            return token.simd().load(p);
         }
         core::ptr::copy_nonoverlapping(p, lanes.as_mut_ptr(), n);
-        simd.load(lanes.as_ptr())
+        token.simd().load(lanes.as_ptr())
     }
 }

@@ -12,11 +12,14 @@
 //! (What lies beyond the last k was never written. In B there are zeros, but 0·NaN is NaN.)
 
 use crate::gemm::block_micro_kernel::BLOCK;
-use crate::gemm::pair::first_of;
 use crate::gemm::round::flushed;
 use crate::gemm::tile::TILE_ROWS;
 use crate::simd::element::{Bf16, Element};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, MAX_LANES, Simd};
+
+/// The number of each lane.
+static NUMBERS: [f32; MAX_LANES] =
+    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
 
 /// The kernel.
 #[derive(Debug)]
@@ -53,13 +56,24 @@ impl Kernel for TileRows {
                 // SAFETY: the panel has the two blocks that hold these k of the row, and a row of
                 // a tile is as long as a row of one block.
                 unsafe {
-                    let first = first_of(simd, from, rest);
-                    let second =
-                        first_of(simd, from.wrapping_add(block), rest.saturating_sub(S::LANES));
+                    let (mut first, mut second) = (simd.load(from), simd.load(from.add(block)));
+                    if rest < BLOCK {
+                        first = first_lanes(simd, first, rest, 0);
+                        second = first_lanes(simd, second, rest, S::LANES);
+                    }
                     Bf16::store(simd, to, flushed(simd, first));
                     Bf16::store(simd, to.add(S::LANES), flushed(simd, second));
                 }
             }
         }
     }
+}
+
+/// `v` with zeros in the lanes whose k, from `k` on, are not among the first `count`.
+#[inline(always)]
+fn first_lanes<S: Simd>(simd: S, v: S::Vector, count: usize, k: usize) -> S::Vector {
+    // SAFETY: as many numbers as there are lanes, or more.
+    let numbers = unsafe { simd.load(NUMBERS.as_ptr()) };
+    let is_first = simd.less_than(numbers, simd.splat(count as f32 - k as f32));
+    simd.select(is_first, v, simd.splat(0.0))
 }
