@@ -8,8 +8,10 @@ asks for nothing: where that is f32 after all it isn't measured twice. sepconv's
 `--arithmetic bf16` stands beside a peer's default of bf16.
 """
 
+import functools
 import json
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -37,14 +39,14 @@ LEAST_CORRELATION = 0.8
 TOOLS = {"ONNX Runtime": "onnxruntime", "OpenVINO": "nncf", "LiteRT (XNNPACK)": "tensorflow-cpu"}
 
 
-def _options(args):
-    """sepconv's precisions and the options that give them. Others take AMX unasked."""
+def _ours(sepconv, path, folder, args):
+    """sepconv's precisions: model file and options of each. A file of integers is made in `folder`."""
+    quantized = Path(folder) / "int8.safetensors"
+    sepconv.quantize(path("keras"), path("pictures.npy"), quantized)
+    # Others take AMX unasked.
     amx = "amx_bf16" in record.machine()["flags"] and not args.level
-    return {
-        "f32": [],
-        "bf16": ["--arithmetic", "bf16", *["--amx"] * amx],
-        "int8": ["--arithmetic", "int8"],
-    }
+    in_bf16 = ["--arithmetic", "bf16", *["--amx"] * amx]
+    return {"f32": (path("keras"), []), "bf16": (path("keras"), in_bf16), "int8": (quantized, [])}
 
 
 def _peers(path, x, args):
@@ -76,23 +78,30 @@ def _accuracies(outputs):
     return accuracies
 
 
+def _turns(network, sepconv, args):
+    """Loads, checks and times all. Returns the reports of sepconv's, the peers' times, what each
+    computes by default, how accurate it is, and sepconv's options."""
+    path = lambda suffix: args.models / f"{network.slug}.{suffix}"
+    peers, defaults = _peers(path, np.load(path("x.npy")), args)
+    outputs = {key: peer.output() for key, peer in peers.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        ours, mine = _ours(sepconv, path, folder, args), {}
+        for precision, (weights, options) in ours.items():
+            outputs[OURS, precision] = sepconv.output(weights, path("x.npy"), *options)
+            mine[OURS, precision] = functools.partial(_bench, sepconv, weights, options)
+        accuracies = _accuracies(outputs)
+        reports, times = rounds(mine, peers, args.rounds, args.runs)
+    options = {precision: options for precision, (_, options) in ours.items()}
+    return reports, times, defaults, accuracies, options
+
+
+def _bench(sepconv, weights, options, runs):
+    return sepconv.network(weights, runs, *options)
+
+
 def _network(network, sepconv, args):
     """One network in all precisions."""
-    path = lambda suffix: args.models / f"{network.slug}.{suffix}"
-    x = np.load(path("x.npy"))
-    peers, defaults = _peers(path, x, args)
-    outputs = {key: peer.output() for key, peer in peers.items()}
-    options = _options(args)
-    for precision in ("f32", "bf16"):  # `sepconv run` has no integers
-        y = sepconv.output(path("keras"), path("x.npy"), *options[precision])
-        outputs[OURS, precision] = y
-    accuracies = _accuracies(outputs)
-
-    def ours(precision):
-        return lambda runs: sepconv.network(path("keras"), runs, *options[precision])
-
-    mine = {(OURS, precision): ours(precision) for precision in options}
-    reports, times = rounds(mine, peers, args.rounds, args.runs)
+    reports, times, defaults, accuracies, options = _turns(network, sepconv, args)
     for of_rounds in reports.values():
         check_sepconv(of_rounds[0], args)
     report = reports[OURS, "f32"][0]
@@ -112,7 +121,7 @@ def _network(network, sepconv, args):
             for own in options:
                 median, extent = ratio(results[OURS, own], values)
                 values["sepconv_over_it"][own] = {"median": median, "range": extent}
-        values.update(accuracies.get((name, precision), {}))
+        values.update(accuracies[name, precision])
         found.setdefault(precision, {})[name] = values
     return {
         "network": network.slug,
@@ -212,7 +221,6 @@ def _accuracy(networks):
             for precision, found in network["precisions"].items()
             if precision != "f32"
             for name, values in found.items()
-            if "correlation" in values
         ]
         lines.append(f"- {network['label']}: {', '.join(parts)}")
     return lines

@@ -63,6 +63,11 @@ class Sepconv:
             self._call("run", "--weights", weights, "--input", x, "--output", y, *options)
             return np.load(y)
 
+    def quantize(self, weights, pictures, output):
+        """Writes the model file `output` of integers, by the pictures in an array file."""
+        options = ["--calibrate", pictures, "--output", output]
+        self._call("quantize", "--weights", weights, *options)
+
     def version(self):
         done = subprocess.run([self.binary, "--version"], stdout=subprocess.PIPE, text=True)
         return done.stdout.split()[-1]
