@@ -129,6 +129,8 @@ def expected(level):
         # Tile instructions multiply, in one block of assembly; what makes their rows of panels.
         yield Kernel(level, "gemm, amx", "32×32", ["gemm::tile_micro_kernel::TileMicroKernel"], multiplies=False)
         yield Kernel(level, "gemm, amx", "rows", ["gemm::tile_rows::TileRows"], multiplies=False)
+        yield Kernel(level, "gemm, amx", "pack", [
+            f"gemm::pack_tiles::PackTiles<{ELEMENT}{x}>" for x in ("F32", "F16", "Bf16")], multiplies=False)
     if level != "avx2":
         yield Kernel(level, "gemm, dot bf16", full, [f"{GEMM}Bf16MicroKernel<{rows}, {vectors}>"],
                      share=GEMM_SHARE[level][0], dot=True)

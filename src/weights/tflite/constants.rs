@@ -141,3 +141,71 @@ impl Tensor<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A constant of 2×2 bytes.
+    fn constant<'a>(dtype: u8, data: &'a [u8], scales: &[f32], zero_points: &[i64]) -> Tensor<'a> {
+        Tensor {
+            name: "constant",
+            shape: vec![2, 2],
+            open: vec![false; 2],
+            dtype,
+            data,
+            scales: scales.to_vec(),
+            zero_points: zero_points.to_vec(),
+            axis: 1,
+            refusal: None,
+        }
+    }
+
+    #[test]
+    fn integers_stand_for_numbers() {
+        let bytes = [0, 1, 128, 255];
+        for (tensor, expected) in [
+            (constant(dtype::I8, &bytes, &[0.5], &[0]), [0.0, 0.5, -64.0, -0.5]),
+            (constant(dtype::I8, &bytes, &[0.5], &[]), [0.0, 0.5, -64.0, -0.5]),
+            (constant(dtype::I8, &bytes, &[0.5, 2.0], &[1, 0]), [-0.5, 2.0, -64.5, -2.0]),
+            (constant(dtype::U8, &bytes, &[2.0], &[128]), [-256.0, -254.0, 0.0, 254.0]),
+            (constant(dtype::U8, &bytes, &[2.0], &[3]), [-6.0, -4.0, 250.0, 504.0]),
+        ] {
+            assert_eq!(tensor.floats().as_deref(), Ok(&expected[..]));
+        }
+        let signed = constant(dtype::I8, &bytes, &[0.5, 2.0], &[0, 0]);
+        assert_eq!(signed.int8(), Ok(Some(vec![0, 1, -128, -1])));
+        let middle = constant(dtype::U8, &bytes, &[2.0], &[128]);
+        assert_eq!(middle.int8(), Ok(Some(vec![-128, -127, 0, 127])));
+        let other = constant(dtype::U8, &bytes, &[2.0], &[3]);
+        assert_eq!(other.int8(), Ok(None));
+    }
+
+    #[test]
+    fn values_are_those_of_u8() {
+        let of = |dtype, scales: &[f32], zeros: &[i64]| {
+            constant(dtype, &[], scales, zeros).quantization()
+        };
+        assert_eq!(of(dtype::F32, &[], &[]), Ok(None));
+        assert_eq!(of(dtype::I8, &[0.5], &[-128]), Ok(Some(Quantization::new(0.5, 0))));
+        assert_eq!(of(dtype::U8, &[0.5], &[7]), Ok(Some(Quantization::new(0.5, 7))));
+        assert!(of(dtype::I8, &[0.5, 0.5], &[0, 0]).unwrap_err().contains("got 2 and 2"));
+        assert!(of(dtype::I32, &[0.5], &[0]).unwrap_err().contains("int32"));
+        assert!(of(dtype::I8, &[0.5], &[i64::MAX]).is_err());
+    }
+
+    #[test]
+    fn wrong_constants_are_refused() {
+        for (tensor, part) in [
+            (constant(dtype::I8, &[1, 2, 3], &[1.0], &[0]), "does not match 3 bytes"),
+            (constant(dtype::I8, &[1, 2, 3, 4], &[], &[]), "without a scale"),
+            (constant(dtype::I8, &[1, 2, 3, 4], &[1.0; 3], &[0; 3]), "3 scales don't fit"),
+            (constant(dtype::I8, &[1, 2, 3, 4], &[1.0; 2], &[0; 3]), "got 3"),
+            (constant(dtype::I8, &[1, 2, 3, 4], &[f32::NAN], &[0]), "must be finite"),
+            (constant(5, &[1, 2, 3, 4], &[1.0], &[0]), "expected integers, got string"),
+        ] {
+            let error = tensor.floats().unwrap_err();
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+}

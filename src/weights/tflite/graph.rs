@@ -167,10 +167,10 @@ impl<'m, 'a> Builder<'m, '_, 'a> {
         let mut needed = vec![false; self.model.operators.len()];
         let mut open: Vec<usize> = self.model.outputs.clone();
         while let Some(tensor) = open.pop() {
-            if let Some(&i) = self.producers.get(&tensor) {
-                if !std::mem::replace(&mut needed[i], true) {
-                    open.extend(operators::operands(&self.model.operators[i]));
-                }
+            if let Some(&i) = self.producers.get(&tensor)
+                && !std::mem::replace(&mut needed[i], true)
+            {
+                open.extend(operators::operands(&self.model.operators[i]));
             }
         }
         needed
