@@ -1,7 +1,8 @@
 //! Turns a model's operators into a [`Network`] with weights.
 //!
 //! Every operator that an output depends on becomes one node, or a few: a fused activation, a
-//! flattening before a fully connected layer. Nodes have the names of the tensors that they compute.
+//! flattening before a fully connected layer. Nodes have the names of the tensors that they
+//! compute.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,5 +1,5 @@
-//! Reads TensorFlow Lite models (`.tflite`): the network, what integers stand for in its values, and
-//! weights in f32, f16, f64, or in 8-bit integers with scales.
+//! Reads TensorFlow Lite models (`.tflite`): the network, what integers stand for in its values,
+//! and weights in f32, f16, f64, or in 8-bit integers with scales.
 //!
 //! Its int8 is u8 here, with a zero point that is 128 more. Kernels of integers around another
 //! integer than 0, in old files of uint8, become the real numbers that they stand for.

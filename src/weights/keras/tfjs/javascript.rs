@@ -1,7 +1,7 @@
 //! Finds data in JavaScript modules: an object literal, which becomes JSON, and string literals.
 //!
-//! Bundlers and minifiers write JSON as JavaScript: keys without quotes, `!0` for true, `1e3`, `.5`,
-//! or as the text of a string. Nothing is executed.
+//! Bundlers and minifiers write JSON as JavaScript: keys without quotes, `!0` for true, `1e3`,
+//! `.5`, or as the text of a string. Nothing is executed.
 
 use std::fmt::Write as _;
 use std::iter::Peekable;
@@ -87,13 +87,13 @@ pub(super) fn object(text: &str, key: &str) -> Result<String> {
     let mut opened = Vec::new();
     let mut before = Token::Punctuation(' ');
     for (at, token) in (Tokens { text, at: 0 }) {
+        let follows_key = matches!(before, Token::Word(word) | Token::String(word) if word == key);
         match token {
             Token::Punctuation('{') => opened.push(at),
             Token::Punctuation('}') => {
                 opened.pop();
             }
-            Token::Punctuation(':') if matches!(before, Token::Word(w) | Token::String(w) if w == key) =>
-            {
+            Token::Punctuation(':') if follows_key => {
                 let start = opened.last().ok_or_else(|| format!("{key:?} is in no object"))?;
                 return json(&text[*start..]);
             }

@@ -7,7 +7,8 @@
 //! | a JavaScript module with either | its object | the same; modules of files, in base64 |
 //!
 //! A file of weights called `shard` may be there as `shard`, `shard.bin`, `shard.js` or
-//! `shard.min.js`. Weights may be f32, f16, or 8- or 16-bit integers with a scale and a least value.
+//! `shard.min.js`. Weights may be f32, f16, or 8- or 16-bit integers with a scale and a least
+//! value.
 
 mod base64;
 mod javascript;
