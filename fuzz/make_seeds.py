@@ -1,5 +1,5 @@
 """Writes seeds/keras, one tiny model in each form that a Keras file takes, and seeds/safetensors, the two
-networks of targets/safetensors.rs. Needs h5py (3.16) and NumPy.
+networks of targets/safetensors.rs and a model of 8-bit integers. Needs h5py (3.16) and NumPy.
 
 The other seeds are the fixtures of the tests, which run.sh copies.
 """
@@ -179,11 +179,53 @@ def safetensors(tensors, kind):
     return len(header).to_bytes(8, "little") + header + data
 
 
+def int8():
+    """A model of 8-bit integers, as `sepconv quantize` writes them."""
+    window = {"kernel": [2, 3], "stride": [1, 2], "dilation": [1, 1], "padding": "same"}
+    point = {**window, "kernel": [1, 1], "stride": [1, 1], "padding": "valid"}
+    model = {
+        "name": "mini",
+        "input": {"name": "in", "size": [5, 4], "channels": 2, "quantization": [0.01, 128]},
+        "nodes": [
+            {"op": "depthwise", "window": window, "multiplier": 1, "bias": False, "name": "dw", "operands": [0],
+             "quantization": [0.02, 100]},
+            {"op": "conv", "window": point, "groups": 1, "filters": 2, "bias": True, "name": "pw", "operands": [1]},
+            {"op": "relu", "name": "relu", "operands": [2], "quantization": [0.03, 0]},
+            {"op": "max_pool", "window": {**window, "padding": [1, 0, 0, 1]}, "name": "pool", "operands": [3]},
+            {"op": "global_average_pool", "keep_dims": False, "name": "mean", "operands": [4]},
+            {"op": "dense", "units": 2, "bias": True, "name": "dense", "layer": "out", "operands": [5]},
+            {"op": "softmax", "name": "out", "operands": [6]},
+        ],
+        "outputs": [{"name": "out", "node": [7]}],
+        "returned": [6],
+        "pictures": {"scaling": "unit", "why": "as requested", "mean": [0.5], "std": [0.25]},
+        "resize": "bilinear",
+        "logits": "softmax",
+        "labels": ["cup", "fork"],
+    }
+    arrays = [
+        ("dw/depthwise_kernel/scales", array([2], "<f4")), ("pw/kernel/scales", array([2], "<f4")),
+        ("pw/bias", array([2], "<f4")), ("out/kernel", array([2, 2], "<f4")), ("out/bias", array([2], "<f4")),
+        ("dw/depthwise_kernel", VALUES.integers(-127, 128, (2, 3, 2, 1), "i1")),
+        ("pw/kernel", VALUES.integers(-127, 128, (1, 1, 2, 2), "i1")),
+    ]
+    header = {"__metadata__": {"format": "sepconv", "version": "1", "model": json.dumps(model, separators=(",", ":"))}}
+    data = b""
+    for name, values in arrays:
+        place = [len(data), len(data) + values.nbytes]
+        kind = "I8" if values.dtype == "i1" else "F32"
+        header[name] = {"dtype": kind, "shape": values.shape, "data_offsets": place}
+        data += values.tobytes()
+    header = json.dumps(header, separators=(",", ":")).encode()
+    return len(header).to_bytes(8, "little") + header + data
+
+
 timm_seeds = {
     "aligned.safetensors": safetensors(aligned(), "F32"),
     "aligned_bf16.safetensors": safetensors(aligned(), "BF16"),
     "legacy.safetensors": safetensors(legacy_xception(), "F16"),
     "legacy_f64.safetensors": safetensors(legacy_xception(), "F64"),
+    "int8.safetensors": int8(),
 }
 for folder, files in {"keras": seeds, "safetensors": timm_seeds}.items():
     (FOLDER / folder).mkdir(parents=True, exist_ok=True)

@@ -13,12 +13,10 @@ mod resize;
 
 use std::path::Path;
 
+pub use crate::weights::{Resize, Scaling};
 pub use orientation::Orientation;
 pub use pixels::{Channels, Pixels};
 pub use preprocess::Preprocess;
-pub use resize::Resize;
-
-pub use crate::weights::Scaling;
 
 use crate::{Error, Result};
 

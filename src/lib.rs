@@ -1,6 +1,6 @@
 //! Xception and its family on the CPU.
 //!
-//! This crate loads models of Keras and timm and runs them with the kernels of
+//! This crate loads models of Keras, TensorFlow Lite and timm and runs them with the kernels of
 //! [`sepconv-kernels`](kernels). It can also run networks that you build yourself.
 //!
 //! ```
@@ -43,7 +43,8 @@
 //! All arithmetic is f32. Each output is one chain of fused multiply-adds in a fixed order, so
 //! results have the same bits on every instruction set and any number of threads. Batch norms are
 //! folded into weights in f64 and rounded once. [`network::PlanOptions`] can store weights and
-//! values in f16 or bf16 instead, or multiply 8-bit integers, whose sums are exact.
+//! values in f16 or bf16 instead. [`network::Calibration`] makes networks of 8-bit integers, whose
+//! sums are exact.
 //!
 //! # Errors
 //!
@@ -54,8 +55,9 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `keras` | Keras files: `.keras`, `.weights.h5`, `.h5` |
-//! | `safetensors` | timm files: `.safetensors` |
+//! | `keras` | Keras files: `.keras`, `.weights.h5`, `.h5`; TensorFlow.js's `model.json` |
+//! | `safetensors` | timm files and those of `sepconv quantize`: `.safetensors` |
+//! | `tflite` | TensorFlow Lite files: `.tflite` |
 //! | `image` | JPEG and PNG pictures |
 //! | `rayon` (default) | threads: kernels run on rayon's current pool |
 //! | `cli` (default) | the `sepconv` program, and all features that read files |

@@ -27,7 +27,7 @@ fn binary() -> Command {
 
 fn command(args: &[&str]) -> Command {
     let mut command = binary();
-    command.args(args).env_remove("SEPCONV_LEVEL");
+    command.args(args).env_remove("SEPCONV_LEVEL").env_remove("SEPCONV_AMX");
     command
 }
 
@@ -114,7 +114,8 @@ fn usage_errors() {
     ] {
         assert_eq!(sepconv(args).status.code(), Some(2), "{args:?}");
     }
-    for command in ["classify", "run", "inspect", "bench", "compare", "info", "completions", "man"]
+    for command in
+        ["classify", "run", "quantize", "inspect", "bench", "compare", "info", "completions", "man"]
     {
         let help = stdout(&ok(&[command, "--help"]));
         assert!(help.contains("Examples:"));
@@ -485,6 +486,95 @@ fn runs_as_keras_does() {
         bits.push([y, f, a].map(|t| t.data.iter().map(|v| v.to_bits()).collect::<Vec<_>>()));
     }
     assert!(bits.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+/// A file of 8-bit integers is made of pictures and arrays, and read by all commands.
+#[test]
+fn quantizes_for_all_commands() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::create_dir_all(folder.path().join("photos/inner")).unwrap();
+    fs::copy(fixture("images/jpeg-420.jpg"), path("photos/inner/a.JPG")).unwrap();
+    fs::copy(fixture("model/x.npy"), path("photos/x.npy")).unwrap();
+    fs::write(path("photos/notes.txt"), "no picture").unwrap();
+    fs::write(path("labels.txt"), "cup\nfork\nspoon\nplate").unwrap();
+    let (weights, made) = (model(), path("tiny.safetensors"));
+    let (photos, picture, labels) =
+        (path("photos"), fixture("images/png-rgba.png"), path("labels.txt"));
+    let quantize = ["quantize", "--weights", &weights, "--output", &made, "--labels", &labels];
+    let more = ["--resize", "bilinear", "--mean", "0.5", "--std", "0.25", "--calibrate", &photos];
+    let args = [&quantize[..], &more, &[&picture, "--json"]].concat();
+    let keys = ["file", "bytes", "range", "inputs", "size", "layers", "outputs"];
+    let report: Value = serde_json::from_str(&stdout(&ok(&args))).unwrap();
+    assert_eq!(report.as_object().unwrap().keys().collect::<Vec<_>>(), keys);
+    assert_eq!((&report["inputs"], &report["size"]), (&11.into(), &serde_json::json!([8, 10])));
+    assert_eq!(report["bytes"].as_u64().unwrap(), fs::metadata(&made).unwrap().len());
+    assert!(report["outputs"]["correlation"].as_f64().unwrap() > 0.999, "{report}");
+    assert!(report["outputs"]["same_first"].as_u64().unwrap() >= 10, "{report}");
+    let layers: Vec<&Value> = report["layers"].as_array().unwrap().iter().collect();
+    assert_eq!(layers[0]["layer"], "separable_act");
+    assert!(layers.iter().all(|l| l["own_db"].as_f64().unwrap() > 25.0), "{report}");
+
+    // As a table, and with a layer in f32, in place of the file.
+    let text = stdout(&ok(&[&quantize[..], &more, &["--keep", "separable"]].concat()));
+    for part in ["own dB", "separable_act", "f32", "correlation", "first classes the same"] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+    ok(&args);
+
+    let line = stdout(&ok(&["classify", "--weights", &made, "--json", "--logits", &picture]));
+    let value: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(value["preprocess"]["formula"], "(x / 255 − 0.5) / 0.25");
+    assert_eq!(value["preprocess"]["why"], "as requested");
+    let options = ["--resize", "bilinear", "--mean", "0.5", "--std", "0.25"];
+    let exact = logits(&options, &picture);
+    let rounded = value["logits"].as_array().unwrap().iter();
+    let rounded: Vec<f32> = rounded.map(|x| x.as_f64().unwrap() as f32).collect();
+    let largest = exact.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
+    for (a, b) in exact.iter().zip(&rounded) {
+        assert!((a - b).abs() < largest * 0.05, "{exact:?} {rounded:?}");
+    }
+    let names: Vec<&str> =
+        value["top"].as_array().unwrap().iter().map(|top| top["label"].as_str().unwrap()).collect();
+    assert!(["cup", "fork", "spoon", "plate"].iter().all(|name| names.contains(name)), "{names:?}");
+
+    let (x, y) = (fixture("model/x.npy"), path("y.npy"));
+    ok(&["run", "--weights", &made, "--input", &x, "--output", &y]);
+    assert_eq!(npy::read(Path::new(&y)).unwrap().shape, [9, 4]);
+    let text = stdout(&ok(&["inspect", "--weights", &made]));
+    for part in ["input scale", "zero point", "weights", "int8"] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+    let line = stdout(&ok(&["inspect", "--weights", &made, "--json"]));
+    let report: Value = serde_json::from_str(&line).unwrap();
+    assert!(report["input_scale"].as_f64().unwrap() > 0.0, "{report}");
+    let step = &report["steps"].as_array().unwrap()[1];
+    assert!(step["scale"].is_number() && step["zero_point"] == 0, "{step}");
+    assert_eq!(step["weights"][0]["tensor"], "separable/depthwise/depthwise_kernel");
+    assert_eq!(step["weights"][1]["tensor"], "separable/kernel");
+    let bench = ["bench", "--weights", &made, "--runs", "1", "--json"];
+    let report: Value = serde_json::from_str(&stdout(&ok(&bench))).unwrap();
+    assert_eq!((&report["arithmetic"], &report["weights_type"]), (&"int8".into(), &"i8".into()));
+
+    // Nothing was written where something was wrong.
+    let other = path("other.safetensors");
+    let base = ["quantize", "--weights", &weights, "--output", &other, "--calibrate"];
+    let wrong = |more: &[&str], parts: &[&str]| {
+        assert_error(&[&base[..], more].concat(), parts);
+        assert!(!Path::new(&other).exists());
+    };
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    wrong(&[&path("empty")], &["empty", ".jpg"]);
+    wrong(&[&path("missing.jpg")], &["missing.jpg"]);
+    wrong(&[&path("photos/notes.txt")], &["notes.txt"]);
+    wrong(&[&fixture("model/logits.npy")], &["N×8×10×3", "[9, 4]"]);
+    wrong(&[&picture, "--keep", "nowhere"], &["nowhere"]);
+    wrong(&[&picture, "--range", "percentile", "--percentile", "0"], &["percentile", "got 0"]);
+    wrong(&[&picture, "--labels", &weights], &["tiny.keras"]);
+    let twice = ["quantize", "--weights", &made, "--output", &other, "--calibrate", &picture];
+    assert_error(&twice, &["quantized already"]);
+    let bf16 = ["classify", "--weights", &made, "--arithmetic", "bf16", &picture];
+    assert_error(&bf16, &["expected f32, got bf16", "quantized"]);
 }
 
 #[test]
@@ -897,6 +987,8 @@ fn inspects_and_informs_as_json() {
             "level",
             "threads",
             "steps",
+            "input_scale",
+            "input_zero_point",
             "parameters",
             "trainable_parameters",
             "multiply_adds",
@@ -914,7 +1006,8 @@ fn inspects_and_informs_as_json() {
         let sum: u64 = steps.iter().map(|step| step[what].as_u64().unwrap()).sum();
         assert_eq!(sum, report[what].as_u64().unwrap(), "{what}");
     }
-    let keys = ["output", "parameters", "multiply_adds", "turns", "kernel", "layers"];
+    let mut keys = vec!["output", "parameters", "multiply_adds", "turns", "kernel", "layers"];
+    keys.extend(["scale", "zero_point", "weights"]);
     assert_keys(&steps[0].to_string(), &keys);
 
     let report = assert_keys(
@@ -1221,6 +1314,31 @@ fn multiplies_in_the_arithmetic_asked_for() {
     assert!(["exact", "bf16", "fast"].iter().all(|name| stderr(&refused).contains(name)));
 }
 
+/// Tile registers multiply if there are any; if not, a note says so, and other kernels do.
+#[test]
+fn multiplies_by_tile_registers_if_asked_to() {
+    let weights = model();
+    let layers = ["--layer", "sep 1x9x9x8 o16 k3"];
+    let network = ["--size", "9", "--weights", &weights];
+    let bf16 = ["--arithmetic", "bf16"];
+    for (subject, name) in [(&layers[..], "bench"), (&network[..], "bench"), (&layers, "compare")] {
+        let args = [&[name, "--runs", "1", "--json"], subject, &bf16].concat();
+        let plain = ok(&args);
+        assert!(!stdout(&plain).contains("gemm_amx_"));
+        let output = ok(&[&args[..], &["--amx"]].concat());
+        let note = stderr(&output).contains("note: --amx changes nothing: ");
+        assert!(note || name == "compare" || stdout(&output).contains("gemm_amx_"));
+    }
+    for arithmetic in ["exact", "fast", "int8"] {
+        let args = [&["bench", "--amx", "--arithmetic", arithmetic], &network[..]].concat();
+        assert_error(&args, &["--amx: expected --arithmetic bf16", arithmetic]);
+    }
+    let args = [&["bench", "--runs", "1"], &layers[..], &bf16].concat();
+    let output = command(&args).env("SEPCONV_AMX", "2").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("SEPCONV_AMX: expected 0 or 1, got \"2\""), "{output:?}");
+}
+
 #[test]
 fn refuses_bad_layers() {
     let cases: [(&str, &[&str]); 37] = [
@@ -1289,6 +1407,7 @@ fn demonstrates() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("99 of 100 digits right"), "{text}");
+    assert!(text.contains("With 8-bit integers, calibrated on the first 20: 9"), "{text}");
     assert!(text.contains("Xception 299×299") && text.contains("% of the FMA peak"), "{text}");
     assert!(text.contains("448 sampled outputs of 7 layers"), "{text}");
     // What the network says of the digits that are drawn, and of the one that it mistakes.
@@ -1464,7 +1583,7 @@ fn other_formats_are_told_what_to_do() {
     let keras = "model.save(\"model.keras\")";
     for (file, parts) in [
         ("saved", ["TensorFlow SavedModels", keras]),
-        ("model.tflite", ["TensorFlow Lite files", keras]),
+        ("model.tflite", ["lie outside a file of 10", "bytes at"]),
         ("model.onnx", ["ONNX files", keras]),
         ("graph.pb", ["TensorFlow graphs", keras]),
         ("old.bin", ["PyTorch files", "save_file(model.state_dict()"]),

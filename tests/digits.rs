@@ -6,7 +6,9 @@ use std::path::Path;
 
 use sepconv::image::{Channels, Picture, Preprocess, Resize, Scaling};
 use sepconv::models::{Head, XceptionConfig, xception};
-use sepconv::network::{NetworkPlan, PlanOptions, Session};
+use sepconv::network::{
+    Calibration, NetworkPlan, PlanOptions, QuantizeOptions, Quantized, RangeRule, Session,
+};
 use sepconv::weights::{self, Model};
 
 const DIGIT: usize = 8;
@@ -23,18 +25,12 @@ fn model() -> Model {
     weights::load_bytes("digits.keras", asset("digits.keras")).unwrap()
 }
 
-#[test]
-fn digits_are_read_as_keras_reads_them() {
-    let model = model();
-    let plan =
-        NetworkPlan::new(&model.network, &model.weights, [1, 32, 32, 3], &PlanOptions::default())
-            .unwrap();
-    let mut session = Session::new(plan).unwrap();
+/// The inputs of the sheet's digits, and which they are.
+fn digits() -> Vec<(Vec<f32>, usize)> {
     let sheet = Picture::decode(Path::new("digits.png"), &asset("digits.png")).unwrap().picture;
-    let (labels, goldens) = (text("digits.labels.txt"), text("digits.logits.txt"));
-    assert_eq!((labels.lines().count(), goldens.lines().count()), (100, 100));
-    let (mut right, mut worst) = (0, 0.0_f32);
-    for (i, (label, golden)) in labels.lines().zip(goldens.lines()).enumerate() {
+    let labels = text("digits.labels.txt");
+    assert_eq!(labels.lines().count(), 100);
+    let digit = |(i, label): (usize, &str)| {
         let (top, left) = (i / 10 * DIGIT, i % 10 * DIGIT);
         let mut rgb = Vec::new();
         for y in top..top + DIGIT {
@@ -43,19 +39,60 @@ fn digits_are_read_as_keras_reads_them() {
         }
         let digit = Picture::new([DIGIT, DIGIT], rgb).unwrap();
         let pixels = digit.resize([32, 32], Resize::Nearest, Channels::Rgb).unwrap();
-        session.run(&Preprocess::new(Scaling::Tf).apply(pixels).unwrap()).unwrap();
+        (Preprocess::new(Scaling::Tf).apply(pixels).unwrap(), label.parse().unwrap())
+    };
+    labels.lines().enumerate().map(digit).collect()
+}
+
+fn best(logits: &[f32]) -> usize {
+    (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap()
+}
+
+#[test]
+fn digits_are_read_as_keras_reads_them() {
+    let model = model();
+    let plan =
+        NetworkPlan::new(&model.network, &model.weights, [1, 32, 32, 3], &PlanOptions::default())
+            .unwrap();
+    let mut session = Session::new(plan).unwrap();
+    let goldens = text("digits.logits.txt");
+    assert_eq!(goldens.lines().count(), 100);
+    let (mut right, mut worst) = (0, 0.0_f32);
+    for ((x, label), golden) in digits().iter().zip(goldens.lines()) {
+        session.run(x).unwrap();
         let logits = session.output();
         let expected: Vec<f32> = golden.split(' ').map(|v| v.parse().unwrap()).collect();
         assert_eq!(logits.len(), expected.len());
         for (got, expected) in logits.iter().zip(&expected) {
             worst = worst.max((got - expected).abs());
         }
-        let best = (0..10).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
-        right += usize::from(best.to_string() == label);
+        right += usize::from(best(logits) == *label);
     }
     println!("{right} of 100 right, logits within {worst:.1e} of Keras's");
     assert!(worst <= 1e-4);
     assert_eq!(right, 99);
+}
+
+/// Quantized on 20 of them, by each rule. The 400 held-out digits: tests/keras/digits.py.
+#[test]
+fn digits_are_read_with_8_bit_integers() {
+    let Model { network, weights, .. } = model();
+    let mut calibration = Calibration::new(&network, &weights, [1, 32, 32, 3]).unwrap();
+    let digits = digits();
+    digits[..20].iter().for_each(|(x, _)| calibration.add(x).unwrap());
+    for range in [RangeRule::MinMax, RangeRule::Percentile(99.99), RangeRule::MeanSquare] {
+        let options = QuantizeOptions::default().range(range);
+        let Quantized { network, weights, .. } = calibration.quantize(&options).unwrap();
+        let plan = NetworkPlan::new(&network, weights, [1, 32, 32, 3], &PlanOptions::default());
+        let mut session = Session::new(plan.unwrap()).unwrap();
+        let mut right = 0;
+        for (x, label) in &digits {
+            session.run(x).unwrap();
+            right += usize::from(best(session.output()) == *label);
+        }
+        println!("{range:?}: {right} of 100 right");
+        assert!(right >= 98, "{range:?}: {right}");
+    }
 }
 
 /// What Keras's config.json describes is what the table of blocks builds.

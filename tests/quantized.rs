@@ -7,12 +7,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use common::digest::{Table, digest};
-use sepconv::kernels::{Activation, Arithmetic, ElementType, Padding, PoolKind, Window};
+use sepconv::kernels::{
+    Activation, Arithmetic, ElementType, Padding, PoolKind, Quantization, Window,
+};
 use sepconv::models::{MobileNetConfig, XceptionConfig, mobilenet, xception};
 use sepconv::network::{
-    Border, DepthFirst, Network, NetworkPlan, Op, PlanOptions, Ranges, Session,
+    Border, Calibration, DepthFirst, Network, NetworkPlan, Op, PlanOptions, QuantizeOptions,
+    Quantized, RangeRule, Session,
 };
-use sepconv::weights::{Tensor, Weights, synthetic};
+use sepconv::weights::{Int8Tensor, Tensor, Weights, synthetic};
 
 const INPUT: [usize; 4] = [2, 23, 19, 3];
 
@@ -58,9 +61,11 @@ fn picture(shape: [usize; 4]) -> Vec<f32> {
     synthetic::uniform("x").take(shape.iter().product()).map(|u| u as f32).collect()
 }
 
-fn quantized(network: &Network, weights: &Weights, shape: [usize; 4]) -> PlanOptions {
-    let ranges = Ranges::measure(network, weights, shape, &picture(shape)).unwrap();
-    PlanOptions::default().int8(ranges)
+/// By the least and the largest numbers.
+fn quantized(network: &Network, weights: &Weights, shape: [usize; 4]) -> Quantized {
+    let mut calibration = Calibration::new(network, weights, shape).unwrap();
+    calibration.add(&picture(shape)).unwrap();
+    calibration.quantize(&QuantizeOptions::default().range(RangeRule::MinMax)).unwrap()
 }
 
 fn run(network: &Network, weights: &Weights, shape: [usize; 4], options: &PlanOptions) -> Session {
@@ -79,9 +84,10 @@ fn run_on(threads: usize, plan: impl Into<Arc<NetworkPlan>>) -> Session {
 fn every_level_gives_the_same_bits() {
     let network = network();
     let weights = synthetic::weights(&network).unwrap();
+    let Quantized { network, weights, .. } = quantized(&network, &weights, INPUT);
     let names: Vec<String> = network.nodes().iter().map(|node| node.name.clone()).collect();
     for outputs in [&names[..], &[]] {
-        let options = quantized(&network, &weights, INPUT).outputs(outputs);
+        let options = PlanOptions::default().outputs(outputs);
         let mut first: Option<Session> = None;
         for level in common::levels() {
             for depth_first in [DepthFirst::default().bytes(0).multiply_adds(1), DepthFirst::NEVER]
@@ -105,27 +111,52 @@ fn every_level_gives_the_same_bits() {
     }
 }
 
-/// What is stored in u8 has at most 256 numbers, as far apart as its range says, which correlate
-/// with those of f32; and the layers with weights are those of integers.
+/// What is rounded has at most 256 numbers, as far apart as its range says, which correlate with
+/// those of f32; and the layers with weights are those of integers.
 #[test]
 fn values_and_weights_are_integers() {
-    let network = network();
-    let weights = synthetic::weights(&network).unwrap();
-    let ranges = Ranges::measure(&network, &weights, INPUT, &picture(INPUT)).unwrap();
-    let float = ["input", "pad", "grouped", "cut", "logits", "softmax"];
-    let nodes = network.nodes().iter().map(|node| node.name.as_str());
-    let names: Vec<&str> = nodes.filter(|name| !float.contains(name)).collect();
-    let options = PlanOptions::default().int8(ranges.clone()).outputs(names.iter().copied());
+    let float = network();
+    let float_weights = synthetic::weights(&float).unwrap();
+    let Quantized { network, weights, .. } = quantized(&float, &float_weights, INPUT);
+    let names: Vec<&str> = (network.nodes().iter())
+        .filter(|node| node.quantization.is_some())
+        .map(|node| node.name.as_str())
+        .collect();
+    let expected = [
+        "input",
+        "pad",
+        "relu",
+        "norm",
+        "dw_relu",
+        "dw_pw",
+        "sum",
+        "all",
+        "sum of three",
+        "pool",
+        "silu",
+        "cat",
+        "cat_norm",
+        "pw",
+        "cut",
+        "average",
+        "mean",
+    ];
+    for name in names.iter().filter(|name| !name.contains("/depthwise")) {
+        assert!(expected.contains(name), "{name}");
+    }
+    let known = names.iter().copied().filter(|&name| float.find(name).is_some());
+    let known: Vec<&str> = known.collect();
+    let options = PlanOptions::default().outputs(known.iter().copied());
     let session = run(&network, &weights, INPUT, &options);
-    let float =
-        run(&network, &weights, INPUT, &PlanOptions::default().outputs(names.iter().copied()));
-    for name in names {
+    let float = run(&float, &float_weights, INPUT, &options);
+    for name in known {
         let (numbers, _) = session.node(name).unwrap();
-        let similar = correlation(numbers, float.node(name).unwrap().0);
+        let exact = float.node(name).unwrap().0;
+        let similar = correlation(numbers, exact);
         println!("{name}: correlation {similar:.5}");
         assert!(similar >= 0.99, "{name}: {similar}");
-        let [lo, hi] = ranges.of(name).unwrap();
-        let scale = (f64::from(hi.max(0.0)) - f64::from(lo.min(0.0))) / 255.0;
+        let node = network.node(network.find(name).unwrap());
+        let scale = f64::from(node.quantization.unwrap().scale);
         let distinct: BTreeSet<i64> =
             numbers.iter().map(|&x| (f64::from(x) / scale).round() as i64).collect();
         for &x in numbers {
@@ -134,9 +165,130 @@ fn values_and_weights_are_integers() {
         }
         assert!((2..=256).contains(&distinct.len()), "{name}: {} numbers", distinct.len());
     }
-    let plan = NetworkPlan::new(&network, &weights, INPUT, &quantized(&network, &weights, INPUT));
-    for step in plan.unwrap().steps().filter(|step| step.multiply_adds > 0) {
+    let plan = NetworkPlan::new(&network, &weights, INPUT, &PlanOptions::default()).unwrap();
+    for step in plan.steps().filter(|step| step.multiply_adds > 0) {
         assert!(step.kernel.contains("int8"), "{}: {}", step.name, step.kernel);
+    }
+    let of = |name: &str| network.node(network.find(name).unwrap()).quantization;
+    assert_eq!(of("silu"), of("cat")); // a part that lies in the whole
+    assert_ne!(of("dw_pw"), of("cat")); // one that others read, too
+    assert_eq!(of("relu"), of("norm")); // a clamp on load
+}
+
+/// With any of the nodes rounded and others not, a plan is made, and the output stays near.
+#[test]
+fn any_mixture_of_integers_and_numbers_runs() {
+    let float = network();
+    let float_weights = synthetic::weights(&float).unwrap();
+    let exact = run(&float, &float_weights, INPUT, &PlanOptions::default());
+    let folded = quantized(&float, &float_weights, INPUT);
+    // Of all nodes that both have, the range; batch norms are in both.
+    let names: Vec<&str> = float.nodes().iter().map(|node| node.name.as_str()).collect();
+    let values = run(&float, &float_weights, INPUT, &PlanOptions::default().outputs(names));
+    let rounding = |name: &str| {
+        let numbers = values.node(name)?.0;
+        let [lo, hi] = [f32::min, f32::max].map(|f| numbers.iter().copied().fold(0.0, f));
+        let scale = (hi - lo) / 255.0;
+        Some(Quantization::new(scale, (-lo / scale).round() as i32))
+    };
+    let mut bits = synthetic::uniform("mixtures");
+    for case in 0..60 {
+        let share = f64::from(case % 6) / 2.5 - 1.0; // of nodes in f32: none to all
+        let (mut network, weights) = match case % 2 {
+            0 => (float.clone(), &float_weights),
+            _ => (folded.network.clone(), &folded.weights),
+        };
+        for name in network.nodes().iter().map(|n| n.name.clone()).collect::<Vec<_>>() {
+            let quantization = rounding(&name).filter(|_| bits.next().unwrap() >= share);
+            network.set_quantization(network.find(&name).unwrap(), quantization).unwrap();
+        }
+        let names: Vec<String> = network.nodes().iter().map(|n| n.name.clone()).collect();
+        for outputs in [&names[..0], &names] {
+            let options = PlanOptions::default().outputs(outputs);
+            let session = run(&network, weights, INPUT, &options);
+            let similar = correlation(session.output(), exact.output());
+            assert!(similar >= 0.98, "case {case}: {similar}");
+            for name in outputs {
+                let node = network.node(network.find(name).unwrap());
+                let Some(quantization) = node.quantization else { continue };
+                for &x in session.node(name).unwrap().0 {
+                    let steps = x / quantization.scale;
+                    assert!((steps - steps.round()).abs() < 1e-3, "case {case}: {name}: {x}");
+                }
+            }
+        }
+    }
+}
+
+/// Kept layers, and those that lose too much, multiply f32; the output is nearer then.
+#[test]
+fn layers_stay_f32_on_request() {
+    let float = network();
+    let weights = synthetic::weights(&float).unwrap();
+    let exact = run(&float, &weights, INPUT, &PlanOptions::default());
+    let mut calibration = Calibration::new(&float, &weights, INPUT).unwrap();
+    calibration.add(&picture(INPUT)).unwrap();
+    let mut similar = |options: &QuantizeOptions, kept: &[&str]| {
+        let Quantized { network, weights, layers, .. } = calibration.quantize(options).unwrap();
+        let plan = NetworkPlan::new(&network, &weights, INPUT, &PlanOptions::default()).unwrap();
+        for step in plan.steps().filter(|step| step.multiply_adds > 0) {
+            let is_kept = step.nodes.iter().any(|node| kept.contains(&node.as_str()));
+            let has_integers = step.kernel.contains("int8");
+            assert_eq!(has_integers, !is_kept, "{}: {}", step.name, step.kernel);
+        }
+        for layer in layers.iter().filter(|layer| !layer.kept) {
+            let (name, own, total) = (&layer.name, layer.own, layer.total);
+            assert!(own > 25.0 && total > 20.0 && own.is_finite(), "{name}: {own} {total}");
+        }
+        correlation(
+            run(&network, &weights, INPUT, &PlanOptions::default()).output(),
+            exact.output(),
+        )
+    };
+    let all = similar(&QuantizeOptions::default(), &[]);
+    let some = ["sep", "dw_pw", "pw"];
+    let kept = similar(&QuantizeOptions::default().keep(["sep", "dw", "pw"]), &some);
+    assert!(kept > all, "{kept} {all}");
+    let names = ["norm", "dw_pw", "sep", "pw", "grouped", "logits"];
+    let none = similar(&QuantizeOptions::default().keep_below(1000.0), &names);
+    assert!(none >= all && none > 0.999, "{none}");
+}
+
+/// Integers that can't be multiplied as they are become others for the same numbers.
+#[test]
+fn weights_may_be_any_integers() {
+    let mut net = Network::new("dense", "input", [None, None], 3000);
+    let x = net.find("input").unwrap();
+    net.push("dense", Op::Dense { units: 3, bias: true }, &[x]).unwrap();
+    let shape = [1, 1, 1, 3000];
+    let x: Vec<f32> = (0..3000).map(|i| (i % 256) as f32).collect();
+    // −128; a bias of which a step is beyond an i32; neither.
+    let data: Vec<i8> =
+        (0..9000).map(|i| if i % 3 == 0 { -128 } else { (i % 200) as i8 }).collect();
+    let scales = vec![0.5, 1e-20, 0.25];
+    let int8 = Int8Tensor { shape: vec![3000, 3], data, scales };
+    let bias = Tensor { shape: vec![3], data: vec![1.0, -5.0, 1e5] };
+    let mut weights = Weights::default();
+    weights.insert_int8("dense", "kernel", int8.clone()).unwrap();
+    weights.insert("dense", "bias", bias.clone()).unwrap();
+    let exact: Vec<f64> = (0..3)
+        .map(|o| {
+            let terms = (0..3000).map(|i| f64::from(x[i]) * f64::from(int8.numbers()[3 * i + o]));
+            f64::from(bias.data[o]) + terms.sum::<f64>()
+        })
+        .collect();
+    for quantization in [None, Some(Quantization::new(1.0, 0))] {
+        net.set_quantization(net.find("input").unwrap(), quantization).unwrap();
+        let plan = NetworkPlan::new(&net, &weights, shape, &PlanOptions::default()).unwrap();
+        let is_int8 =
+            plan.steps().any(|step| step.kernel.contains("gemm") && step.kernel.contains("int8"));
+        assert!(is_int8 || quantization.is_none());
+        let mut session = Session::new(plan).unwrap();
+        session.run(&x).unwrap();
+        for (got, expected) in session.output().iter().zip(&exact) {
+            let error = (f64::from(*got) - expected).abs() / expected.abs();
+            assert!(error < 0.01, "{quantization:?}: {got}, {expected}");
+        }
     }
 }
 
@@ -164,8 +316,8 @@ fn networks_are_near_those_of_f32() {
         let weights = synthetic::weights(&network).unwrap();
         let never = PlanOptions::default().depth_first(DepthFirst::NEVER);
         let float = run(&network, &weights, shape, &never);
-        let int8 = quantized(&network, &weights, shape).depth_first(DepthFirst::NEVER);
-        let int8 = run(&network, &weights, shape, &int8);
+        let int8 = quantized(&network, &weights, shape);
+        let int8 = run(&int8.network, &int8.weights, shape, &never);
         let similar = correlation(float.output(), int8.output());
         println!("{}: correlation {similar:.5}", network.name());
         assert!(similar >= 0.99, "{}: {similar}", network.name());
@@ -187,8 +339,10 @@ fn sessions_take_less_memory() {
     let network = xception(&XceptionConfig::with_width(0.5).unwrap()).unwrap();
     let weights = synthetic::weights(&network).unwrap();
     let int8 = quantized(&network, &weights, [1, 71, 71, 3]);
-    let [float, int8] = [PlanOptions::default(), int8].map(|options| {
-        let plan = NetworkPlan::new(&network, &weights, [1, 299, 299, 3], &options).unwrap();
+    let both = [(&network, &weights), (&int8.network, &int8.weights)];
+    let [float, int8] = both.map(|(network, weights)| {
+        let options = PlanOptions::default();
+        let plan = NetworkPlan::new(network, weights, [1, 299, 299, 3], &options).unwrap();
         assert!(plan.turns(1).iter().any(|&turns| turns > 1), "no step runs depth first");
         let parts = [plan.weights_bytes(), plan.arena_bytes(1), plan.scratch_bytes(1)];
         println!("weights, values, scratch: {parts:?} bytes");
@@ -207,9 +361,9 @@ fn digests_of_integers_at_71() {
     let network = xception(&XceptionConfig::default()).unwrap();
     let weights = synthetic::weights(&network).unwrap();
     let shape = [1, 71, 71, 3];
-    let options = quantized(&network, &weights, shape);
+    let Quantized { network, weights, .. } = quantized(&network, &weights, shape);
     for level in common::levels() {
-        let options = options.clone().level(level);
+        let options = PlanOptions::default().level(level);
         let plan = Arc::new(NetworkPlan::new(&network, &weights, shape, &options).unwrap());
         plan.steps().for_each(|step| common::ledger::ran(level, &step.kernel));
         let entered = table.enter("output", digest(run_on(2, plan).output()));
@@ -230,8 +384,11 @@ fn biases_are_kept() {
     let data = vec![-3.5, 1000.0, 0.125];
     weights.insert("dense", "bias", Tensor { shape: vec![3], data }).unwrap();
     let (shape, x) = ([1, 1, 1, 2], [1.0, -1.0]);
-    let ranges = Ranges::measure(&net, &weights, shape, &x).unwrap();
-    let plan = NetworkPlan::new(&net, &weights, shape, &PlanOptions::default().int8(ranges));
+    let mut calibration = Calibration::new(&net, &weights, shape).unwrap();
+    calibration.add(&x).unwrap();
+    let Quantized { network, weights, .. } =
+        calibration.quantize(&QuantizeOptions::default()).unwrap();
+    let plan = NetworkPlan::new(&network, &weights, shape, &PlanOptions::default());
     let mut session = Session::new(plan.unwrap()).unwrap();
     session.run(&x).unwrap();
     for (got, expected) in session.output().iter().zip([-3.5, 1000.0, 0.375]) {
@@ -244,7 +401,8 @@ fn biases_are_kept() {
 fn resized_plans_share_the_quantization() {
     let network = network();
     let weights = synthetic::weights(&network).unwrap();
-    let options = quantized(&network, &weights, INPUT).outputs(["pool"]);
+    let Quantized { network, weights, .. } = quantized(&network, &weights, INPUT);
+    let options = PlanOptions::default().outputs(["pool"]);
     let shape = [1, 31, 40, 3];
     let plan = NetworkPlan::new(&network, &weights, INPUT, &options).unwrap();
     let resized = run_on(1, plan.resized(shape).unwrap());
@@ -256,26 +414,50 @@ fn resized_plans_share_the_quantization() {
 
 #[test]
 fn refusals() {
-    let network = network();
-    let weights = synthetic::weights(&network).unwrap();
-    let options = quantized(&network, &weights, INPUT);
-    let refused = |options: &PlanOptions, parts: &[&str]| {
-        let error = NetworkPlan::new(&network, &weights, INPUT, options).unwrap_err().to_string();
+    let float = network();
+    let weights = synthetic::weights(&float).unwrap();
+    let quantized = quantized(&float, &weights, INPUT);
+    let refused = |network: &Network, options: &PlanOptions, parts: &[&str]| {
+        let error = NetworkPlan::new(network, &weights, INPUT, options).unwrap_err().to_string();
         parts.iter().for_each(|part| assert!(error.contains(part), "{part:?} is not in {error}"));
     };
-    refused(&options.clone().weights_type(ElementType::Bf16), &["weights", "f32", "bf16"]);
-    refused(&options.clone().arithmetic(Arithmetic::Bf16), &["arithmetic", "exact", "bf16"]);
-    refused(&options.activations_type(ElementType::F16), &["values", "f32", "f16"]);
+    let (network, options) = (&quantized.network, PlanOptions::default());
+    refused(network, &options.clone().weights_type(ElementType::Bf16), &["weights", "f32", "bf16"]);
+    refused(
+        network,
+        &options.clone().arithmetic(Arithmetic::Bf16),
+        &["arithmetic", "exact", "bf16"],
+    );
+    refused(
+        network,
+        &options.clone().activations_type(ElementType::F16),
+        &["values", "f32", "f16"],
+    );
     for element in [ElementType::U8, ElementType::I8] {
-        let options = PlanOptions::default().activations_type(element);
-        refused(&options, &["values", element.name(), "PlanOptions::int8"]);
-        let options = PlanOptions::default().weights_type(element);
-        refused(&options, &["weights", element.name(), "PlanOptions::int8"]);
+        let values = options.clone().activations_type(element);
+        refused(&float, &values, &["values", element.name(), "quantizations"]);
+        refused(&float, &options.clone().weights_type(element), &["weights", element.name()]);
     }
-    refused(&PlanOptions::default().int8(Ranges::default()), &["input", "no measured range"]);
+    // Its layers have no batch norms any more, but biases.
+    refused(network, &options, &["tensor \"stem/bias\"", "missing"][1..]);
 
+    let mut calibration = Calibration::new(&float, &weights, INPUT).unwrap();
+    let error = calibration.quantize(&QuantizeOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("nothing was measured"), "{error}");
     let mut x = picture(INPUT);
+    calibration.add(&x).unwrap();
+    for (options, parts) in [
+        (QuantizeOptions::default().keep(["pw", "nowhere"]), ["test", "nowhere"]),
+        (QuantizeOptions::default().range(RangeRule::Percentile(0.0)), ["percentile", "got 0"]),
+        (QuantizeOptions::default().range(RangeRule::Percentile(100.1)), ["percentile", "100.1"]),
+        (QuantizeOptions::default().range(RangeRule::Percentile(f64::NAN)), ["percentile", "NaN"]),
+    ] {
+        let error = calibration.quantize(&options).unwrap_err().to_string();
+        parts.iter().for_each(|part| assert!(error.contains(part), "{part:?} is not in {error}"));
+    }
     x[100] = f32::NAN;
-    let error = Ranges::measure(&network, &weights, INPUT, &x).unwrap_err().to_string();
-    assert!(error.contains("\"input\"") && error.contains("NaN at element 100"), "{error}");
+    let error = calibration.add(&x).unwrap_err().to_string();
+    assert!(error.contains("\"pad\"") && error.contains("got NaN at element"), "{error}");
+    let error = Calibration::new(network, &quantized.weights, INPUT).unwrap_err().to_string();
+    assert!(error.contains("quantized already"), "{error}");
 }

@@ -144,6 +144,12 @@ def expected(level):
         yield Kernel(level, f"gemm, blocks {kind}", full, [f"{BLOCKS}<{ELEMENT}{x}, {rows}, {vectors}>"], share=share)
         yield Kernel(level, "gemm, all", "smaller", [
             f"{BLOCKS}<{ELEMENT}{x}, {m}, {vectors}>" for m in tile["blocks"][:-1]])
+    if level == "avx512":
+        # Tile instructions multiply, in one block of assembly; what makes their rows of panels.
+        yield Kernel(level, "gemm, amx", "32×32", ["gemm::tile_micro_kernel::TileMicroKernel"], multiplies=False)
+        yield Kernel(level, "gemm, amx", "rows", ["gemm::tile_rows::TileRows"], multiplies=False)
+        yield Kernel(level, "gemm, amx", "pack", [
+            f"gemm::pack_tiles::PackTiles<{ELEMENT}{x}>" for x in ("F32", "F16", "Bf16")], multiplies=False)
     if level != "avx2":
         yield Kernel(level, "gemm, dot bf16", full, [f"{GEMM}Bf16MicroKernel<{rows}, {vectors}>"],
                      share=GEMM_SHARE[level][0], token="Bf16", trait="Bf16Dot")

@@ -1,5 +1,6 @@
 //! safetensors files: errors or weights of a tiny network, with the shapes that it asks for,
-//! finite.
+//! finite; whole models of this crate's own, which are written again alike and plan or are refused,
+//! and small ones run.
 //!
 //! Half of the mutations are of the header alone, whose length is made right: most others would end
 //! there.
@@ -12,8 +13,8 @@ use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use sepconv::models::{
     AlignedXceptionConfig, EntryBlock, Flavour, Head, XceptionConfig, aligned_xception, xception,
 };
-use sepconv::network::Network;
-use sepconv::weights::{load_bytes, load_weights, variables};
+use sepconv::network::{Network, NetworkPlan, PlanOptions, Session};
+use sepconv::weights::{Model, load_bytes, load_weights, to_bytes, variables};
 use tempfile::NamedTempFile;
 
 /// Those of the seeds.
@@ -47,13 +48,36 @@ fuzz_target!(init: seeds_are_read(), |data: &[u8]| {
     if data.starts_with(b"PK") || data.starts_with(b"\x89HDF") {
         return;
     }
-    // The networks that it looks for have millions of weights.
-    let error = load_bytes("file", data.to_vec()).err().expect("too small for a model");
-    assert!(!error.to_string().is_empty());
+    match load_bytes("file", data.to_vec()) {
+        Ok(model) => check(&model),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
     for network in &*NETWORKS {
         read(data, network);
     }
 });
+
+/// What is promised of a model that was loaded; and its plan, if it has one, runs.
+fn check(model: &Model) {
+    // timm's networks, which it looks for, have millions of weights.
+    let file = to_bytes(model).expect("a model of a file");
+    assert!(load_bytes("again", file).expect("just written") == *model);
+    let (size, channels) = model.network.input();
+    let [h, w] = size.map(|side| side.unwrap_or(9));
+    let options = PlanOptions::default();
+    let Ok(plan) = NetworkPlan::new(&model.network, &model.weights, [1, h, w, channels], &options)
+    else {
+        return;
+    };
+    let elements: usize = plan.input_shape().iter().product();
+    let small = plan.arena_bytes(1) < 1 << 20 && plan.scratch_bytes(1) < 1 << 22;
+    let steps = || plan.steps().all(|s| s.output.iter().product::<usize>() < 1 << 14);
+    if elements < 1 << 12 && small && plan.multiply_adds() < 1 << 20 && steps() {
+        let mut session = Session::with_threads(plan, 1).expect("little memory");
+        session.run(&vec![0.5; elements]).expect("planned for it");
+        assert_eq!(session.output().len(), session.output_shape().iter().product::<usize>());
+    }
+}
 
 /// Whether the file has the weights of the network: all that is promised of them.
 fn read(data: &[u8], network: &Network) -> bool {
@@ -63,6 +87,10 @@ fn read(data: &[u8], network: &Network) -> bool {
     match load_weights(file.path(), network) {
         Ok(weights) => {
             for v in variables(network).expect("sound") {
+                if let Some(integers) = weights.find_int8(&v.layer, v.name) {
+                    assert_eq!(integers.shape, v.shape);
+                    continue;
+                }
                 let tensor = weights.get(&v.layer, v.name, &v.shape).expect("loaded");
                 assert!(tensor.iter().all(|w| w.is_finite()));
             }
@@ -104,6 +132,8 @@ fn seeds_are_read() {
         (include_bytes!("../seeds/safetensors/aligned.safetensors"), &NETWORKS[0]),
         (include_bytes!("../seeds/safetensors/legacy.safetensors"), &NETWORKS[1]),
     ];
+    let seed = include_bytes!("../seeds/safetensors/int8.safetensors");
+    check(&load_bytes("int8.safetensors", seed).expect("a seed"));
     for (seed, network) in seeds {
         assert!(read(seed, network), "a seed of {} is refused", network.name());
     }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
-use sepconv::kernels::{Aligned, Arithmetic, Level};
-use sepconv::network::{NetworkPlan, Ranges, Session, StepInfo};
+use sepconv::kernels::{Aligned, ElementType, Level};
+use sepconv::network::{Calibration, NetworkPlan, QuantizeOptions, Session, StepInfo};
 use sepconv::weights::{Model, synthetic};
 use serde::Serialize;
 
@@ -128,9 +128,8 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
         }
         let bar = progress.bar(args.layer.len() as u64 * runs, "runs");
         args.types.of_numbers()?;
-        let arithmetic = args.types.arithmetic();
         for spec in &args.layer {
-            let report = layer(spec, arithmetic, args.runs, &bar)?;
+            let report = layer(spec, args.types, args.runs, &bar)?;
             let text = if args.json { to_json(&report)? } else { report.row(width) };
             bar.suspend(|| print(&text))?;
         }
@@ -156,12 +155,13 @@ struct LayerReport<'a> {
 
 fn layer<'a>(
     spec: &'a Layer,
-    arithmetic: Arithmetic,
+    types: Types,
     runs: u32,
     bar: &ProgressBar,
 ) -> Result<LayerReport<'a>> {
     let (level, threads) = (Level::from_env()?, threads::current());
-    let layer = spec.clone().arithmetic(arithmetic);
+    let arithmetic = types.arithmetic();
+    let layer = spec.clone().arithmetic(arithmetic).amx(types.amx());
     let mut runner = layer.prepare(level, threads).map_err(Failure::Error)?;
     let turns = Turns { level, rounds: runs, bar };
     let Rounds { times, peaks } = turns.time(&mut [&mut || Ok(runner.run().map(drop)?)])?;
@@ -222,7 +222,7 @@ struct NodeReport {
 }
 
 fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
-    let Model { network, weights, .. } = args.source.load()?;
+    let Model { mut network, mut weights, .. } = args.source.load()?;
     let (size, channels) = input_size(&network, args.size)?;
     let batch = usize::from(args.batch);
     let shape = [batch, size[0], size[1], channels];
@@ -232,12 +232,18 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
         *x = u as f32;
     }
     let x = &x[..];
-    let mut options = args.types.options();
-    if args.types.is_int8() {
+    if args.types.is_int8() && !network.is_quantized() {
         let first = [1, size[0], size[1], channels];
-        options = options.int8(Ranges::measure(&network, &weights, first, &x[..elements / batch])?);
+        let mut calibration = Calibration::new(&network, &weights, first)?;
+        calibration.add(&x[..elements / batch])?;
+        let quantized = calibration.quantize(&QuantizeOptions::default())?;
+        (network, weights) = (quantized.network, quantized.weights);
     }
-    let [weights_type, activations_type] = options.stored_types();
+    let options = args.types.options()?;
+    let (arithmetic, [weights_type, activations_type]) = match network.is_quantized() {
+        true => ("int8", [ElementType::I8, ElementType::U8]),
+        false => (args.types.name(), [options.weights_type, options.activations_type]),
+    };
     let plan = NetworkPlan::new(&network, weights, shape, &options)?;
     let mut session = Session::new(plan)?;
     let plan = session.plan().clone();
@@ -275,7 +281,7 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
         threads: threads::current(),
         weights_type: weights_type.name(),
         activations_type: activations_type.name(),
-        arithmetic: args.types.name(),
+        arithmetic,
         batch,
         size,
         multiply_adds: plan.multiply_adds(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use sepconv::image::{Channels, Preprocess};
 use sepconv::network::{Network, NetworkPlan, NodeId, OutputKind, Session};
-use sepconv::weights::{Link, Metadata, Scaling};
+use sepconv::weights::Link;
 use serde::Serialize;
 
 use super::labels;
@@ -21,7 +21,8 @@ use super::{Failure, Result, error, input_size, note, parse_size, print, report,
 /// Each picture is resized to the model's input size, without keeping its proportions, and scaled
 /// to the numbers that the model was trained on. A rescaling layer in the file, or a known network
 /// of Keras Applications or timm, says how to scale. Otherwise x / 127.5 − 1 is assumed.
-/// --preprocess overrides this. The scaling in use is printed.
+/// --preprocess overrides this. The scaling in use is printed. A file of `sepconv quantize` says how
+/// pictures were resized and scaled, and has the names of the classes if it was given them.
 ///
 /// The model's last layer says how to print each class. Softmax and sigmoid give probabilities; a
 /// sigmoid with one output is a yes or no with two labels. Other outputs are printed as raw values,
@@ -88,8 +89,8 @@ fn classify(args: &Args, progress: Progress) -> Result {
         Ok(colours) => colours,
         Err(e) => return model_error(format!("the model does not take pictures: {e}")),
     };
-    let (preprocess, why) = preprocess(&args.pictures, &model.metadata)?;
-    preprocess.check(colours)?;
+    let chosen = args.pictures.chosen(&model.metadata)?;
+    chosen.preprocess.check(colours)?;
     let input = [1, size[0], size[1], channels];
     let first = model.network.outputs()[0].node;
     let [_, height, width, outputs] = model.network.shapes(input)?[first.index()];
@@ -100,9 +101,14 @@ fn classify(args: &Args, progress: Progress) -> Result {
     }
     let head = Head::new(&mut model.network, outputs, args.logits, model.metadata.logits)?;
     let yes_or_no = head.is_sigmoid && outputs == 1;
-    let labels = match &args.labels {
-        Some(path) => Some(labels::read(path, if yes_or_no { 2 } else { outputs })?),
-        None => None,
+    let classes = if yes_or_no { 2 } else { outputs };
+    let labels = match (&args.labels, model.metadata.labels.take()) {
+        (Some(path), _) => Some(labels::read(path, classes)?),
+        (None, Some(labels)) if labels.len() != classes => {
+            let found = labels.len();
+            return model_error(format!("expected {classes} labels in the file, got {found}"));
+        }
+        (None, labels) => labels,
     };
     let name = |node: NodeId| model.network.node(node).name.clone();
     let (shown, logits) = (name(head.output), head.logits.map(name));
@@ -110,9 +116,9 @@ fn classify(args: &Args, progress: Progress) -> Result {
     let options = args.types.of_numbers()?.outputs(nodes);
     let plan = NetworkPlan::new(&model.network, model.weights, input, &options)?;
     let mut session = Session::new(plan)?;
-    let preprocess_said = Said::new(&preprocess, &why);
+    let preprocess_said = Said::new(&chosen.preprocess, &chosen.why);
     if !args.json {
-        note(&format!("pictures are scaled to {} ({why})", preprocess_said.formula));
+        note(&format!("pictures are scaled to {} ({})", preprocess_said.formula, chosen.why));
         head.notes.iter().for_each(|text| note(text));
     }
 
@@ -120,7 +126,7 @@ fn classify(args: &Args, progress: Progress) -> Result {
     let mut failed = false;
     for path in &args.images {
         bar.set_message(path.display().to_string());
-        match args.pictures.read(path, size, colours, &preprocess) {
+        match args.pictures.read(path, size, colours, &chosen) {
             Ok((tensor, warning)) => {
                 if let Some(warning) = warning {
                     bar.suspend(|| warn(&warning));
@@ -155,20 +161,6 @@ fn classify(args: &Args, progress: Progress) -> Result {
     }
     bar.finish_and_clear();
     if failed { Err(Failure::Reported) } else { Ok(()) }
-}
-
-/// How pictures are scaled, and why.
-fn preprocess(pictures: &Pictures, metadata: &Metadata) -> Result<(Preprocess, String)> {
-    if let Some(preprocess) = pictures.preprocess()? {
-        return Ok((preprocess, "as requested".into()));
-    }
-    Ok(match &metadata.scaling {
-        Some((scaling, why)) => (Preprocess::new(*scaling), why.clone()),
-        None => {
-            let why = "assumed, the file does not say; --preprocess changes it";
-            (Preprocess::new(Scaling::Tf), why.into())
-        }
-    })
 }
 
 /// The meaning of the model's first output.

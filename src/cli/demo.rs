@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use sepconv::image::{Channels, Picture, Preprocess, Resize, Scaling};
 use sepconv::kernels::Level;
 use sepconv::models::{XceptionConfig, xception};
-use sepconv::network::{NetworkPlan, Op, PlanOptions, Session, spot_check};
+use sepconv::network::{
+    Calibration, NetworkPlan, Op, PlanOptions, QuantizeOptions, Session, spot_check,
+};
 use sepconv::weights::{self, synthetic};
 
 use super::speed::{Speed, peak};
@@ -18,7 +20,7 @@ use super::{Failure, Result, input_size, print};
 /// Try it: classify embedded pictures, then time Xception
 ///
 /// Needs no file and no network. A small Xception, trained on scikit-learn's handwritten digits,
-/// classifies 100 digits that it has never seen. Then Xception at 299×299, with pseudorandom
+/// classifies 100 digits that it has never seen, then again with 8-bit integers. Then Xception at 299×299, with pseudorandom
 /// weights, is timed and compared with the peak of this machine's multiply-add units. Last, sampled
 /// outputs of its layers are checked against plain loops in double precision.
 #[derive(clap::Args)]
@@ -36,6 +38,8 @@ const CLASSES: &str = include_str!("../../assets/digits.classes.txt");
 const DIGIT: usize = 8;
 /// The number of digits drawn side by side.
 const DRAWN: usize = 6;
+/// The digits by which the network is quantized.
+const CALIBRATED: usize = 20;
 
 /// The most runs of Xception, and the time after which no run starts.
 const RUNS: usize = 15;
@@ -61,45 +65,74 @@ fn digits() -> Result {
     // It was trained on logits.
     let mut network = model.network;
     network.push("probabilities", Op::Softmax, &[network.output()])?;
-    let plan = NetworkPlan::new(&network, model.weights, input, &PlanOptions::default())?;
-    let mut session = Session::new(plan)?;
     let sheet = Picture::decode(Path::new("digits.png"), PICTURES)?.picture;
-    let classes: Vec<&str> = CLASSES.lines().collect();
-
-    let mut drawn = Vec::new();
-    let (mut right, mut wrong, mut spent) = (0, Vec::new(), Duration::ZERO);
-    let truths: Vec<&str> = LABELS.lines().collect();
-    for (digit, &truth) in tiles(&sheet)?.iter().zip(&truths) {
+    let tiles = tiles(&sheet)?;
+    let mut inputs = Vec::new();
+    for digit in &tiles {
         let pixels = digit.resize(size, Resize::Nearest, Channels::Rgb)?;
-        let tensor = Preprocess::new(Scaling::Tf).apply(pixels)?;
+        inputs.push(Preprocess::new(Scaling::Tf).apply(pixels)?);
+    }
+    let mut calibration = Calibration::new(&network, &model.weights, input)?;
+    inputs[..CALIBRATED].iter().try_for_each(|x| calibration.add(x))?;
+    let quantized = calibration.quantize(&QuantizeOptions::default())?;
+    let options = PlanOptions::default();
+    let float = read(NetworkPlan::new(&network, model.weights, input, &options)?, &inputs)?;
+    let int8 = NetworkPlan::new(&quantized.network, quantized.weights, input, &options)?;
+    let int8 = read(int8, &inputs)?;
+
+    let drawn: Vec<_> = tiles.into_iter().zip(float.says.iter().cloned()).take(DRAWN).collect();
+    let all = inputs.len();
+    let mut text = draw(&drawn);
+    let _ = writeln!(text, "\n{} of {all} digits right{}.", float.right(), float.described());
+    let _ = writeln!(
+        text,
+        "With 8-bit integers, calibrated on the first {CALIBRATED}: {} right{}.\n",
+        int8.right(),
+        int8.described()
+    );
+    print(&text)
+}
+
+/// What a network takes the digits for.
+struct Readings {
+    says: Vec<String>,
+    wrong: Vec<String>,
+    spent: Duration,
+}
+
+fn read(plan: NetworkPlan, inputs: &[Vec<f32>]) -> Result<Readings> {
+    let mut session = Session::new(plan)?;
+    let classes: Vec<&str> = CLASSES.lines().collect();
+    let mut readings = Readings { says: Vec::new(), wrong: Vec::new(), spent: Duration::ZERO };
+    for (x, truth) in inputs.iter().zip(LABELS.lines()) {
         let start = Instant::now();
-        session.run(&tensor)?;
-        spent += start.elapsed();
+        session.run(x)?;
+        readings.spent += start.elapsed();
         let probabilities = session.output();
         let best = (0..probabilities.len())
             .max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]))
             .unwrap_or(0);
         let label = classes.get(best).copied().unwrap_or("?");
         let says = format!("{label} ({:.1} %)", probabilities[best] * 100.0);
-        if label == truth {
-            right += 1;
-        } else {
-            wrong.push(format!("{truth} taken for {says}"));
+        if label != truth {
+            readings.wrong.push(format!("{truth} taken for {says}"));
         }
-        if drawn.len() < DRAWN {
-            drawn.push((digit.clone(), says));
-        }
+        readings.says.push(says);
     }
-    let mut text = draw(&drawn);
-    let _ = writeln!(
-        text,
-        "\n{right} of {} digits right{}{}; {:.3} ms each.\n",
-        truths.len(),
-        if wrong.is_empty() { "" } else { ", " },
-        wrong.join(", "),
-        spent.as_secs_f64() * 1e3 / truths.len() as f64,
-    );
-    print(&text)
+    Ok(readings)
+}
+
+impl Readings {
+    fn right(&self) -> usize {
+        self.says.len() - self.wrong.len()
+    }
+
+    /// What is wrong, and the time of each.
+    fn described(&self) -> String {
+        let (all, spent) = (self.says.len() as f64, self.spent.as_secs_f64() * 1e3);
+        let comma = if self.wrong.is_empty() { "" } else { ", " };
+        format!("{comma}{}; {:.3} ms each", self.wrong.join(", "), spent / all)
+    }
 }
 
 /// The digits of a contact sheet, row by row.

@@ -20,6 +20,10 @@ use super::{Result, input_size, parse_size, print, print_json, thousands};
 /// A step with turns runs depth first: it computes a few rows of its output at a time, alternating
 /// with its neighbours, so that the values between them take less memory. The column says how many
 /// turns it takes for one picture.
+///
+/// Of a network of 8-bit integers there are three more columns: the scale and the zero point of the
+/// output, if that is rounded to u8, and the scales of the weights of i8, least and largest of all
+/// output channels.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -41,8 +45,10 @@ pub(super) struct Args {
     /// Print one line of JSON
     ///
     /// {"name", "input": [n, h, w, c], "level", "threads", "steps": [{"output": [n, h, w, c], "parameters",
-    /// "multiply_adds", "turns", "kernel", "layers"}], "parameters", "trainable_parameters",
-    /// "multiply_adds", "arena_bytes", "scratch_bytes"}
+    /// "multiply_adds", "turns", "kernel", "layers", "scale", "zero_point", "weights": [{"tensor",
+    /// "scales": [least, largest]}]}], "input_scale", "input_zero_point", "parameters",
+    /// "trainable_parameters", "multiply_adds", "arena_bytes", "scratch_bytes"}. Scales and zero
+    /// points are null of what is not rounded to integers
     #[arg(long)]
     json: bool,
 }
@@ -62,6 +68,8 @@ struct Report {
     level: &'static str,
     threads: usize,
     steps: Vec<Step>,
+    input_scale: Option<f32>,
+    input_zero_point: Option<i32>,
     parameters: usize,
     trainable_parameters: usize,
     multiply_adds: u64,
@@ -81,6 +89,18 @@ struct Step {
     turns: usize,
     kernel: String,
     layers: Vec<String>,
+    /// Of the output.
+    scale: Option<f32>,
+    zero_point: Option<i32>,
+    /// Of i8.
+    weights: Vec<Int8>,
+}
+
+#[derive(Serialize)]
+struct Int8 {
+    tensor: String,
+    /// The least and the largest of all output channels.
+    scales: [f32; 2],
 }
 
 impl Report {
@@ -93,6 +113,9 @@ impl Report {
         let plan = NetworkPlan::new(network, weights, input, &options)?;
         let ParameterCount { trainable, total, .. } = weights::count_parameters(network)?;
         let threads = threads::current();
+        let quantization =
+            |name: &str| network.find(name).and_then(|node| network.node(node).quantization);
+        let of_input = network.nodes()[0].quantization;
         Ok(Self {
             name: network.name().into(),
             input,
@@ -106,8 +129,13 @@ impl Report {
                     turns,
                     kernel: step.kernel.clone(),
                     layers: step.nodes.clone(),
+                    scale: quantization(&step.name).map(|q| q.scale),
+                    zero_point: quantization(&step.name).map(|q| q.zero_point),
+                    weights: int8(network, weights, &step.nodes),
                 })
                 .collect(),
+            input_scale: of_input.map(|q| q.scale),
+            input_zero_point: of_input.map(|q| q.zero_point),
             parameters: total,
             trainable_parameters: trainable,
             multiply_adds: plan.multiply_adds(),
@@ -118,32 +146,50 @@ impl Report {
 
     fn table(&self) -> String {
         let shape = |[_, h, w, c]: [usize; 4]| format!("{h}×{w}×{c}");
-        let heading = ["output", "parameters", "multiply-adds", "turns", "kernel", "layers"]
-            .map(String::from);
-        let rows: Vec<[String; 6]> = std::iter::once(heading)
-            .chain(self.steps.iter().map(|step| {
-                [
-                    shape(step.output),
-                    thousands(step.parameters as u64),
-                    thousands(step.multiply_adds),
-                    Some(step.turns)
-                        .filter(|&turns| turns > 0)
-                        .map_or(String::new(), |t| t.to_string()),
-                    step.kernel.clone(),
-                    step.layers.join(" "),
-                ]
-            }))
-            .collect();
-        let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max();
-        let [w0, w1, w2, w3, w4] = [0, 1, 2, 3, 4].map(|column| width(column).unwrap_or(0));
+        let quantized = self.input_scale.is_some() || self.steps.iter().any(|s| s.scale.is_some());
+        let more: &[&str] = if quantized { &["scale", "zero", "weights"] } else { &[] };
+        let heading = ["output", "parameters", "multiply-adds", "turns"].iter().chain(more);
+        let heading = heading.chain(&["kernel", "layers"]).map(|word| (*word).to_owned());
+        let row = |step: &Step| {
+            let turns = Some(step.turns).filter(|&turns| turns > 0);
+            let mut row = vec![
+                shape(step.output),
+                thousands(step.parameters as u64),
+                thousands(step.multiply_adds),
+                turns.map_or(String::new(), |turns| turns.to_string()),
+            ];
+            if quantized {
+                row.push(step.scale.map_or(String::new(), |scale| format!("{scale:.3e}")));
+                row.push(step.zero_point.map_or(String::new(), |zero| zero.to_string()));
+                let weights =
+                    step.weights.iter().map(|Int8 { scales: [least, largest], .. }| {
+                        format!("{least:.1e}–{largest:.1e}")
+                    });
+                row.push(weights.collect::<Vec<_>>().join(", "));
+            }
+            row.extend([step.kernel.clone(), step.layers.join(" ")]);
+            row
+        };
+        let rows: Vec<Vec<String>> =
+            std::iter::once(heading.collect()).chain(self.steps.iter().map(row)).collect();
+        let width =
+            |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let columns = rows[0].len();
 
-        let mut text =
-            format!("{}, input {}, level {}\n\n", self.name, shape(self.input), self.level);
-        for [output, parameters, multiply_adds, turns, kernel, layers] in &rows {
-            let _ = writeln!(
-                text,
-                "{output:>w0$}  {parameters:>w1$}  {multiply_adds:>w2$}  {turns:>w3$}  {kernel:w4$}  {layers}"
-            );
+        let mut text = format!("{}, input {}, level {}", self.name, shape(self.input), self.level);
+        if let (Some(scale), Some(zero)) = (self.input_scale, self.input_zero_point) {
+            let _ = write!(text, ", input scale {scale:.3e}, zero point {zero}");
+        }
+        text.push_str("\n\n");
+        for row in &rows {
+            for (column, cell) in row.iter().enumerate() {
+                let width = width(column);
+                let _ = match column {
+                    _ if column + 1 == columns => writeln!(text, "{cell}"),
+                    _ if column + 2 == columns => write!(text, "{cell:width$}  "),
+                    _ => write!(text, "{cell:>width$}  "),
+                };
+            }
         }
         let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
         let _ = write!(
@@ -160,4 +206,18 @@ impl Report {
         );
         text
     }
+}
+
+/// The weights of 8-bit integers of these nodes.
+fn int8(network: &Network, weights: &Weights, nodes: &[String]) -> Vec<Int8> {
+    let layers = nodes.iter().filter_map(|name| Some(&network.node(network.find(name)?).layer));
+    let tensors = layers.flat_map(|layer| {
+        ["depthwise_kernel", "kernel"].into_iter().filter_map(move |variable| {
+            let scales = &weights.find_int8(layer, variable)?.scales;
+            let least = scales.iter().copied().fold(f32::INFINITY, f32::min);
+            let largest = scales.iter().copied().fold(0.0, f32::max);
+            Some(Int8 { tensor: format!("{layer}/{variable}"), scales: [least, largest] })
+        })
+    });
+    tensors.collect()
 }

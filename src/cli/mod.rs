@@ -13,6 +13,7 @@ mod outputs;
 mod pictures;
 mod plot;
 mod progress;
+mod quantize;
 mod run;
 mod shell;
 mod source;
@@ -39,7 +40,9 @@ use progress::Progress;
     max_term_width = 80,
     about = "Run Xception and its family on the CPU",
     long_about = "Run Xception and its family on the CPU. Weight files may be Keras's (.keras, \
-                  .weights.h5, .h5) or timm's Xceptions (.safetensors).",
+                  .weights.h5, .h5), those of TensorFlow Lite (.tflite) and TensorFlow.js \
+                  (model.json), timm's Xceptions (.safetensors), or those that `sepconv \
+                  quantize` makes: networks of 8-bit integers.",
     after_help = "\
 Environment:
   SEPCONV_LEVEL  The instruction set to use: scalar, neon, avx2 or avx512.
@@ -55,6 +58,8 @@ Exit status:
 Examples:
   sepconv demo
   sepconv classify --weights xception.keras --labels classes.txt cat.jpg
+  sepconv quantize --weights xception.keras --calibrate photos/ \\
+    --output xception.int8.safetensors
   sepconv inspect --model xception
   sepconv bench --layer 'sep 1x19x19x728 o728 k3 s1'"
 )]
@@ -70,6 +75,7 @@ enum Command {
     Demo(demo::Args),
     Classify(classify::Args),
     Run(run::Args),
+    Quantize(quantize::Args),
     Inspect(inspect::Args),
     Bench(bench::Args),
     Compare(compare::Args),
@@ -91,6 +97,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Classify(args) => classify::run(args, progress),
         Command::Run(args) => run::run(args),
+        Command::Quantize(args) => quantize::run(args, progress),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args, progress),
         Command::Compare(args) => compare::run(args, progress),

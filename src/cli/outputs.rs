@@ -63,6 +63,8 @@ pub(super) enum Content<'a> {
     /// An array, as .npy.
     Npy(&'a Tensor),
     Text(&'a str),
+    /// Any file.
+    Bytes(&'a [u8]),
 }
 
 /// Writes all files or none.
@@ -117,6 +119,7 @@ fn write_temporary(folder: &Path, content: Content<'_>) -> io::Result<NamedTempF
     match content {
         Content::Npy(tensor) => npy::write(&mut writer, &tensor.shape, &tensor.data)?,
         Content::Text(text) => writer.write_all(text.as_bytes())?,
+        Content::Bytes(bytes) => writer.write_all(bytes)?,
     }
     writer.flush()?;
     drop(writer);

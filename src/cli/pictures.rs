@@ -5,13 +5,15 @@ use std::path::Path;
 
 use clap::ValueEnum;
 use sepconv::image::{Channels, Picture, Preprocess, Resize, Scaling};
+use sepconv::weights::Metadata;
 
 /// How to turn pictures into a network's input.
 #[derive(clap::Args)]
 pub(super) struct Pictures {
-    /// How to resize pictures: use what the model was trained with
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = ResizeArg::Nearest)]
-    resize: ResizeArg,
+    /// How to resize pictures: use what the model was trained with [default: as the file says, or
+    /// nearest]
+    #[arg(long, value_enum, value_name = "HOW")]
+    resize: Option<ResizeArg>,
     /// Rotate pictures as their EXIF data says. Keras, TensorFlow and torchvision don't
     #[arg(long)]
     apply_orientation: bool,
@@ -28,18 +30,37 @@ pub(super) struct Pictures {
     std: Option<Numbers>,
 }
 
+/// How pictures become a network's input.
+pub(super) struct Chosen {
+    pub(super) preprocess: Preprocess,
+    /// Where the scaling is from.
+    pub(super) why: String,
+    pub(super) resize: Resize,
+}
+
 impl Pictures {
-    /// The scaling that the options request, if any.
-    pub(super) fn preprocess(&self) -> sepconv::Result<Option<Preprocess>> {
+    /// What the options request, or else the file says, or else is usual.
+    pub(super) fn chosen(&self, metadata: &Metadata) -> sepconv::Result<Chosen> {
+        let resize = self.resize.map(Resize::from).or(metadata.resize).unwrap_or_default();
         let numbers = |numbers: &Option<Numbers>| numbers.clone().unwrap_or_default().0;
         let (mean, std) = (numbers(&self.mean), numbers(&self.std));
-        match self.preprocess {
-            None if mean.is_empty() && std.is_empty() => Ok(None),
-            mode => {
+        let (preprocess, why) = match (self.preprocess, &metadata.scaling) {
+            (None, known) if mean.is_empty() && std.is_empty() => match known {
+                Some((scaling, why)) => {
+                    let Metadata { mean, std, .. } = metadata;
+                    (Preprocess::normalized(*scaling, mean, std)?, why.clone())
+                }
+                None => (
+                    Preprocess::new(Scaling::Tf),
+                    "assumed, the file does not say; --preprocess changes it".into(),
+                ),
+            },
+            (mode, _) => {
                 let mode = mode.map_or(Scaling::Unit, Scaling::from);
-                Preprocess::normalized(mode, &mean, &std).map(Some)
+                (Preprocess::normalized(mode, &mean, &std)?, "as requested".into())
             }
-        }
+        };
+        Ok(Chosen { preprocess, why, resize })
     }
 
     /// Reads a picture as a network's input of `size` \[height, width\], with a warning if it is
@@ -49,16 +70,16 @@ impl Pictures {
         path: &Path,
         size: [usize; 2],
         channels: Channels,
-        preprocess: &Preprocess,
+        chosen: &Chosen,
     ) -> sepconv::Result<(Vec<f32>, Option<String>)> {
         let decoded = Picture::read(path)?;
         let picture = match self.apply_orientation {
             true => decoded.picture.upright(decoded.orientation),
             false => decoded.picture,
         };
-        let pixels = picture.resize(size, self.resize.into(), channels)?;
+        let pixels = picture.resize(size, chosen.resize, channels)?;
         let warning = decoded.warning.map(|warning| format!("{}: {warning}", path.display()));
-        Ok((preprocess.apply(pixels)?, warning))
+        Ok((chosen.preprocess.apply(pixels)?, warning))
     }
 }
 

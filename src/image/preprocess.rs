@@ -98,6 +98,18 @@ impl Preprocess {
         self.scaling
     }
 
+    /// What is subtracted and divided by: empty for none, and if the scaling has its own.
+    ///
+    /// ```
+    /// # use sepconv::image::{Preprocess, Scaling};
+    /// let preprocess = Preprocess::normalized(Scaling::Unit, &[0.5], &[])?;
+    /// assert_eq!(preprocess.numbers(), [&[0.5][..], &[]]);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    pub fn numbers(&self) -> [&[f32]; 2] {
+        [&self.mean, &self.std]
+    }
+
     /// Checks that the scaling can be applied to these channels.
     ///
     /// ```

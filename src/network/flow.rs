@@ -8,10 +8,12 @@
 //! - An operand of a concatenation has no other user, so that it can be written in place. If it has
 //!   one in the network, a copy is inserted.
 //! - The input is never kept. If the caller asks for it, a copy is.
-//! - If values are quantized, kernels read copies of the input and of the results of plain loops,
-//!   which stay f32: a copy is where they become integers.
+//! - Of a network with integers, an operation that rounds its result to integers is one whose
+//!   kernel can: its operand is of integers, or it is a sum, an activation or a change of shape.
+//!   Behind any other, a copy rounds. Plain loops read and write f32, and so do sums and separable
+//!   layers without a quantization: a copy makes numbers of integers in front of them.
 
-use sepconv_kernels::Activation;
+use sepconv_kernels::{Activation, Quantization};
 
 use super::fuse::is_plain;
 use super::shape::{self, Shape};
@@ -37,6 +39,8 @@ pub(super) struct Value<'n> {
     pub(super) users: Vec<ValueId>,
     /// Whether the caller reads it after the run. It is dense then.
     pub(super) kept: bool,
+    /// What the integers stand for to which it is rounded, None if it is not.
+    pub(super) quantization: Option<Quantization>,
 }
 
 impl Value<'_> {
@@ -55,53 +59,80 @@ pub(super) struct Flow<'n> {
 }
 
 impl<'n> Flow<'n> {
-    /// The flow that computes the nodes `kept` from an input of shape `input`, of values that are
-    /// `quantized` or not.
-    pub(super) fn new(
-        network: &'n Network,
-        input: Shape,
-        kept: &[NodeId],
-        quantized: bool,
-    ) -> Result<Self> {
+    /// The flow that computes the nodes `kept` from an input of shape `input`.
+    pub(super) fn new(network: &'n Network, input: Shape, kept: &[NodeId]) -> Result<Self> {
         let nodes = network.nodes();
         let facts = Facts::new(nodes, kept);
         let mut flow = Self { values: Vec::new(), kept: Vec::new() };
         let shape = shape::infer_input(&nodes[0], network.input().1, input)?;
-        flow.push(&nodes[0], &nodes[0].op, Vec::new(), shape, false);
+        flow.push(&nodes[0], &nodes[0].op, Vec::new(), shape);
 
         let mut value_of = vec![0; nodes.len()];
-        if quantized && facts.uses[0] > 0 {
-            value_of[0] = flow.push(&nodes[0], COPY, vec![0], shape, false);
+        if nodes[0].quantization.is_some() {
+            value_of[0] = flow.rounded(&nodes[0], 0);
+            flow.values[value_of[0]].kept = facts.kept[0];
         }
         for (i, node) in nodes.iter().enumerate().skip(1) {
             if !facts.live[i] {
                 continue;
             }
             let operands: Vec<_> = node.inputs.iter().map(|id| value_of[id.index()]).collect();
-            if is_identity(&node.op) {
+            if facts.origin[i] != i {
                 value_of[i] = operands[0];
                 continue;
             }
             let shapes: Vec<_> = operands.iter().map(|&v| flow.values[v].shape).collect();
             let shape = shape::infer(node, &shapes)?;
-            let operands = match node.op {
-                Op::Add => flow.sum_all_but_last(node, &operands),
-                Op::Concat => {
-                    let shared = node.inputs.iter().map(|&id| facts.is_shared(id));
-                    flow.copy_shared(node, &operands, shared)
-                }
-                _ => operands,
-            };
-            value_of[i] = flow.push(node, &node.op, operands, shape, facts.kept[i]);
-            if quantized && is_plain(&node.op) && facts.uses[i] > 0 && !facts.kept[i] {
-                value_of[i] = flow.push(node, COPY, vec![value_of[i]], shape, false);
-            }
+            let shared = node.inputs.iter().map(|&id| facts.is_shared(id));
+            value_of[i] = flow.compute(node, operands, shared, shape);
+            flow.values[value_of[i]].kept = facts.kept[i];
         }
-        if facts.kept[0] {
-            value_of[0] = flow.push(&nodes[0], COPY, vec![0], shape, true);
+        if facts.kept[0] && value_of[0] == 0 {
+            value_of[0] = flow.push(&nodes[0], COPY, vec![0], shape);
+            flow.values[value_of[0]].kept = true;
         }
         flow.kept = kept.iter().map(|&id| value_of[facts.origin[id.index()]]).collect();
         Ok(flow)
+    }
+
+    /// Pushes the value of a node, with the copies that its operands and its result need.
+    fn compute(
+        &mut self,
+        node: &'n Node,
+        mut operands: Vec<ValueId>,
+        shared: impl Iterator<Item = bool>,
+        shape: Shape,
+    ) -> ValueId {
+        let is_quantized = |flow: &Self, v: ValueId| flow.values[v].quantization.is_some();
+        let mut rounds = node.quantization.is_some();
+        match node.op {
+            Op::Identity | Op::Activation(Activation::None) => {
+                return self.rounded(node, operands[0]);
+            }
+            Op::Concat => operands = self.copy_shared(node, &operands, shared),
+            Op::Add => {
+                operands = self.sum_all_but_last(node, &operands);
+                rounds &= operands.iter().any(|&v| is_quantized(self, v));
+                if !rounds {
+                    operands.iter_mut().for_each(|v| *v = self.number(*v));
+                }
+            }
+            Op::Activation(_) | Op::Flatten { .. } | Op::Reshape { .. } => {}
+            Op::Separable { .. } => {
+                operands[0] = self.number(operands[0]);
+                rounds = false;
+            }
+            ref op if is_plain(op) => {
+                operands[0] = self.number(operands[0]);
+                rounds = false;
+            }
+            _ => rounds &= is_quantized(self, operands[0]),
+        }
+        let v = self.push(node, &node.op, operands, shape);
+        if rounds {
+            self.values[v].quantization = node.quantization;
+        }
+        if rounds || node.quantization.is_none() { v } else { self.rounded(node, v) }
     }
 
     fn push(
@@ -110,34 +141,54 @@ impl<'n> Flow<'n> {
         op: &'n Op,
         operands: Vec<ValueId>,
         shape: Shape,
-        kept: bool,
     ) -> ValueId {
         let id = self.values.len();
         for &operand in &operands {
             self.values[operand].users.push(id);
         }
-        self.values.push(Value { node, op, operands, shape, users: Vec::new(), kept });
+        let (users, kept, quantization) = (Vec::new(), false, None);
+        self.values.push(Value { node, op, operands, shape, users, kept, quantization });
         id
+    }
+
+    /// A copy, rounded as the node's value is.
+    fn rounded(&mut self, node: &'n Node, v: ValueId) -> ValueId {
+        let copy = self.push(node, COPY, vec![v], self.values[v].shape);
+        self.values[copy].quantization = node.quantization;
+        copy
+    }
+
+    /// A value of f32: the value itself, or a copy.
+    fn number(&mut self, v: ValueId) -> ValueId {
+        match self.values[v].quantization {
+            None => v,
+            Some(_) => self.push(self.values[v].node, COPY, vec![v], self.values[v].shape),
+        }
     }
 
     /// The two operands of a sum's last addition.
     fn sum_all_but_last(&mut self, node: &'n Node, operands: &[ValueId]) -> Vec<ValueId> {
         let shape = self.values[operands[0]].shape;
-        let mut sum = operands[0];
-        for &operand in &operands[1..operands.len() - 1] {
-            sum = self.push(node, &node.op, vec![sum, operand], shape, false);
+        let (mut sum, last) = (operands[0], operands.len() - 1);
+        for &operand in &operands[1..last] {
+            let both = vec![self.number(sum), self.number(operand)];
+            sum = self.push(node, &node.op, both, shape);
         }
-        vec![sum, operands[operands.len() - 1]]
+        vec![sum, operands[last]]
     }
 
+    /// The operands of a concatenation, each of which is used there alone and of its quantization.
     fn copy_shared(
         &mut self,
         node: &'n Node,
         operands: &[ValueId],
         shared: impl Iterator<Item = bool>,
     ) -> Vec<ValueId> {
-        let mut copy = |v: ValueId| self.push(node, COPY, vec![v], self.values[v].shape, false);
-        operands.iter().zip(shared).map(|(&v, shared)| if shared { copy(v) } else { v }).collect()
+        let mut own = |(&v, shared): (&ValueId, bool)| {
+            let differs = self.values[v].quantization != node.quantization;
+            if shared || differs { self.rounded(node, v) } else { v }
+        };
+        operands.iter().zip(shared).map(&mut own).collect()
     }
 }
 
@@ -162,7 +213,7 @@ impl Facts {
             uses: vec![0; nodes.len()],
         };
         for (i, node) in nodes.iter().enumerate() {
-            if is_identity(&node.op) {
+            if is_identity(node, nodes) {
                 facts.origin[i] = facts.origin[node.inputs[0].index()];
             }
         }
@@ -176,7 +227,7 @@ impl Facts {
             }
             for id in &node.inputs {
                 facts.live[id.index()] = true;
-                if !is_identity(&node.op) {
+                if facts.origin[i] == i {
                     facts.uses[facts.origin[id.index()]] += 1;
                 }
             }
@@ -191,6 +242,8 @@ impl Facts {
     }
 }
 
-fn is_identity(op: &Op) -> bool {
-    matches!(op, Op::Identity | Op::Activation(Activation::None))
+/// Whether a node passes its operand on, rounded no further.
+fn is_identity(node: &Node, nodes: &[Node]) -> bool {
+    matches!(node.op, Op::Identity | Op::Activation(Activation::None))
+        && node.quantization == nodes[node.inputs[0].index()].quantization
 }

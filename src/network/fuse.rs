@@ -6,7 +6,12 @@
 //! - a batch norm or a rescaling joins a linear layer (its weights are scaled);
 //! - a sum joins the step of one operand, which then adds the other as its residual;
 //! - an activation joins any step and becomes its last operation;
-//! - a pointwise convolution joins a depthwise one: the two become one separable layer.
+//! - a pointwise convolution joins a depthwise one: the two become one separable layer;
+//! - a copy that rounds to integers joins a step whose operands are integers.
+//!
+//! What is rounded to integers is complete: nothing joins it but a pointwise convolution, between
+//! which and the depthwise one the step rounds. Kernels round to integers only what they compute of
+//! integers, or element by element.
 //!
 //! Sometimes an activation can't join because its operand must be stored: a pre-activation block
 //! adds the operand again at its end. Then the steps that use the activation apply it as they load
@@ -76,6 +81,7 @@ pub(super) fn fuse(flow: &Flow<'_>) -> Vec<FusedStep> {
             Op::Conv { window, groups, .. } if is_pointwise(&window, groups) => {
                 fuser.pointwise(v, window.stride);
             }
+            Op::Identity => fuser.copy(v),
             _ => {
                 fuser.start(v);
             }
@@ -130,9 +136,31 @@ impl Fuser<'_, '_> {
         self.ending[operand].filter(|&s| {
             let step = &self.steps[s];
             self.flow.values[operand].is_private()
+                && !self.is_quantized(operand)
                 && step.activation == Activation::None
                 && !is_plain(self.op(step.kernel))
         })
+    }
+
+    fn is_quantized(&self, v: ValueId) -> bool {
+        self.flow.values[v].quantization.is_some()
+    }
+
+    /// Whether the kernel of a step can round its result to integers, or need not for this value.
+    fn can_give(&self, s: usize, v: ValueId) -> bool {
+        let step = &self.steps[s];
+        let by_element = matches!(self.op(step.kernel), Op::Add | Op::Activation(_) | Op::Identity);
+        !self.is_quantized(v)
+            || ((by_element || self.is_quantized(step.x))
+                && step.residual.is_none_or(|residual| self.is_quantized(residual)))
+    }
+
+    fn copy(&mut self, v: ValueId) {
+        let open = self.open(self.flow.values[v].operands[0]);
+        match open.filter(|&s| self.is_quantized(v) && self.can_give(s, v)) {
+            Some(s) => self.join(s, v),
+            None => self.start(v),
+        };
     }
 
     fn join(&mut self, s: usize, v: ValueId) -> &mut FusedStep {
@@ -151,6 +179,7 @@ impl Fuser<'_, '_> {
                 && self.flow.values[operand].is_private()
                 && matches!(self.op(step.kernel), Op::Depthwise { .. })
                 && step.residual.is_none()
+                && self.is_quantized(step.x) == self.is_quantized(operand)
         });
         match depthwise {
             None => {
@@ -182,11 +211,20 @@ impl Fuser<'_, '_> {
     }
 
     fn add(&mut self, v: ValueId) {
-        let [a, b] = [0, 1].map(|i| self.flow.values[v].operands[i]);
+        let [mut a, mut b] = [0, 1].map(|i| self.flow.values[v].operands[i]);
+        if self.is_quantized(v) && !self.is_quantized(b) {
+            // The residual is of the type of the sum.
+            (a, b) = (b, a);
+        }
         let carrier = [(a, b), (b, a)]
             .into_iter()
             .filter_map(|(operand, other)| Some((self.open(operand)?, other)))
-            .filter(|&(s, _)| self.steps[s].residual.is_none())
+            .filter(|&(s, other)| {
+                let is_quantized = self.is_quantized(v);
+                self.steps[s].residual.is_none()
+                    && self.can_give(s, v)
+                    && self.is_quantized(other) == is_quantized
+            })
             // Prefer a pool, which has arithmetic to spare. Otherwise prefer the later of the two
             // branches: the earlier one is complete by then, and steps keep the network's order.
             .max_by_key(|&(s, _)| {
@@ -196,16 +234,23 @@ impl Fuser<'_, '_> {
             });
         match carrier {
             Some((s, other)) => self.join(s, v).residual = Some(other),
-            None => self.start(v).residual = Some(b),
+            None => {
+                let step = self.start(v);
+                (step.x, step.residual) = (a, Some(b));
+            }
         }
     }
 
     fn activation(&mut self, v: ValueId, activation: Activation) {
         let value = &self.flow.values[v];
         let users = || value.users.iter().map(|&u| self.op(u));
-        if let Some(s) = self.open(value.operands[0]) {
+        let operand = value.operands[0];
+        // Of integers it is a clamp of the same.
+        let same = value.quantization == self.flow.values[operand].quantization
+            && (value.quantization.is_none() || is_clamp(activation));
+        if let Some(s) = self.open(operand).filter(|&s| self.can_give(s, v)) {
             self.join(s, v).activation = activation;
-        } else if !value.kept && users().all(|op| applies_on_load(op, activation)) {
+        } else if same && !value.kept && users().all(|op| applies_on_load(op, activation)) {
             self.on_load[v] = Some(activation);
         } else {
             self.start(v).activation = activation;
@@ -255,9 +300,12 @@ fn is_linear(op: &Op) -> bool {
 fn applies_on_load(op: &Op, activation: Activation) -> bool {
     match op {
         Op::Conv { .. } | Op::Dense { .. } => true,
-        Op::Depthwise { .. } | Op::Separable { .. } => {
-            matches!(activation, Activation::Relu | Activation::Relu6 | Activation::Clamp { .. })
-        }
+        Op::Depthwise { .. } | Op::Separable { .. } => is_clamp(activation),
         _ => false,
     }
+}
+
+/// Whether it only keeps numbers within bounds.
+pub(super) fn is_clamp(activation: Activation) -> bool {
+    matches!(activation, Activation::Relu | Activation::Relu6 | Activation::Clamp { .. })
 }

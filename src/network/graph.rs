@@ -1,6 +1,6 @@
 //! A network as data: named nodes in topological order, as Keras would list its layers.
 
-use sepconv_kernels::{Activation, PoolKind, Window};
+use sepconv_kernels::{Activation, PoolKind, Quantization, Window};
 
 use super::{Function, Interpolation, shape};
 
@@ -229,6 +229,10 @@ pub struct Node {
     pub op: Op,
     /// The operands, all of them earlier nodes.
     pub inputs: Vec<NodeId>,
+    /// What the integers of u8 stand for to which the value is rounded; None for numbers of f32. A
+    /// layer whose operand has one multiplies integers, all but [`Op::Separable`], between whose
+    /// steps are numbers: write it as two nodes. See [`Network::set_quantization`].
+    pub quantization: Option<Quantization>,
 }
 
 /// A feed-forward network with one input and one or more outputs.
@@ -323,6 +327,7 @@ impl Network {
             layer: input_name.into(),
             op: Op::Input { size, channels },
             inputs: Vec::new(),
+            quantization: None,
         };
         let outputs = vec![Output { name: input_name.into(), node: NodeId(0) }];
         Self { name: name.into(), nodes: vec![node], outputs, returned: NodeId(0) }
@@ -393,10 +398,92 @@ impl Network {
             let expected = if *wanted.end() == 1 { "1 operand" } else { "at least 2 operands" };
             return Err(error(format!("expected {expected}, got {}", inputs.len())));
         }
-        self.nodes.push(Node { name: name.into(), layer: layer.into(), op, inputs: inputs.into() });
+        self.nodes.push(Node {
+            name: name.into(),
+            layer: layer.into(),
+            op,
+            inputs: inputs.into(),
+            quantization: None,
+        });
         self.returned = NodeId(self.nodes.len() - 1);
         self.outputs = vec![Output { name: name.into(), node: self.returned }];
         Ok(self.returned)
+    }
+
+    /// Says what the integers stand for to which a node's value is rounded, or that it is none of
+    /// integers. Plans compute exactly these roundings: no value without a quantization is rounded,
+    /// so that operations can be fused behind it, and each with one is, wherever it is stored.
+    ///
+    /// An [`Op::Identity`] with another quantization than its operand's rounds anew; one without
+    /// makes numbers of integers. The parts of a concatenation are best of its own quantization.
+    /// Weights may be of either type: see [`crate::weights::Weights::insert_int8`].
+    ///
+    /// ```
+    /// # use sepconv::kernels::{Activation, Quantization};
+    /// # use sepconv::network::*;
+    /// # use sepconv::weights::Weights;
+    /// let mut network = Network::new("small", "input", [None, None], 1);
+    /// let input = network.output();
+    /// let relu = network.push("relu", Op::Activation(Activation::Relu), &[input])?;
+    /// network.set_quantization(input, Some(Quantization::new(0.5, 10)))?;
+    /// let plan = NetworkPlan::new(&network, Weights::default(), [1, 1, 3, 1], &PlanOptions::default())?;
+    /// let mut session = Session::new(plan)?;
+    /// session.run(&[-1.0, 1.2, 1000.0])?;
+    /// assert_eq!(session.output(), [0.0, 1.0, 122.5]); // 0.5 · (255 − 10) is the largest
+    ///
+    /// let error = network.set_quantization(relu, Some(Quantization::new(0.5, 256))).unwrap_err();
+    /// let message = "expected a scale above 0 and a zero point of 0 to 255, got 0.5 and 256";
+    /// assert_eq!(error.to_string(), format!(r#"node "relu": {message}"#));
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`crate::Error::Network`] if the node does not exist in this network, the scale is not
+    /// finite, normal and above 0, or the zero point is no u8.
+    pub fn set_quantization(
+        &mut self,
+        node: NodeId,
+        quantization: Option<Quantization>,
+    ) -> crate::Result<()> {
+        self.check(node)?;
+        let node = &mut self.nodes[node.0];
+        if let Some(Quantization { scale, zero_point, .. }) = quantization
+            && !(scale.is_normal() && scale > 0.0 && (0..=255).contains(&zero_point))
+        {
+            let message = format!(
+                "expected a scale above 0 and a zero point of 0 to 255, got {scale:?} and {zero_point}"
+            );
+            return Err(crate::Error::Network { node: node.name.clone(), message });
+        }
+        node.quantization = quantization;
+        Ok(())
+    }
+
+    /// The network in f32.
+    pub(super) fn clear_quantizations(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.quantization = None);
+    }
+
+    /// Sets the outputs, and what a run returns apart from them.
+    pub(crate) fn set_ends(&mut self, outputs: Vec<Output>, returned: NodeId) -> crate::Result<()> {
+        self.check(returned)?;
+        self.set_outputs(outputs)?;
+        self.returned = returned;
+        Ok(())
+    }
+
+    /// Whether a value is rounded to integers.
+    ///
+    /// ```
+    /// # use sepconv::{kernels::Quantization, network::Network};
+    /// let mut network = Network::new("small", "input", [None, None], 1);
+    /// assert!(!network.is_quantized());
+    /// network.set_quantization(network.output(), Some(Quantization::new(0.1, 0)))?;
+    /// assert!(network.is_quantized());
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    pub fn is_quantized(&self) -> bool {
+        self.nodes.iter().any(|node| node.quantization.is_some())
     }
 
     /// Makes a node the only output. A run returns its value.
@@ -459,13 +546,12 @@ impl Network {
         Ok(())
     }
 
-    fn check(&self, output: NodeId) -> crate::Result<()> {
+    fn check(&self, node: NodeId) -> crate::Result<()> {
         let count = self.nodes.len();
-        if output.0 < count {
+        if node.0 < count {
             return Ok(());
         }
-        let message =
-            format!("node {} can't be an output: the network has {count} nodes", output.0);
+        let message = format!("node {} does not exist: the network has {count} nodes", node.0);
         Err(crate::Error::Network { node: self.name.clone(), message })
     }
 

@@ -10,11 +10,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use sepconv_kernels::{Activation, ElementType};
+use sepconv_kernels::ElementType;
 
 use super::Op;
 use super::arena::{self, Buffer, units};
-use super::flow::{Flow, ValueId};
+use super::flow::{Flow, Value, ValueId};
 use super::fuse::{FusedStep, is_plain};
 use super::shape::{self, Shape};
 use super::turns::Group;
@@ -181,13 +181,11 @@ impl Layout<'_> {
     }
 }
 
-/// The type that each value is stored in: `activations`, with some exceptions that stay f32. These
-/// are the input, the output, and operands and results of plain loops (softmax). A residual has the
-/// type of its sum, and an operand of a concatenation has the type of the concatenation, so that
-/// they are f32 if the other is.
-///
-/// Only a copy, a sum or an activation makes integers of f32; and integers are the operands of
-/// a clamp, but of no other activation on load. Other steps have f32 on both sides then.
+/// The type that each value is stored in: u8 if it is rounded to integers, else `activations`, with
+/// some exceptions that stay f32. These are the input, the output, and operands and results of plain
+/// loops (softmax). A residual has the type of its sum, and an operand of a concatenation has the
+/// type of the concatenation, so that they are f32 if the other is. Beside integers `activations`
+/// is f32.
 pub(super) fn element_types(
     flow: &Flow<'_>,
     steps: &[FusedStep],
@@ -207,10 +205,6 @@ pub(super) fn element_types(
         .filter(|(_, value)| *value.op == Op::Concat)
         .flat_map(|(v, value)| value.operands.iter().map(move |&operand| (operand, v)));
     let bound: Vec<(ValueId, ValueId)> = sums.chain(concats).collect();
-    let quantized: &[FusedStep] = if activations.is_quantized() { steps } else { &[] };
-    for step in quantized.iter().filter(|step| !is_clamp(step.input_activation)) {
-        wide[step.x] = true;
-    }
     // From the end, as most chains of sums become wide by their last.
     loop {
         let mut settled = true;
@@ -219,31 +213,16 @@ pub(super) fn element_types(
                 (wide[a], wide[b], settled) = (true, true, false);
             }
         }
-        for step in quantized {
-            let (x, y) = (step.x, step.result);
-            let (from_f32, to_f32) = match flow.values[step.kernel].op {
-                Op::Identity | Op::Add | Op::Activation(_) => (true, true),
-                // A logit that is only reshaped is no integer.
-                Op::Flatten { .. } | Op::Reshape { .. } => (true, false),
-                _ => (false, true),
-            };
-            if wide[x] && !wide[y] && !from_f32 {
-                (wide[y], settled) = (true, false);
-            }
-            if wide[y] && !wide[x] && !to_f32 {
-                (wide[x], settled) = (true, false);
-            }
-        }
         if settled {
             break;
         }
     }
-    wide.iter().map(|&wide| if wide { ElementType::F32 } else { activations }).collect()
-}
-
-fn is_clamp(activation: Activation) -> bool {
-    use Activation::{Clamp, None, Relu, Relu6};
-    matches!(activation, None | Relu | Relu6 | Clamp { .. })
+    let of = |(value, wide): (&Value<'_>, bool)| match (value.quantization, wide) {
+        (Some(_), _) => ElementType::U8,
+        (None, true) => ElementType::F32,
+        (None, false) => activations,
+    };
+    flow.values.iter().zip(wide).map(of).collect()
 }
 
 /// A buffer for each stored value. An operand of a concatenation lies in the concatenation's
@@ -281,7 +260,7 @@ mod tests {
     use super::*;
     use crate::network::Network;
     use crate::network::fuse::fuse;
-    use sepconv_kernels::{Padding, Window};
+    use sepconv_kernels::{Activation, Padding, Quantization, Window};
 
     /// Sums, concatenations in and outside of one another, copies; no weights.
     fn network() -> Network {
@@ -308,17 +287,26 @@ mod tests {
     /// every operand, and at the end every report, still holds whole values and no torn ones.
     #[test]
     fn no_step_writes_over_a_value_that_is_still_needed() {
-        let net = network();
-        let all: Vec<String> = net.nodes().iter().map(|n| n.name.clone()).collect();
-        let types = [ElementType::F32, ElementType::Bf16, ElementType::U8];
-        for (outputs, activations) in
-            [&all[..0], &all[5..9], &all].into_iter().flat_map(|o| types.map(|t| (o, t)))
+        let float = network();
+        let mut quantized = float.clone();
+        for (i, node) in float.nodes().iter().enumerate().filter(|(i, _)| i % 5 != 4) {
+            let quantization = Some(Quantization::new(0.1 * (1 + i % 2) as f32, 100));
+            quantized.set_quantization(float.find(&node.name).unwrap(), quantization).unwrap();
+        }
+        let cases = [
+            (&float, ElementType::F32),
+            (&float, ElementType::Bf16),
+            (&quantized, ElementType::F32),
+        ];
+        let all: Vec<String> = float.nodes().iter().map(|n| n.name.clone()).collect();
+        for (outputs, (net, activations)) in
+            [&all[..0], &all[5..9], &all].into_iter().flat_map(|o| cases.map(|case| (o, case)))
         {
             let input = [2, 4, 3, 3];
             let kept: Vec<_> = ([net.output()].into_iter())
                 .chain(outputs.iter().map(|name| net.find(name).unwrap()))
                 .collect();
-            let flow = Flow::new(&net, input, &kept, activations.is_quantized()).unwrap();
+            let flow = Flow::new(net, input, &kept).unwrap();
             let steps = fuse(&flow);
             let elements = element_types(&flow, &steps, activations);
             let places = Places::new(&flow, &steps, &elements);

@@ -10,14 +10,15 @@
 //! | `graph` | [`Network`]: named nodes, as Keras lists layers |
 //! | `shape` | the shape of every node's value, by checked arithmetic |
 //! | `flow` | the values to compute: live nodes, no identities, sums of two |
-//! | `quantize` | [`Ranges`]: what 8-bit integers stand for, in values and weights |
 //! | `fuse` | steps: a kernel with its batch norm, residual and activations |
 //! | `layout` | the buffer of each stored value |
 //! | `arena` | the place of each buffer in one slice; buffers of different lifetimes share it |
 //! | `depth_first` | groups of steps that take turns, some rows each |
 //! | `turns` | the list of these turns |
+//! | `affine` | weights as looked up, with batch norm folded into them |
+//! | `integers` | what 8-bit integers stand for, in a step's values and weights |
 //! | `tensors` | the names and shapes of each operation's weights |
-//! | `pack` | a step's weights for inputs of any size: looked up, batch norm folded, packed |
+//! | `pack` | a step's weights for inputs of any size, packed |
 //! | `compile` | a step's kernel for one size |
 //! | `functions` | softmax, sigmoid and others that have no kernel |
 //! | `plain` | loops for these functions and for moving pixels |
@@ -26,19 +27,35 @@
 //! | `schedule` | the turns and the arena for a number of threads |
 //! | `session` | [`Session`]: a plan's memory; runs without allocating |
 //! | `verify` | [`spot_check`]: sampled outputs against naive loops |
+//!
+//! And to a network of 8-bit integers from one of f32:
+//!
+//! | file | contents |
+//! |---|---|
+//! | `fold` | the network without batch norms behind layers |
+//! | `assign` | which values are rounded, and by whose range |
+//! | `observe` | how the numbers of a value are distributed, and the range that follows |
+//! | `noise` | signal to noise |
+//! | `calibrate` | [`Calibration`]: all of these |
 
+mod affine;
 mod arena;
+mod assign;
+mod calibrate;
 mod compile;
 mod depth_first;
 mod flow;
+mod fold;
 mod functions;
 mod fuse;
 mod graph;
+mod integers;
 mod layout;
+mod noise;
+mod observe;
 mod pack;
 mod plain;
 mod plan;
-mod quantize;
 mod recorder;
 mod schedule;
 mod session;
@@ -49,15 +66,16 @@ mod turns;
 mod verify;
 
 pub use crate::resample::Interpolation;
+pub use calibrate::{Calibration, QuantizeOptions, Quantized, QuantizedLayer};
 pub use depth_first::DepthFirst;
 pub use functions::Function;
 pub use graph::{Border, Network, Node, NodeId, Op, Output, OutputKind};
+pub use observe::RangeRule;
 pub use plan::{NetworkPlan, PlanOptions};
-pub use quantize::Ranges;
 pub use recorder::ThreadTime;
 pub use session::{Session, StepTime};
-#[cfg(feature = "keras")]
-pub(crate) use shape::infer;
+#[cfg(any(feature = "keras", feature = "tflite"))]
+pub(crate) use shape::{Picture, infer_picture};
 pub use step::StepInfo;
-pub(crate) use tensors::tensors;
+pub(crate) use tensors::{output_channels, tensors};
 pub use verify::{SpotCheck, spot_check};

@@ -1,9 +1,6 @@
 //! Packs the weights of a fused step, once for inputs of any size.
 //!
-//! Batch norm, y = scale·x + shift, is folded into the weights in f64 and rounded to f32 once. The
-//! output channel is innermost in every weight layout, so folding multiplies weight i by
-//! scale\[i mod channels\]. In a separable convolution the pointwise weights are folded, not the
-//! depthwise.
+//! In a separable convolution batch norm is folded into the pointwise weights, not the depthwise.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,12 +12,13 @@ use sepconv_kernels::{
     Quantization, QuantizedWeights, Separable, SeparableParams, Window, convert,
 };
 
+use super::affine::{Affine, Folded, KernelWeights, Lookup, fold, folded};
 use super::flow::{Flow, ValueId};
 use super::fuse::{FusedStep, is_pointwise};
-use super::quantize::{Int8Weights, StepQuantizations};
-use super::{Node, Op, shape, tensors};
+use super::integers::{Int8Weights, StepQuantizations};
+use super::{Node, Op, shape};
+use crate::Result;
 use crate::weights::Weights;
-use crate::{Error, Result};
 
 /// Of the kernel crate, without the node that its error concerns.
 pub(super) type KernelResult<T> = std::result::Result<T, sepconv_kernels::Error>;
@@ -64,6 +62,8 @@ pub(super) struct Common {
     /// The type in which the weights of GEMMs are packed.
     pub(super) weights: ElementType,
     pub(super) arithmetic: Arithmetic,
+    /// Whether by tile registers, if there are any.
+    pub(super) amx: bool,
 }
 
 /// How the operand and the result of a step are stored.
@@ -84,8 +84,9 @@ pub(super) fn pack(
     ends: Ends,
 ) -> Result<PackedStep> {
     let value = &flow.values[step.kernel];
-    let mut lookup = Lookup { weights, parameters: 0 };
-    let norm = folded(&step.affines, flow, &mut lookup)?;
+    let mut lookup = Lookup::new(weights);
+    let affine = |&v: &ValueId| (flow.values[v].node, flow.values[v].shape[3]);
+    let norm = folded(step.affines.iter().map(affine), &mut lookup)?;
     let depthwise = match &step.depthwise {
         None => None,
         Some(stage) => {
@@ -93,11 +94,10 @@ pub(super) fn pack(
             let &Op::Depthwise { window, multiplier, .. } = value.op else {
                 unreachable!("the stage is a depthwise convolution");
             };
-            let norm = folded(&stage.affines, flow, &mut lookup)?;
+            let norm = folded(stage.affines.iter().map(affine), &mut lookup)?;
             let [.., channels] = flow.values[step.x].shape;
-            let (weights, bias) =
-                lookup.folded(value.node, channels, "depthwise_kernel", norm.as_ref())?;
-            Some(Stage { window, multiplier, weights, bias, activation: stage.activation })
+            let folded = lookup.folded(value.node, channels, "depthwise_kernel", norm.as_ref())?;
+            Some(Stage { window, multiplier, folded, activation: stage.activation })
         }
     };
     let [.., channels] = step.x_shape(flow);
@@ -110,7 +110,8 @@ pub(super) fn pack(
         .output_type(output_type)
         .input_quantization(quantizations.x)
         .output_quantization(quantizations.result)
-        .arithmetic(common.arithmetic);
+        .arithmetic(common.arithmetic)
+        .amx(common.amx);
     options.residual_quantization = quantizations.residual;
     let mut packer = Packer {
         node: value.node,
@@ -145,8 +146,7 @@ struct Packer<'a> {
 struct Stage<'a> {
     window: Window,
     multiplier: usize,
-    weights: Cow<'a, [f32]>,
-    bias: Option<Cow<'a, [f32]>>,
+    folded: Folded<'a>,
     activation: Activation,
 }
 
@@ -223,12 +223,12 @@ impl<'a> Packer<'a> {
     /// A depthwise and a pointwise convolution of these weights.
     fn both(
         &self,
-        Stage { window, multiplier, weights, bias, activation }: Stage<'_>,
+        Stage { window, multiplier, folded, activation }: Stage<'_>,
         filters: usize,
         pointwise: Folded<'_>,
     ) -> Result<Box<dyn PackedLayer>> {
         let (mid, channels) = (self.mid_quantization, self.channels * multiplier);
-        let first = self.stored((weights, bias), ElementType::F32, channels, self.input())?;
+        let first = self.stored(folded, ElementType::F32, channels, self.input())?;
         let second = self.stored(pointwise, self.weights_type, filters, mid)?;
         let mut depthwise = DepthwiseParams::new(window, first.elements()).multiplier(multiplier);
         (depthwise.bias, depthwise.quantized) = (first.bias(), first.quantized());
@@ -245,9 +245,9 @@ impl<'a> Packer<'a> {
         multiplier: usize,
         filters: usize,
     ) -> Result<Box<dyn PackedLayer>> {
-        let weights = self.lookup.get(self.node, self.channels, "depthwise_kernel")?.into();
+        let kernel = self.lookup.kernel(self.node, self.channels, "depthwise_kernel")?;
         let activation = Activation::None;
-        let stage = Stage { window, multiplier, weights, bias: None, activation };
+        let stage = Stage { window, multiplier, folded: (kernel, None), activation };
         let folded = self.folded("pointwise_kernel", self.channels)?;
         self.both(stage, filters, folded)
     }
@@ -274,15 +274,19 @@ impl<'a> Packer<'a> {
     /// `input`s that are integers.
     fn stored<'w>(
         &self,
-        (weights, bias): Folded<'w>,
+        (kernel, bias): Folded<'w>,
         float: ElementType,
         channels: usize,
         input: Quantization,
     ) -> Result<Stored<'w>> {
         if self.options.input_type.is_quantized() {
-            let int8 = Int8Weights::new(&weights, bias.as_deref(), channels, input.scale);
-            return Ok(Stored::Int8(int8));
+            let (bias, input) = (bias.as_deref(), input.scale);
+            return Ok(Stored::Int8(match kernel {
+                KernelWeights::Int8(given) => Int8Weights::given(given, bias, channels, input),
+                KernelWeights::F32(weights) => Int8Weights::new(&weights, bias, channels, input),
+            }));
         }
+        let weights = kernel.numbers();
         let mut bits = match float {
             ElementType::F32 => return Ok(Stored::F32(weights, bias)),
             _ => vec![0; weights.len()],
@@ -300,7 +304,8 @@ impl<'a> Packer<'a> {
     /// the norm is folded.
     fn affine(&self) -> Result<Box<dyn PackedLayer>> {
         let ones = vec![1.0; self.channels];
-        self.channelwise(Window::new([1, 1]), 1, fold(&ones, None, self.norm.as_ref()))
+        let folded = fold(KernelWeights::F32(Cow::Owned(ones)), None, self.norm.as_ref());
+        self.channelwise(Window::new([1, 1]), 1, folded)
     }
 }
 
@@ -335,124 +340,4 @@ impl Stored<'_> {
             _ => None,
         }
     }
-}
-
-/// Looks tensors up and counts their elements.
-struct Lookup<'w> {
-    weights: &'w Weights,
-    parameters: usize,
-}
-
-impl<'w> Lookup<'w> {
-    /// A tensor of a node whose operand has `channels` channels. None if the operation has no
-    /// tensor of this name.
-    fn find(&mut self, node: &Node, channels: usize, name: &str) -> Result<Option<&'w [f32]>> {
-        let tensor = tensors::find(self.weights, node, channels, name)?;
-        self.parameters += tensor.map_or(0, <[f32]>::len);
-        Ok(tensor)
-    }
-
-    /// A tensor that the operation has.
-    fn get(&mut self, node: &Node, channels: usize, name: &str) -> Result<&'w [f32]> {
-        let tensor = self.find(node, channels, name)?;
-        tensor.ok_or_else(|| Error::Tensor {
-            tensor: format!("{}/{name}", node.layer),
-            message: "no such tensor in this operation".into(),
-        })
-    }
-
-    /// The weights called `kernel` and the bias of a linear layer that is followed by `norm`.
-    fn folded(
-        &mut self,
-        node: &Node,
-        channels: usize,
-        kernel: &str,
-        norm: Option<&Affine>,
-    ) -> Result<Folded<'w>> {
-        let kernel = self.get(node, channels, kernel)?;
-        let bias = self.find(node, channels, "bias")?;
-        Ok(fold(kernel, bias, norm))
-    }
-}
-
-/// y = scale·x + shift, by channel.
-struct Affine {
-    scale: Vec<f64>,
-    shift: Vec<f64>,
-}
-
-/// Combines a sequence of batch norms and rescalings into one.
-fn folded(affines: &[ValueId], flow: &Flow<'_>, lookup: &mut Lookup<'_>) -> Result<Option<Affine>> {
-    let mut norm: Option<Affine> = None;
-    for &v in affines {
-        let next = affine(flow, v, lookup)?;
-        norm = Some(match norm {
-            None => next,
-            Some(first) => first.then(&next),
-        });
-    }
-    Ok(norm)
-}
-
-/// Scale and shift of a batch norm, γ / √(variance + ε) and β − mean·scale, or of a rescaling.
-fn affine(flow: &Flow<'_>, v: ValueId, lookup: &mut Lookup<'_>) -> Result<Affine> {
-    let value = &flow.values[v];
-    let channels = value.shape[3];
-    let epsilon = match value.op {
-        Op::BatchNorm { epsilon, .. } => *epsilon,
-        Op::Rescale { scale, offset } => {
-            let each = |numbers: &[f64]| numbers.iter().copied().cycle().take(channels).collect();
-            return Ok(Affine { scale: each(scale), shift: each(offset) });
-        }
-        _ => unreachable!("only batch norms and rescalings are folded"),
-    };
-    let mut get = |variable: &str, absent: f64| -> Result<Vec<f64>> {
-        let tensor = lookup.find(value.node, channels, variable)?;
-        let wide = |tensor: &[f32]| tensor.iter().map(|&x| f64::from(x)).collect();
-        Ok(tensor.map_or_else(|| vec![absent; channels], wide))
-    };
-    let gamma = get("gamma", 1.0)?;
-    let beta = get("beta", 0.0)?;
-    let mean = get("moving_mean", 0.0)?;
-    let variance = get("moving_variance", 1.0)?;
-    let rootless = |&(_, &v): &(usize, &f64)| v.is_nan() || v + epsilon <= 0.0;
-    if let Some((c, v)) = variance.iter().enumerate().find(rootless) {
-        return Err(Error::Tensor {
-            tensor: format!("{}/moving_variance", value.node.layer),
-            message: format!(
-                "variance + epsilon must be above 0, got {v} + {epsilon} at channel {c}"
-            ),
-        });
-    }
-    let scale: Vec<f64> =
-        (gamma.iter().zip(&variance)).map(|(g, v)| g / (v + epsilon).sqrt()).collect();
-    let shift = (beta.iter().zip(&mean).zip(&scale)).map(|((b, m), s)| b - m * s).collect();
-    Ok(Affine { scale, shift })
-}
-
-impl Affine {
-    /// `self` followed by `next`.
-    fn then(self, next: &Self) -> Self {
-        let scale = (self.scale.iter().zip(&next.scale)).map(|(a, b)| a * b);
-        let shift = (self.shift.iter().zip(&next.scale).zip(&next.shift))
-            .map(|((shift, scale), next)| shift * scale + next);
-        Self { scale: scale.collect(), shift: shift.collect() }
-    }
-}
-
-/// Weights and bias.
-type Folded<'w> = (Cow<'w, [f32]>, Option<Cow<'w, [f32]>>);
-
-/// Weights and bias of a linear layer followed by `norm`.
-fn fold<'w>(weights: &'w [f32], bias: Option<&'w [f32]>, norm: Option<&Affine>) -> Folded<'w> {
-    let Some(Affine { scale, shift }) = norm else {
-        return (weights.into(), bias.map(Cow::from));
-    };
-    let scaled = (weights.iter().zip(scale.iter().cycle()))
-        .map(|(&w, s)| (f64::from(w) * s) as f32)
-        .collect();
-    let shifted = (scale.iter().zip(shift).enumerate())
-        .map(|(o, (s, t))| (bias.map_or(0.0, |b| f64::from(b[o])) * s + t) as f32)
-        .collect();
-    (Cow::Owned(scaled), Some(Cow::Owned(shifted)))
 }

@@ -10,9 +10,9 @@ use super::compile::compile;
 use super::depth_first::{DepthFirst, DepthFirstPlan};
 use super::flow::{Flow, ValueId};
 use super::fuse::{FusedStep, fuse};
+use super::integers::StepQuantizations;
 use super::layout::{self, Places};
 use super::pack::{Common, Ends, PackedStep, pack};
-use super::quantize::{Quantizations, Ranges};
 use super::schedule::Schedule;
 use super::shape::Shape;
 use super::step::{Step, StepInfo};
@@ -61,11 +61,11 @@ pub struct PlanOptions {
     /// [`Arithmetic::Bf16`] weights are rounded to bf16 whatever their type; values between steps
     /// are as [`PlanOptions::activations_type`] says, best bf16, too.
     pub arithmetic: Arithmetic,
-    /// The ranges by which values between steps are quantized to 8-bit integers. The layers with
-    /// weights then multiply integers, exactly: activations in u8, weights in i8 with a scale for
-    /// each output channel, sums in i32. What stays f32 is the input, the output, the operand of
-    /// a softmax and what has no kernel, as with `activations_type`. Both types must be f32.
-    pub int8: Option<Ranges>,
+    /// Whether [`Arithmetic::Bf16`] may multiply by tile registers (AMX): the same bits, faster.
+    /// The process then asks the operating system for them, with the consequences that
+    /// [`Amx`](crate::kernels::Amx) states. Where there are none other kernels run;
+    /// [`Step::kernel`] tells which.
+    pub amx: bool,
     /// Which layers run depth first, a few rows of each at a time. This saves memory, and the
     /// values between the layers are still in the caches when they are read.
     pub depth_first: DepthFirst,
@@ -102,40 +102,33 @@ impl PlanOptions {
         Self { arithmetic, ..self }
     }
 
-    /// Sets the ranges by which values are quantized to 8-bit integers.
+    /// Sets whether layers may multiply by tile registers.
     #[must_use]
-    pub fn int8(self, ranges: Ranges) -> Self {
-        Self { int8: Some(ranges), ..self }
+    pub fn amx(self, amx: bool) -> Self {
+        Self { amx, ..self }
     }
 
-    /// The types that weights and values between steps are stored in: i8 and u8 if these are
-    /// quantized, else `weights_type` and `activations_type`.
-    pub fn stored_types(&self) -> [ElementType; 2] {
-        match self.int8 {
-            Some(_) => [ElementType::I8, ElementType::U8],
-            None => [self.weights_type, self.activations_type],
-        }
-    }
-
-    /// Refuses types that do not go together.
-    fn checked(&self) -> Result<()> {
+    /// Refuses types that can't be, or do not go with 8-bit integers.
+    fn checked(&self, network: &Network) -> Result<()> {
+        let quantized = network.is_quantized();
         for (what, element) in
             [("weights", self.weights_type), ("values between layers", self.activations_type)]
         {
             if element.is_quantized() {
-                let message = "take measured ranges; see PlanOptions::int8";
-                return Err(argument(format!("{what} of {element} {message}")));
-            }
-            if self.int8.is_some() && element != ElementType::F32 {
-                let message = "quantized, which leaves no other type for them";
                 return Err(argument(format!(
-                    "{what}: expected f32, got {element}; they are {message}"
+                    "{what} of {element} take a network with quantizations; see Calibration"
                 )));
             }
+            if quantized && element != ElementType::F32 {
+                let message = "the network is quantized, which leaves no other type for them";
+                return Err(argument(format!("{what}: expected f32, got {element}; {message}")));
+            }
         }
-        if self.int8.is_some() && self.arithmetic != Arithmetic::Exact {
+        if quantized && self.arithmetic != Arithmetic::Exact {
             let name = self.arithmetic.name();
-            return Err(argument(format!("arithmetic: expected exact for integers, got {name}")));
+            return Err(argument(format!(
+                "arithmetic: expected exact for a network of integers, got {name}"
+            )));
         }
         Ok(())
     }
@@ -202,9 +195,8 @@ pub struct NetworkPlan {
 struct PackedNetwork {
     network: Network,
     level: Level,
-    /// Of values between steps.
+    /// Of values between steps that are no integers.
     values_type: ElementType,
-    int8: Option<Ranges>,
     depth_first: DepthFirst,
     /// The output, then the nodes asked for.
     kept: Vec<NodeId>,
@@ -242,16 +234,15 @@ impl NetworkPlan {
     /// - [`Error::Tensor`], with the tensor: it is missing or has the wrong shape, or a variance
     ///   plus epsilon is not above 0.
     /// - [`Error::Argument`]: a node in `options.outputs` does not exist, the level is not
-    ///   available, other types are asked for beside 8-bit integers, or the values need more memory
-    ///   than a computer can address.
-    /// - [`Error::Network`]: a value has no range in `options.int8`.
+    ///   available, other types or arithmetics are asked for than those of a network of integers,
+    ///   or the values need more memory than a computer can address.
     pub fn new<'w>(
         network: &Network,
         weights: impl Into<Cow<'w, Weights>>,
         input: [usize; 4],
         options: &PlanOptions,
     ) -> Result<Self> {
-        options.checked()?;
+        options.checked(network)?;
         let level = options
             .level
             .map_or_else(Level::from_env, Level::checked)
@@ -261,17 +252,19 @@ impl NetworkPlan {
             let missing = || argument(format!("{:?} has no node {name:?}", network.name()));
             kept.push(network.find(name).ok_or_else(missing)?);
         }
-        let [_, values_type] = options.stored_types();
-        let flow = Flow::new(network, input, &kept, values_type.is_quantized())?;
-        let common =
-            Common { level, weights: options.weights_type, arithmetic: options.arithmetic };
-        let quantizations = quantizations(&flow, options.int8.as_ref())?;
-        let steps = pack_all(&flow, weights.into(), common, values_type, quantizations.as_ref())?;
+        let values_type = options.activations_type;
+        let flow = Flow::new(network, input, &kept)?;
+        let common = Common {
+            level,
+            weights: options.weights_type,
+            arithmetic: options.arithmetic,
+            amx: options.amx,
+        };
+        let steps = pack_all(&flow, weights.into(), common, values_type)?;
         let packed = PackedNetwork {
             network: network.clone(),
             level,
             values_type,
-            int8: options.int8.clone(),
             depth_first: options.depth_first,
             kept,
             steps,
@@ -309,9 +302,8 @@ impl NetworkPlan {
     }
 
     fn sized(packed: Arc<PackedNetwork>, input: Shape) -> Result<Self> {
-        let PackedNetwork { network, kept, values_type, int8, .. } = &*packed;
-        let flow = Flow::new(network, input, kept, values_type.is_quantized())?;
-        let quantizations = quantizations(&flow, int8.as_ref())?;
+        let PackedNetwork { network, kept, values_type, .. } = &*packed;
+        let flow = Flow::new(network, input, kept)?;
         let fused = fuse(&flow);
         let elements = layout::element_types(&flow, &fused, *values_type);
         let places = Places::new(&flow, &fused, &elements);
@@ -330,7 +322,7 @@ impl NetworkPlan {
             value,
             shape: places.shape(value),
             element: places.element(value),
-            quantization: quantizations.as_ref().map_or_else(Default::default, |q| q.of(value)),
+            quantization: flow.values[value].quantization.unwrap_or_default(),
         });
         let reports = reports.collect();
         let plan = Self { packed, input, steps, places, depth_first, reports };
@@ -424,7 +416,6 @@ fn pack_all(
     mut weights: Cow<'_, Weights>,
     common: Common,
     values_type: ElementType,
-    quantizations: Option<&Quantizations>,
 ) -> Result<Vec<PackedStep>> {
     let fused = fuse(flow);
     let elements = layout::element_types(flow, &fused, values_type);
@@ -440,7 +431,7 @@ fn pack_all(
         let ends = Ends {
             input_type: elements[step.x],
             output_type: elements[step.result],
-            quantizations: quantizations.map_or_else(Default::default, |q| q.of_step(flow, step)),
+            quantizations: StepQuantizations::of(flow, step),
         };
         packed.push(pack(step, flow, &weights, common, ends)?);
         if let Cow::Owned(weights) = &mut weights {
@@ -450,10 +441,6 @@ fn pack_all(
         }
     }
     Ok(packed)
-}
-
-fn quantizations(flow: &Flow<'_>, ranges: Option<&Ranges>) -> Result<Option<Quantizations>> {
-    ranges.map(|ranges| Quantizations::new(flow, ranges)).transpose()
 }
 
 fn argument(message: String) -> Error {

@@ -9,8 +9,8 @@ use sepconv_kernels::{
 };
 
 use super::arena::{self, Unit};
+use super::integers::number;
 use super::plan::NetworkPlan;
-use super::quantize::number;
 use super::recorder::{Recorder, ThreadTime};
 use super::schedule::Schedule;
 use super::turns::Turn;

@@ -57,6 +57,13 @@ pub(crate) fn tensors(op: &Op, channels: usize) -> Option<Vec<(&'static str, Vec
     })
 }
 
+/// The output channels of weights of this shape.
+pub(crate) fn output_channels(name: &str, shape: &[usize]) -> usize {
+    // Those of a depthwise kernel [kh, kw, C, M] are C·M.
+    let axes = if name == "depthwise_kernel" { 2 } else { 1 };
+    shape.iter().rev().take(axes).product()
+}
+
 /// A tensor of a node on `channels` channels. None if the operation has no tensor of this name.
 pub(super) fn find<'w>(
     weights: &'w Weights,
@@ -64,8 +71,13 @@ pub(super) fn find<'w>(
     channels: usize,
     name: &str,
 ) -> Result<Option<&'w [f32]>> {
+    let shape = shape(node, channels, name);
+    shape.map(|shape| weights.get(&node.layer, name, &shape)).transpose()
+}
+
+/// The shape of a tensor of a node, if its operation has it.
+pub(super) fn shape(node: &Node, channels: usize, name: &str) -> Option<Vec<usize>> {
     // Shapes have been inferred, so that nothing overflows.
     let tensors = tensors(&node.op, channels).unwrap_or_default();
-    let shape = tensors.iter().find(|(n, _)| *n == name).map(|(_, shape)| shape);
-    shape.map(|shape| weights.get(&node.layer, name, shape)).transpose()
+    tensors.into_iter().find(|(n, _)| *n == name).map(|(_, shape)| shape)
 }

@@ -21,6 +21,15 @@ pub struct Metadata {
     /// The function that turns the first output into probabilities. Known only if the model was
     /// compiled with a loss that takes logits.
     pub logits: Option<Link>,
+    /// What is subtracted from scaled pixels, and what they are divided by: numbers for red, green
+    /// and blue, or one for all. Empty for none, and if the scaling has its own.
+    pub mean: Vec<f32>,
+    /// See `mean`.
+    pub std: Vec<f32>,
+    /// How pictures are resized.
+    pub resize: Option<Resize>,
+    /// The names of the classes of the first output.
+    pub labels: Option<Vec<String>>,
     /// Notes for the user.
     pub notes: Vec<String>,
 }
@@ -74,6 +83,88 @@ impl Scaling {
             Self::Caffe => "caffe",
             Self::Unit => "unit",
             Self::None => "none",
+        }
+    }
+}
+
+/// The rule by which a picture is resized.
+///
+/// The libraries differ most when pictures shrink. Pillow averages over all pixels under the new
+/// one and rounds to 8 bits. TensorFlow takes the 4 or 16 pixels around its centre and does not
+/// round.
+///
+/// | trained with | rule |
+/// |---|---|
+/// | Keras's `load_img` | [`Resize::Nearest`], or the rule given as `interpolation` |
+/// | Keras's `image_dataset_from_directory` | [`Resize::TfBilinear`], or the rule given as `interpolation` |
+/// | `tf.image.resize` | [`Resize::TfBilinear`], or the rule given as `method` |
+/// | torchvision, timm | [`Resize::Bilinear`] or [`Resize::Bicubic`] |
+///
+/// The second and third rows usually go with TensorFlow's JPEG decoder. It rounds differently from
+/// Pillow's, which is used here: by up to 4 levels. PNG files give the same pixels.
+///
+/// ```
+/// # #[cfg(feature = "image")] {
+/// # use std::path::Path;
+/// # use sepconv::image::{Channels, Scaling, Picture, Preprocess, Resize};
+/// let picture = Picture::new([1, 4], [0, 0, 100, 255].iter().flat_map(|&x| [x; 3]).collect())?;
+/// let gray = |how| picture.resize([1, 1], how, Channels::Gray).map(|pixels| pixels.values()[0]);
+/// assert_eq!(gray(Resize::Nearest)?, 100.0); // the pixel to the right of the centre
+/// assert_eq!(gray(Resize::Bilinear)?, 82.0); // of all four, the inner ones weighing most
+/// assert_eq!(gray(Resize::TfBilinear)?, 50.0); // of the two around the centre
+/// # }
+/// # Ok::<(), sepconv::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Resize {
+    /// Pillow: the pixel under the centre of the new one. The default of Keras's `load_img`.
+    #[default]
+    Nearest,
+    /// Pillow: linear interpolation, averaging over all pixels under the new one.
+    Bilinear,
+    /// Pillow: cubic interpolation (a = −1/2), averaging likewise.
+    Bicubic,
+    /// TensorFlow: the pixel under the centre of the new one, found by f32 arithmetic.
+    TfNearest,
+    /// TensorFlow without `antialias`: linear interpolation of the 2×2 pixels around the centre of
+    /// the new one.
+    TfBilinear,
+    /// TensorFlow without `antialias`: cubic interpolation (a = −1/2) of the 4×4 pixels around the
+    /// centre of the new one, with coordinates rounded to 1/1024. Values may exceed 0 to 255.
+    TfBicubic,
+}
+
+impl Resize {
+    /// All rules.
+    ///
+    /// ```
+    /// # use sepconv::weights::Resize;
+    /// assert_eq!(Resize::ALL[0], Resize::default());
+    /// ```
+    pub const ALL: [Self; 6] = [
+        Self::Nearest,
+        Self::Bilinear,
+        Self::Bicubic,
+        Self::TfNearest,
+        Self::TfBilinear,
+        Self::TfBicubic,
+    ];
+
+    /// The name on the command line.
+    ///
+    /// ```
+    /// # use sepconv::weights::Resize;
+    /// assert_eq!(Resize::TfBilinear.name(), "tf-bilinear");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nearest => "nearest",
+            Self::Bilinear => "bilinear",
+            Self::Bicubic => "bicubic",
+            Self::TfNearest => "tf-nearest",
+            Self::TfBilinear => "tf-bilinear",
+            Self::TfBicubic => "tf-bicubic",
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Loads models and weights from files, and holds weights by name.
 
-#[cfg(any(feature = "keras", feature = "safetensors"))]
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 mod bytes;
-#[cfg(any(feature = "keras", feature = "safetensors"))]
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 mod elements;
-#[cfg(any(feature = "keras", feature = "safetensors"))]
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 mod file;
-#[cfg(any(feature = "keras", feature = "safetensors"))]
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 mod formats;
 #[cfg(feature = "keras")]
 mod hdf5;
@@ -15,19 +15,25 @@ mod keras;
 mod metadata;
 #[cfg(feature = "safetensors")]
 mod safetensors;
+#[cfg(feature = "safetensors")]
+mod saved;
 pub mod synthetic;
+#[cfg(feature = "tflite")]
+mod tflite;
 mod variables;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::network::Network;
+use crate::network::{Network, output_channels};
 use crate::{Error, Result};
 
-#[cfg(any(feature = "keras", feature = "safetensors"))]
+#[cfg(feature = "safetensors")]
+pub use file::to_bytes;
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 pub use file::{load, load_bytes, load_weights};
-pub use metadata::{Link, Metadata, Scaling};
+pub use metadata::{Link, Metadata, Resize, Scaling};
 pub use variables::{ParameterCount, Variable, count_parameters, variables};
 
 /// A network, its weights, and what else is known of it.
@@ -107,6 +113,64 @@ impl From<Weights> for Cow<'_, Weights> {
     }
 }
 
+/// Weights of 8-bit integers, with a scale for each output channel.
+///
+/// ```
+/// # use sepconv::weights::*;
+/// // of a dense layer from 2 channels to 3
+/// let tensor = Int8Tensor { shape: vec![2, 3], data: vec![1, 2, 3, 4, 5, 6], scales: vec![0.5, 1.0, 0.0] };
+/// assert_eq!(tensor.numbers(), [0.5, 2.0, 0.0, 2.0, 5.0, 0.0]);
+/// ```
+#[derive(Clone, PartialEq)]
+pub struct Int8Tensor {
+    /// Dimensions, outermost first; the output channel is innermost.
+    pub shape: Vec<usize>,
+    /// Elements in row-major order, as many as the product of `shape`. −128 is as good as others.
+    pub data: Vec<i8>,
+    /// What 1 stands for in the weights of each output channel: finite, not negative.
+    pub scales: Vec<f32>,
+}
+
+impl Int8Tensor {
+    /// The numbers that the integers stand for.
+    ///
+    /// ```
+    /// # use sepconv::weights::*;
+    /// let tensor = Int8Tensor { shape: vec![1, 2], data: vec![-128, 127], scales: vec![1.0, 0.5] };
+    /// assert_eq!(tensor.numbers(), [-128.0, 63.5]);
+    /// ```
+    pub fn numbers(&self) -> Vec<f32> {
+        let pairs = self.data.iter().zip(self.scales.iter().cycle());
+        pairs.map(|(&integer, scale)| f32::from(integer) * scale).collect()
+    }
+
+    /// What is wrong with it as a layer's variable.
+    fn check(&self, variable: &str) -> std::result::Result<(), String> {
+        let Self { shape, data, scales } = self;
+        let elements = shape.iter().try_fold(1_usize, |p, &d| p.checked_mul(d));
+        if elements != Some(data.len()) {
+            return Err(format!("shape {shape:?} does not match {} elements", data.len()));
+        }
+        let channels = output_channels(variable, shape);
+        if scales.len() != channels {
+            return Err(format!("expected {channels} scales, got {}", scales.len()));
+        }
+        match scales.iter().position(|s| !(s.is_finite() && *s >= 0.0)) {
+            Some(i) => {
+                Err(format!("scales must be finite and not negative, got {} at {i}", scales[i]))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Shows the shape only, as [`Tensor`] does.
+impl fmt::Debug for Int8Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Int8Tensor").field("shape", &self.shape).finish_non_exhaustive()
+    }
+}
+
 /// Tensors by layer and variable name, e.g. `("block1_conv1", "kernel")`.
 ///
 /// ```
@@ -127,6 +191,8 @@ impl From<Weights> for Cow<'_, Weights> {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Weights {
     tensors: BTreeMap<(String, String), Tensor>,
+    /// None of them is among `tensors`.
+    int8: BTreeMap<(String, String), Int8Tensor>,
 }
 
 /// Storing and finding tensors:
@@ -167,8 +233,49 @@ impl Weights {
                 ),
             });
         }
-        self.tensors.insert((layer.into(), variable.into()), tensor);
+        let key = (layer.into(), variable.into());
+        self.int8.remove(&key);
+        self.tensors.insert(key, tensor);
         Ok(())
+    }
+
+    /// Adds or replaces a kernel of 8-bit integers. A layer whose operand is of integers multiplies
+    /// them as they are if their sums fit in an i32; elsewhere they are the numbers that they stand
+    /// for. Biases and all else are numbers.
+    ///
+    /// ```
+    /// # use sepconv::weights::*;
+    /// let mut weights = Weights::default();
+    /// let kernel = Int8Tensor { shape: vec![1, 2], data: vec![3, -4], scales: vec![0.5, 0.25] };
+    /// weights.insert_int8("dense", "kernel", kernel.clone())?;
+    /// assert_eq!(weights.find_int8("dense", "kernel"), Some(&kernel));
+    /// let short = Int8Tensor { scales: vec![0.5], ..kernel };
+    /// let error = weights.insert_int8("dense", "kernel", short).unwrap_err();
+    /// assert_eq!(error.to_string(), r#"tensor "dense/kernel": expected 2 scales, got 1"#);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] if `shape` does not match the length of `data`, if there is not a scale
+    /// for each output channel, or if one is negative or not finite.
+    pub fn insert_int8(&mut self, layer: &str, variable: &str, tensor: Int8Tensor) -> Result<()> {
+        tensor
+            .check(variable)
+            .map_err(|message| Error::Tensor { tensor: format!("{layer}/{variable}"), message })?;
+        let key = (layer.into(), variable.into());
+        self.tensors.remove(&key);
+        self.int8.insert(key, tensor);
+        Ok(())
+    }
+
+    /// Finds a kernel of 8-bit integers.
+    ///
+    /// ```
+    /// # use sepconv::weights::*;
+    /// assert_eq!(Weights::default().find_int8("dense", "kernel"), None);
+    /// ```
+    pub fn find_int8(&self, layer: &str, variable: &str) -> Option<&Int8Tensor> {
+        self.int8.get(&(layer.to_owned(), variable.to_owned()))
     }
 
     /// Finds a tensor.
@@ -207,9 +314,12 @@ impl Weights {
     /// [`Error::Tensor`] if the tensor is missing or has another shape.
     pub fn get(&self, layer: &str, variable: &str, shape: &[usize]) -> Result<&[f32]> {
         let error = |message| Error::Tensor { tensor: format!("{layer}/{variable}"), message };
-        let tensor = self
-            .find(layer, variable)
-            .ok_or_else(|| error(format!("missing; expected shape {shape:?}")))?;
+        let tensor = self.find(layer, variable).ok_or_else(|| {
+            error(match self.find_int8(layer, variable) {
+                Some(_) => format!("expected f32 of shape {shape:?}, got 8-bit integers"),
+                None => format!("missing; expected shape {shape:?}"),
+            })
+        })?;
         if tensor.shape != shape {
             return Err(error(format!("expected shape {shape:?}, got {:?}", tensor.shape)));
         }
@@ -231,9 +341,10 @@ impl Weights {
     /// ```
     pub fn remove_layer(&mut self, layer: &str) {
         self.tensors.retain(|(l, _), _| l != layer);
+        self.int8.retain(|(l, _), _| l != layer);
     }
 
-    /// All tensors, ordered by layer and variable.
+    /// All tensors of f32, ordered by layer and variable.
     ///
     /// ```
     /// # use sepconv::kernels::{Activation, Padding, Window};
@@ -249,5 +360,22 @@ impl Weights {
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &Tensor)> {
         self.tensors.iter().map(|((l, v), t)| (l.as_str(), v.as_str(), t))
+    }
+
+    /// All kernels of 8-bit integers, ordered by layer and variable.
+    ///
+    /// ```
+    /// # use sepconv::weights::*;
+    /// # let mut weights = Weights::default();
+    /// # let kernel = Int8Tensor { shape: vec![1, 1], data: vec![3], scales: vec![0.5] };
+    /// # weights.insert_int8("dense", "kernel", kernel)?;
+    /// // weights: `kernel` [3], which stands for 1.5, of the layer `dense`
+    /// for (layer, variable, tensor) in weights.iter_int8() {
+    ///     assert_eq!((layer, variable, &tensor.numbers()[..]), ("dense", "kernel", &[1.5][..]));
+    /// }
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    pub fn iter_int8(&self) -> impl Iterator<Item = (&str, &str, &Int8Tensor)> {
+        self.int8.iter().map(|((l, v), t)| (l.as_str(), v.as_str(), t))
     }
 }

@@ -1,4 +1,4 @@
-//! Reads timm's models from safetensors files.
+//! Reads timm's models from safetensors files, and passes files of this crate's own format on.
 //!
 //! A file has a JSON header with the name, type, shape and place of each tensor, followed by the
 //! bytes of the tensors. It holds no architecture: the names of the tensors show which of timm's
@@ -14,14 +14,14 @@ use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use super::bytes::Bytes;
 use super::elements::{Format, check_finite};
 use super::metadata::Link;
-use super::{Model, Tensor, Variable, Weights, variables};
+use super::{Model, Tensor, Variable, Weights, saved, variables};
 use crate::models::{
     AlignedXceptionConfig, Flavour, Head, XceptionConfig, aligned_xception, xception,
 };
 use crate::network::{Network, Op};
 
 /// The most bytes of a header. It takes up to fifty times as much memory. Xception-71's has 100 KB.
-const MAX_HEADER: u64 = 1 << 20;
+pub(super) const MAX_HEADER: u64 = 1 << 20;
 /// The number of bytes that hold the header's length, before the header.
 const LENGTH: u64 = 8;
 
@@ -36,6 +36,9 @@ pub(crate) fn recognises(bytes: &Bytes) -> bool {
 /// Loads a model. The tensors show its network.
 pub(crate) fn load(bytes: &Bytes) -> Result<Model> {
     let file = File::open(bytes)?;
+    if saved::recognises(&file) {
+        return saved::load(&file);
+    }
     let network = recognise(&file.tensors)?;
     let weights = file.weights(&network);
     let weights =
@@ -50,7 +53,11 @@ pub(crate) fn load(bytes: &Bytes) -> Result<Model> {
 
 /// Loads the weights of a network. The file must have exactly its tensors.
 pub(crate) fn load_weights(bytes: &Bytes, network: &Network) -> Result<Weights> {
-    File::open(bytes)?.weights(network)
+    let file = File::open(bytes)?;
+    match saved::recognises(&file) {
+        true => saved::weights(&file, network),
+        false => file.weights(network),
+    }
 }
 
 /// What timm calls a network.
@@ -61,12 +68,58 @@ fn timm_name(network: &Network) -> &str {
     }
 }
 
-struct File {
+pub(super) struct File {
     tensors: Metadata,
     data: Bytes,
 }
 
 impl File {
+    /// What the header says under a key.
+    pub(super) fn metadata(&self, key: &str) -> Option<&str> {
+        self.tensors.metadata().as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// All tensors by name.
+    pub(super) fn tensors(&self) -> BTreeMap<String, &TensorInfo> {
+        self.tensors.tensors().into_iter().collect()
+    }
+
+    /// The elements of a tensor of F32 and of this shape, which must be finite.
+    pub(super) fn floats(&self, info: &TensorInfo, shape: &[usize]) -> Result<Vec<f32>> {
+        let values = self.values(info, shape, Dtype::F32)?;
+        let data = Format::F32.read(&values, false).map_err(|e| e.to_string())?;
+        check_finite(&data)?;
+        Ok(data)
+    }
+
+    /// The elements of a tensor of I8 and of this shape.
+    pub(super) fn integers(&self, info: &TensorInfo, shape: &[usize]) -> Result<Vec<i8>> {
+        let values = self.values(info, shape, Dtype::I8)?;
+        // As many as the file has.
+        let mut bytes = vec![0; values.len() as usize];
+        values.read_at(0, &mut bytes).map_err(|e| e.to_string())?;
+        Ok(bytes.into_iter().map(|byte| byte as i8).collect())
+    }
+
+    fn values(&self, info: &TensorInfo, shape: &[usize], dtype: Dtype) -> Result<Bytes> {
+        if info.shape != shape {
+            return Err(format!("expected shape {shape:?}, got {:?}", info.shape));
+        }
+        if info.dtype != dtype {
+            return Err(format!("expected elements of {dtype}, got {}", info.dtype));
+        }
+        self.place(info)
+    }
+
+    /// The bytes of a tensor.
+    fn place(&self, info: &TensorInfo) -> Result<Bytes> {
+        let (start, end) = info.data_offsets;
+        let values = self.data.range(start as u64, (end - start) as u64);
+        values.ok_or_else(|| {
+            format!("bytes {start}..{end} lie outside the {} of all tensors", self.data.len())
+        })
+    }
+
     fn open(bytes: &Bytes) -> Result<Self> {
         let length = u64::from_le_bytes(bytes.head().map_err(|e| e.to_string())?);
         if length > MAX_HEADER {
@@ -94,7 +147,7 @@ impl File {
     /// Reads a tensor for each of the network's variables. No tensor of the file may be left over.
     fn weights(&self, network: &Network) -> Result<Weights> {
         let modules = modules(network);
-        let mut left: BTreeMap<String, &TensorInfo> = self.tensors.tensors().into_iter().collect();
+        let mut left = self.tensors();
         let mut norms = HashSet::new();
         let mut weights = Weights::default();
         for variable in variables(network).map_err(|e| e.to_string())? {
@@ -138,11 +191,7 @@ impl File {
                 return Err(format!("expected elements of F16, BF16, F32 or F64, got {other}"));
             }
         };
-        let (start, end) = info.data_offsets;
-        let values = self.data.range(start as u64, (end - start) as u64);
-        let values = values.ok_or_else(|| {
-            format!("bytes {start}..{end} lie outside the {} of all tensors", self.data.len())
-        })?;
+        let values = self.place(info)?;
         let data = format.read(&values, false).map_err(|e| e.to_string())?;
         check_finite(&data)?;
         Ok(place.transpose(data))

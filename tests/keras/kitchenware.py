@@ -9,7 +9,9 @@ name, runs `SEPCONV classify` on the photographs and checks that
   - all 9 labelled ones are right,
   - all 18 logit vectors are within 1e-3 of Keras's own,
   - with weights and values in 16 bits all 18 have the same first class, and logits within 0.05 (f16) or
-    0.4 (bf16, three bits fewer) of Keras's.
+    0.4 (bf16, three bits fewer) of Keras's,
+  - quantized to 8-bit integers on the 18 photographs, all 9 labelled ones are right, 17 or more first classes are
+    Keras's, and logits correlate with Keras's by 0.999 or more.
 
 Keras's logits are in goldens/kitchenware.json. With --keras (needs requirements.txt) they are made
 anew: Keras reads the model and the photographs (nearest resizing, x/127.5 - 1) itself.
@@ -18,6 +20,7 @@ anew: Keras reads the model and the photographs (nearest resizing, x/127.5 - 1) 
 import argparse
 import csv
 import json
+import statistics
 import subprocess
 import sys
 import zipfile
@@ -115,7 +118,21 @@ def main():
         failed += same != 18 or worst > tolerance
         print(f"weights {weights}, values {activations} {' '.join(fast)}: {same} of {len(half)} first classes the same, "
               f"largest |delta| {worst:.2e}")
-    checks = 3 + len(TOLERANCES_HALF)
+    quantized = args.work / "kitchenware.safetensors"
+    quantize = [args.sepconv, "quantize", "--weights", str(model), "--labels", str(labels), "--output", str(quantized)]
+    subprocess.run([*quantize, "--calibrate", str(data / "images")], check=True)
+    int8 = classified([args.sepconv, "classify", "--json", "--weights", str(quantized), *map(str, images)])
+    pairs = [(result, goldens[Path(result["file"]).name]) for result in int8]
+    same = sum(golden[r["top"][0]["index"]] == max(golden) for r, golden in pairs)
+    known = [(r["top"][0]["label"], truth.get(Path(r["file"]).stem)) for r in int8]
+    right = sum(label == name for label, name in known)
+    flat = [[x for r, _ in pairs for x in r["logits"]], [x for _, golden in pairs for x in golden]]
+    correlation = statistics.correlation(*flat)
+    worst = max(abs(a - b) for a, b in zip(*flat))
+    failed += same < 17 or right != 9 or correlation < 0.999
+    print(f"int8: {right} of {labelled} labelled ones right, {same} of {len(int8)} first classes the same, "
+          f"correlation {correlation:.5f}, largest |delta| {worst:.2e}, {quantized.stat().st_size} bytes")
+    checks = 4 + len(TOLERANCES_HALF)
     print(f"kitchenware: {checks - failed} passed, {failed} failed")
     return failed != 0
 

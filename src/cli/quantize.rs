@@ -1,0 +1,384 @@
+//! `sepconv quantize`: makes a network of 8-bit integers from a trained one.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use sepconv::image::Channels;
+use sepconv::network::{
+    Calibration, NetworkPlan, PlanOptions, QuantizeOptions, Quantized, RangeRule, Session,
+};
+use sepconv::npy;
+use sepconv::weights::{self, Model};
+use serde::Serialize;
+
+use super::labels;
+use super::outputs::{self, Content};
+use super::pictures::{Chosen, Pictures};
+use super::progress::Progress;
+use super::source::ModelFile;
+use super::threads::Threads;
+use super::{
+    Failure, Result, error, input_size, note, parse_size, print, print_json, thousands, warn,
+};
+
+/// Make a model of 8-bit integers from one of f32
+///
+/// Values between layers become u8, weights i8 with a scale for each output channel. Batch norms are
+/// folded first. The ranges of the values are measured while the network runs in f32 on the
+/// pictures of --calibrate: take some hundred like those to come. Input and output stay f32.
+///
+/// The file is safetensors. It has the network, how pictures are resized and scaled, and the labels
+/// in its header. All commands read it.
+///
+/// A table shows for each layer the signal to noise in decibels on the first eight pictures: by
+/// itself, on exact operands; and in the network, with what came before. 20 dB is noise of a tenth.
+/// Layers below 10 by themselves are worth trying to keep in f32. Last, the outputs of both networks
+/// on all pictures are compared.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  sepconv quantize --weights kitchen.keras --labels kitchen.txt \\
+    --calibrate photos/ --output kitchen.int8.safetensors
+  sepconv classify --weights kitchen.int8.safetensors cat.jpg
+  sepconv quantize --weights mine.keras --calibrate x.npy --range min-max \\
+    --keep block1_conv1 --keep-below 15 --output mine.int8.safetensors")]
+pub(super) struct Args {
+    #[command(flatten)]
+    file: ModelFile,
+    /// JPEG or PNG files, folders of them, or .npy arrays of inputs
+    ///
+    /// Arrays are of float32 and shape N×H×W×C, and used as they are. Of a folder all files are
+    /// taken that end in .jpg, .jpeg, .png or .npy, those of folders inside, too.
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    calibrate: Vec<PathBuf>,
+    /// File to write
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// How the range of a value follows from the numbers that it has had
+    #[arg(long, value_enum, value_name = "RULE", default_value_t = Rule::Mse)]
+    range: Rule,
+    /// Percentage of a value's numbers that `--range percentile` has in its range
+    #[arg(long, value_name = "P", default_value_t = 99.99)]
+    percentile: f64,
+    /// Layer to keep in f32, with what is computed in one step with it. Repeatable
+    #[arg(long, value_name = "LAYER")]
+    keep: Vec<String>,
+    /// Keep layers in f32 whose own signal to noise is below so many decibels
+    #[arg(long, value_name = "DB")]
+    keep_below: Option<f64>,
+    /// File with the names of the classes, as for `sepconv classify`
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Side of the input, or HEIGHTxWIDTH [default: the model's own]
+    #[arg(long, value_name = "N", value_parser = parse_size)]
+    size: Option<[usize; 2]>,
+    #[command(flatten)]
+    pictures: Pictures,
+    #[command(flatten)]
+    threads: Threads,
+    /// Print one line of JSON
+    ///
+    /// {"file", "bytes", "range", "inputs" (how many), "size": [height, width], "layers": [{"layer",
+    /// "kept", "own_db", "total_db"}], "outputs": {"correlation", "snr_db", "largest_difference",
+    /// "same_first"}}. Decibels are null without noise, and "same_first", how many inputs have the
+    /// same largest output, if the output is no list of classes.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Rule {
+    /// From the least to the largest
+    MinMax,
+    /// Without the most distant, as --percentile says
+    Percentile,
+    /// The range with the least mean square error
+    Mse,
+}
+
+pub(super) fn run(args: Args, progress: Progress) -> Result {
+    outputs::check(&[&args.output])?;
+    let report = args.threads.run(|| quantize(&args, progress))?;
+    if args.json { print_json(&report) } else { print(&report.table()) }
+}
+
+fn quantize(args: &Args, progress: Progress) -> Result<Report> {
+    let Model { network, weights, mut metadata, .. } = args.file.load()?;
+    let (size, channels) = input_size(&network, args.size)?;
+    let chosen = args.pictures.chosen(&metadata)?;
+    let inputs = Inputs { args, size, channels, chosen: &chosen };
+    let paths = inputs.paths()?;
+    let shape = [1, size[0], size[1], channels];
+    let first = network.shapes(shape)?[network.outputs()[0].node.index()];
+    if let Some(path) = &args.labels {
+        let yes_or_no = matches!(
+            network.kind(network.outputs()[0].node),
+            sepconv::network::OutputKind::Sigmoid { .. }
+        ) && first[3] == 1;
+        metadata.labels = Some(labels::read(path, if yes_or_no { 2 } else { first[3] })?);
+    }
+    let range = match args.range {
+        Rule::MinMax => RangeRule::MinMax,
+        Rule::Percentile => RangeRule::Percentile(args.percentile),
+        Rule::Mse => RangeRule::MeanSquare,
+    };
+    let mut options = QuantizeOptions::default().range(range).keep(&args.keep);
+    options.keep_below = args.keep_below;
+
+    let mut calibration = Calibration::new(&network, &weights, shape)?;
+    drop((network, weights));
+    let bar = progress.bar(2 * paths.len() as u64, "calibration");
+    let mut exact = Vec::new();
+    let mut warnings = Vec::new();
+    inputs.each(
+        &paths,
+        |x, warning| {
+            calibration.add(x)?;
+            exact.push(calibration.output().to_vec());
+            warnings.extend(warning);
+            Ok(())
+        },
+        || bar.inc(1),
+    )?;
+    let Quantized { network, weights, layers, .. } = calibration.quantize(&options)?;
+    drop(calibration);
+
+    let plan = NetworkPlan::new(&network, &weights, shape, &PlanOptions::default())?;
+    let mut session = Session::new(plan)?;
+    let mut outputs = Comparison::default();
+    let mut exact = exact.iter();
+    let is_list = first[1..3] == [1, 1] && first[3] > 1;
+    inputs.each(
+        &paths,
+        |x, _| {
+            session.run(x)?;
+            outputs.add(exact.next().map_or(&[], |exact| exact), session.output(), is_list);
+            Ok(())
+        },
+        || bar.inc(1),
+    )?;
+    bar.finish_and_clear();
+    warnings.iter().for_each(|text| warn(text));
+    if !args.json {
+        let formula = &chosen.preprocess;
+        note(&format!("pictures are scaled to {formula} ({})", chosen.why));
+    }
+
+    metadata.scaling = Some((chosen.preprocess.scaling(), chosen.why.clone()));
+    let [mean, std] = chosen.preprocess.numbers().map(<[f32]>::to_vec);
+    (metadata.mean, metadata.std, metadata.resize) = (mean, std, Some(chosen.resize));
+    let mut model = Model::new(network, weights);
+    model.metadata = metadata;
+    let file = weights::to_bytes(&model)?;
+    outputs::write(&[(&args.output, Content::Bytes(&file))])?;
+    Ok(Report {
+        file: args.output.display().to_string(),
+        bytes: file.len(),
+        range: args.range.to_possible_value().map_or(String::new(), |v| v.get_name().into()),
+        inputs: outputs.inputs,
+        size,
+        layers: layers
+            .into_iter()
+            .map(|layer| Layer {
+                layer: layer.name,
+                kept: layer.kept,
+                own_db: layer.own,
+                total_db: layer.total,
+            })
+            .collect(),
+        outputs: outputs.outcome(),
+    })
+}
+
+/// What the network is calibrated on.
+struct Inputs<'a> {
+    args: &'a Args,
+    size: [usize; 2],
+    channels: usize,
+    chosen: &'a Chosen,
+}
+
+/// Folders inside folders that are looked into.
+const DEPTH: usize = 16;
+
+impl Inputs<'_> {
+    /// All files.
+    fn paths(&self) -> Result<Vec<PathBuf>> {
+        let mut paths = Vec::new();
+        for path in &self.args.calibrate {
+            let before = paths.len();
+            walk(path, DEPTH, &mut paths)?;
+            if paths.len() == before {
+                return error(format!(
+                    "{}: the folder has no file that ends in .jpg, .jpeg, .png or .npy",
+                    path.display()
+                ));
+            }
+        }
+        Ok(paths)
+    }
+
+    /// Passes each input to `f`, and calls `next` after each file.
+    fn each(
+        &self,
+        paths: &[PathBuf],
+        mut f: impl FnMut(&[f32], Option<String>) -> Result,
+        next: impl Fn(),
+    ) -> Result {
+        let [height, width] = self.size;
+        for path in paths {
+            if is_array(path) {
+                let array = npy::read(path)?;
+                let (shape, picture) = (&array.shape, height * width * self.channels);
+                if !matches!(shape[..], [_, h, w, c] if [h, w, c] == [height, width, self.channels])
+                    || array.data.is_empty()
+                {
+                    return error(format!(
+                        "{}: expected an array of shape N×{height}×{width}×{}, got {shape:?}",
+                        path.display(),
+                        self.channels
+                    ));
+                }
+                array.data.chunks_exact(picture).try_for_each(|x| f(x, None))?;
+            } else {
+                let colours = Channels::new(self.channels).map_err(|e| {
+                    Failure::Error(format!(
+                        "{}: the model does not take pictures: {e}",
+                        self.args.file.path().display()
+                    ))
+                })?;
+                self.chosen.preprocess.check(colours)?;
+                let (x, warning) =
+                    self.args.pictures.read(path, self.size, colours, self.chosen)?;
+                f(&x, warning)?;
+            }
+            next();
+        }
+        Ok(())
+    }
+}
+
+fn is_array(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
+}
+
+/// The file itself, or the pictures and arrays in a folder, by name.
+fn walk(path: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result {
+    if !path.is_dir() {
+        paths.push(path.into());
+        return Ok(());
+    }
+    let folder_error = |e: std::io::Error| Failure::Error(format!("{}: {e}", path.display()));
+    let Some(depth) = depth.checked_sub(1) else {
+        return error(format!("{}: it lies in more than {DEPTH} folders", path.display()));
+    };
+    let mut inside = Vec::new();
+    for entry in fs::read_dir(path).map_err(folder_error)? {
+        inside.push(entry.map_err(folder_error)?.path());
+    }
+    inside.sort();
+    for path in inside {
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let known = ["jpg", "jpeg", "png", "npy"].iter().any(|k| extension.eq_ignore_ascii_case(k));
+        if path.is_dir() || known {
+            walk(&path, depth, paths)?;
+        }
+    }
+    Ok(())
+}
+
+/// The outputs of both networks.
+#[derive(Default)]
+struct Comparison {
+    inputs: usize,
+    count: f64,
+    /// Sums of the exact outputs, the others, their squares and products.
+    sums: [f64; 5],
+    noise: f64,
+    largest: f64,
+    same_first: Option<usize>,
+}
+
+impl Comparison {
+    fn add(&mut self, exact: &[f32], rounded: &[f32], is_list: bool) {
+        for (&x, &y) in exact.iter().zip(rounded) {
+            let (x, y) = (f64::from(x), f64::from(y));
+            let terms = [x, y, x * x, y * y, x * y];
+            self.sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+            self.count += 1.0;
+            self.noise += (x - y) * (x - y);
+            self.largest = self.largest.max((x - y).abs());
+        }
+        self.inputs += 1;
+        if is_list {
+            let first = |y: &[f32]| (0..y.len()).max_by(|&a, &b| y[a].total_cmp(&y[b]));
+            let same = usize::from(first(exact) == first(rounded));
+            self.same_first = Some(self.same_first.unwrap_or(0) + same);
+        }
+    }
+
+    fn outcome(&self) -> Outputs {
+        let [x, y, xx, yy, xy] = self.sums.map(|sum| sum / self.count);
+        Outputs {
+            correlation: (xy - x * y) / ((xx - x * x) * (yy - y * y)).sqrt(),
+            snr_db: 10.0 * (self.sums[2] / self.noise).log10(),
+            largest_difference: self.largest,
+            same_first: self.same_first,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    file: String,
+    bytes: usize,
+    range: String,
+    inputs: usize,
+    size: [usize; 2],
+    layers: Vec<Layer>,
+    outputs: Outputs,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    layer: String,
+    kept: bool,
+    own_db: f64,
+    total_db: f64,
+}
+
+#[derive(Serialize)]
+struct Outputs {
+    correlation: f64,
+    snr_db: f64,
+    largest_difference: f64,
+    same_first: Option<usize>,
+}
+
+impl Report {
+    fn table(&self) -> String {
+        let width = self.layers.iter().map(|l| l.layer.chars().count()).fold(5, usize::max);
+        let mut text = format!("{:width$}  own dB  total dB\n", "layer");
+        for Layer { layer, kept, own_db, total_db } in &self.layers {
+            let own = if own_db.is_finite() { format!("{own_db:.1}") } else { "–".into() };
+            let total = if total_db.is_finite() { format!("{total_db:.1}") } else { "–".into() };
+            let kept = if *kept { "  f32" } else { "" };
+            let _ = writeln!(text, "{layer:width$}  {own:>6}  {total:>8}{kept}");
+        }
+        let Outputs { correlation, snr_db, largest_difference, same_first } = &self.outputs;
+        let inputs = self.inputs;
+        let _ = write!(
+            text,
+            "\noutputs of {inputs} input{}: correlation {correlation:.5}, {snr_db:.1} dB, largest \
+             difference {largest_difference:.3}",
+            if inputs == 1 { "" } else { "s" },
+        );
+        if let Some(same) = same_first {
+            let _ = write!(text, ", {same} of {inputs} first classes the same");
+        }
+        let _ = writeln!(text, "\n{}: {} bytes", self.file, thousands(self.bytes as u64));
+        text
+    }
+}

@@ -1,0 +1,231 @@
+//! Operations as JSON: an object with the name of the operation as `op`, and its parameters.
+
+use sepconv_kernels::{Activation, Padding, PoolKind, Window};
+use serde_json::{Value as Json, json};
+
+use super::fields::{Fields, Result, single};
+use crate::network::{Border, Function, Interpolation, Op};
+
+/// The operation as JSON. None if this version of the format has no word for it.
+pub(super) fn write(op: &Op) -> Option<Json> {
+    let named = |name: &str| json!({"op": name});
+    Some(match op {
+        Op::Input { .. } => return None,
+        Op::Conv { window: w, groups, filters, bias } => json!({
+            "op": "conv", "window": window(w)?, "groups": groups, "filters": filters, "bias": bias
+        }),
+        Op::Depthwise { window: w, multiplier, bias } => json!({
+            "op": "depthwise", "window": window(w)?, "multiplier": multiplier, "bias": bias
+        }),
+        Op::Separable { window: w, multiplier, filters, bias } => json!({
+            "op": "separable", "window": window(w)?, "multiplier": multiplier,
+            "filters": filters, "bias": bias
+        }),
+        Op::BatchNorm { epsilon, scale, center } => json!({
+            "op": "batch_norm", "epsilon": epsilon, "scale": scale, "center": center
+        }),
+        Op::Activation(activation) => return self::activation(*activation),
+        Op::Softmax => named("softmax"),
+        Op::MaxPool(w) => json!({"op": "max_pool", "window": window(w)?}),
+        Op::AveragePool(w) => json!({"op": "average_pool", "window": window(w)?}),
+        Op::GlobalPool { kind, keep_dims } => {
+            let name = match kind {
+                PoolKind::Max => "global_max_pool",
+                PoolKind::Average => "global_average_pool",
+                _ => return None,
+            };
+            json!({"op": name, "keep_dims": keep_dims})
+        }
+        Op::Dense { units, bias } => json!({"op": "dense", "units": units, "bias": bias}),
+        Op::Add => named("add"),
+        Op::Concat => named("concat"),
+        Op::Identity => named("identity"),
+        Op::Rescale { scale, offset } => {
+            json!({"op": "rescale", "scale": scale, "offset": offset})
+        }
+        Op::Function(function) => self::function(*function),
+        Op::PRelu { shape } => json!({"op": "prelu", "shape": shape}),
+        Op::ZeroPad(border) => json!({"op": "zero_pad", "border": sides(*border)}),
+        Op::Crop(border) => json!({"op": "crop", "border": sides(*border)}),
+        Op::CenterCrop { size } => json!({"op": "center_crop", "size": size}),
+        Op::Resize { size, how, crop } => {
+            json!({"op": "resize", "size": size, "how": interpolation(*how), "crop": crop})
+        }
+        Op::Flatten { features } => json!({"op": "flatten", "features": features}),
+        Op::Reshape { shape } => json!({"op": "reshape", "shape": shape}),
+    })
+}
+
+fn window(window: &Window) -> Option<Json> {
+    let padding = match window.padding {
+        Padding::Valid => json!("valid"),
+        Padding::Same => json!("same"),
+        Padding::Explicit { top, bottom, left, right } => json!([top, bottom, left, right]),
+        _ => return None,
+    };
+    let Window { kernel, stride, dilation, .. } = window;
+    Some(json!({
+        "kernel": kernel, "stride": stride, "dilation": dilation, "padding": padding
+    }))
+}
+
+fn activation(activation: Activation) -> Option<Json> {
+    Some(match activation {
+        Activation::None => json!({"op": "linear"}),
+        Activation::Relu => json!({"op": "relu"}),
+        Activation::Relu6 => json!({"op": "relu6"}),
+        Activation::Clamp { lo, hi } => {
+            json!({"op": "clamp", "lo": single(lo), "hi": single(hi)})
+        }
+        Activation::Elu { alpha } => json!({"op": "elu", "alpha": single(alpha)}),
+        Activation::Silu => json!({"op": "silu"}),
+        Activation::HardSwish => json!({"op": "hard_swish"}),
+        _ => return None,
+    })
+}
+
+fn function(function: Function) -> Json {
+    match function {
+        Function::Sigmoid => json!({"op": "sigmoid"}),
+        Function::HardSigmoid { slope } => {
+            json!({"op": "hard_sigmoid", "slope": single(slope)})
+        }
+        Function::Tanh => json!({"op": "tanh"}),
+        Function::Softplus => json!({"op": "softplus"}),
+        Function::Relu { slope, threshold, max } => json!({
+            "op": "leaky_relu", "slope": single(slope), "threshold": single(threshold),
+            "max": single(max)
+        }),
+    }
+}
+
+fn sides(Border { top, bottom, left, right }: Border) -> Json {
+    json!([top, bottom, left, right])
+}
+
+fn interpolation(how: Interpolation) -> &'static str {
+    match how {
+        Interpolation::Nearest => "nearest",
+        Interpolation::Bilinear => "bilinear",
+        Interpolation::Bicubic => "bicubic",
+    }
+}
+
+/// The operation of a node.
+pub(super) fn read(node: Fields<'_>) -> Result<Op> {
+    let window = || read_window(Fields::of(node.get("window").unwrap_or(&Json::Null), "window")?);
+    let bias = || node.flag("bias");
+    let border = || {
+        let [top, bottom, left, right] = node.sizes("border", 0)?;
+        Ok::<_, String>(Border { top, bottom, left, right })
+    };
+    let pool = |kind| {
+        let keep_dims = node.flag("keep_dims")?;
+        Ok(Op::GlobalPool { kind, keep_dims })
+    };
+    Ok(match node.text("op")? {
+        "conv" => Op::Conv {
+            window: window()?,
+            groups: node.count("groups")?,
+            filters: node.count("filters")?,
+            bias: bias()?,
+        },
+        "depthwise" => Op::Depthwise {
+            window: window()?,
+            multiplier: node.count("multiplier")?,
+            bias: bias()?,
+        },
+        "separable" => Op::Separable {
+            window: window()?,
+            multiplier: node.count("multiplier")?,
+            filters: node.count("filters")?,
+            bias: bias()?,
+        },
+        "batch_norm" => Op::BatchNorm {
+            epsilon: node.number("epsilon")?,
+            scale: node.flag("scale")?,
+            center: node.flag("center")?,
+        },
+        "softmax" => Op::Softmax,
+        "max_pool" => Op::MaxPool(window()?),
+        "average_pool" => Op::AveragePool(window()?),
+        "global_max_pool" => return pool(PoolKind::Max),
+        "global_average_pool" => return pool(PoolKind::Average),
+        "dense" => Op::Dense { units: node.count("units")?, bias: bias()? },
+        "add" => Op::Add,
+        "concat" => Op::Concat,
+        "identity" => Op::Identity,
+        "rescale" => Op::Rescale { scale: node.numbers("scale")?, offset: node.numbers("offset")? },
+        "prelu" => {
+            let shape = match node.list("shape")?.len() {
+                1 => node.sizes::<1>("shape", 1)?.to_vec(),
+                _ => node.sizes::<3>("shape", 1)?.to_vec(),
+            };
+            Op::PRelu { shape }
+        }
+        "zero_pad" => Op::ZeroPad(border()?),
+        "crop" => Op::Crop(border()?),
+        "center_crop" => Op::CenterCrop { size: node.sizes("size", 1)? },
+        "resize" => Op::Resize {
+            size: node.sizes("size", 1)?,
+            how: match node.text("how")? {
+                "nearest" => Interpolation::Nearest,
+                "bilinear" => Interpolation::Bilinear,
+                "bicubic" => Interpolation::Bicubic,
+                other => return Err(format!("how: expected an interpolation, got {other:?}")),
+            },
+            crop: node.flag("crop")?,
+        },
+        "flatten" => Op::Flatten { features: node.count("features")? },
+        "reshape" => Op::Reshape { shape: node.sizes("shape", 1)? },
+        name => return read_elementwise(name, node),
+    })
+}
+
+fn read_elementwise(name: &str, node: Fields<'_>) -> Result<Op> {
+    let activation = match name {
+        "linear" => Activation::None,
+        "relu" => Activation::Relu,
+        "relu6" => Activation::Relu6,
+        "clamp" => {
+            let (lo, hi) = (node.single("lo")?, node.single("hi")?);
+            if lo > hi {
+                return Err(format!("clamp: the lower bound {lo} exceeds the upper {hi}"));
+            }
+            Activation::Clamp { lo, hi }
+        }
+        "elu" => Activation::Elu { alpha: node.single("alpha")? },
+        "silu" => Activation::Silu,
+        "hard_swish" => Activation::HardSwish,
+        _ => {
+            return Ok(Op::Function(match name {
+                "sigmoid" => Function::Sigmoid,
+                "hard_sigmoid" => Function::HardSigmoid { slope: node.single("slope")? },
+                "tanh" => Function::Tanh,
+                "softplus" => Function::Softplus,
+                "leaky_relu" => Function::Relu {
+                    slope: node.single("slope")?,
+                    threshold: node.single("threshold")?,
+                    max: node.single("max")?,
+                },
+                other => return Err(format!("op: {other:?} is not known")),
+            }));
+        }
+    };
+    Ok(Op::Activation(activation))
+}
+
+fn read_window(fields: Fields<'_>) -> Result<Window> {
+    let padding = match fields.get("padding").and_then(Json::as_str) {
+        Some("valid") => Padding::Valid,
+        Some("same") => Padding::Same,
+        _ => {
+            let [top, bottom, left, right] = fields.sizes("padding", 0)?;
+            Padding::Explicit { top, bottom, left, right }
+        }
+    };
+    let mut window =
+        Window::new(fields.sizes("kernel", 1)?).stride(fields.sizes("stride", 1)?).padding(padding);
+    window.dilation = fields.sizes("dilation", 1)?;
+    Ok(window)
+}
