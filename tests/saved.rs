@@ -140,7 +140,7 @@ fn wrong_files_are_errors() {
         (r#"\"op\":\"dense\""#, r#"\"op\":\"dents\""#, &["\"dents\" is not known"]),
         (r#"\"units\":2"#, r#"\"units\":0"#, &["units", "above 0", "got 0"]),
         (r#"\"units\":2"#, r#"\"units\":2.5"#, &["units", "2.5"]),
-        (r#"\"units\":2"#, r#"\"units\":3"#, &["dense/bias", "[3]", "[2]"]),
+        (r#"\"units\":2"#, r#"\"units\":3"#, &["dense/kernel", "[3]", "[2]"]),
         (r#"\"units\":2"#, r#"\"units\":9007199254740993"#, &["more channels or weights"]),
         (r#"\"bias\":true"#, r#"\"bias\":1"#, &["bias", "true or false", "got 1"]),
         (r#"\"bias\":true"#, r#"\"bias\":false"#, &["no tensor", "dense/bias", "[2]"]),
