@@ -141,7 +141,7 @@ fn wrong_files_are_errors() {
         (r#"\"units\":2"#, r#"\"units\":0"#, &["units", "above 0", "got 0"]),
         (r#"\"units\":2"#, r#"\"units\":2.5"#, &["units", "2.5"]),
         (r#"\"units\":2"#, r#"\"units\":3"#, &["dense/kernel", "[3]", "[2]"]),
-        (r#"\"units\":2"#, r#"\"units\":9007199254740993"#, &["more channels or weights"]),
+        (r#"\"units\":2"#, r#"\"units\":9007199254740993"#, &["dense/kernel", "9007199254740993"]),
         (r#"\"bias\":true"#, r#"\"bias\":1"#, &["bias", "true or false", "got 1"]),
         (r#"\"bias\":true"#, r#"\"bias\":false"#, &["no tensor", "dense/bias", "[2]"]),
         (r#"\"channels\":2"#, r#"\"channels\":0"#, &["channels", "above 0"]),
