@@ -505,8 +505,7 @@ fn quantizes_for_all_commands() {
     let more = ["--resize", "bilinear", "--mean", "0.5", "--std", "0.25", "--calibrate", &photos];
     let args = [&quantize[..], &more, &[&picture, "--json"]].concat();
     let keys = ["file", "bytes", "range", "inputs", "size", "layers", "outputs"];
-    let report: Value = serde_json::from_str(&stdout(&ok(&args))).unwrap();
-    assert_eq!(report.as_object().unwrap().keys().collect::<Vec<_>>(), keys);
+    let report = assert_keys(&stdout(&ok(&args)), &keys);
     assert_eq!((&report["inputs"], &report["size"]), (&11.into(), &serde_json::json!([8, 10])));
     assert_eq!(report["bytes"].as_u64().unwrap(), fs::metadata(&made).unwrap().len());
     assert!(report["outputs"]["correlation"].as_f64().unwrap() > 0.999, "{report}");

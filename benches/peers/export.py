@@ -3,9 +3,9 @@
 
 The weights are random (a fixed seed), with the batch norms moved off their initial values; those of
 networks normalise the pictures that the networks are quantized by, as after training. For a network:
-.keras (sepconv), .tflite (LiteRT), .onnx (all others), the last two of 8-bit integers, too,
-with .int8.xml (OpenVINO), the input and Keras's logits. For a single layer: .tflite, .onnx from NCHW
-to NCHW, and .nhwc.onnx, the same between two transposes.
+.keras (sepconv), .tflite (LiteRT), .onnx (all others), the last two of 8-bit integers, too, with
+.int8.xml (OpenVINO), the pictures, of which the first is the input, and Keras's logits. For a single
+layer: .tflite, .onnx from NCHW to NCHW, and .nhwc.onnx, the same between two transposes.
 
 TensorFlow is used here and in no measurement.
 """
@@ -80,9 +80,10 @@ def export_network(network, out):
     randomise(model, rng)
     pictures = draw(rng, network.size)
     normalise(model, pictures)
-    pictures = pictures[:, None]  # batches of one
+    pictures = np.split(pictures, PICTURES)
     path = lambda suffix: out / f"{network.slug}.{suffix}"
     np.save(path("x.npy"), pictures[0])
+    np.save(path("pictures.npy"), np.concatenate(pictures))
     np.save(path("keras.npy"), model.predict(pictures[0], verbose=0))
     model.save(path("keras"))
     to_onnx.save(model, path("onnx"))

@@ -50,19 +50,23 @@ class Sepconv:
         self.highest_peak = max(self.highest_peak, report["peak_gflops"])
         return report
 
-    def network(self, weights, runs, arithmetic="exact"):
-        return self._bench(runs, "--weights", weights, "--arithmetic", arithmetic)
+    def network(self, weights, runs, *options):
+        return self._bench(runs, "--weights", weights, *options)
 
     def layer(self, layer, runs):
         return self._bench(runs, "--layer", layer.spec)
 
-    def output(self, weights, x, arithmetic="exact"):
+    def output(self, weights, x, *options):
         """What `sepconv run` computes from the array file `x`."""
         with tempfile.TemporaryDirectory() as folder:
             y = Path(folder) / "y.npy"
-            options = ["--input", x, "--output", y, "--arithmetic", arithmetic]
-            self._call("run", "--weights", weights, *options)
+            self._call("run", "--weights", weights, "--input", x, "--output", y, *options)
             return np.load(y)
+
+    def quantize(self, weights, pictures, output):
+        """Writes the model file `output` of integers, by the pictures in an array file."""
+        options = ["--calibrate", pictures, "--output", output]
+        self._call("quantize", "--weights", weights, *options)
 
     def version(self):
         done = subprocess.run([self.binary, "--version"], stdout=subprocess.PIPE, text=True)

@@ -101,15 +101,8 @@ fn classify(args: &Args, progress: Progress) -> Result {
     }
     let head = Head::new(&mut model.network, outputs, args.logits, model.metadata.logits)?;
     let yes_or_no = head.is_sigmoid && outputs == 1;
-    let classes = if yes_or_no { 2 } else { outputs };
-    let labels = match (&args.labels, model.metadata.labels.take()) {
-        (Some(path), _) => Some(labels::read(path, classes)?),
-        (None, Some(labels)) if labels.len() != classes => {
-            let found = labels.len();
-            return model_error(format!("expected {classes} labels in the file, got {found}"));
-        }
-        (None, labels) => labels,
-    };
+    let labels =
+        class_names(args, model.metadata.labels.take(), if yes_or_no { 2 } else { outputs })?;
     let name = |node: NodeId| model.network.node(node).name.clone();
     let (shown, logits) = (name(head.output), head.logits.map(name));
     let nodes = [Some(shown.clone()), logits.clone()].into_iter().flatten();
@@ -161,6 +154,23 @@ fn classify(args: &Args, progress: Progress) -> Result {
     }
     bar.finish_and_clear();
     if failed { Err(Failure::Reported) } else { Ok(()) }
+}
+
+/// The names of the classes: those of `--labels`, or the model's own.
+fn class_names(
+    args: &Args,
+    own: Option<Vec<String>>,
+    classes: usize,
+) -> Result<Option<Vec<String>>> {
+    match (&args.labels, own) {
+        (Some(path), _) => Ok(Some(labels::read(path, classes)?)),
+        (None, Some(own)) if own.len() != classes => error(format!(
+            "{}: expected {classes} labels, one for each class, got {}",
+            args.file.path().display(),
+            own.len()
+        )),
+        (None, own) => Ok(own),
+    }
 }
 
 /// The meaning of the model's first output.

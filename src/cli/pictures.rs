@@ -38,6 +38,15 @@ pub(super) struct Chosen {
     pub(super) resize: Resize,
 }
 
+impl Chosen {
+    /// Says it in a file.
+    pub(super) fn store(self, metadata: &mut Metadata) {
+        let [mean, std] = self.preprocess.numbers().map(<[f32]>::to_vec);
+        (metadata.mean, metadata.std, metadata.resize) = (mean, std, Some(self.resize));
+        metadata.scaling = Some((self.preprocess.scaling(), self.why));
+    }
+}
+
 impl Pictures {
     /// What the options request, or else the file says, or else is usual.
     pub(super) fn chosen(&self, metadata: &Metadata) -> sepconv::Result<Chosen> {

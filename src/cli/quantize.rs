@@ -5,9 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use indicatif::ProgressBar;
 use sepconv::image::Channels;
 use sepconv::network::{
-    Calibration, NetworkPlan, PlanOptions, QuantizeOptions, Quantized, RangeRule, Session,
+    Calibration, NetworkPlan, OutputKind, PlanOptions, QuantizeOptions, Quantized, QuantizedLayer,
+    RangeRule, Session,
 };
 use sepconv::npy;
 use sepconv::weights::{self, Model};
@@ -23,20 +25,24 @@ use super::{
     Failure, Result, error, input_size, note, parse_size, print, print_json, thousands, warn,
 };
 
-/// Make a model of 8-bit integers from one of f32
+/// Quantize a trained model to 8-bit integers
 ///
-/// Values between layers become u8, weights i8 with a scale for each output channel. Batch norms are
-/// folded first. The ranges of the values are measured while the network runs in f32 on the
-/// pictures of --calibrate: take some hundred like those to come. Input and output stay f32.
+/// Weights become i8, with a scale for each output channel. Values between layers become u8. Batch
+/// norms are folded first. To learn the ranges of the values, the model runs in f32 on the pictures
+/// of --calibrate. Give it some hundred pictures like those that it will see. Input and output stay
+/// f32.
 ///
-/// The file is safetensors. It has the network, how pictures are resized and scaled, and the labels
-/// in its header. All commands read it.
+/// The file is safetensors. Its header holds the network, how to resize and scale pictures, and the
+/// labels. All commands read it.
 ///
-/// A table shows for each layer the signal to noise in decibels on the first eight pictures: by
-/// itself, on exact operands; and in the network, with what came before. 20 dB is noise of a tenth.
-/// Layers below 10 by themselves are worth trying to keep in f32. Last, the outputs of both networks
-/// on all pictures are compared.
+/// A table lists the signal-to-noise ratio of each layer in decibels, on the first eight pictures.
+/// "own" is the layer's own error, on exact inputs. "total" includes the errors of the layers before
+/// it. At 20 dB the error is a tenth of the signal. If a layer's own ratio is below 10, try to keep
+/// it in f32 (--keep). The last lines compare the outputs of both models on all pictures.
 #[derive(clap::Args)]
+#[command(
+    override_usage = "sepconv quantize [OPTIONS] --weights <FILE>\n  --calibrate <PATH>… --output <FILE>"
+)]
 #[command(after_help = "\
 Examples:
   sepconv quantize --weights kitchen.keras --labels kitchen.txt \\
@@ -49,23 +55,23 @@ pub(super) struct Args {
     file: ModelFile,
     /// JPEG or PNG files, folders of them, or .npy arrays of inputs
     ///
-    /// Arrays are of float32 and shape N×H×W×C, and used as they are. Of a folder all files are
-    /// taken that end in .jpg, .jpeg, .png or .npy, those of folders inside, too.
+    /// Arrays are float32 of shape N×H×W×C; they are not resized or scaled. A folder stands for all
+    /// files inside, at any depth, that end in .jpg, .jpeg, .png or .npy.
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
     calibrate: Vec<PathBuf>,
     /// File to write
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
-    /// How the range of a value follows from the numbers that it has had
+    /// How to choose the range of a value from the numbers seen
     #[arg(long, value_enum, value_name = "RULE", default_value_t = Rule::Mse)]
     range: Rule,
-    /// Percentage of a value's numbers that `--range percentile` has in its range
+    /// Percentage of the numbers that `--range percentile` keeps in range
     #[arg(long, value_name = "P", default_value_t = 99.99)]
     percentile: f64,
-    /// Layer to keep in f32, with what is computed in one step with it. Repeatable
+    /// Layer to keep in f32, with all that is fused with it. Repeatable
     #[arg(long, value_name = "LAYER")]
     keep: Vec<String>,
-    /// Keep layers in f32 whose own signal to noise is below so many decibels
+    /// Keep layers in f32 whose own ratio is below this many decibels
     #[arg(long, value_name = "DB")]
     keep_below: Option<f64>,
     /// File with the names of the classes, as for `sepconv classify`
@@ -90,11 +96,11 @@ pub(super) struct Args {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Rule {
-    /// From the least to the largest
+    /// From the smallest to the largest
     MinMax,
-    /// Without the most distant, as --percentile says
+    /// Leaves out the most distant, as --percentile says
     Percentile,
-    /// The range with the least mean square error
+    /// The range with the smallest mean square error
     Mse,
 }
 
@@ -111,64 +117,42 @@ fn quantize(args: &Args, progress: Progress) -> Result<Report> {
     let inputs = Inputs { args, size, channels, chosen: &chosen };
     let paths = inputs.paths()?;
     let shape = [1, size[0], size[1], channels];
-    let first = network.shapes(shape)?[network.outputs()[0].node.index()];
+    let first = network.outputs()[0].node;
+    let [_, height, width, outputs] = network.shapes(shape)?[first.index()];
     if let Some(path) = &args.labels {
-        let yes_or_no = matches!(
-            network.kind(network.outputs()[0].node),
-            sepconv::network::OutputKind::Sigmoid { .. }
-        ) && first[3] == 1;
-        metadata.labels = Some(labels::read(path, if yes_or_no { 2 } else { first[3] })?);
+        let yes_or_no = outputs == 1 && matches!(network.kind(first), OutputKind::Sigmoid { .. });
+        metadata.labels = Some(labels::read(path, if yes_or_no { 2 } else { outputs })?);
     }
-    let range = match args.range {
-        Rule::MinMax => RangeRule::MinMax,
-        Rule::Percentile => RangeRule::Percentile(args.percentile),
-        Rule::Mse => RangeRule::MeanSquare,
-    };
-    let mut options = QuantizeOptions::default().range(range).keep(&args.keep);
-    options.keep_below = args.keep_below;
 
     let mut calibration = Calibration::new(&network, &weights, shape)?;
     drop((network, weights));
     let bar = progress.bar(2 * paths.len() as u64, "calibration");
     let mut exact = Vec::new();
-    let mut warnings = Vec::new();
-    inputs.each(
-        &paths,
-        |x, warning| {
-            calibration.add(x)?;
-            exact.push(calibration.output().to_vec());
-            warnings.extend(warning);
-            Ok(())
-        },
-        || bar.inc(1),
-    )?;
-    let Quantized { network, weights, layers, .. } = calibration.quantize(&options)?;
+    inputs.each(&paths, &bar, |x, warning| {
+        warning.iter().for_each(|text| bar.suspend(|| warn(text)));
+        calibration.add(x)?;
+        exact.push(calibration.output().to_vec());
+        Ok(())
+    })?;
+    let Quantized { network, weights, layers, .. } = calibration.quantize(&args.options())?;
     drop(calibration);
 
     let plan = NetworkPlan::new(&network, &weights, shape, &PlanOptions::default())?;
     let mut session = Session::new(plan)?;
-    let mut outputs = Comparison::default();
+    let mut comparison = Comparison::default();
     let mut exact = exact.iter();
-    let is_list = first[1..3] == [1, 1] && first[3] > 1;
-    inputs.each(
-        &paths,
-        |x, _| {
-            session.run(x)?;
-            outputs.add(exact.next().map_or(&[], |exact| exact), session.output(), is_list);
-            Ok(())
-        },
-        || bar.inc(1),
-    )?;
+    let is_list = [height, width] == [1, 1] && outputs > 1;
+    inputs.each(&paths, &bar, |x, _| {
+        session.run(x)?;
+        comparison.add(exact.next().map_or(&[], |exact| exact), session.output(), is_list);
+        Ok(())
+    })?;
     bar.finish_and_clear();
-    warnings.iter().for_each(|text| warn(text));
     if !args.json {
-        let formula = &chosen.preprocess;
-        note(&format!("pictures are scaled to {formula} ({})", chosen.why));
+        note(&format!("pictures are scaled to {} ({})", chosen.preprocess, chosen.why));
     }
 
-    metadata.scaling = Some((chosen.preprocess.scaling(), chosen.why.clone()));
-    let [mean, std] = chosen.preprocess.numbers().map(<[f32]>::to_vec);
-    (metadata.mean, metadata.std, metadata.resize) = (mean, std, Some(chosen.resize));
+    chosen.store(&mut metadata);
     let mut model = Model::new(network, weights);
     model.metadata = metadata;
     let file = weights::to_bytes(&model)?;
@@ -177,19 +161,24 @@ fn quantize(args: &Args, progress: Progress) -> Result<Report> {
         file: args.output.display().to_string(),
         bytes: file.len(),
         range: args.range.to_possible_value().map_or(String::new(), |v| v.get_name().into()),
-        inputs: outputs.inputs,
+        inputs: comparison.inputs,
         size,
-        layers: layers
-            .into_iter()
-            .map(|layer| Layer {
-                layer: layer.name,
-                kept: layer.kept,
-                own_db: layer.own,
-                total_db: layer.total,
-            })
-            .collect(),
-        outputs: outputs.outcome(),
+        layers: layers.into_iter().map(Layer::from).collect(),
+        outputs: comparison.outcome(),
     })
+}
+
+impl Args {
+    fn options(&self) -> QuantizeOptions {
+        let range = match self.range {
+            Rule::MinMax => RangeRule::MinMax,
+            Rule::Percentile => RangeRule::Percentile(self.percentile),
+            Rule::Mse => RangeRule::MeanSquare,
+        };
+        let mut options = QuantizeOptions::default().range(range).keep(&self.keep);
+        options.keep_below = self.keep_below;
+        options
+    }
 }
 
 /// What the network is calibrated on.
@@ -220,12 +209,12 @@ impl Inputs<'_> {
         Ok(paths)
     }
 
-    /// Passes each input to `f`, and calls `next` after each file.
+    /// Passes each input to `f`, with a warning if it is of a damaged picture.
     fn each(
         &self,
         paths: &[PathBuf],
+        bar: &ProgressBar,
         mut f: impl FnMut(&[f32], Option<String>) -> Result,
-        next: impl Fn(),
     ) -> Result {
         let [height, width] = self.size;
         for path in paths {
@@ -254,7 +243,7 @@ impl Inputs<'_> {
                     self.args.pictures.read(path, self.size, colours, self.chosen)?;
                 f(&x, warning)?;
             }
-            next();
+            bar.inc(1);
         }
         Ok(())
     }
@@ -355,6 +344,13 @@ struct Outputs {
     snr_db: f64,
     largest_difference: f64,
     same_first: Option<usize>,
+}
+
+impl From<QuantizedLayer> for Layer {
+    fn from(layer: QuantizedLayer) -> Self {
+        let QuantizedLayer { name, kept, own, total, .. } = layer;
+        Self { layer: name, kept, own_db: own, total_db: total }
+    }
 }
 
 impl Report {

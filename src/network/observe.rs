@@ -168,6 +168,10 @@ mod tests {
         assert!((-1.0..-0.9).contains(&lo) && (2.5..=40.0).contains(&hi), "{lo} {hi}");
         assert!(observer.error([lo.into(), hi.into()]) < observer.error([-1.0, 40.0]));
 
+        // Zeros are exact: the error is that of one number.
+        let zeros = observed(&[&[0.0; 1000][..], &[0.5]].concat());
+        assert!(zeros.error([0.0, 1.0]) < 2e-6);
+
         let positive = observed(&numbers.iter().map(|x| x.abs()).collect::<Vec<_>>());
         for rule in [RangeRule::MinMax, RangeRule::Percentile(99.0), RangeRule::MeanSquare] {
             assert_eq!(positive.range(rule)[0], 0.0, "{rule:?}");

@@ -64,7 +64,7 @@ pub struct PlanOptions {
     /// Whether [`Arithmetic::Bf16`] may multiply by tile registers (AMX): the same bits, faster.
     /// The process then asks the operating system for them, with the consequences that
     /// [`Amx`](crate::kernels::Amx) states. Where there are none other kernels run;
-    /// [`Step::kernel`] tells which.
+    /// [`StepInfo::kernel`] tells which.
     pub amx: bool,
     /// Which layers run depth first, a few rows of each at a time. This saves memory, and the
     /// values between the layers are still in the caches when they are read.

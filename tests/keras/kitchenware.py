@@ -11,7 +11,7 @@ name, runs `SEPCONV classify` on the photographs and checks that
   - with weights and values in 16 bits all 18 have the same first class, and logits within 0.05 (f16) or
     0.4 (bf16, three bits fewer) of Keras's,
   - quantized to 8-bit integers on the 18 photographs, all 9 labelled ones are right, 17 or more first classes are
-    Keras's, and logits correlate with Keras's by 0.999 or more.
+    Keras's, and logits correlate with Keras's by 0.997 or more; with the layers in f32 that lose most, by 0.999.
 
 Keras's logits are in goldens/kitchenware.json. With --keras (needs requirements.txt) they are made
 anew: Keras reads the model and the photographs (nearest resizing, x/127.5 - 1) itself.
@@ -35,6 +35,9 @@ TOLERANCES_HALF = {
     ("f16", "f32"): 0.05, ("f16", "f16"): 0.05, ("bf16", "f32"): 0.4, ("bf16", "bf16"): 0.4,
     ("bf16", "bf16", "--arithmetic", "fast"): 0.4,
     ("bf16", "bf16", "--arithmetic", "bf16"): 0.4}
+
+# Of the logits in 8-bit integers, with options of `quantize`.
+LEAST_CORRELATION = {0.997: [], 0.999: ["--keep-below", "31"]}
 
 
 def fetch(work):
@@ -120,19 +123,20 @@ def main():
               f"largest |delta| {worst:.2e}")
     quantized = args.work / "kitchenware.safetensors"
     quantize = [args.sepconv, "quantize", "--weights", str(model), "--labels", str(labels), "--output", str(quantized)]
-    subprocess.run([*quantize, "--calibrate", str(data / "images")], check=True)
-    int8 = classified([args.sepconv, "classify", "--json", "--weights", str(quantized), *map(str, images)])
-    pairs = [(result, goldens[Path(result["file"]).name]) for result in int8]
-    same = sum(golden[r["top"][0]["index"]] == max(golden) for r, golden in pairs)
-    known = [(r["top"][0]["label"], truth.get(Path(r["file"]).stem)) for r in int8]
-    right = sum(label == name for label, name in known)
-    flat = [[x for r, _ in pairs for x in r["logits"]], [x for _, golden in pairs for x in golden]]
-    correlation = statistics.correlation(*flat)
-    worst = max(abs(a - b) for a, b in zip(*flat))
-    failed += same < 17 or right != 9 or correlation < 0.999
-    print(f"int8: {right} of {labelled} labelled ones right, {same} of {len(int8)} first classes the same, "
-          f"correlation {correlation:.5f}, largest |delta| {worst:.2e}, {quantized.stat().st_size} bytes")
-    checks = 4 + len(TOLERANCES_HALF)
+    for least, options in LEAST_CORRELATION.items():
+        subprocess.run([*quantize, *options, "--calibrate", str(data / "images")], check=True)
+        int8 = classified([args.sepconv, "classify", "--json", "--weights", str(quantized), *map(str, images)])
+        pairs = [(result, goldens[Path(result["file"]).name]) for result in int8]
+        same = sum(golden[r["top"][0]["index"]] == max(golden) for r, golden in pairs)
+        known = [(r["top"][0]["label"], truth.get(Path(r["file"]).stem)) for r in int8]
+        right = sum(label == name for label, name in known)
+        flat = [[x for r, _ in pairs for x in r["logits"]], [x for _, golden in pairs for x in golden]]
+        correlation = statistics.correlation(*flat)
+        worst = max(abs(a - b) for a, b in zip(*flat))
+        failed += same < 17 or right != 9 or correlation < least
+        print(f"int8 {' '.join(options)}: {right} of {labelled} labelled ones right, {same} of {len(int8)} first classes "
+              f"the same, correlation {correlation:.5f}, largest |delta| {worst:.2e}, {quantized.stat().st_size} bytes")
+    checks = 3 + len(TOLERANCES_HALF) + len(LEAST_CORRELATION)
     print(f"kitchenware: {checks - failed} passed, {failed} failed")
     return failed != 0
 

@@ -5,6 +5,7 @@ use core::ptr::null;
 
 use crate::activation::{ActivateRun, UNBOUNDED};
 use crate::error::{Error, Result};
+use crate::gemm::block_micro_kernel::BLOCK;
 use crate::gemm::blocking::{ColumnSplit, KBlock, MAX_MC, MAX_MR, MicroRows, pixel_tiles};
 use crate::gemm::kernels::{MicroKernelFn, PanelKernels, TilesGemm};
 use crate::gemm::micro_kernel::{Epilogue, MicroTiles, Output, Prefetch, Residual};
@@ -357,6 +358,10 @@ impl<'a> Tile<'a> {
         let Self { run, task, .. } = self;
         let plan = run.plan;
         let (lanes, a_panel) = (plan.kernels.lanes, plan.a_panel());
+        let of_tiles = match plan.products {
+            Products::Tiles(tiles) if plan.producer.makes_tile_rows() => Some(tiles),
+            _ => None,
+        };
         let mut rows = [0_usize; MAX_MC];
         for part in &self.rows {
             for tile in 0..part.tiles {
@@ -379,10 +384,18 @@ impl<'a> Tile<'a> {
             len: self.a.len(),
             block: plan.panel_rows * lanes,
             rows: &rows[..task.pixels.len()],
+            pack: of_tiles
+                .map_or(plan.kernels.pack(plan.input_type), |tiles| tiles.pack(plan.input_type)),
             patch: self.patch.as_mut_ptr(),
         };
         if task.plan.has_padding {
             self.a.fill(0.0);
+        } else if of_tiles.is_some() {
+            // What the last tile has beyond the last k; 0·NaN is NaN.
+            let (tile, last) = (plan.panel_rows * lanes, (plan.k - 1) / BLOCK);
+            for panel in self.a.chunks_exact_mut(a_panel) {
+                panel[last * tile..][..tile].fill(0.0);
+            }
         }
         // SAFETY: the level was available when the plan was made; x is a view of the plan's input;
         // the panels have room for the tile's pixels.
@@ -394,7 +407,7 @@ impl<'a> Tile<'a> {
                 // this thread's.
                 unsafe { (bf16.round)(&run) };
             }
-            Products::Tiles(tiles) => {
+            Products::Tiles(tiles) if of_tiles.is_none() => {
                 for panel in self.a.chunks_exact_mut(a_panel) {
                     let (rows, depth) = (self.rows[0].rows, plan.k);
                     let run = TileRowsRun { panel: panel.as_mut_ptr(), rows, depth };
@@ -403,7 +416,7 @@ impl<'a> Tile<'a> {
                     unsafe { (tiles.rows)(&run) };
                 }
             }
-            Products::Exact | Products::Dot(_) | Products::Int8(_) => (),
+            Products::Exact | Products::Tiles(_) | Products::Dot(_) | Products::Int8(_) => (),
         }
     }
 

@@ -89,6 +89,10 @@ pub(crate) struct Bf16Gemm {
 pub(crate) struct TilesGemm {
     /// One, for all heights.
     pub(crate) gemm: PanelKernels,
+    /// Copies channels of pixels of f32 into rows of tiles.
+    pub(crate) pack_f32: unsafe fn(&PackRun),
+    /// The same by the type of the input.
+    pub(crate) pack_16: F16Bf16<unsafe fn(&PackRun)>,
     /// Makes rows of tiles of A panels of f32 in their place.
     pub(crate) rows: unsafe fn(&TileRowsRun),
     /// Configures the thread's tiles for so many rows.
@@ -107,6 +111,13 @@ pub(crate) struct DotKernels {
     pub(crate) gemm: MicroKernels,
     /// Makes an A panel of pairs of one of f32 in its place.
     pub(crate) pair: unsafe fn(&PairRun),
+}
+
+impl TilesGemm {
+    /// What copies channels of an input of a type.
+    pub(crate) fn pack(&self, element: ElementType) -> unsafe fn(&PackRun) {
+        *self.pack_16.of(element).unwrap_or(&self.pack_f32)
+    }
 }
 
 impl GemmKernels {

@@ -306,7 +306,7 @@ impl<T: Int8> Product<T::Simd> for Int8Dot<T> {
         b: int8::Vector<T>,
         c: int8::Vector<T>,
     ) -> int8::Vector<T> {
-        self.0.dot(a, b, c)
+        self.0.dot_in_order(a, b, c)
     }
 
     #[inline(always)]

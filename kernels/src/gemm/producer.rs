@@ -194,6 +194,11 @@ impl Producer {
         matches!(self, Self::Depthwise(depthwise) if depthwise.plan.shares_rows())
     }
 
+    /// Whether it can as well copy into rows of tiles.
+    pub(crate) fn makes_tile_rows(&self) -> bool {
+        matches!(self, Self::Im2row(im2row) if im2row.copies_clamped())
+    }
+
     /// Whether it makes any block of k by itself.
     pub(crate) fn makes_blocks(&self) -> bool {
         matches!(self, Self::Im2row(_))
@@ -202,7 +207,7 @@ impl Producer {
     /// Makes a part of A.
     ///
     /// # Safety
-    /// - The level of `kernels` is available.
+    /// - The level of `kernels` and of what packs is available.
     /// - `x` is a view of the plan's input, of its type, with the rows that these pixels' windows
     ///   cover.
     /// - The pixels lie in the region, the region in the output.
@@ -211,7 +216,7 @@ impl Producer {
         let activation = match self {
             Self::Im2row(im2row) => {
                 // SAFETY: this function's contract, which is the same.
-                unsafe { im2row.produce_part(kernels, part) };
+                unsafe { im2row.produce_part(part) };
                 im2row.input_activation
             }
             Self::Int8Im2row(im2row) => {

@@ -20,9 +20,9 @@ const LEAST_OPERAND: f32 = bf16_to_f32((127 - 56) << 7);
 /// 2⁻¹⁰³: biases of a smaller magnitude become zero.
 const LEAST_BIAS: f32 = bf16_to_f32((127 - 103) << 7);
 
-/// A weight, rounded to the nearest bf16, ties to even.
-pub(crate) fn rounded(weight: f32) -> u16 {
-    if weight.abs() < LEAST_OPERAND { 0 } else { f32_to_bf16(weight) }
+/// An operand, rounded to the nearest bf16, ties to even.
+pub(crate) fn rounded(operand: f32) -> u16 {
+    if operand.abs() < LEAST_OPERAND { 0 } else { f32_to_bf16(operand) }
 }
 
 /// A bias.

@@ -14,6 +14,7 @@ use crate::gemm::kernels::{
 };
 use crate::gemm::narrow::Narrow;
 use crate::gemm::pack::Pack;
+use crate::gemm::pack_tiles::PackTiles;
 use crate::gemm::pair::Pair;
 use crate::gemm::round::Round;
 use crate::gemm::tile::tile_size;
@@ -111,6 +112,8 @@ const TILES_GEMM: TilesGemm = TilesGemm {
         name: "gemm_amx_bf16_32x32_avx512",
         packed: &[S::entry::<TileMicroKernel>],
     },
+    pack_f32: S::entry::<PackTiles<F32>>,
+    pack_16: F16Bf16 { f16: S::entry::<PackTiles<F16>>, bf16: S::entry::<PackTiles<Bf16>> },
     rows: S::entry::<TileRows>,
     configure: amx::configure,
     release: amx::release,
