@@ -29,13 +29,13 @@ TIMEOUT = 300
 
 KERNELS = ["numerics", "operands", "geometry", "guard", "halves", "differential", "bounds", "canaries",
            "digests", "rows", "concurrency", "shapes", "packed", "int8"]
-EXECUTOR = ["lib", "executor", "element_types", "quantized"]
+EXECUTOR = ["lib", "executor", "element_types", "quantized", "tflite_files", "tfjs_files"]
 
 
 def cargo_arguments(test):
     if test in EXECUTOR:
         which = ["--lib"] if test == "lib" else ["--test", test]
-        return ["-p", "sepconv", "--no-default-features", "--features", "keras,rayon", *which]
+        return ["-p", "sepconv", "--no-default-features", "--features", "keras,rayon,tflite", *which]
     return ["-p", "sepconv-kernels", "--test", test]
 
 

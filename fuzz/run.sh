@@ -39,6 +39,12 @@ logs=fuzz/target/logs fixtures=fuzz/target/fixtures
 mkdir -p "$logs" "$fixtures/picture" "$fixtures/npy"
 python3 -m zipfile -e tests/keras/fixtures/models.zip "$fixtures/keras"
 cp tests/model/tiny.keras "$fixtures/keras"
+for kind in tflite tfjs; do
+    python3 -m zipfile -e "tests/keras/fixtures/$kind.zip" "$fixtures/unpacked"
+done
+mkdir -p "$fixtures/tflite" "$fixtures/tfjs"
+cp "$fixtures"/unpacked/*.tflite "$fixtures/tflite"
+cp "$fixtures"/unpacked/{memory.json,float32/model.json,module/model.min.js} "$fixtures/tfjs"
 # Large files are slow to mutate, and nothing when cut.
 find "$fixtures/keras" -type f -size +48k -delete
 cp tests/images/*.jpg tests/images/*.png "$fixtures/picture"
@@ -48,6 +54,7 @@ cp tests/model/*.npy "$fixtures/npy"
 limits() {
     case $1 in
     keras) echo -max_len=49152 -malloc_limit_mb=128 ;;
+    tflite | tfjs) echo -max_len=32768 -malloc_limit_mb=64 ;;
     safetensors) echo -max_len=16384 -malloc_limit_mb=64 ;;
     picture) echo -max_len=4096 -malloc_limit_mb=512 ;;
     npy | cli) echo -max_len=2048 -malloc_limit_mb=64 ;;

@@ -1,6 +1,6 @@
 //! Xception and its family on the CPU.
 //!
-//! This crate loads models of Keras and timm and runs them with the kernels of
+//! This crate loads models of Keras, TensorFlow Lite and timm and runs them with the kernels of
 //! [`sepconv-kernels`](kernels). It can also run networks that you build yourself.
 //!
 //! ```
@@ -55,8 +55,9 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `keras` | Keras files: `.keras`, `.weights.h5`, `.h5` |
+//! | `keras` | Keras files: `.keras`, `.weights.h5`, `.h5`; TensorFlow.js's `model.json` |
 //! | `safetensors` | timm files and those of `sepconv quantize`: `.safetensors` |
+//! | `tflite` | TensorFlow Lite files: `.tflite` |
 //! | `image` | JPEG and PNG pictures |
 //! | `rayon` (default) | threads: kernels run on rayon's current pool |
 //! | `cli` (default) | the `sepconv` program, and all features that read files |

@@ -27,7 +27,7 @@ fn binary() -> Command {
 
 fn command(args: &[&str]) -> Command {
     let mut command = binary();
-    command.args(args).env_remove("SEPCONV_LEVEL");
+    command.args(args).env_remove("SEPCONV_LEVEL").env_remove("SEPCONV_AMX");
     command
 }
 
@@ -1313,6 +1313,31 @@ fn multiplies_in_the_arithmetic_asked_for() {
     assert!(["exact", "bf16", "fast"].iter().all(|name| stderr(&refused).contains(name)));
 }
 
+/// Tile registers multiply if there are any; if not, a note says so, and other kernels do.
+#[test]
+fn multiplies_by_tile_registers_if_asked_to() {
+    let weights = model();
+    let layers = ["--layer", "sep 1x9x9x8 o16 k3"];
+    let network = ["--size", "9", "--weights", &weights];
+    let bf16 = ["--arithmetic", "bf16"];
+    for (subject, name) in [(&layers[..], "bench"), (&network[..], "bench"), (&layers, "compare")] {
+        let args = [&[name, "--runs", "1", "--json"], subject, &bf16].concat();
+        let plain = ok(&args);
+        assert!(!stdout(&plain).contains("gemm_amx_"));
+        let output = ok(&[&args[..], &["--amx"]].concat());
+        let note = stderr(&output).contains("note: --amx changes nothing: ");
+        assert!(note || name == "compare" || stdout(&output).contains("gemm_amx_"));
+    }
+    for arithmetic in ["exact", "fast", "int8"] {
+        let args = [&["bench", "--amx", "--arithmetic", arithmetic], &network[..]].concat();
+        assert_error(&args, &["--amx: expected --arithmetic bf16", arithmetic]);
+    }
+    let args = [&["bench", "--runs", "1"], &layers[..], &bf16].concat();
+    let output = command(&args).env("SEPCONV_AMX", "2").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("SEPCONV_AMX: expected 0 or 1, got \"2\""), "{output:?}");
+}
+
 #[test]
 fn refuses_bad_layers() {
     let cases: [(&str, &[&str]); 37] = [
@@ -1557,7 +1582,7 @@ fn other_formats_are_told_what_to_do() {
     let keras = "model.save(\"model.keras\")";
     for (file, parts) in [
         ("saved", ["TensorFlow SavedModels", keras]),
-        ("model.tflite", ["TensorFlow Lite files", keras]),
+        ("model.tflite", ["lie outside a file of 10", "bytes at"]),
         ("model.onnx", ["ONNX files", keras]),
         ("graph.pb", ["TensorFlow graphs", keras]),
         ("old.bin", ["PyTorch files", "save_file(model.state_dict()"]),

@@ -287,7 +287,7 @@ fn hostile_archives_are_refused() {
 
     assert!(
         refusal(b"hello, world".to_vec())
-            .contains("expected a .keras file (zip), HDF5 or safetensors")
+            .contains("expected a .keras file (zip), HDF5, a TensorFlow.js layers model")
     );
     assert!(refusal(Vec::new()).contains("0 bytes"));
 }

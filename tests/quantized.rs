@@ -330,6 +330,25 @@ fn networks_are_near_those_of_f32() {
     }
 }
 
+/// By default values between steps have as little room as those of f32 for their number: of
+/// a session, weights, values and scratch together take 0.30 of f32's.
+#[test]
+fn sessions_take_less_memory() {
+    let network = xception(&XceptionConfig::with_width(0.5).unwrap()).unwrap();
+    let weights = synthetic::weights(&network).unwrap();
+    let int8 = quantized(&network, &weights, [1, 71, 71, 3]);
+    let both = [(&network, &weights), (&int8.network, &int8.weights)];
+    let [float, int8] = both.map(|(network, weights)| {
+        let options = PlanOptions::default();
+        let plan = NetworkPlan::new(network, weights, [1, 299, 299, 3], &options).unwrap();
+        assert!(plan.turns(1).iter().any(|&turns| turns > 1), "no step runs depth first");
+        let parts = [plan.weights_bytes(), plan.arena_bytes(1), plan.scratch_bytes(1)];
+        println!("weights, values, scratch: {parts:?} bytes");
+        parts.iter().sum::<usize>()
+    });
+    assert!(int8 * 100 <= float * 30, "{int8} of {float} bytes");
+}
+
 /// The logits of quantized Xception on every level, on several threads: the digest of the committed
 /// table. After a change that is meant to change bits: `SEPCONV_BLESS=1 cargo test --release --test
 /// quantized digests`.

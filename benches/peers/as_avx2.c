@@ -1,9 +1,10 @@
-/* Preloaded into measure.py by `--level avx2`, see as_avx2.py: answers the CPUID instructions of the
- * peers as a CPU with AVX2 and without AVX-512 would, and looks whether any of its code runs anyway.
+/* Preloaded into measure.py and sepconv by `--level avx2`, see as_avx2.py: answers their CPUID
+ * instructions as a CPU with AVX2 and without AVX-512 would, and looks whether any of its code runs
+ * anyway.
  *
- * as_avx2.py has overwritten each CPUID (0F A2) of the peers' copied libraries by CE A2: INTO, which
- * doesn't exist in 64-bit mode and which no compiler writes. It raises SIGILL. The handler executes
- * the real CPUID, clears bits in what it says and goes on behind the instruction. */
+ * as_avx2.py has overwritten each CPUID (0F A2) of the copied libraries and program by CE A2: INTO,
+ * which doesn't exist in 64-bit mode and which no compiler writes. It raises SIGILL. The handler
+ * executes the real CPUID, clears bits in what it says and goes on behind the instruction. */
 #define _GNU_SOURCE
 #include <cpuid.h>
 #include <signal.h>
@@ -16,7 +17,7 @@
 /* Read by as_avx2.py. */
 unsigned long as_avx2_answered; /* CPUIDs */
 unsigned long as_avx2_samples;  /* instructions looked at, */
-unsigned long as_avx2_evex;     /* and how many of them were AVX-512's */
+unsigned long as_avx2_beyond;   /* and how many of them AVX2 hasn't got */
 
 static void mask(unsigned leaf, unsigned subleaf, unsigned r[4]) /* EAX, EBX, ECX, EDX */
 {
@@ -59,14 +60,27 @@ static void on_sigill(int signal_number, siginfo_t *info, void *context)
     __atomic_fetch_add(&as_avx2_answered, 1, __ATOMIC_RELAXED);
 }
 
-/* In 64-bit mode an instruction that begins with 62 is EVEX-encoded, of whatever vector length. */
+/* In 64-bit mode an instruction that begins with 62 is EVEX-encoded, of whatever vector length. The
+ * others that the handler hides are VEX-encoded (C4), in map 0F38: tiles (49, 4B, 5C, 5E; 6C is
+ * AMX-COMPLEX's), AVX-VNNI and its kin (50 to 53, D2, D3), AVX-NE-CONVERT (72, B0, B1) and AVX-IFMA
+ * (B4, B5). AVX2 and FMA have other opcodes there. */
+static int beyond_avx2(const unsigned char *code)
+{
+    static const unsigned char opcodes[] = {
+        0x49, 0x4b, 0x50, 0x51, 0x52, 0x53, 0x5c, 0x5e, 0x6c, 0x72, 0xb0, 0xb1, 0xb4, 0xb5, 0xd2, 0xd3,
+    };
+    if (code[0] == 0xc4 && (code[1] & 0x1f) == 2)
+        return memchr(opcodes, code[3], sizeof opcodes) != NULL;
+    return code[0] == 0x62;
+}
+
 static void on_sigprof(int signal_number, siginfo_t *info, void *context)
 {
     (void)signal_number, (void)info;
     const unsigned char *code = (void *)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
     __atomic_fetch_add(&as_avx2_samples, 1, __ATOMIC_RELAXED);
-    if (*code == 0x62)
-        __atomic_fetch_add(&as_avx2_evex, 1, __ATOMIC_RELAXED);
+    if (beyond_avx2(code))
+        __atomic_fetch_add(&as_avx2_beyond, 1, __ATOMIC_RELAXED);
 }
 
 /* Samples what runs, each millisecond of CPU time or as often as the kernel can; 0 ends it. */

@@ -2,7 +2,10 @@
 
 They ask CPUID and can't be told. So their packages are copied to target/peers/as-avx2, each CPUID
 instruction of the copied libraries is made one that traps, and as_avx2.c, preloaded, answers. The
-same shim samples the instructions that run: `check` ends the program if one is AVX-512's.
+same shim samples the instructions that run: `check` ends the program if one is beyond AVX2.
+
+sepconv can be told a level, but takes AVX-VNNI with AVX2 where the CPU has both: so it is shown the
+same CPU, as a copy of the program.
 """
 
 import collections
@@ -95,7 +98,7 @@ def enter():
         sys.exit("--level avx2 is for Linux on x86-64")
     shim = ctypes.CDLL(None)
     if hasattr(shim, "as_avx2_sample"):
-        del os.environ["LD_PRELOAD"]  # not for sepconv, which can be told
+        del os.environ["LD_PRELOAD"]  # for this process and sepconv alone
         return
     prepare()
     path = [str(WORK / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -106,6 +109,15 @@ def enter():
         "SEPCONV_LEVEL": "avx2",
     }
     os.execve(sys.executable, [sys.executable, *sys.argv], environment)
+
+
+def sepconv(binary):
+    """The copy of the program `binary`, made anew each time, and its environment."""
+    copy = WORK / "sepconv"
+    shutil.copy2(binary, copy)
+    if not _patch(copy):
+        sys.exit(f"--level avx2: no CPUID in {binary}")
+    return copy, os.environ | {"LD_PRELOAD": str(WORK / "shim.so")}
 
 
 def _count(name):
@@ -121,16 +133,16 @@ def loading(kind):
 
 
 def check(kind, run):
-    """Ends the program if the runtime asked no CPUID, or if AVX-512 instructions run in `run`."""
+    """Ends the program if the runtime asked no CPUID, or if instructions beyond AVX2 run in `run`."""
     if not answered[kind.package]:
         sys.exit(f"--level avx2: no CPUID of {kind.name} was answered, it knows the real CPU")
-    samples, evex, start = _count("samples"), _count("evex"), time.perf_counter()
+    samples, beyond, start = _count("samples"), _count("beyond"), time.perf_counter()
     shim.as_avx2_sample(1)
     while time.perf_counter() - start < SECONDS or _count("samples") - samples < SAMPLES:
         run()
         if time.perf_counter() - start > 100 * SECONDS:
             sys.exit("--level avx2: no samples of what runs")
     shim.as_avx2_sample(0)
-    samples, evex = _count("samples") - samples, _count("evex") - evex
-    if evex:
-        sys.exit(f"--level avx2: AVX-512 in {evex} of {samples} samples of {kind.name}")
+    samples, beyond = _count("samples") - samples, _count("beyond") - beyond
+    if beyond:
+        sys.exit(f"--level avx2: more than AVX2 in {beyond} of {samples} samples of {kind.name}")

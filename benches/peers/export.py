@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Builds Xception and the single layers in Keras and writes each in every runtime's format.
+"""Builds whole networks and single layers in Keras and writes each in every runtime's format.
 
-The weights are random (a fixed seed), with the batch norms moved off their initial values. For
-Xception: .keras (sepconv), .tflite (LiteRT), .onnx (all others), the input and Keras's logits. For a
-single layer: .tflite, .onnx from NCHW to NCHW, and .nhwc.onnx, the same between two transposes.
+The weights are random (a fixed seed), with the batch norms moved off their initial values; those of
+networks normalise the pictures that the networks are quantized by, as after training. For a network:
+.keras (sepconv), .tflite (LiteRT), .onnx (all others), the last two of 8-bit integers, too, with
+.int8.xml (OpenVINO), the pictures, of which the first is the input, and Keras's logits. For a single
+layer: .tflite, .onnx from NCHW to NCHW, and .nhwc.onnx, the same between two transposes.
 
 TensorFlow is used here and in no measurement.
 """
@@ -21,11 +23,13 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+import quantize
 import to_onnx
 from layers import LAYERS
+from networks import NETWORKS
 
 SEED = 1
-SIZE = 299
+PICTURES = 8  # by which networks are quantized
 
 
 def randomise(model, rng):
@@ -38,27 +42,55 @@ def randomise(model, rng):
             variable.assign(rng.uniform(-0.2, 0.2, shape).astype("float32"))
 
 
-def write_tflite(model, path):
-    """As f32, the weights constant and the batch fixed at 1, so that all of it goes to XNNPACK."""
+def draw(rng, size):
+    """Pictures in [-1, 1] of different colours and contrasts: noise alone would be averaged away."""
+    def some(low, high, *shape):
+        return rng.uniform(low, high, (PICTURES, *shape, 3)).astype("float32")
+
+    coarse = some(-0.6, 0.6, 1, 1) + some(0.1, 0.8, 1, 1) * some(-1, 1, 6, 6)
+    smooth = tf.image.resize(coarse, (size, size)).numpy()
+    return np.clip(smooth + some(-0.2, 0.2, size, size), -1, 1)
+
+
+def normalise(model, pictures):
+    """Gives the batch norms the statistics that these pictures have."""
+    norms = [l for l in model.layers if isinstance(l, keras.layers.BatchNormalization)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0
+    model(pictures, training=True)
+    for norm, momentum in zip(norms, momenta):
+        norm.momentum = momentum
+
+
+def tflite(model):
+    """A converter with the weights constant and the batch fixed at 1, so that all goes to XNNPACK."""
     shape = (1, *model.input_shape[1:])
     function = tf.function(lambda x: model(x, training=False))
     concrete = function.get_concrete_function(tf.TensorSpec(shape, tf.float32))
     frozen = convert_variables_to_constants_v2(concrete)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], model)
-    path.write_bytes(converter.convert())
+    return tf.lite.TFLiteConverter.from_concrete_functions([frozen], model)
 
 
-def export_xception(out):
-    """Xception with 1000 classes, to logits."""
-    model = keras.applications.Xception(weights=None, classifier_activation=None)
+def export_network(network, out):
+    """A network in f32 and in 8-bit integers. The first of the pictures is the input."""
+    make = getattr(keras.applications, network.keras)
+    model = make(weights=None, classifier_activation=None)
     rng = np.random.default_rng(SEED)
     randomise(model, rng)
-    x = rng.uniform(-1, 1, (1, SIZE, SIZE, 3)).astype("float32")
-    np.save(out / "x.npy", x)
-    np.save(out / "keras.npy", model.predict(x, verbose=0))
-    model.save(out / "xception.keras")
-    write_tflite(model, out / "xception.tflite")
-    to_onnx.save(model, out / "xception.onnx")
+    pictures = draw(rng, network.size)
+    normalise(model, pictures)
+    pictures = np.split(pictures, PICTURES)
+    path = lambda suffix: out / f"{network.slug}.{suffix}"
+    np.save(path("x.npy"), pictures[0])
+    np.save(path("pictures.npy"), np.concatenate(pictures))
+    np.save(path("keras.npy"), model.predict(pictures[0], verbose=0))
+    model.save(path("keras"))
+    to_onnx.save(model, path("onnx"))
+    path("tflite").write_bytes(tflite(model).convert())
+    quantize.litert(tflite(model), path("int8.tflite"), pictures)
+    quantize.onnx_runtime(path("onnx"), path("int8.onnx"), pictures)
+    quantize.openvino(path("onnx"), path("int8.xml"), pictures)
 
 
 def export_layer(layer, out):
@@ -74,7 +106,7 @@ def export_layer(layer, out):
         made = keras.layers.SeparableConv2D(layer.out, layer.kernel, **options)
     model = keras.Model(inputs, made(inputs))
     randomise(model, np.random.default_rng(SEED))
-    write_tflite(model, out / f"{layer.slug}.tflite")
+    (out / f"{layer.slug}.tflite").write_bytes(tflite(model).convert())
     to_onnx.save(model, out / f"{layer.slug}.onnx")
     to_onnx.save(model, out / f"{layer.slug}.nhwc.onnx", nhwc=True)
 
@@ -87,10 +119,10 @@ def main():
     args = parser.parse_args()
     keras.utils.set_random_seed(SEED)
     args.out.mkdir(parents=True, exist_ok=True)
-    export_xception(args.out)
+    for network in NETWORKS:
+        export_network(network, args.out)
     for layer in LAYERS:
         export_layer(layer, args.out)
-    (args.out / "complete").touch()
 
 
 if __name__ == "__main__":

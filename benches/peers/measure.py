@@ -1,15 +1,11 @@
 #!/usr/bin/env python3
-"""Measures sepconv and its peers in turns, on whole Xception and on single layers.
+"""Measures sepconv and its peers in turns: whole Xception, single layers, networks by precision.
 
-A round gives each runtime its turn, in an order that moves on by one from round to round: one run to
-warm up, then the timed ones. A ratio is the median over the rounds of (sepconv's median of the
-round) / (the peer's median of the round), so that a clock that wanders from second to second meets
-both. The process is pinned to as many CPUs as there are threads. run.sh does everything around it.
+turns.py has the rules. The process is pinned to as many CPUs as there are threads. run.sh does
+everything around it.
 """
 
 import argparse
-import contextlib
-import gc
 import json
 import os
 import platform
@@ -24,52 +20,12 @@ from pathlib import Path
 import numpy as np
 
 import as_avx2
+import precisions
 import record
 import runtimes
 from layers import KINDS, LAYERS
-
-OURS = "sepconv"
-REST = 0.05  # seconds between turns, in which the last one's threads go to sleep
-LEAST = 0.002  # seconds that a timing lasts at least, as in `sepconv bench`
-TOLERANCE = 1e-4  # of the largest magnitude, between any two runtimes
-ABOVE_PEAK = 1.1  # times AVX2's: what a clock in motion explains, AVX-512 may have 2
-
-
-class Sepconv:
-    """sepconv's turns: `sepconv bench`, a process per turn."""
-
-    def __init__(self, binary, threads):
-        self.binary, self.threads = binary, str(threads)
-        self.highest_peak = 0.0  # of all reports
-
-    def _call(self, *args):
-        command = [self.binary, *map(str, args), "--threads", self.threads]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        if done.returncode:
-            sys.exit(f"failed: {' '.join(map(str, command))}")
-        return done.stdout
-
-    def _bench(self, option, value, runs):
-        report = json.loads(self._call("bench", option, value, "--runs", runs, "--json"))
-        self.highest_peak = max(self.highest_peak, report["peak_gflops"])
-        return report
-
-    def network(self, weights, runs):
-        return self._bench("--weights", weights, runs)
-
-    def layer(self, layer, runs):
-        return self._bench("--layer", layer.spec, runs)
-
-    def output(self, weights, x):
-        """What `sepconv run` computes from the array file `x`."""
-        with tempfile.TemporaryDirectory() as folder:
-            y = Path(folder) / "y.npy"
-            self._call("run", "--weights", weights, "--input", x, "--output", y)
-            return np.load(y)
-
-    def version(self):
-        done = subprocess.run([self.binary, "--version"], stdout=subprocess.PIPE, text=True)
-        return done.stdout.split()[-1]
+from networks import XCEPTION
+from turns import OURS, Sepconv, agree, check_level, load, rounds, summary
 
 
 def pin(threads):
@@ -99,133 +55,21 @@ def bandwidth(threads):
     return best
 
 
-def turn(peer, runs):
-    """Times in ms of `runs` timings, after one that isn't counted."""
-    repeats, times = 1, []
-
-    def timing():
-        start = time.perf_counter()
-        for _ in range(repeats):
-            peer.run()
-        return time.perf_counter() - start
-
-    while timing() < LEAST:
-        repeats *= 2
-    for _ in range(runs):
-        times.append(timing() / repeats * 1e3)
-    return times
-
-
-def rounds(ours, peers, count, runs):
-    """Runs the rounds. `ours` is a function from the number of runs to the report of `sepconv bench`,
-    `peers` a dict of runtimes. Returns sepconv's reports, and the times of each peer's rounds."""
-    reports, times = [], {name: [] for name in peers}
-    order = [OURS, *peers]
-    gc.disable()
-    for _ in range(count):
-        for name in order:
-            time.sleep(REST)
-            if name == OURS:
-                reports.append(ours(runs))
-            else:
-                times[name].append(turn(peers[name], runs))
-        order.append(order.pop(0))
-    gc.enable()
-    gc.collect()
-    return reports, times
-
-
-def summary(reports, times, multiply_adds):
-    """Per runtime: ms, GFLOP/s, share of the peak, sepconv's time divided by its."""
-    peak = statistics.median(report["peak_gflops"] for report in reports)
-    medians = {OURS: [report["median_ms"] for report in reports]}
-    minima = {OURS: min(report["min_ms"] for report in reports)}
-    for name, of_rounds in times.items():
-        medians[name] = [statistics.median(ts) for ts in of_rounds]
-        minima[name] = min(min(ts) for ts in of_rounds)
-    result = {}
-    for name, values in medians.items():
-        median = statistics.median(values)
-        gflops = 2e-6 * multiply_adds / median
-        # Each round's time beside the peak that sepconv measured in that round.
-        peaks = [report["peak_gflops"] for report in reports]
-        shares = [2e-6 * multiply_adds / ms / peak for ms, peak in zip(values, peaks)]
-        result[name] = {
-            "min_ms": minima[name],
-            "median_ms": median,
-            "round_medians_ms": values,
-            "gflops": gflops,
-            "peak_share": statistics.median(shares),
-        }
-        if name == OURS:
-            result[name]["peak_share"] = statistics.median(r["peak_share"] for r in reports)
-        else:
-            ratios = [mine / its for mine, its in zip(medians[OURS], values)]
-            result[name]["ours_over_it"] = statistics.median(ratios)
-            result[name]["ours_over_it_range"] = [min(ratios), max(ratios)]
-    return peak, result
-
-
-def difference(got, expected):
-    """The largest difference as a part of the largest magnitude."""
-    assert got.shape == expected.shape, (got.shape, expected.shape)
-    return float(np.abs(got - expected).max() / np.abs(expected).max())
-
-
-def agree(outputs):
-    """Each output's difference from the first one's; ends the program if one is too large."""
-    first, *_ = outputs
-    differences = {name: difference(y, outputs[first]) for name, y in outputs.items()}
-    wrong = [name for name, d in differences.items() if not d <= TOLERANCE]
-    if wrong:
-        sys.exit(f"these don't compute what {first} does: {wrong} ({differences})")
-    return differences
-
-
-def load(kind, path, x, args):
-    """A peer that has run once on `x`."""
-    with as_avx2.loading(kind) if args.level else contextlib.nullcontext():
-        peer = kind(path, args.threads)
-        peer.feed(x)
-        peer.run()
-    if args.level:
-        as_avx2.check(kind, peer.run)
-    return peer
-
-
-def check_level(sepconv, report, result, args):
-    """Ends the program if sepconv or a peer used more than the level that was asked for.
-
-    Rates are compared with the highest peak of the whole run: where other programs come and go, the
-    peak of the same round may be too low."""
-    if not args.level:
-        return
-    if report["level"] != args.level:
-        sys.exit(f"--level {args.level}: sepconv ran on {report['level']}")
-    for name, values in result.items():
-        times = values["gflops"] / sepconv.highest_peak
-        if times > ABOVE_PEAK:
-            sys.exit(
-                f"--level {args.level}: {name} computes {values['gflops']:.0f} GFLOP/s, "
-                f"{times:.2f} times that level's FMA peak: it uses more"
-            )
-
-
 def network(sepconv, models, args):
     """Whole Xception."""
-    weights, x_file = models / "xception.keras", models / "x.npy"
-    x = np.load(x_file)
-    peers, outputs = {}, {OURS: sepconv.output(weights, x_file)}
-    outputs["Keras (TensorFlow)"] = np.load(models / "keras.npy")
+    path = lambda suffix: models / f"{XCEPTION.slug}.{suffix}"
+    x = np.load(path("x.npy"))
+    peers, outputs = {}, {OURS: sepconv.output(path("keras"), path("x.npy"))}
+    outputs["Keras (TensorFlow)"] = np.load(path("keras.npy"))
     for kind in runtimes.NETWORK:
-        peer = load(kind, models / f"xception.{kind.format}", x, args)
+        peer = load(kind, path(kind.format), x, args)
         outputs[kind.name] = peer.output()
         peers[kind.name] = peer
     differences = agree(outputs)
-    reports, times = rounds(
-        lambda runs: sepconv.network(weights, runs), peers, args.rounds, args.runs
-    )
-    peak, result = summary(reports, times, reports[0]["multiply_adds"])
+    ours = {OURS: lambda runs: sepconv.network(path("keras"), runs)}
+    by_name, times = rounds(ours, peers, args.rounds, args.runs)
+    reports = by_name[OURS]
+    peak, result = summary(by_name, times, reports[0]["multiply_adds"])
     check_level(sepconv, reports[0], result, args)
     for name, values in result.items():
         values["difference"] = differences[name]
@@ -263,12 +107,12 @@ def single_layer(layer, sepconv, models, args):
         outputs[kind.name] = peer.output()
         peers[kind.name] = peer
     differences = agree(outputs)
-    reports, times = rounds(
-        lambda runs: sepconv.layer(layer, runs), peers, args.layer_rounds, args.layer_runs
-    )
+    ours = {OURS: lambda runs: sepconv.layer(layer, runs)}
+    by_name, times = rounds(ours, peers, args.layer_rounds, args.layer_runs)
+    reports = by_name[OURS]
     if reports[0]["multiply_adds"] != layer.multiply_adds:
         sys.exit(f"{layer.spec}: {reports[0]['multiply_adds']} multiply-adds in sepconv")
-    peak, result = summary(reports, times, layer.multiply_adds)
+    peak, result = summary(by_name, times, layer.multiply_adds)
     check_level(sepconv, reports[0], result, args)
     for name, values in result.items():
         if name != OURS:
@@ -351,6 +195,41 @@ def print_layer(result):
     print(row, flush=True)
 
 
+def measure_network(sepconv, versions, args):
+    result = network(sepconv, args.models, args)
+    print_network(result, versions, args)
+    return result
+
+
+def measure_layers(sepconv, _versions, args):
+    print_layer_heading(args.threads, args)
+    results = []
+    for layer in LAYERS:
+        results.append(single_layer(layer, sepconv, args.models, args))
+        print_layer(results[-1])
+    return {
+        "rounds": args.layer_rounds,
+        "runs": args.layer_runs,
+        "peak_gflops": statistics.median(r["peak_gflops"] for r in results),
+        "bandwidth_gbytes": bandwidth(args.threads),
+        "layers": results,
+    }
+
+
+def measure_precisions(sepconv, versions, args):
+    result = precisions.measure(sepconv, args)
+    print(precisions.tables({str(args.threads): result | {"versions": versions}}))
+    return result
+
+
+# Of a record, in the order in which they are measured; each returns what is recorded.
+SUBJECTS = {
+    "network": measure_network,
+    "layers": measure_layers,
+    "precisions": measure_precisions,
+}
+
+
 def engines(program, models, args):
     """Runs the program with the Rust engines, which prints its own table, and returns its report."""
     threads = str(args.threads)
@@ -372,11 +251,11 @@ def main():
     program.add_argument("--sepconv", type=Path, help="the sepconv program")
     program.add_argument("--engines", type=Path, help="measure the Rust engines with this program")
     parser.add_argument("--threads", type=int, default=1, choices=range(1, 65), metavar="N")
-    parser.add_argument("--rounds", type=int, default=10, help="of Xception (default: 10)")
+    parser.add_argument("--rounds", type=int, default=10, help="of a network (default: 10)")
     parser.add_argument("--runs", type=int, default=3, help="timed, in a turn (default: 3)")
     parser.add_argument("--layer-rounds", type=int, default=5, help="of a layer (default: 5)")
     parser.add_argument("--layer-runs", type=int, default=7, help="in a turn (default: 7)")
-    parser.add_argument("--only", choices=("network", "layers"), help="measure one of the two")
+    parser.add_argument("--only", choices=SUBJECTS, help="measure one of the three")
     parser.add_argument("--record", type=Path, help="folder of records (default: benches/record)")
     parser.add_argument(
         "--level",
@@ -402,28 +281,13 @@ def main():
         path = record.save(args, "engines", common | result)
         print(f"\nrecorded in {path}")
         return
-    sepconv = Sepconv(args.sepconv.resolve(), args.threads)
+    sepconv = Sepconv(args.sepconv.resolve(), args.threads, args.level)
     versions = {kind.name: runtimes.version(kind) for kind in runtimes.NETWORK}
     versions[OURS] = sepconv.version()
     common["versions"] = versions
-    if args.only != "layers":
-        result = network(sepconv, args.models, args)
-        print_network(result, versions, args)
-        path = record.save(args, "network", common | result)
-    if args.only != "network":
-        print_layer_heading(args.threads, args)
-        results = []
-        for layer in LAYERS:
-            results.append(single_layer(layer, sepconv, args.models, args))
-            print_layer(results[-1])
-        result = {
-            "rounds": args.layer_rounds,
-            "runs": args.layer_runs,
-            "peak_gflops": statistics.median(r["peak_gflops"] for r in results),
-            "bandwidth_gbytes": bandwidth(args.threads),
-            "layers": results,
-        }
-        path = record.save(args, "layers", common | result)
+    for subject in [args.only] if args.only else SUBJECTS:
+        result = SUBJECTS[subject](sepconv, versions, args)
+        path = record.save(args, subject, common | result)
     print(f"\nrecorded in {path}")
 
 

@@ -46,7 +46,8 @@ def _caches():
 def machine():
     """What a reader needs to know about the machine."""
     info = _cpuinfo()
-    wanted = {"avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "asimd"}
+    wanted = {"avx", "avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16"}
+    wanted |= {"amx_tile", "amx_bf16", "amx_int8", "asimd", "asimddp", "i8mm", "bf16"}
     flags = set(info.get("flags", info.get("Features", "")).split())
     return {
         "cpu": info.get("model name", platform.machine()),

@@ -1,7 +1,9 @@
 """The runtimes that sepconv is measured against, each in its own best configuration.
 
 Every one is made from a model file and a number of threads, is given an NHWC input once, and from
-then on only runs: no copy of input or output is timed.
+then on only runs: no copy of input or output is timed. `precision` is what it was asked for: "f32",
+"default" (what a user gets who asks for nothing) or "int8" (a file quantized by quantize.py). Where
+there is no class for "default", the class for f32 asks for nothing.
 """
 
 import os
@@ -22,6 +24,7 @@ class LiteRT:
     """TensorFlow Lite with XNNPACK, which is its default on CPUs. NHWC is its own layout."""
 
     name, package, format, nhwc = "LiteRT (XNNPACK)", "ai-edge-litert", "tflite", True
+    precision = "f32"
 
     def __init__(self, path, threads):
         from ai_edge_litert.interpreter import Interpreter
@@ -39,11 +42,17 @@ class LiteRT:
         return self.interpreter.get_tensor(self.interpreter.get_output_details()[0]["index"])
 
 
+class LiteRTInt8(LiteRT):
+    """Full-integer, between a conversion from f32 and one to f32."""
+
+    format, precision = "int8.tflite", "int8"
+
+
 class OnnxRuntime:
     """NCHW in and out; NCHWc inside (`ORT_ENABLE_ALL`). Buffers are bound once."""
 
     name, package, format, nhwc = "ONNX Runtime", "onnxruntime", "onnx", False
-    plain = False
+    precision, plain = "f32", False
 
     def __init__(self, path, threads):
         import onnxruntime as ort
@@ -92,10 +101,17 @@ class OnnxRuntimeNhwc(OnnxRuntime):
     name, format, nhwc = "ONNX Runtime from NHWC", "nhwc.onnx", True
 
 
+class OnnxRuntimeInt8(OnnxRuntime):
+    """QDQ, whose pairs are fused into operators of integers as the file is loaded."""
+
+    format, precision = "int8.onnx", "int8"
+
+
 class OpenVino:
     """The CPU plugin for one request at a time, in f32."""
 
     name, package, format, nhwc = "OpenVINO", "openvino", "onnx", False
+    precision, hint = "f32", "f32"
 
     def __init__(self, path, threads):
         import openvino as ov
@@ -107,9 +123,13 @@ class OpenVino:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
-            "INFERENCE_PRECISION_HINT": "f32",
         }
-        self.request = core.compile_model(str(path), "CPU", options).create_infer_request()
+        if self.hint:
+            options["INFERENCE_PRECISION_HINT"] = self.hint
+        compiled = core.compile_model(str(path), "CPU", options)
+        # What it chose, "bf16" or "f16" where the CPU has instructions for it.
+        self.chosen = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        self.request = compiled.create_infer_request()
 
     def feed(self, x):
         self.input = _nchw(x)
@@ -120,6 +140,24 @@ class OpenVino:
 
     def output(self):
         return _nhwc(np.array(self.request.get_output_tensor().data))
+
+
+class OpenVinoDefault(OpenVino):
+    """The same, its precision left to it."""
+
+    precision, hint = "default", None
+
+
+class OpenVinoInt8(OpenVinoDefault):
+    """Quantized by NNCF; what isn't quantized has the default precision."""
+
+    format, precision = "int8.xml", "int8"
+
+
+class OpenVinoQdq(OpenVinoInt8):
+    """Quantized by ONNX Runtime's tool: with integers in additions, too, where NNCF leaves bf16."""
+
+    name, format = "OpenVINO, QDQ", "int8.onnx"
 
 
 class PyTorch:
@@ -158,6 +196,7 @@ class PyTorch:
 
 NETWORK = [OnnxRuntime, OpenVino, LiteRT]
 LAYER = [LiteRT, OnnxRuntime, OnnxRuntimePlain, OnnxRuntimeNhwc, OpenVino]
+PRECISIONS = [*NETWORK, OpenVinoDefault, OnnxRuntimeInt8, OpenVinoInt8, OpenVinoQdq, LiteRTInt8]
 
 
 def version(runtime):

@@ -3,7 +3,7 @@
 NCHW from the input to the output, so that nothing is transposed on the way; batch norms are folded
 into the convolutions in front of them (in double precision, as exporters do); padding is explicit;
 a separable convolution is a depthwise one and a pointwise one, the only form that ONNX has. The
-result has no operators but Conv, Relu, MaxPool, Add, GlobalAveragePool, Flatten and Gemm.
+result has no operators but Conv, Relu, Clip, MaxPool, Add, GlobalAveragePool, Flatten and Gemm.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ class _Writer:
         return output
 
     def weight(self, name, value):
-        value = np.ascontiguousarray(value, dtype=np.float32)
+        value = np.asarray(value, dtype=np.float32, order="C")
         self.weights.append(numpy_helper.from_array(value, name))
         return name
 
@@ -47,8 +47,12 @@ class _Writer:
 
 
 def _pads(layer, kernel, stride):
-    """[top, left, bottom, right] as Keras pads."""
+    """[top, left, bottom, right] as Keras pads, by the layer or by one of zeros in front of it."""
     if layer.padding == "valid":
+        [source] = _sources(layer)
+        if type(source).__name__ == "ZeroPadding2D":
+            (top, bottom), (left, right) = source.padding
+            return [top, left, bottom, right]
         return [0] * 4
     before, after = [], []
     for size, k, s in zip(layer.input.shape[1:3], kernel, stride):
@@ -69,7 +73,11 @@ def _fold(layer, norm):
         for v in (norm.moving_variance, norm.moving_mean, norm.beta, norm.gamma)
     )
     scale = gamma / np.sqrt(variance + norm.epsilon)
-    return kernel * scale, beta + ((0 if bias is None else bias) - mean) * scale
+    if type(layer).__name__ == "DepthwiseConv2D":
+        kernel = kernel * scale[:, None]  # (height, width, channels, 1)
+    else:
+        kernel = kernel * scale
+    return kernel, beta + ((0 if bias is None else bias) - mean) * scale
 
 
 def _depthwise(kernel):
@@ -85,8 +93,7 @@ def _layer(writer, layer, inputs, norm):
         stride, window = list(layer.strides), layer.kernel_size
         pads = _pads(layer, window, stride)
         if kind == "DepthwiseConv2D":
-            assert norm is None
-            kernel, bias = _fold(layer, None)
+            kernel, bias = _fold(layer, norm)
             groups = kernel.shape[2]
             return writer.conv(inputs[0], name, _depthwise(kernel), bias, stride, pads, groups)
         kernel, bias = _fold(layer, norm)
@@ -98,6 +105,10 @@ def _layer(writer, layer, inputs, norm):
         return writer.conv(x, name, kernel, bias, [1, 1], [0] * 4)
     if kind == "Activation" and layer.activation.__name__ == "relu":
         return writer.node("Relu", inputs, name)
+    if kind == "ReLU":
+        assert layer.negative_slope == 0 and layer.threshold == 0
+        bounds = [writer.weight(f"{name}/{bound}", bound) for bound in (0, layer.max_value)]
+        return writer.node("Clip", inputs + bounds, name)
     if kind == "MaxPooling2D":
         stride, window = list(layer.strides), list(layer.pool_size)
         pads = _pads(layer, window, stride)
@@ -108,7 +119,10 @@ def _layer(writer, layer, inputs, norm):
         return writer.node("Add", inputs, name)
     if kind == "GlobalAveragePooling2D":
         x = writer.node("GlobalAveragePool", inputs, f"{name}_4d")
-        return writer.node("Flatten", [x], name)
+        return x if layer.keepdims else writer.node("Flatten", [x], name)
+    if kind == "Reshape" and len(layer.target_shape) == 1:
+        assert layer.input.shape[1:3] == (1, 1)
+        return writer.node("Flatten", inputs, name)
     if kind == "Dense":
         kernel = writer.weight(f"{name}/kernel", layer.kernel)
         bias = writer.weight(f"{name}/bias", layer.bias)
@@ -122,6 +136,13 @@ def _sources(layer):
     """The layers whose outputs a layer takes."""
     tensors = layer.input if isinstance(layer.input, list) else [layer.input]
     return [tensor._keras_history.operation for tensor in tensors]
+
+
+def _passes_on(layer):
+    """Whether a layer does nothing here: the convolution in front does it or the one behind, or none."""
+    kind = type(layer).__name__
+    nothing = kind == "Activation" and layer.activation.__name__ == "linear"
+    return nothing or kind in ("BatchNormalization", "ZeroPadding2D", "Dropout")
 
 
 def save(model, path, nhwc=False):
@@ -144,7 +165,7 @@ def save(model, path, nhwc=False):
                 values[layer.name] = writer.node("Transpose", ["input"], "nchw", perm=[0, 3, 1, 2])
             continue
         inputs = [values[source.name] for source in _sources(layer)]
-        if kind == "BatchNormalization":
+        if _passes_on(layer):
             values[layer.name] = inputs[0]
         else:
             values[layer.name] = _layer(writer, layer, inputs, norms.get(layer.name))

@@ -29,10 +29,14 @@ CRATE = "sepconv_kernels::"
 ELEMENT = CRATE + "simd::element::"
 GEMM = "gemm::micro_kernel::"
 BLOCKS = "gemm::block_micro_kernel::BlockMicroKernel"
+INT8_DEPTHWISE = "int8::depthwise::Depthwise"
 K3X3 = "depthwise::k3x3::Depthwise3x3"
 TAIL, MASKED = "depthwise::k3x3::Tail3x3", "rows::kernel::MaskedRowKernel"
 ROWS, DEPTHWISE = "rows::kernel::RowKernel", CRATE + "depthwise::row::"
 TOKENS = {"avx2": "Avx2", "avx512": "Avx512", "neon": "Neon"}
+# Fused multiply-adds, dot products of pairs of bf16, and those of 8-bit integers: of several instructions the one that
+# is there once.
+PRODUCTS = {False: r"vfmadd\d+ps|vdpbf16ps|vpdpbusd|vpmaddwd", True: "fmla|bfdot|sdot|sadalp"}
 OBJDUMP = {X86: ["objdump", "-M", "intel"], ARM: ["aarch64-linux-gnu-objdump"]}
 
 
@@ -48,14 +52,14 @@ class Kernel:
     loads: float = float("inf")  # vectors loaded ÷ FMAs, at most
     spills: int = 0  # moves of vector registers to and from the stack, at most
     multiplies: bool = True
-    dot: bool = False  # whether the level's dot products of bf16 run it
+    token: str = ""  # what is added to the level's, if special instructions run it
+    trait: str = "Simd"
+    switches: bool = False  # whether there are jumps to an address of a table
 
     def functions(self):
         """The level's compiled functions of the kernels."""
-        token, trait = TOKENS[self.level], "Simd"
-        if self.dot:
-            token, trait = token + "Bf16", "Bf16Dot"
-        level = f"<{CRATE}simd::{self.level}::{token} as {CRATE}simd::{trait}>::entry"
+        token = TOKENS[self.level] + self.token
+        level = f"<{CRATE}simd::{self.level}::{token} as {CRATE}simd::{self.trait}>::entry"
         return [f"{level}::<{CRATE}{symbol}>" for symbol in self.symbols]
 
 
@@ -100,6 +104,21 @@ DENSE = {(5, 1): (8, 4, 2, 1), (5, 2): (8, 4, 2, 1), (7, 1): (4, 2, 1), (7, 2): 
 DENSE_HALF = {5: (8, 4, 1), 7: (4, 1)}
 # Pixel by pixel: a weight and 8 columns for 8 FMAs.
 ANY_LOADS = 9 / 8
+# 8-bit integers, by what multiplies them: rows of the micro-tiles; products ÷ instructions of the full one, and its
+# spills. Dot products take the place of FMAs. Those of 16 bits are two instructions, and weights are widened as they are
+# loaded: on AVX2 12 products, 12 additions, 2 loads, 6 broadcasts and the loop's two, 0.35. Those that every AArch64 has
+# are five, with the copy of a lane of A to all lanes; 24 sums, 4 rows of A, 3 vectors of B and 2 for a product are
+# a register more than there are.
+INT8 = {
+    "avx2": (("Vnni", "vnni", (1, 2, 3, 6), 0.57, 0), ("Words", "words", (1, 2, 3, 6), 0.35, 0)),
+    "avx512": (("Vnni", "vnni", (1, 2, 4, 5, 6, 12), 0.60, 0), ("Words", "words", (1, 2, 4, 5, 6, 12), 0.37, 0)),
+    "neon": (("Dot", "dot", (1, 2, 3, 4, 8), 0.75, 0), ("Words", "words", (1, 2, 3, 4, 8), 0.18, 22)),
+}
+# Vectors loaded ÷ dot products of their 3×3 kernels: for two outputs, of each of four vectors, 4 columns, 3 weights, a
+# bias and a multiplier to 6 products; where a group has two taps, on x86, 6, 7, 1 and 1 to 10. Besides, constants for
+# rounding: up to five are on the stack, as the code around the loop has others, and are loaded for each output.
+INT8_LOADS = {"neon": 42 / 24, "vnni": 42 / 24, "words": 66 / 40}
+INT8_SPILLS = {"avx2": 8, "avx512": 8, "neon": 10}
 # The yardstick: 12 FMAs, or twice that, and a counter.
 PEAK_SHARE = 0.85
 
@@ -125,12 +144,18 @@ def expected(level):
         yield Kernel(level, f"gemm, blocks {kind}", full, [f"{BLOCKS}<{ELEMENT}{x}, {rows}, {vectors}>"], share=share)
         yield Kernel(level, "gemm, all", "smaller", [
             f"{BLOCKS}<{ELEMENT}{x}, {m}, {vectors}>" for m in tile["blocks"][:-1]])
+    if level == "avx512":
+        # Tile instructions multiply, in one block of assembly; what makes their rows of panels.
+        yield Kernel(level, "gemm, amx", "32×32", ["gemm::tile_micro_kernel::TileMicroKernel"], multiplies=False)
+        yield Kernel(level, "gemm, amx", "rows", ["gemm::tile_rows::TileRows"], multiplies=False)
+        yield Kernel(level, "gemm, amx", "pack", [
+            f"gemm::pack_tiles::PackTiles<{ELEMENT}{x}>" for x in ("F32", "F16", "Bf16")], multiplies=False)
     if level != "avx2":
         yield Kernel(level, "gemm, dot bf16", full, [f"{GEMM}Bf16MicroKernel<{rows}, {vectors}>"],
-                     share=GEMM_SHARE[level][0], dot=True)
+                     share=GEMM_SHARE[level][0], token="Bf16", trait="Bf16Dot")
         yield Kernel(level, "gemm, all", "smaller", [
             f"{GEMM}Bf16MicroKernel<{m}, {n}>" for m in heights for n in range(1, vectors + 1)
-            if (m, n) != (rows, vectors)], dot=True)
+            if (m, n) != (rows, vectors)], token="Bf16", trait="Bf16Dot")
     # Element types of the input and what is done to it on load, of which f32 kernels have two.
     for x, prologue, kind in (("F32", "AsIs", ""), ("F32", "Relu", ", relu"), ("F16", "Bounded", ", f16"),
                               ("Bf16", "Bounded", ", bf16")):
@@ -173,6 +198,16 @@ def expected(level):
             yield Kernel(level, "tails", "", [
                 f"{MASKED}<{DEPTHWISE}{of}, {x}, {bounded}, {p}>" for of, p in [*taps, ("AnyTaps", 1)]],
                          spills=spills)
+    for token, kind, heights, share, spills in INT8[level]:
+        int8 = {"token": token, "trait": "int8::Int8"}
+        yield Kernel(level, f"gemm, int8 {kind}", full, [f"{GEMM}Int8MicroKernel<{heights[-1]}, {vectors}>"],
+                     share=share, spills=spills, **int8)
+        yield Kernel(level, "gemm, all", "smaller", [f"{GEMM}Int8MicroKernel<{m}, {vectors}>" for m in heights[:-1]],
+                     **int8)
+        # 3×3 to integers. Other kernels' outputs, of the same function, can have an activation that a table chooses.
+        yield Kernel(level, f"depthwise, int8 {kind}", "3×3", [INT8_DEPTHWISE],
+                     loads=INT8_LOADS["neon" if level == "neon" else kind], spills=INT8_SPILLS[level], switches=True,
+                     **int8)
     yield Kernel(level, "FMA peak", "", ["fma_loop::FmaLoop"], share=PEAK_SHARE)
 
 
@@ -219,7 +254,7 @@ def disassemble(path, target):
             body[-1].symbol = re.sub(r"-0x\w+$", "", reloc[1])
         elif found := re.match(r"\s+([0-9a-f]+):\t(.*)", line):
             code = re.split(r"\s+(?:#|//) |\s+<", found[2])[0].strip()
-            words = re.sub(r"^((?:bnd|notrack|data16|cs|rep\w*|lock) )+", "", code).split(None, 1)
+            words = re.sub(r"^((?:bnd|notrack|data16|cs|rep\w*|lock|\{vex\}) )+", "", code).split(None, 1)
             operands = split_operands(words[1]) if len(words) > 1 else []
             body.append(Instruction(int(found[1], 16), words[0], operands, code))
     return functions
@@ -311,7 +346,7 @@ class Function:
     def count(self, instructions):
         total = Count(instructions=len(instructions))
         for i in instructions:
-            fma = i.mnemonic in ("fmla", "bfdot") if self.arm else re.match(r"vfmadd\d+ps$|vdpbf16ps$", i.mnemonic)
+            fma = re.fullmatch(PRODUCTS[self.arm], i.mnemonic)
             total.fmas += bool(fma)
             total.loads += self.loads(i)
             used = re.findall(r"\b[a-z]\w*", " ".join(re.findall(r"\[([^\]]*)\]", i.text)))
@@ -480,8 +515,8 @@ def examine(kernel, functions, target, row):
         calls = [c for c in function.calls if "panic" not in c]
         row.include(path, len(calls))
         wrong += [f"{symbol} calls {c}" for c in sorted(set(calls))]
-        wrong += [f"{symbol} jumps indirectly, its loops are unknown: {i}"
-                  for i in function.indirect]
+        if not kernel.switches:
+            wrong += [f"{symbol} jumps indirectly, its loops are unknown: {i}" for i in function.indirect]
         if path.spills > kernel.spills:
             wrong.append(f"{symbol} spills {path.spills} > {kernel.spills}")
         if kernel.multiplies and not path.fmas:

@@ -9,6 +9,8 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use sepconv_kernels::naive::{self, Conv as Reference};
 use sepconv_kernels::{Activation, Arithmetic, ElementType, Level, Options, Padding, Plan, Window};
 
+pub mod model;
+
 #[path = "../../kernels/tests/common/mod.rs"]
 pub mod common;
 

@@ -9,8 +9,9 @@ use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::sync::{LazyLock, Mutex};
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
-use sepconv::network::{Network, NetworkPlan, PlanOptions, Session};
-use sepconv::weights::{Model, load_bytes, load_weights, variables};
+use sepconv::network::Network;
+use sepconv::weights::{load_bytes, load_weights};
+use sepconv_fuzz::model::{check, refused};
 use tempfile::NamedTempFile;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
@@ -37,36 +38,6 @@ fuzz_target!(init: repairs_rightly(), |data: &[u8]| {
         }
     }
 });
-
-fn refused(error: &sepconv::Error) {
-    let text = error.to_string();
-    assert!(!text.is_empty() && !text.contains("panicked"), "{text}");
-}
-
-/// What is promised of a model that was loaded; and its plan, if it has one, runs.
-fn check(model: &Model) {
-    let Ok(variables) = variables(&model.network) else { panic!("loaded without variables") };
-    for v in variables {
-        let tensor = model.weights.get(&v.layer, v.name, &v.shape).expect("loaded");
-        assert!(tensor.iter().all(|w| w.is_finite()));
-    }
-    let (size, channels) = model.network.input();
-    let [h, w] = size.map(|side| side.unwrap_or(9));
-    let options = PlanOptions::default();
-    let plan = match NetworkPlan::new(&model.network, &model.weights, [1, h, w, channels], &options)
-    {
-        Ok(plan) => plan,
-        Err(error) => return refused(&error),
-    };
-    let elements: usize = plan.input_shape().iter().product();
-    let small = plan.arena_bytes(1) < 1 << 20 && plan.scratch_bytes(1) < 1 << 22;
-    let steps = || plan.steps().all(|s| s.output.iter().product::<usize>() < 1 << 14);
-    if elements < 1 << 12 && small && plan.multiply_adds() < 1 << 20 && steps() {
-        let mut session = Session::with_threads(plan, 1).expect("little memory");
-        session.run(&vec![0.5; elements]).expect("planned for it");
-        assert_eq!(session.output().len(), session.output_shape().iter().product::<usize>());
-    }
-}
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     let zip = data[..size].starts_with(b"PK");

@@ -31,8 +31,8 @@ pub enum Arithmetic {
     /// Fused multiply-adds of f32: the same bits on every CPU.
     #[default]
     Exact,
-    /// Products of bf16: the same bits on every CPU, and those of the tile units that some have
-    /// (AMX). It needs the feature `bf16`. An output is, for [`naive::conv_bf16`] as for all
+    /// Products of bf16: the same bits on every CPU, also by the tile units that some have (AMX; see
+    /// [`Options::amx`](crate::Options::amx)). It needs the feature `bf16`. An output is, for [`naive::conv_bf16`] as for all
     /// levels:
     /// 1. Inputs of the GEMM and weights are rounded to the nearest bf16, ties to even; |v| < 2⁻⁵⁶
     ///    becomes 0, overflow ∞. A bias stays f32; |b| < 2⁻¹⁰³ becomes 0.

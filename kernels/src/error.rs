@@ -178,6 +178,11 @@ pub enum Error {
         /// It.
         value: String,
     },
+    /// The variable `SEPCONV_AMX` is neither 0 nor 1.
+    UnknownAmx {
+        /// Its value.
+        value: String,
+    },
 }
 
 impl fmt::Display for Error {
@@ -257,6 +262,7 @@ impl fmt::Display for Error {
                 f,
                 "unknown level {value:?}: expected scalar, neon, avx2 or avx512 (check SEPCONV_LEVEL)"
             ),
+            Self::UnknownAmx { value } => write!(f, "SEPCONV_AMX: expected 0 or 1, got {value:?}"),
         }
     }
 }

@@ -84,7 +84,8 @@
 //!
 //! # Levels
 //! [`Level`] lists the instruction-set levels. A plan uses the best one available unless
-//! [`Options::level`] or the environment variable `SEPCONV_LEVEL` selects another.
+//! [`Options::level`] or the environment variable `SEPCONV_LEVEL` selects another. Tile registers
+//! (AMX) are no level: see [`Amx`].
 //!
 //! # Features
 //! - `rayon` (default): plans split their work over rayon's current pool.
@@ -104,6 +105,7 @@
 extern crate alloc;
 
 mod activation;
+mod amx;
 mod arithmetic;
 mod depthwise;
 mod detect;
@@ -141,6 +143,7 @@ mod unpacked;
 mod view;
 
 pub use activation::Activation;
+pub use amx::{Amx, assume_amx};
 pub use arithmetic::Arithmetic;
 pub use element::{ElementType, Elements, ElementsMut};
 pub use error::Error;

@@ -51,6 +51,11 @@ pub struct Options {
     pub output_layout: TensorLayout,
     /// How products are computed and added up.
     pub arithmetic: Arithmetic,
+    /// Whether [`Arithmetic::Bf16`] may multiply by tile registers (AMX): where the CPU has them, the
+    /// process then asks for the permission, with the consequences that [`Amx`](crate::Amx)
+    /// states. Elsewhere, or if it is refused, the level's own kernels give the same bits. The
+    /// variable `SEPCONV_AMX=1` does the same for all plans.
+    pub amx: bool,
     /// Whether integer kernels may use the CPU's dot products (VNNI, FEAT_DotProd). The bits are
     /// the same without them: it is for comparison.
     pub dot_products: bool,
@@ -85,6 +90,7 @@ impl Options {
             input_layout: TensorLayout::Nhwc,
             output_layout: TensorLayout::Nhwc,
             arithmetic: Arithmetic::Exact,
+            amx: false,
             dot_products: true,
         }
     }
@@ -163,6 +169,25 @@ impl Options {
     #[must_use]
     pub const fn arithmetic(mut self, arithmetic: Arithmetic) -> Self {
         self.arithmetic = arithmetic;
+        self
+    }
+
+    /// Sets whether [`Arithmetic::Bf16`] may multiply by tile registers.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<(), Error> {
+    /// # if !Arithmetic::Bf16.is_available() { return Ok(()) }
+    /// let options = Options::default().level(Level::best()).arithmetic(Arithmetic::Bf16).amx(true);
+    /// let plan = Dense::new([1, 1, 1, 2], &DenseParams::new(1, &[1.0, 2.0]), &options)?;
+    /// let by_tiles = plan.kernel_name().starts_with("gemm_amx_");
+    /// assert!(!by_tiles || Amx::request() == Amx::Granted);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn amx(mut self, amx: bool) -> Self {
+        self.amx = amx;
         self
     }
 

@@ -98,6 +98,33 @@ fn plain(op: Op, input: [usize; 4], window: Window, channels_out: usize) -> Case
     case
 }
 
+/// Numbers that no i32 holds become the type's last integers.
+#[test]
+fn outputs_far_beyond_the_integers() {
+    let mut random = Random(29);
+    for (element, weight) in
+        [ElementType::U8, ElementType::I8].into_iter().flat_map(|e| [(e, 127), (e, -127)])
+    {
+        for (op, window) in [
+            (Op::Depthwise, Window::new([3, 3])),
+            (Op::Depthwise, Window::new([2, 3])),
+            (Op::Pointwise, Window::new([1, 1])),
+        ] {
+            let mut case = Case::of(op, &mut random, [1, 4, 6, 70], window, [1, 1, 70]);
+            case.options = Options::new()
+                .input_type(ElementType::U8)
+                .output_type(element)
+                .output_quantization(Quantization::new(1e-3, 5));
+            let half = usize::from(op != Op::Depthwise);
+            case.x = stored(&mut random, ElementType::U8, 4 * 6 * 70);
+            case.weights[half].fill(weight);
+            case.scales[half].fill(1e9);
+            case.residual = None;
+            check(&case, &mut random);
+        }
+    }
+}
+
 /// 255 steps from the zero point times 127, 60,000 times, of either sign, and the bias that goes to
 /// the last integer of i32.
 #[test]

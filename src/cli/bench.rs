@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
-use sepconv::kernels::{Aligned, Arithmetic, ElementType, Level};
+use sepconv::kernels::{Aligned, ElementType, Level};
 use sepconv::network::{Calibration, NetworkPlan, QuantizeOptions, Session, StepInfo};
 use sepconv::weights::{Model, synthetic};
 use serde::Serialize;
@@ -128,9 +128,8 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
         }
         let bar = progress.bar(args.layer.len() as u64 * runs, "runs");
         args.types.of_numbers()?;
-        let arithmetic = args.types.arithmetic();
         for spec in &args.layer {
-            let report = layer(spec, arithmetic, args.runs, &bar)?;
+            let report = layer(spec, args.types, args.runs, &bar)?;
             let text = if args.json { to_json(&report)? } else { report.row(width) };
             bar.suspend(|| print(&text))?;
         }
@@ -156,12 +155,13 @@ struct LayerReport<'a> {
 
 fn layer<'a>(
     spec: &'a Layer,
-    arithmetic: Arithmetic,
+    types: Types,
     runs: u32,
     bar: &ProgressBar,
 ) -> Result<LayerReport<'a>> {
     let (level, threads) = (Level::from_env()?, threads::current());
-    let layer = spec.clone().arithmetic(arithmetic);
+    let arithmetic = types.arithmetic();
+    let layer = spec.clone().arithmetic(arithmetic).amx(types.amx());
     let mut runner = layer.prepare(level, threads).map_err(Failure::Error)?;
     let turns = Turns { level, rounds: runs, bar };
     let Rounds { times, peaks } = turns.time(&mut [&mut || Ok(runner.run().map(drop)?)])?;
@@ -239,7 +239,7 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
         let quantized = calibration.quantize(&QuantizeOptions::default())?;
         (network, weights) = (quantized.network, quantized.weights);
     }
-    let options = args.types.options();
+    let options = args.types.options()?;
     let (arithmetic, [weights_type, activations_type]) = match network.is_quantized() {
         true => ("int8", [ElementType::I8, ElementType::U8]),
         false => (args.types.name(), [options.weights_type, options.activations_type]),

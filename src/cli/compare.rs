@@ -175,7 +175,7 @@ fn measure(subject: Subject, args: &Args, progress: Progress) -> Result<Report> 
     let mut peaks = Vec::new();
     let mut rows = Vec::new();
     for (label, separable, count) in layers {
-        let separable = separable.arithmetic(arithmetic);
+        let separable = separable.arithmetic(arithmetic).amx(args.multiply.amx());
         rows.push(layer(&turns, label, &separable, count, &mut peaks)?);
     }
     let spectrum = if spectrum { blocks(&turns, &options, &mut peaks)? } else { Vec::new() };

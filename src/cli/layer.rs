@@ -124,6 +124,12 @@ impl Layer {
         Self { weights, options, ..self }
     }
 
+    /// The layer by tile registers, if there are any.
+    #[must_use]
+    pub fn amx(self, amx: bool) -> Self {
+        Self { options: self.options.amx(amx), ..self }
+    }
+
     /// The standard convolution of a separable layer's shape: the same input, output and window, of
     /// all channels at once. None for layers of other kinds.
     pub fn standard(&self) -> Option<Self> {

@@ -40,8 +40,9 @@ use progress::Progress;
     max_term_width = 80,
     about = "Run Xception and its family on the CPU",
     long_about = "Run Xception and its family on the CPU. Weight files may be Keras's (.keras, \
-                  .weights.h5, .h5), timm's Xceptions (.safetensors), or those that `sepconv \
-                  quantize` makes of either: networks of 8-bit integers.",
+                  .weights.h5, .h5), those of TensorFlow Lite (.tflite) and TensorFlow.js \
+                  (model.json), timm's Xceptions (.safetensors), or those that `sepconv \
+                  quantize` makes: networks of 8-bit integers.",
     after_help = "\
 Environment:
   SEPCONV_LEVEL  The instruction set to use: scalar, neon, avx2 or avx512.

@@ -25,19 +25,20 @@ use super::{
     Failure, Result, error, input_size, note, parse_size, print, print_json, thousands, warn,
 };
 
-/// Make a model of 8-bit integers from one of f32
+/// Quantize a trained model to 8-bit integers
 ///
-/// Values between layers become u8, weights i8 with a scale for each output channel. Batch norms are
-/// folded first. The ranges of the values are measured while the network runs in f32 on the
-/// pictures of --calibrate: take some hundred like those to come. Input and output stay f32.
+/// Weights become i8, with a scale for each output channel. Values between layers become u8. Batch
+/// norms are folded first. To learn the ranges of the values, the model runs in f32 on the pictures
+/// of --calibrate. Give it some hundred pictures like those that it will see. Input and output stay
+/// f32.
 ///
-/// The file is safetensors. It has the network, how pictures are resized and scaled, and the labels
-/// in its header. `sepconv classify`, `run`, `inspect` and `bench` read it.
+/// The file is safetensors. Its header holds the network, how to resize and scale pictures, and the
+/// labels. `sepconv classify`, `run`, `inspect` and `bench` read it.
 ///
-/// A table shows for each layer the signal to noise in decibels on the first eight pictures: by
-/// itself, on exact operands; and in the network, with what came before. 20 dB is noise of a tenth.
-/// By themselves a trained Xception's layers have 25 to 50. Last, the outputs of both networks
-/// on all pictures are compared.
+/// A table lists the signal-to-noise ratio of each layer in decibels, on the first eight pictures.
+/// "own" is the layer's own error, on exact inputs. "total" includes the errors of the layers before
+/// it. At 20 dB the error is a tenth of the signal. A trained Xception's layers have 25 to 50 of
+/// their own. Try to keep in f32 what has much less (--keep). The last lines compare the outputs of both models on all pictures.
 #[derive(clap::Args)]
 #[command(
     override_usage = "sepconv quantize [OPTIONS] --weights <FILE>\n  --calibrate <PATH>… --output <FILE>"
@@ -54,23 +55,23 @@ pub(super) struct Args {
     file: ModelFile,
     /// JPEG or PNG files, folders of them, or .npy arrays of inputs
     ///
-    /// Arrays are of float32 and shape N×H×W×C, and used as they are. Of a folder all files are
-    /// taken that end in .jpg, .jpeg, .png or .npy, those of folders inside, too.
+    /// Arrays are float32 of shape N×H×W×C; they are not resized or scaled. A folder stands for all
+    /// files inside, at any depth, that end in .jpg, .jpeg, .png or .npy.
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
     calibrate: Vec<PathBuf>,
     /// File to write
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
-    /// How the range of a value follows from the numbers that it has had
+    /// How to choose the range of a value from the numbers seen
     #[arg(long, value_enum, value_name = "RULE", default_value_t = Rule::Mse)]
     range: Rule,
-    /// Percentage of a value's numbers that `--range percentile` has in its range
+    /// Percentage of the numbers that `--range percentile` keeps in range
     #[arg(long, value_name = "P", default_value_t = 99.99)]
     percentile: f64,
-    /// Layer to keep in f32, with what is computed in one step with it. Repeatable
+    /// Layer to keep in f32, with all that is fused with it. Repeatable
     #[arg(long, value_name = "LAYER")]
     keep: Vec<String>,
-    /// Keep layers in f32 whose own signal to noise is below so many decibels
+    /// Keep layers in f32 whose own ratio is below this many decibels
     #[arg(long, value_name = "DB")]
     keep_below: Option<f64>,
     /// File with the names of the classes, as for `sepconv classify`
@@ -95,11 +96,11 @@ pub(super) struct Args {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Rule {
-    /// From the least to the largest
+    /// From the smallest to the largest
     MinMax,
-    /// Without the most distant, as --percentile says
+    /// Leaves out the most distant, as --percentile says
     Percentile,
-    /// The range with the least mean square error
+    /// The range with the smallest mean square error
     Mse,
 }
 

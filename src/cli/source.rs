@@ -16,7 +16,8 @@ use super::{Result, note};
 #[derive(clap::Args)]
 #[group(skip)]
 pub(super) struct Source {
-    /// Weight file: .keras, .weights.h5 or .h5 of Keras, .safetensors of timm or `sepconv quantize`
+    /// Weight file: .keras, .weights.h5 or .h5 of Keras, .tflite, model.json of TensorFlow.js,
+    /// .safetensors of timm or `sepconv quantize`
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Architecture by name
@@ -33,7 +34,8 @@ pub(super) struct Source {
 #[derive(clap::Args)]
 #[group(skip)]
 pub(super) struct ModelFile {
-    /// Weight file: .keras, .weights.h5 or .h5 of Keras, .safetensors of timm or `sepconv quantize`
+    /// Weight file: .keras, .weights.h5 or .h5 of Keras, .tflite, model.json of TensorFlow.js,
+    /// .safetensors of timm or `sepconv quantize`
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
     /// Architecture of a file that holds weights only; `sepconv inspect --help` lists the names

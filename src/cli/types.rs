@@ -1,11 +1,11 @@
 //! `--arithmetic`, `--weights-type` and `--activations-type`.
 
 use clap::ValueEnum;
-use sepconv::kernels::{Arithmetic, ElementType};
+use sepconv::kernels::{Amx, Arithmetic, ElementType};
 use sepconv::network::PlanOptions;
 
 use super::layer::unnamed_type;
-use super::{Failure, Result};
+use super::{Failure, Result, note};
 
 /// How layers multiply.
 #[derive(Clone, Copy, clap::Args)]
@@ -13,6 +13,13 @@ pub(super) struct Multiply {
     /// How layers multiply and add
     #[arg(long, value_enum, value_name = "ARITHMETIC", default_value_t = Name::Exact)]
     arithmetic: Name,
+    /// With --arithmetic bf16, multiply by tile registers (AMX) if the CPU has them: the same bits,
+    /// faster
+    ///
+    /// The process then asks the operating system for them. SEPCONV_AMX=1 does the same for all
+    /// commands.
+    #[arg(long)]
+    amx: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -39,6 +46,11 @@ impl Multiply {
             Name::Bf16 => Arithmetic::Bf16,
             Name::Fast => Arithmetic::Fast,
         }
+    }
+
+    /// Whether by tile registers, if there are any.
+    pub(super) fn amx(self) -> bool {
+        self.amx
     }
 
     /// The options of a plan that multiplies so, unless integers.
@@ -91,6 +103,10 @@ impl Types {
         self.multiply.arithmetic()
     }
 
+    pub(super) fn amx(self) -> bool {
+        self.multiply.amx
+    }
+
     /// Whether a network is to be quantized.
     pub(super) fn is_int8(self) -> bool {
         self.multiply.arithmetic == Name::Int8
@@ -108,14 +124,25 @@ impl Types {
                 "--arithmetic int8 is of bench, for networks; layers have the word int8".into(),
             ));
         }
-        Ok(self.options())
+        self.options()
     }
 
     /// The options of a plan with these types.
-    pub(super) fn options(self) -> PlanOptions {
-        PlanOptions::default()
+    pub(super) fn options(self) -> Result<PlanOptions> {
+        let amx = self.multiply.amx;
+        if amx && self.arithmetic() != Arithmetic::Bf16 {
+            let given = self.name();
+            return Err(Failure::Error(format!(
+                "--amx: expected --arithmetic bf16, got --arithmetic {given}"
+            )));
+        }
+        if amx && Amx::request() != Amx::Granted {
+            note(&format!("--amx changes nothing: {}", Amx::request()));
+        }
+        Ok(PlanOptions::default()
             .weights_type(self.weights())
             .activations_type(self.activations())
             .arithmetic(self.arithmetic())
+            .amx(amx))
     }
 }

@@ -49,14 +49,15 @@ use super::turns::{Group, Turn};
 /// assert!(rows < arena_bytes(DepthFirst::NEVER)?);
 /// # Ok::<(), sepconv::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DepthFirst {
-    /// Memory for the values between steps, in bytes for each picture; 6 MiB by default. If whole
-    /// layers need more, the plan runs as few steps depth first as bring a session of one thread
-    /// below this limit. If the limit can't be met, the plan uses the least memory possible plus at
-    /// most an eighth of the limit. Sessions of more threads make larger bands and need more.
-    pub bytes: usize,
+    /// Memory for the values between steps, in bytes for each picture. By default 6 MiB, or 1.5 MiB
+    /// if the values are quantized, which is as many of them. If whole layers need more, the plan
+    /// runs as few steps depth first as bring a session of one thread below this limit. If the
+    /// limit can't be met, the plan uses the least memory possible plus at most an eighth of the
+    /// limit. Sessions of more threads make larger bands and need more.
+    pub bytes: Option<usize>,
     /// The least work in a band of rows, in multiply-adds of all steps that take turns together. By
     /// default 48 million for each thread of the session.
     pub multiply_adds: Option<u64>,
@@ -64,12 +65,12 @@ pub struct DepthFirst {
 
 impl DepthFirst {
     /// Every layer runs as a whole.
-    pub const NEVER: Self = Self { bytes: usize::MAX, multiply_adds: None };
+    pub const NEVER: Self = Self { bytes: Some(usize::MAX), multiply_adds: None };
 
     /// Sets the memory for the values between steps, in bytes for each picture.
     #[must_use]
     pub fn bytes(self, bytes: usize) -> Self {
-        Self { bytes, ..self }
+        Self { bytes: Some(bytes), ..self }
     }
 
     /// Sets the least work in a band of rows, in multiply-adds.
@@ -79,11 +80,9 @@ impl DepthFirst {
     }
 }
 
-impl Default for DepthFirst {
-    fn default() -> Self {
-        Self { bytes: 6 << 20, multiply_adds: None }
-    }
-}
+/// Memory for values of f32, and for quantized ones.
+const BYTES: usize = 6 << 20;
+const QUANTIZED_BYTES: usize = BYTES / 4;
 
 /// Most bands of a group: each has turns that are listed.
 const MAX_BANDS: usize = 64;
@@ -256,8 +255,10 @@ impl DepthFirstPlan {
             pictures: flow.values[0].shape[0],
             multiply_adds: options.multiply_adds,
         };
-        if options.bytes != usize::MAX {
-            plan.stretches = plan.choose(places.buffers(), options.bytes);
+        let quantized = elements.iter().any(|element| element.is_quantized());
+        let bytes = options.bytes.unwrap_or(if quantized { QUANTIZED_BYTES } else { BYTES });
+        if bytes != usize::MAX {
+            plan.stretches = plan.choose(places.buffers(), bytes);
         }
         plan
     }

@@ -74,8 +74,8 @@ pub use observe::RangeRule;
 pub use plan::{NetworkPlan, PlanOptions};
 pub use recorder::ThreadTime;
 pub use session::{Session, StepTime};
-#[cfg(feature = "keras")]
-pub(crate) use shape::infer;
+#[cfg(any(feature = "keras", feature = "tflite"))]
+pub(crate) use shape::{Picture, infer_picture};
 pub use step::StepInfo;
 pub(crate) use tensors::{output_channels, tensors};
 pub use verify::{SpotCheck, spot_check};

@@ -62,6 +62,8 @@ pub(super) struct Common {
     /// The type in which the weights of GEMMs are packed.
     pub(super) weights: ElementType,
     pub(super) arithmetic: Arithmetic,
+    /// Whether by tile registers, if there are any.
+    pub(super) amx: bool,
 }
 
 /// How the operand and the result of a step are stored.
@@ -108,7 +110,8 @@ pub(super) fn pack(
         .output_type(output_type)
         .input_quantization(quantizations.x)
         .output_quantization(quantizations.result)
-        .arithmetic(common.arithmetic);
+        .arithmetic(common.arithmetic)
+        .amx(common.amx);
     options.residual_quantization = quantizations.residual;
     let mut packer = Packer {
         node: value.node,

@@ -61,6 +61,11 @@ pub struct PlanOptions {
     /// [`Arithmetic::Bf16`] weights are rounded to bf16 whatever their type; values between steps
     /// are as [`PlanOptions::activations_type`] says, best bf16, too.
     pub arithmetic: Arithmetic,
+    /// Whether [`Arithmetic::Bf16`] may multiply by tile registers (AMX): the same bits, faster.
+    /// The process then asks the operating system for them, with the consequences that
+    /// [`Amx`](crate::kernels::Amx) states. Where there are none other kernels run;
+    /// [`StepInfo::kernel`] tells which.
+    pub amx: bool,
     /// Which layers run depth first, a few rows of each at a time. This saves memory, and the
     /// values between the layers are still in the caches when they are read.
     pub depth_first: DepthFirst,
@@ -95,6 +100,12 @@ impl PlanOptions {
     #[must_use]
     pub fn arithmetic(self, arithmetic: Arithmetic) -> Self {
         Self { arithmetic, ..self }
+    }
+
+    /// Sets whether layers may multiply by tile registers.
+    #[must_use]
+    pub fn amx(self, amx: bool) -> Self {
+        Self { amx, ..self }
     }
 
     /// Refuses types that can't be, or do not go with 8-bit integers.
@@ -243,8 +254,12 @@ impl NetworkPlan {
         }
         let values_type = options.activations_type;
         let flow = Flow::new(network, input, &kept)?;
-        let common =
-            Common { level, weights: options.weights_type, arithmetic: options.arithmetic };
+        let common = Common {
+            level,
+            weights: options.weights_type,
+            arithmetic: options.arithmetic,
+            amx: options.amx,
+        };
         let steps = pack_all(&flow, weights.into(), common, values_type)?;
         let packed = PackedNetwork {
             network: network.clone(),

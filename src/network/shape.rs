@@ -24,8 +24,45 @@ pub(super) fn infer_input(node: &Node, channels: usize, input: Shape) -> Result<
     checked(node, input)
 }
 
+/// The shape of a picture as far as it is known.
+#[cfg(any(feature = "keras", feature = "tflite"))]
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Picture {
+    /// Height and width; none if they depend on an input that has no fixed size.
+    pub(crate) size: Option<[usize; 2]>,
+    pub(crate) channels: usize,
+}
+
+/// The shape of any node's value but the input's, as far as it follows from its operands'.
+#[cfg(any(feature = "keras", feature = "tflite"))]
+pub(crate) fn infer_picture(node: &Node, operands: &[Picture]) -> Result<Picture> {
+    /// Stands for an unknown size, in which any window fits.
+    const OPEN: [usize; 2] = [1 << 12; 2];
+    let open = operands.iter().any(|operand| operand.size.is_none());
+    let shape = |operand: &Picture| {
+        let [h, w] = operand.size.filter(|_| !open).unwrap_or(OPEN);
+        [1, h, w, operand.channels]
+    };
+    let shapes: Vec<Shape> = operands.iter().map(shape).collect();
+    let [_, h, w, channels] = match node.op {
+        // An unknown size can't be compared with their elements.
+        Op::Flatten { features } if open => [1, 1, 1, features],
+        Op::Reshape { shape: [h, w, c] } if open => [1, h, w, c],
+        _ => infer(node, &shapes)?,
+    };
+    let fixed = matches!(
+        node.op,
+        Op::GlobalPool { .. }
+            | Op::Flatten { .. }
+            | Op::Reshape { .. }
+            | Op::CenterCrop { .. }
+            | Op::Resize { .. }
+    );
+    Ok(Picture { size: (fixed || !open).then_some([h, w]), channels })
+}
+
 /// The output shape of any other node, given its operands'.
-pub(crate) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
+pub(super) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
     let [n, h, w, c] = operands[0];
     let shape = match node.op {
         Op::Conv { window, groups, filters, .. } => {

@@ -47,6 +47,7 @@ impl Format {
     ///
     /// Reads piece by piece. A second copy of a whole tensor would be freed at once, and such frees
     /// fragment the allocator's memory.
+    #[cfg_attr(not(any(feature = "keras", feature = "safetensors")), expect(dead_code))]
     pub(crate) fn read(self, values: &Bytes, big: bool) -> io::Result<Vec<f32>> {
         let length = usize::try_from(values.len()).map_err(io::Error::other)?;
         let mut data = Vec::new();

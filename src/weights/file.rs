@@ -6,6 +6,8 @@ use super::bytes::Bytes;
 use super::formats::{SAVE, unknown};
 #[cfg(feature = "keras")]
 use super::keras;
+#[cfg(feature = "tflite")]
+use super::tflite;
 use super::{Model, Weights};
 #[cfg(feature = "safetensors")]
 use super::{safetensors, saved};
@@ -19,12 +21,15 @@ use crate::{Error, Result};
 /// | Keras's `.keras`, `.h5` with an architecture | the file's |
 /// | Keras's `.weights.h5`, `.h5` of weights alone | Keras Applications' Xception, with a head as the weights show: any number of classes, or no head |
 /// | `.safetensors` of `sepconv quantize` and [`to_bytes`] | the file's, with quantizations, preprocessing and labels |
+/// | TensorFlow.js's `model.json` of a layers model, also as a JavaScript module | the file's; weights are in the files that it names, beside it, or in base64 |
+/// | TensorFlow Lite's `.tflite` | the file's, with quantizations, if all of its operators are supported |
 /// | timm's `.safetensors` | timm's `xception41`, `xception65`, `xception71` or `legacy_xception`, as the tensors show, with their number of input channels and classes, or no head; the output stride is 32 |
 ///
 /// Every tensor must have exactly the shape that the network gives it, and every element must be
 /// finite. Elements may be f16, f32 or f64, in safetensors also bf16. They become f32; an f64
 /// beyond the range of f32 is refused as infinite. Memory and time are bounded by a few multiples
-/// of the file's size, whatever the file claims. No other file is read.
+/// of the file's size, whatever the file claims. No other file is read, but the weights of a
+/// TensorFlow.js model, in its own folder.
 ///
 /// ```
 /// # use sepconv::{network::*, weights::{self, *}};
@@ -41,7 +46,8 @@ use crate::{Error, Result};
 /// numbers.
 pub fn load(path: impl AsRef<Path>) -> Result<Model> {
     let path = path.as_ref();
-    open(path).and_then(|bytes| model(bytes, path)).map_err(|message| error(path, message))
+    let model = open(path).and_then(|bytes| model(bytes, path, folder(path)));
+    model.map_err(|message| error(path, message))
 }
 
 /// Loads a model from memory as [`load`] does. Errors show `name` as the file.
@@ -62,7 +68,7 @@ pub fn load(path: impl AsRef<Path>) -> Result<Model> {
 /// Those of [`load`].
 pub fn load_bytes(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Model> {
     let name = Path::new(name);
-    model(Bytes::memory(bytes), name).map_err(|message| error(name, message))
+    model(Bytes::memory(bytes), name, None).map_err(|message| error(name, message))
 }
 
 /// Loads the weights of a network from a file of any kind that [`load`] reads.
@@ -121,14 +127,27 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
     saved::write(model).map_err(|message| Error::Argument { message })
 }
 
-fn model(bytes: Bytes, name: &Path) -> std::result::Result<Model, String> {
+/// Loads a model. Only TensorFlow.js's have more files, which are in `folder`.
+fn model(
+    bytes: Bytes,
+    name: &Path,
+    #[cfg_attr(not(feature = "keras"), expect(unused))] folder: Option<&Path>,
+) -> std::result::Result<Model, String> {
     #[cfg(feature = "keras")]
     if let Some(kind) = keras::kind(&bytes) {
         return keras::load(bytes, kind);
     }
+    #[cfg(feature = "keras")]
+    if keras::tfjs::recognises(&bytes) {
+        return keras::tfjs::load(&bytes, folder);
+    }
     #[cfg(feature = "safetensors")]
     if safetensors::recognises(&bytes) {
         return safetensors::load(&bytes);
+    }
+    #[cfg(feature = "tflite")]
+    if tflite::recognises(&bytes) {
+        return tflite::load(&bytes);
     }
     Err(unknown(&bytes, name))
 }
@@ -138,11 +157,24 @@ fn weights(bytes: Bytes, name: &Path, network: &Network) -> std::result::Result<
     if let Some(kind) = keras::kind(&bytes) {
         return keras::load_weights(bytes, kind, network);
     }
+    #[cfg(feature = "keras")]
+    if keras::tfjs::recognises(&bytes) {
+        return keras::tfjs::load_weights(&bytes, folder(name), network);
+    }
     #[cfg(feature = "safetensors")]
     if safetensors::recognises(&bytes) {
         return safetensors::load_weights(&bytes, network);
     }
+    #[cfg(feature = "tflite")]
+    if tflite::recognises(&bytes) {
+        return tflite::load_weights(&bytes, network);
+    }
     Err(unknown(&bytes, name))
+}
+
+/// The folder of a file.
+fn folder(path: &Path) -> Option<&Path> {
+    path.parent()
 }
 
 fn open(path: &Path) -> std::result::Result<Bytes, String> {

@@ -9,7 +9,7 @@ pub(super) fn unknown(bytes: &Bytes, name: &Path) -> String {
     let head = bytes.head::<8>().unwrap_or_default();
     let extension = name.extension().and_then(|e| e.to_str()).unwrap_or_default();
     let what = match (head, extension) {
-        ([_, _, _, _, b'T', b'F', b'L', b'3'], _) | (_, "tflite") => "TensorFlow Lite files",
+        ([_, _, _, _, b'T', b'F', b'L', b'3'], _) => "TensorFlow Lite files",
         (_, "onnx") => "ONNX files",
         (_, "pb") => "TensorFlow graphs",
         // A pickle of protocol 2 or more.
@@ -17,10 +17,13 @@ pub(super) fn unknown(bytes: &Bytes, name: &Path) -> String {
         _ => {
             let mut kinds = Vec::new();
             if cfg!(feature = "keras") {
-                kinds.extend(["a .keras file (zip)", "HDF5"]);
+                kinds.extend(["a .keras file (zip)", "HDF5", "a TensorFlow.js layers model"]);
             }
             if cfg!(feature = "safetensors") {
                 kinds.push("safetensors");
+            }
+            if cfg!(feature = "tflite") {
+                kinds.push("TensorFlow Lite");
             }
             let (last, others) = kinds.split_last().unwrap_or((&"a model", &[]));
             let or = if others.is_empty() { "" } else { " or " };

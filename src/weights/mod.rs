@@ -1,12 +1,12 @@
 //! Loads models and weights from files, and holds weights by name.
 
-#[cfg(any(feature = "keras", feature = "safetensors"))]
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 mod bytes;
-#[cfg(any(feature = "keras", feature = "safetensors"))]
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 mod elements;
-#[cfg(any(feature = "keras", feature = "safetensors"))]
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 mod file;
-#[cfg(any(feature = "keras", feature = "safetensors"))]
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 mod formats;
 #[cfg(feature = "keras")]
 mod hdf5;
@@ -18,6 +18,8 @@ mod safetensors;
 #[cfg(feature = "safetensors")]
 mod saved;
 pub mod synthetic;
+#[cfg(feature = "tflite")]
+mod tflite;
 mod variables;
 
 use std::borrow::Cow;
@@ -29,7 +31,7 @@ use crate::{Error, Result};
 
 #[cfg(feature = "safetensors")]
 pub use file::to_bytes;
-#[cfg(any(feature = "keras", feature = "safetensors"))]
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 pub use file::{load, load_bytes, load_weights};
 pub use metadata::{Link, Metadata, Resize, Scaling};
 pub use variables::{ParameterCount, Variable, count_parameters, variables};

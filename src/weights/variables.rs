@@ -190,6 +190,16 @@ fn overflow(node: &Node) -> Error {
     error(node, "it has more channels or weights than memory can hold".into())
 }
 
+/// Checks that there are weights for every variable of the network.
+#[cfg(any(feature = "keras", feature = "tflite"))]
+pub(super) fn check(weights: &super::Weights, network: &Network) -> Result<()> {
+    let missing = |v: &Variable| match weights.find_int8(&v.layer, v.name) {
+        Some(tensor) if tensor.shape == v.shape => None,
+        _ => weights.get(&v.layer, v.name, &v.shape).err(),
+    };
+    variables(network)?.iter().find_map(missing).map_or(Ok(()), Err)
+}
+
 /// Counts a network's parameters.
 ///
 /// ```

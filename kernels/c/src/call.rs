@@ -508,7 +508,12 @@ impl sepconv_options {
             .output_type(element_type(self.output_type)?)
             .input_layout(tensor_layout(self.input_layout)?)
             .output_layout(tensor_layout(self.output_layout)?)
-            .arithmetic(arithmetic(self.arithmetic)?))
+            .arithmetic(arithmetic(self.arithmetic)?)
+            .amx(match self.amx {
+                0 => false,
+                1 => true,
+                other => return unknown("sepconv_options.amx", other),
+            }))
     }
 }
 

@@ -158,8 +158,13 @@ static void refuse_all(void) {
     options.arithmetic = 3;
     refused(sepconv_pointwise_pack(IN, &params, &options, &packed), "unknown sepconv_arithmetic: 3");
     options.arithmetic = SEPCONV_ARITHMETIC_BF16;
-    check(sepconv_pointwise_pack(IN, &params, &options, &packed));
-    sepconv_packed_destroy(packed);
+    options.amx = 2;
+    refused(sepconv_pointwise_pack(IN, &params, &options, &packed), "unknown sepconv_options.amx: 2");
+    for (options.amx = 0; options.amx < 2; ++options.amx) {
+        check(sepconv_pointwise_pack(IN, &params, &options, &packed));
+        sepconv_packed_destroy(packed);
+    }
+    options.amx = 0;
     options.arithmetic = SEPCONV_ARITHMETIC_EXACT;
     check(sepconv_pointwise_pack(IN, &params, &options, &packed));
 

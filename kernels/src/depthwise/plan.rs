@@ -170,6 +170,7 @@ impl DepthwisePlan {
         }
         // The last offset is looked up here, so that all lie in the table.
         let _ = to.pixels.of(at.rows.len() - 1, at.columns.len() - 1);
+        let parts = to.split(self.rows.lanes, true);
         let mut ox = at.columns.start;
         while ox < at.columns.end {
             let Some(tile) = k3x3.tile(&self.rows, ox..at.columns.end) else {
@@ -183,7 +184,7 @@ impl DepthwisePlan {
             let next = if end < at.columns.end { here } else { next };
             // SAFETY: the caller vouches for all columns of `at`, of which the tile has some; the
             // tile is from `tile`, for these columns.
-            unsafe { k3x3.run(&self.rows, tile, x, at, next, to) };
+            unsafe { k3x3.run(&self.rows, tile, x, at, next, &parts) };
             ox = end;
         }
     }
@@ -193,6 +194,14 @@ impl DepthwisePlan {
 struct Tile3x3 {
     columns: Range<usize>,
     kernel: Fn3x3,
+}
+
+/// What a tile prefetches of the one that comes next.
+#[derive(Clone, Copy)]
+struct Next {
+    first: Pixel,
+    /// Whether its pixels have no gaps and all of their channels are computed.
+    contiguous: bool,
 }
 
 impl Plan3x3 {
@@ -234,53 +243,53 @@ impl Plan3x3 {
         Some(Tile3x3 { columns: columns.start..columns.start + pixels, kernel })
     }
 
-    /// Computes a tile of a rectangle; `next` is where the next one begins, if any.
+    /// Computes a tile of a rectangle, the channels that fill vectors and those that are left;
+    /// `next` is where the next one begins, if any.
     ///
     /// # Safety
     /// As [`RowPlan::run`]; the tile is one that [`Plan3x3::tile`] gave.
     unsafe fn run(
         &self,
         plan: &RowPlan,
-        Tile3x3 { columns, kernel }: Tile3x3,
+        tile: Tile3x3,
         x: (Pointer, Placement),
         at: &Rectangle,
         next: Option<Pixel>,
-        to: &Destination<'_>,
+        [(_, whole), (first, tail)]: &[(usize, Destination<'_>); 2],
     ) {
-        let [(_, whole), (first, tail)] = &to.split(plan.lanes, true);
+        let columns = tile.columns.clone();
         if !whole.channels.is_empty() {
-            let input = self.input(plan, x, at, columns.clone(), next, to.channels.len());
+            let contiguous = x.1.pixel == whole.channels.len() + tail.channels.len();
+            let next =
+                next.filter(|_| self.prefetches_input).map(|first| Next { first, contiguous });
             // SAFETY: the caller vouches for these pixels and channels; the kernel is the one for
             // so many columns.
-            unsafe { self.call(kernel, plan, input, at, columns.clone(), whole) };
+            unsafe { self.call(plan, tile, x, at, next, whole) };
         }
         let x = (x.0.add(*first), x.1);
         let mut ox = columns.start;
         while ox < columns.end && !tail.channels.is_empty() {
             let (pixels, kernel) = self.kernels.tail.begin(columns.end - ox, k3x3::MAX_PIXELS);
-            let columns = ox..ox + pixels;
-            let input = self.input(plan, x, at, columns.clone(), None, to.channels.len());
+            let tile = Tile3x3 { columns: ox..ox + pixels, kernel };
             // SAFETY: the caller vouches for these pixels and channels; the kernel is the one for
             // so many columns, and the channels, at least one, are fewer than the lanes.
-            unsafe { self.call(kernel, plan, input, at, columns, tail) };
+            unsafe { self.call(plan, tile, x, at, None, tail) };
             ox += pixels;
         }
     }
 
-    /// Calls a kernel for some columns of a rectangle.
+    /// Computes some channels of a tile.
     ///
     /// # Safety
+    /// - As [`RowPlan::run`].
     /// - The kernel is one of the plan's for so many columns and channels.
-    /// - `input` is what these columns' windows cover, of an input with the rows `inside`.
-    /// - Output and residual are valid for these pixels; no other thread touches them in the
-    ///   output.
     unsafe fn call(
         &self,
-        kernel: Fn3x3,
         plan: &RowPlan,
-        input: Input3x3,
+        Tile3x3 { columns, kernel }: Tile3x3,
+        x: (Pointer, Placement),
         at: &Rectangle,
-        columns: Range<usize>,
+        next: Option<Next>,
         to: &Destination<'_>,
     ) {
         let p = columns.start - at.columns.start;
@@ -294,7 +303,7 @@ impl Plan3x3 {
             }
             OutputPixels::Table { table, row } => (to.y, 0, table[p..].as_ptr(), row),
         };
-        let next = match to.pixels {
+        let next_output = match to.pixels {
             OutputPixels::Grid { pixel, .. }
                 if self.prefetches_output && pixel == plan.channels_out =>
             {
@@ -303,7 +312,7 @@ impl Plan3x3 {
             _ => 0,
         };
         let args = Args3x3 {
-            input,
+            input: input(plan, x, at, columns, next),
             weights: plan.weights_of(to.channels.start),
             bias: plan.biases_of(to.channels.start),
             channels: to.channels.len(),
@@ -314,7 +323,7 @@ impl Plan3x3 {
                 pixels,
                 pixels_row,
                 block: to.block,
-                next,
+                next: next_output,
                 residual: to.residual.map(|r| r.at.add(p * r.pixel)),
                 residual_pixel: to.residual.map_or(0, |r| r.pixel),
                 residual_row: to.residual.map_or(0, |r| r.row),
@@ -326,41 +335,41 @@ impl Plan3x3 {
         // pixels: `DepthwisePlan::run` looked up the last.
         unsafe { kernel(&args) };
     }
+}
 
-    /// The windows of a rectangle's columns, of which so many channels are computed.
-    fn input(
-        &self,
-        plan: &RowPlan,
-        (x, placement): (Pointer, Placement),
-        at: &Rectangle,
-        columns: Range<usize>,
-        next: Option<Pixel>,
-        channels: usize,
-    ) -> Input3x3 {
-        let (vertical, horizontal) = (&plan.vertical, &plan.horizontal);
-        // The first tap, which may lie outside: modulo 2⁶⁴ then.
-        let tap = |pixel: Pixel| {
-            let iy = (pixel.row * vertical.stride).wrapping_sub(vertical.before);
-            let ix = (pixel.column * horizontal.stride).wrapping_sub(horizontal.before);
-            x.add(placement.of(Pixel { row: iy, column: ix, ..pixel })).at
-        };
-        let top = at.rows.start * vertical.stride;
-        let inside_from = |edge: usize| (edge + vertical.before).saturating_sub(top);
-        let rows = (at.rows.len() - 1) * vertical.stride + K;
-        let skipped = (K - horizontal.stride) * placement.pixel;
-        let next = next.filter(|_| self.prefetches_input).and_then(|next| {
-            NonNull::new(tap(next).wrapping_add(skipped * x.element.size()).cast_mut())
-        });
-        Input3x3 {
-            x: tap(Pixel { column: columns.start, ..at.first() }),
-            row: placement.row,
-            column: placement.pixel,
-            inside: inside_from(0)..inside_from(vertical.input).min(rows),
-            left_outside: horizontal.taps(columns.start).start > 0,
-            right_outside: horizontal.taps(columns.end - 1).end < K,
-            next,
-            contiguous: placement.pixel == channels,
-            bound: plan.input_bound(),
-        }
+/// The windows of a rectangle's columns. (Inlined: a struct that is copied right after its fields
+/// were written waits for all of them, 12 cycles of some 80 for a tile of 32 channels.)
+#[inline(always)]
+fn input(
+    plan: &RowPlan,
+    (x, placement): (Pointer, Placement),
+    at: &Rectangle,
+    columns: Range<usize>,
+    next: Option<Next>,
+) -> Input3x3 {
+    let (vertical, horizontal) = (&plan.vertical, &plan.horizontal);
+    // The first tap, which may lie outside: modulo 2⁶⁴ then.
+    let tap = |pixel: Pixel| {
+        let iy = (pixel.row * vertical.stride).wrapping_sub(vertical.before);
+        let ix = (pixel.column * horizontal.stride).wrapping_sub(horizontal.before);
+        x.add(placement.of(Pixel { row: iy, column: ix, ..pixel })).at
+    };
+    let top = at.rows.start * vertical.stride;
+    let inside_from = |edge: usize| (edge + vertical.before).saturating_sub(top);
+    let rows = (at.rows.len() - 1) * vertical.stride + K;
+    let skipped = (K - horizontal.stride) * placement.pixel;
+    Input3x3 {
+        x: tap(Pixel { column: columns.start, ..at.first() }),
+        row: placement.row,
+        column: placement.pixel,
+        inside: inside_from(0)..inside_from(vertical.input).min(rows),
+        left_outside: horizontal.taps(columns.start).start > 0,
+        right_outside: horizontal.taps(columns.end - 1).end < K,
+        next: next.and_then(|next| {
+            let first = tap(next.first).wrapping_add(skipped * x.element.size());
+            NonNull::new(first.cast_mut())
+        }),
+        contiguous: next.is_some_and(|next| next.contiguous),
+        bound: plan.input_bound(),
     }
 }

@@ -5,6 +5,7 @@ use core::cmp::Reverse;
 use core::ops::Range;
 
 use crate::error::Result;
+use crate::gemm::tile::TILE_ROWS;
 use crate::geometry::product;
 use crate::pixels::Region;
 
@@ -19,7 +20,10 @@ const TILE_BYTES: usize = 384 << 10;
 /// KC, the k of a block, at most. The accumulators go through memory between blocks, which costs
 /// more than a B panel of 48 KiB (AVX2) that streams from L2 rather than L1: measured against 384,
 /// 2 to 5 % faster.
-const KC: usize = 768;
+pub(super) const KC: usize = 768;
+/// The same for tile registers, whose B panel stays in L1: 32 KiB of its 48. (384 to 512 were
+/// measured to be the best.)
+pub(super) const TILE_KC: usize = 512;
 
 /// The largest MR of a level.
 pub(super) const MAX_MR: usize = 16;
@@ -47,12 +51,12 @@ impl Depth {
 
 /// The k blocks of a region, where the k of its kernel rows begin, and where they end in the panel.
 /// Kernel rows that are adjacent in the weights form one range; each range begins at a multiple of
-/// the lanes and is cut into equal blocks of at most [`KC`] elements of `group` k.
+/// the lanes and is cut into equal blocks of at most `kc`.
 pub(super) fn k_blocks(
     region: &Region,
     depth: Depth,
     lanes: usize,
-    group: usize,
+    kc: usize,
 ) -> Option<(Vec<KBlock>, Vec<usize>, usize)> {
     let [_, kw] = depth.kernel;
     let mut ranges: Vec<KBlock> = Vec::new();
@@ -76,7 +80,7 @@ pub(super) fn k_blocks(
     }
     let mut blocks = Vec::new();
     for range in ranges {
-        let count = range.depth.div_ceil(KC * group).max(1);
+        let count = range.depth.div_ceil(kc).max(1);
         let step = range.depth.div_ceil(count).checked_next_multiple_of(lanes)?.max(1);
         let mut at = 0;
         while at < range.depth {
@@ -98,11 +102,11 @@ pub(super) fn k_blocks_of_all_taps(
     region: &Region,
     depth: Depth,
     block: usize,
-    group: usize,
+    kc: usize,
 ) -> Option<(Vec<KBlock>, Vec<usize>, usize)> {
     let [kh, kw] = depth.kernel;
     let all = Region { taps_y: 0..kh, taps_x: 0..kw, ..region.clone() };
-    let (blocks, _, end) = k_blocks(&all, depth, block, group)?;
+    let (blocks, _, end) = k_blocks(&all, depth, block, kc)?;
     let start = |ky| (ky * kw + region.taps_x.start) * depth.channels;
     Some((blocks, region.taps_y.clone().map(start).collect(), end))
 }
@@ -205,10 +209,52 @@ pub(super) struct MicroRows {
     pub(super) instance: usize,
 }
 
+/// How the pixels of a tile are divided into micro-tiles.
+#[allow(clippy::large_enum_variant, reason = "one of a plan, and most are listed")]
+#[derive(Debug)]
+pub(crate) enum Heights {
+    /// Into those of the highest, and two others.
+    Listed(MicroTileHeights),
+    /// Into an even number of equal ones, of [`TILE_ROWS`] rows at most; the last of them may have
+    /// rows without a pixel, or nothing else.
+    Even,
+}
+
+impl Heights {
+    /// The micro-tiles for `count` pixels.
+    pub(super) fn micro_rows(&self, count: usize) -> [MicroRows; 3] {
+        match self {
+            Self::Listed(heights) => heights.micro_rows(count),
+            Self::Even => {
+                let none = MicroRows { first: 0, panel: 0, row: 0, tiles: 0, rows: 0, instance: 0 };
+                let tiles = 2 * count.div_ceil(2 * TILE_ROWS);
+                let rows = count.div_ceil(tiles.max(1));
+                [MicroRows { tiles, rows, ..none }, none, none]
+            }
+        }
+    }
+
+    /// The pixels that tiles are best made of.
+    pub(super) fn unit(&self) -> usize {
+        match self {
+            Self::Listed(heights) => heights.heights[heights.heights.len() - 1],
+            Self::Even => 1,
+        }
+    }
+
+    /// The number that most of a tile's pixels are a multiple of.
+    pub(super) fn most(&self) -> usize {
+        match self {
+            Self::Listed(_) => self.unit(),
+            Self::Even => 2 * TILE_ROWS,
+        }
+    }
+}
+
 /// How the pixels of a tile that are no whole micro-tile are divided among others, for each number
 /// of them: a plan decides once.
 #[derive(Debug)]
-pub(super) struct MicroTileHeights {
+pub(crate) struct MicroTileHeights {
     /// All heights, ascending; the last is MR.
     heights: &'static [usize],
     /// By \[whether there is a whole micro-tile\]\[count % MR\].

@@ -5,8 +5,9 @@ use core::ptr::null;
 
 use crate::activation::{ActivateRun, UNBOUNDED};
 use crate::error::{Error, Result};
+use crate::gemm::block_micro_kernel::BLOCK;
 use crate::gemm::blocking::{ColumnSplit, KBlock, MAX_MC, MAX_MR, MicroRows, pixel_tiles};
-use crate::gemm::kernels::{MicroKernelFn, PanelKernels};
+use crate::gemm::kernels::{MicroKernelFn, PanelKernels, TilesGemm};
 use crate::gemm::micro_kernel::{Epilogue, MicroTiles, Output, Prefetch, Residual};
 use crate::gemm::narrow::NarrowRun;
 use crate::gemm::operands::PartOfA;
@@ -14,6 +15,7 @@ use crate::gemm::pair::PairRun;
 use crate::gemm::plan::{GemmPlan, RegionPlan, Sums, TakesA, TakesB};
 use crate::gemm::products::Products;
 use crate::gemm::round::RoundRun;
+use crate::gemm::tile_rows::TileRowsRun;
 use crate::gemm::widen::WidenRun;
 use crate::int8::layer::Int8Layer;
 use crate::int8::requantize::RequantizeRun;
@@ -55,8 +57,8 @@ impl GemmPlan {
             let region = plan.region.in_rows(&rows);
             let (pixels, width) = (self.output[0] * region.pixels(), region.columns.len());
             let by_rows = self.producer.shares_rows();
-            let mr = self.kernels.tile.mr;
-            let tiles = pixel_tiles(pixels, width, self.mc, mr, by_rows, workers);
+            let unit = self.heights.unit();
+            let tiles = pixel_tiles(pixels, width, self.mc, unit, by_rows, workers);
             (region, tiles)
         };
         let tiles: usize = self.regions.iter().map(|plan| tiles_of(plan).1.count).sum();
@@ -199,6 +201,28 @@ struct Step {
     panel: usize,
 }
 
+/// The thread's tile registers, configured; given back when this is dropped.
+struct Configured(&'static TilesGemm);
+
+impl Configured {
+    /// For so many rows, 1 to [`TILE_ROWS`](crate::gemm::tile::TILE_ROWS).
+    ///
+    /// # Safety
+    /// The process may use tiles.
+    unsafe fn new(tiles: &'static TilesGemm, rows: usize) -> Self {
+        // SAFETY: the caller's word.
+        unsafe { (tiles.configure)(rows) };
+        Self(tiles)
+    }
+}
+
+impl Drop for Configured {
+    fn drop(&mut self) {
+        // SAFETY: the process may use tiles: they were configured.
+        unsafe { (self.0.release)() };
+    }
+}
+
 /// A task, being computed.
 struct Tile<'a> {
     run: &'a Run<'a>,
@@ -237,7 +261,9 @@ impl<'a> Tile<'a> {
         let (a, rest) = scratch.split_at_mut(parts.a);
         let (sums, rest) = rest.split_at_mut(parts.sums);
         let (b, patch) = rest.split_at_mut(parts.b);
-        let len = count.div_ceil(plan.kernels.tile.mr) * plan.a_panel();
+        let rows = plan.heights.micro_rows(count);
+        let panels = rows.iter().filter(|rows| rows.rows > 0);
+        let panels = panels.map(|rows| rows.panel + rows.tiles).max().unwrap_or(0);
         let small_m = plan.is_small_m(count);
         let aliased = run.operands.x_placement.pixel.is_multiple_of(ALIASED_ROWS);
         let (next_x, next_x_lines) = match channels {
@@ -253,11 +279,11 @@ impl<'a> Tile<'a> {
             direct: plan.direct.filter(|_| !aliased && !small_m),
             panel_kernels: plan.panel_kernels(count),
             widens: plan.b == TakesB::Widened && !small_m,
-            rows: plan.micro_tiles.micro_rows(count),
+            rows,
             offsets,
             next_x,
             next_x_lines,
-            a: &mut a[..len],
+            a: &mut a[..panels * plan.a_panel()],
             sums,
             b,
             patch,
@@ -287,6 +313,11 @@ impl<'a> Tile<'a> {
                 TakesA::Blocks => (),
             }
         }
+        let _configured = match plan.products {
+            // SAFETY: that the process may use tiles was asked when the plan was made.
+            Products::Tiles(tiles) => Some(unsafe { Configured::new(tiles, self.rows[0].rows) }),
+            _ => None,
+        };
         let steps = region.blocks.len() * self.task.panels.len();
         for i in 0..steps {
             let step = self.step(i);
@@ -327,6 +358,10 @@ impl<'a> Tile<'a> {
         let Self { run, task, .. } = self;
         let plan = run.plan;
         let (lanes, a_panel) = (plan.kernels.lanes, plan.a_panel());
+        let of_tiles = match plan.products {
+            Products::Tiles(tiles) if plan.producer.makes_tile_rows() => Some(tiles),
+            _ => None,
+        };
         let mut rows = [0_usize; MAX_MC];
         for part in &self.rows {
             for tile in 0..part.tiles {
@@ -347,20 +382,41 @@ impl<'a> Tile<'a> {
             next: Some(task.next.start).filter(|_| !task.next.is_empty()),
             panels: self.a.as_mut_ptr(),
             len: self.a.len(),
+            block: plan.panel_rows * lanes,
             rows: &rows[..task.pixels.len()],
+            pack: of_tiles
+                .map_or(plan.kernels.pack(plan.input_type), |tiles| tiles.pack(plan.input_type)),
             patch: self.patch.as_mut_ptr(),
         };
         if task.plan.has_padding {
             self.a.fill(0.0);
+        } else if of_tiles.is_some() {
+            // What the last tile has beyond the last k; 0·NaN is NaN.
+            let (tile, last) = (plan.panel_rows * lanes, (plan.k - 1) / BLOCK);
+            for panel in self.a.chunks_exact_mut(a_panel) {
+                panel[last * tile..][..tile].fill(0.0);
+            }
         }
         // SAFETY: the level was available when the plan was made; x is a view of the plan's input;
         // the panels have room for the tile's pixels.
         unsafe { plan.producer.produce(plan.kernels, &part) };
-        if let Products::Bf16(bf16) = plan.products {
-            let run = RoundRun { panels: self.a.as_mut_ptr(), count: self.a.len() };
-            // SAFETY: the level was available; panels of whole blocks are whole vectors, and this
-            // thread's.
-            unsafe { (bf16.round)(&run) };
+        match plan.products {
+            Products::Bf16(bf16) => {
+                let run = RoundRun { panels: self.a.as_mut_ptr(), count: self.a.len() };
+                // SAFETY: the level was available; panels of whole blocks are whole vectors, and
+                // this thread's.
+                unsafe { (bf16.round)(&run) };
+            }
+            Products::Tiles(tiles) if of_tiles.is_none() => {
+                for panel in self.a.chunks_exact_mut(a_panel) {
+                    let (rows, depth) = (self.rows[0].rows, plan.k);
+                    let run = TileRowsRun { panel: panel.as_mut_ptr(), rows, depth };
+                    // SAFETY: the level was available; a panel has whole blocks of all k, and is
+                    // this thread's.
+                    unsafe { (tiles.rows)(&run) };
+                }
+            }
+            Products::Exact | Products::Tiles(_) | Products::Dot(_) | Products::Int8(_) => (),
         }
     }
 
@@ -416,6 +472,7 @@ impl<'a> Tile<'a> {
             let (a, a_step) = self.a_of(&rows, block);
             let tiles = MicroTiles {
                 tiles: rows.tiles,
+                rows: rows.rows,
                 a,
                 a_step,
                 b,
@@ -468,7 +525,9 @@ impl<'a> Tile<'a> {
             return (self.run.operands.x.0.add(pixel + k).at.cast(), x_pixel);
         }
         let k = if let TakesA::Blocks = plan.a { 0 } else { block.a };
-        let row = k * plan.kernels.tile.mr + rows.row * plan.kernels.lanes;
+        // Rows of tiles take half the place of f32.
+        let of_k = if let Products::Tiles(_) = plan.products { 2 } else { 1 };
+        let row = k * plan.panel_rows / of_k + rows.row * plan.kernels.lanes;
         let a_panel = plan.a_panel();
         (self.a.as_ptr().wrapping_add(rows.panel * a_panel + row), a_panel)
     }

@@ -2,7 +2,6 @@
 
 use crate::activation::{Activation, UNBOUNDED};
 use crate::element::ElementType;
-use crate::gemm::kernels::GemmKernels;
 use crate::gemm::operands::PartOfA;
 use crate::gemm::pack::PackRun;
 use crate::geometry::Axis;
@@ -33,11 +32,16 @@ impl Im2row {
         })
     }
 
+    /// Whether nothing but a clamp is done to what is copied from pixel to pixel.
+    pub(crate) fn copies_clamped(&self) -> bool {
+        self.input_planes.is_none() && self.input_activation.bounds().is_some()
+    }
+
     /// Makes a part of A, and applies the activation if that is a clamp.
     ///
     /// # Safety
     /// As [`Producer::produce`](crate::gemm::producer::Producer::produce).
-    pub(crate) unsafe fn produce_part(&self, kernels: &GemmKernels, part: &PartOfA<'_>) {
+    pub(crate) unsafe fn produce_part(&self, part: &PartOfA<'_>) {
         let PartOfA { region, ref pixels, .. } = *part;
         if region.taps_x.is_empty() {
             return; // windows that lie in the padding altogether
@@ -50,13 +54,13 @@ impl Im2row {
                     let rows = &part.rows[first..][..pixels];
                     // SAFETY: the caller vouches for x and panels of all the part's pixels; these
                     // are some, with their rows.
-                    unsafe { self.produce_from_planes(kernels, planes, part, pixel, rows) };
+                    unsafe { self.produce_from_planes(planes, part, pixel, rows) };
                 });
             }
             None => region.rectangles(pixels.clone(), |rectangle, first| {
                 // SAFETY: the caller vouches for x and panels of all the part's pixels, of which
                 // the rectangle has some.
-                unsafe { self.produce(kernels, part, &rectangle, first) };
+                unsafe { self.produce(part, &rectangle, first) };
             }),
         }
     }
@@ -68,7 +72,6 @@ impl Im2row {
     /// As [`Producer::produce`](crate::gemm::producer::Producer::produce).
     unsafe fn produce_from_planes(
         &self,
-        kernels: &GemmKernels,
         planes: &PlanesKernels,
         part: &PartOfA<'_>,
         first: Pixel,
@@ -96,7 +99,7 @@ impl Im2row {
                     channels: to - from,
                     y: part.panels,
                     rows: Rows::Table(rows.as_ptr()),
-                    block: kernels.tile.mr * kernels.lanes,
+                    block: part.block,
                     k: from - k.start,
                     bounds,
                 };
@@ -111,17 +114,11 @@ impl Im2row {
     /// part, as far as they are of the part's k; and applies the activation if that is a clamp.
     ///
     /// # Safety
-    /// - The level of `kernels` is available.
+    /// - The level of `part.pack` is available, which is for the input's type.
     /// - `part.x` is a view of the plan's input, of its type, with the rows that the rectangle's
     ///   windows cover.
     /// - The panels are `part.len` elements of this thread, with a row for each pixel.
-    unsafe fn produce(
-        &self,
-        kernels: &GemmKernels,
-        part: &PartOfA<'_>,
-        rectangle: &Rectangle,
-        first: usize,
-    ) {
+    unsafe fn produce(&self, part: &PartOfA<'_>, rectangle: &Rectangle, first: usize) {
         let PartOfA { x, placement, group, region, k_starts, ref k, .. } = *part;
         let channels = self.input[3];
         // A kernel row whose taps lie side by side in memory is one copy.
@@ -156,13 +153,14 @@ impl Im2row {
                         pixels: columns.len(),
                         length: to - from,
                         a: part.panels,
+                        block: part.block,
                         rows: a_rows.as_ptr(),
                         k: from - k.start,
                         bounds,
                     };
                     // SAFETY: the level is available; the taps of these pixels lie inside the input
                     // and their k inside the panel.
-                    unsafe { kernels.pack(self.element)(&run) };
+                    unsafe { (part.pack)(&run) };
                 }
             }
         }

@@ -8,6 +8,7 @@ use crate::gemm::pack::PackRun;
 use crate::gemm::pair::PairRun;
 use crate::gemm::round::RoundRun;
 use crate::gemm::tile::TileSize;
+use crate::gemm::tile_rows::TileRowsRun;
 use crate::gemm::widen::WidenRun;
 
 pub(crate) type MicroKernelFn = unsafe fn(&MicroTiles);
@@ -27,6 +28,8 @@ pub(crate) struct GemmKernels {
     pub(crate) f16_bf16: Option<F16Bf16Gemm>,
     /// With the feature `bf16`.
     pub(crate) bf16: Option<Bf16Gemm>,
+    /// With the feature `bf16`, on levels whose CPUs may have tile registers.
+    pub(crate) tiles: Option<TilesGemm>,
 }
 
 /// The micro-kernels for one arithmetic.
@@ -81,6 +84,23 @@ pub(crate) struct Bf16Gemm {
     pub(crate) round: unsafe fn(&RoundRun),
 }
 
+/// The same by tile registers (AMX), in processes that may use them.
+#[derive(Debug)]
+pub(crate) struct TilesGemm {
+    /// One, for all heights.
+    pub(crate) gemm: PanelKernels,
+    /// Copies channels of pixels of f32 into rows of tiles.
+    pub(crate) pack_f32: unsafe fn(&PackRun),
+    /// The same by the type of the input.
+    pub(crate) pack_16: F16Bf16<unsafe fn(&PackRun)>,
+    /// Makes rows of tiles of A panels of f32 in their place.
+    pub(crate) rows: unsafe fn(&TileRowsRun),
+    /// Configures the thread's tiles for so many rows.
+    pub(crate) configure: unsafe fn(usize),
+    /// Gives them back.
+    pub(crate) release: unsafe fn(),
+}
+
 /// The GEMM by dot products of bf16 pairs, on CPUs that have these besides the level. A level has
 /// none, or all rows of its tile by all vectors.
 #[derive(Debug)]
@@ -91,6 +111,13 @@ pub(crate) struct DotKernels {
     pub(crate) gemm: MicroKernels,
     /// Makes an A panel of pairs of one of f32 in its place.
     pub(crate) pair: unsafe fn(&PairRun),
+}
+
+impl TilesGemm {
+    /// What copies channels of an input of a type.
+    pub(crate) fn pack(&self, element: ElementType) -> unsafe fn(&PackRun) {
+        *self.pack_16.of(element).unwrap_or(&self.pack_f32)
+    }
 }
 
 impl GemmKernels {

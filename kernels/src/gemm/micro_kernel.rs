@@ -56,6 +56,8 @@ pub(super) const UNROLL: usize = 4;
 pub(crate) struct MicroTiles {
     /// Micro-tiles of M rows each, one A panel for each.
     pub(crate) tiles: usize,
+    /// M.
+    pub(crate) rows: usize,
     /// The first A panel, or the first row if direct, at this block's first k (a multiple of the
     /// lanes).
     pub(crate) a: *const f32,
@@ -304,7 +306,7 @@ impl<T: Int8> Product<T::Simd> for Int8Dot<T> {
         b: int8::Vector<T>,
         c: int8::Vector<T>,
     ) -> int8::Vector<T> {
-        self.0.dot(a, b, c)
+        self.0.dot_in_order(a, b, c)
     }
 
     #[inline(always)]

@@ -21,7 +21,9 @@
 //!
 //! In the arithmetic `bf16` weights of any type are packed as bf16, and the A panels are rounded
 //! once they are produced. What is multiplied stays f32; the order in which products are added has
-//! a micro-kernel of its own (`block_micro_kernel`).
+//! a micro-kernel of its own (`block_micro_kernel`). Tile registers (AMX) multiply bf16: for them
+//! pixels are copied into rows of tiles (`pack_tiles`), or panels of f32 become such (`tile_rows`),
+//! and the micro-kernel is another one again (`tile_micro_kernel`).
 
 pub(crate) mod block_micro_kernel;
 pub(crate) mod blocking;
@@ -32,11 +34,15 @@ pub(crate) mod micro_kernel;
 pub(crate) mod narrow;
 pub(crate) mod operands;
 pub(crate) mod pack;
+pub(crate) mod pack_tiles;
 pub(crate) mod pair;
 pub(crate) mod plan;
 pub(crate) mod producer;
 pub(crate) mod products;
 pub(crate) mod round;
 pub(crate) mod tile;
+#[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
+pub(crate) mod tile_micro_kernel;
+pub(crate) mod tile_rows;
 pub(crate) mod weights;
 pub(crate) mod widen;

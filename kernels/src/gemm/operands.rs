@@ -6,6 +6,7 @@
 use core::ops::Range;
 
 use crate::element::Pointer;
+use crate::gemm::pack::PackRun;
 use crate::pixels::{Placement, Region};
 
 /// Some of A: pixels of a region × k of a group of channels.
@@ -28,8 +29,12 @@ pub(crate) struct PartOfA<'a> {
     pub(crate) panels: *mut f32,
     /// Their elements.
     pub(crate) len: usize,
+    /// Elements from a block of L k to the next, MR·L.
+    pub(crate) block: usize,
     /// Where each pixel's row begins in the panels.
     pub(crate) rows: &'a [usize],
+    /// What copies channels of pixels into the panels.
+    pub(crate) pack: unsafe fn(&PackRun),
     /// The room for input pixels that the producer copies out of planes.
     pub(crate) patch: *mut f32,
 }

@@ -13,7 +13,6 @@
 use core::marker::PhantomData;
 
 use crate::epilogue::clamped;
-use crate::gemm::tile::tile_size;
 use crate::simd::element::Element;
 use crate::simd::scalar::Scalar;
 use crate::simd::{Kernel, Simd};
@@ -33,8 +32,10 @@ pub(crate) struct PackRun {
     pub(crate) pixels: usize,
     /// Elements of each pixel.
     pub(crate) length: usize,
-    /// The panels: element (k, p) is at `a + rows[p] + (k / L)·MR·L + k % L`.
+    /// The panels: element (k, p) is at `a + rows[p] + (k / L)·block + k % L`.
     pub(crate) a: *mut f32,
+    /// Elements from a block of L k to the next, MR·L.
+    pub(crate) block: usize,
     /// As many as pixels.
     pub(crate) rows: *const usize,
     /// First k.
@@ -55,7 +56,6 @@ impl<X: Element> Kernel for Pack<X> {
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, run: &PackRun) {
         let l = S::LANES;
-        let mr = const { tile_size::<S>().mr };
         let whole = if run.k.is_multiple_of(l) { run.length / l } else { 0 };
         let x = run.x.cast::<X::Bits>();
         for p in 0..run.pixels {
@@ -65,7 +65,7 @@ impl<X: Element> Kernel for Pack<X> {
                 // SAFETY: l elements from block·l on exist on both sides.
                 unsafe {
                     let v = clamped(simd, X::load(simd, x.add(block * l)), run.bounds);
-                    simd.store(a.add((run.k / l + block) * mr * l), v);
+                    simd.store(a.add((run.k / l + block) * run.block), v);
                 }
             }
             for i in whole * l..run.length {
@@ -73,7 +73,7 @@ impl<X: Element> Kernel for Pack<X> {
                 // SAFETY: element i exists on both sides.
                 unsafe {
                     let v = clamped(Scalar, X::widen(*x.add(i)), run.bounds);
-                    *a.add(k / l * mr * l + k % l) = v;
+                    *a.add(k / l * run.block + k % l) = v;
                 }
             }
         }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::activation::Activation;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
-use crate::gemm::blocking::{Depth, KBlock, MicroTileHeights, k_blocks, k_blocks_of_all_taps, mc};
+use crate::gemm::blocking::{Depth, Heights, KBlock, k_blocks, k_blocks_of_all_taps, mc};
 use crate::gemm::kernels::{DotKernels, GemmKernels, PanelKernels};
 use crate::gemm::producer::Producer;
 use crate::gemm::products::Products;
@@ -95,11 +95,13 @@ pub(crate) struct GemmPlan {
     pub(super) k: usize,
     /// k of an A panel, blocks padded to whole vectors.
     pub(super) panel_depth: usize,
+    /// Rows of an A panel.
+    pub(super) panel_rows: usize,
     /// k of the longest block, in whole vectors.
     kc: usize,
-    /// Most pixels of a tile, a multiple of MR.
+    /// Most pixels of a tile, in whole micro-tiles.
     pub(super) mc: usize,
-    pub(super) micro_tiles: MicroTileHeights,
+    pub(super) heights: Heights,
     /// Elements of the input pixels that a tile copies out of planes.
     patch: usize,
     pub(super) a: TakesA,
@@ -145,9 +147,10 @@ impl GemmPlan {
         let Problem { groups, output, regions, depth, output_planes, products } = problem;
         product("output elements", &output)?;
         let is_int8 = matches!(products, Products::Int8(_));
+        let of_tiles = matches!(products, Products::Tiles(_));
         // Sums can wait in an output of theirs, and end there.
-        let sums_in_output =
-            options.output_type == ElementType::F32 && output_planes.is_none() && !is_int8;
+        let fitting = options.output_type == ElementType::F32 && output_planes.is_none();
+        let sums_in_output = fitting && !is_int8 && !of_tiles;
         let a = match products {
             Products::Dot(dot) => TakesA::Pairs(dot),
             // With sums that are to be rounded each panel of B goes through all blocks.
@@ -162,14 +165,11 @@ impl GemmPlan {
         let (mut panel_depth, mut kc) = (lanes, lanes);
         let mut plans = Vec::with_capacity(regions.len());
         for region in regions {
-            let k_blocks = match products {
-                Products::Bf16(_) => k_blocks_of_all_taps,
-                Products::Exact | Products::Dot(_) | Products::Int8(_) => k_blocks,
-            };
+            let k_blocks = if products.is_bf16() { k_blocks_of_all_taps } else { k_blocks };
             let (mut blocks, k_starts, end) =
-                k_blocks(&region, depth, lanes, of_panel).ok_or_else(overflow)?;
+                k_blocks(&region, depth, lanes, products.kc()).ok_or_else(overflow)?;
             let of_region = [region.taps_y.len(), region.taps_x.len()];
-            let has_padding = matches!(products, Products::Bf16(_)) && of_region != depth.kernel;
+            let has_padding = products.is_bf16() && of_region != depth.kernel;
             let longest = blocks.iter().map(|block| block.depth).max().unwrap_or(0);
             let longest = longest.checked_next_multiple_of(lanes).ok_or_else(overflow)?;
             let depth = if let TakesA::Blocks = a { longest } else { end };
@@ -184,11 +184,11 @@ impl GemmPlan {
             }
             plans.push(RegionPlan { region, blocks, k_starts, has_padding });
         }
-        let mr = kernels.tile.mr;
-        let mc = mc(panel_depth, mr);
-        product("scratch", &[product("panel", &[panel_depth, mr])?, mc])?;
+        let (panel_rows, heights) = (products.panel_rows(kernels), products.heights(kernels));
+        let mc = mc(panel_depth, heights.most());
+        product("scratch", &[product("panel", &[panel_depth, panel_rows])?, mc])?;
         let patch = producer.patch(plans.iter().map(|plan| &plan.region), mc)?;
-        let widens = group == 1 && weights.element() != ElementType::F32;
+        let widens = group == 1 && !of_tiles && weights.element() != ElementType::F32;
         let sums_rows = (0..mc).map(|row| row * kernels.tile.nr).collect();
         Ok(Self {
             kernels,
@@ -201,9 +201,10 @@ impl GemmPlan {
             regions: plans,
             k: depth.product()?,
             panel_depth,
+            panel_rows,
             kc,
             mc,
-            micro_tiles: MicroTileHeights::new(products.heights(kernels)),
+            heights,
             patch,
             a,
             b: if widens { TakesB::Widened } else { TakesB::Packed },
@@ -284,7 +285,7 @@ impl GemmPlan {
 
     /// Elements of an A panel.
     pub(super) fn a_panel(&self) -> usize {
-        self.panel_depth * self.kernels.tile.mr
+        self.panel_depth * self.panel_rows
     }
 
     /// Whether a tile of so many pixels has micro-kernels that widen weights themselves.
@@ -297,6 +298,7 @@ impl GemmPlan {
         match (self.products, self.is_small_m(pixels)) {
             (Products::Bf16(bf16), true) => Some(&bf16.small_m),
             (Products::Bf16(bf16), false) => Some(&bf16.large_m),
+            (Products::Tiles(tiles), _) => Some(&tiles.gemm),
             (Products::Int8(layer), _) => Some(&layer.kernels.gemm),
             (_, true) => self.kernels.small_m(self.weights.element()),
             (_, false) => None,

@@ -194,6 +194,11 @@ impl Producer {
         matches!(self, Self::Depthwise(depthwise) if depthwise.plan.shares_rows())
     }
 
+    /// Whether it can as well copy into rows of tiles.
+    pub(crate) fn makes_tile_rows(&self) -> bool {
+        matches!(self, Self::Im2row(im2row) if im2row.copies_clamped())
+    }
+
     /// Whether it makes any block of k by itself.
     pub(crate) fn makes_blocks(&self) -> bool {
         matches!(self, Self::Im2row(_))
@@ -202,7 +207,7 @@ impl Producer {
     /// Makes a part of A.
     ///
     /// # Safety
-    /// - The level of `kernels` is available.
+    /// - The level of `kernels` and of what packs is available.
     /// - `x` is a view of the plan's input, of its type, with the rows that these pixels' windows
     ///   cover.
     /// - The pixels lie in the region, the region in the output.
@@ -211,7 +216,7 @@ impl Producer {
         let activation = match self {
             Self::Im2row(im2row) => {
                 // SAFETY: this function's contract, which is the same.
-                unsafe { im2row.produce_part(kernels, part) };
+                unsafe { im2row.produce_part(part) };
                 im2row.input_activation
             }
             Self::Int8Im2row(im2row) => {
@@ -220,7 +225,7 @@ impl Producer {
             }
             Self::Depthwise(depthwise) => {
                 // SAFETY: this function's contract, which is the same.
-                unsafe { depthwise.produce(kernels, part) };
+                unsafe { depthwise.produce(part) };
                 depthwise.activation
             }
             Self::Int8Depthwise(depthwise) => {
@@ -242,7 +247,7 @@ impl DepthwiseProducer {
     ///
     /// # Safety
     /// As [`Producer::produce`].
-    unsafe fn produce(&self, kernels: &GemmKernels, part: &PartOfA<'_>) {
+    unsafe fn produce(&self, part: &PartOfA<'_>) {
         let Self { plan, activation, input_planes } = self;
         let bounds = activation.bounds().unwrap_or(UNBOUNDED);
         let run = |(rectangle, first): (Rectangle, usize), next: Option<Pixel>| {
@@ -251,7 +256,7 @@ impl DepthwiseProducer {
                 y: PointerMut::f32(part.panels),
                 channels: 0..plan.rows.channels_out,
                 pixels: OutputPixels::Table { table, row },
-                block: kernels.tile.mr * kernels.lanes,
+                block: part.block,
                 residual: None,
                 bounds,
                 activation: Activation::None,

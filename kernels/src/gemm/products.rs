@@ -1,7 +1,9 @@
 //! How a GEMM multiplies.
 
 use crate::gemm::block_micro_kernel::BLOCK;
-use crate::gemm::kernels::{Bf16Gemm, DotKernels, GemmKernels};
+use crate::gemm::blocking::{Heights, KC, MicroTileHeights, TILE_KC};
+use crate::gemm::kernels::{Bf16Gemm, DotKernels, GemmKernels, TilesGemm};
+use crate::gemm::tile::TILE_ROWS;
 use crate::int8::layer::Int8Layer;
 
 /// How a GEMM multiplies.
@@ -11,6 +13,8 @@ pub(crate) enum Products {
     Exact,
     /// In the arithmetic bf16.
     Bf16(&'static Bf16Gemm),
+    /// The same by tile registers, which the process may use.
+    Tiles(&'static TilesGemm),
     /// By dot products of pairs of bf16.
     Dot(&'static DotKernels),
     /// 8-bit integers, in sums of i32.
@@ -21,7 +25,7 @@ impl Products {
     /// The k that are one element to the micro-kernels.
     pub(crate) fn group(self) -> usize {
         match self {
-            Self::Exact | Self::Bf16(_) => 1,
+            Self::Exact | Self::Bf16(_) | Self::Tiles(_) => 1,
             Self::Dot(_) => 2,
             Self::Int8(layer) => layer.kernels.group,
         }
@@ -30,19 +34,44 @@ impl Products {
     /// What blocks of k begin at multiples of.
     pub(crate) fn unit_of_k(self, kernels: &GemmKernels) -> usize {
         match self {
-            Self::Bf16(_) => BLOCK,
+            Self::Bf16(_) | Self::Tiles(_) => BLOCK,
             // Groups, too, are in whole vectors.
             Self::Exact | Self::Dot(_) | Self::Int8(_) => self.group() * kernels.lanes,
         }
     }
 
-    /// The heights of micro-tiles, ascending.
-    pub(crate) fn heights(self, kernels: &GemmKernels) -> &'static [usize] {
+    /// What the k of packed weights are padded to multiples of.
+    pub(crate) fn packed_unit_of_k(self) -> usize {
+        if let Self::Tiles(_) = self { BLOCK } else { self.group() }
+    }
+
+    /// KC, the k of a block, at most.
+    pub(crate) fn kc(self) -> usize {
         match self {
+            Self::Tiles(_) => TILE_KC,
+            Self::Exact | Self::Bf16(_) | Self::Dot(_) => KC,
+            Self::Int8(layer) => KC * layer.kernels.group,
+        }
+    }
+
+    /// Whether in the arithmetic bf16.
+    pub(crate) fn is_bf16(self) -> bool {
+        matches!(self, Self::Bf16(_) | Self::Tiles(_))
+    }
+
+    /// Rows of an A panel.
+    pub(crate) fn panel_rows(self, kernels: &GemmKernels) -> usize {
+        if let Self::Tiles(_) = self { TILE_ROWS } else { kernels.tile.mr }
+    }
+
+    /// How the pixels of a tile are divided into micro-tiles.
+    pub(crate) fn heights(self, kernels: &GemmKernels) -> Heights {
+        Heights::Listed(MicroTileHeights::new(match self {
+            Self::Tiles(_) => return Heights::Even,
             Self::Exact => kernels.f32.rows,
             Self::Bf16(bf16) => bf16.rows,
             Self::Dot(dot) => dot.gemm.rows,
             Self::Int8(layer) => layer.kernels.rows,
-        }
+        }))
     }
 }

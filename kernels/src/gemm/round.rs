@@ -20,14 +20,21 @@ const LEAST_OPERAND: f32 = bf16_to_f32((127 - 56) << 7);
 /// 2⁻¹⁰³: biases of a smaller magnitude become zero.
 const LEAST_BIAS: f32 = bf16_to_f32((127 - 103) << 7);
 
-/// A weight, rounded to the nearest bf16, ties to even.
-pub(crate) fn rounded(weight: f32) -> u16 {
-    if weight.abs() < LEAST_OPERAND { 0 } else { f32_to_bf16(weight) }
+/// An operand, rounded to the nearest bf16, ties to even.
+pub(crate) fn rounded(operand: f32) -> u16 {
+    if operand.abs() < LEAST_OPERAND { 0 } else { f32_to_bf16(operand) }
 }
 
 /// A bias.
 pub(crate) fn flushed_bias(bias: f32) -> f32 {
     if bias.abs() < LEAST_BIAS { 0.0 } else { bias }
+}
+
+/// Elements of A before they are rounded.
+#[inline(always)]
+pub(super) fn flushed<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
+    let is_small = simd.less_than(simd.splat(-LEAST_OPERAND), simd.neg_abs(x));
+    simd.select(is_small, simd.splat(0.0), x)
 }
 
 /// The kernel.
@@ -51,15 +58,13 @@ impl Kernel for Round {
     /// them.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, run: &RoundRun) {
-        let (least, zero) = (simd.splat(-LEAST_OPERAND), simd.splat(0.0));
         for i in (0..run.count).step_by(S::LANES) {
             // SAFETY: `count` is a multiple of the lanes, so that a vector's elements from i on
             // exist.
             unsafe {
-                let x = simd.load(run.panels.add(i));
-                let is_small = simd.less_than(least, simd.neg_abs(x));
+                let x = flushed(simd, simd.load(run.panels.add(i)));
                 let rounded = simd.bf16_to_f32(simd.f32_to_bf16(x));
-                simd.store(run.panels.add(i), simd.select(is_small, zero, rounded));
+                simd.store(run.panels.add(i), rounded);
             }
         }
     }

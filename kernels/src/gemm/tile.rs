@@ -12,6 +12,9 @@ pub(crate) struct TileSize {
     pub(crate) nr: usize,
 }
 
+/// Rows of a tile register (AMX), and so of the A panels that tile registers multiply.
+pub(crate) const TILE_ROWS: usize = 16;
+
 /// The size for S.
 pub(crate) const fn tile_size<S: Simd>() -> TileSize {
     let (mr, vectors) = match S::LEVEL {

@@ -1,6 +1,6 @@
 //! The packed weights (B): panels of NR output channels, `[group][panel][k][NR]`, k ascending,
-//! padded with zeros, in the type they were given in (bf16 in the arithmetic bf16), and the biases
-//! likewise, in f32.
+//! padded with zeros, in the type they were given in (bf16 in the arithmetic bf16; for tile
+//! registers in pairs along k), and the biases likewise, in f32.
 
 use core::ptr::NonNull;
 
@@ -43,9 +43,10 @@ impl PackedWeights {
         products: Products,
     ) -> Result<Self> {
         let paired = matches!(products, Products::Dot(_));
-        let rounds = matches!(products, Products::Bf16(_));
+        let rounds = products.is_bf16();
         let group = products.group();
-        let shape = Shape::new(kernels, depth, groups, columns, &unpacked, group)?;
+        let unit = products.packed_unit_of_k();
+        let shape = Shape::new(kernels, depth, groups, columns, &unpacked, unit)?;
         let Unpacked { weights, bias, .. } = unpacked;
         let element = if rounds { ElementType::Bf16 } else { weights.element_type() };
         let per_f32 = size_of::<f32>() / element.size();
@@ -70,6 +71,9 @@ impl PackedWeights {
                 }
             }
             Elements::U8(_) | Elements::I8(_) => return Err(NO_INTEGERS),
+        }
+        if let Products::Tiles(_) = products {
+            interleave(data.as_bits_mut(), shape.nr, 2);
         }
         let flush = if rounds { flushed_bias } else { flush_subnormal };
         let biases = shape.of_channels(bias.unwrap_or_default(), flush)?;
@@ -171,14 +175,14 @@ struct Shape {
 }
 
 impl Shape {
-    /// Of checked weights, whose k are padded to whole groups of `group` k.
+    /// Of checked weights, whose k are padded to a multiple of `unit`.
     fn new(
         kernels: &GemmKernels,
         depth: Depth,
         groups: usize,
         columns: usize,
         unpacked: &Unpacked<'_>,
-        group: usize,
+        unit: usize,
     ) -> Result<Self> {
         let channels = product("output channels", &[groups, columns])?;
         let (k, inputs) = (depth.product()?, depth.channels);
@@ -186,7 +190,7 @@ impl Shape {
         unpacked.check(["weights", "bias"], [expected, channels])?;
         let taps = k / inputs;
         let strides = unpacked.layout.strides(taps, inputs, channels);
-        let (nr, depth) = (kernels.tile.nr, k.next_multiple_of(group));
+        let (nr, depth) = (kernels.tile.nr, k.next_multiple_of(unit));
         Ok(Self { groups, columns, nr, depth, taps, inputs, strides })
     }
 

@@ -12,9 +12,13 @@
 //!
 //! Departures: channels go by chunks, as many as a vector has bytes. The taps of each input column,
 //! groups of them one above the other, are interleaved first, so that a lane has a group of taps of
-//! one channel; the outputs whose windows share a column then share that work. Interleaving twice
-//! within 128 bits changes the order of the channels: weights, biases and multipliers are packed in
-//! that order, and narrowing the sums to bytes restores it. Padding is the zero point.
+//! one channel; the outputs whose windows share a column then share that work. Where a group has
+//! two taps and the kernel an odd height, its last row is left: the groups of that are two columns,
+//! an even one and the next. Windows that begin with an odd column leave out the first of such a
+//! group: they have weights of their own (3×3: 5 products, of 6 where the last row is by itself).
+//! Interleaving twice within 128 bits changes the order of the channels: weights, biases and
+//! multipliers are packed in that order, and narrowing the sums to bytes restores it. Outputs go by
+//! twos, which share weights. Padding is the zero point.
 
 use crate::element::{ElementType, Elements, Pointer, PointerMut};
 use crate::error::{Error, Result};
@@ -27,13 +31,69 @@ use crate::simd::Simd;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, MAX_BYTES, SUMS, Vector, channel};
 use crate::unpacked::Unpacked;
 
-/// Outputs of a row that are computed at a time.
-pub(crate) const OUTPUTS: usize = 16;
+/// Outputs of a row that are computed at a time, at most: their interleaved columns stay in L1 (3×3,
+/// AVX-512: 17 KB), and each call interleaves the columns anew that its first windows share with
+/// those before.
+pub(crate) const OUTPUTS: usize = 32;
 
-/// Weights, biases and multipliers, packed: by chunks, `[chunk][kx][group of
-/// ky][vector][lane][ky]`, the others `[chunk][vector][lane]`. A group of weights is a lane, of
-/// integers of 8 bits or, where it has two, of 16: there are few, and each is used for a whole
-/// picture.
+/// How many outputs of a row of so many are computed at a time: an even number.
+pub(crate) fn share(outputs: usize) -> usize {
+    outputs.div_ceil(outputs.div_ceil(OUTPUTS).max(1)).next_multiple_of(2).clamp(2, OUTPUTS)
+}
+
+/// How the taps of a kernel are grouped.
+#[derive(Debug, Clone, Copy)]
+struct Groups {
+    /// The width of the kernel.
+    width: usize,
+    /// Groups of a column.
+    column: usize,
+    /// Whether the last row's are of two columns.
+    across: bool,
+}
+
+impl Groups {
+    /// Of so many taps each.
+    #[inline(always)]
+    const fn new([height, width]: [usize; 2], group: usize) -> Self {
+        let across = group == 2 && height % 2 == 1;
+        let column = if across { height / 2 } else { height.div_ceil(group) };
+        Self { width, column, across }
+    }
+
+    /// Those that an interleaved column has room for: the last, if they are across, is that of an
+    /// even column and the next.
+    #[inline(always)]
+    const fn room(self) -> usize {
+        self.column + self.across as usize
+    }
+
+    /// The groups of weights: each column's, then those across for windows that begin with an even
+    /// column and with an odd one.
+    #[inline(always)]
+    const fn weights(self) -> usize {
+        self.first_across(1) + if self.across { self.width / 2 + 1 } else { 0 }
+    }
+
+    /// The first of those across.
+    #[inline(always)]
+    const fn first_across(self, odd: usize) -> usize {
+        let even = if self.across { self.width.div_ceil(2) } else { 0 };
+        self.width * self.column + odd * even
+    }
+
+    /// The groups of weights that have a tap, and where in these it is.
+    fn of_tap(self, [ky, kx]: [usize; 2], group: usize) -> [(usize, usize); 2] {
+        if ky / group < self.column {
+            return [(kx * self.column + ky / group, ky % group); 2];
+        }
+        [0, 1].map(|odd| (self.first_across(odd) + (kx + odd) / 2, (kx + odd) % 2))
+    }
+}
+
+/// Weights, biases and multipliers, packed: by chunks, `[chunk][group][vector][lane][tap]`, the
+/// others `[chunk][vector][lane]`. A group of weights is a lane, of integers of 8 bits or, where it
+/// has two, of 16: there are few, and each is used for a whole picture.
 #[derive(Debug)]
 pub(crate) struct DepthwiseWeights {
     weights: Aligned,
@@ -59,23 +119,22 @@ impl DepthwiseWeights {
         };
         let strides = unpacked.layout.strides(taps, 1, channels);
         let sums = ChannelSums::new(from, strides, [taps, 1, channels], int8)?;
-        let group = int8.group;
-        let (chunk, groups) = (SUMS * lanes, kh.div_ceil(group));
+        let (chunk, groups) = (SUMS * lanes, Groups::new([kh, kw], int8.group));
         let padded = channels
             .checked_next_multiple_of(chunk)
             .ok_or(Error::Overflow { what: "depthwise weights" })?;
-        let total = product("packed depthwise weights", &[padded, kw, groups])?;
+        let total = product("packed depthwise weights", &[padded, groups.weights()])?;
         let mut weights = Aligned::new(total, 0.0)?;
         let [mut biases, mut multipliers] =
             [Aligned::new(padded, 0.0)?, Aligned::new(padded, 0.0)?];
         for (at, c) in order(lanes, padded).enumerate().filter(|&(_, c)| c < channels) {
             (biases[at], multipliers[at]) = (sums.biases[c], sums.multipliers[c]);
-            for ky in 0..kh {
-                for kx in 0..kw {
-                    let row = (at / chunk * kw + kx) * groups + ky / group;
-                    let weight = from[(ky * kw + kx) * strides.tap + c * strides.output];
+            for tap in 0..taps {
+                let weight = from[tap * strides.tap + c * strides.output];
+                for (row, i) in groups.of_tap([tap / kw, tap % kw], int8.group) {
+                    let row = at / chunk * groups.weights() + row;
                     let lane = &mut weights[row * chunk + at % chunk];
-                    *lane = f32::from_bits(lane.to_bits() | of_lane(weight, ky % group, group));
+                    *lane = f32::from_bits(lane.to_bits() | of_lane(weight, i, int8.group));
                 }
             }
         }
@@ -117,9 +176,12 @@ fn order(lanes: usize, padded: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The vectors of lanes that the interleaved columns of a call take.
-pub(crate) fn columns(outputs: usize, [kh, kw]: [usize; 2], step: usize, group: usize) -> usize {
-    (outputs - 1).saturating_mul(step).saturating_add(kw).saturating_mul(kh.div_ceil(group))
+/// The vectors of lanes that the interleaved columns of a call take: of an even number of outputs.
+pub(crate) fn columns(outputs: usize, kernel: [usize; 2], step: usize, group: usize) -> usize {
+    let last = outputs.next_multiple_of(2) - 1;
+    last.saturating_mul(step)
+        .saturating_add(kernel[1])
+        .saturating_mul(Groups::new(kernel, group).room())
 }
 
 /// The kernel.
@@ -177,9 +239,15 @@ pub(crate) enum Destination {
         residual: Option<Pointer>,
         residual_rows: *const usize,
     },
-    /// In A panels: output o is in the row that begins at `a + rows[o]`; of its bytes those of
-    /// `flip` are changed.
-    Panels { a: *mut f32, rows: *const usize, flip: u8 },
+    /// In A panels: output o is in the row that begins at `a + rows[o]`.
+    Panels { a: *mut f32, rows: *const usize },
+}
+
+impl Destination {
+    #[inline(always)]
+    fn has_residual(&self) -> bool {
+        matches!(self, Self::Tensor { residual: Some(_), .. })
+    }
 }
 
 impl Int8Kernel for Depthwise {
@@ -195,86 +263,172 @@ impl Int8Kernel for Depthwise {
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &DepthwiseRun) {
         let chunk = SUMS * <T::Simd as Simd>::LANES;
-        let groups = run.kernel[0].div_ceil(T::GROUP);
+        let as_it_is = run.multiplier == 1 && run.prologue.bounds.is_none();
+        let to_bytes = run.epilogue.is_clamp() && !run.to.has_residual();
         for c in (0..run.weights.channels).step_by(chunk) {
             let n = (run.weights.channels - c).min(chunk);
             // SAFETY: the n channels from c on are of the picture, the weights and the outputs; the
             // columns have been interleaved before they are multiplied.
             unsafe {
-                interleave(token, run, c, n);
-                match (groups, run.kernel[1]) {
-                    (1, 3) => multiply_3(token, run, c, n),
-                    (groups, kw) => multiply(token, run, kw * groups, c, n),
+                if n == chunk && as_it_is {
+                    interleave::<T, true>(token, run, c, n);
+                } else {
+                    interleave::<T, false>(token, run, c, n);
+                }
+                match (run.kernel, run.step) {
+                    ([3, 3], 1) if to_bytes => multiply_3x3(token, run, 1, c, n),
+                    ([3, 3], step) if to_bytes => multiply_3x3(token, run, step, c, n),
+                    _ => multiply(token, run, c, n),
                 }
             }
         }
     }
 }
 
-/// Interleaves the columns of a chunk: `[column][group of ky][vector]`.
+/// Interleaves the columns of a chunk: `[column][group][vector]`. WHOLE: all channels of the chunk
+/// exist, as they are in the input but for their sign.
 ///
 /// # Safety
 /// - As [`Depthwise::run`] asks.
 /// - The `n` channels from `c` on are of the weights'.
 #[inline(always)]
-unsafe fn interleave<T: Int8>(token: T, run: &DepthwiseRun, c: usize, n: usize) {
+unsafe fn interleave<T: Int8, const WHOLE: bool>(token: T, run: &DepthwiseRun, c: usize, n: usize) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
-    let [kh, kw] = run.kernel;
+    let groups = Groups::new(run.kernel, T::GROUP);
+    let padding = [run.zero_byte; MAX_BYTES];
     let zero = simd.splat_byte(run.zero_byte ^ run.prologue.flip);
-    let shared = run.step == run.stride && run.dilation[1] == 1;
-    let count = (run.outputs - 1) * run.step + kw;
-    let mut to = run.columns;
-    for i in 0..count {
-        let offset = if shared { i } else { i / kw * run.stride + i % kw * run.dilation[1] };
-        let column = run.first[1].wrapping_add_unsigned(offset) as usize;
-        let inside = column < run.size[1];
-        let x = run.x.wrapping_add(column.wrapping_mul(run.x_pixel));
-        for first in (0..kh).step_by(T::GROUP) {
+    let count = (run.outputs - 1) * run.step + run.kernel[1];
+    for group in 0..groups.column {
+        let mut rows = [Row::new(run, usize::MAX, &padding, c); 4];
+        for (i, row) in rows.iter_mut().enumerate().take(T::GROUP) {
+            *row = Row::new(run, group * T::GROUP + i, &padding, c);
+        }
+        for i in 0..count {
             let mut taps = [zero; 4];
-            for (ky, tap) in (first..kh).zip(taps.iter_mut().take(T::GROUP)) {
-                let row = run.first[0].wrapping_add_unsigned(ky * run.dilation[0]) as usize;
-                if inside && row < run.size[0] {
-                    let x = x.wrapping_add(row.wrapping_mul(run.x_row));
-                    // SAFETY: the pixel lies in the picture, and has these channels.
-                    let bytes = unsafe { load(token, run, x, c, n) };
-                    *tap = pack::prologue(token, bytes, run.prologue);
-                }
-            }
-            for v in token.interleave(taps) {
-                // SAFETY: there is room for all columns.
+            if let Some(at) = column(run, i) {
+                // SAFETY: the column lies in the picture, which has these channels.
                 unsafe {
-                    simd.store(to, v);
-                    to = to.add(l);
+                    for (tap, row) in taps.iter_mut().zip(&rows).take(T::GROUP) {
+                        *tap = load::<T, WHOLE>(token, run, row, at, [c, n]);
+                    }
                 }
             }
+            // SAFETY: there is room for all columns.
+            unsafe {
+                store(
+                    simd,
+                    run.columns.add((i * groups.room() + group) * SUMS * l),
+                    token.interleave(taps),
+                )
+            };
+        }
+    }
+    if groups.across {
+        let row = Row::new(run, run.kernel[0] - 1, &padding, c);
+        for i in (0..count).step_by(2) {
+            let mut taps = [zero; 4];
+            // SAFETY: the columns lie in the picture, which has these channels.
+            unsafe {
+                if let Some(at) = column(run, i) {
+                    taps[0] = load::<T, WHOLE>(token, run, &row, at, [c, n]);
+                }
+                if let (true, Some(at)) = (i + 1 < count, column(run, i + 1)) {
+                    taps[1] = load::<T, WHOLE>(token, run, &row, at, [c, n]);
+                }
+            }
+            // SAFETY: as above.
+            unsafe {
+                store(
+                    simd,
+                    run.columns.add((i * groups.room() + groups.column) * SUMS * l),
+                    token.interleave(taps),
+                )
+            };
         }
     }
 }
 
-/// The input channels of `n` output channels from `c` on.
+/// Where the picture's column is of which interleaved column `i` consists, in bytes from the first;
+/// none outside.
+#[inline(always)]
+fn column(run: &DepthwiseRun, i: usize) -> Option<usize> {
+    let shared = run.step == run.stride && run.dilation[1] == 1;
+    let kw = run.kernel[1];
+    let offset = if shared { i } else { i / kw * run.stride + i % kw * run.dilation[1] };
+    let column = run.first[1].wrapping_add_unsigned(offset) as usize;
+    if column < run.size[1] { Some(column * run.x_pixel) } else { None }
+}
+
+/// A row of the input.
+#[derive(Clone, Copy)]
+struct Row {
+    /// Its first pixel, there the chunk's first channel where channels are not repeated; bytes of
+    /// padding for a row outside.
+    x: *const u8,
+    /// All bits, or none for a row outside.
+    inside: usize,
+}
+
+impl Row {
+    /// Of tap `ky`, which may lie below the kernel.
+    #[inline(always)]
+    fn new(run: &DepthwiseRun, ky: usize, padding: &[u8; MAX_BYTES], c: usize) -> Self {
+        let row = run.first[0].wrapping_add_unsigned(ky.wrapping_mul(run.dilation[0])) as usize;
+        if ky >= run.kernel[0] || row >= run.size[0] {
+            return Self { x: padding.as_ptr(), inside: 0 };
+        }
+        let first = if run.multiplier == 1 { c } else { 0 };
+        Self { x: run.x.wrapping_add(row.wrapping_mul(run.x_row) + first), inside: usize::MAX }
+    }
+}
+
+/// Stores vectors one after the other.
 ///
 /// # Safety
-/// These are valid for reading in the pixel at `x`.
+/// `to` is valid for writing them.
 #[inline(always)]
-unsafe fn load<T: Int8>(
+unsafe fn store<S: Simd>(simd: S, to: *mut f32, vectors: [S::Vector; SUMS]) {
+    for (i, v) in vectors.into_iter().enumerate() {
+        // SAFETY: the caller's contract.
+        unsafe { simd.store(to.add(i * S::LANES), v) };
+    }
+}
+
+/// The input channels of `n` output channels from `c` on, of the pixel `at` bytes into a row, as
+/// they are multiplied.
+///
+/// # Safety
+/// If the row lies inside, these are valid for reading. WHOLE: `n` is the chunk, channels aren't
+/// repeated, and there is no clamp.
+#[inline(always)]
+unsafe fn load<T: Int8, const WHOLE: bool>(
     token: T,
     run: &DepthwiseRun,
-    x: *const u8,
-    c: usize,
-    n: usize,
+    row: &Row,
+    at: usize,
+    [c, n]: [usize; 2],
 ) -> Vector<T> {
     let simd = token.simd();
-    if run.multiplier == 1 {
-        // SAFETY: n channels from c on exist.
-        return unsafe { simd.load_bytes(x.add(c), n) };
+    let x = row.x.wrapping_add(at & row.inside);
+    let prologue = BytePrologue { bounds: None, ..run.prologue };
+    // SAFETY: n channels from c on exist, or as many bytes of padding; no vector has more bytes
+    // than there are.
+    unsafe {
+        if WHOLE {
+            return pack::prologue(token, simd.load(x.cast()), prologue);
+        }
+        if row.inside == 0 {
+            return pack::prologue(token, simd.load(x.cast()), prologue);
+        }
+        if run.multiplier == 1 {
+            return pack::prologue(token, simd.load_bytes(x, n), run.prologue);
+        }
+        let mut bytes = [0; MAX_BYTES];
+        for (i, byte) in bytes.iter_mut().enumerate().take(n) {
+            *byte = *x.add((c + i) / run.multiplier);
+        }
+        pack::prologue(token, simd.load_bytes(bytes.as_ptr(), n), run.prologue)
     }
-    let mut bytes = [0; MAX_BYTES];
-    for (i, byte) in bytes.iter_mut().enumerate().take(n) {
-        // SAFETY: the input channel of an output channel.
-        *byte = unsafe { *x.add((c + i) / run.multiplier) };
-    }
-    // SAFETY: a vector has no more bytes than there are.
-    unsafe { simd.load_bytes(bytes.as_ptr(), n) }
 }
 
 /// Multiplies the interleaved columns of a chunk, for kernels of any size: two outputs at a time.
@@ -282,74 +436,165 @@ unsafe fn load<T: Int8>(
 /// # Safety
 /// As [`interleave`], which has been called.
 #[inline(always)]
-unsafe fn multiply<T: Int8>(token: T, run: &DepthwiseRun, rows: usize, c: usize, n: usize) {
+unsafe fn multiply<T: Int8>(token: T, run: &DepthwiseRun, c: usize, n: usize) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
     let requantizer = Requantizer::new(token, &run.epilogue);
-    let (outputs, step) = (run.outputs, run.step * (rows / run.kernel[1]) * SUMS * l);
-    let weights = run.weights.weights.wrapping_add(c * rows);
+    let groups = Groups::new(run.kernel, T::GROUP);
+    let weights = run.weights.weights.wrapping_add(c * groups.weights());
     let mut biases = [simd.splat(0.0); SUMS];
     for (v, bias) in biases.iter_mut().enumerate() {
         // SAFETY: the chunk has whole vectors of biases.
         *bias = unsafe { simd.load(run.weights.biases.add(c + v * l)) };
     }
     let columns = run.columns.cast_const();
-    for o in (0..outputs).step_by(2) {
-        // The last one may be computed twice.
-        let second = (o + 1).min(outputs - 1);
-        let x = [columns.wrapping_add(o * step), columns.wrapping_add(second * step)];
+    for o in (0..run.outputs).step_by(2) {
+        let first = [o * run.step, (o + 1) * run.step];
         let mut sums = [biases; 2];
-        for i in 0..rows {
-            for v in 0..SUMS {
-                let at = (i * SUMS + v) * l;
-                // SAFETY: the chunk has whole vectors of weights and of interleaved columns.
-                unsafe {
-                    let weight = simd.load(weights.add(at));
-                    for (sums, x) in sums.iter_mut().zip(x) {
-                        sums[v] = token.dot(simd.load(x.add(at)), weight, sums[v]);
+        // SAFETY: the chunk has whole vectors of weights; there is room for the columns of an even
+        // number of outputs.
+        unsafe {
+            for kx in 0..groups.width {
+                for group in 0..groups.column {
+                    let weights = weights.add((kx * groups.column + group) * SUMS * l);
+                    for (sums, first) in sums.iter_mut().zip(first) {
+                        let x = (first + kx) * groups.room() + group;
+                        add_group(token, columns.add(x * SUMS * l), weights, sums);
                     }
                 }
             }
         }
-        let [first, last] = sums;
-        // SAFETY: both are outputs of the call.
+        let [mut sums, mut second] = sums;
+        // SAFETY: likewise; the first of two outputs begins with an even column. Both are outputs
+        // of the call.
         unsafe {
-            requantize(token, run, &requantizer, o, c, n, first);
-            if second > o {
-                requantize(token, run, &requantizer, second, c, n, last);
+            if groups.across {
+                add_across(token, run, &groups, [o * run.step, 0], weights, &mut sums);
+                let odd = run.step % 2;
+                add_across(token, run, &groups, [(o + 1) * run.step, odd], weights, &mut second);
+            }
+            requantize(token, run, &requantizer, o, [c, n], sums);
+            if o + 1 < run.outputs {
+                requantize(token, run, &requantizer, o + 1, [c, n], second);
             }
         }
     }
 }
 
-/// The same for kernels three wide and one group high, whose weights stay in registers.
+/// Adds the products of the groups across, of an output that begins with column `first`, which is
+/// `odd` or not.
+///
+/// # Safety
+/// `weights` are the chunk's; there is room for the columns.
+#[inline(always)]
+unsafe fn add_across<T: Int8>(
+    token: T,
+    run: &DepthwiseRun,
+    groups: &Groups,
+    [first, odd]: [usize; 2],
+    weights: *const f32,
+    sums: &mut [Vector<T>; SUMS],
+) {
+    let vectors = SUMS * <T::Simd as Simd>::LANES;
+    for pair in 0..(groups.width + odd).div_ceil(2) {
+        let x = (first - odd + 2 * pair) * groups.room() + groups.column;
+        let weights = weights.wrapping_add((groups.first_across(odd) + pair) * vectors);
+        // SAFETY: these are groups of the chunk's weights and of the columns.
+        unsafe { add_group(token, run.columns.add(x * vectors), weights, sums) };
+    }
+}
+
+/// Adds the products of a group of taps.
+///
+/// # Safety
+/// `x` and `weights` are valid for reading [`SUMS`] vectors.
+#[inline(always)]
+unsafe fn add_group<T: Int8>(
+    token: T,
+    x: *const f32,
+    weights: *const f32,
+    sums: &mut [Vector<T>; SUMS],
+) {
+    let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
+    for (v, sum) in sums.iter_mut().enumerate() {
+        // SAFETY: vector v of those.
+        *sum = unsafe { token.dot(simd.load(x.add(v * l)), simd.load(weights.add(v * l)), *sum) };
+    }
+}
+
+/// The same for 3×3, to bytes without a residual: vector by vector, so that columns and weights
+/// that two outputs share are loaded once.
 ///
 /// # Safety
 /// As [`interleave`], which has been called.
 #[inline(always)]
-unsafe fn multiply_3<T: Int8>(token: T, run: &DepthwiseRun, c: usize, n: usize) {
-    let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
+unsafe fn multiply_3x3<T: Int8>(token: T, run: &DepthwiseRun, step: usize, c: usize, n: usize) {
+    let l = <T::Simd as Simd>::LANES;
     let requantizer = Requantizer::new(token, &run.epilogue);
-    let from = run.weights.weights.wrapping_add(c * 3);
-    let mut weights = [[simd.splat(0.0); SUMS]; 3];
-    for (i, weight) in weights.as_flattened_mut().iter_mut().enumerate() {
-        // SAFETY: the chunk has whole vectors of weights.
-        *weight = unsafe { simd.load(from.add(i * l)) };
-    }
-    let (outputs, step, columns) = (run.outputs, run.step * SUMS * l, run.columns.cast_const());
-    for o in 0..outputs {
-        let x = columns.wrapping_add(o * step);
-        // SAFETY: the chunk has whole vectors of biases and of interleaved columns.
+    let groups = const { Groups::new([3, 3], T::GROUP) };
+    let weights = run.weights.weights.wrapping_add(c * groups.weights());
+    let columns = run.columns.cast_const();
+    for o in (0..run.outputs).step_by(2) {
+        let x = columns.wrapping_add(o * step * groups.room() * SUMS * l);
+        // Not a loop, which the compiler might leave one, through memory.
+        // SAFETY: the chunk has whole vectors of biases, multipliers and weights; there is room for
+        // the columns of an even number of outputs, both of which are the call's where stored.
         unsafe {
-            let mut sums = [simd.splat(0.0); SUMS];
-            for (v, sum) in sums.iter_mut().enumerate() {
-                *sum = simd.load(run.weights.biases.add(c + v * l));
-                for (kx, weight) in weights.iter().enumerate() {
-                    let x = simd.load(x.add((kx * SUMS + v) * l));
-                    *sum = token.dot(x, weight[v], *sum);
+            let [a, other_a] = numbers_3x3(token, run, [x, weights], step, [c, 0]);
+            let [b, other_b] = numbers_3x3(token, run, [x, weights], step, [c, 1]);
+            let [d, other_d] = numbers_3x3(token, run, [x, weights], step, [c, 2]);
+            let [e, other_e] = numbers_3x3(token, run, [x, weights], step, [c, 3]);
+            store_bytes(token, run, &requantizer, o, [c, n], [a, b, d, e]);
+            if o + 1 < run.outputs {
+                let others = [other_a, other_b, other_d, other_e];
+                store_bytes(token, run, &requantizer, o + 1, [c, n], others);
+            }
+        }
+    }
+}
+
+/// Vector `v` of the outputs' numbers, of two outputs of which the first begins with column `x`, an
+/// even one.
+///
+/// # Safety
+/// The chunk's biases, multipliers and groups of weights, and the columns of both outputs, are
+/// valid for reading whole vectors.
+#[inline(always)]
+unsafe fn numbers_3x3<T: Int8>(
+    token: T,
+    run: &DepthwiseRun,
+    [x, weights]: [*const f32; 2],
+    step: usize,
+    [c, v]: [usize; 2],
+) -> [Vector<T>; 2] {
+    let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
+    let groups = const { Groups::new([3, 3], T::GROUP) };
+    let [x, weights] = [x.wrapping_add(v * l), weights.wrapping_add(v * l)];
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut sums = [simd.load(run.weights.biases.add(c + v * l)); 2];
+        for kx in 0..3 {
+            let weight = simd.load(weights.add(kx * SUMS * l));
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let x = simd.load(x.add((i * step + kx) * groups.room() * SUMS * l));
+                *sum = token.dot(x, weight, *sum);
+            }
+        }
+        if groups.across {
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let odd = i * step % 2;
+                for pair in 0..2 {
+                    let weight =
+                        simd.load(weights.add((groups.first_across(odd) + pair) * SUMS * l));
+                    let column = (i * step - odd + 2 * pair) * groups.room() + groups.column;
+                    *sum = token.dot(simd.load(x.add(column * SUMS * l)), weight, *sum);
                 }
             }
-            requantize(token, run, &requantizer, o, c, n, sums);
         }
+        let multiplier = simd.load(run.weights.multipliers.add(c + v * l));
+        [
+            simd.computed(simd.mul(simd.to_f32(sums[0]), multiplier)),
+            simd.computed(simd.mul(simd.to_f32(sums[1]), multiplier)),
+        ]
     }
 }
 
@@ -363,8 +608,7 @@ unsafe fn requantize<T: Int8>(
     run: &DepthwiseRun,
     requantizer: &Requantizer<T>,
     o: usize,
-    c: usize,
-    n: usize,
+    [c, n]: [usize; 2],
     mut t: [Vector<T>; SUMS],
 ) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
@@ -391,19 +635,34 @@ unsafe fn requantize<T: Int8>(
         }
         return;
     }
-    for t in &mut t {
-        *t = requantizer.round(*t);
-    }
-    let bytes = simd.narrow(t, run.epilogue.output == ElementType::I8);
+    // SAFETY: output o is one of the call's.
+    unsafe { store_bytes(token, run, requantizer, o, [c, n], t) };
+}
+
+/// Stores `n` numbers of steps, rounded, as channels from `c` on of output `o`.
+///
+/// # Safety
+/// As [`interleave`]; output `o` is one of the call's, and one of integers.
+#[inline(always)]
+unsafe fn store_bytes<T: Int8>(
+    token: T,
+    run: &DepthwiseRun,
+    requantizer: &Requantizer<T>,
+    o: usize,
+    [c, n]: [usize; 2],
+    t: [Vector<T>; SUMS],
+) {
+    let (simd, bytes) = (token.simd(), requantizer.bytes(t));
     // SAFETY: output o has these channels, of integers, or a row of them in the panels, whose
     // blocks begin with chunks.
     unsafe {
         match run.to {
             Destination::Tensor { y, rows, .. } => {
+                let bytes = requantizer.as_output(bytes);
                 simd.store_bytes(y.at.add(*rows.add(o) + c), bytes, n);
             }
-            Destination::Panels { a, rows, flip } => {
-                let bytes = if flip == 0 { bytes } else { simd.xor(bytes, simd.splat_byte(flip)) };
+            Destination::Panels { a, rows } => {
+                let bytes = pack::flipped(token, bytes, if T::SIGNED { 0x80 } else { 0 });
                 pack::store(token, a.add(*rows.add(o)), c, bytes, n);
             }
         }

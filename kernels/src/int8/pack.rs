@@ -113,7 +113,7 @@ unsafe fn gather<T: Int8>(token: T, x: *const u8, channel: usize, n: usize) -> V
 pub(crate) fn prologue<T: Int8>(token: T, bytes: Vector<T>, prologue: BytePrologue) -> Vector<T> {
     let simd = token.simd();
     let BytePrologue { flip, bounds } = prologue;
-    let bytes = if flip == 0 { bytes } else { simd.xor(bytes, simd.splat_byte(flip)) };
+    let bytes = flipped(token, bytes, flip);
     let Some([lo, hi]) = bounds else { return bytes };
     let (lo, hi) = (simd.splat_byte(lo), simd.splat_byte(hi));
     if T::SIGNED {
@@ -121,6 +121,13 @@ pub(crate) fn prologue<T: Int8>(token: T, bytes: Vector<T>, prologue: ByteProlog
     } else {
         simd.min_bytes::<false>(hi, simd.max_bytes::<false>(lo, bytes))
     }
+}
+
+/// Bytes of which some bits are changed, if any are.
+#[inline(always)]
+pub(crate) fn flipped<T: Int8>(token: T, bytes: Vector<T>, flip: u8) -> Vector<T> {
+    let simd = token.simd();
+    if flip == 0 { bytes } else { simd.xor(bytes, simd.splat_byte(flip)) }
 }
 
 /// Writes the first `n` bytes to k..k + `n` of a pixel's row of a panel.

@@ -7,6 +7,8 @@ use crate::activation::Activation;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
 use crate::layout::Strides;
+use crate::simd::int8::Bytes;
+use crate::simd::scalar::Scalar;
 
 /// What the integers q of a tensor stand for: scale · (q − zero_point).
 ///
@@ -116,6 +118,10 @@ pub(crate) struct Requantization {
     pub(crate) activation: Option<Activation>,
     /// The clamp, in steps of the output's, counted from its zero point.
     pub(crate) bounds: (f32, f32),
+    /// The zero point and the clamp's bounds, rounded, in unsigned integers: with 128 added to
+    /// those of i8.
+    pub(crate) zero_point: i32,
+    pub(crate) byte_bounds: [u8; 2],
 }
 
 impl Requantization {
@@ -149,7 +155,17 @@ impl Requantization {
             (lo, hi) = ((lo / scale).clamp(least, largest), (hi / scale).clamp(least, largest));
         }
         let activation = Some(activation).filter(|activation| activation.bounds().is_none());
-        Ok(Self { output, quantization, residual, activation, bounds: (lo, hi) })
+        // Rounding keeps order: numbers rounded and then clamped are those clamped and then rounded.
+        let zero_point = quantization.zero_point - output.integers().0;
+        let byte = |bound: f32| (Scalar.to_i32(bound).to_bits() as i32 + zero_point) as u8;
+        let byte_bounds = if quantized { [byte(lo), byte(hi)] } else { [0, 255] };
+        let bounds = (lo, hi);
+        Ok(Self { output, quantization, residual, activation, bounds, zero_point, byte_bounds })
+    }
+
+    /// Whether integers come of sums by a multiplication and a clamp.
+    pub(crate) fn is_clamp(&self) -> bool {
+        self.output.is_quantized() && self.activation.is_none()
     }
 
     /// What a unit of a sum is in steps of the output's, `scale` being what it stands for.

@@ -18,7 +18,7 @@ use crate::activation::{Activation, apply};
 use crate::element::{ElementType, Pointer, PointerMut};
 use crate::int8::quantization::{Quantization, Requantization};
 use crate::simd::Simd;
-use crate::simd::int8::{Bytes, Int8, Int8Kernel, Vector};
+use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS, Vector};
 
 /// The kernel.
 #[derive(Debug)]
@@ -94,6 +94,11 @@ pub(crate) struct Requantizer<T: Int8> {
     lo: Vector<T>,
     hi: Vector<T>,
     zero_point: Vector<T>,
+    /// 16 bits of it: see [`Requantization::zero_point`].
+    zero_words: Vector<T>,
+    byte_bounds: [Vector<T>; 2],
+    /// The bits by which the output's bytes differ from unsigned ones.
+    sign: Vector<T>,
     residual: Quantization,
     activation: Option<Activation>,
     scale: f32,
@@ -109,6 +114,12 @@ impl<T: Int8> Requantizer<T> {
             lo: simd.splat(epilogue.bounds.0),
             hi: simd.splat(epilogue.bounds.1),
             zero_point: simd.splat_i32(epilogue.quantization.zero_point),
+            zero_words: simd.splat_i32(epilogue.zero_point * 0x1_0001),
+            byte_bounds: [
+                simd.splat_byte(epilogue.byte_bounds[0]),
+                simd.splat_byte(epilogue.byte_bounds[1]),
+            ],
+            sign: simd.splat_byte(if epilogue.output == ElementType::I8 { 0x80 } else { 0 }),
             residual: epilogue.residual,
             activation: epilogue.activation,
             scale: epilogue.quantization.scale,
@@ -185,6 +196,22 @@ impl<T: Int8> Requantizer<T> {
             None => t,
         };
         simd.clamp_max(self.hi, simd.clamp_min(self.lo, t))
+    }
+
+    /// The clamped integers, unsigned, that numbers of steps become, in the order of [`channel`].
+    ///
+    /// [`channel`]: crate::simd::int8::channel
+    #[inline(always)]
+    pub(crate) fn bytes(&self, t: [Vector<T>; SUMS]) -> Vector<T> {
+        let (simd, [lo, hi]) = (self.token.simd(), self.byte_bounds);
+        let bytes = simd.narrow(t, self.zero_words);
+        simd.min_bytes::<false>(hi, simd.max_bytes::<false>(lo, bytes))
+    }
+
+    /// Unsigned bytes as those of the output.
+    #[inline(always)]
+    pub(crate) fn as_output(&self, bytes: Vector<T>) -> Vector<T> {
+        self.token.simd().xor(bytes, self.sign)
     }
 
     /// The integers that numbers of steps become.

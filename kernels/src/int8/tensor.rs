@@ -126,16 +126,15 @@ impl Int8Depthwise {
     /// As [`Producer::produce`](crate::gemm::producer::Producer::produce); the patch has room for
     /// the interleaved columns.
     pub(crate) unsafe fn produce(&self, part: &PartOfA<'_>) {
-        let Int8Layer { kernels, epilogue, .. } = self.windows.layer;
-        let flip = kernels.flip(epilogue.output == ElementType::I8);
         part.region.rectangles(part.pixels.clone(), |rectangle, first| {
             let Rectangle { picture, rows, columns } = rectangle;
             for (r, row) in rows.enumerate() {
                 let first = first + r * part.region.columns.len();
-                for start in columns.clone().step_by(OUTPUTS) {
-                    let outputs = start..(start + OUTPUTS).min(columns.end);
+                let share = depthwise::share(columns.len());
+                for start in columns.clone().step_by(share) {
+                    let outputs = start..(start + share).min(columns.end);
                     let rows = part.rows[first + start - columns.start..].as_ptr();
-                    let to = depthwise::Destination::Panels { a: part.panels, rows, flip };
+                    let to = depthwise::Destination::Panels { a: part.panels, rows };
                     let x = (part.x, part.placement);
                     // SAFETY: the caller's contract, for these pixels.
                     unsafe { self.outputs(x, [picture, row], outputs, part.patch, to) };
@@ -285,8 +284,10 @@ impl Run<'_> {
     /// As [`Run::row`].
     unsafe fn depthwise(&self, plan: &Int8Depthwise, at: [usize; 2], scratch: *mut f32) {
         let [picture, row] = at;
-        for start in (0..plan.windows.horizontal.output).step_by(OUTPUTS) {
-            let end = (start + OUTPUTS).min(plan.windows.horizontal.output);
+        let width = plan.windows.horizontal.output;
+        let share = depthwise::share(width);
+        for start in (0..width).step_by(share) {
+            let end = (start + share).min(width);
             let offsets = |placement: &Placement| {
                 let pixel = |i: usize| Pixel { picture, row, column: start + i };
                 core::array::from_fn::<usize, OUTPUTS, _>(|i| placement.of(pixel(i)))

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec;
 
+use crate::amx::{self, Amx};
 use crate::arithmetic::Arithmetic;
 use crate::element::{ElementType, Elements};
 use crate::error::{Error, Result};
@@ -190,21 +191,26 @@ impl HasLayer for Dense {
 
 impl Plan for Dense {}
 
-/// How a GEMM of these weights multiplies. By dot products of bf16 if they are asked for, the
-/// weights are bf16 of a `single` tap, and the CPU has them.
+/// How a GEMM of these weights multiplies. By tile registers if they are asked for, and the process
+/// may use them. By dot products of bf16 if they are asked for, the weights are bf16 of a `single`
+/// tap, and the CPU has them.
 pub(super) fn products(
     kernels: &'static GemmKernels,
     weights: Elements<'_>,
     single: bool,
     options: &Options,
-) -> Products {
+) -> Result<Products> {
+    let amx = options.amx || amx::from_env()?;
     let fitting = single && weights.element_type() == ElementType::Bf16;
     let dot = kernels.dot().filter(|dot| fitting && (dot.is_available)());
-    match (options.arithmetic, dot, &kernels.bf16) {
-        (Arithmetic::Bf16, _, Some(bf16)) => Products::Bf16(bf16),
-        (Arithmetic::Fast, Some(dot), _) => Products::Dot(dot),
+    Ok(match (options.arithmetic, dot, &kernels.tiles, &kernels.bf16) {
+        (Arithmetic::Bf16, _, Some(tiles), _) if amx && Amx::request() == Amx::Granted => {
+            Products::Tiles(tiles)
+        }
+        (Arithmetic::Bf16, _, _, Some(bf16)) => Products::Bf16(bf16),
+        (Arithmetic::Fast, Some(dot), ..) => Products::Dot(dot),
         _ => Products::Exact,
-    }
+    })
 }
 
 /// Convolution of groups of channels by copied taps, packed: the common form of [`Conv`],
@@ -242,7 +248,7 @@ impl PackedConv {
                 (weights, Products::Int8(layer))
             }
             None => {
-                let products = products(kernels, weights, single, options);
+                let products = products(kernels, weights, single, options)?;
                 let weights =
                     PackedWeights::new(kernels, depth, groups, columns, unpacked, products)?;
                 (weights, products)

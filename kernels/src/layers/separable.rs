@@ -132,7 +132,7 @@ impl PackedSeparable {
         let kernels = common.kernels.depthwise(spec.element);
         let depthwise = PackedDepthwise::new(kernels, channels_in, depthwise, spec)?;
         let kernels = &common.kernels.gemm;
-        let products = products(kernels, weights, true, options);
+        let products = products(kernels, weights, true, options)?;
         let depth = Depth { kernel: [1, 1], channels: depthwise.channels_out() };
         let unpacked = Unpacked { weights, layout, bias };
         let pointwise = PackedWeights::new(kernels, depth, 1, channels_out, unpacked, products)?;

@@ -8,7 +8,9 @@ use pulp::core_arch::x86::F16c;
 use pulp::x86::V3;
 
 use crate::level::Level;
-use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS, read_first_bytes, write_first_bytes};
+use crate::simd::int8::{
+    Bytes, Int8, Int8Kernel, MOST_OF_16, SUMS, read_first_bytes, write_first_bytes,
+};
 use crate::simd::{Kernel, MAX_LANES, Simd, features, read_first_16, write_first_16};
 
 /// 256-bit vectors.
@@ -318,6 +320,17 @@ impl Avx2 {
         let V3 { avx, .. } = self.v3;
         avx._mm256_castsi256_ps(f(avx._mm256_castps_si256(a), avx._mm256_castps_si256(b)))
     }
+
+    /// The nearest integers of 16 bits, with a zero point added.
+    #[inline(always)]
+    fn words(self, a: __m256, b: __m256, zero_point: __m256) -> __m256 {
+        let V3 { avx2, .. } = self.v3;
+        // Integers too large for 32 bits would become the least.
+        let most = self.splat(MOST_OF_16);
+        let (a, b) = (self.to_i32(self.clamp_max(most, a)), self.to_i32(self.clamp_max(most, b)));
+        let words = self.integers(a, b, |a, b| avx2._mm256_packs_epi32(a, b));
+        self.integers(words, zero_point, |a, b| avx2._mm256_adds_epi16(a, b))
+    }
 }
 
 impl Bytes for Avx2 {
@@ -445,15 +458,10 @@ impl Bytes for Avx2 {
     }
 
     #[inline(always)]
-    fn narrow(self, [a, b, c, d]: [__m256; SUMS], signed: bool) -> __m256 {
+    fn narrow(self, [a, b, c, d]: [__m256; SUMS], zero_point: __m256) -> __m256 {
         let V3 { avx2, .. } = self.v3;
-        let low = self.integers(a, b, |a, b| avx2._mm256_packs_epi32(a, b));
-        let high = self.integers(c, d, |c, d| avx2._mm256_packs_epi32(c, d));
-        if signed {
-            self.integers(low, high, |a, b| avx2._mm256_packs_epi16(a, b))
-        } else {
-            self.integers(low, high, |a, b| avx2._mm256_packus_epi16(a, b))
-        }
+        let (low, high) = (self.words(a, b, zero_point), self.words(c, d, zero_point));
+        self.integers(low, high, |a, b| avx2._mm256_packus_epi16(a, b))
     }
 
     #[inline(always)]
@@ -511,12 +519,31 @@ impl Int8 for Avx2Words {
     }
 
     #[inline(always)]
+    fn dot_in_order(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: `self` has the instructions.
+        unsafe { dot_words(a, b, c) }
+    }
+
+    #[inline(always)]
     unsafe fn load_weights(self, p: *const [i8; 2]) -> __m256 {
         let V3 { avx, avx2, .. } = self.simd.v3;
         // SAFETY: 16 bytes are valid for reading; any bits are a vector.
         let bytes = unsafe { p.cast::<__m128i>().read_unaligned() };
         avx._mm256_castsi256_ps(avx2._mm256_cvtepi8_epi16(bytes))
     }
+}
+
+/// See [`Int8::dot_in_order`]: the compiler would multiply ahead of the additions.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn dot_words(a: __m256, b: __m256, mut c: __m256) -> __m256 {
+    // SAFETY: the instructions are available.
+    unsafe {
+        asm!("vpmaddwd {products}, {a}, {b}", "vpaddd {c}, {c}, {products}",
+            products = out(ymm_reg) _, a = in(ymm_reg) a, b = in(ymm_reg) b, c = inout(ymm_reg) c,
+            options(nomem, nostack, preserves_flags));
+    }
+    c
 }
 
 /// AVX-VNNI besides.

@@ -8,7 +8,7 @@ use pulp::core_arch::x86::Avx512bf16;
 use pulp::x86::V4;
 
 use crate::level::Level;
-use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS};
+use crate::simd::int8::{Bytes, Int8, Int8Kernel, MOST_OF_16, SUMS};
 use crate::simd::{Bf16Dot, Bf16Kernel, Kernel, MAX_LANES, Simd, features};
 
 /// 512-bit vectors.
@@ -337,6 +337,17 @@ impl Avx512 {
         avx512f
             ._mm512_castsi512_ps(f(avx512f._mm512_castps_si512(a), avx512f._mm512_castps_si512(b)))
     }
+
+    /// The nearest integers of 16 bits, with a zero point added.
+    #[inline(always)]
+    fn words(self, a: __m512, b: __m512, zero_point: __m512) -> __m512 {
+        let V4 { avx512bw, .. } = self.v4;
+        // Integers too large for 32 bits would become the least.
+        let most = self.splat(MOST_OF_16);
+        let (a, b) = (self.to_i32(self.clamp_max(most, a)), self.to_i32(self.clamp_max(most, b)));
+        let words = self.integers(a, b, |a, b| avx512bw._mm512_packs_epi32(a, b));
+        self.integers(words, zero_point, |a, b| avx512bw._mm512_adds_epi16(a, b))
+    }
 }
 
 impl Bytes for Avx512 {
@@ -392,6 +403,12 @@ impl Bytes for Avx512 {
     }
 
     #[inline(always)]
+    fn computed(self, v: __m512) -> __m512 {
+        // SAFETY: `self` has AVX-512.
+        unsafe { computed(v) }
+    }
+
+    #[inline(always)]
     fn xor(self, a: __m512, b: __m512) -> __m512 {
         self.v4.avx512dq._mm512_xor_ps(a, b)
     }
@@ -444,15 +461,10 @@ impl Bytes for Avx512 {
     }
 
     #[inline(always)]
-    fn narrow(self, [a, b, c, d]: [__m512; SUMS], signed: bool) -> __m512 {
+    fn narrow(self, [a, b, c, d]: [__m512; SUMS], zero_point: __m512) -> __m512 {
         let V4 { avx512bw, .. } = self.v4;
-        let low = self.integers(a, b, |a, b| avx512bw._mm512_packs_epi32(a, b));
-        let high = self.integers(c, d, |c, d| avx512bw._mm512_packs_epi32(c, d));
-        if signed {
-            self.integers(low, high, |a, b| avx512bw._mm512_packs_epi16(a, b))
-        } else {
-            self.integers(low, high, |a, b| avx512bw._mm512_packus_epi16(a, b))
-        }
+        let (low, high) = (self.words(a, b, zero_point), self.words(c, d, zero_point));
+        self.integers(low, high, |a, b| avx512bw._mm512_packus_epi16(a, b))
     }
 
     #[inline(always)]
@@ -472,6 +484,15 @@ impl Bytes for Avx512 {
         let V4 { avx512f, .. } = self.v4;
         avx512f._mm512_castsi512_ps(avx512f._mm512_cvtps_epi32(v))
     }
+}
+
+/// See [`Bytes::computed`]: only a function with AVX-512 may name its registers.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn computed(mut v: __m512) -> __m512 {
+    // SAFETY: no instruction.
+    unsafe { asm!("/* {0} */", inout(zmm_reg) v, options(nomem, nostack, preserves_flags)) };
+    v
 }
 
 /// Products of 16 bits: those of 8 saturate.
@@ -513,12 +534,33 @@ impl Int8 for Avx512Words {
     }
 
     #[inline(always)]
+    fn dot_in_order(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: `self` has the instructions.
+        unsafe { dot_words(a, b, c) }
+    }
+
+    #[inline(always)]
     unsafe fn load_weights(self, p: *const [i8; 2]) -> __m512 {
         let V4 { avx512bw, avx512f, .. } = self.simd.v4;
         // SAFETY: 32 bytes are valid for reading; any bits are a vector.
         let bytes = unsafe { p.cast::<__m256i>().read_unaligned() };
         avx512f._mm512_castsi512_ps(avx512bw._mm512_cvtepi8_epi16(bytes))
     }
+}
+
+/// See [`Int8::dot_in_order`]: the compiler would multiply ahead of the additions.
+#[target_feature(enable = "avx512bw")]
+#[inline]
+fn dot_words(a: __m512, b: __m512, mut c: __m512) -> __m512 {
+    // Of no known type it would have no name beyond zmm15.
+    let _products: __m512;
+    // SAFETY: the instructions are available.
+    unsafe {
+        asm!("vpmaddwd {products}, {a}, {b}", "vpaddd {c}, {c}, {products}",
+            products = out(zmm_reg) _products, a = in(zmm_reg) a, b = in(zmm_reg) b, c = inout(zmm_reg) c,
+            options(nomem, nostack, preserves_flags));
+    }
+    c
 }
 
 /// AVX512-VNNI besides.

@@ -12,6 +12,10 @@ pub(crate) const SUMS: usize = 4;
 /// Bytes of the widest vector.
 pub(crate) const MAX_BYTES: usize = SUMS * MAX_LANES;
 
+/// More than any byte, whatever zero point is added.
+#[allow(dead_code, reason = "of levels that have to clamp before they round")]
+pub(crate) const MOST_OF_16: f32 = 32767.0;
+
 /// A level's vectors of 8-bit integers and of their sums.
 pub(crate) trait Bytes: Simd {
     /// The first `n` bytes at `p`, 1 ≤ n ≤ 4·`LANES`; the others are arbitrary.
@@ -48,6 +52,13 @@ pub(crate) trait Bytes: Simd {
         self.splat(f32::from_bits(x as u32))
     }
 
+    /// `v` itself, computed before what comes after this: not where it is used, if that depends on
+    /// a condition.
+    #[inline(always)]
+    fn computed(self, v: Self::Vector) -> Self::Vector {
+        self.barrier(v)
+    }
+
     fn xor(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The larger of the bytes.
     fn max_bytes<const SIGNED: bool>(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
@@ -60,9 +71,10 @@ pub(crate) trait Bytes: Simd {
     fn zip_words(self, a: Self::Vector, b: Self::Vector) -> [Self::Vector; 2];
     /// 16 bits of each byte, in their order.
     fn widen_bytes(self, bytes: Self::Vector) -> [Self::Vector; 2];
-    /// Bytes of lanes in the order of [`channel`], which become those of the channels. The lanes
-    /// hold integers of the bytes' type.
-    fn narrow(self, lanes: [Self::Vector; SUMS], signed: bool) -> Self::Vector;
+    /// Unsigned bytes of lanes in the order of [`channel`], which become those of the channels: the
+    /// nearest integers, ties to even, with `zero_point` in each 16 bits added; the least or largest
+    /// byte for those beyond.
+    fn narrow(self, lanes: [Self::Vector; SUMS], zero_point: Self::Vector) -> Self::Vector;
 
     /// Modulo 2³².
     fn add_i32(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
@@ -96,6 +108,12 @@ pub(crate) trait Int8: Copy {
 
     /// The group of products of each lane, and `c`.
     fn dot(self, a: Vector<Self>, b: Vector<Self>, c: Vector<Self>) -> Vector<Self>;
+
+    /// The same where sums take nearly all registers: in order, with one for products.
+    #[inline(always)]
+    fn dot_in_order(self, a: Vector<Self>, b: Vector<Self>, c: Vector<Self>) -> Vector<Self> {
+        self.dot(a, b, c)
+    }
 
     /// The same of one lane of `a` with each lane of `b`. One instruction where there is one.
     #[inline(always)]

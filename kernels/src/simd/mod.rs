@@ -10,6 +10,8 @@
 //! level that carries its `#[target_feature]`; the body and all that it calls is inlined there, for
 //! which each helper is `#[inline(always)]` (one missing attribute and vectors go through memory).
 
+#[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
+pub(crate) mod amx;
 #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
 pub(crate) mod avx2;
 #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]

@@ -483,11 +483,13 @@ impl Bytes for Neon {
     }
 
     #[inline(always)]
-    fn narrow(self, lanes: [float32x4_t; SUMS], _: bool) -> float32x4_t {
+    fn narrow(self, lanes: [float32x4_t; SUMS], zero_point: float32x4_t) -> float32x4_t {
         let neon = self.neon.neon;
-        let [a, b, c, d] = lanes.map(|v| neon.vmovn_u32(neon.vreinterpretq_u32_f32(v)));
-        let low = neon.vmovn_u16(neon.vcombine_u16(a, b));
-        let high = neon.vmovn_u16(neon.vcombine_u16(c, d));
+        // Integers too large for 32 bits become the largest.
+        let zero_point = neon.vreinterpretq_s16_f32(zero_point);
+        let [a, b, c, d] = lanes.map(|v| neon.vqmovn_s32(neon.vcvtnq_s32_f32(v)));
+        let low = neon.vqmovun_s16(neon.vqaddq_s16(neon.vcombine_s16(a, b), zero_point));
+        let high = neon.vqmovun_s16(neon.vqaddq_s16(neon.vcombine_s16(c, d), zero_point));
         neon.vreinterpretq_f32_u8(neon.vcombine_u8(low, high))
     }
 
@@ -547,6 +549,30 @@ impl Int8 for NeonWords {
         let pairs = neon.vpaddq_s16(low, neon.vmull_high_s8(a, b));
         let sums = neon.vpadalq_s16(neon.vreinterpretq_s32_f32(c), pairs);
         neon.vreinterpretq_f32_s32(sums)
+    }
+
+    // The compiler would multiply far ahead of the additions.
+    #[inline(always)]
+    fn dot_lane<const LANE: i32>(
+        self,
+        a: float32x4_t,
+        b: float32x4_t,
+        mut c: float32x4_t,
+    ) -> float32x4_t {
+        let (_pairs, _high): (float32x4_t, float32x4_t);
+        // SAFETY: `self` has the instructions.
+        unsafe {
+            asm!(
+                "dup {high:v}.4s, {a:v}.s[{lane}]",
+                "smull {pairs:v}.8h, {high:v}.8b, {b:v}.8b",
+                "smull2 {high:v}.8h, {high:v}.16b, {b:v}.16b",
+                "addp {pairs:v}.8h, {pairs:v}.8h, {high:v}.8h",
+                "sadalp {c:v}.4s, {pairs:v}.8h",
+                high = out(vreg) _high, pairs = out(vreg) _pairs, a = in(vreg) a, b = in(vreg) b,
+                c = inout(vreg) c, lane = const LANE, options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        c
     }
 
     #[inline(always)]

@@ -252,8 +252,12 @@ impl Bytes for Scalar {
     }
 
     #[inline(always)]
-    fn narrow(self, lanes: [f32; SUMS], _: bool) -> f32 {
-        of_bytes(lanes.map(|lane| lane.to_bits() as u8))
+    fn narrow(self, lanes: [f32; SUMS], zero_point: f32) -> f32 {
+        let zero_point = i32::from(zero_point.to_bits() as i16);
+        of_bytes(lanes.map(|lane| {
+            let rounded = self.to_i32(lane.clamp(-512.0, 512.0)).to_bits() as i32;
+            (rounded + zero_point).clamp(0, 255) as u8
+        }))
     }
 
     #[inline(always)]

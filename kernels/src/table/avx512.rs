@@ -10,19 +10,23 @@ use crate::element::F16Bf16;
 use crate::epilogue::{AsIs, Bounded, General, Relu};
 use crate::fma_loop::FmaLoop;
 use crate::gemm::kernels::{
-    Bf16Gemm, DotKernels, F16Bf16Gemm, GemmKernels, MicroKernels, PanelKernels,
+    Bf16Gemm, DotKernels, F16Bf16Gemm, GemmKernels, MicroKernels, PanelKernels, TilesGemm,
 };
 use crate::gemm::narrow::Narrow;
 use crate::gemm::pack::Pack;
+use crate::gemm::pack_tiles::PackTiles;
 use crate::gemm::pair::Pair;
 use crate::gemm::round::Round;
 use crate::gemm::tile::tile_size;
+use crate::gemm::tile_micro_kernel::TileMicroKernel;
+use crate::gemm::tile_rows::TileRows;
 use crate::gemm::widen::Widen;
 use crate::int8::kernels::Int8Kernels;
 use crate::level::Level;
 use crate::planes::{PlanesKernels, PlanesOf};
 use crate::pool::kernels::PoolKernels;
 use crate::pool::row::{Average, Max};
+use crate::simd::amx;
 use crate::simd::avx512::{Avx512, Avx512Bf16, Avx512Vnni, Avx512Words};
 use crate::simd::element::{Bf16, F16, F32};
 use crate::simd::int8::Int8;
@@ -68,6 +72,7 @@ pub(super) static KERNELS: Kernels = Kernels {
         activate: S::entry::<Activate>,
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_GEMM) } else { None },
         bf16: if cfg!(feature = "bf16") { Some(BF16_GEMM) } else { None },
+        tiles: if cfg!(feature = "bf16") { Some(TILES_GEMM) } else { None },
     },
     f32: ChannelwiseKernels { depthwise: F32_DEPTHWISE, pool: F32_POOL },
     f16_bf16: if cfg!(feature = "f16-bf16") {
@@ -99,6 +104,19 @@ const BF16_GEMM: Bf16Gemm = Bf16Gemm {
         packed: &gemm_blocks::<S, Bf16, 2, _>(BLOCK_ROWS),
     },
     round: S::entry::<Round>,
+};
+
+/// The CPUs that have tile registers have this level.
+const TILES_GEMM: TilesGemm = TilesGemm {
+    gemm: PanelKernels {
+        name: "gemm_amx_bf16_32x32_avx512",
+        packed: &[S::entry::<TileMicroKernel>],
+    },
+    pack_f32: S::entry::<PackTiles<F32>>,
+    pack_16: F16Bf16 { f16: S::entry::<PackTiles<F16>>, bf16: S::entry::<PackTiles<Bf16>> },
+    rows: S::entry::<TileRows>,
+    configure: amx::configure,
+    release: amx::release,
 };
 
 /// The heights of micro-tiles of 8-bit integers: any two add up to each that is missing.

@@ -12,6 +12,7 @@ mod scalar;
 
 use alloc::vec::Vec;
 
+use crate::amx::Amx;
 use crate::depthwise::kernels::DepthwiseKernels;
 use crate::element::F16Bf16;
 use crate::gemm::kernels::{F16Bf16Gemm, GemmKernels};
@@ -51,7 +52,8 @@ pub struct Kernel {
     /// `dw_f32_relu_3x3s1_3_avx2` (ReLU on load, 3×3, stride 1, tiles of up to 3 columns); the type
     /// is that of the input, of a GEMM that of the weights.
     pub name: &'static str,
-    /// Whether this CPU runs it.
+    /// Whether this CPU runs it; one by tile registers, whether this process has asked for them
+    /// ([`Amx`]).
     pub available: bool,
 }
 
@@ -81,11 +83,13 @@ pub fn kernels() -> Vec<Kernel> {
             // One kernel can serve an input as it is and its ReLU.
             names.dedup();
             let dot = k.gemm.dot().into_iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
+            let tiles = k.gemm.tiles.iter().map(|tiles| (tiles.gemm.name, Amx::is_granted()));
             let int8 = k.int8.iter().copied().flatten().flat_map(|kernels| {
                 let fits = (kernels.is_available)();
                 kernels.names().map(|name| (name, fits))
             });
-            let all = names.into_iter().map(|name| (name, true)).chain(dot).chain(int8);
+            let all =
+                names.into_iter().map(|name| (name, true)).chain(dot).chain(tiles).chain(int8);
             all.map(|(name, fits)| Kernel {
                 level: k.level,
                 name,

@@ -53,6 +53,8 @@ pub struct Layer {
     /// Of the output and the residual.
     pub output_layout: TensorLayout,
     pub arithmetic: Arithmetic,
+    /// Whether by tile registers, if there are any.
+    pub amx: bool,
     /// Of all weights.
     pub layout: WeightLayout,
 }
@@ -101,6 +103,7 @@ impl Layer {
             input_layout: TensorLayout::Nhwc,
             output_layout: TensorLayout::Nhwc,
             arithmetic: Arithmetic::Exact,
+            amx: false,
             layout: WeightLayout::Hwio,
         }
     }
@@ -211,6 +214,7 @@ impl Layer {
             .input_layout(self.input_layout)
             .output_layout(self.output_layout)
             .arithmetic(self.arithmetic)
+            .amx(self.amx)
     }
 
     fn params<'a>(&self, operands: Weights<'a>) -> Params<'a> {

@@ -40,6 +40,7 @@ pub fn mismatch() {
 
 impl Book {
     fn new() -> Self {
+        sepconv_amx_emulator::start();
         // A kernel that no test runs shows by having nothing but this.
         let available = kernels().into_iter().filter(|k| k.available);
         let counts = available.map(|k| ((k.level, k.name.into()), [0, 0])).collect();
@@ -63,8 +64,15 @@ impl Book {
         let Some(path) = std::env::var_os("SEPCONV_LEDGER") else { return };
         let arch = std::env::consts::ARCH;
         let mut lines = String::new();
+        let by_tiles = std::env::var_os("SEPCONV_AMX").is_some();
         for ((level, names), [cases, mismatches]) in counts {
             for kernel in names.split('+') {
+                // A run of their own is for these kernels.
+                let level = match kernel.contains("_amx_") {
+                    true if !by_tiles => continue,
+                    true => "amx",
+                    false => level.name(),
+                };
                 lines += &format!("{arch}\t{level}\t{kernel}\t{cases}\t{mismatches}\n");
             }
         }

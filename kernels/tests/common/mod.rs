@@ -482,6 +482,7 @@ impl Expected {
 /// Levels to test: all available, or those of `SEPCONV_TEST_LEVELS` (comma-separated), which must
 /// be.
 pub fn levels() -> Vec<Level> {
+    sepconv_amx_emulator::start();
     match std::env::var("SEPCONV_TEST_LEVELS") {
         Ok(names) => {
             names.split(',').map(|name| Level::parse(name).unwrap().checked().unwrap()).collect()

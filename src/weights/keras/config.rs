@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::calls::{self, Call, Operand, Reference};
 use super::json::{Config, Result, batch_shape, input_shape, layer_name, parsed_size, text};
 use super::layers::{self, Activity, Kind, Operator};
-use crate::network::{Border, Function, Network, Node, NodeId, Op, Output, infer};
+use crate::network::{Border, Function, Network, NodeId, Op, Output, Picture, infer_picture};
 
 /// The most layers of a configuration. Each layer counts as often as it is called.
 const MAX_LAYERS: usize = 4096;
@@ -683,34 +683,13 @@ impl Builder {
 
     /// Appends a node and infers its shape as far as possible.
     fn push(&mut self, into: &Target, op: Op, x: &[&Tensor]) -> Result<Tensor> {
-        /// Stands for an unknown size, in which any window fits.
-        const OPEN: [usize; 2] = [1 << 12; 2];
         let inputs: Vec<NodeId> = x.iter().map(|x| x.node).collect();
-        let open = x.iter().any(|x| x.size.is_none());
-        let shape = |x: &&Tensor| {
-            let [h, w] = x.size.filter(|_| !open).unwrap_or(OPEN);
-            [1, h, w, x.channels]
-        };
         let node = self.network.push_for_layer(&into.name, &into.layer, op, &inputs);
         let node = node.map_err(|e| e.to_string())?;
-        let Node { op, .. } = self.network.node(node);
-        let fixed = matches!(
-            op,
-            Op::GlobalPool { .. }
-                | Op::Flatten { .. }
-                | Op::Reshape { .. }
-                | Op::CenterCrop { .. }
-                | Op::Resize { .. }
-        );
-        let shapes: Vec<_> = x.iter().map(shape).collect();
-        let inferred = match op {
-            // An unknown size can't be compared with their elements.
-            Op::Flatten { features } if open => Ok([1, 1, 1, *features]),
-            Op::Reshape { shape: [h, w, c] } if open => Ok([1, *h, *w, *c]),
-            _ => infer(self.network.node(node), &shapes),
-        };
-        let [_, h, w, channels] = inferred.map_err(|e| e.to_string())?;
-        let size = (fixed || !open).then_some([h, w]);
+        let picture = |x: &&Tensor| Picture { size: x.size, channels: x.channels };
+        let pictures: Vec<Picture> = x.iter().map(picture).collect();
+        let inferred = infer_picture(self.network.node(node), &pictures);
+        let Picture { size, channels } = inferred.map_err(|e| e.to_string())?;
         Ok(Tensor { node, size, channels, pad: None })
     }
 }

@@ -205,6 +205,22 @@ pub(super) fn legacy<'a>(
     Ok(())
 }
 
+/// The variable of each array of a list that is in no groups: by name if all names are known, by
+/// order otherwise.
+pub(super) fn listed<'a>(
+    entries: &[Entry],
+    layers: &'a Layers,
+    names: &[String],
+) -> Result<Vec<&'a Variable>> {
+    let mut variables = Vec::new();
+    nested(entries, layers, &mut variables);
+    if names.len() != variables.len() {
+        return Err(format!("expected {} arrays of weights, got {}", variables.len(), names.len()));
+    }
+    let in_order = || variables.iter().map(|v| v.variable).collect();
+    Ok(by_name(&variables, names).unwrap_or_else(in_order))
+}
+
 /// The groups that have weights, with the names of their arrays, in order.
 pub(super) fn legacy_arrays(file: &Hdf5, group: &str) -> Result<Vec<(String, Vec<String>)>> {
     let mut found = Vec::new();

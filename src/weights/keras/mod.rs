@@ -8,10 +8,11 @@
 //! | HDF5 with attribute `model_config` | that attribute | group `model_weights`, by order |
 //! | HDF5 with attribute `layer_names` | none: Xception is assumed | the file, by order |
 //! | HDF5 with group `layers` (`.weights.h5`) | none: Xception is assumed | the file, Keras 3's paths |
+//! | text with `modelTopology` | of TensorFlow.js, see [`tfjs`] | |
 //!
 //! Memory and time stay within a few multiples of the file's size (and 128 MiB for a
-//! configuration), whatever the file claims. Nothing outside the file is read: an array in another
-//! file, or a link to one, is refused.
+//! configuration), whatever the file claims. Nothing outside the file is read but TensorFlow.js's
+//! files of weights: an array in another file, or a link to one, is refused.
 
 mod archive;
 mod calls;
@@ -19,6 +20,7 @@ mod config;
 mod json;
 mod layers;
 mod layout;
+pub(crate) mod tfjs;
 mod training;
 
 use std::io::Read;
@@ -30,7 +32,8 @@ use super::elements::check_finite;
 use super::formats::{PYTORCH, SAVE};
 use super::hdf5::{Hdf5, on_deep_stack};
 use super::metadata::{self, Link};
-use super::{Model, Tensor, Weights, variables};
+use super::variables::check;
+use super::{Model, Tensor, Weights};
 use crate::models::{Head, XceptionConfig, xception};
 use crate::network::{Network, OutputKind};
 use archive::Archive;
@@ -74,10 +77,7 @@ pub(crate) fn load_weights(bytes: Bytes, kind: Kind, network: &Network) -> Resul
             return Ok(weights);
         }
         let model = load_from(bytes, kind)?;
-        for variable in variables(network).map_err(|e| e.to_string())? {
-            let found = model.weights.get(&variable.layer, variable.name, &variable.shape);
-            found.map_err(|e| e.to_string())?;
-        }
+        check(&model.weights, network).map_err(|e| e.to_string())?;
         Ok(model.weights)
     })
 }

@@ -28,7 +28,7 @@ const TOLERANCE: f64 = 1e-4;
 /// of the round) / (the engine's). Pin the process to as many CPUs as there are threads.
 #[derive(Parser)]
 struct Args {
-    /// Folder of xception.onnx, xception.keras and x.npy, as export.py writes them
+    /// Folder of xception.onnx, xception.keras and xception.x.npy, as export.py writes them
     models: PathBuf,
     /// Threads; RAYON_NUM_THREADS must say the same
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -56,7 +56,7 @@ fn main() -> Result<()> {
         "set RAYON_NUM_THREADS={threads}"
     );
 
-    let x = Picture::read(&args.models.join("x.npy"))?;
+    let x = Picture::read(&args.models.join("xception.x.npy"))?;
     let onnx = args.models.join("xception.onnx");
     let ours = Sepconv::load(&args.models.join("xception.keras"), &x)?;
     let (level, multiply_adds) = (ours.plan().level(), ours.plan().multiply_adds());
