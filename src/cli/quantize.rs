@@ -38,7 +38,8 @@ use super::{
 /// A table lists the signal-to-noise ratio of each layer in decibels, on the first eight pictures.
 /// "own" is the layer's own error, on exact inputs. "total" includes the errors of the layers before
 /// it. At 20 dB the error is a tenth of the signal. A trained Xception's layers have 25 to 50 of
-/// their own. Try to keep in f32 what has much less (--keep). The last lines compare the outputs of both models on all pictures.
+/// their own. Try to keep in f32 what has much less (--keep). The last lines compare the outputs of
+/// both models on all pictures.
 #[derive(clap::Args)]
 #[command(
     override_usage = "sepconv quantize [OPTIONS] --weights <FILE>\n  --calibrate <PATH>… --output <FILE>"
