@@ -148,7 +148,7 @@ fn wrong_files_are_errors() {
         (r#"\"size\":[null,null]"#, r#"\"size\":[null]"#, &["size"]),
         (r#"\"quantization\":[0.5,3]"#, r#"\"quantization\":[0.5,256]"#, &["0.5", "256"]),
         (r#"\"quantization\":[0.5,3]"#, r#"\"quantization\":[-0.5,3]"#, &["above 0", "-0.5"]),
-        (r#"\"quantization\":[0.5,3]"#, r#"\"quantization\":[1e99,3]"#, &["scale", "1e99"]),
+        (r#"\"quantization\":[0.5,3]"#, r#"\"quantization\":[1e99,3]"#, &["scale", "1e+99"]),
         (r#"\"node\":[1]"#, r#"\"node\":[2]"#, &["node 2 does not exist", "2"]),
         (r#"\"returned\":[1]"#, r#"\"returned\":[9]"#, &["node 9 does not exist"]),
         (r#"\"scaling\":\"tf\""#, r#"\"scaling\":\"tg\""#, &["\"tg\" is not known"]),
