@@ -57,6 +57,7 @@ pub(crate) struct MicroTiles {
     /// Micro-tiles of M rows each, one A panel for each.
     pub(crate) tiles: usize,
     /// M.
+    #[allow(dead_code, reason = "of levels with tile registers")]
     pub(crate) rows: usize,
     /// The first A panel, or the first row if direct, at this block's first k (a multiple of the
     /// lanes).
