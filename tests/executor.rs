@@ -1280,6 +1280,10 @@ fn operands_that_do_not_fit_name_the_node() {
         ),
         (Op::CenterCrop { size: [0, 1] }, "height"),
         (Op::Resize { size: [1, 0], how: Interpolation::Nearest, crop: false }, "width"),
+        (
+            Op::Resize { size: [1, 1 << 20], how: Interpolation::Bilinear, crop: false },
+            "expected to resize to at most 65536 rows and columns, got 1×1048576",
+        ),
     ] {
         let mut network = Network::new("test", "input", [None; 2], 2);
         network.push("odd", op, &[network.output()]).unwrap();

@@ -101,8 +101,9 @@ pub(super) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
         }
         Op::ZeroPad(border) => padded(node, operands[0], border)?,
         Op::Crop(border) => cropped(node, operands[0], border)?,
-        Op::CenterCrop { size: [height, width] } | Op::Resize { size: [height, width], .. } => {
-            [n, height, width, c]
+        Op::CenterCrop { size } | Op::Resize { size, .. } => {
+            check_resized(node, size)?;
+            [n, size[0], size[1], c]
         }
         Op::Rescale { ref scale, ref offset } => {
             check_rescale(node, c, [scale.len(), offset.len()])?;
@@ -153,6 +154,20 @@ fn cropped(node: &Node, [n, h, w, c]: Shape, border: Border) -> Result<Shape> {
         return Err(network(node, message));
     };
     Ok([n, height, width, c])
+}
+
+/// The largest height or width of a resized picture, as of a picture that is decoded: a plan has
+/// tables of them, which must stay small whatever a file claims.
+const MAX_RESIZED: usize = 1 << 16;
+
+fn check_resized(node: &Node, [height, width]: [usize; 2]) -> Result<()> {
+    if height.max(width) <= MAX_RESIZED {
+        return Ok(());
+    }
+    let message = format!(
+        "expected to resize to at most {MAX_RESIZED} rows and columns, got {height}×{width}"
+    );
+    Err(network(node, message))
 }
 
 /// Scale and offset have one number each, or one for each channel.
