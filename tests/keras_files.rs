@@ -1,7 +1,7 @@
 //! Keras files: what `tests/keras/make_fixtures.py` saved, and what a hostile hand makes of it.
 #![cfg(feature = "keras")]
 
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Write};
 use std::time::{Duration, Instant};
 
 use sepconv::models::{XceptionConfig, xception};
@@ -9,19 +9,16 @@ use sepconv::network::{Network, NetworkPlan, Op, Output, PlanOptions, Session};
 use sepconv::weights::{Model, Scaling, Weights, load, load_bytes, load_weights, synthetic};
 use serde_json::Value;
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipArchive, ZipWriter};
+use zip::{CompressionMethod, ZipWriter};
+
+mod common;
+
+use common::entry;
 
 const MODELS: &[u8] = include_bytes!("keras/fixtures/models.zip");
 
 fn fixture(name: &str) -> Vec<u8> {
     entry(MODELS, name)
-}
-
-fn entry(archive: &[u8], name: &str) -> Vec<u8> {
-    let mut archive = ZipArchive::new(Cursor::new(archive)).unwrap();
-    let mut data = Vec::new();
-    archive.by_name(name).unwrap().read_to_end(&mut data).unwrap();
-    data
 }
 
 fn open(name: &str) -> Model {

@@ -1,9 +1,8 @@
-//! TensorFlow.js layers models: what `tests/keras/make_tfjs.py` wrote, and what a hostile hand makes
-//! of it.
+//! TensorFlow.js layers models: those that `tests/keras/make_tfjs.py` wrote, and damaged ones.
 #![cfg(feature = "keras")]
 
 use std::fs;
-use std::io::{Cursor, Read};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use sepconv::network::{NetworkPlan, PlanOptions, Session};
@@ -11,13 +10,12 @@ use sepconv::weights::{Model, load, load_bytes, load_weights};
 use tempfile::TempDir;
 use zip::ZipArchive;
 
+mod common;
+
 const MODELS: &[u8] = include_bytes!("keras/fixtures/tfjs.zip");
 
 fn entry(name: &str) -> Vec<u8> {
-    let mut archive = ZipArchive::new(Cursor::new(MODELS)).unwrap();
-    let mut data = Vec::new();
-    archive.by_name(name).unwrap().read_to_end(&mut data).unwrap();
-    data
+    common::entry(MODELS, name)
 }
 
 fn floats(name: &str) -> Vec<f32> {

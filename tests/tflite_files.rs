@@ -1,12 +1,8 @@
-//! TensorFlow Lite files: what `tests/keras/make_tflite.py` converted, and what a hostile hand makes
-//! of it.
+//! TensorFlow Lite files: those that `tests/keras/make_tflite.py` converted, and damaged ones.
 #![cfg(feature = "tflite")]
-
-use std::io::{Cursor, Read};
 
 use sepconv::network::{NetworkPlan, Op, PlanOptions, Session};
 use sepconv::weights::{Model, load_bytes};
-use zip::ZipArchive;
 
 /// The operators of integers in the fixtures.
 const SINGLE: [&str; 18] = [
@@ -30,13 +26,12 @@ const SINGLE: [&str; 18] = [
     "resize",
 ];
 
+mod common;
+
 const MODELS: &[u8] = include_bytes!("keras/fixtures/tflite.zip");
 
 fn entry(name: &str) -> Vec<u8> {
-    let mut archive = ZipArchive::new(Cursor::new(MODELS)).unwrap();
-    let mut data = Vec::new();
-    archive.by_name(name).unwrap().read_to_end(&mut data).unwrap();
-    data
+    common::entry(MODELS, name)
 }
 
 fn floats(name: &str) -> Vec<f32> {

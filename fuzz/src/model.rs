@@ -20,6 +20,11 @@ pub fn check(model: &Model) {
         let tensor = model.weights.get(&v.layer, v.name, &v.shape).expect("loaded");
         assert!(tensor.iter().all(|w| w.is_finite()));
     }
+    plan_and_run(model);
+}
+
+/// Plans a model, or is refused; runs it if it is small.
+pub fn plan_and_run(model: &Model) {
     let (size, channels) = model.network.input();
     let [h, w] = size.map(|side| side.unwrap_or(9));
     let options = PlanOptions::default();

@@ -13,8 +13,9 @@ use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use sepconv::models::{
     AlignedXceptionConfig, EntryBlock, Flavour, Head, XceptionConfig, aligned_xception, xception,
 };
-use sepconv::network::{Network, NetworkPlan, PlanOptions, Session};
+use sepconv::network::Network;
 use sepconv::weights::{Model, load_bytes, load_weights, to_bytes, variables};
+use sepconv_fuzz::model::plan_and_run;
 use tempfile::NamedTempFile;
 
 /// Those of the seeds.
@@ -62,21 +63,7 @@ fn check(model: &Model) {
     // timm's networks, which it looks for, have millions of weights.
     let file = to_bytes(model).expect("a model of a file");
     assert!(load_bytes("again", file).expect("just written") == *model);
-    let (size, channels) = model.network.input();
-    let [h, w] = size.map(|side| side.unwrap_or(9));
-    let options = PlanOptions::default();
-    let Ok(plan) = NetworkPlan::new(&model.network, &model.weights, [1, h, w, channels], &options)
-    else {
-        return;
-    };
-    let elements: usize = plan.input_shape().iter().product();
-    let small = plan.arena_bytes(1) < 1 << 20 && plan.scratch_bytes(1) < 1 << 22;
-    let steps = || plan.steps().all(|s| s.output.iter().product::<usize>() < 1 << 14);
-    if elements < 1 << 12 && small && plan.multiply_adds() < 1 << 20 && steps() {
-        let mut session = Session::with_threads(plan, 1).expect("little memory");
-        session.run(&vec![0.5; elements]).expect("planned for it");
-        assert_eq!(session.output().len(), session.output_shape().iter().product::<usize>());
-    }
+    plan_and_run(model);
 }
 
 /// Whether the file has the weights of the network: all that is promised of them.

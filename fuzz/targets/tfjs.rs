@@ -1,5 +1,5 @@
-//! TensorFlow.js models, JSON or a JavaScript module, with their weights in base64 or in files beside
-//! them: errors or models, in bounded memory; models plan or are refused, and small ones run.
+//! TensorFlow.js models, JSON or a JavaScript module, with weights in base64 or in other files:
+//! errors or models, in bounded memory; models plan or are refused, and small ones run.
 #![no_main]
 
 use std::fs;

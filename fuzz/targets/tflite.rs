@@ -1,5 +1,5 @@
-//! TensorFlow Lite files: errors or models, in bounded memory; models plan or are refused, and small
-//! ones run.
+//! TensorFlow Lite files: errors or models, in bounded memory; models plan or are refused, and
+//! small ones run.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -7,7 +7,7 @@ use sepconv::weights::load_bytes;
 use sepconv_fuzz::model::{check, refused};
 
 fuzz_target!(|data: &[u8]| {
-    // What tells its kind is not worth finding.
+    // The identifier of the format need not be found.
     let mut file = data.to_vec();
     let Some(identifier) = file.get_mut(4..8) else { return };
     identifier.copy_from_slice(b"TFL3");

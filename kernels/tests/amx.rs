@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::half::Stored;
-use common::layer::{Layer, Op, random};
+use common::layer::{GEMMS, Layer, random};
 use common::{Mode, Random, Spaced, assert_same_bits, run};
 use sepconv_kernels::*;
 
@@ -88,18 +88,10 @@ fn bits_are_those_without_tiles() {
         return;
     }
     let mut numbers = Random(71);
-    let ops = [
-        Op::Pointwise,
-        Op::Dense,
-        Op::Conv { groups: 1 },
-        Op::Conv { groups: 2 },
-        Op::Separable { multiplier: 1 },
-        Op::Separable { multiplier: 2 },
-    ];
     let cases = common::scaled(600).max(150) as usize;
     let mut tiles = 0;
     for i in 0..cases {
-        let mut layer = random(ops[i % 6], &mut numbers);
+        let mut layer = random(GEMMS[i % 6], &mut numbers);
         match numbers.below(12) {
             0 => layer.input = [1, 1 + numbers.below(2), 1, 2 * (240 + numbers.below(40))],
             1 => layer.input = [1, 12 + numbers.below(12), 12, 2 * (1 + numbers.below(17))],

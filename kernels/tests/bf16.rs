@@ -4,20 +4,10 @@
 mod common;
 
 use common::half::Stored;
-use common::layer::{Layer, Op, random};
+use common::layer::{GEMMS, Layer, Op, random};
 use common::{Mode, Random, Spaced, assert_same_bits, gamma, holds, levels, run, scaled};
 use sepconv_kernels::naive::{self, Conv as Reference};
 use sepconv_kernels::*;
-
-/// Those with a GEMM.
-const GEMMS: [Op; 6] = [
-    Op::Pointwise,
-    Op::Dense,
-    Op::Conv { groups: 1 },
-    Op::Conv { groups: 2 },
-    Op::Separable { multiplier: 1 },
-    Op::Separable { multiplier: 2 },
-];
 
 /// Reals of any magnitude from 2⁻⁹⁰ to 2¹⁰, of which some are small enough to become zero, and some
 /// just aren't.

@@ -33,6 +33,16 @@ pub const OPS: [Op; 9] = [
     Op::Elementwise,
 ];
 
+/// Those with a GEMM.
+pub const GEMMS: [Op; 6] = [
+    Op::Pointwise,
+    Op::Dense,
+    Op::Conv { groups: 1 },
+    Op::Conv { groups: 2 },
+    Op::Separable { multiplier: 1 },
+    Op::Separable { multiplier: 2 },
+];
+
 #[derive(Debug, Clone, Copy)]
 pub struct Layer {
     pub op: Op,

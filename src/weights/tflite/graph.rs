@@ -227,11 +227,15 @@ impl<'m, 'a> Builder<'m, '_, 'a> {
         let (name, found) = (short(self.model.tensors[tensor].name), self.constant(tensor));
         let (_, constant) = found.ok_or_else(|| format!("its operand {name:?} is no constant"))?;
         let error = |e: String| format!("tensor {name:?}: {e}");
-        let left = self.left.checked_sub(constant.elements().map_err(error)?);
-        let left = left.ok_or("the model's operators share too many constants")?;
-        let floats = (constant.floats().map_err(error)?, constant.shape.clone());
-        self.left = left;
-        Ok(floats)
+        self.charge(constant.elements().map_err(error)?)?;
+        Ok((constant.floats().map_err(error)?, constant.shape.clone()))
+    }
+
+    /// Counts elements of constants that are read.
+    fn charge(&mut self, elements: usize) -> Result<()> {
+        let left = self.left.checked_sub(elements);
+        self.left = left.ok_or("the model's operators share too many constants")?;
+        Ok(())
     }
 
     /// A constant of 8-bit integers around 0 and their scales, if it is of such, with one scale or
@@ -247,11 +251,9 @@ impl<'m, 'a> Builder<'m, '_, 'a> {
         }
         let name = short(constant.name);
         let error = |e: String| format!("tensor {name:?}: {e}");
-        let left = self.left.checked_sub(constant.elements().map_err(error)?);
-        let left = left.ok_or("the model's operators share too many constants")?;
         let integers = constant.int8().map_err(error)?;
-        if integers.is_some() {
-            self.left = left;
+        if let Some(integers) = &integers {
+            self.charge(integers.len())?;
         }
         Ok(integers.map(|data| (data, constant.scales.clone())))
     }

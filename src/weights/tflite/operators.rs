@@ -294,12 +294,11 @@ pub(super) fn operands(operator: &Operator<'_, '_>) -> impl Iterator<Item = usiz
 pub(super) fn append(b: &mut Builder<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<Value> {
     let (kind, options) = kind(operator).ok_or("it is not supported")?;
     let options = match options {
-        0 => None,
-        kind => Some(operator.options(kind)?),
+        // Nothing is read of them.
+        0 => Options::NONE,
+        kind => operator.options(kind)?,
     };
-    // Of kinds without options nothing is read.
-    let options = options.unwrap_or(Options::NONE);
-    let operand = operator.inputs.first().copied().flatten();
+    let operand = operator.input(0);
     let x = |b: &Builder<'_, '_, '_>| b.value(operand.ok_or("it has no operand")?);
     match kind {
         Kind::Conv | Kind::Depthwise => windowed(b, operator, kind, &options, x(b)?),
@@ -399,8 +398,8 @@ fn window(
         .padding(padding))
 }
 
-/// The window with the zero padding before it, and what is before the padding. A window that pads
-/// by itself can't be joined with it.
+/// The window, with a preceding zero padding made part of it, and the value before that padding. A
+/// window that has padding of its own keeps its operand.
 fn joined(window: Window, x: &Value) -> (Window, Value) {
     match (window.padding, x.pad) {
         (Padding::Valid, Some((node, picture, Border { top, bottom, left, right }))) => {
@@ -413,8 +412,8 @@ fn joined(window: Window, x: &Value) -> (Window, Value) {
 
 /// The weights of an operator, and its bias if it has one.
 fn parameters(operator: &Operator<'_, '_>) -> Result<(usize, Option<usize>)> {
-    let weights = operator.inputs.get(1).copied().flatten().ok_or("it has no weights")?;
-    Ok((weights, operator.inputs.get(2).copied().flatten()))
+    let weights = operator.input(1).ok_or("it has no weights")?;
+    Ok((weights, operator.input(2)))
 }
 
 /// The layer of an operator's weights. If they are new, they are read, as `variable` of this shape,
@@ -587,11 +586,8 @@ fn operand(b: &mut Builder<'_, '_, '_>, tensor: usize) -> Result<Operand> {
         return b.value(tensor).map(Operand::Value);
     }
     let (elements, shape) = b.floats(tensor)?;
-    let [outer @ .., _] = &shape[..] else {
-        return Ok(Operand::Constant(elements.into_iter().map(f64::from).collect()));
-    };
-    // Of a vector's elements each is for one channel. That they are as many shape inference finds.
-    if outer.iter().any(|&d| d != 1) {
+    // The elements of the last dimension belong to channels; shape inference compares their number.
+    if shape.iter().rev().skip(1).any(|&d| d != 1) {
         return Err(format!("a constant of shape {shape:?} is not one number for each channel"));
     }
     Ok(Operand::Constant(elements.into_iter().map(f64::from).collect()))
@@ -699,7 +695,7 @@ fn reduced(
     options: &Options<'_, '_>,
     x: Value,
 ) -> Result<Value> {
-    let axes = b.indices(operator.inputs.get(1).copied().flatten())?;
+    let axes = b.indices(operator.input(1))?;
     let rank = rank(b, operator.inputs[0])?;
     let positive = |&axis: &i64| if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
     let mut sorted: Vec<i64> = axes.iter().map(positive).collect();
@@ -719,14 +715,13 @@ fn padded(
     kind: Kind,
     x: Value,
 ) -> Result<Value> {
-    let sides = b.indices(operator.inputs.get(1).copied().flatten())?;
+    let sides = b.indices(operator.input(1))?;
     let own: Option<Vec<usize>> = sides.iter().map(|&n| usize::try_from(n).ok()).collect();
     let Some([0, 0, top, bottom, left, right, 0, 0]) = own.as_deref() else {
         return Err(format!("paddings {sides:?} are not of height and width alone"));
     };
     if kind == Kind::PadWith {
-        let with =
-            operator.inputs.get(2).copied().flatten().ok_or("it has no value to pad with")?;
+        let with = operator.input(2).ok_or("it has no value to pad with")?;
         let (with, _) = b.floats(with)?;
         if with != [0.0] {
             return Err(format!("padding with {with:?} and not 0 is not supported"));
@@ -753,7 +748,7 @@ fn resized(
     options: &Options<'_, '_>,
     x: Value,
 ) -> Result<Value> {
-    let sides = b.indices(operator.inputs.get(1).copied().flatten())?;
+    let sides = b.indices(operator.input(1))?;
     let size: Option<Vec<usize>> = sides.iter().map(|&n| usize::try_from(n).ok()).collect();
     let Some(&[height, width]) = size.as_deref() else {
         return Err(format!("expected a height and a width, got {sides:?}"));
@@ -792,7 +787,7 @@ fn reshaped(b: &mut Builder<'_, '_, '_>, operator: &Operator<'_, '_>, x: Value) 
 }
 
 fn prelu(b: &mut Builder<'_, '_, '_>, operator: &Operator<'_, '_>, x: Value) -> Result<Value> {
-    let alpha = operator.inputs.get(1).copied().flatten().ok_or("it has no slopes")?;
+    let alpha = operator.input(1).ok_or("it has no slopes")?;
     let (elements, shape) = b.floats(alpha)?;
     let name = b.name(operator)?;
     b.insert(&name, "alpha", shape.clone(), elements)?;

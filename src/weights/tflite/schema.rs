@@ -86,6 +86,11 @@ pub(super) struct Operator<'f, 'a> {
 }
 
 impl<'f, 'a> Operator<'f, 'a> {
+    /// The tensor in this place of the inputs, if there is one.
+    pub(super) fn input(&self, place: usize) -> Option<usize> {
+        self.inputs.get(place).copied().flatten()
+    }
+
     /// The options, which must be of this type. Absent ones have their defaults.
     pub(super) fn options(&self, kind: u8) -> Result<Options<'f, 'a>> {
         match self.options {
