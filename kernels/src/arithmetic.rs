@@ -31,9 +31,9 @@ pub enum Arithmetic {
     /// Fused multiply-adds of f32: the same bits on every CPU.
     #[default]
     Exact,
-    /// Products of bf16: the same bits on every CPU, also by the tile units that some have (AMX; see
-    /// [`Options::amx`](crate::Options::amx)). It needs the feature `bf16`. An output is, for [`naive::conv_bf16`] as for all
-    /// levels:
+    /// Products of bf16, with the same bits on every CPU, and by tile registers (AMX) where
+    /// [`Options::amx`](crate::Options::amx) asks for them. It needs the feature `bf16`.
+    /// [`naive::conv_bf16`] and all levels compute an output as follows:
     /// 1. Inputs of the GEMM and weights are rounded to the nearest bf16, ties to even; |v| < 2⁻⁵⁶
     ///    becomes 0, overflow ∞. A bias stays f32; |b| < 2⁻¹⁰³ becomes 0.
     /// 2. k counts all kh·kw·C products of an output, taps (ky, kx) and channels ascending; those

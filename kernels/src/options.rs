@@ -51,10 +51,10 @@ pub struct Options {
     pub output_layout: TensorLayout,
     /// How products are computed and added up.
     pub arithmetic: Arithmetic,
-    /// Whether [`Arithmetic::Bf16`] may multiply by tile registers (AMX): where the CPU has them, the
-    /// process then asks for the permission, with the consequences that [`Amx`](crate::Amx)
-    /// states. Elsewhere, or if it is refused, the level's own kernels give the same bits. The
-    /// variable `SEPCONV_AMX=1` does the same for all plans.
+    /// Whether [`Arithmetic::Bf16`] may multiply by tile registers (AMX). Where the CPU has them,
+    /// the plan asks the operating system for the permission, with the consequences that
+    /// [`Amx`](crate::Amx) states. Without them, the level's own kernels give the same bits. The
+    /// environment variable `SEPCONV_AMX=1` sets this for all plans.
     pub amx: bool,
     /// Whether integer kernels may use the CPU's dot products (VNNI, FEAT_DotProd). The bits are
     /// the same without them: it is for comparison.
@@ -178,7 +178,7 @@ impl Options {
     /// # use sepconv_kernels::*;
     /// # fn main() -> Result<(), Error> {
     /// # if !Arithmetic::Bf16.is_available() { return Ok(()) }
-    /// let options = Options::default().level(Level::best()).arithmetic(Arithmetic::Bf16).amx(true);
+    /// let options = Options::default().arithmetic(Arithmetic::Bf16).amx(true);
     /// let plan = Dense::new([1, 1, 1, 2], &DenseParams::new(1, &[1.0, 2.0]), &options)?;
     /// let by_tiles = plan.kernel_name().starts_with("gemm_amx_");
     /// assert!(!by_tiles || Amx::request() == Amx::Granted);

@@ -20,9 +20,10 @@ use super::{Failure, Result, input_size, print};
 /// Try it: classify embedded pictures, then time Xception
 ///
 /// Needs no file and no network. A small Xception, trained on scikit-learn's handwritten digits,
-/// classifies 100 digits that it has never seen, then again with 8-bit integers. Then Xception at 299×299, with pseudorandom
-/// weights, is timed and compared with the peak of this machine's multiply-add units. Last, sampled
-/// outputs of its layers are checked against plain loops in double precision.
+/// classifies 100 digits that it has never seen, then again with 8-bit integers. Then Xception at
+/// 299×299, with pseudorandom weights, is timed and compared with the peak of this machine's
+/// multiply-add units. Last, sampled outputs of its layers are checked against plain loops in
+/// double precision.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

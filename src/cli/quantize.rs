@@ -29,21 +29,20 @@ use super::{
 ///
 /// Weights become i8, with a scale for each output channel. Values between layers become u8. Batch
 /// norms are folded first. To learn the ranges of the values, the model runs in f32 on the pictures
-/// of --calibrate. Give it some hundred pictures like those that it will see. Input and output stay
-/// f32.
+/// of --calibrate. Give it a few hundred pictures like those that it will see. Input and output
+/// stay f32.
 ///
 /// The file is safetensors. Its header holds the network, how to resize and scale pictures, and the
 /// labels. `sepconv classify`, `run`, `inspect` and `bench` read it.
 ///
 /// A table lists the signal-to-noise ratio of each layer in decibels, on the first eight pictures.
-/// "own" is the layer's own error, on exact inputs. "total" includes the errors of the layers before
-/// it. At 20 dB the error is a tenth of the signal. A trained Xception's layers have 25 to 50 of
-/// their own. Try to keep in f32 what has much less (--keep). The last lines compare the outputs of
-/// both models on all pictures.
+/// "own" is the layer's own error, on exact inputs. "total" includes the errors of the layers
+/// before it. At 20 dB the error is a tenth of the signal. In a trained Xception "own" is 25 to 50;
+/// keep layers that are far below in f32 (--keep). The last lines compare the outputs of both
+/// models on all pictures.
 #[derive(clap::Args)]
-#[command(
-    override_usage = "sepconv quantize [OPTIONS] --weights <FILE>\n  --calibrate <PATH>… --output <FILE>"
-)]
+#[command(override_usage = "sepconv quantize [OPTIONS] --weights <FILE>\n  \
+                      --calibrate <PATH>… --output <FILE>")]
 #[command(after_help = "\
 Examples:
   sepconv quantize --weights kitchen.keras --labels kitchen.txt \\

@@ -16,8 +16,8 @@ pub(super) struct Multiply {
     /// With --arithmetic bf16, multiply by tile registers (AMX) if the CPU has them: the same bits,
     /// faster
     ///
-    /// The process then asks the operating system for them. SEPCONV_AMX=1 does the same for all
-    /// commands.
+    /// The process asks the operating system for them. The environment variable SEPCONV_AMX=1 does
+    /// the same for all commands.
     #[arg(long)]
     amx: bool,
 }
@@ -29,9 +29,9 @@ enum Name {
     /// Products of bf16, the same bits on every CPU. Weights and values between layers are then
     /// bf16, too, unless their types are given
     Bf16,
-    /// For bench alone: values in u8 and weights in i8, the same bits on every CPU. The network is
-    /// quantized by its values for the input that is timed; a file of `sepconv quantize` is already.
-    /// "of peak" is of the peak of f32, and may exceed 100 %
+    /// For bench alone: values in u8 and weights in i8, the same bits on every CPU. bench quantizes
+    /// the network on the input that it times; a file of `sepconv quantize` needs no option. "of
+    /// peak" is of the peak of f32, and may exceed 100 %
     Int8,
     /// The CPU's own bf16 dot products where weights are bf16 (AMD and Arm): other bits on other
     /// CPUs

@@ -1,8 +1,8 @@
-//! Which values of a folded network are rounded to integers, and by whose range.
+//! Which values of a folded network are rounded to integers, and which node's range each takes.
 //!
-//! Rounded are the values that steps store, and those between a depthwise and a pointwise
-//! convolution that are one step. What stays f32 is what no step reads that computes with integers:
-//! the output, the operands of plain loops and of steps that are kept in f32.
+//! A value is rounded if a step stores it, or if it lies between a depthwise and a pointwise
+//! convolution that are one step. A value stays f32 if no step that computes with integers reads
+//! it: the output, and the operands of plain loops and of steps that are kept in f32.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use super::shape::Shape;
 use super::{Network, NodeId, Op};
 use crate::Result;
 
-/// Whose range a node's value is rounded by.
+/// The node whose range a value is rounded by.
 #[derive(Debug, Clone, Copy)]
 enum Role {
     Own,
@@ -25,9 +25,9 @@ enum Role {
 /// A step with weights. Nodes are by index.
 #[derive(Debug)]
 pub(super) struct Layer {
-    /// What it computes, in order, up to a sum.
+    /// The nodes that it computes, in order, up to a sum.
     pub(super) members: Vec<usize>,
-    /// Whether it ends there, before a sum.
+    /// Whether a sum follows, at which `members` end.
     pub(super) is_cut: bool,
     /// The operand, if it is a node's value.
     pub(super) operand: Option<usize>,
@@ -41,14 +41,14 @@ pub(super) struct Layer {
 #[derive(Debug)]
 pub(super) struct Assignment {
     roles: BTreeMap<usize, Role>,
-    /// Nodes of kept steps, in front of which integers become numbers.
+    /// Nodes of steps kept in f32: their operands become floats.
     dequantized: BTreeSet<usize>,
     pub(super) layers: Vec<Layer>,
 }
 
 impl Assignment {
-    /// Of a folded network, of which the steps are kept in f32 that compute a node, or have
-    /// weights, of these names.
+    /// For a folded network. A step is kept in f32 if one of its nodes, or its weights, has a name
+    /// in `keep`.
     pub(super) fn new(network: &Network, input: Shape, keep: &BTreeSet<String>) -> Result<Self> {
         let outputs = network.outputs().iter().map(|output| output.node);
         let kept: Vec<NodeId> = [network.output()].into_iter().chain(outputs).collect();
@@ -73,7 +73,7 @@ impl Assignment {
         Ok(assignment)
     }
 
-    /// The node whose range decides, if the node's value is rounded.
+    /// The node whose range a node's value takes, if it is rounded.
     pub(super) fn source(&self, node: usize) -> Option<usize> {
         match self.roles.get(&node)? {
             Role::Own => Some(node),
@@ -83,12 +83,12 @@ impl Assignment {
         }
     }
 
-    /// All nodes whose range decides.
+    /// All nodes whose ranges are taken.
     pub(super) fn sources(&self) -> BTreeSet<usize> {
         self.roles.keys().filter_map(|&node| self.source(node)).collect()
     }
 
-    /// The network with quantizations, of the nodes whose range decides.
+    /// The network with quantizations, given those of [`Assignment::sources`].
     pub(super) fn apply(
         &self,
         network: &Network,
@@ -133,7 +133,7 @@ struct Planner<'a, 'n> {
     keep: &'a BTreeSet<String>,
     /// By name.
     indices: BTreeMap<&'n str, usize>,
-    /// By value: whether a step computes it that reads integers.
+    /// By value: whether the step that computes it reads integers.
     of_integers: Vec<bool>,
 }
 
@@ -168,12 +168,12 @@ impl<'a, 'n> Planner<'a, 'n> {
         })
     }
 
-    /// Whether a step reads it that can read integers.
+    /// Whether any step that reads the value can read integers.
     fn is_read(&self, v: ValueId) -> bool {
         self.flow.values[v].users.iter().any(|&u| self.of_integers[u])
     }
 
-    /// The node whose value it is; none of copies and partial sums.
+    /// The node with this value; none for copies and partial sums.
     fn node(&self, v: ValueId) -> Option<usize> {
         let value = &self.flow.values[v];
         let same = |&u: &ValueId| std::ptr::eq(self.flow.values[u].node, value.node);

@@ -132,7 +132,7 @@ const SAMPLES: usize = 8;
 /// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
 /// let (weights, input) = (synthetic::weights(&network)?, [1, 64, 64, 3]);
 /// let mut calibration = Calibration::new(&network, &weights, input)?;
-/// calibration.add(&synthetic::picture(64).data)?; // better some hundred pictures
+/// calibration.add(&synthetic::picture(64).data)?; // better a few hundred pictures
 /// let quantized = calibration.quantize(&QuantizeOptions::default())?;
 ///
 /// let plan = NetworkPlan::new(&quantized.network, quantized.weights, input, &PlanOptions::default())?;

@@ -1,7 +1,7 @@
-//! A network with the batch norms folded into the layers before them, and separable layers as two
-//! nodes each, so that every value that can be stored belongs to a node.
+//! Folds batch norms into the layers before them, and splits separable layers into two nodes each,
+//! so that every value that can be stored belongs to a node.
 //!
-//! A folded layer has the name of the last norm, whose value it computes, and its own weights'
+//! A folded layer takes the name of the last norm, whose value it computes; its weights keep their
 //! name. The depthwise half of a separable layer `NAME` is called `NAME/depthwise`.
 
 use std::borrow::Cow;
@@ -15,7 +15,7 @@ use super::{Network, Node, NodeId, Op, Output, tensors};
 use crate::Result;
 use crate::weights::{Tensor, Weights};
 
-/// The folded network and its weights, for an input of any shape that `input` is like.
+/// The folded network and its weights. `input` is a shape that the network takes.
 pub(super) fn fold(
     network: &Network,
     weights: &Weights,
@@ -39,7 +39,7 @@ pub(super) fn fold(
     for (i, _) in live.iter().enumerate().skip(1).filter(|&(_, live)| *live) {
         match chains.get(&i) {
             None => folder.copy(i)?,
-            // It is where its last norm is.
+            // It takes the place of its last norm.
             Some(chain) if chain[chain.len() - 1] != i => {}
             Some(chain) => folder.linear(chain)?,
         }
@@ -117,7 +117,7 @@ struct Folder<'a> {
     network: Network,
     weights: Weights,
     layers: BTreeMap<String, usize>,
-    /// The node that has become of each.
+    /// What each node became.
     ids: Vec<NodeId>,
 }
 

@@ -451,7 +451,8 @@ impl Network {
             && !(scale.is_normal() && scale > 0.0 && (0..=255).contains(&zero_point))
         {
             let message = format!(
-                "expected a scale above 0 and a zero point of 0 to 255, got {scale:?} and {zero_point}"
+                "expected a scale above 0 and a zero point of 0 to 255, got {scale:?} and \
+                 {zero_point}"
             );
             return Err(crate::Error::Network { node: node.name.clone(), message });
         }

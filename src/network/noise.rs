@@ -35,16 +35,16 @@ impl Noise {
     }
 }
 
-/// A layer by itself, once in f32 and once in integers: what its own rounding makes of operands
-/// that are exact but for theirs. Rounded are operand, weights, the value between a depthwise and a
-/// pointwise convolution, and the result unless it is summed up.
+/// A layer by itself, once in f32 and once in integers, to find the error that its own rounding
+/// adds. The integers round the operand, the weights, the value between a depthwise and a pointwise
+/// convolution, and the result unless it goes into a sum.
 pub(super) struct Alone {
     sessions: [Session; 2],
     pub(super) noise: Noise,
 }
 
 impl Alone {
-    /// None if the operand is not a node's value, or not rounded to integers.
+    /// None if the operand is not a node's value, or is not rounded to integers.
     pub(super) fn new(
         network: &Network,
         weights: &Weights,
@@ -81,7 +81,7 @@ impl Alone {
         Ok(Some(Self { sessions, noise: Noise::default() }))
     }
 
-    /// Of an operand.
+    /// Runs the layer both ways on an operand.
     pub(super) fn add(&mut self, operand: &[f32]) -> Result<()> {
         let [exact, rounded] = &mut self.sessions;
         exact.run(operand)?;

@@ -62,8 +62,8 @@ pub struct PlanOptions {
     /// are as [`PlanOptions::activations_type`] says, best bf16, too.
     pub arithmetic: Arithmetic,
     /// Whether [`Arithmetic::Bf16`] may multiply by tile registers (AMX): the same bits, faster.
-    /// The process then asks the operating system for them, with the consequences that
-    /// [`Amx`](crate::kernels::Amx) states. Where there are none other kernels run;
+    /// Planning then asks the operating system for them, with the consequences that
+    /// [`Amx`](crate::kernels::Amx) states. If there are none, other kernels run;
     /// [`StepInfo::kernel`] tells which.
     pub amx: bool,
     /// Which layers run depth first, a few rows of each at a time. This saves memory, and the
@@ -195,7 +195,7 @@ pub struct NetworkPlan {
 struct PackedNetwork {
     network: Network,
     level: Level,
-    /// Of values between steps that are no integers.
+    /// Of values between steps that are floats.
     values_type: ElementType,
     depth_first: DepthFirst,
     /// The output, then the nodes asked for.

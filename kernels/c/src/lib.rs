@@ -210,10 +210,11 @@ pub struct sepconv_options {
     /// Of the residual, whose type is the output's. All zero: output_quantization.
     pub residual_quantization: sepconv_quantization,
     /// 1: SEPCONV_ARITHMETIC_BF16 multiplies by tile registers (AMX) where the CPU has them; the
-    /// bits are the same. The process asks the operating system for them, for all its threads: from
-    /// then on sigaltstack refuses stacks that have no room for 8 KiB more. If a thread has such a
-    /// stack already they are refused, and other kernels run; sepconv_plan_kernel_name tells. 0: not,
-    /// unless the environment variable SEPCONV_AMX is 1.
+    /// bits are the same. Making a plan then asks the operating system for them, for all threads
+    /// of the process. From then on sigaltstack() refuses stacks without room for 8 KiB more. If a
+    /// thread already has such a stack, the request fails and other kernels run;
+    /// sepconv_plan_kernel_name() tells which. 0: no tile registers, unless the environment
+    /// variable SEPCONV_AMX is 1.
     pub amx: u32,
 }
 

@@ -1,5 +1,5 @@
-//! Copies channels of some pixels into rows of bf16 tiles (AMX), which lie where `tile_rows.rs` would
-//! make them of a panel of f32. Rounds as `round.rs` does.
+//! Copies channels of some pixels into rows of bf16 tiles (AMX): what `pack.rs` and `tile_rows.rs`
+//! would give one after the other. Rounds as `round.rs` does.
 //!
 //! ```text
 //! for p in 0..pixels
@@ -7,7 +7,8 @@
 //!     tiles(p)[(k + i) / 32][row(p)][(k + i) % 32] = rounded(clamp(x[p][i]))
 //! ```
 //!
-//! Departures: those of `pack.rs`. A bf16 is not rounded as one that might be a NaN of f32.
+//! Departures: those of `pack.rs`. An input of bf16 has no NaN with bits that rounding would drop,
+//! and takes the shorter way.
 
 use core::marker::PhantomData;
 

@@ -1,5 +1,5 @@
-//! The micro-kernel of the arithmetic `bf16` by tile registers (AMX): pairs of A panels by 32 output
-//! channels.
+//! The micro-kernel of the arithmetic `bf16` by tile registers (AMX): pairs of A panels × 32
+//! output channels.
 //!
 //! ```text
 //! for m in 0..panels·rows                  // pixels

@@ -1,5 +1,5 @@
-//! Makes rows of bf16 tiles of the f32 of an A panel, in place: what tile registers multiply. Rounds
-//! as `round.rs` does.
+//! Turns the f32 of an A panel into rows of bf16 tiles, which tile registers multiply, in place.
+//! Rounds as `round.rs` does.
 //!
 //! ```text
 //! for k in 0..ceil(depth / 32)·32

@@ -31,9 +31,9 @@ use crate::simd::Simd;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, MAX_BYTES, SUMS, Vector, channel};
 use crate::unpacked::Unpacked;
 
-/// Outputs of a row that are computed at a time, at most: their interleaved columns stay in L1 (3×3,
-/// AVX-512: 17 KB), and each call interleaves the columns anew that its first windows share with
-/// those before.
+/// The most outputs of a row that one call computes: so many that their interleaved columns stay in
+/// L1 (3×3, AVX-512: 17 KB). More calls would interleave more columns twice: those that their first
+/// windows share with the call before.
 pub(crate) const OUTPUTS: usize = 32;
 
 /// How many outputs of a row of so many are computed at a time: an even number.

@@ -155,7 +155,7 @@ impl Requantization {
             (lo, hi) = ((lo / scale).clamp(least, largest), (hi / scale).clamp(least, largest));
         }
         let activation = Some(activation).filter(|activation| activation.bounds().is_none());
-        // Rounding keeps order: numbers rounded and then clamped are those clamped and then rounded.
+        // Rounding keeps order, so that it may come before the clamp as well as after it.
         let zero_point = quantization.zero_point - output.integers().0;
         let byte = |bound: f32| (Scalar.to_i32(bound).to_bits() as i32 + zero_point) as u8;
         let byte_bounds = if quantized { [byte(lo), byte(hi)] } else { [0, 255] };

@@ -557,7 +557,8 @@ fn dot_words(a: __m512, b: __m512, mut c: __m512) -> __m512 {
     // SAFETY: the instructions are available.
     unsafe {
         asm!("vpmaddwd {products}, {a}, {b}", "vpaddd {c}, {c}, {products}",
-            products = out(zmm_reg) _products, a = in(zmm_reg) a, b = in(zmm_reg) b, c = inout(zmm_reg) c,
+            products = out(zmm_reg) _products, a = in(zmm_reg) a, b = in(zmm_reg) b,
+            c = inout(zmm_reg) c,
             options(nomem, nostack, preserves_flags));
     }
     c

@@ -71,9 +71,9 @@ pub(crate) trait Bytes: Simd {
     fn zip_words(self, a: Self::Vector, b: Self::Vector) -> [Self::Vector; 2];
     /// 16 bits of each byte, in their order.
     fn widen_bytes(self, bytes: Self::Vector) -> [Self::Vector; 2];
-    /// Unsigned bytes of lanes in the order of [`channel`], which become those of the channels: the
-    /// nearest integers, ties to even, with `zero_point` in each 16 bits added; the least or largest
-    /// byte for those beyond.
+    /// Unsigned bytes in the order of the channels, of lanes in that of [`channel`]: the nearest
+    /// integers, ties to even, plus `zero_point`, which each 16 bits of that vector hold. What is
+    /// beyond a byte becomes the least or the largest one.
     fn narrow(self, lanes: [Self::Vector; SUMS], zero_point: Self::Vector) -> Self::Vector;
 
     /// Modulo 2³².
