@@ -59,6 +59,8 @@ class Kernel:
     def functions(self):
         """The level's compiled functions of the kernels."""
         token = TOKENS[self.level] + self.token
+        if self.trait == "Simd":
+            token += "<true>"  # fused
         level = f"<{CRATE}simd::{self.level}::{token} as {CRATE}simd::{self.trait}>::entry"
         return [f"{level}::<{CRATE}{symbol}>" for symbol in self.symbols]
 

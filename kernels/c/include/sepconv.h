@@ -307,6 +307,15 @@ typedef struct {
 
 #define SEPCONV_LEVEL_AVX512 4
 
+// SSE2, of every x86-64 CPU. It has no fused multiply-adds: see SEPCONV_ARITHMETIC_UNFUSED.
+#define SEPCONV_LEVEL_SSE 5
+
+// WebAssembly's simd128, likewise.
+#define SEPCONV_LEVEL_SIMD128 6
+
+// WebAssembly's relaxed simd, where its multiply-adds are fused.
+#define SEPCONV_LEVEL_RELAXED_SIMD 7
+
 #define SEPCONV_NONE 0
 
 // x < 0 ? 0 : x
@@ -327,7 +336,7 @@ typedef struct {
 // x · clamp(x + 3, 0, 6) / 6
 #define SEPCONV_HARD_SWISH 6
 
-// In f32, the same bits on every CPU.
+// In f32, the same bits on every CPU. CPUs without fused multiply-adds emulate them, slowly.
 #define SEPCONV_ARITHMETIC_EXACT 0
 
 // Products of bf16, the same bits on every CPU. Operands of any type are rounded to bf16; each
@@ -337,6 +346,10 @@ typedef struct {
 // The CPU's bf16 dot products where weights are bf16 and the CPU has some, else as
 // SEPCONV_ARITHMETIC_EXACT: faster, less exact, and different bits on different CPUs.
 #define SEPCONV_ARITHMETIC_FAST 2
+
+// In f32, products rounded before they are added, the same bits on every CPU: for CPUs without
+// fused multiply-adds, where it is many times faster. Of depthwise layers, too.
+#define SEPCONV_ARITHMETIC_UNFUSED 3
 
 // The channels of a pixel lie side by side: Keras, TensorFlow.
 #define SEPCONV_NHWC 0

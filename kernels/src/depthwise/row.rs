@@ -79,7 +79,7 @@ impl Combine for AnyTaps {
                 for (p, sum) in sums.iter_mut().enumerate() {
                     // SAFETY: a tap inside the input, whose channels exist.
                     let x = unsafe { input.load::<X>(x.wrapping_add(offsets.of(p))) };
-                    *sum = simd.mul_add(x, w, *sum);
+                    *sum = simd.accumulate(x, w, *sum);
                 }
             }
         }
@@ -127,7 +127,7 @@ impl<const K: usize, const STRIDE: usize> Combine for DenseTaps<K, STRIDE> {
                     };
                 }
                 for (&x, &w) in columns.iter().zip(&weights) {
-                    *sum = simd.mul_add(x, w, *sum);
+                    *sum = simd.accumulate(x, w, *sum);
                 }
                 // Otherwise the columns of all pixels are loaded at once and spill, where beside
                 // accumulators, weights and columns there is no room for a bound and two columns on

@@ -72,7 +72,7 @@ impl<X: Element> Kernel for Pack<X> {
                 let k = run.k + i;
                 // SAFETY: element i exists on both sides.
                 unsafe {
-                    let v = clamped(Scalar, X::widen(*x.add(i)), run.bounds);
+                    let v = clamped(Scalar::<true>, X::widen(*x.add(i)), run.bounds);
                     *a.add(k / l * run.block + k % l) = v;
                 }
             }

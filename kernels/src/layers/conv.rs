@@ -209,7 +209,7 @@ pub(super) fn products(
         }
         (Arithmetic::Bf16, _, _, Some(bf16)) => Products::Bf16(bf16),
         (Arithmetic::Fast, Some(dot), ..) => Products::Dot(dot),
-        _ => Products::Exact,
+        (arithmetic, ..) => Products::Chain(kernels.chain(arithmetic)),
     })
 }
 
