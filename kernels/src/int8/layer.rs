@@ -3,6 +3,8 @@
 use crate::activation::{Activation, UNBOUNDED};
 use crate::element::{ElementType, Elements};
 use crate::error::{Error, Result};
+use crate::gemm::kernels::MatrixGemm;
+use crate::gemm::tile::MATRIX_K;
 use crate::int8::kernels::Int8Kernels;
 use crate::int8::pack::BytePrologue;
 use crate::int8::quantization::{
@@ -18,6 +20,8 @@ use crate::table::kernels::Kernels;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Int8Layer {
     pub(crate) kernels: &'static Int8Kernels,
+    /// What multiplies in a GEMM in place of the kernels' dot products.
+    pub(crate) matrices: Option<&'static MatrixGemm>,
     pub(crate) input: Quantization,
     pub(crate) prologue: BytePrologue,
     /// The clamp of the input's integers, or of its numbers.
@@ -33,6 +37,8 @@ impl Int8Layer {
             |k: &&Int8Kernels| (k.is_available)() && (options.dot_products || !k.has_dot_products);
         let unavailable = Error::ElementTypeUnavailable { what: "input", element: input_type };
         let kernels = kernels.int8.iter().copied().flatten().find(usable).ok_or(unavailable)?;
+        let matrices = kernels.matrices.as_ref();
+        let matrices = matrices.filter(|m| options.armv8_6 && (m.is_available)());
         if matches!(options.output_type, ElementType::F16 | ElementType::Bf16) {
             return Err(Error::Unsupported {
                 what: "outputs of integer inputs are of u8, i8 or f32",
@@ -68,7 +74,7 @@ impl Int8Layer {
             options.residual_quantization,
             options.activation,
         )?;
-        Ok(Self { kernels, input, prologue, input_bounds, epilogue })
+        Ok(Self { kernels, matrices, input, prologue, input_bounds, epilogue })
     }
 
     /// Of a layer with weights, if its input, output or weights are integers.
@@ -105,6 +111,7 @@ impl Int8Layer {
     pub(crate) fn weights<'a>(&'a self, quantized: QuantizedWeights<'a>) -> Int8Weights<'a> {
         Int8Weights {
             group: self.kernels.group,
+            side_by_side: self.matrices.map_or(self.kernels.group, |_| MATRIX_K),
             zero_point: self.zero_point(),
             scale: self.input.scale,
             quantized,
