@@ -13,6 +13,7 @@ use crate::gemm::producer::Producer;
 use crate::gemm::products::Products;
 use crate::gemm::weights::PackedWeights;
 use crate::geometry::{Axis, product};
+use crate::int8::layer::Int8Layer;
 use crate::memory;
 use crate::options::Options;
 use crate::pixels::Region;
@@ -298,7 +299,8 @@ impl GemmPlan {
         match (self.products, self.is_small_m(pixels)) {
             (Products::Bf16(bf16), true) => Some(&bf16.small_m),
             (Products::Bf16(bf16), false) => Some(&bf16.large_m),
-            (Products::Tiles(tiles), _) => Some(&tiles.gemm),
+            (Products::Tiles(tiles), _) => Some(&tiles.unit.gemm),
+            (Products::Int8(Int8Layer { tiles: Some(unit), .. }), _) => Some(&unit.gemm),
             (Products::Int8(layer), _) => Some(&layer.kernels.gemm),
             (_, true) => self.kernels.small_m(self.weights.element()),
             (_, false) => None,

@@ -90,7 +90,7 @@ impl PackedWeights {
         int8: &Int8Weights<'_>,
     ) -> Result<Self> {
         let group = int8.group;
-        let shape = Shape::new(kernels, depth, groups, columns, &unpacked, group)?;
+        let shape = Shape::new(kernels, depth, groups, columns, &unpacked, int8.unit_of_k)?;
         let (Elements::I8(weights), None) = (unpacked.weights, unpacked.bias) else {
             return Err(NO_INTEGERS);
         };

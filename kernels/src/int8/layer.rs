@@ -1,8 +1,11 @@
 //! What layers of 8-bit integers take from their options.
 
 use crate::activation::{Activation, UNBOUNDED};
+use crate::amx::Amx;
 use crate::element::{ElementType, Elements};
 use crate::error::{Error, Result};
+use crate::gemm::kernels::TileUnit;
+use crate::gemm::tile::TILE_ROWS;
 use crate::int8::kernels::Int8Kernels;
 use crate::int8::pack::BytePrologue;
 use crate::int8::quantization::{
@@ -18,6 +21,8 @@ use crate::table::kernels::Kernels;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Int8Layer {
     pub(crate) kernels: &'static Int8Kernels,
+    /// What multiplies in a GEMM in place of the kernels' dot products, which the process may use.
+    pub(crate) tiles: Option<&'static TileUnit>,
     pub(crate) input: Quantization,
     pub(crate) prologue: BytePrologue,
     /// The clamp of the input's integers, or of its numbers.
@@ -68,7 +73,7 @@ impl Int8Layer {
             options.residual_quantization,
             options.activation,
         )?;
-        Ok(Self { kernels, input, prologue, input_bounds, epilogue })
+        Ok(Self { kernels, tiles: None, input, prologue, input_bounds, epilogue })
     }
 
     /// Of a layer with weights, if its input, output or weights are integers.
@@ -91,6 +96,21 @@ impl Int8Layer {
         }
     }
 
+    /// The same, whose GEMM multiplies by tile registers if they are asked for, and the process may
+    /// use them.
+    pub(crate) fn by_tiles_if_asked(self, options: &Options) -> Result<Self> {
+        let asked = options.asks_for_amx()?;
+        let tiles = self.kernels.tiles.as_ref();
+        let tiles = tiles.filter(|_| asked && Amx::request() == Amx::Granted);
+        Ok(Self { tiles, ..self })
+    }
+
+    /// What the k of a GEMM's packed weights are padded to multiples of: groups, or as many as a
+    /// tile has rows.
+    pub(crate) fn packed_unit_of_k(&self) -> usize {
+        self.kernels.group * if self.tiles.is_some() { TILE_ROWS } else { 1 }
+    }
+
     /// The same, whose outputs are the integers of another layer's input.
     pub(crate) fn to(
         self,
@@ -105,6 +125,7 @@ impl Int8Layer {
     pub(crate) fn weights<'a>(&'a self, quantized: QuantizedWeights<'a>) -> Int8Weights<'a> {
         Int8Weights {
             group: self.kernels.group,
+            unit_of_k: self.packed_unit_of_k(),
             zero_point: self.zero_point(),
             scale: self.input.scale,
             quantized,

@@ -179,6 +179,8 @@ impl Requantization {
 pub(crate) struct Int8Weights<'a> {
     /// The k of a group.
     pub(crate) group: usize,
+    /// What the k of a GEMM's panels are padded to multiples of.
+    pub(crate) unit_of_k: usize,
     /// Of the inputs, in the integers that are multiplied.
     pub(crate) zero_point: i32,
     /// The inputs' scale.

@@ -116,6 +116,7 @@ pub(super) const fn int8<T: Int8>(
         signed: T::SIGNED,
         rows,
         gemm: PanelKernels { name: gemm, packed },
+        tiles: None,
         pack: T::entry::<int8::pack::Pack>,
         requantize_name,
         requantize: T::entry::<Requantize>,

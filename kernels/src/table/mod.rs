@@ -83,10 +83,12 @@ pub fn kernels() -> Vec<Kernel> {
             // One kernel can serve an input as it is and its ReLU.
             names.dedup();
             let dot = k.gemm.dot().into_iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
-            let tiles = k.gemm.tiles.iter().map(|tiles| (tiles.gemm.name, Amx::is_granted()));
+            let tiles = k.gemm.tiles.iter().map(|t| (t.unit.gemm.name, Amx::is_granted()));
             let int8 = k.int8.iter().copied().flatten().flat_map(|kernels| {
                 let fits = (kernels.is_available)();
-                kernels.names().map(|name| (name, fits))
+                let tiles = kernels.tiles.iter();
+                let tiles = tiles.map(move |unit| (unit.gemm.name, fits && Amx::is_granted()));
+                kernels.names().into_iter().map(move |name| (name, fits)).chain(tiles)
             });
             let all =
                 names.into_iter().map(|name| (name, true)).chain(dot).chain(tiles).chain(int8);
