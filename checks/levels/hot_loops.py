@@ -151,7 +151,9 @@ def expected(level):
             f"{BLOCKS}<{ELEMENT}{x}, {m}, {vectors}>" for m in tile["blocks"][:-1]])
     if level == "avx512":
         # Tile instructions multiply, in one block of assembly; what makes their rows of panels.
-        yield Kernel(level, "gemm, amx", "32×32", ["gemm::tile_micro_kernel::TileMicroKernel"], multiplies=False)
+        for integers, name in (("false", "gemm, amx"), ("true", "gemm, amx int8")):
+            yield Kernel(level, name, "32×32", [f"gemm::tile_micro_kernel::TileMicroKernel<{integers}>"],
+                         multiplies=False)
         yield Kernel(level, "gemm, amx", "rows", ["gemm::tile_rows::TileRows"], multiplies=False)
         yield Kernel(level, "gemm, amx", "pack", [
             f"gemm::pack_tiles::PackTiles<{ELEMENT}{x}>" for x in ("F32", "F16", "Bf16")], multiplies=False)

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::half::Stored;
+use common::int8::{Case, Op};
 use common::layer::{GEMMS, Layer, random};
 use common::{Mode, Random, Spaced, assert_same_bits, run};
 use sepconv_kernels::*;
@@ -27,6 +28,20 @@ fn plan(amx: bool) -> Pointwise {
 fn output(plan: &Pointwise) -> Vec<f32> {
     let x: Vec<f32> = (0..5 * 7 * 40).map(|i| (i % 13) as f32 - 6.0).collect();
     run(plan, &Spaced::new([1, 5, 7, 40], 0, &x), None, 0, 0)
+}
+
+/// A 1×1 layer of integers, told to use tile registers or not, and its plan.
+fn integers(amx: bool) -> (Case, Box<dyn Plan>) {
+    let (op, window) = (Op::Pointwise, Window::new([1, 1]));
+    let mut case = Case::of(op, &mut Random(72), [1, 5, 7, 40], window, [1, 1, 33]);
+    case.options = case.options.amx(amx);
+    let plan = case.plan(Level::best(), [true; 2]).unwrap();
+    (case, plan)
+}
+
+/// Whether the CPU has what the other kernels of integers beside tile registers are made of.
+fn has_vnni() -> bool {
+    kernels().iter().any(|k| k.available && k.name == "gemm_int8_12x32_vnni_avx512")
 }
 
 fn by_tiles(plan: &dyn Plan) -> bool {
@@ -51,6 +66,9 @@ fn refused_permission_changes_the_kernel_alone() {
         let plan = plan(true);
         assert!(!by_tiles(&plan), "{}", plan.kernel_name());
         assert_same_bits(plan.kernel_name(), &output(&plan), &wanted);
+        let (case, plan) = integers(true);
+        assert!(!by_tiles(&*plan), "{}", plan.kernel_name());
+        assert_same_bits(plan.kernel_name(), &case.run(&*plan, 0, 0), &case.expected());
         assert!(kernels().iter().all(|k| !k.name.contains("_amx_") || !k.available));
     }
     // SAFETY: as it is.
@@ -67,6 +85,13 @@ fn plans_that_do_not_ask_get_none() {
     let has_tiles = Level::best() == Level::Avx512;
     assert_eq!(by_tiles(&plan(true)), has_tiles);
     assert_eq!(by_tiles(&plan(false)), has_tiles && is_forced());
+    assert_eq!(by_tiles(&*integers(true).1), has_tiles && has_vnni());
+    assert_eq!(by_tiles(&*integers(false).1), has_tiles && has_vnni() && is_forced());
+    let (case, _) = integers(true);
+    for (level, dot_products) in [(Level::best(), false), (Level::Scalar, true)] {
+        let plan = case.plan(level, [dot_products, true]).unwrap();
+        assert!(!by_tiles(&*plan), "{}", plan.kernel_name());
+    }
     let weights = [1.0; 40];
     for options in [
         // Other arithmetics, and levels without.
@@ -123,6 +148,43 @@ fn bits_are_those_without_tiles() {
     }
     println!("{tiles} layers by tiles, the same bits as without");
     assert!(tiles > cases / 2, "{tiles} of {cases} by tiles");
+}
+
+/// Random layers of integers, of which some have more k than a block, by tiles and without.
+#[test]
+fn integers_are_those_without_tiles() {
+    let _alone = alone();
+    if !sepconv_amx_emulator::provide() || !has_vnni() {
+        println!("integers by tile registers: NOT RUN, as this CPU has no AVX512-VNNI");
+        return;
+    }
+    const OPS: [Op; 4] = [Op::Pointwise, Op::Separable, Op::Conv, Op::Dense];
+    let mut numbers = Random(73);
+    let cases = common::scaled(800).max(120) as usize;
+    for i in 0..cases {
+        let op = OPS[i % OPS.len()];
+        let mut case = if numbers.below(5) == 0 {
+            let deep = 900 + numbers.below(300);
+            let (input, kernel) = match op {
+                Op::Conv => ([1, 4, 6, deep / 4], [2, 3]),
+                _ => ([1, 1 + numbers.below(3), 13, deep], [1, 1]),
+            };
+            let channels = [1, 1, 1 + numbers.below(70)];
+            Case::of(op, &mut numbers, input, Window::new(kernel), channels)
+        } else {
+            Case::random(op, &mut numbers)
+        };
+        let expected = case.expected();
+        let (threads, gap) = (numbers.below(4), numbers.below(3));
+        for amx in [true, false] {
+            case.options = case.options.amx(amx);
+            let plan = case.plan(Level::Avx512, [true; 2]).unwrap();
+            assert_eq!(by_tiles(&*plan), amx || is_forced(), "{case} by {}", plan.kernel_name());
+            let got = case.run(&*plan, threads, gap);
+            assert_same_bits(format_args!("{case} by {}", plan.kernel_name()), &got, &expected);
+        }
+    }
+    println!("{cases} layers of integers by tiles, the same bits as without");
 }
 
 /// This test as another process, which has the variable, says whether the plan is made, and how.

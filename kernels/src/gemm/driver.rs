@@ -7,7 +7,7 @@ use crate::activation::{ActivateRun, UNBOUNDED};
 use crate::error::{Error, Result};
 use crate::gemm::block_micro_kernel::BLOCK;
 use crate::gemm::blocking::{ColumnSplit, KBlock, MAX_MC, MAX_MR, MicroRows, pixel_tiles};
-use crate::gemm::kernels::{MicroKernelFn, PanelKernels, TilesGemm};
+use crate::gemm::kernels::{MicroKernelFn, PanelKernels, TileUnit};
 use crate::gemm::micro_kernel::{Epilogue, MicroTiles, Output, Prefetch, Residual};
 use crate::gemm::narrow::NarrowRun;
 use crate::gemm::operands::PartOfA;
@@ -203,17 +203,17 @@ struct Step {
 }
 
 /// The thread's tile registers, configured; given back when this is dropped.
-struct Configured(&'static TilesGemm);
+struct Configured(&'static TileUnit);
 
 impl Configured {
     /// For so many rows, 1 to [`TILE_ROWS`](crate::gemm::tile::TILE_ROWS).
     ///
     /// # Safety
     /// The process may use tiles.
-    unsafe fn new(tiles: &'static TilesGemm, rows: usize) -> Self {
+    unsafe fn new(unit: &'static TileUnit, rows: usize) -> Self {
         // SAFETY: the caller's word.
-        unsafe { (tiles.configure)(rows) };
-        Self(tiles)
+        unsafe { (unit.configure)(rows) };
+        Self(unit)
     }
 }
 
@@ -314,11 +314,9 @@ impl<'a> Tile<'a> {
                 TakesA::Blocks => (),
             }
         }
-        let _configured = match plan.products {
-            // SAFETY: that the process may use tiles was asked when the plan was made.
-            Products::Tiles(tiles) => Some(unsafe { Configured::new(tiles, self.rows[0].rows) }),
-            _ => None,
-        };
+        let unit = plan.products.tile_unit();
+        // SAFETY: that the process may use tiles was asked when the plan was made.
+        let _configured = unit.map(|unit| unsafe { Configured::new(unit, self.rows[0].rows) });
         let steps = region.blocks.len() * self.task.panels.len();
         for i in 0..steps {
             let step = self.step(i);

@@ -112,21 +112,27 @@ pub(crate) struct MatrixGemm {
     pub(crate) pair_rows: unsafe fn(&PairRowsRun),
 }
 
-/// The GEMM in the arithmetic bf16 by tile registers (AMX), in processes that may use them.
+/// What multiplies by tile registers (AMX), in processes that may use them.
 #[derive(Debug)]
-pub(crate) struct TilesGemm {
+pub(crate) struct TileUnit {
     /// One, for all heights.
     pub(crate) gemm: PanelKernels,
+    /// Configures the thread's tiles for so many rows.
+    pub(crate) configure: unsafe fn(usize),
+    /// Gives them back.
+    pub(crate) release: unsafe fn(),
+}
+
+/// The GEMM in the arithmetic bf16 by tile registers.
+#[derive(Debug)]
+pub(crate) struct TilesGemm {
+    pub(crate) unit: TileUnit,
     /// Copies channels of pixels of f32 into rows of tiles.
     pub(crate) pack_f32: unsafe fn(&PackRun),
     /// The same by the type of the input.
     pub(crate) pack_16: F16Bf16<unsafe fn(&PackRun)>,
     /// Makes rows of tiles of A panels of f32 in their place.
     pub(crate) rows: unsafe fn(&TileRowsRun),
-    /// Configures the thread's tiles for so many rows.
-    pub(crate) configure: unsafe fn(usize),
-    /// Gives them back.
-    pub(crate) release: unsafe fn(),
 }
 
 /// The GEMM by dot products of bf16 pairs, on CPUs that have these besides the level. A level has

@@ -300,10 +300,8 @@ impl GemmPlan {
             (Products::Bf16(bf16), true) => Some(&bf16.small_m),
             (Products::Bf16(bf16), false) => Some(&bf16.large_m),
             (Products::Bf16Pairs(pairs), _) => Some(&pairs.gemm),
-            (Products::Tiles(tiles), _) => Some(&tiles.gemm),
-            (Products::Int8(layer), _) => {
-                Some(layer.matrices.map_or(&layer.kernels.gemm, |matrices| &matrices.gemm))
-            }
+            (Products::Tiles(tiles), _) => Some(&tiles.unit.gemm),
+            (Products::Int8(layer), _) => Some(layer.gemm()),
             (_, true) => self.kernels.small_m(self.weights.element()),
             (_, false) => None,
         }

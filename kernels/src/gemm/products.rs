@@ -2,7 +2,7 @@
 
 use crate::gemm::block_micro_kernel::BLOCK;
 use crate::gemm::blocking::{Heights, KC, MicroTileHeights, TILE_KC};
-use crate::gemm::kernels::{Bf16Gemm, Bf16Pairs, DotKernels, GemmKernels, TilesGemm};
+use crate::gemm::kernels::{Bf16Gemm, Bf16Pairs, DotKernels, GemmKernels, TileUnit, TilesGemm};
 use crate::gemm::tile::TILE_ROWS;
 use crate::int8::layer::Int8Layer;
 
@@ -19,7 +19,7 @@ pub(crate) enum Products {
     Tiles(&'static TilesGemm),
     /// By dot products of pairs of bf16.
     Dot(&'static DotKernels),
-    /// 8-bit integers, in sums of i32.
+    /// 8-bit integers, in sums of i32; by tile registers if the layer says so.
     Int8(Int8Layer),
 }
 
@@ -47,7 +47,8 @@ impl Products {
         match self {
             Self::Tiles(_) => BLOCK,
             Self::Bf16Pairs(_) => 2,
-            _ => self.group(),
+            Self::Int8(layer) => layer.packed_unit_of_k(),
+            Self::Exact | Self::Bf16(_) | Self::Dot(_) => self.group(),
         }
     }
 
@@ -56,6 +57,8 @@ impl Products {
         match self {
             Self::Tiles(_) => TILE_KC,
             Self::Exact | Self::Bf16(_) | Self::Bf16Pairs(_) | Self::Dot(_) => KC,
+            // As many bytes as of bf16.
+            Self::Int8(layer) if layer.tiles.is_some() => 2 * TILE_KC,
             Self::Int8(layer) => KC * layer.kernels.group,
         }
     }
@@ -70,20 +73,30 @@ impl Products {
         matches!(self, Self::Bf16Pairs(_) | Self::Tiles(_))
     }
 
+    /// The tile registers' part, if these multiply.
+    pub(crate) fn tile_unit(self) -> Option<&'static TileUnit> {
+        match self {
+            Self::Tiles(tiles) => Some(&tiles.unit),
+            Self::Int8(layer) => layer.tiles,
+            Self::Exact | Self::Bf16(_) | Self::Bf16Pairs(_) | Self::Dot(_) => None,
+        }
+    }
+
     /// Rows of an A panel.
     pub(crate) fn panel_rows(self, kernels: &GemmKernels) -> usize {
-        if let Self::Tiles(_) = self { TILE_ROWS } else { kernels.tile.mr }
+        if self.tile_unit().is_some() { TILE_ROWS } else { kernels.tile.mr }
     }
 
     /// How the pixels of a tile are divided into micro-tiles.
     pub(crate) fn heights(self, kernels: &GemmKernels) -> Heights {
         Heights::Listed(MicroTileHeights::new(match self {
             Self::Tiles(_) => return Heights::Even,
+            Self::Int8(layer) if layer.tiles.is_some() => return Heights::Even,
             Self::Exact => kernels.f32.rows,
             Self::Bf16(bf16) => bf16.rows,
             Self::Bf16Pairs(pairs) => pairs.rows,
             Self::Dot(dot) => dot.gemm.rows,
-            Self::Int8(layer) => layer.matrices.map_or(layer.kernels.rows, |m| m.rows),
+            Self::Int8(layer) => layer.rows(),
         }))
     }
 }

@@ -90,8 +90,8 @@ impl PackedWeights {
         unpacked: Unpacked<'_>,
         int8: &Int8Weights<'_>,
     ) -> Result<Self> {
-        let Int8Weights { group, side_by_side, .. } = *int8;
-        let shape = Shape::new(kernels, depth, groups, columns, &unpacked, side_by_side)?;
+        let Int8Weights { group, side_by_side, unit_of_k, .. } = *int8;
+        let shape = Shape::new(kernels, depth, groups, columns, &unpacked, unit_of_k)?;
         let (Elements::I8(weights), None) = (unpacked.weights, unpacked.bias) else {
             return Err(NO_INTEGERS);
         };

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec;
 
-use crate::amx::{self, Amx};
+use crate::amx::Amx;
 use crate::arithmetic::Arithmetic;
 use crate::element::{ElementType, Elements};
 use crate::error::{Error, Result};
@@ -200,7 +200,7 @@ pub(super) fn products(
     single: bool,
     options: &Options,
 ) -> Result<Products> {
-    let amx = options.amx || amx::from_env()?;
+    let amx = options.asks_for_amx()?;
     let fitting = single && weights.element_type() == ElementType::Bf16;
     let dot = kernels.dot().filter(|dot| fitting && (dot.is_available)());
     let pairs = kernels.bf16_pairs.as_ref();
@@ -246,6 +246,7 @@ impl PackedConv {
         let int8 = Int8Layer::with_weights(common.kernels, weights, quantized, options)?;
         let (weights, products) = match int8 {
             Some((layer, quantized)) => {
+                let layer = layer.by_tiles_if_asked(options)?;
                 let int8 = layer.weights(quantized);
                 let weights =
                     PackedWeights::int8(kernels, depth, groups, columns, unpacked, &int8)?;

@@ -142,6 +142,7 @@ pub(super) const fn int8<T: Int8>(
         rows,
         gemm: PanelKernels { name: gemm, packed },
         matrices: None,
+        tiles: None,
         pack: T::entry::<int8::pack::Pack>,
         requantize_name,
         requantize: T::entry::<Requantize>,
