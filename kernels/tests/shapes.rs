@@ -164,22 +164,23 @@ fn compare_in(
     let x_stored = Stored::new(layer.input_type, &x);
     let x_spaced = Spaced::of(layer.input, random.below(3), &x_stored);
     let mut wanted = None;
-    for level in levels() {
-        for arithmetic in arithmetics(level) {
-            let layer = Layer { arithmetic, ..*layer };
-            let plan = layer.plan(stored.each_ref().map(Stored::elements), level).unwrap();
-            let (residual, wanted) = wanted.get_or_insert_with(|| {
-                let output = plan.output_shape();
-                let residual = Mode::Integers.fill(random, output.iter().product());
-                let wanted = expected(&layer, &x, &operands, &residual);
-                // Rounded once, if at all.
-                let wanted = Stored::new(layer.output_type, &wanted).into_values();
-                let residual = Stored::new(layer.output_type, &residual);
-                (Spaced::of(output, 0, &residual), wanted)
-            });
-            let got = run(&*plan, &x_spaced, Some(residual), 0, 0);
-            assert_same_bits(format_args!("{layer:?}, weights of {weights}"), &got, wanted);
-        }
+    let operands_of = || stored.each_ref().map(Stored::elements);
+    let plans = levels().into_iter().flat_map(|level| {
+        let of = |arithmetic| Layer { arithmetic, ..*layer }.plans(operands_of(), level).unwrap();
+        arithmetics(level).into_iter().flat_map(of).collect::<Vec<_>>()
+    });
+    for plan in plans {
+        let (residual, wanted) = wanted.get_or_insert_with(|| {
+            let output = plan.output_shape();
+            let residual = Mode::Integers.fill(random, output.iter().product());
+            let wanted = expected(layer, &x, &operands, &residual);
+            // Rounded once, if at all.
+            let wanted = Stored::new(layer.output_type, &wanted).into_values();
+            let residual = Stored::new(layer.output_type, &residual);
+            (Spaced::of(output, 0, &residual), wanted)
+        });
+        let got = run(&*plan, &x_spaced, Some(residual), 0, 0);
+        assert_same_bits(format_args!("{layer:?}, weights of {weights}"), &got, wanted);
     }
 }
 
