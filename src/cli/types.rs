@@ -26,8 +26,8 @@ pub(super) struct Multiply {
 enum Name {
     /// In f32, the same bits on every CPU
     Exact,
-    /// In f32, products rounded before they are added, the same bits on every CPU: many times faster than exact on CPUs
-    /// without fused multiply-adds, of no use on others
+    /// In f32, products rounded before they are added, the same bits on every CPU: many times
+    /// faster than exact on CPUs without fused multiply-adds, of no use on others
     Unfused,
     /// Products of bf16, the same bits on every CPU. Weights and values between layers are then
     /// bf16, too, unless their types are given
