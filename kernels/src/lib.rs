@@ -113,6 +113,7 @@ mod element;
 mod epilogue;
 mod error;
 mod fma_loop;
+mod functions;
 mod gemm;
 mod geometry;
 #[cfg(feature = "half")]

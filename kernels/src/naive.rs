@@ -451,6 +451,36 @@ pub fn activate(activation: Activation, x: f64) -> f64 {
         Activation::Silu if x == f64::NEG_INFINITY => -0.0,
         Activation::Silu => x / (1.0 + exp(-x)),
         Activation::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+        Activation::Sigmoid => 1.0 / (1.0 + libm::exp(-x)),
+        Activation::HardSigmoid { slope, offset } => {
+            (f64::from(slope) * x + f64::from(offset)).clamp(0.0, 1.0)
+        }
+        Activation::Tanh => libm::tanh(x),
+        Activation::Gelu | Activation::GeluTanh | Activation::Mish if x == f64::NEG_INFINITY => {
+            -0.0
+        }
+        Activation::Gelu => x * libm::erfc(-x / core::f64::consts::SQRT_2) / 2.0,
+        Activation::GeluTanh => {
+            let u = libm::sqrt(2.0 / core::f64::consts::PI) * (x + 0.044715 * x * x * x);
+            x / (1.0 + libm::exp(-2.0 * u))
+        }
+        Activation::Softplus if x > 0.0 => x + libm::log1p(libm::exp(-x)),
+        Activation::Softplus => libm::log1p(libm::exp(x)),
+        Activation::Mish => x * libm::tanh(activate(Activation::Softplus, x)),
+        Activation::LeakyRelu { alpha: 0.0 } if x < 0.0 => 0.0,
+        Activation::LeakyRelu { alpha } if x < 0.0 => f64::from(alpha) * x,
+        Activation::LeakyRelu { .. } => x,
+        Activation::ThresholdedRelu { threshold, max, .. } if x >= f64::from(threshold) => {
+            x.min(f64::from(max))
+        }
+        Activation::ThresholdedRelu { slope: 0.0, .. } => 0.0,
+        Activation::ThresholdedRelu { slope, threshold, .. } => {
+            f64::from(slope) * (x - f64::from(threshold))
+        }
+        // The limits.
+        Activation::Softsign if x.is_infinite() => x.signum(),
+        Activation::Softsign => x / (1.0 + x.abs()),
+        Activation::Exponential => libm::exp(x),
     }
 }
 
