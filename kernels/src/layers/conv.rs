@@ -296,6 +296,7 @@ impl Packing for PackedConv {
                 group,
                 element: options.input_type,
                 input_activation: options.input_activation,
+                scaled: options.input_scale,
                 input_planes: planes(options.input_layout, input),
             }),
         };
