@@ -122,6 +122,7 @@ mod int8;
 mod layers;
 mod layout;
 mod level;
+mod lines;
 mod memory;
 pub mod linking {
     #![doc = include_str!("../docs/linking.md")]
@@ -150,9 +151,11 @@ pub use element::{ElementType, Elements, ElementsMut};
 pub use error::Error;
 pub use geometry::{Padding, Window};
 pub use int8::quantization::{Quantization, QuantizedWeights};
+pub use layers::binary::Binary;
 pub use layers::conv::{Conv, Dense, Pointwise};
 pub use layers::depthwise::Depthwise;
 pub use layers::elementwise::{Elementwise, convert};
+pub use layers::normalization::Normalization;
 pub use layers::packed::Packed;
 pub use layers::plan::Plan;
 pub use layers::pool::{GlobalAveragePool, Pool};
@@ -162,7 +165,8 @@ pub use level::Level;
 pub use memory::Aligned;
 pub use options::Options;
 pub use params::{
-    ConvParams, DenseParams, DepthwiseParams, PointwiseParams, PoolKind, SeparableParams,
+    BinaryOp, ConvParams, DenseParams, DepthwiseParams, NormalizationKind, NormalizationParams,
+    PointwiseParams, PoolKind, SeparableParams,
 };
 pub use peak::burn_fma;
 pub use table::{Kernel, kernels};

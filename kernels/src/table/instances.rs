@@ -14,6 +14,9 @@ use crate::gemm::micro_kernel::{Bf16MicroKernel, Int8MicroKernel, MicroKernel};
 use crate::int8;
 use crate::int8::kernels::Int8Kernels;
 use crate::int8::requantize::Requantize;
+use crate::lines::LineKernels;
+use crate::lines::binary::Binary;
+use crate::lines::normalize::Normalize;
 use crate::planes::PlanesOf;
 use crate::planes::from_planes::FromPlanes;
 use crate::planes::to_planes::ToPlanes;
@@ -203,6 +206,18 @@ pub(super) const fn planes<S: Simd, X: Element>(
 ) -> PlanesOf {
     let (from, to) = (S::entry::<FromPlanes<X>>, S::entry::<ToPlanes<X>>);
     PlanesOf { from_name, from, to_name, to }
+}
+
+/// Operations on lines, of elements of any type.
+pub(super) const fn lines<S: Simd>(
+    [binary_name, normalize_name]: [&'static str; 2],
+) -> LineKernels {
+    LineKernels {
+        binary_name,
+        binary: S::entry::<Binary>,
+        normalize_name,
+        normalize: S::entry::<Normalize>,
+    }
 }
 
 /// Tiles for channels that fill no vector, of one pixel or two. Few, as each is code of its own and

@@ -68,6 +68,7 @@ pub(super) static KERNELS: Kernels = Kernels {
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_PLANES) } else { None },
     },
     int8: if cfg!(feature = "int8") { Some(INT8) } else { None },
+    lines: lines::<S>(["binary_scalar", "normalize_scalar"]),
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
 };
