@@ -82,6 +82,13 @@ pub enum Error {
         /// The output's height.
         height: usize,
     },
+    /// Channels that the pixels of a block do not divide.
+    Block {
+        /// Height and width of the block.
+        block: usize,
+        /// Channels of the input.
+        channels: usize,
+    },
     /// A view's elements are not of the type that the plan was made for.
     ElementType {
         /// Which operand.
@@ -209,6 +216,9 @@ impl fmt::Display for Error {
             }
             Self::Shape { what, expected, actual } => {
                 write!(f, "{what}: expected shape {expected:?} (N, H, W, C), got {actual:?}")
+            }
+            Self::Block { block, channels } => {
+                write!(f, "channels: expected a multiple of {block} x {block}, got {channels}")
             }
             Self::Rows { start, end, height } => {
                 write!(f, "expected output rows within 0..{height}, got {start}..{end}")

@@ -132,6 +132,7 @@ mod options;
 mod params;
 mod peak;
 mod pixels;
+mod pixelwise;
 mod planes;
 mod pool;
 mod rows;
@@ -153,6 +154,7 @@ pub use layers::conv::{Conv, Dense, Pointwise};
 pub use layers::depthwise::Depthwise;
 pub use layers::elementwise::{Elementwise, convert};
 pub use layers::packed::Packed;
+pub use layers::pixelwise::{DepthToSpace, Resize, Softmax};
 pub use layers::plan::Plan;
 pub use layers::pool::{GlobalAveragePool, Pool};
 pub use layers::separable::Separable;
@@ -161,7 +163,8 @@ pub use level::Level;
 pub use memory::Aligned;
 pub use options::Options;
 pub use params::{
-    ConvParams, DenseParams, DepthwiseParams, PointwiseParams, PoolKind, SeparableParams,
+    ConvParams, Coordinates, DenseParams, DepthOrder, DepthwiseParams, Interpolation,
+    PointwiseParams, PoolKind, SeparableParams,
 };
 pub use peak::burn_fma;
 pub use table::{Kernel, kernels};

@@ -6,11 +6,11 @@ use core::ops::Range;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
 use crate::gemm::plan::GemmPlan;
-use crate::geometry::Axis;
 use crate::int8::tensor::{Int8Tensor, Operation};
 use crate::layout::TensorLayout;
 use crate::level::Level;
 use crate::options::Options;
+use crate::pixelwise::plan::PixelwisePlan;
 use crate::table;
 use crate::table::kernels::Kernels;
 use crate::tensor::{Channelwise, TensorPlan};
@@ -52,6 +52,8 @@ pub(super) enum Machine {
     Channelwise(TensorPlan),
     /// The same of 8-bit integers.
     Int8(Int8Tensor),
+    /// What makes each pixel of a few whole ones.
+    Pixelwise(PixelwisePlan),
 }
 
 /// A view of some rows of each picture of a tensor.
@@ -69,6 +71,7 @@ impl Machine {
             Self::Gemm(plan) => plan.output(),
             Self::Channelwise(plan) => plan.rows().output(),
             Self::Int8(plan) => plan.output(),
+            Self::Pixelwise(plan) => plan.output(),
         }
     }
 
@@ -78,6 +81,7 @@ impl Machine {
             Self::Gemm(plan) => plan.name(),
             Self::Channelwise(plan) => plan.name(),
             Self::Int8(plan) => plan.name(),
+            Self::Pixelwise(plan) => plan.name().into(),
         }
     }
 }
@@ -134,6 +138,7 @@ impl Layer {
             Machine::Gemm(plan) => plan.weights_bytes(),
             Machine::Channelwise(plan) => plan.rows().weights_bytes(),
             Machine::Int8(plan) => plan.weights_bytes(),
+            Machine::Pixelwise(_) => 0,
         }
     }
 
@@ -142,15 +147,17 @@ impl Layer {
             Machine::Gemm(plan) => plan.scratch_len(threads),
             Machine::Channelwise(plan) => plan.scratch_len(threads),
             Machine::Int8(plan) => plan.scratch_len(threads),
+            Machine::Pixelwise(_) => 0,
         }
     }
 
-    /// What the rows of the output are to those of the input.
-    pub(super) fn vertical(&self) -> &Axis {
+    /// The input rows that these output rows take.
+    pub(super) fn covered(&self, rows: &Range<usize>) -> Range<usize> {
         match &self.machine {
-            Machine::Gemm(plan) => plan.vertical(),
-            Machine::Channelwise(plan) => &plan.rows().vertical,
-            Machine::Int8(plan) => plan.vertical(),
+            Machine::Gemm(plan) => plan.vertical().covered(rows),
+            Machine::Channelwise(plan) => plan.rows().vertical.covered(rows),
+            Machine::Int8(plan) => plan.vertical().covered(rows),
+            Machine::Pixelwise(plan) => plan.covered(rows),
         }
     }
 
@@ -169,6 +176,10 @@ impl Layer {
             Machine::Gemm(plan) => plan.run(threads, rows, x, residual, y, scratch),
             Machine::Channelwise(plan) => plan.run(threads, rows, x, residual, y, scratch),
             Machine::Int8(plan) => plan.run(threads, rows, x, residual, y, scratch),
+            Machine::Pixelwise(plan) => {
+                plan.run(threads, rows, x, residual, y, scratch);
+                Ok(())
+            }
         }
     }
 

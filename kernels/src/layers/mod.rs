@@ -6,6 +6,7 @@ pub(crate) mod depthwise;
 pub(crate) mod elementwise;
 mod layer;
 pub(crate) mod packed;
+pub(crate) mod pixelwise;
 pub(crate) mod plan;
 pub(crate) mod pool;
 pub(crate) mod separable;

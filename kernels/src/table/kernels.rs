@@ -6,6 +6,7 @@ use crate::element::{ElementType, F16Bf16};
 use crate::gemm::kernels::GemmKernels;
 use crate::int8::kernels::Int8Kernels;
 use crate::level::Level;
+use crate::pixelwise::PixelwiseKernels;
 use crate::planes::PlanesKernels;
 use crate::pool::kernels::PoolKernels;
 
@@ -20,6 +21,8 @@ pub(crate) struct Kernels {
     pub(crate) f16_bf16: Option<F16Bf16<ChannelwiseKernels>>,
     /// Applies an activation to contiguous elements in place.
     pub(crate) planes: PlanesKernels,
+    /// For elements of any type.
+    pub(crate) pixelwise: PixelwiseKernels,
     /// For integers of 8 bits, by the instructions that multiply them, fastest first; with the
     /// feature `int8`.
     pub(crate) int8: Option<&'static [Int8Kernels]>,
