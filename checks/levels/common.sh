@@ -35,6 +35,12 @@ run() {
     return "$status"
 }
 
+# impossible NAME LEVEL REASON: enters that this machine can't have the run.
+impossible() {
+    printf 'run\t%s\t%s\t%s\nimpossible\t%s\n' "$1" "$2" "$(this_cpu)" "$3" >"$LEDGER/$1.tsv"
+    printf '\n== %s: %s NOT RUN: %s\n' "$1" "$2" "$3"
+}
+
 # cpu_has FLAG…: whether this machine is an x86-64 CPU with all the flags.
 cpu_has() {
     local flag

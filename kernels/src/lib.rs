@@ -23,7 +23,7 @@
 //!
 //! # Numerics
 //! Every output element is one chain of fused multiply-adds in a fixed order (bias, then taps and
-//! channels ascending), so that all levels, any number of threads, fused and unfused give the same
+//! channels ascending), so that all levels, any number of threads, fused or apart give the same
 //! bits; only NaNs may differ from each other. Padding is left out of sums, never multiplied by
 //! zero. Subnormal weights and biases become zeros of their sign when packed. ReLU and clamps let
 //! NaN and −0 through.

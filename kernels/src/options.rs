@@ -1,8 +1,10 @@
 //! What every plan takes besides its shape and weights.
 
 use crate::activation::Activation;
+use crate::amx;
 use crate::arithmetic::Arithmetic;
 use crate::element::ElementType;
+use crate::error::Result;
 use crate::int8::quantization::Quantization;
 use crate::layout::TensorLayout;
 use crate::level::Level;
@@ -51,14 +53,18 @@ pub struct Options {
     pub output_layout: TensorLayout,
     /// How products are computed and added up.
     pub arithmetic: Arithmetic,
-    /// Whether [`Arithmetic::Bf16`] may multiply by tile registers (AMX). Where the CPU has them,
-    /// the plan asks the operating system for the permission, with the consequences that
-    /// [`Amx`](crate::Amx) states. Without them, the level's own kernels give the same bits. The
-    /// environment variable `SEPCONV_AMX=1` sets this for all plans.
+    /// Whether [`Arithmetic::Bf16`], and layers of 8-bit integers, may multiply by tile registers
+    /// (AMX). Where the CPU has them, the plan asks the operating system for the permission, with
+    /// the consequences that [`Amx`](crate::Amx) states. Without them, the level's own kernels give
+    /// the same bits. The environment variable `SEPCONV_AMX=1` sets this for all plans.
     pub amx: bool,
-    /// Whether integer kernels may use the CPU's dot products (VNNI, FEAT_DotProd). The bits are
-    /// the same without them: it is for comparison.
+    /// Whether integer kernels may use the CPU's dot products (VNNI, FEAT_DotProd), tile registers
+    /// among them. The bits are the same without them: it is for comparison.
     pub dot_products: bool,
+    /// Whether kernels may use what Armv8.6 adds and that gives the same bits: products of matrices
+    /// of 8-bit integers (FEAT_I8MM), where `dot_products` are used, and multiply-adds of bf16 in
+    /// the arithmetic [`Bf16`](Arithmetic::Bf16) (FEAT_BF16). It is for comparison.
+    pub armv8_6: bool,
 }
 
 impl Default for Options {
@@ -92,6 +98,7 @@ impl Options {
             arithmetic: Arithmetic::Exact,
             amx: false,
             dot_products: true,
+            armv8_6: true,
         }
     }
 
@@ -172,7 +179,7 @@ impl Options {
         self
     }
 
-    /// Sets whether [`Arithmetic::Bf16`] may multiply by tile registers.
+    /// Sets whether [`Arithmetic::Bf16`] and layers of integers may multiply by tile registers.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -196,6 +203,18 @@ impl Options {
     pub const fn dot_products(mut self, dot_products: bool) -> Self {
         self.dot_products = dot_products;
         self
+    }
+
+    /// Sets whether kernels may use what Armv8.6 adds and that gives the same bits.
+    #[must_use]
+    pub const fn armv8_6(mut self, armv8_6: bool) -> Self {
+        self.armv8_6 = armv8_6;
+        self
+    }
+
+    /// Whether to multiply by tile registers, if the process may use them.
+    pub(crate) fn asks_for_amx(&self) -> Result<bool> {
+        Ok(self.amx || amx::from_env()?)
     }
 
     /// The type of the elements that windows are computed of: out of planes they come as f32.

@@ -378,7 +378,7 @@ proptest! {
         let options = Options::default().activation(case.activation).level(level);
         let second = Pointwise::new(first.output_shape(), &params, &options).unwrap();
         let spaced_residual = residual.as_ref().map(|r| Spaced::new(second.output_shape(), 0, r));
-        let unfused = run(
+        let apart = run(
             &second,
             &Spaced::new(first.output_shape(), 0, &mid),
             spaced_residual.as_ref(),
@@ -408,6 +408,6 @@ proptest! {
             params.bias = bias.as_deref();
             Box::new(Separable::new(case.input, &params, &case.options(level)).unwrap())
         });
-        assert_same_bits("separable, fused against unfused", &got, &unfused);
+        assert_same_bits("separable, fused against apart", &got, &apart);
     }
 }

@@ -577,7 +577,7 @@ fn several_pictures() {
 fn planned_int8(
     arena: &mut Arena,
     case: &int8::Case,
-    (level, dot_products, end): (Level, bool, End),
+    (level, way, end): (Level, int8::Way, End),
     guarded: &mut u64,
 ) -> Box<dyn Plan> {
     let given = case.given();
@@ -592,7 +592,7 @@ fn planned_int8(
         ..given
     };
     *guarded += 3;
-    case.plan_of(&at_pages, &case.options.level(level).dot_products(dot_products)).unwrap()
+    case.plan_of(&at_pages, &case.options_of(level, way)).unwrap()
 }
 
 fn check_int8(what: &str, cases: &[int8::Case]) {
@@ -606,11 +606,11 @@ fn check_int8(what: &str, cases: &[int8::Case]) {
         let first = i % output[1];
         let part = first..(first + 1 + i / 2 % 3).min(output[1]);
         for &level in &levels {
-            for dot_products in [true, false] {
+            for &way in int8::ways(level) {
                 for (j, &(end, gap)) in PLACES.iter().enumerate() {
                     let rows = Some(part.clone()).filter(|_| j == i % PLACES.len());
                     let how = How { end, gap, rows, threads: if i % 8 == 7 { 3 } else { 1 } };
-                    let asked = (level, dot_products, end);
+                    let asked = (level, way, end);
                     let plan = planned_int8(&mut arena, case, asked, &mut operands_guarded);
                     let given = (&case.x, residual);
                     let y = guarded(&mut arena, &*plan, given, &how, &mut operands_guarded);

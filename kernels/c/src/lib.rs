@@ -209,8 +209,8 @@ pub struct sepconv_options {
     pub output_quantization: sepconv_quantization,
     /// Of the residual, whose type is the output's. All zero: output_quantization.
     pub residual_quantization: sepconv_quantization,
-    /// 1: SEPCONV_ARITHMETIC_BF16 multiplies by tile registers (AMX) where the CPU has them; the
-    /// bits are the same. Making a plan then asks the operating system for them, for all threads
+    /// 1: SEPCONV_ARITHMETIC_BF16, and layers of 8-bit integers, multiply by tile registers (AMX)
+    /// where the CPU has them; the bits are the same. Making a plan then asks the operating system for them, for all threads
     /// of the process. From then on sigaltstack() refuses stacks without room for 8 KiB more. If a
     /// thread already has such a stack, the request fails and other kernels run;
     /// sepconv_plan_kernel_name() tells which. 0: no tile registers, unless the environment

@@ -239,8 +239,9 @@ pub(crate) enum Destination {
         residual: Option<Pointer>,
         residual_rows: *const usize,
     },
-    /// In A panels: output o is in the row that begins at `a + rows[o]`.
-    Panels { a: *mut f32, rows: *const usize },
+    /// In A panels: output o is in the row that begins at `a + rows[o]`, whose blocks lie `block`
+    /// elements apart.
+    Panels { a: *mut f32, rows: *const usize, block: usize },
 }
 
 impl Destination {
@@ -661,9 +662,9 @@ unsafe fn store_bytes<T: Int8>(
                 let bytes = requantizer.as_output(bytes);
                 simd.store_bytes(y.at.add(*rows.add(o) + c), bytes, n);
             }
-            Destination::Panels { a, rows } => {
+            Destination::Panels { a, rows, block } => {
                 let bytes = pack::flipped(token, bytes, if T::SIGNED { 0x80 } else { 0 });
-                pack::store(token, a.add(*rows.add(o)), c, bytes, n);
+                pack::store(token, a.add(*rows.add(o)), [block, c], bytes, n);
             }
         }
     }

@@ -117,6 +117,7 @@ impl Int8Im2row {
             length,
             a: part.panels,
             rows: rows.as_ptr(),
+            block: part.block,
             k,
             prologue: self.prologue,
         };
@@ -142,6 +143,7 @@ impl Int8Im2row {
                 length: PADDING.min(length - channel),
                 a: part.panels,
                 rows: rows.as_ptr(),
+                block: part.block,
                 k: k + channel,
                 // Not the input's activation.
                 prologue: BytePrologue { bounds: None, ..self.prologue },

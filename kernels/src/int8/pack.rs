@@ -7,13 +7,13 @@
 //! ```
 //!
 //! A panel is one of f32 whose elements are groups along k, `[k / (L·GROUP)][MR][k % (L·GROUP)]`,
-//! each integer in 8 bits, or in 16 where a group has two.
+//! each integer in 8 bits, or in 16 where a group has two. With the MR of tile registers, and a row
+//! of such for L·GROUP, it is a row of tiles.
 //!
 //! Departures: bytes are moved by vectors as far as these end in one block of a panel; the last of
 //! a block and of the pixel are parts of vectors. Integers beyond the last k are left as they are:
 //! the weights there are zeros.
 
-use crate::gemm::tile::tile_size;
 use crate::simd::Simd;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, Vector};
 
@@ -47,6 +47,8 @@ pub(crate) struct PackRun {
     pub(crate) a: *mut f32,
     /// As many as pixels.
     pub(crate) rows: *const usize,
+    /// Elements from a block of a panel to the next, MR·L.
+    pub(crate) block: usize,
     /// First k.
     pub(crate) k: usize,
     pub(crate) prologue: BytePrologue,
@@ -79,7 +81,7 @@ impl Int8Kernel for Pack {
                         1 => token.simd().load_bytes(x.add(done), n),
                         channel => gather(token, x.add(done * channel), channel, n),
                     };
-                    store(token, row, k, prologue(token, bytes, run.prologue), n);
+                    store(token, row, [run.block, k], prologue(token, bytes, run.prologue), n);
                 }
                 done += n;
             }
@@ -130,16 +132,21 @@ pub(crate) fn flipped<T: Int8>(token: T, bytes: Vector<T>, flip: u8) -> Vector<T
     if flip == 0 { bytes } else { simd.xor(bytes, simd.splat_byte(flip)) }
 }
 
-/// Writes the first `n` bytes to k..k + `n` of a pixel's row of a panel.
+/// Writes the first `n` bytes to k..k + `n` of a pixel's row of a panel, whose blocks lie `step`
+/// elements apart.
 ///
 /// # Safety
 /// Integers k..k + `n` are valid for writing, and lie in one block or begin one.
 #[inline(always)]
-pub(crate) unsafe fn store<T: Int8>(token: T, row: *mut f32, k: usize, bytes: Vector<T>, n: usize) {
+pub(crate) unsafe fn store<T: Int8>(
+    token: T,
+    row: *mut f32,
+    [step, k]: [usize; 2],
+    bytes: Vector<T>,
+    n: usize,
+) {
     let (simd, block) = (token.simd(), block::<T>());
-    let lanes = <T::Simd as Simd>::LANES;
-    let groups = k / block * const { tile_size::<T::Simd>().mr } * lanes;
-    let row = row.wrapping_add(groups).cast::<u8>();
+    let row = row.wrapping_add(k / block * step).cast::<u8>();
     // SAFETY: n bytes, or n integers of 16 bits of one block or two, are valid for writing there.
     unsafe {
         if T::GROUP == 4 {
@@ -149,8 +156,7 @@ pub(crate) unsafe fn store<T: Int8>(token: T, row: *mut f32, k: usize, bytes: Ve
         let [low, high] = simd.widen_bytes(bytes);
         simd.store_bytes(row.add(2 * (k % block)), low, 2 * n.min(block));
         if n > block {
-            let next = 4 * lanes * const { tile_size::<T::Simd>().mr };
-            simd.store_bytes(row.add(next), high, 2 * (n - block));
+            simd.store_bytes(row.add(size_of::<f32>() * step), high, 2 * (n - block));
         }
     }
 }

@@ -134,7 +134,8 @@ impl Int8Depthwise {
                 for start in columns.clone().step_by(share) {
                     let outputs = start..(start + share).min(columns.end);
                     let rows = part.rows[first + start - columns.start..].as_ptr();
-                    let to = depthwise::Destination::Panels { a: part.panels, rows };
+                    let to =
+                        depthwise::Destination::Panels { a: part.panels, rows, block: part.block };
                     let x = (part.x, part.placement);
                     // SAFETY: the caller's contract, for these pixels.
                     unsafe { self.outputs(x, [picture, row], outputs, part.patch, to) };

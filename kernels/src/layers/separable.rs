@@ -227,6 +227,7 @@ impl PackedInt8 {
             _ => return Err(NO_INTEGERS),
         };
         let layer = layer.to(mid, quantization, params.mid_activation)?;
+        let pointwise = pointwise.by_tiles_if_asked(options)?;
         let DepthwiseParams { window, multiplier, weights: dw, layout: dw_layout, .. } = *depthwise;
         let channels = depthwise_channels(channels_in, multiplier)?;
         let unpacked = Unpacked { weights: dw, layout: dw_layout, bias: depthwise.bias };

@@ -58,6 +58,7 @@ pub(super) static KERNELS: Kernels = Kernels {
         activate: S::entry::<Activate>,
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_GEMM) } else { None },
         bf16: if cfg!(feature = "bf16") { Some(BF16_GEMM) } else { None },
+        bf16_pairs: None,
         tiles: None,
     },
     f32: ChannelwiseKernels { depthwise: F32_DEPTHWISE, pool: F32_POOL },

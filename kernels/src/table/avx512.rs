@@ -10,7 +10,8 @@ use crate::element::F16Bf16;
 use crate::epilogue::{AsIs, Bounded, General, Relu};
 use crate::fma_loop::FmaLoop;
 use crate::gemm::kernels::{
-    Bf16Gemm, DotKernels, F16Bf16Gemm, GemmKernels, MicroKernels, PanelKernels, TilesGemm,
+    Bf16Gemm, DotKernels, F16Bf16Gemm, GemmKernels, MicroKernelFn, MicroKernels, PanelKernels,
+    TileUnit, TilesGemm,
 };
 use crate::gemm::narrow::Narrow;
 use crate::gemm::pack::Pack;
@@ -72,6 +73,7 @@ pub(super) static KERNELS: Kernels = Kernels {
         activate: S::entry::<Activate>,
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_GEMM) } else { None },
         bf16: if cfg!(feature = "bf16") { Some(BF16_GEMM) } else { None },
+        bf16_pairs: None,
         tiles: if cfg!(feature = "bf16") { Some(TILES_GEMM) } else { None },
     },
     f32: ChannelwiseKernels { depthwise: F32_DEPTHWISE, pool: F32_POOL },
@@ -107,35 +109,38 @@ const BF16_GEMM: Bf16Gemm = Bf16Gemm {
     round: S::entry::<Round>,
 };
 
-/// The CPUs that have tile registers have this level.
+/// What multiplies by tile registers. The CPUs that have these have this level, and VNNI.
+const fn tile_unit(name: &'static str, packed: &'static [MicroKernelFn]) -> TileUnit {
+    let gemm = PanelKernels { name, packed };
+    TileUnit { gemm, configure: amx::configure, release: amx::release }
+}
+
 const TILES_GEMM: TilesGemm = TilesGemm {
-    gemm: PanelKernels {
-        name: "gemm_amx_bf16_32x32_avx512",
-        packed: &[S::entry::<TileMicroKernel>],
-    },
+    unit: tile_unit("gemm_amx_bf16_32x32_avx512", &[S::entry::<TileMicroKernel<false>>]),
     pack_f32: S::entry::<PackTiles<F32>>,
     pack_16: F16Bf16 { f16: S::entry::<PackTiles<F16>>, bf16: S::entry::<PackTiles<Bf16>> },
     rows: S::entry::<TileRows>,
-    configure: amx::configure,
-    release: amx::release,
 };
 
 /// The heights of micro-tiles of 8-bit integers: any two add up to each that is missing.
 const INT8_ROWS: [usize; 6] = [1, 2, 4, 5, 6, 12];
 
 const INT8: &[Int8Kernels] = &[
-    int8::<Avx512Vnni>(
-        [
-            "gemm_int8_12x32_vnni_avx512",
-            "requantize_vnni_avx512",
-            "dw_int8_vnni_avx512",
-            "pool_int8_vnni_avx512",
-        ],
-        || <Avx512Vnni as Int8>::detect().is_some(),
-        true,
-        &INT8_ROWS,
-        &gemm_int8::<Avx512Vnni, 2, _>(INT8_ROWS),
-    ),
+    Int8Kernels {
+        tiles: Some(tile_unit("gemm_amx_int8_32x32_avx512", &[S::entry::<TileMicroKernel<true>>])),
+        ..int8::<Avx512Vnni>(
+            [
+                "gemm_int8_12x32_vnni_avx512",
+                "requantize_vnni_avx512",
+                "dw_int8_vnni_avx512",
+                "pool_int8_vnni_avx512",
+            ],
+            || <Avx512Vnni as Int8>::detect().is_some(),
+            true,
+            &INT8_ROWS,
+            &gemm_int8::<Avx512Vnni, 2, _>(INT8_ROWS),
+        )
+    },
     int8::<Avx512Words>(
         ["gemm_int8_12x32_avx512", "requantize_avx512", "dw_int8_avx512", "pool_int8_avx512"],
         || <Avx512Words as Int8>::detect().is_some(),
@@ -201,7 +206,7 @@ const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
             packed: &[&gemm_dot::<Avx512Bf16, 1, _>(ROWS), &gemm_dot::<Avx512Bf16, 2, _>(ROWS)],
             direct: &[],
         },
-        pair: Avx512Bf16::entry::<Pair>,
+        pair: Avx512Bf16::entry::<Pair<false>>,
     }),
     pack: F16Bf16 { f16: S::entry::<Pack<F16>>, bf16: S::entry::<Pack<Bf16>> },
     widen: S::entry::<Widen>,

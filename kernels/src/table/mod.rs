@@ -84,13 +84,20 @@ pub fn kernels() -> Vec<Kernel> {
             // One kernel can serve an input as it is and its ReLU.
             names.dedup();
             let dot = k.gemm.dot().into_iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
-            let tiles = k.gemm.tiles.iter().map(|tiles| (tiles.gemm.name, Amx::is_granted()));
+            let pairs = k.gemm.bf16_pairs.iter();
+            let pairs = pairs.map(|pairs| (pairs.gemm.name, (pairs.is_available)()));
+            let tiles = k.gemm.tiles.iter().map(|t| (t.unit.gemm.name, Amx::is_granted()));
             let int8 = k.int8.iter().copied().flatten().flat_map(|kernels| {
                 let fits = (kernels.is_available)();
-                kernels.names().map(|name| (name, fits))
+                let tiles = kernels.tiles.iter();
+                let tiles = tiles.map(move |unit| (unit.gemm.name, fits && Amx::is_granted()));
+                let matrices = kernels.matrices.iter();
+                let matrices = matrices.map(move |m| (m.gemm.name, fits && (m.is_available)()));
+                let own = kernels.names().into_iter().map(move |name| (name, fits));
+                own.chain(tiles).chain(matrices)
             });
-            let all =
-                names.into_iter().map(|name| (name, true)).chain(dot).chain(tiles).chain(int8);
+            let all = names.into_iter().map(|name| (name, true));
+            let all = all.chain(dot).chain(pairs).chain(tiles).chain(int8);
             all.map(|(name, fits)| Kernel {
                 level: k.level,
                 name,
