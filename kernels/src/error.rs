@@ -89,6 +89,13 @@ pub enum Error {
         /// \[N, H, W, C\] of the second.
         b: [usize; 4],
     },
+    /// Channels that the pixels of a block do not divide.
+    Block {
+        /// Height and width of the block.
+        block: usize,
+        /// Channels of the input.
+        channels: usize,
+    },
     /// A view's elements are not of the type that the plan was made for.
     ElementType {
         /// Which operand.
@@ -221,6 +228,9 @@ impl fmt::Display for Error {
                 f,
                 "operands: expected dimensions (N, H, W, C) that are equal or 1, got {a:?} and {b:?}"
             ),
+            Self::Block { block, channels } => {
+                write!(f, "channels: expected a multiple of {block} x {block}, got {channels}")
+            }
             Self::Rows { start, end, height } => {
                 write!(f, "expected output rows within 0..{height}, got {start}..{end}")
             }

@@ -134,6 +134,7 @@ mod options;
 mod params;
 mod peak;
 mod pixels;
+mod pixelwise;
 mod planes;
 mod pool;
 mod rows;
@@ -157,6 +158,7 @@ pub use layers::depthwise::Depthwise;
 pub use layers::elementwise::{Elementwise, convert};
 pub use layers::normalization::Normalization;
 pub use layers::packed::Packed;
+pub use layers::pixelwise::{DepthToSpace, Resize, Softmax};
 pub use layers::plan::Plan;
 pub use layers::pool::{GlobalAveragePool, Pool};
 pub use layers::separable::Separable;
@@ -165,8 +167,8 @@ pub use level::Level;
 pub use memory::Aligned;
 pub use options::Options;
 pub use params::{
-    BinaryOp, ConvParams, DenseParams, DepthwiseParams, NormalizationKind, NormalizationParams,
-    PointwiseParams, PoolKind, SeparableParams,
+    BinaryOp, ConvParams, Coordinates, DenseParams, DepthOrder, DepthwiseParams, Interpolation,
+    NormalizationKind, NormalizationParams, PointwiseParams, PoolKind, SeparableParams,
 };
 pub use peak::burn_fma;
 pub use table::{Kernel, kernels};

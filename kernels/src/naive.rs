@@ -12,7 +12,9 @@ use crate::activation::Activation;
 use crate::element::ElementType;
 use crate::geometry::{Padding, Window};
 use crate::int8::quantization::Quantization;
-use crate::params::{BinaryOp, NormalizationKind, PoolKind};
+use crate::params::{
+    BinaryOp, Coordinates, DepthOrder, Interpolation, NormalizationKind, PoolKind,
+};
 
 /// One output element of a sum, and what its rounding error is measured against.
 ///
@@ -314,6 +316,10 @@ pub fn pool(kind: PoolKind, input: [usize; 4], x: &[f32], window: &Window) -> Ve
                             let count = if count == 0.0 { 1.0 } else { count };
                             Sum { value: sum / count, magnitude: magnitude / count }
                         }
+                        PoolKind::AverageOfPadded => {
+                            let count = kh as f64 * kw as f64;
+                            Sum { value: sum / count, magnitude: magnitude / count }
+                        }
                     });
                 }
             }
@@ -422,6 +428,135 @@ fn sqrt(x: f64) -> f64 {
         root = 0.5 * (root + x / root);
     }
     root
+}
+
+/// A dense NHWC picture of another size \[H, W\]: each pixel by its definition.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let (bilinear, half_pixel) = (Interpolation::Bilinear, Coordinates::HalfPixel);
+/// let sums = naive::resize([1, 1, 2, 1], &[1.0, 5.0], [1, 4], bilinear, half_pixel);
+/// assert!(sums.iter().map(|sum| sum.value).eq([1.0, 2.0, 4.0, 5.0]));
+/// ```
+#[must_use]
+pub fn resize(
+    input: [usize; 4],
+    x: &[f32],
+    size: [usize; 2],
+    interpolation: Interpolation,
+    coordinates: Coordinates,
+) -> Vec<Sum> {
+    let [n, h, w, c] = input;
+    let mut out = Vec::new();
+    for b in 0..n {
+        for oy in 0..size[0] {
+            for ox in 0..size[1] {
+                let ys = sources(oy, h, size[0], interpolation, coordinates);
+                let xs = sources(ox, w, size[1], interpolation, coordinates);
+                for ch in 0..c {
+                    let mut sum = Sum { value: 0.0, magnitude: 0.0 };
+                    for (iy, wy) in ys {
+                        for (ix, wx) in xs {
+                            if wy == 0.0 || wx == 0.0 {
+                                continue;
+                            }
+                            let v = f64::from(x[((b * h + iy) * w + ix) * c + ch]);
+                            sum.value += v * f64::from(wy) * f64::from(wx);
+                            sum.magnitude += v.abs() * f64::from(wy) * f64::from(wx);
+                        }
+                    }
+                    out.push(sum);
+                }
+            }
+        }
+    }
+    out
+}
+
+/// The two positions of an axis that an output is made of, and their weights.
+fn sources(
+    o: usize,
+    input: usize,
+    output: usize,
+    interpolation: Interpolation,
+    coordinates: Coordinates,
+) -> [(usize, f32); 2] {
+    let o = o as f32;
+    let mut source = match coordinates {
+        Coordinates::HalfPixel => (o + 0.5) * (input as f32 / output as f32),
+        Coordinates::Asymmetric => o * (input as f32 / output as f32),
+        Coordinates::AlignCorners if output == 1 => 0.0,
+        Coordinates::AlignCorners => o * ((input - 1) as f32 / (output - 1) as f32),
+    };
+    let last = input as i64 - 1;
+    if interpolation == Interpolation::Nearest {
+        let nearest = match coordinates {
+            Coordinates::AlignCorners => libm::roundf(source),
+            _ => libm::floorf(source),
+        };
+        let nearest = (nearest as i64).min(last) as usize;
+        return [(nearest, 1.0), (nearest, 0.0)];
+    }
+    if coordinates == Coordinates::HalfPixel {
+        source -= 0.5;
+    }
+    if source <= 0.0 {
+        return [(0, 1.0), (0, 0.0)];
+    }
+    let floor = libm::floorf(source);
+    let fraction = source - floor;
+    let below = floor as i64;
+    if below >= last {
+        return [(last as usize, 1.0), (last as usize, 0.0)];
+    }
+    [(below as usize, 1.0 - fraction), (below as usize + 1, fraction)]
+}
+
+/// Depth to space of a dense NHWC input, whose channels a block's pixels divide.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let (x, shape) = ([1.0, 2.0, 3.0, 4.0], [1, 1, 1, 4]);
+/// assert_eq!(naive::depth_to_space(shape, &x, 2, DepthOrder::BlockFirst), x); // two rows of two
+/// ```
+#[must_use]
+pub fn depth_to_space(input: [usize; 4], x: &[f32], block: usize, order: DepthOrder) -> Vec<f32> {
+    let [n, h, w, channels] = input;
+    let c = channels / (block * block);
+    let mut out = Vec::new();
+    for b in 0..n {
+        for oy in 0..h * block {
+            for ox in 0..w * block {
+                let (i, j) = (oy % block, ox % block);
+                for ch in 0..c {
+                    let from = match order {
+                        DepthOrder::BlockFirst => (i * block + j) * c + ch,
+                        DepthOrder::ChannelFirst => (ch * block + i) * block + j,
+                    };
+                    out.push(x[((b * h + oy / block) * w + ox / block) * channels + from]);
+                }
+            }
+        }
+    }
+    out
+}
+
+/// The softmax of each pixel of `channels` channels.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// assert_eq!(naive::softmax(&[2.0, 2.0, 0.0, f32::NEG_INFINITY], 2), [0.5, 0.5, 1.0, 0.0]);
+/// ```
+#[must_use]
+pub fn softmax(x: &[f32], channels: usize) -> Vec<f64> {
+    let mut out = Vec::new();
+    for pixel in x.chunks(channels) {
+        let max = pixel.iter().fold(f64::NEG_INFINITY, |max, &x| f64::from(x).max(max));
+        let exps: Vec<f64> = pixel.iter().map(|&x| exp(f64::from(x) - max)).collect();
+        let sum: f64 = exps.iter().sum();
+        out.extend(exps.iter().map(|e| e / sum));
+    }
+    out
 }
 
 /// What [`requantize`] makes of sums of integers.

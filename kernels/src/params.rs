@@ -439,6 +439,107 @@ pub enum PoolKind {
     Max,
     /// The sum of the taps inside the input, in order, divided by their number; 0 if there is none.
     Average,
+    /// The same sum divided by the number of all taps of the window, those in the padding among
+    /// them: PyTorch's `count_include_pad`.
+    AverageOfPadded,
+}
+
+/// How [`Resize`](crate::Resize) makes a pixel of its neighbours.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<(), Error> {
+/// for (interpolation, expected) in
+///     [(Interpolation::Nearest, [1.0, 3.0, 3.0]), (Interpolation::Bilinear, [1.0, 2.0, 3.0])]
+/// {
+///     let (input, coordinates) = ([1, 1, 2, 1], Coordinates::AlignCorners);
+///     let plan = Resize::new(input, [1, 3], interpolation, coordinates, &Options::default())?;
+///     let mut y = [0.0; 3];
+///     let x = NhwcView::new(&[1.0, 3.0], plan.input_shape())?;
+///     plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut [])?;
+///     assert_eq!(y, expected);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Interpolation {
+    /// The pixel that the output lies in.
+    Nearest,
+    /// Of the two rows and two columns around the output, weighted by how near they are.
+    Bilinear,
+}
+
+/// Where output position o of [`Resize`](crate::Resize) lies in the input, along either axis:
+/// source coordinate s. All is computed in f32, each step rounded, as TensorFlow and PyTorch do.
+///
+/// [`Interpolation::Nearest`] takes ⌊s⌋, with aligned corners s rounded, halves up; bilinear takes
+/// ⌊s⌋ and ⌊s⌋ + 1 by the weights 1 − (s − ⌊s⌋) and s − ⌊s⌋, for s ≥ 0. What lies beyond an edge is
+/// the pixel at that edge.
+///
+/// | | nearest | bilinear |
+/// |---|---|---|
+/// | TensorFlow 2, Keras | `HalfPixel` | `HalfPixel` |
+/// | TensorFlow 1, `align_corners=False` | `Asymmetric` | `Asymmetric` |
+/// | PyTorch | `Asymmetric`, `nearest-exact`: `HalfPixel` | `HalfPixel` |
+/// | `align_corners=True` | `AlignCorners` | `AlignCorners` |
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<(), Error> {
+/// for (coordinates, expected) in [
+///     (Coordinates::HalfPixel, [1.0, 1.25, 1.75, 2.0]), // s = -0.25, 0.25, 0.75, 1.25
+///     (Coordinates::Asymmetric, [1.0, 1.5, 2.0, 2.0]), // s = 0, 0.5, 1, 1.5
+/// ] {
+///     let (input, bilinear) = ([1, 1, 2, 1], Interpolation::Bilinear);
+///     let plan = Resize::new(input, [1, 4], bilinear, coordinates, &Options::default())?;
+///     let mut y = [0.0; 4];
+///     let x = NhwcView::new(&[1.0, 2.0], plan.input_shape())?;
+///     plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut [])?;
+///     assert_eq!(y, expected);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Coordinates {
+    /// (o + 0.5) · (in / out); bilinear less 0.5: pixels are areas, whose centers are taken.
+    HalfPixel,
+    /// o · ((in − 1) / (out − 1)): the first and the last pixels lie on each other. With a single
+    /// output it is the first pixel.
+    AlignCorners,
+    /// o · (in / out): the first pixels lie on each other.
+    Asymmetric,
+}
+
+/// Which channels of its input pixel an output pixel of [`DepthToSpace`](crate::DepthToSpace) is
+/// made of: for B = block and C output channels, row i and column j of the block.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<(), Error> {
+/// for (order, expected) in
+///     [(DepthOrder::BlockFirst, [1.0, 2.0]), (DepthOrder::ChannelFirst, [1.0, 5.0])]
+/// {
+///     let plan = DepthToSpace::new([1, 1, 1, 8], 2, order, &Options::default())?;
+///     let mut y = [0.0; 8];
+///     let x = NhwcView::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], plan.input_shape())?;
+///     plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut [])?;
+///     assert_eq!(y[..2], expected); // the first pixel
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DepthOrder {
+    /// Channel c of the output is channel (i·B + j)·C + c: TensorFlow's `depth_to_space`, ONNX's
+    /// `DCR`.
+    BlockFirst,
+    /// It is channel c·B² + i·B + j: PyTorch's `PixelShuffle`, ONNX's `CRD`.
+    ChannelFirst,
 }
 
 /// What [`Binary`](crate::Binary) makes of two elements.

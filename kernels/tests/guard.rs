@@ -419,6 +419,8 @@ fn kinds() -> Vec<(Op, Window, Activation)> {
             same([7, 7], 1, 1),
             same([7, 7], 2, 1),
             same([3, 3], 1, 2),
+            same([3, 9], 1, 1),
+            same([9, 1], 1, 1),
             same([2, 4], 3, 1),
             same([3, 3], 1, 1).padding(Padding::Explicit { top: 0, bottom: 2, left: 2, right: 0 }),
         ] {

@@ -11,6 +11,7 @@ use crate::layout::TensorLayout;
 use crate::level::Level;
 use crate::lines::plan::LinesPlan;
 use crate::options::Options;
+use crate::pixelwise::plan::PixelwisePlan;
 use crate::table;
 use crate::table::kernels::Kernels;
 use crate::tensor::{Channelwise, TensorPlan};
@@ -54,6 +55,8 @@ pub(super) enum Machine {
     Int8(Int8Tensor),
     /// What has no windows.
     Lines(LinesPlan),
+    /// What makes each pixel of a few whole ones.
+    Pixelwise(PixelwisePlan),
 }
 
 /// A view of some rows of each picture of a tensor.
@@ -72,6 +75,7 @@ impl Machine {
             Self::Channelwise(plan) => plan.rows().output(),
             Self::Int8(plan) => plan.output(),
             Self::Lines(plan) => plan.output,
+            Self::Pixelwise(plan) => plan.output(),
         }
     }
 
@@ -82,6 +86,7 @@ impl Machine {
             Self::Channelwise(plan) => plan.name(),
             Self::Int8(plan) => plan.name(),
             Self::Lines(plan) => plan.name().into(),
+            Self::Pixelwise(plan) => plan.name().into(),
         }
     }
 }
@@ -144,6 +149,7 @@ impl Layer {
             Machine::Channelwise(plan) => plan.rows().weights_bytes(),
             Machine::Int8(plan) => plan.weights_bytes(),
             Machine::Lines(plan) => plan.weights_bytes(),
+            Machine::Pixelwise(_) => 0,
         }
     }
 
@@ -152,7 +158,7 @@ impl Layer {
             Machine::Gemm(plan) => plan.scratch_len(threads),
             Machine::Channelwise(plan) => plan.scratch_len(threads),
             Machine::Int8(plan) => plan.scratch_len(threads),
-            Machine::Lines(_) => 0,
+            Machine::Lines(_) | Machine::Pixelwise(_) => 0,
         }
     }
 
@@ -163,6 +169,7 @@ impl Layer {
             Machine::Channelwise(plan) => plan.rows().vertical.covered(rows),
             Machine::Int8(plan) => plan.vertical().covered(rows),
             Machine::Lines(plan) => plan.covered(rows),
+            Machine::Pixelwise(plan) => plan.covered(rows),
         }
     }
 
@@ -191,6 +198,10 @@ impl Layer {
             Machine::Channelwise(plan) => plan.run(threads, rows, x, residual, y, scratch),
             Machine::Int8(plan) => plan.run(threads, rows, x, residual, y, scratch),
             Machine::Lines(plan) => plan.run(threads, rows, x, residual, y, scratch),
+            Machine::Pixelwise(plan) => {
+                plan.run(threads, rows, x, residual, y, scratch);
+                Ok(())
+            }
         }
     }
 

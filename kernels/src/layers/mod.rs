@@ -8,6 +8,7 @@ pub(crate) mod elementwise;
 mod layer;
 pub(crate) mod normalization;
 pub(crate) mod packed;
+pub(crate) mod pixelwise;
 pub(crate) mod plan;
 pub(crate) mod pool;
 pub(crate) mod separable;

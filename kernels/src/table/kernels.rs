@@ -7,6 +7,7 @@ use crate::gemm::kernels::GemmKernels;
 use crate::int8::kernels::Int8Kernels;
 use crate::level::Level;
 use crate::lines::LineKernels;
+use crate::pixelwise::PixelwiseKernels;
 use crate::planes::PlanesKernels;
 use crate::pool::kernels::PoolKernels;
 
@@ -20,6 +21,8 @@ pub(crate) struct Kernels {
     /// For inputs of f16 and bf16, with the feature `f16-bf16`.
     pub(crate) f16_bf16: Option<F16Bf16<ChannelwiseKernels>>,
     pub(crate) planes: PlanesKernels,
+    /// For elements of any type.
+    pub(crate) pixelwise: PixelwiseKernels,
     /// For integers of 8 bits, by the instructions that multiply them, fastest first; with the
     /// feature `int8`.
     pub(crate) int8: Option<&'static [Int8Kernels]>,
