@@ -899,7 +899,7 @@ fn compares_and_draws() {
 fn compares_layers_and_models_of_ones_own() {
     let folder = TempDir::new().unwrap();
     let picture = folder.path().join("layers.svg");
-    let layers = ["sep 1x9x9x8 o16 k5 s2 m2 relu nchw unfused", "sep 2x9x9x8 o16 k3 p0 d2 wbf16"];
+    let layers = ["sep 1x9x9x8 o16 k5 s2 m2 relu nchw apart", "sep 2x9x9x8 o16 k3 p0 d2 wbf16"];
     let args = ["compare", "--runs", "1", "--layer", layers[0], "--layer", layers[1]];
     let text = stdout(&ok(&[&args[..], &["--plot", picture.to_str().unwrap()]].concat()));
     assert!(layers.iter().all(|layer| text.contains(layer)), "{text}");
@@ -1255,7 +1255,7 @@ fn benchmarks_layers() {
         ("dw 2x9x8x5 k3x5 s2 d2 m3", 2 * 5 * 4 * 15 * 15),
         ("pw 1x7x7x40 o24 s2", 4 * 4 * 40 * 24),
         ("sep 1x9x9x8 o16 k5 m2", 81 * 16 * (25 + 16)),
-        ("sep 1x9x9x8  o16 unfused k3 ", 81 * 8 * (9 + 16)),
+        ("sep 1x9x9x8  o16 apart k3 ", 81 * 8 * (9 + 16)),
         ("conv 1x9x9x8 o16 k3 s2", 25 * 9 * 8 * 16),
         ("conv 1x9x9x8 o16 k3 g4", 81 * 9 * 2 * 16),
         ("conv 1x9x9x8 o16 k3 s2x1 p0 hard_swish", 4 * 7 * 9 * 8 * 16),
@@ -1263,7 +1263,7 @@ fn benchmarks_layers() {
         ("dw 1x9x9x8 k3 p2 d2x1 silu", 9 * 11 * 8 * 9),
         ("dw 2x9x7x20 k3 s2 nchw af16 elu", 2 * 5 * 4 * 20 * 9),
         ("pw 1x9x9x8 o16 nchw abf16 wbf16", 81 * 8 * 16),
-        ("sep 1x9x9x20 o16 k3 nchw unfused relu", 81 * 20 * (9 + 16)),
+        ("sep 1x9x9x20 o16 k3 nchw apart relu", 81 * 20 * (9 + 16)),
         ("sep 1x9x9x20 o16 k3 p1,0,2,1 nchw wf16", 8 * 10 * 20 * (9 + 16)),
         ("dw 2x9x8x5 k3 s2 m3 int8", 2 * 5 * 4 * 15 * 9),
         ("sep 1x9x9x8 o16 k3 int8 nchw", 81 * 8 * (9 + 16)),
@@ -1376,7 +1376,7 @@ fn refuses_bad_layers() {
         ("dw 1x9x9x8 k3 o8", &["\"o8\""]),
         ("pw 1x9x9x8 o8 k3", &["\"k3\""]),
         ("conv 1x9x9x8 o8 k3 m2", &["\"m2\""]),
-        ("dw 1x9x9x8 k3 unfused", &["\"unfused\""]),
+        ("dw 1x9x9x8 k3 apart", &["\"apart\""]),
         ("dw 1x9x9x8 k3 s", &["\"s\"", "65536"]),
         ("dw 1x9x9x8 k3x", &["\"k3x\""]),
         ("dw 1x9x9x8 k3 k5", &["\"k5\"", "repeats"]),
@@ -1392,13 +1392,13 @@ fn refuses_bad_layers() {
         ("sep 1x9x9x8 o8 k3 g2", &["\"g2\"", "does not apply"]),
         ("dw 1x9x9x8 k3 relu silu", &["\"silu\"", "repeats"]),
         ("dw 1x9x9x8 k3 nchw nchw", &["\"nchw\"", "repeats"]),
-        ("dw 1x9x9x8 k3 gelu", &["\"gelu\""]),
+        ("dw 1x9x9x8 k3 selu", &["\"selu\""]),
         ("dw 1x9x9x8 k3 af64", &["\"af64\"", "abf16"]),
         ("pw 1x9x9x8 o8 wbf16 fast", &["\"fast\"", "not a word"]),
         ("dw 1x9x9x8 k3 int8 int8", &["\"int8\"", "repeats"]),
         ("dw 1x9x9x8 k3 af32 int8", &["int8 with a type of input and output"]),
         ("pw 1x9x9x8 o8 int8 wf16", &["int8 with a type of weights"]),
-        ("sep 1x9x9x8 o8 k3 int8 unfused", &["int8 with unfused"]),
+        ("sep 1x9x9x8 o8 k3 int8 apart", &["int8 with apart"]),
         ("sep 1x9x9x8 o8 k3 au8", &["\"au8\"", "int8"]),
     ];
     for (layer, parts) in cases {

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # The arithmetic bf16 and 8-bit integers by tile registers (AMX): by those of this CPU, or emulated by a handler of the
-# signal that tile instructions raise elsewhere, for which the CPU must have AVX-512, and for integers its VNNI.
+# signal that tile instructions raise elsewhere. The CPU must have AVX-512, and for integers its VNNI, as every one with
+# AMX has: by it rows of tiles are made, and sums end. The handler executes tile instructions alone.
 # Usage: checks/levels/amx.sh [cargo test's arguments]
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
 if ! cpu_has avx512f avx512bw avx512cd avx512dq avx512vl; then
-    echo "this CPU has no AVX-512: amx NOT RUN"
+    impossible amx amx "no AVX-512, by which rows of tiles are made and sums end"
     exit
 fi
 if cpu_has amx_bf16 amx_int8; then how="$(this_cpu)"; else how="$(this_cpu), tile instructions emulated"; fi

@@ -36,7 +36,8 @@ ROWS, DEPTHWISE = "rows::kernel::RowKernel", CRATE + "depthwise::row::"
 TOKENS = {"avx2": "Avx2", "avx512": "Avx512", "neon": "Neon"}
 # Fused multiply-adds, dot products of pairs of bf16, and those of 8-bit integers: of several instructions the one that
 # is there once.
-PRODUCTS = {False: r"vfmadd\d+ps|vdpbf16ps|vpdpbusd|vpmaddwd", True: "fmla|bfdot|sdot|sadalp"}
+PRODUCTS = {
+    False: r"vfmadd\d+ps|vdpbf16ps|vpdpbusd|vpmaddwd", True: "fmla|bfdot|bfmlal[bt]|sdot|smmla|sadalp"}
 OBJDUMP = {X86: ["objdump", "-M", "intel"], ARM: ["aarch64-linux-gnu-objdump"]}
 
 
@@ -119,6 +120,10 @@ INT8 = {
 # rounding: up to five are on the stack, as the code around the loop has others, and are loaded for each output.
 INT8_LOADS = {"neon": 42 / 24, "vnni": 42 / 24, "words": 66 / 40}
 INT8_SPILLS = {"avx2": 8, "avx512": 8, "neon": 10}
+# What Armv8.6 adds. Products of matrices: per 16 k 48 of two rows and two columns, 8 vectors of A (ldr: others lie between
+# them), 12 of B (ldp), 0.77 without the loop's own and a prefetch. Multiply-adds of bf16: those of one chain of 8 k, as
+# many as of FMAs of 4 k.
+MATRIX_ROWS, MATRIX_SHARE, PAIR_SHARE = (1, 2, 4, 6, 8), 0.68, 0.75
 # The yardstick: 12 FMAs, or twice that, and a counter.
 PEAK_SHARE = 0.85
 
@@ -210,6 +215,17 @@ def expected(level):
         yield Kernel(level, f"depthwise, int8 {kind}", "3×3", [INT8_DEPTHWISE],
                      loads=INT8_LOADS["neon" if level == "neon" else kind], spills=INT8_SPILLS[level], switches=True,
                      **int8)
+    if level == "neon":
+        matrix = {"token": "I8mm", "trait": "int8::Int8Matrix"}
+        symbol = "gemm::matrix_micro_kernel::MatrixMicroKernel<{}, {}, 3>"
+        yield Kernel(level, "gemm, int8 i8mm", full, [symbol.format(8, 8)], share=MATRIX_SHARE, **matrix)
+        yield Kernel(level, "gemm, all", "smaller", [
+            symbol.format(m, m + m % 2) for m in MATRIX_ROWS[:-1]], **matrix)
+        yield Kernel(level, "gemm, int8 i8mm", "pairs", ["gemm::pair_rows::PairRows"], multiplies=False, **matrix)
+        pairs = {"token": "Bf16", "trait": "Bf16Fma"}
+        symbol = "gemm::block_micro_kernel::PairMicroKernel<{}, 3>"
+        yield Kernel(level, "gemm, blocks bfmlal", full, [symbol.format(8)], share=PAIR_SHARE, **pairs)
+        yield Kernel(level, "gemm, all", "smaller", [symbol.format(m) for m in tile["blocks"][:-1]], **pairs)
     yield Kernel(level, "FMA peak", "", ["fma_loop::FmaLoop"], share=PEAK_SHARE)
 
 

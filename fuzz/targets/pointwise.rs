@@ -1,4 +1,4 @@
-//! Pointwise, dense and separable convolutions against the naive loops, and fused against unfused.
+//! Pointwise, dense and separable convolutions against the naive loops, and fused against apart.
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};
@@ -76,7 +76,7 @@ fn separable(case: &Case) -> bool {
         case.options(Level::best()).input_activation(Activation::None).input_type(ElementType::F32);
     let second = Pointwise::new(middle_shape, &params, &options).unwrap();
     let spaced = data.residual.as_ref().map(|r| Spaced::of(output, 0, r));
-    let unfused = common::run(&second, &Spaced::new(middle_shape, 0, &mid), spaced.as_ref(), 0, 1);
+    let apart = common::run(&second, &Spaced::new(middle_shape, 0, &mid), spaced.as_ref(), 0, 1);
 
     // The depthwise half has a target of its own; the pointwise half is checked from its very
     // result.
@@ -105,6 +105,6 @@ fn separable(case: &Case) -> bool {
         params.bias = data.pointwise_bias.as_deref();
         Box::new(Separable::new(case.input, &params, &case.options(level)).unwrap())
     });
-    common::assert_same_bits("separable, fused against unfused", &fused, &unfused);
+    common::assert_same_bits("separable, fused against apart", &fused, &apart);
     true
 }

@@ -14,6 +14,10 @@ use crate::error::Result;
 /// signal's frame is 8 KiB larger, and `sigaltstack` refuses a stack that has no room for it, in
 /// all threads. While a thread has such a stack, the request is refused.
 ///
+/// The answer is one for all threads, whatever CPUs their masks leave them: Linux enables the same
+/// registers on all CPUs that it starts, and the permission is the process's, those of its threads
+/// that run already too.
+///
 /// ```
 /// # use sepconv_kernels::*;
 /// match Amx::request() {

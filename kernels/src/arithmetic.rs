@@ -45,6 +45,11 @@ pub enum Arithmetic {
     /// 6. ∞ and NaN are those of IEEE 754: a NaN or an infinite weight makes NaN of outputs that
     ///    have its tap in the padding, since 0·∞ is NaN.
     ///
+    /// Where the CPU multiplies bf16 and adds to f32 with one rounding (Arm's FEAT_BF16, `BFMLALB`
+    /// and `BFMLALT`), the chains of 3. are made of these instructions: the bits are those of fused
+    /// multiply-adds of f32. `BFDOT`, `BFMMLA` and `VDPBF16PS` round otherwise and are left to
+    /// `Fast`.
+    ///
     /// Depthwise convolutions are those of `Exact`. With n products the error is at most (2⁻⁷ +
     /// 2⁻¹⁶ + 1.01·γₘ)·Σ|x||w| + γₘ·|bias| + 2⁻⁵⁶·Σ(|x| + |w|) + 2⁻¹⁰³, with m = 17 + ⌈n / 32⌉ and
     /// γ of u = 2⁻²⁴. The first two terms are the rounding of x and w; they are gone if both are

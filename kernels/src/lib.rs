@@ -23,7 +23,7 @@
 //!
 //! # Numerics
 //! Every output element is one chain of fused multiply-adds in a fixed order (bias, then taps and
-//! channels ascending), so that all levels, any number of threads, fused and unfused give the same
+//! channels ascending), so that all levels, any number of threads, fused or apart give the same
 //! bits; only NaNs may differ from each other. Padding is left out of sums, never multiplied by
 //! zero. Subnormal weights and biases become zeros of their sign when packed. ReLU and clamps let
 //! NaN and −0 through.
@@ -113,6 +113,7 @@ mod element;
 mod epilogue;
 mod error;
 mod fma_loop;
+mod functions;
 mod gemm;
 mod geometry;
 #[cfg(feature = "half")]
@@ -121,6 +122,7 @@ mod int8;
 mod layers;
 mod layout;
 mod level;
+mod lines;
 mod memory;
 pub mod linking {
     #![doc = include_str!("../docs/linking.md")]
@@ -149,9 +151,11 @@ pub use element::{ElementType, Elements, ElementsMut};
 pub use error::Error;
 pub use geometry::{Padding, Window};
 pub use int8::quantization::{Quantization, QuantizedWeights};
+pub use layers::binary::Binary;
 pub use layers::conv::{Conv, Dense, Pointwise};
 pub use layers::depthwise::Depthwise;
 pub use layers::elementwise::{Elementwise, convert};
+pub use layers::normalization::Normalization;
 pub use layers::packed::Packed;
 pub use layers::plan::Plan;
 pub use layers::pool::{GlobalAveragePool, Pool};
@@ -161,7 +165,8 @@ pub use level::Level;
 pub use memory::Aligned;
 pub use options::Options;
 pub use params::{
-    ConvParams, DenseParams, DepthwiseParams, PointwiseParams, PoolKind, SeparableParams,
+    BinaryOp, ConvParams, DenseParams, DepthwiseParams, NormalizationKind, NormalizationParams,
+    PointwiseParams, PoolKind, SeparableParams,
 };
 pub use peak::burn_fma;
 pub use table::{Kernel, kernels};

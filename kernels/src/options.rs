@@ -61,6 +61,10 @@ pub struct Options {
     /// Whether integer kernels may use the CPU's dot products (VNNI, FEAT_DotProd), tile registers
     /// among them. The bits are the same without them: it is for comparison.
     pub dot_products: bool,
+    /// Whether kernels may use what Armv8.6 adds and that gives the same bits: products of matrices
+    /// of 8-bit integers (FEAT_I8MM), where `dot_products` are used, and multiply-adds of bf16 in
+    /// the arithmetic [`Bf16`](Arithmetic::Bf16) (FEAT_BF16). It is for comparison.
+    pub armv8_6: bool,
 }
 
 impl Default for Options {
@@ -94,6 +98,7 @@ impl Options {
             arithmetic: Arithmetic::Exact,
             amx: false,
             dot_products: true,
+            armv8_6: true,
         }
     }
 
@@ -197,6 +202,13 @@ impl Options {
     #[must_use]
     pub const fn dot_products(mut self, dot_products: bool) -> Self {
         self.dot_products = dot_products;
+        self
+    }
+
+    /// Sets whether kernels may use what Armv8.6 adds and that gives the same bits.
+    #[must_use]
+    pub const fn armv8_6(mut self, armv8_6: bool) -> Self {
+        self.armv8_6 = armv8_6;
         self
     }
 

@@ -35,7 +35,7 @@ fn integers(amx: bool) -> (Case, Box<dyn Plan>) {
     let (op, window) = (Op::Pointwise, Window::new([1, 1]));
     let mut case = Case::of(op, &mut Random(72), [1, 5, 7, 40], window, [1, 1, 33]);
     case.options = case.options.amx(amx);
-    let plan = case.plan(Level::best(), true).unwrap();
+    let plan = case.plan(Level::best(), [true; 2]).unwrap();
     (case, plan)
 }
 
@@ -89,7 +89,7 @@ fn plans_that_do_not_ask_get_none() {
     assert_eq!(by_tiles(&*integers(false).1), has_tiles && has_vnni() && is_forced());
     let (case, _) = integers(true);
     for (level, dot_products) in [(Level::best(), false), (Level::Scalar, true)] {
-        let plan = case.plan(level, dot_products).unwrap();
+        let plan = case.plan(level, [dot_products, true]).unwrap();
         assert!(!by_tiles(&*plan), "{}", plan.kernel_name());
     }
     let weights = [1.0; 40];
@@ -178,7 +178,7 @@ fn integers_are_those_without_tiles() {
         let (threads, gap) = (numbers.below(4), numbers.below(3));
         for amx in [true, false] {
             case.options = case.options.amx(amx);
-            let plan = case.plan(Level::Avx512, true).unwrap();
+            let plan = case.plan(Level::Avx512, [true; 2]).unwrap();
             assert_eq!(by_tiles(&*plan), amx || is_forced(), "{case} by {}", plan.kernel_name());
             let got = case.run(&*plan, threads, gap);
             assert_same_bits(format_args!("{case} by {}", plan.kernel_name()), &got, &expected);
@@ -218,6 +218,57 @@ fn the_variable_is_zero_or_one() {
     }
 }
 
+/// The CPUs that this thread may run on.
+#[cfg(target_os = "linux")]
+fn cpus() -> Vec<usize> {
+    // SAFETY: a set is plain data, for which zeros are right; the system writes within it.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        assert_eq!(libc::sched_getaffinity(0, size_of_val(&set), &raw mut set), 0);
+        set
+    };
+    // SAFETY: a number that a set has.
+    (0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
+}
+
+/// Has this thread run on one CPU alone.
+#[cfg(target_os = "linux")]
+fn move_to(cpu: usize) {
+    // SAFETY: a set is plain data, for which zeros are right; it has the number, which it gave.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        assert_eq!(libc::sched_setaffinity(0, size_of_val(&set), &raw const set), 0, "CPU {cpu}");
+    }
+}
+
+/// A hybrid system has CPUs that differ, and threads with masks of some of them: wherever a thread
+/// asks, the answer is the process's, and wherever it goes on, the bits are the same.
+#[test]
+#[cfg(target_os = "linux")]
+fn threads_on_any_cpu_get_the_same() {
+    let _alone = alone();
+    let provided = sepconv_amx_emulator::provide();
+    let (wanted, plan, cpus) = (output(&plan(false)), plan(true), cpus());
+    let ask = |cpu| {
+        move_to(cpu);
+        let amx = Amx::request();
+        let by_tiles: Vec<_> = kernels().into_iter().filter(|k| k.name.contains("_amx_")).collect();
+        for &other in &cpus {
+            move_to(other);
+            assert_same_bits(format_args!("CPU {cpu}, then {other}"), &output(&plan), &wanted);
+        }
+        (amx, Level::available(), by_tiles)
+    };
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = cpus.iter().map(|&cpu| scope.spawn(move || ask(cpu))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?} on {cpus:?}");
+    assert_eq!(answers[0].0 == Amx::Granted, provided, "{answers:?}");
+    println!("a thread for each of {} CPUs: {:?}", cpus.len(), answers[0].0);
+}
+
 /// Where the CPU has AMX: with a signal stack that has no room for tiles the system refuses.
 #[test]
 #[cfg(target_os = "linux")]
@@ -254,6 +305,9 @@ fn small_signal_stacks_are_in_the_way() {
         _ => {
             assert_eq!((status, with_small), (0, Amx::Refused { errno: 28 }));
             assert_eq!(without, Amx::Granted);
+            // SAFETY: as above.
+            let status = unsafe { libc::sigaltstack(&raw const small, std::ptr::null_mut()) };
+            assert_eq!(status, -1, "a small stack after the permission");
         }
     }
     // SAFETY: as it was.

@@ -5,16 +5,16 @@
 mod common;
 
 use common::half::Stored;
-use common::int8::{Case, Given, OPS, Op, quantization, stored};
+use common::int8::{Case, Given, OPS, Op, quantization, stored, ways};
 use common::{Random, Spaced, assert_same_bits, effort, holds, levels, run, run_rows, scaled};
 use sepconv_kernels::*;
 
-/// The plans of a case that differ: each level, by dot products and without.
+/// The plans of a case that differ: each level, by matrices, by dot products and without.
 fn plans(case: &Case) -> Vec<Box<dyn Plan>> {
     let mut plans: Vec<Box<dyn Plan>> = Vec::new();
     for level in levels() {
-        for dot_products in [true, false] {
-            let plan = case.plan(level, dot_products).unwrap_or_else(|e| panic!("{case}: {e}"));
+        for &way in ways(level) {
+            let plan = case.plan(level, way).unwrap_or_else(|e| panic!("{case}: {e}"));
             if plans.last().is_none_or(|last| last.kernel_name() != plan.kernel_name()) {
                 plans.push(plan);
             }
@@ -211,7 +211,7 @@ fn sums_at_the_ends_of_i32() {
                 let last = case.biases[half].as_mut().unwrap().last_mut().unwrap();
                 *last += sign;
                 for level in levels() {
-                    let error = case.plan(level, true).expect_err("too large");
+                    let error = case.plan(level, [true; 2]).expect_err("too large");
                     let (channel, magnitude) = (channels_out - 1, 1 << 31);
                     assert_eq!(error, Error::Sums { channel, magnitude });
                 }
@@ -246,7 +246,19 @@ fn ties_go_to_even() {
 #[test]
 fn smooth_activations() {
     let mut random = Random(29);
-    let smooth = [Activation::Silu, Activation::HardSwish, Activation::Elu { alpha: 0.7 }];
+    let smooth = [
+        Activation::Silu,
+        Activation::HardSwish,
+        Activation::Elu { alpha: 0.7 },
+        Activation::Sigmoid,
+        Activation::HardSigmoid { slope: 0.2, offset: 0.5 },
+        Activation::Tanh,
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::Softplus,
+        Activation::Mish,
+        Activation::LeakyRelu { alpha: 0.3 },
+    ];
     for i in 0..scaled(900) as usize {
         let mut case = Case::random(OPS[i % OPS.len()], &mut random);
         case.options.activation = smooth[i / OPS.len() % smooth.len()];
@@ -342,9 +354,9 @@ fn packed_weights_of_every_layout() {
         let shapes = case.weights_shapes();
         let weights: [Vec<i8>; 2] =
             std::array::from_fn(|half| in_layout(&case.weights[half], shapes[half], layout));
-        let dot_products = i % 2 == 0;
         for level in levels() {
-            let options = case.options.level(level).dot_products(dot_products);
+            let way = ways(level)[i % ways(level).len()];
+            let options = case.options_of(level, way);
             let given =
                 Given { weights: weights.each_ref().map(|w| &w[..]), layout, ..case.given() };
             let packed = case.pack(&given, &options).unwrap().expect("an operation with weights");
@@ -356,7 +368,7 @@ fn packed_weights_of_every_layout() {
                     [3, 12, 20].map(|most| 1 + random.below(most))
                 };
                 case.input = [n, h, w, c];
-                let (plan, new) = match (packed([n, h, w]), case.plan(level, dot_products)) {
+                let (plan, new) = match (packed([n, h, w]), case.plan(level, way)) {
                     (Ok(plan), Ok(new)) => (plan, new),
                     (Err(refused), Err(by_new)) if refused == by_new => continue,
                     other => panic!("{case}: {other:?}"),

@@ -129,8 +129,9 @@ fn compare(layer: &Layer, weights: ElementType, random: &mut Random) {
     let x_stored = Stored::new(layer.input_type, &x);
     let x_spaced = Spaced::of(layer.input, random.below(3), &x_stored);
     let mut wanted = None;
-    for level in levels() {
-        let plan = layer.plan(stored.each_ref().map(Stored::elements), level).unwrap();
+    let operands_of = || stored.each_ref().map(Stored::elements);
+    let plans = levels().into_iter().flat_map(|level| layer.plans(operands_of(), level).unwrap());
+    for plan in plans {
         let (residual, wanted) = wanted.get_or_insert_with(|| {
             let output = plan.output_shape();
             let residual = Mode::Integers.fill(random, output.iter().product());

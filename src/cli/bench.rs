@@ -42,14 +42,15 @@ Kinds are dw (depthwise), pw (pointwise), sep (separable), conv. Words:
   p0,1,0,1     padding at the top, bottom, left, right
   m2           depth multiplier (dw, sep)
   g4           groups (conv)
-  relu, relu6, elu, silu, hard_swish
+  relu, relu6, elu, silu, hard_swish, sigmoid, hard_sigmoid, tanh, gelu,
+  gelu_tanh, softplus, mish, leaky_relu, softsign
                activation of the output
   nchw         input and output lie in memory as NCHW
   abf16, af16  type of input and output
   wbf16, wf16  type of the weights
-  unfused      run a sep as two layers, with the values between in memory
+  apart        run a sep as two layers, with the values between in memory
   int8         input and output of u8, weights of i8; \"of peak\" may exceed 100 %,
-               as it is of the FMA peak of f32 (not with a…, w…, unfused)
+               as it is of the FMA peak of f32 (not with a…, w…, apart)
 
 Examples:
   sepconv bench --threads 1
@@ -59,7 +60,7 @@ Examples:
   sepconv bench --arithmetic fast --weights-type bf16 --activations-type bf16
   sepconv bench --arithmetic int8
   sepconv bench --layer 'sep 1x19x19x728 o728 k3 s1' \\
-    --layer 'sep 1x19x19x728 o728 k3 s1 unfused'
+    --layer 'sep 1x19x19x728 o728 k3 s1 apart'
   sepconv bench --layer 'dw 1x112x112x64 k3 s2 p0,1,0,1 relu6 nchw' --json
   sepconv bench --layer 'conv 1x56x56x128 o256 k3 d2 g32 abf16 wbf16'
   sepconv bench --layer 'sep 1x19x19x728 o728 k3 int8'")]

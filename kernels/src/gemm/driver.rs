@@ -13,6 +13,7 @@ use crate::gemm::micro_kernel::{Epilogue, MicroTiles, Output, Prefetch, Residual
 use crate::gemm::narrow::NarrowRun;
 use crate::gemm::operands::PartOfA;
 use crate::gemm::pair::PairRun;
+use crate::gemm::pair_rows::PairRowsRun;
 use crate::gemm::plan::{GemmPlan, RegionPlan, Sums, TakesA, TakesB};
 use crate::gemm::products::Products;
 use crate::gemm::round::RoundRun;
@@ -400,6 +401,19 @@ impl<'a> Tile<'a> {
         // SAFETY: the level was available when the plan was made; x is a view of the plan's input;
         // the panels have room for the tile's pixels.
         unsafe { plan.producer.produce(plan.kernels, &part) };
+        // SAFETY: the panels have been produced, and what the plan multiplies by was available.
+        unsafe { self.convert(of_tiles.is_some()) };
+    }
+
+    /// Makes of the A panels what is multiplied, if the producer hasn't, as of rows of tiles if
+    /// `has_tiles`.
+    ///
+    /// # Safety
+    /// The instructions by which the plan multiplies are available, and the panels of f32 or of
+    /// 8-bit integers in rows.
+    unsafe fn convert(&mut self, has_tiles: bool) {
+        let plan = self.run.plan;
+        let a_panel = plan.a_panel();
         match plan.products {
             Products::Bf16(bf16) => {
                 let run = RoundRun { panels: self.a.as_mut_ptr(), count: self.a.len() };
@@ -407,7 +421,7 @@ impl<'a> Tile<'a> {
                 // this thread's.
                 unsafe { (bf16.round)(&run) };
             }
-            Products::Tiles(tiles) if of_tiles.is_none() => {
+            Products::Tiles(tiles) if !has_tiles => {
                 for panel in self.a.chunks_exact_mut(a_panel) {
                     let (rows, depth) = (self.rows[0].rows, plan.k);
                     let run = TileRowsRun { panel: panel.as_mut_ptr(), rows, depth };
@@ -416,7 +430,23 @@ impl<'a> Tile<'a> {
                     unsafe { (tiles.rows)(&run) };
                 }
             }
-            Products::Exact | Products::Tiles(_) | Products::Dot(_) | Products::Int8(_) => (),
+            Products::Bf16Pairs(pairs) => {
+                for panel in self.a.chunks_exact_mut(a_panel) {
+                    let run = PairRun { panel: panel.as_mut_ptr(), depth: plan.panel_depth };
+                    // SAFETY: the CPU was asked; a panel has whole blocks of its depth, and is this
+                    // thread's.
+                    unsafe { (pairs.pair)(&run) };
+                }
+            }
+            Products::Int8(layer) => {
+                if let Some(matrices) = layer.matrices {
+                    let run = PairRowsRun { panels: self.a.as_mut_ptr(), count: self.a.len() };
+                    // SAFETY: the CPU was asked; panels have whole blocks of MR rows, and are this
+                    // thread's.
+                    unsafe { (matrices.pair_rows)(&run) };
+                }
+            }
+            Products::Exact | Products::Tiles(_) | Products::Dot(_) => (),
         }
     }
 
@@ -528,8 +558,8 @@ impl<'a> Tile<'a> {
             return (self.run.operands.x.0.add(pixel + k).at.cast(), x_pixel);
         }
         let k = if let TakesA::Blocks = plan.a { 0 } else { block.a };
-        // Rows of tiles of bf16 take half the place of f32.
-        let of_k = if let Products::Tiles(_) = plan.products { 2 } else { 1 };
+        // bf16 take half the place of f32.
+        let of_k = if plan.products.takes_bf16() { 2 } else { 1 };
         let row = k * plan.panel_rows / of_k + rows.row * plan.kernels.lanes;
         let a_panel = plan.a_panel();
         (self.a.as_ptr().wrapping_add(rows.panel * a_panel + row), a_panel)

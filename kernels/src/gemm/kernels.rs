@@ -6,6 +6,7 @@ use crate::gemm::micro_kernel::MicroTiles;
 use crate::gemm::narrow::NarrowRun;
 use crate::gemm::pack::PackRun;
 use crate::gemm::pair::PairRun;
+use crate::gemm::pair_rows::PairRowsRun;
 use crate::gemm::round::RoundRun;
 use crate::gemm::tile::TileSize;
 use crate::gemm::tile_rows::TileRowsRun;
@@ -28,6 +29,8 @@ pub(crate) struct GemmKernels {
     pub(crate) f16_bf16: Option<F16Bf16Gemm>,
     /// With the feature `bf16`.
     pub(crate) bf16: Option<Bf16Gemm>,
+    /// With the feature `bf16`, on levels whose CPUs may multiply and add bf16.
+    pub(crate) bf16_pairs: Option<Bf16Pairs>,
     /// With the feature `bf16`, on levels whose CPUs may have tile registers.
     pub(crate) tiles: Option<TilesGemm>,
 }
@@ -82,6 +85,31 @@ pub(crate) struct Bf16Gemm {
     pub(crate) small_m: PanelKernels,
     /// Rounds A panels in place.
     pub(crate) round: unsafe fn(&RoundRun),
+}
+
+/// The same by multiply-adds of bf16, on CPUs that have these besides the level.
+#[derive(Debug)]
+pub(crate) struct Bf16Pairs {
+    pub(crate) is_available: fn() -> bool,
+    /// As in [`MicroKernels`].
+    pub(crate) rows: &'static [usize],
+    /// Of weights in pairs along k, however few pixels there are.
+    pub(crate) gemm: PanelKernels,
+    /// Makes an A panel of pairs, rounded, of one of f32 in its place.
+    pub(crate) pair: unsafe fn(&PairRun),
+}
+
+/// The GEMM of 8-bit integers by products of matrices, on CPUs that have these besides dot
+/// products.
+#[derive(Debug)]
+pub(crate) struct MatrixGemm {
+    pub(crate) is_available: fn() -> bool,
+    /// The heights of micro-tiles, ascending, of which one is 1, the others are even, and the last
+    /// is MR: any other is made of an even one and another.
+    pub(crate) rows: &'static [usize],
+    pub(crate) gemm: PanelKernels,
+    /// Puts the rows of A panels in pairs.
+    pub(crate) pair_rows: unsafe fn(&PairRowsRun),
 }
 
 /// What multiplies by tile registers (AMX), in processes that may use them.

@@ -457,7 +457,7 @@ pub(super) unsafe fn finish<S: Simd, const M: usize, const N: usize>(
 
 /// Cache lines of the next B panel that are prefetched per block of L k: with eight micro-tiles or
 /// more to a tile of pixels, all of it.
-const fn prefetch_lines<S: Simd>() -> usize {
+pub(super) const fn prefetch_lines<S: Simd>() -> usize {
     let block = S::LANES * tile_size::<S>().nr / LINE;
     if block < 8 { 1 } else { block / 8 }
 }

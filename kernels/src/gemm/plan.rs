@@ -13,7 +13,6 @@ use crate::gemm::producer::Producer;
 use crate::gemm::products::Products;
 use crate::gemm::weights::PackedWeights;
 use crate::geometry::{Axis, product};
-use crate::int8::layer::Int8Layer;
 use crate::memory;
 use crate::options::Options;
 use crate::pixels::Region;
@@ -189,8 +188,9 @@ impl GemmPlan {
         let mc = mc(panel_depth, heights.most());
         product("scratch", &[product("panel", &[panel_depth, panel_rows])?, mc])?;
         let patch = producer.patch(plans.iter().map(|plan| &plan.region), mc)?;
-        let widens = group == 1 && !of_tiles && weights.element() != ElementType::F32;
-        let sums_rows = (0..mc).map(|row| row * kernels.tile.nr).collect();
+        let widens = group == 1 && !products.takes_bf16() && weights.element() != ElementType::F32;
+        let in_scratch = !sums_in_output || widens || products.is_bf16();
+        let sums_rows = (0..if in_scratch { mc } else { 0 }).map(|row| row * kernels.tile.nr);
         Ok(Self {
             kernels,
             products,
@@ -209,7 +209,7 @@ impl GemmPlan {
             patch,
             a,
             b: if widens { TakesB::Widened } else { TakesB::Packed },
-            sums_rows: if sums_in_output && !widens { Vec::new() } else { sums_rows },
+            sums_rows: sums_rows.collect(),
             sums: if sums_in_output { Sums::InOutput } else { Sums::InScratch },
             output_planes,
             input_type: options.input_type,
@@ -266,7 +266,7 @@ impl GemmPlan {
     pub(super) fn scratch_parts(&self) -> ScratchParts {
         let nr = self.kernels.tile.nr;
         let sums = match (self.sums, self.b) {
-            (Sums::InOutput, TakesB::Packed) => 0,
+            (Sums::InOutput, TakesB::Packed) if !self.products.is_bf16() => 0,
             // Those of panels that aren't full, of which micro-kernels of whole panels know
             // nothing.
             (Sums::InOutput, TakesB::Widened) if matches!(self.products, Products::Exact) => {
@@ -304,9 +304,9 @@ impl GemmPlan {
         match (self.products, self.is_small_m(pixels)) {
             (Products::Bf16(bf16), true) => Some(&bf16.small_m),
             (Products::Bf16(bf16), false) => Some(&bf16.large_m),
+            (Products::Bf16Pairs(pairs), _) => Some(&pairs.gemm),
             (Products::Tiles(tiles), _) => Some(&tiles.unit.gemm),
-            (Products::Int8(Int8Layer { tiles: Some(unit), .. }), _) => Some(&unit.gemm),
-            (Products::Int8(layer), _) => Some(&layer.kernels.gemm),
+            (Products::Int8(layer), _) => Some(layer.gemm()),
             (_, true) => self.kernels.small_m(self.weights.element()),
             (_, false) => None,
         }

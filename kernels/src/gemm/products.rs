@@ -2,7 +2,7 @@
 
 use crate::gemm::block_micro_kernel::BLOCK;
 use crate::gemm::blocking::{Heights, KC, MicroTileHeights, TILE_KC};
-use crate::gemm::kernels::{Bf16Gemm, DotKernels, GemmKernels, TileUnit, TilesGemm};
+use crate::gemm::kernels::{Bf16Gemm, Bf16Pairs, DotKernels, GemmKernels, TileUnit, TilesGemm};
 use crate::gemm::tile::TILE_ROWS;
 use crate::int8::layer::Int8Layer;
 
@@ -13,6 +13,8 @@ pub(crate) enum Products {
     Exact,
     /// In the arithmetic bf16.
     Bf16(&'static Bf16Gemm),
+    /// The same by multiply-adds of bf16, of which A and B have pairs.
+    Bf16Pairs(&'static Bf16Pairs),
     /// The same by tile registers, which the process may use.
     Tiles(&'static TilesGemm),
     /// By dot products of pairs of bf16.
@@ -25,7 +27,7 @@ impl Products {
     /// The k that are one element to the micro-kernels.
     pub(crate) fn group(self) -> usize {
         match self {
-            Self::Exact | Self::Bf16(_) | Self::Tiles(_) => 1,
+            Self::Exact | Self::Bf16(_) | Self::Bf16Pairs(_) | Self::Tiles(_) => 1,
             Self::Dot(_) => 2,
             Self::Int8(layer) => layer.kernels.group,
         }
@@ -34,7 +36,7 @@ impl Products {
     /// What blocks of k begin at multiples of.
     pub(crate) fn unit_of_k(self, kernels: &GemmKernels) -> usize {
         match self {
-            Self::Bf16(_) | Self::Tiles(_) => BLOCK,
+            Self::Bf16(_) | Self::Bf16Pairs(_) | Self::Tiles(_) => BLOCK,
             // Groups, too, are in whole vectors.
             Self::Exact | Self::Dot(_) | Self::Int8(_) => self.group() * kernels.lanes,
         }
@@ -44,6 +46,7 @@ impl Products {
     pub(crate) fn packed_unit_of_k(self) -> usize {
         match self {
             Self::Tiles(_) => BLOCK,
+            Self::Bf16Pairs(_) => 2,
             Self::Int8(layer) => layer.packed_unit_of_k(),
             Self::Exact | Self::Bf16(_) | Self::Dot(_) => self.group(),
         }
@@ -53,7 +56,7 @@ impl Products {
     pub(crate) fn kc(self) -> usize {
         match self {
             Self::Tiles(_) => TILE_KC,
-            Self::Exact | Self::Bf16(_) | Self::Dot(_) => KC,
+            Self::Exact | Self::Bf16(_) | Self::Bf16Pairs(_) | Self::Dot(_) => KC,
             // As many bytes as of bf16.
             Self::Int8(layer) if layer.tiles.is_some() => 2 * TILE_KC,
             Self::Int8(layer) => KC * layer.kernels.group,
@@ -62,7 +65,12 @@ impl Products {
 
     /// Whether in the arithmetic bf16.
     pub(crate) fn is_bf16(self) -> bool {
-        matches!(self, Self::Bf16(_) | Self::Tiles(_))
+        matches!(self, Self::Bf16(_) | Self::Bf16Pairs(_) | Self::Tiles(_))
+    }
+
+    /// Whether what is multiplied are bf16 themselves, in pairs along k, not f32 made of them.
+    pub(crate) fn takes_bf16(self) -> bool {
+        matches!(self, Self::Bf16Pairs(_) | Self::Tiles(_))
     }
 
     /// The tile registers' part, if these multiply.
@@ -70,7 +78,7 @@ impl Products {
         match self {
             Self::Tiles(tiles) => Some(&tiles.unit),
             Self::Int8(layer) => layer.tiles,
-            Self::Exact | Self::Bf16(_) | Self::Dot(_) => None,
+            Self::Exact | Self::Bf16(_) | Self::Bf16Pairs(_) | Self::Dot(_) => None,
         }
     }
 
@@ -86,8 +94,9 @@ impl Products {
             Self::Int8(layer) if layer.tiles.is_some() => return Heights::Even,
             Self::Exact => kernels.f32.rows,
             Self::Bf16(bf16) => bf16.rows,
+            Self::Bf16Pairs(pairs) => pairs.rows,
             Self::Dot(dot) => dot.gemm.rows,
-            Self::Int8(layer) => layer.kernels.rows,
+            Self::Int8(layer) => layer.rows(),
         }))
     }
 }

@@ -15,6 +15,9 @@ pub(crate) struct TileSize {
 /// Rows of a tile register (AMX), and so of the A panels that tile registers multiply.
 pub(crate) const TILE_ROWS: usize = 16;
 
+/// k that a product of matrices takes of a row, and of a column.
+pub(crate) const MATRIX_K: usize = 8;
+
 /// The size for S.
 pub(crate) const fn tile_size<S: Simd>() -> TileSize {
     let (mr, vectors) = match S::LEVEL {

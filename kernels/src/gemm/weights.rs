@@ -1,6 +1,7 @@
 //! The packed weights (B): panels of NR output channels, `[group][panel][k][NR]`, k ascending,
 //! padded with zeros, in the type they were given in (bf16 in the arithmetic bf16; for tile
-//! registers in pairs along k), and the biases likewise, in f32.
+//! registers and multiply-adds of bf16 in pairs along k; of 8-bit integers as many k side by side
+//! as a product takes), and the biases likewise, in f32.
 
 use core::ptr::NonNull;
 
@@ -72,7 +73,7 @@ impl PackedWeights {
             }
             Elements::U8(_) | Elements::I8(_) => return Err(NO_INTEGERS),
         }
-        if let Products::Tiles(_) = products {
+        if products.takes_bf16() {
             interleave(data.as_bits_mut(), shape.nr, 2);
         }
         let flush = if rounds { flushed_bias } else { flush_subnormal };
@@ -89,8 +90,8 @@ impl PackedWeights {
         unpacked: Unpacked<'_>,
         int8: &Int8Weights<'_>,
     ) -> Result<Self> {
-        let group = int8.group;
-        let shape = Shape::new(kernels, depth, groups, columns, &unpacked, int8.unit_of_k)?;
+        let Int8Weights { group, side_by_side, unit_of_k, .. } = *int8;
+        let shape = Shape::new(kernels, depth, groups, columns, &unpacked, unit_of_k)?;
         let (Elements::I8(weights), None) = (unpacked.weights, unpacked.bias) else {
             return Err(NO_INTEGERS);
         };
@@ -100,7 +101,7 @@ impl PackedWeights {
         let mut data = Aligned::new(total.div_ceil(size_of::<f32>()), 0.0)?;
         let packed = &mut data.as_i8_mut()[..total];
         pack(packed, &shape, weights, |w| w);
-        interleave(packed, shape.nr, group);
+        interleave(packed, shape.nr, side_by_side);
         let biases = shape.of_channels(&sums.biases, |bias| bias)?;
         let multipliers = Some(shape.of_channels(&sums.multipliers, |multiplier| multiplier)?);
         Ok(Self { data, element: ElementType::I8, biases, group, multipliers, shape })

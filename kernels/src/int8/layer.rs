@@ -4,8 +4,8 @@ use crate::activation::{Activation, UNBOUNDED};
 use crate::amx::Amx;
 use crate::element::{ElementType, Elements};
 use crate::error::{Error, Result};
-use crate::gemm::kernels::TileUnit;
-use crate::gemm::tile::TILE_ROWS;
+use crate::gemm::kernels::{MatrixGemm, PanelKernels, TileUnit};
+use crate::gemm::tile::{MATRIX_K, TILE_ROWS};
 use crate::int8::kernels::Int8Kernels;
 use crate::int8::pack::BytePrologue;
 use crate::int8::quantization::{
@@ -20,7 +20,9 @@ use crate::table::kernels::Kernels;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Int8Layer {
     pub(crate) kernels: &'static Int8Kernels,
-    /// What multiplies in a GEMM in place of the kernels' dot products, which the process may use.
+    /// What multiplies in a GEMM in place of the kernels' dot products.
+    pub(crate) matrices: Option<&'static MatrixGemm>,
+    /// The same, which the process may use.
     pub(crate) tiles: Option<&'static TileUnit>,
     pub(crate) input: Quantization,
     pub(crate) prologue: BytePrologue,
@@ -37,6 +39,8 @@ impl Int8Layer {
             |k: &&Int8Kernels| (k.is_available)() && (options.dot_products || !k.has_dot_products);
         let unavailable = Error::ElementTypeUnavailable { what: "input", element: input_type };
         let kernels = kernels.int8.iter().copied().flatten().find(usable).ok_or(unavailable)?;
+        let matrices = kernels.matrices.as_ref();
+        let matrices = matrices.filter(|m| options.armv8_6 && (m.is_available)());
         if matches!(options.output_type, ElementType::F16 | ElementType::Bf16) {
             return Err(Error::Unsupported {
                 what: "outputs of integer inputs are of u8, i8 or f32",
@@ -69,7 +73,7 @@ impl Int8Layer {
             options.residual_quantization,
             options.activation,
         )?;
-        Ok(Self { kernels, tiles: None, input, prologue, input_bounds, epilogue })
+        Ok(Self { kernels, matrices, tiles: None, input, prologue, input_bounds, epilogue })
     }
 
     /// Of a layer with weights, if its input, output or weights are integers.
@@ -101,10 +105,29 @@ impl Int8Layer {
         Ok(Self { tiles, ..self })
     }
 
-    /// What the k of a GEMM's packed weights are padded to multiples of: groups, or as many as a
-    /// tile has rows.
+    /// What multiplies in a GEMM.
+    pub(crate) fn gemm(&self) -> &'static PanelKernels {
+        match (self.tiles, self.matrices) {
+            (Some(unit), _) => &unit.gemm,
+            (None, Some(matrices)) => &matrices.gemm,
+            (None, None) => &self.kernels.gemm,
+        }
+    }
+
+    /// The heights of its micro-tiles, if not of tile registers.
+    pub(crate) fn rows(&self) -> &'static [usize] {
+        self.matrices.map_or(self.kernels.rows, |matrices| matrices.rows)
+    }
+
+    /// The k of a channel that lie side by side in a GEMM's packed weights.
+    fn side_by_side(&self) -> usize {
+        self.matrices.map_or(self.kernels.group, |_| MATRIX_K)
+    }
+
+    /// What the k of a GEMM's packed weights are padded to multiples of: those that lie side by
+    /// side, or of as many groups as a tile has rows.
     pub(crate) fn packed_unit_of_k(&self) -> usize {
-        self.kernels.group * if self.tiles.is_some() { TILE_ROWS } else { 1 }
+        if self.tiles.is_some() { self.kernels.group * TILE_ROWS } else { self.side_by_side() }
     }
 
     /// The same, whose outputs are the integers of another layer's input.
@@ -121,6 +144,7 @@ impl Int8Layer {
     pub(crate) fn weights<'a>(&'a self, quantized: QuantizedWeights<'a>) -> Int8Weights<'a> {
         Int8Weights {
             group: self.kernels.group,
+            side_by_side: self.side_by_side(),
             unit_of_k: self.packed_unit_of_k(),
             zero_point: self.zero_point(),
             scale: self.input.scale,

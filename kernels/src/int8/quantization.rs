@@ -179,6 +179,8 @@ impl Requantization {
 pub(crate) struct Int8Weights<'a> {
     /// The k of a group.
     pub(crate) group: usize,
+    /// The k of a channel that lie side by side in the panels of a GEMM: a group, or more.
+    pub(crate) side_by_side: usize,
     /// What the k of a GEMM's panels are padded to multiples of.
     pub(crate) unit_of_k: usize,
     /// Of the inputs, in the integers that are multiplied.

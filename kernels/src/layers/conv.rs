@@ -192,7 +192,7 @@ impl HasLayer for Dense {
 impl Plan for Dense {}
 
 /// How a GEMM of these weights multiplies. By tile registers if they are asked for, and the process
-/// may use them. By dot products of bf16 if they are asked for, the weights are bf16 of a `single`
+/// may use them. By multiply-adds of bf16 if the CPU has them. By dot products of bf16 if they are asked for, the weights are bf16 of a `single`
 /// tap, and the CPU has them.
 pub(super) fn products(
     kernels: &'static GemmKernels,
@@ -203,11 +203,15 @@ pub(super) fn products(
     let amx = options.asks_for_amx()?;
     let fitting = single && weights.element_type() == ElementType::Bf16;
     let dot = kernels.dot().filter(|dot| fitting && (dot.is_available)());
+    let pairs = kernels.bf16_pairs.as_ref();
+    let pairs = pairs.filter(|pairs| options.armv8_6 && (pairs.is_available)());
     Ok(match (options.arithmetic, dot, &kernels.tiles, &kernels.bf16) {
         (Arithmetic::Bf16, _, Some(tiles), _) if amx && Amx::request() == Amx::Granted => {
             Products::Tiles(tiles)
         }
-        (Arithmetic::Bf16, _, _, Some(bf16)) => Products::Bf16(bf16),
+        (Arithmetic::Bf16, _, _, Some(bf16)) => {
+            pairs.map_or(Products::Bf16(bf16), Products::Bf16Pairs)
+        }
         (Arithmetic::Fast, Some(dot), ..) => Products::Dot(dot),
         _ => Products::Exact,
     })

@@ -6,10 +6,10 @@ use core::ops::Range;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
 use crate::gemm::plan::GemmPlan;
-use crate::geometry::Axis;
 use crate::int8::tensor::{Int8Tensor, Operation};
 use crate::layout::TensorLayout;
 use crate::level::Level;
+use crate::lines::plan::LinesPlan;
 use crate::options::Options;
 use crate::table;
 use crate::table::kernels::Kernels;
@@ -52,6 +52,8 @@ pub(super) enum Machine {
     Channelwise(TensorPlan),
     /// The same of 8-bit integers.
     Int8(Int8Tensor),
+    /// What has no windows.
+    Lines(LinesPlan),
 }
 
 /// A view of some rows of each picture of a tensor.
@@ -69,6 +71,7 @@ impl Machine {
             Self::Gemm(plan) => plan.output(),
             Self::Channelwise(plan) => plan.rows().output(),
             Self::Int8(plan) => plan.output(),
+            Self::Lines(plan) => plan.output,
         }
     }
 
@@ -78,6 +81,7 @@ impl Machine {
             Self::Gemm(plan) => plan.name(),
             Self::Channelwise(plan) => plan.name(),
             Self::Int8(plan) => plan.name(),
+            Self::Lines(plan) => plan.name().into(),
         }
     }
 }
@@ -129,11 +133,17 @@ impl Layer {
         Ok(Self::new(kernels, input, options, multiply_adds, machine))
     }
 
+    /// A layer of lines.
+    pub(super) fn lines(kernels: &Kernels, plan: LinesPlan, options: &Options) -> Self {
+        Self::new(kernels, plan.input, options, 0, Machine::Lines(plan))
+    }
+
     pub(super) fn weights_bytes(&self) -> usize {
         match &self.machine {
             Machine::Gemm(plan) => plan.weights_bytes(),
             Machine::Channelwise(plan) => plan.rows().weights_bytes(),
             Machine::Int8(plan) => plan.weights_bytes(),
+            Machine::Lines(plan) => plan.weights_bytes(),
         }
     }
 
@@ -142,15 +152,26 @@ impl Layer {
             Machine::Gemm(plan) => plan.scratch_len(threads),
             Machine::Channelwise(plan) => plan.scratch_len(threads),
             Machine::Int8(plan) => plan.scratch_len(threads),
+            Machine::Lines(_) => 0,
         }
     }
 
-    /// What the rows of the output are to those of the input.
-    pub(super) fn vertical(&self) -> &Axis {
+    /// The input rows that these output rows take.
+    pub(super) fn covered(&self, rows: &Range<usize>) -> Range<usize> {
         match &self.machine {
-            Machine::Gemm(plan) => plan.vertical(),
-            Machine::Channelwise(plan) => &plan.rows().vertical,
-            Machine::Int8(plan) => plan.vertical(),
+            Machine::Gemm(plan) => plan.vertical().covered(rows),
+            Machine::Channelwise(plan) => plan.rows().vertical.covered(rows),
+            Machine::Int8(plan) => plan.vertical().covered(rows),
+            Machine::Lines(plan) => plan.covered(rows),
+        }
+    }
+
+    /// The shape of a residual for so many output rows.
+    fn residual(&self, rows: usize) -> [usize; 4] {
+        let [n, _, w, c] = self.output;
+        match &self.machine {
+            Machine::Lines(plan) => plan.second(rows),
+            _ => [n, rows, w, c],
         }
     }
 
@@ -169,6 +190,7 @@ impl Layer {
             Machine::Gemm(plan) => plan.run(threads, rows, x, residual, y, scratch),
             Machine::Channelwise(plan) => plan.run(threads, rows, x, residual, y, scratch),
             Machine::Int8(plan) => plan.run(threads, rows, x, residual, y, scratch),
+            Machine::Lines(plan) => plan.run(threads, rows, x, residual, y, scratch),
         }
     }
 
@@ -186,7 +208,7 @@ impl Layer {
         let (input, output) = (of(self.input, input_rows), of(self.output, output_rows));
         let shapes = [
             ("input", input, Some(x.shape())),
-            ("residual", output, residual.map(NhwcView::shape)),
+            ("residual", self.residual(output_rows), residual.map(NhwcView::shape)),
             ("output", output, Some(y.shape())),
         ];
         for (what, expected, actual) in shapes {
@@ -213,6 +235,13 @@ impl Layer {
             if let Some(actual) = actual.filter(|&actual| actual != expected) {
                 return Err(Error::Layout { what, expected, actual });
             }
+        }
+        if let (Machine::Lines(plan), None) = (&self.machine, residual)
+            && plan.needs_second()
+        {
+            return Err(Error::Unsupported {
+                what: "residual: expected the second operand of a binary operation, got none",
+            });
         }
         let expected = self.scratch_len(1);
         if scratch.len() < expected {

@@ -167,6 +167,52 @@ pub(crate) trait Int8Kernel {
     unsafe fn run<T: Int8>(token: T, args: &Self::Args) -> Self::Output;
 }
 
+/// A level of vectors of 128 bits with products of matrices of signed bytes, exactly modulo 2³².
+#[allow(dead_code, reason = "of levels with products of matrices")]
+pub(crate) trait Int8Matrix: Copy {
+    type Simd: Bytes;
+
+    /// As [`Simd::detect`].
+    fn detect() -> Option<Self>;
+
+    /// The level by itself.
+    fn simd(self) -> Self::Simd;
+
+    /// Two rows of eight k, `a`, × two columns, `b`, + `c`, whose lane 2·i + j is of row i and
+    /// column j.
+    fn multiply(
+        self,
+        a: <Self::Simd as Simd>::Vector,
+        b: <Self::Simd as Simd>::Vector,
+        c: <Self::Simd as Simd>::Vector,
+    ) -> <Self::Simd as Simd>::Vector;
+
+    /// The first halves of `a` and `b`, and the second ones.
+    fn zip_halves(
+        self,
+        a: <Self::Simd as Simd>::Vector,
+        b: <Self::Simd as Simd>::Vector,
+    ) -> [<Self::Simd as Simd>::Vector; 2];
+
+    /// Runs a kernel, compiled for the level and its products of matrices.
+    ///
+    /// # Safety
+    /// - The CPU has the level and its products of matrices.
+    /// - `args` satisfy what the kernel asks of them.
+    unsafe fn entry<K: Int8MatrixKernel>(args: &K::Args) -> K::Output;
+}
+
+/// A [`Kernel`](crate::simd::Kernel) that takes products of matrices.
+#[allow(dead_code, reason = "of levels with products of matrices")]
+pub(crate) trait Int8MatrixKernel {
+    type Args;
+    type Output;
+
+    /// # Safety
+    /// `args` must satisfy what the kernel asks of them.
+    unsafe fn run<T: Int8Matrix>(token: T, args: &Self::Args) -> Self::Output;
+}
+
 /// Of the bytes of a vector, the one that lane `lane` of vector `vector` of [`SUMS`] is for: the
 /// order that zipping twice within 128 bits makes.
 pub(crate) const fn channel(lanes: usize, vector: usize, lane: usize) -> usize {

@@ -245,6 +245,46 @@ pub(crate) trait Bf16Dot: Copy {
     unsafe fn entry<K: Bf16Kernel>(args: &K::Args) -> K::Output;
 }
 
+/// A level whose CPU multiplies bf16 and adds the products to f32, each with one rounding, besides:
+/// the bits of [`Simd::mul_add`] of the same numbers, subnormal ones and NaN included.
+#[allow(dead_code, reason = "of levels with such multiply-adds")]
+pub(crate) trait Bf16Fma: Copy {
+    type Simd: Simd;
+
+    /// As [`Simd::detect`].
+    fn detect() -> Option<Self>;
+
+    /// The level by itself.
+    fn simd(self) -> Self::Simd;
+
+    /// Element ELEMENT of `a`, one of 2·`LANES`, × each even element of `b`, or each odd one, as
+    /// ELEMENT is, + `c`.
+    fn mul_add_element<const ELEMENT: i32>(
+        self,
+        a: <Self::Simd as Simd>::Vector,
+        b: <Self::Simd as Simd>::Vector,
+        c: <Self::Simd as Simd>::Vector,
+    ) -> <Self::Simd as Simd>::Vector;
+
+    /// Runs a kernel, compiled for the level and these multiply-adds.
+    ///
+    /// # Safety
+    /// - The CPU has the level and these multiply-adds.
+    /// - `args` satisfy what the kernel asks of them.
+    unsafe fn entry<K: Bf16FmaKernel>(args: &K::Args) -> K::Output;
+}
+
+/// A [`Kernel`] that takes multiply-adds of bf16.
+#[allow(dead_code, reason = "of levels with such multiply-adds")]
+pub(crate) trait Bf16FmaKernel {
+    type Args;
+    type Output;
+
+    /// # Safety
+    /// `args` must satisfy what the kernel asks of them.
+    unsafe fn run<T: Bf16Fma>(token: T, args: &Self::Args) -> Self::Output;
+}
+
 /// A vector of the level.
 pub(crate) type Vector<T> = <<T as Bf16Dot>::Simd as Simd>::Vector;
 

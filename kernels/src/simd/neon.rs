@@ -7,9 +7,13 @@ use core::mem::transmute;
 use pulp::core_arch::aarch64::Bf16;
 
 use crate::level::Level;
-use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS, read_first_bytes, write_first_bytes};
+use crate::simd::int8::{
+    Bytes, Int8, Int8Kernel, Int8Matrix, Int8MatrixKernel, SUMS, read_first_bytes,
+    write_first_bytes,
+};
 use crate::simd::{
-    Bf16Dot, Bf16Kernel, Kernel, MAX_LANES, Simd, features, read_first_16, write_first_16,
+    Bf16Dot, Bf16Fma, Bf16FmaKernel, Bf16Kernel, Kernel, MAX_LANES, Simd, features, read_first_16,
+    write_first_16,
 };
 
 /// 128-bit vectors.
@@ -41,6 +45,20 @@ macro_rules! prfm {
             );
         }
     };
+}
+
+/// The sum of `c` and products of `b` and `a`, or of `b` and a lane of `a`, by one instruction. (The
+/// intrinsics are unstable.)
+macro_rules! multiply_add {
+    ($instruction:literal, $c:ident, $b:ident, $class:ident $a:ident $(, $lane:ident)?) => {{
+        let mut sum: float32x4_t = $c;
+        // SAFETY: `self` has the instruction; any bits are elements.
+        unsafe {
+            asm!($instruction, inout(vreg) sum, in(vreg) $b, in($class) $a, $(const $lane,)?
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        sum
+    }};
 }
 
 impl Simd for Neon {
@@ -329,16 +347,9 @@ impl Bf16Dot for NeonBf16 {
         self.simd
     }
 
-    // The intrinsics are unstable.
     #[inline(always)]
-    fn dot(self, a: float32x4_t, b: float32x4_t, mut c: float32x4_t) -> float32x4_t {
-        // SAFETY: `self` has the instruction; any bits are bf16.
-        unsafe {
-            asm!("bfdot {0:v}.4s, {1:v}.8h, {2:v}.8h",
-                inout(vreg) c, in(vreg) b, in(vreg) a,
-                options(pure, nomem, nostack, preserves_flags));
-        }
-        c
+    fn dot(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        multiply_add!("bfdot {0:v}.4s, {1:v}.8h, {2:v}.8h", c, b, vreg a)
     }
 
     #[inline(always)]
@@ -346,15 +357,9 @@ impl Bf16Dot for NeonBf16 {
         self,
         a: float32x4_t,
         b: float32x4_t,
-        mut c: float32x4_t,
+        c: float32x4_t,
     ) -> float32x4_t {
-        // SAFETY: `self` has the instruction; any bits are bf16.
-        unsafe {
-            asm!("bfdot {0:v}.4s, {1:v}.8h, {2:v}.2h[{3}]",
-                inout(vreg) c, in(vreg) b, in(vreg) a, const LANE,
-                options(pure, nomem, nostack, preserves_flags));
-        }
-        c
+        multiply_add!("bfdot {0:v}.4s, {1:v}.8h, {2:v}.2h[{3}]", c, b, vreg a, LANE)
     }
 
     #[inline(always)]
@@ -362,6 +367,32 @@ impl Bf16Dot for NeonBf16 {
         let halves = [self.simd.f32_to_bf16(first), self.simd.f32_to_bf16(second)];
         // SAFETY: both are plain data of the same size.
         unsafe { transmute::<[uint16x4_t; 2], float32x4_t>(halves) }
+    }
+}
+
+impl Bf16Fma for NeonBf16 {
+    type Simd = Neon;
+
+    features! { Bf16FmaKernel: "bf16" "neon" }
+
+    #[inline(always)]
+    fn simd(self) -> Neon {
+        self.simd
+    }
+
+    // An index of 16-bit elements leaves four bits for the register.
+    #[inline(always)]
+    fn mul_add_element<const ELEMENT: i32>(
+        self,
+        a: float32x4_t,
+        b: float32x4_t,
+        c: float32x4_t,
+    ) -> float32x4_t {
+        if ELEMENT % 2 == 0 {
+            multiply_add!("bfmlalb {0:v}.4s, {1:v}.8h, {2:v}.h[{3}]", c, b, vreg_low16 a, ELEMENT)
+        } else {
+            multiply_add!("bfmlalt {0:v}.4s, {1:v}.8h, {2:v}.h[{3}]", c, b, vreg_low16 a, ELEMENT)
+        }
     }
 }
 
@@ -610,16 +641,9 @@ impl Int8 for NeonDot {
         self.simd
     }
 
-    // The intrinsics are unstable.
     #[inline(always)]
-    fn dot(self, a: float32x4_t, b: float32x4_t, mut c: float32x4_t) -> float32x4_t {
-        // SAFETY: `self` has the instruction.
-        unsafe {
-            asm!("sdot {0:v}.4s, {1:v}.16b, {2:v}.16b",
-                inout(vreg) c, in(vreg) b, in(vreg) a,
-                options(pure, nomem, nostack, preserves_flags));
-        }
-        c
+    fn dot(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        multiply_add!("sdot {0:v}.4s, {1:v}.16b, {2:v}.16b", c, b, vreg a)
     }
 
     #[inline(always)]
@@ -627,20 +651,53 @@ impl Int8 for NeonDot {
         self,
         a: float32x4_t,
         b: float32x4_t,
-        mut c: float32x4_t,
+        c: float32x4_t,
     ) -> float32x4_t {
-        // SAFETY: `self` has the instruction.
-        unsafe {
-            asm!("sdot {0:v}.4s, {1:v}.16b, {2:v}.4b[{3}]",
-                inout(vreg) c, in(vreg) b, in(vreg) a, const LANE,
-                options(pure, nomem, nostack, preserves_flags));
-        }
-        c
+        multiply_add!("sdot {0:v}.4s, {1:v}.16b, {2:v}.4b[{3}]", c, b, vreg a, LANE)
     }
 
     #[inline(always)]
     unsafe fn load_weights(self, p: *const [i8; 4]) -> float32x4_t {
         // SAFETY: groups of four bytes are lanes.
         unsafe { self.simd.load(p.cast()) }
+    }
+}
+
+/// FEAT_I8MM (Armv8.6) besides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NeonI8mm {
+    simd: Neon,
+}
+
+impl NeonI8mm {
+    /// # Safety
+    /// The CPU has NEON and FEAT_I8MM.
+    #[inline(always)]
+    const unsafe fn new_unchecked() -> Self {
+        // SAFETY: the CPU has what these tokens prove, by the caller's word.
+        unsafe { Self { simd: Neon::new_unchecked() } }
+    }
+}
+
+impl Int8Matrix for NeonI8mm {
+    type Simd = Neon;
+
+    features! { Int8MatrixKernel: "i8mm" "neon" }
+
+    #[inline(always)]
+    fn simd(self) -> Neon {
+        self.simd
+    }
+
+    #[inline(always)]
+    fn multiply(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        multiply_add!("smmla {0:v}.4s, {2:v}.16b, {1:v}.16b", c, b, vreg a)
+    }
+
+    #[inline(always)]
+    fn zip_halves(self, a: float32x4_t, b: float32x4_t) -> [float32x4_t; 2] {
+        let neon = self.simd.neon.neon;
+        let [a, b] = [a, b].map(|v| neon.vreinterpretq_f64_f32(v));
+        [neon.vzip1q_f64(a, b), neon.vzip2q_f64(a, b)].map(|v| neon.vreinterpretq_f32_f64(v))
     }
 }

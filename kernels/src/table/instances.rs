@@ -6,12 +6,17 @@ use crate::depthwise::kernels::{Dense, Kernels3x3, Stride3x3};
 use crate::depthwise::row::{AnyTaps, DenseTaps};
 use crate::element::ElementType;
 use crate::epilogue::{AsIs, Bounded, Prologue, Relu};
-use crate::gemm::block_micro_kernel::BlockMicroKernel;
+use crate::gemm::block_micro_kernel::{BlockMicroKernel, PairMicroKernel};
 use crate::gemm::kernels::{MicroKernelFn, PanelKernels};
+#[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
+use crate::gemm::matrix_micro_kernel::MatrixMicroKernel;
 use crate::gemm::micro_kernel::{Bf16MicroKernel, Int8MicroKernel, MicroKernel};
 use crate::int8;
 use crate::int8::kernels::Int8Kernels;
 use crate::int8::requantize::Requantize;
+use crate::lines::LineKernels;
+use crate::lines::binary::Binary;
+use crate::lines::normalize::Normalize;
 use crate::planes::PlanesOf;
 use crate::planes::from_planes::FromPlanes;
 use crate::planes::to_planes::ToPlanes;
@@ -19,7 +24,9 @@ use crate::rows::kernel::{Combine, MaskedRowKernel, RowKernel};
 use crate::rows::kernels::{RowFn, RowKernels, RowTiles, Tiles};
 use crate::simd::element::Element;
 use crate::simd::int8::Int8;
-use crate::simd::{Bf16Dot, Simd};
+#[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
+use crate::simd::int8::Int8Matrix;
+use crate::simd::{Bf16Dot, Bf16Fma, Simd};
 
 /// Micro-kernels of N vectors, by the heights of micro-tiles.
 pub(super) const fn gemm<
@@ -75,6 +82,27 @@ pub(super) const fn gemm_blocks<S: Simd, B: Element, const N: usize, const HEIGH
     kernels
 }
 
+/// The same of pairs.
+#[allow(dead_code, reason = "of levels with multiply-adds of bf16")]
+pub(super) const fn gemm_pairs<T: Bf16Fma, const N: usize, const HEIGHTS: usize>(
+    heights: [usize; HEIGHTS],
+) -> [MicroKernelFn; HEIGHTS] {
+    let mut kernels = [T::entry::<PairMicroKernel<1, N>> as MicroKernelFn; HEIGHTS];
+    let mut i = 0;
+    while i < HEIGHTS {
+        kernels[i] = match heights[i] {
+            1 => T::entry::<PairMicroKernel<1, N>>,
+            3 => T::entry::<PairMicroKernel<3, N>>,
+            4 => T::entry::<PairMicroKernel<4, N>>,
+            5 => T::entry::<PairMicroKernel<5, N>>,
+            8 => T::entry::<PairMicroKernel<8, N>>,
+            _ => panic!("a micro-tile of another height"),
+        };
+        i += 1;
+    }
+    kernels
+}
+
 /// The same by dot products.
 #[allow(dead_code, reason = "of levels with dot products")]
 pub(super) const fn gemm_dot<T: Bf16Dot, const N: usize, const HEIGHTS: usize>(
@@ -116,6 +144,7 @@ pub(super) const fn int8<T: Int8>(
         signed: T::SIGNED,
         rows,
         gemm: PanelKernels { name: gemm, packed },
+        matrices: None,
         tiles: None,
         pack: T::entry::<int8::pack::Pack>,
         requantize_name,
@@ -150,12 +179,45 @@ pub(super) const fn gemm_int8<T: Int8, const N: usize, const HEIGHTS: usize>(
     kernels
 }
 
+/// The same by products of matrices.
+#[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
+pub(super) const fn gemm_matrices<T: Int8Matrix, const N: usize, const HEIGHTS: usize>(
+    heights: [usize; HEIGHTS],
+) -> [MicroKernelFn; HEIGHTS] {
+    let mut kernels = [T::entry::<MatrixMicroKernel<1, 2, N>> as MicroKernelFn; HEIGHTS];
+    let mut i = 0;
+    while i < HEIGHTS {
+        kernels[i] = match heights[i] {
+            1 => T::entry::<MatrixMicroKernel<1, 2, N>>,
+            2 => T::entry::<MatrixMicroKernel<2, 2, N>>,
+            4 => T::entry::<MatrixMicroKernel<4, 4, N>>,
+            6 => T::entry::<MatrixMicroKernel<6, 6, N>>,
+            8 => T::entry::<MatrixMicroKernel<8, 8, N>>,
+            _ => panic!("a micro-tile of another height"),
+        };
+        i += 1;
+    }
+    kernels
+}
+
 /// Copies from and to planes of elements X.
 pub(super) const fn planes<S: Simd, X: Element>(
     [from_name, to_name]: [&'static str; 2],
 ) -> PlanesOf {
     let (from, to) = (S::entry::<FromPlanes<X>>, S::entry::<ToPlanes<X>>);
     PlanesOf { from_name, from, to_name, to }
+}
+
+/// Operations on lines, of elements of any type.
+pub(super) const fn lines<S: Simd>(
+    [binary_name, normalize_name]: [&'static str; 2],
+) -> LineKernels {
+    LineKernels {
+        binary_name,
+        binary: S::entry::<Binary>,
+        normalize_name,
+        normalize: S::entry::<Normalize>,
+    }
 }
 
 /// Tiles for channels that fill no vector, of one pixel or two. Few, as each is code of its own and

@@ -77,21 +77,27 @@ pub fn kernels() -> Vec<Kernel> {
             let channelwise = core::iter::once(&k.f32).chain(of_16_bits);
             let mut names: Vec<_> = gemm_names(&k.gemm).collect();
             names.extend(channelwise.flat_map(channelwise_names));
+            names.extend([k.lines.binary_name, k.lines.normalize_name]);
             let of_16_bits = k.planes.f16_bf16.iter().flat_map(F16Bf16::iter);
             let planes = core::iter::once(&k.planes.f32).chain(of_16_bits);
             names.extend(planes.flat_map(|planes| [planes.from_name, planes.to_name]));
             // One kernel can serve an input as it is and its ReLU.
             names.dedup();
             let dot = k.gemm.dot().into_iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
+            let pairs = k.gemm.bf16_pairs.iter();
+            let pairs = pairs.map(|pairs| (pairs.gemm.name, (pairs.is_available)()));
             let tiles = k.gemm.tiles.iter().map(|t| (t.unit.gemm.name, Amx::is_granted()));
             let int8 = k.int8.iter().copied().flatten().flat_map(|kernels| {
                 let fits = (kernels.is_available)();
                 let tiles = kernels.tiles.iter();
                 let tiles = tiles.map(move |unit| (unit.gemm.name, fits && Amx::is_granted()));
-                kernels.names().into_iter().map(move |name| (name, fits)).chain(tiles)
+                let matrices = kernels.matrices.iter();
+                let matrices = matrices.map(move |m| (m.gemm.name, fits && (m.is_available)()));
+                let own = kernels.names().into_iter().map(move |name| (name, fits));
+                own.chain(tiles).chain(matrices)
             });
-            let all =
-                names.into_iter().map(|name| (name, true)).chain(dot).chain(tiles).chain(int8);
+            let all = names.into_iter().map(|name| (name, true));
+            let all = all.chain(dot).chain(pairs).chain(tiles).chain(int8);
             all.map(|(name, fits)| Kernel {
                 level: k.level,
                 name,

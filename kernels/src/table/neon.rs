@@ -10,11 +10,13 @@ use crate::element::F16Bf16;
 use crate::epilogue::{AsIs, Bounded, General, Relu};
 use crate::fma_loop::FmaLoop;
 use crate::gemm::kernels::{
-    Bf16Gemm, DotKernels, F16Bf16Gemm, GemmKernels, MicroKernels, PanelKernels,
+    Bf16Gemm, Bf16Pairs, DotKernels, F16Bf16Gemm, GemmKernels, MatrixGemm, MicroKernels,
+    PanelKernels,
 };
 use crate::gemm::narrow::Narrow;
 use crate::gemm::pack::Pack;
 use crate::gemm::pair::Pair;
+use crate::gemm::pair_rows::PairRows;
 use crate::gemm::round::Round;
 use crate::gemm::tile::tile_size;
 use crate::gemm::widen::Widen;
@@ -24,9 +26,9 @@ use crate::planes::{PlanesKernels, PlanesOf};
 use crate::pool::kernels::PoolKernels;
 use crate::pool::row::{Average, Max};
 use crate::simd::element::{Bf16, F16, F32};
-use crate::simd::int8::Int8;
-use crate::simd::neon::{Neon, NeonBf16, NeonDot, NeonWords};
-use crate::simd::{Bf16Dot, Simd};
+use crate::simd::int8::{Int8, Int8Matrix};
+use crate::simd::neon::{Neon, NeonBf16, NeonDot, NeonI8mm, NeonWords};
+use crate::simd::{Bf16Dot, Bf16Fma, Simd};
 use crate::table::instances::*;
 use crate::table::kernels::{ChannelwiseKernels, Kernels};
 
@@ -66,6 +68,7 @@ pub(super) static KERNELS: Kernels = Kernels {
         activate: S::entry::<Activate>,
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_GEMM) } else { None },
         bf16: if cfg!(feature = "bf16") { Some(BF16_GEMM) } else { None },
+        bf16_pairs: if cfg!(feature = "bf16") { Some(BF16_PAIRS) } else { None },
         tiles: None,
     },
     f32: ChannelwiseKernels { depthwise: F32_DEPTHWISE, pool: F32_POOL },
@@ -83,6 +86,7 @@ pub(super) static KERNELS: Kernels = Kernels {
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_PLANES) } else { None },
     },
     int8: if cfg!(feature = "int8") { Some(INT8) } else { None },
+    lines: lines::<S>(["binary_neon", "normalize_neon"]),
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
 };
@@ -100,22 +104,37 @@ const BF16_GEMM: Bf16Gemm = Bf16Gemm {
     round: S::entry::<Round>,
 };
 
+const BF16_PAIRS: Bf16Pairs = Bf16Pairs {
+    is_available: || <NeonBf16 as Bf16Fma>::detect().is_some(),
+    rows: &BLOCK_ROWS,
+    gemm: PanelKernels {
+        name: "gemm_blocks_bf16_8x12_bfmlal_neon",
+        packed: &gemm_pairs::<NeonBf16, 3, _>(BLOCK_ROWS),
+    },
+    pair: <NeonBf16 as Bf16Dot>::entry::<Pair<true>>,
+};
+
 /// The heights of micro-tiles of 8-bit integers: any two add up to each that is missing.
 const INT8_ROWS: [usize; 5] = [1, 2, 3, 4, 8];
+/// Those by products of matrices: 1, and even ones.
+const MATRIX_ROWS: [usize; 5] = [1, 2, 4, 6, 8];
 
 const INT8: &[Int8Kernels] = &[
-    int8::<NeonDot>(
-        [
-            "gemm_int8_8x12_dot_neon",
-            "requantize_dot_neon",
-            "dw_int8_dot_neon",
-            "pool_int8_dot_neon",
-        ],
-        || <NeonDot as Int8>::detect().is_some(),
-        true,
-        &INT8_ROWS,
-        &gemm_int8::<NeonDot, 3, _>(INT8_ROWS),
-    ),
+    Int8Kernels {
+        matrices: Some(INT8_MATRICES),
+        ..int8::<NeonDot>(
+            [
+                "gemm_int8_8x12_dot_neon",
+                "requantize_dot_neon",
+                "dw_int8_dot_neon",
+                "pool_int8_dot_neon",
+            ],
+            || <NeonDot as Int8>::detect().is_some(),
+            true,
+            &INT8_ROWS,
+            &gemm_int8::<NeonDot, 3, _>(INT8_ROWS),
+        )
+    },
     int8::<NeonWords>(
         ["gemm_int8_8x12_neon", "requantize_neon", "dw_int8_neon", "pool_int8_neon"],
         || <NeonWords as Int8>::detect().is_some(),
@@ -124,6 +143,16 @@ const INT8: &[Int8Kernels] = &[
         &gemm_int8::<NeonWords, 3, _>(INT8_ROWS),
     ),
 ];
+
+const INT8_MATRICES: MatrixGemm = MatrixGemm {
+    is_available: || <NeonI8mm as Int8Matrix>::detect().is_some(),
+    rows: &MATRIX_ROWS,
+    gemm: PanelKernels {
+        name: "gemm_int8_8x12_i8mm_neon",
+        packed: &gemm_matrices::<NeonI8mm, 3, _>(MATRIX_ROWS),
+    },
+    pair_rows: <NeonI8mm as Int8Matrix>::entry::<PairRows>,
+};
 
 const F16_BF16_PLANES: F16Bf16<PlanesOf> = F16Bf16 {
     f16: planes::<S, F16>(["from_planes_f16_neon", "to_planes_f16_neon"]),
@@ -168,7 +197,7 @@ const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
         },
     },
     dot: Some(DotKernels {
-        is_available: || NeonBf16::detect().is_some(),
+        is_available: || <NeonBf16 as Bf16Dot>::detect().is_some(),
         gemm: MicroKernels {
             name: "gemm_dot_bf16_8x12_neon",
             rows: &ROWS,
@@ -179,7 +208,7 @@ const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
             ],
             direct: &[],
         },
-        pair: NeonBf16::entry::<Pair>,
+        pair: <NeonBf16 as Bf16Dot>::entry::<Pair<false>>,
     }),
     pack: F16Bf16 { f16: S::entry::<Pack<F16>>, bf16: S::entry::<Pack<Bf16>> },
     widen: S::entry::<Widen>,

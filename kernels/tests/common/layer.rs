@@ -65,6 +65,8 @@ pub struct Layer {
     pub arithmetic: Arithmetic,
     /// Whether by tile registers, if there are any.
     pub amx: bool,
+    /// Whether by what Armv8.6 adds, if the CPU has it.
+    pub armv8_6: bool,
     /// Of all weights.
     pub layout: WeightLayout,
 }
@@ -114,6 +116,7 @@ impl Layer {
             output_layout: TensorLayout::Nhwc,
             arithmetic: Arithmetic::Exact,
             amx: false,
+            armv8_6: true,
             layout: WeightLayout::Hwio,
         }
     }
@@ -197,6 +200,20 @@ impl Layer {
         }
     }
 
+    /// The plan and, if it multiplies by what Armv8.6 adds, that without.
+    pub fn plans<'a>(
+        &self,
+        operands: [impl Into<Elements<'a>>; 4],
+        level: Level,
+    ) -> Result<Vec<Box<dyn Plan>>, Error> {
+        let operands = operands.map(Into::into);
+        let mut plans = vec![self.plan(operands, level)?];
+        if plans[0].kernel_name().contains("_bfmlal_") {
+            plans.push(Self { armv8_6: false, ..*self }.plan(operands, level)?);
+        }
+        Ok(plans)
+    }
+
     /// Packed weights, none of an operation without.
     pub fn pack<'a>(
         &self,
@@ -225,6 +242,7 @@ impl Layer {
             .output_layout(self.output_layout)
             .arithmetic(self.arithmetic)
             .amx(self.amx)
+            .armv8_6(self.armv8_6)
     }
 
     fn params<'a>(&self, operands: Weights<'a>) -> Params<'a> {
