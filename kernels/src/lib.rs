@@ -80,7 +80,7 @@
 //! of their own ([`QuantizedWeights`]). Products and sums are exact, in i32: a plan whose sums i32
 //! might not hold is refused with [`Error::Sums`]. An output is rounded once, as
 //! [`naive::requantize`] defines it; the tensor between the halves of a separable layer is one,
-//! too. Padding stands for 0. [`Elementwise`] turns f32 into integers and back. Integers are NHWC.
+//! too. Padding stands for 0. [`Elementwise`] turns f32 into integers and back.
 //!
 //! # Levels
 //! [`Level`] lists the instruction-set levels. A plan uses the best one available unless

@@ -697,14 +697,17 @@ fn check_int8(what: &str, cases: &[int8::Case]) {
 }
 
 /// Integers with every channel count, and as many output channels: every tail of every vector,
-/// panel and block, in u8, i8 and f32.
+/// panel and block, in u8, i8 and f32, in pixels and in planes.
 #[test]
 fn every_channel_count_of_integers() {
     let mut random = Random(32);
     let mut cases = Vec::new();
     for c in 1..=140 {
         for op in int8::OPS {
-            cases.push(int8::Case::of_channels(op, &mut random, [c, c * 5 % 139 + 1]));
+            let mut case = int8::Case::of_channels(op, &mut random, [c, c * 5 % 139 + 1]);
+            let mut layout = || [TensorLayout::Nhwc, TensorLayout::Nchw][random.below(2)];
+            case.options = case.options.input_layout(layout()).output_layout(layout());
+            cases.push(case);
         }
     }
     check_int8("integers, channels 1 to 140", &cases);

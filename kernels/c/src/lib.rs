@@ -224,8 +224,8 @@ pub struct sepconv_options {
     /// The layout of the output and of the residual.
     pub output_layout: sepconv_tensor_layout,
     /// Of an input of SEPCONV_U8 or SEPCONV_I8. Layers with weights take such an input with weights
-    /// of SEPCONV_I8 and give such an output or SEPCONV_F32, NHWC. An output is rounded to nearest,
-    /// ties to even, and clamped to its type.
+    /// of SEPCONV_I8 and give such an output or SEPCONV_F32. An output is rounded to nearest, ties to
+    /// even, and clamped to its type.
     pub input_quantization: sepconv_quantization,
     /// Of an output of these types.
     pub output_quantization: sepconv_quantization,

@@ -287,7 +287,9 @@ impl Packing for PackedConv {
         let group = depth.channels;
         let producer = match &products {
             Products::Int8(layer) => {
-                Producer::Int8Im2row(Int8Im2row::new(layer, input, vertical, horizontal, group))
+                let planes = planes(options.input_layout, input).is_some();
+                let axes = [vertical, horizontal];
+                Producer::Int8Im2row(Int8Im2row::new(layer, input, axes, group, planes))
             }
             _ => Producer::Im2row(Im2row {
                 input,

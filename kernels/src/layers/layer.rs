@@ -134,7 +134,7 @@ impl Layer {
         options: &Options,
         multiply_adds: u64,
     ) -> Result<Self> {
-        let machine = Machine::Int8(Int8Tensor::new(operation)?);
+        let machine = Machine::Int8(Int8Tensor::new(operation, options)?);
         Ok(Self::new(kernels, input, options, multiply_adds, machine))
     }
 
