@@ -82,6 +82,22 @@ pub enum Error {
         /// The output's height.
         height: usize,
     },
+    /// Padding that leaves no output of a transposed convolution.
+    TransposedPadding {
+        /// `"height"` or `"width"`.
+        axis: &'static str,
+        /// On either side.
+        padding: usize,
+        /// Outputs without it.
+        extent: usize,
+    },
+    /// The stride of a transposed convolution is too long.
+    Stride {
+        /// It.
+        stride: usize,
+        /// The longest that there is.
+        most: usize,
+    },
     /// Channels that the pixels of a block do not divide.
     Block {
         /// Height and width of the block.
@@ -217,9 +233,10 @@ impl fmt::Display for Error {
             Self::Shape { what, expected, actual } => {
                 write!(f, "{what}: expected shape {expected:?} (N, H, W, C), got {actual:?}")
             }
-            Self::Block { block, channels } => {
-                write!(f, "channels: expected a multiple of {block} x {block}, got {channels}")
-            }
+            Self::Groups { .. }
+            | Self::TransposedPadding { .. }
+            | Self::Stride { .. }
+            | Self::Block { .. } => self.fmt_of_channels(f),
             Self::Rows { start, end, height } => {
                 write!(f, "expected output rows within 0..{height}, got {start}..{end}")
             }
@@ -259,11 +276,6 @@ impl fmt::Display for Error {
                 f,
                 "kernel {axis} {kernel} (dilated) exceeds the padded input {axis} {input}"
             ),
-            Self::Groups { groups, channels_in, channels_out } => write!(
-                f,
-                "can't divide {channels_in} input and {channels_out} output channels \
-                 into {groups} groups"
-            ),
             Self::Activation { what } => write!(f, "activation: {what}"),
             Self::LevelUnavailable { level } => {
                 write!(f, "level {level} is not available on this CPU or in this build")
@@ -273,6 +285,33 @@ impl fmt::Display for Error {
                 "unknown level {value:?}: expected scalar, neon, avx2 or avx512 (check SEPCONV_LEVEL)"
             ),
             Self::UnknownAmx { value } => write!(f, "SEPCONV_AMX: expected 0 or 1, got {value:?}"),
+        }
+    }
+}
+
+impl Error {
+    /// Those of channels that don't divide, and of transposed convolutions.
+    fn fmt_of_channels(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Groups { groups, channels_in, channels_out } => write!(
+                f,
+                "can't divide {channels_in} input and {channels_out} output channels \
+                 into {groups} groups"
+            ),
+            Self::TransposedPadding { axis, padding, extent } => write!(
+                f,
+                "padding {padding} on both sides leaves nothing of a transposed {axis} of {extent}"
+            ),
+            Self::Stride { stride, most } => {
+                write!(
+                    f,
+                    "stride of a transposed convolution: expected at most {most}, got {stride}"
+                )
+            }
+            Self::Block { block, channels } => {
+                write!(f, "channels: expected a multiple of {block} x {block}, got {channels}")
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::table;
 use crate::table::kernels::Kernels;
 use crate::tensor::{Channelwise, TensorPlan};
 use crate::threads::{Scratch, Threads};
+use crate::transposed::TransposedPlan;
 use crate::view::{NhwcView, NhwcViewMut};
 
 /// A type that is a layer. Sealed: only those of this crate are.
@@ -54,6 +55,8 @@ pub(super) enum Machine {
     Int8(Int8Tensor),
     /// What makes each pixel of a few whole ones.
     Pixelwise(PixelwisePlan),
+    /// A transposed convolution.
+    Transposed(TransposedPlan),
 }
 
 /// A view of some rows of each picture of a tensor.
@@ -72,6 +75,7 @@ impl Machine {
             Self::Channelwise(plan) => plan.rows().output(),
             Self::Int8(plan) => plan.output(),
             Self::Pixelwise(plan) => plan.output(),
+            Self::Transposed(plan) => plan.output,
         }
     }
 
@@ -82,6 +86,7 @@ impl Machine {
             Self::Channelwise(plan) => plan.name(),
             Self::Int8(plan) => plan.name(),
             Self::Pixelwise(plan) => plan.name().into(),
+            Self::Transposed(plan) => plan.name(),
         }
     }
 }
@@ -139,6 +144,7 @@ impl Layer {
             Machine::Channelwise(plan) => plan.rows().weights_bytes(),
             Machine::Int8(plan) => plan.weights_bytes(),
             Machine::Pixelwise(_) => 0,
+            Machine::Transposed(plan) => plan.weights_bytes(),
         }
     }
 
@@ -148,6 +154,7 @@ impl Layer {
             Machine::Channelwise(plan) => plan.scratch_len(threads),
             Machine::Int8(plan) => plan.scratch_len(threads),
             Machine::Pixelwise(_) => 0,
+            Machine::Transposed(plan) => plan.scratch_len(threads),
         }
     }
 
@@ -158,6 +165,7 @@ impl Layer {
             Machine::Channelwise(plan) => plan.rows().vertical.covered(rows),
             Machine::Int8(plan) => plan.vertical().covered(rows),
             Machine::Pixelwise(plan) => plan.covered(rows),
+            Machine::Transposed(plan) => plan.vertical.covered(rows),
         }
     }
 
@@ -176,6 +184,7 @@ impl Layer {
             Machine::Gemm(plan) => plan.run(threads, rows, x, residual, y, scratch),
             Machine::Channelwise(plan) => plan.run(threads, rows, x, residual, y, scratch),
             Machine::Int8(plan) => plan.run(threads, rows, x, residual, y, scratch),
+            Machine::Transposed(plan) => plan.run(threads, rows, x, residual, y, scratch),
             Machine::Pixelwise(plan) => {
                 plan.run(threads, rows, x, residual, y, scratch);
                 Ok(())
