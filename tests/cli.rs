@@ -1369,7 +1369,7 @@ fn refuses_bad_layers() {
         ("sep 1x9x9x8 o8 k3 g2", &["\"g2\"", "does not apply"]),
         ("dw 1x9x9x8 k3 relu silu", &["\"silu\"", "repeats"]),
         ("dw 1x9x9x8 k3 nchw nchw", &["\"nchw\"", "repeats"]),
-        ("dw 1x9x9x8 k3 gelu", &["\"gelu\""]),
+        ("dw 1x9x9x8 k3 selu", &["\"selu\""]),
         ("dw 1x9x9x8 k3 af64", &["\"af64\"", "abf16"]),
         ("pw 1x9x9x8 o8 wbf16 fast", &["\"fast\"", "not a word"]),
         ("dw 1x9x9x8 k3 int8 int8", &["\"int8\"", "repeats"]),

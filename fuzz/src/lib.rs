@@ -52,7 +52,7 @@ fn within(u: &mut Unstructured<'_>, most: usize) -> Result<usize> {
 
 fn activation(u: &mut Unstructured<'_>) -> Result<Activation> {
     let bounds = [f32::NEG_INFINITY, -2.0, -0.0, 0.0, 1.0, 3.0, f32::INFINITY];
-    Ok(match u.int_in_range(0..=9)? {
+    Ok(match u.int_in_range(0..=18)? {
         0..=2 => Activation::None,
         3..=4 => Activation::Relu,
         5 => Activation::Relu6,
@@ -62,7 +62,16 @@ fn activation(u: &mut Unstructured<'_>) -> Result<Activation> {
         }
         7 => Activation::Elu { alpha: *u.choose(&[0.5, 1.0])? },
         8 => Activation::Silu,
-        _ => Activation::HardSwish,
+        9 => Activation::HardSwish,
+        10 => Activation::Sigmoid,
+        11 => Activation::HardSigmoid { slope: *u.choose(&[0.2, 1.0 / 6.0])?, offset: 0.5 },
+        12 => Activation::Tanh,
+        13 => Activation::Gelu,
+        14 => Activation::GeluTanh,
+        15 => Activation::Softplus,
+        16 => Activation::Mish,
+        17 => Activation::LeakyRelu { alpha: *u.choose(&[0.01, 0.3])? },
+        _ => Activation::Softsign,
     })
 }
 

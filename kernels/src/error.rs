@@ -105,6 +105,13 @@ pub enum Error {
         /// Channels of the input.
         channels: usize,
     },
+    /// Two operands whose dimensions are neither equal nor 1.
+    Broadcast {
+        /// \[N, H, W, C\] of the first.
+        a: [usize; 4],
+        /// \[N, H, W, C\] of the second.
+        b: [usize; 4],
+    },
     /// A view's elements are not of the type that the plan was made for.
     ElementType {
         /// Which operand.
@@ -237,6 +244,10 @@ impl fmt::Display for Error {
             | Self::TransposedPadding { .. }
             | Self::Stride { .. }
             | Self::Block { .. } => self.fmt_of_channels(f),
+            Self::Broadcast { a, b } => write!(
+                f,
+                "operands: expected dimensions (N, H, W, C) that are equal or 1, got {a:?} and {b:?}"
+            ),
             Self::Rows { start, end, height } => {
                 write!(f, "expected output rows within 0..{height}, got {start}..{end}")
             }
@@ -246,21 +257,6 @@ impl fmt::Display for Error {
             Self::Layout { what, expected, actual } => {
                 write!(f, "{what}: expected layout {expected}, got {actual}")
             }
-            Self::Quantization { what, scale, zero_point } => write!(
-                f,
-                "{what}: expected a positive normal scale and a zero point of the type, got scale \
-                 {scale:e} and zero point {zero_point}"
-            ),
-            Self::Rescale { what, ratio } => {
-                write!(f, "{what}: expected a finite ratio of scales, got {ratio}")
-            }
-            Self::Weight { index } => {
-                write!(f, "expected weights of i8 in -127..=127, got -128 at {index}")
-            }
-            Self::Sums { channel, magnitude } => write!(
-                f,
-                "sums of output channel {channel} can be as large as {magnitude}, which i32 can't hold"
-            ),
             Self::Unsupported { what } => f.write_str(what),
             Self::ElementTypeUnavailable { what, element } => write!(
                 f,
@@ -285,6 +281,34 @@ impl fmt::Display for Error {
                 "unknown level {value:?}: expected scalar, neon, avx2 or avx512 (check SEPCONV_LEVEL)"
             ),
             Self::UnknownAmx { value } => write!(f, "SEPCONV_AMX: expected 0 or 1, got {value:?}"),
+            Self::Quantization { .. }
+            | Self::Rescale { .. }
+            | Self::Weight { .. }
+            | Self::Sums { .. } => self.fmt_quantized(f),
+        }
+    }
+}
+
+impl Error {
+    /// Those that concern integers.
+    fn fmt_quantized(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Quantization { what, scale, zero_point } => write!(
+                f,
+                "{what}: expected a positive normal scale and a zero point of the type, got scale \
+                 {scale:e} and zero point {zero_point}"
+            ),
+            Self::Rescale { what, ratio } => {
+                write!(f, "{what}: expected a finite ratio of scales, got {ratio}")
+            }
+            Self::Weight { index } => {
+                write!(f, "expected weights of i8 in -127..=127, got -128 at {index}")
+            }
+            Self::Sums { channel, magnitude } => write!(
+                f,
+                "sums of output channel {channel} can be as large as {magnitude}, which i32 can't hold"
+            ),
+            _ => Ok(()),
         }
     }
 }

@@ -113,6 +113,7 @@ mod element;
 mod epilogue;
 mod error;
 mod fma_loop;
+mod functions;
 mod gemm;
 mod geometry;
 #[cfg(feature = "half")]
@@ -121,6 +122,7 @@ mod int8;
 mod layers;
 mod layout;
 mod level;
+mod lines;
 mod memory;
 pub mod linking {
     #![doc = include_str!("../docs/linking.md")]
@@ -151,9 +153,11 @@ pub use element::{ElementType, Elements, ElementsMut};
 pub use error::Error;
 pub use geometry::{Padding, TransposedPadding, TransposedWindow, Window};
 pub use int8::quantization::{Quantization, QuantizedWeights};
+pub use layers::binary::Binary;
 pub use layers::conv::{Conv, Dense, Pointwise};
 pub use layers::depthwise::Depthwise;
 pub use layers::elementwise::{Elementwise, convert};
+pub use layers::normalization::Normalization;
 pub use layers::packed::Packed;
 pub use layers::pixelwise::{DepthToSpace, Resize, Softmax};
 pub use layers::plan::Plan;
@@ -165,8 +169,9 @@ pub use level::Level;
 pub use memory::Aligned;
 pub use options::Options;
 pub use params::{
-    ConvParams, Coordinates, DenseParams, DepthOrder, DepthwiseParams, Interpolation,
-    PointwiseParams, PoolKind, SeparableParams, TransposedParams,
+    BinaryOp, ConvParams, Coordinates, DenseParams, DepthOrder, DepthwiseParams, Interpolation,
+    NormalizationKind, NormalizationParams, PointwiseParams, PoolKind, SeparableParams,
+    TransposedParams,
 };
 pub use peak::burn_fma;
 pub use table::{Kernel, kernels};

@@ -5,13 +5,16 @@
 //! kw, C, M\] are those of a convolution of C groups, [kh, kw, 1, C·M\]; pointwise is 1×1; dense is
 //! 1×1 on a 1×1 picture. The loops are slow on purpose and meant for tests and spot checks.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::activation::Activation;
 use crate::element::ElementType;
 use crate::geometry::{Padding, TransposedPadding, TransposedWindow, Window};
 use crate::int8::quantization::Quantization;
-use crate::params::{Coordinates, DepthOrder, Interpolation, PoolKind};
+use crate::params::{
+    BinaryOp, Coordinates, DepthOrder, Interpolation, NormalizationKind, PoolKind,
+};
 
 /// One output element of a sum, and what its rounding error is measured against.
 ///
@@ -323,6 +326,108 @@ pub fn pool(kind: PoolKind, input: [usize; 4], x: &[f32], window: &Window) -> Ve
         }
     }
     out
+}
+
+/// a ∘ b in f64. Of a maximum or minimum a NaN is passed on, whichever operand it is.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// assert_eq!(naive::binary(BinaryOp::Subtract, 1.0, 3.0), -2.0);
+/// assert!(naive::binary(BinaryOp::Maximum, 1.0, f64::NAN).is_nan());
+/// ```
+#[must_use]
+pub fn binary(op: BinaryOp, a: f64, b: f64) -> f64 {
+    match op {
+        BinaryOp::Add => a + b,
+        BinaryOp::Subtract => a - b,
+        BinaryOp::Multiply => a * b,
+        BinaryOp::Maximum | BinaryOp::Minimum if a.is_nan() || b.is_nan() => f64::NAN,
+        BinaryOp::Maximum => {
+            if b > a {
+                b
+            } else {
+                a
+            }
+        }
+        BinaryOp::Minimum => {
+            if b < a {
+                b
+            } else {
+                a
+            }
+        }
+    }
+}
+
+/// All elements of a dense NHWC tensor, normalized in f64, without scale and shift.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// // two pixels of two channels, each channel of the picture by itself
+/// let kind = NormalizationKind::Group { groups: 2 };
+/// let y = naive::normalize(kind, 0.0, [1, 1, 2, 2], &[1.0, 10.0, 3.0, 50.0]);
+/// assert_eq!(y, [-1.0, -1.0, 1.0, 1.0]);
+/// ```
+#[must_use]
+pub fn normalize(kind: NormalizationKind, epsilon: f64, shape: [usize; 4], x: &[f32]) -> Vec<f64> {
+    let [n, h, w, c] = shape;
+    let mut out = vec![0.0; x.len()];
+    // The places of what is normalized together.
+    let mut sets: Vec<Vec<usize>> = Vec::new();
+    for b in 0..n {
+        if let NormalizationKind::Group { groups } = kind {
+            let size = c / groups;
+            for group in 0..groups {
+                let mut set = Vec::new();
+                for pixel in 0..h * w {
+                    for ch in group * size..(group + 1) * size {
+                        set.push((b * h * w + pixel) * c + ch);
+                    }
+                }
+                sets.push(set);
+            }
+        } else {
+            for pixel in 0..h * w {
+                sets.push(((b * h * w + pixel) * c..(b * h * w + pixel + 1) * c).collect());
+            }
+        }
+    }
+    for set in sets {
+        let (mut mean, mut square) = (0.0, 0.0);
+        if matches!(kind, NormalizationKind::Layer | NormalizationKind::Group { .. }) {
+            for &i in &set {
+                mean += f64::from(x[i]) / set.len() as f64;
+            }
+        }
+        for &i in &set {
+            let d = f64::from(x[i]) - mean;
+            square += d * d;
+        }
+        if kind == NormalizationKind::Unit {
+            if square < epsilon {
+                square = epsilon;
+            }
+        } else {
+            square = square / set.len() as f64 + epsilon;
+        }
+        for i in set {
+            out[i] = (f64::from(x[i]) - mean) / sqrt(square);
+        }
+    }
+    out
+}
+
+/// √x by Newton's method: no `std` needed.
+fn sqrt(x: f64) -> f64 {
+    if x.is_nan() || x <= 0.0 || x.is_infinite() {
+        return if x < 0.0 { f64::NAN } else { x };
+    }
+    // Half of the exponent, to begin with.
+    let mut root = f64::from_bits((x.to_bits() >> 1) + (1023 << 51));
+    for _ in 0..6 {
+        root = 0.5 * (root + x / root);
+    }
+    root
 }
 
 /// A dense NHWC picture of another size \[H, W\]: each pixel by its definition.
@@ -670,6 +775,36 @@ pub fn activate(activation: Activation, x: f64) -> f64 {
         Activation::Silu if x == f64::NEG_INFINITY => -0.0,
         Activation::Silu => x / (1.0 + exp(-x)),
         Activation::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+        Activation::Sigmoid => 1.0 / (1.0 + libm::exp(-x)),
+        Activation::HardSigmoid { slope, offset } => {
+            (f64::from(slope) * x + f64::from(offset)).clamp(0.0, 1.0)
+        }
+        Activation::Tanh => libm::tanh(x),
+        Activation::Gelu | Activation::GeluTanh | Activation::Mish if x == f64::NEG_INFINITY => {
+            -0.0
+        }
+        Activation::Gelu => x * libm::erfc(-x / core::f64::consts::SQRT_2) / 2.0,
+        Activation::GeluTanh => {
+            let u = libm::sqrt(2.0 / core::f64::consts::PI) * (x + 0.044715 * x * x * x);
+            x / (1.0 + libm::exp(-2.0 * u))
+        }
+        Activation::Softplus if x > 0.0 => x + libm::log1p(libm::exp(-x)),
+        Activation::Softplus => libm::log1p(libm::exp(x)),
+        Activation::Mish => x * libm::tanh(activate(Activation::Softplus, x)),
+        Activation::LeakyRelu { alpha: 0.0 } if x < 0.0 => 0.0,
+        Activation::LeakyRelu { alpha } if x < 0.0 => f64::from(alpha) * x,
+        Activation::LeakyRelu { .. } => x,
+        Activation::ThresholdedRelu { threshold, max, .. } if x >= f64::from(threshold) => {
+            x.min(f64::from(max))
+        }
+        Activation::ThresholdedRelu { slope: 0.0, .. } => 0.0,
+        Activation::ThresholdedRelu { slope, threshold, .. } => {
+            f64::from(slope) * (x - f64::from(threshold))
+        }
+        // The limits.
+        Activation::Softsign if x.is_infinite() => x.signum(),
+        Activation::Softsign => x / (1.0 + x.abs()),
+        Activation::Exponential => libm::exp(x),
     }
 }
 

@@ -620,3 +620,112 @@ pub enum DepthOrder {
     /// It is channel c·B² + i·B + j: PyTorch's `PixelShuffle`, ONNX's `CRD`.
     ChannelFirst,
 }
+
+/// What [`Binary`](crate::Binary) makes of two elements.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let values = [
+///     BinaryOp::Add,
+///     BinaryOp::Subtract,
+///     BinaryOp::Multiply,
+///     BinaryOp::Maximum,
+///     BinaryOp::Minimum,
+/// ]
+/// .map(|op| naive::binary(op, 3.0, 5.0));
+/// assert_eq!(values, [8.0, -2.0, 15.0, 5.0, 3.0]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BinaryOp {
+    /// a + b.
+    Add,
+    /// a − b.
+    Subtract,
+    /// a · b.
+    Multiply,
+    /// b > a ? b : a; NaN if one of them is.
+    Maximum,
+    /// b < a ? b : a; NaN if one of them is.
+    Minimum,
+}
+
+/// Parameters of [`Normalization`](crate::Normalization).
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<(), Error> {
+/// let params = NormalizationParams::new(NormalizationKind::Rms, 0.0).scale(&[1.0, 10.0]);
+/// let plan = Normalization::new([1, 1, 1, 2], &params, &Options::default())?;
+/// let mut y = [0.0; 2];
+/// # let x = NhwcView::new(&[1.0, 7.0], plan.input_shape())?;
+/// # plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut [])?;
+/// // with x = [1, 7], whose root mean square is 5
+/// assert_eq!(y, [0.2, 14.0]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct NormalizationParams<'a> {
+    /// What is normalized, and by what.
+    pub kind: NormalizationKind,
+    /// ε, at least 0.
+    pub epsilon: f32,
+    /// γ of each channel, or none for ones.
+    pub scale: Option<&'a [f32]>,
+    /// β of each channel, or none for zeros.
+    pub shift: Option<&'a [f32]>,
+}
+
+impl<'a> NormalizationParams<'a> {
+    /// Neither scale nor shift.
+    #[must_use]
+    pub const fn new(kind: NormalizationKind, epsilon: f32) -> Self {
+        Self { kind, epsilon, scale: None, shift: None }
+    }
+
+    /// Sets γ of each channel.
+    #[must_use]
+    pub const fn scale(mut self, scale: &'a [f32]) -> Self {
+        self.scale = Some(scale);
+        self
+    }
+
+    /// Sets β of each channel.
+    #[must_use]
+    pub const fn shift(mut self, shift: &'a [f32]) -> Self {
+        self.shift = Some(shift);
+        self
+    }
+}
+
+/// What [`Normalization`](crate::Normalization) normalizes, and by what. Means are over the
+/// elements x that are normalized together.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let x = [1.0, 7.0];
+/// let by = |kind| naive::normalize(kind, 0.0, [1, 1, 1, 2], &x);
+/// assert_eq!(by(NormalizationKind::Layer), [-1.0, 1.0]); // less the mean 4, over the deviation 3
+/// assert_eq!(by(NormalizationKind::Rms), [0.2, 1.4]); // over √25
+/// assert_eq!(by(NormalizationKind::Group { groups: 2 }), by(NormalizationKind::Layer).map(|_| 0.0));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NormalizationKind {
+    /// The channels of a pixel: (x − mean) / √(mean of (x − mean)² + ε), Ba, Kiros, Hinton,
+    /// "Layer Normalization", 2016.
+    Layer,
+    /// The channels of a pixel: x / √(mean of x² + ε), Zhang, Sennrich, "Root Mean Square Layer
+    /// Normalization", 2019.
+    Rms,
+    /// The channels of a pixel: x / √max(sum of x², ε), a vector of length 1.
+    Unit,
+    /// Groups of C/`groups` channels of a picture, as [`NormalizationKind::Layer`]: Wu, He, "Group
+    /// Normalization", 2018.
+    Group {
+        /// A divisor of C.
+        groups: usize,
+    },
+}

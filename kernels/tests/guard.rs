@@ -334,6 +334,73 @@ fn guarded(
     Spaced { data: y, ..residual }.into_dense().into_values()
 }
 
+/// A plan on lines, and the shape of what it takes as its residual.
+fn line_plans(level: Level, types: [ElementType; 2], c: usize) -> Vec<(Box<dyn Plan>, [usize; 4])> {
+    let [input_type, output_type] = types;
+    let options = Options::default().level(level).input_type(input_type).output_type(output_type);
+    let options = options.activation(Activation::Relu);
+    let shape = [2, 3, 2, c];
+    let [scale, shift] = [vec![2.0; c], vec![1.0; c]];
+    let mut plans: Vec<(Box<dyn Plan>, [usize; 4])> = Vec::new();
+    for second in [shape, [2, 1, 1, c], [1, 3, 1, c], [1, 1, 2, 1], [1; 4]] {
+        for [a, b] in [[shape, second], [second, shape]] {
+            plans.push((Box::new(Binary::new(BinaryOp::Multiply, a, b, &options).unwrap()), b));
+        }
+    }
+    let group = NormalizationKind::Group { groups: c };
+    for kind in [NormalizationKind::Layer, NormalizationKind::Unit, group] {
+        let params = NormalizationParams::new(kind, 0.1).scale(&scale).shift(&shift);
+        plans.push((Box::new(Normalization::new(shape, &params, &options).unwrap()), shape));
+    }
+    plans
+}
+
+#[test]
+fn operations_on_lines_stay_inside() {
+    let mut arena = Arena::new();
+    let (mut random, mut runs) = (Random(5), 0);
+    let [f32, f16, bf16] = ElementType::FLOATS;
+    let channels = part(&[1, 3, 7, 8, 9, 16, 17, 31, 33, 64, 600]);
+    let cases =
+        channels.into_iter().flat_map(|c| [[f32; 2], [f16; 2], [bf16, f32]].map(|t| (c, t)));
+    for (c, types) in cases {
+        for level in levels() {
+            for (plan, second) in line_plans(level, types, c) {
+                let mut fill = |element, shape: [usize; 4]| {
+                    let len = shape.iter().product();
+                    Stored::new(element, &Mode::Reals.fill(&mut random, len))
+                };
+                let (input, output) = (plan.input_shape(), plan.output_shape());
+                let (x, r) = (fill(types[0], input), fill(types[1], second));
+                let [x_dense, r_dense] =
+                    [(input, &x), (second, &r)].map(|(shape, data)| Spaced::of(shape, 0, data));
+                let wanted = common::run(&*plan, &x_dense, Some(&r_dense), 0, 0);
+                for &(end, gap) in PLACES {
+                    ledger::ran(level, plan.kernel_name());
+                    let [x, r] = [(input, &x), (second, &r)]
+                        .map(|(shape, data)| Spaced::of(shape, gap, data));
+                    let like = Spaced::poisoned(output, gap, types[1]);
+                    let len = like.data.elements().len();
+                    {
+                        let y = like.view_mut_of(arena.y.place_output(end, types[1], len));
+                        let (x_data, r_data) =
+                            (arena.x.put(end, &x.data), arena.residual.put(end, &r.data));
+                        let (x, r) = (x.view_of(x_data), r.view_of(r_data));
+                        on_this_thread(|| plan.run(x, Some(r), y, &mut [])).unwrap();
+                    }
+                    let (data, intact) = arena.y.take_output(end, types[1], len);
+                    let what = format!("{} {c} channels {end:?} {gap}", plan.kernel_name());
+                    holds(intact, || format!("{what} wrote beside the output"));
+                    let y = Spaced { data, ..like }.into_dense().into_values();
+                    assert_same_bits(&what, &y, &wanted);
+                    runs += 1;
+                }
+            }
+        }
+    }
+    println!("lines: {runs} runs, 0 faults");
+}
+
 /// Every operation, with the windows that have kernels of their own and others.
 fn kinds() -> Vec<(Op, Window, Activation)> {
     let same = |kernel, stride: usize, dilation: usize| {

@@ -206,7 +206,19 @@ fn ties_go_to_even() {
 #[test]
 fn smooth_activations() {
     let mut random = Random(29);
-    let smooth = [Activation::Silu, Activation::HardSwish, Activation::Elu { alpha: 0.7 }];
+    let smooth = [
+        Activation::Silu,
+        Activation::HardSwish,
+        Activation::Elu { alpha: 0.7 },
+        Activation::Sigmoid,
+        Activation::HardSigmoid { slope: 0.2, offset: 0.5 },
+        Activation::Tanh,
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::Softplus,
+        Activation::Mish,
+        Activation::LeakyRelu { alpha: 0.3 },
+    ];
     for i in 0..scaled(900) as usize {
         let mut case = Case::random(OPS[i % OPS.len()], &mut random);
         case.options.activation = smooth[i / OPS.len() % smooth.len()];

@@ -253,7 +253,7 @@ fn extreme_softmax() {
         };
         assert_eq!(of(&[3e38, -3e38]), [1.0, 0.0]);
         assert_eq!(of(&[-infinity, 1.0, 1.0]), [0.0, 0.5, 0.5]);
-        assert_eq!(of(&[-88.0, 0.0]), [0.0, 1.0]);
+        assert_eq!(of(&[-120.0, 0.0]), [0.0, 1.0]);
         assert_eq!(of(&[7.0; 64]), [1.0 / 64.0; 64]);
         for x in [[f32::NAN, 0.0], [infinity, 0.0], [-infinity, -infinity]] {
             assert!(of(&x).iter().all(|y| y.is_nan()), "{x:?} on {level}");

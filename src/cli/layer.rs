@@ -375,12 +375,21 @@ struct Words {
     int8: Option<()>,
 }
 
-const ACTIVATIONS: [(&str, Activation); 5] = [
+const ACTIVATIONS: [(&str, Activation); 14] = [
     ("relu", Activation::Relu),
     ("relu6", Activation::Relu6),
     ("elu", Activation::Elu { alpha: 1.0 }),
     ("silu", Activation::Silu),
     ("hard_swish", Activation::HardSwish),
+    ("sigmoid", Activation::Sigmoid),
+    ("hard_sigmoid", Activation::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 }),
+    ("tanh", Activation::Tanh),
+    ("gelu", Activation::Gelu),
+    ("gelu_tanh", Activation::GeluTanh),
+    ("softplus", Activation::Softplus),
+    ("mish", Activation::Mish),
+    ("leaky_relu", Activation::LeakyRelu { alpha: 0.3 }),
+    ("softsign", Activation::Softsign),
 ];
 
 impl Words {

@@ -98,12 +98,12 @@ typedef struct {
 // The kind of an activation.
 typedef uint32_t sepconv_activation_kind;
 
-// An activation. Zero-initialize it for none. SEPCONV_CLAMP uses `a` and `b`, SEPCONV_ELU uses
-// `a`.
+// An activation. Zero-initialize it for none. Its kind says which of `a`, `b` and `c` it uses.
 typedef struct {
   sepconv_activation_kind kind;
   float a;
   float b;
+  float c;
 } sepconv_activation;
 
 // How pointwise, separable, standard and dense layers multiply and add.
@@ -326,6 +326,39 @@ typedef struct {
 
 // x · clamp(x + 3, 0, 6) / 6
 #define SEPCONV_HARD_SWISH 6
+
+// 1 / (1 + exp(−x))
+#define SEPCONV_SIGMOID 7
+
+// clamp(a·x + b, 0, 1)
+#define SEPCONV_HARD_SIGMOID 8
+
+// The hyperbolic tangent.
+#define SEPCONV_TANH 9
+
+// x · (1 + erf(x / √2)) / 2
+#define SEPCONV_GELU 10
+
+// x · (1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2
+#define SEPCONV_GELU_TANH 11
+
+// ln(1 + exp(x))
+#define SEPCONV_SOFTPLUS 12
+
+// x · tanh(ln(1 + exp(x)))
+#define SEPCONV_MISH 13
+
+// x < 0 ? a·x : x
+#define SEPCONV_LEAKY_RELU 14
+
+// x < b ? a·(x − b) : min(x, c)
+#define SEPCONV_THRESHOLDED_RELU 15
+
+// x / (1 + |x|)
+#define SEPCONV_SOFTSIGN 16
+
+// exp(x)
+#define SEPCONV_EXPONENTIAL 17
 
 // In f32, the same bits on every CPU.
 #define SEPCONV_ARITHMETIC_EXACT 0

@@ -465,7 +465,7 @@ fn or_one<const N: usize>(values: [usize; N]) -> [usize; N] {
 
 impl sepconv_activation {
     fn read(&self) -> Result<Activation> {
-        let Self { kind, a, b } = *self;
+        let Self { kind, a, b, c } = *self;
         Ok(match kind {
             SEPCONV_NONE => Activation::None,
             SEPCONV_RELU => Activation::Relu,
@@ -474,6 +474,19 @@ impl sepconv_activation {
             SEPCONV_ELU => Activation::Elu { alpha: a },
             SEPCONV_SILU => Activation::Silu,
             SEPCONV_HARD_SWISH => Activation::HardSwish,
+            SEPCONV_SIGMOID => Activation::Sigmoid,
+            SEPCONV_HARD_SIGMOID => Activation::HardSigmoid { slope: a, offset: b },
+            SEPCONV_TANH => Activation::Tanh,
+            SEPCONV_GELU => Activation::Gelu,
+            SEPCONV_GELU_TANH => Activation::GeluTanh,
+            SEPCONV_SOFTPLUS => Activation::Softplus,
+            SEPCONV_MISH => Activation::Mish,
+            SEPCONV_LEAKY_RELU => Activation::LeakyRelu { alpha: a },
+            SEPCONV_THRESHOLDED_RELU => {
+                Activation::ThresholdedRelu { slope: a, threshold: b, max: c }
+            }
+            SEPCONV_SOFTSIGN => Activation::Softsign,
+            SEPCONV_EXPONENTIAL => Activation::Exponential,
             _ => return unknown("sepconv_activation_kind", kind),
         })
     }

@@ -68,6 +68,28 @@ pub const SEPCONV_ELU: sepconv_activation_kind = 4;
 pub const SEPCONV_SILU: sepconv_activation_kind = 5;
 /// x · clamp(x + 3, 0, 6) / 6
 pub const SEPCONV_HARD_SWISH: sepconv_activation_kind = 6;
+/// 1 / (1 + exp(−x))
+pub const SEPCONV_SIGMOID: sepconv_activation_kind = 7;
+/// clamp(a·x + b, 0, 1)
+pub const SEPCONV_HARD_SIGMOID: sepconv_activation_kind = 8;
+/// The hyperbolic tangent.
+pub const SEPCONV_TANH: sepconv_activation_kind = 9;
+/// x · (1 + erf(x / √2)) / 2
+pub const SEPCONV_GELU: sepconv_activation_kind = 10;
+/// x · (1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2
+pub const SEPCONV_GELU_TANH: sepconv_activation_kind = 11;
+/// ln(1 + exp(x))
+pub const SEPCONV_SOFTPLUS: sepconv_activation_kind = 12;
+/// x · tanh(ln(1 + exp(x)))
+pub const SEPCONV_MISH: sepconv_activation_kind = 13;
+/// x < 0 ? a·x : x
+pub const SEPCONV_LEAKY_RELU: sepconv_activation_kind = 14;
+/// x < b ? a·(x − b) : min(x, c)
+pub const SEPCONV_THRESHOLDED_RELU: sepconv_activation_kind = 15;
+/// x / (1 + |x|)
+pub const SEPCONV_SOFTSIGN: sepconv_activation_kind = 16;
+/// exp(x)
+pub const SEPCONV_EXPONENTIAL: sepconv_activation_kind = 17;
 
 /// How pointwise, separable, standard and dense layers multiply and add.
 pub type sepconv_arithmetic = u32;
@@ -144,14 +166,14 @@ pub const SEPCONV_BLOCK_FIRST: sepconv_depth_order = 0;
 /// Those of a channel do: PyTorch's PixelShuffle, ONNX's CRD.
 pub const SEPCONV_CHANNEL_FIRST: sepconv_depth_order = 1;
 
-/// An activation. Zero-initialize it for none. SEPCONV_CLAMP uses `a` and `b`, SEPCONV_ELU uses
-/// `a`.
+/// An activation. Zero-initialize it for none. Its kind says which of `a`, `b` and `c` it uses.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_activation {
     pub kind: sepconv_activation_kind,
     pub a: f32,
     pub b: f32,
+    pub c: f32,
 }
 
 /// A sliding window. Arrays hold height, then width. A stride or dilation of 0 means 1.

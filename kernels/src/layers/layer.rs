@@ -9,6 +9,7 @@ use crate::gemm::plan::GemmPlan;
 use crate::int8::tensor::{Int8Tensor, Operation};
 use crate::layout::TensorLayout;
 use crate::level::Level;
+use crate::lines::plan::LinesPlan;
 use crate::options::Options;
 use crate::pixelwise::plan::PixelwisePlan;
 use crate::table;
@@ -57,6 +58,8 @@ pub(super) enum Machine {
     Pixelwise(PixelwisePlan),
     /// A transposed convolution.
     Transposed(TransposedPlan),
+    /// What has no windows.
+    Lines(LinesPlan),
 }
 
 /// A view of some rows of each picture of a tensor.
@@ -76,6 +79,7 @@ impl Machine {
             Self::Int8(plan) => plan.output(),
             Self::Pixelwise(plan) => plan.output(),
             Self::Transposed(plan) => plan.output,
+            Self::Lines(plan) => plan.output,
         }
     }
 
@@ -87,6 +91,7 @@ impl Machine {
             Self::Int8(plan) => plan.name(),
             Self::Pixelwise(plan) => plan.name().into(),
             Self::Transposed(plan) => plan.name(),
+            Self::Lines(plan) => plan.name().into(),
         }
     }
 }
@@ -138,6 +143,11 @@ impl Layer {
         Ok(Self::new(kernels, input, options, multiply_adds, machine))
     }
 
+    /// A layer of lines.
+    pub(super) fn lines(kernels: &Kernels, plan: LinesPlan, options: &Options) -> Self {
+        Self::new(kernels, plan.input, options, 0, Machine::Lines(plan))
+    }
+
     pub(super) fn weights_bytes(&self) -> usize {
         match &self.machine {
             Machine::Gemm(plan) => plan.weights_bytes(),
@@ -145,6 +155,7 @@ impl Layer {
             Machine::Int8(plan) => plan.weights_bytes(),
             Machine::Pixelwise(_) => 0,
             Machine::Transposed(plan) => plan.weights_bytes(),
+            Machine::Lines(plan) => plan.weights_bytes(),
         }
     }
 
@@ -155,6 +166,7 @@ impl Layer {
             Machine::Int8(plan) => plan.scratch_len(threads),
             Machine::Pixelwise(_) => 0,
             Machine::Transposed(plan) => plan.scratch_len(threads),
+            Machine::Lines(_) => 0,
         }
     }
 
@@ -166,6 +178,16 @@ impl Layer {
             Machine::Int8(plan) => plan.vertical().covered(rows),
             Machine::Pixelwise(plan) => plan.covered(rows),
             Machine::Transposed(plan) => plan.vertical.covered(rows),
+            Machine::Lines(plan) => plan.covered(rows),
+        }
+    }
+
+    /// The shape of a residual for so many output rows.
+    fn residual(&self, rows: usize) -> [usize; 4] {
+        let [n, _, w, c] = self.output;
+        match &self.machine {
+            Machine::Lines(plan) => plan.second(rows),
+            _ => [n, rows, w, c],
         }
     }
 
@@ -189,6 +211,7 @@ impl Layer {
                 plan.run(threads, rows, x, residual, y, scratch);
                 Ok(())
             }
+            Machine::Lines(plan) => plan.run(threads, rows, x, residual, y, scratch),
         }
     }
 
@@ -206,7 +229,7 @@ impl Layer {
         let (input, output) = (of(self.input, input_rows), of(self.output, output_rows));
         let shapes = [
             ("input", input, Some(x.shape())),
-            ("residual", output, residual.map(NhwcView::shape)),
+            ("residual", self.residual(output_rows), residual.map(NhwcView::shape)),
             ("output", output, Some(y.shape())),
         ];
         for (what, expected, actual) in shapes {
@@ -233,6 +256,13 @@ impl Layer {
             if let Some(actual) = actual.filter(|&actual| actual != expected) {
                 return Err(Error::Layout { what, expected, actual });
             }
+        }
+        if let (Machine::Lines(plan), None) = (&self.machine, residual)
+            && plan.needs_second()
+        {
+            return Err(Error::Unsupported {
+                what: "residual: expected the second operand of a binary operation, got none",
+            });
         }
         let expected = self.scratch_len(1);
         if scratch.len() < expected {

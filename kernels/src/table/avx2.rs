@@ -77,6 +77,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     },
     pixelwise: pixelwise::<S>(["resample_avx2", "softmax_avx2"]),
     int8: if cfg!(feature = "int8") { Some(INT8) } else { None },
+    lines: lines::<S>(["binary_avx2", "normalize_avx2"]),
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
 };

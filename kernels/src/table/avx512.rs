@@ -92,6 +92,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     },
     pixelwise: pixelwise::<S>(["resample_avx512", "softmax_avx512"]),
     int8: if cfg!(feature = "int8") { Some(INT8) } else { None },
+    lines: lines::<S>(["binary_avx512", "normalize_avx512"]),
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
 };

@@ -14,6 +14,9 @@ use crate::gemm::micro_kernel::{Bf16MicroKernel, Int8MicroKernel, MicroKernel};
 use crate::int8;
 use crate::int8::kernels::Int8Kernels;
 use crate::int8::requantize::Requantize;
+use crate::lines::LineKernels;
+use crate::lines::binary::Binary;
+use crate::lines::normalize::Normalize;
 use crate::pixelwise::PixelwiseKernels;
 use crate::pixelwise::resample::Resample;
 use crate::pixelwise::softmax::Softmax;
@@ -214,6 +217,18 @@ pub(super) const fn pixelwise<S: Simd>(
 ) -> PixelwiseKernels {
     let (resample, softmax) = (S::entry::<Resample>, S::entry::<Softmax>);
     PixelwiseKernels { resample_name, resample, softmax_name, softmax }
+}
+
+/// Operations on lines, of elements of any type.
+pub(super) const fn lines<S: Simd>(
+    [binary_name, normalize_name]: [&'static str; 2],
+) -> LineKernels {
+    LineKernels {
+        binary_name,
+        binary: S::entry::<Binary>,
+        normalize_name,
+        normalize: S::entry::<Normalize>,
+    }
 }
 
 /// Tiles for channels that fill no vector, of one pixel or two. Few, as each is code of its own and

@@ -77,6 +77,7 @@ pub fn kernels() -> Vec<Kernel> {
             let channelwise = core::iter::once(&k.f32).chain(of_16_bits);
             let mut names: Vec<_> = gemm_names(&k.gemm).collect();
             names.extend(channelwise.flat_map(channelwise_names));
+            names.extend([k.lines.binary_name, k.lines.normalize_name]);
             let of_16_bits = k.planes.f16_bf16.iter().flat_map(F16Bf16::iter);
             let planes = core::iter::once(&k.planes.f32).chain(of_16_bits);
             names.extend(planes.flat_map(|planes| [planes.from_name, planes.to_name]));

@@ -87,6 +87,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     },
     pixelwise: pixelwise::<S>(["resample_neon", "softmax_neon"]),
     int8: if cfg!(feature = "int8") { Some(INT8) } else { None },
+    lines: lines::<S>(["binary_neon", "normalize_neon"]),
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
 };

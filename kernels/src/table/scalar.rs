@@ -69,6 +69,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     },
     pixelwise: pixelwise::<S>(["resample_scalar", "softmax_scalar"]),
     int8: if cfg!(feature = "int8") { Some(INT8) } else { None },
+    lines: lines::<S>(["binary_scalar", "normalize_scalar"]),
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
 };

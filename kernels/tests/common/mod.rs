@@ -419,21 +419,39 @@ pub fn assert_close(what: &str, i: usize, got: f32, expected: f64, bound: f64) {
 /// The largest slope of an activation, by which it magnifies an error of its argument.
 fn slope(activation: Activation) -> f64 {
     match activation {
-        Activation::Elu { alpha } => f64::from(alpha).abs().max(1.0),
-        Activation::Silu => 1.1,
+        Activation::Elu { alpha } | Activation::LeakyRelu { alpha } => {
+            f64::from(alpha).abs().max(1.0)
+        }
+        Activation::Silu | Activation::Mish => 1.1,
+        Activation::Gelu | Activation::GeluTanh => 1.2,
         Activation::HardSwish => 1.5,
+        Activation::HardSigmoid { slope, .. } => slope.abs().into(),
         _ => 1.0,
+    }
+}
+
+/// The error of an activation that is stated, in ULP.
+pub fn ulps(activation: Activation) -> f64 {
+    match activation {
+        Activation::LeakyRelu { .. } | Activation::HardSigmoid { .. } => 0.500_001,
+        Activation::Softsign | Activation::Exponential => 1.5,
+        Activation::Elu { .. } | Activation::Sigmoid | Activation::Tanh => 3.0,
+        Activation::Softplus => 3.0,
+        Activation::Silu | Activation::HardSwish | Activation::GeluTanh => 4.0,
+        Activation::Mish => 5.0,
+        Activation::Gelu => 7.0,
+        _ => 0.0,
     }
 }
 
 /// Relative error of an activation that is not exact.
 fn own_error(activation: Activation) -> f64 {
-    if is_exact(activation) { 0.0 } else { 4.0 * 2.0 * U }
+    ulps(activation) * 2.0 * U
 }
 
 /// Whether an activation only selects, without rounding.
 pub fn is_exact(activation: Activation) -> bool {
-    !matches!(activation, Activation::Elu { .. } | Activation::Silu | Activation::HardSwish)
+    ulps(activation) == 0.0
 }
 
 /// The input as the reference sees it: activated in f64, rounded to f32.
