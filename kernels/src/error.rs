@@ -82,12 +82,21 @@ pub enum Error {
         /// The output's height.
         height: usize,
     },
-    /// Two operands whose dimensions are neither equal nor 1.
-    Broadcast {
-        /// \[N, H, W, C\] of the first.
-        a: [usize; 4],
-        /// \[N, H, W, C\] of the second.
-        b: [usize; 4],
+    /// Padding that leaves no output of a transposed convolution.
+    TransposedPadding {
+        /// `"height"` or `"width"`.
+        axis: &'static str,
+        /// On either side.
+        padding: usize,
+        /// Outputs without it.
+        extent: usize,
+    },
+    /// The stride of a transposed convolution is too long.
+    Stride {
+        /// It.
+        stride: usize,
+        /// The longest that there is.
+        most: usize,
     },
     /// Channels that the pixels of a block do not divide.
     Block {
@@ -95,6 +104,13 @@ pub enum Error {
         block: usize,
         /// Channels of the input.
         channels: usize,
+    },
+    /// Two operands whose dimensions are neither equal nor 1.
+    Broadcast {
+        /// \[N, H, W, C\] of the first.
+        a: [usize; 4],
+        /// \[N, H, W, C\] of the second.
+        b: [usize; 4],
     },
     /// A view's elements are not of the type that the plan was made for.
     ElementType {
@@ -224,13 +240,14 @@ impl fmt::Display for Error {
             Self::Shape { what, expected, actual } => {
                 write!(f, "{what}: expected shape {expected:?} (N, H, W, C), got {actual:?}")
             }
+            Self::Groups { .. }
+            | Self::TransposedPadding { .. }
+            | Self::Stride { .. }
+            | Self::Block { .. } => self.fmt_of_channels(f),
             Self::Broadcast { a, b } => write!(
                 f,
                 "operands: expected dimensions (N, H, W, C) that are equal or 1, got {a:?} and {b:?}"
             ),
-            Self::Block { block, channels } => {
-                write!(f, "channels: expected a multiple of {block} x {block}, got {channels}")
-            }
             Self::Rows { start, end, height } => {
                 write!(f, "expected output rows within 0..{height}, got {start}..{end}")
             }
@@ -254,11 +271,6 @@ impl fmt::Display for Error {
             Self::KernelLargerThanInput { axis, kernel, input } => write!(
                 f,
                 "kernel {axis} {kernel} (dilated) exceeds the padded input {axis} {input}"
-            ),
-            Self::Groups { groups, channels_in, channels_out } => write!(
-                f,
-                "can't divide {channels_in} input and {channels_out} output channels \
-                 into {groups} groups"
             ),
             Self::Activation { what } => write!(f, "activation: {what}"),
             Self::LevelUnavailable { level } => {
@@ -296,6 +308,33 @@ impl Error {
                 f,
                 "sums of output channel {channel} can be as large as {magnitude}, which i32 can't hold"
             ),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Error {
+    /// Those of channels that don't divide, and of transposed convolutions.
+    fn fmt_of_channels(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Groups { groups, channels_in, channels_out } => write!(
+                f,
+                "can't divide {channels_in} input and {channels_out} output channels \
+                 into {groups} groups"
+            ),
+            Self::TransposedPadding { axis, padding, extent } => write!(
+                f,
+                "padding {padding} on both sides leaves nothing of a transposed {axis} of {extent}"
+            ),
+            Self::Stride { stride, most } => {
+                write!(
+                    f,
+                    "stride of a transposed convolution: expected at most {most}, got {stride}"
+                )
+            }
+            Self::Block { block, channels } => {
+                write!(f, "channels: expected a multiple of {block} x {block}, got {channels}")
+            }
             _ => Ok(()),
         }
     }

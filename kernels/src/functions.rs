@@ -52,15 +52,6 @@ fn exp_m1_parts<S: Simd>(simd: S, x: S::Vector) -> (S::Vector, S::Vector) {
     (exp_m1_series(simd, r), simd.power_of_two(rounded))
 }
 
-/// eˣ of an x ≤ 0, within 3 ULP; 0 below −87, near the end of the normal range; NaN of NaN.
-#[inline(always)]
-pub(crate) fn exp_negative<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
-    let least = simd.splat(-87.0);
-    let (e, scale) = exp_m1_parts(simd, simd.clamp_min(least, x));
-    let e = simd.mul_add(scale, e, scale);
-    simd.select(simd.less_than(x, least), simd.splat(0.0), e)
-}
-
 /// eˣ in two factors.
 struct Exp<S: Simd> {
     /// 2ⁿ′·eʳ: a normal number, of whatever x.

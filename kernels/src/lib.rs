@@ -142,6 +142,7 @@ mod simd;
 mod table;
 mod tensor;
 mod threads;
+mod transposed;
 mod unpacked;
 mod view;
 
@@ -150,7 +151,7 @@ pub use amx::{Amx, assume_amx};
 pub use arithmetic::Arithmetic;
 pub use element::{ElementType, Elements, ElementsMut};
 pub use error::Error;
-pub use geometry::{Padding, Window};
+pub use geometry::{Padding, TransposedPadding, TransposedWindow, Window};
 pub use int8::quantization::{Quantization, QuantizedWeights};
 pub use layers::binary::Binary;
 pub use layers::conv::{Conv, Dense, Pointwise};
@@ -162,6 +163,7 @@ pub use layers::pixelwise::{DepthToSpace, Resize, Softmax};
 pub use layers::plan::Plan;
 pub use layers::pool::{GlobalAveragePool, Pool};
 pub use layers::separable::Separable;
+pub use layers::transposed::TransposedConv;
 pub use layout::{TensorLayout, WeightLayout};
 pub use level::Level;
 pub use memory::Aligned;
@@ -169,6 +171,7 @@ pub use options::Options;
 pub use params::{
     BinaryOp, ConvParams, Coordinates, DenseParams, DepthOrder, DepthwiseParams, Interpolation,
     NormalizationKind, NormalizationParams, PointwiseParams, PoolKind, SeparableParams,
+    TransposedParams,
 };
 pub use peak::burn_fma;
 pub use table::{Kernel, kernels};

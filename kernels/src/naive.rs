@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use crate::activation::Activation;
 use crate::element::ElementType;
-use crate::geometry::{Padding, Window};
+use crate::geometry::{Padding, TransposedPadding, TransposedWindow, Window};
 use crate::int8::quantization::Quantization;
 use crate::params::{
     BinaryOp, Coordinates, DepthOrder, Interpolation, NormalizationKind, PoolKind,
@@ -510,6 +510,92 @@ fn sources(
         return [(last as usize, 1.0), (last as usize, 0.0)];
     }
     [(below as usize, 1.0 - fraction), (below as usize + 1, fraction)]
+}
+
+/// What [`transposed_conv`] convolves: dense NHWC input of shape `input`, weights \[kh, kw,
+/// O/groups, C\].
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let conv = naive::TransposedConv {
+///     input: [1, 1, 2, 1], x: &[3.0, 4.0],
+///     window: TransposedWindow::new([1, 2]), groups: 1, channels_out: 1,
+///     weights: &[1.0, 10.0], bias: None,
+/// };
+/// assert!(naive::transposed_conv(&conv).iter().map(|sum| sum.value).eq([3.0, 34.0, 40.0]));
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct TransposedConv<'a> {
+    /// \[N, H, W, C\].
+    pub input: [usize; 4],
+    /// The input, N·H·W·C elements.
+    pub x: &'a [f32],
+    /// Kernel, stride, padding.
+    pub window: TransposedWindow,
+    /// Groups; C for depthwise.
+    pub groups: usize,
+    /// Output channels O.
+    pub channels_out: usize,
+    /// \[kh, kw, O/groups, C\].
+    pub weights: &'a [f32],
+    /// O elements, or none for zeros.
+    pub bias: Option<&'a [f32]>,
+}
+
+/// All output elements of a transposed convolution, NHWC: each input pixel is scattered.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let conv = naive::TransposedConv {
+///     input: [1, 1, 2, 1], x: &[3.0, 4.0],
+///     window: TransposedWindow::new([1, 1]).stride([1, 2]), groups: 1, channels_out: 1,
+///     weights: &[1.0], bias: Some(&[0.5]),
+/// };
+/// let values: Vec<_> = naive::transposed_conv(&conv).iter().map(|sum| sum.value).collect();
+/// assert_eq!(values, [3.5, 0.5, 4.5, 0.5]);
+/// ```
+#[must_use]
+pub fn transposed_conv(p: &TransposedConv<'_>) -> Vec<Sum> {
+    let [n, h, w, c] = p.input;
+    let [kh, kw] = p.window.kernel;
+    let [sy, sx] = p.window.stride;
+    let (in_group, out_group) = (c / p.groups, p.channels_out / p.groups);
+    let [(oh, top), (ow, left)] = [(h, kh, sy, 0), (w, kw, sx, 1)].map(|(input, k, s, axis)| {
+        let more = k.saturating_sub(s);
+        match p.window.padding {
+            TransposedPadding::Valid => (input * s + more, 0),
+            TransposedPadding::Same => (input * s, more / 2),
+            TransposedPadding::Explicit { padding, output_padding } => {
+                let all = (input - 1) * s + k + output_padding[axis];
+                (all - 2 * padding[axis], padding[axis])
+            }
+        }
+    });
+    let mut out = Vec::new();
+    for i in 0..n * oh * ow * p.channels_out {
+        let bias = p.bias.map_or(0.0, |bias| f64::from(bias[i % p.channels_out]));
+        out.push(Sum { value: bias, magnitude: bias.abs() });
+    }
+    for i in 0..n * h * w * kh * kw {
+        let (tap, pixel) = (i % (kh * kw), i / (kh * kw));
+        let (b, iy, ix) = (pixel / (h * w), pixel / w % h, pixel % w);
+        let oy = (iy * sy + tap / kw) as i64 - top as i64;
+        let ox = (ix * sx + tap % kw) as i64 - left as i64;
+        if oy < 0 || ox < 0 || oy >= oh as i64 || ox >= ow as i64 {
+            continue;
+        }
+        let to = ((b * oh + oy as usize) * ow + ox as usize) * p.channels_out;
+        for o in 0..p.channels_out {
+            for k in 0..in_group {
+                let input = o / out_group * in_group + k;
+                let x = f64::from(p.x[pixel * c + input]);
+                let v = f64::from(p.weights[(tap * out_group + o % out_group) * c + input]);
+                out[to + o].value += x * v;
+                out[to + o].magnitude += (x * v).abs();
+            }
+        }
+    }
+    out
 }
 
 /// Depth to space of a dense NHWC input, whose channels a block's pixels divide.

@@ -2,7 +2,7 @@
 
 use crate::activation::Activation;
 use crate::element::Elements;
-use crate::geometry::Window;
+use crate::geometry::{TransposedWindow, Window};
 use crate::int8::quantization::{Quantization, QuantizedWeights};
 use crate::layout::WeightLayout;
 
@@ -343,6 +343,85 @@ impl<'a> ConvParams<'a> {
     #[must_use]
     pub const fn quantized(mut self, quantized: QuantizedWeights<'a>) -> Self {
         self.quantized = Some(quantized);
+        self
+    }
+}
+
+/// Parameters of [`TransposedConv`](crate::TransposedConv).
+///
+/// In the order of weights, I stands for the input channels of all groups, O for the output
+/// channels of a group. Those of PyTorch's `ConvTranspose2d`, \[C, O/groups, kh, kw\]:
+/// `TransposedParams::new(window, o, &weights).layout(WeightLayout::Iohw)`.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// # fn main() -> Result<(), Error> {
+/// let weights = [1.0, 2.0, 10.0, 20.0]; // [1, 2, O, C]: two taps, 2 channels to 1
+/// let window = TransposedWindow::new([1, 2]).stride([1, 2]);
+/// let params = TransposedParams::new(window, 1, &weights);
+/// let plan = TransposedConv::new([1, 1, 1, 2], &params, &Options::default())?;
+/// # let (mut y, mut scratch) = ([0.0; 2], vec![0.0; plan.scratch_len(1)]);
+/// # let x = NhwcView::new(&[3.0, 4.0], plan.input_shape())?;
+/// # plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut scratch)?;
+/// // with x = [3, 4]
+/// assert_eq!(y, [11.0, 110.0]); // 1·3 + 2·4, 10·3 + 20·4
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct TransposedParams<'a> {
+    /// Kernel, stride, padding.
+    pub window: TransposedWindow,
+    /// Groups; must divide C and O. With C of them it is a depthwise one.
+    pub groups: usize,
+    /// Output channels O.
+    pub channels_out: usize,
+    /// \[kh, kw, O/groups, C\], unless `layout` says otherwise.
+    pub weights: Elements<'a>,
+    /// The order of the weights' dimensions.
+    pub layout: WeightLayout,
+    /// O elements, or none for zeros.
+    pub bias: Option<&'a [f32]>,
+}
+
+impl<'a> TransposedParams<'a> {
+    /// One group, no bias, weights as Keras has them. `weights` is a slice of `f32` or
+    /// [`Elements`].
+    #[must_use]
+    pub fn new(
+        window: TransposedWindow,
+        channels_out: usize,
+        weights: impl Into<Elements<'a>>,
+    ) -> Self {
+        Self {
+            window,
+            groups: 1,
+            channels_out,
+            weights: weights.into(),
+            layout: WeightLayout::Hwoi,
+            bias: None,
+        }
+    }
+
+    /// Sets the number of groups.
+    #[must_use]
+    pub const fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    /// Sets the layout of the weights.
+    #[must_use]
+    pub const fn layout(mut self, layout: WeightLayout) -> Self {
+        self.layout = layout;
+        self
+    }
+
+    /// Sets the bias.
+    #[must_use]
+    pub const fn bias(mut self, bias: &'a [f32]) -> Self {
+        self.bias = Some(bias);
         self
     }
 }

@@ -169,9 +169,22 @@ impl TensorPlan {
         mut y: NhwcViewMut<'_>,
         scratch: Scratch<'_>,
     ) -> Result<()> {
+        let operands = Operands::new(x, residual, (&mut y, all.start));
+        self.run_on(threads, all, operands, scratch)
+    }
+
+    /// The same for operands that lie anyhow: output and residual have at least these rows, x
+    /// those that they need.
+    pub(crate) fn run_on(
+        &self,
+        threads: &dyn Threads,
+        all: Range<usize>,
+        operands: Operands,
+        scratch: Scratch<'_>,
+    ) -> Result<()> {
         let plan = self.rows();
         let ([n, _, _, _], height) = (plan.output(), all.len());
-        let run = Run { plan: self, operands: Operands::new(x, residual, (&mut y, all.start)) };
+        let run = Run { plan: self, operands };
         let (part, count) = (self.patch + self.sums, threads.count().max(1));
         let room = if part == 0 { count } else { memory::parts(scratch.len(), part) };
         let workers = count.min(room);
@@ -318,11 +331,13 @@ impl Run<'_> {
         if activation == Activation::None {
             return;
         }
-        for pixel in 0..at.rows.len() * at.columns.len() {
-            let x = to.y.add(pixel * self.operands.y_placement.pixel).at.cast();
-            let run = ActivateRun { x, count: to.channels.len(), activation };
-            // SAFETY: channels of an output pixel, of f32, that this task has just written.
-            unsafe { (plan.kernels.activate)(&run) };
+        for r in 0..at.rows.len() {
+            for p in 0..at.columns.len() {
+                let x = to.y.add(to.pixels.of(r, p)).at.cast();
+                let run = ActivateRun { x, count: to.channels.len(), activation };
+                // SAFETY: channels of an output pixel, of f32, that this task has just written.
+                unsafe { (plan.kernels.activate)(&run) };
+            }
         }
     }
 

@@ -713,6 +713,97 @@ fn every_channel_count_of_integers() {
     check_int8("integers, channels 1 to 140", &cases);
 }
 
+/// What makes more pixels of fewer, and softmax.
+#[derive(Debug, Clone, Copy)]
+enum Pixels {
+    Resize(Interpolation),
+    DepthToSpace(DepthOrder),
+    Softmax,
+    /// In so many groups, of so many output channels each.
+    Transposed(usize, usize),
+}
+
+impl Pixels {
+    /// For c channels, or a few times as many; of weights at guard pages if it has some.
+    fn plan(self, arena: &mut Arena, end: End, c: usize, options: &Options) -> Box<dyn Plan> {
+        let of = |c| [1, 3, 4, c];
+        match self {
+            Self::Resize(interpolation) => {
+                let coordinates = Coordinates::HalfPixel;
+                Box::new(Resize::new(of(c), [5, 6], interpolation, coordinates, options).unwrap())
+            }
+            Self::DepthToSpace(order) => {
+                Box::new(DepthToSpace::new(of(4 * c), 2, order, options).unwrap())
+            }
+            Self::Softmax => Box::new(Softmax::new(of(c), options).unwrap()),
+            Self::Transposed(groups, of_group) => {
+                let groups = if groups == 0 { c } else { groups };
+                let mut random = Random(7);
+                let mut fill = |len| Mode::Reals.fill(&mut random, len);
+                let (weights, bias) = (fill(9 * c * of_group), fill(groups * of_group));
+                let [w, b, ..] = &mut arena.weights;
+                let window = TransposedWindow::new([3, 3]).stride([2, 2]);
+                let weights = w.copy(end, &weights);
+                let params = TransposedParams::new(window, groups * of_group, weights);
+                let params = params.groups(groups).bias(b.copy(end, &bias));
+                Box::new(TransposedConv::new(of(c), &params, options).unwrap())
+            }
+        }
+    }
+}
+
+#[test]
+fn every_channel_count_of_pixels() {
+    let mut cases = Vec::new();
+    for c in 1..=129 {
+        for op in [
+            Pixels::Resize(Interpolation::Nearest),
+            Pixels::Resize(Interpolation::Bilinear),
+            Pixels::DepthToSpace(DepthOrder::BlockFirst),
+            Pixels::DepthToSpace(DepthOrder::ChannelFirst),
+            Pixels::Softmax,
+            Pixels::Transposed(0, 1),
+            Pixels::Transposed(1, c % 37 + 1),
+        ] {
+            cases.push((op, c));
+        }
+    }
+    let mut arena = Arena::new();
+    let (mut operands, mut runs) = (0, 0);
+    for (i, (op, c)) in part(&cases).into_iter().enumerate() {
+        let [input_type, output_type] = if i % 2 == 0 {
+            [ElementType::F32; 2]
+        } else {
+            [0, 1].map(|j| ElementType::FLOATS[(i + j) % 3])
+        };
+        let options = Options::default().input_type(input_type).output_type(output_type);
+        for level in levels() {
+            for (j, &(end, gap)) in PLACES.iter().enumerate() {
+                let plan = op.plan(&mut arena, end, c, &options.level(level));
+                let (input, output) = (plan.input_shape(), plan.output_shape());
+                let mut random = Random(8);
+                let mut fill = |element, shape: [usize; 4]| {
+                    Stored::new(element, &Mode::Reals.fill(&mut random, shape.iter().product()))
+                };
+                let (x, residual) = (fill(input_type, input), fill(output_type, output));
+                let (spaced, added) = (Spaced::of(input, 0, &x), Spaced::of(output, 0, &residual));
+                let wanted = Stored::F32(common::run(&*plan, &spaced, Some(&added), 0, 0));
+                let part = i % output[1]..output[1].min(i % output[1] + 2);
+                let rows = Some(part).filter(|_| j == i % PLACES.len());
+                let how = How { end, gap, rows, threads: if i % 8 == 7 { 3 } else { 1 } };
+                let y = guarded(&mut arena, &*plan, (&x, &residual), &how, &mut operands);
+                let rows = how.rows.clone().unwrap_or(0..output[1]);
+                let wanted = Spaced::rows(output, rows, 0, &wanted).data.into_values();
+                assert_same_bits(format_args!("{op:?} of {c} channels, {how:?}"), &y, &wanted);
+                runs += 1;
+            }
+        }
+    }
+    println!(
+        "pixels, channels 1 to 129: {runs} runs, {operands} operands at guard pages, 0 faults"
+    );
+}
+
 /// What the others rely on: the process ends when an element beside an operand is read or written.
 #[test]
 fn one_element_beside_faults() {

@@ -90,6 +90,8 @@ fn compare(case: &Case, numbers: &mut Random) {
     let gaps = [0; 3].map(|_| numbers.below(4));
     let threads = numbers.below(4);
     let x_spaced = Spaced::of(input, gaps[0], &x);
+    let expected = case.expected(&x.values());
+    let (relative, absolute) = roundoff(types[1]);
     let mut first: Option<Vec<f32>> = None;
     for level in levels() {
         let plan = case.plan(level);
@@ -104,10 +106,9 @@ fn compare(case: &Case, numbers: &mut Random) {
             &got,
             first.get_or_insert(got.clone()),
         );
-        let (relative, absolute) = roundoff(types[1]);
-        for (i, (value, bound)) in case.expected(&x.values()).into_iter().enumerate() {
-            let what = format!("{case:?} on {level}");
-            for (got, residual) in [(&got, f64::from(residual.values()[i])), (&alone, 0.0)] {
+        let what = format!("{case:?} on {level}");
+        for (i, (&(value, bound), residual)) in expected.iter().zip(residual.values()).enumerate() {
+            for (got, residual) in [(&got, f64::from(residual)), (&alone, 0.0)] {
                 let sum = value + residual;
                 let expected = f64::from(activated(&[sum as f32], activation)[0]);
                 let bound = bound + (gamma(2) + relative) * (sum.abs() + bound) + absolute + 1e-37;
@@ -134,7 +135,8 @@ fn compare(case: &Case, numbers: &mut Random) {
 /// Many random cases of an operation.
 fn check(of: impl Fn([usize; 4], &mut Random) -> (Op, [usize; 4])) {
     let mut numbers = Random(29);
-    let cases = common::scaled(2000).max(60);
+    // Three runs each: at full effort as many as the ledger asks for.
+    let cases = common::scaled(35_000).max(100);
     for i in 0..cases {
         let c = 1 + if i % 4 == 0 { numbers.below(70) } else { numbers.below(18) };
         let input = [1 + numbers.below(2), 1 + numbers.below(6), 1 + numbers.below(9), c];
@@ -251,7 +253,7 @@ fn extreme_softmax() {
         };
         assert_eq!(of(&[3e38, -3e38]), [1.0, 0.0]);
         assert_eq!(of(&[-infinity, 1.0, 1.0]), [0.0, 0.5, 0.5]);
-        assert_eq!(of(&[-88.0, 0.0]), [0.0, 1.0]);
+        assert_eq!(of(&[-120.0, 0.0]), [0.0, 1.0]);
         assert_eq!(of(&[7.0; 64]), [1.0 / 64.0; 64]);
         for x in [[f32::NAN, 0.0], [infinity, 0.0], [-infinity, -infinity]] {
             assert!(of(&x).iter().all(|y| y.is_nan()), "{x:?} on {level}");

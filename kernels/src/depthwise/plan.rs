@@ -9,7 +9,7 @@ use crate::depthwise::k3x3::{self, Args3x3, Input3x3, K, Output3x3};
 use crate::depthwise::kernels::{Dense, DepthwiseKernels, Fn3x3, Kernels3x3};
 use crate::element::Pointer;
 use crate::error::{Error, Result};
-use crate::geometry::{Window, product};
+use crate::geometry::{Axis, Window, product};
 use crate::params::DepthwiseParams;
 use crate::pixels::{Pixel, Placement, Rectangle};
 use crate::rows::kernels::RowKernels;
@@ -130,12 +130,19 @@ impl PackedDepthwise {
 
     /// For an input of so many pictures, rows and columns.
     pub(crate) fn plan(&self, [n, h, w]: [usize; 3]) -> Result<DepthwisePlan> {
+        let input = [n, h, w, self.channels_in];
+        self.plan_of(input, self.window.axes(input)?)
+    }
+
+    /// For an input \[N, H, W, C\] that was checked, whose axes have the window's kernel, stride
+    /// and dilation, and perhaps another padding.
+    pub(crate) fn plan_of(&self, input: [usize; 4], axes: [Axis; 2]) -> Result<DepthwisePlan> {
         let rows = RowPlan::new(
             self.kernels.lanes,
             self.row_kernels,
-            [n, h, w, self.channels_in],
+            input,
             self.multiplier,
-            &self.window,
+            axes,
             self.spec,
             Some(self.weights.clone()),
         )?

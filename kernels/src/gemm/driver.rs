@@ -46,6 +46,19 @@ impl GemmPlan {
         mut y: NhwcViewMut<'_>,
         scratch: Scratch<'_>,
     ) -> Result<()> {
+        let operands = Operands::new(x, residual, (&mut y, rows.start));
+        self.run_on(threads, rows, operands, scratch)
+    }
+
+    /// The same for operands that lie anyhow: output and residual have at least these rows, x
+    /// those that they need.
+    pub(crate) fn run_on(
+        &self,
+        threads: &dyn Threads,
+        rows: Range<usize>,
+        operands: Operands,
+        scratch: Scratch<'_>,
+    ) -> Result<()> {
         let workers = match self.workers(scratch.len()) {
             0 => {
                 return Err(Error::Length {
@@ -70,7 +83,7 @@ impl GemmPlan {
         let produced = produced.div_ceil(self.kernels.tile.nr);
         let split = ColumnSplit { tiles: tiles * self.groups, workers, panels, produced };
         let parts = split.parts();
-        let run = Run { plan: self, operands: Operands::new(x, residual, (&mut y, rows.start)) };
+        let run = Run { plan: self, operands };
         threads::for_each(
             threads,
             [tiles * self.groups * parts, workers],

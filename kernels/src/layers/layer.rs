@@ -16,6 +16,7 @@ use crate::table;
 use crate::table::kernels::Kernels;
 use crate::tensor::{Channelwise, TensorPlan};
 use crate::threads::{Scratch, Threads};
+use crate::transposed::TransposedPlan;
 use crate::view::{NhwcView, NhwcViewMut};
 
 /// A type that is a layer. Sealed: only those of this crate are.
@@ -53,10 +54,12 @@ pub(super) enum Machine {
     Channelwise(TensorPlan),
     /// The same of 8-bit integers.
     Int8(Int8Tensor),
-    /// What has no windows.
-    Lines(LinesPlan),
     /// What makes each pixel of a few whole ones.
     Pixelwise(PixelwisePlan),
+    /// A transposed convolution.
+    Transposed(TransposedPlan),
+    /// What has no windows.
+    Lines(LinesPlan),
 }
 
 /// A view of some rows of each picture of a tensor.
@@ -74,8 +77,9 @@ impl Machine {
             Self::Gemm(plan) => plan.output(),
             Self::Channelwise(plan) => plan.rows().output(),
             Self::Int8(plan) => plan.output(),
-            Self::Lines(plan) => plan.output,
             Self::Pixelwise(plan) => plan.output(),
+            Self::Transposed(plan) => plan.output,
+            Self::Lines(plan) => plan.output,
         }
     }
 
@@ -85,8 +89,9 @@ impl Machine {
             Self::Gemm(plan) => plan.name(),
             Self::Channelwise(plan) => plan.name(),
             Self::Int8(plan) => plan.name(),
-            Self::Lines(plan) => plan.name().into(),
             Self::Pixelwise(plan) => plan.name().into(),
+            Self::Transposed(plan) => plan.name(),
+            Self::Lines(plan) => plan.name().into(),
         }
     }
 }
@@ -148,8 +153,9 @@ impl Layer {
             Machine::Gemm(plan) => plan.weights_bytes(),
             Machine::Channelwise(plan) => plan.rows().weights_bytes(),
             Machine::Int8(plan) => plan.weights_bytes(),
-            Machine::Lines(plan) => plan.weights_bytes(),
             Machine::Pixelwise(_) => 0,
+            Machine::Transposed(plan) => plan.weights_bytes(),
+            Machine::Lines(plan) => plan.weights_bytes(),
         }
     }
 
@@ -158,7 +164,9 @@ impl Layer {
             Machine::Gemm(plan) => plan.scratch_len(threads),
             Machine::Channelwise(plan) => plan.scratch_len(threads),
             Machine::Int8(plan) => plan.scratch_len(threads),
-            Machine::Lines(_) | Machine::Pixelwise(_) => 0,
+            Machine::Pixelwise(_) => 0,
+            Machine::Transposed(plan) => plan.scratch_len(threads),
+            Machine::Lines(_) => 0,
         }
     }
 
@@ -168,8 +176,9 @@ impl Layer {
             Machine::Gemm(plan) => plan.vertical().covered(rows),
             Machine::Channelwise(plan) => plan.rows().vertical.covered(rows),
             Machine::Int8(plan) => plan.vertical().covered(rows),
-            Machine::Lines(plan) => plan.covered(rows),
             Machine::Pixelwise(plan) => plan.covered(rows),
+            Machine::Transposed(plan) => plan.vertical.covered(rows),
+            Machine::Lines(plan) => plan.covered(rows),
         }
     }
 
@@ -197,11 +206,12 @@ impl Layer {
             Machine::Gemm(plan) => plan.run(threads, rows, x, residual, y, scratch),
             Machine::Channelwise(plan) => plan.run(threads, rows, x, residual, y, scratch),
             Machine::Int8(plan) => plan.run(threads, rows, x, residual, y, scratch),
-            Machine::Lines(plan) => plan.run(threads, rows, x, residual, y, scratch),
+            Machine::Transposed(plan) => plan.run(threads, rows, x, residual, y, scratch),
             Machine::Pixelwise(plan) => {
                 plan.run(threads, rows, x, residual, y, scratch);
                 Ok(())
             }
+            Machine::Lines(plan) => plan.run(threads, rows, x, residual, y, scratch),
         }
     }
 

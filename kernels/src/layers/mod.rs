@@ -12,3 +12,4 @@ pub(crate) mod pixelwise;
 pub(crate) mod plan;
 pub(crate) mod pool;
 pub(crate) mod separable;
+pub(crate) mod transposed;

@@ -145,9 +145,9 @@ impl Plan for DepthToSpace {}
 
 /// The softmax of each pixel over its channels: exp(x − max) / Σ exp(x − max).
 ///
-/// Exponentials, within 3 ULP, are added up in 16 partial sums, channel c to number c mod 16, and
-/// these in ascending order. Those below e⁻⁸⁷ are 0. A pixel with a NaN or an infinity above 0 is
-/// all NaN.
+/// Exponentials, those of [`Activation::Exponential`](crate::Activation::Exponential), are added up
+/// in 16 partial sums, channel c to number c mod 16, and these in ascending order. A pixel with a
+/// NaN or +∞ is all NaN.
 ///
 /// ```
 /// # use sepconv_kernels::*;

@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::memory::reserved;
 use crate::params::{Coordinates, Interpolation};
 
 /// What one row or column of the output is made of.
@@ -83,10 +84,7 @@ pub(crate) fn blocks(input: usize, block: usize, step: usize) -> Result<Vec<Taps
 
 /// The taps of an axis, if there is memory for so many.
 fn collect(count: usize, taps: impl Iterator<Item = Taps>) -> Result<Vec<Taps>> {
-    let mut all = Vec::new();
-    let of_one = size_of::<Taps>() / size_of::<f32>();
-    let memory = || Error::Memory { elements: count.saturating_mul(of_one) };
-    all.try_reserve_exact(count).map_err(|_| memory())?;
+    let mut all = reserved(count)?;
     all.extend(taps);
     Ok(all)
 }

@@ -18,7 +18,7 @@
 
 use crate::element::Pointer;
 use crate::epilogue::Extent;
-use crate::functions::exp_negative;
+use crate::functions::{Exponential, Function};
 use crate::pixelwise::resample::{PixelsTo, finish, load_pixel};
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
@@ -58,7 +58,7 @@ impl Kernel for Softmax {
                 let sum = simd.splat(sum(simd, run, x, max));
                 for c in (0..run.channels).step_by(S::LANES) {
                     let (x, extent) = channels(simd, run, x, c, 0.0);
-                    let e = exp_negative(simd, simd.sub(x, max));
+                    let e = Exponential.of(simd, simd.sub(x, max));
                     finish(simd, &run.to, (p, c), simd.div(e, sum), &extent);
                 }
             }
@@ -123,7 +123,7 @@ unsafe fn sum<S: Simd>(simd: S, run: &SoftmaxRun, x: Pointer, max: S::Vector) ->
             if c < run.channels {
                 // SAFETY: the pixel has channel c.
                 let (x, _) = unsafe { channels(simd, run, x, c, f32::NEG_INFINITY) };
-                *partial = simd.add(*partial, exp_negative(simd, simd.sub(x, max)));
+                *partial = simd.add(*partial, Exponential.of(simd, simd.sub(x, max)));
             }
         }
     }

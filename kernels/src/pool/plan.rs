@@ -22,6 +22,7 @@ pub(crate) fn pool_plan(
         PoolKind::Average | PoolKind::AverageOfPadded if as_is => &kernels.average,
         PoolKind::Average | PoolKind::AverageOfPadded => &kernels.average_general,
     };
-    let plan = RowPlan::new(kernels.lanes, row_kernels, input, 1, window, spec, None)?;
+    let axes = window.axes(input)?;
+    let plan = RowPlan::new(kernels.lanes, row_kernels, input, 1, axes, spec, None)?;
     Ok(if kind == PoolKind::AverageOfPadded { plan.counting_padding() } else { plan })
 }

@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 use crate::activation::Activation;
 use crate::element::{ElementType, Pointer, PointerMut};
 use crate::error::Result;
-use crate::geometry::{Axis, Window, check_input, product};
+use crate::geometry::{Axis, product};
 use crate::layout::TensorLayout;
 use crate::options::Options;
 use crate::pixels::{Pixel, Placement, Rectangle};
@@ -148,18 +148,16 @@ pub(crate) struct RowPlan {
 }
 
 impl RowPlan {
+    /// For an input that was checked, and its axes.
     pub(crate) fn new(
         lanes: usize,
         kernels: &'static RowKernels,
         input: [usize; 4],
         multiplier: usize,
-        window: &Window,
+        [vertical, horizontal]: [Axis; 2],
         spec: InputSpec,
         weights: Option<Arc<DepthwiseWeights>>,
     ) -> Result<Self> {
-        check_input(input)?;
-        let vertical = window.axis(0, input[1])?;
-        let horizontal = window.axis(1, input[2])?;
         let channels_out = product("output channels", &[input[3], multiplier])?;
         product("output elements", &[input[0], vertical.output, horizontal.output, channels_out])?;
         let bytes = input[1] * input[2] * input[3] * spec.element.size();

@@ -211,6 +211,14 @@ pub(super) const fn planes<S: Simd, X: Element>(
     PlanesOf { from_name, from, to_name, to }
 }
 
+/// Resampling and softmax.
+pub(super) const fn pixelwise<S: Simd>(
+    [resample_name, softmax_name]: [&'static str; 2],
+) -> PixelwiseKernels {
+    let (resample, softmax) = (S::entry::<Resample>, S::entry::<Softmax>);
+    PixelwiseKernels { resample_name, resample, softmax_name, softmax }
+}
+
 /// Operations on lines, of elements of any type.
 pub(super) const fn lines<S: Simd>(
     [binary_name, normalize_name]: [&'static str; 2],
@@ -221,14 +229,6 @@ pub(super) const fn lines<S: Simd>(
         normalize_name,
         normalize: S::entry::<Normalize>,
     }
-}
-
-/// Resampling and softmax.
-pub(super) const fn pixelwise<S: Simd>(
-    [resample_name, softmax_name]: [&'static str; 2],
-) -> PixelwiseKernels {
-    let (resample, softmax) = (S::entry::<Resample>, S::entry::<Softmax>);
-    PixelwiseKernels { resample_name, resample, softmax_name, softmax }
 }
 
 /// Tiles for channels that fill no vector, of one pixel or two. Few, as each is code of its own and
