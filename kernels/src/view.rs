@@ -475,7 +475,7 @@ pub(crate) struct Operands {
     pub(crate) y_placement: Placement,
     pub(crate) residual: Option<(Shared, Placement)>,
     /// The input's factors, and those of a picture.
-    scale: Option<(Shared, usize)>,
+    pub(crate) scale: Option<(Shared, usize)>,
 }
 
 impl Operands {

@@ -64,6 +64,46 @@ fn layers_are_those_of_naive_sums() {
     }
 }
 
+/// Inputs, outputs and residuals in planes, with gaps between pictures, by rows and threads.
+#[test]
+fn planes_give_what_pixels_give() {
+    const PLANES: [[TensorLayout; 2]; 3] = [
+        [TensorLayout::Nchw, TensorLayout::Nhwc],
+        [TensorLayout::Nhwc, TensorLayout::Nchw],
+        [TensorLayout::Nchw, TensorLayout::Nchw],
+    ];
+    let mut random = Random(33);
+    for i in 0..scaled(2700).max(135) as usize {
+        let op = OPS[i % OPS.len()];
+        let mut case = if i / OPS.len() % 5 == 0 {
+            Case::random(op, &mut random)
+        } else {
+            Case::small(op, &mut random)
+        };
+        for [input, output] in PLANES {
+            case.options = case.options.input_layout(input).output_layout(output);
+            check(&case, &mut random);
+        }
+    }
+    // Several bands of rows, some chunks of channels, tiles that end within rows.
+    let same = |k: usize, s: usize| Window::new([k; 2]).stride([s; 2]).padding(Padding::Same);
+    let large = [
+        (Op::Depthwise, [1, 19, 300, 130], same(3, 1), [1, 1, 130]),
+        (Op::AveragePool, [2, 11, 310, 70], same(3, 2), [1, 1, 70]),
+        (Op::Elementwise, [1, 9, 1000, 67], same(1, 1), [1, 1, 67]),
+        (Op::Separable, [1, 21, 45, 33], same(3, 2), [1, 1, 70]),
+        (Op::Conv, [1, 17, 23, 64], same(3, 1), [4, 1, 68]),
+        (Op::Pointwise, [2, 13, 15, 150], same(1, 1), [1, 1, 66]),
+    ];
+    for (op, input, window, sizes) in large.into_iter().take(scaled(60).max(2) as usize) {
+        let mut case = Case::of(op, &mut random, input, window, sizes);
+        for [input, output] in PLANES {
+            case.options = case.options.input_layout(input).output_layout(output);
+            check(&case, &mut random);
+        }
+    }
+}
+
 /// Very many small shapes: at least 100,000 for each kernel at full effort, and never fewer than
 /// 250, of which each level's kernels have every tail.
 #[test]
@@ -470,15 +510,11 @@ fn combinations_without_a_kernel() {
     assert_eq!(dense(DenseParams::new(2, &[1.0; 6]).quantized(quantized), &options), mixed);
 
     let outputs = "outputs of integer inputs are of u8, i8 or f32";
-    let nchw = "integers in NCHW layout";
     let smooth = "the input activation of integers has to be a clamp";
     let to = |options: &Options| {
         let pool = Pool::new([1, 3, 3, 2], PoolKind::Max, Window::new([2, 2]), options);
         [dense(whole, options), refused(pool)]
     };
-    let planes = options.input_layout(TensorLayout::Nchw);
-    assert_eq!(to(&planes), [nchw; 2]);
-    assert_eq!(to(&options.output_layout(TensorLayout::Nchw)), [nchw; 2]);
     assert_eq!(to(&options.input_activation(Activation::Silu)), [smooth; 2]);
     if cfg!(feature = "f16-bf16") {
         assert_eq!(to(&options.output_type(ElementType::F16)), [outputs; 2]);

@@ -118,6 +118,10 @@ fn refusals() {
         assert_eq!(of(&options.output_type(ElementType::U8)), "a scale of integers");
         assert_eq!(of(&options.input_type(ElementType::I8)), "a scale of integers");
     }
+    let window = TransposedWindow::new([1, 3]).stride([1, 2]);
+    let params = TransposedParams::new(window, 1, &[1.0, 10.0, 100.0]);
+    let error = TransposedConv::new([1, 1, 2, 1], &params, &options).unwrap_err().to_string();
+    assert_eq!(error, "a scale on load of a transposed convolution: multiply it before");
     let shape = [2, 1, 1, 2];
     let data = [1.0; 4];
     let view = NhwcView::new(&data, shape).unwrap();

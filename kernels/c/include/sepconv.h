@@ -142,8 +142,8 @@ typedef struct {
   // The layout of the output and of the residual.
   sepconv_tensor_layout output_layout;
   // Of an input of SEPCONV_U8 or SEPCONV_I8. Layers with weights take such an input with weights
-  // of SEPCONV_I8 and give such an output or SEPCONV_F32, NHWC. An output is rounded to nearest,
-  // ties to even, and clamped to its type.
+  // of SEPCONV_I8 and give such an output or SEPCONV_F32. An output is rounded to nearest, ties to
+  // even, and clamped to its type.
   sepconv_quantization input_quantization;
   // Of an output of these types.
   sepconv_quantization output_quantization;

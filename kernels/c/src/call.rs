@@ -8,9 +8,10 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sepconv_kernels::{
-    Activation, Arithmetic, ConvParams, DenseParams, DepthwiseParams, ElementType, Elements,
-    ElementsMut, Error, Level, NhwcView, NhwcViewMut, Options, Packed, Padding, Plan,
-    PointwiseParams, PoolKind, Quantization, QuantizedWeights, SeparableParams, TensorLayout,
+    Activation, Arithmetic, ConvParams, Coordinates, DenseParams, DepthOrder, DepthwiseParams,
+    ElementType, Elements, ElementsMut, Error, Interpolation, Level, NhwcView, NhwcViewMut,
+    Options, Packed, Padding, Plan, PointwiseParams, PoolKind, Quantization, QuantizedWeights,
+    SeparableParams, TensorLayout, TransposedPadding, TransposedParams, TransposedWindow,
     WeightLayout, Window,
 };
 
@@ -407,6 +408,7 @@ fn weight_layout(layout: sepconv_weight_layout) -> Result<WeightLayout> {
         SEPCONV_OIHW => Ok(WeightLayout::Oihw),
         SEPCONV_IOHW => Ok(WeightLayout::Iohw),
         SEPCONV_OHWI => Ok(WeightLayout::Ohwi),
+        SEPCONV_HWOI => Ok(WeightLayout::Hwoi),
         _ => unknown("sepconv_weight_layout", layout),
     }
 }
@@ -427,7 +429,33 @@ pub(crate) fn pool_kind(kind: sepconv_pool_kind) -> Result<PoolKind> {
     match kind {
         SEPCONV_MAX => Ok(PoolKind::Max),
         SEPCONV_AVERAGE => Ok(PoolKind::Average),
+        SEPCONV_AVERAGE_OF_PADDED => Ok(PoolKind::AverageOfPadded),
         _ => unknown("sepconv_pool_kind", kind),
+    }
+}
+
+pub(crate) fn interpolation(interpolation: sepconv_interpolation) -> Result<Interpolation> {
+    match interpolation {
+        SEPCONV_NEAREST => Ok(Interpolation::Nearest),
+        SEPCONV_BILINEAR => Ok(Interpolation::Bilinear),
+        _ => unknown("sepconv_interpolation", interpolation),
+    }
+}
+
+pub(crate) fn coordinates(coordinates: sepconv_coordinates) -> Result<Coordinates> {
+    match coordinates {
+        SEPCONV_HALF_PIXEL => Ok(Coordinates::HalfPixel),
+        SEPCONV_ALIGN_CORNERS => Ok(Coordinates::AlignCorners),
+        SEPCONV_ASYMMETRIC => Ok(Coordinates::Asymmetric),
+        _ => unknown("sepconv_coordinates", coordinates),
+    }
+}
+
+pub(crate) fn depth_order(order: sepconv_depth_order) -> Result<DepthOrder> {
+    match order {
+        SEPCONV_BLOCK_FIRST => Ok(DepthOrder::BlockFirst),
+        SEPCONV_CHANNEL_FIRST => Ok(DepthOrder::ChannelFirst),
+        _ => unknown("sepconv_depth_order", order),
     }
 }
 
@@ -594,6 +622,32 @@ params!(sepconv_conv_params to ConvParams, |this, weights| {
 params!(sepconv_dense_params to DenseParams, |this, weights| {
     DenseParams::new(this.channels_out, weights)
 });
+
+impl sepconv_transposed_params {
+    /// # Safety
+    /// Weights and biases are null or valid for their lengths.
+    pub(crate) unsafe fn read<'a>(&self) -> Result<TransposedParams<'a>> {
+        let padding = match self.padding {
+            SEPCONV_VALID => TransposedPadding::Valid,
+            SEPCONV_SAME => TransposedPadding::Same,
+            SEPCONV_EXPLICIT => {
+                TransposedPadding::Explicit { padding: self.pads, output_padding: self.output_pads }
+            }
+            other => return unknown("sepconv_padding", other),
+        };
+        let window =
+            TransposedWindow::new(self.kernel).stride(or_one(self.stride)).padding(padding);
+        // SAFETY: the caller's contract.
+        unsafe {
+            let weights = self.weights.read()?;
+            let mut params = TransposedParams::new(window, self.channels_out, weights)
+                .groups(self.groups.max(1))
+                .layout(weight_layout(self.weights.layout)?);
+            params.bias = self.bias.read()?;
+            Ok(params)
+        }
+    }
+}
 
 /// How the elements of a view lie.
 enum Lies {

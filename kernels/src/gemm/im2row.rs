@@ -15,6 +15,9 @@ pub(crate) struct Im2row {
     pub(crate) input: [usize; 4],
     pub(crate) vertical: Axis,
     pub(crate) horizontal: Axis,
+    /// Whether this is a phase of a transposed convolution: a view can have rows besides those that
+    /// its windows cover, and the axes be of a part of the pictures.
+    pub(crate) is_phase: bool,
     /// Input channels of a group.
     pub(crate) group: usize,
     /// Of the input.
@@ -27,11 +30,12 @@ pub(crate) struct Im2row {
 }
 
 impl Im2row {
-    /// Whether each output pixel has one tap, the input pixel in its place.
+    /// Whether each output pixel has one tap, the input pixel in its place, in any view.
     pub(crate) fn is_identity(&self) -> bool {
-        [&self.vertical, &self.horizontal].into_iter().all(|axis| {
-            (axis.kernel, axis.stride, axis.before, axis.output) == (1, 1, 0, axis.input)
-        })
+        !self.is_phase
+            && [&self.vertical, &self.horizontal].into_iter().all(|axis| {
+                (axis.kernel, axis.stride, axis.before, axis.output) == (1, 1, 0, axis.input)
+            })
     }
 
     /// Whether nothing but a clamp is done to what is copied from pixel to pixel.

@@ -14,9 +14,9 @@ use crate::gemm::kernels::GemmKernels;
 use crate::gemm::operands::PartOfA;
 use crate::geometry::{Axis, product};
 use crate::int8::im2row::Int8Im2row;
-use crate::int8::tensor::Int8Depthwise;
+use crate::int8::tensor::{Int8Depthwise, Int8Windows};
 use crate::pixels::{Pixel, Placement, Rectangle, Region};
-use crate::planes::patch::{Patch, PatchCopy};
+use crate::planes::patch::{Patch, PatchCopy, most_pixels};
 use crate::rows::plan::{Destination, OutputPixels};
 
 /// Bytes of a picture up to which copying its pixels is not worth prefetching them: they are in L2,
@@ -86,8 +86,19 @@ impl Producer {
         regions: impl Iterator<Item = &'a Region>,
         mc: usize,
     ) -> Result<usize> {
+        if let Self::Int8Im2row(Int8Im2row { vertical, horizontal, group, planes, .. }) = self {
+            return match planes {
+                true => int8_patch(regions, mc, [vertical, horizontal], *group),
+                false => Ok(0),
+            };
+        }
         if let Self::Int8Depthwise(depthwise) = self {
-            return Ok(depthwise.columns);
+            let Int8Windows { vertical, horizontal, input, .. } = &depthwise.windows;
+            let patch = match depthwise.planes {
+                true => int8_patch(regions, mc, [vertical, horizontal], input[3])?,
+                false => 0,
+            };
+            return Ok(depthwise.columns + patch);
         }
         let Self::Depthwise(DepthwiseProducer { plan, copy: Some(_), .. }) = self else {
             return Ok(0);
@@ -152,11 +163,11 @@ impl Producer {
             }
             Self::Int8Im2row(im2row) => {
                 let single = im2row.vertical.kernel == 1 && im2row.horizontal.kernel == 1;
-                (im2row.input, ElementType::U8, im2row.group, single)
+                (im2row.input, ElementType::U8, im2row.group, single && !im2row.planes)
             }
             Self::Depthwise(DepthwiseProducer { copy: Some(_), .. }) => return None,
-            Self::Int8Depthwise(Int8Depthwise { windows, .. }) => {
-                let once = windows.vertical.stride == 1;
+            Self::Int8Depthwise(Int8Depthwise { windows, planes, .. }) => {
+                let once = windows.vertical.stride == 1 && !planes;
                 (windows.input, ElementType::U8, windows.input[3], once)
             }
             Self::Depthwise(DepthwiseProducer { plan, .. }) => {
@@ -240,6 +251,21 @@ impl Producer {
             unsafe { (kernels.activate)(&run) };
         }
     }
+}
+
+/// Elements of f32 that the copied bytes of a tile take, of so many channels.
+fn int8_patch<'a>(
+    regions: impl Iterator<Item = &'a Region>,
+    mc: usize,
+    [vertical, horizontal]: [&Axis; 2],
+    channels: usize,
+) -> Result<usize> {
+    let mut longest = 0;
+    for region in regions {
+        let pixels = most_pixels(vertical, horizontal, region, mc)?;
+        longest = longest.max(product("scratch", &[pixels, channels])?);
+    }
+    Ok(longest.div_ceil(size_of::<f32>()))
 }
 
 impl DepthwiseProducer {

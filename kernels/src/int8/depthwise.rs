@@ -20,6 +20,8 @@
 //! multipliers are packed in that order, and narrowing the sums to bytes restores it. Outputs go by
 //! twos, which share weights. Padding is the zero point.
 
+use core::ops::Range;
+
 use crate::element::{ElementType, Elements, Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::geometry::product;
@@ -146,12 +148,15 @@ impl DepthwiseWeights {
         all.map(|part| part.len()).iter().sum::<usize>() * size_of::<f32>()
     }
 
-    pub(crate) fn pointers(&self) -> Weights {
+    /// Those of some output channels, of which the first begins a chunk.
+    pub(crate) fn pointers(&self, channels: &Range<usize>) -> Weights {
+        // A lane of each group of weights for each channel and what pads them.
+        let groups = self.weights.len() / self.biases.len();
         Weights {
-            weights: self.weights.as_ptr(),
-            biases: self.biases.as_ptr(),
-            multipliers: self.multipliers.as_ptr(),
-            channels: self.channels,
+            weights: self.weights.as_ptr().wrapping_add(channels.start * groups),
+            biases: self.biases.as_ptr().wrapping_add(channels.start),
+            multipliers: self.multipliers.as_ptr().wrapping_add(channels.start),
+            channels: channels.len(),
         }
     }
 }

@@ -11,7 +11,6 @@ use crate::int8::pack::BytePrologue;
 use crate::int8::quantization::{
     Int8Weights, NO_INTEGERS, Quantization, QuantizedWeights, Requantization,
 };
-use crate::layout::TensorLayout;
 use crate::options::Options;
 use crate::simd::int8::Bytes;
 use crate::simd::scalar::Scalar;
@@ -46,9 +45,6 @@ impl Int8Layer {
             return Err(Error::Unsupported {
                 what: "outputs of integer inputs are of u8, i8 or f32",
             });
-        }
-        if [options.input_layout, options.output_layout].contains(&TensorLayout::Nchw) {
-            return Err(Error::Unsupported { what: "integers in NCHW layout" });
         }
         let flip = kernels.flip(input_type == ElementType::I8);
         let activation = options.input_activation.checked()?;

@@ -37,8 +37,6 @@ pub(crate) struct PackRun {
     pub(crate) x: *const u8,
     /// Bytes from one pixel to the next.
     pub(crate) x_pixel: usize,
-    /// Bytes from one channel to the next.
-    pub(crate) x_channel: usize,
     /// Pixels.
     pub(crate) pixels: usize,
     /// Bytes of each pixel.
@@ -77,10 +75,7 @@ impl Int8Kernel for Pack {
                 // SAFETY: n bytes from `done` on are of the pixel; n integers from k on are of its
                 // row of one block of the panel.
                 unsafe {
-                    let bytes = match run.x_channel {
-                        1 => token.simd().load_bytes(x.add(done), n),
-                        channel => gather(token, x.add(done * channel), channel, n),
-                    };
+                    let bytes = token.simd().load_bytes(x.add(done), n);
                     store(token, row, [run.block, k], prologue(token, bytes, run.prologue), n);
                 }
                 done += n;
@@ -93,21 +88,6 @@ impl Int8Kernel for Pack {
 #[inline(always)]
 const fn block<T: Int8>() -> usize {
     <T::Simd as Simd>::LANES * T::GROUP
-}
-
-/// Bytes that lie `channel` apart.
-///
-/// # Safety
-/// `n` of them, no more than a vector has, are valid for reading.
-#[inline(always)]
-unsafe fn gather<T: Int8>(token: T, x: *const u8, channel: usize, n: usize) -> Vector<T> {
-    let mut bytes = [0; crate::simd::int8::MAX_BYTES];
-    for (i, byte) in bytes.iter_mut().enumerate().take(n) {
-        // SAFETY: byte i of the n.
-        *byte = unsafe { *x.add(i * channel) };
-    }
-    // SAFETY: a vector has no more bytes than there are.
-    unsafe { token.simd().load_bytes(bytes.as_ptr(), n) }
 }
 
 /// Bytes as A has them.

@@ -52,7 +52,8 @@ impl Int8Kernel for Requantize {
     /// - Sums and multipliers are valid for reading whole vectors of `columns` elements of each
     ///   row.
     /// - There are as many offsets as rows. At these the residual is valid for reading `columns`
-    ///   elements, `y` for writing them; no other thread touches those.
+    ///   elements, `y` for writing them; no other thread touches those. A row of `y` may begin where
+    ///   its sums do: outputs are no larger.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &RequantizeRun) {
         let l = <T::Simd as Simd>::LANES;

@@ -155,7 +155,7 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
     /// cover, without padding. Rows beyond the output are ignored.
     #[must_use]
     fn input_rows(&self, rows: Range<usize>) -> Range<usize> {
-        self.layer().vertical().covered(&rows)
+        self.layer().covered(&rows)
     }
 
     /// [`Plan::run`] for some output rows of each picture. `x` holds only the input rows that

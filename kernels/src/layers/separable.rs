@@ -264,10 +264,16 @@ impl Packing for PackedInt8 {
         let output = [n, oh, ow, channels_out];
         let taps = product("kernel elements", &window.kernel)?;
         let multiply_adds = count(made, taps).saturating_add(count(output, channels));
-        let producer = Producer::Int8Depthwise(depthwise);
+        // Of single pixels both layouts are the same memory.
+        let planes = |layout, [_, h, w, _]: [usize; 4]| {
+            (layout == TensorLayout::Nchw && [h, w] != [1, 1]).then_some(&kernels.planes)
+        };
+        let of_planes = planes(options.input_layout, input).is_some();
+        let producer = Producer::Int8Depthwise(depthwise.of_planes(of_planes));
         let regions = vec![Region { rows: 0..oh, columns: 0..ow, taps_y: 0..1, taps_x: 0..1 }];
         let depth = Depth { kernel: [1, 1], channels };
-        let (products, output_planes) = (Products::Int8(self.pointwise), None);
+        let products = Products::Int8(self.pointwise);
+        let output_planes = planes(options.output_layout, output);
         let problem = Problem { groups: 1, output, regions, depth, output_planes, products };
         let weights = self.pointwise_weights.clone();
         let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, options)?;

@@ -77,9 +77,11 @@ pub fn kernels() -> Vec<Kernel> {
             let channelwise = core::iter::once(&k.f32).chain(of_16_bits);
             let mut names: Vec<_> = gemm_names(&k.gemm).collect();
             names.extend(channelwise.flat_map(channelwise_names));
+            names.extend([k.lines.binary_name, k.lines.normalize_name]);
             let of_16_bits = k.planes.f16_bf16.iter().flat_map(F16Bf16::iter);
             let planes = core::iter::once(&k.planes.f32).chain(of_16_bits);
             names.extend(planes.flat_map(|planes| [planes.from_name, planes.to_name]));
+            names.extend([k.pixelwise.resample_name, k.pixelwise.softmax_name]);
             // One kernel can serve an input as it is and its ReLU.
             names.dedup();
             let dot = k.gemm.dot().into_iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
@@ -122,7 +124,7 @@ fn channelwise_names(
     ChannelwiseKernels { depthwise, pool }: &ChannelwiseKernels,
 ) -> impl Iterator<Item = &'static str> {
     let k3x3 = depthwise.k3x3.iter().flat_map(|k| [k.as_is.name, k.relu.name]);
-    let dense = depthwise.dense.iter().flat_map(|d| [&d.as_is, &d.relu]);
+    let dense = depthwise.dense.iter().chain(&depthwise.long).flat_map(|d| [&d.as_is, &d.relu]);
     let DepthwiseKernels { as_is, relu, general, .. } = depthwise;
     let PoolKernels { max, max_general, average, average_general, .. } = pool;
     let rows = [as_is, relu, general, max, max_general, average, average_general];
