@@ -356,6 +356,13 @@ pub fn binary(op: BinaryOp, a: f64, b: f64) -> f64 {
                 a
             }
         }
+        BinaryOp::PRelu => {
+            if a < 0.0 {
+                b * a
+            } else {
+                a
+            }
+        }
     }
 }
 

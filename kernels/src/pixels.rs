@@ -75,12 +75,13 @@ impl Placement {
         picture.wrapping_mul(self.picture).wrapping_add(row).wrapping_add(pixel)
     }
 
-    /// Elements by which pixels of a picture lie before those so many rows and columns on.
+    /// Elements from a pixel to that so many rows and columns on.
     pub(crate) fn shift(&self, [rows, columns]: [usize; 2]) -> usize {
         rows.wrapping_mul(self.row).wrapping_add(columns.wrapping_mul(self.pixel))
     }
 
-    /// That of every so-manieth row and column, from a first one on: the elements to add for it.
+    /// Where every n-th row and column lies, by n of either, from a first one on; and the elements
+    /// up to that one.
     pub(crate) fn every(&self, [row, column]: [usize; 2], steps: [usize; 2]) -> (usize, Self) {
         let first = self.of(Pixel { picture: 0, row, column });
         let (row, pixel) = (self.row.wrapping_mul(steps[0]), self.pixel.wrapping_mul(steps[1]));

@@ -127,6 +127,10 @@ typedef struct {
 typedef struct {
   // Applied to each input element when it is loaded, not to padding.
   sepconv_activation input_activation;
+  // 1: each input element, activated, is multiplied by a factor of its picture and channel, which
+  // comes with the view: sepconv_view.scale. Not padding. Not with integers, nor with an input
+  // activation that is no clamp. 0: there are no factors.
+  uint32_t input_scale;
   // Applied last, after the residual is added.
   sepconv_activation activation;
   sepconv_level level;
@@ -233,6 +237,11 @@ typedef struct {
   // larger number selects some channels of a wider tensor, from the first of their planes on.
   // `len` must then be at least (N − 1)·picture_stride + C·H·W. It is 0 if the layout is NHWC.
   size_t picture_stride;
+  // N·C factors, one for each picture and channel, if the options' input_scale is 1 and this is
+  // the input; else null.
+  const float *scale;
+  // The number of factors.
+  size_t scale_len;
 } sepconv_view;
 
 // A tensor that a call writes. Its layout is that of sepconv_view. The caller owns the memory.

@@ -352,10 +352,11 @@ pub(crate) fn check_apart(
     let view = |view: &sepconv_view| -> Result<Range<usize>> {
         Ok(addresses(view.data, view.len, element_type(view.element)?.size()))
     };
+    let scale = addresses(x.scale.cast(), x.scale_len, size_of::<f32>());
     let output = addresses(y.data, y.len, element_type(y.element)?.size());
     let scratch = addresses(scratch.cast(), scratch_len, size_of::<f32>());
     let residual = residual.map(view).transpose()?;
-    let read = [("x", Some(view(x)?)), ("residual", residual)];
+    let read = [("x", Some(view(x)?)), ("x->scale", Some(scale)), ("residual", residual)];
     let meet = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
     for (name, read) in read.iter().filter_map(|(name, range)| Some((name, range.as_ref()?))) {
         for (other, written) in [("y", &output), ("scratch", &scratch)] {
@@ -543,6 +544,11 @@ impl sepconv_options {
             .input_quantization(self.input_quantization.read().unwrap_or_default())
             .output_quantization(self.output_quantization.read().unwrap_or_default())
             .input_activation(self.input_activation.read()?)
+            .input_scale(match self.input_scale {
+                0 => false,
+                1 => true,
+                other => return unknown("sepconv_options.input_scale", other),
+            })
             .activation(self.activation.read()?)
             .level(level(self.level)?)
             .input_type(element_type(self.input_type)?)
@@ -679,20 +685,26 @@ impl Lies {
 
 impl sepconv_view {
     /// # Safety
-    /// The data is null or valid for `len` elements while the view lives.
+    /// The data is null or valid for `len` elements while the view lives, `scale` likewise.
     pub(crate) unsafe fn read<'a>(&self, name: &str) -> Result<NhwcView<'a>> {
         // SAFETY: the caller's contract.
         let data =
             unsafe { elements(self.data, self.len, self.element, &format!("{name}->data"))? };
         let strides = [self.pixel_stride, self.picture_stride];
-        Ok(match Lies::new(self.layout, self.shape, strides, name)? {
+        let view = match Lies::new(self.layout, self.shape, strides, name)? {
             Lies::Nhwc { pixel_stride } => {
                 NhwcView::with_pixel_stride(data, self.shape, pixel_stride)?
             }
             Lies::Nchw { shape, picture_stride } => {
                 NhwcView::nchw_with_picture_stride(data, shape, picture_stride)?
             }
-        })
+        };
+        if self.scale.is_null() && self.scale_len == 0 {
+            return Ok(view);
+        }
+        // SAFETY: the caller's contract.
+        let scale = unsafe { slice(self.scale, self.scale_len, &format!("{name}->scale"))? };
+        Ok(view.scaled(scale)?)
     }
 }
 

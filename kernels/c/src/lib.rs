@@ -241,6 +241,10 @@ pub struct sepconv_quantized_weights {
 pub struct sepconv_options {
     /// Applied to each input element when it is loaded, not to padding.
     pub input_activation: sepconv_activation,
+    /// 1: each input element, activated, is multiplied by a factor of its picture and channel, which
+    /// comes with the view: sepconv_view.scale. Not padding. Not with integers, nor with an input
+    /// activation that is no clamp. 0: there are no factors.
+    pub input_scale: u32,
     /// Applied last, after the residual is added.
     pub activation: sepconv_activation,
     pub level: sepconv_level,
@@ -394,6 +398,11 @@ pub struct sepconv_view {
     /// larger number selects some channels of a wider tensor, from the first of their planes on.
     /// `len` must then be at least (N − 1)·picture_stride + C·H·W. It is 0 if the layout is NHWC.
     pub picture_stride: usize,
+    /// N·C factors, one for each picture and channel, if the options' input_scale is 1 and this is
+    /// the input; else null.
+    pub scale: *const f32,
+    /// The number of factors.
+    pub scale_len: usize,
 }
 
 /// A tensor that a call writes. Its layout is that of sepconv_view. The caller owns the memory.

@@ -388,6 +388,7 @@ impl<'a> Tile<'a> {
         let part = PartOfA {
             x: run.operands.x.0,
             placement: run.operands.x_placement,
+            scale: run.operands.scale(),
             group: task.group,
             region: &task.region,
             k_starts: &task.plan.k_starts,

@@ -297,6 +297,7 @@ impl PackedConv {
                 group,
                 element: options.input_type,
                 input_activation: options.input_activation,
+                scaled: options.input_scale,
                 input_planes: planes(options.input_layout, input),
             }),
         };

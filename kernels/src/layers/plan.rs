@@ -57,6 +57,13 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         self.layer().output_type
     }
 
+    /// Whether the input comes with a factor for each picture and channel:
+    /// [`NhwcView::scaled`].
+    #[must_use]
+    fn input_scale(&self) -> bool {
+        self.layer().input_scale
+    }
+
     /// Layout of the input's memory.
     #[must_use]
     fn input_layout(&self) -> TensorLayout {
@@ -100,7 +107,8 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         self.layer().scratch_len(threads)
     }
 
-    /// y = activation(operation(input_activation(x)) + residual).
+    /// y = activation(operation(input_activation(x) · scale) + residual), where the scale is there
+    /// if the plan takes one.
     ///
     /// With the feature `rayon` the work is split over the threads of rayon's current pool, as many
     /// as `scratch` has room for. Otherwise it runs on the calling thread. `scratch` may hold

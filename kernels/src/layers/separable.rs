@@ -24,6 +24,7 @@ use crate::layout::TensorLayout;
 use crate::options::Options;
 use crate::params::{DepthwiseParams, SeparableParams};
 use crate::pixels::Region;
+use crate::planes::patch::PatchCopy;
 use crate::rows::plan::InputSpec;
 use crate::unpacked::Unpacked;
 
@@ -125,7 +126,7 @@ impl PackedSeparable {
         let common = Common::new(channels_in, channels_out, depthwise.window, options)?;
         let spec = InputSpec {
             element: options.window_type(),
-            activation: options.input_activation,
+            activation: options.window_activation(),
             general: false,
         };
         let kernels = common.kernels.depthwise(spec.element);
@@ -158,12 +159,11 @@ impl Packing for PackedSeparable {
         let taps = product("kernel elements", &window.kernel)?;
         let multiply_adds = count(made, taps).saturating_add(count(output, channels));
         let planes = |layout| (layout == TensorLayout::Nchw).then_some(&kernels.planes);
-        let input_planes = planes(options.input_layout);
+        let copy = PatchCopy::new(kernels, options);
         let output_planes = planes(options.output_layout);
-        let regions = bands(&depthwise, input_planes.is_some(), output_planes.is_some());
+        let regions = bands(&depthwise, copy.is_some(), output_planes.is_some());
         let activation = self.mid_activation;
-        let producer =
-            Producer::Depthwise(DepthwiseProducer { plan: depthwise, activation, input_planes });
+        let producer = Producer::Depthwise(DepthwiseProducer { plan: depthwise, activation, copy });
         let depth = Depth { kernel: [1, 1], channels };
         let products = self.products;
         let problem = Problem { groups: 1, output, regions, depth, output_planes, products };
@@ -176,10 +176,10 @@ impl Packing for PackedSeparable {
 
 /// The regions of the output. Padding is the depthwise step's affair: to the GEMM all pixels are
 /// alike. Yet they are split in bands, so that a tile of pixels is some rows high.
-fn bands(depthwise: &DepthwisePlan, input_planes: bool, output_planes: bool) -> Vec<Region> {
+fn bands(depthwise: &DepthwisePlan, copies: bool, output_planes: bool) -> Vec<Region> {
     let [_, oh, ow, _] = depthwise.rows.output();
-    let most = if depthwise.shares_rows() || input_planes { MAX_BANDS } else { 1 };
-    let width = if input_planes || output_planes { PLANES_BAND } else { BAND };
+    let most = if depthwise.shares_rows() || copies { MAX_BANDS } else { 1 };
+    let width = if copies || output_planes { PLANES_BAND } else { BAND };
     let bands = ((ow + width / 2) / width).clamp(1, most);
     bands_of(oh, ow, bands)
 }
