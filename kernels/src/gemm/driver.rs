@@ -72,9 +72,9 @@ impl GemmPlan {
         let tiles_of = |plan: &RegionPlan| {
             let region = plan.region.in_rows(&rows);
             let (pixels, width) = (self.output[0] * region.pixels(), region.columns.len());
-            let by_rows = self.producer.shares_rows();
+            let at_once = self.producer.rows_at_once();
             let unit = self.heights.unit();
-            let tiles = pixel_tiles(pixels, width, self.mc, unit, by_rows, workers);
+            let tiles = pixel_tiles(pixels, width, self.mc, unit, at_once, workers);
             (region, tiles)
         };
         let tiles: usize = self.regions.iter().map(|plan| tiles_of(plan).1.count).sum();
@@ -682,7 +682,6 @@ impl<'a> Tile<'a> {
         let (run, plan) = (self.run, self.run.plan);
         let requantize = RequantizeRun {
             sums: self.sums.as_ptr(),
-            sums_row: plan.kernels.tile.nr,
             rows: self.task.pixels.len(),
             columns: columns.count,
             multipliers: plan.weights.multipliers(self.task.group, columns.panel),
@@ -690,6 +689,7 @@ impl<'a> Tile<'a> {
             y_rows: self.offsets.y.as_ptr(),
             residual: run.operands.residual.map(|(r, _)| r.0.add(columns.offset)),
             residual_rows: self.offsets.residual.as_ptr(),
+            in_i32: plan.weights.in_i32(),
             epilogue: int8.epilogue,
         };
         // SAFETY: the instructions were available when the plan was made; the sums are complete;
@@ -731,7 +731,6 @@ impl<'a> Tile<'a> {
         }
         let requantize = RequantizeRun {
             sums: self.sums.as_ptr(),
-            sums_row: nr,
             rows: pixels.len(),
             columns: columns.count,
             multipliers: plan.weights.multipliers(self.task.group, columns.panel),
@@ -739,6 +738,7 @@ impl<'a> Tile<'a> {
             y_rows: rows.as_ptr(),
             residual: run.operands.residual.as_ref().map(|_| residuals.as_read()),
             residual_rows: rows.as_ptr(),
+            in_i32: plan.weights.in_i32(),
             epilogue: int8.epilogue,
         };
         // SAFETY: the instructions were available when the plan was made; the sums are complete;

@@ -200,9 +200,13 @@ impl Producer {
         Pixel { picture, row, column }
     }
 
-    /// Whether tiles of whole rows are filled faster than others.
-    pub(crate) fn shares_rows(&self) -> bool {
-        matches!(self, Self::Depthwise(depthwise) if depthwise.plan.shares_rows())
+    /// How many whole rows a tile is filled fastest by, or by a multiple of; 0 if it doesn't matter.
+    pub(crate) fn rows_at_once(&self) -> usize {
+        match self {
+            Self::Depthwise(depthwise) => usize::from(depthwise.plan.shares_rows()),
+            Self::Int8Depthwise(depthwise) if depthwise.rows > 1 => depthwise.rows,
+            _ => 0,
+        }
     }
 
     /// Whether it can as well copy into rows of tiles.

@@ -1,7 +1,6 @@
 //! Depthwise and pointwise in one: a GEMM whose producer is the depthwise convolution.
 
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::activation::Activation;
@@ -182,6 +181,11 @@ fn bands(depthwise: &DepthwisePlan, copies: bool, output_planes: bool) -> Vec<Re
     let most = if depthwise.shares_rows() || copies { MAX_BANDS } else { 1 };
     let width = if copies || output_planes { PLANES_BAND } else { BAND };
     let bands = ((ow + width / 2) / width).clamp(1, most);
+    bands_of(oh, ow, bands)
+}
+
+/// So many bands of an output of `oh`×`ow`, as wide as each other.
+fn bands_of(oh: usize, ow: usize, bands: usize) -> Vec<Region> {
     // ow·band / bands, whose product could overflow.
     let edge = |band: usize| ow / bands * band + ow % bands * band / bands;
     let region = |band| Region {
@@ -191,6 +195,25 @@ fn bands(depthwise: &DepthwisePlan, copies: bool, output_planes: bool) -> Vec<Re
         taps_x: 0..1,
     };
     (0..bands).map(region).collect()
+}
+
+/// Pixels of a tile of 8-bit integers, roughly, and the least in whole rows that are worth it.
+const INT8_TILE: [usize; 2] = [120, 96];
+
+/// The bands of an output `ow` wide of 8-bit integers of which so many rows are computed at once:
+/// the fewest, each of which begins with columns that its neighbour has, too, whose tiles have
+/// about as many pixels as tiles of any.
+fn int8_bands(ow: usize, rows: usize) -> usize {
+    let [most, least] = INT8_TILE;
+    if rows == 1 {
+        return 1;
+    }
+    let pixels = |bands: &usize| {
+        let width = ow.div_ceil(*bands);
+        most / (width * rows) * (width * rows)
+    };
+    let enough = (1..=MAX_BANDS.min(ow)).find(|bands| pixels(bands) >= least);
+    enough.unwrap_or_else(|| ow.div_ceil(most / rows).clamp(1, MAX_BANDS))
 }
 
 /// Of 8-bit integers.
@@ -264,13 +287,14 @@ impl Packing for PackedInt8 {
         let output = [n, oh, ow, channels_out];
         let taps = product("kernel elements", &window.kernel)?;
         let multiply_adds = count(made, taps).saturating_add(count(output, channels));
+        let bands = int8_bands(ow, depthwise.rows);
         // Of single pixels both layouts are the same memory.
         let planes = |layout, [_, h, w, _]: [usize; 4]| {
             (layout == TensorLayout::Nchw && [h, w] != [1, 1]).then_some(&kernels.planes)
         };
         let of_planes = planes(options.input_layout, input).is_some();
         let producer = Producer::Int8Depthwise(depthwise.of_planes(of_planes));
-        let regions = vec![Region { rows: 0..oh, columns: 0..ow, taps_y: 0..1, taps_x: 0..1 }];
+        let regions = bands_of(oh, ow, bands);
         let depth = Depth { kernel: [1, 1], channels };
         let products = Products::Int8(self.pointwise);
         let output_planes = planes(options.output_layout, output);
