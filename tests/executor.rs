@@ -8,8 +8,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use sepconv::kernels::{self, Activation, Padding, PoolKind, Window, naive};
 use sepconv::network::{
-    Border, DepthFirst, Function, Interpolation, Network, NetworkPlan, NodeId, Op, PlanOptions,
-    Session, StepTime, ThreadTime,
+    Border, DepthFirst, Interpolation, Network, NetworkPlan, NodeId, Op, PlanOptions, Session,
+    StepTime, ThreadTime,
 };
 use sepconv::weights::{Tensor, Weights};
 use sepconv::{Error, Result};
@@ -88,7 +88,6 @@ fn reference(network: &Network, weights: &Weights, input: &Value) -> Vec<Value> 
             Op::Rescale { ref scale, ref offset } => {
                 map(operands[0], |c, x| x * scale[c % scale.len()] + offset[c % offset.len()])
             }
-            Op::Function(function) => map(operands[0], |_, x| apply(function, x)),
             Op::PRelu { ref shape } => {
                 let alpha = get("alpha").unwrap();
                 let [ah, aw, ac] = match shape[..] {
@@ -238,20 +237,6 @@ fn resize(x: &Value, [th, tw]: [usize; 2], how: Interpolation) -> Value {
         }
         sum
     })
-}
-
-fn apply(function: Function, x: f64) -> f64 {
-    match function {
-        Function::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-        Function::HardSigmoid { slope } => (f64::from(slope) * x + 0.5).clamp(0.0, 1.0),
-        Function::Tanh => x.tanh(),
-        Function::Softplus => (1.0 + x.exp()).ln(),
-        Function::Relu { slope, threshold, max } => {
-            let [slope, threshold, max] = [slope, threshold, max].map(f64::from);
-            if x >= threshold { x.min(max) } else { slope * (x - threshold) }
-        }
-        _ => panic!("the reference lacks {function:?}"),
-    }
 }
 
 fn softmax(x: &Value) -> Value {
@@ -655,13 +640,14 @@ fn plain_op(gene: Gene, [h, w, c]: [usize; 3]) -> Option<Op> {
     };
     Some(match kind {
         16 | 17 => Op::Rescale { scale: constants(p), offset: constants(q) },
-        18 => Op::Function(match p % 6 {
-            0 => Function::Sigmoid,
-            1 => Function::HardSigmoid { slope: 0.2 },
-            2 => Function::Tanh,
-            3 => Function::Softplus,
-            4 => Function::Relu { slope: 0.3, threshold: 0.0, max: f32::INFINITY },
-            _ => Function::Relu { slope: 0.1, threshold: 0.0, max: 0.4 },
+        18 => Op::Activation(match p % 7 {
+            0 => Activation::Sigmoid,
+            1 => Activation::HardSigmoid { slope: 0.2, offset: 0.5 },
+            2 => Activation::Tanh,
+            3 => Activation::Softplus,
+            4 => Activation::LeakyRelu { alpha: 0.3 },
+            5 => Activation::ThresholdedRelu { slope: 0.1, threshold: 0.0, max: 0.4 },
+            _ => Activation::Gelu,
         }),
         19 => Op::PRelu {
             shape: match p % 3 {

@@ -2,7 +2,7 @@
 #![cfg(feature = "safetensors")]
 
 use sepconv::kernels::{Activation, Padding, PoolKind, Quantization, Window};
-use sepconv::network::{Border, Function, Interpolation, Network, Op, Output};
+use sepconv::network::{Border, Interpolation, Network, Op, Output};
 use sepconv::weights::{
     self, Int8Tensor, Link, Model, Resize, Scaling, Tensor, Weights, synthetic,
 };
@@ -46,13 +46,19 @@ fn operations() -> Vec<Op> {
             Activation::Elu { alpha: 0.7 },
             Activation::Silu,
             Activation::HardSwish,
+            Activation::Sigmoid,
+            Activation::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 },
+            Activation::Tanh,
+            Activation::Gelu,
+            Activation::GeluTanh,
+            Activation::Softplus,
+            Activation::Mish,
+            Activation::LeakyRelu { alpha: 0.3 },
+            Activation::ThresholdedRelu { slope: 0.1, threshold: 1.0, max: f32::INFINITY },
+            Activation::Softsign,
+            Activation::Exponential,
         ]
         .map(Op::Activation),
-    );
-    let relu = Function::Relu { slope: 0.3, threshold: 0.0, max: f32::INFINITY };
-    let hard = Function::HardSigmoid { slope: 1.0 / 6.0 };
-    all.extend(
-        [Function::Sigmoid, hard, Function::Tanh, Function::Softplus, relu].map(Op::Function),
     );
     all
 }

@@ -101,10 +101,12 @@ LOADS_3X3 = {
 HALF_LOADS, HALF_DENSE_LOADS, HALF_DENSE_SPILLS = 4 / 54, 7 / 40, {"avx2": 12, "avx512": 0, "neon": 2}
 # Parts of vectors of 16 bits go through integers where there are no masks, with what is in registers on the stack.
 TAIL_SPILLS = {"avx2": 34, "avx512": 0, "neon": 34}
-# Kernel width and stride: tiles. For k·P FMAs the row of a dense kernel loads k weights and
-# (P − 1)·stride + k columns.
-DENSE = {(5, 1): (8, 4, 2, 1), (5, 2): (8, 4, 2, 1), (7, 1): (4, 2, 1), (7, 2): (4, 2, 1)}
-DENSE_HALF = {5: (8, 4, 1), 7: (4, 1)}
+# Kernel width and stride. For k·P FMAs the row of a dense kernel of P pixels loads k weights and (P − 1)·stride + k
+# columns.
+DENSE = {(k, s): (7, 4, 2, 1) for k, s in ((3, 1), (5, 1), (5, 2), (7, 1), (7, 2))}
+DENSE_AVX2 = {k: (4, 2, 1) if k[1] == 2 else tiles for k, tiles in DENSE.items() if k != (7, 1)}
+# Of any width: P weights and a column for P FMAs.
+LONG_LOADS = 8 / 7
 # Pixel by pixel: a weight and 8 columns for 8 FMAs.
 ANY_LOADS = 9 / 8
 # 8-bit integers, by what multiplies them: rows of the micro-tiles; products ÷ instructions of the full one, and its
@@ -179,8 +181,9 @@ def expected(level):
                          loads=loads)
             yield Kernel(level, "3×3, all", "smaller", [
                 f"{K3X3}<{x}, {load}, {p}, {stride}>" for p in smaller])
-        for (k, stride), sizes in DENSE.items():
-            pixels, *smaller = DENSE_HALF[k] if half else sizes
+        dense = DENSE_AVX2 if level == "avx2" else DENSE
+        for (k, stride), (pixels, *smaller) in dense.items():
+            smaller = [p for p in smaller if not half or p != 2]
             symbol = f"{ROWS}<{DEPTHWISE}DenseTaps<{k}, {stride}>, {x}, {load}, {{}}>"
             loads = ((pixels - 1) * stride + 2 * k) / (k * pixels)
             name, size = f"dense k{k} s{stride}", f"{pixels} px"
@@ -191,8 +194,12 @@ def expected(level):
                 loads, spills = loads + HALF_DENSE_LOADS, HALF_DENSE_SPILLS[level]
             yield Kernel(level, name, size, [symbol.format(pixels)], loads=loads, spills=spills)
             # One pixel has the instance of stride 1 for all.
-            smaller = [symbol.format(p) for p in smaller if p > 1 or stride == 1]
-            yield Kernel(level, "dense, all", "smaller", smaller)
+            yield Kernel(level, "dense, all", "smaller", [
+                symbol.format(p) for p in smaller if p > 1 or stride == 1])
+        pixels, smaller = 7, [p for p in (4, 2, 1) if not half or p != 2]
+        symbol = f"{ROWS}<{DEPTHWISE}LongTaps, {x}, {load}, {{}}>"
+        yield Kernel(level, f"long{kind}", f"{pixels} px", [symbol.format(pixels)], loads=LONG_LOADS)
+        yield Kernel(level, "dense, all", "smaller", [symbol.format(p) for p in smaller])
         yield Kernel(level, f"any kernel{kind}", "8 px",
                      [f"{ROWS}<{DEPTHWISE}AnyTaps, {x}, {load}, 8>"], loads=ANY_LOADS)
         if prologue != "Relu":
@@ -203,7 +210,8 @@ def expected(level):
             spills = TAIL_SPILLS[level] if half else 0
             yield Kernel(level, "tails", "", [f"{TAIL}<{x}, {p}, {s}>" for p in pixels for s in (1, 2)],
                          spills=spills)
-            taps = [(f"DenseTaps<{k}, {s}>", p) for k, s in DENSE for p in pixels if p > 1 or s == 1]
+            taps = [(f"DenseTaps<{k}, {s}>", p) for k, s in dense for p in pixels if p > 1 or s == 1]
+            taps += [("LongTaps", p) for p in pixels]
             yield Kernel(level, "tails", "", [
                 f"{MASKED}<{DEPTHWISE}{of}, {x}, {bounded}, {p}>" for of, p in [*taps, ("AnyTaps", 1)]],
                          spills=spills)

@@ -81,7 +81,7 @@
 //! of their own ([`QuantizedWeights`]). Products and sums are exact, in i32: a plan whose sums i32
 //! might not hold is refused with [`Error::Sums`]. An output is rounded once, as
 //! [`naive::requantize`] defines it; the tensor between the halves of a separable layer is one,
-//! too. Padding stands for 0. [`Elementwise`] turns f32 into integers and back. Integers are NHWC.
+//! too. Padding stands for 0. [`Elementwise`] turns f32 into integers and back.
 //!
 //! # Levels
 //! [`Level`] lists the instruction-set levels. A plan uses the best one available unless
@@ -116,6 +116,7 @@ mod element;
 mod epilogue;
 mod error;
 mod fma_loop;
+mod functions;
 mod gemm;
 mod geometry;
 #[cfg(feature = "half")]
@@ -124,6 +125,7 @@ mod int8;
 mod layers;
 mod layout;
 mod level;
+mod lines;
 mod memory;
 pub mod linking {
     #![doc = include_str!("../docs/linking.md")]
@@ -135,6 +137,7 @@ mod options;
 mod params;
 mod peak;
 mod pixels;
+mod pixelwise;
 mod planes;
 mod pool;
 mod rows;
@@ -142,6 +145,7 @@ mod simd;
 mod table;
 mod tensor;
 mod threads;
+mod transposed;
 mod unpacked;
 mod view;
 
@@ -150,21 +154,27 @@ pub use amx::{Amx, assume_amx};
 pub use arithmetic::Arithmetic;
 pub use element::{ElementType, Elements, ElementsMut};
 pub use error::Error;
-pub use geometry::{Padding, Window};
+pub use geometry::{Padding, TransposedPadding, TransposedWindow, Window};
 pub use int8::quantization::{Quantization, QuantizedWeights};
+pub use layers::binary::Binary;
 pub use layers::conv::{Conv, Dense, Pointwise};
 pub use layers::depthwise::Depthwise;
 pub use layers::elementwise::{Elementwise, convert};
+pub use layers::normalization::Normalization;
 pub use layers::packed::Packed;
+pub use layers::pixelwise::{DepthToSpace, Resize, Softmax};
 pub use layers::plan::Plan;
 pub use layers::pool::{GlobalAveragePool, Pool};
 pub use layers::separable::Separable;
+pub use layers::transposed::TransposedConv;
 pub use layout::{TensorLayout, WeightLayout};
 pub use level::Level;
 pub use memory::Aligned;
 pub use options::Options;
 pub use params::{
-    ConvParams, DenseParams, DepthwiseParams, PointwiseParams, PoolKind, SeparableParams,
+    BinaryOp, ConvParams, Coordinates, DenseParams, DepthOrder, DepthwiseParams, Interpolation,
+    NormalizationKind, NormalizationParams, PointwiseParams, PoolKind, SeparableParams,
+    TransposedParams,
 };
 pub use peak::burn_multiply_adds;
 pub use table::{Kernel, kernels};

@@ -37,6 +37,15 @@ fn activation() -> impl Strategy<Value = Activation> {
         1 => Just(Activation::Elu { alpha: 0.5 }),
         1 => Just(Activation::Silu),
         1 => Just(Activation::HardSwish),
+        1 => Just(Activation::Sigmoid),
+        1 => Just(Activation::HardSigmoid { slope: 0.2, offset: 0.5 }),
+        1 => Just(Activation::Tanh),
+        1 => Just(Activation::Gelu),
+        1 => Just(Activation::GeluTanh),
+        1 => Just(Activation::Softplus),
+        1 => Just(Activation::Mish),
+        1 => Just(Activation::LeakyRelu { alpha: 0.3 }),
+        1 => Just(Activation::Softsign),
     ]
 }
 

@@ -15,8 +15,11 @@ use sepconv_kernels::*;
 enum Kernel {
     /// Depthwise k×k.
     Square(usize),
-    /// Depthwise of other heights, of a width that has a kernel.
+    /// Depthwise of other heights, of a width that has a kernel; also of that height and one column,
+    /// and dilated.
     Wide(usize),
+    /// Depthwise of a width that has none of its own, likewise.
+    Long,
     /// Depthwise of other widths or dilated.
     Other,
     /// Depthwise with a multiplier, or an activation on load that is not ReLU.
@@ -40,7 +43,16 @@ fn layer(kernel: Kernel, stride: usize, load: Activation, random: &mut Random) -
     let mut channels_out = 1 + below(40);
     match kernel {
         Kernel::Square(k) => shape = [k, k],
-        Kernel::Wide(k) => shape = [1 + below(4), k],
+        Kernel::Wide(_) | Kernel::Long => {
+            let k = match kernel {
+                Kernel::Wide(k) => k,
+                _ => [4, 6, 8, 9, 11, 31][below(6)],
+            };
+            shape = if below(4) == 0 { [k, 1] } else { [1 + below(4), k] };
+            if stride == 1 && below(4) == 0 {
+                dilation = [1 + below(3), 1 + below(3)];
+            }
+        }
         Kernel::Other if below(2) == 0 => {
             let width = [1, 2, 3, 4, 6][below(5)];
             shape = [if width == 3 { [1, 2, 4][below(3)] } else { 1 + below(4) }, width];
@@ -68,14 +80,18 @@ fn layer(kernel: Kernel, stride: usize, load: Activation, random: &mut Random) -
         (shape, dilation) = ([1, 1], [1, 1]);
     }
     let window = Window::new(shape).stride([stride; 2]).dilation(dilation);
-    // Enough to fit, on any side.
+    // Enough to fit, on any side; of depthwise kernels perhaps more.
     let extent = [0, 1].map(|axis| (shape[axis] - 1) * dilation[axis]);
+    let beyond = match op {
+        Op::Depthwise { .. } if below(4) == 0 => 1 + below(9),
+        _ => 0,
+    };
     let padding = match below(3) {
         0 if h > extent[0] && w > extent[1] => Padding::Valid,
         1 => Padding::Explicit {
             top: below(extent[0] + 1),
             bottom: extent[0],
-            left: extent[1],
+            left: extent[1] + beyond,
             right: below(extent[1] + 1),
         },
         _ => Padding::Same,
@@ -353,10 +369,12 @@ macro_rules! kernels {
 kernels! {
     depthwise_3x3_s1: Kernel::Square(3), 1;
     depthwise_3x3_s2: Kernel::Square(3), 2;
+    depthwise_k3: Kernel::Wide(3), 1;
     depthwise_k5_s1: Kernel::Wide(5), 1;
     depthwise_k5_s2: Kernel::Wide(5), 2;
     depthwise_k7_s1: Kernel::Wide(7), 1;
     depthwise_k7_s2: Kernel::Wide(7), 2;
+    depthwise_long: Kernel::Long, 1;
     depthwise_other: Kernel::Other, 1;
     depthwise_any: Kernel::Any, 1;
     pointwise: Kernel::Operation(Op::Pointwise), 1;

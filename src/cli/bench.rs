@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use indicatif::ProgressBar;
 use sepconv::kernels::{Aligned, ElementType, Level};
-use sepconv::network::{Calibration, NetworkPlan, QuantizeOptions, Session, StepInfo};
+use sepconv::network::{NetworkPlan, Session, StepInfo};
 use sepconv::weights::{Model, synthetic};
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ use super::source::Source;
 use super::speed::{Rounds, Speed, Turns, median, peak};
 use super::threads::{self, Threads};
 use super::types::Types;
-use super::{Failure, Result, input_size, parse_size, print, print_json, to_json, trace};
+use super::{Failure, Result, input_size, parse_size, print, print_json, quantize, to_json, trace};
 
 /// Time a network and each of its steps, or single layers
 ///
@@ -42,14 +42,15 @@ Kinds are dw (depthwise), pw (pointwise), sep (separable), conv. Words:
   p0,1,0,1     padding at the top, bottom, left, right
   m2           depth multiplier (dw, sep)
   g4           groups (conv)
-  relu, relu6, elu, silu, hard_swish
+  relu, relu6, elu, silu, hard_swish, sigmoid, hard_sigmoid, tanh, gelu,
+  gelu_tanh, softplus, mish, leaky_relu, softsign
                activation of the output
   nchw         input and output lie in memory as NCHW
   abf16, af16  type of input and output
   wbf16, wf16  type of the weights
   apart        run a sep as two layers, with the values between in memory
   int8         input and output of u8, weights of i8; \"of peak\" may exceed 100 %,
-               as it is of the FMA peak of f32 (not with nchw, a…, w…, apart)
+               as it is of the FMA peak of f32 (not with a…, w…, apart)
 
 Examples:
   sepconv bench --threads 1
@@ -127,7 +128,7 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
             ))?;
         }
         let bar = progress.bar(args.layer.len() as u64 * runs, "runs");
-        args.types.of_numbers()?;
+        args.types.of_given(args.layer.iter().any(Layer::is_int8))?;
         for spec in &args.layer {
             let report = layer(spec, args.types, args.runs, &bar)?;
             let text = if args.json { to_json(&report)? } else { report.row(width) };
@@ -233,13 +234,10 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
     }
     let x = &x[..];
     if args.types.is_int8() && !network.is_quantized() {
-        let first = [1, size[0], size[1], channels];
-        let mut calibration = Calibration::new(&network, &weights, first)?;
-        calibration.add(&x[..elements / batch])?;
-        let quantized = calibration.quantize(&QuantizeOptions::default())?;
+        let quantized = quantize::on_first(&network, &weights, shape, x)?;
         (network, weights) = (quantized.network, quantized.weights);
     }
-    let options = args.types.options()?;
+    let options = args.types.options(network.is_quantized())?;
     let (arithmetic, [weights_type, activations_type]) = match network.is_quantized() {
         true => ("int8", [ElementType::I8, ElementType::U8]),
         false => (args.types.name(), [options.weights_type, options.activations_type]),

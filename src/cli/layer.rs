@@ -83,14 +83,7 @@ impl Layer {
         let kernel = if kind == Kind::Pointwise { Some([1, 1]) } else { parsed.kernel };
         let multiplier = parsed.multiplier.unwrap_or(1);
         let out = if kind == Kind::Depthwise { Some(input[3] * multiplier) } else { parsed.out };
-        if let (true, Some(other)) = (parsed.int8.is_some(), parsed.not_of_int8()) {
-            return Err(format!("{text:?} combines int8 with {other}; {EXAMPLE}"));
-        }
         let layout = parsed.layout.unwrap_or_default();
-        let named_types = match parsed.int8 {
-            Some(()) => [Some(ElementType::U8), Some(ElementType::I8)],
-            None => [parsed.activations, parsed.weights],
-        };
         let layer = Self {
             text: text.split_whitespace().collect::<Vec<_>>().join(" "),
             kind,
@@ -104,14 +97,40 @@ impl Layer {
             multiplier,
             groups: parsed.groups.unwrap_or(1),
             apart: parsed.apart.is_some(),
-            named_types,
+            named_types: [parsed.activations, parsed.weights],
             weights: ElementType::F32,
             options: Options::default()
                 .activation(parsed.activation.unwrap_or_default())
                 .input_layout(layout)
                 .output_layout(layout),
         };
-        Ok(layer.arithmetic(Arithmetic::Exact))
+        if parsed.int8.is_some() { layer.int8() } else { Ok(layer.arithmetic(Arithmetic::Exact)) }
+    }
+
+    /// The layer of 8-bit integers, as the word `int8` makes it.
+    ///
+    /// # Errors
+    /// A message with another word of the layer's that does not go with it.
+    pub fn int8(self) -> Result<Self> {
+        if self.is_int8() {
+            return Ok(self);
+        }
+        let [activations, weights] = self.named_types;
+        let given = [
+            (activations.is_some(), "a type of input and output"),
+            (weights.is_some(), "a type of weights"),
+            (self.apart, "apart"),
+        ];
+        if let Some((_, other)) = given.into_iter().find(|(given, _)| *given) {
+            return Err(format!("{:?} combines int8 with {other}; {EXAMPLE}", self.text));
+        }
+        let named_types = [Some(ElementType::U8), Some(ElementType::I8)];
+        Ok(Self { named_types, ..self }.arithmetic(Arithmetic::Exact))
+    }
+
+    /// Whether it is one of 8-bit integers.
+    pub fn is_int8(&self) -> bool {
+        self.named_types[1] == Some(ElementType::I8)
     }
 
     /// The layer in an arithmetic, with its type for what no word names one for.
@@ -375,12 +394,21 @@ struct Words {
     int8: Option<()>,
 }
 
-const ACTIVATIONS: [(&str, Activation); 5] = [
+const ACTIVATIONS: [(&str, Activation); 14] = [
     ("relu", Activation::Relu),
     ("relu6", Activation::Relu6),
     ("elu", Activation::Elu { alpha: 1.0 }),
     ("silu", Activation::Silu),
     ("hard_swish", Activation::HardSwish),
+    ("sigmoid", Activation::Sigmoid),
+    ("hard_sigmoid", Activation::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 }),
+    ("tanh", Activation::Tanh),
+    ("gelu", Activation::Gelu),
+    ("gelu_tanh", Activation::GeluTanh),
+    ("softplus", Activation::Softplus),
+    ("mish", Activation::Mish),
+    ("leaky_relu", Activation::LeakyRelu { alpha: 0.3 }),
+    ("softsign", Activation::Softsign),
 ];
 
 impl Words {
@@ -425,17 +453,6 @@ impl Words {
             }
             _ => Err("is not a word of a layer"),
         }
-    }
-
-    /// A word given that layers of 8-bit integers do not take.
-    fn not_of_int8(&self) -> Option<&'static str> {
-        let given = [
-            (self.layout.is_some(), "nchw"),
-            (self.activations.is_some(), "a type of input and output"),
-            (self.weights.is_some(), "a type of weights"),
-            (self.apart.is_some(), "apart"),
-        ];
-        given.into_iter().find(|(given, _)| *given).map(|(_, word)| word)
     }
 }
 

@@ -62,7 +62,6 @@ fn plain(op: &Op, weights: &PackedWeights, [_, h, w, c]: Shape) -> Plain {
             },
             alpha: alpha.clone(),
         },
-        (&Op::Function(function), _) => Plain::Function(function),
         (&Op::ZeroPad(Border { top, left, .. }), _) => {
             Plain::Shift { down: signed(top, 0), right: signed(left, 0) }
         }

@@ -121,7 +121,6 @@ fn window(flow: &Flow<'_>, step: &FusedStep) -> Option<Window> {
         | Op::Flatten { .. }
         | Op::Reshape { .. }
         | Op::Softmax
-        | Op::Function(_)
         | Op::PRelu { .. }
         | Op::ZeroPad(_)
         | Op::Crop(_)

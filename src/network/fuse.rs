@@ -273,7 +273,6 @@ pub(super) fn is_plain(op: &Op) -> bool {
     matches!(
         op,
         Op::Softmax
-            | Op::Function(_)
             | Op::PRelu { .. }
             | Op::ZeroPad(_)
             | Op::Crop(_)

@@ -2,7 +2,7 @@
 
 use sepconv_kernels::{Activation, PoolKind, Quantization, Window};
 
-use super::{Function, Interpolation, shape};
+use super::{Interpolation, shape};
 
 /// Index of a node in its [`Network`].
 ///
@@ -144,8 +144,6 @@ pub enum Op {
         /// The offset.
         offset: Vec<f64>,
     },
-    /// An element-wise function that has no vector kernel.
-    Function(Function),
     /// x where x ≥ 0, α·x elsewhere. Weights `alpha` of this shape.
     PRelu {
         /// \[C\], or \[H, W, C\] with 1 along an axis that shares its α.
@@ -652,7 +650,7 @@ impl Network {
         let node = self.behind_identities(node);
         match &node.op {
             Op::Softmax => OutputKind::Softmax { logits: node.inputs[0] },
-            Op::Function(Function::Sigmoid) => OutputKind::Sigmoid { logits: node.inputs[0] },
+            Op::Activation(Activation::Sigmoid) => OutputKind::Sigmoid { logits: node.inputs[0] },
             Op::Rescale { scale, offset } if *offset == [0.0] => {
                 let sum = self.node(node.inputs[0]);
                 let is_softmax = |&id: &NodeId| self.behind_identities(id).op == Op::Softmax;
@@ -700,7 +698,6 @@ impl Network {
                 Op::Flatten { .. } => return true,
                 Op::Dense { .. }
                 | Op::Activation(_)
-                | Op::Function(_)
                 | Op::PRelu { .. }
                 | Op::Rescale { .. }
                 | Op::Softmax

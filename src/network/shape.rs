@@ -118,7 +118,6 @@ pub(super) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
         Op::Input { .. }
         | Op::BatchNorm { .. }
         | Op::Activation(_)
-        | Op::Function(_)
         | Op::Softmax
         | Op::Identity => operands[0],
     };

@@ -173,7 +173,6 @@ fn output_channels(node: &Node, input: usize, channels: &[usize]) -> Result<usiz
         | Op::AveragePool(_)
         | Op::GlobalPool { .. }
         | Op::Rescale { .. }
-        | Op::Function(_)
         | Op::ZeroPad(_)
         | Op::Crop(_)
         | Op::CenterCrop { .. }

@@ -98,12 +98,12 @@ typedef struct {
 // The kind of an activation.
 typedef uint32_t sepconv_activation_kind;
 
-// An activation. Zero-initialize it for none. SEPCONV_CLAMP uses `a` and `b`, SEPCONV_ELU uses
-// `a`.
+// An activation. Zero-initialize it for none. Its kind says which of `a`, `b` and `c` it uses.
 typedef struct {
   sepconv_activation_kind kind;
   float a;
   float b;
+  float c;
 } sepconv_activation;
 
 // How pointwise, separable, standard and dense layers multiply and add.
@@ -127,6 +127,10 @@ typedef struct {
 typedef struct {
   // Applied to each input element when it is loaded, not to padding.
   sepconv_activation input_activation;
+  // 1: each input element, activated, is multiplied by a factor of its picture and channel, which
+  // comes with the view: sepconv_view.scale. Not padding. Not with integers, nor with an input
+  // activation that is no clamp. 0: there are no factors.
+  uint32_t input_scale;
   // Applied last, after the residual is added.
   sepconv_activation activation;
   sepconv_level level;
@@ -138,8 +142,8 @@ typedef struct {
   // The layout of the output and of the residual.
   sepconv_tensor_layout output_layout;
   // Of an input of SEPCONV_U8 or SEPCONV_I8. Layers with weights take such an input with weights
-  // of SEPCONV_I8 and give such an output or SEPCONV_F32, NHWC. An output is rounded to nearest,
-  // ties to even, and clamped to its type.
+  // of SEPCONV_I8 and give such an output or SEPCONV_F32. An output is rounded to nearest, ties to
+  // even, and clamped to its type.
   sepconv_quantization input_quantization;
   // Of an output of these types.
   sepconv_quantization output_quantization;
@@ -233,6 +237,11 @@ typedef struct {
   // larger number selects some channels of a wider tensor, from the first of their planes on.
   // `len` must then be at least (N − 1)·picture_stride + C·H·W. It is 0 if the layout is NHWC.
   size_t picture_stride;
+  // N·C factors, one for each picture and channel, if the options' input_scale is 1 and this is
+  // the input; else null.
+  const float *scale;
+  // The number of factors.
+  size_t scale_len;
 } sepconv_view;
 
 // A tensor that a call writes. Its layout is that of sepconv_view. The caller owns the memory.
@@ -335,6 +344,39 @@ typedef struct {
 
 // x · clamp(x + 3, 0, 6) / 6
 #define SEPCONV_HARD_SWISH 6
+
+// 1 / (1 + exp(−x))
+#define SEPCONV_SIGMOID 7
+
+// clamp(a·x + b, 0, 1)
+#define SEPCONV_HARD_SIGMOID 8
+
+// The hyperbolic tangent.
+#define SEPCONV_TANH 9
+
+// x · (1 + erf(x / √2)) / 2
+#define SEPCONV_GELU 10
+
+// x · (1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2
+#define SEPCONV_GELU_TANH 11
+
+// ln(1 + exp(x))
+#define SEPCONV_SOFTPLUS 12
+
+// x · tanh(ln(1 + exp(x)))
+#define SEPCONV_MISH 13
+
+// x < 0 ? a·x : x
+#define SEPCONV_LEAKY_RELU 14
+
+// x < b ? a·(x − b) : min(x, c)
+#define SEPCONV_THRESHOLDED_RELU 15
+
+// x / (1 + |x|)
+#define SEPCONV_SOFTSIGN 16
+
+// exp(x)
+#define SEPCONV_EXPONENTIAL 17
 
 // In f32, the same bits on every CPU. CPUs without fused multiply-adds emulate them, slowly.
 #define SEPCONV_ARITHMETIC_EXACT 0

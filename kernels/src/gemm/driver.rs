@@ -4,6 +4,7 @@ use core::ops::Range;
 use core::ptr::null;
 
 use crate::activation::{ActivateRun, UNBOUNDED};
+use crate::element::PointerMut;
 use crate::error::{Error, Result};
 use crate::gemm::block_micro_kernel::BLOCK;
 use crate::gemm::blocking::{ColumnSplit, KBlock, MAX_MC, MAX_MR, MicroRows, pixel_tiles};
@@ -24,6 +25,7 @@ use crate::memory::LINE_BYTES;
 use crate::pixels::{Placement, Region};
 use crate::planes::PlanesKernels;
 use crate::planes::to_planes::ToPlanesRun;
+use crate::planes::transpose::Transpose;
 use crate::threads::{self, Scratch, Threads};
 use crate::view::{NhwcView, NhwcViewMut, Operands};
 
@@ -44,6 +46,19 @@ impl GemmPlan {
         mut y: NhwcViewMut<'_>,
         scratch: Scratch<'_>,
     ) -> Result<()> {
+        let operands = Operands::new(x, residual, (&mut y, rows.start));
+        self.run_on(threads, rows, operands, scratch)
+    }
+
+    /// The same for operands that lie anyhow: output and residual have at least these rows, x
+    /// those that they need.
+    pub(crate) fn run_on(
+        &self,
+        threads: &dyn Threads,
+        rows: Range<usize>,
+        operands: Operands,
+        scratch: Scratch<'_>,
+    ) -> Result<()> {
         let workers = match self.workers(scratch.len()) {
             0 => {
                 return Err(Error::Length {
@@ -57,9 +72,9 @@ impl GemmPlan {
         let tiles_of = |plan: &RegionPlan| {
             let region = plan.region.in_rows(&rows);
             let (pixels, width) = (self.output[0] * region.pixels(), region.columns.len());
-            let by_rows = self.producer.shares_rows();
+            let at_once = self.producer.rows_at_once();
             let unit = self.heights.unit();
-            let tiles = pixel_tiles(pixels, width, self.mc, unit, by_rows, workers);
+            let tiles = pixel_tiles(pixels, width, self.mc, unit, at_once, workers);
             (region, tiles)
         };
         let tiles: usize = self.regions.iter().map(|plan| tiles_of(plan).1.count).sum();
@@ -68,7 +83,7 @@ impl GemmPlan {
         let produced = produced.div_ceil(self.kernels.tile.nr);
         let split = ColumnSplit { tiles: tiles * self.groups, workers, panels, produced };
         let parts = split.parts();
-        let run = Run { plan: self, operands: Operands::new(x, residual, (&mut y, rows.start)) };
+        let run = Run { plan: self, operands };
         threads::for_each(
             threads,
             [tiles * self.groups * parts, workers],
@@ -373,6 +388,7 @@ impl<'a> Tile<'a> {
         let part = PartOfA {
             x: run.operands.x.0,
             placement: run.operands.x_placement,
+            scale: run.operands.scale(),
             group: task.group,
             region: &task.region,
             k_starts: &task.plan.k_starts,
@@ -519,7 +535,10 @@ impl<'a> Tile<'a> {
             // of these columns.
             unsafe {
                 match (plan.output_planes, plan.products) {
-                    (_, Products::Int8(layer)) => self.requantize(&columns, &layer),
+                    (None, Products::Int8(layer)) => self.requantize(&columns, &layer),
+                    (Some(_), Products::Int8(layer)) => {
+                        self.requantize_to_planes(&columns, &layer);
+                    }
                     (Some(planes), _) => self.to_planes(&columns, planes),
                     (None, _) => self.narrow(&columns),
                 }
@@ -660,7 +679,6 @@ impl<'a> Tile<'a> {
         let (run, plan) = (self.run, self.run.plan);
         let requantize = RequantizeRun {
             sums: self.sums.as_ptr(),
-            sums_row: plan.kernels.tile.nr,
             rows: self.task.pixels.len(),
             columns: columns.count,
             multipliers: plan.weights.multipliers(self.task.group, columns.panel),
@@ -668,11 +686,75 @@ impl<'a> Tile<'a> {
             y_rows: self.offsets.y.as_ptr(),
             residual: run.operands.residual.map(|(r, _)| r.0.add(columns.offset)),
             residual_rows: self.offsets.residual.as_ptr(),
+            in_i32: plan.weights.in_i32(),
             epilogue: int8.epilogue,
         };
         // SAFETY: the instructions were available when the plan was made; the sums are complete;
         // the pixels lie in the views, the columns in their channels.
         unsafe { (int8.kernels.requantize)(&requantize) };
+    }
+
+    /// Makes outputs of the sums of integers, in their place, and copies them into the planes of the
+    /// output.
+    ///
+    /// # Safety
+    /// As [`Tile::compute`]; the sums of these columns are complete.
+    unsafe fn requantize_to_planes(&mut self, columns: &Columns, int8: &Int8Layer) {
+        let (run, plan, Task { region, pixels, .. }) = (self.run, self.run.plan, self.task);
+        let (nr, element) = (plan.kernels.tile.nr, plan.output_type);
+        // An output is no larger than a sum, so that none is written before what lies there is read.
+        let row = nr * (size_of::<f32>() / element.size());
+        let mut rows = [0; MAX_MC];
+        for (i, at) in rows[..pixels.len()].iter_mut().enumerate() {
+            *at = i * row;
+        }
+        let [outputs, residuals] = [self.sums.as_mut_ptr(), self.patch.as_mut_ptr()]
+            .map(|at| PointerMut { at: at.cast(), element });
+        let of_plane = run.operands.y_placement.row;
+        if let Some((residual, at)) = &run.operands.residual {
+            region.runs(pixels.clone(), of_plane, |pixel, first, pixels| {
+                let copy = Transpose {
+                    from: residual.0.add(at.of_channel(pixel, columns.offset)),
+                    from_row: at.channel,
+                    to: residuals.add(first * row),
+                    to_row: row,
+                    rows: columns.count,
+                    columns: pixels,
+                };
+                // SAFETY: the pixels lie in the residual, the columns in its channels; the patch,
+                // which no input is in any more, has room for the sums of a tile.
+                unsafe { copy.run() };
+            });
+        }
+        let requantize = RequantizeRun {
+            sums: self.sums.as_ptr(),
+            rows: pixels.len(),
+            columns: columns.count,
+            multipliers: plan.weights.multipliers(self.task.group, columns.panel),
+            y: outputs,
+            y_rows: rows.as_ptr(),
+            residual: run.operands.residual.as_ref().map(|_| residuals.as_read()),
+            residual_rows: rows.as_ptr(),
+            in_i32: plan.weights.in_i32(),
+            epilogue: int8.epilogue,
+        };
+        // SAFETY: the instructions were available when the plan was made; the sums are complete;
+        // outputs and residuals have rows for these pixels, in this thread's scratch.
+        unsafe { (int8.kernels.requantize)(&requantize) };
+        region.runs(pixels.clone(), of_plane, |pixel, first, pixels| {
+            let at = run.operands.y_placement.of_channel(pixel, columns.offset);
+            let copy = Transpose {
+                from: outputs.as_read().add(first * row),
+                from_row: row,
+                to: run.operands.y.0.add(at),
+                to_row: run.operands.y_placement.channel,
+                rows: pixels,
+                columns: columns.count,
+            };
+            // SAFETY: the pixels lie in the output, the columns in its channels; no other thread
+            // writes them.
+            unsafe { copy.run() };
+        });
     }
 
     /// Ends the chains of sums that waited in scratch, in the planes of the output.

@@ -126,7 +126,7 @@ pub(super) struct ScratchParts {
     pub(super) sums: usize,
     /// A block of a B panel, widened.
     pub(super) b: usize,
-    /// Input pixels, copied out of planes.
+    /// Input pixels, or residuals of integers, copied out of planes.
     patch: usize,
 }
 
@@ -272,12 +272,17 @@ impl GemmPlan {
             (Sums::InOutput | Sums::InScratch, _) => self.mc,
         };
         let b = if self.b == TakesB::Widened { self.kc } else { 0 };
+        // Residuals of integers are copied out of planes, too, a B panel's columns at a time.
+        let residuals = match (self.products, self.output_planes) {
+            (Products::Int8(_), Some(_)) => self.mc * nr,
+            _ => 0,
+        };
         let lines = |len: usize| len.next_multiple_of(memory::LINE);
         ScratchParts {
             a: lines(self.panel_depth * self.mc),
             sums: lines(sums * nr),
             b: lines(b * nr),
-            patch: lines(self.patch),
+            patch: lines(self.patch.max(residuals)),
         }
     }
 

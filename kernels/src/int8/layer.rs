@@ -9,9 +9,8 @@ use crate::gemm::tile::{MATRIX_K, TILE_ROWS};
 use crate::int8::kernels::Int8Kernels;
 use crate::int8::pack::BytePrologue;
 use crate::int8::quantization::{
-    Int8Weights, NO_INTEGERS, Quantization, QuantizedWeights, Requantization,
+    Int8Weights, NO_INTEGERS, Quantization, QuantizedWeights, Requantization, operand,
 };
-use crate::layout::TensorLayout;
 use crate::options::Options;
 use crate::simd::int8::Bytes;
 use crate::simd::scalar::Scalar;
@@ -46,9 +45,6 @@ impl Int8Layer {
             return Err(Error::Unsupported {
                 what: "outputs of integer inputs are of u8, i8 or f32",
             });
-        }
-        if [options.input_layout, options.output_layout].contains(&TensorLayout::Nchw) {
-            return Err(Error::Unsupported { what: "integers in NCHW layout" });
         }
         let flip = kernels.flip(input_type == ElementType::I8);
         let activation = options.input_activation.checked()?;
@@ -177,11 +173,6 @@ impl Int8Layer {
     pub(crate) fn zero_point(&self) -> i32 {
         operand(self.kernels.signed, self.zero_byte() ^ self.prologue.flip)
     }
-}
-
-/// The integer that a byte of A is.
-pub(crate) fn operand(signed: bool, byte: u8) -> i32 {
-    if signed { (byte as i8).into() } else { byte.into() }
 }
 
 impl Quantization {

@@ -14,7 +14,7 @@ use crate::gemm::plan::{GemmPlan, Problem};
 use crate::gemm::producer::Producer;
 use crate::gemm::products::Products;
 use crate::gemm::weights::PackedWeights;
-use crate::geometry::{Window, check_input};
+use crate::geometry::{Axis, Window};
 use crate::int8::im2row::Int8Im2row;
 use crate::int8::layer::Int8Layer;
 use crate::layers::layer::{HasLayer, Layer, Machine, count};
@@ -220,7 +220,7 @@ pub(super) fn products(
 /// Convolution of groups of channels by copied taps, packed: the common form of [`Conv`],
 /// [`Pointwise`], [`Dense`].
 #[derive(Debug)]
-struct PackedConv {
+pub(super) struct PackedConv {
     common: Common,
     groups: usize,
     depth: Depth,
@@ -229,7 +229,11 @@ struct PackedConv {
 }
 
 impl PackedConv {
-    fn new(channels_in: usize, params: &ConvParams<'_>, options: &Options) -> Result<Self> {
+    pub(super) fn new(
+        channels_in: usize,
+        params: &ConvParams<'_>,
+        options: &Options,
+    ) -> Result<Self> {
         let ConvParams { window, groups, channels_out, weights, layout, bias, quantized } = *params;
         if groups == 0 {
             return Err(Error::ZeroDimension { what: "groups" });
@@ -261,6 +265,51 @@ impl PackedConv {
         };
         Ok(Self { common, groups, depth, weights: weights.into(), products })
     }
+
+    /// For an input \[N, H, W, C\] that was checked, and axes of the window's kernel, stride and
+    /// dilation; for a phase of a transposed convolution over a part of it.
+    pub(super) fn gemm(
+        &self,
+        input: [usize; 4],
+        axes: [Axis; 2],
+        is_phase: bool,
+    ) -> Result<GemmPlan> {
+        let Self { groups, depth, products, .. } = *self;
+        let Common { kernels, channels_out, options, .. } = self.common;
+        let [vertical, horizontal] = axes;
+        let output = [input[0], vertical.output, horizontal.output, channels_out];
+        // Of single pixels both layouts are the same memory.
+        let planes = |layout, [_, h, w, _]: [usize; 4]| {
+            (layout == TensorLayout::Nchw && [h, w] != [1, 1]).then_some(&kernels.planes)
+        };
+        let group = depth.channels;
+        let producer = match &products {
+            Products::Int8(layer) => {
+                let planes = planes(options.input_layout, input).is_some();
+                let axes = [vertical, horizontal];
+                Producer::Int8Im2row(Int8Im2row::new(layer, input, axes, group, planes))
+            }
+            _ => Producer::Im2row(Im2row {
+                input,
+                vertical,
+                horizontal,
+                is_phase,
+                group,
+                element: options.input_type,
+                input_activation: options.input_activation,
+                scaled: options.input_scale,
+                input_planes: planes(options.input_layout, input),
+            }),
+        };
+        let regions = match products {
+            Products::Int8(_) => vec![Region::padded(&vertical, &horizontal)],
+            // Not too many: the length of the weights bounds the kernel, and that the regions.
+            _ => Region::all(&vertical, &horizontal),
+        };
+        let output_planes = planes(options.output_layout, output);
+        let problem = Problem { groups, output, regions, depth, output_planes, products };
+        GemmPlan::new(&kernels.gemm, producer, self.weights.clone(), problem, &options)
+    }
 }
 
 impl Packing for PackedConv {
@@ -273,43 +322,10 @@ impl Packing for PackedConv {
     }
 
     fn plan(&self, [n, h, w]: [usize; 3]) -> Result<Layer> {
-        let Self { groups, depth, products, .. } = *self;
-        let Common { kernels, channels_in, channels_out, window, options } = self.common;
+        let Common { kernels, channels_in, window, ref options, .. } = self.common;
         let input = [n, h, w, channels_in];
-        check_input(input)?;
-        let vertical = window.axis(0, h)?;
-        let horizontal = window.axis(1, w)?;
-        let output = [n, vertical.output, horizontal.output, channels_out];
-        // Of single pixels both layouts are the same memory.
-        let planes = |layout, [_, h, w, _]: [usize; 4]| {
-            (layout == TensorLayout::Nchw && [h, w] != [1, 1]).then_some(&kernels.planes)
-        };
-        let group = depth.channels;
-        let producer = match &products {
-            Products::Int8(layer) => {
-                Producer::Int8Im2row(Int8Im2row::new(layer, input, vertical, horizontal, group))
-            }
-            _ => Producer::Im2row(Im2row {
-                input,
-                vertical,
-                horizontal,
-                group,
-                element: options.input_type,
-                input_activation: options.input_activation,
-                input_planes: planes(options.input_layout, input),
-            }),
-        };
-        let regions = match products {
-            Products::Int8(_) => vec![Region::padded(&vertical, &horizontal)],
-            // Not too many: the length of the weights bounds the kernel, and that the regions.
-            _ => Region::all(&vertical, &horizontal),
-        };
-        let output_planes = planes(options.output_layout, output);
-        let problem = Problem { groups, output, regions, depth, output_planes, products };
-        let weights = self.weights.clone();
-        let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, &options)?;
-        let multiply_adds = count(output, depth.product()?);
-        let machine = Machine::Gemm(gemm);
-        Ok(Layer::new(kernels, input, &options, multiply_adds, machine))
+        let gemm = self.gemm(input, window.axes(input)?, false)?;
+        let multiply_adds = count(gemm.output(), self.depth.product()?);
+        Ok(Layer::new(kernels, input, options, multiply_adds, Machine::Gemm(gemm)))
     }
 }

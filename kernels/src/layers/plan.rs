@@ -61,6 +61,13 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         self.layer().output_type
     }
 
+    /// Whether the input comes with a factor for each picture and channel:
+    /// [`NhwcView::scaled`].
+    #[must_use]
+    fn input_scale(&self) -> bool {
+        self.layer().input_scale
+    }
+
     /// Layout of the input's memory.
     #[must_use]
     fn input_layout(&self) -> TensorLayout {
@@ -104,7 +111,8 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         self.layer().scratch_len(threads)
     }
 
-    /// y = activation(operation(input_activation(x)) + residual).
+    /// y = activation(operation(input_activation(x) · scale) + residual), where the scale is there
+    /// if the plan takes one.
     ///
     /// With the feature `rayon` the work is split over the threads of rayon's current pool, as many
     /// as `scratch` has room for. Otherwise it runs on the calling thread. `scratch` may hold
@@ -151,7 +159,7 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
     /// cover, without padding. Rows beyond the output are ignored.
     #[must_use]
     fn input_rows(&self, rows: Range<usize>) -> Range<usize> {
-        self.layer().vertical().covered(&rows)
+        self.layer().covered(&rows)
     }
 
     /// [`Plan::run`] for some output rows of each picture. `x` holds only the input rows that

@@ -531,6 +531,17 @@ impl Bytes for Neon {
     }
 
     #[inline(always)]
+    fn join_halves(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        let neon = self.neon.neon;
+        self.bytes(a, b, |a, b| neon.vcombine_u8(neon.vget_low_u8(a), neon.vget_low_u8(b)))
+    }
+
+    #[inline(always)]
+    fn upper_half(self, bytes: float32x4_t) -> float32x4_t {
+        self.bytes(bytes, bytes, |a, b| self.neon.neon.vextq_u8::<8>(a, b))
+    }
+
+    #[inline(always)]
     fn add_i32(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
         let neon = self.neon.neon;
         let [a, b] = [a, b].map(|v| neon.vreinterpretq_u32_f32(v));

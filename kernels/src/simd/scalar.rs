@@ -262,6 +262,18 @@ impl Bytes for Scalar {
     }
 
     #[inline(always)]
+    fn join_halves(self, a: f32, b: f32) -> f32 {
+        let (a, b) = (bytes(a), bytes(b));
+        of_bytes([a[0], a[1], b[0], b[1]])
+    }
+
+    #[inline(always)]
+    fn upper_half(self, v: f32) -> f32 {
+        let v = bytes(v);
+        of_bytes([v[2], v[3], 0, 0])
+    }
+
+    #[inline(always)]
     fn add_i32(self, a: f32, b: f32) -> f32 {
         f32::from_bits(a.to_bits().wrapping_add(b.to_bits()))
     }

@@ -10,9 +10,7 @@ use core::mem::transmute;
 use pulp::core_arch::x86;
 
 use crate::level::Level;
-use crate::simd::int8::{
-    Bytes, Int8, Int8Kernel, MOST_OF_16, SUMS, read_first_bytes, write_first_bytes,
-};
+use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS, read_first_bytes, write_first_bytes};
 use crate::simd::{Kernel, MAX_LANES, Simd, features, read_first_16, write_first_16};
 
 /// 128-bit vectors.
@@ -381,9 +379,7 @@ impl Sse {
     #[inline(always)]
     fn words(self, a: __m128, b: __m128, zero_point: __m128) -> __m128 {
         let Self { sse2, .. } = self;
-        // Integers too large for 32 bits would become the least.
-        let most = self.splat(MOST_OF_16);
-        let (a, b) = (self.to_i32(self.clamp_max(most, a)), self.to_i32(self.clamp_max(most, b)));
+        let (a, b) = (self.to_i32(a), self.to_i32(b));
         let words = self.integers(a, b, |a, b| sse2._mm_packs_epi32(a, b));
         self.integers(words, zero_point, |a, b| sse2._mm_adds_epi16(a, b))
     }
@@ -486,6 +482,16 @@ impl Bytes for Sse {
     fn narrow(self, [a, b, c, d]: [__m128; SUMS], zero_point: __m128) -> __m128 {
         let (low, high) = (self.words(a, b, zero_point), self.words(c, d, zero_point));
         self.integers(low, high, |a, b| self.sse2._mm_packus_epi16(a, b))
+    }
+
+    #[inline(always)]
+    fn join_halves(self, a: __m128, b: __m128) -> __m128 {
+        self.sse._mm_movelh_ps(a, b)
+    }
+
+    #[inline(always)]
+    fn upper_half(self, bytes: __m128) -> __m128 {
+        self.sse._mm_movehl_ps(bytes, bytes)
     }
 
     #[inline(always)]

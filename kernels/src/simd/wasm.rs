@@ -165,15 +165,15 @@ impl<const FUSED: bool, const RELAXED: bool> Simd for Wasm<FUSED, RELAXED> {
         i32x4_add(i32x4_shl(n, 23), f32x4_splat(1.0))
     }
 
-    // These compare: x < bound ? bound : x, and the reverse.
+    // Not pmax and pmin: as they are compiled and run, −0 comes out as +0.
     #[inline(always)]
     fn clamp_min(self, bound: v128, x: v128) -> v128 {
-        f32x4_pmax(x, bound)
+        v128_bitselect(bound, x, f32x4_gt(bound, x))
     }
 
     #[inline(always)]
     fn clamp_max(self, bound: v128, x: v128) -> v128 {
-        f32x4_pmin(x, bound)
+        v128_bitselect(bound, x, f32x4_lt(bound, x))
     }
 
     #[inline(always)]
@@ -419,6 +419,16 @@ impl<const RELAXED: bool> Bytes for Wasm<true, RELAXED> {
     fn narrow(self, [a, b, c, d]: [v128; SUMS], zero_point: v128) -> v128 {
         let (low, high) = (self.words(a, b, zero_point), self.words(c, d, zero_point));
         u8x16_narrow_i16x8(low, high)
+    }
+
+    #[inline(always)]
+    fn join_halves(self, a: v128, b: v128) -> v128 {
+        i64x2_shuffle::<0, 2>(a, b)
+    }
+
+    #[inline(always)]
+    fn upper_half(self, bytes: v128) -> v128 {
+        i64x2_shuffle::<1, 1>(bytes, bytes)
     }
 
     #[inline(always)]

@@ -4,6 +4,10 @@
 //! would spill. Of 2 with stride 2 and f32, two vectors of channels at a time: 8 accumulators, 5
 //! columns, 2 biases and a weight. (f16 and bf16 would gain 5 %, and take the crate 2 of the 40 s
 //! of CPU time in which it builds.)
+//!
+//! Kernels 7 wide with stride 1 leave their weights in memory, as longer ones do: 7 accumulators, 7
+//! weights, a bound and columns are more than 16. With stride 2 that would be 2 loads for each FMA:
+//! tiles have 4 pixels.
 
 use crate::activation::Activate;
 use crate::depthwise::k3x3::pairs;
@@ -80,7 +84,9 @@ pub(super) static KERNELS: Kernels = Kernels {
         f32: planes::<S, F32>(["from_planes_f32_avx2", "to_planes_f32_avx2"]),
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_PLANES) } else { None },
     },
+    pixelwise: pixelwise::<S>(["resample_avx2", "softmax_avx2"]),
     int8: if cfg!(feature = "int8") { Some(INT8) } else { None },
+    lines: lines::<S>(["binary_avx2", "normalize_avx2"]),
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
     unfused_loop: if cfg!(feature = "unfused") { Some(U::entry::<FmaLoop>) } else { None },
@@ -177,11 +183,12 @@ const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         k3x3::<S, F32, 2>(["dw_f32_3x3s2_2_avx2", "dw_f32_relu_3x3s2_2_avx2"], &[1, 2]),
     ],
     dense: &[
-        dense::<S, F32, 5, 1>(["dw_f32_k5s1_8_avx2", "dw_f32_relu_k5s1_8_avx2"], &[1, 2, 4, 8]),
-        dense::<S, F32, 5, 2>(["dw_f32_k5s2_8_avx2", "dw_f32_relu_k5s2_8_avx2"], &[1, 2, 4, 8]),
-        dense::<S, F32, 7, 1>(["dw_f32_k7s1_4_avx2", "dw_f32_relu_k7s1_4_avx2"], &[1, 2, 4]),
+        dense::<S, F32, 3, 1>(["dw_f32_k3s1_7_avx2", "dw_f32_relu_k3s1_7_avx2"], &[1, 2, 4, 7]),
+        dense::<S, F32, 5, 1>(["dw_f32_k5s1_7_avx2", "dw_f32_relu_k5s1_7_avx2"], &[1, 2, 4, 7]),
+        dense::<S, F32, 5, 2>(["dw_f32_k5s2_4_avx2", "dw_f32_relu_k5s2_4_avx2"], &[1, 2, 4]),
         dense::<S, F32, 7, 2>(["dw_f32_k7s2_4_avx2", "dw_f32_relu_k7s2_4_avx2"], &[1, 2, 4]),
     ],
+    long: Some(long::<S, F32>(["dw_f32_long_7_avx2", "dw_f32_relu_long_7_avx2"], 4, &[1, 2, 4, 7])),
     as_is: rows::<S, AnyTaps, F32, AsIs>("dw_f32_8_avx2", &[1, 2, 4, 8]),
     relu: rows::<S, AnyTaps, F32, Relu>("dw_f32_relu_8_avx2", &[1, 2, 4, 8]),
     general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_avx2", &[1]),
@@ -222,11 +229,12 @@ const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         k3x3::<S, F16, 2>(["dw_f16_3x3s2_3_avx2"; 2], &[1, 2, 3]),
     ],
     dense: &[
-        dense::<S, F16, 5, 1>(["dw_f16_k5s1_8_avx2"; 2], &[1, 4, 8]),
-        dense::<S, F16, 5, 2>(["dw_f16_k5s2_8_avx2"; 2], &[1, 4, 8]),
-        dense::<S, F16, 7, 1>(["dw_f16_k7s1_4_avx2"; 2], &[1, 4]),
+        dense::<S, F16, 3, 1>(["dw_f16_k3s1_7_avx2"; 2], &[1, 4, 7]),
+        dense::<S, F16, 5, 1>(["dw_f16_k5s1_7_avx2"; 2], &[1, 4, 7]),
+        dense::<S, F16, 5, 2>(["dw_f16_k5s2_4_avx2"; 2], &[1, 4]),
         dense::<S, F16, 7, 2>(["dw_f16_k7s2_4_avx2"; 2], &[1, 4]),
     ],
+    long: Some(long::<S, F16>(["dw_f16_long_7_avx2"; 2], 4, &[1, 4, 7])),
     as_is: rows::<S, AnyTaps, F16, Bounded>("dw_f16_8_avx2", &[1, 2, 4, 8]),
     relu: rows::<S, AnyTaps, F16, Bounded>("dw_f16_8_avx2", &[1, 2, 4, 8]),
     general: rows::<S, AnyTaps, F16, General>("dw_f16_general_1_avx2", &[1]),
@@ -254,11 +262,12 @@ const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         k3x3::<S, Bf16, 2>(["dw_bf16_3x3s2_3_avx2"; 2], &[1, 2, 3]),
     ],
     dense: &[
-        dense::<S, Bf16, 5, 1>(["dw_bf16_k5s1_8_avx2"; 2], &[1, 4, 8]),
-        dense::<S, Bf16, 5, 2>(["dw_bf16_k5s2_8_avx2"; 2], &[1, 4, 8]),
-        dense::<S, Bf16, 7, 1>(["dw_bf16_k7s1_4_avx2"; 2], &[1, 4]),
+        dense::<S, Bf16, 3, 1>(["dw_bf16_k3s1_7_avx2"; 2], &[1, 4, 7]),
+        dense::<S, Bf16, 5, 1>(["dw_bf16_k5s1_7_avx2"; 2], &[1, 4, 7]),
+        dense::<S, Bf16, 5, 2>(["dw_bf16_k5s2_4_avx2"; 2], &[1, 4]),
         dense::<S, Bf16, 7, 2>(["dw_bf16_k7s2_4_avx2"; 2], &[1, 4]),
     ],
+    long: Some(long::<S, Bf16>(["dw_bf16_long_7_avx2"; 2], 4, &[1, 4, 7])),
     as_is: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_avx2", &[1, 2, 4, 8]),
     relu: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_avx2", &[1, 2, 4, 8]),
     general: rows::<S, AnyTaps, Bf16, General>("dw_bf16_general_1_avx2", &[1]),

@@ -3,7 +3,7 @@
 
 use crate::depthwise::k3x3::{Args3x3, Depthwise3x3, Tail3x3};
 use crate::depthwise::kernels::{Dense, DepthwiseKernels, Kernels3x3, Stride3x3};
-use crate::depthwise::row::{AnyTaps, DenseTaps};
+use crate::depthwise::row::{AnyTaps, DenseTaps, LongTaps};
 use crate::element::ElementType;
 use crate::epilogue::{AsIs, Bounded, General, Prologue, Relu};
 use crate::gemm::block_micro_kernel::{BlockMicroKernel, PairMicroKernel};
@@ -14,10 +14,16 @@ use crate::gemm::micro_kernel::{Bf16MicroKernel, Int8MicroKernel, MicroKernel};
 use crate::int8;
 use crate::int8::kernels::Int8Kernels;
 use crate::int8::requantize::Requantize;
+use crate::lines::LineKernels;
+use crate::lines::binary::Binary;
+use crate::lines::normalize::Normalize;
+use crate::pixelwise::PixelwiseKernels;
+use crate::pixelwise::resample::Resample;
+use crate::pixelwise::softmax::Softmax;
 use crate::planes::PlanesOf;
 use crate::planes::from_planes::FromPlanes;
 use crate::planes::to_planes::ToPlanes;
-use crate::rows::kernel::{Combine, MaskedRowKernel, RowKernel};
+use crate::rows::kernel::{Combine, MaskedRowKernel, RowKernel, Spans};
 use crate::rows::kernels::{RowFn, RowKernels, RowTiles, Tiles};
 use crate::simd::element::Element;
 use crate::simd::int8::Int8;
@@ -205,6 +211,26 @@ pub(super) const fn planes<S: Simd, X: Element>(
     PlanesOf { from_name, from, to_name, to }
 }
 
+/// Resampling and softmax.
+pub(super) const fn pixelwise<S: Simd>(
+    [resample_name, softmax_name]: [&'static str; 2],
+) -> PixelwiseKernels {
+    let (resample, softmax) = (S::entry::<Resample>, S::entry::<Softmax>);
+    PixelwiseKernels { resample_name, resample, softmax_name, softmax }
+}
+
+/// Operations on lines, of elements of any type.
+pub(super) const fn lines<S: Simd>(
+    [binary_name, normalize_name]: [&'static str; 2],
+) -> LineKernels {
+    LineKernels {
+        binary_name,
+        binary: S::entry::<Binary>,
+        normalize_name,
+        normalize: S::entry::<Normalize>,
+    }
+}
+
 /// Tiles for channels that fill no vector, of one pixel or two. Few, as each is code of its own and
 /// most layers have whole vectors; two where vectors are long: of 728 channels half of the last 16
 /// are missing. For the same reason all of them are [`Bounded`].
@@ -222,7 +248,7 @@ pub(super) const fn rows<S: Simd, C: Combine, X: Element, L: Prologue>(
         let any: RowFn = S::entry::<MaskedRowKernel<C, X, L, 1>>;
         return RowKernels {
             name,
-            whole: RowTiles { tiles: Tiles::new(any), border: any },
+            whole: RowTiles { tiles: Tiles::new(any), spans: Spans::Nothing, border: any },
             tail: None,
         };
     }
@@ -242,8 +268,9 @@ pub(super) const fn rows<S: Simd, C: Combine, X: Element, L: Prologue>(
     }
     let masked: RowFn = S::entry::<MaskedRowKernel<C, X, Bounded, 1>>;
     let tail = tail::<S, RowFn>(masked, S::entry::<MaskedRowKernel<C, X, Bounded, 2>>);
-    let tail = RowTiles { tiles: tail, border: masked };
-    let whole = RowTiles { tiles, border };
+    let spans = Spans::Nothing;
+    let tail = RowTiles { tiles: tail, spans, border: masked };
+    let whole = RowTiles { tiles, spans, border };
     RowKernels { name, whole, tail: if S::LANES > 1 { Some(tail) } else { None } }
 }
 
@@ -258,6 +285,7 @@ pub(super) const fn few_depthwise<S: Simd, X: Element>(
         pairs: false,
         k3x3: &[],
         dense: &[],
+        long: None,
         as_is: rows_of_any,
         relu: rows_of_any,
         general: rows::<S, AnyTaps, X, General>(general, &[1]),
@@ -284,31 +312,60 @@ pub(super) const fn dense<S: Simd, X: Element, const K: usize, const STRIDE: usi
     Dense { kernel: K, stride: STRIDE, as_is, relu }
 }
 
+/// Those of any width from `kernel` on, stride 1.
+#[allow(dead_code, reason = "of levels with vectors")]
+pub(super) const fn long<S: Simd, X: Element>(
+    [as_is, relu]: [&'static str; 2],
+    kernel: usize,
+    pixels: &[usize],
+) -> Dense {
+    let (as_is, relu) = match X::TYPE {
+        ElementType::F32 => (
+            spanning_rows::<S, LongTaps, LongTaps, X, AsIs>(as_is, pixels),
+            spanning_rows::<S, LongTaps, LongTaps, X, Relu>(relu, pixels),
+        ),
+        _ => (
+            spanning_rows::<S, LongTaps, LongTaps, X, Bounded>(as_is, pixels),
+            spanning_rows::<S, LongTaps, LongTaps, X, Bounded>(relu, pixels),
+        ),
+    };
+    Dense { kernel, stride: 1, as_is, relu }
+}
+
 const fn dense_rows<S: Simd, X: Element, L: Prologue, const K: usize, const STRIDE: usize>(
     name: &'static str,
     pixels: &[usize],
 ) -> RowKernels {
-    let mut tiles = Tiles::new(S::entry::<RowKernel<DenseTaps<K, 1>, X, L, 1>> as RowFn);
+    spanning_rows::<S, DenseTaps<K, 1>, DenseTaps<K, STRIDE>, X, L>(name, pixels)
+}
+
+/// Row kernels whose tiles span the padding: of one pixel, for which any stride will do, and of
+/// several.
+const fn spanning_rows<S: Simd, One: Combine, C: Combine, X: Element, L: Prologue>(
+    name: &'static str,
+    pixels: &[usize],
+) -> RowKernels {
+    let mut tiles = Tiles::new(S::entry::<RowKernel<One, X, L, 1>> as RowFn);
     let mut i = 0;
     while i < pixels.len() {
         let tile: RowFn = match pixels[i] {
-            1 => S::entry::<RowKernel<DenseTaps<K, 1>, X, L, 1>>,
-            2 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, L, 2>>,
-            4 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, L, 4>>,
-            8 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, L, 8>>,
+            1 => S::entry::<RowKernel<One, X, L, 1>>,
+            2 => S::entry::<RowKernel<C, X, L, 2>>,
+            4 => S::entry::<RowKernel<C, X, L, 4>>,
+            7 => S::entry::<RowKernel<C, X, L, 7>>,
             _ => panic!("a tile of another width"),
         };
         tiles = tiles.with(pixels[i], tile);
         i += 1;
     }
-    let whole = RowTiles { tiles, border: S::entry::<RowKernel<AnyTaps, X, L, 1>> };
-    let tail = tail::<S, RowFn>(
-        S::entry::<MaskedRowKernel<DenseTaps<K, 1>, X, Bounded, 1>>,
-        S::entry::<MaskedRowKernel<DenseTaps<K, STRIDE>, X, Bounded, 2>>,
+    let spans = C::SPANS;
+    let whole = RowTiles { tiles, spans, border: S::entry::<RowKernel<AnyTaps, X, L, 1>> };
+    let tiles = tail::<S, RowFn>(
+        S::entry::<MaskedRowKernel<One, X, Bounded, 1>>,
+        S::entry::<MaskedRowKernel<C, X, Bounded, 2>>,
     );
-    let tail =
-        RowTiles { tiles: tail, border: S::entry::<MaskedRowKernel<AnyTaps, X, Bounded, 1>> };
-    RowKernels { name, whole, tail: Some(tail) }
+    let border: RowFn = S::entry::<MaskedRowKernel<AnyTaps, X, Bounded, 1>>;
+    RowKernels { name, whole, tail: Some(RowTiles { tiles, spans, border }) }
 }
 
 /// 3×3 kernels in tiles of so many columns; names as for [`dense`].

@@ -7,6 +7,8 @@ use crate::element::{ElementType, F16Bf16};
 use crate::gemm::kernels::GemmKernels;
 use crate::int8::kernels::Int8Kernels;
 use crate::level::Level;
+use crate::lines::LineKernels;
+use crate::pixelwise::PixelwiseKernels;
 use crate::planes::PlanesKernels;
 use crate::pool::kernels::PoolKernels;
 
@@ -19,11 +21,14 @@ pub(crate) struct Kernels {
     pub(crate) f32: ChannelwiseKernels,
     /// For inputs of f16 and bf16, with the feature `f16-bf16`.
     pub(crate) f16_bf16: Option<F16Bf16<ChannelwiseKernels>>,
-    /// Applies an activation to contiguous elements in place.
     pub(crate) planes: PlanesKernels,
+    /// For elements of any type.
+    pub(crate) pixelwise: PixelwiseKernels,
     /// For integers of 8 bits, by the instructions that multiply them, fastest first; with the
     /// feature `int8`.
     pub(crate) int8: Option<&'static [Int8Kernels]>,
+    pub(crate) lines: LineKernels,
+    /// Applies an activation to contiguous elements in place.
     pub(crate) activate: unsafe fn(&ActivateRun),
     /// Runs a given number of independent multiply-adds on registers, for measuring the peak.
     pub(crate) fma_loop: unsafe fn(&u64) -> f32,

@@ -89,9 +89,11 @@ pub fn kernels() -> Vec<Kernel> {
             let channelwise = core::iter::once(&k.f32).chain(of_16_bits);
             let mut names: Vec<_> = gemm_names(&k.gemm).collect();
             names.extend(channelwise.flat_map(channelwise_names));
+            names.extend([k.lines.binary_name, k.lines.normalize_name]);
             let of_16_bits = k.planes.f16_bf16.iter().flat_map(F16Bf16::iter);
             let planes = core::iter::once(&k.planes.f32).chain(of_16_bits);
             names.extend(planes.flat_map(|planes| [planes.from_name, planes.to_name]));
+            names.extend([k.pixelwise.resample_name, k.pixelwise.softmax_name]);
             // One kernel can serve an input as it is and its ReLU.
             names.dedup();
             let dot = k.gemm.dot().into_iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
@@ -145,7 +147,7 @@ fn channelwise_names(
 /// Those of depthwise convolutions.
 fn depthwise_names(kernels: &DepthwiseKernels) -> impl Iterator<Item = &'static str> {
     let k3x3 = kernels.k3x3.iter().flat_map(|k| [k.as_is.name, k.relu.name]);
-    let dense = kernels.dense.iter().flat_map(|d| [&d.as_is, &d.relu]);
+    let dense = kernels.dense.iter().chain(&kernels.long).flat_map(|d| [&d.as_is, &d.relu]);
     let DepthwiseKernels { as_is, relu, general, .. } = kernels;
     k3x3.chain([as_is, relu, general].into_iter().chain(dense).map(|rows| rows.name))
 }

@@ -52,6 +52,8 @@ pub struct Layer {
     /// Where they are free.
     pub channels_out: usize,
     pub input_activation: Activation,
+    /// Whether the input comes with factors.
+    pub input_scale: bool,
     pub mid_activation: Activation,
     pub activation: Activation,
     /// Of the input.
@@ -108,6 +110,7 @@ impl Layer {
             window,
             channels_out,
             input_activation,
+            input_scale: false,
             mid_activation,
             activation,
             input_type,
@@ -234,6 +237,7 @@ impl Layer {
     fn options(&self, level: Level) -> Options {
         Options::default()
             .input_activation(self.input_activation)
+            .input_scale(self.input_scale)
             .activation(self.activation)
             .level(level)
             .input_type(self.input_type)

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::calls::{self, Call, Operand, Reference};
 use super::json::{Config, Result, batch_shape, input_shape, layer_name, parsed_size, text};
 use super::layers::{self, Activity, Kind, Operator};
-use crate::network::{Border, Function, Network, NodeId, Op, Output, Picture, infer_picture};
+use crate::network::{Border, Network, NodeId, Op, Output, Picture, infer_picture};
 
 /// The most layers of a configuration. Each layer counts as often as it is called.
 const MAX_LAYERS: usize = 4096;
@@ -546,8 +546,8 @@ impl Builder {
         match layers::activity(config, self.keras2)? {
             Activity::Kernel(Activation::None) => self.push(into, op, &[&x]),
             activity => {
-                let logits =
-                    matches!(activity, Activity::Softmax | Activity::Plain(Function::Sigmoid));
+                let sigmoid = Activity::Kernel(Activation::Sigmoid);
+                let logits = activity == Activity::Softmax || activity == sigmoid;
                 let inner = into.inner(if logits { "logits" } else { "pre" });
                 let before = self.push(&inner, op, &[&x])?;
                 self.activity(into, activity, &before)
@@ -566,7 +566,6 @@ impl Builder {
         let op = match activity {
             Activity::Kernel(Activation::None) => Op::Identity,
             Activity::Kernel(activation) => Op::Activation(activation),
-            Activity::Plain(function) => Op::Function(function),
             Activity::Softmax => Op::Softmax,
         };
         self.push(into, op, &[x])

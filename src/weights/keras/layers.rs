@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::calls::{Call, Operand};
 use super::json::{Config, Result, brief, foreign_package, numbers};
-use crate::network::{Border, Function, Interpolation, Op};
+use crate::network::{Border, Interpolation, Op};
 
 /// The kinds of layers that are treated differently.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -103,7 +103,6 @@ pub(super) const CLASSES: &[(&str, Kind)] = &[
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Activity {
     Kernel(Activation),
-    Plain(Function),
     Softmax,
 }
 
@@ -117,14 +116,15 @@ pub(super) const ACTIVATIONS: &[(&str, Activity)] = &[
     ("swish", Activity::Kernel(Activation::Silu)),
     ("hard_silu", Activity::Kernel(Activation::HardSwish)),
     ("hard_swish", Activity::Kernel(Activation::HardSwish)),
-    (
-        "leaky_relu",
-        Activity::Plain(Function::Relu { slope: 0.2, threshold: 0.0, max: f32::INFINITY }),
-    ),
-    ("sigmoid", Activity::Plain(Function::Sigmoid)),
-    ("hard_sigmoid", Activity::Plain(Function::HardSigmoid { slope: 1.0 / 6.0 })),
-    ("tanh", Activity::Plain(Function::Tanh)),
-    ("softplus", Activity::Plain(Function::Softplus)),
+    ("leaky_relu", Activity::Kernel(Activation::LeakyRelu { alpha: 0.2 })),
+    ("sigmoid", Activity::Kernel(Activation::Sigmoid)),
+    ("hard_sigmoid", Activity::Kernel(Activation::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 })),
+    ("tanh", Activity::Kernel(Activation::Tanh)),
+    ("softplus", Activity::Kernel(Activation::Softplus)),
+    ("gelu", Activity::Kernel(Activation::Gelu)),
+    ("mish", Activity::Kernel(Activation::Mish)),
+    ("softsign", Activity::Kernel(Activation::Softsign)),
+    ("exponential", Activity::Kernel(Activation::Exponential)),
     ("softmax", Activity::Softmax),
 ];
 
@@ -208,7 +208,7 @@ pub(super) fn activity(config: Config<'_>, keras2: bool) -> Result<Activity> {
     };
     match ACTIVATIONS.iter().find(|(known, _)| Some(*known) == name) {
         Some(("hard_sigmoid", _)) if keras2 => {
-            Ok(Activity::Plain(Function::HardSigmoid { slope: 0.2 }))
+            Ok(Activity::Kernel(Activation::HardSigmoid { slope: 0.2, offset: 0.5 }))
         }
         Some((_, activity)) => Ok(*activity),
         None => Err(unsupported()),
@@ -229,15 +229,16 @@ pub(super) fn relu(config: Config<'_>) -> Result<Activity> {
         (0.0, 0.0, f32::INFINITY) => Activity::Kernel(Activation::Relu),
         (0.0, 0.0, 6.0) => Activity::Kernel(Activation::Relu6),
         (0.0, 0.0, hi) => Activity::Kernel(Activation::Clamp { lo: 0.0, hi }),
-        _ => Activity::Plain(Function::Relu { slope, threshold, max }),
+        (alpha, 0.0, f32::INFINITY) => Activity::Kernel(Activation::LeakyRelu { alpha }),
+        _ => Activity::Kernel(Activation::ThresholdedRelu { slope, threshold, max }),
     })
 }
 
 /// Keras 2 calls the slope `alpha`.
 pub(super) fn leaky_relu(config: Config<'_>) -> Result<Activity> {
     let key = if config.get("negative_slope").is_some() { "negative_slope" } else { "alpha" };
-    let slope = config.number(key, 0.3)? as f32;
-    Ok(Activity::Plain(Function::Relu { slope, threshold: 0.0, max: f32::INFINITY }))
+    let alpha = config.number(key, 0.3)? as f32;
+    Ok(Activity::Kernel(Activation::LeakyRelu { alpha }))
 }
 
 pub(super) fn elu(config: Config<'_>) -> Result<Activity> {

@@ -4,7 +4,7 @@ use sepconv_kernels::{Activation, Padding, PoolKind, Window};
 use serde_json::{Value as Json, json};
 
 use super::fields::{Fields, Result, single};
-use crate::network::{Border, Function, Interpolation, Op};
+use crate::network::{Border, Interpolation, Op};
 
 /// The operation as JSON. None if this version of the format has no word for it.
 pub(super) fn write(op: &Op) -> Option<Json> {
@@ -43,7 +43,6 @@ pub(super) fn write(op: &Op) -> Option<Json> {
         Op::Rescale { scale, offset } => {
             json!({"op": "rescale", "scale": scale, "offset": offset})
         }
-        Op::Function(function) => self::function(*function),
         Op::PRelu { shape } => json!({"op": "prelu", "shape": shape}),
         Op::ZeroPad(border) => json!({"op": "zero_pad", "border": sides(*border)}),
         Op::Crop(border) => json!({"op": "crop", "border": sides(*border)}),
@@ -80,23 +79,24 @@ fn activation(activation: Activation) -> Option<Json> {
         Activation::Elu { alpha } => json!({"op": "elu", "alpha": single(alpha)}),
         Activation::Silu => json!({"op": "silu"}),
         Activation::HardSwish => json!({"op": "hard_swish"}),
-        _ => return None,
-    })
-}
-
-fn function(function: Function) -> Json {
-    match function {
-        Function::Sigmoid => json!({"op": "sigmoid"}),
-        Function::HardSigmoid { slope } => {
-            json!({"op": "hard_sigmoid", "slope": single(slope)})
+        Activation::Sigmoid => json!({"op": "sigmoid"}),
+        Activation::HardSigmoid { slope, offset } => {
+            json!({"op": "hard_sigmoid", "slope": single(slope), "offset": single(offset)})
         }
-        Function::Tanh => json!({"op": "tanh"}),
-        Function::Softplus => json!({"op": "softplus"}),
-        Function::Relu { slope, threshold, max } => json!({
-            "op": "leaky_relu", "slope": single(slope), "threshold": single(threshold),
+        Activation::Tanh => json!({"op": "tanh"}),
+        Activation::Gelu => json!({"op": "gelu"}),
+        Activation::GeluTanh => json!({"op": "gelu_tanh"}),
+        Activation::Softplus => json!({"op": "softplus"}),
+        Activation::Mish => json!({"op": "mish"}),
+        Activation::LeakyRelu { alpha } => json!({"op": "leaky_relu", "alpha": single(alpha)}),
+        Activation::ThresholdedRelu { slope, threshold, max } => json!({
+            "op": "thresholded_relu", "slope": single(slope), "threshold": single(threshold),
             "max": single(max)
         }),
-    }
+        Activation::Softsign => json!({"op": "softsign"}),
+        Activation::Exponential => json!({"op": "exponential"}),
+        _ => return None,
+    })
 }
 
 fn sides(Border { top, bottom, left, right }: Border) -> Json {
@@ -197,20 +197,24 @@ fn read_elementwise(name: &str, node: Fields<'_>) -> Result<Op> {
         "elu" => Activation::Elu { alpha: node.single("alpha")? },
         "silu" => Activation::Silu,
         "hard_swish" => Activation::HardSwish,
-        _ => {
-            return Ok(Op::Function(match name {
-                "sigmoid" => Function::Sigmoid,
-                "hard_sigmoid" => Function::HardSigmoid { slope: node.single("slope")? },
-                "tanh" => Function::Tanh,
-                "softplus" => Function::Softplus,
-                "leaky_relu" => Function::Relu {
-                    slope: node.single("slope")?,
-                    threshold: node.single("threshold")?,
-                    max: node.single("max")?,
-                },
-                other => return Err(format!("op: {other:?} is not known")),
-            }));
+        "sigmoid" => Activation::Sigmoid,
+        "hard_sigmoid" => {
+            Activation::HardSigmoid { slope: node.single("slope")?, offset: node.single("offset")? }
         }
+        "tanh" => Activation::Tanh,
+        "gelu" => Activation::Gelu,
+        "gelu_tanh" => Activation::GeluTanh,
+        "softplus" => Activation::Softplus,
+        "mish" => Activation::Mish,
+        "leaky_relu" => Activation::LeakyRelu { alpha: node.single("alpha")? },
+        "thresholded_relu" => Activation::ThresholdedRelu {
+            slope: node.single("slope")?,
+            threshold: node.single("threshold")?,
+            max: node.single("max")?,
+        },
+        "softsign" => Activation::Softsign,
+        "exponential" => Activation::Exponential,
+        other => return Err(format!("op: {other:?} is not known")),
     };
     Ok(Op::Activation(activation))
 }
