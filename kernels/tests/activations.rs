@@ -119,7 +119,7 @@ fn errors_are_those_stated() {
         1e-4,
         1.220_703_1e-4,
         0.346_573_6,
-        0.693_147_2,
+        std::f32::consts::LN_2,
         0.5,
     ];
     let near = edges.iter().flat_map(|edge| (0..5).map(|i| f32::from_bits(edge.to_bits() + i - 2)));

@@ -75,7 +75,7 @@ fn planes_give_what_pixels_give() {
     let mut random = Random(33);
     for i in 0..scaled(2700).max(135) as usize {
         let op = OPS[i % OPS.len()];
-        let mut case = if i / OPS.len() % 5 == 0 {
+        let mut case = if (i / OPS.len()).is_multiple_of(5) {
             Case::random(op, &mut random)
         } else {
             Case::small(op, &mut random)

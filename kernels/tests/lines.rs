@@ -69,17 +69,15 @@ fn operations_of_two_tensors_are_those_of_the_naive_loops() {
         if case % 64 == 5 {
             output[1] += 9;
         }
-        let mut shapes = [output; 2];
-        for axis in 0..4 {
+        let [mut first, mut second] = [output; 2];
+        for (a, b) in first.iter_mut().zip(&mut second) {
             match random.below(4) {
-                0 => shapes[0][axis] = 1,
-                1 => shapes[1][axis] = 1,
+                0 => *a = 1,
+                1 => *b = 1,
                 _ => {}
             }
         }
-        if case % 3 == 0 {
-            shapes = [output; 2];
-        }
+        let shapes = if case % 3 == 0 { [output; 2] } else { [first, second] };
         let output: [usize; 4] = std::array::from_fn(|i| shapes[0][i].max(shapes[1][i]));
         let (op, types) = (OPS[case % OPS.len()], types(case / OPS.len()));
         // A clamp that keeps zeros of either sign.
@@ -186,7 +184,7 @@ impl Case {
             types,
             activation: [Activation::None, Activation::Relu][number / 8 % 2],
             x,
-            residual: (number % 3 == 0).then(|| Stored::new(types[1], &residual)),
+            residual: (number.is_multiple_of(3)).then(|| Stored::new(types[1], &residual)),
             affine,
         }
     }

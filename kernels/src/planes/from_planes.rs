@@ -135,6 +135,7 @@ unsafe fn square<S: Simd, X: Element>(
     }
     simd.transpose(&mut square);
     let (lo, hi) = (simd.splat(run.bounds.0), simd.splat(run.bounds.1));
+    #[expect(clippy::manual_map, reason = "a closure would not be inlined")]
     let scale = match run.scale {
         None => None,
         // SAFETY: channels c..c + `channels` have factors.
