@@ -121,6 +121,13 @@ pub enum Error {
         /// The view's type.
         actual: ElementType,
     },
+    /// A view has factors for each picture and channel and the plan takes none, or the reverse.
+    Scale {
+        /// Which operand.
+        what: &'static str,
+        /// Whether the plan takes some.
+        expected: bool,
+    },
     /// A view's layout is not the one that the plan was made for.
     Layout {
         /// Which operand.
@@ -254,6 +261,7 @@ impl fmt::Display for Error {
             Self::ElementType { what, expected, actual } => {
                 write!(f, "{what}: expected elements of {expected}, got {actual}")
             }
+            Self::Scale { what, expected } => write!(f, "{what}: expected {}", views(*expected)),
             Self::Layout { what, expected, actual } => {
                 write!(f, "{what}: expected layout {expected}, got {actual}")
             }
@@ -310,6 +318,14 @@ impl Error {
             ),
             _ => Ok(()),
         }
+    }
+}
+
+/// The view that a plan takes, scaled or not, and the one that it got.
+fn views(scaled: bool) -> &'static str {
+    match scaled {
+        true => "a view with a scale, got one without",
+        false => "a view without a scale, got one with",
     }
 }
 

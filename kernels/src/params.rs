@@ -631,9 +631,11 @@ pub enum DepthOrder {
 ///     BinaryOp::Multiply,
 ///     BinaryOp::Maximum,
 ///     BinaryOp::Minimum,
+///     BinaryOp::PRelu,
 /// ]
 /// .map(|op| naive::binary(op, 3.0, 5.0));
-/// assert_eq!(values, [8.0, -2.0, 15.0, 5.0, 3.0]);
+/// assert_eq!(values, [8.0, -2.0, 15.0, 5.0, 3.0, 3.0]);
+/// assert_eq!(naive::binary(BinaryOp::PRelu, -3.0, 5.0), -15.0);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -648,6 +650,9 @@ pub enum BinaryOp {
     Maximum,
     /// b < a ? b : a; NaN if one of them is.
     Minimum,
+    /// a < 0 ? b · a : a, where b is PReLU's α: of shape \[1, 1, 1, C\], or with a height and a
+    /// width of its own. −0 stays; NaN if a is, and where a < 0, if b is.
+    PRelu,
 }
 
 /// Parameters of [`Normalization`](crate::Normalization).

@@ -125,6 +125,7 @@ impl TransposedPlan {
                     let (offset, placement) = at.every(first, steps);
                     (Shared(residual.0.add(offset)), placement)
                 }),
+                scale: whole.scale,
             };
             match &phase.machine {
                 PhaseMachine::Gemm(plan) => {

@@ -203,6 +203,7 @@ impl Drop for Pages {
 /// The operands of all cases, one after the other.
 struct Arena {
     x: Pages,
+    scale: Pages,
     residual: Pages,
     y: Pages,
     scratch: Pages,
@@ -215,6 +216,7 @@ impl Arena {
         let pages = |elements| Pages::new(elements);
         Self {
             x: pages(1 << 16),
+            scale: pages(1 << 12),
             residual: pages(1 << 16),
             y: pages(1 << 16),
             scratch: pages(1 << 20),
@@ -234,6 +236,8 @@ struct Case {
 /// The operands of a case.
 struct Operands {
     x: Stored,
+    /// Its factors, if the layer takes some.
+    scale: Option<Vec<f32>>,
     residual: Stored,
     weights: [Stored; 4],
     /// The shape of the output.
@@ -250,7 +254,9 @@ impl Case {
         let plan = layer.plan(weights.each_ref().map(Stored::elements), Level::Scalar).unwrap();
         let x = fill(layer.input_type, elements(plan.input_shape()));
         let residual = fill(layer.output_type, elements(plan.output_shape()));
-        Operands { x, residual, weights, output: plan.output_shape() }
+        let [n, _, _, c] = plan.input_shape();
+        let scale = layer.input_scale.then(|| Mode::Reals.fill(&mut random, n * c));
+        Operands { x, scale, residual, weights, output: plan.output_shape() }
     }
 
     /// What the plan gives of operands in ordinary memory.
@@ -258,6 +264,7 @@ impl Case {
         let weights = operands.weights.each_ref().map(Stored::elements);
         let plan = self.layer.plan(weights, level).unwrap();
         let x = Spaced::of(plan.input_shape(), 0, &operands.x);
+        let x = Spaced { scale: operands.scale.clone(), ..x };
         let residual = Spaced::of(plan.output_shape(), 0, &operands.residual);
         common::run(&*plan, &x, Some(&residual), 0, 0)
     }
@@ -297,7 +304,7 @@ struct How {
 fn guarded(
     arena: &mut Arena,
     plan: &dyn Plan,
-    (x, residual): (&Stored, &Stored),
+    (x, scale, residual): (&Stored, Option<&[f32]>, &Stored),
     how: &How,
     guarded: &mut u64,
 ) -> Vec<f32> {
@@ -315,8 +322,11 @@ fn guarded(
         let y = arena.y.place_output(end, plan.output_type(), y_len);
         let (x_data, residual_data) =
             (arena.x.put(end, &x.data), arena.residual.put(end, &residual.data));
-        let mut views =
-            Some((x.view_of(x_data), residual.view_of(residual_data), residual.view_mut_of(y)));
+        let mut x = x.view_of(x_data);
+        if let Some(scale) = scale {
+            x = x.scaled(arena.scale.copy(end, scale)).unwrap();
+        }
+        let mut views = Some((x, residual.view_of(residual_data), residual.view_mut_of(y)));
         common::in_pool(threads, &mut || {
             let (x, residual, y) = views.take().unwrap();
             match rows.clone() {
@@ -329,7 +339,7 @@ fn guarded(
     holds(intact, || format!("{} {how:?} wrote beside the output", plan.kernel_name()));
     let beside = arena.scratch.split::<f32>(end, scratch_len).1.iter().all(is_poison);
     holds(beside, || format!("{} {how:?} wrote beside the scratch", plan.kernel_name()));
-    *guarded += 3 + u64::from(scratch_len > 0);
+    *guarded += 3 + u64::from(scratch_len > 0) + u64::from(scale.is_some());
     // All of it was written, and no gap.
     Spaced { data: y, ..residual }.into_dense().into_values()
 }
@@ -504,7 +514,7 @@ fn check(what: &str, cases: &[Case]) {
                 let plan =
                     planned(&mut arena, &layer, &operands, (level, end), &mut operands_guarded);
                 let how = How { end, gap, rows, threads };
-                let given = (&operands.x, &operands.residual);
+                let given = (&operands.x, operands.scale.as_deref(), &operands.residual);
                 let y = guarded(&mut arena, &*plan, given, &how, &mut operands_guarded);
                 runs += 1;
                 assert_same_bits(format_args!("{case:?} {level}"), &y, &wanted);
@@ -640,6 +650,22 @@ fn several_pictures() {
     check("batches", &f32_cases(layers));
 }
 
+/// Layers whose inputs come with factors, of all types, pictures and tails of vectors.
+#[test]
+fn every_channel_count_scaled() {
+    let layers = kinds().into_iter().filter(|(.., load)| *load != Activation::Silu);
+    let layers = layers.enumerate().flat_map(|(i, kind)| {
+        (1..=70).map(move |c| {
+            let mut layer = Layer { input_scale: true, ..layer(kind, [4, 5, c], c % 37 + 1) };
+            layer.input[0] = 1 + (i + c) % 2;
+            (layer, turn(c))
+        })
+    });
+    let layers: Vec<_> = layers.collect();
+    check("scaled, channels 1 to 70", &f32_cases(layers.iter().map(|(layer, _)| *layer)));
+    check("scaled, 16 bits", &half_cases(layers.into_iter()));
+}
+
 /// A case of integers whose weights, scales and biases are at guard pages.
 fn planned_int8(
     arena: &mut Arena,
@@ -679,7 +705,7 @@ fn check_int8(what: &str, cases: &[int8::Case]) {
                     let how = How { end, gap, rows, threads: if i % 8 == 7 { 3 } else { 1 } };
                     let asked = (level, way, end);
                     let plan = planned_int8(&mut arena, case, asked, &mut operands_guarded);
-                    let given = (&case.x, residual);
+                    let given = (&case.x, None, residual);
                     let y = guarded(&mut arena, &*plan, given, &how, &mut operands_guarded);
                     let whole = Stored::F32(wanted.clone());
                     let rows = how.rows.clone().unwrap_or(0..output[1]);
@@ -791,7 +817,7 @@ fn every_channel_count_of_pixels() {
                 let part = i % output[1]..output[1].min(i % output[1] + 2);
                 let rows = Some(part).filter(|_| j == i % PLACES.len());
                 let how = How { end, gap, rows, threads: if i % 8 == 7 { 3 } else { 1 } };
-                let y = guarded(&mut arena, &*plan, (&x, &residual), &how, &mut operands);
+                let y = guarded(&mut arena, &*plan, (&x, None, &residual), &how, &mut operands);
                 let rows = how.rows.clone().unwrap_or(0..output[1]);
                 let wanted = Spaced::rows(output, rows, 0, &wanted).data.into_values();
                 assert_same_bits(format_args!("{op:?} of {c} channels, {how:?}"), &y, &wanted);

@@ -310,6 +310,64 @@ fn numbers_that_no_integer_is_near() {
     }
 }
 
+/// Numbers halfway between integers, as near as there are any, and their neighbours, by scales of
+/// all sizes: a division is rounded once.
+#[test]
+fn divisions_are_rounded_once() {
+    let mut random = Random(33);
+    for _ in 0..scaled(3000) {
+        let scale = f32::from_bits(((1 + random.below(254)) << 23 | random.below(1 << 23)) as u32);
+        let halves = (-130..130).map(|k| (k as f32 + 0.5) * scale);
+        let x: Vec<f32> = halves
+            .flat_map(|half| {
+                [-1, 0, 1].map(|by| f32::from_bits(half.to_bits().wrapping_add_signed(by)))
+            })
+            .map(|x| if x.is_nan() { 0.0 } else { x })
+            .collect();
+        let mut case = plain(Op::Elementwise, [1, 1, 1, x.len()], Window::new([1, 1]), x.len());
+        case.options = Options::new()
+            .output_type(ElementType::I8)
+            .output_quantization(Quantization::new(scale, 0));
+        let expected: Vec<f32> =
+            x.iter().map(|x| (x / scale).round_ties_even().clamp(-128.0, 127.0) + 0.0).collect();
+        case.x = Stored::F32(x);
+        for plan in plans(&case) {
+            let what = format!("scale {scale:e} by {}", plan.kernel_name());
+            assert_same_bits(what, &case.run(&*plan, 1, 0), &expected);
+        }
+    }
+}
+
+/// A clamp of the input that 0 isn't in: padding stays 0.
+#[test]
+fn clamps_of_the_input_leave_padding() {
+    let mut random = Random(34);
+    let window = Window::new([3, 3]).padding(Padding::Same);
+    for (i, op) in [Op::Depthwise, Op::Separable, Op::Conv].iter().cycle().take(30).enumerate() {
+        let channels = [3, 32, 64, 70][i % 4];
+        let multiplier = if *op == Op::Conv { 1 } else { 1 + i / 15 };
+        let channels_out = if *op == Op::Depthwise { channels * multiplier } else { 5 };
+        let sizes = [1, multiplier, channels_out];
+        let mut case = Case::of(*op, &mut random, [1, 5, 6, channels], window, sizes);
+        case.options.input_type = ElementType::U8;
+        case.options.input_quantization = Quantization::new(0.5, 100);
+        case.mid = Quantization::new(2.0, 90);
+        case.options.input_activation = Activation::Clamp { lo: 1.0, hi: 4.0 };
+        let x: Vec<u8> = (0..5 * 6 * channels).map(|_| random.below(256) as u8).collect();
+        case.x = Stored::U8(x.clone());
+        let got = plans(&case).iter().map(|plan| case.run(&**plan, 1, 0)).collect::<Vec<_>>();
+        case.options.input_activation = Activation::None;
+        case.x = Stored::U8(x.iter().map(|x| *x.clamp(&102, &108)).collect());
+        for (got, plan) in got.iter().zip(plans(&case)) {
+            assert_same_bits(
+                format_args!("{case} by {}", plan.kernel_name()),
+                got,
+                &case.expected(),
+            );
+        }
+    }
+}
+
 /// The weights of a half \[taps, inputs of a group, outputs\] in the order of a layout.
 fn in_layout(weights: &[i8], [taps, inputs, outputs]: [usize; 3], layout: WeightLayout) -> Vec<i8> {
     let at = |t: usize, i: usize, o: usize| weights[(t * inputs + i) * outputs + o];

@@ -13,8 +13,14 @@ use common::{
 };
 use sepconv_kernels::*;
 
-const OPS: [BinaryOp; 5] =
-    [BinaryOp::Add, BinaryOp::Subtract, BinaryOp::Multiply, BinaryOp::Maximum, BinaryOp::Minimum];
+const OPS: [BinaryOp; 6] = [
+    BinaryOp::Add,
+    BinaryOp::Subtract,
+    BinaryOp::Multiply,
+    BinaryOp::Maximum,
+    BinaryOp::Minimum,
+    BinaryOp::PRelu,
+];
 
 /// How many shapes a kernel gets.
 fn cases() -> usize {
@@ -75,7 +81,7 @@ fn operations_of_two_tensors_are_those_of_the_naive_loops() {
             shapes = [output; 2];
         }
         let output: [usize; 4] = std::array::from_fn(|i| shapes[0][i].max(shapes[1][i]));
-        let (op, types) = (OPS[case % 5], types(case / 5));
+        let (op, types) = (OPS[case % OPS.len()], types(case / OPS.len()));
         // A clamp that keeps zeros of either sign.
         let clamp = Activation::Clamp { lo: -3.0, hi: 20.0 };
         let activation = [Activation::None, clamp][random.below(2)];
@@ -272,6 +278,7 @@ fn what_can_not_be_is_refused_with_numbers() {
     assert_eq!(message(error), "channels is 0; it must be at least 1");
     for refused in [
         options.input_activation(Activation::Relu),
+        options.input_scale(true),
         options.input_layout(TensorLayout::Nchw),
         options.output_type(ElementType::U8),
     ] {

@@ -127,6 +127,10 @@ typedef struct {
 typedef struct {
   // Applied to each input element when it is loaded, not to padding.
   sepconv_activation input_activation;
+  // 1: each input element, activated, is multiplied by a factor of its picture and channel, which
+  // comes with the view: sepconv_view.scale. Not padding. Not with integers, nor with an input
+  // activation that is no clamp. 0: there are no factors.
+  uint32_t input_scale;
   // Applied last, after the residual is added.
   sepconv_activation activation;
   sepconv_level level;
@@ -265,6 +269,11 @@ typedef struct {
   // larger number selects some channels of a wider tensor, from the first of their planes on.
   // `len` must then be at least (N − 1)·picture_stride + C·H·W. It is 0 if the layout is NHWC.
   size_t picture_stride;
+  // N·C factors, one for each picture and channel, if the options' input_scale is 1 and this is
+  // the input; else null.
+  const float *scale;
+  // The number of factors.
+  size_t scale_len;
 } sepconv_view;
 
 // A tensor that a call writes. Its layout is that of sepconv_view. The caller owns the memory.
@@ -339,6 +348,15 @@ typedef struct {
 
 #define SEPCONV_LEVEL_AVX512 4
 
+// SSE2, of every x86-64 CPU. It has no fused multiply-adds: see SEPCONV_ARITHMETIC_UNFUSED.
+#define SEPCONV_LEVEL_SSE 5
+
+// WebAssembly's simd128, likewise.
+#define SEPCONV_LEVEL_SIMD128 6
+
+// WebAssembly's relaxed simd, where its multiply-adds are fused.
+#define SEPCONV_LEVEL_RELAXED_SIMD 7
+
 #define SEPCONV_NONE 0
 
 // x < 0 ? 0 : x
@@ -392,7 +410,7 @@ typedef struct {
 // exp(x)
 #define SEPCONV_EXPONENTIAL 17
 
-// In f32, the same bits on every CPU.
+// In f32, the same bits on every CPU. CPUs without fused multiply-adds emulate them, slowly.
 #define SEPCONV_ARITHMETIC_EXACT 0
 
 // Products of bf16, the same bits on every CPU. Operands of any type are rounded to bf16; each
@@ -402,6 +420,10 @@ typedef struct {
 // The CPU's bf16 dot products where weights are bf16 and the CPU has some, else as
 // SEPCONV_ARITHMETIC_EXACT: faster, less exact, and different bits on different CPUs.
 #define SEPCONV_ARITHMETIC_FAST 2
+
+// In f32, products rounded before they are added, the same bits on every CPU: for CPUs without
+// fused multiply-adds, where it is many times faster. Of depthwise layers, too.
+#define SEPCONV_ARITHMETIC_UNFUSED 3
 
 // The channels of a pixel lie side by side: Keras, TensorFlow.
 #define SEPCONV_NHWC 0

@@ -352,10 +352,11 @@ pub(crate) fn check_apart(
     let view = |view: &sepconv_view| -> Result<Range<usize>> {
         Ok(addresses(view.data, view.len, element_type(view.element)?.size()))
     };
+    let scale = addresses(x.scale.cast(), x.scale_len, size_of::<f32>());
     let output = addresses(y.data, y.len, element_type(y.element)?.size());
     let scratch = addresses(scratch.cast(), scratch_len, size_of::<f32>());
     let residual = residual.map(view).transpose()?;
-    let read = [("x", Some(view(x)?)), ("residual", residual)];
+    let read = [("x", Some(view(x)?)), ("x->scale", Some(scale)), ("residual", residual)];
     let meet = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
     for (name, read) in read.iter().filter_map(|(name, range)| Some((name, range.as_ref()?))) {
         for (other, written) in [("y", &output), ("scratch", &scratch)] {
@@ -389,6 +390,7 @@ fn arithmetic(arithmetic: sepconv_arithmetic) -> Result<Arithmetic> {
         SEPCONV_ARITHMETIC_EXACT => Ok(Arithmetic::Exact),
         SEPCONV_ARITHMETIC_BF16 => Ok(Arithmetic::Bf16),
         SEPCONV_ARITHMETIC_FAST => Ok(Arithmetic::Fast),
+        SEPCONV_ARITHMETIC_UNFUSED => Ok(Arithmetic::Unfused),
         _ => unknown("sepconv_arithmetic", arithmetic),
     }
 }
@@ -420,6 +422,9 @@ pub(crate) fn level(level: sepconv_level) -> Result<Option<Level>> {
         SEPCONV_LEVEL_NEON => Ok(Some(Level::Neon)),
         SEPCONV_LEVEL_AVX2 => Ok(Some(Level::Avx2)),
         SEPCONV_LEVEL_AVX512 => Ok(Some(Level::Avx512)),
+        SEPCONV_LEVEL_SSE => Ok(Some(Level::Sse)),
+        SEPCONV_LEVEL_SIMD128 => Ok(Some(Level::Simd128)),
+        SEPCONV_LEVEL_RELAXED_SIMD => Ok(Some(Level::RelaxedSimd)),
         _ => unknown("sepconv_level", level),
     }
 }
@@ -543,6 +548,11 @@ impl sepconv_options {
             .input_quantization(self.input_quantization.read().unwrap_or_default())
             .output_quantization(self.output_quantization.read().unwrap_or_default())
             .input_activation(self.input_activation.read()?)
+            .input_scale(match self.input_scale {
+                0 => false,
+                1 => true,
+                other => return unknown("sepconv_options.input_scale", other),
+            })
             .activation(self.activation.read()?)
             .level(level(self.level)?)
             .input_type(element_type(self.input_type)?)
@@ -679,20 +689,26 @@ impl Lies {
 
 impl sepconv_view {
     /// # Safety
-    /// The data is null or valid for `len` elements while the view lives.
+    /// The data is null or valid for `len` elements while the view lives, `scale` likewise.
     pub(crate) unsafe fn read<'a>(&self, name: &str) -> Result<NhwcView<'a>> {
         // SAFETY: the caller's contract.
         let data =
             unsafe { elements(self.data, self.len, self.element, &format!("{name}->data"))? };
         let strides = [self.pixel_stride, self.picture_stride];
-        Ok(match Lies::new(self.layout, self.shape, strides, name)? {
+        let view = match Lies::new(self.layout, self.shape, strides, name)? {
             Lies::Nhwc { pixel_stride } => {
                 NhwcView::with_pixel_stride(data, self.shape, pixel_stride)?
             }
             Lies::Nchw { shape, picture_stride } => {
                 NhwcView::nchw_with_picture_stride(data, shape, picture_stride)?
             }
-        })
+        };
+        if self.scale.is_null() && self.scale_len == 0 {
+            return Ok(view);
+        }
+        // SAFETY: the caller's contract.
+        let scale = unsafe { slice(self.scale, self.scale_len, &format!("{name}->scale"))? };
+        Ok(view.scaled(scale)?)
     }
 }
 

@@ -52,6 +52,12 @@ pub const SEPCONV_LEVEL_SCALAR: sepconv_level = 1;
 pub const SEPCONV_LEVEL_NEON: sepconv_level = 2;
 pub const SEPCONV_LEVEL_AVX2: sepconv_level = 3;
 pub const SEPCONV_LEVEL_AVX512: sepconv_level = 4;
+/// SSE2, of every x86-64 CPU. It has no fused multiply-adds: see SEPCONV_ARITHMETIC_UNFUSED.
+pub const SEPCONV_LEVEL_SSE: sepconv_level = 5;
+/// WebAssembly's simd128, likewise.
+pub const SEPCONV_LEVEL_SIMD128: sepconv_level = 6;
+/// WebAssembly's relaxed simd, where its multiply-adds are fused.
+pub const SEPCONV_LEVEL_RELAXED_SIMD: sepconv_level = 7;
 
 /// The kind of an activation.
 pub type sepconv_activation_kind = u32;
@@ -93,7 +99,7 @@ pub const SEPCONV_EXPONENTIAL: sepconv_activation_kind = 17;
 
 /// How pointwise, separable, standard and dense layers multiply and add.
 pub type sepconv_arithmetic = u32;
-/// In f32, the same bits on every CPU.
+/// In f32, the same bits on every CPU. CPUs without fused multiply-adds emulate them, slowly.
 pub const SEPCONV_ARITHMETIC_EXACT: sepconv_arithmetic = 0;
 /// Products of bf16, the same bits on every CPU. Operands of any type are rounded to bf16; each
 /// block of 32 products is two chains of multiply-adds of f32. Taps in the padding count as zeros.
@@ -101,6 +107,9 @@ pub const SEPCONV_ARITHMETIC_BF16: sepconv_arithmetic = 1;
 /// The CPU's bf16 dot products where weights are bf16 and the CPU has some, else as
 /// SEPCONV_ARITHMETIC_EXACT: faster, less exact, and different bits on different CPUs.
 pub const SEPCONV_ARITHMETIC_FAST: sepconv_arithmetic = 2;
+/// In f32, products rounded before they are added, the same bits on every CPU: for CPUs without
+/// fused multiply-adds, where it is many times faster. Of depthwise layers, too.
+pub const SEPCONV_ARITHMETIC_UNFUSED: sepconv_arithmetic = 3;
 
 /// The order of a tensor's elements in memory. Shapes are N, H, W, C in either. Results have the
 /// same bits in either.
@@ -241,6 +250,10 @@ pub struct sepconv_quantized_weights {
 pub struct sepconv_options {
     /// Applied to each input element when it is loaded, not to padding.
     pub input_activation: sepconv_activation,
+    /// 1: each input element, activated, is multiplied by a factor of its picture and channel, which
+    /// comes with the view: sepconv_view.scale. Not padding. Not with integers, nor with an input
+    /// activation that is no clamp. 0: there are no factors.
+    pub input_scale: u32,
     /// Applied last, after the residual is added.
     pub activation: sepconv_activation,
     pub level: sepconv_level,
@@ -394,6 +407,11 @@ pub struct sepconv_view {
     /// larger number selects some channels of a wider tensor, from the first of their planes on.
     /// `len` must then be at least (N − 1)·picture_stride + C·H·W. It is 0 if the layout is NHWC.
     pub picture_stride: usize,
+    /// N·C factors, one for each picture and channel, if the options' input_scale is 1 and this is
+    /// the input; else null.
+    pub scale: *const f32,
+    /// The number of factors.
+    pub scale_len: usize,
 }
 
 /// A tensor that a call writes. Its layout is that of sepconv_view. The caller owns the memory.

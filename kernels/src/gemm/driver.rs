@@ -72,9 +72,9 @@ impl GemmPlan {
         let tiles_of = |plan: &RegionPlan| {
             let region = plan.region.in_rows(&rows);
             let (pixels, width) = (self.output[0] * region.pixels(), region.columns.len());
-            let by_rows = self.producer.shares_rows();
+            let at_once = self.producer.rows_at_once();
             let unit = self.heights.unit();
-            let tiles = pixel_tiles(pixels, width, self.mc, unit, by_rows, workers);
+            let tiles = pixel_tiles(pixels, width, self.mc, unit, at_once, workers);
             (region, tiles)
         };
         let tiles: usize = self.regions.iter().map(|plan| tiles_of(plan).1.count).sum();
@@ -388,6 +388,7 @@ impl<'a> Tile<'a> {
         let part = PartOfA {
             x: run.operands.x.0,
             placement: run.operands.x_placement,
+            scale: run.operands.scale(),
             group: task.group,
             region: &task.region,
             k_starts: &task.plan.k_starts,
@@ -459,7 +460,7 @@ impl<'a> Tile<'a> {
                     unsafe { (matrices.pair_rows)(&run) };
                 }
             }
-            Products::Exact | Products::Tiles(_) | Products::Dot(_) => (),
+            Products::Chain(_) | Products::Tiles(_) | Products::Dot(_) => (),
         }
     }
 
@@ -548,15 +549,12 @@ impl<'a> Tile<'a> {
     /// The micro-kernel of these rows for so many columns.
     fn micro_kernel(&self, instance: usize, columns: usize) -> MicroKernelFn {
         let plan = self.run.plan;
-        let kernels = match plan.a {
-            TakesA::Pairs(dot) => &dot.gemm,
-            TakesA::Panels | TakesA::Blocks => &plan.kernels.f32,
-        };
         let vectors = columns.div_ceil(plan.kernels.lanes);
-        match self.panel_kernels {
-            Some(kernels) => kernels.packed[instance],
-            None if self.direct.is_some() => kernels.direct[vectors - 1][instance],
-            None => kernels.packed[vectors - 1][instance],
+        match (self.panel_kernels, plan.products.micro_kernels()) {
+            (Some(kernels), _) => kernels.packed[instance],
+            (None, Some(k)) if self.direct.is_some() => k.direct[vectors - 1][instance],
+            (None, Some(k)) => k.packed[vectors - 1][instance],
+            (None, None) => unreachable!("products have micro-kernels of panels or of vectors"),
         }
     }
 
@@ -681,7 +679,6 @@ impl<'a> Tile<'a> {
         let (run, plan) = (self.run, self.run.plan);
         let requantize = RequantizeRun {
             sums: self.sums.as_ptr(),
-            sums_row: plan.kernels.tile.nr,
             rows: self.task.pixels.len(),
             columns: columns.count,
             multipliers: plan.weights.multipliers(self.task.group, columns.panel),
@@ -689,6 +686,7 @@ impl<'a> Tile<'a> {
             y_rows: self.offsets.y.as_ptr(),
             residual: run.operands.residual.map(|(r, _)| r.0.add(columns.offset)),
             residual_rows: self.offsets.residual.as_ptr(),
+            in_i32: plan.weights.in_i32(),
             epilogue: int8.epilogue,
         };
         // SAFETY: the instructions were available when the plan was made; the sums are complete;
@@ -730,7 +728,6 @@ impl<'a> Tile<'a> {
         }
         let requantize = RequantizeRun {
             sums: self.sums.as_ptr(),
-            sums_row: nr,
             rows: pixels.len(),
             columns: columns.count,
             multipliers: plan.weights.multipliers(self.task.group, columns.panel),
@@ -738,6 +735,7 @@ impl<'a> Tile<'a> {
             y_rows: rows.as_ptr(),
             residual: run.operands.residual.as_ref().map(|_| residuals.as_read()),
             residual_rows: rows.as_ptr(),
+            in_i32: plan.weights.in_i32(),
             epilogue: int8.epilogue,
         };
         // SAFETY: the instructions were available when the plan was made; the sums are complete;

@@ -30,6 +30,8 @@ pub(crate) struct PackedWeights {
     /// What a unit of an output channel's sums is in steps of the output's, where weights are of
     /// i8: as many as biases.
     multipliers: Option<Aligned>,
+    /// See [`ChannelSums::in_i32`].
+    in_i32: bool,
 }
 
 impl PackedWeights {
@@ -78,7 +80,7 @@ impl PackedWeights {
         }
         let flush = if rounds { flushed_bias } else { flush_subnormal };
         let biases = shape.of_channels(bias.unwrap_or_default(), flush)?;
-        Ok(Self { data, element, biases, group, multipliers: None, shape })
+        Ok(Self { data, element, biases, group, multipliers: None, in_i32: false, shape })
     }
 
     /// The same for weights of i8.
@@ -104,7 +106,8 @@ impl PackedWeights {
         interleave(packed, shape.nr, side_by_side);
         let biases = shape.of_channels(&sums.biases, |bias| bias)?;
         let multipliers = Some(shape.of_channels(&sums.multipliers, |multiplier| multiplier)?);
-        Ok(Self { data, element: ElementType::I8, biases, group, multipliers, shape })
+        let (element, in_i32) = (ElementType::I8, sums.in_i32);
+        Ok(Self { data, element, biases, group, multipliers, in_i32, shape })
     }
 
     pub(crate) fn columns(&self) -> usize {
@@ -138,6 +141,11 @@ impl PackedWeights {
     pub(crate) fn bias(&self, group: usize, panel: usize) -> Option<NonNull<f32>> {
         let at = (group * self.panels() + panel) * self.shape.nr;
         NonNull::new(self.biases.as_ptr().wrapping_add(at).cast_mut())
+    }
+
+    /// Of weights of i8: see [`ChannelSums::in_i32`].
+    pub(crate) fn in_i32(&self) -> bool {
+        self.in_i32
     }
 
     /// The NR multipliers of a panel, of weights of i8.

@@ -125,7 +125,9 @@ impl Int8Im2row {
                         let length = width * self.group;
                         self.copy(part, x, tap(row, &whole, 0), [k, length], of(&whole));
                     }
-                    for rest in [columns.start..whole.start, whole.end..columns.end] {
+                    let rests = [columns.start..whole.start, whole.end..columns.end];
+                    // Divisions would take longer than what there is to copy.
+                    for rest in rests.into_iter().filter(|rest| !rest.is_empty()) {
                         for kx in 0..width {
                             let k = k + kx * self.group;
                             let inside = outputs_inside(&self.horizontal, kx, &rest);

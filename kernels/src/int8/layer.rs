@@ -9,7 +9,7 @@ use crate::gemm::tile::{MATRIX_K, TILE_ROWS};
 use crate::int8::kernels::Int8Kernels;
 use crate::int8::pack::BytePrologue;
 use crate::int8::quantization::{
-    Int8Weights, NO_INTEGERS, Quantization, QuantizedWeights, Requantization,
+    Int8Weights, NO_INTEGERS, Quantization, QuantizedWeights, Requantization, operand,
 };
 use crate::options::Options;
 use crate::simd::int8::Bytes;
@@ -173,11 +173,6 @@ impl Int8Layer {
     pub(crate) fn zero_point(&self) -> i32 {
         operand(self.kernels.signed, self.zero_byte() ^ self.prologue.flip)
     }
-}
-
-/// The integer that a byte of A is.
-pub(crate) fn operand(signed: bool, byte: u8) -> i32 {
-    if signed { (byte as i8).into() } else { byte.into() }
 }
 
 impl Quantization {

@@ -11,8 +11,9 @@
 //! of such for L·GROUP, it is a row of tiles.
 //!
 //! Departures: bytes are moved by vectors as far as these end in one block of a panel; the last of
-//! a block and of the pixel are parts of vectors. Integers beyond the last k are left as they are:
-//! the weights there are zeros.
+//! a block and of the pixel are parts of vectors. Pixels are innermost: what a part of a vector is
+//! moved by stays in registers. Integers beyond the last k are left as they are: the weights there
+//! are zeros.
 
 use crate::simd::Simd;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, Vector};
@@ -63,23 +64,39 @@ impl Int8Kernel for Pack {
     ///   them.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &PackRun) {
-        let PackRun { x_pixel, pixels, length, .. } = *run;
-        for p in 0..pixels {
-            // SAFETY: pixel p exists in the input, and has an offset, which lies in the panels.
-            let (x, row) = unsafe { (run.x.add(p * x_pixel), run.a.add(*run.rows.add(p))) };
-            let mut done = 0;
-            while done < length {
-                let k = run.k + done;
-                let in_block = block::<T>() - k % block::<T>();
-                let n = (length - done).min(in_block).min(4 * <T::Simd as Simd>::LANES);
-                // SAFETY: n bytes from `done` on are of the pixel; n integers from k on are of its
-                // row of one block of the panel.
-                unsafe {
-                    let bytes = token.simd().load_bytes(x.add(done), n);
-                    store(token, row, [run.block, k], prologue(token, bytes, run.prologue), n);
+        let bytes = 4 * <T::Simd as Simd>::LANES;
+        let mut done = 0;
+        while done < run.length {
+            let in_block = block::<T>() - (run.k + done) % block::<T>();
+            let n = (run.length - done).min(in_block).min(bytes);
+            // SAFETY: n bytes from `done` on are of each pixel; n integers from k on are of its row
+            // of one block of the panel.
+            unsafe {
+                if n == bytes {
+                    move_part(token, run, done, bytes);
+                } else {
+                    move_part(token, run, done, n);
                 }
-                done += n;
             }
+            done += n;
+        }
+    }
+}
+
+/// Moves `n` bytes of each pixel, from `done` on.
+///
+/// # Safety
+/// As [`Pack::run`]; there are so many bytes, in one block of the panel.
+#[inline(always)]
+unsafe fn move_part<T: Int8>(token: T, run: &PackRun, done: usize, n: usize) {
+    let PackRun { x_pixel, pixels, .. } = *run;
+    let from = run.x.wrapping_add(done);
+    for p in 0..pixels {
+        // SAFETY: pixel p exists in the input, and has an offset, which lies in the panels.
+        unsafe {
+            let (x, row) = (from.add(p * x_pixel), run.a.add(*run.rows.add(p)));
+            let bytes = prologue(token, token.simd().load_bytes(x, n), run.prologue);
+            store(token, row, [run.block, run.k + done], bytes, n);
         }
     }
 }

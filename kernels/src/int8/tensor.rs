@@ -55,6 +55,8 @@ pub(crate) struct Int8Depthwise {
     pub(crate) weights: Arc<DepthwiseWeights>,
     /// Interleaved columns from one output to the next: see [`DepthwiseRun::step`].
     step: usize,
+    /// Rows of outputs that are computed at once, if they are there: 1 or 2.
+    pub(crate) rows: usize,
     /// Scratch elements of the interleaved columns, in whole cache lines.
     pub(crate) columns: usize,
     /// Whether the input is made of planes, out of which pixels are copied into A panels.
@@ -86,10 +88,14 @@ impl Int8Depthwise {
         let kernel = [windows.vertical.kernel, kw];
         let step = if dilation == 1 && stride <= kw { stride } else { kw };
         let kernels = windows.layer.kernels;
+        let neighbours = windows.vertical.stride == 1 && windows.vertical.dilation == 1;
+        let is_clamp = windows.layer.epilogue.is_clamp();
+        let shares = neighbours && is_clamp && depthwise::shares_rows(kernel, kernels.group);
+        let rows = if shares { 2 } else { 1 };
         let outputs = output.clamp(1, OUTPUTS);
         let columns = depthwise::columns(outputs, kernel, step, kernels.group);
         let columns = product("scratch", &[columns, SUMS, kernels.lanes])?.next_multiple_of(LINE);
-        Ok(Self { windows, multiplier, weights, step, columns, planes: false })
+        Ok(Self { windows, multiplier, weights, step, rows, columns, planes: false })
     }
 
     /// The same in A panels, of an input in planes if so.
@@ -102,7 +108,9 @@ impl Int8Depthwise {
         self.windows.output(self.weights.channels)
     }
 
-    /// Computes `channels` of outputs `columns`, at most [`OUTPUTS`], of a row.
+    /// Computes `channels` of outputs `columns`, at most [`OUTPUTS`], of some rows, as many as are
+    /// computed at once at most. Those of the second row are where `to` has its outputs from the
+    /// given one on.
     ///
     /// # Safety
     /// - `x` is a view of the input, with the rows that the windows cover.
@@ -112,11 +120,10 @@ impl Int8Depthwise {
     unsafe fn outputs(
         &self,
         (x, placement): (Pointer, Placement),
-        [picture, row]: [usize; 2],
-        channels: &Range<usize>,
-        columns: Range<usize>,
+        (picture, rows): (usize, Range<usize>),
+        [channels, columns]: [Range<usize>; 2],
         buffer: *mut f32,
-        to: depthwise::Destination,
+        (to, next): (depthwise::Destination, usize),
     ) {
         let Int8Windows { layer, input, vertical, horizontal } = &self.windows;
         let first = |axis: &Axis, o: usize| (o * axis.stride).wrapping_sub(axis.before) as isize;
@@ -125,14 +132,16 @@ impl Int8Depthwise {
             x_row: placement.row,
             x_pixel: placement.pixel,
             size: [input[1], input[2]],
-            first: [first(vertical, row), first(horizontal, columns.start)],
+            first: [first(vertical, rows.start), first(horizontal, columns.start)],
             kernel: [vertical.kernel, horizontal.kernel],
             stride: horizontal.stride,
             dilation: [vertical.dilation, horizontal.dilation],
             step: self.step,
             outputs: columns.len(),
+            rows: rows.len(),
+            next,
             multiplier: self.multiplier,
-            weights: self.weights.pointers(channels),
+            weights: self.weights.pointers(&channels),
             zero_byte: layer.zero_byte(),
             prologue: layer.prologue,
             columns: buffer,
@@ -167,8 +176,10 @@ impl Int8Depthwise {
                 (part.x, part.placement)
             };
             let Rectangle { picture, rows, columns } = rectangle;
-            for (r, row) in rows.enumerate() {
-                let first = first + r * part.region.columns.len();
+            let next = part.region.columns.len();
+            for row in rows.clone().step_by(self.rows) {
+                let first = first + (row - rows.start) * next;
+                let at_once = row..(row + self.rows).min(rows.end);
                 let share = depthwise::share(columns.len());
                 for start in columns.clone().step_by(share) {
                     let outputs = start..(start + share).min(columns.end);
@@ -177,7 +188,9 @@ impl Int8Depthwise {
                         depthwise::Destination::Panels { a: part.panels, rows, block: part.block };
                     // SAFETY: the caller's contract, for these pixels.
                     unsafe {
-                        self.outputs(x, [picture, row], &channels, outputs, part.patch, to);
+                        let ranges = [channels.clone(), outputs];
+                        let rows = (picture, at_once.clone());
+                        self.outputs(x, rows, ranges, part.patch, (to, next));
                     }
                 }
             }
@@ -312,6 +325,14 @@ impl Int8Tensor {
         }
     }
 
+    /// Rows of the output that are computed at once, if they are there.
+    fn rows_at_once(&self, has_residual: bool) -> usize {
+        match &self.operation {
+            Operation::Depthwise(depthwise) if !has_residual => depthwise.rows,
+            _ => 1,
+        }
+    }
+
     /// Scratch elements of a thread.
     fn part(&self) -> usize {
         self.columns() + self.patch + self.outputs
@@ -392,8 +413,10 @@ impl Run<'_> {
             // SAFETY: the caller's contract; the copies have room for a band of these channels.
             unsafe {
                 let pixels = self.pixels(&at, &channels, patch, outputs);
-                for row in at.rows.clone() {
-                    self.row(&pixels, [picture, row], &channels, columns.as_mut_ptr());
+                let step = plan.rows_at_once(pixels.residual.is_some());
+                for row in at.rows.clone().step_by(step) {
+                    let rows = (picture, row..(row + step).min(at.rows.end));
+                    self.some_rows(&pixels, rows, &channels, columns.as_mut_ptr());
                 }
                 if plan.output_planes {
                     self.to_planes(&at, &channels, outputs);
@@ -478,24 +501,26 @@ impl Run<'_> {
         unsafe { copy.run() };
     }
 
-    /// Computes channels of a row of the output.
+    /// Computes channels of as many rows of the output as are computed at once, or fewer.
     ///
     /// # Safety
-    /// - The operands have this row and those that it needs, of these channels.
-    /// - No other thread touches the row or the columns, for which there is room.
-    unsafe fn row(
+    /// - The operands have these rows and those that they need, of these channels.
+    /// - No other thread touches the rows or the columns, for which there is room.
+    unsafe fn some_rows(
         &self,
         pixels: &Pixels,
-        at: [usize; 2],
+        (picture, rows): (usize, Range<usize>),
         channels: &Range<usize>,
         columns: *mut f32,
     ) {
         // SAFETY: the caller's contract.
         unsafe {
             match &self.plan.operation {
-                Operation::Depthwise(plan) => depthwise_row(plan, pixels, at, channels, columns),
+                Operation::Depthwise(plan) => {
+                    depthwise_rows(plan, pixels, (picture, rows), channels, columns);
+                }
                 Operation::Pool(windows, kind, element) => {
-                    pool_row(windows, (*kind, *element), pixels, at, channels);
+                    pool_row(windows, (*kind, *element), pixels, [picture, rows.start], channels);
                 }
             }
         }
@@ -503,11 +528,11 @@ impl Run<'_> {
 }
 
 /// # Safety
-/// As [`Run::row`].
-unsafe fn depthwise_row(
+/// As [`Run::some_rows`].
+unsafe fn depthwise_rows(
     plan: &Int8Depthwise,
     pixels: &Pixels,
-    [picture, row]: [usize; 2],
+    (picture, rows): (usize, Range<usize>),
     channels: &Range<usize>,
     buffer: *mut f32,
 ) {
@@ -516,25 +541,30 @@ unsafe fn depthwise_row(
     for start in (0..width).step_by(share) {
         let end = (start + share).min(width);
         let offsets = |placement: &Placement| {
-            let pixel = |i: usize| Pixel { picture, row, column: start + i };
-            core::array::from_fn::<usize, OUTPUTS, _>(|i| placement.of(pixel(i)))
+            [rows.start, rows.end - 1].map(|row| {
+                let pixel = |i: usize| Pixel { picture, row, column: start + i };
+                core::array::from_fn::<usize, OUTPUTS, _>(|i| placement.of(pixel(i)))
+            })
         };
         let (y, y_placement) = &pixels.y;
         let y_rows = offsets(y_placement);
         let residual_rows = pixels.residual.map(|(_, placement)| offsets(&placement));
         let to = depthwise::Destination::Tensor {
             y: y.add(channels.start),
-            rows: y_rows.as_ptr(),
+            rows: y_rows.as_flattened().as_ptr(),
             residual: pixels.residual.map(|(residual, _)| residual.add(channels.start)),
-            residual_rows: residual_rows.as_ref().map_or(y_rows.as_ptr(), |r| r.as_ptr()),
+            residual_rows: residual_rows.as_ref().unwrap_or(&y_rows).as_flattened().as_ptr(),
         };
         // SAFETY: the caller's contract; the offsets are those of these outputs.
-        unsafe { plan.outputs(pixels.x, [picture, row], channels, start..end, buffer, to) };
+        unsafe {
+            let ranges = [channels.clone(), start..end];
+            plan.outputs(pixels.x, (picture, rows.clone()), ranges, buffer, (to, OUTPUTS));
+        }
     }
 }
 
 /// # Safety
-/// As [`Run::row`].
+/// As [`Run::some_rows`].
 unsafe fn pool_row(
     windows: &Int8Windows,
     (kind, element): (PoolKind, ElementType),

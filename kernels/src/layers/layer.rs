@@ -37,6 +37,8 @@ pub struct Layer {
     pub(super) input_type: ElementType,
     pub(super) output_type: ElementType,
     pub(super) input_layout: TensorLayout,
+    /// Whether the input comes with factors.
+    pub(super) input_scale: bool,
     pub(super) output_layout: TensorLayout,
     /// Of the kernels that run.
     pub(super) name: String,
@@ -112,6 +114,7 @@ impl Layer {
             input_type: options.input_type,
             output_type: options.output_type,
             input_layout: options.input_layout,
+            input_scale: options.input_scale,
             output_layout: options.output_layout,
             name: machine.name(),
             multiply_adds,
@@ -257,6 +260,15 @@ impl Layer {
                 return Err(Error::Layout { what, expected, actual });
             }
         }
+        let scales = [
+            ("input", self.input_scale, Some(x.is_scaled())),
+            ("residual", false, residual.map(NhwcView::is_scaled)),
+        ];
+        for (what, expected, actual) in scales {
+            if actual.is_some_and(|actual| actual != expected) {
+                return Err(Error::Scale { what, expected });
+            }
+        }
         if let (Machine::Lines(plan), None) = (&self.machine, residual)
             && plan.needs_second()
         {
@@ -279,6 +291,7 @@ pub(super) fn choose(options: &Options) -> Result<&'static Kernels> {
         None => Level::from_env()?,
     };
     options.arithmetic.checked()?;
+    options.check_scale()?;
     options.input_type.checked("input")?;
     options.output_type.checked("output")?;
     table::of(level).ok_or(Error::LevelUnavailable { level })

@@ -111,6 +111,9 @@ impl PackedTransposed {
         if [options.input_layout, options.output_layout] != [TensorLayout::Nhwc; 2] {
             return refused("a transposed convolution in NCHW layout: expected NHWC");
         }
+        if options.input_scale {
+            return refused("a scale on load of a transposed convolution: multiply it before");
+        }
         if options.arithmetic == Arithmetic::Bf16 {
             return refused("a transposed convolution in the arithmetic bf16: expected exact");
         }
@@ -183,7 +186,7 @@ fn packed_phase(
         let mut params = DepthwiseParams::new(window, weights).multiplier(channels_out / groups);
         params.bias = bias;
         let spec = InputSpec::of(options);
-        let kernels = kernels.depthwise(spec.element);
+        let kernels = kernels.depthwise(spec.element, options.arithmetic);
         return PackedDepthwise::new(kernels, channels_in, &params, spec)
             .map(PackedPhase::Depthwise);
     }

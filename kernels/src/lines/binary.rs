@@ -191,5 +191,6 @@ fn combined<S: Simd>(simd: S, op: BinaryOp, a: S::Vector, b: S::Vector) -> S::Ve
         BinaryOp::Multiply => simd.mul(a, b),
         BinaryOp::Maximum => simd.select(simd.is_ordered(b), simd.clamp_min(b, a), b),
         BinaryOp::Minimum => simd.select(simd.is_ordered(b), simd.clamp_max(b, a), b),
+        BinaryOp::PRelu => simd.select(simd.less_than(a, simd.splat(0.0)), simd.mul(b, a), a),
     }
 }

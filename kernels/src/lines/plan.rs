@@ -79,6 +79,11 @@ pub(crate) fn check(options: &Options) -> Result<()> {
             what: "an activation on load of an operation on lines: make it a plan before",
         });
     }
+    if options.input_scale {
+        return Err(Error::Unsupported {
+            what: "a scale on load of an operation on lines: make it a product before",
+        });
+    }
     options.activation.checked().map(drop)
 }
 

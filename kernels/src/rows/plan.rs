@@ -107,7 +107,7 @@ impl InputSpec {
         let rounds = options.output_type != ElementType::F32 && nhwc;
         Self {
             element,
-            activation: options.input_activation,
+            activation: options.window_activation(),
             general: rounds
                 && (options.output_type != element || options.activation.bounds().is_none()),
         }

@@ -18,11 +18,11 @@ use crate::simd::{
 
 /// 128-bit vectors.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Neon {
+pub(crate) struct Neon<const FUSED: bool = true> {
     neon: pulp::aarch64::Neon,
 }
 
-impl Neon {
+impl<const FUSED: bool> Neon<FUSED> {
     /// # Safety
     /// The CPU has NEON.
     #[inline(always)]
@@ -61,7 +61,7 @@ macro_rules! multiply_add {
     }};
 }
 
-impl Simd for Neon {
+impl<const FUSED: bool> Simd for Neon<FUSED> {
     type Vector = float32x4_t;
     type Vector16 = uint16x4_t;
     type Mask = uint32x4_t;
@@ -71,7 +71,8 @@ impl Simd for Neon {
 
     const LEVEL: Level = Level::Neon;
     const LANES: usize = 4;
-    const LANE_FMA: bool = true;
+    const FUSED: bool = FUSED;
+    const BY_LANES: bool = true;
 
     features! { Kernel: "neon" }
 
@@ -191,13 +192,18 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn mul_add_lane<const LANE: i32>(
+    fn accumulate_lane<const LANE: i32>(
         self,
         a: float32x4_t,
         b: float32x4_t,
         c: float32x4_t,
     ) -> float32x4_t {
-        self.neon.neon.vfmaq_laneq_f32::<LANE>(c, b, a)
+        let neon = self.neon.neon;
+        if FUSED {
+            neon.vfmaq_laneq_f32::<LANE>(c, b, a)
+        } else {
+            neon.vaddq_f32(neon.vmulq_laneq_f32::<LANE>(b, a), c)
+        }
     }
 
     #[inline(always)]
@@ -522,6 +528,17 @@ impl Bytes for Neon {
         let low = neon.vqmovun_s16(neon.vqaddq_s16(neon.vcombine_s16(a, b), zero_point));
         let high = neon.vqmovun_s16(neon.vqaddq_s16(neon.vcombine_s16(c, d), zero_point));
         neon.vreinterpretq_f32_u8(neon.vcombine_u8(low, high))
+    }
+
+    #[inline(always)]
+    fn join_halves(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        let neon = self.neon.neon;
+        self.bytes(a, b, |a, b| neon.vcombine_u8(neon.vget_low_u8(a), neon.vget_low_u8(b)))
+    }
+
+    #[inline(always)]
+    fn upper_half(self, bytes: float32x4_t) -> float32x4_t {
+        self.bytes(bytes, bytes, |a, b| self.neon.neon.vextq_u8::<8>(a, b))
     }
 
     #[inline(always)]

@@ -52,6 +52,8 @@ pub struct Layer {
     /// Where they are free.
     pub channels_out: usize,
     pub input_activation: Activation,
+    /// Whether the input comes with factors.
+    pub input_scale: bool,
     pub mid_activation: Activation,
     pub activation: Activation,
     /// Of the input.
@@ -108,6 +110,7 @@ impl Layer {
             window,
             channels_out,
             input_activation,
+            input_scale: false,
             mid_activation,
             activation,
             input_type,
@@ -234,6 +237,7 @@ impl Layer {
     fn options(&self, level: Level) -> Options {
         Options::default()
             .input_activation(self.input_activation)
+            .input_scale(self.input_scale)
             .activation(self.activation)
             .level(level)
             .input_type(self.input_type)
@@ -282,7 +286,7 @@ impl Layer {
 }
 
 /// The i-th of many random layers, and its operands: every other one is of any element types, every
-/// third one of planes, every fifth one of the arithmetic bf16.
+/// third one of planes, two of five of the arithmetics bf16 and unfused.
 pub fn random_stored(op: Op, i: u32, numbers: &mut Random) -> (Layer, [Stored; 4]) {
     let (mut layer, mut weights) = (random(op, numbers), ElementType::F32);
     if i % 2 == 1 {
@@ -293,6 +297,9 @@ pub fn random_stored(op: Op, i: u32, numbers: &mut Random) -> (Layer, [Stored; 4
     }
     if i % 5 == 4 && Arithmetic::Bf16.is_available() {
         layer.arithmetic = Arithmetic::Bf16;
+    }
+    if i % 5 == 3 && Arithmetic::Unfused.is_available() {
+        layer.arithmetic = Arithmetic::Unfused;
     }
     let operands = layer.fill_stored(weights, Mode::Reals, numbers);
     (layer, operands)

@@ -101,6 +101,8 @@ pub struct Spaced {
     pub stride: usize,
     pub layout: TensorLayout,
     pub data: Stored,
+    /// Factors for each picture and channel.
+    pub scale: Option<Vec<f32>>,
 }
 
 /// Elements of pictures of `outer` × `inner`, transposed.
@@ -153,7 +155,7 @@ impl Spaced {
             Stored::U8(x) => Stored::U8(spread(x, channels, stride, POISON_8)),
             Stored::I8(x) => Stored::I8(spread(x, channels, stride, POISON_8 as i8)),
         };
-        Self { shape, stride, layout: TensorLayout::Nhwc, data }
+        Self { shape, stride, layout: TensorLayout::Nhwc, data, scale: None }
     }
 
     /// Some rows of each picture of `dense`, which has `shape`.
@@ -188,7 +190,7 @@ impl Spaced {
         let parts = shape.iter().product::<usize>() / part;
         let stride = part + gap;
         let data = Stored::poisoned(element, (parts * stride).saturating_sub(gap));
-        Self { shape, stride, layout, data }
+        Self { shape, stride, layout, data, scale: None }
     }
 
     /// This NHWC tensor as `layout`, with gaps as long.
@@ -209,14 +211,23 @@ impl Spaced {
             Stored::U8(x) => Stored::U8(planes(self, x, stride, POISON_8)),
             Stored::I8(x) => Stored::I8(planes(self, x, stride, POISON_8 as i8)),
         };
-        Self { shape: self.shape, stride, layout, data }
+        Self { shape: self.shape, stride, layout, data, scale: self.scale.clone() }
+    }
+
+    /// The same with these factors.
+    pub fn scaled(self, scale: &[f32]) -> Self {
+        Self { scale: Some(scale.into()), ..self }
     }
 
     pub fn view(&self) -> NhwcView<'_> {
-        self.view_of(self.data.elements())
+        let view = self.view_of(self.data.elements());
+        match &self.scale {
+            Some(scale) => view.scaled(scale).unwrap(),
+            None => view,
+        }
     }
 
-    /// A view of other elements, which lie as these do.
+    /// A view of other elements, which lie as these do, without factors.
     pub fn view_of<'a>(&self, data: Elements<'a>) -> NhwcView<'a> {
         let [n, h, w, c] = self.shape;
         match self.layout {
@@ -231,7 +242,7 @@ impl Spaced {
 
     pub fn view_mut(&mut self) -> NhwcViewMut<'_> {
         let Self { shape, stride, layout, .. } = *self;
-        let like = Self { shape, stride, layout, data: Stored::F32(Vec::new()) };
+        let like = Self { shape, stride, layout, data: Stored::F32(Vec::new()), scale: None };
         like.view_mut_of(self.data.elements_mut())
     }
 
