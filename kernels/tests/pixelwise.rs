@@ -138,11 +138,11 @@ fn check(cases: u32, of: impl Fn([usize; 4], &mut Random) -> (Op, [usize; 4])) {
     let mut numbers = Random(29);
     let cases = common::scaled(cases).max(100);
     for i in 0..cases {
-        let c = 1 + if i % 4 == 0 { numbers.below(70) } else { numbers.below(18) };
+        let c = 1 + if i.is_multiple_of(4) { numbers.below(70) } else { numbers.below(18) };
         let input = [1 + numbers.below(2), 1 + numbers.below(6), 1 + numbers.below(9), c];
         let (op, input) = of(input, &mut numbers);
         let any = [(); 2].map(|()| ElementType::FLOATS[numbers.below(3)]);
-        let types = if i % 2 == 0 { [ElementType::F32; 2] } else { any };
+        let types = if i.is_multiple_of(2) { [ElementType::F32; 2] } else { any };
         let activation = [Activation::None, Activation::Relu6][numbers.below(2)];
         compare(&Case { op, input, types, activation }, &mut numbers);
     }

@@ -37,7 +37,7 @@ impl Case {
             },
         };
         let window = TransposedWindow::new(kernel).stride(stride).padding(padding);
-        let c = 1 + if i % 4 == 0 { below(40) } else { below(9) };
+        let c = 1 + if i.is_multiple_of(4) { below(40) } else { below(9) };
         let (groups, of_group) = match below(4) {
             0 => (c, 1),
             1 => (c, 2),
@@ -48,7 +48,7 @@ impl Case {
         let [oh, ow] = window.output_size([input[1], input[2]]).ok()?;
         assert!(oh > 0 && ow > 0);
         let mut types = [(); 3].map(|()| ElementType::FLOATS[below(3)]);
-        if i % 2 == 0 {
+        if i.is_multiple_of(2) {
             types = [ElementType::F32; 3];
         }
         let activations = [Activation::None, Activation::Relu, Activation::Silu];

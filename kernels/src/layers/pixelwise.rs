@@ -154,7 +154,7 @@ impl Plan for DepthToSpace {}
 /// # fn main() -> Result<(), Error> {
 /// let plan = Softmax::new([1, 1, 2, 2], &Options::default())?;
 /// let mut y = [0.0; 4];
-/// let x = NhwcView::new(&[3.0, 3.0, 0.0, -100.0], plan.input_shape())?;
+/// let x = NhwcView::new(&[3.0, 3.0, 0.0, -200.0], plan.input_shape())?;
 /// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut [])?;
 /// assert_eq!(y, [0.5, 0.5, 1.0, 0.0]);
 /// # Ok(())
