@@ -28,7 +28,7 @@ TREE = BUILD / "tree"
 TIMEOUT = 300
 
 KERNELS = ["numerics", "operands", "geometry", "guard", "halves", "differential", "bounds", "canaries",
-           "digests", "rows", "concurrency", "shapes", "packed", "planes", "bf16", "amx", "int8"]
+           "digests", "rows", "concurrency", "shapes", "packed", "planes", "bf16", "amx", "int8", "unfused"]
 EXECUTOR = ["lib", "executor", "element_types", "quantized", "tflite_files", "tfjs_files"]
 
 

@@ -986,6 +986,14 @@ fn describes_itself_to_shells_and_manuals() {
 fn reports_the_level() {
     let scalar = command(&["info"]).env("SEPCONV_LEVEL", "scalar").output().unwrap();
     assert!(stdout(&scalar).contains("scalar (by SEPCONV_LEVEL)"));
+    #[cfg(target_arch = "x86_64")]
+    for (level, fma) in [("sse", false), ("avx2", true)] {
+        for args in [&["info"][..], &["inspect", "--model", "xception"]] {
+            let output = command(args).env("SEPCONV_LEVEL", level).output().unwrap();
+            let noted = stdout(&output).contains("has no fused multiply-adds");
+            assert!(noted != fma || !output.status.success(), "{level} {args:?}");
+        }
+    }
     for args in [&["info"][..], &["inspect", "--weights", &model()]] {
         let output = command(args).env("SEPCONV_LEVEL", "mmx").output().unwrap();
         assert_eq!(output.status.code(), Some(1));
@@ -1028,7 +1036,10 @@ fn inspects_and_informs_as_json() {
 
     let report = assert_keys(
         &stdout(&ok(&["info", "--json"])),
-        &["version", "cpu", "cores", "threads", "rayon", "levels", "chosen", "forced", "kernels"],
+        &[
+            "version", "cpu", "cores", "threads", "rayon", "levels", "chosen", "forced", "fma",
+            "kernels",
+        ],
     );
     assert!(report["levels"].as_array().unwrap().contains(&report["chosen"]));
     for kernel in report["kernels"].as_array().unwrap() {

@@ -5,7 +5,7 @@ LEDGER=${SEPCONV_LEDGER_DIR:-$PWD/target/ledger}
 mkdir -p "$LEDGER"
 # The tests of the kernels, and those of the executor that are about what kernels compute: not about files, pictures
 # and processes, which are the same on all CPUs. Documentation is not tested with them.
-KERNEL_TESTS=(allocation bf16 bounds canaries concurrency differential digests f16_bf16 geometry guard halves int8 lines numerics operands packed planes rows shapes threads)
+KERNEL_TESTS=(allocation bf16 bounds canaries concurrency differential digests f16_bf16 geometry guard halves int8 lines numerics operands packed planes rows shapes threads unfused)
 EXECUTOR_TESTS=(--test element_types --test executor --test family --test quantized --test xception)
 
 # kernel_tests [NAME…]: sets `tests` to cargo's arguments for the tests of the kernels, but for those named.

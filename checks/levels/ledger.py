@@ -16,9 +16,12 @@ import sys
 from collections import defaultdict
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-LEVELS = ["scalar", "avx2", "avx512", "amx", "neon"]
+LEVELS = ["scalar", "sse", "simd128", "relaxed_simd", "avx2", "avx512", "amx", "neon"]
 # The architectures on which a level can run at all: an entry from another is a fault of the harness.
-ARCHITECTURES = {"avx2": "x86_64", "avx512": "x86_64", "amx": "x86_64", "neon": "aarch64"}
+ARCHITECTURES = {
+    "sse": "x86_64", "avx2": "x86_64", "avx512": "x86_64", "amx": "x86_64", "neon": "aarch64",
+    "simd128": "wasm32", "relaxed_simd": "wasm32",
+}
 
 
 class Page:

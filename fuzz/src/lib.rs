@@ -123,7 +123,12 @@ impl<'a> Arbitrary<'a> for Case {
             activation: activation(u)?,
             mode: *u.choose(&[Mode::Integers, Mode::Integers, Mode::Reals, Mode::Specials])?,
             types: types(u)?,
-            arithmetic: *u.choose(&[Arithmetic::Exact, Arithmetic::Exact, Arithmetic::Bf16])?,
+            arithmetic: *u.choose(&[
+                Arithmetic::Exact,
+                Arithmetic::Exact,
+                Arithmetic::Bf16,
+                Arithmetic::Unfused,
+            ])?,
             threads: *u.choose(&[1, 1, 1, 1, 1, 1, 2, 3, 5])?,
             seed: u.arbitrary()?,
         })
@@ -226,18 +231,23 @@ impl Case {
             .arithmetic(self.arithmetic)
     }
 
-    /// What a convolution adds up to, and the roundings to be allowed for. In the arithmetic bf16
-    /// it is the very result, before the residual.
+    /// What a convolution adds up to, and the roundings to be allowed for. In the arithmetics bf16
+    /// and unfused it is the very result, before the residual.
     pub fn sums(&self, conv: &Reference<'_>) -> (Vec<naive::Sum>, usize) {
-        if self.arithmetic == Arithmetic::Bf16 {
+        let very = |results: Vec<f32>| {
             let sum = |value| naive::Sum { value, magnitude: value.abs() };
-            let sums = naive::conv_bf16(conv).into_iter().map(|y| sum(f64::from(y)));
-            return (sums.collect(), 1);
+            (results.into_iter().map(|y| sum(f64::from(y))).collect(), 1)
+        };
+        if self.arithmetic == Arithmetic::Bf16 {
+            return very(naive::conv_bf16(conv));
         }
         let [kh, kw] = conv.window.kernel;
         let weights = common::flushed(conv.weights);
         let bias = conv.bias.map(common::flushed);
         let conv = Reference { weights: &weights, bias: bias.as_deref(), ..*conv };
+        if self.arithmetic == Arithmetic::Unfused {
+            return very(naive::conv_unfused(&conv));
+        }
         (naive::conv(&conv), kh * kw * conv.input[3] / conv.groups)
     }
 
@@ -304,8 +314,8 @@ impl Case {
         let depth = window.kernel[0] * window.kernel[1] * self.input[3] / groups;
         let Some(output) = self.output(&window, channels_out, depth) else { return false };
         let mut case = self.clone();
-        if self.arithmetic == Arithmetic::Bf16 && !common::is_exact(self.input_activation) {
-            // The reference's activation may be a bit off, and then rounded to another bf16.
+        if self.arithmetic != Arithmetic::Exact && !common::is_exact(self.input_activation) {
+            // The reference's activation may be a bit off, and then no very result is.
             case.input_activation = Activation::None;
         }
         let data = case.data(output, depth * channels_out);

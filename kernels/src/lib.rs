@@ -28,8 +28,9 @@
 //! zero. Subnormal weights and biases become zeros of their sign when packed. ReLU and clamps let
 //! NaN and −0 through.
 //!
-//! This is [`Arithmetic::Exact`], the default. [`Arithmetic::Bf16`] is another function, likewise
-//! with the same bits on all levels. [`Arithmetic::Fast`] depends on the CPU.
+//! This is [`Arithmetic::Exact`], the default. [`Arithmetic::Unfused`], which rounds products
+//! before it adds them, for CPUs without fused multiply-adds, and [`Arithmetic::Bf16`] are other
+//! functions, likewise with the same bits on all levels. [`Arithmetic::Fast`] depends on the CPU.
 //!
 //! The floating-point environment is never touched, and the bits are promised for the default one:
 //! round to nearest, subnormal numbers kept. It belongs to a thread. If something has set the
@@ -95,6 +96,8 @@
 //!   with [`Error::ElementTypeUnavailable`], and the crate compiles in 0.6 of the time.
 //! - `bf16` (default): [`Arithmetic::Bf16`], implies `f16-bf16`. Without it a plan that asks for it
 //!   is refused with [`Error::ArithmeticUnavailable`].
+//! - `unfused` (default): [`Arithmetic::Unfused`]. Without it a plan that asks for it is refused
+//!   likewise.
 //! - `int8` (default): inputs, outputs and weights of 8-bit integers. Without it they are refused
 //!   likewise.
 //! - `half`: implies `f16-bf16`; 16-bit operands are slices of `half::f16` and `half::bf16`.
@@ -173,7 +176,7 @@ pub use params::{
     NormalizationKind, NormalizationParams, PointwiseParams, PoolKind, SeparableParams,
     TransposedParams,
 };
-pub use peak::burn_fma;
+pub use peak::burn_multiply_adds;
 pub use table::{Kernel, kernels};
 pub use threads::{
     CallingThread, Scratch, Threads, available_threads, current_threads, on_this_thread,

@@ -189,6 +189,54 @@ fn each_output<T>(p: &Conv<'_>, at: impl Fn(&Conv<'_>, usize, usize, usize, usiz
     out
 }
 
+/// All output elements of a convolution in the arithmetic unfused, NHWC, to the bit, but for
+/// residual and activation: the definition of [`Arithmetic::Unfused`](crate::Arithmetic::Unfused).
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let third = 1.0_f32 / 3.0;
+/// let conv = naive::Conv {
+///     input: [1, 1, 1, 1], x: &[third],
+///     window: Window::new([1, 1]), groups: 1, channels_out: 1,
+///     weights: &[third], bias: Some(&[-1.0 / 9.0]),
+/// };
+/// assert_eq!(naive::conv_unfused(&conv), [third * third - 1.0 / 9.0]);
+/// assert_ne!(third * third - 1.0 / 9.0, third.mul_add(third, -1.0 / 9.0));
+/// ```
+#[must_use]
+pub fn conv_unfused(p: &Conv<'_>) -> Vec<f32> {
+    each_output(p, conv_unfused_at)
+}
+
+/// Output element (n, oy, ox, o).
+fn conv_unfused_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> f32 {
+    let [_, h, w, c] = p.input;
+    let (in_group, out_group) = (c / p.groups, p.channels_out / p.groups);
+    let first = o / out_group * in_group;
+    let [kh, kw] = p.window.kernel;
+    let [sy, sx] = p.window.stride;
+    let [dy, dx] = p.window.dilation;
+    let top = pad_before(&p.window.padding, 0, h, kh, sy, dy);
+    let left = pad_before(&p.window.padding, 1, w, kw, sx, dx);
+    let mut sum = p.bias.map_or(0.0, |b| b[o]);
+    for ky in 0..kh {
+        for kx in 0..kw {
+            let iy = (oy * sy + ky * dy) as i64 - top;
+            let ix = (ox * sx + kx * dx) as i64 - left;
+            if iy < 0 || ix < 0 || iy >= h as i64 || ix >= w as i64 {
+                continue;
+            }
+            for i in 0..in_group {
+                let x = p.x[((n * h + iy as usize) * w + ix as usize) * c + first + i];
+                let v = p.weights[((ky * kw + kx) * in_group + i) * p.channels_out + o];
+                let product = x * v;
+                sum += product;
+            }
+        }
+    }
+    sum
+}
+
 /// All output elements of a convolution in the arithmetic bf16, NHWC, to the bit, but for residual
 /// and activation: the definition in [`Arithmetic::Bf16`](crate::Arithmetic::Bf16), point by point.
 ///

@@ -351,8 +351,20 @@ fn lines() -> Vec<Line> {
             [line.types, other].map(|types| Line { types, arithmetic, ..*line })
         })
         .collect();
+    // Of those with chains some in the arithmetic unfused, likewise.
+    let arithmetic = Arithmetic::Unfused;
+    let has_chains =
+        |line: &&Line| has_gemm(line) || matches!(line.operation, Op::Depthwise { .. });
+    let unfused: Vec<Line> = (lines.iter().filter(has_chains).enumerate())
+        .filter(|(i, _)| i % 7 == 0)
+        .flat_map(|(i, line)| {
+            let other = TYPES[i / 7 % TYPES.len()];
+            [line.types, other].map(|types| Line { types, arithmetic, ..*line })
+        })
+        .collect();
     lines.extend(others);
     lines.extend(bf16);
+    lines.extend(unfused);
     lines
 }
 

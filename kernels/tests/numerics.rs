@@ -3,7 +3,7 @@
 mod common;
 
 use common::layer::{Layer, Op};
-use common::{Mode, Random, Spaced, assert_same_bits, levels, run};
+use common::{Mode, Random, Spaced, assert_same_bits, flushed, levels, run};
 use sepconv_kernels::*;
 
 fn elementwise(x: &[f32], activation: Activation, level: Level) -> Vec<f32> {
@@ -180,6 +180,49 @@ fn subnormal_weights_are_flushed() {
         // Bias −0 plus −0·1e30 stays −0.
         assert_same_bits("depthwise", &y, &[0.0, -0.0, 1e30 * f32::MIN_POSITIVE]);
     }
+}
+
+/// Sums that lie just beside the middle between two f32, of all magnitudes: rounded by way of f64
+/// they would go the wrong way. Against the standard library, on every level.
+#[test]
+fn multiply_adds_are_rounded_once() {
+    let mut random = Random(5);
+    let (window, channels) = (Window::new([1, 1]), 1003);
+    let (mut cases, mut doubly_rounded) = (0, 0);
+    for exponent in (-149..=126).step_by(if common::effort() < 10.0 { 3 } else { 1 }) {
+        let power = |n: i32| 2.0_f32.powi(n / 2) * 2.0_f32.powi(n - n / 2);
+        let mut operands = [const { Vec::new() }; 3];
+        for i in 0..channels {
+            let mut number = || f32::from_bits(0x3f80_0000 | random.next() as u32 >> 9);
+            let (a, c) = (number(), number());
+            // a·b is 1 + ε, with ε below 2⁻²⁴ and often far below.
+            let b = if i % 3 == 0 { number() } else { 1.0 / a };
+            let sign = if random.below(2) == 0 { 1.0 } else { -1.0 };
+            let c = if i % 5 == 0 { 0.0 } else { c * power(exponent.max(-126)) };
+            // Half a unit in the last place of c.
+            operands[0].push(sign * a * power(exponent - exponent / 2 - 12));
+            operands[1].push(b * power(exponent / 2 - 12));
+            operands[2].push(c);
+        }
+        let [x, weights, bias] = operands;
+        let (weights, bias) = (flushed(&weights), flushed(&bias));
+        let exact = |i: usize| x[i].mul_add(weights[i], bias[i]);
+        let expected: Vec<f32> = (0..channels).map(exact).collect();
+        let input = [1, 1, 1, channels];
+        for level in levels() {
+            let params = DepthwiseParams::new(window, &weights).bias(&bias);
+            let options = Options::default().level(level);
+            let plan = Depthwise::new(input, &params, &options).unwrap();
+            let got = run(&plan, &Spaced::new(input, 0, &x), None, 0, 1);
+            assert_same_bits(format_args!("2^{exponent} on {level}"), &got, &expected);
+        }
+        cases += channels;
+        let by_f64 =
+            |i: usize| (f64::from(x[i]) * f64::from(weights[i]) + f64::from(bias[i])) as f32;
+        doubly_rounded += (0..channels).filter(|&i| by_f64(i) != expected[i]).count();
+    }
+    println!("{cases} multiply-adds rounded once; by way of f64 {doubly_rounded} would be wrong");
+    assert!(doubly_rounded > 100);
 }
 
 /// A level can be asked for; one that is missing is refused, and so is an unknown name.

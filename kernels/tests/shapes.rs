@@ -139,6 +139,41 @@ fn expected(layer: &Layer, x: &[f32], operands: &[Vec<f32>; 4], residual: &[f32]
 
 /// Runs one layer on each level, with weights of a type.
 fn compare(layer: &Layer, weights: ElementType, random: &mut Random) {
+    compare_in(&|_| vec![layer.arithmetic], layer, weights, random);
+}
+
+/// The same of the layer with this number in two arithmetics, which are exact in small integers: on
+/// each level in the one that it has most kernels for, and by turns in the other.
+fn compare_in_both(
+    kernel: Kernel,
+    number: u32,
+    layer: &Layer,
+    weights: ElementType,
+    random: &mut Random,
+) {
+    let turns = match kernel {
+        Kernel::Any => 1,
+        Kernel::Operation(Op::Max | Op::Average) => u32::MAX,
+        Kernel::Operation(_) => 2,
+        _ => 4,
+    };
+    let arithmetics = |level: Level| {
+        let mut both = [Arithmetic::Exact, Arithmetic::Unfused];
+        if !level.has_fma() && level != Level::Scalar {
+            both.reverse();
+        }
+        both[..if number.is_multiple_of(turns) { 2 } else { 1 }].to_vec()
+    };
+    compare_in(&arithmetics, layer, weights, random);
+}
+
+/// The same in the arithmetics that are given for a level.
+fn compare_in(
+    arithmetics: &dyn Fn(Level) -> Vec<Arithmetic>,
+    layer: &Layer,
+    weights: ElementType,
+    random: &mut Random,
+) {
     let stored = layer.fill_stored(weights, Mode::Integers, random);
     let operands = stored.each_ref().map(Stored::values);
     let x = Mode::Integers.fill(random, layer.input.iter().product());
@@ -146,7 +181,10 @@ fn compare(layer: &Layer, weights: ElementType, random: &mut Random) {
     let x_spaced = Spaced::of(layer.input, random.below(3), &x_stored);
     let mut wanted = None;
     let operands_of = || stored.each_ref().map(Stored::elements);
-    let plans = levels().into_iter().flat_map(|level| layer.plans(operands_of(), level).unwrap());
+    let plans = levels().into_iter().flat_map(|level| {
+        let of = |arithmetic| Layer { arithmetic, ..*layer }.plans(operands_of(), level).unwrap();
+        arithmetics(level).into_iter().flat_map(of).collect::<Vec<_>>()
+    });
     for plan in plans {
         let (residual, wanted) = wanted.get_or_insert_with(|| {
             let output = plan.output_shape();
@@ -173,9 +211,9 @@ fn cases() -> u32 {
 fn check(kernel: Kernel, stride: usize, load: Activation) {
     let cases = cases();
     let mut random = Random(stride as u64);
-    for _ in 0..cases {
+    for i in 0..cases {
         let layer = layer(kernel, stride, load, &mut random);
-        compare(&layer, ElementType::F32, &mut random);
+        compare_in_both(kernel, i, &layer, ElementType::F32, &mut random);
     }
     // One kernel serves an input as it is and its ReLU, except those of pools: half in each of two
     // tests.
@@ -191,7 +229,7 @@ fn check(kernel: Kernel, stride: usize, load: Activation) {
         (f16, to_any, false),
         (bf16, to_any, false),
     ] {
-        for _ in 0..cases {
+        for i in 0..cases {
             let (typed, weights) =
                 layer(kernel, stride, load, &mut random).of_any_types(&mut random);
             let output_type = match typed.output_type {
@@ -199,7 +237,8 @@ fn check(kernel: Kernel, stride: usize, load: Activation) {
                 _ if own => input_type,
                 other => other,
             };
-            compare(&Layer { input_type, output_type, ..typed }, weights, &mut random);
+            let typed = Layer { input_type, output_type, ..typed };
+            compare_in_both(kernel, i, &typed, weights, &mut random);
         }
     }
     // Of any types, made of planes.

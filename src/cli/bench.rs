@@ -164,7 +164,7 @@ fn layer<'a>(
     let arithmetic = types.arithmetic();
     let layer = spec.clone().arithmetic(arithmetic).amx(types.amx());
     let mut runner = layer.prepare(level, threads).map_err(Failure::Error)?;
-    let turns = Turns { level, rounds: runs, bar };
+    let turns = Turns { level, arithmetic, rounds: runs, bar };
     let Rounds { times, peaks } = turns.time(&mut [&mut || Ok(runner.run().map(drop)?)])?;
     let multiply_adds = runner.multiply_adds();
     Ok(LayerReport {
@@ -253,7 +253,7 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
         let start = Instant::now();
         session.run(x)?;
         times.push(start.elapsed().as_secs_f64());
-        peaks.push(peak(level)?);
+        peaks.push(peak(level, options.arithmetic)?);
         bar.inc(1);
     }
     let speed = Speed::new(plan.multiply_adds(), &times, &peaks);
@@ -263,7 +263,7 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
         let mut times = vec![0.0; plan.steps().len()];
         session.run_timed(x, |step| times[step.step] += step.time.as_secs_f64())?;
         steps.times.iter_mut().zip(times).for_each(|(all, time)| all.push(time));
-        steps.peaks.push(peak(level)?);
+        steps.peaks.push(peak(level, options.arithmetic)?);
         bar.inc(1);
     }
     if let Some(path) = &args.trace {

@@ -177,7 +177,7 @@ fn measure(subject: Subject, args: &Args, progress: Progress) -> Result<Report> 
     let level = Level::from_env()?;
     let series = layers.len() + usize::from(spectrum) + usize::from(!networks.is_empty());
     let bar = progress.bar(series as u64 * u64::from(runs), "rounds of layers and networks");
-    let turns = Turns { level, rounds: runs, bar: &bar };
+    let turns = Turns { level, arithmetic: multiply.arithmetic(), rounds: runs, bar: &bar };
     let mut peaks = Vec::new();
     let mut rows = Vec::new();
     for (label, separable, count) in layers {

@@ -66,6 +66,8 @@ mod turns;
 mod verify;
 
 pub use crate::resample::Interpolation;
+#[cfg(feature = "keras")]
+pub(crate) use affine::MIN_DEVIATION;
 pub use calibrate::{Calibration, QuantizeOptions, Quantized, QuantizedLayer};
 pub use depth_first::DepthFirst;
 pub use graph::{Border, Network, Node, NodeId, Op, Output, OutputKind};

@@ -22,6 +22,10 @@ pub(super) enum Plain {
         right: isize,
     },
     Resample(Resample),
+    /// Dimension i of the result is `axes[i]` of the operand: height, width, channels.
+    Permute {
+        axes: [usize; 3],
+    },
 }
 
 impl Plain {
@@ -31,6 +35,7 @@ impl Plain {
             Self::PRelu { .. } => "prelu",
             Self::Shift { .. } => "shift",
             Self::Resample(_) => "resize",
+            Self::Permute { .. } => "permute",
         }
     }
 
@@ -69,6 +74,17 @@ impl Plain {
                             let pixel = ((i / w / h) * xh + row) * xw + column;
                             y[..c].copy_from_slice(&x[pixel * c..][..c]);
                         }
+                    }
+                }
+            }
+            Self::Permute { axes } => {
+                let [_, xh, xw, xc] = x_shape;
+                let strides = axes.map(|axis| [xw * xc, xc, 1][axis]);
+                for (i, y) in y.chunks_mut(stride).enumerate() {
+                    let first = i / w / h * xh * xw * xc;
+                    let first = first + i / w % h * strides[0] + i % w * strides[1];
+                    for (channel, y) in y[..c].iter_mut().enumerate() {
+                        *y = x[first + channel * strides[2]];
                     }
                 }
             }

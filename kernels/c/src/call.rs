@@ -390,6 +390,7 @@ fn arithmetic(arithmetic: sepconv_arithmetic) -> Result<Arithmetic> {
         SEPCONV_ARITHMETIC_EXACT => Ok(Arithmetic::Exact),
         SEPCONV_ARITHMETIC_BF16 => Ok(Arithmetic::Bf16),
         SEPCONV_ARITHMETIC_FAST => Ok(Arithmetic::Fast),
+        SEPCONV_ARITHMETIC_UNFUSED => Ok(Arithmetic::Unfused),
         _ => unknown("sepconv_arithmetic", arithmetic),
     }
 }
@@ -421,6 +422,9 @@ pub(crate) fn level(level: sepconv_level) -> Result<Option<Level>> {
         SEPCONV_LEVEL_NEON => Ok(Some(Level::Neon)),
         SEPCONV_LEVEL_AVX2 => Ok(Some(Level::Avx2)),
         SEPCONV_LEVEL_AVX512 => Ok(Some(Level::Avx512)),
+        SEPCONV_LEVEL_SSE => Ok(Some(Level::Sse)),
+        SEPCONV_LEVEL_SIMD128 => Ok(Some(Level::Simd128)),
+        SEPCONV_LEVEL_RELAXED_SIMD => Ok(Some(Level::RelaxedSimd)),
         _ => unknown("sepconv_level", level),
     }
 }

@@ -52,6 +52,12 @@ pub const SEPCONV_LEVEL_SCALAR: sepconv_level = 1;
 pub const SEPCONV_LEVEL_NEON: sepconv_level = 2;
 pub const SEPCONV_LEVEL_AVX2: sepconv_level = 3;
 pub const SEPCONV_LEVEL_AVX512: sepconv_level = 4;
+/// SSE2, of every x86-64 CPU. It has no fused multiply-adds: see SEPCONV_ARITHMETIC_UNFUSED.
+pub const SEPCONV_LEVEL_SSE: sepconv_level = 5;
+/// WebAssembly's simd128, likewise.
+pub const SEPCONV_LEVEL_SIMD128: sepconv_level = 6;
+/// WebAssembly's relaxed simd, where its multiply-adds are fused.
+pub const SEPCONV_LEVEL_RELAXED_SIMD: sepconv_level = 7;
 
 /// The kind of an activation.
 pub type sepconv_activation_kind = u32;
@@ -93,7 +99,7 @@ pub const SEPCONV_EXPONENTIAL: sepconv_activation_kind = 17;
 
 /// How pointwise, separable, standard and dense layers multiply and add.
 pub type sepconv_arithmetic = u32;
-/// In f32, the same bits on every CPU.
+/// In f32, the same bits on every CPU. CPUs without fused multiply-adds emulate them, slowly.
 pub const SEPCONV_ARITHMETIC_EXACT: sepconv_arithmetic = 0;
 /// Products of bf16, the same bits on every CPU. Operands of any type are rounded to bf16; each
 /// block of 32 products is two chains of multiply-adds of f32. Taps in the padding count as zeros.
@@ -101,6 +107,9 @@ pub const SEPCONV_ARITHMETIC_BF16: sepconv_arithmetic = 1;
 /// The CPU's bf16 dot products where weights are bf16 and the CPU has some, else as
 /// SEPCONV_ARITHMETIC_EXACT: faster, less exact, and different bits on different CPUs.
 pub const SEPCONV_ARITHMETIC_FAST: sepconv_arithmetic = 2;
+/// In f32, products rounded before they are added, the same bits on every CPU: for CPUs without
+/// fused multiply-adds, where it is many times faster. Of depthwise layers, too.
+pub const SEPCONV_ARITHMETIC_UNFUSED: sepconv_arithmetic = 3;
 
 /// The order of a tensor's elements in memory. Shapes are N, H, W, C in either. Results have the
 /// same bits in either.

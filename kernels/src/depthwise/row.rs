@@ -91,7 +91,7 @@ impl Combine for AnyTaps {
                 for (p, sum) in sums.iter_mut().enumerate() {
                     // SAFETY: a tap inside the input, whose channels exist.
                     let x = unsafe { input.load::<X>(x.wrapping_add(offsets.of(p))) };
-                    *sum = simd.mul_add(x, w, *sum);
+                    *sum = simd.accumulate(x, w, *sum);
                 }
             }
         }
@@ -141,7 +141,7 @@ impl<const K: usize, const STRIDE: usize> Combine for DenseTaps<K, STRIDE> {
                     for t in 0..K.div_ceil(STRIDE) {
                         if t * STRIDE + r < K && t <= q && q - t < P {
                             let w = weights[t * STRIDE + r];
-                            sums[q - t] = simd.mul_add(x, w, sums[q - t]);
+                            sums[q - t] = simd.accumulate(x, w, sums[q - t]);
                         }
                     }
                 }
@@ -226,5 +226,5 @@ impl Combine for LongTaps {
 unsafe fn add_tap<S: Simd>(simd: S, x: S::Vector, w: *const f32, p: usize, sum: &mut S::Vector) {
     // SAFETY: the caller's word.
     let w = unsafe { simd.load(w.wrapping_sub(p * S::LANES)) };
-    *sum = simd.mul_add(x, w, *sum);
+    *sum = simd.accumulate(x, w, *sum);
 }

@@ -32,7 +32,7 @@ use core::ops::Range;
 
 use crate::epilogue::Extent;
 use crate::gemm::micro_kernel::{
-    Fma, MicroTiles, UNROLL, barrier, finish, is_tight, lane_step, prefetch_row, start, step,
+    Chain, MicroTiles, UNROLL, barrier, finish, is_tight, lane_step, prefetch_row, start, step,
 };
 use crate::gemm::tile::tile_size;
 use crate::memory::LINE_BYTES;
@@ -237,20 +237,20 @@ impl<S: Simd, B: Element> Chains<S> for Singles<B> {
         depth: usize,
     ) -> [[S::Vector; N]; M] {
         let (l, size) = (S::LANES, const { tile_size::<S>() });
-        let fma = Fma::<B>(PhantomData);
+        let chain = Chain::<B>(PhantomData);
         let mut acc = [[simd.splat(0.0); N]; M];
         if l == 1 || depth < BLOCK {
             for k in (ODD..depth).step_by(2) {
                 // SAFETY: k < `depth`.
                 unsafe {
                     let a = a.add(k / l * size.mr * l + k % l);
-                    step::<S, _, M, N>(simd, fma, a, l, b.add(k * size.nr), &mut acc);
+                    step::<S, _, M, N>(simd, chain, a, l, b.add(k * size.nr), &mut acc);
                 }
             }
             return acc;
         }
         for _ in 0..BLOCK / l {
-            if S::LANE_FMA {
+            if S::BY_LANES {
                 // SAFETY: L k of A and B are left from here on.
                 unsafe { lanes::<S, B, M, N, ODD>(simd, a, b, &mut acc) };
             } else {
@@ -261,7 +261,7 @@ impl<S: Simd, B: Element> Chains<S> for Singles<B> {
                         // here on.
                         unsafe {
                             let (a, b) = (a.add(k), b.add(k * size.nr));
-                            step::<S, _, M, N>(simd, fma, a, l, b, &mut acc);
+                            step::<S, _, M, N>(simd, chain, a, l, b, &mut acc);
                         }
                         barrier(simd, &mut acc);
                     }
@@ -425,22 +425,22 @@ unsafe fn lanes_of_rows<S: Simd, B: Element, const M: usize, const N: usize, con
     acc: &mut [[S::Vector; N]; M],
 ) {
     let nr = const { tile_size::<S>().nr };
-    let fma = Fma::<B>(PhantomData);
+    let chain = Chain::<B>(PhantomData);
     let mut block = [simd.splat(0.0); M];
     for m in rows.clone() {
         // SAFETY: row m < MR has L elements, a vector.
         block[m] = unsafe { simd.load(a.add(m * S::LANES)) };
     }
     // Not a loop: a lane is part of the instruction.
-    const { assert!(!S::LANE_FMA || S::LANES == 4) };
+    const { assert!(!S::BY_LANES || S::LANES == 4) };
     // SAFETY: L is 4 where this is compiled, and each of four k of B has NR elements.
     unsafe {
         if ODD == 0 {
-            lane_step::<S, _, M, N, 0>(simd, fma, rows.clone(), &block, b, acc);
-            lane_step::<S, _, M, N, 2>(simd, fma, rows, &block, b.add(2 * nr), acc);
+            lane_step::<S, _, M, N, 0>(simd, chain, rows.clone(), &block, b, acc);
+            lane_step::<S, _, M, N, 2>(simd, chain, rows, &block, b.add(2 * nr), acc);
         } else {
-            lane_step::<S, _, M, N, 1>(simd, fma, rows.clone(), &block, b.add(nr), acc);
-            lane_step::<S, _, M, N, 3>(simd, fma, rows, &block, b.add(3 * nr), acc);
+            lane_step::<S, _, M, N, 1>(simd, chain, rows.clone(), &block, b.add(nr), acc);
+            lane_step::<S, _, M, N, 3>(simd, chain, rows, &block, b.add(3 * nr), acc);
         }
     }
 }

@@ -460,7 +460,7 @@ impl<'a> Tile<'a> {
                     unsafe { (matrices.pair_rows)(&run) };
                 }
             }
-            Products::Exact | Products::Tiles(_) | Products::Dot(_) => (),
+            Products::Chain(_) | Products::Tiles(_) | Products::Dot(_) => (),
         }
     }
 
@@ -549,15 +549,12 @@ impl<'a> Tile<'a> {
     /// The micro-kernel of these rows for so many columns.
     fn micro_kernel(&self, instance: usize, columns: usize) -> MicroKernelFn {
         let plan = self.run.plan;
-        let kernels = match plan.a {
-            TakesA::Pairs(dot) => &dot.gemm,
-            TakesA::Panels | TakesA::Blocks => &plan.kernels.f32,
-        };
         let vectors = columns.div_ceil(plan.kernels.lanes);
-        match self.panel_kernels {
-            Some(kernels) => kernels.packed[instance],
-            None if self.direct.is_some() => kernels.direct[vectors - 1][instance],
-            None => kernels.packed[vectors - 1][instance],
+        match (self.panel_kernels, plan.products.micro_kernels()) {
+            (Some(kernels), _) => kernels.packed[instance],
+            (None, Some(k)) if self.direct.is_some() => k.direct[vectors - 1][instance],
+            (None, Some(k)) => k.packed[vectors - 1][instance],
+            (None, None) => unreachable!("products have micro-kernels of panels or of vectors"),
         }
     }
 

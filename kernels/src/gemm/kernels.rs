@@ -1,6 +1,7 @@
 //! The kernels that a GEMM is made of, as one level has them.
 
 use crate::activation::ActivateRun;
+use crate::arithmetic::Arithmetic;
 use crate::element::{ElementType, F16Bf16};
 use crate::gemm::micro_kernel::MicroTiles;
 use crate::gemm::narrow::NarrowRun;
@@ -20,7 +21,9 @@ pub(crate) struct GemmKernels {
     /// f32 lanes of a vector; also the depth of a block of the A panel.
     pub(crate) lanes: usize,
     pub(crate) tile: TileSize,
-    pub(crate) f32: MicroKernels,
+    pub(crate) exact: ChainGemm,
+    /// With the feature `unfused`.
+    pub(crate) unfused: Option<ChainGemm>,
     /// Copies channels of pixels of f32 into A panels.
     pub(crate) pack: unsafe fn(&PackRun),
     /// Applies an activation to contiguous elements in place.
@@ -33,6 +36,15 @@ pub(crate) struct GemmKernels {
     pub(crate) bf16_pairs: Option<Bf16Pairs>,
     /// With the feature `bf16`, on levels whose CPUs may have tile registers.
     pub(crate) tiles: Option<TilesGemm>,
+}
+
+/// The GEMM in an arithmetic whose outputs are one chain each: exact or unfused.
+#[derive(Debug)]
+pub(crate) struct ChainGemm {
+    pub(crate) f32: MicroKernels,
+    /// For few pixels, by the type of the weights, which these widen as they load them; with the
+    /// feature `f16-bf16`.
+    pub(crate) small_m: Option<F16Bf16<PanelKernels>>,
 }
 
 /// The micro-kernels for one arithmetic.
@@ -51,8 +63,6 @@ pub(crate) struct MicroKernels {
 /// What a GEMM needs besides for inputs, outputs and weights of f16 and bf16.
 #[derive(Debug)]
 pub(crate) struct F16Bf16Gemm {
-    /// For few pixels, by the type of the weights, which these widen as they load them.
-    pub(crate) small_m: F16Bf16<PanelKernels>,
     pub(crate) dot: Option<DotKernels>,
     /// Copies channels of pixels into A panels, by the type of the input.
     pub(crate) pack: F16Bf16<unsafe fn(&PackRun)>,
@@ -154,15 +164,25 @@ impl TilesGemm {
     }
 }
 
+impl ChainGemm {
+    /// The GEMM of few pixels by weights of a type; none for f32.
+    pub(crate) fn small_m(&self, element: ElementType) -> Option<&PanelKernels> {
+        self.small_m.as_ref()?.of(element)
+    }
+}
+
 impl GemmKernels {
     /// Those for 16-bit operands, which a plan has in a build with these kernels alone.
     pub(crate) fn of_16_bits(&self) -> &F16Bf16Gemm {
         self.f16_bf16.as_ref().expect("16-bit operands are refused without the feature f16-bf16")
     }
 
-    /// The GEMM of few pixels by weights of a type; none for f32.
-    pub(crate) fn small_m(&self, element: ElementType) -> Option<&PanelKernels> {
-        self.f16_bf16.as_ref()?.small_m.of(element)
+    /// The GEMM in an arithmetic of chains that this build has.
+    pub(crate) fn chain(&self, arithmetic: Arithmetic) -> &ChainGemm {
+        match (arithmetic, &self.unfused) {
+            (Arithmetic::Unfused, Some(unfused)) => unfused,
+            _ => &self.exact,
+        }
     }
 
     /// The GEMM by dot products, if the level has one.

@@ -99,7 +99,7 @@ unsafe fn pixels<S: Simd, X: Element, const SCALED: bool>(
             let k = run.k + i;
             // SAFETY: element i exists on both sides, and of the scale.
             unsafe {
-                let mut v = clamped(Scalar, X::widen(*x.add(i)), run.bounds);
+                let mut v = clamped(Scalar::<true>, X::widen(*x.add(i)), run.bounds);
                 if SCALED {
                     v *= *scale.add(i);
                 }

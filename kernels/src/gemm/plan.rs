@@ -184,7 +184,7 @@ impl GemmPlan {
             }
             plans.push(RegionPlan { region, blocks, k_starts, has_padding });
         }
-        let (panel_rows, heights) = (products.panel_rows(kernels), products.heights(kernels));
+        let (panel_rows, heights) = (products.panel_rows(kernels), products.heights());
         let mc = mc(panel_depth, heights.most());
         product("scratch", &[product("panel", &[panel_depth, panel_rows])?, mc])?;
         let patch = producer.patch(plans.iter().map(|plan| &plan.region), mc)?;
@@ -194,7 +194,7 @@ impl GemmPlan {
         Ok(Self {
             kernels,
             products,
-            direct: producer.direct().filter(|_| matches!(products, Products::Exact)),
+            direct: producer.direct().filter(|_| products.takes_input()),
             producer,
             weights,
             groups,
@@ -235,12 +235,9 @@ impl GemmPlan {
             (Some(planes), _) => Some(planes.of(self.output_type).to_name),
             (None, _) => self.kernels.narrow_name(self.output_type),
         };
-        let gemm = |pixels| match (self.panel_kernels(pixels), self.products) {
-            (Some(kernels), _) => kernels.name,
-            (None, Products::Dot(dot)) => dot.gemm.name,
-            (None, _) => self.kernels.f32.name,
-        };
-        let own = [small_m.map(gemm), widen, large_m.map(gemm), narrow];
+        let of_panels = |pixels| self.panel_kernels(pixels).map(|kernels| kernels.name);
+        let gemm = |pixels| of_panels(pixels).or(self.products.micro_kernels().map(|k| k.name));
+        let own = [small_m.and_then(gemm), widen, large_m.and_then(gemm), narrow];
         let names = self.producer.names(self.input_type).into_iter().chain(own);
         names.flatten().collect::<Vec<_>>().join("+")
     }
@@ -269,7 +266,7 @@ impl GemmPlan {
             (Sums::InOutput, TakesB::Packed) if !self.products.is_bf16() => 0,
             // Those of panels that aren't full, of which micro-kernels of whole panels know
             // nothing.
-            (Sums::InOutput, TakesB::Widened) if matches!(self.products, Products::Exact) => {
+            (Sums::InOutput, TakesB::Widened) if matches!(self.products, Products::Chain(_)) => {
                 SMALL_M
             }
             (Sums::InOutput | Sums::InScratch, _) => self.mc,
@@ -307,8 +304,8 @@ impl GemmPlan {
             (Products::Bf16Pairs(pairs), _) => Some(&pairs.gemm),
             (Products::Tiles(tiles), _) => Some(&tiles.unit.gemm),
             (Products::Int8(layer), _) => Some(layer.gemm()),
-            (_, true) => self.kernels.small_m(self.weights.element()),
-            (_, false) => None,
+            (Products::Chain(chain), true) => chain.small_m(self.weights.element()),
+            (Products::Chain(_) | Products::Dot(_), _) => None,
         }
     }
 }

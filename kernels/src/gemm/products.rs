@@ -2,15 +2,17 @@
 
 use crate::gemm::block_micro_kernel::BLOCK;
 use crate::gemm::blocking::{Heights, KC, MicroTileHeights, TILE_KC};
-use crate::gemm::kernels::{Bf16Gemm, Bf16Pairs, DotKernels, GemmKernels, TileUnit, TilesGemm};
+use crate::gemm::kernels::{
+    Bf16Gemm, Bf16Pairs, ChainGemm, DotKernels, GemmKernels, MicroKernels, TileUnit, TilesGemm,
+};
 use crate::gemm::tile::TILE_ROWS;
 use crate::int8::layer::Int8Layer;
 
 /// How a GEMM multiplies.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Products {
-    /// In f32, by fused multiply-adds.
-    Exact,
+    /// In f32, by multiply-adds in one chain: exact or unfused.
+    Chain(&'static ChainGemm),
     /// In the arithmetic bf16.
     Bf16(&'static Bf16Gemm),
     /// The same by multiply-adds of bf16, of which A and B have pairs.
@@ -27,7 +29,7 @@ impl Products {
     /// The k that are one element to the micro-kernels.
     pub(crate) fn group(self) -> usize {
         match self {
-            Self::Exact | Self::Bf16(_) | Self::Bf16Pairs(_) | Self::Tiles(_) => 1,
+            Self::Chain(_) | Self::Bf16(_) | Self::Bf16Pairs(_) | Self::Tiles(_) => 1,
             Self::Dot(_) => 2,
             Self::Int8(layer) => layer.kernels.group,
         }
@@ -38,7 +40,7 @@ impl Products {
         match self {
             Self::Bf16(_) | Self::Bf16Pairs(_) | Self::Tiles(_) => BLOCK,
             // Groups, too, are in whole vectors.
-            Self::Exact | Self::Dot(_) | Self::Int8(_) => self.group() * kernels.lanes,
+            Self::Chain(_) | Self::Dot(_) | Self::Int8(_) => self.group() * kernels.lanes,
         }
     }
 
@@ -48,7 +50,7 @@ impl Products {
             Self::Tiles(_) => BLOCK,
             Self::Bf16Pairs(_) => 2,
             Self::Int8(layer) => layer.packed_unit_of_k(),
-            Self::Exact | Self::Bf16(_) | Self::Dot(_) => self.group(),
+            Self::Chain(_) | Self::Bf16(_) | Self::Dot(_) => self.group(),
         }
     }
 
@@ -56,7 +58,7 @@ impl Products {
     pub(crate) fn kc(self) -> usize {
         match self {
             Self::Tiles(_) => TILE_KC,
-            Self::Exact | Self::Bf16(_) | Self::Bf16Pairs(_) | Self::Dot(_) => KC,
+            Self::Chain(_) | Self::Bf16(_) | Self::Bf16Pairs(_) | Self::Dot(_) => KC,
             // As many bytes as of bf16.
             Self::Int8(layer) if layer.tiles.is_some() => 2 * TILE_KC,
             Self::Int8(layer) => KC * layer.kernels.group,
@@ -78,8 +80,22 @@ impl Products {
         match self {
             Self::Tiles(tiles) => Some(&tiles.unit),
             Self::Int8(layer) => layer.tiles,
-            Self::Exact | Self::Bf16(_) | Self::Bf16Pairs(_) | Self::Dot(_) => None,
+            Self::Chain(_) | Self::Bf16(_) | Self::Bf16Pairs(_) | Self::Dot(_) => None,
         }
+    }
+
+    /// The micro-kernels, if there are such of some vectors of columns.
+    pub(crate) fn micro_kernels(self) -> Option<&'static MicroKernels> {
+        match self {
+            Self::Chain(chain) => Some(&chain.f32),
+            Self::Dot(dot) => Some(&dot.gemm),
+            Self::Bf16(_) | Self::Bf16Pairs(_) | Self::Tiles(_) | Self::Int8(_) => None,
+        }
+    }
+
+    /// Whether there are micro-kernels that take the input itself for A.
+    pub(crate) fn takes_input(self) -> bool {
+        matches!(self, Self::Chain(chain) if !chain.f32.direct.is_empty())
     }
 
     /// Rows of an A panel.
@@ -88,11 +104,11 @@ impl Products {
     }
 
     /// How the pixels of a tile are divided into micro-tiles.
-    pub(crate) fn heights(self, kernels: &GemmKernels) -> Heights {
+    pub(crate) fn heights(self) -> Heights {
         Heights::Listed(MicroTileHeights::new(match self {
             Self::Tiles(_) => return Heights::Even,
             Self::Int8(layer) if layer.tiles.is_some() => return Heights::Even,
-            Self::Exact => kernels.f32.rows,
+            Self::Chain(chain) => chain.f32.rows,
             Self::Bf16(bf16) => bf16.rows,
             Self::Bf16Pairs(pairs) => pairs.rows,
             Self::Dot(dot) => dot.gemm.rows,

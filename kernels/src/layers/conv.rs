@@ -213,7 +213,7 @@ pub(super) fn products(
             pairs.map_or(Products::Bf16(bf16), Products::Bf16Pairs)
         }
         (Arithmetic::Fast, Some(dot), ..) => Products::Dot(dot),
-        _ => Products::Exact,
+        (arithmetic, ..) => Products::Chain(kernels.chain(arithmetic)),
     })
 }
 

@@ -18,6 +18,10 @@ use crate::view::{NhwcView, NhwcViewMut};
 /// threads can run one plan at the same time, each with its own scratch. The same operands give the
 /// same bits on every call, on any level and any number of threads.
 ///
+/// A level without fused multiply-adds ([`Level::has_fma`]) emulates them in convolutions and dense
+/// layers, and takes many times as long as in [`Arithmetic::Unfused`](crate::Arithmetic::Unfused),
+/// for which [`Options::arithmetic`](crate::Options::arithmetic) asks.
+///
 /// ```
 /// # use sepconv_kernels::*;
 /// # fn main() -> Result<(), Error> {

@@ -129,7 +129,7 @@ impl PackedSeparable {
             activation: options.window_activation(),
             general: false,
         };
-        let kernels = common.kernels.depthwise(spec.element);
+        let kernels = common.kernels.depthwise(spec.element, options.arithmetic);
         let depthwise = PackedDepthwise::new(kernels, channels_in, depthwise, spec)?;
         let kernels = &common.kernels.gemm;
         let products = products(kernels, weights, true, options)?;

@@ -186,7 +186,7 @@ fn packed_phase(
         let mut params = DepthwiseParams::new(window, weights).multiplier(channels_out / groups);
         params.bias = bias;
         let spec = InputSpec::of(options);
-        let kernels = kernels.depthwise(spec.element);
+        let kernels = kernels.depthwise(spec.element, options.arithmetic);
         return PackedDepthwise::new(kernels, channels_in, &params, spec)
             .map(PackedPhase::Depthwise);
     }

@@ -172,7 +172,8 @@ unsafe fn elements<S: Simd, X: Element>(run: &FromPlanesRun) {
             // SAFETY: channel c of pixel p is valid for reading, its place in the row for writing.
             unsafe {
                 let v = X::widen(*x.wrapping_add(c.wrapping_mul(run.x_channel)));
-                let mut v = Scalar.clamp_max(run.bounds.1, Scalar.clamp_min(run.bounds.0, v));
+                let (scalar, (lo, hi)) = (Scalar::<true>, run.bounds);
+                let mut v = scalar.clamp_max(hi, scalar.clamp_min(lo, v));
                 if let Some(scale) = run.scale {
                     v *= *scale.as_ptr().add(c);
                 }

@@ -13,7 +13,7 @@ use crate::simd::{Kernel, MAX_LANES, Simd, features, read_first_16, write_first_
 
 /// 256-bit vectors.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx2 {
+pub(crate) struct Avx2<const FUSED: bool = true> {
     v3: V3,
     _f16c: F16c,
 }
@@ -40,7 +40,7 @@ const UPPER_HALVES: [u8; 32] = {
     bytes
 };
 
-impl Avx2 {
+impl<const FUSED: bool> Avx2<FUSED> {
     /// # Safety
     /// The CPU has AVX2, FMA, F16C, BMI 1 and 2, LZCNT and POPCNT.
     #[inline(always)]
@@ -70,7 +70,7 @@ impl Avx2 {
     }
 }
 
-impl Simd for Avx2 {
+impl<const FUSED: bool> Simd for Avx2<FUSED> {
     type Vector = __m256;
     type Vector16 = __m128i;
     type Mask = __m256;
@@ -79,6 +79,7 @@ impl Simd for Avx2 {
 
     const LEVEL: Level = Level::Avx2;
     const LANES: usize = 8;
+    const FUSED: bool = FUSED;
     const REGISTERS: usize = 16;
 
     features! { Kernel: "avx2" "fma" "f16c" "bmi1" "bmi2" "lzcnt" "popcnt" }

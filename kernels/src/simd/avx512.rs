@@ -13,7 +13,7 @@ use crate::simd::{Bf16Dot, Bf16Kernel, Kernel, MAX_LANES, Simd, features};
 
 /// 512-bit vectors.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx512 {
+pub(crate) struct Avx512<const FUSED: bool = true> {
     v4: V4,
 }
 
@@ -28,7 +28,7 @@ const UPPER_HALVES: [u16; 32] = {
     words
 };
 
-impl Avx512 {
+impl<const FUSED: bool> Avx512<FUSED> {
     /// # Safety
     /// The CPU has AVX-512 F, BW, CD, DQ and VL, and what [`Avx2`](super::avx2::Avx2) wants.
     #[inline(always)]
@@ -56,7 +56,7 @@ impl Avx512 {
     }
 }
 
-impl Simd for Avx512 {
+impl<const FUSED: bool> Simd for Avx512<FUSED> {
     type Vector = __m512;
     type Vector16 = __m256i;
     type Mask = __mmask16;
@@ -65,6 +65,7 @@ impl Simd for Avx512 {
 
     const LEVEL: Level = Level::Avx512;
     const LANES: usize = 16;
+    const FUSED: bool = FUSED;
 
     features! {
         Kernel: "avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl" "avx2" "fma" "f16c" "bmi1" "bmi2"

@@ -18,11 +18,11 @@ use crate::simd::{
 
 /// 128-bit vectors.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Neon {
+pub(crate) struct Neon<const FUSED: bool = true> {
     neon: pulp::aarch64::Neon,
 }
 
-impl Neon {
+impl<const FUSED: bool> Neon<FUSED> {
     /// # Safety
     /// The CPU has NEON.
     #[inline(always)]
@@ -61,7 +61,7 @@ macro_rules! multiply_add {
     }};
 }
 
-impl Simd for Neon {
+impl<const FUSED: bool> Simd for Neon<FUSED> {
     type Vector = float32x4_t;
     type Vector16 = uint16x4_t;
     type Mask = uint32x4_t;
@@ -71,7 +71,8 @@ impl Simd for Neon {
 
     const LEVEL: Level = Level::Neon;
     const LANES: usize = 4;
-    const LANE_FMA: bool = true;
+    const FUSED: bool = FUSED;
+    const BY_LANES: bool = true;
 
     features! { Kernel: "neon" }
 
@@ -191,13 +192,18 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn mul_add_lane<const LANE: i32>(
+    fn accumulate_lane<const LANE: i32>(
         self,
         a: float32x4_t,
         b: float32x4_t,
         c: float32x4_t,
     ) -> float32x4_t {
-        self.neon.neon.vfmaq_laneq_f32::<LANE>(c, b, a)
+        let neon = self.neon.neon;
+        if FUSED {
+            neon.vfmaq_laneq_f32::<LANE>(c, b, a)
+        } else {
+            neon.vaddq_f32(neon.vmulq_laneq_f32::<LANE>(b, a), c)
+        }
     }
 
     #[inline(always)]

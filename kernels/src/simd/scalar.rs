@@ -8,9 +8,9 @@ use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// One f32 at a time, which all CPUs have.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Scalar;
+pub(crate) struct Scalar<const FUSED: bool = true>;
 
-impl Simd for Scalar {
+impl<const FUSED: bool> Simd for Scalar<FUSED> {
     type Vector = f32;
     type Vector16 = u16;
     type Mask = bool;
@@ -21,6 +21,7 @@ impl Simd for Scalar {
 
     const LEVEL: Level = Level::Scalar;
     const LANES: usize = 1;
+    const FUSED: bool = FUSED;
 
     fn detect() -> Option<Self> {
         Some(Self)

@@ -2,10 +2,10 @@
 //! no others. All of this is evaluated at compile time.
 
 use crate::depthwise::k3x3::{Args3x3, Depthwise3x3, Tail3x3};
-use crate::depthwise::kernels::{Dense, Kernels3x3, Stride3x3};
+use crate::depthwise::kernels::{Dense, DepthwiseKernels, Kernels3x3, Stride3x3};
 use crate::depthwise::row::{AnyTaps, DenseTaps, LongTaps};
 use crate::element::ElementType;
-use crate::epilogue::{AsIs, Bounded, Prologue, Relu};
+use crate::epilogue::{AsIs, Bounded, General, Prologue, Relu};
 use crate::gemm::block_micro_kernel::{BlockMicroKernel, PairMicroKernel};
 use crate::gemm::kernels::{MicroKernelFn, PanelKernels};
 #[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
@@ -273,6 +273,24 @@ pub(super) const fn rows<S: Simd, C: Combine, X: Element, L: Prologue>(
     let tail = RowTiles { tiles: tail, spans, border: masked };
     let whole = RowTiles { tiles, spans, border };
     RowKernels { name, whole, tail: if S::LANES > 1 { Some(tail) } else { None } }
+}
+
+/// The depthwise kernels of an arithmetic that a level has for comparison: tiles of one pixel and
+/// of four, and one kernel for the input as it is and for its ReLU.
+pub(super) const fn few_depthwise<S: Simd, X: Element>(
+    [name, general]: [&'static str; 2],
+) -> DepthwiseKernels {
+    let rows_of_any = rows::<S, AnyTaps, X, Bounded>(name, &[1, 4]);
+    DepthwiseKernels {
+        lanes: S::LANES,
+        pairs: false,
+        k3x3: &[],
+        dense: &[],
+        long: None,
+        as_is: rows_of_any,
+        relu: rows_of_any,
+        general: rows::<S, AnyTaps, X, General>(general, &[1]),
+    }
 }
 
 /// Depthwise kernels K wide, dense, in tiles of so many pixels; the names of that for the input as

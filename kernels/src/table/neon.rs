@@ -10,7 +10,7 @@ use crate::element::F16Bf16;
 use crate::epilogue::{AsIs, Bounded, General, Relu};
 use crate::fma_loop::FmaLoop;
 use crate::gemm::kernels::{
-    Bf16Gemm, Bf16Pairs, DotKernels, F16Bf16Gemm, GemmKernels, MatrixGemm, MicroKernels,
+    Bf16Gemm, Bf16Pairs, ChainGemm, DotKernels, F16Bf16Gemm, GemmKernels, MatrixGemm, MicroKernels,
     PanelKernels,
 };
 use crate::gemm::narrow::Narrow;
@@ -34,6 +34,9 @@ use crate::table::kernels::{ChannelwiseKernels, Kernels};
 
 type S = Neon;
 
+/// Of the arithmetic unfused.
+type U = Neon<false>;
+
 /// The heights of micro-tiles: any two below 8 add up to each that is missing.
 const ROWS: [usize; 7] = [1, 2, 3, 4, 5, 6, 8];
 
@@ -50,20 +53,8 @@ pub(super) static KERNELS: Kernels = Kernels {
     gemm: GemmKernels {
         lanes: S::LANES,
         tile: tile_size::<S>(),
-        f32: MicroKernels {
-            name: "gemm_f32_8x12_neon",
-            rows: &ROWS,
-            packed: &[
-                &gemm::<S, F32, 1, false, _>(ROWS),
-                &gemm::<S, F32, 2, false, _>(ROWS),
-                &gemm::<S, F32, 3, false, _>(ROWS),
-            ],
-            direct: &[
-                &gemm::<S, F32, 1, true, _>(ROWS),
-                &gemm::<S, F32, 2, true, _>(ROWS),
-                &gemm::<S, F32, 3, true, _>(ROWS),
-            ],
-        },
+        exact: EXACT_GEMM,
+        unfused: if cfg!(feature = "unfused") { Some(UNFUSED_GEMM) } else { None },
         pack: S::entry::<Pack<F32>>,
         activate: S::entry::<Activate>,
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_GEMM) } else { None },
@@ -71,11 +62,19 @@ pub(super) static KERNELS: Kernels = Kernels {
         bf16_pairs: if cfg!(feature = "bf16") { Some(BF16_PAIRS) } else { None },
         tiles: None,
     },
-    f32: ChannelwiseKernels { depthwise: F32_DEPTHWISE, pool: F32_POOL },
+    f32: ChannelwiseKernels { depthwise: F32_DEPTHWISE, unfused: F32_UNFUSED, pool: F32_POOL },
     f16_bf16: if cfg!(feature = "f16-bf16") {
         Some(F16Bf16 {
-            f16: ChannelwiseKernels { depthwise: F16_DEPTHWISE, pool: F16_POOL },
-            bf16: ChannelwiseKernels { depthwise: BF16_DEPTHWISE, pool: BF16_POOL },
+            f16: ChannelwiseKernels {
+                depthwise: F16_DEPTHWISE,
+                unfused: F16_UNFUSED,
+                pool: F16_POOL,
+            },
+            bf16: ChannelwiseKernels {
+                depthwise: BF16_DEPTHWISE,
+                unfused: BF16_UNFUSED,
+                pool: BF16_POOL,
+            },
         })
     } else {
         None
@@ -90,6 +89,56 @@ pub(super) static KERNELS: Kernels = Kernels {
     lines: lines::<S>(["binary_neon", "normalize_neon"]),
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
+    unfused_loop: if cfg!(feature = "unfused") { Some(U::entry::<FmaLoop>) } else { None },
+};
+
+const EXACT_GEMM: ChainGemm = ChainGemm {
+    f32: MicroKernels {
+        name: "gemm_f32_8x12_neon",
+        rows: &ROWS,
+        packed: &[
+            &gemm::<S, F32, 1, false, _>(ROWS),
+            &gemm::<S, F32, 2, false, _>(ROWS),
+            &gemm::<S, F32, 3, false, _>(ROWS),
+        ],
+        direct: &[
+            &gemm::<S, F32, 1, true, _>(ROWS),
+            &gemm::<S, F32, 2, true, _>(ROWS),
+            &gemm::<S, F32, 3, true, _>(ROWS),
+        ],
+    },
+    small_m: if cfg!(feature = "f16-bf16") { Some(EXACT_SMALL_M) } else { None },
+};
+
+const EXACT_SMALL_M: F16Bf16<PanelKernels> = F16Bf16 {
+    f16: PanelKernels { name: "gemm_f16_8x12_neon", packed: &gemm::<S, F16, 3, false, _>(ROWS) },
+    bf16: PanelKernels { name: "gemm_bf16_8x12_neon", packed: &gemm::<S, Bf16, 3, false, _>(ROWS) },
+};
+
+// For comparison: with fewer heights, and A in panels alone.
+const UNFUSED_GEMM: ChainGemm = ChainGemm {
+    f32: MicroKernels {
+        name: "gemm_f32_8x12_unfused_neon",
+        rows: &BLOCK_ROWS,
+        packed: &[
+            &gemm::<U, F32, 1, false, _>(BLOCK_ROWS),
+            &gemm::<U, F32, 2, false, _>(BLOCK_ROWS),
+            &gemm::<U, F32, 3, false, _>(BLOCK_ROWS),
+        ],
+        direct: &[],
+    },
+    small_m: if cfg!(feature = "f16-bf16") { Some(UNFUSED_SMALL_M) } else { None },
+};
+
+const UNFUSED_SMALL_M: F16Bf16<PanelKernels> = F16Bf16 {
+    f16: PanelKernels {
+        name: "gemm_f16_8x12_unfused_neon",
+        packed: &gemm::<U, F16, 3, false, _>(BLOCK_ROWS),
+    },
+    bf16: PanelKernels {
+        name: "gemm_bf16_8x12_unfused_neon",
+        packed: &gemm::<U, Bf16, 3, false, _>(BLOCK_ROWS),
+    },
 };
 
 const BF16_GEMM: Bf16Gemm = Bf16Gemm {
@@ -180,6 +229,12 @@ const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_neon", &[1]),
 };
 
+const F32_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
+    Some(few_depthwise::<U, F32>(["dw_f32_4_unfused_neon", "dw_f32_general_1_unfused_neon"]))
+} else {
+    None
+};
+
 const F32_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
     max: rows::<S, Max, F32, AsIs>("max_f32_4_neon", &[1, 4]),
@@ -189,16 +244,6 @@ const F32_POOL: PoolKernels = PoolKernels {
 };
 
 const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
-    small_m: F16Bf16 {
-        f16: PanelKernels {
-            name: "gemm_f16_8x12_neon",
-            packed: &gemm::<S, F16, 3, false, _>(ROWS),
-        },
-        bf16: PanelKernels {
-            name: "gemm_bf16_8x12_neon",
-            packed: &gemm::<S, Bf16, 3, false, _>(ROWS),
-        },
-    },
     dot: Some(DotKernels {
         is_available: || <NeonBf16 as Bf16Dot>::detect().is_some(),
         gemm: MicroKernels {
@@ -244,6 +289,12 @@ const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     general: rows::<S, AnyTaps, F16, General>("dw_f16_general_1_neon", &[1]),
 };
 
+const F16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
+    Some(few_depthwise::<U, F16>(["dw_f16_4_unfused_neon", "dw_f16_general_1_unfused_neon"]))
+} else {
+    None
+};
+
 const F16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
     max: rows::<S, Max, F16, Bounded>("max_f16_4_neon", &[1, 4]),
@@ -270,6 +321,12 @@ const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     as_is: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_neon", &[1, 2, 4, 8]),
     relu: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_neon", &[1, 2, 4, 8]),
     general: rows::<S, AnyTaps, Bf16, General>("dw_bf16_general_1_neon", &[1]),
+};
+
+const BF16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
+    Some(few_depthwise::<U, Bf16>(["dw_bf16_4_unfused_neon", "dw_bf16_general_1_unfused_neon"]))
+} else {
+    None
 };
 
 const BF16_POOL: PoolKernels = PoolKernels {

@@ -286,7 +286,7 @@ impl Layer {
 }
 
 /// The i-th of many random layers, and its operands: every other one is of any element types, every
-/// third one of planes, every fifth one of the arithmetic bf16.
+/// third one of planes, two of five of the arithmetics bf16 and unfused.
 pub fn random_stored(op: Op, i: u32, numbers: &mut Random) -> (Layer, [Stored; 4]) {
     let (mut layer, mut weights) = (random(op, numbers), ElementType::F32);
     if i % 2 == 1 {
@@ -297,6 +297,9 @@ pub fn random_stored(op: Op, i: u32, numbers: &mut Random) -> (Layer, [Stored; 4
     }
     if i % 5 == 4 && Arithmetic::Bf16.is_available() {
         layer.arithmetic = Arithmetic::Bf16;
+    }
+    if i % 5 == 3 && Arithmetic::Unfused.is_available() {
+        layer.arithmetic = Arithmetic::Unfused;
     }
     let operands = layer.fill_stored(weights, Mode::Reals, numbers);
     (layer, operands)
