@@ -119,7 +119,7 @@ ANY_LOADS = 9 / 8
 # a register more than there are.
 INT8 = {
     "avx2": (("Vnni", "vnni", (1, 2, 3, 6), 0.57, 0), ("Words", "words", (1, 2, 3, 6), 0.35, 0)),
-    "avx512": (("Vnni", "vnni", (1, 2, 4, 5, 6, 12), 0.60, 0), ("Words", "words", (1, 2, 4, 5, 6, 12), 0.37, 0)),
+    "avx512": (("Vnni", "vnni", (1, 2, 4, 5, 6, 7, 12), 0.60, 0), ("Words", "words", (1, 2, 4, 5, 6, 7, 12), 0.37, 0)),
     "neon": (("Dot", "dot", (1, 2, 3, 4, 8), 0.75, 0), ("Words", "words", (1, 2, 3, 4, 8), 0.18, 22)),
 }
 # Vectors loaded ÷ dot products of their 3×3 kernels: for two outputs, of each of four vectors, 4 columns, 3 weights, a

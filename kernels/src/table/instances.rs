@@ -173,6 +173,7 @@ pub(super) const fn gemm_int8<T: Int8, const N: usize, const HEIGHTS: usize>(
             4 => T::entry::<Int8MicroKernel<4, N>>,
             5 => T::entry::<Int8MicroKernel<5, N>>,
             6 => T::entry::<Int8MicroKernel<6, N>>,
+            7 => T::entry::<Int8MicroKernel<7, N>>,
             8 => T::entry::<Int8MicroKernel<8, N>>,
             12 => T::entry::<Int8MicroKernel<12, N>>,
             _ => panic!("a micro-tile of another height"),
