@@ -22,17 +22,21 @@ native() {
 }
 
 # Networks have no vector code of their own, and small layers are the same on all: each on one of several.
+# Where this CPU has the level, it runs networks and random layers by itself.
 count=0 status=0 what=all
 for model in "${models[@]}"; do
     [[ $model == native ]] || ((count += 1))
 done
-((count > 1)) && what=network
+if ((count > 1)); then
+    what=network
+    ! cpu_has avx512f avx512bw avx512cd avx512dq avx512vl || what=kernels
+fi
 for model in "${models[@]}"; do
     if [[ $model == native ]]; then
         native "$@" || status=$?
     else
         emulated "avx512-$model" avx512 "$model" "$what" "$@" || status=$?
-        [[ $what == network ]] && what=shapes
+        [[ $what == all ]] || what=shapes
     fi
 done
 exit "$status"

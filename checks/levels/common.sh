@@ -5,7 +5,8 @@ LEDGER=${SEPCONV_LEDGER_DIR:-$PWD/target/ledger}
 mkdir -p "$LEDGER"
 # The tests of the kernels, and those of the executor that are about what kernels compute: not about files, pictures
 # and processes, which are the same on all CPUs. Documentation is not tested with them.
-KERNEL_TESTS=(allocation bf16 bounds canaries concurrency differential digests f16_bf16 geometry guard halves int8 lines numerics operands packed planes rows shapes threads unfused)
+KERNEL_TESTS=(activations allocation bf16 bounds canaries concurrency differential digests f16_bf16 geometry guard halves
+    int8 lines numerics operands packed pixelwise planes rows shapes threads transposed unfused)
 EXECUTOR_TESTS=(--test element_types --test executor --test family --test quantized --test xception)
 
 # kernel_tests [NAME…]: sets `tests` to cargo's arguments for the tests of the kernels, but for those named.
@@ -85,8 +86,12 @@ shared_build() {
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static $READABLE"
 }
 
-# emulated NAME LEVEL MODEL network|shapes|all [cargo test's arguments]: the tests of the kernels on an emulated
-# CPU, with networks, the digests and the large random layers, or with very many small ones, or with all.
+# Tests of very many small layers.
+SMALL=(activations lines pixelwise shapes transposed)
+
+# emulated NAME LEVEL MODEL network|kernels|shapes|all [cargo test's arguments]: the tests of the kernels on an
+# emulated CPU, with networks, the digests and the large random layers, or without these, or very many small
+# layers, or all.
 # Left out: the tests of the command line, which start processes, what reads files and pictures, which has no
 # vector code, and what takes minutes here by its size: of networks the digests at 71 stay, which say all.
 emulated() {
@@ -107,14 +112,15 @@ emulated_tests() {
     shift 2
     case $what in
         # Without what is the same on all CPUs.
-        network) kernel_tests allocation canaries concurrency differential geometry lines packed shapes threads ;;
-        shapes) tests=(--test halves --test lines --test shapes) ;;
+        network) kernel_tests allocation canaries concurrency differential geometry "${SMALL[@]}" packed threads ;;
+        kernels) kernel_tests allocation canaries concurrency differential digests geometry "${SMALL[@]}" packed threads ;;
+        shapes) tests=(--test halves "${SMALL[@]/#/--test=}") ;;
         *) kernel_tests concurrency differential packed threads ;;
     esac
     if [[ $what == shapes ]]; then
         # Dot products of integers, which AVX2 has there, too.
         SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-avx2,$level} "${test[@]}" --test int8 "$@" || return
-    else
+    elif [[ $what != kernels ]]; then
         tests+=(--test digits --test xception)
         # Random cases give the bits of AVX2, too; the others have those of the tables to go by.
         SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-avx2,$level} \
