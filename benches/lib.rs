@@ -37,7 +37,7 @@ impl Product {
 }
 
 /// The networks whose layers are measured.
-pub const TABLES: [Table; 2] = [
+pub const TABLES: [Table; 3] = [
     Table {
         name: "xception",
         pointwise: &[
@@ -96,6 +96,19 @@ pub const TABLES: [Table; 2] = [
             "sep 1x14x14x512 o512 k3",
             "sep 1x7x7x1024 o1024 k3",
             "conv 1x224x224x3 o32 k3 s2",
+        ],
+    },
+    Table {
+        name: "wide_depthwise",
+        pointwise: &[],
+        others: &[
+            "dw 1x14x14x512 k5",
+            "dw 1x14x14x512 k7",
+            "dw 1x14x14x512 k9",
+            "dw 1x14x14x512 k1x31",
+            "dw 1x14x14x512 k31x1",
+            "dw 1x14x14x512 k3 d2",
+            "dw 1x28x28x240 k5 s2",
         ],
     },
 ];

@@ -6,10 +6,13 @@ mod common;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use sepconv::kernels::{self, Activation, Padding, PoolKind, Window, naive};
+use sepconv::kernels::{
+    self, Activation, BinaryOp, NormalizationKind, Padding, PoolKind, TransposedPadding,
+    TransposedWindow, Window, naive,
+};
 use sepconv::network::{
-    Border, DepthFirst, Function, Interpolation, Network, NetworkPlan, NodeId, Op, PlanOptions,
-    Session, StepTime, ThreadTime,
+    Border, DepthFirst, Interpolation, Network, NetworkPlan, NodeId, Op, PlanOptions, Session,
+    StepTime, ThreadTime,
 };
 use sepconv::weights::{Tensor, Weights};
 use sepconv::{Error, Result};
@@ -88,7 +91,6 @@ fn reference(network: &Network, weights: &Weights, input: &Value) -> Vec<Value> 
             Op::Rescale { ref scale, ref offset } => {
                 map(operands[0], |c, x| x * scale[c % scale.len()] + offset[c % offset.len()])
             }
-            Op::Function(function) => map(operands[0], |_, x| apply(function, x)),
             Op::PRelu { ref shape } => {
                 let alpha = get("alpha").unwrap();
                 let [ah, aw, ac] = match shape[..] {
@@ -131,6 +133,55 @@ fn reference(network: &Network, weights: &Weights, input: &Value) -> Vec<Value> 
             }
             Op::Add => add(&operands),
             Op::Concat => concat(&operands),
+            Op::Scale => map(operands[0], |c, x| x * f64::from(get("gamma").unwrap()[c])),
+            Op::Standardize { invert } => map(operands[0], |c, x| {
+                let at = |variable| f64::from(get(variable).unwrap()[c]);
+                let deviation = at("variance").sqrt().max(1e-7);
+                if invert { at("mean") + x * deviation } else { (x - at("mean")) / deviation }
+            }),
+            Op::Normalize { kind, epsilon, scale, center } => {
+                let Value { shape, data } = operands[0];
+                let values = naive::normalize(kind, epsilon, *shape, data);
+                let of = |present: bool, variable, i: usize, default: f64| match present {
+                    true => f64::from(get(variable).unwrap()[i % shape[3]]),
+                    false => default,
+                };
+                let affine = |(i, x): (usize, &f64)| {
+                    (x * of(scale, "gamma", i, 1.0) + of(center, "beta", i, 0.0)) as f32
+                };
+                Value { shape: *shape, data: values.iter().enumerate().map(affine).collect() }
+            }
+            Op::Binary(op) => binary(op, operands[0], operands[1]),
+            Op::UpSample { factor, how } => {
+                let [_, h, w, _] = operands[0].shape;
+                resize(operands[0], [h * factor[0], w * factor[1]], how)
+            }
+            Op::ConvTranspose { window, filters, bias } => {
+                let bias = bias.then(|| get("bias").unwrap());
+                let TransposedWindow { kernel, stride, padding, .. } = window;
+                let kernel_of = (get("kernel").unwrap(), kernel);
+                let whole = transposed(operands[0], kernel_of, stride, filters, bias);
+                let [_, h, w, _] = operands[0].shape;
+                let border = |axis: usize| {
+                    let (side, all) = ([h, w][axis] * stride[axis], whole.shape[1 + axis]);
+                    let overlap = kernel[axis].saturating_sub(stride[axis]);
+                    match padding {
+                        TransposedPadding::Same => [overlap / 2, all - side - overlap / 2],
+                        _ => [0, all - side - overlap],
+                    }
+                };
+                let ([top, bottom], [left, right]) = (border(0), border(1));
+                crop(&whole, Border { top, bottom, left, right })
+            }
+            Op::Permute { axes, .. } => {
+                let [n, shape @ ..] = operands[0].shape;
+                let [h, w, c] = axes.map(|axis| shape[axis]);
+                picture_of([n, h, w, c], |[n, index @ ..]| {
+                    let mut from = [n, 0, 0, 0];
+                    axes.iter().zip(index).for_each(|(axis, i)| from[axis + 1] = i);
+                    operands[0].at(from)
+                })
+            }
             _ => panic!("the reference lacks {:?}", node.op),
         };
         values.push(value);
@@ -240,18 +291,39 @@ fn resize(x: &Value, [th, tw]: [usize; 2], how: Interpolation) -> Value {
     })
 }
 
-fn apply(function: Function, x: f64) -> f64 {
-    match function {
-        Function::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-        Function::HardSigmoid { slope } => (f64::from(slope) * x + 0.5).clamp(0.0, 1.0),
-        Function::Tanh => x.tanh(),
-        Function::Softplus => (1.0 + x.exp()).ln(),
-        Function::Relu { slope, threshold, max } => {
-            let [slope, threshold, max] = [slope, threshold, max].map(f64::from);
-            if x >= threshold { x.min(max) } else { slope * (x - threshold) }
+/// One picture, row, column or channel for all of the other operand's.
+fn binary(op: BinaryOp, a: &Value, b: &Value) -> Value {
+    let shape: Shape = std::array::from_fn(|axis| a.shape[axis].max(b.shape[axis]));
+    let of = |value: &Value, index: [usize; 4]| {
+        value.at(std::array::from_fn(|axis| if value.shape[axis] == 1 { 0 } else { index[axis] }))
+    };
+    picture_of(shape, |index| naive::binary(op, of(a, index), of(b, index)))
+}
+
+/// A whole transposed convolution from its definition: each input adds its multiple of the kernel.
+fn transposed(
+    x: &Value,
+    (weights, [kh, kw]): (&[f32], [usize; 2]),
+    [sy, sx]: [usize; 2],
+    filters: usize,
+    bias: Option<&[f32]>,
+) -> Value {
+    let [n, h, w, channels] = x.shape;
+    let [height, width] = [(h + kh.div_ceil(sy) - 1) * sy, (w + kw.div_ceil(sx) - 1) * sx];
+    let shape = [n, height, width, filters];
+    let mut sums: Vec<f64> = (0..n * height * width * filters)
+        .map(|i| bias.map_or(0.0, |bias| f64::from(bias[i % filters])))
+        .collect();
+    for (i, &x) in x.data.iter().enumerate() {
+        let [pixel, c] = [i / channels, i % channels];
+        let [n, y, xx] = [pixel / w / h, pixel / w % h, pixel % w];
+        for tap in 0..kh * kw * filters {
+            let [ky, kx, o] = [tap / (kw * filters), tap / filters % kw, tap % filters];
+            let at = ((n * height + y * sy + ky) * width + xx * sx + kx) * filters + o;
+            sums[at] += f64::from(x) * f64::from(weights[tap * channels + c]);
         }
-        _ => panic!("the reference lacks {function:?}"),
     }
+    Value { shape, data: sums.iter().map(|&sum| sum as f32).collect() }
 }
 
 fn softmax(x: &Value) -> Value {
@@ -328,9 +400,9 @@ impl Builder {
         let len: usize = shape.iter().product();
         let fan_in = (len / shape.last().unwrap()).max(1) as f32;
         let value = |x: f32| match variable {
-            "moving_variance" => 1.1 + 0.9 * x,
+            "moving_variance" | "variance" => 1.1 + 0.9 * x,
             "gamma" => x.signum() * (1.0 + 0.5 * x),
-            "bias" | "beta" | "moving_mean" => 0.5 * x,
+            "bias" | "beta" | "moving_mean" | "mean" => 0.5 * x,
             _ => x * 1.5 / fan_in.sqrt(),
         };
         let data = (0..len).map(|_| value(noise())).collect();
@@ -369,6 +441,27 @@ impl Builder {
                 }
                 (c, false)
             }
+            Op::Scale => {
+                self.tensor(name, "gamma", &[c]);
+                (c, false)
+            }
+            Op::Standardize { .. } => {
+                ["mean", "variance"].iter().for_each(|variable| self.tensor(name, variable, &[c]));
+                (c, false)
+            }
+            Op::Normalize { .. } => {
+                ["gamma", "beta"].iter().for_each(|variable| self.tensor(name, variable, &[c]));
+                (c, false)
+            }
+            Op::Binary(_) => {
+                (inputs.iter().map(|id| self.channels[id.index()]).max().unwrap(), false)
+            }
+            Op::ConvTranspose { window, filters, bias } => {
+                let [kh, kw] = window.kernel;
+                self.tensor(name, "kernel", &[kh, kw, filters, c]);
+                (filters, bias)
+            }
+            Op::Permute { channels, .. } => (channels, false),
             Op::Concat => (inputs.iter().map(|id| self.channels[id.index()]).sum(), false),
             Op::Flatten { features } => (features, false),
             Op::Reshape { shape } => (shape[2], false),
@@ -636,6 +729,9 @@ fn random_op(gene: Gene, [_, h, w, c]: Shape) -> Option<(Op, [usize; 2])> {
         Op::ZeroPad(Border { top, bottom, left, right }) => [h + top + bottom, w + left + right],
         Op::Crop(Border { top, bottom, left, right }) => [h - top - bottom, w - left - right],
         Op::CenterCrop { size } | Op::Resize { size, .. } => *size,
+        Op::UpSample { factor, .. } => [h * factor[0], w * factor[1]],
+        Op::ConvTranspose { window, .. } => window.output_size([h, w]).ok()?,
+        Op::Permute { axes, .. } => [0, 1].map(|axis| [h, w, c][axes[axis]]),
         _ => [h, w],
     };
     Some((op, size))
@@ -655,13 +751,14 @@ fn plain_op(gene: Gene, [h, w, c]: [usize; 3]) -> Option<Op> {
     };
     Some(match kind {
         16 | 17 => Op::Rescale { scale: constants(p), offset: constants(q) },
-        18 => Op::Function(match p % 6 {
-            0 => Function::Sigmoid,
-            1 => Function::HardSigmoid { slope: 0.2 },
-            2 => Function::Tanh,
-            3 => Function::Softplus,
-            4 => Function::Relu { slope: 0.3, threshold: 0.0, max: f32::INFINITY },
-            _ => Function::Relu { slope: 0.1, threshold: 0.0, max: 0.4 },
+        18 => Op::Activation(match p % 7 {
+            0 => Activation::Sigmoid,
+            1 => Activation::HardSigmoid { slope: 0.2, offset: 0.5 },
+            2 => Activation::Tanh,
+            3 => Activation::Softplus,
+            4 => Activation::LeakyRelu { alpha: 0.3 },
+            5 => Activation::ThresholdedRelu { slope: 0.1, threshold: 0.0, max: 0.4 },
+            _ => Activation::Gelu,
         }),
         19 => Op::PRelu {
             shape: match p % 3 {
@@ -678,6 +775,35 @@ fn plain_op(gene: Gene, [h, w, c]: [usize; 3]) -> Option<Op> {
             Op::Resize { size, how, crop: s % 2 == 0 }
         }
         24 => Op::Reshape { shape: [w, h, c] },
+        29 => Op::Normalize {
+            kind: match p % 4 {
+                0 => NormalizationKind::Layer,
+                1 => NormalizationKind::Rms,
+                2 => NormalizationKind::Unit,
+                _ => NormalizationKind::Group { groups: if c % 2 == 0 { 2 } else { 1 } },
+            },
+            epsilon: 0.1,
+            scale: q % 2 == 0,
+            center: r % 2 == 0,
+        },
+        30 if p % 3 == 0 => Op::Scale,
+        30 => Op::Standardize { invert: p % 3 == 1 },
+        31 if h * w <= 64 => {
+            let how = if r % 2 == 0 { Interpolation::Bilinear } else { Interpolation::Bicubic };
+            Op::UpSample { factor: [1 + p % 3, 1 + q % 2], how }
+        }
+        32 | 33 if h * w <= 64 => {
+            let padding =
+                if s / 2 % 2 == 0 { TransposedPadding::Same } else { TransposedPadding::Valid };
+            let window = TransposedWindow::new([1 + p % 4, 1 + p / 4 % 4])
+                .stride([1 + q % 3, 1 + q / 3 % 2])
+                .padding(padding);
+            Op::ConvTranspose { window, filters: 1 + r % 3, bias: s % 2 == 0 }
+        }
+        34 => {
+            let axes = [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]][p % 5];
+            Op::Permute { axes, channels: [h, w, c][axes[2]] }
+        }
         _ => return None,
     })
 }
@@ -703,7 +829,28 @@ fn random_network(input: Shape, genes: &[Gene], output: u8) -> Builder {
             }
             operands
         };
-        let (op, operands, [h, w]) = match gene[0] % 29 {
+        let (op, operands, [h, w]) = match gene[0] % 37 {
+            35 | 36 => {
+                let fits = |i: &usize| {
+                    let pairs = shapes[*i].iter().zip(&shapes[a]);
+                    pairs.clone().all(|(b, a)| a == b || *a == 1 || *b == 1)
+                        && pairs.map(|(b, a)| a.max(b)).product::<usize>() <= 2048
+                };
+                let some: Vec<usize> = all.iter().copied().filter(fits).collect();
+                if some.is_empty() {
+                    continue;
+                }
+                let ops = [
+                    BinaryOp::Add,
+                    BinaryOp::Subtract,
+                    BinaryOp::Multiply,
+                    BinaryOp::Maximum,
+                    BinaryOp::Minimum,
+                ];
+                let b = pick(gene[2].rotate_left(3), &some);
+                let size = [1, 2].map(|axis| shapes[a][axis].max(shapes[b][axis]));
+                (Op::Binary(ops[usize::from(gene[3]) % 5]), vec![a, b], size)
+            }
             25 | 26 => (Op::Add, others(&alike(4)), [shapes[a][1], shapes[a][2]]),
             27 | 28 => {
                 let operands = others(&alike(3));

@@ -1,8 +1,11 @@
 //! Whole models in safetensors: written, read alike, and refused if they are wrong.
 #![cfg(feature = "safetensors")]
 
-use sepconv::kernels::{Activation, Padding, PoolKind, Quantization, Window};
-use sepconv::network::{Border, Function, Interpolation, Network, Op, Output};
+use sepconv::kernels::{
+    Activation, BinaryOp, NormalizationKind, Padding, PoolKind, Quantization, TransposedPadding,
+    TransposedWindow, Window,
+};
+use sepconv::network::{Border, Interpolation, Network, Op, Output};
 use sepconv::weights::{
     self, Int8Tensor, Link, Model, Resize, Scaling, Tensor, Weights, synthetic,
 };
@@ -14,6 +17,8 @@ fn operations() -> Vec<Op> {
     let mut dilated = Window::new([2, 2]).padding(explicit);
     dilated.dilation = [2, 3];
     let border = Border { top: 1, bottom: 2, left: 0, right: 4 };
+    let padding = TransposedPadding::Explicit { padding: [1, 0], output_padding: [0, 1] };
+    let transposed = TransposedWindow::new([3, 2]).stride([2, 1]).padding(padding);
     let mut all = vec![
         Op::Conv { window, groups: 1, filters: 4, bias: true },
         Op::Depthwise { window: dilated, multiplier: 2, bias: false },
@@ -33,7 +38,28 @@ fn operations() -> Vec<Op> {
         Op::GlobalPool { kind: PoolKind::Max, keep_dims: true },
         Op::GlobalPool { kind: PoolKind::Average, keep_dims: false },
         Op::Flatten { features: 5 },
+        Op::Scale,
+        Op::Standardize { invert: true },
+        Op::UpSample { factor: [2, 3], how: Interpolation::Nearest },
+        Op::ConvTranspose { window: transposed, filters: 3, bias: true },
+        Op::ConvTranspose {
+            window: transposed.padding(TransposedPadding::Same),
+            filters: 3,
+            bias: false,
+        },
+        Op::Permute { axes: [1, 0, 2], channels: 3 },
     ];
+    for (i, kind) in [
+        NormalizationKind::Layer,
+        NormalizationKind::Rms,
+        NormalizationKind::Unit,
+        NormalizationKind::Group { groups: 3 },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        all.push(Op::Normalize { kind, epsilon: 1e-3, scale: i % 2 == 0, center: i < 2 });
+    }
     for how in [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic] {
         all.push(Op::Resize { size: [2, 3], how, crop: how == Interpolation::Bilinear });
     }
@@ -46,13 +72,19 @@ fn operations() -> Vec<Op> {
             Activation::Elu { alpha: 0.7 },
             Activation::Silu,
             Activation::HardSwish,
+            Activation::Sigmoid,
+            Activation::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 },
+            Activation::Tanh,
+            Activation::Gelu,
+            Activation::GeluTanh,
+            Activation::Softplus,
+            Activation::Mish,
+            Activation::LeakyRelu { alpha: 0.3 },
+            Activation::ThresholdedRelu { slope: 0.1, threshold: 1.0, max: f32::INFINITY },
+            Activation::Softsign,
+            Activation::Exponential,
         ]
         .map(Op::Activation),
-    );
-    let relu = Function::Relu { slope: 0.3, threshold: 0.0, max: f32::INFINITY };
-    let hard = Function::HardSigmoid { slope: 1.0 / 6.0 };
-    all.extend(
-        [Function::Sigmoid, hard, Function::Tanh, Function::Softplus, relu].map(Op::Function),
     );
     all
 }
@@ -67,6 +99,15 @@ fn model() -> Model {
     let last = network.output();
     let sum = network.push("sum", Op::Add, &[last, last, last]).unwrap();
     let both = network.push("both", Op::Concat, &[sum, last]).unwrap();
+    for (name, op) in [
+        ("sum of two", BinaryOp::Add),
+        ("difference", BinaryOp::Subtract),
+        ("product", BinaryOp::Multiply),
+        ("maximum", BinaryOp::Maximum),
+        ("minimum", BinaryOp::Minimum),
+    ] {
+        network.push(name, Op::Binary(op), &[sum, last]).unwrap();
+    }
     for (i, scale) in [(0, 0.1), (3, 1.0 / 3.0), (7, f32::MIN_POSITIVE), (20, 1e30)] {
         let id = network.find(&network.nodes()[i].name.clone()).unwrap();
         network.set_quantization(id, Some(Quantization::new(scale, i as i32 * 12))).unwrap();

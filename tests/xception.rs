@@ -49,7 +49,7 @@ fn agrees_with_keras_at_71() {
 }
 
 /// The network with each separable convolution as a depthwise one and a pointwise one.
-fn unfused(network: &Network, weights: &Weights) -> (Network, Weights) {
+fn apart(network: &Network, weights: &Weights) -> (Network, Weights) {
     let (size, channels) = network.input();
     let nodes = network.nodes();
     let mut split = Network::new(network.name(), &nodes[0].name, size, channels);
@@ -114,7 +114,7 @@ fn enter(table: &mut Table, plan: &Arc<NetworkPlan>, names: &[String], parts: us
 fn digests(size: usize, file: &'static str, text: &str) {
     let mut table = Table::new(file, text);
     let fused = network();
-    let unfused = unfused(&fused.0, &fused.1);
+    let apart = apart(&fused.0, &fused.1);
     let nodes = fused.0.nodes().iter().map(|node| node.name.clone());
     // Each block ends in an addition, but for the first and the last.
     let ends = ["block1_conv2_act", "block14_sepconv2_act"];
@@ -122,11 +122,11 @@ fn digests(size: usize, file: &'static str, text: &str) {
         nodes.filter(|n| n.starts_with("add") || ends.contains(&n.as_str())).collect();
     assert_eq!(names.len(), 14);
     for level in common::levels() {
-        // As a whole, unfused, and some rows by turns, which is the same on all CPUs. With less
+        // As a whole, apart, and some rows by turns, which is the same on all CPUs. With less
         // effort not all.
         let never = DepthFirst::NEVER;
         let always = DepthFirst::default().bytes(0).multiply_adds(1_000_000);
-        let cases = [(&fused, never), (&unfused, never), (&fused, always)];
+        let cases = [(&fused, never), (&apart, never), (&fused, always)];
         let cases = cases.iter().take(match (level, common::effort()) {
             (_, 100.0..) => 3,
             (Level::Scalar, _) | (_, ..2.0) => 1,

@@ -5,7 +5,7 @@ LEDGER=${SEPCONV_LEDGER_DIR:-$PWD/target/ledger}
 mkdir -p "$LEDGER"
 # The tests of the kernels, and those of the executor that are about what kernels compute: not about files, pictures
 # and processes, which are the same on all CPUs. Documentation is not tested with them.
-KERNEL_TESTS=(allocation bf16 bounds canaries concurrency differential digests f16_bf16 geometry guard halves int8 numerics operands packed planes rows shapes threads)
+KERNEL_TESTS=(allocation bf16 bounds canaries concurrency differential digests f16_bf16 geometry guard halves int8 lines numerics operands packed planes rows shapes threads unfused)
 EXECUTOR_TESTS=(--test element_types --test executor --test family --test quantized --test xception)
 
 # kernel_tests [NAME…]: sets `tests` to cargo's arguments for the tests of the kernels, but for those named.
@@ -33,6 +33,12 @@ run() {
     printf 'exit\t%s\n' "$status" >>"$page"
     printf '== %s: %d s\n' "$name" $((SECONDS - start))
     return "$status"
+}
+
+# impossible NAME LEVEL REASON: enters that this machine can't have the run.
+impossible() {
+    printf 'run\t%s\t%s\t%s\nimpossible\t%s\n' "$1" "$2" "$(this_cpu)" "$3" >"$LEDGER/$1.tsv"
+    printf '\n== %s: %s NOT RUN: %s\n' "$1" "$2" "$3"
 }
 
 # cpu_has FLAG…: whether this machine is an x86-64 CPU with all the flags.
@@ -101,8 +107,8 @@ emulated_tests() {
     shift 2
     case $what in
         # Without what is the same on all CPUs.
-        network) kernel_tests allocation canaries concurrency differential geometry packed shapes threads ;;
-        shapes) tests=(--test halves --test shapes) ;;
+        network) kernel_tests allocation canaries concurrency differential geometry lines packed shapes threads ;;
+        shapes) tests=(--test halves --test lines --test shapes) ;;
         *) kernel_tests concurrency differential packed threads ;;
     esac
     if [[ $what == shapes ]]; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The tests of the x86-64 build under qemu as a CPU without AVX2: it must fall back to `scalar`, run no
-# instruction that this CPU lacks, and give the same bits by software fused multiply-adds.
+# The tests of the x86-64 build under qemu as a CPU without AVX2: it must fall back to `sse`, run no
+# instruction that this CPU lacks, and give the same bits by emulated fused multiply-adds.
 # Usage: checks/levels/fallback.sh [--cpu MODEL] [cargo test's arguments]
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
@@ -29,10 +29,10 @@ fi
 
 unset SEPCONV_LEVEL SEPCONV_TEST_LEVELS
 export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-1}
-# A fused multiply-add by software takes a hundred times as long: of networks and layers only small ones.
+# An emulated fused multiply-add takes dozens of times as long: of networks and layers only small ones.
 large=(--skip digests_at --skip digests_of_types --skip agrees_with --skip batches_are_pictures --skip deep_layers
     --skip sampled_outputs --skip parts_of_layers_of_xception --skip large_layers)
-# The same on all CPUs, and the digests, which WebAssembly and this machine give with `scalar`, too.
+# The same on all CPUs, and the digests, which this machine gives with `sse` and `scalar`, too.
 kernel_tests allocation canaries concurrency digests packed threads
 # By the second one the test of the command line starts it.
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$SEPCONV_TEST_RUNNER SEPCONV_TEST_RUNNER
@@ -40,4 +40,4 @@ fallback_tests() {
     cargo test --release --workspace "${tests[@]}" "${EXECUTOR_TESTS[@]}" "$@" -- "${large[@]}" &&
         cargo test --release --workspace --test cli "$@" -- reports_the_level
 }
-run "fallback-$model" scalar "qemu's $model" fallback_tests "$@"
+run "fallback-$model" sse "qemu's $model" fallback_tests "$@"

@@ -33,10 +33,12 @@ INT8_DEPTHWISE = "int8::depthwise::Depthwise"
 K3X3 = "depthwise::k3x3::Depthwise3x3"
 TAIL, MASKED = "depthwise::k3x3::Tail3x3", "rows::kernel::MaskedRowKernel"
 ROWS, DEPTHWISE = "rows::kernel::RowKernel", CRATE + "depthwise::row::"
+ACTIVATE = f"entry::<{CRATE}activation::Activate>"
 TOKENS = {"avx2": "Avx2", "avx512": "Avx512", "neon": "Neon"}
 # Fused multiply-adds, dot products of pairs of bf16, and those of 8-bit integers: of several instructions the one that
 # is there once.
-PRODUCTS = {False: r"vfmadd\d+ps|vdpbf16ps|vpdpbusd|vpmaddwd", True: "fmla|bfdot|sdot|sadalp"}
+PRODUCTS = {
+    False: r"vfmadd\d+ps|vdpbf16ps|vpdpbusd|vpmaddwd", True: "fmla|bfdot|bfmlal[bt]|sdot|smmla|sadalp"}
 OBJDUMP = {X86: ["objdump", "-M", "intel"], ARM: ["aarch64-linux-gnu-objdump"]}
 
 
@@ -54,11 +56,15 @@ class Kernel:
     multiplies: bool = True
     token: str = ""  # what is added to the level's, if special instructions run it
     trait: str = "Simd"
-    switches: bool = False  # whether there are jumps to an address of a table
+    # Whether some of its outputs may have an activation that is no clamp: jumps to an address of a table, and calls of
+    # the activations' kernel.
+    switches: bool = False
 
     def functions(self):
         """The level's compiled functions of the kernels."""
         token = TOKENS[self.level] + self.token
+        if self.trait == "Simd":
+            token += "<true>"  # fused
         level = f"<{CRATE}simd::{self.level}::{token} as {CRATE}simd::{self.trait}>::entry"
         return [f"{level}::<{CRATE}{symbol}>" for symbol in self.symbols]
 
@@ -98,10 +104,12 @@ LOADS_3X3 = {
 HALF_LOADS, HALF_DENSE_LOADS, HALF_DENSE_SPILLS = 4 / 54, 7 / 40, {"avx2": 12, "avx512": 0, "neon": 2}
 # Parts of vectors of 16 bits go through integers where there are no masks, with what is in registers on the stack.
 TAIL_SPILLS = {"avx2": 34, "avx512": 0, "neon": 34}
-# Kernel width and stride: tiles. For k·P FMAs the row of a dense kernel loads k weights and
-# (P − 1)·stride + k columns.
-DENSE = {(5, 1): (8, 4, 2, 1), (5, 2): (8, 4, 2, 1), (7, 1): (4, 2, 1), (7, 2): (4, 2, 1)}
-DENSE_HALF = {5: (8, 4, 1), 7: (4, 1)}
+# Kernel width and stride. For k·P FMAs the row of a dense kernel of P pixels loads k weights and (P − 1)·stride + k
+# columns.
+DENSE = {(k, s): (7, 4, 2, 1) for k, s in ((3, 1), (5, 1), (5, 2), (7, 1), (7, 2))}
+DENSE_AVX2 = {k: (4, 2, 1) if k[1] == 2 else tiles for k, tiles in DENSE.items() if k != (7, 1)}
+# Of any width: P weights and a column for P FMAs.
+LONG_LOADS = 8 / 7
 # Pixel by pixel: a weight and 8 columns for 8 FMAs.
 ANY_LOADS = 9 / 8
 # 8-bit integers, by what multiplies them: rows of the micro-tiles; products ÷ instructions of the full one, and its
@@ -119,6 +127,10 @@ INT8 = {
 # rounding: up to five are on the stack, as the code around the loop has others, and are loaded for each output.
 INT8_LOADS = {"neon": 42 / 24, "vnni": 42 / 24, "words": 66 / 40}
 INT8_SPILLS = {"avx2": 8, "avx512": 8, "neon": 10}
+# What Armv8.6 adds. Products of matrices: per 16 k 48 of two rows and two columns, 8 vectors of A (ldr: others lie between
+# them), 12 of B (ldp), 0.77 without the loop's own and a prefetch. Multiply-adds of bf16: those of one chain of 8 k, as
+# many as of FMAs of 4 k.
+MATRIX_ROWS, MATRIX_SHARE, PAIR_SHARE = (1, 2, 4, 6, 8), 0.68, 0.75
 # The yardstick: 12 FMAs, or twice that, and a counter.
 PEAK_SHARE = 0.85
 
@@ -146,7 +158,9 @@ def expected(level):
             f"{BLOCKS}<{ELEMENT}{x}, {m}, {vectors}>" for m in tile["blocks"][:-1]])
     if level == "avx512":
         # Tile instructions multiply, in one block of assembly; what makes their rows of panels.
-        yield Kernel(level, "gemm, amx", "32×32", ["gemm::tile_micro_kernel::TileMicroKernel"], multiplies=False)
+        for integers, name in (("false", "gemm, amx"), ("true", "gemm, amx int8")):
+            yield Kernel(level, name, "32×32", [f"gemm::tile_micro_kernel::TileMicroKernel<{integers}>"],
+                         multiplies=False)
         yield Kernel(level, "gemm, amx", "rows", ["gemm::tile_rows::TileRows"], multiplies=False)
         yield Kernel(level, "gemm, amx", "pack", [
             f"gemm::pack_tiles::PackTiles<{ELEMENT}{x}>" for x in ("F32", "F16", "Bf16")], multiplies=False)
@@ -170,8 +184,9 @@ def expected(level):
                          loads=loads)
             yield Kernel(level, "3×3, all", "smaller", [
                 f"{K3X3}<{x}, {load}, {p}, {stride}>" for p in smaller])
-        for (k, stride), sizes in DENSE.items():
-            pixels, *smaller = DENSE_HALF[k] if half else sizes
+        dense = DENSE_AVX2 if level == "avx2" else DENSE
+        for (k, stride), (pixels, *smaller) in dense.items():
+            smaller = [p for p in smaller if not half or p != 2]
             symbol = f"{ROWS}<{DEPTHWISE}DenseTaps<{k}, {stride}>, {x}, {load}, {{}}>"
             loads = ((pixels - 1) * stride + 2 * k) / (k * pixels)
             name, size = f"dense k{k} s{stride}", f"{pixels} px"
@@ -182,8 +197,12 @@ def expected(level):
                 loads, spills = loads + HALF_DENSE_LOADS, HALF_DENSE_SPILLS[level]
             yield Kernel(level, name, size, [symbol.format(pixels)], loads=loads, spills=spills)
             # One pixel has the instance of stride 1 for all.
-            smaller = [symbol.format(p) for p in smaller if p > 1 or stride == 1]
-            yield Kernel(level, "dense, all", "smaller", smaller)
+            yield Kernel(level, "dense, all", "smaller", [
+                symbol.format(p) for p in smaller if p > 1 or stride == 1])
+        pixels, smaller = 7, [p for p in (4, 2, 1) if not half or p != 2]
+        symbol = f"{ROWS}<{DEPTHWISE}LongTaps, {x}, {load}, {{}}>"
+        yield Kernel(level, f"long{kind}", f"{pixels} px", [symbol.format(pixels)], loads=LONG_LOADS)
+        yield Kernel(level, "dense, all", "smaller", [symbol.format(p) for p in smaller])
         yield Kernel(level, f"any kernel{kind}", "8 px",
                      [f"{ROWS}<{DEPTHWISE}AnyTaps, {x}, {load}, 8>"], loads=ANY_LOADS)
         if prologue != "Relu":
@@ -194,7 +213,8 @@ def expected(level):
             spills = TAIL_SPILLS[level] if half else 0
             yield Kernel(level, "tails", "", [f"{TAIL}<{x}, {p}, {s}>" for p in pixels for s in (1, 2)],
                          spills=spills)
-            taps = [(f"DenseTaps<{k}, {s}>", p) for k, s in DENSE for p in pixels if p > 1 or s == 1]
+            taps = [(f"DenseTaps<{k}, {s}>", p) for k, s in dense for p in pixels if p > 1 or s == 1]
+            taps += [("LongTaps", p) for p in pixels]
             yield Kernel(level, "tails", "", [
                 f"{MASKED}<{DEPTHWISE}{of}, {x}, {bounded}, {p}>" for of, p in [*taps, ("AnyTaps", 1)]],
                          spills=spills)
@@ -208,6 +228,17 @@ def expected(level):
         yield Kernel(level, f"depthwise, int8 {kind}", "3×3", [INT8_DEPTHWISE],
                      loads=INT8_LOADS["neon" if level == "neon" else kind], spills=INT8_SPILLS[level], switches=True,
                      **int8)
+    if level == "neon":
+        matrix = {"token": "I8mm", "trait": "int8::Int8Matrix"}
+        symbol = "gemm::matrix_micro_kernel::MatrixMicroKernel<{}, {}, 3>"
+        yield Kernel(level, "gemm, int8 i8mm", full, [symbol.format(8, 8)], share=MATRIX_SHARE, **matrix)
+        yield Kernel(level, "gemm, all", "smaller", [
+            symbol.format(m, m + m % 2) for m in MATRIX_ROWS[:-1]], **matrix)
+        yield Kernel(level, "gemm, int8 i8mm", "pairs", ["gemm::pair_rows::PairRows"], multiplies=False, **matrix)
+        pairs = {"token": "Bf16", "trait": "Bf16Fma"}
+        symbol = "gemm::block_micro_kernel::PairMicroKernel<{}, 3>"
+        yield Kernel(level, "gemm, blocks bfmlal", full, [symbol.format(8)], share=PAIR_SHARE, **pairs)
+        yield Kernel(level, "gemm, all", "smaller", [symbol.format(m) for m in tile["blocks"][:-1]], **pairs)
     yield Kernel(level, "FMA peak", "", ["fma_loop::FmaLoop"], share=PEAK_SHARE)
 
 
@@ -512,7 +543,7 @@ def examine(kernel, functions, target, row):
             continue
         function = Function(code, target)
         path = function.main_loop(kernel.multiplies)
-        calls = [c for c in function.calls if "panic" not in c]
+        calls = [c for c in function.calls if "panic" not in c and not (kernel.switches and ACTIVATE in c)]
         row.include(path, len(calls))
         wrong += [f"{symbol} calls {c}" for c in sorted(set(calls))]
         if not kernel.switches:

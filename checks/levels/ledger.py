@@ -5,6 +5,7 @@ usage: ledger.py [--require LEVEL]… [--kernels PART-OF-NAME]… [--least [RUN=
 
 Pages are the files that the scripts here leave in target/ledger. A level counts as RUN if a run that was
 for it came to its end with status 0, compared each kernel of the level at least once and found no mismatch.
+A run that this machine can't have says why, and counts for nothing.
 Exits with 1 if a required level did not run so, no run had kernels of a name that is asked for or one of these
 was never compared, any run failed, or a kernel had fewer cases than the least that is asked of all runs or of one.
 """
@@ -15,9 +16,12 @@ import sys
 from collections import defaultdict
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-LEVELS = ["scalar", "avx2", "avx512", "amx", "neon"]
+LEVELS = ["scalar", "sse", "simd128", "relaxed_simd", "avx2", "avx512", "amx", "neon"]
 # The architectures on which a level can run at all: an entry from another is a fault of the harness.
-ARCHITECTURES = {"avx2": "x86_64", "avx512": "x86_64", "amx": "x86_64", "neon": "aarch64"}
+ARCHITECTURES = {
+    "sse": "x86_64", "avx2": "x86_64", "avx512": "x86_64", "amx": "x86_64", "neon": "aarch64",
+    "simd128": "wasm32", "relaxed_simd": "wasm32",
+}
 
 
 class Page:
@@ -25,6 +29,8 @@ class Page:
 
     def __init__(self, path):
         self.name, self.purpose, self.cpu, self.status = path.stem, "", "", None
+        # Why the run can't be here, if it can't.
+        self.impossible = ""
         self.architectures = set()
         # Per level and kernel: cases, mismatches.
         self.counts = defaultdict(lambda: defaultdict(lambda: [0, 0]))
@@ -32,6 +38,8 @@ class Page:
             fields = line.split("\t")
             if fields[0] == "run":
                 _, self.name, self.purpose, self.cpu = fields
+            elif fields[0] == "impossible":
+                self.impossible = fields[1]
             elif fields[0] == "exit":
                 self.status = int(fields[1])
             else:
@@ -49,6 +57,8 @@ class Page:
 
     def verdict(self, level):
         """RUN, or why it does not count as that."""
+        if self.impossible:
+            return f"NOT RUN: {self.impossible}"
         counts = self.counts.get(level, {})
         missing = [kernel for kernel, (cases, _) in counts.items() if cases == 0]
         mismatches = sum(m for _, m in counts.values())
@@ -100,20 +110,20 @@ def main():
     asked = dict(options.least)
     ran, failures, passed = set(), [], 0
     for page in pages:
-        failed = page.status != 0
+        failed = page.status != 0 and not page.impossible
         wanted = asked.get(page.name, asked.get("", 0))
         for level, compared, kernels, cases, fewest, mismatches, verdict in page.rows():
             if verdict == "RUN" and level in page.purposes() and fewest < wanted:
                 verdict = f"LESS THAN {wanted:,} of a kernel"
-            where = f"{', '.join(sorted(page.architectures))}: {page.cpu}"
+            where = ": ".join(filter(None, [", ".join(sorted(page.architectures)), page.cpu]))
             counts = (f"{compared}/{kernels}", f"{cases:,}", f"{fewest:,}", str(mismatches))
             table.append((page.name, level, *counts, verdict, where))
             if verdict == "RUN" and level in page.purposes():
                 ran.add(level)
-            elif level in page.purposes() or mismatches:
+            elif (level in page.purposes() or mismatches) and not page.impossible:
                 failed = True
                 failures.append(f"{page.name}: {level}: {verdict}")
-        passed += not failed
+        passed += not failed and not page.impossible
         if failed and not any(f.startswith(f"{page.name}:") for f in failures):
             failures.append(f"{page.name}: {page.verdict(page.purpose)}")
     for level in options.require:
@@ -137,7 +147,8 @@ def main():
         print("  ".join([*cells, row[-1]]).rstrip())
     for failure in failures:
         print(f"error: {failure}", file=sys.stderr)
-    print(f"\n{passed} passed, {len(pages) - passed} failed")
+    impossible = sum(bool(page.impossible) for page in pages)
+    print(f"\n{passed} passed, {len(pages) - impossible - passed} failed")
     return 1 if failures or not pages else 0
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The kernels' tests as WebAssembly with simd128, in Node or wasmtime. WebAssembly has no fused multiply-add,
-# so the level is `scalar`, which computes it by other instructions and gives the same bits; the addresses
-# have 32 bits, and there are no threads.
+# The kernels' tests as WebAssembly with simd128 and relaxed simd, in Node or wasmtime: on the levels `scalar`,
+# `simd128`, which has no fused multiply-add and computes it by other instructions, and `relaxed_simd`, if the
+# engine turns out to fuse. The addresses have 32 bits, and there are no threads.
 # Usage: checks/levels/wasm.sh [cargo test's arguments]
 #
 # rustup's target wasm32-wasip1 is used if it is there; on Debian and Ubuntu it is built here.
@@ -9,7 +9,7 @@ set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
 target=wasm32-wasip1
-flags="-C target-feature=+simd128"
+flags="-C target-feature=+simd128,+relaxed-simd"
 build=()
 if [[ ! -d $(rustc --print sysroot)/lib/rustlib/$target ]]; then
     standard_library_source "$target"
@@ -20,11 +20,13 @@ if [[ ! -d $(rustc --print sysroot)/lib/rustlib/$target ]]; then
     flags+=" -C link-arg=/usr/lib/wasm32-wasi/crt1-command.o -C link-arg=--unresolved-symbols=ignore-all"
 fi
 if installed wasmtime; then
-    runner="wasmtime run --dir=/"
+    runner="wasmtime run --wasm relaxed-simd --dir=/"
     runner+=" --env SEPCONV_LEDGER --env SEPCONV_TEST_EFFORT"
 elif installed node; then
     # By its fast calls Node 20 hands WASI's functions a wrong object and crashes.
-    runner="node --no-warnings --no-turbo-fast-api-calls $PWD/checks/levels/wasi.mjs"
+    relaxed=--experimental-wasm-relaxed-simd # until V8 11.4
+    node --v8-options | grep -qe "$relaxed" || relaxed=
+    runner="node --no-warnings --no-turbo-fast-api-calls $relaxed $PWD/checks/levels/wasi.mjs"
 else
     echo "error: neither wasmtime nor node is installed" >&2
     exit 1
@@ -34,5 +36,5 @@ export CARGO_TARGET_DIR=$PWD/target/wasm
 export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS=$flags CARGO_TARGET_WASM32_WASIP1_RUNNER=$runner
 export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-5}
 kernel_tests allocation concurrency guard packed threads # threads, and a system's memory protection
-run wasm scalar "WebAssembly, ${runner%% *}" cargo test "${build[@]}" --release --target "$target" \
-    -p sepconv-kernels --no-default-features --features std,bf16,int8 "${tests[@]}" "$@"
+run wasm all "WebAssembly, ${runner%% *}" cargo test "${build[@]}" --release --target "$target" \
+    -p sepconv-kernels --no-default-features --features std,bf16,int8,unfused "${tests[@]}" "$@"

@@ -35,6 +35,8 @@ pub struct Case {
     /// Of the input, the residual and the output.
     pub gaps: [usize; 3],
     pub input_activation: Activation,
+    /// Whether the input comes with factors.
+    pub input_scale: bool,
     pub mid_activation: Activation,
     pub activation: Activation,
     pub mode: Mode,
@@ -52,7 +54,7 @@ fn within(u: &mut Unstructured<'_>, most: usize) -> Result<usize> {
 
 fn activation(u: &mut Unstructured<'_>) -> Result<Activation> {
     let bounds = [f32::NEG_INFINITY, -2.0, -0.0, 0.0, 1.0, 3.0, f32::INFINITY];
-    Ok(match u.int_in_range(0..=9)? {
+    Ok(match u.int_in_range(0..=18)? {
         0..=2 => Activation::None,
         3..=4 => Activation::Relu,
         5 => Activation::Relu6,
@@ -62,7 +64,16 @@ fn activation(u: &mut Unstructured<'_>) -> Result<Activation> {
         }
         7 => Activation::Elu { alpha: *u.choose(&[0.5, 1.0])? },
         8 => Activation::Silu,
-        _ => Activation::HardSwish,
+        9 => Activation::HardSwish,
+        10 => Activation::Sigmoid,
+        11 => Activation::HardSigmoid { slope: *u.choose(&[0.2, 1.0 / 6.0])?, offset: 0.5 },
+        12 => Activation::Tanh,
+        13 => Activation::Gelu,
+        14 => Activation::GeluTanh,
+        15 => Activation::Softplus,
+        16 => Activation::Mish,
+        17 => Activation::LeakyRelu { alpha: *u.choose(&[0.01, 0.3])? },
+        _ => Activation::Softsign,
     })
 }
 
@@ -96,6 +107,7 @@ impl<'a> Arbitrary<'a> for Case {
             .stride([within(u, 4)?, within(u, 4)?])
             .dilation([within(u, 4)?, within(u, 4)?])
             .padding(padding);
+        let input_activation = activation(u)?;
         Ok(Self {
             input,
             window,
@@ -105,12 +117,18 @@ impl<'a> Arbitrary<'a> for Case {
             bias: u.arbitrary()?,
             residual: u.arbitrary()?,
             gaps: u.arbitrary::<[u8; 3]>()?.map(|gap| (gap % 20).into()),
-            input_activation: activation(u)?,
+            input_activation,
+            input_scale: u.arbitrary()? && common::is_exact(input_activation),
             mid_activation: activation(u)?,
             activation: activation(u)?,
             mode: *u.choose(&[Mode::Integers, Mode::Integers, Mode::Reals, Mode::Specials])?,
             types: types(u)?,
-            arithmetic: *u.choose(&[Arithmetic::Exact, Arithmetic::Exact, Arithmetic::Bf16])?,
+            arithmetic: *u.choose(&[
+                Arithmetic::Exact,
+                Arithmetic::Exact,
+                Arithmetic::Bf16,
+                Arithmetic::Unfused,
+            ])?,
             threads: *u.choose(&[1, 1, 1, 1, 1, 1, 2, 3, 5])?,
             seed: u.arbitrary()?,
         })
@@ -120,6 +138,8 @@ impl<'a> Arbitrary<'a> for Case {
 /// The data of a case.
 pub struct Data {
     pub x: Stored,
+    /// The input's factors.
+    pub scale: Option<Vec<f32>>,
     pub weights: Stored,
     pub bias: Option<Vec<f32>>,
     pub residual: Option<Stored>,
@@ -129,11 +149,26 @@ pub struct Data {
 }
 
 impl Data {
+    /// The input, with its factors.
+    pub fn spaced(&self, input: [usize; 4], gap: usize) -> Spaced {
+        Spaced { scale: self.scale.clone(), ..Spaced::of(input, gap, &self.x) }
+    }
+
+    /// The input as the reference sees it: activated, times its factors.
+    pub fn loaded(&self, [_, h, w, c]: [usize; 4], activation: Activation) -> Vec<f32> {
+        let mut x = common::activated(&self.x.values(), activation);
+        for (i, x) in x.iter_mut().enumerate() {
+            *x *= self.scale.as_ref().map_or(1.0, |scale| scale[i / (h * w * c) * c + i % c]);
+        }
+        x
+    }
+
     /// The same numbers in f32.
     fn wide(&self) -> Self {
         let wide = |stored: &Stored| Stored::F32(stored.values());
         Self {
             x: wide(&self.x),
+            scale: self.scale.clone(),
             weights: wide(&self.weights),
             bias: self.bias.clone(),
             residual: self.residual.as_ref().map(wide),
@@ -174,6 +209,7 @@ impl Case {
         };
         Data {
             x: Stored::new(input_type, &fill(self.input.iter().product())),
+            scale: self.input_scale.then(|| fill(self.input[0] * self.input[3])),
             weights: Stored::new(weights_type, &fill(weights)),
             bias: self.bias.then(|| fill(output[3])),
             residual: (self.residual)
@@ -187,6 +223,7 @@ impl Case {
         let [input_type, _, output_type] = self.types;
         Options::default()
             .input_activation(self.input_activation)
+            .input_scale(self.input_scale)
             .activation(self.activation)
             .level(level)
             .input_type(input_type)
@@ -194,18 +231,23 @@ impl Case {
             .arithmetic(self.arithmetic)
     }
 
-    /// What a convolution adds up to, and the roundings to be allowed for. In the arithmetic bf16
-    /// it is the very result, before the residual.
+    /// What a convolution adds up to, and the roundings to be allowed for. In the arithmetics bf16
+    /// and unfused it is the very result, before the residual.
     pub fn sums(&self, conv: &Reference<'_>) -> (Vec<naive::Sum>, usize) {
-        if self.arithmetic == Arithmetic::Bf16 {
+        let very = |results: Vec<f32>| {
             let sum = |value| naive::Sum { value, magnitude: value.abs() };
-            let sums = naive::conv_bf16(conv).into_iter().map(|y| sum(f64::from(y)));
-            return (sums.collect(), 1);
+            (results.into_iter().map(|y| sum(f64::from(y))).collect(), 1)
+        };
+        if self.arithmetic == Arithmetic::Bf16 {
+            return very(naive::conv_bf16(conv));
         }
         let [kh, kw] = conv.window.kernel;
         let weights = common::flushed(conv.weights);
         let bias = conv.bias.map(common::flushed);
         let conv = Reference { weights: &weights, bias: bias.as_deref(), ..*conv };
+        if self.arithmetic == Arithmetic::Unfused {
+            return very(naive::conv_unfused(&conv));
+        }
         (naive::conv(&conv), kh * kw * conv.input[3] / conv.groups)
     }
 
@@ -230,7 +272,7 @@ impl Case {
         plan: Make<'_>,
     ) -> Vec<f32> {
         one_thread();
-        let (x, output_type) = (Spaced::of(self.input, self.gaps[0], &data.x), self.types[2]);
+        let (x, output_type) = (data.spaced(self.input, self.gaps[0]), self.types[2]);
         let mut result = (self.types != [ElementType::F32; 3]).then(|| {
             let wide = Self { types: [ElementType::F32; 3], ..self.clone() };
             let y = wide.run_all(what, &data.wide(), expected, plan);
@@ -272,12 +314,12 @@ impl Case {
         let depth = window.kernel[0] * window.kernel[1] * self.input[3] / groups;
         let Some(output) = self.output(&window, channels_out, depth) else { return false };
         let mut case = self.clone();
-        if self.arithmetic == Arithmetic::Bf16 && !common::is_exact(self.input_activation) {
-            // The reference's activation may be a bit off, and then rounded to another bf16.
+        if self.arithmetic != Arithmetic::Exact && !common::is_exact(self.input_activation) {
+            // The reference's activation may be a bit off, and then no very result is.
             case.input_activation = Activation::None;
         }
         let data = case.data(output, depth * channels_out);
-        let x = common::activated(&data.x.values(), case.input_activation);
+        let x = data.loaded(case.input, case.input_activation);
         let (sums, chain) = case.sums(&Reference {
             input: case.input,
             x: &x,

@@ -38,7 +38,7 @@ fn pool(case: &Case, kind: PoolKind, window: Window) -> bool {
     let taps = window.kernel[0] * window.kernel[1];
     let Some(output) = case.output(&window, case.input[3], taps) else { return false };
     let data = case.data(output, 0);
-    let x = common::activated(&data.x.values(), case.input_activation);
+    let x = data.loaded(case.input, case.input_activation);
     let mut sums = naive::pool(kind, case.input, &x, &window);
     // A maximum is one of its taps; the tap's own error is all it has.
     if kind == PoolKind::Max {

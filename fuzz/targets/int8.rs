@@ -1,9 +1,9 @@
 //! Layers of 8-bit integers against the naive loops, to the bit: every operation, on every level,
-//! by dot products and without.
+//! by matrices, by dot products and without.
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use sepconv_fuzz::common::int8::{Case as Integers, OPS, Op};
+use sepconv_fuzz::common::int8::{Case as Integers, OPS, Op, ways};
 use sepconv_fuzz::common::{self, Random};
 use sepconv_fuzz::{Case, one_thread};
 use sepconv_kernels::*;
@@ -13,8 +13,8 @@ fuzz_target!(|case: Case| -> Corpus {
     let Some(integers) = integers(&case) else { return Corpus::Reject };
     let expected = integers.expected();
     for level in common::levels() {
-        for dot_products in [true, false] {
-            let plan = integers.plan(level, dot_products).unwrap();
+        for &way in ways(level) {
+            let plan = integers.plan(level, way).unwrap();
             assert_eq!(plan.level(), level);
             let more = (case.threads > 1).then_some(case.threads);
             for threads in [0].into_iter().chain(more) {

@@ -64,6 +64,7 @@ fn plans(u: &mut Unstructured<'_>) -> Result<()> {
     let [input_type, weights_type, output_type] = types(u)?;
     let options = Options::default()
         .input_activation(activation(u)?)
+        .input_scale(u.arbitrary()?)
         .activation(activation(u)?)
         .input_type(input_type)
         .output_type(output_type);
@@ -149,6 +150,9 @@ fn small_run(plan: Result<impl Plan, sepconv_kernels::Error>) {
     let small = input <= 4096 && output <= 4096 && scratch < 1 << 20;
     if small && plan.multiply_adds() < 1 << 20 {
         let x = Stored::new(plan.input_type(), &vec![1.0; input]);
-        run(&plan, &Spaced::of(plan.input_shape(), 0, &x), None, 0, 0);
+        let [n, _, _, c] = plan.input_shape();
+        let scale = plan.input_scale().then(|| vec![1.0; n * c]);
+        let x = Spaced { scale, ..Spaced::of(plan.input_shape(), 0, &x) };
+        run(&plan, &x, None, 0, 0);
     }
 }

@@ -1,13 +1,29 @@
-//! The activations: element-wise functions, and their vector code. Every step of it is an IEEE
-//! operation that all levels have, in one order, so that all levels give the same bits.
+//! The activations: element-wise functions, and the kernel that applies one to elements in place.
+//!
+//! ```text
+//! for i in 0..count
+//!   x[i] = activation(x[i])
+//! ```
+//!
+//! Departures:
+//! 1. Elements go by vectors; the last is masked.
+//! 2. The activation is looked at once, before the loop, which keeps its constants in registers.
+//!
+//! Other kernels apply clamps, which are two instructions, themselves, and call this one for the
+//! rest: its code is there once for each level.
 
 use crate::error::{Error, Result};
-use crate::simd::{Kernel, Simd};
+use crate::functions::{
+    Clamp, Elu, Exponential, Function, Gelu, GeluTanh, HardSigmoid, HardSwish, Mish, Sigmoid, Silu,
+    Softplus, Softsign, Tanh, ThresholdedRelu,
+};
+use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// An element-wise function, with the same bits on every level.
 ///
 /// All pass NaN on. A clamp compares: x < lo gives lo, x > hi gives hi, and anything else gives
-/// x itself, so that −0 stays −0 under ReLU.
+/// x itself, so that −0 stays −0 under ReLU. Errors are of every f32, subnormal results included,
+/// where nothing else is said; at ±∞ the result is the limit.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -48,6 +64,46 @@ pub enum Activation {
     Silu,
     /// x · (clamp(x + 3, 0, 6) / 6). NaN at −∞ (∞ · 0).
     HardSwish,
+    /// 1 / (1 + e⁻ˣ). Within 3 ULP.
+    Sigmoid,
+    /// clamp(slope·x + offset, 0, 1), where slope·x + offset is rounded once: x/6 + 0.5 in Keras 3
+    /// and PyTorch, 0.2·x + 0.5 in Keras 2.
+    HardSigmoid {
+        /// The slope of the middle part; not 0 if x is infinite, which would be a NaN.
+        slope: f32,
+        /// The value at 0.
+        offset: f32,
+    },
+    /// (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ). −0 stays. Within 3 ULP.
+    Tanh,
+    /// x · Φ(x) = x · (1 + erf(x / √2)) / 2. −0 at −∞. Within 7 ULP.
+    Gelu,
+    /// x · (1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2, the approximation of [`Activation::Gelu`] that
+    /// its authors gave. −0 at −∞. Within 4 ULP.
+    GeluTanh,
+    /// ln(1 + eˣ). Within 3 ULP.
+    Softplus,
+    /// x · tanh(ln(1 + eˣ)). −0 at −∞. Within 5 ULP.
+    Mish,
+    /// x < 0 ? α·x : x. −0 stays; with an α of 0, ReLU. Within 0.5 ULP.
+    LeakyRelu {
+        /// α.
+        alpha: f32,
+    },
+    /// x < threshold ? slope·(x − threshold) : min(x, max), all that Keras's layer `ReLU` can be. A
+    /// slope of 0 gives 0, of −∞, too. x − threshold and the product are rounded.
+    ThresholdedRelu {
+        /// The slope below the threshold.
+        slope: f32,
+        /// The least x that keeps its value.
+        threshold: f32,
+        /// The largest value.
+        max: f32,
+    },
+    /// x / (1 + |x|). −0 stays. Within 1.5 ULP.
+    Softsign,
+    /// eˣ. Within 1.5 ULP.
+    Exponential,
 }
 
 /// The bounds of a clamp that does nothing.
@@ -66,6 +122,19 @@ impl Activation {
             Self::Elu { alpha } if alpha.is_nan() => {
                 Err(Error::Activation { what: "the alpha of ELU is NaN" })
             }
+            Self::LeakyRelu { alpha } if alpha.is_nan() => {
+                Err(Error::Activation { what: "the alpha of LeakyReLU is NaN" })
+            }
+            Self::HardSigmoid { slope, offset } if slope.is_nan() || offset.is_nan() => {
+                Err(Error::Activation { what: "the slope or offset of hard sigmoid is NaN" })
+            }
+            Self::ThresholdedRelu { slope, threshold, max }
+                if [slope, threshold, max].iter().any(|v| v.is_nan()) =>
+            {
+                Err(Error::Activation {
+                    what: "the slope, threshold or maximum of thresholded ReLU is NaN",
+                })
+            }
             other => Ok(other),
         }
     }
@@ -77,64 +146,25 @@ impl Activation {
             Self::Relu => Some((0.0, f32::INFINITY)),
             Self::Relu6 => Some((0.0, 6.0)),
             Self::Clamp { lo, hi } => Some((lo, hi)),
-            Self::Elu { .. } | Self::Silu | Self::HardSwish => None,
+            _ => None,
         }
     }
 }
 
-/// `activation(x)`, lane by lane.
+/// `activation(x)`, lane by lane: a clamp here, any other by the kernel of the level.
 #[inline(always)]
 pub(crate) fn apply<S: Simd>(simd: S, x: S::Vector, activation: Activation) -> S::Vector {
-    let c = |v| simd.splat(v);
-    let clamp = |x, lo, hi| simd.clamp_max(c(hi), simd.clamp_min(c(lo), x));
-    match activation {
-        Activation::None => x,
-        Activation::Relu => simd.clamp_min(c(0.0), x),
-        Activation::Relu6 => clamp(x, 0.0, 6.0),
-        Activation::Clamp { lo, hi } => clamp(x, lo, hi),
-        Activation::Elu { alpha } => {
-            // Below −25, eˣ − 1 rounds to −1.
-            let (e, scale) = exp_m1_parts(simd, clamp(x, -25.0, 0.0));
-            let negative = simd.mul_add(scale, e, simd.sub(scale, c(1.0)));
-            simd.select(simd.less_than(c(0.0), x), x, simd.mul(c(alpha), negative))
-        }
-        Activation::Silu => {
-            // With e = e^−|x| ≤ 1 nothing overflows: x / (1 + e) above 0, x·e / (1 + e) below.
-            // Below −87, where e leaves the normal range, the result is −0 (exact: above −1.5e-36).
-            let x = simd.clamp_min(c(-88.0), x);
-            let z = simd.neg_abs(x);
-            let (e, scale) = exp_m1_parts(simd, simd.clamp_min(c(-87.0), z));
-            let e = simd.mul_add(scale, e, scale);
-            let e = simd.select(simd.less_than(z, c(-87.0)), c(0.0), e);
-            let factor = simd.select(simd.less_than(x, c(0.0)), e, c(1.0));
-            simd.div(simd.mul(x, factor), simd.add(c(1.0), e))
-        }
-        Activation::HardSwish => {
-            let gate = clamp(simd.add(x, c(3.0)), 0.0, 6.0);
-            simd.mul(x, simd.div(gate, c(6.0)))
-        }
+    if let Some((lo, hi)) = activation.bounds() {
+        return simd.clamp_max(simd.splat(hi), simd.clamp_min(simd.splat(lo), x));
     }
-}
-
-/// For −87 ≤ x ≤ 0 or NaN: (eʳ − 1, 2ⁿ) with x = n·ln 2 + r, |r| ≤ ln 2 / 2.
-///
-/// ln 2 is split in a part of few bits and a rest (Cody and Waite) so that r is accurate; eʳ − 1 is
-/// its Taylor series to r⁷, whose remainder |r|⁸/8! is below a tenth of an ULP.
-#[inline(always)]
-fn exp_m1_parts<S: Simd>(simd: S, x: S::Vector) -> (S::Vector, S::Vector) {
-    let c = |v| simd.splat(v);
-    // Adding 1.5·2²³ rounds to an integer and leaves it in the low bits of the sum.
-    let magic = c(12_582_912.0);
-    let rounded = simd.mul_add(x, c(core::f32::consts::LOG2_E), magic);
-    let n = simd.sub(rounded, magic);
-    let r = simd.mul_add(n, c(-0.693_359_4), x);
-    let r = simd.mul_add(n, c(2.121_944_4e-4), r);
-    let mut q = c(1.0 / 5040.0);
-    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5] {
-        q = simd.mul_add(q, r, c(coefficient));
+    let mut lanes = [0.0; MAX_LANES];
+    let run = ActivateRun { x: lanes.as_mut_ptr(), count: S::LANES, activation };
+    // SAFETY: `simd` proves that the CPU has the level; there is room for a vector.
+    unsafe {
+        simd.store(run.x, x);
+        S::entry::<Activate>(&run);
+        simd.load(run.x)
     }
-    let e = simd.mul_add(simd.mul(r, r), q, r);
-    (e, simd.power_of_two(rounded))
 }
 
 /// The kernel that applies an activation to elements in place.
@@ -157,22 +187,58 @@ impl Kernel for Activate {
     /// `count` elements are valid for reading and writing at `x`; no other thread touches them.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, run: &ActivateRun) {
-        let l = S::LANES;
-        let whole = run.count / l * l;
-        for i in (0..whole).step_by(l) {
-            // SAFETY: l elements from i on exist.
-            unsafe {
-                let x = run.x.add(i);
-                simd.store(x, apply(simd, simd.load(x), run.activation));
+        let relu = |slope, threshold, max| ThresholdedRelu { slope, threshold, max };
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe {
+            match run.activation {
+                Activation::None
+                | Activation::Relu
+                | Activation::Relu6
+                | Activation::Clamp { .. } => {
+                    let (lo, hi) = run.activation.bounds().unwrap_or(UNBOUNDED);
+                    each(simd, run, Clamp { lo, hi });
+                }
+                Activation::Elu { alpha } => each(simd, run, Elu { alpha }),
+                Activation::Silu => each(simd, run, Silu),
+                Activation::HardSwish => each(simd, run, HardSwish),
+                Activation::Sigmoid => each(simd, run, Sigmoid),
+                Activation::HardSigmoid { slope, offset } => {
+                    each(simd, run, HardSigmoid { slope, offset });
+                }
+                Activation::Tanh => each(simd, run, Tanh),
+                Activation::Gelu => each(simd, run, Gelu),
+                Activation::GeluTanh => each(simd, run, GeluTanh),
+                Activation::Softplus => each(simd, run, Softplus),
+                Activation::Mish => each(simd, run, Mish),
+                Activation::LeakyRelu { alpha } => each(simd, run, relu(alpha, 0.0, f32::INFINITY)),
+                Activation::ThresholdedRelu { slope, threshold, max } => {
+                    each(simd, run, relu(slope, threshold, max));
+                }
+                Activation::Softsign => each(simd, run, Softsign),
+                Activation::Exponential => each(simd, run, Exponential),
             }
         }
-        let rest = run.count - whole;
-        if rest > 0 {
-            let mask = simd.mem_mask(rest);
-            // SAFETY: the mask's elements exist.
-            unsafe {
-                let x = run.x.add(whole);
-                simd.mask_store(mask, x, apply(simd, simd.mask_load(mask, x), run.activation));
+    }
+}
+
+/// Makes f(x) of each x.
+///
+/// # Safety
+/// As [`Activate`].
+#[inline(always)]
+unsafe fn each<S: Simd, F: Function>(simd: S, run: &ActivateRun, f: F) {
+    let l = S::LANES;
+    for i in (0..run.count).step_by(l) {
+        let (whole, mask) = (run.count - i >= l, simd.mem_mask(l.min(run.count - i)));
+        // SAFETY: the elements from i on exist: a vector of them, or the mask's.
+        unsafe {
+            let x = run.x.add(i);
+            let v = if whole { simd.load(x) } else { simd.mask_load(mask, x) };
+            let v = f.of(simd, v);
+            if whole {
+                simd.store(x, v);
+            } else {
+                simd.mask_store(mask, x, v);
             }
         }
     }

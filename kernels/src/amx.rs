@@ -6,13 +6,17 @@ use core::sync::atomic::{AtomicI32, Ordering};
 use crate::error::Result;
 
 /// Whether a process may use the tile registers of x86-64 (AMX), with which plans multiply in the
-/// arithmetic [`Bf16`](crate::Arithmetic::Bf16) if [`Options::amx`](crate::Options::amx) asks for
-/// it. The bits are the same without them.
+/// arithmetic [`Bf16`](crate::Arithmetic::Bf16), and 8-bit integers, if
+/// [`Options::amx`](crate::Options::amx) asks for it. The bits are the same without them.
 ///
 /// The operating system (Linux) grants them to a whole process, on request. Nothing asks but
 /// [`Amx::request`] and plans that were told to use them, since there is a price: with permission a
 /// signal's frame is 8 KiB larger, and `sigaltstack` refuses a stack that has no room for it, in
 /// all threads. While a thread has such a stack, the request is refused.
+///
+/// The answer is one for all threads, whatever CPUs their masks leave them: Linux enables the same
+/// registers on all CPUs that it starts, and the permission is the process's, those of its threads
+/// that run already too.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -24,7 +28,7 @@ use crate::error::Result;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Amx {
-    /// The CPU, the operating system or this build has none with bf16.
+    /// The CPU, the operating system or this build has none with bf16 and 8-bit integers.
     Absent,
     /// The operating system refused the permission.
     Refused {
@@ -74,8 +78,7 @@ impl fmt::Display for Amx {
     }
 }
 
-/// For tests alone: from now on the CPU has tile registers with bf16, and the operating system's
-/// answer to each request is `errno`, 0 for the permission. −1 ends this.
+/// For tests alone: from now on the CPU has tile registers, and the operating system's answer to each request is `errno`, 0 for the permission. −1 ends this.
 ///
 /// # Safety
 /// If `errno` is 0, tile instructions execute in all threads of this process: those of the CPU, or
@@ -112,11 +115,12 @@ mod system {
     /// The component of a thread's state that the tiles' contents are.
     const TILE_DATA: usize = 18;
 
-    /// Whether the CPU has tiles and their products of bf16, and the operating system saves them.
+    /// Whether the CPU has tiles and their products of bf16 and of 8-bit integers, of which no CPU
+    /// has one kind alone, and the operating system saves them.
     #[allow(unused_unsafe, reason = "in older compilers only")]
     pub(super) fn cpu_has_tiles() -> bool {
         const XSAVE_IS_ENABLED: u32 = 1 << 27;
-        const AMX_BF16_AND_TILE: u32 = 1 << 22 | 1 << 24;
+        const AMX: u32 = 1 << 22 | 1 << 24 | 1 << 25; // bf16, tiles, integers
         const TILES: u32 = 1 << 17 | 1 << TILE_DATA;
         // SAFETY: every CPU with 64 bits has this instruction.
         let [highest, features] = unsafe { [__cpuid(0).eax, __cpuid(1).ecx] };
@@ -124,7 +128,7 @@ mod system {
             return false;
         }
         // SAFETY: as above; there is a leaf 7.
-        if unsafe { __cpuid_count(7, 0) }.edx & AMX_BF16_AND_TILE != AMX_BF16_AND_TILE {
+        if unsafe { __cpuid_count(7, 0) }.edx & AMX != AMX {
             return false;
         }
         let enabled: u32;

@@ -3,8 +3,8 @@
 use core::fmt;
 
 /// How [`Conv`](crate::Conv), [`Pointwise`](crate::Pointwise), [`Dense`](crate::Dense) and the
-/// pointwise half of [`Separable`](crate::Separable) multiply and add. All other plans compute in
-/// f32 whatever it is.
+/// pointwise half of [`Separable`](crate::Separable) multiply and add; with `Unfused` depthwise
+/// convolutions, too. All other plans compute in f32 whatever it is.
 ///
 /// [`Plan::kernel_name`](crate::Plan::kernel_name) tells which way a plan uses.
 ///
@@ -29,8 +29,24 @@ use core::fmt;
 #[non_exhaustive]
 pub enum Arithmetic {
     /// Fused multiply-adds of f32: the same bits on every CPU.
+    ///
+    /// With n products and γ of u = 2⁻²⁴ the error is at most γₙ₊₁·(|bias| + Σ|x||w|), and 2⁻¹⁵⁰
+    /// for each sum that is subnormal.
+    ///
+    /// A CPU without fused multiply-adds ([`Level::has_fma`](crate::Level::has_fma)) computes each
+    /// by some forty instructions: exact layers take many times as long there as unfused ones.
     #[default]
     Exact,
+    /// Multiply-adds of f32 whose product is rounded before it is added, in the order of `Exact`:
+    /// again the same bits on every CPU. For CPUs without fused multiply-adds, where it is many
+    /// times faster; on others `Exact` is at least as fast. It needs the feature `unfused`.
+    /// [`naive::conv_unfused`] is its definition.
+    ///
+    /// With n products the error is at most γₙ₊₁·(|bias| + Σ|x||w|) + n·2⁻¹⁴⁹, with γ of u = 2⁻²⁴.
+    /// A product beyond f32 is ∞, whatever it is added to.
+    ///
+    /// [`naive::conv_unfused`]: crate::naive::conv_unfused
+    Unfused,
     /// Products of bf16, with the same bits on every CPU, and by tile registers (AMX) where
     /// [`Options::amx`](crate::Options::amx) asks for them. It needs the feature `bf16`.
     /// [`naive::conv_bf16`] and all levels compute an output as follows:
@@ -44,6 +60,11 @@ pub enum Arithmetic {
     /// 5. Residual and activation follow in f32. The output is rounded once, as it is stored.
     /// 6. ∞ and NaN are those of IEEE 754: a NaN or an infinite weight makes NaN of outputs that
     ///    have its tap in the padding, since 0·∞ is NaN.
+    ///
+    /// Where the CPU multiplies bf16 and adds to f32 with one rounding (Arm's FEAT_BF16, `BFMLALB`
+    /// and `BFMLALT`), the chains of 3. are made of these instructions: the bits are those of fused
+    /// multiply-adds of f32. `BFDOT`, `BFMMLA` and `VDPBF16PS` round otherwise and are left to
+    /// `Fast`.
     ///
     /// Depthwise convolutions are those of `Exact`. With n products the error is at most (2⁻⁷ +
     /// 2⁻¹⁶ + 1.01·γₘ)·Σ|x||w| + γₘ·|bias| + 2⁻⁵⁶·Σ(|x| + |w|) + 2⁻¹⁰³, with m = 17 + ⌈n / 32⌉ and
@@ -74,13 +95,14 @@ pub enum Arithmetic {
 
 impl Arithmetic {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Exact, Self::Bf16, Self::Fast];
+    pub const ALL: [Self; 4] = [Self::Exact, Self::Unfused, Self::Bf16, Self::Fast];
 
-    /// The name that [`fmt::Display`] prints: `exact`, `bf16` or `fast`.
+    /// The name that [`fmt::Display`] prints: `exact`, `unfused`, `bf16` or `fast`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Exact => "exact",
+            Self::Unfused => "unfused",
             Self::Bf16 => "bf16",
             Self::Fast => "fast",
         }

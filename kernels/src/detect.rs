@@ -35,13 +35,19 @@ impl Level {
     #[must_use]
     pub fn is_available(self) -> bool {
         match self {
-            Self::Scalar => Scalar::detect().is_some(),
+            Self::Scalar => <Scalar>::detect().is_some(),
+            #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "sse2")))]
+            Self::Sse => <crate::simd::sse::Sse>::detect().is_some(),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Simd128 => <crate::simd::wasm::Simd128>::detect().is_some(),
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Self::RelaxedSimd => <crate::simd::wasm::RelaxedSimd>::detect().is_some(),
             #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
-            Self::Avx2 => crate::simd::avx2::Avx2::detect().is_some(),
+            Self::Avx2 => <crate::simd::avx2::Avx2>::detect().is_some(),
             #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
-            Self::Avx512 => crate::simd::avx512::Avx512::detect().is_some(),
+            Self::Avx512 => <crate::simd::avx512::Avx512>::detect().is_some(),
             #[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
-            Self::Neon => crate::simd::neon::Neon::detect().is_some(),
+            Self::Neon => <crate::simd::neon::Neon>::detect().is_some(),
             #[allow(unreachable_patterns, reason = "levels of other architectures")]
             _ => false,
         }
@@ -92,7 +98,7 @@ impl Level {
 }
 
 impl Arithmetic {
-    /// Whether this build has it: `Bf16` needs the feature `bf16`.
+    /// Whether this build has it: `Unfused` needs the feature `unfused`, `Bf16` the feature `bf16`.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -102,6 +108,7 @@ impl Arithmetic {
     pub const fn is_available(self) -> bool {
         match self {
             Self::Exact | Self::Fast => true,
+            Self::Unfused => cfg!(feature = "unfused"),
             Self::Bf16 => cfg!(feature = "bf16"),
         }
     }

@@ -358,6 +358,11 @@ impl PointerMut {
         Self { at: at.cast(), element: ElementType::F32 }
     }
 
+    /// The same, to be read.
+    pub(crate) fn as_read(self) -> Pointer {
+        Pointer { at: self.at.cast_const(), element: self.element }
+    }
+
     /// So many elements on.
     #[inline(always)]
     pub(crate) fn add(self, elements: usize) -> Self {

@@ -82,6 +82,36 @@ pub enum Error {
         /// The output's height.
         height: usize,
     },
+    /// Padding that leaves no output of a transposed convolution.
+    TransposedPadding {
+        /// `"height"` or `"width"`.
+        axis: &'static str,
+        /// On either side.
+        padding: usize,
+        /// Outputs without it.
+        extent: usize,
+    },
+    /// The stride of a transposed convolution is too long.
+    Stride {
+        /// It.
+        stride: usize,
+        /// The longest that there is.
+        most: usize,
+    },
+    /// Channels that the pixels of a block do not divide.
+    Block {
+        /// Height and width of the block.
+        block: usize,
+        /// Channels of the input.
+        channels: usize,
+    },
+    /// Two operands whose dimensions are neither equal nor 1.
+    Broadcast {
+        /// \[N, H, W, C\] of the first.
+        a: [usize; 4],
+        /// \[N, H, W, C\] of the second.
+        b: [usize; 4],
+    },
     /// A view's elements are not of the type that the plan was made for.
     ElementType {
         /// Which operand.
@@ -90,6 +120,13 @@ pub enum Error {
         expected: ElementType,
         /// The view's type.
         actual: ElementType,
+    },
+    /// A view has factors for each picture and channel and the plan takes none, or the reverse.
+    Scale {
+        /// Which operand.
+        what: &'static str,
+        /// Whether the plan takes some.
+        expected: bool,
     },
     /// A view's layout is not the one that the plan was made for.
     Layout {
@@ -210,30 +247,24 @@ impl fmt::Display for Error {
             Self::Shape { what, expected, actual } => {
                 write!(f, "{what}: expected shape {expected:?} (N, H, W, C), got {actual:?}")
             }
+            Self::Groups { .. }
+            | Self::TransposedPadding { .. }
+            | Self::Stride { .. }
+            | Self::Block { .. } => self.fmt_of_channels(f),
+            Self::Broadcast { a, b } => write!(
+                f,
+                "operands: expected dimensions (N, H, W, C) that are equal or 1, got {a:?} and {b:?}"
+            ),
             Self::Rows { start, end, height } => {
                 write!(f, "expected output rows within 0..{height}, got {start}..{end}")
             }
             Self::ElementType { what, expected, actual } => {
                 write!(f, "{what}: expected elements of {expected}, got {actual}")
             }
+            Self::Scale { what, expected } => write!(f, "{what}: expected {}", views(*expected)),
             Self::Layout { what, expected, actual } => {
                 write!(f, "{what}: expected layout {expected}, got {actual}")
             }
-            Self::Quantization { what, scale, zero_point } => write!(
-                f,
-                "{what}: expected a positive normal scale and a zero point of the type, got scale \
-                 {scale:e} and zero point {zero_point}"
-            ),
-            Self::Rescale { what, ratio } => {
-                write!(f, "{what}: expected a finite ratio of scales, got {ratio}")
-            }
-            Self::Weight { index } => {
-                write!(f, "expected weights of i8 in -127..=127, got -128 at {index}")
-            }
-            Self::Sums { channel, magnitude } => write!(
-                f,
-                "sums of output channel {channel} can be as large as {magnitude}, which i32 can't hold"
-            ),
             Self::Unsupported { what } => f.write_str(what),
             Self::ElementTypeUnavailable { what, element } => write!(
                 f,
@@ -249,11 +280,6 @@ impl fmt::Display for Error {
                 f,
                 "kernel {axis} {kernel} (dilated) exceeds the padded input {axis} {input}"
             ),
-            Self::Groups { groups, channels_in, channels_out } => write!(
-                f,
-                "can't divide {channels_in} input and {channels_out} output channels \
-                 into {groups} groups"
-            ),
             Self::Activation { what } => write!(f, "activation: {what}"),
             Self::LevelUnavailable { level } => {
                 write!(f, "level {level} is not available on this CPU or in this build")
@@ -263,6 +289,69 @@ impl fmt::Display for Error {
                 "unknown level {value:?}: expected scalar, neon, avx2 or avx512 (check SEPCONV_LEVEL)"
             ),
             Self::UnknownAmx { value } => write!(f, "SEPCONV_AMX: expected 0 or 1, got {value:?}"),
+            Self::Quantization { .. }
+            | Self::Rescale { .. }
+            | Self::Weight { .. }
+            | Self::Sums { .. } => self.fmt_quantized(f),
+        }
+    }
+}
+
+impl Error {
+    /// Those that concern integers.
+    fn fmt_quantized(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Quantization { what, scale, zero_point } => write!(
+                f,
+                "{what}: expected a positive normal scale and a zero point of the type, got scale \
+                 {scale:e} and zero point {zero_point}"
+            ),
+            Self::Rescale { what, ratio } => {
+                write!(f, "{what}: expected a finite ratio of scales, got {ratio}")
+            }
+            Self::Weight { index } => {
+                write!(f, "expected weights of i8 in -127..=127, got -128 at {index}")
+            }
+            Self::Sums { channel, magnitude } => write!(
+                f,
+                "sums of output channel {channel} can be as large as {magnitude}, which i32 can't hold"
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The view that a plan takes, scaled or not, and the one that it got.
+fn views(scaled: bool) -> &'static str {
+    match scaled {
+        true => "a view with a scale, got one without",
+        false => "a view without a scale, got one with",
+    }
+}
+
+impl Error {
+    /// Those of channels that don't divide, and of transposed convolutions.
+    fn fmt_of_channels(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Groups { groups, channels_in, channels_out } => write!(
+                f,
+                "can't divide {channels_in} input and {channels_out} output channels \
+                 into {groups} groups"
+            ),
+            Self::TransposedPadding { axis, padding, extent } => write!(
+                f,
+                "padding {padding} on both sides leaves nothing of a transposed {axis} of {extent}"
+            ),
+            Self::Stride { stride, most } => {
+                write!(
+                    f,
+                    "stride of a transposed convolution: expected at most {most}, got {stride}"
+                )
+            }
+            Self::Block { block, channels } => {
+                write!(f, "channels: expected a multiple of {block} x {block}, got {channels}")
+            }
+            _ => Ok(()),
         }
     }
 }

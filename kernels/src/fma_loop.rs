@@ -1,4 +1,4 @@
-//! A loop of fused multiply-adds on registers: the peak of a core.
+//! A loop of multiply-adds on registers: the peak of a core.
 
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
@@ -6,8 +6,8 @@ use crate::simd::{Kernel, MAX_LANES, Simd};
 /// registers.
 pub(crate) const CHAINS: usize = 12;
 
-/// The kernel: so many rounds of 12 independent FMAs that never leave registers. Returns a number
-/// that depends on all of them.
+/// The kernel: so many rounds of 12 independent multiply-adds that never leave registers. Returns a
+/// number that depends on all of them.
 #[derive(Debug)]
 pub(crate) struct FmaLoop;
 
@@ -22,9 +22,14 @@ impl Kernel for FmaLoop {
         let mut acc = [simd.splat(1.0); CHAINS];
         let (x, y) = (simd.splat(core::hint::black_box(0.999_999)), simd.splat(1e-6));
         for _ in 0..rounds {
-            // Added to: where FMA is destructive (NEON), only the addend can be.
             for v in &mut acc {
-                *v = simd.mul_add(x, y, *v);
+                *v = if S::FUSED {
+                    // Added to: where FMA is destructive (NEON), only the addend can be.
+                    simd.accumulate(x, y, *v)
+                } else {
+                    // Multiplied: a product of constants would be computed once.
+                    simd.accumulate(*v, x, y)
+                };
             }
         }
         let mut sum = acc[0];

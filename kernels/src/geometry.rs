@@ -1,6 +1,7 @@
 //! Shapes, strides, dilation, padding. The only file that multiplies dimensions; all of it checked.
 
 use alloc::vec::Vec;
+use core::iter::StepBy;
 use core::ops::Range;
 
 use crate::error::{Error, Result};
@@ -118,6 +119,12 @@ impl Window {
         Ok(self.axis(0, height)?.covered(&rows))
     }
 
+    /// Both axes for an input \[N, H, W, C\], which is checked, too.
+    pub(crate) fn axes(&self, input: [usize; 4]) -> Result<[Axis; 2]> {
+        check_input(input)?;
+        Ok([self.axis(0, input[1])?, self.axis(1, input[2])?])
+    }
+
     /// The checked geometry of axis 0 (height) or 1 (width).
     pub(crate) fn axis(&self, axis: usize, input: usize) -> Result<Axis> {
         let name = ["height", "width"][axis];
@@ -177,6 +184,206 @@ impl Window {
             .and_then(|e| e.checked_add(1))
             .filter(|&e| e <= isize::MAX as usize)
             .ok_or(EXTENTS_OVERFLOW)
+    }
+}
+
+/// Padding of a transposed convolution: the outputs that are left out at the edges.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let window = TransposedWindow::new([3, 3]).stride([2, 2]);
+/// let torch = TransposedPadding::Explicit { padding: [1, 1], output_padding: [1, 0] };
+/// let sizes = [TransposedPadding::Valid, TransposedPadding::Same, torch]
+///     .map(|padding| window.padding(padding).output_size([4, 5]));
+/// assert_eq!(sizes, [Ok([9, 11]), Ok([8, 10]), Ok([8, 9])]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum TransposedPadding {
+    /// Keras's: out = in · stride + max(k − stride, 0).
+    #[default]
+    Valid,
+    /// Keras's: out = in · stride; of the max(k − stride, 0) outputs that are left out
+    /// floor(half) lie before and the rest after.
+    Same,
+    /// PyTorch's: out = (in − 1) · stride − 2 · padding + k + output padding, of height and width.
+    Explicit {
+        /// Outputs that are left out before; as many after.
+        padding: [usize; 2],
+        /// Outputs that are added after.
+        output_padding: [usize; 2],
+    },
+}
+
+/// The window of a transposed convolution: \[height, width\] of kernel and stride, and the padding.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let window = TransposedWindow::new([2, 2]).stride([2, 2]).padding(TransposedPadding::Same);
+/// assert_eq!(window.output_size([7, 9]), Ok([14, 18]));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransposedWindow {
+    /// Kernel \[kh, kw\].
+    pub kernel: [usize; 2],
+    /// Stride \[sy, sx\]: outputs from an input to the next.
+    pub stride: [usize; 2],
+    /// Padding.
+    pub padding: TransposedPadding,
+}
+
+impl TransposedWindow {
+    /// A window of kernel \[kh, kw\] with stride 1, no padding.
+    #[must_use]
+    pub const fn new(kernel: [usize; 2]) -> Self {
+        Self { kernel, stride: [1, 1], padding: TransposedPadding::Valid }
+    }
+
+    /// Sets the stride \[sy, sx\].
+    #[must_use]
+    pub const fn stride(self, stride: [usize; 2]) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// Sets the padding.
+    #[must_use]
+    pub const fn padding(self, padding: TransposedPadding) -> Self {
+        Self { padding, ..self }
+    }
+
+    /// Output height and width over an input of `size` \[H, W\].
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// let padding = TransposedPadding::Explicit { padding: [2, 2], output_padding: [0, 0] };
+    /// let window = TransposedWindow::new([3, 3]).padding(padding);
+    /// assert_eq!(window.output_size([4, 2]).unwrap_err().to_string(),
+    ///     "padding 2 on both sides leaves nothing of a transposed width of 4");
+    /// ```
+    ///
+    /// # Errors
+    /// Those of a plan with this window.
+    pub fn output_size(&self, size: [usize; 2]) -> Result<[usize; 2]> {
+        Ok([self.axis(0, size[0])?.output, self.axis(1, size[1])?.output])
+    }
+
+    /// Outputs before the first that are left out.
+    fn before(&self, axis: usize) -> usize {
+        match self.padding {
+            TransposedPadding::Valid => 0,
+            TransposedPadding::Same => self.kernel[axis].saturating_sub(self.stride[axis]) / 2,
+            TransposedPadding::Explicit { padding, .. } => padding[axis],
+        }
+    }
+
+    /// The kernel's taps that the outputs of a phase see, ascending.
+    pub(crate) fn taps(&self, axis: usize, phase: usize) -> StepBy<Range<usize>> {
+        let stride = self.stride[axis];
+        // As phase + before modulo the stride, whose sum could overflow.
+        let first = (phase + self.before(axis) % stride) % stride;
+        (first..self.kernel[axis].max(first)).step_by(stride)
+    }
+
+    /// The checked geometry of axis 0 (height) or 1 (width).
+    pub(crate) fn axis(&self, axis: usize, input: usize) -> Result<TransposedAxis> {
+        let window = Window::new(self.kernel).stride(self.stride).checked()?;
+        let (kernel, stride) = (window.kernel[axis], window.stride[axis]);
+        if input == 0 {
+            return Err(Error::ZeroDimension { what: ["input height", "input width"][axis] });
+        }
+        let overflow = || Error::Overflow { what: "extents of a transposed convolution" };
+        let extent = (input - 1).checked_mul(stride).and_then(|e| e.checked_add(kernel));
+        let extent = extent.ok_or_else(overflow)?;
+        let (before, output) = match self.padding {
+            TransposedPadding::Valid => (0, extent.max(input.saturating_mul(stride))),
+            TransposedPadding::Same => (self.before(axis), input.saturating_mul(stride)),
+            TransposedPadding::Explicit { padding, output_padding } => {
+                let (padding, more) = (padding[axis], output_padding[axis]);
+                let all = extent.checked_add(more).ok_or_else(overflow)?;
+                let left = padding.checked_mul(2).and_then(|both| all.checked_sub(both));
+                let name = ["height", "width"][axis];
+                let cropped = Error::TransposedPadding { axis: name, padding, extent: all };
+                (padding, left.filter(|&left| left > 0).ok_or(cropped)?)
+            }
+        };
+        // All sums of a position, a kernel and a padding are then in bounds.
+        if output > isize::MAX as usize / 4 || before > isize::MAX as usize / 4 {
+            return Err(overflow());
+        }
+        Ok(TransposedAxis { input, output, kernel, stride, before })
+    }
+}
+
+/// One spatial axis of a transposed convolution, checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TransposedAxis {
+    pub(crate) input: usize,
+    pub(crate) output: usize,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    /// Outputs before the first.
+    pub(crate) before: usize,
+}
+
+/// Every stride-th output of an axis, as those of a convolution of stride 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AxisPhase {
+    /// The first output.
+    pub(crate) first: usize,
+    /// The input that is the axis's first.
+    pub(crate) first_input: usize,
+    pub(crate) axis: Axis,
+}
+
+impl TransposedAxis {
+    /// The inputs that reach these outputs.
+    pub(crate) fn covered(&self, outputs: &Range<usize>) -> Range<usize> {
+        let outputs = outputs.start..outputs.end.min(self.output);
+        if outputs.is_empty() {
+            return 0..0;
+        }
+        let first = (outputs.start + self.before).saturating_sub(self.kernel - 1);
+        let start = first.div_ceil(self.stride).min(self.input);
+        let end = (outputs.end - 1 + self.before) / self.stride + 1;
+        start..end.clamp(start, self.input)
+    }
+
+    /// How many phases have outputs.
+    pub(crate) fn phases(&self) -> usize {
+        self.stride.min(self.output)
+    }
+
+    /// The outputs `first`, `first` + stride, …
+    pub(crate) fn phase(&self, first: usize) -> AxisPhase {
+        let tap = (first + self.before) % self.stride;
+        let quotient = (first + self.before) / self.stride;
+        let taps = self.kernel.saturating_sub(tap).div_ceil(self.stride);
+        let output = (self.output - first).div_ceil(self.stride);
+        let skipped = (quotient + 1).saturating_sub(taps);
+        if taps == 0 || skipped >= self.input {
+            // Nothing but padding.
+            let (kernel, before) = (taps.max(1), output + taps.max(1));
+            let axis = Axis { input: 1, output, kernel, stride: 1, dilation: 1, before };
+            return AxisPhase { first, first_input: 0, axis };
+        }
+        let axis = Axis {
+            input: self.input - skipped,
+            output,
+            kernel: taps,
+            stride: 1,
+            dilation: 1,
+            before: (taps - 1).saturating_sub(quotient),
+        };
+        AxisPhase { first, first_input: skipped, axis }
+    }
+}
+
+impl AxisPhase {
+    /// Those of its outputs that lie among these of the whole axis.
+    pub(crate) fn outputs_in(&self, all: &Range<usize>, stride: usize) -> Range<usize> {
+        let of = |end: usize| end.saturating_sub(self.first).div_ceil(stride);
+        of(all.start)..of(all.end).min(self.axis.output)
     }
 }
 

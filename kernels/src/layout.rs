@@ -77,6 +77,8 @@ pub enum WeightLayout {
     Iohw,
     /// \[O, kh, kw, I\]: TensorFlow Lite.
     Ohwi,
+    /// \[kh, kw, O, I\]: transposed convolutions of Keras and TensorFlow.
+    Hwoi,
 }
 
 /// Elements from one tap, input or output channel to the next. (Taps lie evenly in all layouts.)
@@ -94,6 +96,7 @@ impl WeightLayout {
             Self::Hwio => Strides { tap: inputs * outputs, input: outputs, output: 1 },
             Self::Oihw => Strides { tap: 1, input: taps, output: taps * inputs },
             Self::Iohw => Strides { tap: 1, input: taps * outputs, output: taps },
+            Self::Hwoi => Strides { tap: inputs * outputs, input: 1, output: inputs },
             Self::Ohwi => Strides { tap: inputs, input: 1, output: taps * inputs },
         }
     }

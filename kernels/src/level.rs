@@ -21,6 +21,14 @@ pub enum Level {
     /// Plain Rust with fused multiply-add by `f32::mul_add` (a library call where the target has
     /// none).
     Scalar,
+    /// SSE2, the baseline of x86-64, 4 lanes; no FMA.
+    Sse,
+    /// WebAssembly's simd128, 4 lanes; no FMA.
+    Simd128,
+    /// WebAssembly's relaxed simd, 4 lanes, on an engine whose multiply-add turns out to be fused.
+    /// Modules that are compiled with it (`-C target-feature=+relaxed-simd`) need an engine that
+    /// knows it.
+    RelaxedSimd,
     /// AArch64 Advanced SIMD, 4 lanes.
     Neon,
     /// x86-64-v3: AVX2 and FMA, 8 lanes.
@@ -31,13 +39,52 @@ pub enum Level {
 
 impl Level {
     /// Every level, also those that this build or this CPU can't run.
-    pub const ALL: [Self; 4] = [Self::Scalar, Self::Neon, Self::Avx2, Self::Avx512];
+    pub const ALL: [Self; 7] = [
+        Self::Scalar,
+        Self::Sse,
+        Self::Simd128,
+        Self::RelaxedSimd,
+        Self::Neon,
+        Self::Avx2,
+        Self::Avx512,
+    ];
+
+    /// Whether the level has fused multiply-adds. Where it has none, each takes some forty
+    /// instructions for a vector (`Scalar`: a call), and a plan in
+    /// [`Arithmetic::Exact`](crate::Arithmetic) takes many times as long as one in
+    /// [`Arithmetic::Unfused`](crate::Arithmetic).
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// let level = Level::best();
+    /// let arithmetic = if level.has_fma() { Arithmetic::Exact } else { Arithmetic::Unfused };
+    /// let options = Options::default().level(level).arithmetic(arithmetic);
+    /// # assert!(Level::Avx2.has_fma());
+    /// ```
+    #[must_use]
+    pub const fn has_fma(self) -> bool {
+        match self {
+            // What the compiler makes of `f32::mul_add`.
+            Self::Scalar => cfg!(any(
+                target_feature = "fma",
+                target_arch = "aarch64",
+                target_feature = "f",
+                target_arch = "powerpc64",
+                target_arch = "s390x"
+            )),
+            Self::Sse | Self::Simd128 => false,
+            Self::RelaxedSimd | Self::Neon | Self::Avx2 | Self::Avx512 => true,
+        }
+    }
 
     /// The name that [`fmt::Display`] prints and `SEPCONV_LEVEL` takes.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
+            Self::Sse => "sse",
+            Self::Simd128 => "simd128",
+            Self::RelaxedSimd => "relaxed_simd",
             Self::Neon => "neon",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",

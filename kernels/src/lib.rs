@@ -23,13 +23,14 @@
 //!
 //! # Numerics
 //! Every output element is one chain of fused multiply-adds in a fixed order (bias, then taps and
-//! channels ascending), so that all levels, any number of threads, fused and unfused give the same
+//! channels ascending), so that all levels, any number of threads, fused or apart give the same
 //! bits; only NaNs may differ from each other. Padding is left out of sums, never multiplied by
 //! zero. Subnormal weights and biases become zeros of their sign when packed. ReLU and clamps let
 //! NaN and −0 through.
 //!
-//! This is [`Arithmetic::Exact`], the default. [`Arithmetic::Bf16`] is another function, likewise
-//! with the same bits on all levels. [`Arithmetic::Fast`] depends on the CPU.
+//! This is [`Arithmetic::Exact`], the default. [`Arithmetic::Unfused`], which rounds products
+//! before it adds them, for CPUs without fused multiply-adds, and [`Arithmetic::Bf16`] are other
+//! functions, likewise with the same bits on all levels. [`Arithmetic::Fast`] depends on the CPU.
 //!
 //! The floating-point environment is never touched, and the bits are promised for the default one:
 //! round to nearest, subnormal numbers kept. It belongs to a thread. If something has set the
@@ -80,7 +81,7 @@
 //! of their own ([`QuantizedWeights`]). Products and sums are exact, in i32: a plan whose sums i32
 //! might not hold is refused with [`Error::Sums`]. An output is rounded once, as
 //! [`naive::requantize`] defines it; the tensor between the halves of a separable layer is one,
-//! too. Padding stands for 0. [`Elementwise`] turns f32 into integers and back. Integers are NHWC.
+//! too. Padding stands for 0. [`Elementwise`] turns f32 into integers and back.
 //!
 //! # Levels
 //! [`Level`] lists the instruction-set levels. A plan uses the best one available unless
@@ -95,6 +96,8 @@
 //!   with [`Error::ElementTypeUnavailable`], and the crate compiles in 0.6 of the time.
 //! - `bf16` (default): [`Arithmetic::Bf16`], implies `f16-bf16`. Without it a plan that asks for it
 //!   is refused with [`Error::ArithmeticUnavailable`].
+//! - `unfused` (default): [`Arithmetic::Unfused`]. Without it a plan that asks for it is refused
+//!   likewise.
 //! - `int8` (default): inputs, outputs and weights of 8-bit integers. Without it they are refused
 //!   likewise.
 //! - `half`: implies `f16-bf16`; 16-bit operands are slices of `half::f16` and `half::bf16`.
@@ -113,6 +116,7 @@ mod element;
 mod epilogue;
 mod error;
 mod fma_loop;
+mod functions;
 mod gemm;
 mod geometry;
 #[cfg(feature = "half")]
@@ -121,6 +125,7 @@ mod int8;
 mod layers;
 mod layout;
 mod level;
+mod lines;
 mod memory;
 pub mod linking {
     #![doc = include_str!("../docs/linking.md")]
@@ -132,6 +137,7 @@ mod options;
 mod params;
 mod peak;
 mod pixels;
+mod pixelwise;
 mod planes;
 mod pool;
 mod rows;
@@ -139,6 +145,7 @@ mod simd;
 mod table;
 mod tensor;
 mod threads;
+mod transposed;
 mod unpacked;
 mod view;
 
@@ -147,23 +154,29 @@ pub use amx::{Amx, assume_amx};
 pub use arithmetic::Arithmetic;
 pub use element::{ElementType, Elements, ElementsMut};
 pub use error::Error;
-pub use geometry::{Padding, Window};
+pub use geometry::{Padding, TransposedPadding, TransposedWindow, Window};
 pub use int8::quantization::{Quantization, QuantizedWeights};
+pub use layers::binary::Binary;
 pub use layers::conv::{Conv, Dense, Pointwise};
 pub use layers::depthwise::Depthwise;
 pub use layers::elementwise::{Elementwise, convert};
+pub use layers::normalization::Normalization;
 pub use layers::packed::Packed;
+pub use layers::pixelwise::{DepthToSpace, Resize, Softmax};
 pub use layers::plan::Plan;
 pub use layers::pool::{GlobalAveragePool, Pool};
 pub use layers::separable::Separable;
+pub use layers::transposed::TransposedConv;
 pub use layout::{TensorLayout, WeightLayout};
 pub use level::Level;
 pub use memory::Aligned;
 pub use options::Options;
 pub use params::{
-    ConvParams, DenseParams, DepthwiseParams, PointwiseParams, PoolKind, SeparableParams,
+    BinaryOp, ConvParams, Coordinates, DenseParams, DepthOrder, DepthwiseParams, Interpolation,
+    NormalizationKind, NormalizationParams, PointwiseParams, PoolKind, SeparableParams,
+    TransposedParams,
 };
-pub use peak::burn_fma;
+pub use peak::burn_multiply_adds;
 pub use table::{Kernel, kernels};
 pub use threads::{
     CallingThread, Scratch, Threads, available_threads, current_threads, on_this_thread,

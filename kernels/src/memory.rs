@@ -1,12 +1,21 @@
 //! Storage for packed operands and tensors, and aligned views of the caller's scratch.
 
 use alloc::alloc::{Layout, alloc, dealloc};
+use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
 use crate::element::{Elements, ElementsMut};
 use crate::error::{Error, Result};
+
+/// A vector without elements and with room for so many.
+pub(crate) fn reserved<T>(count: usize) -> Result<Vec<T>> {
+    let mut all = Vec::new();
+    let elements = count.saturating_mul(size_of::<T>().div_ceil(size_of::<f32>()));
+    all.try_reserve_exact(count).map_err(|_| Error::Memory { elements })?;
+    Ok(all)
+}
 
 /// f32 elements of a 64-byte cache line.
 pub(crate) const LINE: usize = 16;

@@ -5,13 +5,16 @@
 //! kw, C, M\] are those of a convolution of C groups, [kh, kw, 1, C·M\]; pointwise is 1×1; dense is
 //! 1×1 on a 1×1 picture. The loops are slow on purpose and meant for tests and spot checks.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::activation::Activation;
 use crate::element::ElementType;
-use crate::geometry::{Padding, Window};
+use crate::geometry::{Padding, TransposedPadding, TransposedWindow, Window};
 use crate::int8::quantization::Quantization;
-use crate::params::PoolKind;
+use crate::params::{
+    BinaryOp, Coordinates, DepthOrder, Interpolation, NormalizationKind, PoolKind,
+};
 
 /// One output element of a sum, and what its rounding error is measured against.
 ///
@@ -186,6 +189,54 @@ fn each_output<T>(p: &Conv<'_>, at: impl Fn(&Conv<'_>, usize, usize, usize, usiz
     out
 }
 
+/// All output elements of a convolution in the arithmetic unfused, NHWC, to the bit, but for
+/// residual and activation: the definition of [`Arithmetic::Unfused`](crate::Arithmetic::Unfused).
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let third = 1.0_f32 / 3.0;
+/// let conv = naive::Conv {
+///     input: [1, 1, 1, 1], x: &[third],
+///     window: Window::new([1, 1]), groups: 1, channels_out: 1,
+///     weights: &[third], bias: Some(&[-1.0 / 9.0]),
+/// };
+/// assert_eq!(naive::conv_unfused(&conv), [third * third - 1.0 / 9.0]);
+/// assert_ne!(third * third - 1.0 / 9.0, third.mul_add(third, -1.0 / 9.0));
+/// ```
+#[must_use]
+pub fn conv_unfused(p: &Conv<'_>) -> Vec<f32> {
+    each_output(p, conv_unfused_at)
+}
+
+/// Output element (n, oy, ox, o).
+fn conv_unfused_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> f32 {
+    let [_, h, w, c] = p.input;
+    let (in_group, out_group) = (c / p.groups, p.channels_out / p.groups);
+    let first = o / out_group * in_group;
+    let [kh, kw] = p.window.kernel;
+    let [sy, sx] = p.window.stride;
+    let [dy, dx] = p.window.dilation;
+    let top = pad_before(&p.window.padding, 0, h, kh, sy, dy);
+    let left = pad_before(&p.window.padding, 1, w, kw, sx, dx);
+    let mut sum = p.bias.map_or(0.0, |b| b[o]);
+    for ky in 0..kh {
+        for kx in 0..kw {
+            let iy = (oy * sy + ky * dy) as i64 - top;
+            let ix = (ox * sx + kx * dx) as i64 - left;
+            if iy < 0 || ix < 0 || iy >= h as i64 || ix >= w as i64 {
+                continue;
+            }
+            for i in 0..in_group {
+                let x = p.x[((n * h + iy as usize) * w + ix as usize) * c + first + i];
+                let v = p.weights[((ky * kw + kx) * in_group + i) * p.channels_out + o];
+                let product = x * v;
+                sum += product;
+            }
+        }
+    }
+    sum
+}
+
 /// All output elements of a convolution in the arithmetic bf16, NHWC, to the bit, but for residual
 /// and activation: the definition in [`Arithmetic::Bf16`](crate::Arithmetic::Bf16), point by point.
 ///
@@ -313,10 +364,338 @@ pub fn pool(kind: PoolKind, input: [usize; 4], x: &[f32], window: &Window) -> Ve
                             let count = if count == 0.0 { 1.0 } else { count };
                             Sum { value: sum / count, magnitude: magnitude / count }
                         }
+                        PoolKind::AverageOfPadded => {
+                            let count = kh as f64 * kw as f64;
+                            Sum { value: sum / count, magnitude: magnitude / count }
+                        }
                     });
                 }
             }
         }
+    }
+    out
+}
+
+/// a ∘ b in f64. Of a maximum or minimum a NaN is passed on, whichever operand it is.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// assert_eq!(naive::binary(BinaryOp::Subtract, 1.0, 3.0), -2.0);
+/// assert!(naive::binary(BinaryOp::Maximum, 1.0, f64::NAN).is_nan());
+/// ```
+#[must_use]
+pub fn binary(op: BinaryOp, a: f64, b: f64) -> f64 {
+    match op {
+        BinaryOp::Add => a + b,
+        BinaryOp::Subtract => a - b,
+        BinaryOp::Multiply => a * b,
+        BinaryOp::Maximum | BinaryOp::Minimum if a.is_nan() || b.is_nan() => f64::NAN,
+        BinaryOp::Maximum => {
+            if b > a {
+                b
+            } else {
+                a
+            }
+        }
+        BinaryOp::Minimum => {
+            if b < a {
+                b
+            } else {
+                a
+            }
+        }
+        BinaryOp::PRelu => {
+            if a < 0.0 {
+                b * a
+            } else {
+                a
+            }
+        }
+    }
+}
+
+/// All elements of a dense NHWC tensor, normalized in f64, without scale and shift.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// // two pixels of two channels, each channel of the picture by itself
+/// let kind = NormalizationKind::Group { groups: 2 };
+/// let y = naive::normalize(kind, 0.0, [1, 1, 2, 2], &[1.0, 10.0, 3.0, 50.0]);
+/// assert_eq!(y, [-1.0, -1.0, 1.0, 1.0]);
+/// ```
+#[must_use]
+pub fn normalize(kind: NormalizationKind, epsilon: f64, shape: [usize; 4], x: &[f32]) -> Vec<f64> {
+    let [n, h, w, c] = shape;
+    let mut out = vec![0.0; x.len()];
+    // The places of what is normalized together.
+    let mut sets: Vec<Vec<usize>> = Vec::new();
+    for b in 0..n {
+        if let NormalizationKind::Group { groups } = kind {
+            let size = c / groups;
+            for group in 0..groups {
+                let mut set = Vec::new();
+                for pixel in 0..h * w {
+                    for ch in group * size..(group + 1) * size {
+                        set.push((b * h * w + pixel) * c + ch);
+                    }
+                }
+                sets.push(set);
+            }
+        } else {
+            for pixel in 0..h * w {
+                sets.push(((b * h * w + pixel) * c..(b * h * w + pixel + 1) * c).collect());
+            }
+        }
+    }
+    for set in sets {
+        let (mut mean, mut square) = (0.0, 0.0);
+        if matches!(kind, NormalizationKind::Layer | NormalizationKind::Group { .. }) {
+            for &i in &set {
+                mean += f64::from(x[i]) / set.len() as f64;
+            }
+        }
+        for &i in &set {
+            let d = f64::from(x[i]) - mean;
+            square += d * d;
+        }
+        if kind == NormalizationKind::Unit {
+            if square < epsilon {
+                square = epsilon;
+            }
+        } else {
+            square = square / set.len() as f64 + epsilon;
+        }
+        for i in set {
+            out[i] = (f64::from(x[i]) - mean) / sqrt(square);
+        }
+    }
+    out
+}
+
+/// √x by Newton's method: no `std` needed.
+fn sqrt(x: f64) -> f64 {
+    if x.is_nan() || x <= 0.0 || x.is_infinite() {
+        return if x < 0.0 { f64::NAN } else { x };
+    }
+    // Half of the exponent, to begin with.
+    let mut root = f64::from_bits((x.to_bits() >> 1) + (1023 << 51));
+    for _ in 0..6 {
+        root = 0.5 * (root + x / root);
+    }
+    root
+}
+
+/// A dense NHWC picture of another size \[H, W\]: each pixel by its definition.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let (bilinear, half_pixel) = (Interpolation::Bilinear, Coordinates::HalfPixel);
+/// let sums = naive::resize([1, 1, 2, 1], &[1.0, 5.0], [1, 4], bilinear, half_pixel);
+/// assert!(sums.iter().map(|sum| sum.value).eq([1.0, 2.0, 4.0, 5.0]));
+/// ```
+#[must_use]
+pub fn resize(
+    input: [usize; 4],
+    x: &[f32],
+    size: [usize; 2],
+    interpolation: Interpolation,
+    coordinates: Coordinates,
+) -> Vec<Sum> {
+    let [n, h, w, c] = input;
+    let mut out = Vec::new();
+    for b in 0..n {
+        for oy in 0..size[0] {
+            for ox in 0..size[1] {
+                let ys = sources(oy, h, size[0], interpolation, coordinates);
+                let xs = sources(ox, w, size[1], interpolation, coordinates);
+                for ch in 0..c {
+                    let mut sum = Sum { value: 0.0, magnitude: 0.0 };
+                    for (iy, wy) in ys {
+                        for (ix, wx) in xs {
+                            if wy == 0.0 || wx == 0.0 {
+                                continue;
+                            }
+                            let v = f64::from(x[((b * h + iy) * w + ix) * c + ch]);
+                            sum.value += v * f64::from(wy) * f64::from(wx);
+                            sum.magnitude += v.abs() * f64::from(wy) * f64::from(wx);
+                        }
+                    }
+                    out.push(sum);
+                }
+            }
+        }
+    }
+    out
+}
+
+/// The two positions of an axis that an output is made of, and their weights.
+fn sources(
+    o: usize,
+    input: usize,
+    output: usize,
+    interpolation: Interpolation,
+    coordinates: Coordinates,
+) -> [(usize, f32); 2] {
+    let o = o as f32;
+    let mut source = match coordinates {
+        Coordinates::HalfPixel => (o + 0.5) * (input as f32 / output as f32),
+        Coordinates::Asymmetric => o * (input as f32 / output as f32),
+        Coordinates::AlignCorners if output == 1 => 0.0,
+        Coordinates::AlignCorners => o * ((input - 1) as f32 / (output - 1) as f32),
+    };
+    let last = input as i64 - 1;
+    if interpolation == Interpolation::Nearest {
+        let nearest = match coordinates {
+            Coordinates::AlignCorners => libm::roundf(source),
+            _ => libm::floorf(source),
+        };
+        let nearest = (nearest as i64).min(last) as usize;
+        return [(nearest, 1.0), (nearest, 0.0)];
+    }
+    if coordinates == Coordinates::HalfPixel {
+        source -= 0.5;
+    }
+    if source <= 0.0 {
+        return [(0, 1.0), (0, 0.0)];
+    }
+    let floor = libm::floorf(source);
+    let fraction = source - floor;
+    let below = floor as i64;
+    if below >= last {
+        return [(last as usize, 1.0), (last as usize, 0.0)];
+    }
+    [(below as usize, 1.0 - fraction), (below as usize + 1, fraction)]
+}
+
+/// What [`transposed_conv`] convolves: dense NHWC input of shape `input`, weights \[kh, kw,
+/// O/groups, C\].
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let conv = naive::TransposedConv {
+///     input: [1, 1, 2, 1], x: &[3.0, 4.0],
+///     window: TransposedWindow::new([1, 2]), groups: 1, channels_out: 1,
+///     weights: &[1.0, 10.0], bias: None,
+/// };
+/// assert!(naive::transposed_conv(&conv).iter().map(|sum| sum.value).eq([3.0, 34.0, 40.0]));
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct TransposedConv<'a> {
+    /// \[N, H, W, C\].
+    pub input: [usize; 4],
+    /// The input, N·H·W·C elements.
+    pub x: &'a [f32],
+    /// Kernel, stride, padding.
+    pub window: TransposedWindow,
+    /// Groups; C for depthwise.
+    pub groups: usize,
+    /// Output channels O.
+    pub channels_out: usize,
+    /// \[kh, kw, O/groups, C\].
+    pub weights: &'a [f32],
+    /// O elements, or none for zeros.
+    pub bias: Option<&'a [f32]>,
+}
+
+/// All output elements of a transposed convolution, NHWC: each input pixel is scattered.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let conv = naive::TransposedConv {
+///     input: [1, 1, 2, 1], x: &[3.0, 4.0],
+///     window: TransposedWindow::new([1, 1]).stride([1, 2]), groups: 1, channels_out: 1,
+///     weights: &[1.0], bias: Some(&[0.5]),
+/// };
+/// let values: Vec<_> = naive::transposed_conv(&conv).iter().map(|sum| sum.value).collect();
+/// assert_eq!(values, [3.5, 0.5, 4.5, 0.5]);
+/// ```
+#[must_use]
+pub fn transposed_conv(p: &TransposedConv<'_>) -> Vec<Sum> {
+    let [n, h, w, c] = p.input;
+    let [kh, kw] = p.window.kernel;
+    let [sy, sx] = p.window.stride;
+    let (in_group, out_group) = (c / p.groups, p.channels_out / p.groups);
+    let [(oh, top), (ow, left)] = [(h, kh, sy, 0), (w, kw, sx, 1)].map(|(input, k, s, axis)| {
+        let more = k.saturating_sub(s);
+        match p.window.padding {
+            TransposedPadding::Valid => (input * s + more, 0),
+            TransposedPadding::Same => (input * s, more / 2),
+            TransposedPadding::Explicit { padding, output_padding } => {
+                let all = (input - 1) * s + k + output_padding[axis];
+                (all - 2 * padding[axis], padding[axis])
+            }
+        }
+    });
+    let mut out = Vec::new();
+    for i in 0..n * oh * ow * p.channels_out {
+        let bias = p.bias.map_or(0.0, |bias| f64::from(bias[i % p.channels_out]));
+        out.push(Sum { value: bias, magnitude: bias.abs() });
+    }
+    for i in 0..n * h * w * kh * kw {
+        let (tap, pixel) = (i % (kh * kw), i / (kh * kw));
+        let (b, iy, ix) = (pixel / (h * w), pixel / w % h, pixel % w);
+        let oy = (iy * sy + tap / kw) as i64 - top as i64;
+        let ox = (ix * sx + tap % kw) as i64 - left as i64;
+        if oy < 0 || ox < 0 || oy >= oh as i64 || ox >= ow as i64 {
+            continue;
+        }
+        let to = ((b * oh + oy as usize) * ow + ox as usize) * p.channels_out;
+        for o in 0..p.channels_out {
+            for k in 0..in_group {
+                let input = o / out_group * in_group + k;
+                let x = f64::from(p.x[pixel * c + input]);
+                let v = f64::from(p.weights[(tap * out_group + o % out_group) * c + input]);
+                out[to + o].value += x * v;
+                out[to + o].magnitude += (x * v).abs();
+            }
+        }
+    }
+    out
+}
+
+/// Depth to space of a dense NHWC input, whose channels a block's pixels divide.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// let (x, shape) = ([1.0, 2.0, 3.0, 4.0], [1, 1, 1, 4]);
+/// assert_eq!(naive::depth_to_space(shape, &x, 2, DepthOrder::BlockFirst), x); // two rows of two
+/// ```
+#[must_use]
+pub fn depth_to_space(input: [usize; 4], x: &[f32], block: usize, order: DepthOrder) -> Vec<f32> {
+    let [n, h, w, channels] = input;
+    let c = channels / (block * block);
+    let mut out = Vec::new();
+    for b in 0..n {
+        for oy in 0..h * block {
+            for ox in 0..w * block {
+                let (i, j) = (oy % block, ox % block);
+                for ch in 0..c {
+                    let from = match order {
+                        DepthOrder::BlockFirst => (i * block + j) * c + ch,
+                        DepthOrder::ChannelFirst => (ch * block + i) * block + j,
+                    };
+                    out.push(x[((b * h + oy / block) * w + ox / block) * channels + from]);
+                }
+            }
+        }
+    }
+    out
+}
+
+/// The softmax of each pixel of `channels` channels.
+///
+/// ```
+/// # use sepconv_kernels::*;
+/// assert_eq!(naive::softmax(&[2.0, 2.0, 0.0, f32::NEG_INFINITY], 2), [0.5, 0.5, 1.0, 0.0]);
+/// ```
+#[must_use]
+pub fn softmax(x: &[f32], channels: usize) -> Vec<f64> {
+    let mut out = Vec::new();
+    for pixel in x.chunks(channels) {
+        let max = pixel.iter().fold(f64::NEG_INFINITY, |max, &x| f64::from(x).max(max));
+        let exps: Vec<f64> = pixel.iter().map(|&x| exp(f64::from(x) - max)).collect();
+        let sum: f64 = exps.iter().sum();
+        out.extend(exps.iter().map(|e| e / sum));
     }
     out
 }
@@ -451,6 +830,36 @@ pub fn activate(activation: Activation, x: f64) -> f64 {
         Activation::Silu if x == f64::NEG_INFINITY => -0.0,
         Activation::Silu => x / (1.0 + exp(-x)),
         Activation::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+        Activation::Sigmoid => 1.0 / (1.0 + libm::exp(-x)),
+        Activation::HardSigmoid { slope, offset } => {
+            (f64::from(slope) * x + f64::from(offset)).clamp(0.0, 1.0)
+        }
+        Activation::Tanh => libm::tanh(x),
+        Activation::Gelu | Activation::GeluTanh | Activation::Mish if x == f64::NEG_INFINITY => {
+            -0.0
+        }
+        Activation::Gelu => x * libm::erfc(-x / core::f64::consts::SQRT_2) / 2.0,
+        Activation::GeluTanh => {
+            let u = libm::sqrt(2.0 / core::f64::consts::PI) * (x + 0.044715 * x * x * x);
+            x / (1.0 + libm::exp(-2.0 * u))
+        }
+        Activation::Softplus if x > 0.0 => x + libm::log1p(libm::exp(-x)),
+        Activation::Softplus => libm::log1p(libm::exp(x)),
+        Activation::Mish => x * libm::tanh(activate(Activation::Softplus, x)),
+        Activation::LeakyRelu { alpha: 0.0 } if x < 0.0 => 0.0,
+        Activation::LeakyRelu { alpha } if x < 0.0 => f64::from(alpha) * x,
+        Activation::LeakyRelu { .. } => x,
+        Activation::ThresholdedRelu { threshold, max, .. } if x >= f64::from(threshold) => {
+            x.min(f64::from(max))
+        }
+        Activation::ThresholdedRelu { slope: 0.0, .. } => 0.0,
+        Activation::ThresholdedRelu { slope, threshold, .. } => {
+            f64::from(slope) * (x - f64::from(threshold))
+        }
+        // The limits.
+        Activation::Softsign if x.is_infinite() => x.signum(),
+        Activation::Softsign => x / (1.0 + x.abs()),
+        Activation::Exponential => libm::exp(x),
     }
 }
 

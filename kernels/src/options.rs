@@ -1,8 +1,10 @@
 //! What every plan takes besides its shape and weights.
 
 use crate::activation::Activation;
+use crate::amx;
 use crate::arithmetic::Arithmetic;
 use crate::element::ElementType;
+use crate::error::{Error, Result};
 use crate::int8::quantization::Quantization;
 use crate::layout::TensorLayout;
 use crate::level::Level;
@@ -29,6 +31,10 @@ use crate::level::Level;
 pub struct Options {
     /// Applied to each input element as it is loaded (pre-activation networks). Never to padding.
     pub input_activation: Activation,
+    /// Whether each element is then multiplied by a factor of its picture and channel, which comes
+    /// with the input: [`NhwcView::scaled`](crate::NhwcView::scaled). The product is rounded to
+    /// f32. Padding stays 0. Not with integers, nor with an input activation that is no clamp.
+    pub input_scale: bool,
     /// Applied last, after the residual is added.
     pub activation: Activation,
     /// The level to use. `None` means [`Level::from_env`].
@@ -51,14 +57,18 @@ pub struct Options {
     pub output_layout: TensorLayout,
     /// How products are computed and added up.
     pub arithmetic: Arithmetic,
-    /// Whether [`Arithmetic::Bf16`] may multiply by tile registers (AMX). Where the CPU has them,
-    /// the plan asks the operating system for the permission, with the consequences that
-    /// [`Amx`](crate::Amx) states. Without them, the level's own kernels give the same bits. The
-    /// environment variable `SEPCONV_AMX=1` sets this for all plans.
+    /// Whether [`Arithmetic::Bf16`], and layers of 8-bit integers, may multiply by tile registers
+    /// (AMX). Where the CPU has them, the plan asks the operating system for the permission, with
+    /// the consequences that [`Amx`](crate::Amx) states. Without them, the level's own kernels give
+    /// the same bits. The environment variable `SEPCONV_AMX=1` sets this for all plans.
     pub amx: bool,
-    /// Whether integer kernels may use the CPU's dot products (VNNI, FEAT_DotProd). The bits are
-    /// the same without them: it is for comparison.
+    /// Whether integer kernels may use the CPU's dot products (VNNI, FEAT_DotProd), tile registers
+    /// among them. The bits are the same without them: it is for comparison.
     pub dot_products: bool,
+    /// Whether kernels may use what Armv8.6 adds and that gives the same bits: products of matrices
+    /// of 8-bit integers (FEAT_I8MM), where `dot_products` are used, and multiply-adds of bf16 in
+    /// the arithmetic [`Bf16`](Arithmetic::Bf16) (FEAT_BF16). It is for comparison.
+    pub armv8_6: bool,
 }
 
 impl Default for Options {
@@ -80,6 +90,7 @@ impl Options {
     pub const fn new() -> Self {
         Self {
             input_activation: Activation::None,
+            input_scale: false,
             activation: Activation::None,
             level: None,
             input_type: ElementType::F32,
@@ -92,6 +103,7 @@ impl Options {
             arithmetic: Arithmetic::Exact,
             amx: false,
             dot_products: true,
+            armv8_6: true,
         }
     }
 
@@ -99,6 +111,26 @@ impl Options {
     #[must_use]
     pub const fn input_activation(mut self, activation: Activation) -> Self {
         self.input_activation = activation;
+        self
+    }
+
+    /// Sets whether the input comes with factors for each picture and channel.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<(), Error> {
+    /// // Squeeze and excitation: 2 pictures of 2 pixels of 1 channel, of which the second fades.
+    /// let plan = Elementwise::new([2, 1, 2, 1], &Options::default().input_scale(true))?;
+    /// let x = NhwcView::new(&[1.0, 2.0, 3.0, 4.0], plan.input_shape())?.scaled(&[1.0, 0.5])?;
+    /// let (mut y, mut scratch) = ([0.0; 4], vec![0.0; plan.scratch_len(1)]);
+    /// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut scratch)?;
+    /// assert_eq!(y, [1.0, 2.0, 1.5, 2.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn input_scale(mut self, input_scale: bool) -> Self {
+        self.input_scale = input_scale;
         self
     }
 
@@ -172,7 +204,7 @@ impl Options {
         self
     }
 
-    /// Sets whether [`Arithmetic::Bf16`] may multiply by tile registers.
+    /// Sets whether [`Arithmetic::Bf16`] and layers of integers may multiply by tile registers.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -198,11 +230,41 @@ impl Options {
         self
     }
 
-    /// The type of the elements that windows are computed of: out of planes they come as f32.
+    /// Sets whether kernels may use what Armv8.6 adds and that gives the same bits.
+    #[must_use]
+    pub const fn armv8_6(mut self, armv8_6: bool) -> Self {
+        self.armv8_6 = armv8_6;
+        self
+    }
+
+    /// Whether to multiply by tile registers, if the process may use them.
+    pub(crate) fn asks_for_amx(&self) -> Result<bool> {
+        Ok(self.amx || amx::from_env()?)
+    }
+
+    /// The type of the elements that windows are computed of: out of planes they come as f32, and
+    /// so they do if they are scaled.
     pub(crate) fn window_type(&self) -> ElementType {
         match self.input_layout {
-            TensorLayout::Nhwc => self.input_type,
-            TensorLayout::Nchw => ElementType::F32,
+            TensorLayout::Nhwc if !self.input_scale => self.input_type,
+            _ => ElementType::F32,
         }
+    }
+
+    /// What windows apply to these elements: nothing if they are scaled, which comes after it.
+    pub(crate) fn window_activation(&self) -> Activation {
+        if self.input_scale { Activation::None } else { self.input_activation }
+    }
+
+    /// Refuses a scale of what has none.
+    pub(crate) fn check_scale(&self) -> Result<()> {
+        let types = [self.input_type, self.output_type];
+        let what = match self.input_activation.bounds() {
+            _ if !self.input_scale => return Ok(()),
+            _ if types.iter().any(|element| element.is_quantized()) => "a scale of integers",
+            None => "the input activation has to be a clamp beside a scale",
+            Some(_) => return Ok(()),
+        };
+        Err(Error::Unsupported { what })
     }
 }

@@ -1,18 +1,21 @@
-//! The FMA peak of the calling core, the yardstick of every speed figure.
+//! The peak of the calling core, the yardstick of every speed figure.
 
+use crate::arithmetic::Arithmetic;
 use crate::error::{Error, Result};
 use crate::fma_loop::CHAINS;
 use crate::level::Level;
 use crate::table;
 
-/// Executes fused multiply-adds on registers and returns how many multiply-adds (lanes × FMAs) that
-/// were: at least `at_least`. Time the call to get the peak of `level` on the calling core.
+/// Executes multiply-adds of f32 on registers, by which a plan of this arithmetic computes chains,
+/// and returns how many (lanes × operations) that were: at least `at_least`. They are fused unless
+/// the arithmetic is [`Arithmetic::Unfused`]. Time the call to get the peak of `level` on the
+/// calling core.
 ///
 /// ```
 /// # use sepconv_kernels::*;
 /// # fn main() -> Result<(), Error> {
 /// let start = std::time::Instant::now();
-/// let multiply_adds = burn_fma(Level::best(), 100_000)?;
+/// let multiply_adds = burn_multiply_adds(Level::best(), Arithmetic::Exact, 100_000)?;
 /// let peak = 2.0 * multiply_adds as f64 / start.elapsed().as_secs_f64(); // FLOP/s
 /// assert!(multiply_adds >= 100_000 && peak > 0.0);
 /// # Ok(())
@@ -20,13 +23,17 @@ use crate::table;
 /// ```
 ///
 /// # Errors
-/// [`Error::LevelUnavailable`].
-pub fn burn_fma(level: Level, at_least: u64) -> Result<u64> {
-    let level = level.checked()?;
+/// [`Error::LevelUnavailable`], [`Error::ArithmeticUnavailable`].
+pub fn burn_multiply_adds(level: Level, arithmetic: Arithmetic, at_least: u64) -> Result<u64> {
+    let (level, arithmetic) = (level.checked()?, arithmetic.checked()?);
     let kernels = table::of(level).ok_or(Error::LevelUnavailable { level })?;
     let per_round = (CHAINS * kernels.gemm.lanes) as u64;
     let rounds = at_least.div_ceil(per_round);
+    let run = match (arithmetic, kernels.unfused_loop) {
+        (Arithmetic::Unfused, Some(unfused)) => unfused,
+        _ => kernels.fma_loop,
+    };
     // SAFETY: the level is available.
-    core::hint::black_box(unsafe { (kernels.fma_loop)(&rounds) });
+    core::hint::black_box(unsafe { run(&rounds) });
     Ok(rounds.saturating_mul(per_round))
 }

@@ -75,6 +75,19 @@ impl Placement {
         picture.wrapping_mul(self.picture).wrapping_add(row).wrapping_add(pixel)
     }
 
+    /// Elements from a pixel to that so many rows and columns on.
+    pub(crate) fn shift(&self, [rows, columns]: [usize; 2]) -> usize {
+        rows.wrapping_mul(self.row).wrapping_add(columns.wrapping_mul(self.pixel))
+    }
+
+    /// Where every n-th row and column lies, by n of either, from a first one on; and the elements
+    /// up to that one.
+    pub(crate) fn every(&self, [row, column]: [usize; 2], steps: [usize; 2]) -> (usize, Self) {
+        let first = self.of(Pixel { picture: 0, row, column });
+        let (row, pixel) = (self.row.wrapping_mul(steps[0]), self.pixel.wrapping_mul(steps[1]));
+        (first, Self { top: 0, row, pixel, ..*self })
+    }
+
     /// Elements up to a channel of a pixel, likewise.
     pub(crate) fn of_channel(&self, pixel: Pixel, channel: usize) -> usize {
         self.of(pixel).wrapping_add(channel.wrapping_mul(self.channel))

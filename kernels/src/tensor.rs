@@ -13,7 +13,7 @@ use crate::layout::TensorLayout;
 use crate::memory::{self, LINE};
 use crate::options::Options;
 use crate::pixels::{Pixel, Placement, Rectangle};
-use crate::planes::patch::Patch;
+use crate::planes::patch::{Patch, PatchCopy};
 use crate::planes::to_planes::ToPlanesRun;
 use crate::rows::plan::{Destination, OutputPixels, Residual, RowPlan};
 use crate::table::kernels::Kernels;
@@ -71,7 +71,8 @@ const COPIED_BYTES: usize = 256 << 10;
 pub(crate) struct TensorPlan {
     operation: Channelwise,
     kernels: &'static Kernels,
-    input_planes: bool,
+    /// What copies the input if it is made of planes, or scaled.
+    copy: Option<PatchCopy>,
     output_planes: bool,
     input_type: ElementType,
     output_type: ElementType,
@@ -95,7 +96,7 @@ impl TensorPlan {
         let plan = operation.rows();
         let mut tensor = Self {
             kernels,
-            input_planes: options.input_layout == TensorLayout::Nchw,
+            copy: PatchCopy::new(kernels, options),
             output_planes: options.output_layout == TensorLayout::Nchw,
             input_type: options.input_type,
             output_type: options.output_type,
@@ -116,7 +117,7 @@ impl TensorPlan {
         let (rows, lanes) = (self.rows.min(plan.vertical.output), plan.lanes);
         let patch_pixels = plan.vertical.extent(rows) * plan.input[2];
         let sums_pixels = rows * plan.horizontal.output;
-        let patch_pixels = if self.input_planes { patch_pixels } else { 0 };
+        let patch_pixels = if self.copy.is_some() { patch_pixels } else { 0 };
         let sums_pixels = if self.output_planes { sums_pixels } else { 0 };
         let pixels = patch_pixels + sums_pixels;
         if pixels > 0 && plan.multiplier == 1 {
@@ -145,7 +146,8 @@ impl TensorPlan {
             Channelwise::Pool(plan) => plan.kernels.name,
         };
         let planes = &self.kernels.planes;
-        let from = self.input_planes.then(|| planes.of(self.input_type).from_name);
+        let from = self.copy.and_then(|copy| copy.planes());
+        let from = from.map(|planes| planes.of(self.input_type).from_name);
         let to = self.output_planes.then(|| planes.of(self.output_type).to_name);
         [from, Some(name), to].into_iter().flatten().collect::<Vec<_>>().join("+")
     }
@@ -169,9 +171,22 @@ impl TensorPlan {
         mut y: NhwcViewMut<'_>,
         scratch: Scratch<'_>,
     ) -> Result<()> {
+        let operands = Operands::new(x, residual, (&mut y, all.start));
+        self.run_on(threads, all, operands, scratch)
+    }
+
+    /// The same for operands that lie anyhow: output and residual have at least these rows, x
+    /// those that they need.
+    pub(crate) fn run_on(
+        &self,
+        threads: &dyn Threads,
+        all: Range<usize>,
+        operands: Operands,
+        scratch: Scratch<'_>,
+    ) -> Result<()> {
         let plan = self.rows();
         let ([n, _, _, _], height) = (plan.output(), all.len());
-        let run = Run { plan: self, operands: Operands::new(x, residual, (&mut y, all.start)) };
+        let run = Run { plan: self, operands };
         let (part, count) = (self.patch + self.sums, threads.count().max(1));
         let room = if part == 0 { count } else { memory::parts(scratch.len(), part) };
         let workers = count.min(room);
@@ -253,7 +268,7 @@ impl Run<'_> {
             let x = self.input(&at, &channels, patch);
             // The rows that this thread is likely to take next.
             let next = Pixel { picture, row: at.rows.end, column: 0 };
-            let next = Some(next).filter(|_| !plan.input_planes);
+            let next = Some(next).filter(|_| plan.copy.is_none());
             if plan.output_planes {
                 plan.operation.run(x, &at, next, &plan.to_sums(&channels, sums));
                 self.sums_to_planes(&at, &channels, sums);
@@ -265,7 +280,7 @@ impl Run<'_> {
         }
     }
 
-    /// The input of these outputs, from their first channel on: copied if it is in planes.
+    /// The input of these outputs, from their first channel on: copied if it must be.
     ///
     /// # Safety
     /// As [`Run::rows`].
@@ -277,9 +292,9 @@ impl Run<'_> {
     ) -> (Pointer, Placement) {
         let (plan, rows) = (self.plan, self.plan.rows());
         let channels = channels.start / rows.multiplier..channels.end / rows.multiplier;
-        if !plan.input_planes {
+        let Some(copy) = &plan.copy else {
             return (self.operands.x.0.add(channels.start), self.operands.x_placement);
-        }
+        };
         let pixel = channels.len().next_multiple_of(rows.lanes);
         let (rows, columns) = (rows.vertical.covered(&at.rows), 0..rows.input[2]);
         let window = Patch { picture: at.picture, rows, columns, channels };
@@ -287,7 +302,7 @@ impl Run<'_> {
         // SAFETY: the level was available when the plan was made. `x` has the rows that the windows
         // cover, by the caller's word; the plan's scratch has a patch for them, of pixels so many
         // elements apart.
-        unsafe { window.copy(&plan.kernels.planes, x, patch.as_mut_ptr(), pixel) }
+        unsafe { window.copy(copy, x, self.operands.scale(), patch.as_mut_ptr(), pixel) }
     }
 
     /// Where these outputs lie in the output.
@@ -318,11 +333,13 @@ impl Run<'_> {
         if activation == Activation::None {
             return;
         }
-        for pixel in 0..at.rows.len() * at.columns.len() {
-            let x = to.y.add(pixel * self.operands.y_placement.pixel).at.cast();
-            let run = ActivateRun { x, count: to.channels.len(), activation };
-            // SAFETY: channels of an output pixel, of f32, that this task has just written.
-            unsafe { (plan.kernels.activate)(&run) };
+        for r in 0..at.rows.len() {
+            for p in 0..at.columns.len() {
+                let x = to.y.add(to.pixels.of(r, p)).at.cast();
+                let run = ActivateRun { x, count: to.channels.len(), activation };
+                // SAFETY: channels of an output pixel, of f32, that this task has just written.
+                unsafe { (plan.kernels.activate)(&run) };
+            }
         }
     }
 
@@ -361,7 +378,7 @@ impl Run<'_> {
 /// as many for each where there are enough rows. More parts read more rows twice: with four for
 /// each of two workers 10²·1536 takes 1.2 (AVX-512) and 1.35 (AVX2) of the time, with four for one
 /// worker 1.1 and 1.05.
-fn row_parts(n: usize, height: usize, rows: usize, workers: usize) -> usize {
+pub(crate) fn row_parts(n: usize, height: usize, rows: usize, workers: usize) -> usize {
     let wanted = if workers > 1 { (2 * workers).div_ceil(n) } else { 1 };
     let even = if n.is_multiple_of(workers) { 1 } else { workers };
     let most = if height < even { height } else { height - height % even };

@@ -253,6 +253,11 @@ impl<'a> From<&'a mut [MaybeUninit<f32>]> for Scratch<'a> {
 }
 
 impl Scratch<'_> {
+    /// The same for a while.
+    pub(crate) fn reborrow(&mut self) -> Scratch<'_> {
+        Scratch { elements: &mut *self.elements, is_initialized: self.is_initialized }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.elements.len()
     }

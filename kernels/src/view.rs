@@ -1,5 +1,7 @@
 //! Borrowed NHWC tensors. Bounds are checked once, when a view is made.
 
+use core::ptr::NonNull;
+
 use crate::element::{ElementType, Elements, ElementsMut, Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::layout::TensorLayout;
@@ -99,6 +101,8 @@ pub struct NhwcView<'a> {
     /// \[N, H, W, C\].
     shape: [usize; 4],
     strides: Strides,
+    /// N·C factors, if there are some.
+    scale: Option<&'a [f32]>,
 }
 
 impl<'a> NhwcView<'a> {
@@ -134,7 +138,7 @@ impl<'a> NhwcView<'a> {
     ) -> Result<Self> {
         let data = data.into();
         let strides = Strides::nhwc(data.len(), data.element_type(), shape, pixel_stride)?;
-        Ok(Self { data, shape, strides })
+        Ok(Self { data, shape, strides, scale: None })
     }
 
     /// A dense tensor in NCHW order, of shape \[N, C, H, W\]: for plans whose
@@ -154,7 +158,7 @@ impl<'a> NhwcView<'a> {
     pub fn nchw(data: impl Into<Elements<'a>>, [n, c, h, w]: [usize; 4]) -> Result<Self> {
         let (data, shape) = (data.into(), [n, h, w, c]);
         let strides = Strides::nchw(data.len(), data.element_type(), [n, c, h, w], None)?;
-        Ok(Self { data, shape, strides })
+        Ok(Self { data, shape, strides, scale: None })
     }
 
     /// A tensor in NCHW order, of shape \[N, C, H, W\], whose pictures begin `picture_stride` ≥
@@ -186,7 +190,35 @@ impl<'a> NhwcView<'a> {
     ) -> Result<Self> {
         let (data, shape, picture) = (data.into(), [n, h, w, c], Some(picture_stride));
         let strides = Strides::nchw(data.len(), data.element_type(), [n, c, h, w], picture)?;
-        Ok(Self { data, shape, strides })
+        Ok(Self { data, shape, strides, scale: None })
+    }
+
+    /// The same with `scale`, a factor for each picture and channel, \[N, C\]: for plans whose
+    /// [`Options::input_scale`](crate::Options::input_scale) says so.
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// # fn main() -> Result<(), Error> {
+    /// // 2 channels to 1
+    /// let params = PointwiseParams::new(1, &[1.0, 10.0]);
+    /// let plan = Pointwise::new([1, 1, 1, 2], &params, &Options::default().input_scale(true))?;
+    /// let x = NhwcView::new(&[3.0, 4.0], plan.input_shape())?.scaled(&[2.0, 0.5])?;
+    /// let (mut y, mut scratch) = ([0.0], vec![0.0; plan.scratch_len(1)]);
+    /// plan.run(x, None, NhwcViewMut::new(&mut y, plan.output_shape())?, &mut scratch)?;
+    /// assert_eq!(y, [26.0]); // 3·2·1 + 4·0.5·10
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Length`]: not N·C factors.
+    pub fn scaled(self, scale: &'a [f32]) -> Result<Self> {
+        let [n, _, _, c] = self.shape;
+        let (expected, actual) = (n.checked_mul(c).ok_or(OVERFLOW)?, scale.len());
+        if expected != actual {
+            return Err(Error::Length { what: "scale", expected, actual });
+        }
+        Ok(Self { scale: Some(scale), ..self })
     }
 
     /// \[N, H, W, C\].
@@ -211,6 +243,12 @@ impl<'a> NhwcView<'a> {
     #[must_use]
     pub fn element_type(&self) -> ElementType {
         self.data.element_type()
+    }
+
+    /// Whether it has a scale.
+    #[must_use]
+    pub fn is_scaled(&self) -> bool {
+        self.scale.is_some()
     }
 }
 
@@ -413,6 +451,22 @@ impl NhwcViewMut<'_> {
     }
 }
 
+/// Factors of an input, one for each picture and channel.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scale {
+    factors: Pointer,
+    /// Of each picture.
+    channels: usize,
+}
+
+impl Scale {
+    /// Those of a picture from a channel on.
+    pub(crate) fn of(&self, picture: usize, channel: usize) -> NonNull<f32> {
+        let at = self.factors.add(picture * self.channels + channel).at;
+        NonNull::new(at.cast::<f32>().cast_mut()).unwrap_or(NonNull::dangling())
+    }
+}
+
 /// Where the operands of a run lie, for tasks on any thread.
 pub(crate) struct Operands {
     pub(crate) x: Shared,
@@ -420,6 +474,8 @@ pub(crate) struct Operands {
     pub(crate) y: SharedMut,
     pub(crate) y_placement: Placement,
     pub(crate) residual: Option<(Shared, Placement)>,
+    /// The input's factors, and those of a picture.
+    pub(crate) scale: Option<(Shared, usize)>,
 }
 
 impl Operands {
@@ -436,6 +492,12 @@ impl Operands {
             y_placement: y.placement(first),
             y: SharedMut(y.pointer()),
             residual: residual.map(|r| (Shared(r.pointer()), r.placement(first))),
+            scale: x.scale.map(|scale| (Shared(Elements::F32(scale).pointer()), x.shape[3])),
         }
+    }
+
+    /// The input's factors, if it has some.
+    pub(crate) fn scale(&self) -> Option<Scale> {
+        self.scale.map(|(factors, channels)| Scale { factors: factors.0, channels })
     }
 }

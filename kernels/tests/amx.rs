@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::half::Stored;
+use common::int8::{Case, Op};
 use common::layer::{GEMMS, Layer, random};
 use common::{Mode, Random, Spaced, assert_same_bits, run};
 use sepconv_kernels::*;
@@ -27,6 +28,20 @@ fn plan(amx: bool) -> Pointwise {
 fn output(plan: &Pointwise) -> Vec<f32> {
     let x: Vec<f32> = (0..5 * 7 * 40).map(|i| (i % 13) as f32 - 6.0).collect();
     run(plan, &Spaced::new([1, 5, 7, 40], 0, &x), None, 0, 0)
+}
+
+/// A 1×1 layer of integers, told to use tile registers or not, and its plan.
+fn integers(amx: bool) -> (Case, Box<dyn Plan>) {
+    let (op, window) = (Op::Pointwise, Window::new([1, 1]));
+    let mut case = Case::of(op, &mut Random(72), [1, 5, 7, 40], window, [1, 1, 33]);
+    case.options = case.options.amx(amx);
+    let plan = case.plan(Level::best(), [true; 2]).unwrap();
+    (case, plan)
+}
+
+/// Whether the CPU has what the other kernels of integers beside tile registers are made of.
+fn has_vnni() -> bool {
+    kernels().iter().any(|k| k.available && k.name == "gemm_int8_12x32_vnni_avx512")
 }
 
 fn by_tiles(plan: &dyn Plan) -> bool {
@@ -51,6 +66,9 @@ fn refused_permission_changes_the_kernel_alone() {
         let plan = plan(true);
         assert!(!by_tiles(&plan), "{}", plan.kernel_name());
         assert_same_bits(plan.kernel_name(), &output(&plan), &wanted);
+        let (case, plan) = integers(true);
+        assert!(!by_tiles(&*plan), "{}", plan.kernel_name());
+        assert_same_bits(plan.kernel_name(), &case.run(&*plan, 0, 0), &case.expected());
         assert!(kernels().iter().all(|k| !k.name.contains("_amx_") || !k.available));
     }
     // SAFETY: as it is.
@@ -67,6 +85,13 @@ fn plans_that_do_not_ask_get_none() {
     let has_tiles = Level::best() == Level::Avx512;
     assert_eq!(by_tiles(&plan(true)), has_tiles);
     assert_eq!(by_tiles(&plan(false)), has_tiles && is_forced());
+    assert_eq!(by_tiles(&*integers(true).1), has_tiles && has_vnni());
+    assert_eq!(by_tiles(&*integers(false).1), has_tiles && has_vnni() && is_forced());
+    let (case, _) = integers(true);
+    for (level, dot_products) in [(Level::best(), false), (Level::Scalar, true)] {
+        let plan = case.plan(level, [dot_products, true]).unwrap();
+        assert!(!by_tiles(&*plan), "{}", plan.kernel_name());
+    }
     let weights = [1.0; 40];
     for options in [
         // Other arithmetics, and levels without.
@@ -125,6 +150,43 @@ fn bits_are_those_without_tiles() {
     assert!(tiles > cases / 2, "{tiles} of {cases} by tiles");
 }
 
+/// Random layers of integers, of which some have more k than a block, by tiles and without.
+#[test]
+fn integers_are_those_without_tiles() {
+    let _alone = alone();
+    if !sepconv_amx_emulator::provide() || !has_vnni() {
+        println!("integers by tile registers: NOT RUN, as this CPU has no AVX512-VNNI");
+        return;
+    }
+    const OPS: [Op; 4] = [Op::Pointwise, Op::Separable, Op::Conv, Op::Dense];
+    let mut numbers = Random(73);
+    let cases = common::scaled(800).max(120) as usize;
+    for i in 0..cases {
+        let op = OPS[i % OPS.len()];
+        let mut case = if numbers.below(5) == 0 {
+            let deep = 900 + numbers.below(300);
+            let (input, kernel) = match op {
+                Op::Conv => ([1, 4, 6, deep / 4], [2, 3]),
+                _ => ([1, 1 + numbers.below(3), 13, deep], [1, 1]),
+            };
+            let channels = [1, 1, 1 + numbers.below(70)];
+            Case::of(op, &mut numbers, input, Window::new(kernel), channels)
+        } else {
+            Case::random(op, &mut numbers)
+        };
+        let expected = case.expected();
+        let (threads, gap) = (numbers.below(4), numbers.below(3));
+        for amx in [true, false] {
+            case.options = case.options.amx(amx);
+            let plan = case.plan(Level::Avx512, [true; 2]).unwrap();
+            assert_eq!(by_tiles(&*plan), amx || is_forced(), "{case} by {}", plan.kernel_name());
+            let got = case.run(&*plan, threads, gap);
+            assert_same_bits(format_args!("{case} by {}", plan.kernel_name()), &got, &expected);
+        }
+    }
+    println!("{cases} layers of integers by tiles, the same bits as without");
+}
+
 /// This test as another process, which has the variable, says whether the plan is made, and how.
 #[test]
 fn the_variable_is_zero_or_one() {
@@ -154,6 +216,57 @@ fn the_variable_is_zero_or_one() {
         let message = format!("\nrefused: SEPCONV_AMX: expected 0 or 1, got {value:?}\n");
         assert!(said(value).contains(&message), "{value}");
     }
+}
+
+/// The CPUs that this thread may run on.
+#[cfg(target_os = "linux")]
+fn cpus() -> Vec<usize> {
+    // SAFETY: a set is plain data, for which zeros are right; the system writes within it.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        assert_eq!(libc::sched_getaffinity(0, size_of_val(&set), &raw mut set), 0);
+        set
+    };
+    // SAFETY: a number that a set has.
+    (0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
+}
+
+/// Has this thread run on one CPU alone.
+#[cfg(target_os = "linux")]
+fn move_to(cpu: usize) {
+    // SAFETY: a set is plain data, for which zeros are right; it has the number, which it gave.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        assert_eq!(libc::sched_setaffinity(0, size_of_val(&set), &raw const set), 0, "CPU {cpu}");
+    }
+}
+
+/// A hybrid system has CPUs that differ, and threads with masks of some of them: wherever a thread
+/// asks, the answer is the process's, and wherever it goes on, the bits are the same.
+#[test]
+#[cfg(target_os = "linux")]
+fn threads_on_any_cpu_get_the_same() {
+    let _alone = alone();
+    let provided = sepconv_amx_emulator::provide();
+    let (wanted, plan, cpus) = (output(&plan(false)), plan(true), cpus());
+    let ask = |cpu| {
+        move_to(cpu);
+        let amx = Amx::request();
+        let by_tiles: Vec<_> = kernels().into_iter().filter(|k| k.name.contains("_amx_")).collect();
+        for &other in &cpus {
+            move_to(other);
+            assert_same_bits(format_args!("CPU {cpu}, then {other}"), &output(&plan), &wanted);
+        }
+        (amx, Level::available(), by_tiles)
+    };
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = cpus.iter().map(|&cpu| scope.spawn(move || ask(cpu))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?} on {cpus:?}");
+    assert_eq!(answers[0].0 == Amx::Granted, provided, "{answers:?}");
+    println!("a thread for each of {} CPUs: {:?}", cpus.len(), answers[0].0);
 }
 
 /// Where the CPU has AMX: with a signal stack that has no room for tiles the system refuses.
@@ -192,6 +305,9 @@ fn small_signal_stacks_are_in_the_way() {
         _ => {
             assert_eq!((status, with_small), (0, Amx::Refused { errno: 28 }));
             assert_eq!(without, Amx::Granted);
+            // SAFETY: as above.
+            let status = unsafe { libc::sigaltstack(&raw const small, std::ptr::null_mut()) };
+            assert_eq!(status, -1, "a small stack after the permission");
         }
     }
     // SAFETY: as it was.

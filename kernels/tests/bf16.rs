@@ -95,8 +95,9 @@ fn compare(layer: &Layer, weights: ElementType, mode: Option<Mode>, random: &mut
     let x = Stored::new(layer.input_type, &x);
     let spaced = Spaced::of(layer.input, random.below(3), &x);
     let mut wanted = None;
-    for level in levels() {
-        let plan = layer.plan(stored.each_ref().map(Stored::elements), level).unwrap();
+    let operands = || stored.each_ref().map(Stored::elements);
+    let plans = levels().into_iter().flat_map(|level| layer.plans(operands(), level).unwrap());
+    for plan in plans {
         let name = plan.kernel_name();
         assert!(name.contains("gemm_blocks_") || name.contains("gemm_amx_"), "{name}");
         let (residual, wanted) = wanted.get_or_insert_with(|| {
@@ -107,7 +108,7 @@ fn compare(layer: &Layer, weights: ElementType, mode: Option<Mode>, random: &mut
             (Spaced::of(shape, 1, &residual), wanted)
         });
         let got = run(&*plan, &spaced, Some(residual), random.below(3), random.below(4));
-        let what = format_args!("{layer:?}, weights of {weights}, {mode:?} on {level}");
+        let what = format_args!("{layer:?}, weights of {weights}, {mode:?} by {name}");
         assert_same_bits(what, &got, wanted);
     }
 }
@@ -222,14 +223,60 @@ fn errors_are_within_the_bound() {
     assert!(worst > 0.001, "nothing was rounded");
 }
 
+/// Options for each level, with what Armv8.6 adds and without.
+fn ways() -> impl Iterator<Item = Options> {
+    let options = Options::default().arithmetic(Arithmetic::Bf16);
+    levels()
+        .into_iter()
+        .flat_map(move |level| [true, false].map(|armv8_6| options.level(level).armv8_6(armv8_6)))
+}
+
+/// Of any bits, by few products, so that not all outputs are NaN: infinities, overflow, what is
+/// rounded to zero.
+#[test]
+fn products_of_any_bits() {
+    let mut numbers = Random(64);
+    let any = |len: usize, numbers: &mut Random| -> Vec<f32> {
+        (0..len).map(|_| f32::from_bits(numbers.next() as u32)).collect()
+    };
+    let [pixels, o] = [33, 36];
+    let (mut outputs, mut nans) = (0, 0);
+    for i in 0..scaled(200).max(20) as usize {
+        let k = 1 + i % 3;
+        let weights = any(k * o, &mut numbers);
+        let bias: Vec<f32> = any(o, &mut numbers);
+        let x = any(pixels * k, &mut numbers);
+        let reference = Reference {
+            input: [pixels, 1, 1, k],
+            x: &x,
+            window: Window::new([1, 1]),
+            groups: 1,
+            channels_out: o,
+            weights: &weights,
+            bias: Some(&bias),
+        };
+        let wanted = naive::conv_bf16(&reference);
+        outputs += wanted.len();
+        nans += wanted.iter().filter(|y| y.is_nan()).count();
+        for options in ways() {
+            let params = DenseParams::new(o, &weights).bias(&bias);
+            let plan = Dense::new([pixels, 1, 1, k], &params, &options).unwrap();
+            let got = run(&plan, &Spaced::new([pixels, 1, 1, k], 0, &x), None, 0, 0);
+            assert_same_bits(format_args!("{k} k by {}", plan.kernel_name()), &got, &wanted);
+        }
+    }
+    println!("{outputs} outputs of any bits, of which {nans} NaN");
+    assert!(nans < outputs / 4, "{nans} NaN of {outputs}");
+}
+
 /// Operands below 2⁻⁵⁶ and biases below 2⁻¹⁰³ become zero; those that aren't stay.
 #[test]
 fn small_numbers_become_zero() {
     let (operand, bias) = (2.0_f32.powi(-56), 2.0_f32.powi(-103));
     let below = |x: f32| f32::from_bits(x.to_bits() - 1);
     let big = 2.0_f32.powi(100);
-    for level in levels() {
-        let options = Options::default().level(level).arithmetic(Arithmetic::Bf16);
+    for options in ways() {
+        let level = options.level.unwrap();
         let weights = [big, operand, below(operand), -below(operand), f32::MAX];
         let biases = [bias, below(bias), -bias, -below(bias), 0.0];
         let params = DenseParams::new(5, &weights).bias(&biases);
@@ -248,8 +295,8 @@ fn small_numbers_become_zero() {
 #[test]
 fn padding_is_multiplied() {
     let window = Window::new([3, 3]).padding(Padding::Same);
-    for level in levels() {
-        let options = Options::default().level(level).arithmetic(Arithmetic::Bf16);
+    for options in ways() {
+        let level = options.level.unwrap();
         for (corner, expected) in [(3.0e38, 8.0), (f32::INFINITY, f32::NAN), (f32::NAN, f32::NAN)] {
             let mut weights = vec![2.0; 9 * 2 * 5];
             weights[..10].fill(corner);

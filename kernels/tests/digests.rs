@@ -9,7 +9,7 @@ mod common;
 
 use common::digest::{Table, digest};
 use common::half::Stored;
-use common::int8::{Case, OPS};
+use common::int8::{Case, OPS, ways};
 use common::{Mode, Random, Spaced, holds, levels, run};
 use sepconv_kernels::*;
 
@@ -351,8 +351,20 @@ fn lines() -> Vec<Line> {
             [line.types, other].map(|types| Line { types, arithmetic, ..*line })
         })
         .collect();
+    // Of those with chains some in the arithmetic unfused, likewise.
+    let arithmetic = Arithmetic::Unfused;
+    let has_chains =
+        |line: &&Line| has_gemm(line) || matches!(line.operation, Op::Depthwise { .. });
+    let unfused: Vec<Line> = (lines.iter().filter(has_chains).enumerate())
+        .filter(|(i, _)| i % 7 == 0)
+        .flat_map(|(i, line)| {
+            let other = TYPES[i / 7 % TYPES.len()];
+            [line.types, other].map(|types| Line { types, arithmetic, ..*line })
+        })
+        .collect();
     lines.extend(others);
     lines.extend(bf16);
+    lines.extend(unfused);
     lines
 }
 
@@ -378,7 +390,7 @@ fn enter_integers(number: usize, table: &mut Table) {
     // Emulated CPUs compute it, too.
     let mut case = loop {
         let case = Case::random(op, &mut random);
-        let plan = case.plan(Level::Scalar, true).expect("the parameters are right");
+        let plan = case.plan(Level::Scalar, [true; 2]).expect("the parameters are right");
         if plan.multiply_adds() <= 1 << 19 {
             break case;
         }
@@ -390,13 +402,12 @@ fn enter_integers(number: usize, table: &mut Table) {
     let [_, h, w, c] = case.input;
     let name = format!("{number:03} {op:?} {h}x{w}x{c} {input_type}-{output_type}").to_lowercase();
     for level in levels() {
-        for dot_products in [true, false] {
-            let plan = case.plan(level, dot_products).expect("the parameters are right");
+        for &way in ways(level) {
+            let plan = case.plan(level, way).expect("the parameters are right");
             for &parts in parts(number) {
                 let entered = table.enter(&name, digest(&case.run(&*plan, parts, 0)));
-                let with = if dot_products { "with" } else { "without" };
                 holds(entered.is_ok(), || {
-                    format!("{level}, {with} dot products, {parts} parts: {entered:?}")
+                    format!("{level}, {}, {parts} parts: {entered:?}", plan.kernel_name())
                 });
             }
         }

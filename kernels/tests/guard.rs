@@ -203,6 +203,7 @@ impl Drop for Pages {
 /// The operands of all cases, one after the other.
 struct Arena {
     x: Pages,
+    scale: Pages,
     residual: Pages,
     y: Pages,
     scratch: Pages,
@@ -215,6 +216,7 @@ impl Arena {
         let pages = |elements| Pages::new(elements);
         Self {
             x: pages(1 << 16),
+            scale: pages(1 << 12),
             residual: pages(1 << 16),
             y: pages(1 << 16),
             scratch: pages(1 << 20),
@@ -234,6 +236,8 @@ struct Case {
 /// The operands of a case.
 struct Operands {
     x: Stored,
+    /// Its factors, if the layer takes some.
+    scale: Option<Vec<f32>>,
     residual: Stored,
     weights: [Stored; 4],
     /// The shape of the output.
@@ -250,7 +254,9 @@ impl Case {
         let plan = layer.plan(weights.each_ref().map(Stored::elements), Level::Scalar).unwrap();
         let x = fill(layer.input_type, elements(plan.input_shape()));
         let residual = fill(layer.output_type, elements(plan.output_shape()));
-        Operands { x, residual, weights, output: plan.output_shape() }
+        let [n, _, _, c] = plan.input_shape();
+        let scale = layer.input_scale.then(|| Mode::Reals.fill(&mut random, n * c));
+        Operands { x, scale, residual, weights, output: plan.output_shape() }
     }
 
     /// What the plan gives of operands in ordinary memory.
@@ -258,6 +264,7 @@ impl Case {
         let weights = operands.weights.each_ref().map(Stored::elements);
         let plan = self.layer.plan(weights, level).unwrap();
         let x = Spaced::of(plan.input_shape(), 0, &operands.x);
+        let x = Spaced { scale: operands.scale.clone(), ..x };
         let residual = Spaced::of(plan.output_shape(), 0, &operands.residual);
         common::run(&*plan, &x, Some(&residual), 0, 0)
     }
@@ -297,7 +304,7 @@ struct How {
 fn guarded(
     arena: &mut Arena,
     plan: &dyn Plan,
-    (x, residual): (&Stored, &Stored),
+    (x, scale, residual): (&Stored, Option<&[f32]>, &Stored),
     how: &How,
     guarded: &mut u64,
 ) -> Vec<f32> {
@@ -315,8 +322,11 @@ fn guarded(
         let y = arena.y.place_output(end, plan.output_type(), y_len);
         let (x_data, residual_data) =
             (arena.x.put(end, &x.data), arena.residual.put(end, &residual.data));
-        let mut views =
-            Some((x.view_of(x_data), residual.view_of(residual_data), residual.view_mut_of(y)));
+        let mut x = x.view_of(x_data);
+        if let Some(scale) = scale {
+            x = x.scaled(arena.scale.copy(end, scale)).unwrap();
+        }
+        let mut views = Some((x, residual.view_of(residual_data), residual.view_mut_of(y)));
         common::in_pool(threads, &mut || {
             let (x, residual, y) = views.take().unwrap();
             match rows.clone() {
@@ -329,9 +339,76 @@ fn guarded(
     holds(intact, || format!("{} {how:?} wrote beside the output", plan.kernel_name()));
     let beside = arena.scratch.split::<f32>(end, scratch_len).1.iter().all(is_poison);
     holds(beside, || format!("{} {how:?} wrote beside the scratch", plan.kernel_name()));
-    *guarded += 3 + u64::from(scratch_len > 0);
+    *guarded += 3 + u64::from(scratch_len > 0) + u64::from(scale.is_some());
     // All of it was written, and no gap.
     Spaced { data: y, ..residual }.into_dense().into_values()
+}
+
+/// A plan on lines, and the shape of what it takes as its residual.
+fn line_plans(level: Level, types: [ElementType; 2], c: usize) -> Vec<(Box<dyn Plan>, [usize; 4])> {
+    let [input_type, output_type] = types;
+    let options = Options::default().level(level).input_type(input_type).output_type(output_type);
+    let options = options.activation(Activation::Relu);
+    let shape = [2, 3, 2, c];
+    let [scale, shift] = [vec![2.0; c], vec![1.0; c]];
+    let mut plans: Vec<(Box<dyn Plan>, [usize; 4])> = Vec::new();
+    for second in [shape, [2, 1, 1, c], [1, 3, 1, c], [1, 1, 2, 1], [1; 4]] {
+        for [a, b] in [[shape, second], [second, shape]] {
+            plans.push((Box::new(Binary::new(BinaryOp::Multiply, a, b, &options).unwrap()), b));
+        }
+    }
+    let group = NormalizationKind::Group { groups: c };
+    for kind in [NormalizationKind::Layer, NormalizationKind::Unit, group] {
+        let params = NormalizationParams::new(kind, 0.1).scale(&scale).shift(&shift);
+        plans.push((Box::new(Normalization::new(shape, &params, &options).unwrap()), shape));
+    }
+    plans
+}
+
+#[test]
+fn operations_on_lines_stay_inside() {
+    let mut arena = Arena::new();
+    let (mut random, mut runs) = (Random(5), 0);
+    let [f32, f16, bf16] = ElementType::FLOATS;
+    let channels = part(&[1, 3, 7, 8, 9, 16, 17, 31, 33, 64, 600]);
+    let cases =
+        channels.into_iter().flat_map(|c| [[f32; 2], [f16; 2], [bf16, f32]].map(|t| (c, t)));
+    for (c, types) in cases {
+        for level in levels() {
+            for (plan, second) in line_plans(level, types, c) {
+                let mut fill = |element, shape: [usize; 4]| {
+                    let len = shape.iter().product();
+                    Stored::new(element, &Mode::Reals.fill(&mut random, len))
+                };
+                let (input, output) = (plan.input_shape(), plan.output_shape());
+                let (x, r) = (fill(types[0], input), fill(types[1], second));
+                let [x_dense, r_dense] =
+                    [(input, &x), (second, &r)].map(|(shape, data)| Spaced::of(shape, 0, data));
+                let wanted = common::run(&*plan, &x_dense, Some(&r_dense), 0, 0);
+                for &(end, gap) in PLACES {
+                    ledger::ran(level, plan.kernel_name());
+                    let [x, r] = [(input, &x), (second, &r)]
+                        .map(|(shape, data)| Spaced::of(shape, gap, data));
+                    let like = Spaced::poisoned(output, gap, types[1]);
+                    let len = like.data.elements().len();
+                    {
+                        let y = like.view_mut_of(arena.y.place_output(end, types[1], len));
+                        let (x_data, r_data) =
+                            (arena.x.put(end, &x.data), arena.residual.put(end, &r.data));
+                        let (x, r) = (x.view_of(x_data), r.view_of(r_data));
+                        on_this_thread(|| plan.run(x, Some(r), y, &mut [])).unwrap();
+                    }
+                    let (data, intact) = arena.y.take_output(end, types[1], len);
+                    let what = format!("{} {c} channels {end:?} {gap}", plan.kernel_name());
+                    holds(intact, || format!("{what} wrote beside the output"));
+                    let y = Spaced { data, ..like }.into_dense().into_values();
+                    assert_same_bits(&what, &y, &wanted);
+                    runs += 1;
+                }
+            }
+        }
+    }
+    println!("lines: {runs} runs, 0 faults");
 }
 
 /// Every operation, with the windows that have kernels of their own and others.
@@ -352,6 +429,8 @@ fn kinds() -> Vec<(Op, Window, Activation)> {
             same([7, 7], 1, 1),
             same([7, 7], 2, 1),
             same([3, 3], 1, 2),
+            same([3, 9], 1, 1),
+            same([9, 1], 1, 1),
             same([2, 4], 3, 1),
             same([3, 3], 1, 1).padding(Padding::Explicit { top: 0, bottom: 2, left: 2, right: 0 }),
         ] {
@@ -435,7 +514,7 @@ fn check(what: &str, cases: &[Case]) {
                 let plan =
                     planned(&mut arena, &layer, &operands, (level, end), &mut operands_guarded);
                 let how = How { end, gap, rows, threads };
-                let given = (&operands.x, &operands.residual);
+                let given = (&operands.x, operands.scale.as_deref(), &operands.residual);
                 let y = guarded(&mut arena, &*plan, given, &how, &mut operands_guarded);
                 runs += 1;
                 assert_same_bits(format_args!("{case:?} {level}"), &y, &wanted);
@@ -571,11 +650,27 @@ fn several_pictures() {
     check("batches", &f32_cases(layers));
 }
 
+/// Layers whose inputs come with factors, of all types, pictures and tails of vectors.
+#[test]
+fn every_channel_count_scaled() {
+    let layers = kinds().into_iter().filter(|(.., load)| *load != Activation::Silu);
+    let layers = layers.enumerate().flat_map(|(i, kind)| {
+        (1..=70).map(move |c| {
+            let mut layer = Layer { input_scale: true, ..layer(kind, [4, 5, c], c % 37 + 1) };
+            layer.input[0] = 1 + (i + c) % 2;
+            (layer, turn(c))
+        })
+    });
+    let layers: Vec<_> = layers.collect();
+    check("scaled, channels 1 to 70", &f32_cases(layers.iter().map(|(layer, _)| *layer)));
+    check("scaled, 16 bits", &half_cases(layers.into_iter()));
+}
+
 /// A case of integers whose weights, scales and biases are at guard pages.
 fn planned_int8(
     arena: &mut Arena,
     case: &int8::Case,
-    (level, dot_products, end): (Level, bool, End),
+    (level, way, end): (Level, int8::Way, End),
     guarded: &mut u64,
 ) -> Box<dyn Plan> {
     let given = case.given();
@@ -590,7 +685,7 @@ fn planned_int8(
         ..given
     };
     *guarded += 3;
-    case.plan_of(&at_pages, &case.options.level(level).dot_products(dot_products)).unwrap()
+    case.plan_of(&at_pages, &case.options_of(level, way)).unwrap()
 }
 
 fn check_int8(what: &str, cases: &[int8::Case]) {
@@ -604,13 +699,13 @@ fn check_int8(what: &str, cases: &[int8::Case]) {
         let first = i % output[1];
         let part = first..(first + 1 + i / 2 % 3).min(output[1]);
         for &level in &levels {
-            for dot_products in [true, false] {
+            for &way in int8::ways(level) {
                 for (j, &(end, gap)) in PLACES.iter().enumerate() {
                     let rows = Some(part.clone()).filter(|_| j == i % PLACES.len());
                     let how = How { end, gap, rows, threads: if i % 8 == 7 { 3 } else { 1 } };
-                    let asked = (level, dot_products, end);
+                    let asked = (level, way, end);
                     let plan = planned_int8(&mut arena, case, asked, &mut operands_guarded);
-                    let given = (&case.x, residual);
+                    let given = (&case.x, None, residual);
                     let y = guarded(&mut arena, &*plan, given, &how, &mut operands_guarded);
                     let whole = Stored::F32(wanted.clone());
                     let rows = how.rows.clone().unwrap_or(0..output[1]);
@@ -628,17 +723,111 @@ fn check_int8(what: &str, cases: &[int8::Case]) {
 }
 
 /// Integers with every channel count, and as many output channels: every tail of every vector,
-/// panel and block, in u8, i8 and f32.
+/// panel and block, in u8, i8 and f32, in pixels and in planes.
 #[test]
 fn every_channel_count_of_integers() {
     let mut random = Random(32);
     let mut cases = Vec::new();
     for c in 1..=140 {
         for op in int8::OPS {
-            cases.push(int8::Case::of_channels(op, &mut random, [c, c * 5 % 139 + 1]));
+            let mut case = int8::Case::of_channels(op, &mut random, [c, c * 5 % 139 + 1]);
+            let mut layout = || [TensorLayout::Nhwc, TensorLayout::Nchw][random.below(2)];
+            case.options = case.options.input_layout(layout()).output_layout(layout());
+            cases.push(case);
         }
     }
     check_int8("integers, channels 1 to 140", &cases);
+}
+
+/// What makes more pixels of fewer, and softmax.
+#[derive(Debug, Clone, Copy)]
+enum Pixels {
+    Resize(Interpolation),
+    DepthToSpace(DepthOrder),
+    Softmax,
+    /// In so many groups, of so many output channels each.
+    Transposed(usize, usize),
+}
+
+impl Pixels {
+    /// For c channels, or a few times as many; of weights at guard pages if it has some.
+    fn plan(self, arena: &mut Arena, end: End, c: usize, options: &Options) -> Box<dyn Plan> {
+        let of = |c| [1, 3, 4, c];
+        match self {
+            Self::Resize(interpolation) => {
+                let coordinates = Coordinates::HalfPixel;
+                Box::new(Resize::new(of(c), [5, 6], interpolation, coordinates, options).unwrap())
+            }
+            Self::DepthToSpace(order) => {
+                Box::new(DepthToSpace::new(of(4 * c), 2, order, options).unwrap())
+            }
+            Self::Softmax => Box::new(Softmax::new(of(c), options).unwrap()),
+            Self::Transposed(groups, of_group) => {
+                let groups = if groups == 0 { c } else { groups };
+                let mut random = Random(7);
+                let mut fill = |len| Mode::Reals.fill(&mut random, len);
+                let (weights, bias) = (fill(9 * c * of_group), fill(groups * of_group));
+                let [w, b, ..] = &mut arena.weights;
+                let window = TransposedWindow::new([3, 3]).stride([2, 2]);
+                let weights = w.copy(end, &weights);
+                let params = TransposedParams::new(window, groups * of_group, weights);
+                let params = params.groups(groups).bias(b.copy(end, &bias));
+                Box::new(TransposedConv::new(of(c), &params, options).unwrap())
+            }
+        }
+    }
+}
+
+#[test]
+fn every_channel_count_of_pixels() {
+    let mut cases = Vec::new();
+    for c in 1..=129 {
+        for op in [
+            Pixels::Resize(Interpolation::Nearest),
+            Pixels::Resize(Interpolation::Bilinear),
+            Pixels::DepthToSpace(DepthOrder::BlockFirst),
+            Pixels::DepthToSpace(DepthOrder::ChannelFirst),
+            Pixels::Softmax,
+            Pixels::Transposed(0, 1),
+            Pixels::Transposed(1, c % 37 + 1),
+        ] {
+            cases.push((op, c));
+        }
+    }
+    let mut arena = Arena::new();
+    let (mut operands, mut runs) = (0, 0);
+    for (i, (op, c)) in part(&cases).into_iter().enumerate() {
+        let [input_type, output_type] = if i % 2 == 0 {
+            [ElementType::F32; 2]
+        } else {
+            [0, 1].map(|j| ElementType::FLOATS[(i + j) % 3])
+        };
+        let options = Options::default().input_type(input_type).output_type(output_type);
+        for level in levels() {
+            for (j, &(end, gap)) in PLACES.iter().enumerate() {
+                let plan = op.plan(&mut arena, end, c, &options.level(level));
+                let (input, output) = (plan.input_shape(), plan.output_shape());
+                let mut random = Random(8);
+                let mut fill = |element, shape: [usize; 4]| {
+                    Stored::new(element, &Mode::Reals.fill(&mut random, shape.iter().product()))
+                };
+                let (x, residual) = (fill(input_type, input), fill(output_type, output));
+                let (spaced, added) = (Spaced::of(input, 0, &x), Spaced::of(output, 0, &residual));
+                let wanted = Stored::F32(common::run(&*plan, &spaced, Some(&added), 0, 0));
+                let part = i % output[1]..output[1].min(i % output[1] + 2);
+                let rows = Some(part).filter(|_| j == i % PLACES.len());
+                let how = How { end, gap, rows, threads: if i % 8 == 7 { 3 } else { 1 } };
+                let y = guarded(&mut arena, &*plan, (&x, None, &residual), &how, &mut operands);
+                let rows = how.rows.clone().unwrap_or(0..output[1]);
+                let wanted = Spaced::rows(output, rows, 0, &wanted).data.into_values();
+                assert_same_bits(format_args!("{op:?} of {c} channels, {how:?}"), &y, &wanted);
+                runs += 1;
+            }
+        }
+    }
+    println!(
+        "pixels, channels 1 to 129: {runs} runs, {operands} operands at guard pages, 0 faults"
+    );
 }
 
 /// What the others rely on: the process ends when an element beside an operand is read or written.

@@ -5,16 +5,16 @@
 mod common;
 
 use common::half::Stored;
-use common::int8::{Case, Given, OPS, Op, quantization, stored};
+use common::int8::{Case, Given, OPS, Op, quantization, stored, ways};
 use common::{Random, Spaced, assert_same_bits, effort, holds, levels, run, run_rows, scaled};
 use sepconv_kernels::*;
 
-/// The plans of a case that differ: each level, by dot products and without.
+/// The plans of a case that differ: each level, by matrices, by dot products and without.
 fn plans(case: &Case) -> Vec<Box<dyn Plan>> {
     let mut plans: Vec<Box<dyn Plan>> = Vec::new();
     for level in levels() {
-        for dot_products in [true, false] {
-            let plan = case.plan(level, dot_products).unwrap_or_else(|e| panic!("{case}: {e}"));
+        for &way in ways(level) {
+            let plan = case.plan(level, way).unwrap_or_else(|e| panic!("{case}: {e}"));
             if plans.last().is_none_or(|last| last.kernel_name() != plan.kernel_name()) {
                 plans.push(plan);
             }
@@ -61,6 +61,46 @@ fn layers_are_those_of_naive_sums() {
     let mut random = Random(27);
     for i in 0..scaled(4000) {
         check(&Case::random(OPS[i as usize % OPS.len()], &mut random), &mut random);
+    }
+}
+
+/// Inputs, outputs and residuals in planes, with gaps between pictures, by rows and threads.
+#[test]
+fn planes_give_what_pixels_give() {
+    const PLANES: [[TensorLayout; 2]; 3] = [
+        [TensorLayout::Nchw, TensorLayout::Nhwc],
+        [TensorLayout::Nhwc, TensorLayout::Nchw],
+        [TensorLayout::Nchw, TensorLayout::Nchw],
+    ];
+    let mut random = Random(33);
+    for i in 0..scaled(2700).max(135) as usize {
+        let op = OPS[i % OPS.len()];
+        let mut case = if i / OPS.len() % 5 == 0 {
+            Case::random(op, &mut random)
+        } else {
+            Case::small(op, &mut random)
+        };
+        for [input, output] in PLANES {
+            case.options = case.options.input_layout(input).output_layout(output);
+            check(&case, &mut random);
+        }
+    }
+    // Several bands of rows, some chunks of channels, tiles that end within rows.
+    let same = |k: usize, s: usize| Window::new([k; 2]).stride([s; 2]).padding(Padding::Same);
+    let large = [
+        (Op::Depthwise, [1, 19, 300, 130], same(3, 1), [1, 1, 130]),
+        (Op::AveragePool, [2, 11, 310, 70], same(3, 2), [1, 1, 70]),
+        (Op::Elementwise, [1, 9, 1000, 67], same(1, 1), [1, 1, 67]),
+        (Op::Separable, [1, 21, 45, 33], same(3, 2), [1, 1, 70]),
+        (Op::Conv, [1, 17, 23, 64], same(3, 1), [4, 1, 68]),
+        (Op::Pointwise, [2, 13, 15, 150], same(1, 1), [1, 1, 66]),
+    ];
+    for (op, input, window, sizes) in large.into_iter().take(scaled(60).max(2) as usize) {
+        let mut case = Case::of(op, &mut random, input, window, sizes);
+        for [input, output] in PLANES {
+            case.options = case.options.input_layout(input).output_layout(output);
+            check(&case, &mut random);
+        }
     }
 }
 
@@ -171,7 +211,7 @@ fn sums_at_the_ends_of_i32() {
                 let last = case.biases[half].as_mut().unwrap().last_mut().unwrap();
                 *last += sign;
                 for level in levels() {
-                    let error = case.plan(level, true).expect_err("too large");
+                    let error = case.plan(level, [true; 2]).expect_err("too large");
                     let (channel, magnitude) = (channels_out - 1, 1 << 31);
                     assert_eq!(error, Error::Sums { channel, magnitude });
                 }
@@ -206,7 +246,19 @@ fn ties_go_to_even() {
 #[test]
 fn smooth_activations() {
     let mut random = Random(29);
-    let smooth = [Activation::Silu, Activation::HardSwish, Activation::Elu { alpha: 0.7 }];
+    let smooth = [
+        Activation::Silu,
+        Activation::HardSwish,
+        Activation::Elu { alpha: 0.7 },
+        Activation::Sigmoid,
+        Activation::HardSigmoid { slope: 0.2, offset: 0.5 },
+        Activation::Tanh,
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::Softplus,
+        Activation::Mish,
+        Activation::LeakyRelu { alpha: 0.3 },
+    ];
     for i in 0..scaled(900) as usize {
         let mut case = Case::random(OPS[i % OPS.len()], &mut random);
         case.options.activation = smooth[i / OPS.len() % smooth.len()];
@@ -258,6 +310,64 @@ fn numbers_that_no_integer_is_near() {
     }
 }
 
+/// Numbers halfway between integers, as near as there are any, and their neighbours, by scales of
+/// all sizes: a division is rounded once.
+#[test]
+fn divisions_are_rounded_once() {
+    let mut random = Random(33);
+    for _ in 0..scaled(3000) {
+        let scale = f32::from_bits(((1 + random.below(254)) << 23 | random.below(1 << 23)) as u32);
+        let halves = (-130..130).map(|k| (k as f32 + 0.5) * scale);
+        let x: Vec<f32> = halves
+            .flat_map(|half| {
+                [-1, 0, 1].map(|by| f32::from_bits(half.to_bits().wrapping_add_signed(by)))
+            })
+            .map(|x| if x.is_nan() { 0.0 } else { x })
+            .collect();
+        let mut case = plain(Op::Elementwise, [1, 1, 1, x.len()], Window::new([1, 1]), x.len());
+        case.options = Options::new()
+            .output_type(ElementType::I8)
+            .output_quantization(Quantization::new(scale, 0));
+        let expected: Vec<f32> =
+            x.iter().map(|x| (x / scale).round_ties_even().clamp(-128.0, 127.0) + 0.0).collect();
+        case.x = Stored::F32(x);
+        for plan in plans(&case) {
+            let what = format!("scale {scale:e} by {}", plan.kernel_name());
+            assert_same_bits(what, &case.run(&*plan, 1, 0), &expected);
+        }
+    }
+}
+
+/// A clamp of the input that 0 isn't in: padding stays 0.
+#[test]
+fn clamps_of_the_input_leave_padding() {
+    let mut random = Random(34);
+    let window = Window::new([3, 3]).padding(Padding::Same);
+    for (i, op) in [Op::Depthwise, Op::Separable, Op::Conv].iter().cycle().take(30).enumerate() {
+        let channels = [3, 32, 64, 70][i % 4];
+        let multiplier = if *op == Op::Conv { 1 } else { 1 + i / 15 };
+        let channels_out = if *op == Op::Depthwise { channels * multiplier } else { 5 };
+        let sizes = [1, multiplier, channels_out];
+        let mut case = Case::of(*op, &mut random, [1, 5, 6, channels], window, sizes);
+        case.options.input_type = ElementType::U8;
+        case.options.input_quantization = Quantization::new(0.5, 100);
+        case.mid = Quantization::new(2.0, 90);
+        case.options.input_activation = Activation::Clamp { lo: 1.0, hi: 4.0 };
+        let x: Vec<u8> = (0..5 * 6 * channels).map(|_| random.below(256) as u8).collect();
+        case.x = Stored::U8(x.clone());
+        let got = plans(&case).iter().map(|plan| case.run(&**plan, 1, 0)).collect::<Vec<_>>();
+        case.options.input_activation = Activation::None;
+        case.x = Stored::U8(x.iter().map(|x| *x.clamp(&102, &108)).collect());
+        for (got, plan) in got.iter().zip(plans(&case)) {
+            assert_same_bits(
+                format_args!("{case} by {}", plan.kernel_name()),
+                got,
+                &case.expected(),
+            );
+        }
+    }
+}
+
 /// The weights of a half \[taps, inputs of a group, outputs\] in the order of a layout.
 fn in_layout(weights: &[i8], [taps, inputs, outputs]: [usize; 3], layout: WeightLayout) -> Vec<i8> {
     let at = |t: usize, i: usize, o: usize| weights[(t * inputs + i) * outputs + o];
@@ -302,9 +412,9 @@ fn packed_weights_of_every_layout() {
         let shapes = case.weights_shapes();
         let weights: [Vec<i8>; 2] =
             std::array::from_fn(|half| in_layout(&case.weights[half], shapes[half], layout));
-        let dot_products = i % 2 == 0;
         for level in levels() {
-            let options = case.options.level(level).dot_products(dot_products);
+            let way = ways(level)[i % ways(level).len()];
+            let options = case.options_of(level, way);
             let given =
                 Given { weights: weights.each_ref().map(|w| &w[..]), layout, ..case.given() };
             let packed = case.pack(&given, &options).unwrap().expect("an operation with weights");
@@ -316,7 +426,7 @@ fn packed_weights_of_every_layout() {
                     [3, 12, 20].map(|most| 1 + random.below(most))
                 };
                 case.input = [n, h, w, c];
-                let (plan, new) = match (packed([n, h, w]), case.plan(level, dot_products)) {
+                let (plan, new) = match (packed([n, h, w]), case.plan(level, way)) {
                     (Ok(plan), Ok(new)) => (plan, new),
                     (Err(refused), Err(by_new)) if refused == by_new => continue,
                     other => panic!("{case}: {other:?}"),
@@ -458,15 +568,11 @@ fn combinations_without_a_kernel() {
     assert_eq!(dense(DenseParams::new(2, &[1.0; 6]).quantized(quantized), &options), mixed);
 
     let outputs = "outputs of integer inputs are of u8, i8 or f32";
-    let nchw = "integers in NCHW layout";
     let smooth = "the input activation of integers has to be a clamp";
     let to = |options: &Options| {
         let pool = Pool::new([1, 3, 3, 2], PoolKind::Max, Window::new([2, 2]), options);
         [dense(whole, options), refused(pool)]
     };
-    let planes = options.input_layout(TensorLayout::Nchw);
-    assert_eq!(to(&planes), [nchw; 2]);
-    assert_eq!(to(&options.output_layout(TensorLayout::Nchw)), [nchw; 2]);
     assert_eq!(to(&options.input_activation(Activation::Silu)), [smooth; 2]);
     if cfg!(feature = "f16-bf16") {
         assert_eq!(to(&options.output_type(ElementType::F16)), [outputs; 2]);

@@ -359,6 +359,7 @@ fn refusals_say_why() {
             },
             ["f32", "bf16"],
         ),
+        (Error::Scale { what: "input", expected: true }, ["with a scale", "without"]),
         (Error::KernelLargerThanInput { axis: "width", kernel: a, input: b }, ["4711", "8150"]),
         (Error::Groups { groups: 7, channels_in: a, channels_out: b }, ["4711", "8150"]),
         (Error::Activation { what: "no bound" }, ["activation", "no bound"]),

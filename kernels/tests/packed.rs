@@ -92,6 +92,13 @@ fn in_layout(
                 }
             }
         }
+        WeightLayout::Hwoi => {
+            for t in 0..taps {
+                for o in 0..outputs {
+                    order.extend((0..inputs).map(|i| at(t, i, o)));
+                }
+            }
+        }
         _ => order.extend(0..taps * inputs * outputs),
     }
     match weights {
@@ -118,7 +125,9 @@ fn same_in_every_layout(layer: Layer, operands: &[Stored; 4], numbers: &mut Rand
             run(&*plan, &x, None, 0, 1)
         };
         let expected = result(WeightLayout::Hwio);
-        for layout in [WeightLayout::Oihw, WeightLayout::Iohw, WeightLayout::Ohwi] {
+        let others =
+            [WeightLayout::Oihw, WeightLayout::Iohw, WeightLayout::Ohwi, WeightLayout::Hwoi];
+        for layout in others {
             let what = format_args!("{layout:?} {layer:?} at {level}");
             assert_same_bits(what, &result(layout), &expected);
         }

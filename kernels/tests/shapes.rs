@@ -15,8 +15,11 @@ use sepconv_kernels::*;
 enum Kernel {
     /// Depthwise k×k.
     Square(usize),
-    /// Depthwise of other heights, of a width that has a kernel.
+    /// Depthwise of other heights, of a width that has a kernel; also of that height and one column,
+    /// and dilated.
     Wide(usize),
+    /// Depthwise of a width that has none of its own, likewise.
+    Long,
     /// Depthwise of other widths or dilated.
     Other,
     /// Depthwise with a multiplier, or an activation on load that is not ReLU.
@@ -40,7 +43,16 @@ fn layer(kernel: Kernel, stride: usize, load: Activation, random: &mut Random) -
     let mut channels_out = 1 + below(40);
     match kernel {
         Kernel::Square(k) => shape = [k, k],
-        Kernel::Wide(k) => shape = [1 + below(4), k],
+        Kernel::Wide(_) | Kernel::Long => {
+            let k = match kernel {
+                Kernel::Wide(k) => k,
+                _ => [4, 6, 8, 9, 11, 31][below(6)],
+            };
+            shape = if below(4) == 0 { [k, 1] } else { [1 + below(4), k] };
+            if stride == 1 && below(4) == 0 {
+                dilation = [1 + below(3), 1 + below(3)];
+            }
+        }
         Kernel::Other if below(2) == 0 => {
             let width = [1, 2, 3, 4, 6][below(5)];
             shape = [if width == 3 { [1, 2, 4][below(3)] } else { 1 + below(4) }, width];
@@ -68,14 +80,18 @@ fn layer(kernel: Kernel, stride: usize, load: Activation, random: &mut Random) -
         (shape, dilation) = ([1, 1], [1, 1]);
     }
     let window = Window::new(shape).stride([stride; 2]).dilation(dilation);
-    // Enough to fit, on any side.
+    // Enough to fit, on any side; of depthwise kernels perhaps more.
     let extent = [0, 1].map(|axis| (shape[axis] - 1) * dilation[axis]);
+    let beyond = match op {
+        Op::Depthwise { .. } if below(4) == 0 => 1 + below(9),
+        _ => 0,
+    };
     let padding = match below(3) {
         0 if h > extent[0] && w > extent[1] => Padding::Valid,
         1 => Padding::Explicit {
             top: below(extent[0] + 1),
             bottom: extent[0],
-            left: extent[1],
+            left: extent[1] + beyond,
             right: below(extent[1] + 1),
         },
         _ => Padding::Same,
@@ -123,14 +139,53 @@ fn expected(layer: &Layer, x: &[f32], operands: &[Vec<f32>; 4], residual: &[f32]
 
 /// Runs one layer on each level, with weights of a type.
 fn compare(layer: &Layer, weights: ElementType, random: &mut Random) {
+    compare_in(&|_| vec![layer.arithmetic], layer, weights, random);
+}
+
+/// The same of the layer with this number in two arithmetics, which are exact in small integers: on
+/// each level in the one that it has most kernels for, and by turns in the other.
+fn compare_in_both(
+    kernel: Kernel,
+    number: u32,
+    layer: &Layer,
+    weights: ElementType,
+    random: &mut Random,
+) {
+    let turns = match kernel {
+        Kernel::Any => 1,
+        Kernel::Operation(Op::Max | Op::Average) => u32::MAX,
+        Kernel::Operation(_) => 2,
+        _ => 4,
+    };
+    let arithmetics = |level: Level| {
+        let mut both = [Arithmetic::Exact, Arithmetic::Unfused];
+        if !level.has_fma() && level != Level::Scalar {
+            both.reverse();
+        }
+        both[..if number.is_multiple_of(turns) { 2 } else { 1 }].to_vec()
+    };
+    compare_in(&arithmetics, layer, weights, random);
+}
+
+/// The same in the arithmetics that are given for a level.
+fn compare_in(
+    arithmetics: &dyn Fn(Level) -> Vec<Arithmetic>,
+    layer: &Layer,
+    weights: ElementType,
+    random: &mut Random,
+) {
     let stored = layer.fill_stored(weights, Mode::Integers, random);
     let operands = stored.each_ref().map(Stored::values);
     let x = Mode::Integers.fill(random, layer.input.iter().product());
     let x_stored = Stored::new(layer.input_type, &x);
     let x_spaced = Spaced::of(layer.input, random.below(3), &x_stored);
     let mut wanted = None;
-    for level in levels() {
-        let plan = layer.plan(stored.each_ref().map(Stored::elements), level).unwrap();
+    let operands_of = || stored.each_ref().map(Stored::elements);
+    let plans = levels().into_iter().flat_map(|level| {
+        let of = |arithmetic| Layer { arithmetic, ..*layer }.plans(operands_of(), level).unwrap();
+        arithmetics(level).into_iter().flat_map(of).collect::<Vec<_>>()
+    });
+    for plan in plans {
         let (residual, wanted) = wanted.get_or_insert_with(|| {
             let output = plan.output_shape();
             let residual = Mode::Integers.fill(random, output.iter().product());
@@ -156,9 +211,9 @@ fn cases() -> u32 {
 fn check(kernel: Kernel, stride: usize, load: Activation) {
     let cases = cases();
     let mut random = Random(stride as u64);
-    for _ in 0..cases {
+    for i in 0..cases {
         let layer = layer(kernel, stride, load, &mut random);
-        compare(&layer, ElementType::F32, &mut random);
+        compare_in_both(kernel, i, &layer, ElementType::F32, &mut random);
     }
     // One kernel serves an input as it is and its ReLU, except those of pools: half in each of two
     // tests.
@@ -174,7 +229,7 @@ fn check(kernel: Kernel, stride: usize, load: Activation) {
         (f16, to_any, false),
         (bf16, to_any, false),
     ] {
-        for _ in 0..cases {
+        for i in 0..cases {
             let (typed, weights) =
                 layer(kernel, stride, load, &mut random).of_any_types(&mut random);
             let output_type = match typed.output_type {
@@ -182,7 +237,8 @@ fn check(kernel: Kernel, stride: usize, load: Activation) {
                 _ if own => input_type,
                 other => other,
             };
-            compare(&Layer { input_type, output_type, ..typed }, weights, &mut random);
+            let typed = Layer { input_type, output_type, ..typed };
+            compare_in_both(kernel, i, &typed, weights, &mut random);
         }
     }
     // Of any types, made of planes.
@@ -313,10 +369,12 @@ macro_rules! kernels {
 kernels! {
     depthwise_3x3_s1: Kernel::Square(3), 1;
     depthwise_3x3_s2: Kernel::Square(3), 2;
+    depthwise_k3: Kernel::Wide(3), 1;
     depthwise_k5_s1: Kernel::Wide(5), 1;
     depthwise_k5_s2: Kernel::Wide(5), 2;
     depthwise_k7_s1: Kernel::Wide(7), 1;
     depthwise_k7_s2: Kernel::Wide(7), 2;
+    depthwise_long: Kernel::Long, 1;
     depthwise_other: Kernel::Other, 1;
     depthwise_any: Kernel::Any, 1;
     pointwise: Kernel::Operation(Op::Pointwise), 1;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use indicatif::ProgressBar;
 use sepconv::kernels::{Aligned, ElementType, Level};
-use sepconv::network::{Calibration, NetworkPlan, QuantizeOptions, Session, StepInfo};
+use sepconv::network::{NetworkPlan, Session, StepInfo};
 use sepconv::weights::{Model, synthetic};
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ use super::source::Source;
 use super::speed::{Rounds, Speed, Turns, median, peak};
 use super::threads::{self, Threads};
 use super::types::Types;
-use super::{Failure, Result, input_size, parse_size, print, print_json, to_json, trace};
+use super::{Failure, Result, input_size, parse_size, print, print_json, quantize, to_json, trace};
 
 /// Time a network and each of its steps, or single layers
 ///
@@ -42,14 +42,15 @@ Kinds are dw (depthwise), pw (pointwise), sep (separable), conv. Words:
   p0,1,0,1     padding at the top, bottom, left, right
   m2           depth multiplier (dw, sep)
   g4           groups (conv)
-  relu, relu6, elu, silu, hard_swish
+  relu, relu6, elu, silu, hard_swish, sigmoid, hard_sigmoid, tanh, gelu,
+  gelu_tanh, softplus, mish, leaky_relu, softsign
                activation of the output
   nchw         input and output lie in memory as NCHW
   abf16, af16  type of input and output
   wbf16, wf16  type of the weights
-  unfused      run a sep as two layers, with the values between in memory
+  apart        run a sep as two layers, with the values between in memory
   int8         input and output of u8, weights of i8; \"of peak\" may exceed 100 %,
-               as it is of the FMA peak of f32 (not with nchw, a…, w…, unfused)
+               as it is of the FMA peak of f32 (not with a…, w…, apart)
 
 Examples:
   sepconv bench --threads 1
@@ -59,7 +60,7 @@ Examples:
   sepconv bench --arithmetic fast --weights-type bf16 --activations-type bf16
   sepconv bench --arithmetic int8
   sepconv bench --layer 'sep 1x19x19x728 o728 k3 s1' \\
-    --layer 'sep 1x19x19x728 o728 k3 s1 unfused'
+    --layer 'sep 1x19x19x728 o728 k3 s1 apart'
   sepconv bench --layer 'dw 1x112x112x64 k3 s2 p0,1,0,1 relu6 nchw' --json
   sepconv bench --layer 'conv 1x56x56x128 o256 k3 d2 g32 abf16 wbf16'
   sepconv bench --layer 'sep 1x19x19x728 o728 k3 int8'")]
@@ -127,7 +128,7 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
             ))?;
         }
         let bar = progress.bar(args.layer.len() as u64 * runs, "runs");
-        args.types.of_numbers()?;
+        args.types.of_given(args.layer.iter().any(Layer::is_int8))?;
         for spec in &args.layer {
             let report = layer(spec, args.types, args.runs, &bar)?;
             let text = if args.json { to_json(&report)? } else { report.row(width) };
@@ -163,7 +164,7 @@ fn layer<'a>(
     let arithmetic = types.arithmetic();
     let layer = spec.clone().arithmetic(arithmetic).amx(types.amx());
     let mut runner = layer.prepare(level, threads).map_err(Failure::Error)?;
-    let turns = Turns { level, rounds: runs, bar };
+    let turns = Turns { level, arithmetic, rounds: runs, bar };
     let Rounds { times, peaks } = turns.time(&mut [&mut || Ok(runner.run().map(drop)?)])?;
     let multiply_adds = runner.multiply_adds();
     Ok(LayerReport {
@@ -233,13 +234,10 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
     }
     let x = &x[..];
     if args.types.is_int8() && !network.is_quantized() {
-        let first = [1, size[0], size[1], channels];
-        let mut calibration = Calibration::new(&network, &weights, first)?;
-        calibration.add(&x[..elements / batch])?;
-        let quantized = calibration.quantize(&QuantizeOptions::default())?;
+        let quantized = quantize::on_first(&network, &weights, shape, x)?;
         (network, weights) = (quantized.network, quantized.weights);
     }
-    let options = args.types.options()?;
+    let options = args.types.options(network.is_quantized())?;
     let (arithmetic, [weights_type, activations_type]) = match network.is_quantized() {
         true => ("int8", [ElementType::I8, ElementType::U8]),
         false => (args.types.name(), [options.weights_type, options.activations_type]),
@@ -255,7 +253,7 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
         let start = Instant::now();
         session.run(x)?;
         times.push(start.elapsed().as_secs_f64());
-        peaks.push(peak(level)?);
+        peaks.push(peak(level, options.arithmetic)?);
         bar.inc(1);
     }
     let speed = Speed::new(plan.multiply_adds(), &times, &peaks);
@@ -265,7 +263,7 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
         let mut times = vec![0.0; plan.steps().len()];
         session.run_timed(x, |step| times[step.step] += step.time.as_secs_f64())?;
         steps.times.iter_mut().zip(times).for_each(|(all, time)| all.push(time));
-        steps.peaks.push(peak(level)?);
+        steps.peaks.push(peak(level, options.arithmetic)?);
         bar.inc(1);
     }
     if let Some(path) = &args.trace {

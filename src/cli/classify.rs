@@ -106,7 +106,8 @@ fn classify(args: &Args, progress: Progress) -> Result {
     let name = |node: NodeId| model.network.node(node).name.clone();
     let (shown, logits) = (name(head.output), head.logits.map(name));
     let nodes = [Some(shown.clone()), logits.clone()].into_iter().flatten();
-    let options = args.types.of_numbers()?.outputs(nodes);
+    let integers = model.network.is_quantized();
+    let options = args.types.of_given(integers)?.outputs(nodes);
     let plan = NetworkPlan::new(&model.network, model.weights, input, &options)?;
     let mut session = Session::new(plan)?;
     let preprocess_said = Said::new(&chosen.preprocess, &chosen.why);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ArgGroup;
 use sepconv::kernels::{Activation, Aligned, Level, Padding, Window};
 use sepconv::models::{Order, SpectrumConfig, spectrum};
-use sepconv::network::{Network, NetworkPlan, NodeId, Op, PlanOptions, Session};
+use sepconv::network::{Network, NetworkPlan, NodeId, Op, PlanOptions, Quantized, Session};
 use sepconv::weights::{count_parameters, synthetic};
 
 use super::comparison::{Form, LayerRow, NetworkRow, Published, Report, SpectrumRow};
@@ -18,7 +18,7 @@ use super::source::{ModelName, Source};
 use super::speed::{Rounds, Speed, Turns, median};
 use super::threads::{self, Threads};
 use super::types::Multiply;
-use super::{Failure, Result, error, input_size, parse_size, print, print_json};
+use super::{Failure, Result, error, input_size, parse_size, print, print_json, quantize};
 
 /// Compare separable with standard convolution
 ///
@@ -38,7 +38,12 @@ use super::{Failure, Result, error, input_size, parse_size, print, print_json};
 ///
 /// With --model or --weights: the separable layers of that network (also a depthwise and a pointwise
 /// convolution in a row), then the network as a whole. Of a file only the architecture counts; one
-/// of 8-bit integers is compared in numbers, too. With --layer: only these layers.
+/// of 8-bit integers is compared in f32, too, unless --arithmetic says otherwise. With --layer: only
+/// these layers.
+///
+/// With --arithmetic int8 both forms of each layer have values of u8 and weights of i8, and the
+/// blocks and networks are quantized on the input that is timed. "of peak" is then of the peak of
+/// f32, and may exceed 100 %.
 #[derive(clap::Args)]
 #[command(group = ArgGroup::new("network").args(["weights", "model"]).multiple(true))]
 #[command(after_help = "\
@@ -48,6 +53,7 @@ Examples:
   sepconv compare --json |
     jq '.layers[] | [.layer, .promised, .obtained]'
   sepconv compare --model mobilenet --size 192 --batch 4
+  sepconv compare --model xception --arithmetic int8
   sepconv compare --weights mine.keras
   sepconv compare --layer 'sep 1x56x56x128 o256 k5 s2 relu' --arithmetic bf16")]
 pub(super) struct Args {
@@ -172,26 +178,31 @@ impl Subject {
 
 fn measure(subject: Subject, args: &Args, progress: Progress) -> Result<Report> {
     let Subject { name, layers, spectrum, networks } = subject;
-    let (runs, arithmetic, options) =
-        (args.runs, args.multiply.arithmetic(), args.multiply.of_numbers()?);
+    let (runs, multiply) = (args.runs, args.multiply);
+    let integers = multiply.is_int8() || layers.iter().any(|(_, layer, _)| layer.is_int8());
+    let how = How { options: multiply.options(integers)?, quantizes: multiply.is_int8() };
     let level = Level::from_env()?;
     let series = layers.len() + usize::from(spectrum) + usize::from(!networks.is_empty());
     let bar = progress.bar(series as u64 * u64::from(runs), "rounds of layers and networks");
-    let turns = Turns { level, rounds: runs, bar: &bar };
+    let turns = Turns { level, arithmetic: multiply.arithmetic(), rounds: runs, bar: &bar };
     let mut peaks = Vec::new();
     let mut rows = Vec::new();
     for (label, separable, count) in layers {
-        let separable = separable.arithmetic(arithmetic).amx(args.multiply.amx());
-        rows.push(layer(&turns, label, &separable, count, &mut peaks)?);
+        let separable = if multiply.is_int8() {
+            separable.int8().map_err(Failure::Error)?
+        } else {
+            separable.arithmetic(multiply.arithmetic())
+        };
+        rows.push(layer(&turns, label, &separable.amx(multiply.amx()), count, &mut peaks)?);
     }
-    let spectrum = if spectrum { blocks(&turns, &options, &mut peaks)? } else { Vec::new() };
-    let networks = time_models(&turns, networks, &options, &mut peaks)?;
+    let spectrum = if spectrum { blocks(&turns, &how, &mut peaks)? } else { Vec::new() };
+    let networks = time_models(&turns, networks, &how, &mut peaks)?;
     bar.finish_and_clear();
     Ok(Report {
         cpu: cpu_name(),
         level: level.name(),
         threads: threads::current(),
-        arithmetic: arithmetic.name(),
+        arithmetic: multiply.name(),
         peak_gflops: median(peaks.into_iter()) / 1e9,
         layers: rows,
         spectrum,
@@ -317,6 +328,13 @@ fn layer(
     Ok(row)
 }
 
+/// How networks are planned.
+struct How {
+    options: PlanOptions,
+    /// Whether they are quantized before, on the picture that they run on.
+    quantizes: bool,
+}
+
 /// A network with synthetic weights and a picture for it, ready to run.
 struct Ready {
     session: Session,
@@ -324,13 +342,19 @@ struct Ready {
 }
 
 impl Ready {
-    fn new(network: &Network, shape: [usize; 4], options: &PlanOptions) -> Result<Self> {
+    fn new(network: &Network, shape: [usize; 4], how: &How) -> Result<Self> {
         let weights = synthetic::weights(network)?;
-        let plan = NetworkPlan::new(network, weights, shape, options)?;
         let mut x = Aligned::new(shape.iter().product(), 0.0)?;
         for (x, u) in x.iter_mut().zip(synthetic::uniform("input")) {
             *x = u as f32;
         }
+        let plan = if how.quantizes {
+            let Quantized { network, weights, .. } =
+                quantize::on_first(network, &weights, shape, &x)?;
+            NetworkPlan::new(&network, weights, shape, &how.options)?
+        } else {
+            NetworkPlan::new(network, weights, shape, &how.options)?
+        };
         Ok(Self { session: Session::new(plan)?, x })
     }
 
@@ -347,11 +371,7 @@ fn time_networks(turns: &Turns<'_>, ready: &mut [Ready]) -> Result<Rounds> {
     turns.time(&mut things)
 }
 
-fn blocks(
-    turns: &Turns<'_>,
-    options: &PlanOptions,
-    peaks: &mut Vec<f64>,
-) -> Result<Vec<SpectrumRow>> {
+fn blocks(turns: &Turns<'_>, how: &How, peaks: &mut Vec<f64>) -> Result<Vec<SpectrumRow>> {
     let mut blocks = Vec::new();
     for segments in SEGMENTS {
         let config = SpectrumConfig { segments, ..SpectrumConfig::default() };
@@ -366,7 +386,7 @@ fn blocks(
         blocks.iter().map(|(_, config)| Ok(spectrum(config)?)).collect::<Result<_>>()?;
     let mut ready: Vec<Ready> = networks
         .iter()
-        .map(|network| Ready::new(network, native(network), options))
+        .map(|network| Ready::new(network, native(network), how))
         .collect::<Result<_>>()?;
     let Rounds { times, peaks: beside } = time_networks(turns, &mut ready)?;
     let mut rows = Vec::new();
@@ -387,13 +407,13 @@ fn blocks(
 fn time_models(
     turns: &Turns<'_>,
     networks: Vec<Named>,
-    options: &PlanOptions,
+    how: &How,
     peaks: &mut Vec<f64>,
 ) -> Result<Vec<NetworkRow>> {
     if networks.is_empty() {
         return Ok(Vec::new());
     }
-    let ready = networks.iter().map(|named| Ready::new(&named.network, named.input, options));
+    let ready = networks.iter().map(|named| Ready::new(&named.network, named.input, how));
     let mut ready: Vec<Ready> = ready.collect::<Result<_>>()?;
     let Rounds { times, peaks: beside } = time_networks(turns, &mut ready)?;
     let mut rows = Vec::new();

@@ -93,6 +93,12 @@ impl Report {
         if let Some(cpu) = &self.cpu {
             let _ = writeln!(text, "{cpu}");
         }
+        if self.arithmetic == "int8" {
+            text.push_str(
+                "8-bit integers throughout: separable and standard layers of the same shape alike, \
+                 and networks\nquantized on their input. \"of peak\" is of the peak of f32.\n",
+            );
+        }
         let tables = [self.layer_table(), self.spectrum_table(), self.network_table()];
         for (i, table) in tables.into_iter().flatten().enumerate() {
             let _ = write!(text, "\n{}. {table}", i + 1);

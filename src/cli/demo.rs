@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sepconv::image::{Channels, Picture, Preprocess, Resize, Scaling};
-use sepconv::kernels::Level;
+use sepconv::kernels::{Arithmetic, Level};
 use sepconv::models::{XceptionConfig, xception};
 use sepconv::network::{
     Calibration, NetworkPlan, Op, PlanOptions, QuantizeOptions, Session, spot_check,
@@ -190,7 +190,7 @@ fn speed(level: Level, threads: usize) -> Result {
         let start = Instant::now();
         session.run(&picture.data)?;
         times.push(start.elapsed().as_secs_f64());
-        peaks.push(peak(level)?);
+        peaks.push(peak(level, Arithmetic::Exact)?);
     }
     let speed = Speed::new(multiply_adds, &times, &peaks);
     print(&format!(

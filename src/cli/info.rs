@@ -22,7 +22,8 @@ pub(super) struct Args {
     /// Print one line of JSON
     ///
     /// {"version", "cpu", "cores", "threads", "rayon": built with threads?, "levels", "chosen", "forced":
-    /// chosen by SEPCONV_LEVEL?, "kernels": [{"layer", "kernel"}]}
+    /// chosen by SEPCONV_LEVEL?, "fma": has the chosen level fused multiply-adds?, "kernels": [{"layer",
+    /// "kernel"}]}
     #[arg(long)]
     json: bool,
 }
@@ -39,6 +40,10 @@ struct Report {
     chosen: &'static str,
     /// Whether `SEPCONV_LEVEL` chose the level.
     forced: bool,
+    /// Whether the level has fused multiply-adds.
+    fma: bool,
+    #[serde(skip)]
+    level: Level,
     kernels: Vec<Chosen>,
 }
 
@@ -59,6 +64,8 @@ pub(super) fn run(args: Args) -> Result {
         levels: Level::available().iter().map(|l| l.name()).collect(),
         chosen: level.name(),
         forced: std::env::var_os("SEPCONV_LEVEL").is_some_and(|v| !v.is_empty()),
+        fma: level.has_fma(),
+        level,
         kernels: kernels(level)?,
     };
     if args.json { print_json(&report) } else { print(&report.table()) }
@@ -81,8 +88,21 @@ impl Report {
         for Chosen { layer, kernel } in &self.kernels {
             let _ = writeln!(text, "  {layer:36}  {kernel}");
         }
+        if let Some(note) = without_fma(self.level) {
+            let _ = writeln!(text, "{note}");
+        }
         text
     }
+}
+
+/// What exact arithmetic costs on a level that has no fused multiply-adds, and what to do.
+pub(super) fn without_fma(level: Level) -> Option<String> {
+    (!level.has_fma()).then(|| {
+        format!(
+            "{level} has no fused multiply-adds. Exact layers emulate them, which takes many times as long as\n\
+             --arithmetic unfused: products rounded before they are added, the same bits on every CPU, too."
+        )
+    })
 }
 
 #[cfg(target_os = "linux")]

@@ -7,6 +7,7 @@ use sepconv::network::{Network, NetworkPlan, PlanOptions};
 use sepconv::weights::{self, Model, ParameterCount, Weights};
 use serde::Serialize;
 
+use super::info::without_fma;
 use super::source::Source;
 use super::threads::{self, Threads};
 use super::{Result, input_size, parse_size, print, print_json, thousands};
@@ -66,6 +67,8 @@ struct Report {
     name: String,
     input: [usize; 4],
     level: &'static str,
+    #[serde(skip)]
+    without_fma: Option<String>,
     threads: usize,
     steps: Vec<Step>,
     input_scale: Option<f32>,
@@ -120,6 +123,7 @@ impl Report {
             name: network.name().into(),
             input,
             level: plan.level().name(),
+            without_fma: without_fma(plan.level()).filter(|_| !network.is_quantized()),
             threads,
             steps: (plan.steps().zip(plan.turns(threads)))
                 .map(|(step, turns)| Step {
@@ -204,6 +208,9 @@ impl Report {
             mib(self.scratch_bytes),
             self.threads,
         );
+        if let Some(note) = &self.without_fma {
+            let _ = writeln!(text, "\n{note}");
+        }
         text
     }
 }

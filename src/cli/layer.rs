@@ -24,7 +24,7 @@ pub struct Layer {
     window: Window,
     multiplier: usize,
     groups: usize,
-    unfused: bool,
+    apart: bool,
     /// Of input and output, and of the weights, if there are words for them.
     named_types: [Option<ElementType>; 2],
     weights: ElementType,
@@ -52,7 +52,7 @@ impl Layer {
     /// `k3` or `k3x5` (kernel), `s2` or `s2x1` (stride), `d2` or `d2x1` (dilation), `p1` or
     /// `p0,1,0,1` (padding; SAME without it), `m2` (depth multiplier), `g4` (groups), the name of
     /// an activation, `nchw`, `abf16` (the type of input and output), `wf16` (that of weights),
-    /// `unfused`, `int8` (input and output of u8, weights of i8).
+    /// `apart`, `int8` (input and output of u8, weights of i8).
     ///
     /// # Errors
     /// A message with the word that is wrong or missing.
@@ -83,14 +83,7 @@ impl Layer {
         let kernel = if kind == Kind::Pointwise { Some([1, 1]) } else { parsed.kernel };
         let multiplier = parsed.multiplier.unwrap_or(1);
         let out = if kind == Kind::Depthwise { Some(input[3] * multiplier) } else { parsed.out };
-        if let (true, Some(other)) = (parsed.int8.is_some(), parsed.not_of_int8()) {
-            return Err(format!("{text:?} combines int8 with {other}; {EXAMPLE}"));
-        }
         let layout = parsed.layout.unwrap_or_default();
-        let named_types = match parsed.int8 {
-            Some(()) => [Some(ElementType::U8), Some(ElementType::I8)],
-            None => [parsed.activations, parsed.weights],
-        };
         let layer = Self {
             text: text.split_whitespace().collect::<Vec<_>>().join(" "),
             kind,
@@ -103,15 +96,41 @@ impl Layer {
                 .padding(parsed.padding.unwrap_or(Padding::Same)),
             multiplier,
             groups: parsed.groups.unwrap_or(1),
-            unfused: parsed.unfused.is_some(),
-            named_types,
+            apart: parsed.apart.is_some(),
+            named_types: [parsed.activations, parsed.weights],
             weights: ElementType::F32,
             options: Options::default()
                 .activation(parsed.activation.unwrap_or_default())
                 .input_layout(layout)
                 .output_layout(layout),
         };
-        Ok(layer.arithmetic(Arithmetic::Exact))
+        if parsed.int8.is_some() { layer.int8() } else { Ok(layer.arithmetic(Arithmetic::Exact)) }
+    }
+
+    /// The layer of 8-bit integers, as the word `int8` makes it.
+    ///
+    /// # Errors
+    /// A message with another word of the layer's that does not go with it.
+    pub fn int8(self) -> Result<Self> {
+        if self.is_int8() {
+            return Ok(self);
+        }
+        let [activations, weights] = self.named_types;
+        let given = [
+            (activations.is_some(), "a type of input and output"),
+            (weights.is_some(), "a type of weights"),
+            (self.apart, "apart"),
+        ];
+        if let Some((_, other)) = given.into_iter().find(|(given, _)| *given) {
+            return Err(format!("{:?} combines int8 with {other}; {EXAMPLE}", self.text));
+        }
+        let named_types = [Some(ElementType::U8), Some(ElementType::I8)];
+        Ok(Self { named_types, ..self }.arithmetic(Arithmetic::Exact))
+    }
+
+    /// Whether it is one of 8-bit integers.
+    pub fn is_int8(&self) -> bool {
+        self.named_types[1] == Some(ElementType::I8)
     }
 
     /// The layer in an arithmetic, with its type for what no word names one for.
@@ -133,8 +152,8 @@ impl Layer {
     /// The standard convolution of a separable layer's shape: the same input, output and window, of
     /// all channels at once. None for layers of other kinds.
     pub fn standard(&self) -> Option<Self> {
-        let (kind, multiplier, unfused) = (Kind::Conv, 1, false);
-        (self.kind == Kind::Separable).then(|| Self { kind, multiplier, unfused, ..self.clone() })
+        let (kind, multiplier, apart) = (Kind::Conv, 1, false);
+        (self.kind == Kind::Separable).then(|| Self { kind, multiplier, apart, ..self.clone() })
     }
 
     /// The number of weights.
@@ -195,7 +214,7 @@ impl Layer {
                     let params = pointwise.stride(self.window.stride);
                     planner(Pointwise::pack(c, &params, &options)?, size)
                 }
-                Kind::Separable if self.unfused => {
+                Kind::Separable if self.apart => {
                     let between = options.activation(Activation::None);
                     let first = Depthwise::pack(c, &depthwise, &between)?;
                     let second = Pointwise::pack(wide, &pointwise, &options)?;
@@ -263,7 +282,7 @@ pub fn unnamed_type(arithmetic: Arithmetic) -> ElementType {
     if arithmetic == Arithmetic::Bf16 { ElementType::Bf16 } else { ElementType::F32 }
 }
 
-/// Makes the plans of a layer whose weights are packed: one, or an unfused layer's two.
+/// Makes the plans of a layer whose weights are packed: one, or two of a layer run apart.
 pub type Planner = Box<dyn Fn() -> Result<Vec<Box<dyn Plan>>, kernels::Error>>;
 
 fn planner<P: Plan + 'static>(packed: Packed<P>, size: [usize; 3]) -> Planner {
@@ -273,7 +292,7 @@ fn planner<P: Plan + 'static>(packed: Packed<P>, size: [usize; 3]) -> Planner {
 /// A planned layer and its tensors.
 #[derive(Debug)]
 pub struct Runner {
-    /// One plan, or the two of an unfused layer.
+    /// One plan, or the two of a layer run apart.
     plans: Vec<Box<dyn Plan>>,
     /// The input, then the output of each plan.
     tensors: Vec<Tensor>,
@@ -371,16 +390,25 @@ struct Words {
     layout: Option<TensorLayout>,
     activations: Option<ElementType>,
     weights: Option<ElementType>,
-    unfused: Option<()>,
+    apart: Option<()>,
     int8: Option<()>,
 }
 
-const ACTIVATIONS: [(&str, Activation); 5] = [
+const ACTIVATIONS: [(&str, Activation); 14] = [
     ("relu", Activation::Relu),
     ("relu6", Activation::Relu6),
     ("elu", Activation::Elu { alpha: 1.0 }),
     ("silu", Activation::Silu),
     ("hard_swish", Activation::HardSwish),
+    ("sigmoid", Activation::Sigmoid),
+    ("hard_sigmoid", Activation::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 }),
+    ("tanh", Activation::Tanh),
+    ("gelu", Activation::Gelu),
+    ("gelu_tanh", Activation::GeluTanh),
+    ("softplus", Activation::Softplus),
+    ("mish", Activation::Mish),
+    ("leaky_relu", Activation::LeakyRelu { alpha: 0.3 }),
+    ("softsign", Activation::Softsign),
 ];
 
 impl Words {
@@ -399,7 +427,7 @@ impl Words {
         };
         match (letter, word) {
             (_, "nchw") => put(&mut self.layout, TensorLayout::Nchw),
-            (_, "unfused") if kind == Kind::Separable => put(&mut self.unfused, ()),
+            (_, "apart") if kind == Kind::Separable => put(&mut self.apart, ()),
             (_, "int8") => put(&mut self.int8, ()),
             ("a", _) => put(&mut self.activations, element()?),
             ("w", _) => put(&mut self.weights, element()?),
@@ -420,22 +448,11 @@ impl Words {
                 let wrong = "is not a padding such as p1 or p0,1,0,1 (top,bottom,left,right)";
                 put(&mut self.padding, padding(value).ok_or(wrong)?)
             }
-            (_, "unfused") | ("o" | "m" | "g" | "k" | "d" | "p", _) => {
+            (_, "apart") | ("o" | "m" | "g" | "k" | "d" | "p", _) => {
                 Err("does not apply to this kind of layer")
             }
             _ => Err("is not a word of a layer"),
         }
-    }
-
-    /// A word given that layers of 8-bit integers do not take.
-    fn not_of_int8(&self) -> Option<&'static str> {
-        let given = [
-            (self.layout.is_some(), "nchw"),
-            (self.activations.is_some(), "a type of input and output"),
-            (self.weights.is_some(), "a type of weights"),
-            (self.unfused.is_some(), "unfused"),
-        ];
-        given.into_iter().find(|(given, _)| *given).map(|(_, word)| word)
     }
 }
 

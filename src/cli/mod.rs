@@ -45,7 +45,7 @@ use progress::Progress;
                   quantize` makes: networks of 8-bit integers.",
     after_help = "\
 Environment:
-  SEPCONV_LEVEL  The instruction set to use: scalar, neon, avx2 or avx512.
+  SEPCONV_LEVEL  The instruction set to use: scalar, sse, neon, avx2 or avx512.
                  By default the best one that the CPU has. Results have the
                  same bits on each.
 

@@ -106,7 +106,12 @@ pub(super) fn comparison(report: &Report) -> Result<String> {
 fn machine(report: &Report) -> String {
     let cpu = report.cpu.as_deref().unwrap_or("unknown CPU");
     let plural = if report.threads == 1 { "" } else { "s" };
-    format!("{cpu}, level {}, {} thread{plural}, f32", report.level, report.threads)
+    let arithmetic = match report.arithmetic {
+        "exact" => "f32",
+        "int8" => "8-bit integers",
+        other => other,
+    };
+    format!("{cpu}, level {}, {} thread{plural}, {arithmetic}", report.level, report.threads)
 }
 
 fn error(e: impl std::fmt::Display) -> String {

@@ -8,11 +8,11 @@ use clap::ValueEnum;
 use indicatif::ProgressBar;
 use sepconv::image::Channels;
 use sepconv::network::{
-    Calibration, NetworkPlan, OutputKind, PlanOptions, QuantizeOptions, Quantized, QuantizedLayer,
-    RangeRule, Session,
+    Calibration, Network, NetworkPlan, OutputKind, PlanOptions, QuantizeOptions, Quantized,
+    QuantizedLayer, RangeRule, Session,
 };
 use sepconv::npy;
-use sepconv::weights::{self, Model};
+use sepconv::weights::{self, Model, Weights};
 use serde::Serialize;
 
 use super::labels;
@@ -176,6 +176,19 @@ fn quantize(args: &Args, progress: Progress) -> Result<Report> {
         layers: layers.into_iter().map(Layer::from).collect(),
         outputs: comparison.outcome(),
     })
+}
+
+/// A network quantized on the first picture of an input \[N, H, W, C\]: what `--arithmetic int8`
+/// times.
+pub(super) fn on_first(
+    network: &Network,
+    weights: &Weights,
+    [_, h, w, channels]: [usize; 4],
+    x: &[f32],
+) -> Result<Quantized> {
+    let mut calibration = Calibration::new(network, weights, [1, h, w, channels])?;
+    calibration.add(&x[..h * w * channels])?;
+    Ok(calibration.quantize(&QuantizeOptions::default())?)
 }
 
 impl Args {

@@ -173,7 +173,7 @@ fn compute(
     let size = batch.div_ceil(batch.div_ceil(BATCH));
     let name = |value: &Value| model.network.node(value.node).name.clone();
     let names: Vec<String> = values.iter().map(name).collect();
-    let options = types.of_numbers()?.outputs(&names);
+    let options = types.of_given(model.network.is_quantized())?.outputs(&names);
     let input = [size, height, width, channels];
     let plan = NetworkPlan::new(&model.network, model.weights, input, &options)?;
     let mut session = Session::new(plan)?;

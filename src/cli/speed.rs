@@ -1,10 +1,10 @@
-//! Times, compared with the FMA peak. The clock of a machine varies; the share of its peak varies
+//! Times, compared with the peak of multiply-adds. The clock of a machine varies; the share of its peak varies
 //! less.
 
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use sepconv::kernels::{Level, burn_fma};
+use sepconv::kernels::{Arithmetic, Level, burn_multiply_adds};
 use serde::Serialize;
 
 use super::{Result, threads};
@@ -51,6 +51,8 @@ pub(super) struct Rounds {
 /// How to time things alternately, so that a disturbance affects all of them.
 pub(super) struct Turns<'a> {
     pub(super) level: Level,
+    /// Of the things.
+    pub(super) arithmetic: Arithmetic,
     pub(super) rounds: u32,
     /// Counts the rounds.
     pub(super) bar: &'a ProgressBar,
@@ -74,7 +76,7 @@ impl Turns<'_> {
                 let time = time(thing, repeats[i])?;
                 series.times[i].push(time.as_secs_f64() / f64::from(repeats[i]));
             }
-            series.peaks.push(peak(self.level)?);
+            series.peaks.push(peak(self.level, self.arithmetic)?);
             self.bar.inc(1);
         }
         Ok(series)
@@ -96,12 +98,15 @@ pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// The FLOP/s that all threads together reach on registers: the FMA peak.
-pub(super) fn peak(level: Level) -> Result<f64> {
+/// The FLOP/s that all threads together reach on registers by multiply-adds of an arithmetic: the
+/// FMA peak, or that of multiplications and additions.
+pub(super) fn peak(level: Level, arithmetic: Arithmetic) -> Result<f64> {
     // About 10 ms of the fastest level, 100 ms of the slowest.
-    let work = if level == Level::Scalar { 20_000_000 } else { 500_000_000 };
+    let fused = arithmetic != Arithmetic::Unfused;
+    let slow = level == Level::Scalar || fused && !level.has_fma();
+    let work = if slow { 20_000_000 } else { 500_000_000 };
     let start = Instant::now();
-    let done = threads::broadcast(|| burn_fma(level, work));
+    let done = threads::broadcast(|| burn_multiply_adds(level, arithmetic, work));
     let time = start.elapsed().as_secs_f64();
     let mut multiply_adds = 0;
     for count in done {

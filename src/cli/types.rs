@@ -13,8 +13,8 @@ pub(super) struct Multiply {
     /// How layers multiply and add
     #[arg(long, value_enum, value_name = "ARITHMETIC", default_value_t = Name::Exact)]
     arithmetic: Name,
-    /// With --arithmetic bf16, multiply by tile registers (AMX) if the CPU has them: the same bits,
-    /// faster
+    /// With --arithmetic bf16 and with 8-bit integers, multiply by tile registers (AMX) if the CPU
+    /// has them: the same bits, faster
     ///
     /// The process asks the operating system for them. The environment variable SEPCONV_AMX=1 does
     /// the same for all commands.
@@ -26,11 +26,14 @@ pub(super) struct Multiply {
 enum Name {
     /// In f32, the same bits on every CPU
     Exact,
+    /// In f32, products rounded before they are added, the same bits on every CPU: many times
+    /// faster than exact on CPUs without fused multiply-adds, of no use on others
+    Unfused,
     /// Products of bf16, the same bits on every CPU. Weights and values between layers are then
     /// bf16, too, unless their types are given
     Bf16,
-    /// For bench alone: values in u8 and weights in i8, the same bits on every CPU. bench quantizes
-    /// the network on the input that it times; a file of `sepconv quantize` needs no option. "of
+    /// For bench and compare: values in u8 and weights in i8, the same bits on every CPU. Networks
+    /// are quantized on the input that is timed; a file of `sepconv quantize` needs no option. "of
     /// peak" is of the peak of f32, and may exceed 100 %
     Int8,
     /// The CPU's own bf16 dot products where weights are bf16 (AMD and Arm): other bits on other
@@ -43,6 +46,7 @@ impl Multiply {
         match self.arithmetic {
             // The layers of integers, which have no other.
             Name::Exact | Name::Int8 => Arithmetic::Exact,
+            Name::Unfused => Arithmetic::Unfused,
             Name::Bf16 => Arithmetic::Bf16,
             Name::Fast => Arithmetic::Fast,
         }
@@ -53,9 +57,19 @@ impl Multiply {
         self.amx
     }
 
-    /// The options of a plan that multiplies so, unless integers.
-    pub(super) fn of_numbers(self) -> Result<PlanOptions> {
-        Types { multiply: self, weights_type: None, activations_type: None }.of_numbers()
+    /// Whether networks and layers are to be quantized.
+    pub(super) fn is_int8(self) -> bool {
+        self.arithmetic == Name::Int8
+    }
+
+    /// What `--arithmetic` is called.
+    pub(super) fn name(self) -> &'static str {
+        if self.is_int8() { "int8" } else { self.arithmetic().name() }
+    }
+
+    /// The options of a plan that multiplies so; see [`Types::options`].
+    pub(super) fn options(self, integers: bool) -> Result<PlanOptions> {
+        Types { multiply: self, weights_type: None, activations_type: None }.options(integers)
     }
 }
 
@@ -109,31 +123,33 @@ impl Types {
 
     /// Whether a network is to be quantized.
     pub(super) fn is_int8(self) -> bool {
-        self.multiply.arithmetic == Name::Int8
+        self.multiply.is_int8()
     }
 
     /// What `--arithmetic` is called.
     pub(super) fn name(self) -> &'static str {
-        if self.is_int8() { "int8" } else { self.arithmetic().name() }
+        self.multiply.name()
     }
 
-    /// The options of a plan with these types, unless it is to be quantized.
-    pub(super) fn of_numbers(self) -> Result<PlanOptions> {
+    /// The options of a plan of what is there, with these types: nothing is quantized.
+    pub(super) fn of_given(self, integers: bool) -> Result<PlanOptions> {
         if self.is_int8() {
             return Err(Failure::Error(
-                "--arithmetic int8 is of bench, for networks; layers have the word int8".into(),
+                "--arithmetic int8 is of bench and compare, for networks; layers of bench have \
+                 the word int8"
+                    .into(),
             ));
         }
-        self.options()
+        self.options(integers)
     }
 
-    /// The options of a plan with these types.
-    pub(super) fn options(self) -> Result<PlanOptions> {
+    /// The options of a plan with these types; `integers`: of a network, or of layers, of integers.
+    pub(super) fn options(self, integers: bool) -> Result<PlanOptions> {
         let amx = self.multiply.amx;
-        if amx && self.arithmetic() != Arithmetic::Bf16 {
+        if amx && !integers && self.arithmetic() != Arithmetic::Bf16 {
             let given = self.name();
             return Err(Failure::Error(format!(
-                "--amx: expected --arithmetic bf16, got --arithmetic {given}"
+                "--amx: expected --arithmetic bf16 or 8-bit integers, got --arithmetic {given}"
             )));
         }
         if amx && Amx::request() != Amx::Granted {

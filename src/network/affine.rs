@@ -96,6 +96,9 @@ fn absent(node: &Node, name: &str) -> Error {
     }
 }
 
+/// The least deviation that Keras's `Normalization` divides by: its `backend.epsilon()`.
+pub(crate) const MIN_DEVIATION: f64 = 1e-7;
+
 /// y = scale·x + shift, by channel.
 pub(super) struct Affine {
     scale: Vec<f64>,
@@ -120,8 +123,19 @@ pub(super) fn folded<'n>(
 
 /// Scale and shift of a batch norm, γ / √(variance + ε) and β − mean·scale, or of a rescaling.
 fn affine(node: &Node, channels: usize, lookup: &mut Lookup<'_>) -> Result<Affine> {
+    let mut statistics = |variable: &str| -> Result<Vec<f64>> {
+        let tensor = lookup.get(node, channels, variable)?;
+        Ok(tensor.iter().map(|&x| f64::from(x)).collect())
+    };
     let epsilon = match &node.op {
         Op::BatchNorm { epsilon, .. } => *epsilon,
+        Op::Scale => {
+            return Ok(Affine { scale: statistics("gamma")?, shift: vec![0.0; channels] });
+        }
+        Op::Standardize { invert } => {
+            let (mean, variance) = (statistics("mean")?, statistics("variance")?);
+            return standardization(node, mean, &variance, *invert);
+        }
         Op::Rescale { scale, offset } => {
             let each = |numbers: &[f64]| numbers.iter().copied().cycle().take(channels).collect();
             return Ok(Affine { scale: each(scale), shift: each(offset) });
@@ -149,6 +163,23 @@ fn affine(node: &Node, channels: usize, lookup: &mut Lookup<'_>) -> Result<Affin
     let scale: Vec<f64> =
         (gamma.iter().zip(&variance)).map(|(g, v)| g / (v + epsilon).sqrt()).collect();
     let shift = (beta.iter().zip(&mean).zip(&scale)).map(|((b, m), s)| b - m * s).collect();
+    Ok(Affine { scale, shift })
+}
+
+/// (x − mean) / max(√variance, 1e-7), or the inverse.
+fn standardization(node: &Node, mean: Vec<f64>, variance: &[f64], invert: bool) -> Result<Affine> {
+    if let Some((c, v)) = variance.iter().enumerate().find(|(_, v)| v.is_nan() || **v < 0.0) {
+        return Err(Error::Tensor {
+            tensor: format!("{}/variance", node.layer),
+            message: format!("variance must be at least 0, got {v} at channel {c}"),
+        });
+    }
+    let deviation = variance.iter().map(|v| v.sqrt().max(MIN_DEVIATION));
+    if invert {
+        return Ok(Affine { scale: deviation.collect(), shift: mean });
+    }
+    let scale: Vec<f64> = deviation.map(|deviation| 1.0 / deviation).collect();
+    let shift = mean.iter().zip(&scale).map(|(mean, scale)| -mean * scale).collect();
     Ok(Affine { scale, shift })
 }
 

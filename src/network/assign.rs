@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sepconv_kernels::{Activation, Quantization};
 
 use super::flow::{Flow, ValueId};
-use super::fuse::{FusedStep, fuse, is_clamp, is_plain};
+use super::fuse::{FusedStep, fuse, is_clamp, is_of_numbers};
 use super::shape::Shape;
 use super::{Network, NodeId, Op};
 use crate::Result;
@@ -148,7 +148,7 @@ impl<'a, 'n> Planner<'a, 'n> {
         let of_integers = vec![false; flow.values.len()];
         let mut planner = Self { flow, steps, keep, indices: names.collect(), of_integers };
         for step in steps {
-            if !planner.is_kept(step) && !is_plain(flow.values[step.kernel].op) {
+            if !planner.is_kept(step) && !is_of_numbers(flow.values[step.kernel].op) {
                 step.members.iter().for_each(|&v| planner.of_integers[v] = true);
             }
         }

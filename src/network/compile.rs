@@ -1,6 +1,9 @@
 //! Makes the kernel of a fused step for the size of its input.
 
-use sepconv_kernels::{Elementwise, GlobalAveragePool, Plan, Pool, PoolKind, Window};
+use sepconv_kernels::{
+    self as kernels, Binary, Coordinates, Elementwise, GlobalAveragePool, Plan, Pool, PoolKind,
+    Window,
+};
 
 use super::flow::Flow;
 use super::fuse::FusedStep;
@@ -37,6 +40,13 @@ pub(super) fn compile(
         (_, &Op::AveragePool(window)) => pool(PoolKind::Average, window),
         (_, Op::GlobalPool { kind: PoolKind::Max, .. }) => pool(PoolKind::Max, Window::new([h, w])),
         (_, Op::GlobalPool { .. }) => boxed(GlobalAveragePool::new(input, options)),
+        (_, &Op::UpSample { factor, how }) if let Some(interpolation) = interpolation(how) => {
+            let (size, centers) = (enlarged([h, w], factor), Coordinates::HalfPixel);
+            boxed(kernels::Resize::new(input, size, interpolation, centers, options))
+        }
+        (_, &Op::Binary(op)) => {
+            boxed(Binary::new(op, input, flow.values[value.operands[1]].shape, options))
+        }
         (
             _,
             Op::Add | Op::Activation(_) | Op::Identity | Op::Flatten { .. } | Op::Reshape { .. },
@@ -48,6 +58,20 @@ pub(super) fn compile(
 
 fn boxed<P: Plan + 'static>(plan: KernelResult<P>) -> KernelResult<Box<dyn Plan>> {
     Ok(Box::new(plan?))
+}
+
+/// Below what memory holds, as shapes are checked.
+fn enlarged(size: [usize; 2], factor: [usize; 2]) -> [usize; 2] {
+    [size[0] * factor[0], size[1] * factor[1]]
+}
+
+/// That of a kernel, if there is one.
+fn interpolation(how: Interpolation) -> Option<kernels::Interpolation> {
+    match how {
+        Interpolation::Nearest => Some(kernels::Interpolation::Nearest),
+        Interpolation::Bilinear => Some(kernels::Interpolation::Bilinear),
+        Interpolation::Bicubic => None,
+    }
 }
 
 /// The loop of an operation without a kernel.
@@ -62,7 +86,6 @@ fn plain(op: &Op, weights: &PackedWeights, [_, h, w, c]: Shape) -> Plain {
             },
             alpha: alpha.clone(),
         },
-        (&Op::Function(function), _) => Plain::Function(function),
         (&Op::ZeroPad(Border { top, left, .. }), _) => {
             Plain::Shift { down: signed(top, 0), right: signed(left, 0) }
         }
@@ -74,6 +97,10 @@ fn plain(op: &Op, weights: &PackedWeights, [_, h, w, c]: Shape) -> Plain {
         }
         (&Op::CenterCrop { size }, _) => {
             Plain::Resample(Resample::new([h, w], size, Interpolation::Bilinear, true))
+        }
+        (&Op::Permute { axes, .. }, _) => Plain::Permute { axes },
+        (&Op::UpSample { factor, how }, _) => {
+            Plain::Resample(Resample::new([h, w], enlarged([h, w], factor), how, false))
         }
         (&Op::Resize { size, how, crop }, _) => {
             Plain::Resample(Resample::new([h, w], size, how, crop))

@@ -20,7 +20,7 @@
 
 use std::ops::Range;
 
-use sepconv_kernels::{ElementType, Window};
+use sepconv_kernels::{ElementType, NormalizationKind, Window};
 
 use super::Op;
 use super::arena::{Buffer, Unit};
@@ -113,15 +113,25 @@ fn window(flow: &Flow<'_>, step: &FusedStep) -> Option<Window> {
         | Op::Separable { window, .. }
         | Op::MaxPool(window)
         | Op::AveragePool(window) => Some(window),
-        Op::BatchNorm { .. } | Op::Rescale { .. } | Op::Add | Op::Activation(_) | Op::Identity => {
-            Some(Window::new([1, 1]))
-        }
-        Op::Dense { .. }
+        Op::Normalize { kind: NormalizationKind::Group { .. }, .. } => None,
+        Op::BatchNorm { .. }
+        | Op::Rescale { .. }
+        | Op::Standardize { .. }
+        | Op::Scale
+        | Op::Normalize { .. }
+        | Op::Add
+        | Op::Activation(_)
+        | Op::Identity => Some(Window::new([1, 1])),
+        // Of an operand of one row none is a part of its rows.
+        Op::Binary(_)
+        | Op::UpSample { .. }
+        | Op::ConvTranspose { .. }
+        | Op::Permute { .. }
+        | Op::Dense { .. }
         | Op::GlobalPool { .. }
         | Op::Flatten { .. }
         | Op::Reshape { .. }
         | Op::Softmax
-        | Op::Function(_)
         | Op::PRelu { .. }
         | Op::ZeroPad(_)
         | Op::Crop(_)

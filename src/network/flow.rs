@@ -10,12 +10,12 @@
 //! - The input is never kept. If the caller asks for it, a copy is.
 //! - Of a network with integers, an operation that rounds its result to integers is one whose
 //!   kernel can: its operand is of integers, or it is a sum, an activation or a change of shape.
-//!   Behind any other, a copy rounds. Plain loops read and write f32, and so do sums and separable
+//!   Behind any other, a copy rounds. Plain loops read and write f32, and so do what has no kernel for integers, sums and separable
 //!   layers without a quantization: a copy makes numbers of integers in front of them.
 
 use sepconv_kernels::{Activation, Quantization};
 
-use super::fuse::is_plain;
+use super::fuse::is_of_numbers;
 use super::shape::{self, Shape};
 use super::{Network, Node, NodeId, Op};
 use crate::Result;
@@ -122,8 +122,8 @@ impl<'n> Flow<'n> {
                 operands[0] = self.number(operands[0]);
                 rounds = false;
             }
-            ref op if is_plain(op) => {
-                operands[0] = self.number(operands[0]);
+            ref op if is_of_numbers(op) => {
+                operands.iter_mut().for_each(|v| *v = self.number(*v));
                 rounds = false;
             }
             _ => rounds &= is_quantized(self, operands[0]),

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sepconv_kernels::Window;
 
 use super::affine::{self, Folded, Lookup};
+use super::fuse::is_affine;
 use super::shape::Shape;
 use super::{Network, Node, NodeId, Op, Output, tensors};
 use crate::Result;
@@ -83,7 +84,7 @@ fn chains(network: &Network, live: &[bool]) -> BTreeMap<usize, Vec<usize>> {
         }
         let (mut chain, mut last) = (vec![i], i);
         while let ([user], false) = (&users[last][..], kept.contains(&last))
-            && matches!(nodes[*user].op, Op::BatchNorm { .. } | Op::Rescale { .. })
+            && is_affine(&nodes[*user].op)
         {
             chain.push(*user);
             last = *user;

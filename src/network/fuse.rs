@@ -19,9 +19,9 @@
 
 use sepconv_kernels::{Activation, Padding, Window};
 
-use super::Op;
 use super::flow::{Flow, ValueId};
 use super::shape::Shape;
+use super::{Interpolation, Op};
 
 /// activation(kernel(`input_activation`(x)) + residual).
 #[derive(Debug)]
@@ -75,13 +75,17 @@ pub(super) fn fuse(flow: &Flow<'_>) -> Vec<FusedStep> {
         match *value.op {
             // They need no kernel: their values are the caller's memory and the operands' memory.
             Op::Input { .. } | Op::Concat => {}
-            Op::BatchNorm { .. } | Op::Rescale { .. } => fuser.affine(v),
+            ref op if is_affine(op) => fuser.affine(v),
             Op::Add => fuser.add(v),
             Op::Activation(activation) => fuser.activation(v, activation),
             Op::Conv { window, groups, .. } if is_pointwise(&window, groups) => {
                 fuser.pointwise(v, window.stride);
             }
             Op::Identity => fuser.copy(v),
+            Op::Binary(_) => {
+                let second = value.operands[1];
+                fuser.start(v).residual = Some(second);
+            }
             _ => {
                 fuser.start(v);
             }
@@ -273,26 +277,37 @@ pub(super) fn is_plain(op: &Op) -> bool {
     matches!(
         op,
         Op::Softmax
-            | Op::Function(_)
             | Op::PRelu { .. }
             | Op::ZeroPad(_)
             | Op::Crop(_)
             | Op::CenterCrop { .. }
             | Op::Resize { .. }
+            | Op::UpSample { how: Interpolation::Bicubic, .. }
+            | Op::Permute { .. }
     )
+}
+
+/// Whether the operation has no kernel for integers: its operands and its result are numbers.
+pub(super) fn is_of_numbers(op: &Op) -> bool {
+    is_plain(op)
+        || matches!(
+            op,
+            Op::Binary(_) | Op::Normalize { .. } | Op::ConvTranspose { .. } | Op::UpSample { .. }
+        )
+}
+
+/// Whether it is scale·x + shift by channel.
+pub(super) fn is_affine(op: &Op) -> bool {
+    matches!(op, Op::BatchNorm { .. } | Op::Rescale { .. } | Op::Standardize { .. } | Op::Scale)
 }
 
 /// Whether a scale and shift of the output can be folded into the weights.
 fn is_linear(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Conv { .. }
-            | Op::Depthwise { .. }
-            | Op::Separable { .. }
-            | Op::Dense { .. }
-            | Op::BatchNorm { .. }
-            | Op::Rescale { .. }
-    )
+    is_affine(op)
+        || matches!(
+            op,
+            Op::Conv { .. } | Op::Depthwise { .. } | Op::Separable { .. } | Op::Dense { .. }
+        )
 }
 
 /// Whether a layer should apply the activation as it loads its input, instead of reading the result

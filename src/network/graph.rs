@@ -1,8 +1,10 @@
 //! A network as data: named nodes in topological order, as Keras would list its layers.
 
-use sepconv_kernels::{Activation, PoolKind, Quantization, Window};
+use sepconv_kernels::{
+    Activation, BinaryOp, NormalizationKind, PoolKind, Quantization, TransposedWindow, Window,
+};
 
-use super::{Function, Interpolation, shape};
+use super::{Interpolation, shape};
 
 /// Index of a node in its [`Network`].
 ///
@@ -77,6 +79,15 @@ pub enum Op {
         /// Whether there is a bias.
         bias: bool,
     },
+    /// Transposed convolution. Weights `kernel` \[kh, kw, O, C\], `bias` \[O\].
+    ConvTranspose {
+        /// Kernel, stride, padding.
+        window: TransposedWindow,
+        /// Output channels O.
+        filters: usize,
+        /// Whether there is a bias.
+        bias: bool,
+    },
     /// Depthwise convolution. Weights `depthwise_kernel` \[kh, kw, C, M\], `bias` \[C·M\].
     Depthwise {
         /// Kernel, stride, dilation, padding.
@@ -101,6 +112,24 @@ pub enum Op {
     /// Inference batch normalization, γ·(x − mean)/√(variance + ε) + β.
     /// Weights `gamma`, `beta`, `moving_mean`, `moving_variance`, each \[C\].
     BatchNorm {
+        /// ε.
+        epsilon: f64,
+        /// Whether there is a γ.
+        scale: bool,
+        /// Whether there is a β.
+        center: bool,
+    },
+    /// (x − mean) / max(√variance, 1e-7) of each channel. Weights `mean`, `variance`, each \[C\].
+    Standardize {
+        /// Whether it is the inverse, mean + x·max(√variance, 1e-7).
+        invert: bool,
+    },
+    /// γ·x. Weights `gamma` \[C\].
+    Scale,
+    /// Normalization by the values themselves, then γ·x + β. Weights `gamma`, `beta`, each \[C\].
+    Normalize {
+        /// What is normalized, and by what.
+        kind: NormalizationKind,
         /// ε.
         epsilon: f64,
         /// Whether there is a γ.
@@ -133,6 +162,9 @@ pub enum Op {
     },
     /// Sum of two or more tensors of one shape.
     Add,
+    /// An operation of two tensors, element by element. Each may have one picture, row, column or
+    /// channel for all of the other's.
+    Binary(BinaryOp),
     /// Concatenation along the channels.
     Concat,
     /// The operand itself (dropout at inference, linear activation).
@@ -144,8 +176,6 @@ pub enum Op {
         /// The offset.
         offset: Vec<f64>,
     },
-    /// An element-wise function that has no vector kernel.
-    Function(Function),
     /// x where x ≥ 0, α·x elsewhere. Weights `alpha` of this shape.
     PRelu {
         /// \[C\], or \[H, W, C\] with 1 along an axis that shares its α.
@@ -170,11 +200,26 @@ pub enum Op {
         /// Whether the picture is first cropped to the proportions of `size`.
         crop: bool,
     },
+    /// Enlarges the picture.
+    UpSample {
+        /// By how much, along the height and the width.
+        factor: [usize; 2],
+        /// How pixels are interpolated.
+        how: Interpolation,
+    },
     /// Turns each picture into one pixel whose channels are its elements in the order h, w, c. The
     /// result has shape N×1×1×`features`; Keras calls it N×`features`.
     Flatten {
         /// H·W·C.
         features: usize,
+    },
+    /// Exchanges the dimensions of each picture: dimension i of the result is `axes[i]`, 0 for the
+    /// height, 1 for the width, 2 for the channels.
+    Permute {
+        /// Each of 0, 1 and 2 once.
+        axes: [usize; 3],
+        /// Channels of the result.
+        channels: usize,
     },
     /// Gives each picture another shape; its elements keep their order h, w, c.
     Reshape {
@@ -392,10 +437,15 @@ impl Network {
                 return Err(error("a network has only one input, its first node".into()));
             }
             Op::Add | Op::Concat => 2..=usize::MAX,
+            Op::Binary(_) => 2..=2,
             _ => 1..=1,
         };
         if !wanted.contains(&inputs.len()) {
-            let expected = if *wanted.end() == 1 { "1 operand" } else { "at least 2 operands" };
+            let expected = match *wanted.end() {
+                1 => "1 operand",
+                2 => "2 operands",
+                _ => "at least 2 operands",
+            };
             return Err(error(format!("expected {expected}, got {}", inputs.len())));
         }
         self.nodes.push(Node {
@@ -662,7 +712,7 @@ impl Network {
         let node = self.behind_identities(node);
         match &node.op {
             Op::Softmax => OutputKind::Softmax { logits: node.inputs[0] },
-            Op::Function(Function::Sigmoid) => OutputKind::Sigmoid { logits: node.inputs[0] },
+            Op::Activation(Activation::Sigmoid) => OutputKind::Sigmoid { logits: node.inputs[0] },
             Op::Rescale { scale, offset } if *offset == [0.0] => {
                 let sum = self.node(node.inputs[0]);
                 let is_softmax = |&id: &NodeId| self.behind_identities(id).op == Op::Softmax;
@@ -702,25 +752,29 @@ impl Network {
     ///
     /// # Panics
     /// Those of [`Network::node`].
-    pub fn is_vector(&self, mut node: NodeId) -> bool {
-        loop {
-            let Node { op, inputs, .. } = self.node(node);
-            match op {
-                Op::GlobalPool { keep_dims, .. } => return !keep_dims,
-                Op::Flatten { .. } => return true,
+    pub fn is_vector(&self, node: NodeId) -> bool {
+        let mut vectors: Vec<bool> = Vec::with_capacity(node.0 + 1);
+        for Node { op, inputs, .. } in &self.nodes[..=node.0] {
+            vectors.push(match op {
+                Op::GlobalPool { keep_dims, .. } => !keep_dims,
+                Op::Flatten { .. } => true,
                 Op::Dense { .. }
                 | Op::Activation(_)
-                | Op::Function(_)
                 | Op::PRelu { .. }
                 | Op::Rescale { .. }
                 | Op::Softmax
                 | Op::BatchNorm { .. }
+                | Op::Standardize { .. }
+                | Op::Scale
+                | Op::Normalize { .. }
                 | Op::Add
                 | Op::Concat
-                | Op::Identity => node = inputs[0],
-                _ => return false,
-            }
+                | Op::Identity => vectors[inputs[0].0],
+                Op::Binary(_) => inputs.iter().all(|id| vectors[id.0]),
+                _ => false,
+            });
         }
+        vectors[node.0]
     }
 
     /// Finds a node by its name.

@@ -20,7 +20,7 @@
 //! | `tensors` | the names and shapes of each operation's weights |
 //! | `pack` | a step's weights for inputs of any size, packed |
 //! | `compile` | a step's kernel for one size |
-//! | `functions` | softmax, sigmoid and others that have no kernel |
+//! | `functions` | softmax and PReLU, which have no kernel |
 //! | `plain` | loops for these functions and for moving pixels |
 //! | `step` | the kernel with its operands: the unit of running |
 //! | `plan` | [`NetworkPlan`]: all of the above, immutable and shareable |
@@ -68,9 +68,10 @@ mod turns;
 mod verify;
 
 pub use crate::resample::Interpolation;
+#[cfg(feature = "keras")]
+pub(crate) use affine::MIN_DEVIATION;
 pub use calibrate::{Calibration, QuantizeOptions, Quantized, QuantizedLayer};
 pub use depth_first::DepthFirst;
-pub use functions::Function;
 pub use graph::{Border, Network, Node, NodeId, Op, Output, OutputKind};
 pub use observe::RangeRule;
 pub use plan::{NetworkPlan, PlanOptions};

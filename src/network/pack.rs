@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use sepconv_kernels::{
     Activation, Arithmetic, Conv, ConvParams, Dense, DenseParams, Depthwise, DepthwiseParams,
-    ElementType, Elements, ElementsMut, Level, Options, Packed, Plan, Pointwise, PointwiseParams,
-    Quantization, QuantizedWeights, Separable, SeparableParams, Window, convert,
+    ElementType, Elements, ElementsMut, Level, Normalization, NormalizationKind,
+    NormalizationParams, Options, Packed, Plan, Pointwise, PointwiseParams, Quantization,
+    QuantizedWeights, Separable, SeparableParams, TransposedConv, TransposedParams,
+    TransposedWindow, Window, convert,
 };
 
 use super::affine::{Affine, Folded, KernelWeights, Lookup, fold, folded};
 use super::flow::{Flow, ValueId};
-use super::fuse::{FusedStep, is_pointwise};
+use super::fuse::{FusedStep, is_affine, is_pointwise};
 use super::integers::{Int8Weights, StepQuantizations};
 use super::{Node, Op, shape};
 use crate::Result;
@@ -159,7 +161,11 @@ impl<'a> Packer<'a> {
                 self.separable(window, multiplier, filters)?
             }
             Op::Dense { units, .. } => self.dense(units)?,
-            Op::BatchNorm { .. } | Op::Rescale { .. } => self.affine()?,
+            Op::ConvTranspose { window, filters, .. } => self.transposed(window, filters)?,
+            Op::Normalize { kind, epsilon, scale, center } => {
+                self.normalization(kind, epsilon, [scale, center])?
+            }
+            ref op if is_affine(op) => self.affine()?,
             Op::PRelu { .. } => {
                 let alpha = self.lookup.get(self.node, self.channels, "alpha")?;
                 return Ok(PackedWeights::Alpha(alpha.into()));
@@ -258,6 +264,36 @@ impl<'a> Packer<'a> {
         let mut params = DenseParams::new(units, stored.elements());
         (params.bias, params.quantized) = (stored.bias(), stored.quantized());
         self.boxed(Dense::pack(self.channels, &params, &self.options))
+    }
+
+    fn transposed(
+        &mut self,
+        window: TransposedWindow,
+        filters: usize,
+    ) -> Result<Box<dyn PackedLayer>> {
+        let folded = self.folded("kernel", self.channels)?;
+        let stored = self.stored(folded, self.weights_type, filters, self.input())?;
+        let mut params = TransposedParams::new(window, filters, stored.elements());
+        params.bias = stored.bias();
+        // There is no other.
+        let options = self.options.arithmetic(Arithmetic::Exact);
+        self.boxed(TransposedConv::pack(self.channels, &params, &options))
+    }
+
+    fn normalization(
+        &mut self,
+        kind: NormalizationKind,
+        epsilon: f64,
+        present: [bool; 2],
+    ) -> Result<Box<dyn PackedLayer>> {
+        let mut params = NormalizationParams::new(kind, epsilon as f32);
+        if present[0] {
+            params.scale = Some(self.lookup.get(self.node, self.channels, "gamma")?);
+        }
+        if present[1] {
+            params.shift = Some(self.lookup.get(self.node, self.channels, "beta")?);
+        }
+        self.boxed(Normalization::pack(self.channels, &params, &self.options))
     }
 
     /// The weights called `kernel` and the bias of the node, whose operand has `channels` channels.

@@ -1,8 +1,8 @@
-//! Operations without a kernel, as plain loops over f32: functions, and moving pixels.
+//! Operations without a kernel, as plain loops over f32: softmax, PReLU, and moving pixels.
 
 use std::sync::Arc;
 
-use super::functions::{self, Function};
+use super::functions;
 use super::shape::Shape;
 use crate::resample::Resample;
 
@@ -11,7 +11,6 @@ use crate::resample::Resample;
 pub(super) enum Plain {
     /// Over the channels.
     Softmax,
-    Function(Function),
     /// α of each row, column and channel; an axis of length 1 is shared.
     PRelu {
         shape: [usize; 3],
@@ -23,16 +22,20 @@ pub(super) enum Plain {
         right: isize,
     },
     Resample(Resample),
+    /// Dimension i of the result is `axes[i]` of the operand: height, width, channels.
+    Permute {
+        axes: [usize; 3],
+    },
 }
 
 impl Plain {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Softmax => "softmax",
-            Self::Function(function) => function.name(),
             Self::PRelu { .. } => "prelu",
             Self::Shift { .. } => "shift",
             Self::Resample(_) => "resize",
+            Self::Permute { .. } => "permute",
         }
     }
 
@@ -49,11 +52,6 @@ impl Plain {
             Self::Softmax => {
                 let pairs = pixels().zip(y.chunks_mut(stride));
                 pairs.for_each(|(x, y)| functions::softmax(x, &mut y[..c]));
-            }
-            Self::Function(function) => {
-                for (x, y) in pixels().zip(y.chunks_mut(stride)) {
-                    y.iter_mut().zip(x).for_each(|(y, &x)| *y = function.apply(x));
-                }
             }
             Self::PRelu { shape: [ah, aw, ac], alpha } => {
                 for (i, (x, y)) in pixels().zip(y.chunks_mut(stride)).enumerate() {
@@ -76,6 +74,17 @@ impl Plain {
                             let pixel = ((i / w / h) * xh + row) * xw + column;
                             y[..c].copy_from_slice(&x[pixel * c..][..c]);
                         }
+                    }
+                }
+            }
+            Self::Permute { axes } => {
+                let [_, xh, xw, xc] = x_shape;
+                let strides = axes.map(|axis| [xw * xc, xc, 1][axis]);
+                for (i, y) in y.chunks_mut(stride).enumerate() {
+                    let first = i / w / h * xh * xw * xc;
+                    let first = first + i / w % h * strides[0] + i % w * strides[1];
+                    for (channel, y) in y[..c].iter_mut().enumerate() {
+                        *y = x[first + channel * strides[2]];
                     }
                 }
             }

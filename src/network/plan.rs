@@ -61,8 +61,8 @@ pub struct PlanOptions {
     /// [`Arithmetic::Bf16`] weights are rounded to bf16 whatever their type; values between steps
     /// are as [`PlanOptions::activations_type`] says, best bf16, too.
     pub arithmetic: Arithmetic,
-    /// Whether [`Arithmetic::Bf16`] may multiply by tile registers (AMX): the same bits, faster.
-    /// Planning then asks the operating system for them, with the consequences that
+    /// Whether [`Arithmetic::Bf16`], and a network of integers, may multiply by tile registers
+    /// (AMX): the same bits, faster. Planning then asks the operating system for them, with the consequences that
     /// [`Amx`](crate::kernels::Amx) states. If there are none, other kernels run;
     /// [`StepInfo::kernel`] tells which.
     pub amx: bool,

@@ -1,6 +1,6 @@
 //! Shapes of values: \[N, H, W, C\]. No dimension is 0, and a slice can hold the product.
 
-use sepconv_kernels::{Error as KernelError, Window};
+use sepconv_kernels::{Error as KernelError, NormalizationKind, Window};
 
 use super::{Border, Node, Op};
 use crate::{Error, Result};
@@ -48,6 +48,8 @@ pub(crate) fn infer_picture(node: &Node, operands: &[Picture]) -> Result<Picture
         // An unknown size can't be compared with their elements.
         Op::Flatten { features } if open => [1, 1, 1, features],
         Op::Reshape { shape: [h, w, c] } if open => [1, h, w, c],
+        // Neither has an unknown size, enlarged, a side to limit.
+        Op::UpSample { .. } if open => [1, OPEN[0], OPEN[1], operands[0].channels],
         _ => infer(node, &shapes)?,
     };
     let fixed = matches!(
@@ -84,6 +86,60 @@ pub(super) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
         Op::MaxPool(window) | Op::AveragePool(window) => windowed(node, operands[0], &window, c)?,
         Op::GlobalPool { .. } => [n, 1, 1, c],
         Op::Dense { units, .. } => [n, h, w, units],
+        Op::Rescale { ref scale, ref offset } => {
+            check_rescale(node, c, [scale.len(), offset.len()])?;
+            operands[0]
+        }
+        Op::Normalize { kind, .. } => {
+            if let NormalizationKind::Group { groups } = kind
+                && c.checked_rem(groups) != Some(0)
+            {
+                let source = KernelError::Groups { groups, channels_in: c, channels_out: c };
+                return Err(kernel(node, source));
+            }
+            operands[0]
+        }
+        Op::PRelu { ref shape } => {
+            check_alpha(node, operands[0], shape)?;
+            operands[0]
+        }
+        Op::Add => equal(node, operands)?,
+        Op::Binary(_) => broadcast(node, operands)?,
+        Op::Concat => concatenated(node, operands)?,
+        Op::Input { .. }
+        | Op::BatchNorm { .. }
+        | Op::Standardize { .. }
+        | Op::Scale
+        | Op::Activation(_)
+        | Op::Softmax
+        | Op::Identity => operands[0],
+        _ => moved(node, operands[0])?,
+    };
+    checked(node, shape)
+}
+
+/// The output shape of what moves pixels, and of transposed convolutions.
+fn moved(node: &Node, input: Shape) -> Result<Shape> {
+    let [n, h, w, c] = input;
+    Ok(match node.op {
+        Op::ConvTranspose { window, filters, .. } => {
+            let [h, w] = window.output_size([h, w]).map_err(|source| kernel(node, source))?;
+            [n, h, w, filters]
+        }
+        Op::Permute { axes, channels } => {
+            let mut sorted = axes;
+            sorted.sort_unstable();
+            if sorted != [0, 1, 2] {
+                let message = format!("expected axes 0, 1 and 2 in some order, got {axes:?}");
+                return Err(network(node, message));
+            }
+            let [to_h, to_w, to_c] = axes.map(|axis| [h, w, c][axis]);
+            if to_c != channels {
+                let message = format!("expected {channels} channels by axes {axes:?}, got {to_c}");
+                return Err(network(node, message));
+            }
+            [n, to_h, to_w, to_c]
+        }
         Op::Flatten { features } => {
             if elements([1, h, w, c]) != features {
                 let message = format!("expected {features} elements to flatten, got {h}×{w}×{c}");
@@ -99,30 +155,20 @@ pub(super) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
             }
             [n, to_h, to_w, to_c]
         }
-        Op::ZeroPad(border) => padded(node, operands[0], border)?,
-        Op::Crop(border) => cropped(node, operands[0], border)?,
+        Op::ZeroPad(border) => padded(node, input, border)?,
+        Op::Crop(border) => cropped(node, input, border)?,
+        Op::UpSample { factor, .. } => {
+            let side = |side: usize, factor: usize| side.saturating_mul(factor);
+            let size = [side(h, factor[0]), side(w, factor[1])];
+            check_resized(node, size)?;
+            [n, size[0], size[1], c]
+        }
         Op::CenterCrop { size } | Op::Resize { size, .. } => {
             check_resized(node, size)?;
             [n, size[0], size[1], c]
         }
-        Op::Rescale { ref scale, ref offset } => {
-            check_rescale(node, c, [scale.len(), offset.len()])?;
-            operands[0]
-        }
-        Op::PRelu { ref shape } => {
-            check_alpha(node, operands[0], shape)?;
-            operands[0]
-        }
-        Op::Add => equal(node, operands)?,
-        Op::Concat => concatenated(node, operands)?,
-        Op::Input { .. }
-        | Op::BatchNorm { .. }
-        | Op::Activation(_)
-        | Op::Function(_)
-        | Op::Softmax
-        | Op::Identity => operands[0],
-    };
-    checked(node, shape)
+        _ => unreachable!("all other operations are inferred elsewhere"),
+    })
 }
 
 fn windowed(node: &Node, input: Shape, window: &Window, channels: usize) -> Result<Shape> {
@@ -204,6 +250,21 @@ fn equal(node: &Node, operands: &[Shape]) -> Result<Shape> {
             Err(network(node, format!("operands differ in shape: {:?} and {other:?}", operands[0])))
         }
     }
+}
+
+/// Each dimension is that of all operands, or of those that don't have 1.
+fn broadcast(node: &Node, operands: &[Shape]) -> Result<Shape> {
+    let mut shape = operands[0];
+    for other in &operands[1..] {
+        for (extent, &other_extent) in shape.iter_mut().zip(other) {
+            if *extent != other_extent && *extent != 1 && other_extent != 1 {
+                let message = format!("operands differ in shape: {:?} and {other:?}", operands[0]);
+                return Err(network(node, message));
+            }
+            *extent = (*extent).max(other_extent);
+        }
+    }
+    Ok(shape)
 }
 
 fn concatenated(node: &Node, operands: &[Shape]) -> Result<Shape> {

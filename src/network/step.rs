@@ -8,6 +8,7 @@ use super::compile::Kernel;
 use super::flow::{Flow, ValueId};
 use super::fuse::FusedStep;
 use super::layout::{Layout, Source, Target};
+use super::shape::Shape;
 use super::turns::Turn;
 use crate::{Error, Result};
 
@@ -55,7 +56,8 @@ pub struct StepInfo {
 pub(super) struct Step {
     kernel: Kernel,
     x: ValueId,
-    residual: Option<ValueId>,
+    /// With its shape: that of the result, unless it is the second operand of a binary operation.
+    residual: Option<(ValueId, Shape)>,
     result: ValueId,
     info: StepInfo,
 }
@@ -95,6 +97,7 @@ impl Step {
             parameters,
         };
         let FusedStep { x, residual, result, .. } = *fused;
+        let residual = residual.map(|v| (v, flow.values[v].shape));
         Self { x, residual, result, kernel, info }
     }
 
@@ -102,7 +105,7 @@ impl Step {
     pub(super) fn operands(&self, layout: &Layout<'_>) -> Operands {
         Operands {
             x: layout.source(self.x, self.info.input),
-            residual: self.residual.map(|v| layout.source(v, self.info.output)),
+            residual: self.residual.map(|(v, shape)| layout.source(v, shape)),
             y: layout.target(self.result),
         }
     }

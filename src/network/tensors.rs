@@ -19,6 +19,11 @@ pub(crate) fn tensors(op: &Op, channels: usize) -> Option<Vec<(&'static str, Vec
             let kernel = ("kernel", vec![kh, kw, channels / groups, filters]);
             [Some(kernel), bias(present, filters)].into_iter().flatten().collect()
         }
+        Op::ConvTranspose { window, filters, bias: present } => {
+            let [kh, kw] = window.kernel;
+            let kernel = ("kernel", vec![kh, kw, filters, channels]);
+            [Some(kernel), bias(present, filters)].into_iter().flatten().collect()
+        }
         Op::Depthwise { window: Window { kernel: [kh, kw], .. }, multiplier, bias: present } => {
             let kernel = ("depthwise_kernel", vec![kh, kw, channels, multiplier]);
             let bias = bias(present, channels.checked_mul(multiplier)?);
@@ -50,6 +55,12 @@ pub(crate) fn tensors(op: &Op, channels: usize) -> Option<Vec<(&'static str, Vec
                 ("moving_variance", true),
             ];
             let present = all.into_iter().filter(|&(_, present)| present);
+            present.map(|(name, _)| (name, vec![channels])).collect()
+        }
+        Op::Standardize { .. } => ["mean", "variance"].map(|name| (name, vec![channels])).to_vec(),
+        Op::Scale => vec![("gamma", vec![channels])],
+        Op::Normalize { scale, center, .. } => {
+            let present = [("gamma", scale), ("beta", center)].into_iter().filter(|&(_, p)| p);
             present.map(|(name, _)| (name, vec![channels])).collect()
         }
         Op::PRelu { ref shape } => vec![("alpha", shape.clone())],

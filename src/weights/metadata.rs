@@ -1,5 +1,7 @@
 //! What files say about the use of a model, apart from its network and weights.
 
+use sepconv_kernels::Activation;
+
 use crate::network::{Network, NodeId, Op};
 
 /// What a file says about the use of a model, apart from its network and weights.
@@ -193,14 +195,14 @@ impl Link {
     /// The operation that computes it in a network.
     ///
     /// ```
-    /// # use sepconv::{network::*, weights::*};
+    /// # use sepconv::{kernels::Activation, network::*, weights::*};
     /// assert_eq!(Link::Softmax.op(), Op::Softmax);
-    /// assert_eq!(Link::Sigmoid.op(), Op::Function(Function::Sigmoid));
+    /// assert_eq!(Link::Sigmoid.op(), Op::Activation(Activation::Sigmoid));
     /// ```
     pub fn op(self) -> Op {
         match self {
             Self::Softmax => Op::Softmax,
-            Self::Sigmoid => Op::Function(crate::network::Function::Sigmoid),
+            Self::Sigmoid => Op::Activation(Activation::Sigmoid),
         }
     }
 }

@@ -98,7 +98,7 @@ pub fn tensor(variable: &Variable) -> Tensor {
         "kernel" => (0.0, (6.0 / fan_in).sqrt()),
         "depthwise_kernel" | "pointwise_kernel" => (0.0, (3.0 / fan_in).sqrt()),
         "gamma" => (1.0, 0.1),
-        "moving_variance" => (1.0, 0.3),
+        "moving_variance" | "variance" => (1.0, 0.3),
         _ => (0.0, 0.1),
     };
     let values = uniform(&format!("{}/{}", variable.layer, variable.name));

@@ -129,7 +129,7 @@ pub fn variables(network: &Network) -> Result<Vec<Variable>> {
                 layer: node.layer.clone(),
                 name,
                 shape,
-                trainable: !name.starts_with("moving_"),
+                trainable: !name.starts_with("moving_") && !["mean", "variance"].contains(&name),
             });
         }
         if first < variables.len() {
@@ -144,7 +144,10 @@ pub fn variables(network: &Network) -> Result<Vec<Variable>> {
 fn output_channels(node: &Node, input: usize, channels: &[usize]) -> Result<usize> {
     Ok(match &node.op {
         Op::Input { channels, .. } => *channels,
-        Op::Conv { filters, .. } | Op::Separable { filters, .. } => *filters,
+        Op::Conv { filters, .. }
+        | Op::Separable { filters, .. }
+        | Op::ConvTranspose { filters, .. } => *filters,
+        Op::Permute { channels, .. } => *channels,
         // The product fits: the shapes contain it.
         Op::Depthwise { multiplier, .. } => input * multiplier,
         Op::Dense { units, .. } => *units,
@@ -160,12 +163,28 @@ fn output_channels(node: &Node, input: usize, channels: &[usize]) -> Result<usiz
             }
             input
         }
+        Op::Binary(_) => {
+            let mut most = input;
+            for id in &node.inputs {
+                let other = channels[id.index()];
+                if other != most && other != 1 && most != 1 {
+                    let what = format!("operands of {input} and {other} channels");
+                    return Err(error(node, format!("can't combine {what}")));
+                }
+                most = most.max(other);
+            }
+            most
+        }
         Op::Concat => {
             let mut parts = node.inputs.iter().map(|id| channels[id.index()]);
             let sum = parts.try_fold(0_usize, |sum, c| sum.checked_add(c));
             sum.ok_or_else(|| overflow(node))?
         }
         Op::BatchNorm { .. }
+        | Op::Standardize { .. }
+        | Op::Scale
+        | Op::Normalize { .. }
+        | Op::UpSample { .. }
         | Op::PRelu { .. }
         | Op::Activation(_)
         | Op::Softmax
@@ -173,7 +192,6 @@ fn output_channels(node: &Node, input: usize, channels: &[usize]) -> Result<usiz
         | Op::AveragePool(_)
         | Op::GlobalPool { .. }
         | Op::Rescale { .. }
-        | Op::Function(_)
         | Op::ZeroPad(_)
         | Op::Crop(_)
         | Op::CenterCrop { .. }

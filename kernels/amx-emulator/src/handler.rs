@@ -93,6 +93,7 @@ unsafe fn decode(
             (0x49, 0) if [reg, rm] == [0, 0] => Instruction::Release,
             (0x49, 3) if rm == 0 => Instruction::Zero { tile },
             (0x5c, 2) if other < 8 => Instruction::MultiplyBf16 { sums: reg, a: rm, b: other },
+            (0x5e, 1) if other < 8 => Instruction::MultiplyInt8 { sums: reg, a: rm, b: other },
             _ => return None,
         };
         return Some((instruction, 5));

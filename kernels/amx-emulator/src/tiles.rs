@@ -24,12 +24,34 @@ pub(crate) struct Tiles {
 /// between them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Instruction {
-    Configure { from: usize },
+    Configure {
+        from: usize,
+    },
     Release,
-    Zero { tile: usize },
-    Load { tile: usize, from: usize, stride: usize },
-    Store { tile: usize, to: usize, stride: usize },
-    MultiplyBf16 { sums: usize, a: usize, b: usize },
+    Zero {
+        tile: usize,
+    },
+    Load {
+        tile: usize,
+        from: usize,
+        stride: usize,
+    },
+    Store {
+        tile: usize,
+        to: usize,
+        stride: usize,
+    },
+    MultiplyBf16 {
+        sums: usize,
+        a: usize,
+        b: usize,
+    },
+    /// Unsigned in A, signed in B.
+    MultiplyInt8 {
+        sums: usize,
+        a: usize,
+        b: usize,
+    },
 }
 
 impl Tiles {
@@ -77,18 +99,30 @@ impl Tiles {
                 (rows > 0).then_some(())
             }
             Instruction::MultiplyBf16 { sums, a, b } => {
-                let sizes = self.sizes?;
-                let ((m, n), (a_rows, k), (b_rows, b_bytes)) = (sizes[sums], sizes[a], sizes[b]);
-                let fitting = m == a_rows && n == b_bytes && k == 4 * b_rows;
-                if !fitting || m * n * k == 0 || sums == a || sums == b || a == b {
-                    return None;
-                }
+                let [rows, groups] = self.sizes_of_product([sums, a, b])?;
                 let (a, b) = (self.tiles[a], self.tiles[b]);
-                // SAFETY: the CPU has AVX-512; 4·b_rows bytes of each row of A fit its rows.
-                unsafe { multiply_bf16(&mut self.tiles[sums], m, &a, &b, b_rows) };
+                // SAFETY: the CPU has AVX-512; the groups of each row of A fit its rows.
+                unsafe { multiply_bf16(&mut self.tiles[sums], rows, &a, &b, groups) };
+                Some(())
+            }
+            Instruction::MultiplyInt8 { sums, a, b } => {
+                let [rows, groups] = self.sizes_of_product([sums, a, b])?;
+                let (a, b) = (self.tiles[a], self.tiles[b]);
+                // SAFETY: the CPU has AVX-512.
+                unsafe { multiply_int8(&mut self.tiles[sums], rows, &a, &b, groups) };
                 Some(())
             }
         }
+    }
+
+    /// The rows of sums, and the groups of four bytes along k that are multiplied; none if the CPU
+    /// would refuse these tiles.
+    fn sizes_of_product(&self, [sums, a, b]: [usize; 3]) -> Option<[usize; 2]> {
+        let sizes = self.sizes?;
+        let ((m, n), (a_rows, k), (b_rows, b_bytes)) = (sizes[sums], sizes[a], sizes[b]);
+        let fitting = m == a_rows && n == b_bytes && k == 4 * b_rows;
+        let valid = fitting && m * n * k > 0 && sums != a && sums != b && a != b;
+        valid.then_some([m, b_rows])
     }
 
     /// From what `ldtilecfg` reads.
@@ -153,5 +187,35 @@ unsafe fn multiply_vectors(sums: &mut Tile, rows: usize, a: &Tile, b: &Tile, pai
             let sum = _mm512_add_ps(_mm512_loadu_ps(sums), _mm512_add_ps(even, odd));
             _mm512_storeu_ps(sums, sum);
         }
+    }
+}
+
+/// Adds products of groups of four integers, unsigned in A, signed in B, to sums of i32, modulo 2³².
+///
+/// # Safety
+/// The CPU has AVX-512.
+#[target_feature(enable = "avx512f")]
+unsafe fn multiply_int8(sums: &mut Tile, rows: usize, a: &Tile, b: &Tile, groups: usize) {
+    for (sums, a) in sums.iter_mut().zip(a).take(rows) {
+        let sums = sums.as_mut_ptr().cast();
+        // SAFETY: a row has 64 bytes.
+        let mut sum = unsafe { _mm512_loadu_si512(sums) };
+        for (group, b) in a.chunks_exact(4).zip(b).take(groups) {
+            // SAFETY: a row has 64 bytes.
+            let b = unsafe { _mm512_loadu_si512(b.as_ptr().cast()) };
+            // The bytes of each lane, its first in the lowest bits, with their signs.
+            let bytes = [
+                _mm512_srai_epi32::<24>(_mm512_slli_epi32::<24>(b)),
+                _mm512_srai_epi32::<24>(_mm512_slli_epi32::<16>(b)),
+                _mm512_srai_epi32::<24>(_mm512_slli_epi32::<8>(b)),
+                _mm512_srai_epi32::<24>(b),
+            ];
+            for (&a, b) in group.iter().zip(bytes) {
+                let product = _mm512_mullo_epi32(_mm512_set1_epi32(a.into()), b);
+                sum = _mm512_add_epi32(sum, product);
+            }
+        }
+        // SAFETY: a row has 64 bytes.
+        unsafe { _mm512_storeu_si512(sums, sum) };
     }
 }

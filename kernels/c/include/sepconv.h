@@ -98,12 +98,12 @@ typedef struct {
 // The kind of an activation.
 typedef uint32_t sepconv_activation_kind;
 
-// An activation. Zero-initialize it for none. SEPCONV_CLAMP uses `a` and `b`, SEPCONV_ELU uses
-// `a`.
+// An activation. Zero-initialize it for none. Its kind says which of `a`, `b` and `c` it uses.
 typedef struct {
   sepconv_activation_kind kind;
   float a;
   float b;
+  float c;
 } sepconv_activation;
 
 // How pointwise, separable, standard and dense layers multiply and add.
@@ -127,6 +127,10 @@ typedef struct {
 typedef struct {
   // Applied to each input element when it is loaded, not to padding.
   sepconv_activation input_activation;
+  // 1: each input element, activated, is multiplied by a factor of its picture and channel, which
+  // comes with the view: sepconv_view.scale. Not padding. Not with integers, nor with an input
+  // activation that is no clamp. 0: there are no factors.
+  uint32_t input_scale;
   // Applied last, after the residual is added.
   sepconv_activation activation;
   sepconv_level level;
@@ -138,15 +142,15 @@ typedef struct {
   // The layout of the output and of the residual.
   sepconv_tensor_layout output_layout;
   // Of an input of SEPCONV_U8 or SEPCONV_I8. Layers with weights take such an input with weights
-  // of SEPCONV_I8 and give such an output or SEPCONV_F32, NHWC. An output is rounded to nearest,
-  // ties to even, and clamped to its type.
+  // of SEPCONV_I8 and give such an output or SEPCONV_F32. An output is rounded to nearest, ties to
+  // even, and clamped to its type.
   sepconv_quantization input_quantization;
   // Of an output of these types.
   sepconv_quantization output_quantization;
   // Of the residual, whose type is the output's. All zero: output_quantization.
   sepconv_quantization residual_quantization;
-  // 1: SEPCONV_ARITHMETIC_BF16 multiplies by tile registers (AMX) where the CPU has them; the
-  // bits are the same. Making a plan then asks the operating system for them, for all threads
+  // 1: SEPCONV_ARITHMETIC_BF16, and layers of 8-bit integers, multiply by tile registers (AMX)
+  // where the CPU has them; the bits are the same. Making a plan then asks the operating system for them, for all threads
   // of the process. From then on sigaltstack() refuses stacks without room for 8 KiB more. If a
   // thread already has such a stack, the request fails and other kernels run;
   // sepconv_plan_kernel_name() tells which. 0: no tile registers, unless the environment
@@ -210,8 +214,40 @@ typedef struct {
   sepconv_quantized_weights quantized;
 } sepconv_dense_params;
 
-// What a pool computes over its window. Padding is ignored.
+// What a pool computes over its window. Padding is ignored but by SEPCONV_AVERAGE_OF_PADDED.
 typedef uint32_t sepconv_pool_kind;
+
+// Parameters of a transposed convolution. Arrays hold height, then width.
+typedef struct {
+  size_t kernel[2];
+  // 0 means 1.
+  size_t stride[2];
+  // SEPCONV_VALID and SEPCONV_SAME as in Keras: out = in · stride + max(kernel − stride, 0) and
+  // in · stride. SEPCONV_EXPLICIT as in PyTorch:
+  // out = (in − 1) · stride − 2 · pads + kernel + output_pads.
+  sepconv_padding padding;
+  // Outputs left out on either side. Used with SEPCONV_EXPLICIT only.
+  size_t pads[2];
+  // Outputs added after. Used with SEPCONV_EXPLICIT only.
+  size_t output_pads[2];
+  // Must divide C and O; 0 means 1, C is a depthwise one.
+  size_t groups;
+  // Output channels O.
+  size_t channels_out;
+  // Of shape [kh, kw, O / groups, C] with SEPCONV_HWOI, or in the order of their layout, in
+  // which I stands for all C.
+  sepconv_weights weights;
+  sepconv_bias bias;
+} sepconv_transposed_params;
+
+// How sepconv_resize() makes a pixel of its neighbours.
+typedef uint32_t sepconv_interpolation;
+
+// Where output o of sepconv_resize() lies in the input, along either axis.
+typedef uint32_t sepconv_coordinates;
+
+// Which channels the pixels of sepconv_depth_to_space() are made of.
+typedef uint32_t sepconv_depth_order;
 
 // A tensor that a call reads. Element (n, y, x, c) lies at index
 // ((n·H + y)·W + x)·pixel_stride + c of `data` if the layout is NHWC, and at
@@ -233,6 +269,11 @@ typedef struct {
   // larger number selects some channels of a wider tensor, from the first of their planes on.
   // `len` must then be at least (N − 1)·picture_stride + C·H·W. It is 0 if the layout is NHWC.
   size_t picture_stride;
+  // N·C factors, one for each picture and channel, if the options' input_scale is 1 and this is
+  // the input; else null.
+  const float *scale;
+  // The number of factors.
+  size_t scale_len;
 } sepconv_view;
 
 // A tensor that a call writes. Its layout is that of sepconv_view. The caller owns the memory.
@@ -307,6 +348,15 @@ typedef struct {
 
 #define SEPCONV_LEVEL_AVX512 4
 
+// SSE2, of every x86-64 CPU. It has no fused multiply-adds: see SEPCONV_ARITHMETIC_UNFUSED.
+#define SEPCONV_LEVEL_SSE 5
+
+// WebAssembly's simd128, likewise.
+#define SEPCONV_LEVEL_SIMD128 6
+
+// WebAssembly's relaxed simd, where its multiply-adds are fused.
+#define SEPCONV_LEVEL_RELAXED_SIMD 7
+
 #define SEPCONV_NONE 0
 
 // x < 0 ? 0 : x
@@ -327,7 +377,40 @@ typedef struct {
 // x · clamp(x + 3, 0, 6) / 6
 #define SEPCONV_HARD_SWISH 6
 
-// In f32, the same bits on every CPU.
+// 1 / (1 + exp(−x))
+#define SEPCONV_SIGMOID 7
+
+// clamp(a·x + b, 0, 1)
+#define SEPCONV_HARD_SIGMOID 8
+
+// The hyperbolic tangent.
+#define SEPCONV_TANH 9
+
+// x · (1 + erf(x / √2)) / 2
+#define SEPCONV_GELU 10
+
+// x · (1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2
+#define SEPCONV_GELU_TANH 11
+
+// ln(1 + exp(x))
+#define SEPCONV_SOFTPLUS 12
+
+// x · tanh(ln(1 + exp(x)))
+#define SEPCONV_MISH 13
+
+// x < 0 ? a·x : x
+#define SEPCONV_LEAKY_RELU 14
+
+// x < b ? a·(x − b) : min(x, c)
+#define SEPCONV_THRESHOLDED_RELU 15
+
+// x / (1 + |x|)
+#define SEPCONV_SOFTSIGN 16
+
+// exp(x)
+#define SEPCONV_EXPONENTIAL 17
+
+// In f32, the same bits on every CPU. CPUs without fused multiply-adds emulate them, slowly.
 #define SEPCONV_ARITHMETIC_EXACT 0
 
 // Products of bf16, the same bits on every CPU. Operands of any type are rounded to bf16; each
@@ -337,6 +420,10 @@ typedef struct {
 // The CPU's bf16 dot products where weights are bf16 and the CPU has some, else as
 // SEPCONV_ARITHMETIC_EXACT: faster, less exact, and different bits on different CPUs.
 #define SEPCONV_ARITHMETIC_FAST 2
+
+// In f32, products rounded before they are added, the same bits on every CPU: for CPUs without
+// fused multiply-adds, where it is many times faster. Of depthwise layers, too.
+#define SEPCONV_ARITHMETIC_UNFUSED 3
 
 // The channels of a pixel lie side by side: Keras, TensorFlow.
 #define SEPCONV_NHWC 0
@@ -357,6 +444,9 @@ typedef struct {
 // [O, kh, kw, I]: TensorFlow Lite, except depthwise convolutions.
 #define SEPCONV_OHWI 3
 
+// [kh, kw, O, I]: transposed convolutions of Keras and TensorFlow.
+#define SEPCONV_HWOI 4
+
 // No padding.
 #define SEPCONV_VALID 0
 
@@ -369,6 +459,30 @@ typedef struct {
 #define SEPCONV_MAX 0
 
 #define SEPCONV_AVERAGE 1
+
+// The sum over the window divided by all of its size, padding included: PyTorch's
+// count_include_pad.
+#define SEPCONV_AVERAGE_OF_PADDED 2
+
+#define SEPCONV_NEAREST 0
+
+#define SEPCONV_BILINEAR 1
+
+// (o + 0.5) · in / out, bilinear less 0.5: TensorFlow 2, Keras; PyTorch's bilinear and
+// nearest-exact.
+#define SEPCONV_HALF_PIXEL 0
+
+// o · (in − 1) / (out − 1): align_corners.
+#define SEPCONV_ALIGN_CORNERS 1
+
+// o · in / out: TensorFlow 1; PyTorch's nearest.
+#define SEPCONV_ASYMMETRIC 2
+
+// Those of a pixel lie side by side: TensorFlow, ONNX's DCR.
+#define SEPCONV_BLOCK_FIRST 0
+
+// Those of a channel do: PyTorch's PixelShuffle, ONNX's CRD.
+#define SEPCONV_CHANNEL_FIRST 1
 
 #ifdef __cplusplus
 extern "C" {
@@ -467,6 +581,48 @@ sepconv_status sepconv_pool(const size_t *input,
 sepconv_status sepconv_global_average_pool(const size_t *input,
                                            const sepconv_options *options,
                                            sepconv_plan **plan);
+
+// Makes a plan for a transposed convolution, NHWC, of floating-point elements. Arguments and errors
+// are those of sepconv_depthwise().
+//
+// # Safety
+// `input` is null or points to four numbers. `params`, `options` and `plan` are null or valid
+// pointers. Data pointers inside `params` are null or valid for their `len` elements.
+sepconv_status sepconv_transposed_conv(const size_t *input,
+                                       const sepconv_transposed_params *params,
+                                       const sepconv_options *options,
+                                       sepconv_plan **plan);
+
+// Makes a plan that resizes pictures to a height and a width, NHWC, of floating-point elements.
+// Arguments and errors are those of sepconv_depthwise().
+//
+// # Safety
+// `input` is null or points to four numbers. `options` and `plan` are null or valid pointers.
+sepconv_status sepconv_resize(const size_t *input,
+                              size_t height,
+                              size_t width,
+                              sepconv_interpolation interpolation,
+                              sepconv_coordinates coordinates,
+                              const sepconv_options *options,
+                              sepconv_plan **plan);
+
+// Makes a plan that turns channels into pixels, NHWC, of floating-point elements: N, H, W, C to N,
+// H·block, W·block, C / block². Arguments and errors are those of sepconv_depthwise().
+//
+// # Safety
+// `input` is null or points to four numbers. `options` and `plan` are null or valid pointers.
+sepconv_status sepconv_depth_to_space(const size_t *input,
+                                      size_t block,
+                                      sepconv_depth_order order,
+                                      const sepconv_options *options,
+                                      sepconv_plan **plan);
+
+// Makes a plan for the softmax of each pixel over its channels, NHWC, of floating-point elements.
+// Arguments and errors are those of sepconv_depthwise().
+//
+// # Safety
+// `input` is null or points to four numbers. `options` and `plan` are null or valid pointers.
+sepconv_status sepconv_softmax(const size_t *input, const sepconv_options *options, sepconv_plan **plan);
 
 // Makes a plan that copies x. With a residual it adds, with an activation it applies that
 // activation, with different types it converts. Arguments and errors are those of

@@ -8,9 +8,10 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sepconv_kernels::{
-    Activation, Arithmetic, ConvParams, DenseParams, DepthwiseParams, ElementType, Elements,
-    ElementsMut, Error, Level, NhwcView, NhwcViewMut, Options, Packed, Padding, Plan,
-    PointwiseParams, PoolKind, Quantization, QuantizedWeights, SeparableParams, TensorLayout,
+    Activation, Arithmetic, ConvParams, Coordinates, DenseParams, DepthOrder, DepthwiseParams,
+    ElementType, Elements, ElementsMut, Error, Interpolation, Level, NhwcView, NhwcViewMut,
+    Options, Packed, Padding, Plan, PointwiseParams, PoolKind, Quantization, QuantizedWeights,
+    SeparableParams, TensorLayout, TransposedPadding, TransposedParams, TransposedWindow,
     WeightLayout, Window,
 };
 
@@ -351,10 +352,11 @@ pub(crate) fn check_apart(
     let view = |view: &sepconv_view| -> Result<Range<usize>> {
         Ok(addresses(view.data, view.len, element_type(view.element)?.size()))
     };
+    let scale = addresses(x.scale.cast(), x.scale_len, size_of::<f32>());
     let output = addresses(y.data, y.len, element_type(y.element)?.size());
     let scratch = addresses(scratch.cast(), scratch_len, size_of::<f32>());
     let residual = residual.map(view).transpose()?;
-    let read = [("x", Some(view(x)?)), ("residual", residual)];
+    let read = [("x", Some(view(x)?)), ("x->scale", Some(scale)), ("residual", residual)];
     let meet = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
     for (name, read) in read.iter().filter_map(|(name, range)| Some((name, range.as_ref()?))) {
         for (other, written) in [("y", &output), ("scratch", &scratch)] {
@@ -388,6 +390,7 @@ fn arithmetic(arithmetic: sepconv_arithmetic) -> Result<Arithmetic> {
         SEPCONV_ARITHMETIC_EXACT => Ok(Arithmetic::Exact),
         SEPCONV_ARITHMETIC_BF16 => Ok(Arithmetic::Bf16),
         SEPCONV_ARITHMETIC_FAST => Ok(Arithmetic::Fast),
+        SEPCONV_ARITHMETIC_UNFUSED => Ok(Arithmetic::Unfused),
         _ => unknown("sepconv_arithmetic", arithmetic),
     }
 }
@@ -406,6 +409,7 @@ fn weight_layout(layout: sepconv_weight_layout) -> Result<WeightLayout> {
         SEPCONV_OIHW => Ok(WeightLayout::Oihw),
         SEPCONV_IOHW => Ok(WeightLayout::Iohw),
         SEPCONV_OHWI => Ok(WeightLayout::Ohwi),
+        SEPCONV_HWOI => Ok(WeightLayout::Hwoi),
         _ => unknown("sepconv_weight_layout", layout),
     }
 }
@@ -418,6 +422,9 @@ pub(crate) fn level(level: sepconv_level) -> Result<Option<Level>> {
         SEPCONV_LEVEL_NEON => Ok(Some(Level::Neon)),
         SEPCONV_LEVEL_AVX2 => Ok(Some(Level::Avx2)),
         SEPCONV_LEVEL_AVX512 => Ok(Some(Level::Avx512)),
+        SEPCONV_LEVEL_SSE => Ok(Some(Level::Sse)),
+        SEPCONV_LEVEL_SIMD128 => Ok(Some(Level::Simd128)),
+        SEPCONV_LEVEL_RELAXED_SIMD => Ok(Some(Level::RelaxedSimd)),
         _ => unknown("sepconv_level", level),
     }
 }
@@ -426,7 +433,33 @@ pub(crate) fn pool_kind(kind: sepconv_pool_kind) -> Result<PoolKind> {
     match kind {
         SEPCONV_MAX => Ok(PoolKind::Max),
         SEPCONV_AVERAGE => Ok(PoolKind::Average),
+        SEPCONV_AVERAGE_OF_PADDED => Ok(PoolKind::AverageOfPadded),
         _ => unknown("sepconv_pool_kind", kind),
+    }
+}
+
+pub(crate) fn interpolation(interpolation: sepconv_interpolation) -> Result<Interpolation> {
+    match interpolation {
+        SEPCONV_NEAREST => Ok(Interpolation::Nearest),
+        SEPCONV_BILINEAR => Ok(Interpolation::Bilinear),
+        _ => unknown("sepconv_interpolation", interpolation),
+    }
+}
+
+pub(crate) fn coordinates(coordinates: sepconv_coordinates) -> Result<Coordinates> {
+    match coordinates {
+        SEPCONV_HALF_PIXEL => Ok(Coordinates::HalfPixel),
+        SEPCONV_ALIGN_CORNERS => Ok(Coordinates::AlignCorners),
+        SEPCONV_ASYMMETRIC => Ok(Coordinates::Asymmetric),
+        _ => unknown("sepconv_coordinates", coordinates),
+    }
+}
+
+pub(crate) fn depth_order(order: sepconv_depth_order) -> Result<DepthOrder> {
+    match order {
+        SEPCONV_BLOCK_FIRST => Ok(DepthOrder::BlockFirst),
+        SEPCONV_CHANNEL_FIRST => Ok(DepthOrder::ChannelFirst),
+        _ => unknown("sepconv_depth_order", order),
     }
 }
 
@@ -437,7 +470,7 @@ fn or_one<const N: usize>(values: [usize; N]) -> [usize; N] {
 
 impl sepconv_activation {
     fn read(&self) -> Result<Activation> {
-        let Self { kind, a, b } = *self;
+        let Self { kind, a, b, c } = *self;
         Ok(match kind {
             SEPCONV_NONE => Activation::None,
             SEPCONV_RELU => Activation::Relu,
@@ -446,6 +479,19 @@ impl sepconv_activation {
             SEPCONV_ELU => Activation::Elu { alpha: a },
             SEPCONV_SILU => Activation::Silu,
             SEPCONV_HARD_SWISH => Activation::HardSwish,
+            SEPCONV_SIGMOID => Activation::Sigmoid,
+            SEPCONV_HARD_SIGMOID => Activation::HardSigmoid { slope: a, offset: b },
+            SEPCONV_TANH => Activation::Tanh,
+            SEPCONV_GELU => Activation::Gelu,
+            SEPCONV_GELU_TANH => Activation::GeluTanh,
+            SEPCONV_SOFTPLUS => Activation::Softplus,
+            SEPCONV_MISH => Activation::Mish,
+            SEPCONV_LEAKY_RELU => Activation::LeakyRelu { alpha: a },
+            SEPCONV_THRESHOLDED_RELU => {
+                Activation::ThresholdedRelu { slope: a, threshold: b, max: c }
+            }
+            SEPCONV_SOFTSIGN => Activation::Softsign,
+            SEPCONV_EXPONENTIAL => Activation::Exponential,
             _ => return unknown("sepconv_activation_kind", kind),
         })
     }
@@ -502,6 +548,11 @@ impl sepconv_options {
             .input_quantization(self.input_quantization.read().unwrap_or_default())
             .output_quantization(self.output_quantization.read().unwrap_or_default())
             .input_activation(self.input_activation.read()?)
+            .input_scale(match self.input_scale {
+                0 => false,
+                1 => true,
+                other => return unknown("sepconv_options.input_scale", other),
+            })
             .activation(self.activation.read()?)
             .level(level(self.level)?)
             .input_type(element_type(self.input_type)?)
@@ -576,6 +627,32 @@ params!(sepconv_dense_params to DenseParams, |this, weights| {
     DenseParams::new(this.channels_out, weights)
 });
 
+impl sepconv_transposed_params {
+    /// # Safety
+    /// Weights and biases are null or valid for their lengths.
+    pub(crate) unsafe fn read<'a>(&self) -> Result<TransposedParams<'a>> {
+        let padding = match self.padding {
+            SEPCONV_VALID => TransposedPadding::Valid,
+            SEPCONV_SAME => TransposedPadding::Same,
+            SEPCONV_EXPLICIT => {
+                TransposedPadding::Explicit { padding: self.pads, output_padding: self.output_pads }
+            }
+            other => return unknown("sepconv_padding", other),
+        };
+        let window =
+            TransposedWindow::new(self.kernel).stride(or_one(self.stride)).padding(padding);
+        // SAFETY: the caller's contract.
+        unsafe {
+            let weights = self.weights.read()?;
+            let mut params = TransposedParams::new(window, self.channels_out, weights)
+                .groups(self.groups.max(1))
+                .layout(weight_layout(self.weights.layout)?);
+            params.bias = self.bias.read()?;
+            Ok(params)
+        }
+    }
+}
+
 /// How the elements of a view lie.
 enum Lies {
     Nhwc { pixel_stride: usize },
@@ -612,20 +689,26 @@ impl Lies {
 
 impl sepconv_view {
     /// # Safety
-    /// The data is null or valid for `len` elements while the view lives.
+    /// The data is null or valid for `len` elements while the view lives, `scale` likewise.
     pub(crate) unsafe fn read<'a>(&self, name: &str) -> Result<NhwcView<'a>> {
         // SAFETY: the caller's contract.
         let data =
             unsafe { elements(self.data, self.len, self.element, &format!("{name}->data"))? };
         let strides = [self.pixel_stride, self.picture_stride];
-        Ok(match Lies::new(self.layout, self.shape, strides, name)? {
+        let view = match Lies::new(self.layout, self.shape, strides, name)? {
             Lies::Nhwc { pixel_stride } => {
                 NhwcView::with_pixel_stride(data, self.shape, pixel_stride)?
             }
             Lies::Nchw { shape, picture_stride } => {
                 NhwcView::nchw_with_picture_stride(data, shape, picture_stride)?
             }
-        })
+        };
+        if self.scale.is_null() && self.scale_len == 0 {
+            return Ok(view);
+        }
+        // SAFETY: the caller's contract.
+        let scale = unsafe { slice(self.scale, self.scale_len, &format!("{name}->scale"))? };
+        Ok(view.scaled(scale)?)
     }
 }
 

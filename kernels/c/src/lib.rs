@@ -15,7 +15,8 @@ mod pools;
 use std::ffi::{CString, c_char, c_void};
 
 use sepconv_kernels::{
-    Conv, Dense, Depthwise, Elementwise, GlobalAveragePool, Level, Plan, Pointwise, Pool, Separable,
+    Conv, Dense, DepthToSpace, Depthwise, Elementwise, GlobalAveragePool, Level, Plan, Pointwise,
+    Pool, Resize, Separable, Softmax, TransposedConv,
 };
 
 use call::{create, guarded, required};
@@ -51,6 +52,12 @@ pub const SEPCONV_LEVEL_SCALAR: sepconv_level = 1;
 pub const SEPCONV_LEVEL_NEON: sepconv_level = 2;
 pub const SEPCONV_LEVEL_AVX2: sepconv_level = 3;
 pub const SEPCONV_LEVEL_AVX512: sepconv_level = 4;
+/// SSE2, of every x86-64 CPU. It has no fused multiply-adds: see SEPCONV_ARITHMETIC_UNFUSED.
+pub const SEPCONV_LEVEL_SSE: sepconv_level = 5;
+/// WebAssembly's simd128, likewise.
+pub const SEPCONV_LEVEL_SIMD128: sepconv_level = 6;
+/// WebAssembly's relaxed simd, where its multiply-adds are fused.
+pub const SEPCONV_LEVEL_RELAXED_SIMD: sepconv_level = 7;
 
 /// The kind of an activation.
 pub type sepconv_activation_kind = u32;
@@ -67,10 +74,32 @@ pub const SEPCONV_ELU: sepconv_activation_kind = 4;
 pub const SEPCONV_SILU: sepconv_activation_kind = 5;
 /// x · clamp(x + 3, 0, 6) / 6
 pub const SEPCONV_HARD_SWISH: sepconv_activation_kind = 6;
+/// 1 / (1 + exp(−x))
+pub const SEPCONV_SIGMOID: sepconv_activation_kind = 7;
+/// clamp(a·x + b, 0, 1)
+pub const SEPCONV_HARD_SIGMOID: sepconv_activation_kind = 8;
+/// The hyperbolic tangent.
+pub const SEPCONV_TANH: sepconv_activation_kind = 9;
+/// x · (1 + erf(x / √2)) / 2
+pub const SEPCONV_GELU: sepconv_activation_kind = 10;
+/// x · (1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2
+pub const SEPCONV_GELU_TANH: sepconv_activation_kind = 11;
+/// ln(1 + exp(x))
+pub const SEPCONV_SOFTPLUS: sepconv_activation_kind = 12;
+/// x · tanh(ln(1 + exp(x)))
+pub const SEPCONV_MISH: sepconv_activation_kind = 13;
+/// x < 0 ? a·x : x
+pub const SEPCONV_LEAKY_RELU: sepconv_activation_kind = 14;
+/// x < b ? a·(x − b) : min(x, c)
+pub const SEPCONV_THRESHOLDED_RELU: sepconv_activation_kind = 15;
+/// x / (1 + |x|)
+pub const SEPCONV_SOFTSIGN: sepconv_activation_kind = 16;
+/// exp(x)
+pub const SEPCONV_EXPONENTIAL: sepconv_activation_kind = 17;
 
 /// How pointwise, separable, standard and dense layers multiply and add.
 pub type sepconv_arithmetic = u32;
-/// In f32, the same bits on every CPU.
+/// In f32, the same bits on every CPU. CPUs without fused multiply-adds emulate them, slowly.
 pub const SEPCONV_ARITHMETIC_EXACT: sepconv_arithmetic = 0;
 /// Products of bf16, the same bits on every CPU. Operands of any type are rounded to bf16; each
 /// block of 32 products is two chains of multiply-adds of f32. Taps in the padding count as zeros.
@@ -78,6 +107,9 @@ pub const SEPCONV_ARITHMETIC_BF16: sepconv_arithmetic = 1;
 /// The CPU's bf16 dot products where weights are bf16 and the CPU has some, else as
 /// SEPCONV_ARITHMETIC_EXACT: faster, less exact, and different bits on different CPUs.
 pub const SEPCONV_ARITHMETIC_FAST: sepconv_arithmetic = 2;
+/// In f32, products rounded before they are added, the same bits on every CPU: for CPUs without
+/// fused multiply-adds, where it is many times faster. Of depthwise layers, too.
+pub const SEPCONV_ARITHMETIC_UNFUSED: sepconv_arithmetic = 3;
 
 /// The order of a tensor's elements in memory. Shapes are N, H, W, C in either. Results have the
 /// same bits in either.
@@ -101,6 +133,8 @@ pub const SEPCONV_OIHW: sepconv_weight_layout = 1;
 pub const SEPCONV_IOHW: sepconv_weight_layout = 2;
 /// [O, kh, kw, I]: TensorFlow Lite, except depthwise convolutions.
 pub const SEPCONV_OHWI: sepconv_weight_layout = 3;
+/// [kh, kw, O, I]: transposed convolutions of Keras and TensorFlow.
+pub const SEPCONV_HWOI: sepconv_weight_layout = 4;
 
 /// The padding of a window. Padding adds nothing to a convolution or to a pool.
 pub type sepconv_padding = u32;
@@ -111,19 +145,44 @@ pub const SEPCONV_SAME: sepconv_padding = 1;
 /// The padding is given by `pads`.
 pub const SEPCONV_EXPLICIT: sepconv_padding = 2;
 
-/// What a pool computes over its window. Padding is ignored.
+/// What a pool computes over its window. Padding is ignored but by SEPCONV_AVERAGE_OF_PADDED.
 pub type sepconv_pool_kind = u32;
 pub const SEPCONV_MAX: sepconv_pool_kind = 0;
 pub const SEPCONV_AVERAGE: sepconv_pool_kind = 1;
+/// The sum over the window divided by all of its size, padding included: PyTorch's
+/// count_include_pad.
+pub const SEPCONV_AVERAGE_OF_PADDED: sepconv_pool_kind = 2;
 
-/// An activation. Zero-initialize it for none. SEPCONV_CLAMP uses `a` and `b`, SEPCONV_ELU uses
-/// `a`.
+/// How sepconv_resize() makes a pixel of its neighbours.
+pub type sepconv_interpolation = u32;
+pub const SEPCONV_NEAREST: sepconv_interpolation = 0;
+pub const SEPCONV_BILINEAR: sepconv_interpolation = 1;
+
+/// Where output o of sepconv_resize() lies in the input, along either axis.
+pub type sepconv_coordinates = u32;
+/// (o + 0.5) · in / out, bilinear less 0.5: TensorFlow 2, Keras; PyTorch's bilinear and
+/// nearest-exact.
+pub const SEPCONV_HALF_PIXEL: sepconv_coordinates = 0;
+/// o · (in − 1) / (out − 1): align_corners.
+pub const SEPCONV_ALIGN_CORNERS: sepconv_coordinates = 1;
+/// o · in / out: TensorFlow 1; PyTorch's nearest.
+pub const SEPCONV_ASYMMETRIC: sepconv_coordinates = 2;
+
+/// Which channels the pixels of sepconv_depth_to_space() are made of.
+pub type sepconv_depth_order = u32;
+/// Those of a pixel lie side by side: TensorFlow, ONNX's DCR.
+pub const SEPCONV_BLOCK_FIRST: sepconv_depth_order = 0;
+/// Those of a channel do: PyTorch's PixelShuffle, ONNX's CRD.
+pub const SEPCONV_CHANNEL_FIRST: sepconv_depth_order = 1;
+
+/// An activation. Zero-initialize it for none. Its kind says which of `a`, `b` and `c` it uses.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_activation {
     pub kind: sepconv_activation_kind,
     pub a: f32,
     pub b: f32,
+    pub c: f32,
 }
 
 /// A sliding window. Arrays hold height, then width. A stride or dilation of 0 means 1.
@@ -191,6 +250,10 @@ pub struct sepconv_quantized_weights {
 pub struct sepconv_options {
     /// Applied to each input element when it is loaded, not to padding.
     pub input_activation: sepconv_activation,
+    /// 1: each input element, activated, is multiplied by a factor of its picture and channel, which
+    /// comes with the view: sepconv_view.scale. Not padding. Not with integers, nor with an input
+    /// activation that is no clamp. 0: there are no factors.
+    pub input_scale: u32,
     /// Applied last, after the residual is added.
     pub activation: sepconv_activation,
     pub level: sepconv_level,
@@ -202,15 +265,15 @@ pub struct sepconv_options {
     /// The layout of the output and of the residual.
     pub output_layout: sepconv_tensor_layout,
     /// Of an input of SEPCONV_U8 or SEPCONV_I8. Layers with weights take such an input with weights
-    /// of SEPCONV_I8 and give such an output or SEPCONV_F32, NHWC. An output is rounded to nearest,
-    /// ties to even, and clamped to its type.
+    /// of SEPCONV_I8 and give such an output or SEPCONV_F32. An output is rounded to nearest, ties to
+    /// even, and clamped to its type.
     pub input_quantization: sepconv_quantization,
     /// Of an output of these types.
     pub output_quantization: sepconv_quantization,
     /// Of the residual, whose type is the output's. All zero: output_quantization.
     pub residual_quantization: sepconv_quantization,
-    /// 1: SEPCONV_ARITHMETIC_BF16 multiplies by tile registers (AMX) where the CPU has them; the
-    /// bits are the same. Making a plan then asks the operating system for them, for all threads
+    /// 1: SEPCONV_ARITHMETIC_BF16, and layers of 8-bit integers, multiply by tile registers (AMX)
+    /// where the CPU has them; the bits are the same. Making a plan then asks the operating system for them, for all threads
     /// of the process. From then on sigaltstack() refuses stacks without room for 8 KiB more. If a
     /// thread already has such a stack, the request fails and other kernels run;
     /// sepconv_plan_kernel_name() tells which. 0: no tile registers, unless the environment
@@ -284,6 +347,31 @@ pub struct sepconv_conv_params {
     pub quantized: sepconv_quantized_weights,
 }
 
+/// Parameters of a transposed convolution. Arrays hold height, then width.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct sepconv_transposed_params {
+    pub kernel: [usize; 2],
+    /// 0 means 1.
+    pub stride: [usize; 2],
+    /// SEPCONV_VALID and SEPCONV_SAME as in Keras: out = in · stride + max(kernel − stride, 0) and
+    /// in · stride. SEPCONV_EXPLICIT as in PyTorch:
+    /// out = (in − 1) · stride − 2 · pads + kernel + output_pads.
+    pub padding: sepconv_padding,
+    /// Outputs left out on either side. Used with SEPCONV_EXPLICIT only.
+    pub pads: [usize; 2],
+    /// Outputs added after. Used with SEPCONV_EXPLICIT only.
+    pub output_pads: [usize; 2],
+    /// Must divide C and O; 0 means 1, C is a depthwise one.
+    pub groups: usize,
+    /// Output channels O.
+    pub channels_out: usize,
+    /// Of shape [kh, kw, O / groups, C] with SEPCONV_HWOI, or in the order of their layout, in
+    /// which I stands for all C.
+    pub weights: sepconv_weights,
+    pub bias: sepconv_bias,
+}
+
 /// Parameters of a dense layer.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -319,6 +407,11 @@ pub struct sepconv_view {
     /// larger number selects some channels of a wider tensor, from the first of their planes on.
     /// `len` must then be at least (N − 1)·picture_stride + C·H·W. It is 0 if the layout is NHWC.
     pub picture_stride: usize,
+    /// N·C factors, one for each picture and channel, if the options' input_scale is 1 and this is
+    /// the input; else null.
+    pub scale: *const f32,
+    /// The number of factors.
+    pub scale_len: usize,
 }
 
 /// A tensor that a call writes. Its layout is that of sepconv_view. The caller owns the memory.
@@ -563,6 +656,92 @@ pub unsafe extern "C" fn sepconv_global_average_pool(
         create(input, options, plan, |shape, options| {
             Ok(Box::new(GlobalAveragePool::new(shape, options)?))
         })
+    }
+}
+
+/// Makes a plan for a transposed convolution, NHWC, of floating-point elements. Arguments and errors
+/// are those of sepconv_depthwise().
+///
+/// # Safety
+/// `input` is null or points to four numbers. `params`, `options` and `plan` are null or valid
+/// pointers. Data pointers inside `params` are null or valid for their `len` elements.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_transposed_conv(
+    input: *const usize,
+    params: *const sepconv_transposed_params,
+    options: *const sepconv_options,
+    plan: *mut *mut sepconv_plan,
+) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        create(input, options, plan, |shape, options| {
+            let params = required(params, "params")?.read()?;
+            Ok(Box::new(TransposedConv::new(shape, &params, options)?))
+        })
+    }
+}
+
+/// Makes a plan that resizes pictures to a height and a width, NHWC, of floating-point elements.
+/// Arguments and errors are those of sepconv_depthwise().
+///
+/// # Safety
+/// `input` is null or points to four numbers. `options` and `plan` are null or valid pointers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_resize(
+    input: *const usize,
+    height: usize,
+    width: usize,
+    interpolation: sepconv_interpolation,
+    coordinates: sepconv_coordinates,
+    options: *const sepconv_options,
+    plan: *mut *mut sepconv_plan,
+) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        create(input, options, plan, |shape, options| {
+            let interpolation = call::interpolation(interpolation)?;
+            let coordinates = call::coordinates(coordinates)?;
+            let size = [height, width];
+            Ok(Box::new(Resize::new(shape, size, interpolation, coordinates, options)?))
+        })
+    }
+}
+
+/// Makes a plan that turns channels into pixels, NHWC, of floating-point elements: N, H, W, C to N,
+/// H·block, W·block, C / block². Arguments and errors are those of sepconv_depthwise().
+///
+/// # Safety
+/// `input` is null or points to four numbers. `options` and `plan` are null or valid pointers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_depth_to_space(
+    input: *const usize,
+    block: usize,
+    order: sepconv_depth_order,
+    options: *const sepconv_options,
+    plan: *mut *mut sepconv_plan,
+) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        create(input, options, plan, |shape, options| {
+            Ok(Box::new(DepthToSpace::new(shape, block, call::depth_order(order)?, options)?))
+        })
+    }
+}
+
+/// Makes a plan for the softmax of each pixel over its channels, NHWC, of floating-point elements.
+/// Arguments and errors are those of sepconv_depthwise().
+///
+/// # Safety
+/// `input` is null or points to four numbers. `options` and `plan` are null or valid pointers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_softmax(
+    input: *const usize,
+    options: *const sepconv_options,
+    plan: *mut *mut sepconv_plan,
+) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        create(input, options, plan, |shape, options| Ok(Box::new(Softmax::new(shape, options)?)))
     }
 }
 

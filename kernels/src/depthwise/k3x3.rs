@@ -606,29 +606,29 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const WHOLE: bool
                 // SAFETY: the first column lies inside.
                 let x = unsafe { self.input::<L>(args, 0, b) };
                 for j in FIRST..END {
-                    acc[j][b][0] = simd.barrier(simd.mul_add(x, weight(j, 0), acc[j][b][0]));
+                    acc[j][b][0] = simd.barrier(simd.accumulate(x, weight(j, 0), acc[j][b][0]));
                 }
             }
             // SAFETY: a column in the middle lies inside.
             let x = unsafe { self.input::<L>(args, 1, b) };
             for j in FIRST..END {
-                acc[j][b][1] = simd.barrier(simd.mul_add(x, weight(j, 0), acc[j][b][1]));
+                acc[j][b][1] = simd.barrier(simd.accumulate(x, weight(j, 0), acc[j][b][1]));
             }
             // SAFETY: a column in the middle lies inside.
             let next = unsafe { self.input::<L>(args, 2, b) };
             for j in FIRST..END {
                 let w = weight(j, 1);
-                acc[j][b][0] = simd.barrier(simd.mul_add(x, w, acc[j][b][0]));
-                acc[j][b][1] = simd.barrier(simd.mul_add(next, w, acc[j][b][1]));
+                acc[j][b][0] = simd.barrier(simd.accumulate(x, w, acc[j][b][0]));
+                acc[j][b][1] = simd.barrier(simd.accumulate(next, w, acc[j][b][1]));
             }
             for j in FIRST..END {
-                acc[j][b][0] = simd.barrier(simd.mul_add(next, weight(j, 2), acc[j][b][0]));
+                acc[j][b][0] = simd.barrier(simd.accumulate(next, weight(j, 2), acc[j][b][0]));
             }
             if !self.right {
                 // SAFETY: the last column lies inside.
                 let x = unsafe { self.input::<L>(args, 3, b) };
                 for j in FIRST..END {
-                    acc[j][b][1] = simd.barrier(simd.mul_add(x, weight(j, 2), acc[j][b][1]));
+                    acc[j][b][1] = simd.barrier(simd.accumulate(x, weight(j, 2), acc[j][b][1]));
                 }
             }
         }
@@ -677,7 +677,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const WHOLE: bool
                 // SAFETY: the first column lies inside.
                 let x = unsafe { self.input::<L>(args, 0, b) };
                 for j in FIRST..END {
-                    acc[j][b][0] = simd.mul_add(x, weight(j, 0), acc[j][b][0]);
+                    acc[j][b][0] = simd.accumulate(x, weight(j, 0), acc[j][b][0]);
                 }
             }
             for j in FIRST..END {
@@ -685,7 +685,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const WHOLE: bool
                     let w = weight(j, kx);
                     // Without the first and the last column.
                     for p in usize::from(kx == 0)..P - usize::from(kx == K - 1) {
-                        acc[j][b][p] = simd.mul_add(columns[p * STRIDE + kx], w, acc[j][b][p]);
+                        acc[j][b][p] = simd.accumulate(columns[p * STRIDE + kx], w, acc[j][b][p]);
                     }
                     // Where registers are scarce weights must not be loaded ahead.
                     if const { STRIDE > 1 && S::REGISTERS < 32 } {
@@ -699,7 +699,7 @@ impl<S: Simd, X: Element, const P: usize, const STRIDE: usize, const WHOLE: bool
                 // SAFETY: the last column lies inside.
                 let x = unsafe { self.input::<L>(args, right, b) };
                 for j in FIRST..END {
-                    acc[j][b][P - 1] = simd.mul_add(x, weight(j, K - 1), acc[j][b][P - 1]);
+                    acc[j][b][P - 1] = simd.accumulate(x, weight(j, K - 1), acc[j][b][P - 1]);
                 }
             }
         }

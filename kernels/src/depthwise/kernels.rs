@@ -15,8 +15,11 @@ pub(crate) struct DepthwiseKernels {
     /// Whether 3×3 tiles of [`PAIR`](crate::depthwise::k3x3::PAIR) columns take two vectors of
     /// channels at a time.
     pub(crate) pairs: bool,
-    /// Of the usual kernel widths, multiplier 1, no dilation along the width.
+    /// Of the usual kernel widths, multiplier 1. A kernel of single columns is as wide as it is
+    /// high: its tiles lie along columns of the picture.
     pub(crate) dense: &'static [Dense],
+    /// Of other kernel widths, from its own on.
+    pub(crate) long: Option<Dense>,
     /// Of multiplier 1, the input as it is.
     pub(crate) as_is: RowKernels,
     /// Of multiplier 1, ReLU of the input.
@@ -46,7 +49,7 @@ pub(crate) struct Kernels3x3 {
     pub(crate) tail: Tiles<Fn3x3>,
 }
 
-/// The kernels for one kernel width and stride along the width.
+/// The kernels for one kernel width and stride along the width; with stride 1 for any dilation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dense {
     pub(crate) kernel: usize,

@@ -6,14 +6,14 @@ use core::ptr::NonNull;
 
 use crate::activation::Activation;
 use crate::depthwise::k3x3::{self, Args3x3, Input3x3, K, Output3x3};
-use crate::depthwise::kernels::{DepthwiseKernels, Fn3x3, Kernels3x3};
+use crate::depthwise::kernels::{Dense, DepthwiseKernels, Fn3x3, Kernels3x3};
 use crate::element::Pointer;
 use crate::error::{Error, Result};
-use crate::geometry::{Window, product};
+use crate::geometry::{Axis, Window, product};
 use crate::params::DepthwiseParams;
 use crate::pixels::{Pixel, Placement, Rectangle};
 use crate::rows::kernels::RowKernels;
-use crate::rows::plan::{Destination, InputSpec, OutputPixels, RowPlan};
+use crate::rows::plan::{Destination, InputSpec, OutputPixels, RowPlan, TilesLie};
 use crate::rows::weights::DepthwiseWeights;
 use crate::unpacked::Unpacked;
 
@@ -43,11 +43,28 @@ pub(crate) fn channels_out(channels_in: usize, multiplier: usize) -> Result<usiz
     product("output channels", &[channels_in, multiplier])
 }
 
+/// The kernels for taps that lie side by side along an axis: those of their number, or those that
+/// take any. Dilated ones have stride 1, so that pixels a dilation apart are neighbours like taps.
+fn dense(
+    kernels: &'static DepthwiseKernels,
+    window: &Window,
+    axis: usize,
+) -> Option<&'static Dense> {
+    let (kernel, stride) = (window.kernel[axis], window.stride[axis]);
+    if stride > 1 && window.dilation[axis] > 1 {
+        return None;
+    }
+    let of_width = kernels.dense.iter().find(|d| (d.kernel, d.stride) == (kernel, stride));
+    let long = kernels.long.as_ref().filter(|d| kernel >= d.kernel && stride == d.stride);
+    of_width.or(long)
+}
+
 /// A depthwise convolution, packed, for inputs of any size.
 #[derive(Debug)]
 pub(crate) struct PackedDepthwise {
     kernels: &'static DepthwiseKernels,
     row_kernels: &'static RowKernels,
+    tiles: TilesLie,
     /// If there are such for the window.
     k3x3: Option<&'static Kernels3x3>,
     channels_in: usize,
@@ -69,10 +86,10 @@ impl PackedDepthwise {
         let Window { kernel, stride, dilation, .. } = window.checked()?;
         let activation = spec.activation.checked()?;
         let fast = multiplier == 1 && !spec.general;
-        let dense = kernels
-            .dense
-            .iter()
-            .find(|d| d.kernel == kernel[1] && d.stride == stride[1] && dilation[1] == 1);
+        let single_columns = kernel[1] == 1 && kernel[0] > 1;
+        let dense = dense(kernels, &window, usize::from(!single_columns));
+        let tiles =
+            if single_columns && dense.is_some() { TilesLie::InColumns } else { TilesLie::InRows };
         let row_kernels = match (fast, activation, dense) {
             (true, Activation::None, Some(dense)) => &dense.as_is,
             (true, Activation::Relu, Some(dense)) => &dense.relu,
@@ -89,7 +106,17 @@ impl PackedDepthwise {
         };
         let unpacked = Unpacked { weights, layout, bias };
         let weights = DepthwiseWeights::new(kernels.lanes, kernel, channels, unpacked)?.into();
-        Ok(Self { kernels, row_kernels, k3x3, channels_in, multiplier, window, spec, weights })
+        Ok(Self {
+            kernels,
+            row_kernels,
+            tiles,
+            k3x3,
+            channels_in,
+            multiplier,
+            window,
+            spec,
+            weights,
+        })
     }
 
     pub(crate) fn channels_out(&self) -> usize {
@@ -103,15 +130,23 @@ impl PackedDepthwise {
 
     /// For an input of so many pictures, rows and columns.
     pub(crate) fn plan(&self, [n, h, w]: [usize; 3]) -> Result<DepthwisePlan> {
+        let input = [n, h, w, self.channels_in];
+        self.plan_of(input, self.window.axes(input)?)
+    }
+
+    /// For an input \[N, H, W, C\] that was checked, whose axes have the window's kernel, stride
+    /// and dilation, and perhaps another padding.
+    pub(crate) fn plan_of(&self, input: [usize; 4], axes: [Axis; 2]) -> Result<DepthwisePlan> {
         let rows = RowPlan::new(
             self.kernels.lanes,
             self.row_kernels,
-            [n, h, w, self.channels_in],
+            input,
             self.multiplier,
-            &self.window,
+            axes,
             self.spec,
             Some(self.weights.clone()),
-        )?;
+        )?
+        .with_tiles(self.tiles);
         let k3x3 = self.k3x3.map(|k3x3| Plan3x3::new(self.kernels, k3x3, &rows));
         Ok(DepthwisePlan { rows, k3x3 })
     }
@@ -146,7 +181,7 @@ impl DepthwisePlan {
     /// Whether the rows of a rectangle share what they read, so that low ones are slower than high
     /// ones.
     pub(crate) fn shares_rows(&self) -> bool {
-        self.k3x3.is_some()
+        self.k3x3.is_some() || self.rows.tiles == TilesLie::InColumns
     }
 
     /// Computes a rectangle of the output; `next` is where the one computed after it begins, if

@@ -22,19 +22,22 @@
 //!    aside on the stack while the odd ones run, the sums for both: twice M·N stores and loads for
 //!    32·M·N FMAs;
 //! 2. there are instances of whole panels alone, N·lanes = NR. What is in a panel beyond the
-//!    layer's last channel goes to scratch.
+//!    layer's last channel goes to scratch;
+//! 3. where a CPU multiplies bf16 and adds to f32 with one rounding (Arm's FEAT_BF16), an element
+//!    of `a` and of `b` can be a pair of bf16 along k. Of each pair of `b` an instruction takes the
+//!    even one or the odd one, for the chain it is for: nothing is widened.
 
 use core::marker::PhantomData;
 use core::ops::Range;
 
 use crate::epilogue::Extent;
 use crate::gemm::micro_kernel::{
-    Fma, MicroTiles, UNROLL, barrier, finish, is_tight, lane_step, prefetch_row, start, step,
+    Chain, MicroTiles, UNROLL, barrier, finish, is_tight, lane_step, prefetch_row, start, step,
 };
 use crate::gemm::tile::tile_size;
 use crate::memory::LINE_BYTES;
 use crate::simd::element::Element;
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Bf16Fma, Bf16FmaKernel, Kernel, Simd};
 
 /// k of a block.
 pub(crate) const BLOCK: usize = 32;
@@ -56,19 +59,91 @@ impl<B: Element, const M: usize, const N: usize> Kernel for BlockMicroKernel<B, 
     ///   of `y`.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, t: &MicroTiles) {
-        let columns = Extent::<S> { whole: true, mask: simd.mem_mask(S::LANES) };
-        for i in 0..t.tiles {
-            let y_rows = t.output.y_rows.wrapping_add(i * M);
-            // SAFETY: the rows i·M.. of the tables are this tile's, M of each; the columns are N
-            // whole vectors; the caller keeps the contract of the panels.
-            unsafe {
-                let mut sums = start::<S, M, N>(simd, &t.output, y_rows, &columns);
-                add_blocks::<S, B, M, N>(simd, t, i, &mut sums);
-                finish::<S, M, N>(simd, t, i, &mut sums, &columns);
-            }
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { micro_tiles::<S, Singles<B>, M, N>(simd, Singles(PhantomData), t) }
+    }
+}
+
+/// The micro-kernel of M×N vectors for pairs of bf16.
+#[derive(Debug)]
+#[allow(dead_code, reason = "of levels with multiply-adds of bf16")]
+pub(crate) struct PairMicroKernel<const M: usize, const N: usize>;
+
+impl<const M: usize, const N: usize> Bf16FmaKernel for PairMicroKernel<M, N> {
+    type Args = MicroTiles;
+    type Output = ();
+
+    /// # Safety
+    /// - Each A panel is valid for reading the blocks of `depth` k of MR rows, in pairs.
+    /// - `b` is valid for reading `depth`·NR bf16, in pairs along k, `bias` NR f32, if there is one.
+    /// - The tables of rows have tiles·M offsets each.
+    /// - N·lanes is NR. At each of its offsets `y` is valid for reading and writing so many f32, the
+    ///   residual, if there is one, for reading them; no other thread touches those of `y`.
+    #[inline(always)]
+    unsafe fn run<T: Bf16Fma>(token: T, t: &MicroTiles) {
+        // SAFETY: the caller keeps the contract, which is the same with pairs for elements.
+        unsafe { micro_tiles::<T::Simd, Pairs<T>, M, N>(token.simd(), Pairs(token), t) }
+    }
+}
+
+/// All micro-tiles of the column.
+///
+/// # Safety
+/// That of the kernels, of which `chains` knows the elements.
+#[inline(always)]
+unsafe fn micro_tiles<S: Simd, C: Chains<S>, const M: usize, const N: usize>(
+    simd: S,
+    chains: C,
+    t: &MicroTiles,
+) {
+    let columns = Extent::<S> { whole: true, mask: simd.mem_mask(S::LANES) };
+    for i in 0..t.tiles {
+        let y_rows = t.output.y_rows.wrapping_add(i * M);
+        // SAFETY: the rows i·M.. of the tables are this tile's, M of each; the columns are N whole
+        // vectors; the caller keeps the contract of the panels.
+        unsafe {
+            let mut sums = start::<S, M, N>(simd, &t.output, y_rows, &columns);
+            add_blocks::<S, C, M, N>(simd, chains, t, i, &mut sums);
+            finish::<S, M, N>(simd, t, i, &mut sums, &columns);
         }
     }
 }
+
+/// What A and B hold.
+trait Chains<S: Simd>: Copy {
+    /// An element of B, or several.
+    type Bits;
+
+    /// k of an element of A and of B.
+    const K: usize;
+
+    /// The chains over the even k of a block, or the odd ones: of all k that are `ODD` modulo 2.
+    ///
+    /// # Safety
+    /// - `a` is valid for reading blocks of `depth` k of MR rows.
+    /// - `b` is valid for reading `depth` k of NR columns.
+    unsafe fn chain<const M: usize, const N: usize, const ODD: usize>(
+        self,
+        simd: S,
+        a: *const f32,
+        b: *const Self::Bits,
+        depth: usize,
+    ) -> [[S::Vector; N]; M];
+}
+
+/// f32 in A, elements B in B.
+struct Singles<B>(PhantomData<B>);
+
+impl<B> Clone for Singles<B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<B> Copy for Singles<B> {}
+
+/// Pairs of bf16.
+#[derive(Clone, Copy)]
+struct Pairs<T>(T);
 
 /// The blocks of micro-tile `i`.
 ///
@@ -77,15 +152,16 @@ impl<B: Element, const M: usize, const N: usize> Kernel for BlockMicroKernel<B, 
 /// - `b` is valid for reading `depth`·NR elements.
 /// - The tables of rows, of what is prefetched and of the residual, have (i + 1)·M offsets.
 #[inline(always)]
-unsafe fn add_blocks<S: Simd, B: Element, const M: usize, const N: usize>(
+unsafe fn add_blocks<S: Simd, C: Chains<S>, const M: usize, const N: usize>(
     simd: S,
+    chains: C,
     t: &MicroTiles,
     i: usize,
     sums: &mut [[S::Vector; N]; M],
 ) {
     let size = const { tile_size::<S>() };
     let mut a = t.a.wrapping_add(i * t.a_step);
-    let mut b = t.b.cast::<B::Bits>();
+    let mut b = t.b.cast::<C::Bits>();
     let blocks = t.depth.div_ceil(BLOCK);
     // A block of the next B panel has NR cache lines: with eight micro-tiles or more to a tile of
     // pixels, all of them are prefetched.
@@ -102,16 +178,17 @@ unsafe fn add_blocks<S: Simd, B: Element, const M: usize, const N: usize>(
         // SAFETY: so many k are left of A and B from here on; M rows are prefetched in all.
         let (even, odd) = unsafe {
             rows.prefetch::<S, M, N>(simd, t);
-            let even = chain::<S, B, M, N, 0>(simd, a, b, depth);
+            let even = chains.chain::<M, N, 0>(simd, a, b, depth);
             rows.prefetch::<S, M, N>(simd, t);
-            (even, chain::<S, B, M, N, 1>(simd, a, b, depth))
+            (even, chains.chain::<M, N, 1>(simd, a, b, depth))
         };
         for m in 0..M {
             for n in 0..N {
                 sums[m][n] = simd.add(sums[m][n], simd.add(even[m][n], odd[m][n]));
             }
         }
-        (a, b) = (a.wrapping_add(BLOCK * size.mr), b.wrapping_add(BLOCK * size.nr));
+        let elements = BLOCK / C::K;
+        (a, b) = (a.wrapping_add(elements * size.mr), b.wrapping_add(elements * size.nr));
     }
 }
 
@@ -146,51 +223,169 @@ impl Rows {
     }
 }
 
-/// The chains over the even k of a block, or the odd ones: of all k that are `ODD` modulo 2.
-///
-/// # Safety
-/// - `a` is valid for reading blocks of `depth` k of MR rows.
-/// - `b` is valid for reading `depth`·NR elements.
-#[inline(always)]
-unsafe fn chain<S: Simd, B: Element, const M: usize, const N: usize, const ODD: usize>(
-    simd: S,
-    mut a: *const f32,
-    mut b: *const B::Bits,
-    depth: usize,
-) -> [[S::Vector; N]; M] {
-    let (l, size) = (S::LANES, const { tile_size::<S>() });
-    let fma = Fma::<B>(PhantomData);
-    let mut acc = [[simd.splat(0.0); N]; M];
-    if l == 1 || depth < BLOCK {
-        for k in (ODD..depth).step_by(2) {
-            // SAFETY: k < `depth`.
-            unsafe {
-                let a = a.add(k / l * size.mr * l + k % l);
-                step::<S, _, M, N>(simd, fma, a, l, b.add(k * size.nr), &mut acc);
-            }
-        }
-        return acc;
-    }
-    for _ in 0..BLOCK / l {
-        if S::LANE_FMA {
-            // SAFETY: L k of A and B are left from here on.
-            unsafe { lanes::<S, B, M, N, ODD>(simd, a, b, &mut acc) };
-        } else {
-            for first in (ODD..l).step_by(2 * UNROLL) {
-                for k in 0..UNROLL {
-                    let k = first + 2 * k;
-                    // SAFETY: k < L, which is a multiple of 2·UNROLL; so many are left from here
-                    // on.
-                    unsafe {
-                        step::<S, _, M, N>(simd, fma, a.add(k), l, b.add(k * size.nr), &mut acc);
-                    }
-                    barrier(simd, &mut acc);
+impl<S: Simd, B: Element> Chains<S> for Singles<B> {
+    type Bits = B::Bits;
+
+    const K: usize = 1;
+
+    #[inline(always)]
+    unsafe fn chain<const M: usize, const N: usize, const ODD: usize>(
+        self,
+        simd: S,
+        mut a: *const f32,
+        mut b: *const B::Bits,
+        depth: usize,
+    ) -> [[S::Vector; N]; M] {
+        let (l, size) = (S::LANES, const { tile_size::<S>() });
+        let chain = Chain::<B>(PhantomData);
+        let mut acc = [[simd.splat(0.0); N]; M];
+        if l == 1 || depth < BLOCK {
+            for k in (ODD..depth).step_by(2) {
+                // SAFETY: k < `depth`.
+                unsafe {
+                    let a = a.add(k / l * size.mr * l + k % l);
+                    step::<S, _, M, N>(simd, chain, a, l, b.add(k * size.nr), &mut acc);
                 }
             }
+            return acc;
         }
-        (a, b) = (a.wrapping_add(l * size.mr), b.wrapping_add(l * size.nr));
+        for _ in 0..BLOCK / l {
+            if S::BY_LANES {
+                // SAFETY: L k of A and B are left from here on.
+                unsafe { lanes::<S, B, M, N, ODD>(simd, a, b, &mut acc) };
+            } else {
+                for first in (ODD..l).step_by(2 * UNROLL) {
+                    for k in 0..UNROLL {
+                        let k = first + 2 * k;
+                        // SAFETY: k < L, which is a multiple of 2·UNROLL; so many are left from
+                        // here on.
+                        unsafe {
+                            let (a, b) = (a.add(k), b.add(k * size.nr));
+                            step::<S, _, M, N>(simd, chain, a, l, b, &mut acc);
+                        }
+                        barrier(simd, &mut acc);
+                    }
+                }
+            }
+            (a, b) = (a.wrapping_add(l * size.mr), b.wrapping_add(l * size.nr));
+        }
+        acc
     }
-    acc
+}
+
+impl<T: Bf16Fma> Chains<T::Simd> for Pairs<T> {
+    // A pair, of the size of an f32.
+    type Bits = f32;
+
+    const K: usize = 2;
+
+    #[inline(always)]
+    unsafe fn chain<const M: usize, const N: usize, const ODD: usize>(
+        self,
+        simd: T::Simd,
+        mut a: *const f32,
+        mut b: *const f32,
+        depth: usize,
+    ) -> [[<T::Simd as Simd>::Vector; N]; M] {
+        let (l, size) = (<T::Simd as Simd>::LANES, const { tile_size::<T::Simd>() });
+        const { assert!(<T::Simd as Simd>::LANES == 4, "for vectors of 128 bits") };
+        let mut acc = [[simd.splat(0.0); N]; M];
+        if depth < BLOCK {
+            for pair in 0..(depth + 1 - ODD) / 2 {
+                // SAFETY: the pair holds k = 2·pair + ODD < `depth`.
+                unsafe {
+                    let a = a.add(pair / l * size.mr * l + pair % l);
+                    let b = b.add(pair * size.nr);
+                    let mut pairs = [simd.splat(0.0); M];
+                    for (m, v) in pairs.iter_mut().enumerate() {
+                        *v = simd.splat(*a.add(m * l));
+                    }
+                    if ODD == 0 {
+                        element_step::<T, M, N, 0>(self.0, 0..M, &pairs, b, &mut acc);
+                    } else {
+                        element_step::<T, M, N, 1>(self.0, 0..M, &pairs, b, &mut acc);
+                    }
+                }
+            }
+            return acc;
+        }
+        let rows = const { if is_tight::<T::Simd, M, N>() { M.div_ceil(2) } else { M } };
+        for _ in 0..BLOCK / (2 * l) {
+            // SAFETY: L pairs of A and B are left from here on; both ranges lie in 0..M.
+            unsafe {
+                pairs_of_rows::<T, M, N, ODD>(self.0, 0..rows, a, b, &mut acc);
+                if rows < M {
+                    pairs_of_rows::<T, M, N, ODD>(self.0, rows..M, a, b, &mut acc);
+                }
+            }
+            (a, b) = (a.wrapping_add(l * size.mr), b.wrapping_add(l * size.nr));
+        }
+        acc
+    }
+}
+
+/// Some rows of L = 4 pairs.
+///
+/// # Safety
+/// - `a` is valid for reading a block of L pairs of MR rows.
+/// - `b` is valid for reading L·NR pairs.
+#[inline(always)]
+unsafe fn pairs_of_rows<T: Bf16Fma, const M: usize, const N: usize, const ODD: usize>(
+    token: T,
+    rows: Range<usize>,
+    a: *const f32,
+    b: *const f32,
+    acc: &mut [[<T::Simd as Simd>::Vector; N]; M],
+) {
+    let (simd, nr) = (token.simd(), const { tile_size::<T::Simd>().nr });
+    let mut block = [simd.splat(0.0); M];
+    for m in rows.clone() {
+        // SAFETY: row m < MR has L pairs, a vector.
+        block[m] = unsafe { simd.load(a.add(m * <T::Simd as Simd>::LANES)) };
+    }
+    // Not a loop: an element's number is part of the instruction.
+    // SAFETY: each of four pairs of B has NR columns.
+    unsafe {
+        if ODD == 0 {
+            element_step::<T, M, N, 0>(token, rows.clone(), &block, b, acc);
+            element_step::<T, M, N, 2>(token, rows.clone(), &block, b.add(nr), acc);
+            element_step::<T, M, N, 4>(token, rows.clone(), &block, b.add(2 * nr), acc);
+            element_step::<T, M, N, 6>(token, rows, &block, b.add(3 * nr), acc);
+        } else {
+            element_step::<T, M, N, 1>(token, rows.clone(), &block, b, acc);
+            element_step::<T, M, N, 3>(token, rows.clone(), &block, b.add(nr), acc);
+            element_step::<T, M, N, 5>(token, rows.clone(), &block, b.add(2 * nr), acc);
+            element_step::<T, M, N, 7>(token, rows, &block, b.add(3 * nr), acc);
+        }
+    }
+}
+
+/// One k: N vectors of pairs of B against one element of M vectors of A.
+///
+/// # Safety
+/// `b` is valid for reading N vectors.
+#[inline(always)]
+unsafe fn element_step<T: Bf16Fma, const M: usize, const N: usize, const ELEMENT: i32>(
+    token: T,
+    rows: Range<usize>,
+    a: &[<T::Simd as Simd>::Vector; M],
+    b: *const f32,
+    acc: &mut [[<T::Simd as Simd>::Vector; N]; M],
+) {
+    let simd = token.simd();
+    let mut bs = [simd.splat(0.0); N];
+    for (n, v) in bs.iter_mut().enumerate() {
+        // SAFETY: vector n of the N.
+        *v = unsafe { simd.load(b.add(n * <T::Simd as Simd>::LANES)) };
+    }
+    for m in rows {
+        for (v, b) in acc[m].iter_mut().zip(bs) {
+            *v = token.mul_add_element::<ELEMENT>(a[m], b, *v);
+        }
+    }
+    if const { is_tight::<T::Simd, M, N>() } {
+        barrier(simd, acc);
+    }
 }
 
 /// Two of L = 4 k, if an FMA takes a lane as a factor: all rows at once if there are registers for
@@ -230,22 +425,22 @@ unsafe fn lanes_of_rows<S: Simd, B: Element, const M: usize, const N: usize, con
     acc: &mut [[S::Vector; N]; M],
 ) {
     let nr = const { tile_size::<S>().nr };
-    let fma = Fma::<B>(PhantomData);
+    let chain = Chain::<B>(PhantomData);
     let mut block = [simd.splat(0.0); M];
     for m in rows.clone() {
         // SAFETY: row m < MR has L elements, a vector.
         block[m] = unsafe { simd.load(a.add(m * S::LANES)) };
     }
     // Not a loop: a lane is part of the instruction.
-    const { assert!(!S::LANE_FMA || S::LANES == 4) };
+    const { assert!(!S::BY_LANES || S::LANES == 4) };
     // SAFETY: L is 4 where this is compiled, and each of four k of B has NR elements.
     unsafe {
         if ODD == 0 {
-            lane_step::<S, _, M, N, 0>(simd, fma, rows.clone(), &block, b, acc);
-            lane_step::<S, _, M, N, 2>(simd, fma, rows, &block, b.add(2 * nr), acc);
+            lane_step::<S, _, M, N, 0>(simd, chain, rows.clone(), &block, b, acc);
+            lane_step::<S, _, M, N, 2>(simd, chain, rows, &block, b.add(2 * nr), acc);
         } else {
-            lane_step::<S, _, M, N, 1>(simd, fma, rows.clone(), &block, b.add(nr), acc);
-            lane_step::<S, _, M, N, 3>(simd, fma, rows, &block, b.add(3 * nr), acc);
+            lane_step::<S, _, M, N, 1>(simd, chain, rows.clone(), &block, b.add(nr), acc);
+            lane_step::<S, _, M, N, 3>(simd, chain, rows, &block, b.add(3 * nr), acc);
         }
     }
 }

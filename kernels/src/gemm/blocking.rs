@@ -142,20 +142,21 @@ impl PixelTiles {
     }
 }
 
-/// How a region's `pixels`, in rows of `width`, are split into tiles of at most `mc`, by rows if
-/// `by_rows`, else by `mr` pixels.
+/// How a region's `pixels`, in rows of `width`, are split into tiles of at most `mc`: by
+/// `rows_at_once` rows if so many fit, else by `mr` pixels.
 pub(super) fn pixel_tiles(
     pixels: usize,
     width: usize,
     mc: usize,
     mr: usize,
-    by_rows: bool,
+    rows_at_once: usize,
     workers: usize,
 ) -> PixelTiles {
     if pixels == 0 {
         return PixelTiles { pixels, unit: 1, units: 0, count: 0 };
     }
-    let mut unit = if by_rows && width <= mc { width } else { mr };
+    let rows = width.saturating_mul(rows_at_once);
+    let mut unit = if (1..=mc).contains(&rows) { rows } else { mr };
     let mut count = pixels.div_ceil(unit).div_ceil(mc / unit);
     let equal = count.next_multiple_of(workers);
     if workers > 1 && count < 8 * workers && pixels / equal >= MIN_SHARED_MC {

@@ -4,14 +4,16 @@ use core::ops::Range;
 use core::ptr::null;
 
 use crate::activation::{ActivateRun, UNBOUNDED};
+use crate::element::PointerMut;
 use crate::error::{Error, Result};
 use crate::gemm::block_micro_kernel::BLOCK;
 use crate::gemm::blocking::{ColumnSplit, KBlock, MAX_MC, MAX_MR, MicroRows, pixel_tiles};
-use crate::gemm::kernels::{MicroKernelFn, PanelKernels, TilesGemm};
+use crate::gemm::kernels::{MicroKernelFn, PanelKernels, TileUnit};
 use crate::gemm::micro_kernel::{Epilogue, MicroTiles, Output, Prefetch, Residual};
 use crate::gemm::narrow::NarrowRun;
 use crate::gemm::operands::PartOfA;
 use crate::gemm::pair::PairRun;
+use crate::gemm::pair_rows::PairRowsRun;
 use crate::gemm::plan::{GemmPlan, RegionPlan, Sums, TakesA, TakesB};
 use crate::gemm::products::Products;
 use crate::gemm::round::RoundRun;
@@ -23,6 +25,7 @@ use crate::memory::LINE_BYTES;
 use crate::pixels::{Placement, Region};
 use crate::planes::PlanesKernels;
 use crate::planes::to_planes::ToPlanesRun;
+use crate::planes::transpose::Transpose;
 use crate::threads::{self, Scratch, Threads};
 use crate::view::{NhwcView, NhwcViewMut, Operands};
 
@@ -43,6 +46,19 @@ impl GemmPlan {
         mut y: NhwcViewMut<'_>,
         scratch: Scratch<'_>,
     ) -> Result<()> {
+        let operands = Operands::new(x, residual, (&mut y, rows.start));
+        self.run_on(threads, rows, operands, scratch)
+    }
+
+    /// The same for operands that lie anyhow: output and residual have at least these rows, x
+    /// those that they need.
+    pub(crate) fn run_on(
+        &self,
+        threads: &dyn Threads,
+        rows: Range<usize>,
+        operands: Operands,
+        scratch: Scratch<'_>,
+    ) -> Result<()> {
         let workers = match self.workers(scratch.len()) {
             0 => {
                 return Err(Error::Length {
@@ -56,9 +72,9 @@ impl GemmPlan {
         let tiles_of = |plan: &RegionPlan| {
             let region = plan.region.in_rows(&rows);
             let (pixels, width) = (self.output[0] * region.pixels(), region.columns.len());
-            let by_rows = self.producer.shares_rows();
+            let at_once = self.producer.rows_at_once();
             let unit = self.heights.unit();
-            let tiles = pixel_tiles(pixels, width, self.mc, unit, by_rows, workers);
+            let tiles = pixel_tiles(pixels, width, self.mc, unit, at_once, workers);
             (region, tiles)
         };
         let tiles: usize = self.regions.iter().map(|plan| tiles_of(plan).1.count).sum();
@@ -67,7 +83,7 @@ impl GemmPlan {
         let produced = produced.div_ceil(self.kernels.tile.nr);
         let split = ColumnSplit { tiles: tiles * self.groups, workers, panels, produced };
         let parts = split.parts();
-        let run = Run { plan: self, operands: Operands::new(x, residual, (&mut y, rows.start)) };
+        let run = Run { plan: self, operands };
         threads::for_each(
             threads,
             [tiles * self.groups * parts, workers],
@@ -202,17 +218,17 @@ struct Step {
 }
 
 /// The thread's tile registers, configured; given back when this is dropped.
-struct Configured(&'static TilesGemm);
+struct Configured(&'static TileUnit);
 
 impl Configured {
     /// For so many rows, 1 to [`TILE_ROWS`](crate::gemm::tile::TILE_ROWS).
     ///
     /// # Safety
     /// The process may use tiles.
-    unsafe fn new(tiles: &'static TilesGemm, rows: usize) -> Self {
+    unsafe fn new(unit: &'static TileUnit, rows: usize) -> Self {
         // SAFETY: the caller's word.
-        unsafe { (tiles.configure)(rows) };
-        Self(tiles)
+        unsafe { (unit.configure)(rows) };
+        Self(unit)
     }
 }
 
@@ -313,11 +329,9 @@ impl<'a> Tile<'a> {
                 TakesA::Blocks => (),
             }
         }
-        let _configured = match plan.products {
-            // SAFETY: that the process may use tiles was asked when the plan was made.
-            Products::Tiles(tiles) => Some(unsafe { Configured::new(tiles, self.rows[0].rows) }),
-            _ => None,
-        };
+        let unit = plan.products.tile_unit();
+        // SAFETY: that the process may use tiles was asked when the plan was made.
+        let _configured = unit.map(|unit| unsafe { Configured::new(unit, self.rows[0].rows) });
         let steps = region.blocks.len() * self.task.panels.len();
         for i in 0..steps {
             let step = self.step(i);
@@ -374,6 +388,7 @@ impl<'a> Tile<'a> {
         let part = PartOfA {
             x: run.operands.x.0,
             placement: run.operands.x_placement,
+            scale: run.operands.scale(),
             group: task.group,
             region: &task.region,
             k_starts: &task.plan.k_starts,
@@ -400,6 +415,19 @@ impl<'a> Tile<'a> {
         // SAFETY: the level was available when the plan was made; x is a view of the plan's input;
         // the panels have room for the tile's pixels.
         unsafe { plan.producer.produce(plan.kernels, &part) };
+        // SAFETY: the panels have been produced, and what the plan multiplies by was available.
+        unsafe { self.convert(of_tiles.is_some()) };
+    }
+
+    /// Makes of the A panels what is multiplied, if the producer hasn't, as of rows of tiles if
+    /// `has_tiles`.
+    ///
+    /// # Safety
+    /// The instructions by which the plan multiplies are available, and the panels of f32 or of
+    /// 8-bit integers in rows.
+    unsafe fn convert(&mut self, has_tiles: bool) {
+        let plan = self.run.plan;
+        let a_panel = plan.a_panel();
         match plan.products {
             Products::Bf16(bf16) => {
                 let run = RoundRun { panels: self.a.as_mut_ptr(), count: self.a.len() };
@@ -407,7 +435,7 @@ impl<'a> Tile<'a> {
                 // this thread's.
                 unsafe { (bf16.round)(&run) };
             }
-            Products::Tiles(tiles) if of_tiles.is_none() => {
+            Products::Tiles(tiles) if !has_tiles => {
                 for panel in self.a.chunks_exact_mut(a_panel) {
                     let (rows, depth) = (self.rows[0].rows, plan.k);
                     let run = TileRowsRun { panel: panel.as_mut_ptr(), rows, depth };
@@ -416,7 +444,23 @@ impl<'a> Tile<'a> {
                     unsafe { (tiles.rows)(&run) };
                 }
             }
-            Products::Exact | Products::Tiles(_) | Products::Dot(_) | Products::Int8(_) => (),
+            Products::Bf16Pairs(pairs) => {
+                for panel in self.a.chunks_exact_mut(a_panel) {
+                    let run = PairRun { panel: panel.as_mut_ptr(), depth: plan.panel_depth };
+                    // SAFETY: the CPU was asked; a panel has whole blocks of its depth, and is this
+                    // thread's.
+                    unsafe { (pairs.pair)(&run) };
+                }
+            }
+            Products::Int8(layer) => {
+                if let Some(matrices) = layer.matrices {
+                    let run = PairRowsRun { panels: self.a.as_mut_ptr(), count: self.a.len() };
+                    // SAFETY: the CPU was asked; panels have whole blocks of MR rows, and are this
+                    // thread's.
+                    unsafe { (matrices.pair_rows)(&run) };
+                }
+            }
+            Products::Chain(_) | Products::Tiles(_) | Products::Dot(_) => (),
         }
     }
 
@@ -491,7 +535,10 @@ impl<'a> Tile<'a> {
             // of these columns.
             unsafe {
                 match (plan.output_planes, plan.products) {
-                    (_, Products::Int8(layer)) => self.requantize(&columns, &layer),
+                    (None, Products::Int8(layer)) => self.requantize(&columns, &layer),
+                    (Some(_), Products::Int8(layer)) => {
+                        self.requantize_to_planes(&columns, &layer);
+                    }
                     (Some(planes), _) => self.to_planes(&columns, planes),
                     (None, _) => self.narrow(&columns),
                 }
@@ -502,15 +549,12 @@ impl<'a> Tile<'a> {
     /// The micro-kernel of these rows for so many columns.
     fn micro_kernel(&self, instance: usize, columns: usize) -> MicroKernelFn {
         let plan = self.run.plan;
-        let kernels = match plan.a {
-            TakesA::Pairs(dot) => &dot.gemm,
-            TakesA::Panels | TakesA::Blocks => &plan.kernels.f32,
-        };
         let vectors = columns.div_ceil(plan.kernels.lanes);
-        match self.panel_kernels {
-            Some(kernels) => kernels.packed[instance],
-            None if self.direct.is_some() => kernels.direct[vectors - 1][instance],
-            None => kernels.packed[vectors - 1][instance],
+        match (self.panel_kernels, plan.products.micro_kernels()) {
+            (Some(kernels), _) => kernels.packed[instance],
+            (None, Some(k)) if self.direct.is_some() => k.direct[vectors - 1][instance],
+            (None, Some(k)) => k.packed[vectors - 1][instance],
+            (None, None) => unreachable!("products have micro-kernels of panels or of vectors"),
         }
     }
 
@@ -525,8 +569,8 @@ impl<'a> Tile<'a> {
             return (self.run.operands.x.0.add(pixel + k).at.cast(), x_pixel);
         }
         let k = if let TakesA::Blocks = plan.a { 0 } else { block.a };
-        // Rows of tiles take half the place of f32.
-        let of_k = if let Products::Tiles(_) = plan.products { 2 } else { 1 };
+        // bf16 take half the place of f32.
+        let of_k = if plan.products.takes_bf16() { 2 } else { 1 };
         let row = k * plan.panel_rows / of_k + rows.row * plan.kernels.lanes;
         let a_panel = plan.a_panel();
         (self.a.as_ptr().wrapping_add(rows.panel * a_panel + row), a_panel)
@@ -635,7 +679,6 @@ impl<'a> Tile<'a> {
         let (run, plan) = (self.run, self.run.plan);
         let requantize = RequantizeRun {
             sums: self.sums.as_ptr(),
-            sums_row: plan.kernels.tile.nr,
             rows: self.task.pixels.len(),
             columns: columns.count,
             multipliers: plan.weights.multipliers(self.task.group, columns.panel),
@@ -643,11 +686,75 @@ impl<'a> Tile<'a> {
             y_rows: self.offsets.y.as_ptr(),
             residual: run.operands.residual.map(|(r, _)| r.0.add(columns.offset)),
             residual_rows: self.offsets.residual.as_ptr(),
+            in_i32: plan.weights.in_i32(),
             epilogue: int8.epilogue,
         };
         // SAFETY: the instructions were available when the plan was made; the sums are complete;
         // the pixels lie in the views, the columns in their channels.
         unsafe { (int8.kernels.requantize)(&requantize) };
+    }
+
+    /// Makes outputs of the sums of integers, in their place, and copies them into the planes of the
+    /// output.
+    ///
+    /// # Safety
+    /// As [`Tile::compute`]; the sums of these columns are complete.
+    unsafe fn requantize_to_planes(&mut self, columns: &Columns, int8: &Int8Layer) {
+        let (run, plan, Task { region, pixels, .. }) = (self.run, self.run.plan, self.task);
+        let (nr, element) = (plan.kernels.tile.nr, plan.output_type);
+        // An output is no larger than a sum, so that none is written before what lies there is read.
+        let row = nr * (size_of::<f32>() / element.size());
+        let mut rows = [0; MAX_MC];
+        for (i, at) in rows[..pixels.len()].iter_mut().enumerate() {
+            *at = i * row;
+        }
+        let [outputs, residuals] = [self.sums.as_mut_ptr(), self.patch.as_mut_ptr()]
+            .map(|at| PointerMut { at: at.cast(), element });
+        let of_plane = run.operands.y_placement.row;
+        if let Some((residual, at)) = &run.operands.residual {
+            region.runs(pixels.clone(), of_plane, |pixel, first, pixels| {
+                let copy = Transpose {
+                    from: residual.0.add(at.of_channel(pixel, columns.offset)),
+                    from_row: at.channel,
+                    to: residuals.add(first * row),
+                    to_row: row,
+                    rows: columns.count,
+                    columns: pixels,
+                };
+                // SAFETY: the pixels lie in the residual, the columns in its channels; the patch,
+                // which no input is in any more, has room for the sums of a tile.
+                unsafe { copy.run() };
+            });
+        }
+        let requantize = RequantizeRun {
+            sums: self.sums.as_ptr(),
+            rows: pixels.len(),
+            columns: columns.count,
+            multipliers: plan.weights.multipliers(self.task.group, columns.panel),
+            y: outputs,
+            y_rows: rows.as_ptr(),
+            residual: run.operands.residual.as_ref().map(|_| residuals.as_read()),
+            residual_rows: rows.as_ptr(),
+            in_i32: plan.weights.in_i32(),
+            epilogue: int8.epilogue,
+        };
+        // SAFETY: the instructions were available when the plan was made; the sums are complete;
+        // outputs and residuals have rows for these pixels, in this thread's scratch.
+        unsafe { (int8.kernels.requantize)(&requantize) };
+        region.runs(pixels.clone(), of_plane, |pixel, first, pixels| {
+            let at = run.operands.y_placement.of_channel(pixel, columns.offset);
+            let copy = Transpose {
+                from: outputs.as_read().add(first * row),
+                from_row: row,
+                to: run.operands.y.0.add(at),
+                to_row: run.operands.y_placement.channel,
+                rows: pixels,
+                columns: columns.count,
+            };
+            // SAFETY: the pixels lie in the output, the columns in its channels; no other thread
+            // writes them.
+            unsafe { copy.run() };
+        });
     }
 
     /// Ends the chains of sums that waited in scratch, in the planes of the output.

@@ -15,26 +15,32 @@ pub(crate) struct Im2row {
     pub(crate) input: [usize; 4],
     pub(crate) vertical: Axis,
     pub(crate) horizontal: Axis,
+    /// Whether this is a phase of a transposed convolution: a view can have rows besides those that
+    /// its windows cover, and the axes be of a part of the pictures.
+    pub(crate) is_phase: bool,
     /// Input channels of a group.
     pub(crate) group: usize,
     /// Of the input.
     pub(crate) element: ElementType,
     pub(crate) input_activation: Activation,
+    /// Whether the input comes with factors.
+    pub(crate) scaled: bool,
     /// What copies the input if it is made of planes.
     pub(crate) input_planes: Option<&'static PlanesKernels>,
 }
 
 impl Im2row {
-    /// Whether each output pixel has one tap, the input pixel in its place.
+    /// Whether each output pixel has one tap, the input pixel in its place, in any view.
     pub(crate) fn is_identity(&self) -> bool {
-        [&self.vertical, &self.horizontal].into_iter().all(|axis| {
-            (axis.kernel, axis.stride, axis.before, axis.output) == (1, 1, 0, axis.input)
-        })
+        !self.is_phase
+            && [&self.vertical, &self.horizontal].into_iter().all(|axis| {
+                (axis.kernel, axis.stride, axis.before, axis.output) == (1, 1, 0, axis.input)
+            })
     }
 
     /// Whether nothing but a clamp is done to what is copied from pixel to pixel.
     pub(crate) fn copies_clamped(&self) -> bool {
-        self.input_planes.is_none() && self.input_activation.bounds().is_some()
+        self.input_planes.is_none() && !self.scaled && self.input_activation.bounds().is_some()
     }
 
     /// Makes a part of A, and applies the activation if that is a clamp.
@@ -77,7 +83,7 @@ impl Im2row {
         first: Pixel,
         rows: &[usize],
     ) {
-        let PartOfA { x, placement, group, region, k_starts, ref k, .. } = *part;
+        let PartOfA { x, placement, scale, group, region, k_starts, ref k, .. } = *part;
         let bounds = self.input_activation.bounds().unwrap_or(UNBOUNDED);
         for (ky, &k_start) in region.taps_y.clone().zip(k_starts) {
             let row = self.vertical.position(first.row, ky);
@@ -102,6 +108,7 @@ impl Im2row {
                     block: part.block,
                     k: from - k.start,
                     bounds,
+                    scale: scale.map(|scale| scale.of(first.picture, channel)),
                 };
                 // SAFETY: the level is available; the taps of these pixels lie inside the input and
                 // their k inside the panel, which has whole vectors of k.
@@ -119,12 +126,13 @@ impl Im2row {
     ///   windows cover.
     /// - The panels are `part.len` elements of this thread, with a row for each pixel.
     unsafe fn produce(&self, part: &PartOfA<'_>, rectangle: &Rectangle, first: usize) {
-        let PartOfA { x, placement, group, region, k_starts, ref k, .. } = *part;
+        let PartOfA { x, placement, scale, group, region, k_starts, ref k, .. } = *part;
         let channels = self.input[3];
-        // A kernel row whose taps lie side by side in memory is one copy.
+        // A kernel row whose taps lie side by side in memory is one copy, but for factors, which
+        // are those of one tap.
         let dense =
             self.horizontal.dilation == 1 && placement.pixel == channels && self.group == channels;
-        let (copies, length) = if dense {
+        let (copies, length) = if dense && scale.is_none() {
             (1, region.taps_x.len() * channels)
         } else {
             (region.taps_x.len(), self.group)
@@ -157,9 +165,12 @@ impl Im2row {
                         rows: a_rows.as_ptr(),
                         k: from - k.start,
                         bounds,
+                        scale: scale.map(|scale| {
+                            scale.of(rectangle.picture, group * self.group + (from - copy_start))
+                        }),
                     };
                     // SAFETY: the level is available; the taps of these pixels lie inside the input
-                    // and their k inside the panel.
+                    // and their k inside the panel; each channel of a tap has a factor.
                     unsafe { (part.pack)(&run) };
                 }
             }

@@ -1,11 +1,13 @@
 //! The kernels that a GEMM is made of, as one level has them.
 
 use crate::activation::ActivateRun;
+use crate::arithmetic::Arithmetic;
 use crate::element::{ElementType, F16Bf16};
 use crate::gemm::micro_kernel::MicroTiles;
 use crate::gemm::narrow::NarrowRun;
 use crate::gemm::pack::PackRun;
 use crate::gemm::pair::PairRun;
+use crate::gemm::pair_rows::PairRowsRun;
 use crate::gemm::round::RoundRun;
 use crate::gemm::tile::TileSize;
 use crate::gemm::tile_rows::TileRowsRun;
@@ -19,7 +21,9 @@ pub(crate) struct GemmKernels {
     /// f32 lanes of a vector; also the depth of a block of the A panel.
     pub(crate) lanes: usize,
     pub(crate) tile: TileSize,
-    pub(crate) f32: MicroKernels,
+    pub(crate) exact: ChainGemm,
+    /// With the feature `unfused`.
+    pub(crate) unfused: Option<ChainGemm>,
     /// Copies channels of pixels of f32 into A panels.
     pub(crate) pack: unsafe fn(&PackRun),
     /// Applies an activation to contiguous elements in place.
@@ -28,8 +32,19 @@ pub(crate) struct GemmKernels {
     pub(crate) f16_bf16: Option<F16Bf16Gemm>,
     /// With the feature `bf16`.
     pub(crate) bf16: Option<Bf16Gemm>,
+    /// With the feature `bf16`, on levels whose CPUs may multiply and add bf16.
+    pub(crate) bf16_pairs: Option<Bf16Pairs>,
     /// With the feature `bf16`, on levels whose CPUs may have tile registers.
     pub(crate) tiles: Option<TilesGemm>,
+}
+
+/// The GEMM in an arithmetic whose outputs are one chain each: exact or unfused.
+#[derive(Debug)]
+pub(crate) struct ChainGemm {
+    pub(crate) f32: MicroKernels,
+    /// For few pixels, by the type of the weights, which these widen as they load them; with the
+    /// feature `f16-bf16`.
+    pub(crate) small_m: Option<F16Bf16<PanelKernels>>,
 }
 
 /// The micro-kernels for one arithmetic.
@@ -48,8 +63,6 @@ pub(crate) struct MicroKernels {
 /// What a GEMM needs besides for inputs, outputs and weights of f16 and bf16.
 #[derive(Debug)]
 pub(crate) struct F16Bf16Gemm {
-    /// For few pixels, by the type of the weights, which these widen as they load them.
-    pub(crate) small_m: F16Bf16<PanelKernels>,
     pub(crate) dot: Option<DotKernels>,
     /// Copies channels of pixels into A panels, by the type of the input.
     pub(crate) pack: F16Bf16<unsafe fn(&PackRun)>,
@@ -84,21 +97,52 @@ pub(crate) struct Bf16Gemm {
     pub(crate) round: unsafe fn(&RoundRun),
 }
 
-/// The same by tile registers (AMX), in processes that may use them.
+/// The same by multiply-adds of bf16, on CPUs that have these besides the level.
 #[derive(Debug)]
-pub(crate) struct TilesGemm {
+pub(crate) struct Bf16Pairs {
+    pub(crate) is_available: fn() -> bool,
+    /// As in [`MicroKernels`].
+    pub(crate) rows: &'static [usize],
+    /// Of weights in pairs along k, however few pixels there are.
+    pub(crate) gemm: PanelKernels,
+    /// Makes an A panel of pairs, rounded, of one of f32 in its place.
+    pub(crate) pair: unsafe fn(&PairRun),
+}
+
+/// The GEMM of 8-bit integers by products of matrices, on CPUs that have these besides dot
+/// products.
+#[derive(Debug)]
+pub(crate) struct MatrixGemm {
+    pub(crate) is_available: fn() -> bool,
+    /// The heights of micro-tiles, ascending, of which one is 1, the others are even, and the last
+    /// is MR: any other is made of an even one and another.
+    pub(crate) rows: &'static [usize],
+    pub(crate) gemm: PanelKernels,
+    /// Puts the rows of A panels in pairs.
+    pub(crate) pair_rows: unsafe fn(&PairRowsRun),
+}
+
+/// What multiplies by tile registers (AMX), in processes that may use them.
+#[derive(Debug)]
+pub(crate) struct TileUnit {
     /// One, for all heights.
     pub(crate) gemm: PanelKernels,
+    /// Configures the thread's tiles for so many rows.
+    pub(crate) configure: unsafe fn(usize),
+    /// Gives them back.
+    pub(crate) release: unsafe fn(),
+}
+
+/// The GEMM in the arithmetic bf16 by tile registers.
+#[derive(Debug)]
+pub(crate) struct TilesGemm {
+    pub(crate) unit: TileUnit,
     /// Copies channels of pixels of f32 into rows of tiles.
     pub(crate) pack_f32: unsafe fn(&PackRun),
     /// The same by the type of the input.
     pub(crate) pack_16: F16Bf16<unsafe fn(&PackRun)>,
     /// Makes rows of tiles of A panels of f32 in their place.
     pub(crate) rows: unsafe fn(&TileRowsRun),
-    /// Configures the thread's tiles for so many rows.
-    pub(crate) configure: unsafe fn(usize),
-    /// Gives them back.
-    pub(crate) release: unsafe fn(),
 }
 
 /// The GEMM by dot products of bf16 pairs, on CPUs that have these besides the level. A level has
@@ -120,15 +164,25 @@ impl TilesGemm {
     }
 }
 
+impl ChainGemm {
+    /// The GEMM of few pixels by weights of a type; none for f32.
+    pub(crate) fn small_m(&self, element: ElementType) -> Option<&PanelKernels> {
+        self.small_m.as_ref()?.of(element)
+    }
+}
+
 impl GemmKernels {
     /// Those for 16-bit operands, which a plan has in a build with these kernels alone.
     pub(crate) fn of_16_bits(&self) -> &F16Bf16Gemm {
         self.f16_bf16.as_ref().expect("16-bit operands are refused without the feature f16-bf16")
     }
 
-    /// The GEMM of few pixels by weights of a type; none for f32.
-    pub(crate) fn small_m(&self, element: ElementType) -> Option<&PanelKernels> {
-        self.f16_bf16.as_ref()?.small_m.of(element)
+    /// The GEMM in an arithmetic of chains that this build has.
+    pub(crate) fn chain(&self, arithmetic: Arithmetic) -> &ChainGemm {
+        match (arithmetic, &self.unfused) {
+            (Arithmetic::Unfused, Some(unfused)) => unfused,
+            _ => &self.exact,
+        }
     }
 
     /// The GEMM by dot products, if the level has one.

@@ -144,7 +144,7 @@ impl<B: Element, const M: usize, const N: usize, const DIRECT: bool> Kernel
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, t: &MicroTiles) {
         // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { micro_tiles::<S, Fma<B>, M, N, DIRECT>(simd, Fma(PhantomData), t) }
+        unsafe { micro_tiles::<S, Chain<B>, M, N, DIRECT>(simd, Chain(PhantomData), t) }
     }
 }
 
@@ -219,17 +219,17 @@ pub(super) trait Product<S: Simd>: Copy {
     ) -> S::Vector;
 }
 
-/// One rounding.
-pub(super) struct Fma<B>(pub(super) PhantomData<B>);
+/// As the token accumulates.
+pub(super) struct Chain<B>(pub(super) PhantomData<B>);
 
-impl<B> Clone for Fma<B> {
+impl<B> Clone for Chain<B> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<B> Copy for Fma<B> {}
+impl<B> Copy for Chain<B> {}
 
-impl<S: Simd, B: Element> Product<S> for Fma<B> {
+impl<S: Simd, B: Element> Product<S> for Chain<B> {
     type Bits = B::Bits;
 
     #[inline(always)]
@@ -240,7 +240,7 @@ impl<S: Simd, B: Element> Product<S> for Fma<B> {
 
     #[inline(always)]
     fn mul_add(self, simd: S, a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
-        simd.mul_add(a, b, c)
+        simd.accumulate(a, b, c)
     }
 
     #[inline(always)]
@@ -251,7 +251,7 @@ impl<S: Simd, B: Element> Product<S> for Fma<B> {
         b: S::Vector,
         c: S::Vector,
     ) -> S::Vector {
-        simd.mul_add_lane::<LANE>(a, b, c)
+        simd.accumulate_lane::<LANE>(a, b, c)
     }
 }
 
@@ -457,7 +457,7 @@ pub(super) unsafe fn finish<S: Simd, const M: usize, const N: usize>(
 
 /// Cache lines of the next B panel that are prefetched per block of L k: with eight micro-tiles or
 /// more to a tile of pixels, all of it.
-const fn prefetch_lines<S: Simd>() -> usize {
+pub(super) const fn prefetch_lines<S: Simd>() -> usize {
     let block = S::LANES * tile_size::<S>().nr / LINE;
     if block < 8 { 1 } else { block / 8 }
 }
@@ -490,7 +490,11 @@ unsafe fn add_products<
     // Of rows whose distance is a variable each keeps its offset in a register, where there are as
     // many (NEON): the compiler would add them up anew in each block.
     let rows: [usize; M] = core::array::from_fn(|m| {
-        if DIRECT && S::LANE_FMA { simd.black_box(m * a_row) } else { m * a_row }
+        if DIRECT && S::BY_LANES && S::REGISTERS >= 32 {
+            simd.black_box(m * a_row)
+        } else {
+            m * a_row
+        }
     });
     let mut a = t.a.wrapping_add(i * a_tile);
     let mut b = t.b.cast::<P::Bits>();
@@ -509,7 +513,7 @@ unsafe fn add_products<
                 simd.prefetch_l2(next_b);
                 next_b = next_b.wrapping_add(LINE);
             }
-            if S::LANE_FMA {
+            if S::BY_LANES {
                 // SAFETY: this is one of the depth / L whole blocks of A and B.
                 unsafe { block::<S, P, M, N>(simd, product, a, &rows, b, acc) };
             } else {
@@ -620,7 +624,7 @@ unsafe fn rows_of_block<S: Simd, P: Product<S>, const M: usize, const N: usize>(
         block[m] = unsafe { simd.load(a.add(a_rows[m])) };
     }
     // Not a loop: a lane is part of the instruction.
-    const { assert!(!S::LANE_FMA || S::LANES == 4) };
+    const { assert!(!S::BY_LANES || S::LANES == 4) };
     // SAFETY: L is 4 where this is compiled, and each of four k of B has NR elements, N vectors or
     // more.
     unsafe {

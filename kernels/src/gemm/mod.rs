@@ -23,19 +23,27 @@
 //! once they are produced. What is multiplied stays f32; the order in which products are added has
 //! a micro-kernel of its own (`block_micro_kernel`). Tile registers (AMX) multiply bf16: for them
 //! pixels are copied into rows of tiles (`pack_tiles`), or panels of f32 become such (`tile_rows`),
-//! and the micro-kernel is another one again (`tile_micro_kernel`).
+//! and the micro-kernel is another one again (`tile_micro_kernel`). Where multiply-adds take bf16
+//! (Arm's FEAT_BF16), the panels become pairs of them.
+//!
+//! Of 8-bit integers a group along k is one element, and the micro-kernel is that of f32 with dot
+//! products for FMAs; or one of products of matrices (Arm's FEAT_I8MM), for which the rows of A are
+//! put in pairs (`pair_rows`, `matrix_micro_kernel`).
 
 pub(crate) mod block_micro_kernel;
 pub(crate) mod blocking;
 mod driver;
 pub(crate) mod im2row;
 pub(crate) mod kernels;
+#[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
+pub(crate) mod matrix_micro_kernel;
 pub(crate) mod micro_kernel;
 pub(crate) mod narrow;
 pub(crate) mod operands;
 pub(crate) mod pack;
 pub(crate) mod pack_tiles;
 pub(crate) mod pair;
+pub(crate) mod pair_rows;
 pub(crate) mod plan;
 pub(crate) mod producer;
 pub(crate) mod products;

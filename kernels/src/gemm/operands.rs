@@ -8,6 +8,7 @@ use core::ops::Range;
 use crate::element::Pointer;
 use crate::gemm::pack::PackRun;
 use crate::pixels::{Placement, Region};
+use crate::view::Scale;
 
 /// Some of A: pixels of a region × k of a group of channels.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(crate) struct PartOfA<'a> {
     /// The input.
     pub(crate) x: Pointer,
     pub(crate) placement: Placement,
+    /// Its factors, if it has some.
+    pub(crate) scale: Option<Scale>,
     pub(crate) group: usize,
     pub(crate) region: &'a Region,
     /// Where the k of each kernel row of the region begin.
@@ -35,6 +38,6 @@ pub(crate) struct PartOfA<'a> {
     pub(crate) rows: &'a [usize],
     /// What copies channels of pixels into the panels.
     pub(crate) pack: unsafe fn(&PackRun),
-    /// The room for input pixels that the producer copies out of planes.
+    /// The room for input pixels that the producer copies.
     pub(crate) patch: *mut f32,
 }

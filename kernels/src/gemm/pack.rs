@@ -3,7 +3,7 @@
 //! ```text
 //! for p in 0..pixels
 //!   for i in 0..length
-//!     panel(p)[(k + i) / L][row(p)][(k + i) % L] = clamp(x[p][i])
+//!     panel(p)[(k + i) / L][row(p)][(k + i) % L] = clamp(x[p][i])  // · scale[i], if there is one
 //! ```
 //!
 //! Departures: where k is a multiple of the lanes L, whole blocks are moved as vectors; only the
@@ -11,6 +11,7 @@
 //! them.
 
 use core::marker::PhantomData;
+use core::ptr::NonNull;
 
 use crate::epilogue::clamped;
 use crate::simd::element::Element;
@@ -42,6 +43,8 @@ pub(crate) struct PackRun {
     pub(crate) k: usize,
     /// Clamp, (−∞, ∞) for none.
     pub(crate) bounds: (f32, f32),
+    /// A factor for each element of a pixel.
+    pub(crate) scale: Option<NonNull<f32>>,
 }
 
 impl<X: Element> Kernel for Pack<X> {
@@ -50,31 +53,57 @@ impl<X: Element> Kernel for Pack<X> {
 
     /// # Safety
     /// - `x` is valid for reading `length` elements of each of the pixels.
+    /// - `scale`, if there is one, is valid for reading as many.
     /// - `rows` has an offset for each pixel.
     /// - The panels are valid for writing elements k..k + `length` of each pixel; no other thread
     ///   touches them.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, run: &PackRun) {
-        let l = S::LANES;
-        let whole = if run.k.is_multiple_of(l) { run.length / l } else { 0 };
-        let x = run.x.cast::<X::Bits>();
-        for p in 0..run.pixels {
-            // SAFETY: pixel p exists in the input, and has an offset, which lies in the panels.
-            let (x, a) = unsafe { (x.add(p * run.x_pixel), run.a.add(*run.rows.add(p))) };
-            for block in 0..whole {
-                // SAFETY: l elements from block·l on exist on both sides.
-                unsafe {
-                    let v = clamped(simd, X::load(simd, x.add(block * l)), run.bounds);
-                    simd.store(a.add((run.k / l + block) * run.block), v);
-                }
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe {
+            match run.scale {
+                None => pixels::<S, X, false>(simd, run, core::ptr::null()),
+                Some(scale) => pixels::<S, X, true>(simd, run, scale.as_ptr()),
             }
-            for i in whole * l..run.length {
-                let k = run.k + i;
-                // SAFETY: element i exists on both sides.
-                unsafe {
-                    let v = clamped(Scalar, X::widen(*x.add(i)), run.bounds);
-                    *a.add(k / l * run.block + k % l) = v;
+        }
+    }
+}
+
+/// All pixels; times `scale` if SCALED.
+///
+/// # Safety
+/// As [`Pack`].
+#[inline(always)]
+unsafe fn pixels<S: Simd, X: Element, const SCALED: bool>(
+    simd: S,
+    run: &PackRun,
+    scale: *const f32,
+) {
+    let l = S::LANES;
+    let whole = if run.k.is_multiple_of(l) { run.length / l } else { 0 };
+    let x = run.x.cast::<X::Bits>();
+    for p in 0..run.pixels {
+        // SAFETY: pixel p exists in the input, and has an offset, which lies in the panels.
+        let (x, a) = unsafe { (x.add(p * run.x_pixel), run.a.add(*run.rows.add(p))) };
+        for block in 0..whole {
+            // SAFETY: l elements from block·l on exist on both sides, and of the scale.
+            unsafe {
+                let mut v = clamped(simd, X::load(simd, x.add(block * l)), run.bounds);
+                if SCALED {
+                    v = simd.mul(v, simd.load(scale.add(block * l)));
                 }
+                simd.store(a.add((run.k / l + block) * run.block), v);
+            }
+        }
+        for i in whole * l..run.length {
+            let k = run.k + i;
+            // SAFETY: element i exists on both sides, and of the scale.
+            unsafe {
+                let mut v = clamped(Scalar::<true>, X::widen(*x.add(i)), run.bounds);
+                if SCALED {
+                    v *= *scale.add(i);
+                }
+                *a.add(k / l * run.block + k % l) = v;
             }
         }
     }

@@ -63,7 +63,7 @@ impl<X: Element> Kernel for PackTiles<X> {
                 let k = run.k + i;
                 // SAFETY: element i exists on both sides.
                 unsafe {
-                    let v = clamped(Scalar, X::widen(*x.add(i)), run.bounds);
+                    let v = clamped(Scalar::<true>, X::widen(*x.add(i)), run.bounds);
                     *row.add(k / BLOCK * tile + k % BLOCK) = rounded(v);
                 }
             }

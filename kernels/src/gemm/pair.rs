@@ -6,16 +6,19 @@
 //!     panel'[k][row] = (bf16(panel[2·k][row]), bf16(panel[2·k + 1][row]))
 //! ```
 //!
+//! In the arithmetic bf16 operands are rounded as `round.rs` does.
+//!
 //! Departures: two blocks of L k of a row (`[k / L][MR][k % L]`) become one of L pairs at a time.
 //! It lies no further on than what it is made of, so that nothing is overwritten that is still to
 //! be read.
 
+use crate::gemm::round::flushed;
 use crate::gemm::tile::tile_size;
 use crate::simd::{Bf16Dot, Bf16Kernel, MAX_LANES, Simd, Vector};
 
-/// The kernel.
+/// The kernel; of the arithmetic bf16 if FLUSH.
 #[derive(Debug)]
-pub(crate) struct Pair;
+pub(crate) struct Pair<const FLUSH: bool>;
 
 /// One call.
 #[derive(Debug)]
@@ -26,7 +29,7 @@ pub(crate) struct PairRun {
     pub(crate) depth: usize,
 }
 
-impl Bf16Kernel for Pair {
+impl<const FLUSH: bool> Bf16Kernel for Pair<FLUSH> {
     type Args = PairRun;
     type Output = ();
 
@@ -43,8 +46,12 @@ impl Bf16Kernel for Pair {
                 // SAFETY: the panel has the blocks that hold these k, and is valid for reading and
                 // writing.
                 unsafe {
-                    let first = first_of(token, of_block(2 * i), rest);
-                    let second = first_of(token, of_block(2 * i + 1), rest.saturating_sub(l));
+                    let mut first = first_of(token, of_block(2 * i), rest);
+                    let mut second = first_of(token, of_block(2 * i + 1), rest.saturating_sub(l));
+                    if FLUSH {
+                        first = flushed(token.simd(), first);
+                        second = flushed(token.simd(), second);
+                    }
                     token.simd().store(of_block(i), token.pairs(first, second));
                 }
             }

@@ -126,7 +126,7 @@ pub(super) struct ScratchParts {
     pub(super) sums: usize,
     /// A block of a B panel, widened.
     pub(super) b: usize,
-    /// Input pixels, copied out of planes.
+    /// Input pixels, or residuals of integers, copied out of planes.
     patch: usize,
 }
 
@@ -184,16 +184,17 @@ impl GemmPlan {
             }
             plans.push(RegionPlan { region, blocks, k_starts, has_padding });
         }
-        let (panel_rows, heights) = (products.panel_rows(kernels), products.heights(kernels));
+        let (panel_rows, heights) = (products.panel_rows(kernels), products.heights());
         let mc = mc(panel_depth, heights.most());
         product("scratch", &[product("panel", &[panel_depth, panel_rows])?, mc])?;
         let patch = producer.patch(plans.iter().map(|plan| &plan.region), mc)?;
-        let widens = group == 1 && !of_tiles && weights.element() != ElementType::F32;
-        let sums_rows = (0..mc).map(|row| row * kernels.tile.nr).collect();
+        let widens = group == 1 && !products.takes_bf16() && weights.element() != ElementType::F32;
+        let in_scratch = !sums_in_output || widens || products.is_bf16();
+        let sums_rows = (0..if in_scratch { mc } else { 0 }).map(|row| row * kernels.tile.nr);
         Ok(Self {
             kernels,
             products,
-            direct: producer.direct().filter(|_| matches!(products, Products::Exact)),
+            direct: producer.direct().filter(|_| products.takes_input()),
             producer,
             weights,
             groups,
@@ -208,7 +209,7 @@ impl GemmPlan {
             patch,
             a,
             b: if widens { TakesB::Widened } else { TakesB::Packed },
-            sums_rows: if sums_in_output && !widens { Vec::new() } else { sums_rows },
+            sums_rows: sums_rows.collect(),
             sums: if sums_in_output { Sums::InOutput } else { Sums::InScratch },
             output_planes,
             input_type: options.input_type,
@@ -234,12 +235,9 @@ impl GemmPlan {
             (Some(planes), _) => Some(planes.of(self.output_type).to_name),
             (None, _) => self.kernels.narrow_name(self.output_type),
         };
-        let gemm = |pixels| match (self.panel_kernels(pixels), self.products) {
-            (Some(kernels), _) => kernels.name,
-            (None, Products::Dot(dot)) => dot.gemm.name,
-            (None, _) => self.kernels.f32.name,
-        };
-        let own = [small_m.map(gemm), widen, large_m.map(gemm), narrow];
+        let of_panels = |pixels| self.panel_kernels(pixels).map(|kernels| kernels.name);
+        let gemm = |pixels| of_panels(pixels).or(self.products.micro_kernels().map(|k| k.name));
+        let own = [small_m.and_then(gemm), widen, large_m.and_then(gemm), narrow];
         let names = self.producer.names(self.input_type).into_iter().chain(own);
         names.flatten().collect::<Vec<_>>().join("+")
     }
@@ -265,21 +263,26 @@ impl GemmPlan {
     pub(super) fn scratch_parts(&self) -> ScratchParts {
         let nr = self.kernels.tile.nr;
         let sums = match (self.sums, self.b) {
-            (Sums::InOutput, TakesB::Packed) => 0,
+            (Sums::InOutput, TakesB::Packed) if !self.products.is_bf16() => 0,
             // Those of panels that aren't full, of which micro-kernels of whole panels know
             // nothing.
-            (Sums::InOutput, TakesB::Widened) if matches!(self.products, Products::Exact) => {
+            (Sums::InOutput, TakesB::Widened) if matches!(self.products, Products::Chain(_)) => {
                 SMALL_M
             }
             (Sums::InOutput | Sums::InScratch, _) => self.mc,
         };
         let b = if self.b == TakesB::Widened { self.kc } else { 0 };
+        // Residuals of integers are copied out of planes, too, a B panel's columns at a time.
+        let residuals = match (self.products, self.output_planes) {
+            (Products::Int8(_), Some(_)) => self.mc * nr,
+            _ => 0,
+        };
         let lines = |len: usize| len.next_multiple_of(memory::LINE);
         ScratchParts {
             a: lines(self.panel_depth * self.mc),
             sums: lines(sums * nr),
             b: lines(b * nr),
-            patch: lines(self.patch),
+            patch: lines(self.patch.max(residuals)),
         }
     }
 
@@ -298,10 +301,11 @@ impl GemmPlan {
         match (self.products, self.is_small_m(pixels)) {
             (Products::Bf16(bf16), true) => Some(&bf16.small_m),
             (Products::Bf16(bf16), false) => Some(&bf16.large_m),
-            (Products::Tiles(tiles), _) => Some(&tiles.gemm),
-            (Products::Int8(layer), _) => Some(&layer.kernels.gemm),
-            (_, true) => self.kernels.small_m(self.weights.element()),
-            (_, false) => None,
+            (Products::Bf16Pairs(pairs), _) => Some(&pairs.gemm),
+            (Products::Tiles(tiles), _) => Some(&tiles.unit.gemm),
+            (Products::Int8(layer), _) => Some(layer.gemm()),
+            (Products::Chain(chain), true) => chain.small_m(self.weights.element()),
+            (Products::Chain(_) | Products::Dot(_), _) => None,
         }
     }
 }

@@ -14,10 +14,9 @@ use crate::gemm::kernels::GemmKernels;
 use crate::gemm::operands::PartOfA;
 use crate::geometry::{Axis, product};
 use crate::int8::im2row::Int8Im2row;
-use crate::int8::tensor::Int8Depthwise;
+use crate::int8::tensor::{Int8Depthwise, Int8Windows};
 use crate::pixels::{Pixel, Placement, Rectangle, Region};
-use crate::planes::PlanesKernels;
-use crate::planes::patch::Patch;
+use crate::planes::patch::{Patch, PatchCopy, most_pixels};
 use crate::rows::plan::{Destination, OutputPixels};
 
 /// Bytes of a picture up to which copying its pixels is not worth prefetching them: they are in L2,
@@ -46,8 +45,8 @@ pub(crate) struct DepthwiseProducer {
     pub(crate) plan: DepthwisePlan,
     /// Between the depthwise and the pointwise convolution.
     pub(crate) activation: Activation,
-    /// What copies the input if it is made of planes.
-    pub(crate) input_planes: Option<&'static PlanesKernels>,
+    /// What copies the input if it is made of planes, or scaled.
+    pub(crate) copy: Option<PatchCopy>,
 }
 
 impl Producer {
@@ -60,7 +59,8 @@ impl Producer {
         };
         let plain =
             im2row.input_activation == Activation::None && im2row.element == ElementType::F32;
-        (plain && im2row.input_planes.is_none() && im2row.is_identity()).then_some(im2row.group)
+        let plain = plain && im2row.input_planes.is_none() && !im2row.scaled;
+        (plain && im2row.is_identity()).then_some(im2row.group)
     }
 
     /// The kernels by which plans are told apart: the copy of pixels out of planes of `input`, and
@@ -72,24 +72,35 @@ impl Producer {
             Self::Int8Depthwise(depthwise) => {
                 (None, Some(depthwise.windows.layer.kernels.depthwise_name))
             }
-            Self::Depthwise(DepthwiseProducer { plan, input_planes, .. }) => {
-                (*input_planes, Some(plan.kernel_name()))
+            Self::Depthwise(DepthwiseProducer { plan, copy, .. }) => {
+                (copy.and_then(|copy| copy.planes()), Some(plan.kernel_name()))
             }
         };
         [planes.map(|planes| planes.of(input).from_name), depthwise]
     }
 
     /// Elements of what a tile of up to `mc` pixels needs room for before it produces A: input
-    /// pixels that it copies out of planes, or interleaved columns.
+    /// pixels that it copies, or interleaved columns.
     pub(crate) fn patch<'a>(
         &self,
         regions: impl Iterator<Item = &'a Region>,
         mc: usize,
     ) -> Result<usize> {
-        if let Self::Int8Depthwise(depthwise) = self {
-            return Ok(depthwise.columns);
+        if let Self::Int8Im2row(Int8Im2row { vertical, horizontal, group, planes, .. }) = self {
+            return match planes {
+                true => int8_patch(regions, mc, [vertical, horizontal], *group),
+                false => Ok(0),
+            };
         }
-        let Self::Depthwise(DepthwiseProducer { plan, input_planes: Some(_), .. }) = self else {
+        if let Self::Int8Depthwise(depthwise) = self {
+            let Int8Windows { vertical, horizontal, input, .. } = &depthwise.windows;
+            let patch = match depthwise.planes {
+                true => int8_patch(regions, mc, [vertical, horizontal], input[3])?,
+                false => 0,
+            };
+            return Ok(depthwise.columns + patch);
+        }
+        let Self::Depthwise(DepthwiseProducer { plan, copy: Some(_), .. }) = self else {
             return Ok(0);
         };
         let rows = &plan.rows;
@@ -152,11 +163,11 @@ impl Producer {
             }
             Self::Int8Im2row(im2row) => {
                 let single = im2row.vertical.kernel == 1 && im2row.horizontal.kernel == 1;
-                (im2row.input, ElementType::U8, im2row.group, single)
+                (im2row.input, ElementType::U8, im2row.group, single && !im2row.planes)
             }
-            Self::Depthwise(DepthwiseProducer { input_planes: Some(_), .. }) => return None,
-            Self::Int8Depthwise(Int8Depthwise { windows, .. }) => {
-                let once = windows.vertical.stride == 1;
+            Self::Depthwise(DepthwiseProducer { copy: Some(_), .. }) => return None,
+            Self::Int8Depthwise(Int8Depthwise { windows, planes, .. }) => {
+                let once = windows.vertical.stride == 1 && !planes;
                 (windows.input, ElementType::U8, windows.input[3], once)
             }
             Self::Depthwise(DepthwiseProducer { plan, .. }) => {
@@ -189,9 +200,13 @@ impl Producer {
         Pixel { picture, row, column }
     }
 
-    /// Whether tiles of whole rows are filled faster than others.
-    pub(crate) fn shares_rows(&self) -> bool {
-        matches!(self, Self::Depthwise(depthwise) if depthwise.plan.shares_rows())
+    /// How many whole rows a tile is filled fastest by, or by a multiple of; 0 if it doesn't matter.
+    pub(crate) fn rows_at_once(&self) -> usize {
+        match self {
+            Self::Depthwise(depthwise) => usize::from(depthwise.plan.shares_rows()),
+            Self::Int8Depthwise(depthwise) if depthwise.rows > 1 => depthwise.rows,
+            _ => 0,
+        }
     }
 
     /// Whether it can as well copy into rows of tiles.
@@ -242,13 +257,28 @@ impl Producer {
     }
 }
 
+/// Elements of f32 that the copied bytes of a tile take, of so many channels.
+fn int8_patch<'a>(
+    regions: impl Iterator<Item = &'a Region>,
+    mc: usize,
+    [vertical, horizontal]: [&Axis; 2],
+    channels: usize,
+) -> Result<usize> {
+    let mut longest = 0;
+    for region in regions {
+        let pixels = most_pixels(vertical, horizontal, region, mc)?;
+        longest = longest.max(product("scratch", &[pixels, channels])?);
+    }
+    Ok(longest.div_ceil(size_of::<f32>()))
+}
+
 impl DepthwiseProducer {
     /// Makes a part of A, and applies the activation if that is a clamp.
     ///
     /// # Safety
     /// As [`Producer::produce`].
     unsafe fn produce(&self, part: &PartOfA<'_>) {
-        let Self { plan, activation, input_planes } = self;
+        let Self { plan, activation, copy } = self;
         let bounds = activation.bounds().unwrap_or(UNBOUNDED);
         let run = |(rectangle, first): (Rectangle, usize), next: Option<Pixel>| {
             let (table, row) = (&part.rows[first..], part.region.columns.len());
@@ -264,8 +294,8 @@ impl DepthwiseProducer {
             // SAFETY: the rectangle's pixels are the part's: by the caller's word x has the rows
             // that their windows cover, and each has a row of the panels, of this thread.
             unsafe {
-                let (x, next) = match input_planes {
-                    Some(planes) => (self.copy(planes, part, &rectangle), None),
+                let (x, next) = match copy {
+                    Some(copy) => (self.copy(copy, part, &rectangle), None),
                     None => ((part.x, part.placement), next),
                 };
                 plan.run(x, &rectangle, next, &to);
@@ -283,13 +313,13 @@ impl DepthwiseProducer {
         }
     }
 
-    /// Copies the input of a rectangle out of planes.
+    /// Copies the input of a rectangle.
     ///
     /// # Safety
     /// As [`Producer::produce`]; the patch has room for it.
     unsafe fn copy(
         &self,
-        planes: &PlanesKernels,
+        copy: &PatchCopy,
         part: &PartOfA<'_>,
         at: &Rectangle,
     ) -> (Pointer, Placement) {
@@ -303,6 +333,6 @@ impl DepthwiseProducer {
         let pixel = rows.input[3].next_multiple_of(rows.lanes);
         // SAFETY: the level of the kernels is available; x has the rows that the windows of `at`
         // cover, and the patch room for them, by the caller's word.
-        unsafe { patch.copy(planes, (part.x, part.placement), part.patch, pixel) }
+        unsafe { patch.copy(copy, (part.x, part.placement), part.scale, part.patch, pixel) }
     }
 }

@@ -15,11 +15,17 @@ pub(crate) struct TileSize {
 /// Rows of a tile register (AMX), and so of the A panels that tile registers multiply.
 pub(crate) const TILE_ROWS: usize = 16;
 
+/// k that a product of matrices takes of a row, and of a column.
+pub(crate) const MATRIX_K: usize = 8;
+
 /// The size for S.
 pub(crate) const fn tile_size<S: Simd>() -> TileSize {
     let (mr, vectors) = match S::LEVEL {
         // 4×2: eight accumulators hide some of the latency, and nothing else matters here.
         Level::Scalar => (4, 2),
+        // 4×8: 8 accumulators, 2 vectors of B, 4 of A, a lane of these and a product are the 16
+        // registers, and 8 chains cover the latency of two additions per cycle (4 cycles).
+        Level::Sse | Level::Simd128 | Level::RelaxedSimd => (4, 2),
         // 8×12: 24 accumulators, 3 vectors of B and 4 of A, of half the rows, fit 32 registers.
         Level::Neon => (8, 3),
         // 6×16: 12 accumulators, 2 vectors of B and 1 broadcast of A use 15 of the 16 registers,

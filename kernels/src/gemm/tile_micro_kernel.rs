@@ -1,18 +1,20 @@
-//! The micro-kernel of the arithmetic `bf16` by tile registers (AMX): pairs of A panels × 32
-//! output channels.
+//! The micro-kernels by tile registers (AMX), of the arithmetic `bf16` and of 8-bit integers: pairs
+//! of A panels × 32 output channels.
 //!
 //! ```text
 //! for m in 0..panels·rows                  // pixels
 //!   for n in 0..32                         // output channels
 //!     sum = first block ? bias[n] : sums[m][n]
-//!     for step in 0..ceil(depth / 32)      // k ascending
+//!     for step in 0..ceil(depth / 32)      // k ascending; of integers, depth / 64
 //!       sum = sum + (chain over even k + chain over odd k)     // tdpbf16ps
+//!       sum = sum + a[m][k]·b[k][n] + … for the step's k       // of integers, tdpbusd
 //!     sums[m][n] = sum
 //! ```
 //!
-//! This is what `block_micro_kernel.rs` computes, to the bit: tile units read subnormal numbers as
-//! zeros and write none, but none arise (see `round.rs`); k beyond the last are zeros in both
-//! operands.
+//! Of bf16 this is what `block_micro_kernel.rs` computes, to the bit: tile units read subnormal
+//! numbers as zeros and write none, but none arise (see `round.rs`); k beyond the last are zeros in
+//! both operands. Sums of integers are exact in any order; k beyond the last are zeros in B. An A
+//! panel of VNNI's integers with as many rows as a tile is tiles already: a block is a row of 64.
 //!
 //! Departures:
 //! 1. Four tiles of sums: two panels of up to 16 rows by two tiles of 16 columns, so that each tile
@@ -36,27 +38,29 @@ pub(crate) const TILE_NR: usize = 2 * TILE;
 
 const _: () = assert!(TILE_ROWS == TILE && BLOCK == 2 * TILE);
 
-/// The micro-kernel.
+/// The micro-kernel of bf16; INTEGERS: of 8-bit integers, unsigned in A, signed in B.
 #[derive(Debug)]
-pub(crate) struct TileMicroKernel;
+pub(crate) struct TileMicroKernel<const INTEGERS: bool>;
 
-impl Kernel for TileMicroKernel {
+impl<const INTEGERS: bool> Kernel for TileMicroKernel<INTEGERS> {
     type Args = MicroTiles;
     type Output = ();
 
     /// # Safety
+    /// Where of integers a group of four along k counts as one k, 16 of which are a step, and a sum
+    /// of i32 is stored as the f32 of its bits:
     /// - The thread's tiles are configured for `rows` rows; the panels are an even number.
-    /// - 1 ≤ `depth` ≤ 32·[`MAX_STEPS`], and there is no epilogue.
-    /// - Each A panel is valid for reading tiles of `rows` rows for `depth` k, of bf16.
-    /// - `b` is valid for reading `depth` k, in whole steps of 32, of pairs of [`TILE_NR`] columns,
-    ///   `bias` [`TILE_NR`] elements, if there is one.
+    /// - 1 ≤ `depth` ≤ [`MAX_STEPS`] steps of 32 k, and there is no epilogue.
+    /// - Each A panel is valid for reading tiles of `rows` rows for `depth` k.
+    /// - `b` is valid for reading `depth` k, in whole steps, of pairs of [`TILE_NR`] columns, of
+    ///   integers of groups; `bias` [`TILE_NR`] elements, if there is one.
     /// - `y` is valid for reading and writing [`TILE_NR`] elements for each row, side by side from
     ///   the first offset on; no other thread touches them.
     /// - The tables of rows have tiles·`rows` offsets each, that of what is prefetched of y as many
     ///   as two more panels of 16 rows had behind the last pair's first.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, t: &MicroTiles) {
-        let steps = t.depth.div_ceil(BLOCK);
+        let steps = t.depth.div_ceil(if INTEGERS { TILE } else { BLOCK });
         debug_assert!((1..=MAX_STEPS).contains(&steps) && t.tiles.is_multiple_of(2));
         let (prefetch, output) = (&t.prefetch, &t.output);
         let element = prefetch.y.element.size();
@@ -92,8 +96,9 @@ impl Kernel for TileMicroKernel {
                     y_rows: prefetch.y_rows.add(first),
                 };
                 match element {
-                    2 => multiply::<2>(&run),
-                    _ => multiply::<4>(&run),
+                    1 => multiply::<1, INTEGERS>(&run),
+                    2 => multiply::<2, INTEGERS>(&run),
+                    _ => multiply::<4, INTEGERS>(&run),
                 }
             }
         }

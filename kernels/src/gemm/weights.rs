@@ -1,6 +1,7 @@
 //! The packed weights (B): panels of NR output channels, `[group][panel][k][NR]`, k ascending,
 //! padded with zeros, in the type they were given in (bf16 in the arithmetic bf16; for tile
-//! registers in pairs along k), and the biases likewise, in f32.
+//! registers and multiply-adds of bf16 in pairs along k; of 8-bit integers as many k side by side
+//! as a product takes), and the biases likewise, in f32.
 
 use core::ptr::NonNull;
 
@@ -29,6 +30,8 @@ pub(crate) struct PackedWeights {
     /// What a unit of an output channel's sums is in steps of the output's, where weights are of
     /// i8: as many as biases.
     multipliers: Option<Aligned>,
+    /// See [`ChannelSums::in_i32`].
+    in_i32: bool,
 }
 
 impl PackedWeights {
@@ -72,12 +75,12 @@ impl PackedWeights {
             }
             Elements::U8(_) | Elements::I8(_) => return Err(NO_INTEGERS),
         }
-        if let Products::Tiles(_) = products {
+        if products.takes_bf16() {
             interleave(data.as_bits_mut(), shape.nr, 2);
         }
         let flush = if rounds { flushed_bias } else { flush_subnormal };
         let biases = shape.of_channels(bias.unwrap_or_default(), flush)?;
-        Ok(Self { data, element, biases, group, multipliers: None, shape })
+        Ok(Self { data, element, biases, group, multipliers: None, in_i32: false, shape })
     }
 
     /// The same for weights of i8.
@@ -89,8 +92,8 @@ impl PackedWeights {
         unpacked: Unpacked<'_>,
         int8: &Int8Weights<'_>,
     ) -> Result<Self> {
-        let group = int8.group;
-        let shape = Shape::new(kernels, depth, groups, columns, &unpacked, group)?;
+        let Int8Weights { group, side_by_side, unit_of_k, .. } = *int8;
+        let shape = Shape::new(kernels, depth, groups, columns, &unpacked, unit_of_k)?;
         let (Elements::I8(weights), None) = (unpacked.weights, unpacked.bias) else {
             return Err(NO_INTEGERS);
         };
@@ -100,10 +103,11 @@ impl PackedWeights {
         let mut data = Aligned::new(total.div_ceil(size_of::<f32>()), 0.0)?;
         let packed = &mut data.as_i8_mut()[..total];
         pack(packed, &shape, weights, |w| w);
-        interleave(packed, shape.nr, group);
+        interleave(packed, shape.nr, side_by_side);
         let biases = shape.of_channels(&sums.biases, |bias| bias)?;
         let multipliers = Some(shape.of_channels(&sums.multipliers, |multiplier| multiplier)?);
-        Ok(Self { data, element: ElementType::I8, biases, group, multipliers, shape })
+        let (element, in_i32) = (ElementType::I8, sums.in_i32);
+        Ok(Self { data, element, biases, group, multipliers, in_i32, shape })
     }
 
     pub(crate) fn columns(&self) -> usize {
@@ -137,6 +141,11 @@ impl PackedWeights {
     pub(crate) fn bias(&self, group: usize, panel: usize) -> Option<NonNull<f32>> {
         let at = (group * self.panels() + panel) * self.shape.nr;
         NonNull::new(self.biases.as_ptr().wrapping_add(at).cast_mut())
+    }
+
+    /// Of weights of i8: see [`ChannelSums::in_i32`].
+    pub(crate) fn in_i32(&self) -> bool {
+        self.in_i32
     }
 
     /// The NR multipliers of a panel, of weights of i8.

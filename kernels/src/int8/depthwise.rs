@@ -18,13 +18,19 @@
 //! group: they have weights of their own (3×3: 5 products, of 6 where the last row is by itself).
 //! Interleaving twice within 128 bits changes the order of the channels: weights, biases and
 //! multipliers are packed in that order, and narrowing the sums to bytes restores it. Outputs go by
-//! twos, which share weights. Padding is the zero point.
+//! twos, which share weights. Where a group has four taps, two rows of outputs of a 3×3 kernel share
+//! all interleaved columns: these have the three rows of the first window and the fourth of that
+//! below, which has weights of its own. Channels that are no more than half a chunk share vectors:
+//! the first half has those of an output, the second half those of one further on in its row.
+//! Padding is the zero point.
+
+use core::ops::Range;
 
 use crate::element::{ElementType, Elements, Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::geometry::product;
 use crate::int8::pack::{self, BytePrologue};
-use crate::int8::quantization::{ChannelSums, Int8Weights, NO_INTEGERS, Requantization};
+use crate::int8::quantization::{ChannelSums, Int8Weights, NO_INTEGERS, Requantization, operand};
 use crate::int8::requantize::Requantizer;
 use crate::memory::Aligned;
 use crate::simd::Simd;
@@ -50,6 +56,8 @@ struct Groups {
     column: usize,
     /// Whether the last row's are of two columns.
     across: bool,
+    /// Whether a column's also are those of a window that begins a row below.
+    below: bool,
 }
 
 impl Groups {
@@ -58,7 +66,7 @@ impl Groups {
     const fn new([height, width]: [usize; 2], group: usize) -> Self {
         let across = group == 2 && height % 2 == 1;
         let column = if across { height / 2 } else { height.div_ceil(group) };
-        Self { width, column, across }
+        Self { width, column, across, below: shares_rows([height, width], group) }
     }
 
     /// Those that an interleaved column has room for: the last, if they are across, is that of an
@@ -69,9 +77,15 @@ impl Groups {
     }
 
     /// The groups of weights: each column's, then those across for windows that begin with an even
-    /// column and with an odd one.
+    /// column and with an odd one, then those of a window below.
     #[inline(always)]
     const fn weights(self) -> usize {
+        self.first_below() + if self.below { self.width * self.column } else { 0 }
+    }
+
+    /// The first of those below.
+    #[inline(always)]
+    const fn first_below(self) -> usize {
         self.first_across(1) + if self.across { self.width / 2 + 1 } else { 0 }
     }
 
@@ -85,21 +99,31 @@ impl Groups {
     /// The groups of weights that have a tap, and where in these it is.
     fn of_tap(self, [ky, kx]: [usize; 2], group: usize) -> [(usize, usize); 2] {
         if ky / group < self.column {
-            return [(kx * self.column + ky / group, ky % group); 2];
+            let place = |first, ky| (first + kx * self.column + ky / group, ky % group);
+            let below = if self.below { place(self.first_below(), ky + 1) } else { place(0, ky) };
+            return [place(0, ky), below];
         }
         [0, 1].map(|odd| (self.first_across(odd) + (kx + odd) / 2, (kx + odd) % 2))
     }
 }
 
+/// Whether two rows of outputs can share interleaved columns, one row below the other.
+pub(crate) const fn shares_rows(kernel: [usize; 2], group: usize) -> bool {
+    group == 4 && matches!(kernel, [3, 3])
+}
+
 /// Weights, biases and multipliers, packed: by chunks, `[chunk][group][vector][lane][tap]`, the
 /// others `[chunk][vector][lane]`. A group of weights is a lane, of integers of 8 bits or, where it
-/// has two, of 16: there are few, and each is used for a whole picture.
+/// has two, of 16: there are few, and each is used for a whole picture. Where half the last chunk
+/// or more would be without channels, its second half has those of the first again.
 #[derive(Debug)]
 pub(crate) struct DepthwiseWeights {
     weights: Aligned,
     biases: Aligned,
     multipliers: Aligned,
     pub(crate) channels: usize,
+    /// See [`ChannelSums::in_i32`].
+    in_i32: bool,
 }
 
 impl DepthwiseWeights {
@@ -127,7 +151,13 @@ impl DepthwiseWeights {
         let mut weights = Aligned::new(total, 0.0)?;
         let [mut biases, mut multipliers] =
             [Aligned::new(padded, 0.0)?, Aligned::new(padded, 0.0)?];
-        for (at, c) in order(lanes, padded).enumerate().filter(|&(_, c)| c < channels) {
+        for (at, mut c) in order(lanes, padded).enumerate() {
+            if channels <= c - c % chunk + chunk / 2 && c % chunk >= chunk / 2 {
+                c -= chunk / 2;
+            }
+            if c >= channels {
+                continue;
+            }
             (biases[at], multipliers[at]) = (sums.biases[c], sums.multipliers[c]);
             for tap in 0..taps {
                 let weight = from[tap * strides.tap + c * strides.output];
@@ -138,7 +168,7 @@ impl DepthwiseWeights {
                 }
             }
         }
-        Ok(Self { weights, biases, multipliers, channels })
+        Ok(Self { weights, biases, multipliers, channels, in_i32: sums.in_i32 })
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -146,12 +176,16 @@ impl DepthwiseWeights {
         all.map(|part| part.len()).iter().sum::<usize>() * size_of::<f32>()
     }
 
-    pub(crate) fn pointers(&self) -> Weights {
+    /// Those of some output channels, of which the first begins a chunk.
+    pub(crate) fn pointers(&self, channels: &Range<usize>) -> Weights {
+        // A lane of each group of weights for each channel and what pads them.
+        let groups = self.weights.len() / self.biases.len();
         Weights {
-            weights: self.weights.as_ptr(),
-            biases: self.biases.as_ptr(),
-            multipliers: self.multipliers.as_ptr(),
-            channels: self.channels,
+            weights: self.weights.as_ptr().wrapping_add(channels.start * groups),
+            biases: self.biases.as_ptr().wrapping_add(channels.start),
+            multipliers: self.multipliers.as_ptr().wrapping_add(channels.start),
+            channels: channels.len(),
+            in_i32: self.in_i32,
         }
     }
 }
@@ -195,6 +229,7 @@ pub(crate) struct Weights {
     biases: *const f32,
     multipliers: *const f32,
     channels: usize,
+    in_i32: bool,
 }
 
 /// One call.
@@ -216,7 +251,13 @@ pub(crate) struct DepthwiseRun {
     /// Interleaved columns from one output to the next: the stride if outputs share columns, else
     /// the width of the kernel.
     pub(crate) step: usize,
+    /// Of a row, at least 1.
     pub(crate) outputs: usize,
+    /// Rows of outputs: 2 only of windows one row apart, without dilation, that can share columns,
+    /// of integers by a clamp, without a residual.
+    pub(crate) rows: usize,
+    /// What is added to o for the outputs of the second row.
+    pub(crate) next: usize,
     /// Output channels of an input channel.
     pub(crate) multiplier: usize,
     pub(crate) weights: Weights,
@@ -239,8 +280,9 @@ pub(crate) enum Destination {
         residual: Option<Pointer>,
         residual_rows: *const usize,
     },
-    /// In A panels: output o is in the row that begins at `a + rows[o]`.
-    Panels { a: *mut f32, rows: *const usize },
+    /// In A panels: output o is in the row that begins at `a + rows[o]`, whose blocks lie `block`
+    /// elements apart.
+    Panels { a: *mut f32, rows: *const usize, block: usize },
 }
 
 impl Destination {
@@ -263,87 +305,130 @@ impl Int8Kernel for Depthwise {
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &DepthwiseRun) {
         let chunk = SUMS * <T::Simd as Simd>::LANES;
-        let as_it_is = run.multiplier == 1 && run.prologue.bounds.is_none();
         let to_bytes = run.epilogue.is_clamp() && !run.to.has_residual();
+        let requantizer = Requantizer::new(token, &run.epilogue, run.weights.in_i32);
+        let alike = is_alike::<T>(run);
+        let is_plain = run.prologue.flip == 0 && run.prologue.bounds.is_none();
         for c in (0..run.weights.channels).step_by(chunk) {
-            let n = (run.weights.channels - c).min(chunk);
-            // SAFETY: the n channels from c on are of the picture, the weights and the outputs; the
+            let part = Part::new(run, chunk, c, to_bytes && alike);
+            // SAFETY: the part's channels are of the picture, the weights and the outputs; the
             // columns have been interleaved before they are multiplied.
             unsafe {
-                if n == chunk && as_it_is {
-                    interleave::<T, true>(token, run, c, n);
+                if part.n == chunk && alike && is_plain {
+                    interleave::<T, true, true>(token, run, &part);
+                } else if part.n == chunk && alike {
+                    interleave::<T, true, false>(token, run, &part);
                 } else {
-                    interleave::<T, false>(token, run, c, n);
+                    interleave::<T, false, false>(token, run, &part);
                 }
                 match (run.kernel, run.step) {
-                    ([3, 3], 1) if to_bytes => multiply_3x3(token, run, 1, c, n),
-                    ([3, 3], step) if to_bytes => multiply_3x3(token, run, step, c, n),
-                    _ => multiply(token, run, c, n),
+                    ([3, 3], step) if to_bytes => {
+                        for row in 0..run.rows {
+                            if step == 1 {
+                                multiply_3x3(token, run, &requantizer, 1, &part, row);
+                            } else {
+                                multiply_3x3(token, run, &requantizer, step, &part, row);
+                            }
+                        }
+                    }
+                    _ => multiply(token, run, &requantizer, &part),
                 }
             }
         }
     }
 }
 
-/// Interleaves the columns of a chunk: `[column][group][vector]`. WHOLE: all channels of the chunk
-/// exist, as they are in the input but for their sign.
+/// What of a call is computed at a time.
+#[derive(Clone, Copy)]
+struct Part {
+    /// The first channel.
+    c: usize,
+    /// Channels, at most a chunk.
+    n: usize,
+    /// Outputs of a row whose sums are computed.
+    outputs: usize,
+    /// From an output to the one whose channels the second halves of the vectors have; 0 if these
+    /// belong to the same one.
+    apart: usize,
+}
+
+impl Part {
+    /// The channels from `c` on; those of two outputs in a vector if `halves` and they fit.
+    #[inline(always)]
+    fn new(run: &DepthwiseRun, chunk: usize, c: usize, halves: bool) -> Self {
+        let (n, outputs) = ((run.weights.channels - c).min(chunk), run.outputs);
+        if halves && 2 * n <= chunk && outputs > 1 {
+            let apart = outputs.div_ceil(2);
+            return Self { c, n, outputs: apart, apart };
+        }
+        Self { c, n, outputs, apart: 0 }
+    }
+}
+
+/// Whether channels are those of the input, and padding is treated as these are: the input's clamp
+/// leaves the zero point as it is.
+#[inline(always)]
+fn is_alike<T: Int8>(run: &DepthwiseRun) -> bool {
+    let of_byte = |byte: u8| operand(T::SIGNED, byte);
+    let zero = of_byte(run.zero_byte ^ run.prologue.flip);
+    let keeps = |[lo, hi]: [u8; 2]| (of_byte(lo)..=of_byte(hi)).contains(&zero);
+    run.multiplier == 1 && run.prologue.bounds.is_none_or(keeps)
+}
+
+/// Interleaves the columns of a part: `[column][group][vector]`. WHOLE: its channels are a chunk,
+/// and padding is treated as they are; PLAIN: and all are multiplied as they are in the input.
 ///
 /// # Safety
 /// - As [`Depthwise::run`] asks.
-/// - The `n` channels from `c` on are of the weights'.
+/// - The channels of `part` are of the weights'.
 #[inline(always)]
-unsafe fn interleave<T: Int8, const WHOLE: bool>(token: T, run: &DepthwiseRun, c: usize, n: usize) {
+unsafe fn interleave<T: Int8, const WHOLE: bool, const PLAIN: bool>(
+    token: T,
+    run: &DepthwiseRun,
+    part: &Part,
+) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
     let groups = Groups::new(run.kernel, T::GROUP);
     let padding = [run.zero_byte; MAX_BYTES];
     let zero = simd.splat_byte(run.zero_byte ^ run.prologue.flip);
-    let count = (run.outputs - 1) * run.step + run.kernel[1];
+    let count = (part.outputs - 1) * run.step + run.kernel[1];
+    let columns =
+        |i: usize, group: usize| run.columns.wrapping_add((i * groups.room() + group) * SUMS * l);
+    let of_column = |i: usize| {
+        let other = if part.apart > 0 { column(run, i + part.apart * run.step) } else { None };
+        [column(run, i), other]
+    };
     for group in 0..groups.column {
-        let mut rows = [Row::new(run, usize::MAX, &padding, c); 4];
-        for (i, row) in rows.iter_mut().enumerate().take(T::GROUP) {
-            *row = Row::new(run, group * T::GROUP + i, &padding, c);
-        }
+        let row = |i: usize| Row::new(run, group * T::GROUP + i, &padding, part.c);
+        let rows = [row(0), row(1), row(2), row(3)];
         for i in 0..count {
-            let mut taps = [zero; 4];
-            if let Some(at) = column(run, i) {
-                // SAFETY: the column lies in the picture, which has these channels.
-                unsafe {
-                    for (tap, row) in taps.iter_mut().zip(&rows).take(T::GROUP) {
-                        *tap = load::<T, WHOLE>(token, run, row, at, [c, n]);
+            let (at, mut taps) = (of_column(i), [zero; 4]);
+            // SAFETY: the column is one of the part's, whose channels exist; there is room for all.
+            unsafe {
+                if !WHOLE || at[0].is_some() {
+                    taps[0] = load::<T, WHOLE, PLAIN>(token, run, part, &rows[0], at);
+                    taps[1] = load::<T, WHOLE, PLAIN>(token, run, part, &rows[1], at);
+                    if T::GROUP == 4 {
+                        taps[2] = load::<T, WHOLE, PLAIN>(token, run, part, &rows[2], at);
+                        taps[3] = load::<T, WHOLE, PLAIN>(token, run, part, &rows[3], at);
                     }
                 }
+                store(simd, columns(i, group), token.interleave(taps));
             }
-            // SAFETY: there is room for all columns.
-            unsafe {
-                store(
-                    simd,
-                    run.columns.add((i * groups.room() + group) * SUMS * l),
-                    token.interleave(taps),
-                )
-            };
         }
     }
     if groups.across {
-        let row = Row::new(run, run.kernel[0] - 1, &padding, c);
+        let row = Row::new(run, run.kernel[0] - 1, &padding, part.c);
         for i in (0..count).step_by(2) {
             let mut taps = [zero; 4];
-            // SAFETY: the columns lie in the picture, which has these channels.
-            unsafe {
-                if let Some(at) = column(run, i) {
-                    taps[0] = load::<T, WHOLE>(token, run, &row, at, [c, n]);
-                }
-                if let (true, Some(at)) = (i + 1 < count, column(run, i + 1)) {
-                    taps[1] = load::<T, WHOLE>(token, run, &row, at, [c, n]);
-                }
-            }
             // SAFETY: as above.
             unsafe {
-                store(
-                    simd,
-                    run.columns.add((i * groups.room() + groups.column) * SUMS * l),
-                    token.interleave(taps),
-                )
-            };
+                taps[0] = load::<T, WHOLE, PLAIN>(token, run, part, &row, of_column(i));
+                if i + 1 < count {
+                    taps[1] = load::<T, WHOLE, PLAIN>(token, run, part, &row, of_column(i + 1));
+                }
+                store(simd, columns(i, groups.column), token.interleave(taps));
+            }
         }
     }
 }
@@ -362,11 +447,12 @@ fn column(run: &DepthwiseRun, i: usize) -> Option<usize> {
 /// A row of the input.
 #[derive(Clone, Copy)]
 struct Row {
-    /// Its first pixel, there the chunk's first channel where channels are not repeated; bytes of
+    /// Its first pixel, there the part's first channel where channels are not repeated; bytes of
     /// padding for a row outside.
     x: *const u8,
     /// All bits, or none for a row outside.
     inside: usize,
+    padding: *const u8,
 }
 
 impl Row {
@@ -374,11 +460,22 @@ impl Row {
     #[inline(always)]
     fn new(run: &DepthwiseRun, ky: usize, padding: &[u8; MAX_BYTES], c: usize) -> Self {
         let row = run.first[0].wrapping_add_unsigned(ky.wrapping_mul(run.dilation[0])) as usize;
-        if ky >= run.kernel[0] || row >= run.size[0] {
-            return Self { x: padding.as_ptr(), inside: 0 };
+        let padding = padding.as_ptr();
+        if ky >= run.kernel[0] + run.rows - 1 || row >= run.size[0] {
+            return Self { x: padding, inside: 0, padding };
         }
         let first = if run.multiplier == 1 { c } else { 0 };
-        Self { x: run.x.wrapping_add(row.wrapping_mul(run.x_row) + first), inside: usize::MAX }
+        let x = run.x.wrapping_add(row.wrapping_mul(run.x_row) + first);
+        Self { x, inside: usize::MAX, padding }
+    }
+
+    /// Its pixel so many bytes from the first; bytes of padding for none.
+    #[inline(always)]
+    fn pixel(&self, at: Option<usize>) -> *const u8 {
+        match at {
+            Some(at) => self.x.wrapping_add(at & self.inside),
+            None => self.padding,
+        }
     }
 }
 
@@ -394,51 +491,60 @@ unsafe fn store<S: Simd>(simd: S, to: *mut f32, vectors: [S::Vector; SUMS]) {
     }
 }
 
-/// The input channels of `n` output channels from `c` on, of the pixel `at` bytes into a row, as
-/// they are multiplied.
+/// The input channels of a part's output channels in a row's column, as they are multiplied. `at`:
+/// the column, and that of the output that shares the vectors.
 ///
 /// # Safety
-/// If the row lies inside, these are valid for reading. WHOLE: `n` is the chunk, channels aren't
-/// repeated, and there is no clamp.
+/// As [`interleave`]; the column is one of the part's, and lies inside the picture if WHOLE.
 #[inline(always)]
-unsafe fn load<T: Int8, const WHOLE: bool>(
+unsafe fn load<T: Int8, const WHOLE: bool, const PLAIN: bool>(
     token: T,
     run: &DepthwiseRun,
+    part: &Part,
     row: &Row,
-    at: usize,
-    [c, n]: [usize; 2],
+    at: [Option<usize>; 2],
 ) -> Vector<T> {
-    let simd = token.simd();
-    let x = row.x.wrapping_add(at & row.inside);
-    let prologue = BytePrologue { bounds: None, ..run.prologue };
+    let (simd, [x, other], n) = (token.simd(), at.map(|at| row.pixel(at)), part.n);
     // SAFETY: n channels from c on exist, or as many bytes of padding; no vector has more bytes
     // than there are.
     unsafe {
-        if WHOLE {
-            return pack::prologue(token, simd.load(x.cast()), prologue);
+        if PLAIN {
+            return simd.load(x.cast());
         }
-        if row.inside == 0 {
-            return pack::prologue(token, simd.load(x.cast()), prologue);
+        if WHOLE {
+            return pack::prologue(token, simd.load(x.cast()), run.prologue);
+        }
+        if part.apart > 0 {
+            let bytes = simd.join_halves(simd.load_bytes(x, n), simd.load_bytes(other, n));
+            return pack::prologue(token, bytes, run.prologue);
+        }
+        if at[0].is_none() || row.inside == 0 {
+            let bytes = simd.load(row.padding.cast());
+            return pack::prologue(token, bytes, BytePrologue { bounds: None, ..run.prologue });
         }
         if run.multiplier == 1 {
             return pack::prologue(token, simd.load_bytes(x, n), run.prologue);
         }
         let mut bytes = [0; MAX_BYTES];
         for (i, byte) in bytes.iter_mut().enumerate().take(n) {
-            *byte = *x.add((c + i) / run.multiplier);
+            *byte = *x.add((part.c + i) / run.multiplier);
         }
         pack::prologue(token, simd.load_bytes(bytes.as_ptr(), n), run.prologue)
     }
 }
 
-/// Multiplies the interleaved columns of a chunk, for kernels of any size: two outputs at a time.
+/// Multiplies the interleaved columns of a part, for kernels of any size: two outputs at a time.
 ///
 /// # Safety
 /// As [`interleave`], which has been called.
 #[inline(always)]
-unsafe fn multiply<T: Int8>(token: T, run: &DepthwiseRun, c: usize, n: usize) {
-    let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
-    let requantizer = Requantizer::new(token, &run.epilogue);
+unsafe fn multiply<T: Int8>(
+    token: T,
+    run: &DepthwiseRun,
+    requantizer: &Requantizer<T>,
+    part: &Part,
+) {
+    let (simd, l, c) = (token.simd(), <T::Simd as Simd>::LANES, part.c);
     let groups = Groups::new(run.kernel, T::GROUP);
     let weights = run.weights.weights.wrapping_add(c * groups.weights());
     let mut biases = [simd.splat(0.0); SUMS];
@@ -447,7 +553,7 @@ unsafe fn multiply<T: Int8>(token: T, run: &DepthwiseRun, c: usize, n: usize) {
         *bias = unsafe { simd.load(run.weights.biases.add(c + v * l)) };
     }
     let columns = run.columns.cast_const();
-    for o in (0..run.outputs).step_by(2) {
+    for o in (0..part.outputs).step_by(2) {
         let first = [o * run.step, (o + 1) * run.step];
         let mut sums = [biases; 2];
         // SAFETY: the chunk has whole vectors of weights; there is room for the columns of an even
@@ -472,9 +578,9 @@ unsafe fn multiply<T: Int8>(token: T, run: &DepthwiseRun, c: usize, n: usize) {
                 let odd = run.step % 2;
                 add_across(token, run, &groups, [(o + 1) * run.step, odd], weights, &mut second);
             }
-            requantize(token, run, &requantizer, o, [c, n], sums);
-            if o + 1 < run.outputs {
-                requantize(token, run, &requantizer, o + 1, [c, n], second);
+            requantize(token, run, requantizer, part, o, sums);
+            if o + 1 < part.outputs {
+                requantize(token, run, requantizer, part, o + 1, second);
             }
         }
     }
@@ -521,19 +627,26 @@ unsafe fn add_group<T: Int8>(
     }
 }
 
-/// The same for 3×3, to bytes without a residual: vector by vector, so that columns and weights
-/// that two outputs share are loaded once.
+/// The same for 3×3, to bytes without a residual, for a row of outputs: vector by vector, so that
+/// columns and weights that two outputs share are loaded once.
 ///
 /// # Safety
 /// As [`interleave`], which has been called.
 #[inline(always)]
-unsafe fn multiply_3x3<T: Int8>(token: T, run: &DepthwiseRun, step: usize, c: usize, n: usize) {
-    let l = <T::Simd as Simd>::LANES;
-    let requantizer = Requantizer::new(token, &run.epilogue);
+unsafe fn multiply_3x3<T: Int8>(
+    token: T,
+    run: &DepthwiseRun,
+    requantizer: &Requantizer<T>,
+    step: usize,
+    part: &Part,
+    row: usize,
+) {
+    let (l, c) = (<T::Simd as Simd>::LANES, part.c);
     let groups = const { Groups::new([3, 3], T::GROUP) };
-    let weights = run.weights.weights.wrapping_add(c * groups.weights());
+    let first = row * groups.first_below() * SUMS * l;
+    let weights = run.weights.weights.wrapping_add(c * groups.weights() + first);
     let columns = run.columns.cast_const();
-    for o in (0..run.outputs).step_by(2) {
+    for o in (0..part.outputs).step_by(2) {
         let x = columns.wrapping_add(o * step * groups.room() * SUMS * l);
         // Not a loop, which the compiler might leave one, through memory.
         // SAFETY: the chunk has whole vectors of biases, multipliers and weights; there is room for
@@ -543,10 +656,10 @@ unsafe fn multiply_3x3<T: Int8>(token: T, run: &DepthwiseRun, step: usize, c: us
             let [b, other_b] = numbers_3x3(token, run, [x, weights], step, [c, 1]);
             let [d, other_d] = numbers_3x3(token, run, [x, weights], step, [c, 2]);
             let [e, other_e] = numbers_3x3(token, run, [x, weights], step, [c, 3]);
-            store_bytes(token, run, &requantizer, o, [c, n], [a, b, d, e]);
-            if o + 1 < run.outputs {
+            store_bytes(token, run, requantizer, part, [row, o], [a, b, d, e]);
+            if o + 1 < part.outputs {
                 let others = [other_a, other_b, other_d, other_e];
-                store_bytes(token, run, &requantizer, o + 1, [c, n], others);
+                store_bytes(token, run, requantizer, part, [row, o + 1], others);
             }
         }
     }
@@ -598,7 +711,7 @@ unsafe fn numbers_3x3<T: Int8>(
     }
 }
 
-/// Makes outputs of the sums of a chunk.
+/// Makes outputs of the sums of a part.
 ///
 /// # Safety
 /// As [`interleave`]; output `o` is one of the call's.
@@ -607,11 +720,11 @@ unsafe fn requantize<T: Int8>(
     token: T,
     run: &DepthwiseRun,
     requantizer: &Requantizer<T>,
+    part: &Part,
     o: usize,
-    [c, n]: [usize; 2],
     mut t: [Vector<T>; SUMS],
 ) {
-    let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
+    let (simd, l, Part { c, n, .. }) = (token.simd(), <T::Simd as Simd>::LANES, *part);
     // Loops, not `map`, which is not always inlined.
     for (v, t) in t.iter_mut().enumerate() {
         // SAFETY: the chunk has whole vectors of multipliers.
@@ -636,34 +749,61 @@ unsafe fn requantize<T: Int8>(
         return;
     }
     // SAFETY: output o is one of the call's.
-    unsafe { store_bytes(token, run, requantizer, o, [c, n], t) };
+    unsafe { store_bytes(token, run, requantizer, part, [0, o], t) };
 }
 
-/// Stores `n` numbers of steps, rounded, as channels from `c` on of output `o`.
+/// Stores a part's numbers of steps, rounded, as its channels of output `o` of a row, and of the
+/// output that shares the vectors.
 ///
 /// # Safety
-/// As [`interleave`]; output `o` is one of the call's, and one of integers.
+/// As [`interleave`]; output `o` is one of the part's, and one of integers.
 #[inline(always)]
 unsafe fn store_bytes<T: Int8>(
     token: T,
     run: &DepthwiseRun,
     requantizer: &Requantizer<T>,
-    o: usize,
-    [c, n]: [usize; 2],
+    part: &Part,
+    [row, o]: [usize; 2],
     t: [Vector<T>; SUMS],
 ) {
     let (simd, bytes) = (token.simd(), requantizer.bytes(t));
+    let bytes = match run.to {
+        Destination::Tensor { .. } => requantizer.as_output(bytes),
+        Destination::Panels { .. } => pack::flipped(token, bytes, if T::SIGNED { 0x80 } else { 0 }),
+    };
+    // SAFETY: the outputs are the call's.
+    unsafe {
+        store_channels(token, run, part, [row, o], bytes);
+        if part.apart > 0 && o + part.apart < run.outputs {
+            store_channels(token, run, part, [row, o + part.apart], simd.upper_half(bytes));
+        }
+    }
+}
+
+/// Stores the channels of a part, of one output.
+///
+/// # Safety
+/// As [`interleave`]; output `o` is one of the call's, and one of integers.
+#[inline(always)]
+unsafe fn store_channels<T: Int8>(
+    token: T,
+    run: &DepthwiseRun,
+    part: &Part,
+    [row, o]: [usize; 2],
+    bytes: Vector<T>,
+) {
+    let at = row * run.next + o;
     // SAFETY: output o has these channels, of integers, or a row of them in the panels, whose
     // blocks begin with chunks.
     unsafe {
         match run.to {
             Destination::Tensor { y, rows, .. } => {
-                let bytes = requantizer.as_output(bytes);
-                simd.store_bytes(y.at.add(*rows.add(o) + c), bytes, n);
+                let y = y.at.add(*rows.add(at) + part.c);
+                token.simd().store_bytes(y, bytes, part.n);
             }
-            Destination::Panels { a, rows } => {
-                let bytes = pack::flipped(token, bytes, if T::SIGNED { 0x80 } else { 0 });
-                pack::store(token, a.add(*rows.add(o)), c, bytes, n);
+            Destination::Panels { a, rows, block } => {
+                let row = a.add(*rows.add(at));
+                pack::store(token, row, [block, part.c], bytes, part.n);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The kernels of 8-bit integers, as one way to multiply them has them.
 
-use crate::gemm::kernels::PanelKernels;
+use crate::gemm::kernels::{MatrixGemm, PanelKernels, TileUnit};
 use crate::int8::depthwise::DepthwiseRun;
 use crate::int8::pack::PackRun;
 use crate::int8::pool::PoolRun;
@@ -23,6 +23,10 @@ pub(crate) struct Int8Kernels {
     /// of two.
     pub(crate) rows: &'static [usize],
     pub(crate) gemm: PanelKernels,
+    /// What takes its place on CPUs that have products of matrices, too.
+    pub(crate) matrices: Option<MatrixGemm>,
+    /// What multiplies the same panels by tile registers, on levels whose CPUs may have these.
+    pub(crate) tiles: Option<TileUnit>,
     /// Copies channels of pixels into A panels.
     pub(crate) pack: unsafe fn(&PackRun),
     pub(crate) requantize_name: &'static str,

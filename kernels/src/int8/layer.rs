@@ -1,14 +1,16 @@
 //! What layers of 8-bit integers take from their options.
 
 use crate::activation::{Activation, UNBOUNDED};
+use crate::amx::Amx;
 use crate::element::{ElementType, Elements};
 use crate::error::{Error, Result};
+use crate::gemm::kernels::{MatrixGemm, PanelKernels, TileUnit};
+use crate::gemm::tile::{MATRIX_K, TILE_ROWS};
 use crate::int8::kernels::Int8Kernels;
 use crate::int8::pack::BytePrologue;
 use crate::int8::quantization::{
-    Int8Weights, NO_INTEGERS, Quantization, QuantizedWeights, Requantization,
+    Int8Weights, NO_INTEGERS, Quantization, QuantizedWeights, Requantization, operand,
 };
-use crate::layout::TensorLayout;
 use crate::options::Options;
 use crate::simd::int8::Bytes;
 use crate::simd::scalar::Scalar;
@@ -18,6 +20,10 @@ use crate::table::kernels::Kernels;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Int8Layer {
     pub(crate) kernels: &'static Int8Kernels,
+    /// What multiplies in a GEMM in place of the kernels' dot products.
+    pub(crate) matrices: Option<&'static MatrixGemm>,
+    /// The same, which the process may use.
+    pub(crate) tiles: Option<&'static TileUnit>,
     pub(crate) input: Quantization,
     pub(crate) prologue: BytePrologue,
     /// The clamp of the input's integers, or of its numbers.
@@ -33,13 +39,12 @@ impl Int8Layer {
             |k: &&Int8Kernels| (k.is_available)() && (options.dot_products || !k.has_dot_products);
         let unavailable = Error::ElementTypeUnavailable { what: "input", element: input_type };
         let kernels = kernels.int8.iter().copied().flatten().find(usable).ok_or(unavailable)?;
+        let matrices = kernels.matrices.as_ref();
+        let matrices = matrices.filter(|m| options.armv8_6 && (m.is_available)());
         if matches!(options.output_type, ElementType::F16 | ElementType::Bf16) {
             return Err(Error::Unsupported {
                 what: "outputs of integer inputs are of u8, i8 or f32",
             });
-        }
-        if [options.input_layout, options.output_layout].contains(&TensorLayout::Nchw) {
-            return Err(Error::Unsupported { what: "integers in NCHW layout" });
         }
         let flip = kernels.flip(input_type == ElementType::I8);
         let activation = options.input_activation.checked()?;
@@ -68,7 +73,7 @@ impl Int8Layer {
             options.residual_quantization,
             options.activation,
         )?;
-        Ok(Self { kernels, input, prologue, input_bounds, epilogue })
+        Ok(Self { kernels, matrices, tiles: None, input, prologue, input_bounds, epilogue })
     }
 
     /// Of a layer with weights, if its input, output or weights are integers.
@@ -91,6 +96,40 @@ impl Int8Layer {
         }
     }
 
+    /// The same, whose GEMM multiplies by tile registers if they are asked for, and the process may
+    /// use them.
+    pub(crate) fn by_tiles_if_asked(self, options: &Options) -> Result<Self> {
+        let asked = options.asks_for_amx()?;
+        let tiles = self.kernels.tiles.as_ref();
+        let tiles = tiles.filter(|_| asked && Amx::request() == Amx::Granted);
+        Ok(Self { tiles, ..self })
+    }
+
+    /// What multiplies in a GEMM.
+    pub(crate) fn gemm(&self) -> &'static PanelKernels {
+        match (self.tiles, self.matrices) {
+            (Some(unit), _) => &unit.gemm,
+            (None, Some(matrices)) => &matrices.gemm,
+            (None, None) => &self.kernels.gemm,
+        }
+    }
+
+    /// The heights of its micro-tiles, if not of tile registers.
+    pub(crate) fn rows(&self) -> &'static [usize] {
+        self.matrices.map_or(self.kernels.rows, |matrices| matrices.rows)
+    }
+
+    /// The k of a channel that lie side by side in a GEMM's packed weights.
+    fn side_by_side(&self) -> usize {
+        self.matrices.map_or(self.kernels.group, |_| MATRIX_K)
+    }
+
+    /// What the k of a GEMM's packed weights are padded to multiples of: those that lie side by
+    /// side, or of as many groups as a tile has rows.
+    pub(crate) fn packed_unit_of_k(&self) -> usize {
+        if self.tiles.is_some() { self.kernels.group * TILE_ROWS } else { self.side_by_side() }
+    }
+
     /// The same, whose outputs are the integers of another layer's input.
     pub(crate) fn to(
         self,
@@ -105,6 +144,8 @@ impl Int8Layer {
     pub(crate) fn weights<'a>(&'a self, quantized: QuantizedWeights<'a>) -> Int8Weights<'a> {
         Int8Weights {
             group: self.kernels.group,
+            side_by_side: self.side_by_side(),
+            unit_of_k: self.packed_unit_of_k(),
             zero_point: self.zero_point(),
             scale: self.input.scale,
             quantized,
@@ -132,11 +173,6 @@ impl Int8Layer {
     pub(crate) fn zero_point(&self) -> i32 {
         operand(self.kernels.signed, self.zero_byte() ^ self.prologue.flip)
     }
-}
-
-/// The integer that a byte of A is.
-pub(crate) fn operand(signed: bool, byte: u8) -> i32 {
-    if signed { (byte as i8).into() } else { byte.into() }
 }
 
 impl Quantization {

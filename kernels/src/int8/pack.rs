@@ -7,13 +7,14 @@
 //! ```
 //!
 //! A panel is one of f32 whose elements are groups along k, `[k / (L·GROUP)][MR][k % (L·GROUP)]`,
-//! each integer in 8 bits, or in 16 where a group has two.
+//! each integer in 8 bits, or in 16 where a group has two. With the MR of tile registers, and a row
+//! of such for L·GROUP, it is a row of tiles.
 //!
 //! Departures: bytes are moved by vectors as far as these end in one block of a panel; the last of
-//! a block and of the pixel are parts of vectors. Integers beyond the last k are left as they are:
-//! the weights there are zeros.
+//! a block and of the pixel are parts of vectors. Pixels are innermost: what a part of a vector is
+//! moved by stays in registers. Integers beyond the last k are left as they are: the weights there
+//! are zeros.
 
-use crate::gemm::tile::tile_size;
 use crate::simd::Simd;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, Vector};
 
@@ -37,8 +38,6 @@ pub(crate) struct PackRun {
     pub(crate) x: *const u8,
     /// Bytes from one pixel to the next.
     pub(crate) x_pixel: usize,
-    /// Bytes from one channel to the next.
-    pub(crate) x_channel: usize,
     /// Pixels.
     pub(crate) pixels: usize,
     /// Bytes of each pixel.
@@ -47,6 +46,8 @@ pub(crate) struct PackRun {
     pub(crate) a: *mut f32,
     /// As many as pixels.
     pub(crate) rows: *const usize,
+    /// Elements from a block of a panel to the next, MR·L.
+    pub(crate) block: usize,
     /// First k.
     pub(crate) k: usize,
     pub(crate) prologue: BytePrologue,
@@ -63,26 +64,39 @@ impl Int8Kernel for Pack {
     ///   them.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &PackRun) {
-        let PackRun { x_pixel, pixels, length, .. } = *run;
-        for p in 0..pixels {
-            // SAFETY: pixel p exists in the input, and has an offset, which lies in the panels.
-            let (x, row) = unsafe { (run.x.add(p * x_pixel), run.a.add(*run.rows.add(p))) };
-            let mut done = 0;
-            while done < length {
-                let k = run.k + done;
-                let in_block = block::<T>() - k % block::<T>();
-                let n = (length - done).min(in_block).min(4 * <T::Simd as Simd>::LANES);
-                // SAFETY: n bytes from `done` on are of the pixel; n integers from k on are of its
-                // row of one block of the panel.
-                unsafe {
-                    let bytes = match run.x_channel {
-                        1 => token.simd().load_bytes(x.add(done), n),
-                        channel => gather(token, x.add(done * channel), channel, n),
-                    };
-                    store(token, row, k, prologue(token, bytes, run.prologue), n);
+        let bytes = 4 * <T::Simd as Simd>::LANES;
+        let mut done = 0;
+        while done < run.length {
+            let in_block = block::<T>() - (run.k + done) % block::<T>();
+            let n = (run.length - done).min(in_block).min(bytes);
+            // SAFETY: n bytes from `done` on are of each pixel; n integers from k on are of its row
+            // of one block of the panel.
+            unsafe {
+                if n == bytes {
+                    move_part(token, run, done, bytes);
+                } else {
+                    move_part(token, run, done, n);
                 }
-                done += n;
             }
+            done += n;
+        }
+    }
+}
+
+/// Moves `n` bytes of each pixel, from `done` on.
+///
+/// # Safety
+/// As [`Pack::run`]; there are so many bytes, in one block of the panel.
+#[inline(always)]
+unsafe fn move_part<T: Int8>(token: T, run: &PackRun, done: usize, n: usize) {
+    let PackRun { x_pixel, pixels, .. } = *run;
+    let from = run.x.wrapping_add(done);
+    for p in 0..pixels {
+        // SAFETY: pixel p exists in the input, and has an offset, which lies in the panels.
+        unsafe {
+            let (x, row) = (from.add(p * x_pixel), run.a.add(*run.rows.add(p)));
+            let bytes = prologue(token, token.simd().load_bytes(x, n), run.prologue);
+            store(token, row, [run.block, run.k + done], bytes, n);
         }
     }
 }
@@ -91,21 +105,6 @@ impl Int8Kernel for Pack {
 #[inline(always)]
 const fn block<T: Int8>() -> usize {
     <T::Simd as Simd>::LANES * T::GROUP
-}
-
-/// Bytes that lie `channel` apart.
-///
-/// # Safety
-/// `n` of them, no more than a vector has, are valid for reading.
-#[inline(always)]
-unsafe fn gather<T: Int8>(token: T, x: *const u8, channel: usize, n: usize) -> Vector<T> {
-    let mut bytes = [0; crate::simd::int8::MAX_BYTES];
-    for (i, byte) in bytes.iter_mut().enumerate().take(n) {
-        // SAFETY: byte i of the n.
-        *byte = unsafe { *x.add(i * channel) };
-    }
-    // SAFETY: a vector has no more bytes than there are.
-    unsafe { token.simd().load_bytes(bytes.as_ptr(), n) }
 }
 
 /// Bytes as A has them.
@@ -130,16 +129,21 @@ pub(crate) fn flipped<T: Int8>(token: T, bytes: Vector<T>, flip: u8) -> Vector<T
     if flip == 0 { bytes } else { simd.xor(bytes, simd.splat_byte(flip)) }
 }
 
-/// Writes the first `n` bytes to k..k + `n` of a pixel's row of a panel.
+/// Writes the first `n` bytes to k..k + `n` of a pixel's row of a panel, whose blocks lie `step`
+/// elements apart.
 ///
 /// # Safety
 /// Integers k..k + `n` are valid for writing, and lie in one block or begin one.
 #[inline(always)]
-pub(crate) unsafe fn store<T: Int8>(token: T, row: *mut f32, k: usize, bytes: Vector<T>, n: usize) {
+pub(crate) unsafe fn store<T: Int8>(
+    token: T,
+    row: *mut f32,
+    [step, k]: [usize; 2],
+    bytes: Vector<T>,
+    n: usize,
+) {
     let (simd, block) = (token.simd(), block::<T>());
-    let lanes = <T::Simd as Simd>::LANES;
-    let groups = k / block * const { tile_size::<T::Simd>().mr } * lanes;
-    let row = row.wrapping_add(groups).cast::<u8>();
+    let row = row.wrapping_add(k / block * step).cast::<u8>();
     // SAFETY: n bytes, or n integers of 16 bits of one block or two, are valid for writing there.
     unsafe {
         if T::GROUP == 4 {
@@ -149,8 +153,7 @@ pub(crate) unsafe fn store<T: Int8>(token: T, row: *mut f32, k: usize, bytes: Ve
         let [low, high] = simd.widen_bytes(bytes);
         simd.store_bytes(row.add(2 * (k % block)), low, 2 * n.min(block));
         if n > block {
-            let next = 4 * lanes * const { tile_size::<T::Simd>().mr };
-            simd.store_bytes(row.add(next), high, 2 * (n - block));
+            simd.store_bytes(row.add(size_of::<f32>() * step), high, 2 * (n - block));
         }
     }
 }

@@ -12,10 +12,15 @@
 //! output's; its NaN are 0.
 //!
 //! Departures: channels go by vectors. Maxima are those of bytes; where nothing follows, they are
-//! the outputs.
+//! the outputs. Where a clamp follows, vectors of bytes become such of lanes by zipping them with
+//! zeros, and these bytes again at once. There a number is divided by the output's scale s by
+//! y = 1 / s and two corrections, each an FMA of the rest of the division and y: with y rounded to
+//! nearest and a quotient within a unit of its last place the second gives the nearest one, as a
+//! division does (Markstein, "Computation of elementary functions on the IBM RISC System/6000
+//! processor", 1990).
 
 use crate::element::{ElementType, Pointer, PointerMut};
-use crate::int8::quantization::Requantization;
+use crate::int8::quantization::{Quantization, Requantization};
 use crate::int8::requantize::Requantizer;
 use crate::simd::Simd;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, MAX_BYTES, SUMS, Vector};
@@ -57,13 +62,19 @@ impl Int8Kernel for Pool {
     /// - The residual is valid for reading, `y` for writing as many; no other thread touches those.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &PoolRun) {
-        let (chunk, requantizer) =
-            (SUMS * <T::Simd as Simd>::LANES, Requantizer::new(token, &run.epilogue));
+        let chunk = SUMS * <T::Simd as Simd>::LANES;
+        let is_f32 = run.x.element == ElementType::F32;
+        let in_i32 = !is_f32 && run.epilogue.in_i32(255, run.multiplier);
+        let requantizer = Requantizer::new(token, &run.epilogue, in_i32);
+        let divides = is_f32 && divides_by_reciprocal::<T>(run);
         // SAFETY: the caller's contract, for n channels from c on.
         unsafe {
             for c in (0..run.channels).step_by(chunk) {
                 let n = (run.channels - c).min(chunk);
                 match (run.x.element, run.sums) {
+                    (ElementType::F32, _) if divides => {
+                        quotients(token, run, &requantizer, c, n);
+                    }
                     (ElementType::F32, _) => numbers(token, run, &requantizer, c, n),
                     (_, true) => sums(token, run, &requantizer, c, n),
                     (ElementType::I8, false) => maxima::<T, true>(token, run, &requantizer, c, n),
@@ -72,6 +83,76 @@ impl Int8Kernel for Pool {
             }
         }
     }
+}
+
+/// The scales, of either sign of the exponent, by which [`quotients`] divides: such that neither
+/// overflow nor underflow comes near a number whose integer they could change.
+const SCALES: [f32; 2] = [8.673_617e-19, 1.152_921_5e18]; // 2⁻⁶⁰, 2⁶⁰
+
+/// More steps than any integer has, whatever the zero point.
+const MOST_STEPS: f32 = 1024.0;
+
+/// Whether integers come of numbers by a division, a clamp and nothing else.
+#[inline(always)]
+fn divides_by_reciprocal<T: Int8>(run: &PoolRun) -> bool {
+    // Without vectors a division is the faster one.
+    let has_vectors = const { <T::Simd as Simd>::LANES > 1 };
+    let scale = run.epilogue.quantization.scale;
+    let [least, most] = SCALES;
+    has_vectors
+        && run.epilogue.is_clamp()
+        && run.residual.is_none()
+        && (least..=most).contains(&scale)
+}
+
+/// Elements of f32, to integers by a clamp.
+///
+/// # Safety
+/// As [`Pool::run`], for `n` channels from `c` on.
+#[inline(always)]
+unsafe fn quotients<T: Int8>(
+    token: T,
+    run: &PoolRun,
+    requantizer: &Requantizer<T>,
+    c: usize,
+    n: usize,
+) {
+    let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
+    let scale = run.epilogue.quantization.scale;
+    // Beyond so many steps numbers are no other integers.
+    let most = MOST_STEPS * scale;
+    let bounds = [run.bounds.0.clamp(-most, most), run.bounds.1.clamp(-most, most)];
+    let bounds = [simd.splat(bounds[0]), simd.splat(bounds[1])];
+    let (scale, reciprocal) = (simd.splat(scale), simd.splat(1.0 / scale));
+    let mut t = [simd.splat(0.0); SUMS];
+    for (v, t) in t.iter_mut().enumerate() {
+        let left = n.saturating_sub(v * l).min(l);
+        if left > 0 {
+            let x = run.x.at.cast::<f32>().wrapping_add(c + v * l);
+            // SAFETY: so many channels exist.
+            let x = unsafe {
+                if left == l { simd.load(x) } else { simd.mask_load(simd.mem_mask(left), x) }
+            };
+            let x = simd.select(simd.is_ordered(x), x, simd.splat(0.0));
+            let x = simd.clamp_max(bounds[1], simd.clamp_min(bounds[0], x));
+            *t = quotient(simd, x, scale, reciprocal);
+        }
+    }
+    let bytes = requantizer.as_output(simd.in_order(requantizer.bytes(t)));
+    // SAFETY: n channels from c on exist.
+    unsafe { simd.store_bytes(run.y.at.add(c), bytes, n) };
+}
+
+/// x / scale, rounded to nearest.
+#[inline(always)]
+fn quotient<S: Simd>(simd: S, x: S::Vector, scale: S::Vector, reciprocal: S::Vector) -> S::Vector {
+    let minus = simd.sub(simd.splat(0.0), scale);
+    let mut quotient = simd.mul(x, reciprocal);
+    for _ in 0..2 {
+        let rest = simd.mul_add(quotient, minus, x);
+        quotient = simd.mul_add(rest, reciprocal, quotient);
+    }
+    quotient
 }
 
 /// Elements of f32.
@@ -194,6 +275,23 @@ unsafe fn maxima<T: Int8, const SIGNED: bool>(
         if run.as_is {
             return simd.store_bytes(run.y.at.add(c), max, n);
         }
+        if run.epilogue.is_clamp() {
+            let mut t = steps::<T, SIGNED>(token, max, run.zero_point, run.multiplier);
+            if let Some(residual) = run.residual {
+                let Quantization { scale, zero_point } = run.epilogue.residual;
+                let bytes = simd.load_bytes(residual.at.add(c), n);
+                let residual = if residual.element == ElementType::I8 {
+                    steps::<T, true>(token, bytes, zero_point, scale)
+                } else {
+                    steps::<T, false>(token, bytes, zero_point, scale)
+                };
+                for (t, residual) in t.iter_mut().zip(residual) {
+                    *t = simd.add(*t, residual);
+                }
+            }
+            let bytes = requantizer.as_output(requantizer.bytes(t));
+            return simd.store_bytes(run.y.at.add(c), bytes, n);
+        }
         simd.store_bytes(bytes.as_mut_ptr(), max, 4 * l);
         for at in (0..n).step_by(l) {
             let of_vector = (n - at).min(l);
@@ -203,6 +301,27 @@ unsafe fn maxima<T: Int8, const SIGNED: bool>(
             requantize(run, requantizer, t, c + at, of_vector);
         }
     }
+}
+
+/// The numbers of steps that bytes are, counted from the zero point, times `step`: in the order of
+/// [`channel`](crate::simd::int8::channel).
+#[inline(always)]
+fn steps<T: Int8, const SIGNED: bool>(
+    token: T,
+    bytes: Vector<T>,
+    zero_point: i32,
+    step: f32,
+) -> [Vector<T>; SUMS] {
+    let simd = token.simd();
+    // With 0x80 added signed bytes are unsigned ones, 128 larger.
+    let bytes = if SIGNED { simd.xor(bytes, simd.splat_byte(0x80)) } else { bytes };
+    let zero = simd.splat_i32((if SIGNED { -0x80 } else { 0_i32 }).wrapping_sub(zero_point));
+    let none = simd.splat(0.0);
+    let mut lanes = token.interleave([bytes, none, none, none]);
+    for lane in &mut lanes {
+        *lane = simd.mul(simd.to_f32(simd.add_i32(*lane, zero)), simd.splat(step));
+    }
+    lanes
 }
 
 /// Makes outputs, of `n` channels from `c` on.

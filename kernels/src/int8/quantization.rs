@@ -168,17 +168,32 @@ impl Requantization {
         self.output.is_quantized() && self.activation.is_none()
     }
 
+    /// Whether i32 holds what sums of up to `magnitude`, of either sign, become with a residual.
+    pub(crate) fn in_i32(&self, magnitude: u64, multiplier: f32) -> bool {
+        [(magnitude, multiplier), (255, self.residual.scale)]
+            .iter()
+            .all(|&(steps, step)| steps as f64 * f64::from(step) <= MOST_STEPS)
+    }
+
     /// What a unit of a sum is in steps of the output's, `scale` being what it stands for.
     pub(crate) fn multiplier(&self, scale: f64) -> Result<f32> {
         rescale("output", scale / f64::from(self.quantization.scale))
     }
 }
 
+/// Steps of the output's, of either sign, to which as many of a residual's can be added for i32 to
+/// hold the rounded sum.
+const MOST_STEPS: f64 = (1 << 29) as f64;
+
 /// What weights of i8 take besides.
 #[derive(Debug)]
 pub(crate) struct Int8Weights<'a> {
     /// The k of a group.
     pub(crate) group: usize,
+    /// The k of a channel that lie side by side in the panels of a GEMM: a group, or more.
+    pub(crate) side_by_side: usize,
+    /// What the k of a GEMM's panels are padded to multiples of.
+    pub(crate) unit_of_k: usize,
     /// Of the inputs, in the integers that are multiplied.
     pub(crate) zero_point: i32,
     /// The inputs' scale.
@@ -194,6 +209,8 @@ pub(crate) struct ChannelSums {
     /// as the f32 of its bits.
     pub(crate) biases: Vec<f32>,
     pub(crate) multipliers: Vec<f32>,
+    /// Whether i32 holds what they become.
+    pub(crate) in_i32: bool,
 }
 
 impl ChannelSums {
@@ -228,7 +245,7 @@ impl ChannelSums {
                 }
             }
         }
-        let (mut biases, mut multipliers) = (Vec::new(), Vec::new());
+        let (mut biases, mut multipliers, mut in_i32) = (Vec::new(), Vec::new(), true);
         for channel in 0..channels {
             let bias = bias.map_or(0, |bias| bias[channel]);
             // An input is at most 255 from its zero point.
@@ -246,10 +263,17 @@ impl ChannelSums {
                     zero_point: 0,
                 });
             }
-            multipliers.push(epilogue.multiplier(f64::from(scale) * f64::from(of_weights))?);
+            let multiplier = epilogue.multiplier(f64::from(scale) * f64::from(of_weights))?;
+            in_i32 &= epilogue.in_i32(magnitude, multiplier);
+            multipliers.push(multiplier);
         }
-        Ok(Self { biases, multipliers })
+        Ok(Self { biases, multipliers, in_i32 })
     }
+}
+
+/// The integer that a byte of A is.
+pub(crate) fn operand(signed: bool, byte: u8) -> i32 {
+    if signed { (byte as i8).into() } else { byte.into() }
 }
 
 /// Integer weights where there are none of the kind, or numbers where integers belong.

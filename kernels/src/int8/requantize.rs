@@ -12,10 +12,13 @@
 //! Each step is rounded to nearest, ties to even. The clamp comes before the conversion, which
 //! therefore never overflows. See [`naive::requantize`](crate::naive::requantize).
 //!
-//! Departures: columns go by vectors; the last is a part of one when they end inside it.
+//! Departures: columns go by vectors. Where bytes come of a clamp, as many rows of NR columns as
+//! make a vector of bytes become that at once, and the clamp is that of the conversions, which
+//! saturate. Else the last vector of a row is a part of one if columns end inside it.
 
 use crate::activation::{Activation, apply};
 use crate::element::{ElementType, Pointer, PointerMut};
+use crate::gemm::tile::tile_size;
 use crate::int8::quantization::{Quantization, Requantization};
 use crate::simd::Simd;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS, Vector};
@@ -27,13 +30,13 @@ pub(crate) struct Requantize;
 /// One call.
 #[derive(Debug)]
 pub(crate) struct RequantizeRun {
-    /// i32, row after row, `sums_row` elements apart.
+    /// i32, row after row, NR of each.
     pub(crate) sums: *const f32,
-    /// At least `columns`, in whole vectors.
-    pub(crate) sums_row: usize,
+    /// At least 1.
     pub(crate) rows: usize,
+    /// 1 to NR.
     pub(crate) columns: usize,
-    /// Of the columns, in whole vectors.
+    /// NR of them.
     pub(crate) multipliers: *const f32,
     /// Output of the first column; row r is at `y_rows[r]`.
     pub(crate) y: PointerMut,
@@ -41,6 +44,8 @@ pub(crate) struct RequantizeRun {
     /// Likewise, of the output's type; row r is at `residual_rows[r]`.
     pub(crate) residual: Option<Pointer>,
     pub(crate) residual_rows: *const usize,
+    /// Whether i32 holds all numbers of steps.
+    pub(crate) in_i32: bool,
     pub(crate) epilogue: Requantization,
 }
 
@@ -49,43 +54,135 @@ impl Int8Kernel for Requantize {
     type Output = ();
 
     /// # Safety
-    /// - Sums and multipliers are valid for reading whole vectors of `columns` elements of each
-    ///   row.
+    /// - NR sums of each row and NR multipliers are valid for reading.
     /// - There are as many offsets as rows. At these the residual is valid for reading `columns`
-    ///   elements, `y` for writing them; no other thread touches those.
+    ///   elements, `y` for writing them; no other thread touches those. A row of `y` may begin where
+    ///   its sums do: outputs are no larger.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &RequantizeRun) {
-        let l = <T::Simd as Simd>::LANES;
-        let RequantizeRun { columns, rows, sums_row, multipliers, .. } = *run;
-        let (y, residual, requantizer) =
-            (run.y, run.residual, Requantizer::new(token, &run.epilogue));
-        let whole = columns / l * l;
-        for r in 0..rows {
-            let sums = run.sums.wrapping_add(r * sums_row);
-            // SAFETY: there are as many offsets as rows; whole vectors of sums and multipliers
-            // exist, and the columns of output and residual.
-            unsafe {
-                let residual = residual.map(|residual| residual.add(*run.residual_rows.add(r)));
-                let y = y.add(*run.y_rows.add(r));
-                for c in (0..whole).step_by(l) {
-                    let residual = residual.map(|residual| residual.add(c));
-                    requantizer.requantize(sums.add(c), multipliers.add(c), residual, y.add(c), l);
-                }
-                if whole < columns {
-                    let residual = residual.map(|residual| residual.add(whole));
-                    let (sums, multipliers) = (sums.add(whole), multipliers.add(whole));
-                    requantizer.requantize(
-                        sums,
-                        multipliers,
-                        residual,
-                        y.add(whole),
-                        columns - whole,
-                    );
-                }
+        let requantizer = Requantizer::new(token, &run.epilogue, run.in_i32);
+        // SAFETY: the caller's contract.
+        unsafe {
+            match run.residual {
+                _ if !run.epilogue.is_clamp() => numbers(token, run, &requantizer),
+                None => integers::<T, false>(token, run, &requantizer),
+                Some(_) => integers::<T, true>(token, run, &requantizer),
             }
         }
     }
 }
+
+/// Vectors of a row of sums.
+#[inline(always)]
+const fn vectors<T: Int8>() -> usize {
+    tile_size::<T::Simd>().nr / <T::Simd as Simd>::LANES
+}
+
+/// Rows of sums that become a vector of bytes.
+#[inline(always)]
+const fn rows_of_bytes<T: Int8>() -> usize {
+    SUMS / vectors::<T>()
+}
+
+/// Bytes by a clamp; with a residual if RESIDUAL.
+///
+/// # Safety
+/// As [`Requantize::run`].
+#[inline(always)]
+unsafe fn integers<T: Int8, const RESIDUAL: bool>(
+    token: T,
+    run: &RequantizeRun,
+    requantizer: &Requantizer<T>,
+) {
+    let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
+    let (vectors, at_once) = const { (vectors::<T>(), rows_of_bytes::<T>()) };
+    const { assert!(rows_of_bytes::<T>() == 1 || rows_of_bytes::<T>() == 2) };
+    let mut multipliers = [simd.splat(0.0); SUMS];
+    for (i, multiplier) in multipliers.iter_mut().enumerate() {
+        // SAFETY: there are NR multipliers.
+        *multiplier = unsafe { simd.load(run.multipliers.add(i % vectors * l)) };
+    }
+    for r in (0..run.rows).step_by(at_once) {
+        // Not a loop, which the compiler might leave one, through memory.
+        // SAFETY: row r is one of the rows, and so is the next one where it is stored; each has NR
+        // sums, and its columns of output and residual.
+        unsafe {
+            let t = [
+                number::<T, RESIDUAL>(token, run, requantizer, multipliers[0], [r, 0]),
+                number::<T, RESIDUAL>(token, run, requantizer, multipliers[1], [r, 1]),
+                number::<T, RESIDUAL>(token, run, requantizer, multipliers[2], [r, 2]),
+                number::<T, RESIDUAL>(token, run, requantizer, multipliers[3], [r, 3]),
+            ];
+            let bytes = requantizer.as_output(simd.in_order(requantizer.bytes(t)));
+            simd.store_bytes(run.y.add(*run.y_rows.add(r)).at, bytes, run.columns);
+            if at_once == 2 && r + 1 < run.rows {
+                let y = run.y.add(*run.y_rows.add(r + 1)).at;
+                simd.store_bytes(y, simd.upper_half(bytes), run.columns);
+            }
+        }
+    }
+}
+
+/// The steps of vector `i` of the rows from `r` on that become bytes at once; of a row or vector
+/// beyond the last, those of another one.
+///
+/// # Safety
+/// As [`Requantize::run`]; row `r` is one of the rows.
+#[inline(always)]
+unsafe fn number<T: Int8, const RESIDUAL: bool>(
+    token: T,
+    run: &RequantizeRun,
+    requantizer: &Requantizer<T>,
+    multiplier: Vector<T>,
+    [r, i]: [usize; 2],
+) -> Vector<T> {
+    let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
+    let (vectors, at_once) = const { (vectors::<T>(), rows_of_bytes::<T>()) };
+    let (row, v) = (r + (i / vectors).min(at_once - 1), i % vectors);
+    let row = row.min(run.rows - 1);
+    // SAFETY: the row has NR sums, `vectors` vectors, and its columns of the residual.
+    unsafe {
+        let sums = simd.load(run.sums.add((row * vectors + v) * l));
+        let mut t = simd.mul(simd.to_f32(sums), multiplier);
+        let n = run.columns.saturating_sub(v * l).min(l);
+        if let (true, Some(residual), true) = (RESIDUAL, run.residual, n > 0) {
+            let residual = residual.add(*run.residual_rows.add(row) + v * l);
+            t = requantizer.add_residual(t, residual, n);
+        }
+        t
+    }
+}
+
+/// Outputs of f32, or of an activation that is no clamp.
+///
+/// # Safety
+/// As [`Requantize::run`].
+#[inline(always)]
+unsafe fn numbers<T: Int8>(token: T, run: &RequantizeRun, requantizer: &Requantizer<T>) {
+    let (l, nr) = (<T::Simd as Simd>::LANES, const { tile_size::<T::Simd>().nr });
+    let simd = token.simd();
+    for r in 0..run.rows {
+        let sums = run.sums.wrapping_add(r * nr);
+        for c in (0..run.columns).step_by(l) {
+            let n = (run.columns - c).min(l);
+            // SAFETY: there are as many offsets as rows; whole vectors of sums and multipliers
+            // exist, and the n columns from c on of output and residual.
+            unsafe {
+                let sums = simd.to_f32(simd.load(sums.add(c)));
+                let mut t = simd.mul(sums, simd.load(run.multipliers.add(c)));
+                if let Some(residual) = run.residual {
+                    let residual = residual.add(*run.residual_rows.add(r) + c);
+                    t = requantizer.add_residual(t, residual, n);
+                }
+                let y = run.y.add(*run.y_rows.add(r) + c);
+                requantizer.store(y.at, requantizer.activate(t), n);
+            }
+        }
+    }
+}
+
+/// More than any byte, whatever zero point is added.
+const MOST_OF_16: f32 = 32767.0;
 
 /// What comes after sums, in registers: what is stored through `y` could as well change it in
 /// memory, as far as the compiler knows.
@@ -97,6 +194,8 @@ pub(crate) struct Requantizer<T: Int8> {
     /// 16 bits of it: see [`Requantization::zero_point`].
     zero_words: Vector<T>,
     byte_bounds: [Vector<T>; 2],
+    /// Whether conversions to bytes are all the clamp there is: i32 holds all numbers of steps.
+    saturates: bool,
     /// The bits by which the output's bytes differ from unsigned ones.
     sign: Vector<T>,
     residual: Quantization,
@@ -107,7 +206,7 @@ pub(crate) struct Requantizer<T: Int8> {
 
 impl<T: Int8> Requantizer<T> {
     #[inline(always)]
-    pub(crate) fn new(token: T, epilogue: &Requantization) -> Self {
+    pub(crate) fn new(token: T, epilogue: &Requantization, in_i32: bool) -> Self {
         let simd = token.simd();
         Self {
             token,
@@ -119,37 +218,12 @@ impl<T: Int8> Requantizer<T> {
                 simd.splat_byte(epilogue.byte_bounds[0]),
                 simd.splat_byte(epilogue.byte_bounds[1]),
             ],
+            saturates: in_i32 && epilogue.byte_bounds == [0, 255],
             sign: simd.splat_byte(if epilogue.output == ElementType::I8 { 0x80 } else { 0 }),
             residual: epilogue.residual,
             activation: epilogue.activation,
             scale: epilogue.quantization.scale,
             output: epilogue.output,
-        }
-    }
-
-    /// Makes outputs of the first `n` ≤ lanes sums.
-    ///
-    /// # Safety
-    /// - A vector of sums and one of multipliers are valid for reading.
-    /// - `n` elements of the residual are valid for reading, of `y` for writing; no other thread
-    ///   touches these.
-    #[inline(always)]
-    unsafe fn requantize(
-        &self,
-        sums: *const f32,
-        multipliers: *const f32,
-        residual: Option<Pointer>,
-        y: PointerMut,
-        n: usize,
-    ) {
-        let simd = self.token.simd();
-        // SAFETY: the caller keeps the contract.
-        unsafe {
-            let mut t = simd.mul(simd.to_f32(simd.load(sums)), simd.load(multipliers));
-            if let Some(residual) = residual {
-                t = self.add_residual(t, residual, n);
-            }
-            self.store(y.at, self.activate(t), n);
         }
     }
 
@@ -204,7 +278,14 @@ impl<T: Int8> Requantizer<T> {
     #[inline(always)]
     pub(crate) fn bytes(&self, t: [Vector<T>; SUMS]) -> Vector<T> {
         let (simd, [lo, hi]) = (self.token.simd(), self.byte_bounds);
-        let bytes = simd.narrow(t, self.zero_words);
+        if self.saturates {
+            return simd.narrow(t, self.zero_words);
+        }
+        // Numbers too large for i32 would become its least.
+        let (most, [a, b, c, d]) = (simd.splat(MOST_OF_16), t);
+        let ab = [simd.clamp_max(most, a), simd.clamp_max(most, b)];
+        let cd = [simd.clamp_max(most, c), simd.clamp_max(most, d)];
+        let bytes = simd.narrow([ab[0], ab[1], cd[0], cd[1]], self.zero_words);
         simd.min_bytes::<false>(hi, simd.max_bytes::<false>(lo, bytes))
     }
 

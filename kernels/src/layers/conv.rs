@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec;
 
-use crate::amx::{self, Amx};
+use crate::amx::Amx;
 use crate::arithmetic::Arithmetic;
 use crate::element::{ElementType, Elements};
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::gemm::plan::{GemmPlan, Problem};
 use crate::gemm::producer::Producer;
 use crate::gemm::products::Products;
 use crate::gemm::weights::PackedWeights;
-use crate::geometry::{Window, check_input};
+use crate::geometry::{Axis, Window};
 use crate::int8::im2row::Int8Im2row;
 use crate::int8::layer::Int8Layer;
 use crate::layers::layer::{HasLayer, Layer, Machine, count};
@@ -192,7 +192,7 @@ impl HasLayer for Dense {
 impl Plan for Dense {}
 
 /// How a GEMM of these weights multiplies. By tile registers if they are asked for, and the process
-/// may use them. By dot products of bf16 if they are asked for, the weights are bf16 of a `single`
+/// may use them. By multiply-adds of bf16 if the CPU has them. By dot products of bf16 if they are asked for, the weights are bf16 of a `single`
 /// tap, and the CPU has them.
 pub(super) fn products(
     kernels: &'static GemmKernels,
@@ -200,23 +200,27 @@ pub(super) fn products(
     single: bool,
     options: &Options,
 ) -> Result<Products> {
-    let amx = options.amx || amx::from_env()?;
+    let amx = options.asks_for_amx()?;
     let fitting = single && weights.element_type() == ElementType::Bf16;
     let dot = kernels.dot().filter(|dot| fitting && (dot.is_available)());
+    let pairs = kernels.bf16_pairs.as_ref();
+    let pairs = pairs.filter(|pairs| options.armv8_6 && (pairs.is_available)());
     Ok(match (options.arithmetic, dot, &kernels.tiles, &kernels.bf16) {
         (Arithmetic::Bf16, _, Some(tiles), _) if amx && Amx::request() == Amx::Granted => {
             Products::Tiles(tiles)
         }
-        (Arithmetic::Bf16, _, _, Some(bf16)) => Products::Bf16(bf16),
+        (Arithmetic::Bf16, _, _, Some(bf16)) => {
+            pairs.map_or(Products::Bf16(bf16), Products::Bf16Pairs)
+        }
         (Arithmetic::Fast, Some(dot), ..) => Products::Dot(dot),
-        _ => Products::Exact,
+        (arithmetic, ..) => Products::Chain(kernels.chain(arithmetic)),
     })
 }
 
 /// Convolution of groups of channels by copied taps, packed: the common form of [`Conv`],
 /// [`Pointwise`], [`Dense`].
 #[derive(Debug)]
-struct PackedConv {
+pub(super) struct PackedConv {
     common: Common,
     groups: usize,
     depth: Depth,
@@ -225,7 +229,11 @@ struct PackedConv {
 }
 
 impl PackedConv {
-    fn new(channels_in: usize, params: &ConvParams<'_>, options: &Options) -> Result<Self> {
+    pub(super) fn new(
+        channels_in: usize,
+        params: &ConvParams<'_>,
+        options: &Options,
+    ) -> Result<Self> {
         let ConvParams { window, groups, channels_out, weights, layout, bias, quantized } = *params;
         if groups == 0 {
             return Err(Error::ZeroDimension { what: "groups" });
@@ -242,6 +250,7 @@ impl PackedConv {
         let int8 = Int8Layer::with_weights(common.kernels, weights, quantized, options)?;
         let (weights, products) = match int8 {
             Some((layer, quantized)) => {
+                let layer = layer.by_tiles_if_asked(options)?;
                 let int8 = layer.weights(quantized);
                 let weights =
                     PackedWeights::int8(kernels, depth, groups, columns, unpacked, &int8)?;
@@ -256,6 +265,51 @@ impl PackedConv {
         };
         Ok(Self { common, groups, depth, weights: weights.into(), products })
     }
+
+    /// For an input \[N, H, W, C\] that was checked, and axes of the window's kernel, stride and
+    /// dilation; for a phase of a transposed convolution over a part of it.
+    pub(super) fn gemm(
+        &self,
+        input: [usize; 4],
+        axes: [Axis; 2],
+        is_phase: bool,
+    ) -> Result<GemmPlan> {
+        let Self { groups, depth, products, .. } = *self;
+        let Common { kernels, channels_out, options, .. } = self.common;
+        let [vertical, horizontal] = axes;
+        let output = [input[0], vertical.output, horizontal.output, channels_out];
+        // Of single pixels both layouts are the same memory.
+        let planes = |layout, [_, h, w, _]: [usize; 4]| {
+            (layout == TensorLayout::Nchw && [h, w] != [1, 1]).then_some(&kernels.planes)
+        };
+        let group = depth.channels;
+        let producer = match &products {
+            Products::Int8(layer) => {
+                let planes = planes(options.input_layout, input).is_some();
+                let axes = [vertical, horizontal];
+                Producer::Int8Im2row(Int8Im2row::new(layer, input, axes, group, planes))
+            }
+            _ => Producer::Im2row(Im2row {
+                input,
+                vertical,
+                horizontal,
+                is_phase,
+                group,
+                element: options.input_type,
+                input_activation: options.input_activation,
+                scaled: options.input_scale,
+                input_planes: planes(options.input_layout, input),
+            }),
+        };
+        let regions = match products {
+            Products::Int8(_) => vec![Region::padded(&vertical, &horizontal)],
+            // Not too many: the length of the weights bounds the kernel, and that the regions.
+            _ => Region::all(&vertical, &horizontal),
+        };
+        let output_planes = planes(options.output_layout, output);
+        let problem = Problem { groups, output, regions, depth, output_planes, products };
+        GemmPlan::new(&kernels.gemm, producer, self.weights.clone(), problem, &options)
+    }
 }
 
 impl Packing for PackedConv {
@@ -268,43 +322,10 @@ impl Packing for PackedConv {
     }
 
     fn plan(&self, [n, h, w]: [usize; 3]) -> Result<Layer> {
-        let Self { groups, depth, products, .. } = *self;
-        let Common { kernels, channels_in, channels_out, window, options } = self.common;
+        let Common { kernels, channels_in, window, ref options, .. } = self.common;
         let input = [n, h, w, channels_in];
-        check_input(input)?;
-        let vertical = window.axis(0, h)?;
-        let horizontal = window.axis(1, w)?;
-        let output = [n, vertical.output, horizontal.output, channels_out];
-        // Of single pixels both layouts are the same memory.
-        let planes = |layout, [_, h, w, _]: [usize; 4]| {
-            (layout == TensorLayout::Nchw && [h, w] != [1, 1]).then_some(&kernels.planes)
-        };
-        let group = depth.channels;
-        let producer = match &products {
-            Products::Int8(layer) => {
-                Producer::Int8Im2row(Int8Im2row::new(layer, input, vertical, horizontal, group))
-            }
-            _ => Producer::Im2row(Im2row {
-                input,
-                vertical,
-                horizontal,
-                group,
-                element: options.input_type,
-                input_activation: options.input_activation,
-                input_planes: planes(options.input_layout, input),
-            }),
-        };
-        let regions = match products {
-            Products::Int8(_) => vec![Region::padded(&vertical, &horizontal)],
-            // Not too many: the length of the weights bounds the kernel, and that the regions.
-            _ => Region::all(&vertical, &horizontal),
-        };
-        let output_planes = planes(options.output_layout, output);
-        let problem = Problem { groups, output, regions, depth, output_planes, products };
-        let weights = self.weights.clone();
-        let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, &options)?;
-        let multiply_adds = count(output, depth.product()?);
-        let machine = Machine::Gemm(gemm);
-        Ok(Layer::new(kernels, input, &options, multiply_adds, machine))
+        let gemm = self.gemm(input, window.axes(input)?, false)?;
+        let multiply_adds = count(gemm.output(), self.depth.product()?);
+        Ok(Layer::new(kernels, input, options, multiply_adds, Machine::Gemm(gemm)))
     }
 }

@@ -62,7 +62,7 @@ impl Depthwise {
             return Ok(Packed::new(packed, Self));
         }
         let spec = InputSpec::of(options);
-        let kernels = common.kernels.depthwise(spec.element);
+        let kernels = common.kernels.depthwise(spec.element, options.arithmetic);
         let weights = PackedDepthwise::new(kernels, channels_in, params, spec)?;
         Ok(Packed::new(PackedTensor { common, weights }, Self))
     }

@@ -6,15 +6,17 @@ use core::ops::Range;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
 use crate::gemm::plan::GemmPlan;
-use crate::geometry::Axis;
 use crate::int8::tensor::{Int8Tensor, Operation};
 use crate::layout::TensorLayout;
 use crate::level::Level;
+use crate::lines::plan::LinesPlan;
 use crate::options::Options;
+use crate::pixelwise::plan::PixelwisePlan;
 use crate::table;
 use crate::table::kernels::Kernels;
 use crate::tensor::{Channelwise, TensorPlan};
 use crate::threads::{Scratch, Threads};
+use crate::transposed::TransposedPlan;
 use crate::view::{NhwcView, NhwcViewMut};
 
 /// A type that is a layer. Sealed: only those of this crate are.
@@ -35,6 +37,8 @@ pub struct Layer {
     pub(super) input_type: ElementType,
     pub(super) output_type: ElementType,
     pub(super) input_layout: TensorLayout,
+    /// Whether the input comes with factors.
+    pub(super) input_scale: bool,
     pub(super) output_layout: TensorLayout,
     /// Of the kernels that run.
     pub(super) name: String,
@@ -52,6 +56,12 @@ pub(super) enum Machine {
     Channelwise(TensorPlan),
     /// The same of 8-bit integers.
     Int8(Int8Tensor),
+    /// What makes each pixel of a few whole ones.
+    Pixelwise(PixelwisePlan),
+    /// A transposed convolution.
+    Transposed(TransposedPlan),
+    /// What has no windows.
+    Lines(LinesPlan),
 }
 
 /// A view of some rows of each picture of a tensor.
@@ -69,6 +79,9 @@ impl Machine {
             Self::Gemm(plan) => plan.output(),
             Self::Channelwise(plan) => plan.rows().output(),
             Self::Int8(plan) => plan.output(),
+            Self::Pixelwise(plan) => plan.output(),
+            Self::Transposed(plan) => plan.output,
+            Self::Lines(plan) => plan.output,
         }
     }
 
@@ -78,6 +91,9 @@ impl Machine {
             Self::Gemm(plan) => plan.name(),
             Self::Channelwise(plan) => plan.name(),
             Self::Int8(plan) => plan.name(),
+            Self::Pixelwise(plan) => plan.name().into(),
+            Self::Transposed(plan) => plan.name(),
+            Self::Lines(plan) => plan.name().into(),
         }
     }
 }
@@ -98,6 +114,7 @@ impl Layer {
             input_type: options.input_type,
             output_type: options.output_type,
             input_layout: options.input_layout,
+            input_scale: options.input_scale,
             output_layout: options.output_layout,
             name: machine.name(),
             multiply_adds,
@@ -125,8 +142,13 @@ impl Layer {
         options: &Options,
         multiply_adds: u64,
     ) -> Result<Self> {
-        let machine = Machine::Int8(Int8Tensor::new(operation)?);
+        let machine = Machine::Int8(Int8Tensor::new(operation, options)?);
         Ok(Self::new(kernels, input, options, multiply_adds, machine))
+    }
+
+    /// A layer of lines.
+    pub(super) fn lines(kernels: &Kernels, plan: LinesPlan, options: &Options) -> Self {
+        Self::new(kernels, plan.input, options, 0, Machine::Lines(plan))
     }
 
     pub(super) fn weights_bytes(&self) -> usize {
@@ -134,6 +156,9 @@ impl Layer {
             Machine::Gemm(plan) => plan.weights_bytes(),
             Machine::Channelwise(plan) => plan.rows().weights_bytes(),
             Machine::Int8(plan) => plan.weights_bytes(),
+            Machine::Pixelwise(_) => 0,
+            Machine::Transposed(plan) => plan.weights_bytes(),
+            Machine::Lines(plan) => plan.weights_bytes(),
         }
     }
 
@@ -142,15 +167,30 @@ impl Layer {
             Machine::Gemm(plan) => plan.scratch_len(threads),
             Machine::Channelwise(plan) => plan.scratch_len(threads),
             Machine::Int8(plan) => plan.scratch_len(threads),
+            Machine::Pixelwise(_) => 0,
+            Machine::Transposed(plan) => plan.scratch_len(threads),
+            Machine::Lines(_) => 0,
         }
     }
 
-    /// What the rows of the output are to those of the input.
-    pub(super) fn vertical(&self) -> &Axis {
+    /// The input rows that these output rows take.
+    pub(super) fn covered(&self, rows: &Range<usize>) -> Range<usize> {
         match &self.machine {
-            Machine::Gemm(plan) => plan.vertical(),
-            Machine::Channelwise(plan) => &plan.rows().vertical,
-            Machine::Int8(plan) => plan.vertical(),
+            Machine::Gemm(plan) => plan.vertical().covered(rows),
+            Machine::Channelwise(plan) => plan.rows().vertical.covered(rows),
+            Machine::Int8(plan) => plan.vertical().covered(rows),
+            Machine::Pixelwise(plan) => plan.covered(rows),
+            Machine::Transposed(plan) => plan.vertical.covered(rows),
+            Machine::Lines(plan) => plan.covered(rows),
+        }
+    }
+
+    /// The shape of a residual for so many output rows.
+    fn residual(&self, rows: usize) -> [usize; 4] {
+        let [n, _, w, c] = self.output;
+        match &self.machine {
+            Machine::Lines(plan) => plan.second(rows),
+            _ => [n, rows, w, c],
         }
     }
 
@@ -169,6 +209,12 @@ impl Layer {
             Machine::Gemm(plan) => plan.run(threads, rows, x, residual, y, scratch),
             Machine::Channelwise(plan) => plan.run(threads, rows, x, residual, y, scratch),
             Machine::Int8(plan) => plan.run(threads, rows, x, residual, y, scratch),
+            Machine::Transposed(plan) => plan.run(threads, rows, x, residual, y, scratch),
+            Machine::Pixelwise(plan) => {
+                plan.run(threads, rows, x, residual, y, scratch);
+                Ok(())
+            }
+            Machine::Lines(plan) => plan.run(threads, rows, x, residual, y, scratch),
         }
     }
 
@@ -186,7 +232,7 @@ impl Layer {
         let (input, output) = (of(self.input, input_rows), of(self.output, output_rows));
         let shapes = [
             ("input", input, Some(x.shape())),
-            ("residual", output, residual.map(NhwcView::shape)),
+            ("residual", self.residual(output_rows), residual.map(NhwcView::shape)),
             ("output", output, Some(y.shape())),
         ];
         for (what, expected, actual) in shapes {
@@ -214,6 +260,22 @@ impl Layer {
                 return Err(Error::Layout { what, expected, actual });
             }
         }
+        let scales = [
+            ("input", self.input_scale, Some(x.is_scaled())),
+            ("residual", false, residual.map(NhwcView::is_scaled)),
+        ];
+        for (what, expected, actual) in scales {
+            if actual.is_some_and(|actual| actual != expected) {
+                return Err(Error::Scale { what, expected });
+            }
+        }
+        if let (Machine::Lines(plan), None) = (&self.machine, residual)
+            && plan.needs_second()
+        {
+            return Err(Error::Unsupported {
+                what: "residual: expected the second operand of a binary operation, got none",
+            });
+        }
         let expected = self.scratch_len(1);
         if scratch.len() < expected {
             return Err(Error::Length { what: "scratch", expected, actual: scratch.len() });
@@ -229,6 +291,7 @@ pub(super) fn choose(options: &Options) -> Result<&'static Kernels> {
         None => Level::from_env()?,
     };
     options.arithmetic.checked()?;
+    options.check_scale()?;
     options.input_type.checked("input")?;
     options.output_type.checked("output")?;
     table::of(level).ok_or(Error::LevelUnavailable { level })

@@ -76,9 +76,9 @@ impl<L> Packed<L> {
     /// # Errors
     /// Those of [`Packed::plan`].
     pub fn output_shape(&self, [n, h, w]: [usize; 3]) -> Result<[usize; 4]> {
-        let Common { channels_in, channels_out, window, .. } = self.packing.common();
+        let Common { channels_in, channels_out, .. } = self.packing.common();
         check_input([n, h, w, *channels_in])?;
-        let [oh, ow] = window.output_size([h, w])?;
+        let [oh, ow] = self.packing.output_size([h, w])?;
         let shape = [n, oh, ow, *channels_out];
         product("output elements", &shape).map(|_| shape)
     }
@@ -110,6 +110,11 @@ pub(super) trait Packing: fmt::Debug + Send + Sync {
     fn common(&self) -> &Common;
 
     fn weights_bytes(&self) -> usize;
+
+    /// Output height and width over an input of height and width.
+    fn output_size(&self, size: [usize; 2]) -> Result<[usize; 2]> {
+        self.common().window.output_size(size)
+    }
 
     /// The layer for an input of so many pictures, rows and columns.
     fn plan(&self, size: [usize; 3]) -> Result<Layer>;

@@ -18,6 +18,10 @@ use crate::view::{NhwcView, NhwcViewMut};
 /// threads can run one plan at the same time, each with its own scratch. The same operands give the
 /// same bits on every call, on any level and any number of threads.
 ///
+/// A level without fused multiply-adds ([`Level::has_fma`]) emulates them in convolutions and dense
+/// layers, and takes many times as long as in [`Arithmetic::Unfused`](crate::Arithmetic::Unfused),
+/// for which [`Options::arithmetic`](crate::Options::arithmetic) asks.
+///
 /// ```
 /// # use sepconv_kernels::*;
 /// # fn main() -> Result<(), Error> {
@@ -55,6 +59,13 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
     #[must_use]
     fn output_type(&self) -> ElementType {
         self.layer().output_type
+    }
+
+    /// Whether the input comes with a factor for each picture and channel:
+    /// [`NhwcView::scaled`].
+    #[must_use]
+    fn input_scale(&self) -> bool {
+        self.layer().input_scale
     }
 
     /// Layout of the input's memory.
@@ -100,7 +111,8 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
         self.layer().scratch_len(threads)
     }
 
-    /// y = activation(operation(input_activation(x)) + residual).
+    /// y = activation(operation(input_activation(x) · scale) + residual), where the scale is there
+    /// if the plan takes one.
     ///
     /// With the feature `rayon` the work is split over the threads of rayon's current pool, as many
     /// as `scratch` has room for. Otherwise it runs on the calling thread. `scratch` may hold
@@ -147,7 +159,7 @@ pub trait Plan: HasLayer + Send + Sync + core::fmt::Debug {
     /// cover, without padding. Rows beyond the output are ignored.
     #[must_use]
     fn input_rows(&self, rows: Range<usize>) -> Range<usize> {
-        self.layer().vertical().covered(&rows)
+        self.layer().covered(&rows)
     }
 
     /// [`Plan::run`] for some output rows of each picture. `x` holds only the input rows that

@@ -14,8 +14,9 @@ use crate::tensor::Channelwise;
 
 /// A max or average pool. Padding is ignored by both.
 ///
-/// The average is the sum of the taps inside the input, divided by their number. Taps are added in
-/// the order (ky, kx), and each addition is rounded.
+/// The average is the sum of the taps inside the input, divided by their number, or if asked for by
+/// that of all taps ([`PoolKind`]). Taps are added in the order (ky, kx), and each addition is
+/// rounded.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -105,6 +106,9 @@ pub(super) fn pool(
     if options.input_type.is_quantized() || options.output_type.is_quantized() {
         check_input(input)?;
         let layer = Int8Layer::new(kernels, options)?;
+        if kind == PoolKind::AverageOfPadded {
+            return Err(Error::Unsupported { what: "averages of integers that count padding" });
+        }
         let single = window.kernel == [1, 1] && kind == PoolKind::Max;
         if !options.input_type.is_quantized() && !single {
             return Err(Error::Unsupported { what: "a pool of numbers to integers" });

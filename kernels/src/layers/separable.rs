@@ -1,7 +1,6 @@
 //! Depthwise and pointwise in one: a GEMM whose producer is the depthwise convolution.
 
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::activation::Activation;
@@ -25,6 +24,7 @@ use crate::layout::TensorLayout;
 use crate::options::Options;
 use crate::params::{DepthwiseParams, SeparableParams};
 use crate::pixels::Region;
+use crate::planes::patch::PatchCopy;
 use crate::rows::plan::InputSpec;
 use crate::unpacked::Unpacked;
 
@@ -126,10 +126,10 @@ impl PackedSeparable {
         let common = Common::new(channels_in, channels_out, depthwise.window, options)?;
         let spec = InputSpec {
             element: options.window_type(),
-            activation: options.input_activation,
+            activation: options.window_activation(),
             general: false,
         };
-        let kernels = common.kernels.depthwise(spec.element);
+        let kernels = common.kernels.depthwise(spec.element, options.arithmetic);
         let depthwise = PackedDepthwise::new(kernels, channels_in, depthwise, spec)?;
         let kernels = &common.kernels.gemm;
         let products = products(kernels, weights, true, options)?;
@@ -159,12 +159,11 @@ impl Packing for PackedSeparable {
         let taps = product("kernel elements", &window.kernel)?;
         let multiply_adds = count(made, taps).saturating_add(count(output, channels));
         let planes = |layout| (layout == TensorLayout::Nchw).then_some(&kernels.planes);
-        let input_planes = planes(options.input_layout);
+        let copy = PatchCopy::new(kernels, options);
         let output_planes = planes(options.output_layout);
-        let regions = bands(&depthwise, input_planes.is_some(), output_planes.is_some());
+        let regions = bands(&depthwise, copy.is_some(), output_planes.is_some());
         let activation = self.mid_activation;
-        let producer =
-            Producer::Depthwise(DepthwiseProducer { plan: depthwise, activation, input_planes });
+        let producer = Producer::Depthwise(DepthwiseProducer { plan: depthwise, activation, copy });
         let depth = Depth { kernel: [1, 1], channels };
         let products = self.products;
         let problem = Problem { groups: 1, output, regions, depth, output_planes, products };
@@ -177,11 +176,16 @@ impl Packing for PackedSeparable {
 
 /// The regions of the output. Padding is the depthwise step's affair: to the GEMM all pixels are
 /// alike. Yet they are split in bands, so that a tile of pixels is some rows high.
-fn bands(depthwise: &DepthwisePlan, input_planes: bool, output_planes: bool) -> Vec<Region> {
+fn bands(depthwise: &DepthwisePlan, copies: bool, output_planes: bool) -> Vec<Region> {
     let [_, oh, ow, _] = depthwise.rows.output();
-    let most = if depthwise.shares_rows() || input_planes { MAX_BANDS } else { 1 };
-    let width = if input_planes || output_planes { PLANES_BAND } else { BAND };
+    let most = if depthwise.shares_rows() || copies { MAX_BANDS } else { 1 };
+    let width = if copies || output_planes { PLANES_BAND } else { BAND };
     let bands = ((ow + width / 2) / width).clamp(1, most);
+    bands_of(oh, ow, bands)
+}
+
+/// So many bands of an output of `oh`×`ow`, as wide as each other.
+fn bands_of(oh: usize, ow: usize, bands: usize) -> Vec<Region> {
     // ow·band / bands, whose product could overflow.
     let edge = |band: usize| ow / bands * band + ow % bands * band / bands;
     let region = |band| Region {
@@ -191,6 +195,25 @@ fn bands(depthwise: &DepthwisePlan, input_planes: bool, output_planes: bool) -> 
         taps_x: 0..1,
     };
     (0..bands).map(region).collect()
+}
+
+/// Pixels of a tile of 8-bit integers, roughly, and the least in whole rows that are worth it.
+const INT8_TILE: [usize; 2] = [120, 96];
+
+/// The bands of an output `ow` wide of 8-bit integers of which so many rows are computed at once:
+/// the fewest, each of which begins with columns that its neighbour has, too, whose tiles have
+/// about as many pixels as tiles of any.
+fn int8_bands(ow: usize, rows: usize) -> usize {
+    let [most, least] = INT8_TILE;
+    if rows == 1 {
+        return 1;
+    }
+    let pixels = |bands: &usize| {
+        let width = ow.div_ceil(*bands);
+        most / (width * rows) * (width * rows)
+    };
+    let enough = (1..=MAX_BANDS.min(ow)).find(|bands| pixels(bands) >= least);
+    enough.unwrap_or_else(|| ow.div_ceil(most / rows).clamp(1, MAX_BANDS))
 }
 
 /// Of 8-bit integers.
@@ -227,6 +250,7 @@ impl PackedInt8 {
             _ => return Err(NO_INTEGERS),
         };
         let layer = layer.to(mid, quantization, params.mid_activation)?;
+        let pointwise = pointwise.by_tiles_if_asked(options)?;
         let DepthwiseParams { window, multiplier, weights: dw, layout: dw_layout, .. } = *depthwise;
         let channels = depthwise_channels(channels_in, multiplier)?;
         let unpacked = Unpacked { weights: dw, layout: dw_layout, bias: depthwise.bias };
@@ -263,10 +287,17 @@ impl Packing for PackedInt8 {
         let output = [n, oh, ow, channels_out];
         let taps = product("kernel elements", &window.kernel)?;
         let multiply_adds = count(made, taps).saturating_add(count(output, channels));
-        let producer = Producer::Int8Depthwise(depthwise);
-        let regions = vec![Region { rows: 0..oh, columns: 0..ow, taps_y: 0..1, taps_x: 0..1 }];
+        let bands = int8_bands(ow, depthwise.rows);
+        // Of single pixels both layouts are the same memory.
+        let planes = |layout, [_, h, w, _]: [usize; 4]| {
+            (layout == TensorLayout::Nchw && [h, w] != [1, 1]).then_some(&kernels.planes)
+        };
+        let of_planes = planes(options.input_layout, input).is_some();
+        let producer = Producer::Int8Depthwise(depthwise.of_planes(of_planes));
+        let regions = bands_of(oh, ow, bands);
         let depth = Depth { kernel: [1, 1], channels };
-        let (products, output_planes) = (Products::Int8(self.pointwise), None);
+        let products = Products::Int8(self.pointwise);
+        let output_planes = planes(options.output_layout, output);
         let problem = Problem { groups: 1, output, regions, depth, output_planes, products };
         let weights = self.pointwise_weights.clone();
         let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, options)?;

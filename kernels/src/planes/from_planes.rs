@@ -3,7 +3,7 @@
 //! ```text
 //! for p in 0..pixels
 //!   for c in 0..channels
-//!     y[rows[p] + (k + c) / L · block + (k + c) % L] = clamp(x[c][p])
+//!     y[rows[p] + (k + c) / L · block + (k + c) % L] = clamp(x[c][p])  // · scale[c]
 //! ```
 //!
 //! With a block of MR·L this is an A panel of the GEMM, with one of L it is a row of channels.
@@ -14,6 +14,7 @@
 //! element by element.
 
 use core::marker::PhantomData;
+use core::ptr::NonNull;
 
 use crate::simd::element::Element;
 use crate::simd::scalar::Scalar;
@@ -67,6 +68,8 @@ pub(crate) struct FromPlanesRun {
     pub(crate) k: usize,
     /// Clamp, (−∞, ∞) for none.
     pub(crate) bounds: (f32, f32),
+    /// A factor for each channel, if there are some.
+    pub(crate) scale: Option<NonNull<f32>>,
 }
 
 impl<X: Element> Kernel for FromPlanes<X> {
@@ -74,7 +77,7 @@ impl<X: Element> Kernel for FromPlanes<X> {
     type Output = ();
 
     /// # Safety
-    /// - Each channel of each pixel is valid for reading.
+    /// - Each channel of each pixel is valid for reading, and so is its factor.
     /// - Each row is valid for writing its channels; if `k` is a multiple of L, rounded up to whole
     ///   vectors.
     /// - No other thread touches these.
@@ -132,10 +135,20 @@ unsafe fn square<S: Simd, X: Element>(
     }
     simd.transpose(&mut square);
     let (lo, hi) = (simd.splat(run.bounds.0), simd.splat(run.bounds.1));
+    let scale = match run.scale {
+        None => None,
+        // SAFETY: channels c..c + `channels` have factors.
+        Some(scale) => unsafe {
+            Some(simd.mask_load(simd.mem_mask(channels), scale.as_ptr().add(c)))
+        },
+    };
     let y = run.y.wrapping_add((run.k + c) / l * run.block);
     for (i, &v) in square[..l].iter().enumerate() {
         if i < pixels {
-            let v = simd.clamp_max(hi, simd.clamp_min(lo, v));
+            let mut v = simd.clamp_max(hi, simd.clamp_min(lo, v));
+            if let Some(scale) = scale {
+                v = simd.mul(v, scale);
+            }
             // SAFETY: the row of pixel p + i is valid for writing whole vectors of channels.
             unsafe { simd.store(y.add(run.rows.of(p + i)), v) };
         }
@@ -159,7 +172,11 @@ unsafe fn elements<S: Simd, X: Element>(run: &FromPlanesRun) {
             // SAFETY: channel c of pixel p is valid for reading, its place in the row for writing.
             unsafe {
                 let v = X::widen(*x.wrapping_add(c.wrapping_mul(run.x_channel)));
-                let v = Scalar.clamp_max(run.bounds.1, Scalar.clamp_min(run.bounds.0, v));
+                let (scalar, (lo, hi)) = (Scalar::<true>, run.bounds);
+                let mut v = scalar.clamp_max(hi, scalar.clamp_min(lo, v));
+                if let Some(scale) = run.scale {
+                    v *= *scale.as_ptr().add(c);
+                }
                 *y.add(k / l * run.block + k % l) = v;
             }
         }

@@ -4,10 +4,13 @@
 //! the kernels want them: in A panels, or in rows that stay in cache. A layer with an NCHW output
 //! leaves f32 sums there, and the residual, the activation and the rounding happen on their way
 //! into the planes. Each value takes the same roundings as in NHWC, hence the same bits.
+//!
+//! Integers are copied as they are, on both ways (`transpose`).
 
 pub(crate) mod from_planes;
 pub(crate) mod patch;
 pub(crate) mod to_planes;
+pub(crate) mod transpose;
 
 use crate::element::{ElementType, F16Bf16};
 use crate::planes::from_planes::FromPlanesRun;

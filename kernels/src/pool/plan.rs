@@ -19,8 +19,10 @@ pub(crate) fn pool_plan(
     let row_kernels = match kind {
         PoolKind::Max if as_is => &kernels.max,
         PoolKind::Max => &kernels.max_general,
-        PoolKind::Average if as_is => &kernels.average,
-        PoolKind::Average => &kernels.average_general,
+        PoolKind::Average | PoolKind::AverageOfPadded if as_is => &kernels.average,
+        PoolKind::Average | PoolKind::AverageOfPadded => &kernels.average_general,
     };
-    RowPlan::new(kernels.lanes, row_kernels, input, 1, window, spec, None)
+    let axes = window.axes(input)?;
+    let plan = RowPlan::new(kernels.lanes, row_kernels, input, 1, axes, spec, None)?;
+    Ok(if kind == PoolKind::AverageOfPadded { plan.counting_padding() } else { plan })
 }

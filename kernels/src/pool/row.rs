@@ -4,7 +4,7 @@
 //! acc = −∞                                          acc = 0
 //! for ky in 0..rows, kx in 0..columns               for ky in 0..rows, kx in 0..columns
 //!   acc = max(acc, x[ky][p·stride + kx][c])           acc = acc + x[ky][p·stride + kx][c]
-//! NaN if any of them is                             acc / (rows · columns)
+//! NaN if any of them is                             acc / count  // of taps
 //! ```
 
 use crate::epilogue::Prologue;
@@ -16,7 +16,7 @@ use crate::simd::element::Element;
 #[derive(Debug)]
 pub(crate) struct Max;
 
-/// The sum of the taps, divided by their number.
+/// The sum of the taps, divided by a number.
 #[derive(Debug)]
 pub(crate) struct Average;
 
@@ -39,8 +39,8 @@ impl Combine for Max {
         let mut ordered = [simd.is_ordered(simd.splat(0.0)); P];
         for ky in 0..from.rows {
             let row = from.x.cast::<X::Bits>().wrapping_add(ky * from.row);
-            for kx in 0..from.columns {
-                let x = row.wrapping_add(kx * from.column);
+            for kx in from.columns.clone() {
+                let x = row.wrapping_add(kx.wrapping_mul(from.column));
                 for (p, (max, ordered)) in maxima.iter_mut().zip(&mut ordered).enumerate() {
                     // SAFETY: a tap inside the input, whose channels exist.
                     let x = unsafe { input.load::<X>(x.wrapping_add(offsets.of(p))) };
@@ -72,8 +72,8 @@ impl Combine for Average {
         let offsets = PixelOffsets::new(simd, from.pixel);
         for ky in 0..from.rows {
             let row = from.x.cast::<X::Bits>().wrapping_add(ky * from.row);
-            for kx in 0..from.columns {
-                let x = row.wrapping_add(kx * from.column);
+            for kx in from.columns.clone() {
+                let x = row.wrapping_add(kx.wrapping_mul(from.column));
                 for (p, sum) in sums.iter_mut().enumerate() {
                     // SAFETY: a tap inside the input, whose channels exist.
                     let x = unsafe { input.load::<X>(x.wrapping_add(offsets.of(p))) };
@@ -81,7 +81,7 @@ impl Combine for Average {
                 }
             }
         }
-        let count = simd.splat((from.rows * from.columns).max(1) as f32);
+        let count = simd.splat(from.count);
         for sum in sums {
             *sum = simd.div(*sum, count);
         }

@@ -18,11 +18,13 @@
 //! 2. P pixels share each weight vector and give P independent chains, which hides the latency of
 //!    the FMA. Each output has one chain, taps ascending, whatever P is.
 //! 3. Borders cost nothing here: the caller passes the tap range that lies inside the input, the
-//!    same for all P pixels.
+//!    same for all P pixels. Dense depthwise kernels ask once for each of a row's input columns
+//!    whether it lies inside, so that their tiles reach into the padding ([`Spans`]).
 //! 4. The rows that this output row is the first to use are prefetched one tile ahead: a tile reads
 //!    a few short pieces of each row, a pattern that hardware does not foresee. So is the residual.
 
 use core::marker::PhantomData;
+use core::ops::Range;
 
 use crate::activation::{Activation, apply};
 use crate::element::{Pointer, PointerMut};
@@ -46,10 +48,11 @@ pub(crate) struct RowArgs {
     pub(crate) output: RowOutput,
 }
 
-/// The windows of the pixels, as far as they lie inside the input: the same taps for all.
+/// The windows of the pixels, as far as they lie inside the input.
 #[derive(Debug)]
 pub(crate) struct RowInput {
-    /// Channel 0 of the first pixel's first tap. Not dereferenced if there are no taps.
+    /// Channel 0 of the first pixel's first column, in the first row inside the input. The column
+    /// may lie outside, and then the address be any: only what lies inside is dereferenced.
     pub(crate) x: *const u8,
     /// Elements from one output pixel's taps to the next one's.
     pub(crate) pixel: usize,
@@ -59,12 +62,17 @@ pub(crate) struct RowInput {
     pub(crate) column: usize,
     /// Kernel rows inside the input.
     pub(crate) rows: usize,
-    /// Kernel columns inside the input.
-    pub(crate) columns: usize,
+    /// The columns inside the input: the kernel's, of all pixels alike, or for kernels that
+    /// [span](Spans) the padding those of all windows together, counted from the first one's first.
+    pub(crate) columns: Range<usize>,
+    /// Columns of a window.
+    pub(crate) kernel: usize,
+    /// What an average pool divides by.
+    pub(crate) count: f32,
     /// How many of the rows, the last ones, are prefetched for the tile to the right.
     pub(crate) new_rows: usize,
     /// Kernel columns, the last ones, that the pixel to the left had no use for.
-    pub(crate) new_columns: usize,
+    pub(crate) new_columns: Range<usize>,
     /// Applied to each element by the general kernel.
     pub(crate) activation: Activation,
     /// The lower bound of [`Bounded`](crate::epilogue::Bounded) ones.
@@ -108,8 +116,23 @@ pub(crate) struct RowResidual {
     pub(crate) pixel: usize,
 }
 
+/// Which tiles of pixels a kernel takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spans {
+    /// Neighbours whose windows have the same taps inside the input.
+    Nothing,
+    /// Pixels a dilation apart, whose windows begin and end wherever they like as long as each has
+    /// a column inside the input.
+    Padding,
+    /// The same, no more of them than the kernel has columns.
+    PaddingOfLong,
+}
+
 /// How the taps of a window are combined.
 pub(crate) trait Combine {
+    /// Which tiles it takes.
+    const SPANS: Spans = Spans::Nothing;
+
     /// What the chains of a block of channels begin with.
     ///
     /// # Safety
@@ -120,7 +143,8 @@ pub(crate) trait Combine {
     ///
     /// # Safety
     /// For these channels and P pixels:
-    /// - The input is valid for reading at `rows` × `columns` taps.
+    /// - The input is valid for reading at `rows` × `columns` taps, and the pixels are such as
+    ///   [`Combine::SPANS`] takes.
     /// - Depthwise: weights are valid for whole vectors.
     unsafe fn combine<S: Simd, X: Element, L: Prologue, const P: usize, const WHOLE: bool>(
         input: &Input<'_, S, L, WHOLE>,
@@ -198,15 +222,15 @@ pub(crate) struct Channels<S: Simd> {
 #[inline(always)]
 fn prefetch_next<S: Simd, X: Element, const P: usize>(simd: S, args: &RowArgs, c: usize) {
     let input = &args.input;
-    let old = input.columns - input.new_columns;
     // Steps beyond the picture may be any number: see `RowPlan::run`.
     let x = input.x.cast::<X::Bits>();
-    let next = x.wrapping_add(P.wrapping_mul(input.pixel)).wrapping_add(old * input.column + c);
+    let next = x.wrapping_add(P.wrapping_mul(input.pixel)).wrapping_add(c);
     for ky in input.rows - input.new_rows..input.rows {
         let row = next.wrapping_add(ky * input.row);
         for p in 0..P {
-            for kx in 0..input.new_columns {
-                simd.prefetch_l2(row.wrapping_add(p * input.pixel + kx * input.column));
+            let pixel = row.wrapping_add(p.wrapping_mul(input.pixel));
+            for kx in input.new_columns.clone() {
+                simd.prefetch_l2(pixel.wrapping_add(kx.wrapping_mul(input.column)));
             }
         }
     }

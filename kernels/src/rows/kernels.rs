@@ -1,6 +1,6 @@
 //! The instances of a row kernel.
 
-use crate::rows::kernel::{MAX_PIXELS, RowArgs};
+use crate::rows::kernel::{MAX_PIXELS, RowArgs, Spans};
 
 pub(crate) type RowFn = unsafe fn(&RowArgs);
 
@@ -19,7 +19,9 @@ pub(crate) struct RowKernels {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowTiles {
     pub(crate) tiles: Tiles<RowFn>,
-    /// The instance for one pixel whose kernel columns are not all inside the input.
+    pub(crate) spans: Spans,
+    /// The instance for one pixel that no tile takes: some of its columns lie outside the input,
+    /// or all if tiles span the padding.
     pub(crate) border: RowFn,
 }
 

@@ -8,12 +8,14 @@ use core::ptr::NonNull;
 use crate::activation::Activation;
 use crate::element::{ElementType, Pointer, PointerMut};
 use crate::error::Result;
-use crate::geometry::{Axis, Window, check_input, product};
+use crate::geometry::{Axis, product};
 use crate::layout::TensorLayout;
 use crate::options::Options;
 use crate::pixels::{Pixel, Placement, Rectangle};
-use crate::rows::kernel::{MAX_PIXELS, RowArgs, RowInput, RowOutput, RowResidual, RowWeights};
-use crate::rows::kernels::{RowKernels, RowTiles};
+use crate::rows::kernel::{
+    MAX_PIXELS, RowArgs, RowInput, RowOutput, RowResidual, RowWeights, Spans,
+};
+use crate::rows::kernels::{RowFn, RowKernels, RowTiles};
 use crate::rows::weights::DepthwiseWeights;
 
 /// Bytes of a picture up to which its rows are still in L2, or nearly, when they are needed.
@@ -105,11 +107,21 @@ impl InputSpec {
         let rounds = options.output_type != ElementType::F32 && nhwc;
         Self {
             element,
-            activation: options.input_activation,
+            activation: options.window_activation(),
             general: rounds
                 && (options.output_type != element || options.activation.bounds().is_none()),
         }
     }
+}
+
+/// How the pixels of a tile lie in the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TilesLie {
+    /// Side by side. Kernel columns are outermost but for rows.
+    InRows,
+    /// One above the other: what is said of rows of taps and of columns is of columns and of rows,
+    /// and the kernel is one column wide.
+    InColumns,
 }
 
 /// Rows of windows over single channels, prepared.
@@ -128,23 +140,24 @@ pub(crate) struct RowPlan {
     /// Kernel rows that are prefetched: those that the output row above had no use for, none if the
     /// picture is small.
     new_rows: usize,
+    pub(crate) tiles: TilesLie,
+    /// Whether an average is over all taps of a window.
+    counts_padding: bool,
     /// Of depthwise convolutions.
     weights: Option<Arc<DepthwiseWeights>>,
 }
 
 impl RowPlan {
+    /// For an input that was checked, and its axes.
     pub(crate) fn new(
         lanes: usize,
         kernels: &'static RowKernels,
         input: [usize; 4],
         multiplier: usize,
-        window: &Window,
+        [vertical, horizontal]: [Axis; 2],
         spec: InputSpec,
         weights: Option<Arc<DepthwiseWeights>>,
     ) -> Result<Self> {
-        check_input(input)?;
-        let vertical = window.axis(0, input[1])?;
-        let horizontal = window.axis(1, input[2])?;
         let channels_out = product("output channels", &[input[3], multiplier])?;
         product("output elements", &[input[0], vertical.output, horizontal.output, channels_out])?;
         let bytes = input[1] * input[2] * input[3] * spec.element.size();
@@ -159,8 +172,20 @@ impl RowPlan {
             element: spec.element,
             input_activation: spec.activation.checked()?,
             new_rows: if bytes > CACHED_ROWS { vertical.stride } else { 0 },
+            tiles: TilesLie::InRows,
+            counts_padding: false,
             weights,
         })
+    }
+
+    /// With averages over windows with their padding.
+    pub(crate) fn counting_padding(self) -> Self {
+        Self { counts_padding: true, ..self }
+    }
+
+    /// With tiles that lie so.
+    pub(crate) fn with_tiles(self, tiles: TilesLie) -> Self {
+        Self { tiles, ..self }
     }
 
     /// Bytes of weights and biases.
@@ -209,94 +234,159 @@ impl RowPlan {
     ) {
         let RowKernels { whole, tail, .. } = self.kernels;
         let parts = to.split(self.lanes, tail.is_some());
-        for row in at.rows.clone() {
+        // Across the tiles, and along them.
+        let (lines, outputs) = match self.tiles {
+            TilesLie::InRows => (at.rows.clone(), columns),
+            TilesLie::InColumns => (columns, at.rows.clone()),
+        };
+        for line in lines {
             for (kernels, (first, part)) in [Some(whole), tail.as_ref()].into_iter().zip(&parts) {
                 if let Some(kernels) = kernels.filter(|_| !part.channels.is_empty()) {
                     let x = (x.0.add(*first), x.1);
-                    // SAFETY: the caller vouches for x, outputs and residual of all rows of `at`,
-                    // of which this is one, and of all channels, of which the part has some.
-                    unsafe { self.run_row(x, at, row, columns.clone(), kernels, part) };
+                    // SAFETY: the caller vouches for x, outputs and residual of all pixels, of
+                    // which the line has some, and of all channels, of which the part has some.
+                    unsafe { self.run_line(x, at, (line, outputs.clone()), kernels, part) };
                 }
             }
         }
     }
 
-    /// Computes columns of output row `oy` of a rectangle.
-    ///
-    /// # Safety
-    /// As [`RowPlan::run`].
-    unsafe fn run_row(
-        &self,
-        (x, placement): (Pointer, Placement),
-        at: &Rectangle,
-        oy: usize,
-        columns: Range<usize>,
-        kernels: &RowTiles,
-        to: &Destination<'_>,
-    ) {
-        let (vertical, horizontal) = (&self.vertical, &self.horizontal);
-        let rows = vertical.taps(oy);
-        let y0 = if rows.is_empty() { 0 } else { vertical.position(oy, rows.start) };
-        let interior = horizontal.interior();
-        let mut args = self.row_args(placement, rows.len(), to);
-        let r = oy - at.rows.start;
-        let mut ox = columns.start;
-        while ox < columns.end {
-            let inside = interior.contains(&ox);
-            let (pixels, kernel) = if inside {
-                kernels.tiles.begin(columns.end.min(interior.end) - ox, MAX_PIXELS)
-            } else {
-                (1, kernels.border)
-            };
-            let taps = if inside { 0..horizontal.kernel } else { horizontal.taps(ox) };
-            args.input.columns = taps.len();
-            args.input.new_columns = taps.len().min(horizontal.stride);
-            let x0 = if taps.is_empty() { 0 } else { horizontal.position(ox, taps.start) };
-            args.input.x = x.add(placement.of(Pixel { row: y0, column: x0, ..at.first() })).at;
-            args.weights.at = (self.weights_of(to.channels.start))
-                .wrapping_add(rows.start.wrapping_mul(args.weights.row))
-                .wrapping_add(taps.start.wrapping_mul(self.lanes));
-            let p = ox - at.columns.start;
-            for (i, offset) in args.output.pixels[..pixels].iter_mut().enumerate() {
-                *offset = to.pixels.of(r, p + i);
-            }
-            args.output.residual = to.residual.map(|residual| RowResidual {
-                at: residual.at.add(r * residual.row + p * residual.pixel),
-                pixel: residual.pixel,
-            });
-            // SAFETY: the level was available when the plan was made. The taps passed lie inside
-            // the input, in rows that x has by the caller's word; outputs and residual of these
-            // pixels are valid by it, too, and weights are packed in whole vectors.
-            unsafe { kernel(&args) };
-            ox += pixels;
+    /// The axis across the tiles, and that along them.
+    fn axes(&self) -> (&Axis, &Axis) {
+        match self.tiles {
+            TilesLie::InRows => (&self.vertical, &self.horizontal),
+            TilesLie::InColumns => (&self.horizontal, &self.vertical),
         }
     }
 
-    /// What the arguments of a row's calls have in common: with windows of so many rows inside the
-    /// input.
-    fn row_args(&self, placement: Placement, rows: usize, to: &Destination<'_>) -> RowArgs {
-        let (vertical, horizontal) = (&self.vertical, &self.horizontal);
-        // Of a pool, which has no weights and any kernel, the products can wrap.
-        let weights_row = horizontal.kernel.wrapping_mul(self.lanes);
+    /// Two numbers for rows and columns, for across the tiles and along them.
+    fn turned<T>(&self, row: T, column: T) -> (T, T) {
+        match self.tiles {
+            TilesLie::InRows => (row, column),
+            TilesLie::InColumns => (column, row),
+        }
+    }
+
+    /// Computes outputs of a line of a rectangle, which is a row or a column of the picture.
+    ///
+    /// # Safety
+    /// As [`RowPlan::run`].
+    unsafe fn run_line(
+        &self,
+        (x, placement): (Pointer, Placement),
+        at: &Rectangle,
+        (line, outputs): (usize, Range<usize>),
+        kernels: &RowTiles,
+        to: &Destination<'_>,
+    ) {
+        let (across, along) = self.axes();
+        let taps = across.taps(line);
+        let from = if taps.is_empty() { 0 } else { across.position(line, taps.start) };
+        let step = if kernels.spans == Spans::Nothing { 1 } else { along.dilation };
+        let mut args = self.row_args(placement, taps.len(), step, to);
+        let weights = (self.weights_of(to.channels.start))
+            .wrapping_add(taps.start.wrapping_mul(args.weights.row));
+        args.weights.at = weights;
+        let (first_line, first_output) = self.turned(at.rows.start, at.columns.start);
+        for phase in 0..step.min(outputs.len()) {
+            let mut o = outputs.start + phase;
+            while o < outputs.end {
+                let tile = self.tile(kernels, o, (outputs.end - o).div_ceil(step));
+                args.input.new_columns = along.kernel
+                    - along.stride.min(along.kernel).min(tile.columns.len())
+                    ..along.kernel;
+                args.input.count = match self.counts_padding {
+                    true => across.kernel as f32 * along.kernel as f32,
+                    // Of one window: pools' don't span the padding.
+                    false => (taps.len() * tile.columns.len()).max(1) as f32,
+                };
+                args.input.columns = tile.columns;
+                // The first column, which may lie outside: modulo 2⁶⁴ then.
+                let position = o.wrapping_mul(along.stride).wrapping_sub(along.before);
+                let (row, column) = self.turned(from, position);
+                args.input.x = x.add(placement.of(Pixel { row, column, ..at.first() })).at;
+                let p = o - first_output;
+                for (i, offset) in args.output.pixels[..tile.pixels].iter_mut().enumerate() {
+                    let (r, p) = self.turned(line - first_line, p + i * step);
+                    *offset = to.pixels.of(r, p);
+                }
+                args.output.residual = to.residual.map(|residual| {
+                    let (line_step, pixel) = self.turned(residual.row, residual.pixel);
+                    let at = residual.at.add((line - first_line) * line_step + p * pixel);
+                    RowResidual { at, pixel: step.wrapping_mul(pixel) }
+                });
+                // SAFETY: the level was available when the plan was made. The columns passed lie
+                // inside the input, in rows that x has by the caller's word; outputs and residual
+                // of these pixels are valid by it, too, and weights are packed in whole vectors.
+                unsafe { (tile.kernel)(&args) };
+                o += tile.pixels * step;
+            }
+        }
+    }
+
+    /// The tile to begin a run of `room` outputs from `o` on with.
+    fn tile(&self, kernels: &RowTiles, o: usize, room: usize) -> Tile {
+        let (_, along) = self.axes();
+        let taps = along.taps(o);
+        let most = match kernels.spans {
+            Spans::Nothing => {
+                let interior = along.interior();
+                if !interior.contains(&o) {
+                    return Tile { pixels: 1, kernel: kernels.border, columns: taps };
+                }
+                let (pixels, kernel) = kernels.tiles.begin(room.min(interior.end - o), MAX_PIXELS);
+                return Tile { pixels, kernel, columns: taps };
+            }
+            Spans::Padding => MAX_PIXELS,
+            Spans::PaddingOfLong => along.kernel.min(MAX_PIXELS),
+        };
+        if taps.is_empty() {
+            return Tile { pixels: 1, kernel: kernels.border, columns: taps };
+        }
+        let of = |pixels: usize| along.taps(o + (pixels - 1) * along.dilation);
+        let (mut pixels, mut kernel) = kernels.tiles.begin(room, most);
+        if of(pixels).is_empty() {
+            (pixels, kernel) = kernels.tiles.begin(1, most);
+        }
+        let end = (pixels - 1) * along.stride + of(pixels).end;
+        Tile { pixels, kernel, columns: taps.start..end }
+    }
+
+    /// What the arguments of a line's calls have in common: with so many taps across inside the
+    /// input, and outputs so many apart in a tile.
+    fn row_args(
+        &self,
+        placement: Placement,
+        rows: usize,
+        step: usize,
+        to: &Destination<'_>,
+    ) -> RowArgs {
+        let (across, along) = self.axes();
+        let (row, pixel) = self.turned(placement.row, placement.pixel);
+        // Of a pool, which has no weights and any kernel, the products can wrap. Of a kernel of
+        // single columns there is one tap across.
+        let weights_row = self.horizontal.kernel.wrapping_mul(self.lanes);
         RowArgs {
             input: RowInput {
                 x: core::ptr::null(),
                 // A stride or dilation beyond the input can wrap, but then only one pixel or tap is
                 // used.
-                pixel: horizontal.stride.wrapping_mul(placement.pixel),
-                row: vertical.dilation.wrapping_mul(placement.row),
-                column: horizontal.dilation.wrapping_mul(placement.pixel),
+                pixel: along.stride.wrapping_mul(step).wrapping_mul(pixel),
+                row: across.dilation.wrapping_mul(row),
+                column: along.dilation.wrapping_mul(pixel),
                 rows,
-                columns: 0,
+                columns: 0..0,
+                kernel: along.kernel,
+                count: 1.0,
                 new_rows: rows.min(self.new_rows),
-                new_columns: 0,
+                new_columns: 0..0,
                 activation: self.input_activation,
                 bound: self.input_bound(),
             },
             weights: RowWeights {
                 at: self.weights_of(to.channels.start),
                 row: weights_row,
-                block: vertical.kernel.wrapping_mul(weights_row),
+                block: self.vertical.kernel.wrapping_mul(weights_row),
                 bias: self.biases_of(to.channels.start),
             },
             channels: to.channels.len(),
@@ -311,4 +401,12 @@ impl RowPlan {
             },
         }
     }
+}
+
+/// Some outputs of a line that are computed at a time.
+struct Tile {
+    pixels: usize,
+    kernel: RowFn,
+    /// The columns of their windows inside the input: see [`RowInput`].
+    columns: Range<usize>,
 }

@@ -1,11 +1,12 @@
-//! Tile registers (AMX): eight of up to 16 rows of 64 bytes, and their products of bf16.
+//! Tile registers (AMX): eight of up to 16 rows of 64 bytes, and their products of bf16 and of 8-bit
+//! integers.
 //!
 //! Inline assembly in place of intrinsics, which stable Rust lacks. No tile lives from one block of
 //! assembly to the next, only the configuration does, so that the compiler need not know of them.
 
 use core::arch::asm;
 
-/// Rows of a tile, and columns of f32.
+/// Rows of a tile, and columns of sums: f32 or i32.
 pub(crate) const TILE: usize = 16;
 /// Bytes of a row.
 const ROW_BYTES: usize = 64;
@@ -65,12 +66,14 @@ pub(crate) unsafe fn release() {
     }
 }
 
-/// Two tiles of A by two of B, step by step of 32 k, in four tiles of sums.
+/// Two tiles of A by two of B, in four tiles of sums, step by step of a row of a tile: 32 k of bf16,
+/// 64 of 8-bit integers. Sums of i32 are f32 of their bits.
 #[derive(Debug)]
 pub(crate) struct Multiply {
     /// The two tiles of the first step; that of the next one lies behind each.
     pub(crate) a: [*const u8; 2],
-    /// The first step's 16 rows of 32 columns of pairs; the next step's lie behind.
+    /// The first step's 16 rows of 32 columns of pairs, or of groups of four integers; the next
+    /// step's lie behind.
     pub(crate) b: *const u8,
     /// 1 to [`MAX_STEPS`].
     pub(crate) steps: usize,
@@ -87,8 +90,9 @@ pub(crate) struct Multiply {
     pub(crate) y_rows: *const usize,
 }
 
-/// Multiplies, with outputs of `Y_BYTES` an element. Each sum is `start` + (even + odd) + …, where
-/// even and odd are a step's chains of multiply-adds over even and odd k.
+/// Multiplies, with outputs of `Y_BYTES` an element. Of bf16, each sum is `start` + (even + odd) +
+/// …, where even and odd are a step's chains of multiply-adds over even and odd k. INTEGERS: those
+/// of A are unsigned, those of B signed, and sums are exact modulo 2³².
 ///
 /// A, which is read once for each panel of B, is loaded past L1 (`tileloaddt1`): B stays there.
 ///
@@ -100,7 +104,7 @@ pub(crate) struct Multiply {
 ///   thread touches these.
 /// - `y_rows` has 2·steps offsets.
 #[inline(always)]
-pub(crate) unsafe fn multiply<const Y_BYTES: usize>(m: &Multiply) {
+pub(crate) unsafe fn multiply<const Y_BYTES: usize, const INTEGERS: bool>(m: &Multiply) {
     // In registers there is no room for all.
     let ends = [m.start[0], m.start[1], m.sums[0].cast_const(), m.sums[1].cast_const()];
     // SAFETY: the caller keeps the contract: strides are 64 bytes of A and 128 of B, start and
@@ -134,10 +138,17 @@ pub(crate) unsafe fn multiply<const Y_BYTES: usize>(m: &Multiply) {
             "prefetcht1 [{next} + 320]",
             "prefetcht1 [{next} + 384]",
             "prefetcht1 [{next} + 448]",
+            ".if {integers}",
+            "tdpbusd tmm0, tmm4, tmm6",
+            "tdpbusd tmm1, tmm4, tmm7",
+            "tdpbusd tmm2, tmm5, tmm6",
+            "tdpbusd tmm3, tmm5, tmm7",
+            ".else",
             "tdpbf16ps tmm0, tmm4, tmm6",
             "tdpbf16ps tmm1, tmm4, tmm7",
             "tdpbf16ps tmm2, tmm5, tmm6",
             "tdpbf16ps tmm3, tmm5, tmm7",
+            ".endif",
             "add {a}, 1024",
             "add {second}, 1024",
             "add {b}, 2048",
@@ -151,6 +162,7 @@ pub(crate) unsafe fn multiply<const Y_BYTES: usize>(m: &Multiply) {
             "mov {t}, [{ends} + 24]",
             "tilestored [{t} + {row}*2], tmm2",
             "tilestored [{t} + {row}*2 + 64], tmm3",
+            integers = const INTEGERS as u8,
             size = const Y_BYTES,
             last = const 31 * Y_BYTES,
             ends = in(reg) ends.as_ptr(),

@@ -8,14 +8,12 @@ use pulp::core_arch::x86::F16c;
 use pulp::x86::V3;
 
 use crate::level::Level;
-use crate::simd::int8::{
-    Bytes, Int8, Int8Kernel, MOST_OF_16, SUMS, read_first_bytes, write_first_bytes,
-};
+use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS, read_first_bytes, write_first_bytes};
 use crate::simd::{Kernel, MAX_LANES, Simd, features, read_first_16, write_first_16};
 
 /// 256-bit vectors.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx2 {
+pub(crate) struct Avx2<const FUSED: bool = true> {
     v3: V3,
     _f16c: F16c,
 }
@@ -42,7 +40,7 @@ const UPPER_HALVES: [u8; 32] = {
     bytes
 };
 
-impl Avx2 {
+impl<const FUSED: bool> Avx2<FUSED> {
     /// # Safety
     /// The CPU has AVX2, FMA, F16C, BMI 1 and 2, LZCNT and POPCNT.
     #[inline(always)]
@@ -72,7 +70,7 @@ impl Avx2 {
     }
 }
 
-impl Simd for Avx2 {
+impl<const FUSED: bool> Simd for Avx2<FUSED> {
     type Vector = __m256;
     type Vector16 = __m128i;
     type Mask = __m256;
@@ -81,6 +79,7 @@ impl Simd for Avx2 {
 
     const LEVEL: Level = Level::Avx2;
     const LANES: usize = 8;
+    const FUSED: bool = FUSED;
     const REGISTERS: usize = 16;
 
     features! { Kernel: "avx2" "fma" "f16c" "bmi1" "bmi2" "lzcnt" "popcnt" }
@@ -325,9 +324,7 @@ impl Avx2 {
     #[inline(always)]
     fn words(self, a: __m256, b: __m256, zero_point: __m256) -> __m256 {
         let V3 { avx2, .. } = self.v3;
-        // Integers too large for 32 bits would become the least.
-        let most = self.splat(MOST_OF_16);
-        let (a, b) = (self.to_i32(self.clamp_max(most, a)), self.to_i32(self.clamp_max(most, b)));
+        let (a, b) = (self.to_i32(a), self.to_i32(b));
         let words = self.integers(a, b, |a, b| avx2._mm256_packs_epi32(a, b));
         self.integers(words, zero_point, |a, b| avx2._mm256_adds_epi16(a, b))
     }
@@ -341,6 +338,10 @@ impl Bytes for Avx2 {
         unsafe {
             if n == 32 {
                 return self.load(p.cast());
+            }
+            if n == 16 {
+                let half = p.cast::<__m128>().read_unaligned();
+                return self.v3.avx._mm256_castps128_ps256(half);
             }
             let low = read_first_bytes(p, n.min(16));
             let high = if n > 16 { read_first_bytes(p.add(16), n - 16) } else { 0 };
@@ -356,6 +357,10 @@ impl Bytes for Avx2 {
         unsafe {
             if n == 32 {
                 return self.store(p.cast(), v);
+            }
+            if n == 16 {
+                let half = self.v3.avx._mm256_castps256_ps128(v);
+                return p.cast::<__m128>().write_unaligned(half);
             }
             let [low, high] = transmute::<__m256, [u128; 2]>(v);
             write_first_bytes(p, n.min(16), low);
@@ -462,6 +467,26 @@ impl Bytes for Avx2 {
         let V3 { avx2, .. } = self.v3;
         let (low, high) = (self.words(a, b, zero_point), self.words(c, d, zero_point));
         self.integers(low, high, |a, b| avx2._mm256_packus_epi16(a, b))
+    }
+
+    #[inline(always)]
+    fn in_order(self, bytes: __m256) -> __m256 {
+        // Four bytes of a vector of lanes, and of the next, for each 128 bits.
+        let mut fours = [0; MAX_LANES];
+        fours[..8].copy_from_slice(&[0, 4, 1, 5, 2, 6, 3, 7]);
+        self.permute(bytes, self.indices(fours))
+    }
+
+    #[inline(always)]
+    fn join_halves(self, a: __m256, b: __m256) -> __m256 {
+        let V3 { avx, .. } = self.v3;
+        avx._mm256_insertf128_ps::<1>(a, avx._mm256_castps256_ps128(b))
+    }
+
+    #[inline(always)]
+    fn upper_half(self, bytes: __m256) -> __m256 {
+        let V3 { avx, .. } = self.v3;
+        avx._mm256_castps128_ps256(avx._mm256_extractf128_ps::<1>(bytes))
     }
 
     #[inline(always)]

@@ -8,12 +8,12 @@ use pulp::core_arch::x86::Avx512bf16;
 use pulp::x86::V4;
 
 use crate::level::Level;
-use crate::simd::int8::{Bytes, Int8, Int8Kernel, MOST_OF_16, SUMS};
+use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS};
 use crate::simd::{Bf16Dot, Bf16Kernel, Kernel, MAX_LANES, Simd, features};
 
 /// 512-bit vectors.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx512 {
+pub(crate) struct Avx512<const FUSED: bool = true> {
     v4: V4,
 }
 
@@ -28,7 +28,7 @@ const UPPER_HALVES: [u16; 32] = {
     words
 };
 
-impl Avx512 {
+impl<const FUSED: bool> Avx512<FUSED> {
     /// # Safety
     /// The CPU has AVX-512 F, BW, CD, DQ and VL, and what [`Avx2`](super::avx2::Avx2) wants.
     #[inline(always)]
@@ -56,7 +56,7 @@ impl Avx512 {
     }
 }
 
-impl Simd for Avx512 {
+impl<const FUSED: bool> Simd for Avx512<FUSED> {
     type Vector = __m512;
     type Vector16 = __m256i;
     type Mask = __mmask16;
@@ -65,6 +65,7 @@ impl Simd for Avx512 {
 
     const LEVEL: Level = Level::Avx512;
     const LANES: usize = 16;
+    const FUSED: bool = FUSED;
 
     features! {
         Kernel: "avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl" "avx2" "fma" "f16c" "bmi1" "bmi2"
@@ -342,9 +343,7 @@ impl Avx512 {
     #[inline(always)]
     fn words(self, a: __m512, b: __m512, zero_point: __m512) -> __m512 {
         let V4 { avx512bw, .. } = self.v4;
-        // Integers too large for 32 bits would become the least.
-        let most = self.splat(MOST_OF_16);
-        let (a, b) = (self.to_i32(self.clamp_max(most, a)), self.to_i32(self.clamp_max(most, b)));
+        let (a, b) = (self.to_i32(a), self.to_i32(b));
         let words = self.integers(a, b, |a, b| avx512bw._mm512_packs_epi32(a, b));
         self.integers(words, zero_point, |a, b| avx512bw._mm512_adds_epi16(a, b))
     }
@@ -358,6 +357,17 @@ impl Bytes for Avx512 {
             // SAFETY: 64 bytes are valid for reading.
             return unsafe { self.load(p.cast()) };
         }
+        if n == 32 {
+            // SAFETY: 32 bytes are valid for reading; any bits are a vector.
+            let half = unsafe { p.cast::<__m256i>().read_unaligned() };
+            return avx512f._mm512_castsi512_ps(avx512f._mm512_castsi256_si512(half));
+        }
+        if n <= 16 {
+            // A part of a shorter vector crosses fewer cache lines.
+            // SAFETY: the mask's bytes are valid for reading.
+            let bytes = unsafe { avx512bw._mm_maskz_loadu_epi8(self.mem_mask(n), p.cast()) };
+            return avx512f._mm512_castsi512_ps(avx512f._mm512_castsi128_si512(bytes));
+        }
         let mask = u64::MAX >> (64 - n);
         // SAFETY: the mask's bytes are valid for reading.
         avx512f._mm512_castsi512_ps(unsafe { avx512bw._mm512_maskz_loadu_epi8(mask, p.cast()) })
@@ -369,6 +379,16 @@ impl Bytes for Avx512 {
         if n == 64 {
             // SAFETY: 64 bytes are valid for writing.
             return unsafe { self.store(p.cast(), v) };
+        }
+        if n == 32 {
+            let half = avx512f._mm512_castsi512_si256(avx512f._mm512_castps_si512(v));
+            // SAFETY: 32 bytes are valid for writing.
+            return unsafe { p.cast::<__m256i>().write_unaligned(half) };
+        }
+        if n <= 16 {
+            let bytes = avx512f._mm512_castsi512_si128(avx512f._mm512_castps_si512(v));
+            // SAFETY: the mask's bytes are valid for writing.
+            return unsafe { avx512bw._mm_mask_storeu_epi8(p.cast(), self.mem_mask(n), bytes) };
         }
         let mask = u64::MAX >> (64 - n);
         // SAFETY: the mask's bytes are valid for writing.
@@ -465,6 +485,29 @@ impl Bytes for Avx512 {
         let V4 { avx512bw, .. } = self.v4;
         let (low, high) = (self.words(a, b, zero_point), self.words(c, d, zero_point));
         self.integers(low, high, |a, b| avx512bw._mm512_packus_epi16(a, b))
+    }
+
+    #[inline(always)]
+    fn in_order(self, bytes: __m512) -> __m512 {
+        // Four bytes of a vector of lanes, and of the next, for each 128 bits.
+        let fours = [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15];
+        self.permute(bytes, self.indices(fours))
+    }
+
+    #[inline(always)]
+    fn join_halves(self, a: __m512, b: __m512) -> __m512 {
+        let V4 { avx512f, .. } = self.v4;
+        self.integers(a, b, |a, b| {
+            avx512f._mm512_inserti64x4::<1>(a, avx512f._mm512_castsi512_si256(b))
+        })
+    }
+
+    #[inline(always)]
+    fn upper_half(self, bytes: __m512) -> __m512 {
+        let V4 { avx512f, .. } = self.v4;
+        let bytes = avx512f._mm512_castps_si512(bytes);
+        let upper = avx512f._mm512_extracti64x4_epi64::<1>(bytes);
+        avx512f._mm512_castsi512_ps(avx512f._mm512_castsi256_si512(upper))
     }
 
     #[inline(always)]

@@ -12,10 +12,6 @@ pub(crate) const SUMS: usize = 4;
 /// Bytes of the widest vector.
 pub(crate) const MAX_BYTES: usize = SUMS * MAX_LANES;
 
-/// More than any byte, whatever zero point is added.
-#[allow(dead_code, reason = "of levels that have to clamp before they round")]
-pub(crate) const MOST_OF_16: f32 = 32767.0;
-
 /// A level's vectors of 8-bit integers and of their sums.
 pub(crate) trait Bytes: Simd {
     /// The first `n` bytes at `p`, 1 ≤ n ≤ 4·`LANES`; the others are arbitrary.
@@ -73,8 +69,19 @@ pub(crate) trait Bytes: Simd {
     fn widen_bytes(self, bytes: Self::Vector) -> [Self::Vector; 2];
     /// Unsigned bytes in the order of the channels, of lanes in that of [`channel`]: the nearest
     /// integers, ties to even, plus `zero_point`, which each 16 bits of that vector hold. What is
-    /// beyond a byte becomes the least or the largest one.
+    /// beyond a byte becomes the least or the largest one, as far as i32 holds it.
     fn narrow(self, lanes: [Self::Vector; SUMS], zero_point: Self::Vector) -> Self::Vector;
+    /// The bytes that [`narrow`](Self::narrow) makes, in the order of its lanes, vector after
+    /// vector.
+    #[inline(always)]
+    fn in_order(self, bytes: Self::Vector) -> Self::Vector {
+        // Zipping within 128 bits is zipping vectors where these have no more.
+        bytes
+    }
+    /// The lower half of the bytes of `a`, then that of `b`.
+    fn join_halves(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The upper half of the bytes in the place of the lower one; the upper one is arbitrary.
+    fn upper_half(self, bytes: Self::Vector) -> Self::Vector;
 
     /// Modulo 2³².
     fn add_i32(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
@@ -165,6 +172,52 @@ pub(crate) trait Int8Kernel {
     /// # Safety
     /// `args` must satisfy what the kernel asks of them.
     unsafe fn run<T: Int8>(token: T, args: &Self::Args) -> Self::Output;
+}
+
+/// A level of vectors of 128 bits with products of matrices of signed bytes, exactly modulo 2³².
+#[allow(dead_code, reason = "of levels with products of matrices")]
+pub(crate) trait Int8Matrix: Copy {
+    type Simd: Bytes;
+
+    /// As [`Simd::detect`].
+    fn detect() -> Option<Self>;
+
+    /// The level by itself.
+    fn simd(self) -> Self::Simd;
+
+    /// Two rows of eight k, `a`, × two columns, `b`, + `c`, whose lane 2·i + j is of row i and
+    /// column j.
+    fn multiply(
+        self,
+        a: <Self::Simd as Simd>::Vector,
+        b: <Self::Simd as Simd>::Vector,
+        c: <Self::Simd as Simd>::Vector,
+    ) -> <Self::Simd as Simd>::Vector;
+
+    /// The first halves of `a` and `b`, and the second ones.
+    fn zip_halves(
+        self,
+        a: <Self::Simd as Simd>::Vector,
+        b: <Self::Simd as Simd>::Vector,
+    ) -> [<Self::Simd as Simd>::Vector; 2];
+
+    /// Runs a kernel, compiled for the level and its products of matrices.
+    ///
+    /// # Safety
+    /// - The CPU has the level and its products of matrices.
+    /// - `args` satisfy what the kernel asks of them.
+    unsafe fn entry<K: Int8MatrixKernel>(args: &K::Args) -> K::Output;
+}
+
+/// A [`Kernel`](crate::simd::Kernel) that takes products of matrices.
+#[allow(dead_code, reason = "of levels with products of matrices")]
+pub(crate) trait Int8MatrixKernel {
+    type Args;
+    type Output;
+
+    /// # Safety
+    /// `args` must satisfy what the kernel asks of them.
+    unsafe fn run<T: Int8Matrix>(token: T, args: &Self::Args) -> Self::Output;
 }
 
 /// Of the bytes of a vector, the one that lane `lane` of vector `vector` of [`SUMS`] is for: the

@@ -21,6 +21,10 @@ pub(crate) mod int8;
 #[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
 pub(crate) mod neon;
 pub(crate) mod scalar;
+#[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "sse2")))]
+pub(crate) mod sse;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub(crate) mod wasm;
 
 use crate::level::Level;
 
@@ -39,7 +43,8 @@ pub(crate) trait Kernel {
 
 /// A level: vectors of f32 and the operations on them.
 ///
-/// Each operation is one rounding and the same on all levels, NaN and −0 included.
+/// Each operation but the unfused step of a chain is one rounding, and all are the same on all
+/// levels, NaN and −0 included.
 pub(crate) trait Simd: Copy {
     /// A vector of f32: plain data of exactly [`Simd::LANES`] elements.
     type Vector: Copy;
@@ -60,8 +65,13 @@ pub(crate) trait Simd: Copy {
     /// Vector registers.
     const REGISTERS: usize = 32;
 
-    /// Whether a multiply-add takes one lane of a vector as a factor, in one instruction.
-    const LANE_FMA: bool = false;
+    /// Whether the step of a chain rounds once, and not the product as well: of each level there
+    /// are two tokens.
+    const FUSED: bool;
+
+    /// Whether a GEMM takes A by the lanes of its vectors, not by broadcasts from memory: where a
+    /// multiply-add takes a lane as a factor in one instruction, or a broadcast takes two.
+    const BY_LANES: bool = false;
 
     /// The token, if the CPU has the level: by what the compilation target guarantees or, with the
     /// feature `std`, by asking it.
@@ -106,16 +116,23 @@ pub(crate) trait Simd: Copy {
     /// Transposes the first `LANES` vectors as a square; the others are left as they are.
     fn transpose(self, square: &mut [Self::Vector; MAX_LANES]);
 
-    /// `a`'s lane × `b` + `c`. One instruction where [`Simd::LANE_FMA`].
+    /// a·b + c, a step of a chain: rounded once if [`Simd::FUSED`], else the product is rounded,
+    /// too.
     #[inline(always)]
-    fn mul_add_lane<const LANE: i32>(
+    fn accumulate(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        if Self::FUSED { self.mul_add(a, b, c) } else { self.add(self.mul(a, b), c) }
+    }
+
+    /// The same of one lane of `a`.
+    #[inline(always)]
+    fn accumulate_lane<const LANE: i32>(
         self,
         a: Self::Vector,
         b: Self::Vector,
         c: Self::Vector,
     ) -> Self::Vector {
         let a = self.permute(a, self.indices([LANE as u32; MAX_LANES]));
-        self.mul_add(a, b, c)
+        self.accumulate(a, b, c)
     }
 
     /// `v` itself, through a barrier that costs no instruction: `v` is computed before it, memory
@@ -221,8 +238,7 @@ pub(crate) trait Bf16Dot: Copy {
     /// a₀·b₀ + a₁·b₁ + c of the pairs in each lane.
     fn dot(self, a: Vector<Self>, b: Vector<Self>, c: Vector<Self>) -> Vector<Self>;
 
-    /// The same of the pair in one lane of `a` with those in each lane of `b`. One instruction
-    /// where [`Simd::LANE_FMA`].
+    /// The same of the pair in one lane of `a` with those in each lane of `b`.
     #[inline(always)]
     fn dot_lane<const LANE: i32>(
         self,
@@ -243,6 +259,46 @@ pub(crate) trait Bf16Dot: Copy {
     /// - The CPU has the level and its dot products.
     /// - `args` satisfy what the kernel asks of them.
     unsafe fn entry<K: Bf16Kernel>(args: &K::Args) -> K::Output;
+}
+
+/// A level whose CPU multiplies bf16 and adds the products to f32, each with one rounding, besides:
+/// the bits of [`Simd::mul_add`] of the same numbers, subnormal ones and NaN included.
+#[allow(dead_code, reason = "of levels with such multiply-adds")]
+pub(crate) trait Bf16Fma: Copy {
+    type Simd: Simd;
+
+    /// As [`Simd::detect`].
+    fn detect() -> Option<Self>;
+
+    /// The level by itself.
+    fn simd(self) -> Self::Simd;
+
+    /// Element ELEMENT of `a`, one of 2·`LANES`, × each even element of `b`, or each odd one, as
+    /// ELEMENT is, + `c`.
+    fn mul_add_element<const ELEMENT: i32>(
+        self,
+        a: <Self::Simd as Simd>::Vector,
+        b: <Self::Simd as Simd>::Vector,
+        c: <Self::Simd as Simd>::Vector,
+    ) -> <Self::Simd as Simd>::Vector;
+
+    /// Runs a kernel, compiled for the level and these multiply-adds.
+    ///
+    /// # Safety
+    /// - The CPU has the level and these multiply-adds.
+    /// - `args` satisfy what the kernel asks of them.
+    unsafe fn entry<K: Bf16FmaKernel>(args: &K::Args) -> K::Output;
+}
+
+/// A [`Kernel`] that takes multiply-adds of bf16.
+#[allow(dead_code, reason = "of levels with such multiply-adds")]
+pub(crate) trait Bf16FmaKernel {
+    type Args;
+    type Output;
+
+    /// # Safety
+    /// `args` must satisfy what the kernel asks of them.
+    unsafe fn run<T: Bf16Fma>(token: T, args: &Self::Args) -> Self::Output;
 }
 
 /// A vector of the level.

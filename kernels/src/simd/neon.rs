@@ -7,18 +7,22 @@ use core::mem::transmute;
 use pulp::core_arch::aarch64::Bf16;
 
 use crate::level::Level;
-use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS, read_first_bytes, write_first_bytes};
+use crate::simd::int8::{
+    Bytes, Int8, Int8Kernel, Int8Matrix, Int8MatrixKernel, SUMS, read_first_bytes,
+    write_first_bytes,
+};
 use crate::simd::{
-    Bf16Dot, Bf16Kernel, Kernel, MAX_LANES, Simd, features, read_first_16, write_first_16,
+    Bf16Dot, Bf16Fma, Bf16FmaKernel, Bf16Kernel, Kernel, MAX_LANES, Simd, features, read_first_16,
+    write_first_16,
 };
 
 /// 128-bit vectors.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Neon {
+pub(crate) struct Neon<const FUSED: bool = true> {
     neon: pulp::aarch64::Neon,
 }
 
-impl Neon {
+impl<const FUSED: bool> Neon<FUSED> {
     /// # Safety
     /// The CPU has NEON.
     #[inline(always)]
@@ -43,7 +47,21 @@ macro_rules! prfm {
     };
 }
 
-impl Simd for Neon {
+/// The sum of `c` and products of `b` and `a`, or of `b` and a lane of `a`, by one instruction. (The
+/// intrinsics are unstable.)
+macro_rules! multiply_add {
+    ($instruction:literal, $c:ident, $b:ident, $class:ident $a:ident $(, $lane:ident)?) => {{
+        let mut sum: float32x4_t = $c;
+        // SAFETY: `self` has the instruction; any bits are elements.
+        unsafe {
+            asm!($instruction, inout(vreg) sum, in(vreg) $b, in($class) $a, $(const $lane,)?
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        sum
+    }};
+}
+
+impl<const FUSED: bool> Simd for Neon<FUSED> {
     type Vector = float32x4_t;
     type Vector16 = uint16x4_t;
     type Mask = uint32x4_t;
@@ -53,7 +71,8 @@ impl Simd for Neon {
 
     const LEVEL: Level = Level::Neon;
     const LANES: usize = 4;
-    const LANE_FMA: bool = true;
+    const FUSED: bool = FUSED;
+    const BY_LANES: bool = true;
 
     features! { Kernel: "neon" }
 
@@ -173,13 +192,18 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn mul_add_lane<const LANE: i32>(
+    fn accumulate_lane<const LANE: i32>(
         self,
         a: float32x4_t,
         b: float32x4_t,
         c: float32x4_t,
     ) -> float32x4_t {
-        self.neon.neon.vfmaq_laneq_f32::<LANE>(c, b, a)
+        let neon = self.neon.neon;
+        if FUSED {
+            neon.vfmaq_laneq_f32::<LANE>(c, b, a)
+        } else {
+            neon.vaddq_f32(neon.vmulq_laneq_f32::<LANE>(b, a), c)
+        }
     }
 
     #[inline(always)]
@@ -329,16 +353,9 @@ impl Bf16Dot for NeonBf16 {
         self.simd
     }
 
-    // The intrinsics are unstable.
     #[inline(always)]
-    fn dot(self, a: float32x4_t, b: float32x4_t, mut c: float32x4_t) -> float32x4_t {
-        // SAFETY: `self` has the instruction; any bits are bf16.
-        unsafe {
-            asm!("bfdot {0:v}.4s, {1:v}.8h, {2:v}.8h",
-                inout(vreg) c, in(vreg) b, in(vreg) a,
-                options(pure, nomem, nostack, preserves_flags));
-        }
-        c
+    fn dot(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        multiply_add!("bfdot {0:v}.4s, {1:v}.8h, {2:v}.8h", c, b, vreg a)
     }
 
     #[inline(always)]
@@ -346,15 +363,9 @@ impl Bf16Dot for NeonBf16 {
         self,
         a: float32x4_t,
         b: float32x4_t,
-        mut c: float32x4_t,
+        c: float32x4_t,
     ) -> float32x4_t {
-        // SAFETY: `self` has the instruction; any bits are bf16.
-        unsafe {
-            asm!("bfdot {0:v}.4s, {1:v}.8h, {2:v}.2h[{3}]",
-                inout(vreg) c, in(vreg) b, in(vreg) a, const LANE,
-                options(pure, nomem, nostack, preserves_flags));
-        }
-        c
+        multiply_add!("bfdot {0:v}.4s, {1:v}.8h, {2:v}.2h[{3}]", c, b, vreg a, LANE)
     }
 
     #[inline(always)]
@@ -362,6 +373,32 @@ impl Bf16Dot for NeonBf16 {
         let halves = [self.simd.f32_to_bf16(first), self.simd.f32_to_bf16(second)];
         // SAFETY: both are plain data of the same size.
         unsafe { transmute::<[uint16x4_t; 2], float32x4_t>(halves) }
+    }
+}
+
+impl Bf16Fma for NeonBf16 {
+    type Simd = Neon;
+
+    features! { Bf16FmaKernel: "bf16" "neon" }
+
+    #[inline(always)]
+    fn simd(self) -> Neon {
+        self.simd
+    }
+
+    // An index of 16-bit elements leaves four bits for the register.
+    #[inline(always)]
+    fn mul_add_element<const ELEMENT: i32>(
+        self,
+        a: float32x4_t,
+        b: float32x4_t,
+        c: float32x4_t,
+    ) -> float32x4_t {
+        if ELEMENT % 2 == 0 {
+            multiply_add!("bfmlalb {0:v}.4s, {1:v}.8h, {2:v}.h[{3}]", c, b, vreg_low16 a, ELEMENT)
+        } else {
+            multiply_add!("bfmlalt {0:v}.4s, {1:v}.8h, {2:v}.h[{3}]", c, b, vreg_low16 a, ELEMENT)
+        }
     }
 }
 
@@ -494,6 +531,17 @@ impl Bytes for Neon {
     }
 
     #[inline(always)]
+    fn join_halves(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        let neon = self.neon.neon;
+        self.bytes(a, b, |a, b| neon.vcombine_u8(neon.vget_low_u8(a), neon.vget_low_u8(b)))
+    }
+
+    #[inline(always)]
+    fn upper_half(self, bytes: float32x4_t) -> float32x4_t {
+        self.bytes(bytes, bytes, |a, b| self.neon.neon.vextq_u8::<8>(a, b))
+    }
+
+    #[inline(always)]
     fn add_i32(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
         let neon = self.neon.neon;
         let [a, b] = [a, b].map(|v| neon.vreinterpretq_u32_f32(v));
@@ -610,16 +658,9 @@ impl Int8 for NeonDot {
         self.simd
     }
 
-    // The intrinsics are unstable.
     #[inline(always)]
-    fn dot(self, a: float32x4_t, b: float32x4_t, mut c: float32x4_t) -> float32x4_t {
-        // SAFETY: `self` has the instruction.
-        unsafe {
-            asm!("sdot {0:v}.4s, {1:v}.16b, {2:v}.16b",
-                inout(vreg) c, in(vreg) b, in(vreg) a,
-                options(pure, nomem, nostack, preserves_flags));
-        }
-        c
+    fn dot(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        multiply_add!("sdot {0:v}.4s, {1:v}.16b, {2:v}.16b", c, b, vreg a)
     }
 
     #[inline(always)]
@@ -627,20 +668,53 @@ impl Int8 for NeonDot {
         self,
         a: float32x4_t,
         b: float32x4_t,
-        mut c: float32x4_t,
+        c: float32x4_t,
     ) -> float32x4_t {
-        // SAFETY: `self` has the instruction.
-        unsafe {
-            asm!("sdot {0:v}.4s, {1:v}.16b, {2:v}.4b[{3}]",
-                inout(vreg) c, in(vreg) b, in(vreg) a, const LANE,
-                options(pure, nomem, nostack, preserves_flags));
-        }
-        c
+        multiply_add!("sdot {0:v}.4s, {1:v}.16b, {2:v}.4b[{3}]", c, b, vreg a, LANE)
     }
 
     #[inline(always)]
     unsafe fn load_weights(self, p: *const [i8; 4]) -> float32x4_t {
         // SAFETY: groups of four bytes are lanes.
         unsafe { self.simd.load(p.cast()) }
+    }
+}
+
+/// FEAT_I8MM (Armv8.6) besides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NeonI8mm {
+    simd: Neon,
+}
+
+impl NeonI8mm {
+    /// # Safety
+    /// The CPU has NEON and FEAT_I8MM.
+    #[inline(always)]
+    const unsafe fn new_unchecked() -> Self {
+        // SAFETY: the CPU has what these tokens prove, by the caller's word.
+        unsafe { Self { simd: Neon::new_unchecked() } }
+    }
+}
+
+impl Int8Matrix for NeonI8mm {
+    type Simd = Neon;
+
+    features! { Int8MatrixKernel: "i8mm" "neon" }
+
+    #[inline(always)]
+    fn simd(self) -> Neon {
+        self.simd
+    }
+
+    #[inline(always)]
+    fn multiply(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        multiply_add!("smmla {0:v}.4s, {2:v}.16b, {1:v}.16b", c, b, vreg a)
+    }
+
+    #[inline(always)]
+    fn zip_halves(self, a: float32x4_t, b: float32x4_t) -> [float32x4_t; 2] {
+        let neon = self.simd.neon.neon;
+        let [a, b] = [a, b].map(|v| neon.vreinterpretq_f64_f32(v));
+        [neon.vzip1q_f64(a, b), neon.vzip2q_f64(a, b)].map(|v| neon.vreinterpretq_f32_f64(v))
     }
 }

@@ -8,9 +8,9 @@ use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// One f32 at a time, which all CPUs have.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Scalar;
+pub(crate) struct Scalar<const FUSED: bool = true>;
 
-impl Simd for Scalar {
+impl<const FUSED: bool> Simd for Scalar<FUSED> {
     type Vector = f32;
     type Vector16 = u16;
     type Mask = bool;
@@ -21,6 +21,7 @@ impl Simd for Scalar {
 
     const LEVEL: Level = Level::Scalar;
     const LANES: usize = 1;
+    const FUSED: bool = FUSED;
 
     fn detect() -> Option<Self> {
         Some(Self)
@@ -258,6 +259,18 @@ impl Bytes for Scalar {
             let rounded = self.to_i32(lane.clamp(-512.0, 512.0)).to_bits() as i32;
             (rounded + zero_point).clamp(0, 255) as u8
         }))
+    }
+
+    #[inline(always)]
+    fn join_halves(self, a: f32, b: f32) -> f32 {
+        let (a, b) = (bytes(a), bytes(b));
+        of_bytes([a[0], a[1], b[0], b[1]])
+    }
+
+    #[inline(always)]
+    fn upper_half(self, v: f32) -> f32 {
+        let v = bytes(v);
+        of_bytes([v[2], v[3], 0, 0])
     }
 
     #[inline(always)]

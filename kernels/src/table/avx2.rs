@@ -4,6 +4,10 @@
 //! would spill. Of 2 with stride 2 and f32, two vectors of channels at a time: 8 accumulators, 5
 //! columns, 2 biases and a weight. (f16 and bf16 would gain 5 %, and take the crate 2 of the 40 s
 //! of CPU time in which it builds.)
+//!
+//! Kernels 7 wide with stride 1 leave their weights in memory, as longer ones do: 7 accumulators, 7
+//! weights, a bound and columns are more than 16. With stride 2 that would be 2 loads for each FMA:
+//! tiles have 4 pixels.
 
 use crate::activation::Activate;
 use crate::depthwise::k3x3::pairs;
@@ -12,7 +16,9 @@ use crate::depthwise::row::AnyTaps;
 use crate::element::F16Bf16;
 use crate::epilogue::{AsIs, Bounded, General, Relu};
 use crate::fma_loop::FmaLoop;
-use crate::gemm::kernels::{Bf16Gemm, F16Bf16Gemm, GemmKernels, MicroKernels, PanelKernels};
+use crate::gemm::kernels::{
+    Bf16Gemm, ChainGemm, F16Bf16Gemm, GemmKernels, MicroKernels, PanelKernels,
+};
 use crate::gemm::narrow::Narrow;
 use crate::gemm::pack::Pack;
 use crate::gemm::round::Round;
@@ -32,6 +38,9 @@ use crate::table::kernels::{ChannelwiseKernels, Kernels};
 
 type S = Avx2;
 
+/// Of the arithmetic unfused.
+type U = Avx2<false>;
+
 /// The heights of micro-tiles: any two below 6 add up to each that is missing.
 const ROWS: [usize; 6] = [1, 2, 3, 4, 5, 6];
 
@@ -44,23 +53,28 @@ pub(super) static KERNELS: Kernels = Kernels {
     gemm: GemmKernels {
         lanes: S::LANES,
         tile: tile_size::<S>(),
-        f32: MicroKernels {
-            name: "gemm_f32_6x16_avx2",
-            rows: &ROWS,
-            packed: &[&gemm::<S, F32, 1, false, _>(ROWS), &gemm::<S, F32, 2, false, _>(ROWS)],
-            direct: &[&gemm::<S, F32, 1, true, _>(ROWS), &gemm::<S, F32, 2, true, _>(ROWS)],
-        },
+        exact: EXACT_GEMM,
+        unfused: if cfg!(feature = "unfused") { Some(UNFUSED_GEMM) } else { None },
         pack: S::entry::<Pack<F32>>,
         activate: S::entry::<Activate>,
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_GEMM) } else { None },
         bf16: if cfg!(feature = "bf16") { Some(BF16_GEMM) } else { None },
+        bf16_pairs: None,
         tiles: None,
     },
-    f32: ChannelwiseKernels { depthwise: F32_DEPTHWISE, pool: F32_POOL },
+    f32: ChannelwiseKernels { depthwise: F32_DEPTHWISE, unfused: F32_UNFUSED, pool: F32_POOL },
     f16_bf16: if cfg!(feature = "f16-bf16") {
         Some(F16Bf16 {
-            f16: ChannelwiseKernels { depthwise: F16_DEPTHWISE, pool: F16_POOL },
-            bf16: ChannelwiseKernels { depthwise: BF16_DEPTHWISE, pool: BF16_POOL },
+            f16: ChannelwiseKernels {
+                depthwise: F16_DEPTHWISE,
+                unfused: F16_UNFUSED,
+                pool: F16_POOL,
+            },
+            bf16: ChannelwiseKernels {
+                depthwise: BF16_DEPTHWISE,
+                unfused: BF16_UNFUSED,
+                pool: BF16_POOL,
+            },
         })
     } else {
         None
@@ -70,9 +84,52 @@ pub(super) static KERNELS: Kernels = Kernels {
         f32: planes::<S, F32>(["from_planes_f32_avx2", "to_planes_f32_avx2"]),
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_PLANES) } else { None },
     },
+    pixelwise: pixelwise::<S>(["resample_avx2", "softmax_avx2"]),
     int8: if cfg!(feature = "int8") { Some(INT8) } else { None },
+    lines: lines::<S>(["binary_avx2", "normalize_avx2"]),
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
+    unfused_loop: if cfg!(feature = "unfused") { Some(U::entry::<FmaLoop>) } else { None },
+};
+
+const EXACT_GEMM: ChainGemm = ChainGemm {
+    f32: MicroKernels {
+        name: "gemm_f32_6x16_avx2",
+        rows: &ROWS,
+        packed: &[&gemm::<S, F32, 1, false, _>(ROWS), &gemm::<S, F32, 2, false, _>(ROWS)],
+        direct: &[&gemm::<S, F32, 1, true, _>(ROWS), &gemm::<S, F32, 2, true, _>(ROWS)],
+    },
+    small_m: if cfg!(feature = "f16-bf16") { Some(EXACT_SMALL_M) } else { None },
+};
+
+const EXACT_SMALL_M: F16Bf16<PanelKernels> = F16Bf16 {
+    f16: PanelKernels { name: "gemm_f16_6x16_avx2", packed: &gemm::<S, F16, 2, false, _>(ROWS) },
+    bf16: PanelKernels { name: "gemm_bf16_6x16_avx2", packed: &gemm::<S, Bf16, 2, false, _>(ROWS) },
+};
+
+// For comparison: with fewer heights, and A in panels alone.
+const UNFUSED_GEMM: ChainGemm = ChainGemm {
+    f32: MicroKernels {
+        name: "gemm_f32_6x16_unfused_avx2",
+        rows: &BLOCK_ROWS,
+        packed: &[
+            &gemm::<U, F32, 1, false, _>(BLOCK_ROWS),
+            &gemm::<U, F32, 2, false, _>(BLOCK_ROWS),
+        ],
+        direct: &[],
+    },
+    small_m: if cfg!(feature = "f16-bf16") { Some(UNFUSED_SMALL_M) } else { None },
+};
+
+const UNFUSED_SMALL_M: F16Bf16<PanelKernels> = F16Bf16 {
+    f16: PanelKernels {
+        name: "gemm_f16_6x16_unfused_avx2",
+        packed: &gemm::<U, F16, 2, false, _>(BLOCK_ROWS),
+    },
+    bf16: PanelKernels {
+        name: "gemm_bf16_6x16_unfused_avx2",
+        packed: &gemm::<U, Bf16, 2, false, _>(BLOCK_ROWS),
+    },
 };
 
 const BF16_GEMM: Bf16Gemm = Bf16Gemm {
@@ -126,14 +183,21 @@ const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         k3x3::<S, F32, 2>(["dw_f32_3x3s2_2_avx2", "dw_f32_relu_3x3s2_2_avx2"], &[1, 2]),
     ],
     dense: &[
-        dense::<S, F32, 5, 1>(["dw_f32_k5s1_8_avx2", "dw_f32_relu_k5s1_8_avx2"], &[1, 2, 4, 8]),
-        dense::<S, F32, 5, 2>(["dw_f32_k5s2_8_avx2", "dw_f32_relu_k5s2_8_avx2"], &[1, 2, 4, 8]),
-        dense::<S, F32, 7, 1>(["dw_f32_k7s1_4_avx2", "dw_f32_relu_k7s1_4_avx2"], &[1, 2, 4]),
+        dense::<S, F32, 3, 1>(["dw_f32_k3s1_7_avx2", "dw_f32_relu_k3s1_7_avx2"], &[1, 2, 4, 7]),
+        dense::<S, F32, 5, 1>(["dw_f32_k5s1_7_avx2", "dw_f32_relu_k5s1_7_avx2"], &[1, 2, 4, 7]),
+        dense::<S, F32, 5, 2>(["dw_f32_k5s2_4_avx2", "dw_f32_relu_k5s2_4_avx2"], &[1, 2, 4]),
         dense::<S, F32, 7, 2>(["dw_f32_k7s2_4_avx2", "dw_f32_relu_k7s2_4_avx2"], &[1, 2, 4]),
     ],
+    long: Some(long::<S, F32>(["dw_f32_long_7_avx2", "dw_f32_relu_long_7_avx2"], 4, &[1, 2, 4, 7])),
     as_is: rows::<S, AnyTaps, F32, AsIs>("dw_f32_8_avx2", &[1, 2, 4, 8]),
     relu: rows::<S, AnyTaps, F32, Relu>("dw_f32_relu_8_avx2", &[1, 2, 4, 8]),
     general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_avx2", &[1]),
+};
+
+const F32_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
+    Some(few_depthwise::<U, F32>(["dw_f32_4_unfused_avx2", "dw_f32_general_1_unfused_avx2"]))
+} else {
+    None
 };
 
 const F32_POOL: PoolKernels = PoolKernels {
@@ -145,16 +209,6 @@ const F32_POOL: PoolKernels = PoolKernels {
 };
 
 const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
-    small_m: F16Bf16 {
-        f16: PanelKernels {
-            name: "gemm_f16_6x16_avx2",
-            packed: &gemm::<S, F16, 2, false, _>(ROWS),
-        },
-        bf16: PanelKernels {
-            name: "gemm_bf16_6x16_avx2",
-            packed: &gemm::<S, Bf16, 2, false, _>(ROWS),
-        },
-    },
     dot: None,
     pack: F16Bf16 { f16: S::entry::<Pack<F16>>, bf16: S::entry::<Pack<Bf16>> },
     widen: S::entry::<Widen>,
@@ -175,14 +229,21 @@ const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         k3x3::<S, F16, 2>(["dw_f16_3x3s2_3_avx2"; 2], &[1, 2, 3]),
     ],
     dense: &[
-        dense::<S, F16, 5, 1>(["dw_f16_k5s1_8_avx2"; 2], &[1, 4, 8]),
-        dense::<S, F16, 5, 2>(["dw_f16_k5s2_8_avx2"; 2], &[1, 4, 8]),
-        dense::<S, F16, 7, 1>(["dw_f16_k7s1_4_avx2"; 2], &[1, 4]),
+        dense::<S, F16, 3, 1>(["dw_f16_k3s1_7_avx2"; 2], &[1, 4, 7]),
+        dense::<S, F16, 5, 1>(["dw_f16_k5s1_7_avx2"; 2], &[1, 4, 7]),
+        dense::<S, F16, 5, 2>(["dw_f16_k5s2_4_avx2"; 2], &[1, 4]),
         dense::<S, F16, 7, 2>(["dw_f16_k7s2_4_avx2"; 2], &[1, 4]),
     ],
+    long: Some(long::<S, F16>(["dw_f16_long_7_avx2"; 2], 4, &[1, 4, 7])),
     as_is: rows::<S, AnyTaps, F16, Bounded>("dw_f16_8_avx2", &[1, 2, 4, 8]),
     relu: rows::<S, AnyTaps, F16, Bounded>("dw_f16_8_avx2", &[1, 2, 4, 8]),
     general: rows::<S, AnyTaps, F16, General>("dw_f16_general_1_avx2", &[1]),
+};
+
+const F16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
+    Some(few_depthwise::<U, F16>(["dw_f16_4_unfused_avx2", "dw_f16_general_1_unfused_avx2"]))
+} else {
+    None
 };
 
 const F16_POOL: PoolKernels = PoolKernels {
@@ -201,14 +262,21 @@ const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         k3x3::<S, Bf16, 2>(["dw_bf16_3x3s2_3_avx2"; 2], &[1, 2, 3]),
     ],
     dense: &[
-        dense::<S, Bf16, 5, 1>(["dw_bf16_k5s1_8_avx2"; 2], &[1, 4, 8]),
-        dense::<S, Bf16, 5, 2>(["dw_bf16_k5s2_8_avx2"; 2], &[1, 4, 8]),
-        dense::<S, Bf16, 7, 1>(["dw_bf16_k7s1_4_avx2"; 2], &[1, 4]),
+        dense::<S, Bf16, 3, 1>(["dw_bf16_k3s1_7_avx2"; 2], &[1, 4, 7]),
+        dense::<S, Bf16, 5, 1>(["dw_bf16_k5s1_7_avx2"; 2], &[1, 4, 7]),
+        dense::<S, Bf16, 5, 2>(["dw_bf16_k5s2_4_avx2"; 2], &[1, 4]),
         dense::<S, Bf16, 7, 2>(["dw_bf16_k7s2_4_avx2"; 2], &[1, 4]),
     ],
+    long: Some(long::<S, Bf16>(["dw_bf16_long_7_avx2"; 2], 4, &[1, 4, 7])),
     as_is: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_avx2", &[1, 2, 4, 8]),
     relu: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_avx2", &[1, 2, 4, 8]),
     general: rows::<S, AnyTaps, Bf16, General>("dw_bf16_general_1_avx2", &[1]),
+};
+
+const BF16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
+    Some(few_depthwise::<U, Bf16>(["dw_bf16_4_unfused_avx2", "dw_bf16_general_1_unfused_avx2"]))
+} else {
+    None
 };
 
 const BF16_POOL: PoolKernels = PoolKernels {

@@ -10,7 +10,8 @@ use crate::element::F16Bf16;
 use crate::epilogue::{AsIs, Bounded, General, Relu};
 use crate::fma_loop::FmaLoop;
 use crate::gemm::kernels::{
-    Bf16Gemm, DotKernels, F16Bf16Gemm, GemmKernels, MicroKernels, PanelKernels, TilesGemm,
+    Bf16Gemm, ChainGemm, DotKernels, F16Bf16Gemm, GemmKernels, MicroKernelFn, MicroKernels,
+    PanelKernels, TileUnit, TilesGemm,
 };
 use crate::gemm::narrow::Narrow;
 use crate::gemm::pack::Pack;
@@ -35,6 +36,9 @@ use crate::table::instances::*;
 use crate::table::kernels::{ChannelwiseKernels, Kernels};
 
 type S = Avx512;
+
+/// Of the arithmetic unfused.
+type U = Avx512<false>;
 
 /// The heights of micro-tiles: any two below 12 add up to each that is missing.
 const ROWS: [usize; 8] = [1, 2, 3, 4, 6, 8, 9, 12];
@@ -62,23 +66,28 @@ pub(super) static KERNELS: Kernels = Kernels {
     gemm: GemmKernels {
         lanes: S::LANES,
         tile: tile_size::<S>(),
-        f32: MicroKernels {
-            name: "gemm_f32_12x32_avx512",
-            rows: &ROWS,
-            packed: &[&gemm::<S, F32, 1, false, _>(ROWS), &gemm::<S, F32, 2, false, _>(ROWS)],
-            direct: &[&gemm::<S, F32, 1, true, _>(ROWS), &gemm::<S, F32, 2, true, _>(ROWS)],
-        },
+        exact: EXACT_GEMM,
+        unfused: if cfg!(feature = "unfused") { Some(UNFUSED_GEMM) } else { None },
         pack: S::entry::<Pack<F32>>,
         activate: S::entry::<Activate>,
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_GEMM) } else { None },
         bf16: if cfg!(feature = "bf16") { Some(BF16_GEMM) } else { None },
+        bf16_pairs: None,
         tiles: if cfg!(feature = "bf16") { Some(TILES_GEMM) } else { None },
     },
-    f32: ChannelwiseKernels { depthwise: F32_DEPTHWISE, pool: F32_POOL },
+    f32: ChannelwiseKernels { depthwise: F32_DEPTHWISE, unfused: F32_UNFUSED, pool: F32_POOL },
     f16_bf16: if cfg!(feature = "f16-bf16") {
         Some(F16Bf16 {
-            f16: ChannelwiseKernels { depthwise: F16_DEPTHWISE, pool: F16_POOL },
-            bf16: ChannelwiseKernels { depthwise: BF16_DEPTHWISE, pool: BF16_POOL },
+            f16: ChannelwiseKernels {
+                depthwise: F16_DEPTHWISE,
+                unfused: F16_UNFUSED,
+                pool: F16_POOL,
+            },
+            bf16: ChannelwiseKernels {
+                depthwise: BF16_DEPTHWISE,
+                unfused: BF16_UNFUSED,
+                pool: BF16_POOL,
+            },
         })
     } else {
         None
@@ -88,9 +97,55 @@ pub(super) static KERNELS: Kernels = Kernels {
         f32: planes::<S, F32>(["from_planes_f32_avx512", "to_planes_f32_avx512"]),
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_PLANES) } else { None },
     },
+    pixelwise: pixelwise::<S>(["resample_avx512", "softmax_avx512"]),
     int8: if cfg!(feature = "int8") { Some(INT8) } else { None },
+    lines: lines::<S>(["binary_avx512", "normalize_avx512"]),
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
+    unfused_loop: if cfg!(feature = "unfused") { Some(U::entry::<FmaLoop>) } else { None },
+};
+
+const EXACT_GEMM: ChainGemm = ChainGemm {
+    f32: MicroKernels {
+        name: "gemm_f32_12x32_avx512",
+        rows: &ROWS,
+        packed: &[&gemm::<S, F32, 1, false, _>(ROWS), &gemm::<S, F32, 2, false, _>(ROWS)],
+        direct: &[&gemm::<S, F32, 1, true, _>(ROWS), &gemm::<S, F32, 2, true, _>(ROWS)],
+    },
+    small_m: if cfg!(feature = "f16-bf16") { Some(EXACT_SMALL_M) } else { None },
+};
+
+const EXACT_SMALL_M: F16Bf16<PanelKernels> = F16Bf16 {
+    f16: PanelKernels { name: "gemm_f16_12x32_avx512", packed: &gemm::<S, F16, 2, false, _>(ROWS) },
+    bf16: PanelKernels {
+        name: "gemm_bf16_12x32_avx512",
+        packed: &gemm::<S, Bf16, 2, false, _>(ROWS),
+    },
+};
+
+// For comparison: with fewer heights, and A in panels alone.
+const UNFUSED_GEMM: ChainGemm = ChainGemm {
+    f32: MicroKernels {
+        name: "gemm_f32_12x32_unfused_avx512",
+        rows: &BLOCK_ROWS,
+        packed: &[
+            &gemm::<U, F32, 1, false, _>(BLOCK_ROWS),
+            &gemm::<U, F32, 2, false, _>(BLOCK_ROWS),
+        ],
+        direct: &[],
+    },
+    small_m: if cfg!(feature = "f16-bf16") { Some(UNFUSED_SMALL_M) } else { None },
+};
+
+const UNFUSED_SMALL_M: F16Bf16<PanelKernels> = F16Bf16 {
+    f16: PanelKernels {
+        name: "gemm_f16_12x32_unfused_avx512",
+        packed: &gemm::<U, F16, 2, false, _>(BLOCK_ROWS),
+    },
+    bf16: PanelKernels {
+        name: "gemm_bf16_12x32_unfused_avx512",
+        packed: &gemm::<U, Bf16, 2, false, _>(BLOCK_ROWS),
+    },
 };
 
 const BF16_GEMM: Bf16Gemm = Bf16Gemm {
@@ -106,35 +161,38 @@ const BF16_GEMM: Bf16Gemm = Bf16Gemm {
     round: S::entry::<Round>,
 };
 
-/// The CPUs that have tile registers have this level.
+/// What multiplies by tile registers. The CPUs that have these have this level, and VNNI.
+const fn tile_unit(name: &'static str, packed: &'static [MicroKernelFn]) -> TileUnit {
+    let gemm = PanelKernels { name, packed };
+    TileUnit { gemm, configure: amx::configure, release: amx::release }
+}
+
 const TILES_GEMM: TilesGemm = TilesGemm {
-    gemm: PanelKernels {
-        name: "gemm_amx_bf16_32x32_avx512",
-        packed: &[S::entry::<TileMicroKernel>],
-    },
+    unit: tile_unit("gemm_amx_bf16_32x32_avx512", &[S::entry::<TileMicroKernel<false>>]),
     pack_f32: S::entry::<PackTiles<F32>>,
     pack_16: F16Bf16 { f16: S::entry::<PackTiles<F16>>, bf16: S::entry::<PackTiles<Bf16>> },
     rows: S::entry::<TileRows>,
-    configure: amx::configure,
-    release: amx::release,
 };
 
 /// The heights of micro-tiles of 8-bit integers: any two add up to each that is missing.
 const INT8_ROWS: [usize; 6] = [1, 2, 4, 5, 6, 12];
 
 const INT8: &[Int8Kernels] = &[
-    int8::<Avx512Vnni>(
-        [
-            "gemm_int8_12x32_vnni_avx512",
-            "requantize_vnni_avx512",
-            "dw_int8_vnni_avx512",
-            "pool_int8_vnni_avx512",
-        ],
-        || <Avx512Vnni as Int8>::detect().is_some(),
-        true,
-        &INT8_ROWS,
-        &gemm_int8::<Avx512Vnni, 2, _>(INT8_ROWS),
-    ),
+    Int8Kernels {
+        tiles: Some(tile_unit("gemm_amx_int8_32x32_avx512", &[S::entry::<TileMicroKernel<true>>])),
+        ..int8::<Avx512Vnni>(
+            [
+                "gemm_int8_12x32_vnni_avx512",
+                "requantize_vnni_avx512",
+                "dw_int8_vnni_avx512",
+                "pool_int8_vnni_avx512",
+            ],
+            || <Avx512Vnni as Int8>::detect().is_some(),
+            true,
+            &INT8_ROWS,
+            &gemm_int8::<Avx512Vnni, 2, _>(INT8_ROWS),
+        )
+    },
     int8::<Avx512Words>(
         ["gemm_int8_12x32_avx512", "requantize_avx512", "dw_int8_avx512", "pool_int8_avx512"],
         || <Avx512Words as Int8>::detect().is_some(),
@@ -157,14 +215,26 @@ const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         k3x3::<S, F32, 2>(["dw_f32_3x3s2_6_avx512", "dw_f32_relu_3x3s2_6_avx512"], COLUMNS),
     ],
     dense: &[
-        dense::<S, F32, 5, 1>(["dw_f32_k5s1_8_avx512", "dw_f32_relu_k5s1_8_avx512"], &[1, 2, 4, 8]),
-        dense::<S, F32, 5, 2>(["dw_f32_k5s2_8_avx512", "dw_f32_relu_k5s2_8_avx512"], &[1, 2, 4, 8]),
-        dense::<S, F32, 7, 1>(["dw_f32_k7s1_4_avx512", "dw_f32_relu_k7s1_4_avx512"], &[1, 2, 4]),
-        dense::<S, F32, 7, 2>(["dw_f32_k7s2_4_avx512", "dw_f32_relu_k7s2_4_avx512"], &[1, 2, 4]),
+        dense::<S, F32, 3, 1>(["dw_f32_k3s1_7_avx512", "dw_f32_relu_k3s1_7_avx512"], &[1, 2, 4, 7]),
+        dense::<S, F32, 5, 1>(["dw_f32_k5s1_7_avx512", "dw_f32_relu_k5s1_7_avx512"], &[1, 2, 4, 7]),
+        dense::<S, F32, 5, 2>(["dw_f32_k5s2_7_avx512", "dw_f32_relu_k5s2_7_avx512"], &[1, 2, 4, 7]),
+        dense::<S, F32, 7, 1>(["dw_f32_k7s1_7_avx512", "dw_f32_relu_k7s1_7_avx512"], &[1, 2, 4, 7]),
+        dense::<S, F32, 7, 2>(["dw_f32_k7s2_7_avx512", "dw_f32_relu_k7s2_7_avx512"], &[1, 2, 4, 7]),
     ],
+    long: Some(long::<S, F32>(
+        ["dw_f32_long_7_avx512", "dw_f32_relu_long_7_avx512"],
+        4,
+        &[1, 2, 4, 7],
+    )),
     as_is: rows::<S, AnyTaps, F32, AsIs>("dw_f32_8_avx512", &[1, 2, 4, 8]),
     relu: rows::<S, AnyTaps, F32, Relu>("dw_f32_relu_8_avx512", &[1, 2, 4, 8]),
     general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_avx512", &[1]),
+};
+
+const F32_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
+    Some(few_depthwise::<U, F32>(["dw_f32_4_unfused_avx512", "dw_f32_general_1_unfused_avx512"]))
+} else {
+    None
 };
 
 const F32_POOL: PoolKernels = PoolKernels {
@@ -176,16 +246,6 @@ const F32_POOL: PoolKernels = PoolKernels {
 };
 
 const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
-    small_m: F16Bf16 {
-        f16: PanelKernels {
-            name: "gemm_f16_12x32_avx512",
-            packed: &gemm::<S, F16, 2, false, _>(ROWS),
-        },
-        bf16: PanelKernels {
-            name: "gemm_bf16_12x32_avx512",
-            packed: &gemm::<S, Bf16, 2, false, _>(ROWS),
-        },
-    },
     dot: Some(DotKernels {
         is_available: || Avx512Bf16::detect().is_some() && is_amd(),
         gemm: MicroKernels {
@@ -194,7 +254,7 @@ const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
             packed: &[&gemm_dot::<Avx512Bf16, 1, _>(ROWS), &gemm_dot::<Avx512Bf16, 2, _>(ROWS)],
             direct: &[],
         },
-        pair: Avx512Bf16::entry::<Pair>,
+        pair: Avx512Bf16::entry::<Pair<false>>,
     }),
     pack: F16Bf16 { f16: S::entry::<Pack<F16>>, bf16: S::entry::<Pack<Bf16>> },
     widen: S::entry::<Widen>,
@@ -215,14 +275,22 @@ const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         k3x3::<S, F16, 2>(["dw_f16_3x3s2_6_avx512"; 2], COLUMNS_16),
     ],
     dense: &[
-        dense::<S, F16, 5, 1>(["dw_f16_k5s1_8_avx512"; 2], &[1, 4, 8]),
-        dense::<S, F16, 5, 2>(["dw_f16_k5s2_8_avx512"; 2], &[1, 4, 8]),
-        dense::<S, F16, 7, 1>(["dw_f16_k7s1_4_avx512"; 2], &[1, 4]),
-        dense::<S, F16, 7, 2>(["dw_f16_k7s2_4_avx512"; 2], &[1, 4]),
+        dense::<S, F16, 3, 1>(["dw_f16_k3s1_7_avx512"; 2], &[1, 4, 7]),
+        dense::<S, F16, 5, 1>(["dw_f16_k5s1_7_avx512"; 2], &[1, 4, 7]),
+        dense::<S, F16, 5, 2>(["dw_f16_k5s2_7_avx512"; 2], &[1, 4, 7]),
+        dense::<S, F16, 7, 1>(["dw_f16_k7s1_7_avx512"; 2], &[1, 4, 7]),
+        dense::<S, F16, 7, 2>(["dw_f16_k7s2_7_avx512"; 2], &[1, 4, 7]),
     ],
+    long: Some(long::<S, F16>(["dw_f16_long_7_avx512"; 2], 4, &[1, 4, 7])),
     as_is: rows::<S, AnyTaps, F16, Bounded>("dw_f16_8_avx512", &[1, 2, 4, 8]),
     relu: rows::<S, AnyTaps, F16, Bounded>("dw_f16_8_avx512", &[1, 2, 4, 8]),
     general: rows::<S, AnyTaps, F16, General>("dw_f16_general_1_avx512", &[1]),
+};
+
+const F16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
+    Some(few_depthwise::<U, F16>(["dw_f16_4_unfused_avx512", "dw_f16_general_1_unfused_avx512"]))
+} else {
+    None
 };
 
 const F16_POOL: PoolKernels = PoolKernels {
@@ -241,14 +309,22 @@ const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
         k3x3::<S, Bf16, 2>(["dw_bf16_3x3s2_6_avx512"; 2], COLUMNS_16),
     ],
     dense: &[
-        dense::<S, Bf16, 5, 1>(["dw_bf16_k5s1_8_avx512"; 2], &[1, 4, 8]),
-        dense::<S, Bf16, 5, 2>(["dw_bf16_k5s2_8_avx512"; 2], &[1, 4, 8]),
-        dense::<S, Bf16, 7, 1>(["dw_bf16_k7s1_4_avx512"; 2], &[1, 4]),
-        dense::<S, Bf16, 7, 2>(["dw_bf16_k7s2_4_avx512"; 2], &[1, 4]),
+        dense::<S, Bf16, 3, 1>(["dw_bf16_k3s1_7_avx512"; 2], &[1, 4, 7]),
+        dense::<S, Bf16, 5, 1>(["dw_bf16_k5s1_7_avx512"; 2], &[1, 4, 7]),
+        dense::<S, Bf16, 5, 2>(["dw_bf16_k5s2_7_avx512"; 2], &[1, 4, 7]),
+        dense::<S, Bf16, 7, 1>(["dw_bf16_k7s1_7_avx512"; 2], &[1, 4, 7]),
+        dense::<S, Bf16, 7, 2>(["dw_bf16_k7s2_7_avx512"; 2], &[1, 4, 7]),
     ],
+    long: Some(long::<S, Bf16>(["dw_bf16_long_7_avx512"; 2], 4, &[1, 4, 7])),
     as_is: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_avx512", &[1, 2, 4, 8]),
     relu: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_avx512", &[1, 2, 4, 8]),
     general: rows::<S, AnyTaps, Bf16, General>("dw_bf16_general_1_avx512", &[1]),
+};
+
+const BF16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
+    Some(few_depthwise::<U, Bf16>(["dw_bf16_4_unfused_avx512", "dw_bf16_general_1_unfused_avx512"]))
+} else {
+    None
 };
 
 const BF16_POOL: PoolKernels = PoolKernels {

@@ -2,24 +2,34 @@
 //! no others. All of this is evaluated at compile time.
 
 use crate::depthwise::k3x3::{Args3x3, Depthwise3x3, Tail3x3};
-use crate::depthwise::kernels::{Dense, Kernels3x3, Stride3x3};
-use crate::depthwise::row::{AnyTaps, DenseTaps};
+use crate::depthwise::kernels::{Dense, DepthwiseKernels, Kernels3x3, Stride3x3};
+use crate::depthwise::row::{AnyTaps, DenseTaps, LongTaps};
 use crate::element::ElementType;
-use crate::epilogue::{AsIs, Bounded, Prologue, Relu};
-use crate::gemm::block_micro_kernel::BlockMicroKernel;
+use crate::epilogue::{AsIs, Bounded, General, Prologue, Relu};
+use crate::gemm::block_micro_kernel::{BlockMicroKernel, PairMicroKernel};
 use crate::gemm::kernels::{MicroKernelFn, PanelKernels};
+#[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
+use crate::gemm::matrix_micro_kernel::MatrixMicroKernel;
 use crate::gemm::micro_kernel::{Bf16MicroKernel, Int8MicroKernel, MicroKernel};
 use crate::int8;
 use crate::int8::kernels::Int8Kernels;
 use crate::int8::requantize::Requantize;
+use crate::lines::LineKernels;
+use crate::lines::binary::Binary;
+use crate::lines::normalize::Normalize;
+use crate::pixelwise::PixelwiseKernels;
+use crate::pixelwise::resample::Resample;
+use crate::pixelwise::softmax::Softmax;
 use crate::planes::PlanesOf;
 use crate::planes::from_planes::FromPlanes;
 use crate::planes::to_planes::ToPlanes;
-use crate::rows::kernel::{Combine, MaskedRowKernel, RowKernel};
+use crate::rows::kernel::{Combine, MaskedRowKernel, RowKernel, Spans};
 use crate::rows::kernels::{RowFn, RowKernels, RowTiles, Tiles};
 use crate::simd::element::Element;
 use crate::simd::int8::Int8;
-use crate::simd::{Bf16Dot, Simd};
+#[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
+use crate::simd::int8::Int8Matrix;
+use crate::simd::{Bf16Dot, Bf16Fma, Simd};
 
 /// Micro-kernels of N vectors, by the heights of micro-tiles.
 pub(super) const fn gemm<
@@ -75,6 +85,27 @@ pub(super) const fn gemm_blocks<S: Simd, B: Element, const N: usize, const HEIGH
     kernels
 }
 
+/// The same of pairs.
+#[allow(dead_code, reason = "of levels with multiply-adds of bf16")]
+pub(super) const fn gemm_pairs<T: Bf16Fma, const N: usize, const HEIGHTS: usize>(
+    heights: [usize; HEIGHTS],
+) -> [MicroKernelFn; HEIGHTS] {
+    let mut kernels = [T::entry::<PairMicroKernel<1, N>> as MicroKernelFn; HEIGHTS];
+    let mut i = 0;
+    while i < HEIGHTS {
+        kernels[i] = match heights[i] {
+            1 => T::entry::<PairMicroKernel<1, N>>,
+            3 => T::entry::<PairMicroKernel<3, N>>,
+            4 => T::entry::<PairMicroKernel<4, N>>,
+            5 => T::entry::<PairMicroKernel<5, N>>,
+            8 => T::entry::<PairMicroKernel<8, N>>,
+            _ => panic!("a micro-tile of another height"),
+        };
+        i += 1;
+    }
+    kernels
+}
+
 /// The same by dot products.
 #[allow(dead_code, reason = "of levels with dot products")]
 pub(super) const fn gemm_dot<T: Bf16Dot, const N: usize, const HEIGHTS: usize>(
@@ -116,6 +147,8 @@ pub(super) const fn int8<T: Int8>(
         signed: T::SIGNED,
         rows,
         gemm: PanelKernels { name: gemm, packed },
+        matrices: None,
+        tiles: None,
         pack: T::entry::<int8::pack::Pack>,
         requantize_name,
         requantize: T::entry::<Requantize>,
@@ -149,12 +182,53 @@ pub(super) const fn gemm_int8<T: Int8, const N: usize, const HEIGHTS: usize>(
     kernels
 }
 
+/// The same by products of matrices.
+#[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
+pub(super) const fn gemm_matrices<T: Int8Matrix, const N: usize, const HEIGHTS: usize>(
+    heights: [usize; HEIGHTS],
+) -> [MicroKernelFn; HEIGHTS] {
+    let mut kernels = [T::entry::<MatrixMicroKernel<1, 2, N>> as MicroKernelFn; HEIGHTS];
+    let mut i = 0;
+    while i < HEIGHTS {
+        kernels[i] = match heights[i] {
+            1 => T::entry::<MatrixMicroKernel<1, 2, N>>,
+            2 => T::entry::<MatrixMicroKernel<2, 2, N>>,
+            4 => T::entry::<MatrixMicroKernel<4, 4, N>>,
+            6 => T::entry::<MatrixMicroKernel<6, 6, N>>,
+            8 => T::entry::<MatrixMicroKernel<8, 8, N>>,
+            _ => panic!("a micro-tile of another height"),
+        };
+        i += 1;
+    }
+    kernels
+}
+
 /// Copies from and to planes of elements X.
 pub(super) const fn planes<S: Simd, X: Element>(
     [from_name, to_name]: [&'static str; 2],
 ) -> PlanesOf {
     let (from, to) = (S::entry::<FromPlanes<X>>, S::entry::<ToPlanes<X>>);
     PlanesOf { from_name, from, to_name, to }
+}
+
+/// Resampling and softmax.
+pub(super) const fn pixelwise<S: Simd>(
+    [resample_name, softmax_name]: [&'static str; 2],
+) -> PixelwiseKernels {
+    let (resample, softmax) = (S::entry::<Resample>, S::entry::<Softmax>);
+    PixelwiseKernels { resample_name, resample, softmax_name, softmax }
+}
+
+/// Operations on lines, of elements of any type.
+pub(super) const fn lines<S: Simd>(
+    [binary_name, normalize_name]: [&'static str; 2],
+) -> LineKernels {
+    LineKernels {
+        binary_name,
+        binary: S::entry::<Binary>,
+        normalize_name,
+        normalize: S::entry::<Normalize>,
+    }
 }
 
 /// Tiles for channels that fill no vector, of one pixel or two. Few, as each is code of its own and
@@ -174,7 +248,7 @@ pub(super) const fn rows<S: Simd, C: Combine, X: Element, L: Prologue>(
         let any: RowFn = S::entry::<MaskedRowKernel<C, X, L, 1>>;
         return RowKernels {
             name,
-            whole: RowTiles { tiles: Tiles::new(any), border: any },
+            whole: RowTiles { tiles: Tiles::new(any), spans: Spans::Nothing, border: any },
             tail: None,
         };
     }
@@ -194,9 +268,28 @@ pub(super) const fn rows<S: Simd, C: Combine, X: Element, L: Prologue>(
     }
     let masked: RowFn = S::entry::<MaskedRowKernel<C, X, Bounded, 1>>;
     let tail = tail::<S, RowFn>(masked, S::entry::<MaskedRowKernel<C, X, Bounded, 2>>);
-    let tail = RowTiles { tiles: tail, border: masked };
-    let whole = RowTiles { tiles, border };
+    let spans = Spans::Nothing;
+    let tail = RowTiles { tiles: tail, spans, border: masked };
+    let whole = RowTiles { tiles, spans, border };
     RowKernels { name, whole, tail: if S::LANES > 1 { Some(tail) } else { None } }
+}
+
+/// The depthwise kernels of an arithmetic that a level has for comparison: tiles of one pixel and
+/// of four, and one kernel for the input as it is and for its ReLU.
+pub(super) const fn few_depthwise<S: Simd, X: Element>(
+    [name, general]: [&'static str; 2],
+) -> DepthwiseKernels {
+    let rows_of_any = rows::<S, AnyTaps, X, Bounded>(name, &[1, 4]);
+    DepthwiseKernels {
+        lanes: S::LANES,
+        pairs: false,
+        k3x3: &[],
+        dense: &[],
+        long: None,
+        as_is: rows_of_any,
+        relu: rows_of_any,
+        general: rows::<S, AnyTaps, X, General>(general, &[1]),
+    }
 }
 
 /// Depthwise kernels K wide, dense, in tiles of so many pixels; the names of that for the input as
@@ -219,31 +312,60 @@ pub(super) const fn dense<S: Simd, X: Element, const K: usize, const STRIDE: usi
     Dense { kernel: K, stride: STRIDE, as_is, relu }
 }
 
+/// Those of any width from `kernel` on, stride 1.
+#[allow(dead_code, reason = "of levels with vectors")]
+pub(super) const fn long<S: Simd, X: Element>(
+    [as_is, relu]: [&'static str; 2],
+    kernel: usize,
+    pixels: &[usize],
+) -> Dense {
+    let (as_is, relu) = match X::TYPE {
+        ElementType::F32 => (
+            spanning_rows::<S, LongTaps, LongTaps, X, AsIs>(as_is, pixels),
+            spanning_rows::<S, LongTaps, LongTaps, X, Relu>(relu, pixels),
+        ),
+        _ => (
+            spanning_rows::<S, LongTaps, LongTaps, X, Bounded>(as_is, pixels),
+            spanning_rows::<S, LongTaps, LongTaps, X, Bounded>(relu, pixels),
+        ),
+    };
+    Dense { kernel, stride: 1, as_is, relu }
+}
+
 const fn dense_rows<S: Simd, X: Element, L: Prologue, const K: usize, const STRIDE: usize>(
     name: &'static str,
     pixels: &[usize],
 ) -> RowKernels {
-    let mut tiles = Tiles::new(S::entry::<RowKernel<DenseTaps<K, 1>, X, L, 1>> as RowFn);
+    spanning_rows::<S, DenseTaps<K, 1>, DenseTaps<K, STRIDE>, X, L>(name, pixels)
+}
+
+/// Row kernels whose tiles span the padding: of one pixel, for which any stride will do, and of
+/// several.
+const fn spanning_rows<S: Simd, One: Combine, C: Combine, X: Element, L: Prologue>(
+    name: &'static str,
+    pixels: &[usize],
+) -> RowKernels {
+    let mut tiles = Tiles::new(S::entry::<RowKernel<One, X, L, 1>> as RowFn);
     let mut i = 0;
     while i < pixels.len() {
         let tile: RowFn = match pixels[i] {
-            1 => S::entry::<RowKernel<DenseTaps<K, 1>, X, L, 1>>,
-            2 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, L, 2>>,
-            4 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, L, 4>>,
-            8 => S::entry::<RowKernel<DenseTaps<K, STRIDE>, X, L, 8>>,
+            1 => S::entry::<RowKernel<One, X, L, 1>>,
+            2 => S::entry::<RowKernel<C, X, L, 2>>,
+            4 => S::entry::<RowKernel<C, X, L, 4>>,
+            7 => S::entry::<RowKernel<C, X, L, 7>>,
             _ => panic!("a tile of another width"),
         };
         tiles = tiles.with(pixels[i], tile);
         i += 1;
     }
-    let whole = RowTiles { tiles, border: S::entry::<RowKernel<AnyTaps, X, L, 1>> };
-    let tail = tail::<S, RowFn>(
-        S::entry::<MaskedRowKernel<DenseTaps<K, 1>, X, Bounded, 1>>,
-        S::entry::<MaskedRowKernel<DenseTaps<K, STRIDE>, X, Bounded, 2>>,
+    let spans = C::SPANS;
+    let whole = RowTiles { tiles, spans, border: S::entry::<RowKernel<AnyTaps, X, L, 1>> };
+    let tiles = tail::<S, RowFn>(
+        S::entry::<MaskedRowKernel<One, X, Bounded, 1>>,
+        S::entry::<MaskedRowKernel<C, X, Bounded, 2>>,
     );
-    let tail =
-        RowTiles { tiles: tail, border: S::entry::<MaskedRowKernel<AnyTaps, X, Bounded, 1>> };
-    RowKernels { name, whole, tail: Some(tail) }
+    let border: RowFn = S::entry::<MaskedRowKernel<AnyTaps, X, Bounded, 1>>;
+    RowKernels { name, whole, tail: Some(RowTiles { tiles, spans, border }) }
 }
 
 /// 3×3 kernels in tiles of so many columns; names as for [`dense`].

@@ -8,7 +8,13 @@ mod instances;
 pub(crate) mod kernels;
 #[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
 mod neon;
+#[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+mod relaxed_simd;
 mod scalar;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
+#[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "sse2")))]
+mod sse;
 
 use alloc::vec::Vec;
 
@@ -24,6 +30,12 @@ use crate::table::kernels::{ChannelwiseKernels, Kernels};
 pub(crate) fn of(level: Level) -> Option<&'static Kernels> {
     match level {
         Level::Scalar => Some(&scalar::KERNELS),
+        #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "sse2")))]
+        Level::Sse => Some(&sse::KERNELS),
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Level::Simd128 => Some(&simd128::KERNELS),
+        #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+        Level::RelaxedSimd => Some(&relaxed_simd::KERNELS),
         #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
         Level::Avx2 => Some(&avx2::KERNELS),
         #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
@@ -77,19 +89,28 @@ pub fn kernels() -> Vec<Kernel> {
             let channelwise = core::iter::once(&k.f32).chain(of_16_bits);
             let mut names: Vec<_> = gemm_names(&k.gemm).collect();
             names.extend(channelwise.flat_map(channelwise_names));
+            names.extend([k.lines.binary_name, k.lines.normalize_name]);
             let of_16_bits = k.planes.f16_bf16.iter().flat_map(F16Bf16::iter);
             let planes = core::iter::once(&k.planes.f32).chain(of_16_bits);
             names.extend(planes.flat_map(|planes| [planes.from_name, planes.to_name]));
+            names.extend([k.pixelwise.resample_name, k.pixelwise.softmax_name]);
             // One kernel can serve an input as it is and its ReLU.
             names.dedup();
             let dot = k.gemm.dot().into_iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
-            let tiles = k.gemm.tiles.iter().map(|tiles| (tiles.gemm.name, Amx::is_granted()));
+            let pairs = k.gemm.bf16_pairs.iter();
+            let pairs = pairs.map(|pairs| (pairs.gemm.name, (pairs.is_available)()));
+            let tiles = k.gemm.tiles.iter().map(|t| (t.unit.gemm.name, Amx::is_granted()));
             let int8 = k.int8.iter().copied().flatten().flat_map(|kernels| {
                 let fits = (kernels.is_available)();
-                kernels.names().map(|name| (name, fits))
+                let tiles = kernels.tiles.iter();
+                let tiles = tiles.map(move |unit| (unit.gemm.name, fits && Amx::is_granted()));
+                let matrices = kernels.matrices.iter();
+                let matrices = matrices.map(move |m| (m.gemm.name, fits && (m.is_available)()));
+                let own = kernels.names().into_iter().map(move |name| (name, fits));
+                own.chain(tiles).chain(matrices)
             });
-            let all =
-                names.into_iter().map(|name| (name, true)).chain(dot).chain(tiles).chain(int8);
+            let all = names.into_iter().map(|name| (name, true));
+            let all = all.chain(dot).chain(pairs).chain(tiles).chain(int8);
             all.map(|(name, fits)| Kernel {
                 level: k.level,
                 name,
@@ -102,22 +123,31 @@ pub fn kernels() -> Vec<Kernel> {
 /// The kernels of a GEMM that every CPU of the level runs.
 fn gemm_names(gemm: &GemmKernels) -> impl Iterator<Item = &'static str> {
     let of_16_bits = gemm.f16_bf16.iter().flat_map(|kernels| {
-        let F16Bf16Gemm { small_m, widen_names, narrow_names, .. } = kernels;
-        let small_m = small_m.iter().map(|small_m| small_m.name);
-        small_m.chain(widen_names.iter().copied()).chain(narrow_names.iter().copied())
+        let F16Bf16Gemm { widen_names, narrow_names, .. } = kernels;
+        widen_names.iter().copied().chain(narrow_names.iter().copied())
     });
     let bf16 = gemm.bf16.iter().flat_map(|bf16| [bf16.large_m.name, bf16.small_m.name]);
-    core::iter::once(gemm.f32.name).chain(of_16_bits).chain(bf16)
+    let chains = core::iter::once(&gemm.exact).chain(&gemm.unfused).flat_map(|chain| {
+        let small_m = chain.small_m.iter().flat_map(F16Bf16::iter).map(|small_m| small_m.name);
+        core::iter::once(chain.f32.name).chain(small_m)
+    });
+    chains.chain(of_16_bits).chain(bf16)
 }
 
 /// The kernels for one type of the input.
 fn channelwise_names(
-    ChannelwiseKernels { depthwise, pool }: &ChannelwiseKernels,
+    ChannelwiseKernels { depthwise, unfused, pool }: &ChannelwiseKernels,
 ) -> impl Iterator<Item = &'static str> {
-    let k3x3 = depthwise.k3x3.iter().flat_map(|k| [k.as_is.name, k.relu.name]);
-    let dense = depthwise.dense.iter().flat_map(|d| [&d.as_is, &d.relu]);
-    let DepthwiseKernels { as_is, relu, general, .. } = depthwise;
+    let depthwise = core::iter::once(depthwise).chain(unfused).flat_map(depthwise_names);
     let PoolKernels { max, max_general, average, average_general, .. } = pool;
-    let rows = [as_is, relu, general, max, max_general, average, average_general];
-    k3x3.chain(rows.into_iter().chain(dense).map(|rows| rows.name))
+    let pools = [max, max_general, average, average_general];
+    depthwise.chain(pools.into_iter().map(|rows| rows.name))
+}
+
+/// Those of depthwise convolutions.
+fn depthwise_names(kernels: &DepthwiseKernels) -> impl Iterator<Item = &'static str> {
+    let k3x3 = kernels.k3x3.iter().flat_map(|k| [k.as_is.name, k.relu.name]);
+    let dense = kernels.dense.iter().chain(&kernels.long).flat_map(|d| [&d.as_is, &d.relu]);
+    let DepthwiseKernels { as_is, relu, general, .. } = kernels;
+    k3x3.chain([as_is, relu, general].into_iter().chain(dense).map(|rows| rows.name))
 }

@@ -8,7 +8,9 @@ use crate::depthwise::row::AnyTaps;
 use crate::element::F16Bf16;
 use crate::epilogue::{AsIs, Bounded, General, Relu};
 use crate::fma_loop::FmaLoop;
-use crate::gemm::kernels::{Bf16Gemm, F16Bf16Gemm, GemmKernels, MicroKernels, PanelKernels};
+use crate::gemm::kernels::{
+    Bf16Gemm, ChainGemm, F16Bf16Gemm, GemmKernels, MicroKernels, PanelKernels,
+};
 use crate::gemm::narrow::Narrow;
 use crate::gemm::pack::Pack;
 use crate::gemm::round::Round;
@@ -28,6 +30,9 @@ use crate::table::kernels::{ChannelwiseKernels, Kernels};
 
 type S = Scalar;
 
+/// Of the arithmetic unfused.
+type U = Scalar<false>;
+
 /// The heights of micro-tiles: any two below 4 add up to each that is missing.
 const ROWS: [usize; 4] = [1, 2, 3, 4];
 
@@ -40,23 +45,28 @@ pub(super) static KERNELS: Kernels = Kernels {
     gemm: GemmKernels {
         lanes: S::LANES,
         tile: tile_size::<S>(),
-        f32: MicroKernels {
-            name: "gemm_f32_4x2_scalar",
-            rows: &ROWS,
-            packed: &[&gemm::<S, F32, 1, false, _>(ROWS), &gemm::<S, F32, 2, false, _>(ROWS)],
-            direct: &[&gemm::<S, F32, 1, true, _>(ROWS), &gemm::<S, F32, 2, true, _>(ROWS)],
-        },
+        exact: EXACT_GEMM,
+        unfused: if cfg!(feature = "unfused") { Some(UNFUSED_GEMM) } else { None },
         pack: S::entry::<Pack<F32>>,
         activate: S::entry::<Activate>,
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_GEMM) } else { None },
         bf16: if cfg!(feature = "bf16") { Some(BF16_GEMM) } else { None },
+        bf16_pairs: None,
         tiles: None,
     },
-    f32: ChannelwiseKernels { depthwise: F32_DEPTHWISE, pool: F32_POOL },
+    f32: ChannelwiseKernels { depthwise: F32_DEPTHWISE, unfused: F32_UNFUSED, pool: F32_POOL },
     f16_bf16: if cfg!(feature = "f16-bf16") {
         Some(F16Bf16 {
-            f16: ChannelwiseKernels { depthwise: F16_DEPTHWISE, pool: F16_POOL },
-            bf16: ChannelwiseKernels { depthwise: BF16_DEPTHWISE, pool: BF16_POOL },
+            f16: ChannelwiseKernels {
+                depthwise: F16_DEPTHWISE,
+                unfused: F16_UNFUSED,
+                pool: F16_POOL,
+            },
+            bf16: ChannelwiseKernels {
+                depthwise: BF16_DEPTHWISE,
+                unfused: BF16_UNFUSED,
+                pool: BF16_POOL,
+            },
         })
     } else {
         None
@@ -66,9 +76,55 @@ pub(super) static KERNELS: Kernels = Kernels {
         f32: planes::<S, F32>(["from_planes_f32_scalar", "to_planes_f32_scalar"]),
         f16_bf16: if cfg!(feature = "f16-bf16") { Some(F16_BF16_PLANES) } else { None },
     },
+    pixelwise: pixelwise::<S>(["resample_scalar", "softmax_scalar"]),
     int8: if cfg!(feature = "int8") { Some(INT8) } else { None },
+    lines: lines::<S>(["binary_scalar", "normalize_scalar"]),
     activate: S::entry::<Activate>,
     fma_loop: S::entry::<FmaLoop>,
+    unfused_loop: if cfg!(feature = "unfused") { Some(U::entry::<FmaLoop>) } else { None },
+};
+
+const EXACT_GEMM: ChainGemm = ChainGemm {
+    f32: MicroKernels {
+        name: "gemm_f32_4x2_scalar",
+        rows: &ROWS,
+        packed: &[&gemm::<S, F32, 1, false, _>(ROWS), &gemm::<S, F32, 2, false, _>(ROWS)],
+        direct: &[&gemm::<S, F32, 1, true, _>(ROWS), &gemm::<S, F32, 2, true, _>(ROWS)],
+    },
+    small_m: if cfg!(feature = "f16-bf16") { Some(EXACT_SMALL_M) } else { None },
+};
+
+const EXACT_SMALL_M: F16Bf16<PanelKernels> = F16Bf16 {
+    f16: PanelKernels { name: "gemm_f16_4x2_scalar", packed: &gemm::<S, F16, 2, false, _>(ROWS) },
+    bf16: PanelKernels {
+        name: "gemm_bf16_4x2_scalar",
+        packed: &gemm::<S, Bf16, 2, false, _>(ROWS),
+    },
+};
+
+// For comparison: with fewer heights, and A in panels alone.
+const UNFUSED_GEMM: ChainGemm = ChainGemm {
+    f32: MicroKernels {
+        name: "gemm_f32_4x2_unfused_scalar",
+        rows: &BLOCK_ROWS,
+        packed: &[
+            &gemm::<U, F32, 1, false, _>(BLOCK_ROWS),
+            &gemm::<U, F32, 2, false, _>(BLOCK_ROWS),
+        ],
+        direct: &[],
+    },
+    small_m: if cfg!(feature = "f16-bf16") { Some(UNFUSED_SMALL_M) } else { None },
+};
+
+const UNFUSED_SMALL_M: F16Bf16<PanelKernels> = F16Bf16 {
+    f16: PanelKernels {
+        name: "gemm_f16_4x2_unfused_scalar",
+        packed: &gemm::<U, F16, 2, false, _>(BLOCK_ROWS),
+    },
+    bf16: PanelKernels {
+        name: "gemm_bf16_4x2_unfused_scalar",
+        packed: &gemm::<U, Bf16, 2, false, _>(BLOCK_ROWS),
+    },
 };
 
 const BF16_GEMM: Bf16Gemm = Bf16Gemm {
@@ -105,9 +161,16 @@ const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     pairs: pairs::<S, F32>(),
     k3x3: &[],
     dense: &[],
+    long: None,
     as_is: rows::<S, AnyTaps, F32, AsIs>("dw_f32_4_scalar", &[1, 4]),
     relu: rows::<S, AnyTaps, F32, Relu>("dw_f32_relu_4_scalar", &[1, 4]),
     general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_scalar", &[1]),
+};
+
+const F32_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
+    Some(few_depthwise::<U, F32>(["dw_f32_4_unfused_scalar", "dw_f32_general_1_unfused_scalar"]))
+} else {
+    None
 };
 
 const F32_POOL: PoolKernels = PoolKernels {
@@ -119,16 +182,6 @@ const F32_POOL: PoolKernels = PoolKernels {
 };
 
 const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
-    small_m: F16Bf16 {
-        f16: PanelKernels {
-            name: "gemm_f16_4x2_scalar",
-            packed: &gemm::<S, F16, 2, false, _>(ROWS),
-        },
-        bf16: PanelKernels {
-            name: "gemm_bf16_4x2_scalar",
-            packed: &gemm::<S, Bf16, 2, false, _>(ROWS),
-        },
-    },
     dot: None,
     pack: F16Bf16 { f16: S::entry::<Pack<F16>>, bf16: S::entry::<Pack<Bf16>> },
     widen: S::entry::<Widen>,
@@ -146,9 +199,16 @@ const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     pairs: pairs::<S, F16>(),
     k3x3: &[],
     dense: &[],
+    long: None,
     as_is: rows::<S, AnyTaps, F16, Bounded>("dw_f16_4_scalar", &[1, 4]),
     relu: rows::<S, AnyTaps, F16, Bounded>("dw_f16_4_scalar", &[1, 4]),
     general: rows::<S, AnyTaps, F16, General>("dw_f16_general_1_scalar", &[1]),
+};
+
+const F16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
+    Some(few_depthwise::<U, F16>(["dw_f16_4_unfused_scalar", "dw_f16_general_1_unfused_scalar"]))
+} else {
+    None
 };
 
 const F16_POOL: PoolKernels = PoolKernels {
@@ -164,9 +224,16 @@ const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     pairs: pairs::<S, Bf16>(),
     k3x3: &[],
     dense: &[],
+    long: None,
     as_is: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_4_scalar", &[1, 4]),
     relu: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_4_scalar", &[1, 4]),
     general: rows::<S, AnyTaps, Bf16, General>("dw_bf16_general_1_scalar", &[1]),
+};
+
+const BF16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
+    Some(few_depthwise::<U, Bf16>(["dw_bf16_4_unfused_scalar", "dw_bf16_general_1_unfused_scalar"]))
+} else {
+    None
 };
 
 const BF16_POOL: PoolKernels = PoolKernels {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::fmt::{self, Display, Formatter};
+use std::sync::OnceLock;
 
 use sepconv_kernels::*;
 
@@ -132,6 +133,19 @@ fn window(
             return (window, size);
         }
     }
+}
+
+/// How products are multiplied: [`Options::dot_products`] and [`Options::armv8_6`].
+pub type Way = [bool; 2];
+
+/// The ways that make a difference on a level: CPUs without the best have another one.
+pub fn ways(level: Level) -> &'static [Way] {
+    static HAS_MATRICES: OnceLock<bool> = OnceLock::new();
+    let has = || kernels().iter().any(|k| k.available && k.name.contains("_i8mm_"));
+    if level == Level::Neon && *HAS_MATRICES.get_or_init(has) {
+        return &[[true, true], [true, false], [false, true]];
+    }
+    &[[true, true], [false, true]]
 }
 
 impl Case {
@@ -286,8 +300,12 @@ impl Case {
         }
     }
 
-    pub fn plan(&self, level: Level, dot_products: bool) -> Result<Box<dyn Plan>, Error> {
-        self.plan_of(&self.given(), &self.options.level(level).dot_products(dot_products))
+    pub fn plan(&self, level: Level, way: Way) -> Result<Box<dyn Plan>, Error> {
+        self.plan_of(&self.given(), &self.options_of(level, way))
+    }
+
+    pub fn options_of(&self, level: Level, [dot_products, armv8_6]: Way) -> Options {
+        self.options.level(level).dot_products(dot_products).armv8_6(armv8_6)
     }
 
     /// A plan of these weights, scales and biases.

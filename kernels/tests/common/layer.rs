@@ -52,6 +52,8 @@ pub struct Layer {
     /// Where they are free.
     pub channels_out: usize,
     pub input_activation: Activation,
+    /// Whether the input comes with factors.
+    pub input_scale: bool,
     pub mid_activation: Activation,
     pub activation: Activation,
     /// Of the input.
@@ -65,6 +67,8 @@ pub struct Layer {
     pub arithmetic: Arithmetic,
     /// Whether by tile registers, if there are any.
     pub amx: bool,
+    /// Whether by what Armv8.6 adds, if the CPU has it.
+    pub armv8_6: bool,
     /// Of all weights.
     pub layout: WeightLayout,
 }
@@ -106,6 +110,7 @@ impl Layer {
             window,
             channels_out,
             input_activation,
+            input_scale: false,
             mid_activation,
             activation,
             input_type,
@@ -114,6 +119,7 @@ impl Layer {
             output_layout: TensorLayout::Nhwc,
             arithmetic: Arithmetic::Exact,
             amx: false,
+            armv8_6: true,
             layout: WeightLayout::Hwio,
         }
     }
@@ -197,6 +203,20 @@ impl Layer {
         }
     }
 
+    /// The plan and, if it multiplies by what Armv8.6 adds, that without.
+    pub fn plans<'a>(
+        &self,
+        operands: [impl Into<Elements<'a>>; 4],
+        level: Level,
+    ) -> Result<Vec<Box<dyn Plan>>, Error> {
+        let operands = operands.map(Into::into);
+        let mut plans = vec![self.plan(operands, level)?];
+        if plans[0].kernel_name().contains("_bfmlal_") {
+            plans.push(Self { armv8_6: false, ..*self }.plan(operands, level)?);
+        }
+        Ok(plans)
+    }
+
     /// Packed weights, none of an operation without.
     pub fn pack<'a>(
         &self,
@@ -217,6 +237,7 @@ impl Layer {
     fn options(&self, level: Level) -> Options {
         Options::default()
             .input_activation(self.input_activation)
+            .input_scale(self.input_scale)
             .activation(self.activation)
             .level(level)
             .input_type(self.input_type)
@@ -225,6 +246,7 @@ impl Layer {
             .output_layout(self.output_layout)
             .arithmetic(self.arithmetic)
             .amx(self.amx)
+            .armv8_6(self.armv8_6)
     }
 
     fn params<'a>(&self, operands: Weights<'a>) -> Params<'a> {
@@ -264,7 +286,7 @@ impl Layer {
 }
 
 /// The i-th of many random layers, and its operands: every other one is of any element types, every
-/// third one of planes, every fifth one of the arithmetic bf16.
+/// third one of planes, two of five of the arithmetics bf16 and unfused.
 pub fn random_stored(op: Op, i: u32, numbers: &mut Random) -> (Layer, [Stored; 4]) {
     let (mut layer, mut weights) = (random(op, numbers), ElementType::F32);
     if i % 2 == 1 {
@@ -275,6 +297,9 @@ pub fn random_stored(op: Op, i: u32, numbers: &mut Random) -> (Layer, [Stored; 4
     }
     if i % 5 == 4 && Arithmetic::Bf16.is_available() {
         layer.arithmetic = Arithmetic::Bf16;
+    }
+    if i % 5 == 3 && Arithmetic::Unfused.is_available() {
+        layer.arithmetic = Arithmetic::Unfused;
     }
     let operands = layer.fill_stored(weights, Mode::Reals, numbers);
     (layer, operands)

@@ -101,6 +101,8 @@ pub struct Spaced {
     pub stride: usize,
     pub layout: TensorLayout,
     pub data: Stored,
+    /// Factors for each picture and channel.
+    pub scale: Option<Vec<f32>>,
 }
 
 /// Elements of pictures of `outer` × `inner`, transposed.
@@ -153,7 +155,7 @@ impl Spaced {
             Stored::U8(x) => Stored::U8(spread(x, channels, stride, POISON_8)),
             Stored::I8(x) => Stored::I8(spread(x, channels, stride, POISON_8 as i8)),
         };
-        Self { shape, stride, layout: TensorLayout::Nhwc, data }
+        Self { shape, stride, layout: TensorLayout::Nhwc, data, scale: None }
     }
 
     /// Some rows of each picture of `dense`, which has `shape`.
@@ -188,7 +190,7 @@ impl Spaced {
         let parts = shape.iter().product::<usize>() / part;
         let stride = part + gap;
         let data = Stored::poisoned(element, (parts * stride).saturating_sub(gap));
-        Self { shape, stride, layout, data }
+        Self { shape, stride, layout, data, scale: None }
     }
 
     /// This NHWC tensor as `layout`, with gaps as long.
@@ -209,14 +211,23 @@ impl Spaced {
             Stored::U8(x) => Stored::U8(planes(self, x, stride, POISON_8)),
             Stored::I8(x) => Stored::I8(planes(self, x, stride, POISON_8 as i8)),
         };
-        Self { shape: self.shape, stride, layout, data }
+        Self { shape: self.shape, stride, layout, data, scale: self.scale.clone() }
+    }
+
+    /// The same with these factors.
+    pub fn scaled(self, scale: &[f32]) -> Self {
+        Self { scale: Some(scale.into()), ..self }
     }
 
     pub fn view(&self) -> NhwcView<'_> {
-        self.view_of(self.data.elements())
+        let view = self.view_of(self.data.elements());
+        match &self.scale {
+            Some(scale) => view.scaled(scale).unwrap(),
+            None => view,
+        }
     }
 
-    /// A view of other elements, which lie as these do.
+    /// A view of other elements, which lie as these do, without factors.
     pub fn view_of<'a>(&self, data: Elements<'a>) -> NhwcView<'a> {
         let [n, h, w, c] = self.shape;
         match self.layout {
@@ -231,7 +242,7 @@ impl Spaced {
 
     pub fn view_mut(&mut self) -> NhwcViewMut<'_> {
         let Self { shape, stride, layout, .. } = *self;
-        let like = Self { shape, stride, layout, data: Stored::F32(Vec::new()) };
+        let like = Self { shape, stride, layout, data: Stored::F32(Vec::new()), scale: None };
         like.view_mut_of(self.data.elements_mut())
     }
 
@@ -419,21 +430,39 @@ pub fn assert_close(what: &str, i: usize, got: f32, expected: f64, bound: f64) {
 /// The largest slope of an activation, by which it magnifies an error of its argument.
 fn slope(activation: Activation) -> f64 {
     match activation {
-        Activation::Elu { alpha } => f64::from(alpha).abs().max(1.0),
-        Activation::Silu => 1.1,
+        Activation::Elu { alpha } | Activation::LeakyRelu { alpha } => {
+            f64::from(alpha).abs().max(1.0)
+        }
+        Activation::Silu | Activation::Mish => 1.1,
+        Activation::Gelu | Activation::GeluTanh => 1.2,
         Activation::HardSwish => 1.5,
+        Activation::HardSigmoid { slope, .. } => slope.abs().into(),
         _ => 1.0,
+    }
+}
+
+/// The error of an activation that is stated, in ULP.
+pub fn ulps(activation: Activation) -> f64 {
+    match activation {
+        Activation::LeakyRelu { .. } | Activation::HardSigmoid { .. } => 0.500_001,
+        Activation::Softsign | Activation::Exponential => 1.5,
+        Activation::Elu { .. } | Activation::Sigmoid | Activation::Tanh => 3.0,
+        Activation::Softplus => 3.0,
+        Activation::Silu | Activation::HardSwish | Activation::GeluTanh => 4.0,
+        Activation::Mish => 5.0,
+        Activation::Gelu => 7.0,
+        _ => 0.0,
     }
 }
 
 /// Relative error of an activation that is not exact.
 fn own_error(activation: Activation) -> f64 {
-    if is_exact(activation) { 0.0 } else { 4.0 * 2.0 * U }
+    ulps(activation) * 2.0 * U
 }
 
 /// Whether an activation only selects, without rounding.
 pub fn is_exact(activation: Activation) -> bool {
-    !matches!(activation, Activation::Elu { .. } | Activation::Silu | Activation::HardSwish)
+    ulps(activation) == 0.0
 }
 
 /// The input as the reference sees it: activated in f64, rounded to f32.

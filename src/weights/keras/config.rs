@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sepconv_kernels::{Activation, PoolKind};
+use sepconv_kernels::{Activation, BinaryOp, PoolKind};
 use serde_json::Value as Json;
 
 use super::calls::{self, Call, Operand, Reference};
 use super::json::{Config, Result, batch_shape, input_shape, layer_name, parsed_size, text};
 use super::layers::{self, Activity, Kind, Operator};
-use crate::network::{Border, Function, Network, NodeId, Op, Output, Picture, infer_picture};
+use crate::network::{Border, Network, NodeId, Op, Output, Picture, infer_picture};
 
 /// The most layers of a configuration. Each layer counts as often as it is called.
 const MAX_LAYERS: usize = 4096;
@@ -459,10 +459,13 @@ impl Builder {
             layers::check_layout(config)?;
         }
         let kind = match kind {
-            Kind::TensorFlow => {
-                let unknown = || format!("function {} is not supported", config.show("function"));
-                Kind::Arithmetic(layers::operator(config).ok_or_else(unknown)?)
-            }
+            Kind::TensorFlow => match (layers::operator(config), layers::function(config)) {
+                (Some(operator), _) => Kind::Arithmetic(operator),
+                (None, Some(activity)) if tensors.len() == 1 => {
+                    return self.activity(into, activity, x);
+                }
+                _ => return Err(format!("function {} is not supported", config.show("function"))),
+            },
             kind => kind,
         };
         match kind {
@@ -475,6 +478,7 @@ impl Builder {
                 let scale = vec![1.0 / tensors.len() as f64];
                 return self.push(into, Op::Rescale { scale, offset: vec![0.0] }, &[&sum]);
             }
+            Kind::ScaledSum => return self.scaled_sum(config, into, tensors),
             Kind::Concatenate => {
                 layers::check_channel_axis(config, vector)?;
                 let op = if tensors.len() == 1 { Op::Identity } else { Op::Concat };
@@ -489,6 +493,7 @@ impl Builder {
             Kind::Conv | Kind::Depthwise | Kind::Separable | Kind::Dense => {
                 self.linear(kind, config, into, x)
             }
+            Kind::Transposed => self.activated(layers::transposed(config)?, config, into, x),
             Kind::Activation => {
                 let activity = layers::activity(config, self.keras2)?;
                 if activity == Activity::Softmax {
@@ -543,13 +548,25 @@ impl Builder {
             _ => Op::Dense { units: config.count("units")?, bias },
         };
         let x = Tensor { node: source, size: self.size_before(x, border), ..x.clone() };
+        self.activated(op, config, into, &x)
+    }
+
+    /// Appends a layer's operation, and its activation as the node with the layer's name if it has
+    /// one.
+    fn activated(
+        &mut self,
+        op: Op,
+        config: Config<'_>,
+        into: &Target,
+        x: &Tensor,
+    ) -> Result<Tensor> {
         match layers::activity(config, self.keras2)? {
-            Activity::Kernel(Activation::None) => self.push(into, op, &[&x]),
+            Activity::Kernel(Activation::None) => self.push(into, op, &[x]),
             activity => {
-                let logits =
-                    matches!(activity, Activity::Softmax | Activity::Plain(Function::Sigmoid));
+                let sigmoid = Activity::Kernel(Activation::Sigmoid);
+                let logits = activity == Activity::Softmax || activity == sigmoid;
                 let inner = into.inner(if logits { "logits" } else { "pre" });
-                let before = self.push(&inner, op, &[&x])?;
+                let before = self.push(&inner, op, &[x])?;
                 self.activity(into, activity, &before)
             }
         }
@@ -566,22 +583,56 @@ impl Builder {
         let op = match activity {
             Activity::Kernel(Activation::None) => Op::Identity,
             Activity::Kernel(activation) => Op::Activation(activation),
-            Activity::Plain(function) => Op::Function(function),
             Activity::Softmax => Op::Softmax,
         };
         self.push(into, op, &[x])
     }
 
-    /// Appends a sum or difference of tensors. (Products were refused earlier.)
+    /// Appends the sum of a tensor and another one times a constant.
+    fn scaled_sum(
+        &mut self,
+        config: Config<'_>,
+        into: &Target,
+        tensors: &[Tensor],
+    ) -> Result<Tensor> {
+        let [x, y] = tensors else {
+            return Err(format!("expected 2 operands, got {}", tensors.len()));
+        };
+        let op = Op::Rescale { scale: vec![config.number("scale", 1.0)?], offset: vec![0.0] };
+        let scaled = self.push(&into.inner("scaled"), op, &[y])?;
+        self.combine(Operator::Add, into, &[x.clone(), scaled])
+    }
+
+    /// Appends an operation of tensors. (Quotients were refused earlier.)
     fn combine(&mut self, operator: Operator, into: &Target, tensors: &[Tensor]) -> Result<Tensor> {
+        let same = tensors.iter().all(|x| is_same_shape(x, &tensors[0]));
+        let binary = match operator {
+            Operator::Add => BinaryOp::Add,
+            Operator::Subtract => BinaryOp::Subtract,
+            Operator::Multiply => BinaryOp::Multiply,
+            Operator::Maximum => BinaryOp::Maximum,
+            Operator::Minimum => BinaryOp::Minimum,
+            Operator::Divide => return Err("the quotient of tensors is not supported".into()),
+        };
         match (operator, tensors) {
-            (Operator::Add, [_, _, ..]) => {
+            (Operator::Add, [_, _, ..]) if same => {
                 self.push(into, Op::Add, &tensors.iter().collect::<Vec<_>>())
             }
-            (Operator::Subtract, [a, b]) => {
+            (Operator::Subtract, [a, b]) if same => {
                 let op = Op::Rescale { scale: vec![-1.0], offset: vec![0.0] };
                 let negative = self.push(&into.inner("negative"), op, &[b])?;
                 self.push(into, Op::Add, &[a, &negative])
+            }
+            (Operator::Subtract, [_, _, _, ..]) => {
+                Err(format!("expected 2 operands, got {}", tensors.len()))
+            }
+            (_, [first, rest @ .., last]) => {
+                let mut all = first.clone();
+                for (i, x) in rest.iter().enumerate() {
+                    let part = into.inner(&format!("{i}"));
+                    all = self.push(&part, Op::Binary(binary), &[&all, x])?;
+                }
+                self.push(into, Op::Binary(binary), &[&all, last])
             }
             _ => Err(format!("expected 2 operands, got {}", tensors.len())),
         }
@@ -651,6 +702,17 @@ impl Builder {
                 Op::GlobalPool { kind, keep_dims: config.flag("keepdims", false)? }
             }
             Kind::Rescaling => layers::rescaling(config)?,
+            Kind::LayerNorm | Kind::GroupNorm | Kind::UnitNorm | Kind::RmsNorm => {
+                layers::normalization(kind, config, x.channels, (vector, self.keras2))?
+            }
+            Kind::Normalization => layers::standardization(config, vector)?,
+            Kind::LayerScale => Op::Scale,
+            Kind::UpSampling => layers::up_sampling(config)?,
+            Kind::Permute => {
+                let open = || "it permutes a picture whose size is open".to_owned();
+                let [h, w] = x.size.ok_or_else(open)?;
+                layers::permute(config, [h, w, x.channels])?
+            }
             Kind::Cropping => {
                 let [top, bottom, left, right] = config.sides("cropping", 0)?;
                 Op::Crop(Border { top, bottom, left, right })
@@ -801,6 +863,11 @@ fn tensor(
     let missing =
         || format!("it takes output {output} of {name:?}, which has {} outputs", outputs.len());
     outputs.get(output).cloned().map(Some).ok_or_else(missing)
+}
+
+/// Whether two tensors have one shape, as far as it is known.
+fn is_same_shape(a: &Tensor, b: &Tensor) -> bool {
+    a.size == b.size && a.channels == b.channels
 }
 
 /// The number of elements of a picture that is flattened.

@@ -1,11 +1,13 @@
 //! The Keras layers that are supported, and what each becomes in a network.
 
-use sepconv_kernels::{Activation, Padding, PoolKind, Window};
+use sepconv_kernels::{
+    Activation, NormalizationKind, Padding, PoolKind, TransposedPadding, TransposedWindow, Window,
+};
 use serde_json::Value as Json;
 
 use super::calls::{Call, Operand};
 use super::json::{Config, Result, brief, foreign_package, numbers};
-use crate::network::{Border, Function, Interpolation, Op};
+use crate::network::{Border, Interpolation, MIN_DEVIATION, Op};
 
 /// The kinds of layers that are treated differently.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,6 +30,18 @@ pub(super) enum Kind {
     GlobalPool(PoolKind),
     /// An operator on tensors, or on a tensor and a constant.
     Arithmetic(Operator),
+    /// The sum of a tensor and another one times a constant, of Keras Applications.
+    ScaledSum,
+    LayerNorm,
+    GroupNorm,
+    UnitNorm,
+    RmsNorm,
+    Normalization,
+    /// A factor for each channel, of Keras Applications.
+    LayerScale,
+    UpSampling,
+    Transposed,
+    Permute,
     /// A TensorFlow operator. Its function says which.
     TensorFlow,
     Average,
@@ -51,6 +65,8 @@ pub(super) enum Operator {
     Subtract,
     Multiply,
     Divide,
+    Maximum,
+    Minimum,
 }
 
 /// The classes of layers that are supported. So is every other class called `Random…`.
@@ -80,7 +96,19 @@ pub(super) const CLASSES: &[(&str, Kind)] = &[
     ("TrueDivide", Kind::Arithmetic(Operator::Divide)),
     ("Divide", Kind::Arithmetic(Operator::Divide)),
     ("TFOpLambda", Kind::TensorFlow),
+    ("Maximum", Kind::Arithmetic(Operator::Maximum)),
+    ("Minimum", Kind::Arithmetic(Operator::Minimum)),
     ("Average", Kind::Average),
+    ("CustomScaleLayer", Kind::ScaledSum),
+    ("LayerNormalization", Kind::LayerNorm),
+    ("GroupNormalization", Kind::GroupNorm),
+    ("UnitNormalization", Kind::UnitNorm),
+    ("RMSNormalization", Kind::RmsNorm),
+    ("Normalization", Kind::Normalization),
+    ("LayerScale", Kind::LayerScale),
+    ("UpSampling2D", Kind::UpSampling),
+    ("Conv2DTranspose", Kind::Transposed),
+    ("Permute", Kind::Permute),
     ("Concatenate", Kind::Concatenate),
     ("Rescaling", Kind::Rescaling),
     ("ZeroPadding2D", Kind::ZeroPadding),
@@ -91,6 +119,7 @@ pub(super) const CLASSES: &[(&str, Kind)] = &[
     ("Reshape", Kind::Reshape),
     ("Identity", Kind::Identity),
     ("Dropout", Kind::Identity),
+    ("StochasticDepth", Kind::Identity),
     ("SpatialDropout2D", Kind::Identity),
     ("GaussianDropout", Kind::Identity),
     ("GaussianNoise", Kind::Identity),
@@ -103,7 +132,6 @@ pub(super) const CLASSES: &[(&str, Kind)] = &[
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Activity {
     Kernel(Activation),
-    Plain(Function),
     Softmax,
 }
 
@@ -117,14 +145,15 @@ pub(super) const ACTIVATIONS: &[(&str, Activity)] = &[
     ("swish", Activity::Kernel(Activation::Silu)),
     ("hard_silu", Activity::Kernel(Activation::HardSwish)),
     ("hard_swish", Activity::Kernel(Activation::HardSwish)),
-    (
-        "leaky_relu",
-        Activity::Plain(Function::Relu { slope: 0.2, threshold: 0.0, max: f32::INFINITY }),
-    ),
-    ("sigmoid", Activity::Plain(Function::Sigmoid)),
-    ("hard_sigmoid", Activity::Plain(Function::HardSigmoid { slope: 1.0 / 6.0 })),
-    ("tanh", Activity::Plain(Function::Tanh)),
-    ("softplus", Activity::Plain(Function::Softplus)),
+    ("leaky_relu", Activity::Kernel(Activation::LeakyRelu { alpha: 0.2 })),
+    ("sigmoid", Activity::Kernel(Activation::Sigmoid)),
+    ("hard_sigmoid", Activity::Kernel(Activation::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 })),
+    ("tanh", Activity::Kernel(Activation::Tanh)),
+    ("softplus", Activity::Kernel(Activation::Softplus)),
+    ("gelu", Activity::Kernel(Activation::Gelu)),
+    ("mish", Activity::Kernel(Activation::Mish)),
+    ("softsign", Activity::Kernel(Activation::Softsign)),
+    ("exponential", Activity::Kernel(Activation::Exponential)),
     ("softmax", Activity::Softmax),
 ];
 
@@ -147,20 +176,24 @@ pub(super) fn refusal(layer: &Json, class: &str, calls: &[Call<'_>]) -> Option<S
     match kind(class) {
         None => Some(String::new()),
         Some(Kind::TensorFlow) => match config.and_then(operator) {
-            Some(Operator::Multiply | Operator::Divide)
-                if calls.iter().any(|call| tensors(call) > 1) =>
-            {
+            Some(Operator::Divide) if calls.iter().any(|call| tensors(call) > 1) => {
                 Some(" of two tensors".into())
             }
             Some(_) => None,
+            None if config.and_then(function).is_some() => None,
             None => Some(config.map_or(String::new(), |c| format!(" {}", c.show("function")))),
         },
-        Some(Kind::Arithmetic(Operator::Multiply | Operator::Divide))
-            if calls.iter().any(|call| tensors(call) > 1) =>
-        {
+        Some(Kind::Arithmetic(Operator::Divide)) if calls.iter().any(|call| tensors(call) > 1) => {
             Some(" of two tensors".into())
         }
-        Some(Kind::Conv | Kind::Depthwise | Kind::Separable | Kind::Dense | Kind::Activation) => {
+        Some(
+            Kind::Conv
+            | Kind::Depthwise
+            | Kind::Separable
+            | Kind::Transposed
+            | Kind::Dense
+            | Kind::Activation,
+        ) => {
             let config = config?;
             let activation = activity(config, false).err();
             activation.map(|_| format!(" with activation {}", config.show("activation")))
@@ -175,9 +208,19 @@ pub(super) fn operator(config: Config<'_>) -> Option<Operator> {
         "math.add" | "__operators__.add" | "nn.bias_add" => Some(Operator::Add),
         "math.subtract" | "__operators__.sub" => Some(Operator::Subtract),
         "math.multiply" | "__operators__.mul" => Some(Operator::Multiply),
+        "math.maximum" | "__operators__.maximum" => Some(Operator::Maximum),
+        "math.minimum" | "__operators__.minimum" => Some(Operator::Minimum),
         "math.truediv" | "math.divide" | "__operators__.truediv" => Some(Operator::Divide),
         _ => None,
     }
+}
+
+/// The function of a `TFOpLambda` of one tensor.
+pub(super) fn function(config: Config<'_>) -> Option<Activity> {
+    let (module, name) = config.get("function")?.as_str()?.split_once('.')?;
+    let is_function = matches!(module, "nn" | "math") && !name.starts_with("hard_");
+    let listed = ACTIVATIONS.iter().find(|(known, _)| is_function && *known == name);
+    listed.map(|(_, activity)| *activity)
 }
 
 /// The `activation` parameter. If absent, it is linear. A function object is a dictionary with a
@@ -208,7 +251,7 @@ pub(super) fn activity(config: Config<'_>, keras2: bool) -> Result<Activity> {
     };
     match ACTIVATIONS.iter().find(|(known, _)| Some(*known) == name) {
         Some(("hard_sigmoid", _)) if keras2 => {
-            Ok(Activity::Plain(Function::HardSigmoid { slope: 0.2 }))
+            Ok(Activity::Kernel(Activation::HardSigmoid { slope: 0.2, offset: 0.5 }))
         }
         Some((_, activity)) => Ok(*activity),
         None => Err(unsupported()),
@@ -229,15 +272,16 @@ pub(super) fn relu(config: Config<'_>) -> Result<Activity> {
         (0.0, 0.0, f32::INFINITY) => Activity::Kernel(Activation::Relu),
         (0.0, 0.0, 6.0) => Activity::Kernel(Activation::Relu6),
         (0.0, 0.0, hi) => Activity::Kernel(Activation::Clamp { lo: 0.0, hi }),
-        _ => Activity::Plain(Function::Relu { slope, threshold, max }),
+        (alpha, 0.0, f32::INFINITY) => Activity::Kernel(Activation::LeakyRelu { alpha }),
+        _ => Activity::Kernel(Activation::ThresholdedRelu { slope, threshold, max }),
     })
 }
 
 /// Keras 2 calls the slope `alpha`.
 pub(super) fn leaky_relu(config: Config<'_>) -> Result<Activity> {
     let key = if config.get("negative_slope").is_some() { "negative_slope" } else { "alpha" };
-    let slope = config.number(key, 0.3)? as f32;
-    Ok(Activity::Plain(Function::Relu { slope, threshold: 0.0, max: f32::INFINITY }))
+    let alpha = config.number(key, 0.3)? as f32;
+    Ok(Activity::Kernel(Activation::LeakyRelu { alpha }))
 }
 
 pub(super) fn elu(config: Config<'_>) -> Result<Activity> {
@@ -330,11 +374,151 @@ pub(super) fn with_constant(operator: Operator, operands: &[Operand<'_>]) -> Res
                 false => Err("division by 0".into()),
             }
         }
+        (Operator::Maximum, [Operand::Tensor(_), Operand::Constant(c)])
+        | (Operator::Maximum, [Operand::Constant(c), Operand::Tensor(_)]) => {
+            bounded(c, |bound| [bound, f32::INFINITY])
+        }
+        (Operator::Minimum, [Operand::Tensor(_), Operand::Constant(c)])
+        | (Operator::Minimum, [Operand::Constant(c), Operand::Tensor(_)]) => {
+            bounded(c, |bound| [f32::NEG_INFINITY, bound])
+        }
         (Operator::Divide, [Operand::Constant(_), Operand::Tensor(_)]) => {
             Err("dividing a constant by a tensor is not supported".into())
         }
         _ => Err(format!("expected 2 operands, got {}", operands.len())),
     }
+}
+
+/// The clamp between the bounds that a constant is one of.
+fn bounded(constant: &[f64], bounds: impl Fn(f32) -> [f32; 2]) -> Result<Op> {
+    let &[constant] = constant else {
+        return Err(format!("expected one number as a bound, got {}", constant.len()));
+    };
+    let [lo, hi] = bounds(constant as f32);
+    Ok(Op::Activation(Activation::Clamp { lo, hi }))
+}
+
+/// The operation of a normalization by the values themselves.
+pub(super) fn normalization(
+    kind: Kind,
+    config: Config<'_>,
+    channels: usize,
+    (vector, keras2): (bool, bool),
+) -> Result<Op> {
+    let axes = config.get("axis").and_then(Json::as_array).map_or(1, Vec::len);
+    if axes != 1 {
+        return Err(format!("axis {} is not the channels alone", config.show("axis")));
+    }
+    check_channel_axis(config, vector)?;
+    let kind = match kind {
+        Kind::GroupNorm if config.get("groups").and_then(Json::as_i64) == Some(-1) => {
+            NormalizationKind::Group { groups: channels }
+        }
+        Kind::GroupNorm => NormalizationKind::Group { groups: config.count_or("groups", 32)? },
+        Kind::UnitNorm => {
+            // Keras 3 bounds the length, Keras 2 its square.
+            let epsilon = if keras2 { 1e-12 } else { 1e-24 };
+            let kind = NormalizationKind::Unit;
+            return Ok(Op::Normalize { kind, epsilon, scale: false, center: false });
+        }
+        Kind::RmsNorm => {
+            let epsilon = config.number("epsilon", 1e-6)?;
+            let kind = NormalizationKind::Rms;
+            return Ok(Op::Normalize { kind, epsilon, scale: true, center: false });
+        }
+        _ if config.flag("rms_scaling", false)? => {
+            return Err("rms_scaling is not supported; use RMSNormalization".into());
+        }
+        _ => NormalizationKind::Layer,
+    };
+    Ok(Op::Normalize {
+        kind,
+        epsilon: config.number("epsilon", 1e-3)?,
+        scale: config.flag("scale", true)?,
+        center: config.flag("center", true)?,
+    })
+}
+
+/// The operation of a `Normalization` layer: of the statistics in the configuration, or of those
+/// that it was adapted to.
+pub(super) fn standardization(config: Config<'_>, vector: bool) -> Result<Op> {
+    check_channel_axis(config, vector)?;
+    let invert = config.flag("invert", false)?;
+    let [mean, variance] = ["mean", "variance"].map(|key| config.get(key));
+    let (Some(mean), Some(variance)) = (mean, variance) else {
+        return Ok(Op::Standardize { invert });
+    };
+    let numbers = |json: &Json, key: &str| {
+        numbers(json).ok_or_else(|| format!("{key} {} is not a list of numbers", config.show(key)))
+    };
+    let (mut mean, variance) = (numbers(mean, "mean")?, numbers(variance, "variance")?);
+    if let Some(v) = variance.iter().find(|v| **v < 0.0) {
+        return Err(format!("variance: expected numbers of at least 0, got {v}"));
+    }
+    let deviation = variance.iter().map(|v| v.sqrt().max(MIN_DEVIATION));
+    if invert {
+        return Ok(Op::Rescale { scale: deviation.collect(), offset: mean });
+    }
+    let scale: Vec<f64> = deviation.map(|deviation| 1.0 / deviation).collect();
+    if mean.len() == 1 {
+        mean = vec![mean[0]; scale.len()];
+    }
+    let each = scale.iter().copied().cycle();
+    let offset = mean.iter().zip(each).map(|(mean, scale)| -mean * scale).collect();
+    Ok(Op::Rescale { scale, offset })
+}
+
+/// The operation of a `Conv2DTranspose` layer.
+pub(super) fn transposed(config: Config<'_>) -> Result<Op> {
+    check_layout(config)?;
+    if config.pair_or("dilation_rate", [1, 1])? != [1, 1] {
+        return Err("dilation_rate of a transposed convolution is not supported".into());
+    }
+    if config.get("output_padding").is_some() {
+        return Err("output_padding is not supported".into());
+    }
+    if config.count_or("groups", 1)? != 1 {
+        return Err("groups of a transposed convolution are not supported".into());
+    }
+    let padding = if is_same(config)? { TransposedPadding::Same } else { TransposedPadding::Valid };
+    let window = TransposedWindow::new(config.pair("kernel_size")?)
+        .stride(config.pair_or("strides", [1, 1])?)
+        .padding(padding);
+    let bias = config.flag("use_bias", true)?;
+    Ok(Op::ConvTranspose { window, filters: config.count("filters")?, bias })
+}
+
+/// The operation of a `Permute` layer on pictures of this height, width and channels.
+pub(super) fn permute(config: Config<'_>, shape: [usize; 3]) -> Result<Op> {
+    let dims = config.get("dims").and_then(Json::as_array).map(Vec::as_slice);
+    let axes = match dims {
+        Some([a, b, c]) => {
+            [a, b, c].map(|axis| axis.as_u64().filter(|axis| (1..=3).contains(axis)))
+        }
+        _ => [None; 3],
+    };
+    match axes {
+        [Some(a), Some(b), Some(c)] => {
+            let axes = [a, b, c].map(|axis| axis as usize - 1);
+            Ok(Op::Permute { axes, channels: shape[axes[2]] })
+        }
+        _ => Err(format!("dims: expected 1, 2 and 3 in some order, got {}", config.show("dims"))),
+    }
+}
+
+/// The operation of an `UpSampling2D` layer.
+pub(super) fn up_sampling(config: Config<'_>) -> Result<Op> {
+    check_layout(config)?;
+    let how = match config.get("interpolation").map_or(Some("nearest"), Json::as_str) {
+        Some("nearest") => Interpolation::Nearest,
+        Some("bilinear") => Interpolation::Bilinear,
+        Some("bicubic") => Interpolation::Bicubic,
+        _ => {
+            let shown = config.show("interpolation");
+            return Err(format!("interpolation {shown} is not nearest, bilinear or bicubic"));
+        }
+    };
+    Ok(Op::UpSample { factor: config.pair_or("size", [2, 2])?, how })
 }
 
 /// `target_shape` with its −1 replaced: one length for a vector, or height, width and channels.

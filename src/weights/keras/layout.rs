@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use super::config::{Content, Entry};
+use sepconv_kernels::NormalizationKind;
+
 use crate::network::{Network, Op};
 use crate::weights::hdf5::Hdf5;
 use crate::weights::{Variable, variables};
@@ -13,12 +15,23 @@ type Result<T> = std::result::Result<T, String>;
 /// Variables by layer.
 pub(super) type Layers = HashMap<String, Vec<Variable>>;
 
+/// What files have besides: of how many samples the statistics of a `Normalization` are.
+pub(super) const COUNT: &str = "count";
+
 /// A network's variables grouped by layer, in order.
 pub(super) fn by_layer(network: &Network) -> crate::Result<Layers> {
     let mut layers = Layers::new();
     for variable in variables(network)? {
         let own = layers.entry(variable.layer.clone()).or_default();
         own.push(variable);
+    }
+    for node in network.nodes() {
+        if let (Op::Standardize { .. }, Some(own)) = (&node.op, layers.get_mut(&node.layer))
+            && own.iter().all(|variable| variable.name != COUNT)
+        {
+            let (layer, shape) = (node.layer.clone(), Vec::new());
+            own.push(Variable { layer, name: COUNT, shape, trainable: false });
+        }
     }
     Ok(layers)
 }
@@ -40,6 +53,12 @@ pub(super) fn flat(network: &Network) -> Vec<Entry> {
             Op::BatchNorm { .. } => "BatchNormalization",
             Op::Dense { .. } => "Dense",
             Op::PRelu { .. } => "PReLU",
+            Op::ConvTranspose { .. } => "Conv2DTranspose",
+            Op::Standardize { .. } => "Normalization",
+            Op::Scale => "LayerScale",
+            Op::Normalize { kind: NormalizationKind::Group { .. }, .. } => "GroupNormalization",
+            Op::Normalize { kind: NormalizationKind::Rms, .. } => "RMSNormalization",
+            Op::Normalize { .. } => "LayerNormalization",
             _ => return None,
         };
         Some(Entry {

@@ -223,7 +223,7 @@ fn read(file: &Hdf5, network: &Network, entries: &[Entry], group: &str) -> Resul
         layout::legacy(file, group, entries, &layers, &mut places)?;
     }
     let mut weights = Weights::default();
-    for (variable, path) in places {
+    for (variable, path) in places.into_iter().filter(|(v, _)| v.name != layout::COUNT) {
         let tensor = format!("{}/{}", variable.layer, variable.name);
         let error = |e: String| format!("tensor {tensor:?} ({path}): {e}");
         let data = file.read(&path, &variable.shape).map_err(error)?;

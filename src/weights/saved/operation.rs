@@ -1,10 +1,22 @@
 //! Operations as JSON: an object with the name of the operation as `op`, and its parameters.
 
-use sepconv_kernels::{Activation, Padding, PoolKind, Window};
+use sepconv_kernels::{
+    Activation, BinaryOp, NormalizationKind, Padding, PoolKind, TransposedPadding,
+    TransposedWindow, Window,
+};
 use serde_json::{Value as Json, json};
 
 use super::fields::{Fields, Result, single};
-use crate::network::{Border, Function, Interpolation, Op};
+use crate::network::{Border, Interpolation, Op};
+
+/// Operations of two tensors by name.
+const BINARY: [(&str, BinaryOp); 5] = [
+    ("sum", BinaryOp::Add),
+    ("difference", BinaryOp::Subtract),
+    ("product", BinaryOp::Multiply),
+    ("maximum", BinaryOp::Maximum),
+    ("minimum", BinaryOp::Minimum),
+];
 
 /// The operation as JSON. None if this version of the format has no word for it.
 pub(super) fn write(op: &Op) -> Option<Json> {
@@ -14,6 +26,13 @@ pub(super) fn write(op: &Op) -> Option<Json> {
         Op::Conv { window: w, groups, filters, bias } => json!({
             "op": "conv", "window": window(w)?, "groups": groups, "filters": filters, "bias": bias
         }),
+        Op::ConvTranspose { window, filters, bias } => json!({
+            "op": "conv_transpose", "kernel": window.kernel, "stride": window.stride,
+            "padding": transposed_padding(window.padding)?, "filters": filters, "bias": bias
+        }),
+        Op::Permute { axes, channels } => {
+            json!({"op": "permute", "axes": axes, "channels": channels})
+        }
         Op::Depthwise { window: w, multiplier, bias } => json!({
             "op": "depthwise", "window": window(w)?, "multiplier": multiplier, "bias": bias
         }),
@@ -24,6 +43,16 @@ pub(super) fn write(op: &Op) -> Option<Json> {
         Op::BatchNorm { epsilon, scale, center } => json!({
             "op": "batch_norm", "epsilon": epsilon, "scale": scale, "center": center
         }),
+        Op::Standardize { invert } => json!({"op": "standardize", "invert": invert}),
+        Op::Scale => named("scale"),
+        Op::Normalize { kind, epsilon, scale, center } => {
+            let (name, groups) = normalization(*kind)?;
+            json!({
+                "op": "normalize", "kind": name, "groups": groups, "epsilon": epsilon,
+                "scale": scale, "center": center
+            })
+        }
+        Op::Binary(op) => named(BINARY.iter().find(|(_, binary)| binary == op)?.0),
         Op::Activation(activation) => return self::activation(*activation),
         Op::Softmax => named("softmax"),
         Op::MaxPool(w) => json!({"op": "max_pool", "window": window(w)?}),
@@ -43,7 +72,6 @@ pub(super) fn write(op: &Op) -> Option<Json> {
         Op::Rescale { scale, offset } => {
             json!({"op": "rescale", "scale": scale, "offset": offset})
         }
-        Op::Function(function) => self::function(*function),
         Op::PRelu { shape } => json!({"op": "prelu", "shape": shape}),
         Op::ZeroPad(border) => json!({"op": "zero_pad", "border": sides(*border)}),
         Op::Crop(border) => json!({"op": "crop", "border": sides(*border)}),
@@ -51,8 +79,33 @@ pub(super) fn write(op: &Op) -> Option<Json> {
         Op::Resize { size, how, crop } => {
             json!({"op": "resize", "size": size, "how": interpolation(*how), "crop": crop})
         }
+        Op::UpSample { factor, how } => {
+            json!({"op": "up_sample", "factor": factor, "how": interpolation(*how)})
+        }
         Op::Flatten { features } => json!({"op": "flatten", "features": features}),
         Op::Reshape { shape } => json!({"op": "reshape", "shape": shape}),
+    })
+}
+
+fn transposed_padding(padding: TransposedPadding) -> Option<Json> {
+    Some(match padding {
+        TransposedPadding::Valid => json!("valid"),
+        TransposedPadding::Same => json!("same"),
+        TransposedPadding::Explicit { padding: [top, left], output_padding: [bottom, right] } => {
+            json!([top, left, bottom, right])
+        }
+        _ => return None,
+    })
+}
+
+/// The name of a normalization, and its groups.
+fn normalization(kind: NormalizationKind) -> Option<(&'static str, usize)> {
+    Some(match kind {
+        NormalizationKind::Layer => ("layer", 1),
+        NormalizationKind::Rms => ("rms", 1),
+        NormalizationKind::Unit => ("unit", 1),
+        NormalizationKind::Group { groups } => ("group", groups),
+        _ => return None,
     })
 }
 
@@ -80,23 +133,24 @@ fn activation(activation: Activation) -> Option<Json> {
         Activation::Elu { alpha } => json!({"op": "elu", "alpha": single(alpha)}),
         Activation::Silu => json!({"op": "silu"}),
         Activation::HardSwish => json!({"op": "hard_swish"}),
-        _ => return None,
-    })
-}
-
-fn function(function: Function) -> Json {
-    match function {
-        Function::Sigmoid => json!({"op": "sigmoid"}),
-        Function::HardSigmoid { slope } => {
-            json!({"op": "hard_sigmoid", "slope": single(slope)})
+        Activation::Sigmoid => json!({"op": "sigmoid"}),
+        Activation::HardSigmoid { slope, offset } => {
+            json!({"op": "hard_sigmoid", "slope": single(slope), "offset": single(offset)})
         }
-        Function::Tanh => json!({"op": "tanh"}),
-        Function::Softplus => json!({"op": "softplus"}),
-        Function::Relu { slope, threshold, max } => json!({
-            "op": "leaky_relu", "slope": single(slope), "threshold": single(threshold),
+        Activation::Tanh => json!({"op": "tanh"}),
+        Activation::Gelu => json!({"op": "gelu"}),
+        Activation::GeluTanh => json!({"op": "gelu_tanh"}),
+        Activation::Softplus => json!({"op": "softplus"}),
+        Activation::Mish => json!({"op": "mish"}),
+        Activation::LeakyRelu { alpha } => json!({"op": "leaky_relu", "alpha": single(alpha)}),
+        Activation::ThresholdedRelu { slope, threshold, max } => json!({
+            "op": "thresholded_relu", "slope": single(slope), "threshold": single(threshold),
             "max": single(max)
         }),
-    }
+        Activation::Softsign => json!({"op": "softsign"}),
+        Activation::Exponential => json!({"op": "exponential"}),
+        _ => return None,
+    })
 }
 
 fn sides(Border { top, bottom, left, right }: Border) -> Json {
@@ -168,17 +222,64 @@ pub(super) fn read(node: Fields<'_>) -> Result<Op> {
         "center_crop" => Op::CenterCrop { size: node.sizes("size", 1)? },
         "resize" => Op::Resize {
             size: node.sizes("size", 1)?,
-            how: match node.text("how")? {
-                "nearest" => Interpolation::Nearest,
-                "bilinear" => Interpolation::Bilinear,
-                "bicubic" => Interpolation::Bicubic,
-                other => return Err(format!("how: expected an interpolation, got {other:?}")),
-            },
+            how: read_interpolation(node)?,
             crop: node.flag("crop")?,
         },
         "flatten" => Op::Flatten { features: node.count("features")? },
         "reshape" => Op::Reshape { shape: node.sizes("shape", 1)? },
-        name => return read_elementwise(name, node),
+        name => match BINARY.iter().find(|(binary, _)| *binary == name) {
+            Some((_, op)) => Op::Binary(*op),
+            None => return read_other(name, node),
+        },
+    })
+}
+
+fn read_other(name: &str, node: Fields<'_>) -> Result<Op> {
+    Ok(match name {
+        "conv_transpose" => {
+            let padding = match node.get("padding").and_then(Json::as_str) {
+                Some("valid") => TransposedPadding::Valid,
+                Some("same") => TransposedPadding::Same,
+                _ => {
+                    let [top, left, bottom, right] = node.sizes("padding", 0)?;
+                    let (padding, output_padding) = ([top, left], [bottom, right]);
+                    TransposedPadding::Explicit { padding, output_padding }
+                }
+            };
+            let window = TransposedWindow::new(node.sizes("kernel", 1)?);
+            let window = window.stride(node.sizes("stride", 1)?).padding(padding);
+            Op::ConvTranspose { window, filters: node.count("filters")?, bias: node.flag("bias")? }
+        }
+        "permute" => {
+            Op::Permute { axes: node.sizes("axes", 0)?, channels: node.count("channels")? }
+        }
+        "standardize" => Op::Standardize { invert: node.flag("invert")? },
+        "scale" => Op::Scale,
+        "normalize" => Op::Normalize {
+            kind: match node.text("kind")? {
+                "layer" => NormalizationKind::Layer,
+                "rms" => NormalizationKind::Rms,
+                "unit" => NormalizationKind::Unit,
+                "group" => NormalizationKind::Group { groups: node.count("groups")? },
+                other => return Err(format!("kind: expected a normalization, got {other:?}")),
+            },
+            epsilon: node.number("epsilon")?,
+            scale: node.flag("scale")?,
+            center: node.flag("center")?,
+        },
+        "up_sample" => {
+            Op::UpSample { factor: node.sizes("factor", 1)?, how: read_interpolation(node)? }
+        }
+        _ => return read_elementwise(name, node),
+    })
+}
+
+fn read_interpolation(node: Fields<'_>) -> Result<Interpolation> {
+    Ok(match node.text("how")? {
+        "nearest" => Interpolation::Nearest,
+        "bilinear" => Interpolation::Bilinear,
+        "bicubic" => Interpolation::Bicubic,
+        other => return Err(format!("how: expected an interpolation, got {other:?}")),
     })
 }
 
@@ -197,20 +298,24 @@ fn read_elementwise(name: &str, node: Fields<'_>) -> Result<Op> {
         "elu" => Activation::Elu { alpha: node.single("alpha")? },
         "silu" => Activation::Silu,
         "hard_swish" => Activation::HardSwish,
-        _ => {
-            return Ok(Op::Function(match name {
-                "sigmoid" => Function::Sigmoid,
-                "hard_sigmoid" => Function::HardSigmoid { slope: node.single("slope")? },
-                "tanh" => Function::Tanh,
-                "softplus" => Function::Softplus,
-                "leaky_relu" => Function::Relu {
-                    slope: node.single("slope")?,
-                    threshold: node.single("threshold")?,
-                    max: node.single("max")?,
-                },
-                other => return Err(format!("op: {other:?} is not known")),
-            }));
+        "sigmoid" => Activation::Sigmoid,
+        "hard_sigmoid" => {
+            Activation::HardSigmoid { slope: node.single("slope")?, offset: node.single("offset")? }
         }
+        "tanh" => Activation::Tanh,
+        "gelu" => Activation::Gelu,
+        "gelu_tanh" => Activation::GeluTanh,
+        "softplus" => Activation::Softplus,
+        "mish" => Activation::Mish,
+        "leaky_relu" => Activation::LeakyRelu { alpha: node.single("alpha")? },
+        "thresholded_relu" => Activation::ThresholdedRelu {
+            slope: node.single("slope")?,
+            threshold: node.single("threshold")?,
+            max: node.single("max")?,
+        },
+        "softsign" => Activation::Softsign,
+        "exponential" => Activation::Exponential,
+        other => return Err(format!("op: {other:?} is not known")),
     };
     Ok(Op::Activation(activation))
 }

@@ -4,7 +4,7 @@ use sepconv_kernels::{Activation, Padding, PoolKind, Window};
 
 use super::graph::{Builder, Value};
 use super::schema::{Operator, Options};
-use crate::network::{Border, Function, Interpolation, Op};
+use crate::network::{Border, Interpolation, Op};
 
 /// Errors are sentences; the caller adds the operator's name in front.
 type Result<T> = std::result::Result<T, String>;
@@ -27,7 +27,7 @@ enum Kind {
     /// With a constant that need not be 0.
     PadWith,
     /// A function without options.
-    Function(Activity),
+    Function(Activation),
     LeakyRelu,
     PRelu,
     Softmax,
@@ -46,23 +46,8 @@ enum Arithmetic {
     Divide,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Activity {
-    Kernel(Activation),
-    Plain(Function),
-}
-
-impl Activity {
-    fn op(self) -> Op {
-        match self {
-            Self::Kernel(activation) => Op::Activation(activation),
-            Self::Plain(function) => Op::Function(function),
-        }
-    }
-}
-
 /// The activation `RELU_N1_TO_1`.
-const RELU_1: Activity = Activity::Kernel(Activation::Clamp { lo: -1.0, hi: 1.0 });
+const RELU_1: Activation = Activation::Clamp { lo: -1.0, hi: 1.0 };
 
 /// The operators that are read: number, kind, and the type of their options, 0 if they need none.
 const OPERATORS: &[(i32, Kind, u8)] = &[
@@ -73,16 +58,16 @@ const OPERATORS: &[(i32, Kind, u8)] = &[
     (4, Kind::Depthwise, 2),
     (DEQUANTIZE, Kind::Convert, 0),
     (9, Kind::FullyConnected, 8),
-    (14, Kind::Function(Activity::Plain(Function::Sigmoid)), 0),
+    (14, Kind::Function(Activation::Sigmoid), 0),
     (17, Kind::Pool(PoolKind::Max), 5),
     (18, Kind::Arithmetic(Arithmetic::Multiply), 21),
-    (19, Kind::Function(Activity::Kernel(Activation::Relu)), 0),
+    (19, Kind::Function(Activation::Relu), 0),
     (20, Kind::Function(RELU_1), 0),
-    (21, Kind::Function(Activity::Kernel(Activation::Relu6)), 0),
+    (21, Kind::Function(Activation::Relu6), 0),
     (22, Kind::Reshape, 0),
     (23, Kind::Resize(Interpolation::Bilinear), 15),
     (25, Kind::Softmax, 9),
-    (28, Kind::Function(Activity::Plain(Function::Tanh)), 0),
+    (28, Kind::Function(Activation::Tanh), 0),
     (34, Kind::Pad, 0),
     (40, Kind::Reduce(PoolKind::Average), 27),
     (41, Kind::Arithmetic(Arithmetic::Subtract), 28),
@@ -94,10 +79,10 @@ const OPERATORS: &[(i32, Kind, u8)] = &[
     (82, Kind::Reduce(PoolKind::Max), 27),
     (97, Kind::Resize(Interpolation::Nearest), 74),
     (98, Kind::LeakyRelu, 75),
-    (111, Kind::Function(Activity::Kernel(Activation::Elu { alpha: 1.0 })), 0),
+    (111, Kind::Function(Activation::Elu { alpha: 1.0 }), 0),
     (114, Kind::Convert, 0),
-    (117, Kind::Function(Activity::Kernel(Activation::HardSwish)), 0),
-    (152, Kind::Function(Activity::Kernel(Activation::Clamp { lo: 0.0, hi: 1.0 })), 0),
+    (117, Kind::Function(Activation::HardSwish), 0),
+    (152, Kind::Function(Activation::Clamp { lo: 0.0, hi: 1.0 }), 0),
 ];
 
 /// The names of all operators by their numbers.
@@ -311,9 +296,9 @@ pub(super) fn append(b: &mut Builder<'_, '_, '_>, operator: &Operator<'_, '_>) -
         Kind::Resize(how) => resized(b, operator, how, &options, x(b)?),
         Kind::Reshape => reshaped(b, operator, x(b)?),
         Kind::PRelu => prelu(b, operator, x(b)?),
-        Kind::Function(activity) => {
+        Kind::Function(activation) => {
             let (x, name) = (x(b)?, b.name(operator)?);
-            b.push(&name, activity.op(), &[&x])
+            b.push(&name, Op::Activation(activation), &[&x])
         }
         Kind::Convert => {
             let (x, name) = (x(b)?, b.name(operator)?);
@@ -321,9 +306,8 @@ pub(super) fn append(b: &mut Builder<'_, '_, '_>, operator: &Operator<'_, '_>) -
         }
         Kind::LeakyRelu => {
             let (x, name) = (x(b)?, b.name(operator)?);
-            let relu =
-                Function::Relu { slope: options.float(0)?, threshold: 0.0, max: f32::INFINITY };
-            b.push(&name, Op::Function(relu), &[&x])
+            let relu = Activation::LeakyRelu { alpha: options.float(0)? };
+            b.push(&name, Op::Activation(relu), &[&x])
         }
         Kind::Softmax => {
             let (mut x, name) = (x(b)?, b.name(operator)?);
@@ -342,9 +326,9 @@ fn fused(activation: u8) -> Result<Option<Op>> {
     Ok(Some(match activation {
         0 => return Ok(None),
         1 => Op::Activation(Activation::Relu),
-        2 => RELU_1.op(),
+        2 => Op::Activation(RELU_1),
         3 => Op::Activation(Activation::Relu6),
-        4 => Op::Function(Function::Tanh),
+        4 => Op::Activation(Activation::Tanh),
         5 => return Err("its activation SIGN_BIT is not supported".into()),
         other => return Err(format!("its activation {other} is not known")),
     }))
@@ -627,8 +611,7 @@ fn is_sigmoid(b: &Builder<'_, '_, '_>, tensor: usize, x: usize) -> bool {
     let operator = b.producers.get(&tensor).map(|&i| &b.model.operators[i]);
     operator.is_some_and(|operator| {
         operator.inputs == [Some(x)]
-            && matches!(kind(operator), Some((Kind::Function(activity), _))
-                if activity == Activity::Plain(Function::Sigmoid))
+            && matches!(kind(operator), Some((Kind::Function(Activation::Sigmoid), _)))
     })
 }
 

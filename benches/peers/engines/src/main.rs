@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use sepconv::kernels::{Level, burn_fma};
+use sepconv::kernels::{Arithmetic, Level, burn_multiply_adds};
 
 use crate::engine::{Engine, Picture, Sepconv};
 use crate::report::{Report, Series};
@@ -133,7 +133,7 @@ fn difference(got: &[f32], expected: &[f32]) -> Result<f64> {
 /// GFLOP/s of multiply-adds on registers, of all threads together.
 fn peak(level: Level) -> Result<f64> {
     let start = Instant::now();
-    let done = rayon::broadcast(|_| burn_fma(level, 2_000_000_000));
+    let done = rayon::broadcast(|_| burn_multiply_adds(level, Arithmetic::Exact, 2_000_000_000));
     let time = start.elapsed().as_secs_f64();
     let multiply_adds = done.into_iter().sum::<Result<u64, _>>()?;
     Ok(2.0 * multiply_adds as f64 / time / 1e9)

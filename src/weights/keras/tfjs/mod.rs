@@ -139,7 +139,8 @@ fn weights(json: &Json, parsed: &Parsed, folder: Option<&Path>) -> Result<Weight
     let names: Vec<String> = arrays.iter().map(|array| array.name.clone()).collect();
     let variables = layout::listed(&parsed.architecture.root, &layers, &names)?;
     let mut weights = Weights::default();
-    for (array, variable) in arrays.iter().zip(variables) {
+    let pairs = arrays.iter().zip(variables).filter(|(_, v)| v.name != layout::COUNT);
+    for (array, variable) in pairs {
         let Array { name, shape, stored, bytes, group } = array;
         if *shape != variable.shape {
             let expected = &variable.shape;

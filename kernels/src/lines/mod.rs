@@ -1,0 +1,16 @@
+//! What reads the channels of a pixel side by side, a line, without windows or weights for each of
+//! them: operations of two tensors element by element, and normalizations.
+
+pub(crate) mod binary;
+pub(crate) mod normalize;
+pub(crate) mod plan;
+mod stages;
+
+/// The kernels of a level, each for elements of any type.
+#[derive(Debug)]
+pub(crate) struct LineKernels {
+    pub(crate) binary_name: &'static str,
+    pub(crate) binary: unsafe fn(&binary::BinaryArgs),
+    pub(crate) normalize_name: &'static str,
+    pub(crate) normalize: unsafe fn(&normalize::NormalizeArgs),
+}
