@@ -476,8 +476,8 @@ impl Calibration {
         Ok(alone.iter().map(decibels).collect())
     }
 
-    /// Layers by themselves on so many samples, with integers of these weights; None of those that are
-    /// kept, that have no members here, or whose operands are not rounded.
+    /// Layers by themselves on so many samples, with integers of these weights. None of those that
+    /// are kept, that have no members here, or whose operands are not rounded.
     fn alone(
         &mut self,
         assignment: &Assignment,
