@@ -576,6 +576,69 @@ fn quantizes_for_all_commands() {
     assert_error(&bf16, &["expected f32, got bf16", "quantized"]);
 }
 
+/// Every command with every kind of file that has an architecture.
+#[test]
+fn all_commands_read_all_kinds_of_files() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let unpack = |archive: &str| {
+        let file = fs::File::open(fixture(archive)).unwrap();
+        zip::ZipArchive::new(file).unwrap().extract(folder.path()).unwrap();
+    };
+    unpack("keras/fixtures/tflite.zip");
+    unpack("keras/fixtures/tfjs.zip");
+    let (picture, made) = (fixture("images/png-rgba.png"), path("made.safetensors"));
+    ok(&["quantize", "--weights", &model(), "--calibrate", &picture, "--output", &made]);
+    let of_integers = path("described.safetensors");
+    let described = path("described.tflite");
+    assert_error(
+        &["quantize", "--weights", &described, "--calibrate", &picture, "--output", &of_integers],
+        &["quantized already"],
+    );
+    let float = path("float.safetensors");
+    let every = path("every.tflite");
+    ok(&["quantize", "--weights", &every, "--calibrate", &picture, "--output", &float]);
+    let kinds = [
+        (model(), [8, 10], "f32"),
+        (made, [8, 10], "u8"),
+        (every, [17, 14], "f32"),
+        (path("every_int8.tflite"), [17, 14], "u8"),
+        (float, [17, 14], "u8"),
+        (described, [17, 14], "u8"),
+        (path("uint8/model.json"), [12, 10], "f32"),
+        (path("module/model.min.js"), [12, 10], "f32"),
+    ];
+    for (file, [height, width], values) in kinds {
+        let line = stdout(&ok(&["classify", "--weights", &file, "--json", &picture]));
+        let report: Value = serde_json::from_str(&line).unwrap();
+        assert!(report["top"][0]["index"].is_number(), "{file}: {report}");
+        let (x_file, y) = (path("x.npy"), path("y.npy"));
+        let x = vec![0.25; height * width * 3];
+        npy::write(fs::File::create(&x_file).unwrap(), &[1, height, width, 3], &x).unwrap();
+        ok(&["run", "--weights", &file, "--input", &x_file, "--output", &y]);
+        let y = npy::read(Path::new(&y)).unwrap();
+        assert!(y.data.len() > 1 && y.data.iter().all(|y| y.is_finite()), "{file}");
+        let line = stdout(&ok(&["inspect", "--weights", &file, "--json"]));
+        let report: Value = serde_json::from_str(&line).unwrap();
+        let mut steps = report["steps"].as_array().unwrap().iter();
+        assert_eq!(steps.any(|s| s["scale"].is_number()), values == "u8", "{file}: {report}");
+        let line = stdout(&ok(&["bench", "--weights", &file, "--runs", "1", "--json"]));
+        let report: Value = serde_json::from_str(&line).unwrap();
+        assert!(report["weights_bytes"].as_u64().unwrap() > 0, "{file}: {report}");
+        let line = stdout(&ok(&["compare", "--weights", &file, "--runs", "1", "--json"]));
+        let report: Value = serde_json::from_str(&line).unwrap();
+        assert!(!report["layers"].as_array().unwrap().is_empty(), "{file}: {report}");
+        assert_eq!(report["networks"].as_array().unwrap().len(), 1, "{file}: {report}");
+    }
+    let described = path("described.tflite");
+    let output = ok(&["classify", "--weights", &described, "--json", &picture]);
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert!(report["top"][0]["label"].as_str().unwrap().starts_with("class "), "{report}");
+    assert_eq!(report["preprocess"]["why"], "as the file's metadata says");
+    let size = sepconv(&["compare", "--size", "64"]);
+    assert_eq!(size.status.code(), Some(2));
+}
+
 #[test]
 fn stores_in_16_bits_on_request() {
     let folder = TempDir::new().unwrap();

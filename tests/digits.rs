@@ -7,9 +7,9 @@ use std::path::Path;
 use sepconv::image::{Channels, Picture, Preprocess, Resize, Scaling};
 use sepconv::models::{Head, XceptionConfig, xception};
 use sepconv::network::{
-    Calibration, NetworkPlan, PlanOptions, QuantizeOptions, Quantized, RangeRule, Session,
+    Calibration, Network, NetworkPlan, PlanOptions, QuantizeOptions, Quantized, RangeRule, Session,
 };
-use sepconv::weights::{self, Model};
+use sepconv::weights::{self, Model, Weights};
 
 const DIGIT: usize = 8;
 
@@ -27,11 +27,26 @@ fn model() -> Model {
 
 /// The inputs of the sheet's digits, and which they are.
 fn digits() -> Vec<(Vec<f32>, usize)> {
-    let sheet = Picture::decode(Path::new("digits.png"), &asset("digits.png")).unwrap().picture;
-    let labels = text("digits.labels.txt");
-    assert_eq!(labels.lines().count(), 100);
-    let digit = |(i, label): (usize, &str)| {
-        let (top, left) = (i / 10 * DIGIT, i % 10 * DIGIT);
+    let labels: Vec<usize> =
+        text("digits.labels.txt").lines().map(|label| label.parse().unwrap()).collect();
+    assert_eq!(labels.len(), 100);
+    on_sheet(&asset("digits.png"), labels)
+}
+
+/// The 200 digits for validation and the 400 that were held out: see `tests/keras/digits.py`.
+fn all_digits() -> Vec<(Vec<f32>, usize)> {
+    let labels = include_str!("images/digits-600.txt").trim().bytes();
+    let labels: Vec<usize> = labels.map(|label| usize::from(label - b'0')).collect();
+    assert_eq!(labels.len(), 600);
+    on_sheet(include_bytes!("images/digits-600.png"), labels)
+}
+
+/// The inputs of digits on a sheet, row by row.
+fn on_sheet(sheet: &[u8], labels: Vec<usize>) -> Vec<(Vec<f32>, usize)> {
+    let sheet = Picture::decode(Path::new("digits.png"), sheet).unwrap().picture;
+    let columns = sheet.size()[1] / DIGIT;
+    let digit = |(i, label): (usize, usize)| {
+        let (top, left) = (i / columns * DIGIT, i % columns * DIGIT);
         let mut rgb = Vec::new();
         for y in top..top + DIGIT {
             let start = (y * sheet.size()[1] + left) * 3;
@@ -39,9 +54,9 @@ fn digits() -> Vec<(Vec<f32>, usize)> {
         }
         let digit = Picture::new([DIGIT, DIGIT], rgb).unwrap();
         let pixels = digit.resize([32, 32], Resize::Nearest, Channels::Rgb).unwrap();
-        (Preprocess::new(Scaling::Tf).apply(pixels).unwrap(), label.parse().unwrap())
+        (Preprocess::new(Scaling::Tf).apply(pixels).unwrap(), label)
     };
-    labels.lines().enumerate().map(digit).collect()
+    labels.into_iter().enumerate().map(digit).collect()
 }
 
 fn best(logits: &[f32]) -> usize {
@@ -73,7 +88,36 @@ fn digits_are_read_as_keras_reads_them() {
     assert_eq!(right, 99);
 }
 
-/// Quantized on 20 of them, by each rule. The 400 held-out digits: tests/keras/digits.py.
+/// How many of these digits a network has right.
+fn right(network: &Network, weights: &Weights, digits: &[(Vec<f32>, usize)]) -> usize {
+    let plan = NetworkPlan::new(network, weights, [1, 32, 32, 3], &PlanOptions::default());
+    let mut session = Session::new(plan.unwrap()).unwrap();
+    let is_right = |(x, label): &&(Vec<f32>, usize)| {
+        session.run(x).unwrap();
+        best(session.output()) == *label
+    };
+    digits.iter().filter(is_right).count()
+}
+
+/// Of the 400 held-out digits, quantized on those for validation.
+#[test]
+fn held_out_digits_are_read_with_8_bit_integers() {
+    let Model { network, weights, .. } = model();
+    let all = all_digits();
+    let (validation, held_out) = all.split_at(200);
+    assert_eq!(right(&network, &weights, held_out), 399);
+    let mut calibration = Calibration::new(&network, &weights, [1, 32, 32, 3]).unwrap();
+    validation.iter().for_each(|(x, _)| calibration.add(x).unwrap());
+    for options in [QuantizeOptions::default(), QuantizeOptions::default().keep_until(28.0)] {
+        let Quantized { network, weights, layers, .. } = calibration.quantize(&options).unwrap();
+        let right = right(&network, &weights, held_out);
+        let kept = layers.iter().filter(|layer| layer.kept).count();
+        println!("{right} of 400 right, {kept} of {} layers in f32", layers.len());
+        assert!(right >= 397, "{right}");
+    }
+}
+
+/// Quantized on 20 of them, by each rule.
 #[test]
 fn digits_are_read_with_8_bit_integers() {
     let Model { network, weights, .. } = model();
@@ -83,13 +127,7 @@ fn digits_are_read_with_8_bit_integers() {
     for range in [RangeRule::MinMax, RangeRule::Percentile(99.99), RangeRule::MeanSquare] {
         let options = QuantizeOptions::default().range(range);
         let Quantized { network, weights, .. } = calibration.quantize(&options).unwrap();
-        let plan = NetworkPlan::new(&network, weights, [1, 32, 32, 3], &PlanOptions::default());
-        let mut session = Session::new(plan.unwrap()).unwrap();
-        let mut right = 0;
-        for (x, label) in &digits {
-            session.run(x).unwrap();
-            right += usize::from(best(session.output()) == *label);
-        }
+        let right = right(&network, &weights, &digits);
         println!("{range:?}: {right} of 100 right");
         assert!(right >= 98, "{range:?}: {right}");
     }

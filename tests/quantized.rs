@@ -394,6 +394,66 @@ fn biases_are_kept() {
     }
 }
 
+/// Rounded weights shift the mean of what they are multiplied by; biases make up for it.
+#[test]
+fn biases_take_mean_errors() {
+    let mut net = Network::new("means", "input", [None, None], 32);
+    let x = net.find("input").unwrap();
+    let window = Window::new([1, 1]);
+    net.push("pw", Op::Conv { window, groups: 1, filters: 8, bias: true }, &[x]).unwrap();
+    let (weights, shape) = (synthetic::weights(&net).unwrap(), [1, 32, 32, 32]);
+    let x: Vec<f32> = picture(shape).iter().map(|x| x.abs()).collect();
+    let mut calibration = Calibration::new(&net, &weights, shape).unwrap();
+    calibration.add(&x).unwrap();
+    let int8 = calibration.quantize(&QuantizeOptions::default()).unwrap();
+    let output = |network: &Network, weights: &Weights| {
+        let plan = NetworkPlan::new(network, weights, shape, &PlanOptions::default()).unwrap();
+        let mut session = Session::new(plan).unwrap();
+        session.run(&x).unwrap();
+        session.output().to_vec()
+    };
+    let (exact, rounded) = (output(&net, &weights), output(&int8.network, &int8.weights));
+    for channel in 0..8 {
+        let errors = exact.iter().zip(&rounded).skip(channel).step_by(8);
+        let errors: Vec<f64> = errors.map(|(&y, &z)| f64::from(z) - f64::from(y)).collect();
+        let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+        let square = errors.iter().map(|e| e * e).sum::<f64>() / errors.len() as f64;
+        assert!(square > 0.0 && mean.abs() < 0.1 * square.sqrt(), "{channel}: {mean}, {square}");
+    }
+    // A layer in f32 has no such error.
+    let kept = calibration.quantize(&QuantizeOptions::default().keep(["pw"])).unwrap();
+    let bias = |weights: &Weights| weights.find("pw", "bias").cloned();
+    assert_eq!(bias(&kept.weights), bias(&weights));
+    assert_ne!(bias(&int8.weights), bias(&weights));
+}
+
+/// Layers are kept in f32 until the output is as near as wanted, and no longer.
+#[test]
+fn layers_are_kept_until_the_output_is_near() {
+    let float = network();
+    let weights = synthetic::weights(&float).unwrap();
+    let mut calibration = Calibration::new(&float, &weights, INPUT).unwrap();
+    calibration.add(&picture(INPUT)).unwrap();
+    let mut kept = |options: QuantizeOptions| {
+        let made = calibration.quantize(&options).unwrap();
+        let names = made.layers.iter().filter(|layer| layer.kept).map(|layer| layer.name.clone());
+        let names: Vec<String> = names.collect();
+        // What is kept has its own bias, and the others theirs.
+        let pw = made.weights.find("pw", "bias") == weights.find("pw", "bias");
+        assert_eq!(pw, names.contains(&"pw".into()), "{names:?}");
+        run(&made.network, &made.weights, INPUT, &PlanOptions::default());
+        names.len()
+    };
+    let options = QuantizeOptions::default;
+    let all = kept(options().keep_until(1000.0).keep_share(1.0));
+    assert_eq!(kept(options().keep_until(0.0)), 0);
+    assert_eq!(kept(options().keep_until(1000.0).keep_share(0.0)), 0);
+    let some = kept(options().keep_until(1000.0).keep_share(0.5));
+    assert!(0 < some && some < all, "{some} of {all}");
+    let error = calibration.quantize(&options().keep_share(1.5)).unwrap_err().to_string();
+    assert!(error.contains("expected 0 to 1, got 1.5"), "{error}");
+}
+
 /// A plan for another size has the same integers.
 #[test]
 fn resized_plans_share_the_quantization() {

@@ -2,7 +2,7 @@
 #![cfg(feature = "tflite")]
 
 use sepconv::network::{NetworkPlan, Op, PlanOptions, Session};
-use sepconv::weights::{Model, load_bytes};
+use sepconv::weights::{Model, Scaling, load_bytes};
 
 /// The operators of integers in the fixtures.
 const SINGLE: [&str; 18] = [
@@ -120,6 +120,51 @@ fn all_unsupported_operators_are_named_at_once() {
     let error = load_bytes("m.tflite", entry("unsupported.tflite")).unwrap_err().to_string();
     for part in ["m.tflite: 3 operators", "MUL", "TRANSPOSE", "COS", "of two tensors"] {
         assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[test]
+fn all_unsupported_types_are_named_at_once() {
+    let error = load_bytes("m.tflite", entry("int16.tflite")).unwrap_err().to_string();
+    for part in ["m.tflite: tensors of int16 (", "are not supported", "TRANSPOSE"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+/// Metadata: how pixels become the input, and the names of classes, in the plain language.
+#[test]
+fn metadata_describes_input_and_output() {
+    let file = entry("described.tflite");
+    let Model { network, metadata, .. } = load_bytes("m.tflite", file.clone()).unwrap();
+    let (scaling, why) = metadata.scaling.unwrap();
+    assert_eq!((scaling, why.as_str()), (Scaling::None, "as the file's metadata says"));
+    assert_eq!(metadata.mean, [100.0, 110.0, 120.0]);
+    assert_eq!(metadata.std, [50.0, 60.0, 70.0]);
+    let labels: Vec<String> = (0..5).map(|i| format!("class {i}")).collect();
+    assert_eq!(metadata.labels, Some(labels));
+    assert_eq!(metadata.notes, [""; 0]);
+    assert_eq!(network.outputs()[0].name, "output_0"); // of the signature
+
+    // Without the archive there are no names, which is said.
+    let archive = file.windows(4).position(|bytes| bytes == b"PK\x03\x04").unwrap();
+    let cut = load_bytes("m.tflite", file[..archive].to_vec()).unwrap().metadata;
+    assert_eq!(cut.labels, None);
+    assert!(cut.notes[0].contains("labels \"labels.txt\" are not used"), "{:?}", cut.notes);
+    // Nor if there is another number of them, or the archive is damaged.
+    for change in [b"class 3\n", b"class 4\n"] {
+        let mut other = file.clone();
+        let at = other.windows(8).position(|bytes| bytes == change).unwrap();
+        other[at + 7] = b' ';
+        let metadata = load_bytes("m.tflite", other).unwrap().metadata;
+        assert_eq!((metadata.labels, metadata.notes.len()), (None, 1));
+    }
+    for at in (0..archive).step_by(7) {
+        let mut changed = file.clone();
+        changed[at] ^= 0xFF;
+        match load_bytes("changed", changed) {
+            Ok(_) => {}
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
     }
 }
 

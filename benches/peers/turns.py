@@ -65,7 +65,8 @@ class Sepconv:
 
     def quantize(self, weights, pictures, output):
         """Writes the model file `output` of integers, by the pictures in an array file."""
-        options = ["--calibrate", pictures, "--output", output]
+        # Integers alone, as the peers do.
+        options = ["--calibrate", pictures, "--output", output, "--keep-until", "0"]
         self._call("quantize", "--weights", weights, *options)
 
     def version(self):

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::ArgGroup;
 use sepconv::kernels::{Activation, Aligned, Level, Padding, Window};
 use sepconv::models::{Order, SpectrumConfig, spectrum};
 use sepconv::network::{Network, NetworkPlan, NodeId, Op, PlanOptions, Quantized, Session};
@@ -13,7 +14,7 @@ use super::layer::Layer;
 use super::outputs::{self, Content};
 use super::plot;
 use super::progress::Progress;
-use super::source::ModelName;
+use super::source::{ModelName, Source};
 use super::speed::{Rounds, Speed, Turns, median};
 use super::threads::{self, Threads};
 use super::types::Multiply;
@@ -35,13 +36,16 @@ use super::{Failure, Result, error, input_size, parse_size, print, print_json, q
 /// 3. Xception, Inception V3 and MobileNetV1 as a whole, next to the parameters and training speeds
 ///    that the Xception paper reports.
 ///
-/// With --model: the separable layers of that network (also a depthwise and a pointwise convolution
-/// in a row), then the network as a whole. With --layer: only these layers.
+/// With --model or --weights: the separable layers of that network (also a depthwise and a pointwise
+/// convolution in a row), then the network as a whole. Of a file only the architecture counts; one
+/// of 8-bit integers is compared in f32, too, unless --arithmetic says otherwise. With --layer: only
+/// these layers.
 ///
 /// With --arithmetic int8 both forms of each layer have values of u8 and weights of i8, and the
 /// blocks and networks are quantized on the input that is timed. "of peak" is then of the peak of
 /// f32, and may exceed 100 %.
 #[derive(clap::Args)]
+#[command(group = ArgGroup::new("network").args(["weights", "model"]).multiple(true))]
 #[command(after_help = "\
 Examples:
   sepconv compare --threads 1
@@ -50,20 +54,20 @@ Examples:
     jq '.layers[] | [.layer, .promised, .obtained]'
   sepconv compare --model mobilenet --size 192 --batch 4
   sepconv compare --model xception --arithmetic int8
+  sepconv compare --weights mine.keras
   sepconv compare --layer 'sep 1x56x56x128 o256 k5 s2 relu' --arithmetic bf16")]
 pub(super) struct Args {
     /// Compare this layer alone: a sep, as `sepconv bench --help` describes. Repeatable
     #[arg(long, value_name = "SPEC", value_parser = separable,
-          conflicts_with_all = ["model", "batch", "size"])]
+          conflicts_with_all = ["network", "batch", "size"])]
     layer: Vec<Layer>,
-    /// Compare the separable layers of this network; `sepconv inspect --help` lists the names
-    #[arg(long, value_name = "NAME")]
-    model: Option<ModelName>,
-    /// Number of pictures in one run of --model [default: 1]
-    #[arg(long, value_name = "N", requires = "model", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[command(flatten)]
+    source: Source,
+    /// Number of pictures in one run of the network [default: 1]
+    #[arg(long, value_name = "N", requires = "network", value_parser = clap::value_parser!(u16).range(1..=1024))]
     batch: Option<u16>,
-    /// Side of the input of --model, or HEIGHTxWIDTH [default: the model's own]
-    #[arg(long, value_name = "N", requires = "model", value_parser = parse_size)]
+    /// Side of the network's input, or HEIGHTxWIDTH [default: the model's own]
+    #[arg(long, value_name = "N", requires = "network", value_parser = parse_size)]
     size: Option<[usize; 2]>,
     /// Number of timed runs, after one warm-up run
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -139,8 +143,11 @@ impl Subject {
             let (layers, networks) = (layers.collect(), Vec::new());
             return Ok(Self { name: None, layers, spectrum: false, networks });
         }
-        let Some(model) = args.model else { return Self::paper() };
-        let network = model.network()?;
+        if !args.source.is_given() {
+            return Self::paper();
+        }
+        let mut network = args.source.load()?.network;
+        network.clear_quantizations();
         let (size, channels) = input_size(&network, args.size)?;
         let input = [args.batch.unwrap_or(1).into(), size[0], size[1], channels];
         let layers = separable_layers(&network, input)?;

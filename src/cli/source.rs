@@ -112,6 +112,11 @@ impl ModelName {
 }
 
 impl Source {
+    /// Whether a file or a name is given.
+    pub(super) fn is_given(&self) -> bool {
+        self.weights.is_some() || self.model.is_some()
+    }
+
     /// Loads the model of the file, or makes the named one with pseudorandom weights. Xception if
     /// neither is given.
     pub(super) fn load(&self) -> Result<Model> {

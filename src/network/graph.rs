@@ -510,8 +510,18 @@ impl Network {
         Ok(())
     }
 
-    /// The network in f32.
-    pub(super) fn clear_quantizations(&mut self) {
+    /// Takes all quantizations away: values are numbers of f32 then.
+    ///
+    /// ```
+    /// # use sepconv::kernels::Quantization;
+    /// # use sepconv::network::*;
+    /// let mut network = Network::new("small", "input", [None, None], 3);
+    /// network.set_quantization(network.output(), Some(Quantization::new(0.5, 3)))?;
+    /// network.clear_quantizations();
+    /// assert!(!network.is_quantized());
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    pub fn clear_quantizations(&mut self) {
         self.nodes.iter_mut().for_each(|node| node.quantization = None);
     }
 

@@ -35,7 +35,8 @@
 //! | `fold` | the network without batch norms behind layers |
 //! | `assign` | which values are rounded, and by whose range |
 //! | `observe` | how the numbers of a value are distributed, and the range that follows |
-//! | `noise` | signal to noise |
+//! | `noise` | errors of layers by themselves, signal to noise |
+//! | `sensitivity` | which layers to keep in f32 |
 //! | `calibrate` | [`Calibration`]: all of these |
 
 mod affine;
@@ -58,6 +59,7 @@ mod plain;
 mod plan;
 mod recorder;
 mod schedule;
+mod sensitivity;
 mod session;
 mod shape;
 mod step;

@@ -1,12 +1,10 @@
 //! How far integers are from the numbers that they stand for: signal to noise in decibels,
 //! 10·log₁₀(Σ y² / Σ (y − ŷ)²).
 
-use std::collections::BTreeMap;
-
 use sepconv_kernels::Quantization;
 
-use super::assign::{Assignment, Layer};
-use super::{Network, NetworkPlan, PlanOptions, Session};
+use super::shape::Shape;
+use super::{Network, NetworkPlan, Node, PlanOptions, Session};
 use crate::Result;
 use crate::weights::Weights;
 
@@ -26,6 +24,11 @@ impl Noise {
         }
     }
 
+    /// Noise ÷ signal, 0 without either.
+    pub(super) fn ratio(self) -> f64 {
+        if self.noise == 0.0 || self.signal == 0.0 { 0.0 } else { self.noise / self.signal }
+    }
+
     /// Infinite without noise, NaN without numbers.
     pub(super) fn decibels(self) -> f64 {
         match (self.signal, self.noise) {
@@ -36,49 +39,41 @@ impl Noise {
 }
 
 /// A layer by itself, once in f32 and once in integers, to find the error that its own rounding
-/// adds. The integers round the operand, the weights, the value between a depthwise and a pointwise
-/// convolution, and the result unless it goes into a sum.
+/// adds. The integers round the operand, the weights, and what the members say.
 pub(super) struct Alone {
     sessions: [Session; 2],
     pub(super) noise: Noise,
+    /// Of the result, by channel: the sum of what is added in integers.
+    errors: Vec<f64>,
+    pixels: u64,
 }
 
 impl Alone {
-    /// None if the operand is not a node's value, or is not rounded to integers.
+    /// Of members of a layer, each with what its value is rounded to, in f32 with the first weights
+    /// and in integers with the second, for an operand of this shape.
     pub(super) fn new(
-        network: &Network,
-        weights: &Weights,
-        input: [usize; 4],
-        (assignment, layer): (&Assignment, &Layer),
-        quantizations: &BTreeMap<usize, Quantization>,
-    ) -> Result<Option<Self>> {
-        let nodes = network.nodes();
-        let rounded =
-            |node: usize| assignment.source(node).and_then(|source| quantizations.get(&source));
-        let Some(&of_operand) = layer.operand.and_then(&rounded) else { return Ok(None) };
+        nodes: &[Node],
+        [exact, rounded]: [&Weights; 2],
+        (input, of_operand): (Shape, Quantization),
+        members: &[(usize, Option<Quantization>)],
+    ) -> Result<Self> {
         let mut alone = Network::new("layer", "operand of layer", [None; 2], input[3]);
         alone.set_quantization(alone.output(), Some(of_operand))?;
-        let last = layer.members.len().saturating_sub(1);
-        for (i, &member) in layer.members.iter().enumerate() {
-            let node = &nodes[member];
-            let id = alone.push_for_layer(
-                &node.name,
-                &node.layer,
-                node.op.clone(),
-                &[alone.output()],
-            )?;
-            if i < last || !layer.is_cut {
-                alone.set_quantization(id, rounded(member).copied())?;
-            }
+        for &(member, quantization) in members {
+            let Node { name, layer, op, .. } = &nodes[member];
+            let id = alone.push_for_layer(name, layer, op.clone(), &[alone.output()])?;
+            alone.set_quantization(id, quantization)?;
         }
         let mut float = alone.clone();
         float.clear_quantizations();
-        let session = |network: &Network| {
+        let session = |network: &Network, weights: &Weights| {
             let plan = NetworkPlan::new(network, weights, input, &PlanOptions::default())?;
             Session::new(plan)
         };
-        let sessions = [session(&float)?, session(&alone)?];
-        Ok(Some(Self { sessions, noise: Noise::default() }))
+        let sessions = [session(&float, exact)?, session(&alone, rounded)?];
+        let [.., channels] = sessions[0].plan().output_shape();
+        let errors = vec![0.0; channels];
+        Ok(Self { sessions, noise: Noise::default(), errors, pixels: 0 })
     }
 
     /// Runs the layer both ways on an operand.
@@ -86,7 +81,21 @@ impl Alone {
         let [exact, rounded] = &mut self.sessions;
         exact.run(operand)?;
         rounded.run(operand)?;
-        self.noise.add(exact.output(), rounded.output());
+        let (exact, rounded) = (exact.output(), rounded.output());
+        self.noise.add(exact, rounded);
+        let channels = self.errors.len();
+        for (exact, rounded) in exact.chunks_exact(channels).zip(rounded.chunks_exact(channels)) {
+            for ((error, &y), &z) in self.errors.iter_mut().zip(exact).zip(rounded) {
+                *error += f64::from(z) - f64::from(y);
+            }
+            self.pixels += 1;
+        }
         Ok(())
+    }
+
+    /// What is added in integers in the mean, by channel, if there were so many pixels.
+    pub(super) fn mean_errors(&self, least: u64) -> Option<impl Iterator<Item = f64>> {
+        let pixels = self.pixels as f64;
+        (self.pixels >= least.max(1)).then(|| self.errors.iter().map(move |sum| sum / pixels))
     }
 }

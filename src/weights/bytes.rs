@@ -38,7 +38,6 @@ impl Bytes {
     }
 
     /// The `len` bytes from `start` on, or None if they lie outside.
-    #[cfg_attr(not(any(feature = "keras", feature = "safetensors")), expect(dead_code))]
     pub(crate) fn range(&self, start: u64, len: u64) -> Option<Self> {
         let inside = start.checked_add(len).is_some_and(|end| end <= self.len);
         inside.then(|| Self { store: self.store.clone(), start: self.start + start, len })

@@ -1,5 +1,7 @@
 //! Loads models and weights from files, and holds weights by name.
 
+#[cfg(any(feature = "keras", feature = "tflite"))]
+mod archive;
 #[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 mod bytes;
 #[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Quantizes the small Xception of the demo and counts how many held-out digits it still has right.
 
-usage: digits.py SEPCONV [--work DIR]
+usage: digits.py SEPCONV [--work DIR] [--sheet]
 
 Needs numpy and scikit-learn (assets/requirements.txt), which ships the digits. They are split as
 assets/train_digits.py splits them. SEPCONV quantizes assets/digits.keras by the 200 pictures for validation, then
 computes the logits of the 400 test pictures in f32 and in 8-bit integers, by each rule for ranges. Checks that
   - f32 has 399 of 400 right, as the training script had,
   - 8-bit integers by the default rule 397 or more.
+
+With --sheet the digits of tests/digits.rs are written anew: tests/images/digits-600.png, the 200 for validation in
+front of the 400 test pictures, 20 in a row, and their classes in digits-600.txt.
 """
 
 import argparse
@@ -31,10 +34,21 @@ def tensor(grey):
     return np.repeat((x / np.float32(127.5) - np.float32(1))[..., None], 3, axis=-1)
 
 
+def write_sheet(grey, classes):
+    """Digits in rows of 20, and their classes in one line."""
+    from PIL import Image
+
+    images = Path(__file__).parent.parent / "images"
+    sheet = grey.reshape(-1, 20, 8, 8).swapaxes(1, 2).reshape(-1, 160)
+    Image.fromarray(sheet).save(images / "digits-600.png", optimize=True)
+    (images / "digits-600.txt").write_text("".join(map(str, classes)) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("sepconv", help="the binary")
     parser.add_argument("--work", type=Path, default=Path("target/digits"))
+    parser.add_argument("--sheet", action="store_true", help="write the digits of tests/digits.rs anew")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
 
@@ -42,7 +56,10 @@ def main():
     grey = np.round(digits.images * 255 / 16).astype(np.uint8)
     split = {"stratify": digits.target, "random_state": SEED}
     rest, test, labels, truth = train_test_split(grey, digits.target, test_size=N_TEST, **split)
-    _, validation = train_test_split(rest, test_size=N_VALIDATION, stratify=labels, random_state=SEED)
+    _, validation, _, seen = train_test_split(
+        rest, labels, test_size=N_VALIDATION, stratify=labels, random_state=SEED)
+    if args.sheet:
+        write_sheet(np.concatenate([validation, test]), np.concatenate([seen, truth]))
     calibrate, x, y = (args.work / name for name in ["calibrate.npy", "x.npy", "y.npy"])
     np.save(calibrate, tensor(validation))
     np.save(x, tensor(test))

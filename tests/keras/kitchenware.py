@@ -11,7 +11,7 @@ name, runs `SEPCONV classify` on the photographs and checks that
   - with weights and values in 16 bits all 18 have the same first class, and logits within 0.05 (f16) or
     0.4 (bf16, three bits fewer) of Keras's,
   - quantized to 8-bit integers on the 18 photographs, all 9 labelled ones are right, 17 or more first classes are
-    Keras's, and logits correlate with Keras's by 0.997 or more; with the layers in f32 that lose most, by 0.999.
+    Keras's, and logits correlate with Keras's by 0.999 or more; by 0.998 with integers alone.
 
 Keras's logits are in goldens/kitchenware.json. With --keras (needs requirements.txt) they are made
 anew: Keras reads the model and the photographs (nearest resizing, x/127.5 - 1) itself.
@@ -37,7 +37,7 @@ TOLERANCES_HALF = {
     ("bf16", "bf16", "--arithmetic", "bf16"): 0.4}
 
 # Of the logits in 8-bit integers, with options of `quantize`.
-LEAST_CORRELATION = {0.997: [], 0.999: ["--keep-below", "31"]}
+LEAST_CORRELATION = {0.999: [], 0.998: ["--keep-until", "0"]}
 
 
 def fetch(work):

@@ -7,9 +7,12 @@
     every_int8.tflite    the same in integers, but for its ends and what has no kernel of integers
     int8_LAYER.tflite    one operator of integers, from input to output
     unsupported.tflite    three operators that sepconv doesn't read
+    int16.tflite    values of int16 around an operator that sepconv doesn't read
+    described.tflite    a model of integers with metadata: how pixels become the input, names of classes
     NAME.x, NAME.y    little-endian float32: an input, and LiteRT's output
 """
 
+import io
 import os
 import pathlib
 import zipfile
@@ -17,10 +20,12 @@ import zipfile
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 
+import flatbuffers
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers, ops
+from tensorflow.lite.python import schema_py_generated as schema
 
 FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 
@@ -89,6 +94,14 @@ def single(layer):
     return keras.Model(i, layer(i), name="single")
 
 
+def classes():
+    """Pictures of three channels to five classes."""
+    i = layers.Input((17, 14, 3), batch_size=1, name="picture")
+    x = layers.SeparableConv2D(8, 3, strides=2, activation="relu")(i)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(i, layers.Softmax()(layers.Dense(5)(x)), name="classes")
+
+
 def unsupported():
     i = layers.Input((6, 6, 4), batch_size=1, name="picture")
     x = layers.Multiply()([i, layers.Activation("tanh")(i)])
@@ -96,6 +109,70 @@ def unsupported():
     x = ops.cos(x)
     x = layers.Conv2D(2, 1)(x)
     return keras.Model(i, x, name="unsupported")
+
+
+def int16(pictures):
+    """Values of int16 and weights of int8."""
+    i = layers.Input((9, 8, 4), batch_size=1, name="picture")
+    x = layers.Conv2D(8, 3, activation="relu")(i)
+    x = layers.Conv2D(5, 1)(ops.transpose(x, (0, 2, 1, 3)))
+    sets = tf.lite.OpsSet
+    target = tf.lite.TargetSpec(supported_ops=[
+        sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8, sets.TFLITE_BUILTINS])
+    return converted(keras.Model(i, x, name="int16"), **calibrated(pictures), target_spec=target)
+
+
+def table(builder, fields):
+    """A table of {slot: (kind, value)}."""
+    builder.StartObject(max(fields) + 1)
+    for slot, (kind, value) in fields.items():
+        if kind == "byte":
+            builder.PrependUint8Slot(slot, value, 0)
+        else:
+            builder.PrependUOffsetTRelativeSlot(slot, value, 0)
+    return builder.EndObject()
+
+
+def vector(builder, offsets):
+    builder.StartVector(4, len(offsets), 4)
+    for offset in reversed(offsets):
+        builder.PrependUOffsetTRelative(offset)
+    return builder.EndVector()
+
+
+def description(mean, std, files):
+    """ModelMetadata: pixels are scaled so, and the output has these files of labels, by name and locale."""
+    b = flatbuffers.Builder(1024)
+    at = lambda offset: ("offset", offset)
+    mean, std = (b.CreateNumpyVector(np.array(x, "<f4")) for x in (mean, std))
+    options = table(b, {0: at(mean), 1: at(std)})
+    unit = table(b, {0: ("byte", 1), 1: at(options)})
+    input = table(b, {4: at(vector(b, [unit]))})
+    found = []
+    for name, locale in files:
+        name, locale = b.CreateString(name), b.CreateString(locale)
+        found.append(table(b, {0: at(name), 2: ("byte", 2), 3: at(locale)}))
+    output = table(b, {6: at(vector(b, found))})
+    inputs, outputs = vector(b, [input]), vector(b, [output])
+    graph = table(b, {2: at(inputs), 3: at(outputs)})
+    b.Finish(table(b, {3: at(vector(b, [graph]))}), b"M001")
+    return bytes(b.Output())
+
+
+def described(file, metadata, labels):
+    """The model with metadata, and files of labels in a ZIP archive behind it."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(file, 0))
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data, entry.name, entry.buffer = list(metadata), "TFLITE_METADATA", len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    b = flatbuffers.Builder(1024)
+    b.Finish(model.Pack(b), b"TFL3")
+    whole = io.BytesIO(bytes(b.Output()))
+    with zipfile.ZipFile(whole, "a") as archive:
+        for name, lines in labels.items():
+            archive.writestr(zipfile.ZipInfo(name), "".join(f"{line}\n" for line in lines))
+    return whole.getvalue()
 
 
 def converted(model, **options):
@@ -144,10 +221,12 @@ def main():
     others = np.random.default_rng(4).uniform(-1, 1, (4, 9, 8, 4)).astype("<f4")
     for name, layer in SINGLE.items():
         files[f"int8_{name}"] = converted(single(layer), **calibrated(others), **INT8_ENDS)
+    files["described"] = converted(classes(), **calibrated(pictures), **INT8_ENDS)
     with zipfile.ZipFile(FIXTURES / "tflite.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         def write(name, data):
             archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
 
+        plain = files.pop("described")
         for name, file in files.items():
             write(f"{name}.tflite", file)
             x = (others if name.startswith("int8_") else pictures)[:1]
@@ -156,6 +235,11 @@ def main():
             write(f"{name}.y", y.astype("<f4").tobytes())
             write(f"{name}.step", np.array([step], "<f4").tobytes())
         write("unsupported.tflite", converted(unsupported()))
+        write("int16.tflite", int16(others))
+        names = [f"class {i}" for i in range(5)]
+        labels = {"labels.de.txt": [f"Klasse {i}" for i in range(5)], "labels.txt": names}
+        about = description([100, 110, 120], [50, 60, 70], [("labels.de.txt", "de"), ("labels.txt", "")])
+        write("described.tflite", described(plain, about, labels))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@
 //! configuration), whatever the file claims. Nothing outside the file is read but TensorFlow.js's
 //! files of weights: an array in another file, or a link to one, is refused.
 
-mod archive;
 mod calls;
 mod config;
 mod json;
@@ -27,6 +26,7 @@ use std::io::Read;
 
 use serde_json::Value as Json;
 
+use super::archive::Archive;
 use super::bytes::Bytes;
 use super::elements::check_finite;
 use super::formats::{PYTORCH, SAVE};
@@ -36,7 +36,6 @@ use super::variables::check;
 use super::{Model, Tensor, Weights};
 use crate::models::{Head, XceptionConfig, xception};
 use crate::network::{Network, OutputKind};
-use archive::Archive;
 use config::Entry;
 
 /// The most bytes of JSON in a configuration. Xception's has 140 KB.

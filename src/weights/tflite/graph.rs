@@ -4,10 +4,10 @@
 //! flattening before a fully connected layer. Nodes have the names of the tensors that they
 //! compute.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::operators;
-use super::schema::{Model, Operator, Tensor};
+use super::schema::{Model, Operator, Tensor, dtype};
 use crate::network::{Border, Network, NodeId, Op, Output, Picture, infer_picture};
 use crate::weights::{self, Int8Tensor, Weights};
 
@@ -74,6 +74,7 @@ pub(super) fn build(model: &Model<'_, '_>, bytes: usize) -> Result<(Network, Wei
         layers: HashMap::new(),
         left: 2 * bytes,
     };
+    builder.types()?;
     let size = size[0].zip(size[1]).map(|(h, w)| [h, w]);
     let picture = Picture { size, channels };
     builder.values.insert(index, Some(Value { node: NodeId::FIRST, picture, pad: None }));
@@ -114,6 +115,41 @@ fn short(name: &str) -> String {
 }
 
 impl<'m, 'a> Builder<'m, '_, 'a> {
+    /// Checks the types of all tensors of operators that an output depends on. The error names each
+    /// other one, and the operators that aren't supported anyway.
+    fn types(&self) -> Result<()> {
+        let needed = self.needed();
+        let operators = self.model.operators.iter().zip(needed);
+        let operators: Vec<_> = operators.filter_map(|(o, needed)| needed.then_some(o)).collect();
+        let tensors = operators.iter().flat_map(|operator| {
+            operator.inputs.iter().copied().flatten().chain(operator.outputs.iter().copied())
+        });
+        let mut types: BTreeMap<u8, BTreeSet<usize>> = BTreeMap::new();
+        for tensor in tensors.chain(self.model.inputs.iter().copied()) {
+            types.entry(self.model.tensors[tensor].dtype).or_default().insert(tensor);
+        }
+        types.retain(|dtype, _| !dtype::READ.contains(dtype));
+        if types.is_empty() {
+            return Ok(());
+        }
+        let each = types.iter().map(|(&dtype, tensors)| {
+            let first = tensors.first().map(|&tensor| short(self.model.tensors[tensor].name));
+            let (name, count) = (dtype::name(dtype), tensors.len());
+            format!("{name} ({count}, first {:?})", first.unwrap_or_default())
+        });
+        let each: Vec<String> = each.collect();
+        let mut message = format!("tensors of {} are not supported", each.join(" and "));
+        let unknown = operators.iter().filter(|operator| !operators::is_known(operator));
+        let unknown: BTreeSet<String> = unknown.map(|o| operators::name(o)).collect();
+        if !unknown.is_empty() {
+            let listed: Vec<_> = unknown.iter().take(MAX_LISTED).map(String::as_str).collect();
+            let more = unknown.len() - listed.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            message += &format!("; nor are the operators {}{more}", listed.join(", "));
+        }
+        Err(message)
+    }
+
     /// Appends all operators that an output depends on. The error names each one that can't be
     /// read.
     fn operators(&mut self) -> Result<()> {
@@ -188,7 +224,12 @@ impl<'m, 'a> Builder<'m, '_, 'a> {
         for &tensor in &self.model.outputs {
             let node = self.value(tensor)?.node;
             if outputs.iter().all(|output| output.node != node) {
-                outputs.push(Output { name: self.network.node(node).name.clone(), node });
+                let signed = self.model.signature.iter().find(|&&(_, signed)| signed == tensor);
+                let signed = signed.map(|&(name, _)| short(name)).filter(|name| {
+                    !name.is_empty() && outputs.iter().all(|output| output.name != *name)
+                });
+                let name = signed.unwrap_or_else(|| self.network.node(node).name.clone());
+                outputs.push(Output { name, node });
             }
         }
         self.network.set_outputs(outputs).map_err(|e| e.to_string())

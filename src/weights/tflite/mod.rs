@@ -11,17 +11,18 @@
 //! | `constants` | the elements of constants |
 //! | `graph` | operators in order, names of nodes, errors |
 //! | `operators` | what each operator becomes |
+//! | `metadata` | how pixels become the input, names of classes |
 //!
 //! Memory and time stay within a few multiples of the file's size, whatever the file claims.
 
 mod constants;
 mod flatbuffer;
 mod graph;
+mod metadata;
 mod operators;
 mod schema;
 
 use super::bytes::Bytes;
-use super::metadata;
 use super::variables::check;
 use super::{Model, Weights};
 use crate::network::Network;
@@ -46,7 +47,12 @@ pub(crate) fn load(bytes: &Bytes) -> Result<Model> {
     let mut model = Model::new(network, weights);
     // The converter puts the model's name in front of the names of its tensors.
     let names = parts.tensors.iter().filter_map(|tensor| tensor.name.split('/').next());
-    model.metadata.scaling = metadata::scaling(&model.network, names);
+    model.metadata.scaling = super::metadata::scaling(&model.network, names);
+    if let Some(described) = parts.metadata {
+        let channels = parts.outputs.first().and_then(|&output| parts.tensors[output].shape.last());
+        metadata::read(described, bytes, channels.copied().unwrap_or(0), &mut model.metadata)
+            .map_err(|e| format!("metadata: {e}"))?;
+    }
     Ok(model)
 }
 

@@ -17,6 +17,10 @@ pub(super) struct Model<'f, 'a> {
     pub(super) outputs: Vec<usize>,
     /// In the order of execution.
     pub(super) operators: Vec<Operator<'f, 'a>>,
+    /// The names of outputs in the first signature of the subgraph, and their tensors.
+    pub(super) signature: Vec<(&'a str, usize)>,
+    /// The FlatBuffers that describe the model.
+    pub(super) metadata: Option<&'a [u8]>,
 }
 
 /// A constant, or a place for what an operator computes.
@@ -46,6 +50,9 @@ pub(super) mod dtype {
     pub(in super::super) const I64: u8 = 4;
     pub(in super::super) const I8: u8 = 9;
     pub(in super::super) const F64: u8 = 10;
+
+    /// All of these.
+    pub(in super::super) const READ: [u8; 7] = [F32, F16, I32, U8, I64, I8, F64];
 
     /// The name of a type.
     pub(in super::super) fn name(dtype: u8) -> String {
@@ -166,6 +173,8 @@ impl<'f, 'a> Model<'f, 'a> {
             operator(table, &codes, count).map_err(|e| format!("operator {i}: {e}"))
         });
         Ok(Self {
+            signature: signature(&root, count)?,
+            metadata: metadata(&root, &buffers)?,
             name: graph.string(4)?,
             tensors: tensors.collect::<Result<_>>()?,
             inputs: present(graph, 1, count)?,
@@ -173,6 +182,34 @@ impl<'f, 'a> Model<'f, 'a> {
             operators: operators.collect::<Result<_>>()?,
         })
     }
+}
+
+/// The outputs of the first subgraph's first signature.
+fn signature<'a>(root: &Table<'_, 'a>, tensors: usize) -> Result<Vec<(&'a str, usize)>> {
+    for signature in root.tables(7)? {
+        if signature.number(4, u32::from_le_bytes, 0)? != 0 {
+            continue;
+        }
+        let output = |table: Table<'_, 'a>| {
+            let index = table.number(1, i32::from_le_bytes, 0)?;
+            Ok((table.string(0)?, within(index, tensors)?))
+        };
+        return signature.tables(1)?.into_iter().map(output).collect();
+    }
+    Ok(Vec::new())
+}
+
+fn metadata<'a>(root: &Table<'_, 'a>, buffers: &[&'a [u8]]) -> Result<Option<&'a [u8]>> {
+    for table in root.tables(6)? {
+        if table.string(0)? == "TFLITE_METADATA" {
+            let index = table.number(1, u32::from_le_bytes, 0)? as usize;
+            let buffer = buffers.get(index).copied().ok_or_else(|| {
+                format!("its metadata is buffer {index}, but there are {}", buffers.len())
+            });
+            return buffer.map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// The number of an operator and the name of a custom one.

@@ -1,5 +1,6 @@
-//! Reads the entries of a `.keras` file, which is a zip file.
+//! Reads the entries of a zip file: a `.keras` file, or what follows a `.tflite` model.
 
+#[cfg(feature = "keras")]
 use std::borrow::Cow;
 use std::io::{self, Read};
 
@@ -26,10 +27,12 @@ impl Archive {
     }
 
     /// The names of all entries.
+    #[cfg(feature = "keras")]
     pub(crate) fn names(&self) -> impl Iterator<Item = Cow<'_, str>> {
         self.zip.file_names().filter_map(Result::ok)
     }
 
+    #[cfg(feature = "keras")]
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.names().any(|n| n == name)
     }
