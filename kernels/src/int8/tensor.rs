@@ -540,25 +540,37 @@ unsafe fn depthwise_rows(
     let share = depthwise::share(width);
     for start in (0..width).step_by(share) {
         let end = (start + share).min(width);
-        let offsets = |placement: &Placement| {
-            [rows.start, rows.end - 1].map(|row| {
-                let pixel = |i: usize| Pixel { picture, row, column: start + i };
-                core::array::from_fn::<usize, OUTPUTS, _>(|i| placement.of(pixel(i)))
-            })
-        };
         let (y, y_placement) = &pixels.y;
-        let y_rows = offsets(y_placement);
-        let residual_rows = pixels.residual.map(|(_, placement)| offsets(&placement));
+        let (mut y_rows, mut residual_rows) = ([[0; OUTPUTS]; 2], [[0; OUTPUTS]; 2]);
+        let columns = start..end;
+        place(&mut y_rows, y_placement, picture, [&rows, &columns]);
+        if let Some((_, placement)) = &pixels.residual {
+            place(&mut residual_rows, placement, picture, [&rows, &columns]);
+        }
         let to = depthwise::Destination::Tensor {
             y: y.add(channels.start),
             rows: y_rows.as_flattened().as_ptr(),
             residual: pixels.residual.map(|(residual, _)| residual.add(channels.start)),
-            residual_rows: residual_rows.as_ref().unwrap_or(&y_rows).as_flattened().as_ptr(),
+            residual_rows: residual_rows.as_flattened().as_ptr(),
         };
         // SAFETY: the caller's contract; the offsets are those of these outputs.
         unsafe {
-            let ranges = [channels.clone(), start..end];
+            let ranges = [channels.clone(), columns];
             plan.outputs(pixels.x, (picture, rows.clone()), ranges, buffer, (to, OUTPUTS));
+        }
+    }
+}
+
+/// Where outputs `columns` of `rows` lie, row by row.
+fn place(
+    offsets: &mut [[usize; OUTPUTS]; 2],
+    placement: &Placement,
+    picture: usize,
+    [rows, columns]: [&Range<usize>; 2],
+) {
+    for (offsets, row) in offsets.iter_mut().zip(rows.clone()) {
+        for (at, column) in offsets.iter_mut().zip(columns.clone()) {
+            *at = placement.of(Pixel { picture, row, column });
         }
     }
 }
