@@ -220,6 +220,26 @@ fn any_mixture_of_integers_and_numbers_runs() {
     }
 }
 
+/// The parts of a concatenation are rounded to their own integers first, then to those of the
+/// concatenation, whatever either stand for.
+#[test]
+fn parts_of_a_concatenation_have_scales_of_their_own() {
+    let mut net = Network::new("test", "input", [None, None], 1);
+    let input = net.output();
+    let relu = net.push("relu", Op::Activation(Activation::Relu), &[input]).unwrap();
+    let relu6 = net.push("relu6", Op::Activation(Activation::Relu6), &[input]).unwrap();
+    let cat = net.push("cat", Op::Concat, &[relu, relu6]).unwrap();
+    for (node, scale, zero_point) in [(relu, 0.5, 0), (relu6, 0.25, 10), (cat, 1.0, 3)] {
+        net.set_quantization(node, Some(Quantization::new(scale, zero_point))).unwrap();
+    }
+    let plan =
+        NetworkPlan::new(&net, Weights::default(), [1, 1, 3, 1], &PlanOptions::default()).unwrap();
+    let mut session = Session::new(plan).unwrap();
+    session.run(&[-1.0, 1.2, 3.3]).unwrap();
+    // 1.2 is 1 and 1.25, then 1; 3.3 is 3.5 and 3.25, then 4, the even one of 3 and 4, and 3.
+    assert_eq!(session.output(), [0.0, 0.0, 1.0, 1.0, 4.0, 3.0]);
+}
+
 /// Kept layers, and those that lose too much, multiply f32; the output is nearer then.
 #[test]
 fn layers_stay_f32_on_request() {
