@@ -183,7 +183,7 @@ fn subnormal_weights_are_flushed() {
 }
 
 /// Sums that lie just beside the middle between two f32, of all magnitudes: rounded by way of f64
-/// they would go the wrong way. Against the standard library, on every level.
+/// they would go the wrong way. Against `libm`, on every level.
 #[test]
 fn multiply_adds_are_rounded_once() {
     let mut random = Random(5);
@@ -206,7 +206,7 @@ fn multiply_adds_are_rounded_once() {
         }
         let [x, weights, bias] = operands;
         let (weights, bias) = (flushed(&weights), flushed(&bias));
-        let exact = |i: usize| x[i].mul_add(weights[i], bias[i]);
+        let exact = |i: usize| libm::fmaf(x[i], weights[i], bias[i]);
         let expected: Vec<f32> = (0..channels).map(exact).collect();
         let input = [1, 1, 1, channels];
         for level in levels() {

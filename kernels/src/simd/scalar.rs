@@ -39,11 +39,12 @@ impl<const FUSED: bool> Simd for Scalar<FUSED> {
 
     #[inline(always)]
     fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
-        #[cfg(feature = "std")]
+        // WASI's C library rounds twice: it wants another rounding mode, and WebAssembly has none.
+        #[cfg(all(feature = "std", not(target_family = "wasm")))]
         {
             a.mul_add(b, c)
         }
-        #[cfg(not(feature = "std"))]
+        #[cfg(not(all(feature = "std", not(target_family = "wasm"))))]
         {
             libm::fmaf(a, b, c)
         }
