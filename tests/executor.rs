@@ -1327,6 +1327,38 @@ fn a_pointwise_layer_behind_a_depthwise_one_is_one_step() {
     }
 }
 
+/// Squeeze and excitation: the layer behind multiplies as it loads, with the same bits as a product
+/// that is stored.
+#[test]
+fn a_product_with_factors_is_left_to_the_layer_behind() {
+    let one = Window::new([1, 1]);
+    for swapped in [false, true] {
+        let mut b = Builder::new(3);
+        let x = b.push("conv", plain_conv(same(3, 1), 6), &[b.input()]);
+        let pool = Op::GlobalPool { kind: PoolKind::Average, keep_dims: true };
+        let gate = b.push("pool", pool, &[x]);
+        let gate = b.push("squeeze", plain_conv(one, 2), &[gate]);
+        let gate = b.push("excite", plain_conv(one, 6), &[gate]);
+        let gate = b.push("gate", Op::Activation(Activation::Sigmoid), &[gate]);
+        let operands = if swapped { [gate, x] } else { [x, gate] };
+        let x = b.push("product", Op::Binary(BinaryOp::Multiply), &operands);
+        b.push("pw", plain_conv(one, 5), &[x]);
+        let x = picture([2, 9, 8, 3], 7);
+        check(&b, &x, &[]).unwrap();
+        let fused = plan(&b, x.shape, &[]).unwrap();
+        assert_eq!(steps(&fused).last().unwrap(), "product+pw");
+        check(&b, &x, &["product"]).unwrap();
+        let seen = plan(&b, x.shape, &["product"]).unwrap();
+        assert_eq!(steps(&seen).last().unwrap(), "pw");
+        let [one, two] = [fused, seen].map(|plan| {
+            let mut session = Session::new(plan).unwrap();
+            session.run(&x.data).unwrap();
+            session.output().to_vec()
+        });
+        common::assert_same_bits("fused and not", &one, &two);
+    }
+}
+
 #[test]
 fn only_what_is_needed_is_planned() {
     let mut b = Builder::new(2);

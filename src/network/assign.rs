@@ -53,7 +53,8 @@ impl Assignment {
         let outputs = network.outputs().iter().map(|output| output.node);
         let kept: Vec<NodeId> = [network.output()].into_iter().chain(outputs).collect();
         let flow = Flow::new(network, input, &kept)?;
-        let steps = fuse(&flow);
+        // Products are rounded to integers, not what they are made of.
+        let steps = fuse(&flow, false);
         let planner = Planner::new(network, &flow, &steps, keep);
         let roles = planner.roles();
         let mut assignment = Self { roles, dequantized: BTreeSet::new(), layers: planner.layers() };

@@ -106,6 +106,9 @@ fn share(height: usize, b: usize, bands: usize) -> usize {
 /// The window through which a step computes rows of its result from rows of its operand. None if it
 /// needs the whole operand.
 fn window(flow: &Flow<'_>, step: &FusedStep) -> Option<Window> {
+    if step.scale.is_some() {
+        return None; // its factors are those of all pictures
+    }
     let op = flow.values[step.depthwise.as_ref().map_or(step.kernel, |stage| stage.kernel)].op;
     match *op {
         Op::Conv { window, .. }
@@ -216,7 +219,7 @@ fn roles(flow: &Flow<'_>, steps: &[FusedStep], elements: &[ElementType]) -> Vec<
         let [n, h, w, c] = value.shape;
         let operands = [Some(step.x), step.residual];
         let makers = operands.map(|v| v.and_then(|v| maker[v]));
-        for maker in makers.into_iter().flatten() {
+        for maker in step.operands().filter_map(|v| maker[v]) {
             if roles[maker].readers.last() != Some(&s) {
                 roles[maker].readers.push(s);
             }

@@ -7,7 +7,9 @@
 //! - a sum joins the step of one operand, which then adds the other as its residual;
 //! - an activation joins any step and becomes its last operation;
 //! - a pointwise convolution joins a depthwise one: the two become one separable layer;
-//! - a copy that rounds to integers joins a step whose operands are integers.
+//! - a copy that rounds to integers joins a step whose operands are integers;
+//! - a product with a factor for each picture and channel (squeeze and excitation) is left to the
+//!   one convolution or dense layer that uses it, which multiplies as it loads.
 //!
 //! What is rounded to integers is complete: nothing joins it but a pointwise convolution, between
 //! which and the depthwise one the step rounds. Kernels round to integers only what they compute of
@@ -17,13 +19,13 @@
 //! adds the operand again at its end. Then the steps that use the activation apply it as they load
 //! the operand, if they can. The stored tensor stays as it is for the residual and the projection.
 
-use sepconv_kernels::{Activation, Padding, Window};
+use sepconv_kernels::{Activation, BinaryOp, Padding, Window};
 
 use super::flow::{Flow, ValueId};
 use super::shape::Shape;
 use super::{Interpolation, Op};
 
-/// activation(kernel(`input_activation`(x)) + residual).
+/// activation(kernel(`input_activation`(x) · scale) + residual).
 #[derive(Debug)]
 pub(super) struct FusedStep {
     /// The value whose operation says which kernel runs.
@@ -32,6 +34,8 @@ pub(super) struct FusedStep {
     pub(super) depthwise: Option<DepthwiseStage>,
     pub(super) x: ValueId,
     pub(super) input_activation: Activation,
+    /// A factor for each picture and channel of x.
+    pub(super) scale: Option<ValueId>,
     /// Batch norms and rescalings to fold into the weights, in order. If the kernel itself is one
     /// of these, it is the first.
     pub(super) affines: Vec<ValueId>,
@@ -52,6 +56,11 @@ pub(super) struct DepthwiseStage {
 }
 
 impl FusedStep {
+    /// The values that it reads.
+    pub(super) fn operands(&self) -> impl Iterator<Item = ValueId> {
+        [Some(self.x), self.scale, self.residual].into_iter().flatten()
+    }
+
     /// The shape in which the step reads x. Flattening and reshaping read x in the shape of the
     /// result.
     pub(super) fn x_shape(&self, flow: &Flow<'_>) -> Shape {
@@ -63,13 +72,15 @@ impl FusedStep {
     }
 }
 
-/// All steps of a flow. A step comes after the steps whose results it reads.
-pub(super) fn fuse(flow: &Flow<'_>) -> Vec<FusedStep> {
+/// All steps of a flow. A step comes after the steps whose results it reads. Products are steps of
+/// their own unless layers may `scale` what they load.
+pub(super) fn fuse(flow: &Flow<'_>, scale: bool) -> Vec<FusedStep> {
     let mut fuser = Fuser {
         flow,
         steps: Vec::new(),
         ending: vec![None; flow.values.len()],
         on_load: vec![None; flow.values.len()],
+        scaled: vec![None; flow.values.len()],
     };
     for (v, value) in flow.values.iter().enumerate() {
         match *value.op {
@@ -82,9 +93,14 @@ pub(super) fn fuse(flow: &Flow<'_>) -> Vec<FusedStep> {
                 fuser.pointwise(v, window.stride);
             }
             Op::Identity => fuser.copy(v),
-            Op::Binary(_) => {
-                let second = value.operands[1];
-                fuser.start(v).residual = Some(second);
+            Op::Binary(op) => {
+                match fuser.factors(v).filter(|_| op == BinaryOp::Multiply && scale) {
+                    Some(operands) => fuser.scaled[v] = Some(operands),
+                    None => {
+                        let second = value.operands[1];
+                        fuser.start(v).residual = Some(second);
+                    }
+                }
             }
             _ => {
                 fuser.start(v);
@@ -103,6 +119,9 @@ struct Fuser<'a, 'n> {
     ending: Vec<Option<usize>>,
     /// If a value is an activation that its users apply as they load the operand: that activation.
     on_load: Vec<Option<Activation>>,
+    /// If a value is a product whose user multiplies as it loads: its operands, of which the second
+    /// has a factor for each picture and channel.
+    scaled: Vec<Option<[ValueId; 2]>>,
 }
 
 impl Fuser<'_, '_> {
@@ -117,6 +136,7 @@ impl Fuser<'_, '_> {
             depthwise: None,
             x: operand,
             input_activation: Activation::None,
+            scale: None,
             affines: Vec::new(),
             residual: None,
             activation: Activation::None,
@@ -126,6 +146,10 @@ impl Fuser<'_, '_> {
         if let Some(activation) = self.on_load[operand] {
             step.x = self.flow.values[operand].operands[0];
             step.input_activation = activation;
+            step.members.insert(0, operand);
+        }
+        if let Some([x, scale]) = self.scaled[operand] {
+            (step.x, step.scale) = (x, Some(scale));
             step.members.insert(0, operand);
         }
         let s = self.steps.len();
@@ -157,6 +181,42 @@ impl Fuser<'_, '_> {
         !self.is_quantized(v)
             || ((by_element || self.is_quantized(step.x))
                 && step.residual.is_none_or(|residual| self.is_quantized(residual)))
+    }
+
+    /// The operands of a product that its user can compute, the factors last.
+    fn factors(&self, v: ValueId) -> Option<[ValueId; 2]> {
+        let value = &self.flow.values[v];
+        let user = &self.flow.values[*value.users.first().filter(|_| value.is_private())?];
+        let scales = matches!(user.op, Op::Conv { .. } | Op::Dense { .. });
+        if !scales || self.is_quantized(v) {
+            return None;
+        }
+        let &[a, b] = &value.operands[..] else { return None };
+        let fits = |&[x, scale]: &[ValueId; 2]| {
+            let [n, _, _, c] = value.shape;
+            self.is_pooled(scale)
+                && self.flow.values[x].shape == value.shape
+                && self.flow.values[scale].shape == [n, 1, 1, c]
+        };
+        [[a, b], [b, a]].into_iter().find(fits)
+    }
+
+    /// Whether a value has one pixel for each picture, of whatever size: it is made of a global
+    /// pool. (Plans for other sizes have the same steps.)
+    fn is_pooled(&self, mut v: ValueId) -> bool {
+        loop {
+            match self.op(v) {
+                Op::GlobalPool { .. } => return true,
+                Op::Conv { .. }
+                | Op::Dense { .. }
+                | Op::BatchNorm { .. }
+                | Op::Rescale { .. }
+                | Op::Activation(_)
+                | Op::Identity
+                | Op::Reshape { .. } => v = self.flow.values[v].operands[0],
+                _ => return false,
+            }
+        }
     }
 
     fn copy(&mut self, v: ValueId) {

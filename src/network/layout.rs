@@ -102,8 +102,7 @@ impl Places {
             }
         };
         for (time, step) in steps.iter().enumerate() {
-            let operands = [Some(step.x), step.residual].into_iter().flatten();
-            operands.chain([step.result]).for_each(|v| touch(v, time));
+            step.operands().chain([step.result]).for_each(|v| touch(v, time));
         }
         // Until after the last step, when the caller reads them.
         flow.kept.iter().for_each(|&v| touch(v, steps.len()));
@@ -182,7 +181,8 @@ impl Layout<'_> {
 }
 
 /// The type that each value is stored in: u8 if it is rounded to integers, else `activations`.
-/// Some values stay f32: the input, the output, and operands and results of plain loops (softmax).
+/// Some values stay f32: the input, the output, factors of what is loaded, and operands and results
+/// of plain loops (softmax).
 /// A residual has the type of its sum, and an operand of a concatenation has the type of the
 /// concatenation, so that they are f32 if the other is. Beside integers `activations` is f32.
 pub(super) fn element_types(
@@ -197,6 +197,7 @@ pub(super) fn element_types(
                 || v == flow.kept[0]
                 || plain(&v)
                 || value.users.iter().any(plain)
+                || steps.iter().any(|step| step.scale == Some(v))
         })
         .collect();
     let sums = steps.iter().filter_map(|step| Some((step.residual?, step.result)));
@@ -306,13 +307,13 @@ mod tests {
                 .chain(outputs.iter().map(|name| net.find(name).unwrap()))
                 .collect();
             let flow = Flow::new(net, input, &kept).unwrap();
-            let steps = fuse(&flow);
+            let steps = fuse(&flow, true);
             let elements = element_types(&flow, &steps, activations);
             let places = Places::new(&flow, &steps, &elements);
             let layout = places.layout(&[]).unwrap();
             let mut arena = vec![usize::MAX; layout.arena_len];
             for step in &steps {
-                for v in [Some(step.x), step.residual].into_iter().flatten() {
+                for v in step.operands() {
                     assert_holds(&flow, &layout, &arena, v);
                 }
                 let Target { range, stride, element, .. } = layout.target(step.result);

@@ -106,6 +106,7 @@ pub(super) fn pack(
     let Ends { input_type, output_type, quantizations } = ends;
     let mut options = Options::default()
         .input_activation(step.input_activation)
+        .input_scale(step.scale.is_some())
         .activation(step.activation)
         .level(common.level)
         .input_type(input_type)

@@ -304,7 +304,7 @@ impl NetworkPlan {
     fn sized(packed: Arc<PackedNetwork>, input: Shape) -> Result<Self> {
         let PackedNetwork { network, kept, values_type, .. } = &*packed;
         let flow = Flow::new(network, input, kept)?;
-        let fused = fuse(&flow);
+        let fused = fuse(&flow, true);
         let elements = layout::element_types(&flow, &fused, *values_type);
         let places = Places::new(&flow, &fused, &elements);
         let depth_first =
@@ -417,7 +417,7 @@ fn pack_all(
     common: Common,
     values_type: ElementType,
 ) -> Result<Vec<PackedStep>> {
-    let fused = fuse(flow);
+    let fused = fuse(flow, true);
     let elements = layout::element_types(flow, &fused, values_type);
     let layers = |step: &FusedStep| {
         step.members.iter().map(|&v| flow.values[v].node.layer.as_str()).collect::<Vec<_>>()

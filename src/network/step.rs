@@ -58,6 +58,8 @@ pub(super) struct Step {
     x: ValueId,
     /// With its shape: that of the result, unless it is the second operand of a binary operation.
     residual: Option<(ValueId, Shape)>,
+    /// With its shape, \[N, 1, 1, C\].
+    scale: Option<(ValueId, Shape)>,
     result: ValueId,
     info: StepInfo,
 }
@@ -67,6 +69,7 @@ pub(super) struct Step {
 pub(super) struct Operands {
     x: Source,
     residual: Option<Source>,
+    scale: Option<Source>,
     y: Target,
 }
 
@@ -96,9 +99,9 @@ impl Step {
             multiply_adds,
             parameters,
         };
-        let FusedStep { x, residual, result, .. } = *fused;
-        let residual = residual.map(|v| (v, flow.values[v].shape));
-        Self { x, residual, result, kernel, info }
+        let FusedStep { x, scale, residual, result, .. } = *fused;
+        let [residual, scale] = [residual, scale].map(|v| v.map(|v| (v, flow.values[v].shape)));
+        Self { x, residual, scale, result, kernel, info }
     }
 
     /// Where its operands lie in a layout of the arena.
@@ -106,6 +109,7 @@ impl Step {
         Operands {
             x: layout.source(self.x, self.info.input),
             residual: self.residual.map(|(v, shape)| layout.source(v, shape)),
+            scale: self.scale.map(|(v, shape)| layout.source(v, shape)),
             y: layout.target(self.result),
         }
     }
@@ -182,8 +186,16 @@ impl Step {
             }
         };
         let residual = operands.residual.as_ref().map(|residual| read(residual, 1));
+        // Never by turns.
+        let scale = operands.scale.as_ref().map(|scale| match read(scale, 1) {
+            (Elements::F32(scale), _) => scale,
+            _ => unreachable!("factors are stored as f32"),
+        });
         let run = || {
-            let x = NhwcView::new(x, x_shape)?;
+            let mut x = NhwcView::new(x, x_shape)?;
+            if let Some(scale) = scale {
+                x = x.scaled(scale)?;
+            }
             let residual = residual.map(|(data, shape)| NhwcView::new(data, shape)).transpose()?;
             let y = NhwcViewMut::with_pixel_stride(y, y_shape, operands.y.stride)?;
             let rows = turn.map_or(0..plan.output_shape()[1], |(turn, _)| turn.rows.clone());
