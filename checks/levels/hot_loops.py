@@ -33,7 +33,7 @@ INT8_DEPTHWISE = "int8::depthwise::Depthwise"
 K3X3 = "depthwise::k3x3::Depthwise3x3"
 TAIL, MASKED = "depthwise::k3x3::Tail3x3", "rows::kernel::MaskedRowKernel"
 ROWS, DEPTHWISE = "rows::kernel::RowKernel", CRATE + "depthwise::row::"
-ACTIVATE = f"entry::<{CRATE}activation::Activate>"
+ACTIVATE = f"{CRATE}activation::activate::<"
 TOKENS = {"avx2": "Avx2", "avx512": "Avx512", "neon": "Neon"}
 # Fused multiply-adds, dot products of pairs of bf16, and those of 8-bit integers: of several instructions the one that
 # is there once.
@@ -63,8 +63,6 @@ class Kernel:
     def functions(self):
         """The level's compiled functions of the kernels."""
         token = TOKENS[self.level] + self.token
-        if self.trait == "Simd":
-            token += "<true>"  # fused
         level = f"<{CRATE}simd::{self.level}::{token} as {CRATE}simd::{self.trait}>::entry"
         return [f"{level}::<{CRATE}{symbol}>" for symbol in self.symbols]
 
@@ -126,7 +124,7 @@ INT8 = {
 # bias and a multiplier to 6 products; where a group has two taps, on x86, 6, 7, 1 and 1 to 10. Besides, constants for
 # rounding: up to five are on the stack, as the code around the loop has others, and are loaded for each output.
 INT8_LOADS = {"neon": 42 / 24, "vnni": 42 / 24, "words": 66 / 40}
-INT8_SPILLS = {"avx2": 8, "avx512": 8, "neon": 10}
+INT8_SPILLS = {"avx2": 10, "avx512": 8, "neon": 10}
 # What Armv8.6 adds. Products of matrices: per 16 k 48 of two rows and two columns, 8 vectors of A (ldr: others lie between
 # them), 12 of B (ldp), 0.77 without the loop's own and a prefetch. Multiply-adds of bf16: those of one chain of 8 k, as
 # many as of FMAs of 4 k.
@@ -280,7 +278,8 @@ def disassemble(path, target):
     functions, body = {}, []
     for line in text.splitlines():
         if head := re.fullmatch(r"[0-9a-f]+ <(.*)>:", line):
-            body = functions.setdefault(head[1], [])
+            # Some compilers leave out that a level's multiply-adds are fused, which is the default.
+            body = functions.setdefault(re.sub(r"(::(?:Avx2|Avx512|Neon))<true>", r"\1", head[1]), [])
         elif reloc := re.match(r"\t\t\t[0-9a-f]+: R_\S+\s+(.*)", line):
             body[-1].symbol = re.sub(r"-0x\w+$", "", reloc[1])
         elif found := re.match(r"\s+([0-9a-f]+):\t(.*)", line):

@@ -162,9 +162,20 @@ pub(crate) fn apply<S: Simd>(simd: S, x: S::Vector, activation: Activation) -> S
     // SAFETY: `simd` proves that the CPU has the level; there is room for a vector.
     unsafe {
         simd.store(run.x, x);
-        S::entry::<Activate>(&run);
+        activate::<S>(&run);
         simd.load(run.x)
     }
+}
+
+/// Cold, so that registers are saved around the call, and not in the loops of clamps beside it.
+///
+/// # Safety
+/// That of [`Activate`]; the CPU has the level.
+#[cold]
+#[inline(never)]
+unsafe fn activate<S: Simd>(run: &ActivateRun) {
+    // SAFETY: the caller keeps the contract.
+    unsafe { S::entry::<Activate>(run) }
 }
 
 /// The kernel that applies an activation to elements in place.
