@@ -714,7 +714,7 @@ impl<'a> NormalizationParams<'a> {
 /// let by = |kind| naive::normalize(kind, 0.0, [1, 1, 1, 2], &x);
 /// assert_eq!(by(NormalizationKind::Layer), [-1.0, 1.0]); // less the mean 4, over the deviation 3
 /// assert_eq!(by(NormalizationKind::Rms), [0.2, 1.4]); // over √25
-/// assert_eq!(by(NormalizationKind::Group { groups: 2 }), by(NormalizationKind::Layer).map(|_| 0.0));
+/// assert_eq!(by(NormalizationKind::Group { groups: 1 }), [-1.0, 1.0]); // of a picture of one pixel
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
