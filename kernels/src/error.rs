@@ -274,7 +274,7 @@ impl fmt::Display for Error {
             ),
             Self::ArithmeticUnavailable { arithmetic } => write!(
                 f,
-                "arithmetic {arithmetic}: sepconv-kernels was built without the feature bf16"
+                "arithmetic {arithmetic}: sepconv-kernels was built without the feature of this name"
             ),
             Self::KernelLargerThanInput { axis, kernel, input } => write!(
                 f,

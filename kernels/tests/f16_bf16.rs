@@ -91,23 +91,36 @@ fn pointwise(weights: Elements<'_>, options: &Options) -> Result<Pointwise, Erro
     Pointwise::new([1, 3, 3, 4], &PointwiseParams::new(4, weights), options)
 }
 
-/// The arithmetic bf16 is there with the feature of its name alone.
+/// The feature that an arithmetic needs, if any, and whether this build has it.
+fn feature_of(arithmetic: Arithmetic) -> Option<(&'static str, bool)> {
+    match arithmetic {
+        Arithmetic::Bf16 => Some(("bf16", cfg!(feature = "bf16"))),
+        Arithmetic::Unfused => Some(("unfused", cfg!(feature = "unfused"))),
+        _ => None,
+    }
+}
+
+/// Arithmetics are there with the features of their names alone.
 #[test]
 fn arithmetic_without_kernels_is_refused() {
-    let has = cfg!(feature = "bf16");
     for arithmetic in Arithmetic::ALL {
-        assert_eq!(arithmetic.is_available(), has || arithmetic != Arithmetic::Bf16);
+        let feature = feature_of(arithmetic);
+        assert_eq!(arithmetic.is_available(), feature.is_none_or(|(_, has)| has));
         let options = Options::default().arithmetic(arithmetic);
         match pointwise(Elements::F32(&[0.0; 16]), &options) {
             Ok(_) => assert!(arithmetic.is_available()),
             Err(error) => {
                 assert_eq!(error, Error::ArithmeticUnavailable { arithmetic });
-                assert!(!arithmetic.is_available() && error.to_string().ends_with("feature bf16"));
+                let start = format!("arithmetic {}: ", feature.unwrap().0);
+                assert!(error.to_string().starts_with(&start), "{error}");
+                assert!(!arithmetic.is_available());
             }
         }
     }
     let blocks = kernels().iter().any(|kernel| kernel.name.starts_with("gemm_blocks_"));
-    assert_eq!(blocks, has);
+    assert_eq!(blocks, cfg!(feature = "bf16"));
+    let unfused = kernels().iter().any(|kernel| kernel.name.contains("_unfused_"));
+    assert_eq!(unfused, cfg!(feature = "unfused"));
 }
 
 #[test]
