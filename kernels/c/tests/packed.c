@@ -149,14 +149,14 @@ static void refuse_all(void) {
         abort();
     refused(sepconv_pointwise_pack(IN, &params, NULL, NULL), "packed is null");
     refused(sepconv_pointwise_pack(IN + 1, &params, NULL, &packed), "expected 40 elements, got 32");
-    params.weights.layout = 4;
-    refused(sepconv_pointwise_pack(IN, &params, NULL, &packed), "unknown sepconv_weight_layout: 4");
+    params.weights.layout = 5;
+    refused(sepconv_pointwise_pack(IN, &params, NULL, &packed), "unknown sepconv_weight_layout: 5");
     params.weights.layout = SEPCONV_HWIO;
     options.output_layout = 2;
     refused(sepconv_pointwise_pack(IN, &params, &options, &packed), "unknown sepconv_tensor_layout: 2");
     options.output_layout = SEPCONV_NHWC;
-    options.arithmetic = 3;
-    refused(sepconv_pointwise_pack(IN, &params, &options, &packed), "unknown sepconv_arithmetic: 3");
+    options.arithmetic = 4;
+    refused(sepconv_pointwise_pack(IN, &params, &options, &packed), "unknown sepconv_arithmetic: 4");
     options.arithmetic = SEPCONV_ARITHMETIC_BF16;
     options.amx = 2;
     refused(sepconv_pointwise_pack(IN, &params, &options, &packed), "unknown sepconv_options.amx: 2");
