@@ -86,8 +86,8 @@ shared_build() {
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static $READABLE"
 }
 
-# Tests of very many small layers.
-SMALL=(activations lines pixelwise shapes transposed)
+# Tests of very many small plans, besides `shapes`, which has each kernel at least once.
+SMALL=(activations lines pixelwise transposed)
 
 # emulated NAME LEVEL MODEL network|kernels|shapes|all [cargo test's arguments]: the tests of the kernels on an
 # emulated CPU, with networks, the digests and the large random layers, or without these, or very many small
@@ -114,7 +114,7 @@ emulated_tests() {
         # Without what is the same on all CPUs.
         network) kernel_tests allocation canaries concurrency differential geometry "${SMALL[@]}" packed threads ;;
         kernels) kernel_tests allocation canaries concurrency differential digests geometry "${SMALL[@]}" packed threads ;;
-        shapes) tests=(--test halves "${SMALL[@]/#/--test=}") ;;
+        shapes) tests=(--test halves --test shapes "${SMALL[@]/#/--test=}") ;;
         *) kernel_tests concurrency differential packed threads ;;
     esac
     if [[ $what == shapes ]]; then
