@@ -34,7 +34,7 @@ fi
 
 export CARGO_TARGET_DIR=$PWD/target/wasm
 export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS=$flags CARGO_TARGET_WASM32_WASIP1_RUNNER=$runner
-export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-5}
+export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-2}
 kernel_tests allocation concurrency guard packed threads # threads, and a system's memory protection
 run wasm all "WebAssembly, ${runner%% *}" cargo test "${build[@]}" --release --target "$target" \
     -p sepconv-kernels --no-default-features --features std,bf16,int8,unfused "${tests[@]}" "$@"
