@@ -394,9 +394,13 @@ unsafe fn interleave<T: Int8, const WHOLE: bool, const PLAIN: bool>(
     let count = (part.outputs - 1) * run.step + run.kernel[1];
     let columns =
         |i: usize, group: usize| run.columns.wrapping_add((i * groups.room() + group) * SUMS * l);
+    // Of an odd number of outputs, the last half has one that is not computed: its columns may lie
+    // beyond those that exist.
+    let covered = (run.outputs - 1) * run.step + run.kernel[1];
     let of_column = |i: usize| {
-        let other = if part.apart > 0 { column(run, i + part.apart * run.step) } else { None };
-        [column(run, i), other]
+        let other = i + part.apart * run.step;
+        let has_other = part.apart > 0 && other < covered;
+        [column(run, i), if has_other { column(run, other) } else { None }]
     };
     for group in 0..groups.column {
         let row = |i: usize| Row::new(run, group * T::GROUP + i, &padding, part.c);
