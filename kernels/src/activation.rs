@@ -162,7 +162,7 @@ pub(crate) fn apply<S: Simd>(simd: S, x: S::Vector, activation: Activation) -> S
     // SAFETY: `simd` proves that the CPU has the level; there is room for a vector.
     unsafe {
         simd.store(run.x, x);
-        activate::<S>(&run);
+        activate::<S::Fused>(&run);
         simd.load(run.x)
     }
 }

@@ -56,6 +56,8 @@ pub(crate) trait Simd: Copy {
     type MemMask: Copy;
     /// A lane's number for each lane.
     type Indices: Copy;
+    /// The fused token of the level, for code whose bits don't depend on [`Simd::FUSED`].
+    type Fused: Simd;
 
     const LEVEL: Level;
 
