@@ -304,6 +304,7 @@ fn refused() {
         let activated = options.input_activation(Activation::Relu);
         assert!(said(op, input, &nchw).contains("expected NHWC"));
         assert!(said(op, input, &activated).contains("activate it before"));
+        assert!(said(op, input, &options.input_scale(true)).contains("multiply it before"));
         if ElementType::U8.is_available() {
             assert!(said(op, input, &options.input_type(ElementType::U8)).contains("integers"));
         }

@@ -8,11 +8,9 @@ use crate::activation::Activation;
 use crate::element::{Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::geometry::{check_input, product};
-use crate::layout::TensorLayout;
 use crate::lines::LineKernels;
 use crate::lines::binary::{BinaryArgs, Line};
 use crate::lines::normalize::{NormalizeArgs, Rule};
-use crate::options::Options;
 use crate::params::BinaryOp;
 use crate::pixels::{Pixel, Placement};
 use crate::tensor::row_parts;
@@ -59,32 +57,6 @@ pub(crate) struct Normalization {
 pub(crate) struct Affine {
     pub(crate) scale: Vec<f32>,
     pub(crate) shift: Vec<f32>,
-}
-
-/// Checks that a plan of lines can do what the options say.
-pub(crate) fn check(options: &Options) -> Result<()> {
-    let nchw = [options.input_layout, options.output_layout].contains(&TensorLayout::Nchw);
-    if nchw {
-        return Err(Error::Unsupported {
-            what: "an operation on lines of planes: expected layout nhwc, got nchw",
-        });
-    }
-    if options.input_type.is_quantized() || options.output_type.is_quantized() {
-        return Err(Error::Unsupported {
-            what: "an operation on lines of integers: expected elements of f32, f16 or bf16",
-        });
-    }
-    if options.input_activation != Activation::None {
-        return Err(Error::Unsupported {
-            what: "an activation on load of an operation on lines: make it a plan before",
-        });
-    }
-    if options.input_scale {
-        return Err(Error::Unsupported {
-            what: "a scale on load of an operation on lines: make it a product before",
-        });
-    }
-    options.activation.checked().map(drop)
 }
 
 /// The shape in which two tensors are combined: each dimension is that of both, or of one where the

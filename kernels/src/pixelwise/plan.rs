@@ -4,8 +4,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::activation::Activation;
-use crate::error::{Error, Result};
-use crate::layout::TensorLayout;
+use crate::error::Result;
 use crate::options::Options;
 use crate::pixels::Pixel;
 use crate::pixelwise::PixelwiseKernels;
@@ -51,16 +50,7 @@ impl PixelwisePlan {
         operation: PixelOperation,
         options: &Options,
     ) -> Result<Self> {
-        let refused = |what| Err(Error::Unsupported { what });
-        if options.input_type.is_quantized() || options.output_type.is_quantized() {
-            return refused("resampling or softmax of integers: expected f32, f16 or bf16");
-        }
-        if [options.input_layout, options.output_layout] != [TensorLayout::Nhwc; 2] {
-            return refused("resampling or softmax in NCHW layout: expected NHWC");
-        }
-        if options.input_activation != Activation::None {
-            return refused("resampling or softmax of an activated input: activate it before");
-        }
+        options.check_plain()?;
         Ok(Self { kernels, output, activation: options.activation.checked()?, operation })
     }
 
