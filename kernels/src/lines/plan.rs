@@ -13,12 +13,9 @@ use crate::lines::binary::{BinaryArgs, Line};
 use crate::lines::normalize::{NormalizeArgs, Rule};
 use crate::params::BinaryOp;
 use crate::pixels::{Pixel, Placement};
-use crate::tensor::row_parts;
+use crate::tensor::for_each_row;
 use crate::threads::{self, Scratch, Shared, SharedMut, Threads};
 use crate::view::{NhwcView, NhwcViewMut};
-
-/// Most output rows of a task.
-const TASK_ROWS: usize = 8;
 
 /// An operation on lines, prepared.
 #[derive(Debug)]
@@ -139,14 +136,13 @@ impl LinesPlan {
             y: SharedMut(y.pointer()),
             y_placement: y.placement(all.start),
         };
-        let workers = threads.count().max(1);
         match &self.operation {
             Operation::Normalize(normalization @ Normalization { groups: Some(groups), .. }) => {
                 // Some rows of a picture can't be normalized without the others.
                 if all != (0..height) {
                     return Err(Error::Rows { start: all.start, end: all.end, height });
                 }
-                let tasks = n * groups;
+                let (tasks, workers) = (n * groups, threads.count().max(1));
                 threads::for_each(threads, [tasks, workers], scratch, 0, &|task, _| {
                     let (picture, group) = (task / groups, task % groups);
                     let channels = self.output[3] / groups;
@@ -157,21 +153,11 @@ impl LinesPlan {
                     unsafe { run.normalize(normalization, at, [height, width], channels) };
                 });
             }
-            operation => {
-                let parts = row_parts(n, all.len(), TASK_ROWS, workers);
-                let tasks = n * parts;
-                threads::for_each(threads, [tasks, workers], scratch, 0, &|task, _| {
-                    let task = threads::adjacent(task, tasks, workers);
-                    let (picture, part) = (task / parts, task % parts);
-                    let rows = all.len() * part / parts..all.len() * (part + 1) / parts;
-                    for row in all.start + rows.start..all.start + rows.end {
-                        let at = Pixel { picture, row, column: 0 };
-                        // SAFETY: views were checked against the plan, and have this row; each
-                        // task writes its own rows.
-                        unsafe { run.row(operation, at) };
-                    }
-                });
-            }
+            operation => for_each_row(threads, n, &all, scratch, &|at| {
+                // SAFETY: views were checked against the plan, and have this row, which is written
+                // by one task.
+                unsafe { run.row(operation, at) };
+            }),
         }
         Ok(())
     }

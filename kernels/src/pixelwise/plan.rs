@@ -11,12 +11,9 @@ use crate::pixelwise::PixelwiseKernels;
 use crate::pixelwise::axis::Taps;
 use crate::pixelwise::resample::{PixelsTo, ResampleRun};
 use crate::pixelwise::softmax::SoftmaxRun;
-use crate::tensor::row_parts;
-use crate::threads::{self, Scratch, Threads};
+use crate::tensor::for_each_row;
+use crate::threads::{Scratch, Threads};
 use crate::view::{NhwcView, NhwcViewMut, Operands};
-
-/// Most output rows of a task.
-const TASK_ROWS: usize = 8;
 
 /// A pixelwise operation, prepared.
 #[derive(Debug)]
@@ -94,18 +91,11 @@ impl PixelwisePlan {
         mut y: NhwcViewMut<'_>,
         scratch: Scratch<'_>,
     ) {
-        let (n, height) = (self.output[0], all.len());
         let operands = Operands::new(x, residual, (&mut y, all.start));
-        let workers = threads.count().max(1);
-        let parts = row_parts(n, height, TASK_ROWS, workers);
-        threads::for_each(threads, [n * parts, workers], scratch, 0, &|task, _| {
-            let (picture, part) = (task / parts, task % parts);
-            let rows = height * part / parts..height * (part + 1) / parts;
-            for row in rows {
-                // SAFETY: the views have the plan's shapes, with these rows and those that they are
-                // made of; each row is one task's.
-                unsafe { self.row(&operands, Pixel { picture, row: all.start + row, column: 0 }) };
-            }
+        for_each_row(threads, self.output[0], &all, scratch, &|first| {
+            // SAFETY: the views have the plan's shapes, with this row and those that it is made of;
+            // it is one task's.
+            unsafe { self.row(&operands, first) };
         });
     }
 
