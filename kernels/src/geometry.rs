@@ -99,8 +99,8 @@ impl Window {
         Ok([self.axis(0, size[0])?.output, self.axis(1, size[1])?.output])
     }
 
-    /// The input rows that the windows of output rows `rows` cover, without padding, for an input of
-    /// that height. Rows beyond the output are ignored.
+    /// The input rows that the windows of output rows `rows` cover, without padding, for an input
+    /// of that height. Rows beyond the output are ignored.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -202,8 +202,8 @@ pub enum TransposedPadding {
     /// Keras's: out = in · stride + max(k − stride, 0).
     #[default]
     Valid,
-    /// Keras's: out = in · stride; of the max(k − stride, 0) outputs that are left out
-    /// floor(half) lie before and the rest after.
+    /// Keras's: out = in · stride. Of the max(k − stride, 0) outputs that are left out, half
+    /// (rounded down) lie before and the rest after.
     Same,
     /// PyTorch's: out = (in − 1) · stride − 2 · padding + k + output padding, of height and width.
     Explicit {
@@ -226,7 +226,7 @@ pub enum TransposedPadding {
 pub struct TransposedWindow {
     /// Kernel \[kh, kw\].
     pub kernel: [usize; 2],
-    /// Stride \[sy, sx\]: outputs from an input to the next.
+    /// Stride \[sy, sx\]: how many outputs further on the next input adds to.
     pub stride: [usize; 2],
     /// Padding.
     pub padding: TransposedPadding,

@@ -385,8 +385,8 @@ fn row_parts(n: usize, height: usize, rows: usize, workers: usize) -> usize {
     height.div_ceil(rows).max(wanted).next_multiple_of(even).min(most)
 }
 
-/// Calls `f` for the first pixel of each of the output rows `all` of `n` pictures, one task for some
-/// of them.
+/// Calls `f` for the first pixel of each of the output rows `all` of `n` pictures, in tasks of some
+/// rows each.
 pub(crate) fn for_each_row(
     threads: &dyn Threads,
     n: usize,

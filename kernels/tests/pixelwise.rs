@@ -132,8 +132,8 @@ fn compare(case: &Case, numbers: &mut Random) {
     }
 }
 
-/// Many random cases of an operation, so many at full effort: with three runs each, as many of a kernel
-/// as the ledger asks for.
+/// Compares that many random cases of an operation at full effort. Each runs three times: a kernel
+/// then has as many runs as the ledger asks for.
 fn check(cases: u32, of: impl Fn([usize; 4], &mut Random) -> (Op, [usize; 4])) {
     let mut numbers = Random(29);
     let cases = common::scaled(cases).max(100);

@@ -53,7 +53,6 @@ impl Normalization {
     ) -> Result<Packed<Self>> {
         let common = Common::new(channels, channels, Window::new([1, 1]), options)?;
         options.check_plain()?;
-        options.activation.checked()?;
         let &NormalizationParams { kind, epsilon, scale, shift } = params;
         if epsilon.is_nan() || epsilon < 0.0 {
             return Err(Error::Unsupported { what: "epsilon: expected a number of at least 0" });

@@ -27,8 +27,8 @@ const MAX_STRIDE: usize = 64;
 /// A transposed convolution (deconvolution), standard, in groups, or depthwise.
 ///
 /// Each output is one chain of fused multiply-adds: bias, then the input pixels that reach it, row
-/// by row (so that the kernel's taps descend), and the channels of each, ascending. With C groups it
-/// is depthwise.
+/// by row (so that the kernel's taps descend), and the channels of each, ascending. With C groups
+/// it is depthwise.
 ///
 /// ```
 /// # use sepconv_kernels::*;

@@ -44,6 +44,7 @@ impl Kernel for Softmax {
     /// # Safety
     /// - Input, output and residual, if there is one, are valid for reading and writing the pixels'
     ///   channels, of which there is at least one; no other thread touches the output.
+    /// - This build has kernels for the types of input and output.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, run: &SoftmaxRun) {
         for p in 0..run.pixels {
