@@ -133,15 +133,15 @@ impl PixelwisePlan {
                     to,
                 };
                 // SAFETY: level and types were available when the plan was made; there are taps for
-                // each column, which lie inside the input, in rows that x has by the caller's word, as
-                // do their channels; so have output and residual this row.
+                // each column, which lie inside the input, in rows that x has by the caller's word,
+                // as do their channels; so have output and residual this row.
                 unsafe { (self.kernels.resample)(&run) };
             }
             PixelOperation::Softmax => {
                 let x = x.add(at.of(first));
                 let run = SoftmaxRun { x, x_pixel: at.pixel, pixels: width, channels, to };
-                // SAFETY: level and types were available when the plan was made; all views have this row,
-                // by the caller's word, of at least one channel.
+                // SAFETY: level and types were available when the plan was made; all views have
+                // this row, by the caller's word, of at least one channel.
                 unsafe { (self.kernels.softmax)(&run) };
             }
         }
