@@ -22,8 +22,8 @@ use crate::simd::{Kernel, MAX_LANES, Simd};
 /// An element-wise function, with the same bits on every level.
 ///
 /// All pass NaN on. A clamp compares: x < lo gives lo, x > hi gives hi, and anything else gives
-/// x itself, so that −0 stays −0 under ReLU. Errors are of every f32, subnormal results included,
-/// where nothing else is said; at ±∞ the result is the limit.
+/// x itself, so that −0 stays −0 under ReLU. Unless stated otherwise, the error bounds hold for
+/// every f32, subnormal results included, and the result at ±∞ is the limit.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -69,7 +69,7 @@ pub enum Activation {
     /// clamp(slope·x + offset, 0, 1), where slope·x + offset is rounded once: x/6 + 0.5 in Keras 3
     /// and PyTorch, 0.2·x + 0.5 in Keras 2.
     HardSigmoid {
-        /// The slope of the middle part; not 0 if x is infinite, which would be a NaN.
+        /// The slope of the middle part. If it is 0, an infinite x gives NaN.
         slope: f32,
         /// The value at 0.
         offset: f32,
@@ -90,8 +90,9 @@ pub enum Activation {
         /// α.
         alpha: f32,
     },
-    /// x < threshold ? slope·(x − threshold) : min(x, max), all that Keras's layer `ReLU` can be. A
-    /// slope of 0 gives 0, of −∞, too. x − threshold and the product are rounded.
+    /// x < threshold ? slope·(x − threshold) : min(x, max), which covers all parameters of Keras's
+    /// layer `ReLU`. With a slope of 0 every x below the threshold gives 0, −∞ included. Both
+    /// x − threshold and the product are rounded.
     ThresholdedRelu {
         /// The slope below the threshold.
         slope: f32,
@@ -155,14 +156,14 @@ impl Activation {
 #[inline(always)]
 pub(crate) fn apply<S: Simd>(simd: S, x: S::Vector, activation: Activation) -> S::Vector {
     if let Some((lo, hi)) = activation.bounds() {
-        return simd.clamp_max(simd.splat(hi), simd.clamp_min(simd.splat(lo), x));
+        return Clamp { lo, hi }.of(simd, x);
     }
     let mut lanes = [0.0; MAX_LANES];
     let run = ActivateRun { x: lanes.as_mut_ptr(), count: S::LANES, activation };
     // SAFETY: `simd` proves that the CPU has the level; there is room for a vector.
     unsafe {
         simd.store(run.x, x);
-        activate::<S>(&run);
+        activate::<S::Fused>(&run);
         simd.load(run.x)
     }
 }

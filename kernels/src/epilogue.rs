@@ -9,6 +9,7 @@
 
 use crate::activation::{Activation, apply};
 use crate::element::ElementType;
+use crate::functions::{Clamp, Function};
 use crate::simd::Simd;
 use crate::simd::element::{Element, F32, ForElement, for_element};
 
@@ -81,7 +82,7 @@ impl Prologue for General {
 /// The prologue of what is copied into A panels: a clamp, (−∞, ∞) for none.
 #[inline(always)]
 pub(crate) fn clamped<S: Simd>(simd: S, x: S::Vector, (lo, hi): (f32, f32)) -> S::Vector {
-    simd.clamp_max(simd.splat(hi), simd.clamp_min(simd.splat(lo), x))
+    Clamp { lo, hi }.of(simd, x)
 }
 
 /// Runs `body` for outputs of type `element`, of a kernel with prologue L for input elements X: f32

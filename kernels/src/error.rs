@@ -86,19 +86,19 @@ pub enum Error {
     TransposedPadding {
         /// `"height"` or `"width"`.
         axis: &'static str,
-        /// On either side.
+        /// Padding on either side.
         padding: usize,
-        /// Outputs without it.
+        /// Outputs without the padding.
         extent: usize,
     },
     /// The stride of a transposed convolution is too long.
     Stride {
-        /// It.
+        /// The stride asked for.
         stride: usize,
-        /// The longest that there is.
+        /// The longest stride that is supported.
         most: usize,
     },
-    /// Channels that the pixels of a block do not divide.
+    /// A number of channels that is no multiple of the pixels of a block.
     Block {
         /// Height and width of the block.
         block: usize,
@@ -121,11 +121,12 @@ pub enum Error {
         /// The view's type.
         actual: ElementType,
     },
-    /// A view has factors for each picture and channel and the plan takes none, or the reverse.
+    /// A view has a scale (a factor for each picture and channel) and the plan takes none, or the
+    /// reverse.
     Scale {
         /// Which operand.
         what: &'static str,
-        /// Whether the plan takes some.
+        /// Whether the plan takes a scale.
         expected: bool,
     },
     /// A view's layout is not the one that the plan was made for.
@@ -177,7 +178,7 @@ pub enum Error {
         /// Its type.
         element: ElementType,
     },
-    /// This build has no kernels for that arithmetic: see the feature `bf16`.
+    /// This build has no kernels for that arithmetic: see the features `bf16` and `unfused`.
     ArithmeticUnavailable {
         /// The arithmetic asked for.
         arithmetic: Arithmetic,
@@ -253,7 +254,8 @@ impl fmt::Display for Error {
             | Self::Block { .. } => self.fmt_of_channels(f),
             Self::Broadcast { a, b } => write!(
                 f,
-                "operands: expected dimensions (N, H, W, C) that are equal or 1, got {a:?} and {b:?}"
+                "operands: expected dimensions (N, H, W, C) that are equal or 1, got {a:?} and \
+                 {b:?}"
             ),
             Self::Rows { start, end, height } => {
                 write!(f, "expected output rows within 0..{height}, got {start}..{end}")
@@ -274,7 +276,8 @@ impl fmt::Display for Error {
             ),
             Self::ArithmeticUnavailable { arithmetic } => write!(
                 f,
-                "arithmetic {arithmetic}: sepconv-kernels was built without the feature of this name"
+                "arithmetic {arithmetic}: sepconv-kernels was built without the feature \
+                 {arithmetic}"
             ),
             Self::KernelLargerThanInput { axis, kernel, input } => write!(
                 f,
@@ -286,7 +289,8 @@ impl fmt::Display for Error {
             }
             Self::UnknownLevel { value } => write!(
                 f,
-                "unknown level {value:?}: expected scalar, neon, avx2 or avx512 (check SEPCONV_LEVEL)"
+                "unknown level {value:?}: expected scalar, sse, simd128, relaxed_simd, neon, avx2 \
+                 or avx512 (check SEPCONV_LEVEL)"
             ),
             Self::UnknownAmx { value } => write!(f, "SEPCONV_AMX: expected 0 or 1, got {value:?}"),
             Self::Quantization { .. }
@@ -298,7 +302,7 @@ impl fmt::Display for Error {
 }
 
 impl Error {
-    /// Those that concern integers.
+    /// The errors of layers of 8-bit integers.
     fn fmt_quantized(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Quantization { what, scale, zero_point } => write!(
@@ -314,23 +318,14 @@ impl Error {
             }
             Self::Sums { channel, magnitude } => write!(
                 f,
-                "sums of output channel {channel} can be as large as {magnitude}, which i32 can't hold"
+                "sums of output channel {channel} can be as large as {magnitude}, which i32 can't \
+                 hold"
             ),
             _ => Ok(()),
         }
     }
-}
 
-/// The view that a plan takes, scaled or not, and the one that it got.
-fn views(scaled: bool) -> &'static str {
-    match scaled {
-        true => "a view with a scale, got one without",
-        false => "a view without a scale, got one with",
-    }
-}
-
-impl Error {
-    /// Those of channels that don't divide, and of transposed convolutions.
+    /// The errors of channels that don't divide, and of transposed convolutions.
     fn fmt_of_channels(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Groups { groups, channels_in, channels_out } => write!(
@@ -342,12 +337,10 @@ impl Error {
                 f,
                 "padding {padding} on both sides leaves nothing of a transposed {axis} of {extent}"
             ),
-            Self::Stride { stride, most } => {
-                write!(
-                    f,
-                    "stride of a transposed convolution: expected at most {most}, got {stride}"
-                )
-            }
+            Self::Stride { stride, most } => write!(
+                f,
+                "stride of a transposed convolution: expected at most {most}, got {stride}"
+            ),
             Self::Block { block, channels } => {
                 write!(f, "channels: expected a multiple of {block} x {block}, got {channels}")
             }
@@ -357,3 +350,11 @@ impl Error {
 }
 
 impl core::error::Error for Error {}
+
+/// The view that a plan takes, scaled or not, and the one that it got.
+fn views(scaled: bool) -> &'static str {
+    match scaled {
+        true => "a view with a scale, got one without",
+        false => "a view without a scale, got one with",
+    }
+}

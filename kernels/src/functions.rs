@@ -23,7 +23,7 @@ struct Reduced<S: Simd> {
     r: S::Vector,
 }
 
-/// ln 2 is split in a part of few bits and a rest (Cody and Waite) so that r is accurate.
+/// Splits ln 2 in a part of few bits and a rest (Cody and Waite), so that r is accurate.
 #[inline(always)]
 fn reduce<S: Simd>(simd: S, x: S::Vector) -> Reduced<S> {
     let c = |v| simd.splat(v);
@@ -38,11 +38,8 @@ fn reduce<S: Simd>(simd: S, x: S::Vector) -> Reduced<S> {
 /// an ULP.
 #[inline(always)]
 fn exp_m1_series<S: Simd>(simd: S, r: S::Vector) -> S::Vector {
-    let mut q = simd.splat(1.0 / 5040.0);
-    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5] {
-        q = simd.mul_add(q, r, simd.splat(coefficient));
-    }
-    simd.mul_add(simd.mul(r, r), q, r)
+    const SERIES: [f32; 6] = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5];
+    simd.mul_add(simd.mul(r, r), polynomial(simd, r, SERIES), r)
 }
 
 /// For −87 ≤ x ≤ 0 or NaN: (eʳ − 1, 2ⁿ) with x = n·ln 2 + r, |r| ≤ ln 2 / 2.
@@ -68,7 +65,7 @@ impl<S: Simd> Exp<S> {
         Self::of_parts(simd, &reduced, reduced.r)
     }
 
-    /// The same of x + `low`, whose sum an f32 can't hold.
+    /// The same of x + `low`, a sum that needs more bits than an f32 has.
     #[inline(always)]
     fn of_sum(simd: S, x: S::Vector, low: S::Vector) -> Self {
         let reduced = reduce(simd, x);
@@ -102,7 +99,7 @@ impl<S: Simd> Exp<S> {
     }
 }
 
-/// e^−|x|, of |x| bounded by `most`, beyond which it is 0 in all that is made of it.
+/// e^−|x|, with |x| bounded by `most`: a larger |x| gives the caller's result the same bits.
 #[inline(always)]
 fn exp_neg_abs<S: Simd>(simd: S, x: S::Vector, most: f32) -> Exp<S> {
     Exp::new(simd, simd.clamp_min(simd.splat(-most), simd.neg_abs(x)))
@@ -154,7 +151,7 @@ impl Function for Elu {
     fn of<S: Simd>(self, simd: S, x: S::Vector) -> S::Vector {
         let c = |v| simd.splat(v);
         // Below −25, eˣ − 1 rounds to −1.
-        let (e, scale) = exp_m1_parts(simd, simd.clamp_max(c(0.0), simd.clamp_min(c(-25.0), x)));
+        let (e, scale) = exp_m1_parts(simd, Clamp { lo: -25.0, hi: 0.0 }.of(simd, x));
         let negative = simd.mul_add(scale, e, simd.sub(scale, c(1.0)));
         simd.select(simd.less_than(c(0.0), x), x, simd.mul(c(self.alpha), negative))
     }
@@ -188,7 +185,7 @@ impl Function for HardSwish {
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, x: S::Vector) -> S::Vector {
         let c = |v| simd.splat(v);
-        let gate = simd.clamp_max(c(6.0), simd.clamp_min(c(0.0), simd.add(x, c(3.0))));
+        let gate = Clamp { lo: 0.0, hi: 6.0 }.of(simd, simd.add(x, c(3.0)));
         simd.mul(x, simd.div(gate, c(6.0)))
     }
 }
@@ -218,7 +215,7 @@ impl Function for HardSigmoid {
     fn of<S: Simd>(self, simd: S, x: S::Vector) -> S::Vector {
         let c = |v| simd.splat(v);
         let line = simd.mul_add(c(self.slope), x, c(self.offset));
-        simd.clamp_max(c(1.0), simd.clamp_min(c(0.0), line))
+        Clamp { lo: 0.0, hi: 1.0 }.of(simd, line)
     }
 }
 
@@ -394,7 +391,7 @@ impl Function for Softsign {
     fn of<S: Simd>(self, simd: S, x: S::Vector) -> S::Vector {
         let c = |v| simd.splat(v);
         // ∞ / ∞ would be a NaN.
-        let x = simd.clamp_max(c(f32::MAX), simd.clamp_min(c(f32::MIN), x));
+        let x = Clamp { lo: f32::MIN, hi: f32::MAX }.of(simd, x);
         simd.div(x, simd.sub(c(1.0), simd.neg_abs(x)))
     }
 }
@@ -407,7 +404,6 @@ impl Function for Exponential {
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, x: S::Vector) -> S::Vector {
         // Beyond, it is 0 or ∞.
-        let x = simd.clamp_max(simd.splat(90.0), simd.clamp_min(simd.splat(-105.0), x));
-        Exp::new(simd, x).value(simd)
+        Exp::new(simd, Clamp { lo: -105.0, hi: 90.0 }.of(simd, x)).value(simd)
     }
 }

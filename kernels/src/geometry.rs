@@ -99,9 +99,8 @@ impl Window {
         Ok([self.axis(0, size[0])?.output, self.axis(1, size[1])?.output])
     }
 
-    /// The input rows that the windows of
-    /// output rows `rows` cover, without padding, for an input of that height. Rows beyond the
-    /// output are ignored.
+    /// The input rows that the windows of output rows `rows` cover, without padding, for an input
+    /// of that height. Rows beyond the output are ignored.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -203,8 +202,8 @@ pub enum TransposedPadding {
     /// Keras's: out = in · stride + max(k − stride, 0).
     #[default]
     Valid,
-    /// Keras's: out = in · stride; of the max(k − stride, 0) outputs that are left out
-    /// floor(half) lie before and the rest after.
+    /// Keras's: out = in · stride. Of the max(k − stride, 0) outputs that are left out, half
+    /// (rounded down) lie before and the rest after.
     Same,
     /// PyTorch's: out = (in − 1) · stride − 2 · padding + k + output padding, of height and width.
     Explicit {
@@ -227,7 +226,7 @@ pub enum TransposedPadding {
 pub struct TransposedWindow {
     /// Kernel \[kh, kw\].
     pub kernel: [usize; 2],
-    /// Stride \[sy, sx\]: outputs from an input to the next.
+    /// Stride \[sy, sx\]: how many outputs further on the next input adds to.
     pub stride: [usize; 2],
     /// Padding.
     pub padding: TransposedPadding,
@@ -277,7 +276,8 @@ impl TransposedWindow {
         }
     }
 
-    /// The kernel's taps that the outputs of a phase see, ascending.
+    /// The kernel's taps that the outputs of a phase (every stride-th, from output `phase` on) see,
+    /// ascending.
     pub(crate) fn taps(&self, axis: usize, phase: usize) -> StepBy<Range<usize>> {
         let stride = self.stride[axis];
         // As phase + before modulo the stride, whose sum could overflow.
@@ -307,7 +307,7 @@ impl TransposedWindow {
                 (padding, left.filter(|&left| left > 0).ok_or(cropped)?)
             }
         };
-        // All sums of a position, a kernel and a padding are then in bounds.
+        // Then no sum of a position, a kernel and a padding overflows.
         if output > isize::MAX as usize / 4 || before > isize::MAX as usize / 4 {
             return Err(overflow());
         }
@@ -331,13 +331,13 @@ pub(crate) struct TransposedAxis {
 pub(crate) struct AxisPhase {
     /// The first output.
     pub(crate) first: usize,
-    /// The input that is the axis's first.
+    /// The input that is the first of `axis`.
     pub(crate) first_input: usize,
     pub(crate) axis: Axis,
 }
 
 impl TransposedAxis {
-    /// The inputs that reach these outputs.
+    /// The inputs from the first to the last that reach these outputs.
     pub(crate) fn covered(&self, outputs: &Range<usize>) -> Range<usize> {
         let outputs = outputs.start..outputs.end.min(self.output);
         if outputs.is_empty() {

@@ -118,6 +118,21 @@ pub struct Conv<'a> {
 /// ```
 #[must_use]
 pub fn conv_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> Sum {
+    let bias = p.bias.map_or(0.0, |b| f64::from(b[o]));
+    let mut sum = Sum { value: bias, magnitude: bias.abs() };
+    each_product(p, [n, oy, ox, o], |x, w| {
+        if let Some(x) = x {
+            let product = f64::from(x) * f64::from(w);
+            sum.value += product;
+            sum.magnitude += product.abs();
+        }
+    });
+    sum
+}
+
+/// Calls `f(x, w)` for each tap and input channel of output element (n, oy, ox, o): taps (ky, kx),
+/// then channels ascending. There is no x in the padding.
+fn each_product(p: &Conv<'_>, [n, oy, ox, o]: [usize; 4], mut f: impl FnMut(Option<f32>, f32)) {
     let [_, h, w, c] = p.input;
     let (in_group, out_group) = (c / p.groups, p.channels_out / p.groups);
     let first = o / out_group * in_group;
@@ -126,24 +141,22 @@ pub fn conv_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> Sum {
     let [dy, dx] = p.window.dilation;
     let top = pad_before(&p.window.padding, 0, h, kh, sy, dy);
     let left = pad_before(&p.window.padding, 1, w, kw, sx, dx);
-    let bias = p.bias.map_or(0.0, |b| f64::from(b[o]));
-    let mut sum = Sum { value: bias, magnitude: bias.abs() };
     for ky in 0..kh {
         for kx in 0..kw {
             let iy = (oy * sy + ky * dy) as i64 - top;
             let ix = (ox * sx + kx * dx) as i64 - left;
-            if iy < 0 || ix < 0 || iy >= h as i64 || ix >= w as i64 {
-                continue;
-            }
+            let outside = iy < 0 || ix < 0 || iy >= h as i64 || ix >= w as i64;
             for i in 0..in_group {
-                let x = p.x[((n * h + iy as usize) * w + ix as usize) * c + first + i];
-                let v = p.weights[((ky * kw + kx) * in_group + i) * p.channels_out + o];
-                sum.value += f64::from(x) * f64::from(v);
-                sum.magnitude += (f64::from(x) * f64::from(v)).abs();
+                let weight = p.weights[((ky * kw + kx) * in_group + i) * p.channels_out + o];
+                if outside {
+                    f(None, weight);
+                } else {
+                    let pixel = (n * h + iy as usize) * w + ix as usize;
+                    f(Some(p.x[pixel * c + first + i]), weight);
+                }
             }
         }
     }
-    sum
 }
 
 /// All output elements of a convolution, NHWC.
@@ -210,30 +223,13 @@ pub fn conv_unfused(p: &Conv<'_>) -> Vec<f32> {
 
 /// Output element (n, oy, ox, o).
 fn conv_unfused_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> f32 {
-    let [_, h, w, c] = p.input;
-    let (in_group, out_group) = (c / p.groups, p.channels_out / p.groups);
-    let first = o / out_group * in_group;
-    let [kh, kw] = p.window.kernel;
-    let [sy, sx] = p.window.stride;
-    let [dy, dx] = p.window.dilation;
-    let top = pad_before(&p.window.padding, 0, h, kh, sy, dy);
-    let left = pad_before(&p.window.padding, 1, w, kw, sx, dx);
     let mut sum = p.bias.map_or(0.0, |b| b[o]);
-    for ky in 0..kh {
-        for kx in 0..kw {
-            let iy = (oy * sy + ky * dy) as i64 - top;
-            let ix = (ox * sx + kx * dx) as i64 - left;
-            if iy < 0 || ix < 0 || iy >= h as i64 || ix >= w as i64 {
-                continue;
-            }
-            for i in 0..in_group {
-                let x = p.x[((n * h + iy as usize) * w + ix as usize) * c + first + i];
-                let v = p.weights[((ky * kw + kx) * in_group + i) * p.channels_out + o];
-                let product = x * v;
-                sum += product;
-            }
+    each_product(p, [n, oy, ox, o], |x, w| {
+        if let Some(x) = x {
+            let product = x * w;
+            sum += product;
         }
-    }
+    });
     sum
 }
 
@@ -257,38 +253,20 @@ pub fn conv_bf16(p: &Conv<'_>) -> Vec<f32> {
 
 /// Output element (n, oy, ox, o).
 fn conv_bf16_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> f32 {
-    let [_, h, w, c] = p.input;
-    let (in_group, out_group) = (c / p.groups, p.channels_out / p.groups);
-    let first = o / out_group * in_group;
     let [kh, kw] = p.window.kernel;
-    let [sy, sx] = p.window.stride;
-    let [dy, dx] = p.window.dilation;
-    let top = pad_before(&p.window.padding, 0, h, kh, sy, dy);
-    let left = pad_before(&p.window.padding, 1, w, kw, sx, dx);
+    let count = kh * kw * (p.input[3] / p.groups);
     let bias = p.bias.map_or(0.0, |b| b[o]);
     let mut sum = if f64::from(bias).abs() < power_of_two(-103) { 0.0 } else { bias };
     let (mut chains, mut k) = ([0.0_f32; 2], 0);
-    for ky in 0..kh {
-        for kx in 0..kw {
-            let iy = (oy * sy + ky * dy) as i64 - top;
-            let ix = (ox * sx + kx * dx) as i64 - left;
-            let outside = iy < 0 || ix < 0 || iy >= h as i64 || ix >= w as i64;
-            for i in 0..in_group {
-                let x = if outside {
-                    0.0
-                } else {
-                    p.x[((n * h + iy as usize) * w + ix as usize) * c + first + i]
-                };
-                let v = p.weights[((ky * kw + kx) * in_group + i) * p.channels_out + o];
-                chains[k % 2] = libm::fmaf(operand(x), operand(v), chains[k % 2]);
-                k += 1;
-                if k % 32 == 0 || k == kh * kw * in_group {
-                    sum += chains[0] + chains[1];
-                    chains = [0.0; 2];
-                }
-            }
+    each_product(p, [n, oy, ox, o], |x, w| {
+        let x = x.unwrap_or(0.0);
+        chains[k % 2] = libm::fmaf(operand(x), operand(w), chains[k % 2]);
+        k += 1;
+        if k % 32 == 0 || k == count {
+            sum += chains[0] + chains[1];
+            chains = [0.0; 2];
         }
-    }
+    });
     sum
 }
 
@@ -312,7 +290,8 @@ fn power_of_two(n: i64) -> f64 {
     f64::from_bits(((n + 1023) as u64) << 52)
 }
 
-/// Max or average pool of a dense NHWC input; padding is left out of both.
+/// Max or average pool of a dense NHWC input. Padding is left out, but for the count of
+/// [`PoolKind::AverageOfPadded`].
 /// The maximum of a window that holds a NaN is NaN. A window without any input has the maximum −∞
 /// and the average 0.
 ///
@@ -466,23 +445,10 @@ pub fn normalize(kind: NormalizationKind, epsilon: f64, shape: [usize; 4], x: &[
             square = square / set.len() as f64 + epsilon;
         }
         for i in set {
-            out[i] = (f64::from(x[i]) - mean) / sqrt(square);
+            out[i] = (f64::from(x[i]) - mean) / libm::sqrt(square);
         }
     }
     out
-}
-
-/// √x by Newton's method: no `std` needed.
-fn sqrt(x: f64) -> f64 {
-    if x.is_nan() || x <= 0.0 || x.is_infinite() {
-        return if x < 0.0 { f64::NAN } else { x };
-    }
-    // Half of the exponent, to begin with.
-    let mut root = f64::from_bits((x.to_bits() >> 1) + (1023 << 51));
-    for _ in 0..6 {
-        root = 0.5 * (root + x / root);
-    }
-    root
 }
 
 /// A dense NHWC picture of another size \[H, W\]: each pixel by its definition.
@@ -693,7 +659,7 @@ pub fn softmax(x: &[f32], channels: usize) -> Vec<f64> {
     let mut out = Vec::new();
     for pixel in x.chunks(channels) {
         let max = pixel.iter().fold(f64::NEG_INFINITY, |max, &x| f64::from(x).max(max));
-        let exps: Vec<f64> = pixel.iter().map(|&x| exp(f64::from(x) - max)).collect();
+        let exps: Vec<f64> = pixel.iter().map(|&x| libm::exp(f64::from(x) - max)).collect();
         let sum: f64 = exps.iter().sum();
         out.extend(exps.iter().map(|e| e / sum));
     }
@@ -823,12 +789,12 @@ pub fn activate(activation: Activation, x: f64) -> f64 {
             if x > 0.0 {
                 x
             } else {
-                f64::from(alpha) * exp_m1(x)
+                f64::from(alpha) * libm::expm1(x)
             }
         }
         // The limit at −∞, where the formula gives ∞ / ∞.
         Activation::Silu if x == f64::NEG_INFINITY => -0.0,
-        Activation::Silu => x / (1.0 + exp(-x)),
+        Activation::Silu => x / (1.0 + libm::exp(-x)),
         Activation::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
         Activation::Sigmoid => 1.0 / (1.0 + libm::exp(-x)),
         Activation::HardSigmoid { slope, offset } => {
@@ -861,32 +827,4 @@ pub fn activate(activation: Activation, x: f64) -> f64 {
         Activation::Softsign => x / (1.0 + x.abs()),
         Activation::Exponential => libm::exp(x),
     }
-}
-
-/// eˣ by halving the argument until a short series suffices: no `std` needed, good to about 1e-13.
-fn exp(x: f64) -> f64 {
-    if x > 710.0 {
-        return f64::INFINITY;
-    }
-    if x < -750.0 {
-        return 0.0;
-    }
-    let mut e = exp_m1_series(x / 1024.0) + 1.0;
-    for _ in 0..10 {
-        e *= e;
-    }
-    e
-}
-
-fn exp_m1(x: f64) -> f64 {
-    if x.abs() < 0.5 { exp_m1_series(x) } else { exp(x) - 1.0 }
-}
-
-fn exp_m1_series(x: f64) -> f64 {
-    let (mut term, mut sum) = (1.0, 0.0);
-    for i in 1..24 {
-        term *= x / f64::from(i);
-        sum += term;
-    }
-    sum
 }

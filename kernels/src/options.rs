@@ -65,9 +65,10 @@ pub struct Options {
     /// Whether integer kernels may use the CPU's dot products (VNNI, FEAT_DotProd), tile registers
     /// among them. The bits are the same without them: it is for comparison.
     pub dot_products: bool,
-    /// Whether kernels may use what Armv8.6 adds and that gives the same bits: products of matrices
-    /// of 8-bit integers (FEAT_I8MM), where `dot_products` are used, and multiply-adds of bf16 in
-    /// the arithmetic [`Bf16`](Arithmetic::Bf16) (FEAT_BF16). It is for comparison.
+    /// Whether kernels may use instructions of Armv8.6: products of matrices of 8-bit integers
+    /// (FEAT_I8MM), if `dot_products` is set, too, and multiply-adds of bf16 in the arithmetic
+    /// [`Bf16`](Arithmetic::Bf16) (FEAT_BF16). The bits are the same without them: it is for
+    /// comparison.
     pub armv8_6: bool,
 }
 
@@ -114,7 +115,7 @@ impl Options {
         self
     }
 
-    /// Sets whether the input comes with factors for each picture and channel.
+    /// Sets whether the input comes with a factor for each picture and channel.
     ///
     /// ```
     /// # use sepconv_kernels::*;
@@ -230,7 +231,7 @@ impl Options {
         self
     }
 
-    /// Sets whether kernels may use what Armv8.6 adds and that gives the same bits.
+    /// Sets whether kernels may use instructions of Armv8.6.
     #[must_use]
     pub const fn armv8_6(mut self, armv8_6: bool) -> Self {
         self.armv8_6 = armv8_6;
@@ -242,8 +243,8 @@ impl Options {
         Ok(self.amx || amx::from_env()?)
     }
 
-    /// The type of the elements that windows are computed of: out of planes they come as f32, and
-    /// so they do if they are scaled.
+    /// The element type that kernels with windows read: f32 where the input is copied first, out of
+    /// planes or to be scaled.
     pub(crate) fn window_type(&self) -> ElementType {
         match self.input_layout {
             TensorLayout::Nhwc if !self.input_scale => self.input_type,
@@ -251,12 +252,32 @@ impl Options {
         }
     }
 
-    /// What windows apply to these elements: nothing if they are scaled, which comes after it.
+    /// The activation that kernels with windows apply to these elements: none if they are scaled,
+    /// since the copy activates them before it multiplies.
     pub(crate) fn window_activation(&self) -> Activation {
         if self.input_scale { Activation::None } else { self.input_activation }
     }
 
-    /// Refuses a scale of what has none.
+    /// Refuses integers, NCHW, and an activation or a scale of the input: for operations that have
+    /// no kernels for them.
+    pub(crate) fn check_plain(&self) -> Result<()> {
+        let types = [self.input_type, self.output_type];
+        let layouts = [self.input_layout, self.output_layout];
+        let what = if types.iter().any(|element| element.is_quantized()) {
+            "this operation does not take integers: expected elements of f32, f16 or bf16"
+        } else if layouts != [TensorLayout::Nhwc; 2] {
+            "this operation does not take NCHW layout: expected NHWC"
+        } else if self.input_activation != Activation::None {
+            "this operation takes no input activation: activate it before"
+        } else if self.input_scale {
+            "this operation takes no input scale: multiply it before"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Unsupported { what })
+    }
+
+    /// Refuses a scale of integers, or behind an input activation that is no clamp.
     pub(crate) fn check_scale(&self) -> Result<()> {
         let types = [self.input_type, self.output_type];
         let what = match self.input_activation.bounds() {

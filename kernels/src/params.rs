@@ -349,8 +349,8 @@ impl<'a> ConvParams<'a> {
 
 /// Parameters of [`TransposedConv`](crate::TransposedConv).
 ///
-/// In the order of weights, I stands for the input channels of all groups, O for the output
-/// channels of a group. Those of PyTorch's `ConvTranspose2d`, \[C, O/groups, kh, kw\]:
+/// In the names of layouts, I stands for the input channels of all groups, O for the output
+/// channels of a group. For weights of PyTorch's `ConvTranspose2d`, \[C, O/groups, kh, kw\], write
 /// `TransposedParams::new(window, o, &weights).layout(WeightLayout::Iohw)`.
 ///
 /// ```
@@ -373,7 +373,7 @@ impl<'a> ConvParams<'a> {
 pub struct TransposedParams<'a> {
     /// Kernel, stride, padding.
     pub window: TransposedWindow,
-    /// Groups; must divide C and O. With C of them it is a depthwise one.
+    /// Groups; must divide C and O. With C of them the convolution is depthwise.
     pub groups: usize,
     /// Output channels O.
     pub channels_out: usize,
@@ -544,14 +544,15 @@ pub enum PoolKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Interpolation {
-    /// The pixel that the output lies in.
+    /// The input pixel that the output's position lies in.
     Nearest,
-    /// Of the two rows and two columns around the output, weighted by how near they are.
+    /// The mean of the four input pixels around the output's position, weighted by how near they
+    /// are.
     Bilinear,
 }
 
-/// Where output position o of [`Resize`](crate::Resize) lies in the input, along either axis:
-/// source coordinate s. All is computed in f32, each step rounded, as TensorFlow and PyTorch do.
+/// Where output position o of [`Resize`](crate::Resize) lies in the input, along either axis: its
+/// source coordinate s. It is computed in f32, each step rounded, as TensorFlow and PyTorch do.
 ///
 /// [`Interpolation::Nearest`] takes ⌊s⌋, with aligned corners s rounded, halves up; bilinear takes
 /// ⌊s⌋ and ⌊s⌋ + 1 by the weights 1 − (s − ⌊s⌋) and s − ⌊s⌋, for s ≥ 0. What lies beyond an edge is
@@ -584,17 +585,18 @@ pub enum Interpolation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Coordinates {
-    /// (o + 0.5) · (in / out); bilinear less 0.5: pixels are areas, whose centers are taken.
+    /// (o + 0.5) · (in / out), for bilinear less 0.5: pixels are areas, and positions those of their
+    /// centers.
     HalfPixel,
-    /// o · ((in − 1) / (out − 1)): the first and the last pixels lie on each other. With a single
-    /// output it is the first pixel.
+    /// o · ((in − 1) / (out − 1)): the first pixel of the output lies on the first of the input,
+    /// the last on the last. A single output lies on the first.
     AlignCorners,
-    /// o · (in / out): the first pixels lie on each other.
+    /// o · (in / out): the first pixel of the output lies on the first of the input.
     Asymmetric,
 }
 
-/// Which channels of its input pixel an output pixel of [`DepthToSpace`](crate::DepthToSpace) is
-/// made of: for B = block and C output channels, row i and column j of the block.
+/// Which channels of an input pixel [`DepthToSpace`](crate::DepthToSpace) moves to row i and column
+/// j of its block of B × B output pixels, of C channels each.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -714,7 +716,8 @@ impl<'a> NormalizationParams<'a> {
 /// let by = |kind| naive::normalize(kind, 0.0, [1, 1, 1, 2], &x);
 /// assert_eq!(by(NormalizationKind::Layer), [-1.0, 1.0]); // less the mean 4, over the deviation 3
 /// assert_eq!(by(NormalizationKind::Rms), [0.2, 1.4]); // over √25
-/// assert_eq!(by(NormalizationKind::Group { groups: 1 }), [-1.0, 1.0]); // of a picture of one pixel
+/// // A picture of one pixel, all channels in one group.
+/// assert_eq!(by(NormalizationKind::Group { groups: 1 }), [-1.0, 1.0]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

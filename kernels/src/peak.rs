@@ -6,10 +6,9 @@ use crate::fma_loop::CHAINS;
 use crate::level::Level;
 use crate::table;
 
-/// Executes multiply-adds of f32 on registers, by which a plan of this arithmetic computes chains,
-/// and returns how many (lanes × operations) that were: at least `at_least`. They are fused unless
-/// the arithmetic is [`Arithmetic::Unfused`]. Time the call to get the peak of `level` on the
-/// calling core.
+/// Executes multiply-adds of f32 in registers and returns how many (lanes × operations): at least
+/// `at_least`. They are those of a plan in this arithmetic: fused unless it is
+/// [`Arithmetic::Unfused`]. Time the call to get the peak of `level` on the calling core.
 ///
 /// ```
 /// # use sepconv_kernels::*;

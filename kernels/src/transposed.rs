@@ -5,10 +5,11 @@
 //!   y[o] = fma(x[i], w[k], y[o])
 //! ```
 //!
-//! Outputs o that are congruent modulo the stride s have taps k that are, too: k = r + s·t. Output j
-//! of them is made of inputs j + u − (T − 1 − q), for u = T − 1 − t in 0..T: a convolution of stride
-//! 1 with every s-th tap of the kernel, last one first, whose output pixels lie s apart. There are
-//! s² of them; no product is with a zero, and nothing is added up in memory.
+//! A phase is every s-th output, s being the stride: o = first + s·j. With first + before = s·q + r
+//! its taps are k = r + s·t for t in 0..T, T of them, and output j is made of inputs j + q − t. For
+//! u = T − 1 − t, these are inputs j + u − (T − 1 − q), u ascending: a convolution of stride 1 with
+//! the phase's taps, last one first. There are s² phases; no product is with a zero, and nothing is
+//! added up in memory.
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -101,7 +101,7 @@ pub struct NhwcView<'a> {
     /// \[N, H, W, C\].
     shape: [usize; 4],
     strides: Strides,
-    /// N·C factors, if there are some.
+    /// A factor for each picture and channel, N·C of them.
     scale: Option<&'a [f32]>,
 }
 
@@ -455,12 +455,12 @@ impl NhwcViewMut<'_> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scale {
     factors: Pointer,
-    /// Of each picture.
+    /// How many a picture has.
     channels: usize,
 }
 
 impl Scale {
-    /// Those of a picture from a channel on.
+    /// The factors of a picture from a channel on.
     pub(crate) fn of(&self, picture: usize, channel: usize) -> NonNull<f32> {
         let at = self.factors.add(picture * self.channels + channel).at;
         NonNull::new(at.cast::<f32>().cast_mut()).unwrap_or(NonNull::dangling())
@@ -474,7 +474,7 @@ pub(crate) struct Operands {
     pub(crate) y: SharedMut,
     pub(crate) y_placement: Placement,
     pub(crate) residual: Option<(Shared, Placement)>,
-    /// The input's factors, and those of a picture.
+    /// The input's factors, and how many a picture has.
     pub(crate) scale: Option<(Shared, usize)>,
 }
 

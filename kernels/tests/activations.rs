@@ -4,7 +4,7 @@
 mod common;
 
 use common::digest::{Table, digest};
-use common::{Spaced, assert_same_bits, holds, levels, run, scaled, ulps};
+use common::{applied, assert_same_bits, holds, levels, scaled, ulps};
 use sepconv_kernels::*;
 
 /// Those that are no clamp, by name.
@@ -28,12 +28,6 @@ const ALL: [(&str, Activation); 18] = [
     ("softsign", Activation::Softsign),
     ("exponential", Activation::Exponential),
 ];
-
-fn applied(x: &[f32], activation: Activation, level: Level) -> Vec<f32> {
-    let shape = [1, 1, 1, x.len()];
-    let options = Options::default().activation(activation).level(level);
-    run(&Elementwise::new(shape, &options).unwrap(), &Spaced::new(shape, 0, x), None, 0, 1)
-}
 
 /// Every so manieth f32 from the `first` on, in the order of their bits.
 fn numbers(first: u32, step: usize) -> impl Iterator<Item = f32> {

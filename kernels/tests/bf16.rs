@@ -5,7 +5,7 @@ mod common;
 
 use common::half::Stored;
 use common::layer::{GEMMS, Layer, Op, random};
-use common::{Mode, Random, Spaced, assert_same_bits, gamma, holds, levels, run, scaled};
+use common::{Mode, Random, Spaced, applied, assert_same_bits, gamma, holds, levels, run, scaled};
 use sepconv_kernels::naive::{self, Conv as Reference};
 use sepconv_kernels::*;
 
@@ -36,13 +36,6 @@ fn fill(mode: Option<Mode>, len: usize, random: &mut Random) -> Vec<f32> {
         Some(mode) => mode.fill(random, len),
         None => of_all_sizes(len, random),
     }
-}
-
-/// An activation, by a plan that does nothing else: all plans have the same.
-fn applied(x: &[f32], activation: Activation, level: Level) -> Vec<f32> {
-    let options = Options::default().activation(activation).level(level);
-    let plan = Elementwise::new([1, 1, 1, x.len()], &options).unwrap();
-    run(&plan, &Spaced::new([1, 1, 1, x.len()], 0, x), None, 0, 0)
 }
 
 /// The layer by its definition.

@@ -3,14 +3,8 @@
 mod common;
 
 use common::layer::{Layer, Op};
-use common::{Mode, Random, Spaced, assert_same_bits, flushed, levels, run};
+use common::{Mode, Random, Spaced, applied, assert_same_bits, flushed, levels, run};
 use sepconv_kernels::*;
-
-fn elementwise(x: &[f32], activation: Activation, level: Level) -> Vec<f32> {
-    let shape = [1, 1, 1, x.len()];
-    let options = Options::default().activation(activation).level(level);
-    run(&Elementwise::new(shape, &options).unwrap(), &Spaced::new(shape, 0, x), None, 0, 1)
-}
 
 #[test]
 fn clamps_keep_nan_and_negative_zero() {
@@ -21,7 +15,7 @@ fn clamps_keep_nan_and_negative_zero() {
         let x: Vec<f32> = x.iter().cycle().take(27).copied().collect();
         let expect = |activation, values: [f32; 9]| {
             let expected: Vec<f32> = values.iter().cycle().take(27).copied().collect();
-            let got = elementwise(&x, activation, level);
+            let got = applied(&x, activation, level);
             assert_same_bits(format_args!("{activation:?} on {level}"), &got, &expected);
         };
         let nan = f32::NAN;

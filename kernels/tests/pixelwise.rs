@@ -132,8 +132,8 @@ fn compare(case: &Case, numbers: &mut Random) {
     }
 }
 
-/// Many random cases of an operation, so many at full effort: with three runs each, as many of a kernel
-/// as the ledger asks for.
+/// Compares that many random cases of an operation at full effort. Each runs three times: a kernel
+/// then has as many runs as the ledger asks for.
 fn check(cases: u32, of: impl Fn([usize; 4], &mut Random) -> (Op, [usize; 4])) {
     let mut numbers = Random(29);
     let cases = common::scaled(cases).max(100);
@@ -304,6 +304,7 @@ fn refused() {
         let activated = options.input_activation(Activation::Relu);
         assert!(said(op, input, &nchw).contains("expected NHWC"));
         assert!(said(op, input, &activated).contains("activate it before"));
+        assert!(said(op, input, &options.input_scale(true)).contains("multiply it before"));
         if ElementType::U8.is_available() {
             assert!(said(op, input, &options.input_type(ElementType::U8)).contains("integers"));
         }

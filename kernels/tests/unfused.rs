@@ -5,7 +5,9 @@ mod common;
 
 use common::half::Stored;
 use common::layer::{GEMMS, Layer, Op, random};
-use common::{Mode, Random, Spaced, assert_same_bits, flushed, gamma, holds, levels, run, scaled};
+use common::{
+    Mode, Random, Spaced, applied, assert_same_bits, flushed, gamma, holds, levels, run, scaled,
+};
 use sepconv_kernels::naive::{self, Conv as Reference};
 use sepconv_kernels::*;
 
@@ -35,16 +37,11 @@ fn fill(mode: Option<Mode>, len: usize, random: &mut Random) -> Vec<f32> {
     }
 }
 
-/// An activation, by a plan that does nothing else: all plans have the same.
-fn applied(x: &[f32], activation: Activation) -> Vec<f32> {
-    let options = Options::default().activation(activation).level(Level::Scalar);
-    let plan = Elementwise::new([1, 1, 1, x.len()], &options).unwrap();
-    run(&plan, &Spaced::new([1, 1, 1, x.len()], 0, x), None, 0, 0)
-}
-
 /// The layer by its definition.
 fn expected(layer: &Layer, operands: &[Vec<f32>; 4], x: &[f32], residual: &[f32]) -> Vec<f32> {
     let operands = operands.each_ref().map(|operand| flushed(operand));
+    // All levels give the same bits.
+    let applied = |x: &[f32], activation| applied(x, activation, Level::Scalar);
     let x = applied(x, layer.input_activation);
     let conv = |input, x: &[f32], window, groups, channels_out, weights: usize| {
         let (weights, bias) = (&operands[weights][..], Some(&operands[weights + 1][..]));

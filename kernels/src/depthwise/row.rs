@@ -16,8 +16,8 @@
 //! 3. Of the usual widths K a row's weights stay in registers ([`DenseTaps`]). With K = 5, stride 1
 //!    and P pixels that is (P + 4) + 5 loads for 5·P FMAs, 0.46 at P = 7, where one pixel at a time
 //!    takes 2.
-//! 4. Of any other width from P on, weights are operands in memory ([`LongTaps`]). Where all P
-//!    pixels have a tap, no column is asked about but by the loop itself.
+//! 4. Kernels of any other width, at least P, take their weights as operands from memory
+//!    ([`LongTaps`]). Where all P pixels have a tap, no column is compared.
 
 use crate::epilogue::Prologue;
 use crate::rows::kernel::{Channels, Combine, Input, PixelOffsets, RowArgs, RowInput, Spans};

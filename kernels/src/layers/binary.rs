@@ -3,16 +3,16 @@
 use crate::error::Result;
 use crate::layers::layer::{HasLayer, Layer, choose};
 use crate::layers::plan::Plan;
-use crate::lines::plan::{LinesPlan, Operation, broadcast, check};
+use crate::lines::plan::{LinesPlan, Operation, broadcast};
 use crate::options::Options;
 use crate::params::BinaryOp;
 
-/// activation(a ∘ b), element by element, where each tensor may have one picture, row, column or
-/// channel for all of the other's.
+/// activation(a ∘ b), element by element, with broadcasting: where one tensor has a dimension of 1,
+/// its one picture, row, column or channel is combined with each of the other's.
 ///
-/// The second operand b is given as the residual, which a run can't do without. Its type is that of
-/// the output. The operation is rounded to f32, then the activation, then, if it is of 16 bits, the
-/// output.
+/// The second operand b is passed to a run as the residual, without which the run is an error. Its
+/// type is that of the output. The operation is rounded to f32, so is the activation; an output of
+/// 16 bits is rounded once more.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -36,17 +36,17 @@ impl Binary {
     ///
     /// # Errors
     /// [`Error::Broadcast`](crate::Error::Broadcast): dimensions are neither equal nor 1. Zero or
-    /// overflowing dimensions; an unavailable level; integers, planes or an activation on load,
-    /// which there are not for this operation.
+    /// overflowing dimensions, integers, NCHW, an activation or a scale of the input, an activation
+    /// that makes no sense, an unavailable level.
     pub fn new(op: BinaryOp, a: [usize; 4], b: [usize; 4], options: &Options) -> Result<Self> {
         let kernels = choose(options)?;
-        check(options)?;
+        options.check_plain()?;
         let output = broadcast(a, b)?;
         let plan = LinesPlan {
             kernels: &kernels.lines,
             input: a,
             output,
-            activation: options.activation,
+            activation: options.activation.checked()?,
             operation: Operation::Binary { op, second: b },
         };
         Ok(Self(Layer::lines(kernels, plan, options)))

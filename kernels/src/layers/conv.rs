@@ -20,7 +20,6 @@ use crate::int8::layer::Int8Layer;
 use crate::layers::layer::{HasLayer, Layer, Machine, count};
 use crate::layers::packed::{Common, Packed, Packing};
 use crate::layers::plan::Plan;
-use crate::layout::TensorLayout;
 use crate::options::Options;
 use crate::params::{ConvParams, DenseParams, PointwiseParams};
 use crate::pixels::Region;
@@ -191,9 +190,9 @@ impl HasLayer for Dense {
 
 impl Plan for Dense {}
 
-/// How a GEMM of these weights multiplies. By tile registers if they are asked for, and the process
-/// may use them. By multiply-adds of bf16 if the CPU has them. By dot products of bf16 if they are asked for, the weights are bf16 of a `single`
-/// tap, and the CPU has them.
+/// How a GEMM of these weights multiplies. In the arithmetic bf16: by tile registers if they are
+/// asked for and the process may use them, else by multiply-adds of bf16 if the CPU has them. In
+/// `Fast`: by dot products of bf16 if the weights are bf16 of a `single` tap and the CPU has them.
 pub(super) fn products(
     kernels: &'static GemmKernels,
     weights: Elements<'_>,
@@ -278,14 +277,10 @@ impl PackedConv {
         let Common { kernels, channels_out, options, .. } = self.common;
         let [vertical, horizontal] = axes;
         let output = [input[0], vertical.output, horizontal.output, channels_out];
-        // Of single pixels both layouts are the same memory.
-        let planes = |layout, [_, h, w, _]: [usize; 4]| {
-            (layout == TensorLayout::Nchw && [h, w] != [1, 1]).then_some(&kernels.planes)
-        };
         let group = depth.channels;
         let producer = match &products {
             Products::Int8(layer) => {
-                let planes = planes(options.input_layout, input).is_some();
+                let planes = self.common.planes(options.input_layout, input).is_some();
                 let axes = [vertical, horizontal];
                 Producer::Int8Im2row(Int8Im2row::new(layer, input, axes, group, planes))
             }
@@ -298,7 +293,7 @@ impl PackedConv {
                 element: options.input_type,
                 input_activation: options.input_activation,
                 scaled: options.input_scale,
-                input_planes: planes(options.input_layout, input),
+                input_planes: self.common.planes(options.input_layout, input),
             }),
         };
         let regions = match products {
@@ -306,7 +301,7 @@ impl PackedConv {
             // Not too many: the length of the weights bounds the kernel, and that the regions.
             _ => Region::all(&vertical, &horizontal),
         };
-        let output_planes = planes(options.output_layout, output);
+        let output_planes = self.common.planes(options.output_layout, output);
         let problem = Problem { groups, output, regions, depth, output_planes, products };
         GemmPlan::new(&kernels.gemm, producer, self.weights.clone(), problem, &options)
     }

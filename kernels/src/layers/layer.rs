@@ -1,4 +1,4 @@
-//! What all layers are: shapes, types, a name, and one of two machines.
+//! What all layers are: shapes, types, a name, and a machine that computes them.
 
 use alloc::string::String;
 use core::ops::Range;
@@ -167,9 +167,8 @@ impl Layer {
             Machine::Gemm(plan) => plan.scratch_len(threads),
             Machine::Channelwise(plan) => plan.scratch_len(threads),
             Machine::Int8(plan) => plan.scratch_len(threads),
-            Machine::Pixelwise(_) => 0,
+            Machine::Pixelwise(_) | Machine::Lines(_) => 0,
             Machine::Transposed(plan) => plan.scratch_len(threads),
-            Machine::Lines(_) => 0,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::layers::layer::{HasLayer, Layer};
 use crate::layers::packed::{Common, Packed, Packing};
 use crate::layers::plan::Plan;
 use crate::lines::normalize::Rule;
-use crate::lines::plan::{self, Affine, LinesPlan, Operation, check};
+use crate::lines::plan::{self, Affine, LinesPlan, Operation};
 use crate::options::Options;
 use crate::params::{NormalizationKind, NormalizationParams};
 
@@ -43,16 +43,16 @@ impl Normalization {
     /// # Errors
     /// - [`Error::Length`]: scale or shift has other than `channels` elements.
     /// - [`Error::Groups`]: the groups do not divide the channels.
-    /// - [`Error::Unsupported`]: ε is below 0 or NaN; integers, planes or an activation on load,
-    ///   which there are not for this operation.
-    /// - Zero or overflowing dimensions; an unavailable level.
+    /// - [`Error::Unsupported`]: ε is below 0 or NaN; integers, NCHW, an activation or a scale of
+    ///   the input.
+    /// - Zero or overflowing dimensions, an activation that makes no sense, an unavailable level.
     pub fn pack(
         channels: usize,
         params: &NormalizationParams<'_>,
         options: &Options,
     ) -> Result<Packed<Self>> {
         let common = Common::new(channels, channels, Window::new([1, 1]), options)?;
-        check(options)?;
+        options.check_plain()?;
         let &NormalizationParams { kind, epsilon, scale, shift } = params;
         if epsilon.is_nan() || epsilon < 0.0 {
             return Err(Error::Unsupported { what: "epsilon: expected a number of at least 0" });

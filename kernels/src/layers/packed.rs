@@ -6,8 +6,10 @@ use core::fmt;
 use crate::error::{Error, Result};
 use crate::geometry::{Window, check_input, product};
 use crate::layers::layer::{Layer, choose};
+use crate::layout::TensorLayout;
 use crate::level::Level;
 use crate::options::Options;
+use crate::planes::PlanesKernels;
 use crate::table::kernels::Kernels;
 
 /// A layer's weights, packed once, from which plans for inputs of any size are made.
@@ -147,5 +149,15 @@ impl Common {
         options.input_activation.checked()?;
         options.activation.checked()?;
         Ok(Self { kernels, channels_in, channels_out, window, options: *options })
+    }
+
+    /// The kernels for the planes of a tensor \[N, H, W, C\] of that layout, if it has some: of
+    /// single pixels both layouts are the same memory.
+    pub(super) fn planes(
+        &self,
+        layout: TensorLayout,
+        [_, h, w, _]: [usize; 4],
+    ) -> Option<&'static PlanesKernels> {
+        (layout == TensorLayout::Nchw && [h, w] != [1, 1]).then_some(&self.kernels.planes)
     }
 }

@@ -40,8 +40,8 @@ impl Resize {
     /// W\].
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, integers, NCHW, an activation of the input, an unavailable
-    /// level.
+    /// Zero or overflowing dimensions, integers, NCHW, an activation or a scale of the input, an
+    /// unavailable level.
     pub fn new(
         input: [usize; 4],
         size: [usize; 2],
@@ -106,7 +106,7 @@ impl DepthToSpace {
     ///
     /// # Errors
     /// Zero or overflowing dimensions, channels that B² does not divide, integers, NCHW, an
-    /// activation of the input, an unavailable level.
+    /// activation or a scale of the input, an unavailable level.
     pub fn new(
         input: [usize; 4],
         block: usize,
@@ -167,8 +167,8 @@ impl Softmax {
     /// Checks the shape and chooses kernels. `shape` is \[N, H, W, C\] of input and output.
     ///
     /// # Errors
-    /// Zero or overflowing dimensions, integers, NCHW, an activation of the input, an unavailable
-    /// level.
+    /// Zero or overflowing dimensions, integers, NCHW, an activation or a scale of the input, an
+    /// unavailable level.
     pub fn new(shape: [usize; 4], options: &Options) -> Result<Self> {
         check_input(shape)?;
         resampled(shape, shape, PixelOperation::Softmax, options).map(Self)

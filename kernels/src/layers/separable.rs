@@ -288,16 +288,12 @@ impl Packing for PackedInt8 {
         let taps = product("kernel elements", &window.kernel)?;
         let multiply_adds = count(made, taps).saturating_add(count(output, channels));
         let bands = int8_bands(ow, depthwise.rows);
-        // Of single pixels both layouts are the same memory.
-        let planes = |layout, [_, h, w, _]: [usize; 4]| {
-            (layout == TensorLayout::Nchw && [h, w] != [1, 1]).then_some(&kernels.planes)
-        };
-        let of_planes = planes(options.input_layout, input).is_some();
+        let of_planes = self.common.planes(options.input_layout, input).is_some();
         let producer = Producer::Int8Depthwise(depthwise.of_planes(of_planes));
         let regions = bands_of(oh, ow, bands);
         let depth = Depth { kernel: [1, 1], channels };
         let products = Products::Int8(self.pointwise);
-        let output_planes = planes(options.output_layout, output);
+        let output_planes = self.common.planes(options.output_layout, output);
         let problem = Problem { groups: 1, output, regions, depth, output_planes, products };
         let weights = self.pointwise_weights.clone();
         let gemm = GemmPlan::new(&kernels.gemm, producer, weights, problem, options)?;

@@ -19,6 +19,7 @@ use crate::rows::plan::InputSpec;
 use crate::table::kernels::Kernels;
 use crate::tensor::{Channelwise, TensorPlan};
 use crate::transposed::{Phase, PhaseMachine, TransposedPlan};
+use crate::unpacked::Unpacked;
 
 /// The longest stride: there are as many phases of the output as its square, and each is planned.
 const MAX_STRIDE: usize = 64;
@@ -26,8 +27,8 @@ const MAX_STRIDE: usize = 64;
 /// A transposed convolution (deconvolution), standard, in groups, or depthwise.
 ///
 /// Each output is one chain of fused multiply-adds: bias, then the input pixels that reach it, row
-/// by row, their channels ascending: taps of the kernel descend. With C groups it is a depthwise
-/// one.
+/// by row (so that the kernel's taps descend), and the channels of each, ascending. With C groups
+/// it is depthwise.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -50,7 +51,7 @@ impl TransposedConv {
     ///
     /// # Errors
     /// Zero or overflowing dimensions, groups that don't divide the channels, weights or bias of
-    /// the wrong length, an activation that makes no sense, integers, NCHW,
+    /// the wrong length, an activation that makes no sense, integers, NCHW, a scale of the input,
     /// [`Arithmetic::Bf16`], a stride above 64, an unavailable level.
     pub fn pack(
         channels_in: usize,
@@ -100,7 +101,7 @@ struct PackedTransposed {
 
 impl PackedTransposed {
     fn new(channels_in: usize, params: &TransposedParams<'_>, options: &Options) -> Result<Self> {
-        let TransposedParams { window, groups, channels_out, .. } = *params;
+        let TransposedParams { window, groups, channels_out, weights, layout, bias } = *params;
         if groups == 0 {
             return Err(Error::ZeroDimension { what: "groups" });
         }
@@ -127,17 +128,10 @@ impl PackedTransposed {
         if let Some(&stride) = window.stride.iter().find(|&&stride| stride > MAX_STRIDE) {
             return Err(Error::Stride { stride, most: MAX_STRIDE });
         }
-        for (what, expected, actual) in [
-            ("weights", expected, Some(params.weights.len())),
-            ("bias", channels_out, params.bias.map(<[f32]>::len)),
-        ] {
-            if let Some(actual) = actual.filter(|&actual| actual != expected) {
-                return Err(Error::Length { what, expected, actual });
-            }
-        }
-        params.weights.element_type().checked("weights")?;
+        let unpacked = Unpacked { weights, layout, bias };
+        unpacked.check(["weights", "bias"], [expected, channels_out])?;
         let mut phases = Vec::new();
-        // Of strides longer than the kernel most phases are of nothing but the bias.
+        // With a stride longer than the kernel most phases have no tap: their outputs are the bias.
         for row in 0..window.stride[0] {
             for column in 0..window.stride[1] {
                 let phase = [row, column];
@@ -158,7 +152,7 @@ fn packed_phase(
 ) -> Result<PackedPhase> {
     let TransposedParams { window, groups, channels_out, weights, layout, bias, .. } = *params;
     let taps = [0, 1].map(|axis| window.taps(axis, phase[axis]));
-    // Of no taps there is one, which no output sees.
+    // Where there are none: one tap, of zeros, that no output sees.
     let kernel = [0, 1].map(|axis| taps[axis].len().max(1));
     let of_phase = Gather { window, groups, channels_in, channels_out, layout, taps, kernel };
     let (f32s, bits);

@@ -1,5 +1,5 @@
-//! What reads the channels of a pixel side by side, a line, without windows or weights for each of
-//! them: operations of two tensors element by element, and normalizations.
+//! Operations without windows on the channels of a pixel, which lie side by side (a line): of two
+//! tensors element by element, and normalizations.
 
 pub(crate) mod binary;
 pub(crate) mod normalize;

@@ -28,17 +28,6 @@ use crate::simd::{Kernel, Simd};
 /// Partial sums.
 const PARTS: usize = 32;
 
-/// 0, 1, …: the numbers of the lanes of a vector.
-const LANES: [f32; PARTS] = {
-    let mut lanes = [0.0; PARTS];
-    let mut i = 0;
-    while i < PARTS {
-        lanes[i] = i as f32;
-        i += 1;
-    }
-    lanes
-};
-
 /// What a rectangle is divided by.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Rule {
@@ -171,8 +160,6 @@ unsafe fn sum<S: Simd, X: Element, const SQUARES: bool>(
     let [l, vectors] = [S::LANES, PARTS / S::LANES];
     let &NormalizeArgs { size: [rows, columns], channels, x_strides: [row, pixel], .. } = args;
     let (x, center) = (args.x.at.cast::<X::Bits>(), simd.splat(center));
-    // SAFETY: there are as many numbers as a vector has lanes.
-    let lanes = unsafe { simd.load(LANES.as_ptr()) };
     let whole = channels - channels % PARTS;
     let mut total = [simd.splat(0.0); PARTS];
     for y in 0..rows {
@@ -193,8 +180,7 @@ unsafe fn sum<S: Simd, X: Element, const SQUARES: bool>(
                     // SAFETY: n channels from there on exist.
                     let x = unsafe { X::mask_load(simd, simd.mem_mask(n), line.add(c)) };
                     let added = added::<S, SQUARES>(simd, *sum, x, center);
-                    let is_channel = simd.less_than(lanes, simd.splat(n as f32));
-                    *sum = simd.select(is_channel, added, *sum);
+                    *sum = simd.select(simd.first_lanes(n), added, *sum);
                 }
             }
         }

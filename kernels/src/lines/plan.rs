@@ -8,19 +8,14 @@ use crate::activation::Activation;
 use crate::element::{Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::geometry::{check_input, product};
-use crate::layout::TensorLayout;
 use crate::lines::LineKernels;
 use crate::lines::binary::{BinaryArgs, Line};
 use crate::lines::normalize::{NormalizeArgs, Rule};
-use crate::options::Options;
 use crate::params::BinaryOp;
 use crate::pixels::{Pixel, Placement};
-use crate::tensor::row_parts;
+use crate::tensor::for_each_row;
 use crate::threads::{self, Scratch, Shared, SharedMut, Threads};
 use crate::view::{NhwcView, NhwcViewMut};
-
-/// Most output rows of a task.
-const TASK_ROWS: usize = 8;
 
 /// An operation on lines, prepared.
 #[derive(Debug)]
@@ -59,32 +54,6 @@ pub(crate) struct Normalization {
 pub(crate) struct Affine {
     pub(crate) scale: Vec<f32>,
     pub(crate) shift: Vec<f32>,
-}
-
-/// Checks that a plan of lines can do what the options say.
-pub(crate) fn check(options: &Options) -> Result<()> {
-    let nchw = [options.input_layout, options.output_layout].contains(&TensorLayout::Nchw);
-    if nchw {
-        return Err(Error::Unsupported {
-            what: "an operation on lines of planes: expected layout nhwc, got nchw",
-        });
-    }
-    if options.input_type.is_quantized() || options.output_type.is_quantized() {
-        return Err(Error::Unsupported {
-            what: "an operation on lines of integers: expected elements of f32, f16 or bf16",
-        });
-    }
-    if options.input_activation != Activation::None {
-        return Err(Error::Unsupported {
-            what: "an activation on load of an operation on lines: make it a plan before",
-        });
-    }
-    if options.input_scale {
-        return Err(Error::Unsupported {
-            what: "a scale on load of an operation on lines: make it a product before",
-        });
-    }
-    options.activation.checked().map(drop)
 }
 
 /// The shape in which two tensors are combined: each dimension is that of both, or of one where the
@@ -167,14 +136,13 @@ impl LinesPlan {
             y: SharedMut(y.pointer()),
             y_placement: y.placement(all.start),
         };
-        let workers = threads.count().max(1);
         match &self.operation {
             Operation::Normalize(normalization @ Normalization { groups: Some(groups), .. }) => {
                 // Some rows of a picture can't be normalized without the others.
                 if all != (0..height) {
                     return Err(Error::Rows { start: all.start, end: all.end, height });
                 }
-                let tasks = n * groups;
+                let (tasks, workers) = (n * groups, threads.count().max(1));
                 threads::for_each(threads, [tasks, workers], scratch, 0, &|task, _| {
                     let (picture, group) = (task / groups, task % groups);
                     let channels = self.output[3] / groups;
@@ -185,21 +153,11 @@ impl LinesPlan {
                     unsafe { run.normalize(normalization, at, [height, width], channels) };
                 });
             }
-            operation => {
-                let parts = row_parts(n, all.len(), TASK_ROWS, workers);
-                let tasks = n * parts;
-                threads::for_each(threads, [tasks, workers], scratch, 0, &|task, _| {
-                    let task = threads::adjacent(task, tasks, workers);
-                    let (picture, part) = (task / parts, task % parts);
-                    let rows = all.len() * part / parts..all.len() * (part + 1) / parts;
-                    for row in all.start + rows.start..all.start + rows.end {
-                        let at = Pixel { picture, row, column: 0 };
-                        // SAFETY: views were checked against the plan, and have this row; each
-                        // task writes its own rows.
-                        unsafe { run.row(operation, at) };
-                    }
-                });
-            }
+            operation => for_each_row(threads, n, &all, scratch, &|at| {
+                // SAFETY: views were checked against the plan, and have this row, which is written
+                // by one task.
+                unsafe { run.row(operation, at) };
+            }),
         }
         Ok(())
     }

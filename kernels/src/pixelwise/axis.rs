@@ -1,4 +1,4 @@
-//! Of which inputs an axis of a resampled picture is made.
+//! The input positions that each row or column of a resampled picture is made of.
 
 use alloc::vec::Vec;
 

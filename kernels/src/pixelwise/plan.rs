@@ -4,20 +4,16 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::activation::Activation;
-use crate::error::{Error, Result};
-use crate::layout::TensorLayout;
+use crate::error::Result;
 use crate::options::Options;
 use crate::pixels::Pixel;
 use crate::pixelwise::PixelwiseKernels;
 use crate::pixelwise::axis::Taps;
 use crate::pixelwise::resample::{PixelsTo, ResampleRun};
 use crate::pixelwise::softmax::SoftmaxRun;
-use crate::tensor::row_parts;
-use crate::threads::{self, Scratch, Threads};
+use crate::tensor::for_each_row;
+use crate::threads::{Scratch, Threads};
 use crate::view::{NhwcView, NhwcViewMut, Operands};
-
-/// Most output rows of a task.
-const TASK_ROWS: usize = 8;
 
 /// A pixelwise operation, prepared.
 #[derive(Debug)]
@@ -51,16 +47,7 @@ impl PixelwisePlan {
         operation: PixelOperation,
         options: &Options,
     ) -> Result<Self> {
-        let refused = |what| Err(Error::Unsupported { what });
-        if options.input_type.is_quantized() || options.output_type.is_quantized() {
-            return refused("resampling or softmax of integers: expected f32, f16 or bf16");
-        }
-        if [options.input_layout, options.output_layout] != [TensorLayout::Nhwc; 2] {
-            return refused("resampling or softmax in NCHW layout: expected NHWC");
-        }
-        if options.input_activation != Activation::None {
-            return refused("resampling or softmax of an activated input: activate it before");
-        }
+        options.check_plain()?;
         Ok(Self { kernels, output, activation: options.activation.checked()?, operation })
     }
 
@@ -104,18 +91,11 @@ impl PixelwisePlan {
         mut y: NhwcViewMut<'_>,
         scratch: Scratch<'_>,
     ) {
-        let (n, height) = (self.output[0], all.len());
         let operands = Operands::new(x, residual, (&mut y, all.start));
-        let workers = threads.count().max(1);
-        let parts = row_parts(n, height, TASK_ROWS, workers);
-        threads::for_each(threads, [n * parts, workers], scratch, 0, &|task, _| {
-            let (picture, part) = (task / parts, task % parts);
-            let rows = height * part / parts..height * (part + 1) / parts;
-            for row in rows {
-                // SAFETY: the views have the plan's shapes, with these rows and those that they are
-                // made of; each row is one task's.
-                unsafe { self.row(&operands, Pixel { picture, row: all.start + row, column: 0 }) };
-            }
+        for_each_row(threads, self.output[0], &all, scratch, &|first| {
+            // SAFETY: the views have the plan's shapes, with this row and those that it is made of;
+            // it is one task's.
+            unsafe { self.row(&operands, first) };
         });
     }
 
@@ -152,16 +132,16 @@ impl PixelwisePlan {
                     channels,
                     to,
                 };
-                // SAFETY: the level was available when the plan was made; there are taps for each
-                // column, which lie inside the input, in rows that x has by the caller's word, as
-                // do their channels; so have output and residual this row.
+                // SAFETY: level and types were available when the plan was made; there are taps for
+                // each column, which lie inside the input, in rows that x has by the caller's word,
+                // as do their channels; so have output and residual this row.
                 unsafe { (self.kernels.resample)(&run) };
             }
             PixelOperation::Softmax => {
                 let x = x.add(at.of(first));
                 let run = SoftmaxRun { x, x_pixel: at.pixel, pixels: width, channels, to };
-                // SAFETY: the level was available when the plan was made; all views have this row,
-                // by the caller's word, of at least one channel.
+                // SAFETY: level and types were available when the plan was made; all views have
+                // this row, by the caller's word, of at least one channel.
                 unsafe { (self.kernels.softmax)(&run) };
             }
         }

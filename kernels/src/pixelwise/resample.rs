@@ -73,6 +73,7 @@ impl Kernel for Resample {
     ///   elements that lie `x_channel` apart are valid for reading.
     /// - Output and residual, if there is one, are valid for writing and reading the pixels'
     ///   channels; no other thread touches the output.
+    /// - This build has kernels for the types of input and output.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, run: &ResampleRun) {
         let l = S::LANES;
@@ -141,7 +142,7 @@ unsafe fn sum<S: Simd>(
 /// n elements, `step` apart.
 ///
 /// # Safety
-/// They are valid for reading, and those of `extent`.
+/// They are valid for reading, and those of `extent`; this build has kernels for their type.
 #[inline(always)]
 unsafe fn load<S: Simd>(
     simd: S,
@@ -152,8 +153,12 @@ unsafe fn load<S: Simd>(
     // SAFETY: the caller's word.
     unsafe {
         match x.element {
-            ElementType::F16 => load_as::<S, F16>(simd, x.at.cast(), (step, n), extent),
-            ElementType::Bf16 => load_as::<S, Bf16>(simd, x.at.cast(), (step, n), extent),
+            ElementType::F16 if cfg!(feature = "f16-bf16") => {
+                load_as::<S, F16>(simd, x.at.cast(), (step, n), extent)
+            }
+            ElementType::Bf16 if cfg!(feature = "f16-bf16") => {
+                load_as::<S, Bf16>(simd, x.at.cast(), (step, n), extent)
+            }
             _ => load_as::<S, F32>(simd, x.at.cast(), (step, n), extent),
         }
     }
@@ -198,7 +203,7 @@ pub(crate) unsafe fn load_pixel<S: Simd>(simd: S, x: Pointer, extent: &Extent<S>
 ///
 /// # Safety
 /// Output and residual, if there is one, are valid for writing and reading them; no other thread
-/// touches the output.
+/// touches the output. This build has kernels for the output's type.
 #[inline(always)]
 pub(crate) unsafe fn finish<S: Simd>(
     simd: S,
@@ -210,8 +215,12 @@ pub(crate) unsafe fn finish<S: Simd>(
     // SAFETY: the caller's word, for the output's type.
     unsafe {
         match to.y.element {
-            ElementType::F16 => finish_as::<S, F16>(simd, to, (p, c), v, extent),
-            ElementType::Bf16 => finish_as::<S, Bf16>(simd, to, (p, c), v, extent),
+            ElementType::F16 if cfg!(feature = "f16-bf16") => {
+                finish_as::<S, F16>(simd, to, (p, c), v, extent)
+            }
+            ElementType::Bf16 if cfg!(feature = "f16-bf16") => {
+                finish_as::<S, Bf16>(simd, to, (p, c), v, extent)
+            }
             _ => finish_as::<S, F32>(simd, to, (p, c), v, extent),
         }
     }

@@ -37,10 +37,6 @@ pub(crate) struct SoftmaxRun {
     pub(crate) to: PixelsTo,
 }
 
-/// The numbers of lanes.
-const LANES: [f32; MAX_LANES] =
-    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
-
 impl Kernel for Softmax {
     type Args = SoftmaxRun;
     type Output = ();
@@ -48,6 +44,7 @@ impl Kernel for Softmax {
     /// # Safety
     /// - Input, output and residual, if there is one, are valid for reading and writing the pixels'
     ///   channels, of which there is at least one; no other thread touches the output.
+    /// - This build has kernels for the types of input and output.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, run: &SoftmaxRun) {
         for p in 0..run.pixels {
@@ -83,9 +80,7 @@ unsafe fn channels<S: Simd>(
     // SAFETY: n channels from c on.
     let mut x = unsafe { load_pixel(simd, x.add(c), &extent) };
     if n < S::LANES {
-        // SAFETY: there are as many numbers as lanes, or more.
-        let lanes = unsafe { simd.load(LANES.as_ptr()) };
-        x = simd.select(simd.less_than(lanes, simd.splat(n as f32)), x, simd.splat(rest));
+        x = simd.select(simd.first_lanes(n), x, simd.splat(rest));
     }
     (x, extent)
 }

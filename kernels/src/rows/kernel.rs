@@ -52,7 +52,7 @@ pub(crate) struct RowArgs {
 #[derive(Debug)]
 pub(crate) struct RowInput {
     /// Channel 0 of the first pixel's first column, in the first row inside the input. The column
-    /// may lie outside, and then the address be any: only what lies inside is dereferenced.
+    /// may lie outside, and the address then be any number: only what lies inside is dereferenced.
     pub(crate) x: *const u8,
     /// Elements from one output pixel's taps to the next one's.
     pub(crate) pixel: usize,
@@ -121,10 +121,10 @@ pub(crate) struct RowResidual {
 pub(crate) enum Spans {
     /// Neighbours whose windows have the same taps inside the input.
     Nothing,
-    /// Pixels a dilation apart, whose windows begin and end wherever they like as long as each has
-    /// a column inside the input.
+    /// Pixels a dilation apart, whose windows may reach into the padding as long as each has a
+    /// column inside the input.
     Padding,
-    /// The same, no more of them than the kernel has columns.
+    /// The same, but at most as many pixels as the kernel has columns.
     PaddingOfLong,
 }
 

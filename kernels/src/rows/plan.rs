@@ -117,10 +117,10 @@ impl InputSpec {
 /// How the pixels of a tile lie in the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TilesLie {
-    /// Side by side. Kernel columns are outermost but for rows.
+    /// Side by side.
     InRows,
-    /// One above the other: what is said of rows of taps and of columns is of columns and of rows,
-    /// and the kernel is one column wide.
+    /// One above the other, of kernels one column wide: in what [`RowInput`] says, rows and columns
+    /// change places.
     InColumns,
 }
 
@@ -259,7 +259,8 @@ impl RowPlan {
         }
     }
 
-    /// Two numbers for rows and columns, for across the tiles and along them.
+    /// Turns what belongs to (rows, columns) into what belongs to (across, along) the tiles, and
+    /// back.
     fn turned<T>(&self, row: T, column: T) -> (T, T) {
         match self.tiles {
             TilesLie::InRows => (row, column),
@@ -324,7 +325,7 @@ impl RowPlan {
         }
     }
 
-    /// The tile to begin a run of `room` outputs from `o` on with.
+    /// The first tile of a run of `room` outputs that begins at `o`.
     fn tile(&self, kernels: &RowTiles, o: usize, room: usize) -> Tile {
         let (_, along) = self.axes();
         let taps = along.taps(o);

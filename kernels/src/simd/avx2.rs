@@ -76,6 +76,7 @@ impl<const FUSED: bool> Simd for Avx2<FUSED> {
     type Mask = __m256;
     type MemMask = MemMask;
     type Indices = __m256i;
+    type Fused = Avx2;
 
     const LEVEL: Level = Level::Avx2;
     const LANES: usize = 8;

@@ -62,6 +62,7 @@ impl<const FUSED: bool> Simd for Avx512<FUSED> {
     type Mask = __mmask16;
     type MemMask = __mmask16;
     type Indices = __m512i;
+    type Fused = Avx512;
 
     const LEVEL: Level = Level::Avx512;
     const LANES: usize = 16;

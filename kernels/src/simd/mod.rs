@@ -31,6 +31,10 @@ use crate::level::Level;
 /// As many as the widest vector has.
 pub(crate) const MAX_LANES: usize = 16;
 
+/// The numbers of the lanes.
+const LANE_NUMBERS: [f32; MAX_LANES] =
+    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
+
 /// A kernel: its arguments and its code, which is written once for all levels.
 pub(crate) trait Kernel {
     type Args;
@@ -56,6 +60,8 @@ pub(crate) trait Simd: Copy {
     type MemMask: Copy;
     /// A lane's number for each lane.
     type Indices: Copy;
+    /// The fused token of the level, for code whose bits don't depend on [`Simd::FUSED`].
+    type Fused: Simd;
 
     const LEVEL: Level;
 
@@ -107,6 +113,14 @@ pub(crate) trait Simd: Copy {
     fn and(self, a: Self::Mask, b: Self::Mask) -> Self::Mask;
     /// `mask ? a : b`.
     fn select(self, mask: Self::Mask, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// Whether a lane is one of the first `n`.
+    #[inline(always)]
+    fn first_lanes(self, n: usize) -> Self::Mask {
+        // SAFETY: there are as many numbers as lanes, or more.
+        let numbers = unsafe { self.load(LANE_NUMBERS.as_ptr()) };
+        self.less_than(numbers, self.splat(n as f32))
+    }
 
     /// Of the first `LANES` numbers, each below `LANES`.
     fn indices(self, lanes: [u32; MAX_LANES]) -> Self::Indices;

@@ -68,6 +68,7 @@ impl<const FUSED: bool> Simd for Neon<FUSED> {
     type MemMask = usize;
     // Numbers of bytes.
     type Indices = uint8x16_t;
+    type Fused = Neon;
 
     const LEVEL: Level = Level::Neon;
     const LANES: usize = 4;

@@ -18,6 +18,7 @@ impl<const FUSED: bool> Simd for Scalar<FUSED> {
     type MemMask = ();
     // As is the only order of one lane.
     type Indices = ();
+    type Fused = Scalar;
 
     const LEVEL: Level = Level::Scalar;
     const LANES: usize = 1;

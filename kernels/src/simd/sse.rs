@@ -107,6 +107,7 @@ impl<const FUSED: bool> Simd for Sse<FUSED> {
     type Mask = __m128;
     type MemMask = usize;
     type Indices = [u32; 4];
+    type Fused = Sse;
 
     const LEVEL: Level = Level::Sse;
     const LANES: usize = 4;

@@ -108,6 +108,7 @@ impl<const FUSED: bool, const RELAXED: bool> Simd for Wasm<FUSED, RELAXED> {
     type MemMask = usize;
     // Numbers of bytes.
     type Indices = v128;
+    type Fused = Wasm<true, RELAXED>;
 
     const LEVEL: Level = if RELAXED { Level::RelaxedSimd } else { Level::Simd128 };
     const LANES: usize = 4;

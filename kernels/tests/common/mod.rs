@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sepconv_kernels::naive::{self, Sum};
 use sepconv_kernels::{
-    Activation, ElementType, Elements, ElementsMut, Error, Level, NhwcView, NhwcViewMut, Padding,
-    Plan, TensorLayout, Window, on_this_thread,
+    Activation, ElementType, Elements, ElementsMut, Elementwise, Error, Level, NhwcView,
+    NhwcViewMut, Options, Padding, Plan, TensorLayout, Window, on_this_thread,
 };
 
 use self::half::Stored;
@@ -468,6 +468,13 @@ pub fn is_exact(activation: Activation) -> bool {
 /// The input as the reference sees it: activated in f64, rounded to f32.
 pub fn activated(x: &[f32], activation: Activation) -> Vec<f32> {
     x.iter().map(|&x| naive::activate(activation, f64::from(x)) as f32).collect()
+}
+
+/// An activation on a level, by a plan that does nothing else.
+pub fn applied(x: &[f32], activation: Activation, level: Level) -> Vec<f32> {
+    let shape = [1, 1, 1, x.len()];
+    let options = Options::default().activation(activation).level(level);
+    run(&Elementwise::new(shape, &options).unwrap(), &Spaced::new(shape, 0, x), None, 0, 1)
 }
 
 /// What a layer's outputs are checked against.
