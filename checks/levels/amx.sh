@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # The arithmetic bf16 and 8-bit integers by tile registers (AMX): by those of this CPU, or emulated by a handler of the
-# signal that tile instructions raise elsewhere. The CPU must have AVX-512, and for integers its VNNI, as every one with
-# AMX has: by it rows of tiles are made, and sums end. The handler executes tile instructions alone.
+# signal that tile instructions raise elsewhere, and these alone. So the CPU must have AVX-512, and for integers VNNI, as
+# every CPU with AMX has: the same kernels use it, to make rows of tiles and to finish sums.
 # Usage: checks/levels/amx.sh [cargo test's arguments]
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
 if ! cpu_has avx512f avx512bw avx512cd avx512dq avx512vl; then
-    impossible amx amx "no AVX-512, by which rows of tiles are made and sums end"
+    impossible amx amx "no AVX-512, which these kernels use besides tile instructions"
     exit
 fi
 if cpu_has amx_bf16 amx_int8; then how="$(this_cpu)"; else how="$(this_cpu), tile instructions emulated"; fi

@@ -36,7 +36,7 @@ run() {
     return "$status"
 }
 
-# impossible NAME LEVEL REASON: enters that this machine can't have the run.
+# impossible NAME LEVEL REASON: enters in the ledger that the run is impossible on this machine, and why.
 impossible() {
     printf 'run\t%s\t%s\t%s\nimpossible\t%s\n' "$1" "$2" "$(this_cpu)" "$3" >"$LEDGER/$1.tsv"
     printf '\n== %s: %s NOT RUN: %s\n' "$1" "$2" "$3"

@@ -37,7 +37,7 @@ kernel_tests allocation canaries concurrency digests packed threads
 # By the second one the test of the command line starts it.
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$SEPCONV_TEST_RUNNER SEPCONV_TEST_RUNNER
 fallback_tests() {
-    # Random networks have no code for a CPU beside their layers'.
+    # Without random networks, which run no code for a CPU but their layers'.
     cargo test --release --workspace "${tests[@]}" --test element_types --test family --test xception "$@" \
         -- "${large[@]}" &&
         cargo test --release --workspace --test cli "$@" -- reports_the_level

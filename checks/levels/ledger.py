@@ -5,7 +5,7 @@ usage: ledger.py [--require LEVEL]… [--kernels PART-OF-NAME]… [--least [RUN=
 
 Pages are the files that the scripts here leave in target/ledger. A level counts as RUN if a run that was
 for it came to its end with status 0, compared each kernel of the level at least once and found no mismatch.
-A run that this machine can't have says why, and counts for nothing.
+A run that is impossible on this machine says why, and counts neither as passed nor as failed.
 Exits with 1 if a required level did not run so, no run had kernels of a name that is asked for or one of these
 was never compared, any run failed, or a kernel had fewer cases than the least that is asked of all runs or of one.
 """
@@ -29,7 +29,7 @@ class Page:
 
     def __init__(self, path):
         self.name, self.purpose, self.cpu, self.status = path.stem, "", "", None
-        # Why the run can't be here, if it can't.
+        # Why the run is impossible on this machine, if it is.
         self.impossible = ""
         self.architectures = set()
         # Per level and kernel: cases, mismatches.

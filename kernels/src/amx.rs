@@ -78,7 +78,8 @@ impl fmt::Display for Amx {
     }
 }
 
-/// For tests alone: from now on the CPU has tile registers, and the operating system's answer to each request is `errno`, 0 for the permission. −1 ends this.
+/// For tests alone: from now on the CPU has tile registers, and the operating system's answer to
+/// each request is `errno`, 0 for the permission. −1 ends this.
 ///
 /// # Safety
 /// If `errno` is 0, tile instructions execute in all threads of this process: those of the CPU, or

@@ -21,37 +21,16 @@ pub(crate) struct Tiles {
 }
 
 /// An instruction, as far as it is decoded. Memory is given by its address, rows by the distance
-/// between them.
+/// between them. Of 8-bit integers those of A are unsigned, those of B signed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Instruction {
-    Configure {
-        from: usize,
-    },
+    Configure { from: usize },
     Release,
-    Zero {
-        tile: usize,
-    },
-    Load {
-        tile: usize,
-        from: usize,
-        stride: usize,
-    },
-    Store {
-        tile: usize,
-        to: usize,
-        stride: usize,
-    },
-    MultiplyBf16 {
-        sums: usize,
-        a: usize,
-        b: usize,
-    },
-    /// Unsigned in A, signed in B.
-    MultiplyInt8 {
-        sums: usize,
-        a: usize,
-        b: usize,
-    },
+    Zero { tile: usize },
+    Load { tile: usize, from: usize, stride: usize },
+    Store { tile: usize, to: usize, stride: usize },
+    MultiplyBf16 { sums: usize, a: usize, b: usize },
+    MultiplyInt8 { sums: usize, a: usize, b: usize },
 }
 
 impl Tiles {
@@ -190,7 +169,8 @@ unsafe fn multiply_vectors(sums: &mut Tile, rows: usize, a: &Tile, b: &Tile, pai
     }
 }
 
-/// Adds products of groups of four integers, unsigned in A, signed in B, to sums of i32, modulo 2³².
+/// Adds products of groups of four integers, unsigned in A, signed in B, to sums of i32, modulo
+/// 2³².
 ///
 /// # Safety
 /// The CPU has AVX-512.

@@ -127,9 +127,9 @@ typedef struct {
 typedef struct {
   // Applied to each input element when it is loaded, not to padding.
   sepconv_activation input_activation;
-  // 1: each input element, activated, is multiplied by a factor of its picture and channel, which
-  // comes with the view: sepconv_view.scale. Not padding. Not with integers, nor with an input
-  // activation that is no clamp. 0: there are no factors.
+  // 1: each input element, activated, is multiplied by a factor of its picture and channel,
+  // which comes with the view: sepconv_view.scale. Padding is not multiplied. Integers, and an
+  // input activation that is no clamp, are refused. 0: there are no factors.
   uint32_t input_scale;
   // Applied last, after the residual is added.
   sepconv_activation activation;
@@ -142,19 +142,19 @@ typedef struct {
   // The layout of the output and of the residual.
   sepconv_tensor_layout output_layout;
   // Of an input of SEPCONV_U8 or SEPCONV_I8. Layers with weights take such an input with weights
-  // of SEPCONV_I8 and give such an output or SEPCONV_F32. An output is rounded to nearest, ties to
-  // even, and clamped to its type.
+  // of SEPCONV_I8 and give such an output or SEPCONV_F32. An output is rounded to nearest, ties
+  // to even, and clamped to its type.
   sepconv_quantization input_quantization;
   // Of an output of these types.
   sepconv_quantization output_quantization;
   // Of the residual, whose type is the output's. All zero: output_quantization.
   sepconv_quantization residual_quantization;
   // 1: SEPCONV_ARITHMETIC_BF16, and layers of 8-bit integers, multiply by tile registers (AMX)
-  // where the CPU has them; the bits are the same. Making a plan then asks the operating system for them, for all threads
-  // of the process. From then on sigaltstack() refuses stacks without room for 8 KiB more. If a
-  // thread already has such a stack, the request fails and other kernels run;
-  // sepconv_plan_kernel_name() tells which. 0: no tile registers, unless the environment
-  // variable SEPCONV_AMX is 1.
+  // where the CPU has them; the bits are the same. Making a plan then asks the operating system
+  // for them, for all threads of the process. From then on sigaltstack() refuses stacks without
+  // room for 8 KiB more. If a thread already has such a stack, the request fails and other
+  // kernels run; sepconv_plan_kernel_name() tells which. 0: no tile registers, unless the
+  // environment variable SEPCONV_AMX is 1.
   uint32_t amx;
 } sepconv_options;
 
@@ -214,7 +214,7 @@ typedef struct {
   sepconv_quantized_weights quantized;
 } sepconv_dense_params;
 
-// What a pool computes over its window. Padding is ignored but by SEPCONV_AVERAGE_OF_PADDED.
+// What a pool computes over its window. Padding is ignored, except by SEPCONV_AVERAGE_OF_PADDED.
 typedef uint32_t sepconv_pool_kind;
 
 // Parameters of a transposed convolution. Arrays hold height, then width.
@@ -230,7 +230,7 @@ typedef struct {
   size_t pads[2];
   // Outputs added after. Used with SEPCONV_EXPLICIT only.
   size_t output_pads[2];
-  // Must divide C and O; 0 means 1, C is a depthwise one.
+  // Must divide C and O. 0 means 1; C groups are a depthwise convolution.
   size_t groups;
   // Output channels O.
   size_t channels_out;
@@ -422,7 +422,7 @@ typedef struct {
 #define SEPCONV_ARITHMETIC_FAST 2
 
 // In f32, products rounded before they are added, the same bits on every CPU: for CPUs without
-// fused multiply-adds, where it is many times faster. Of depthwise layers, too.
+// fused multiply-adds, where it is many times faster. Depthwise layers follow it, too.
 #define SEPCONV_ARITHMETIC_UNFUSED 3
 
 // The channels of a pixel lie side by side: Keras, TensorFlow.
@@ -582,8 +582,8 @@ sepconv_status sepconv_global_average_pool(const size_t *input,
                                            const sepconv_options *options,
                                            sepconv_plan **plan);
 
-// Makes a plan for a transposed convolution, NHWC, of floating-point elements. Arguments and errors
-// are those of sepconv_depthwise().
+// Makes a plan for a transposed convolution, NHWC, of floating-point elements. Arguments and
+// errors are those of sepconv_depthwise().
 //
 // # Safety
 // `input` is null or points to four numbers. `params`, `options` and `plan` are null or valid

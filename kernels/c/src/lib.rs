@@ -108,7 +108,7 @@ pub const SEPCONV_ARITHMETIC_BF16: sepconv_arithmetic = 1;
 /// SEPCONV_ARITHMETIC_EXACT: faster, less exact, and different bits on different CPUs.
 pub const SEPCONV_ARITHMETIC_FAST: sepconv_arithmetic = 2;
 /// In f32, products rounded before they are added, the same bits on every CPU: for CPUs without
-/// fused multiply-adds, where it is many times faster. Of depthwise layers, too.
+/// fused multiply-adds, where it is many times faster. Depthwise layers follow it, too.
 pub const SEPCONV_ARITHMETIC_UNFUSED: sepconv_arithmetic = 3;
 
 /// The order of a tensor's elements in memory. Shapes are N, H, W, C in either. Results have the
@@ -145,7 +145,7 @@ pub const SEPCONV_SAME: sepconv_padding = 1;
 /// The padding is given by `pads`.
 pub const SEPCONV_EXPLICIT: sepconv_padding = 2;
 
-/// What a pool computes over its window. Padding is ignored but by SEPCONV_AVERAGE_OF_PADDED.
+/// What a pool computes over its window. Padding is ignored, except by SEPCONV_AVERAGE_OF_PADDED.
 pub type sepconv_pool_kind = u32;
 pub const SEPCONV_MAX: sepconv_pool_kind = 0;
 pub const SEPCONV_AVERAGE: sepconv_pool_kind = 1;
@@ -250,9 +250,9 @@ pub struct sepconv_quantized_weights {
 pub struct sepconv_options {
     /// Applied to each input element when it is loaded, not to padding.
     pub input_activation: sepconv_activation,
-    /// 1: each input element, activated, is multiplied by a factor of its picture and channel, which
-    /// comes with the view: sepconv_view.scale. Not padding. Not with integers, nor with an input
-    /// activation that is no clamp. 0: there are no factors.
+    /// 1: each input element, activated, is multiplied by a factor of its picture and channel,
+    /// which comes with the view: sepconv_view.scale. Padding is not multiplied. Integers, and an
+    /// input activation that is no clamp, are refused. 0: there are no factors.
     pub input_scale: u32,
     /// Applied last, after the residual is added.
     pub activation: sepconv_activation,
@@ -265,19 +265,19 @@ pub struct sepconv_options {
     /// The layout of the output and of the residual.
     pub output_layout: sepconv_tensor_layout,
     /// Of an input of SEPCONV_U8 or SEPCONV_I8. Layers with weights take such an input with weights
-    /// of SEPCONV_I8 and give such an output or SEPCONV_F32. An output is rounded to nearest, ties to
-    /// even, and clamped to its type.
+    /// of SEPCONV_I8 and give such an output or SEPCONV_F32. An output is rounded to nearest, ties
+    /// to even, and clamped to its type.
     pub input_quantization: sepconv_quantization,
     /// Of an output of these types.
     pub output_quantization: sepconv_quantization,
     /// Of the residual, whose type is the output's. All zero: output_quantization.
     pub residual_quantization: sepconv_quantization,
     /// 1: SEPCONV_ARITHMETIC_BF16, and layers of 8-bit integers, multiply by tile registers (AMX)
-    /// where the CPU has them; the bits are the same. Making a plan then asks the operating system for them, for all threads
-    /// of the process. From then on sigaltstack() refuses stacks without room for 8 KiB more. If a
-    /// thread already has such a stack, the request fails and other kernels run;
-    /// sepconv_plan_kernel_name() tells which. 0: no tile registers, unless the environment
-    /// variable SEPCONV_AMX is 1.
+    /// where the CPU has them; the bits are the same. Making a plan then asks the operating system
+    /// for them, for all threads of the process. From then on sigaltstack() refuses stacks without
+    /// room for 8 KiB more. If a thread already has such a stack, the request fails and other
+    /// kernels run; sepconv_plan_kernel_name() tells which. 0: no tile registers, unless the
+    /// environment variable SEPCONV_AMX is 1.
     pub amx: u32,
 }
 
@@ -362,7 +362,7 @@ pub struct sepconv_transposed_params {
     pub pads: [usize; 2],
     /// Outputs added after. Used with SEPCONV_EXPLICIT only.
     pub output_pads: [usize; 2],
-    /// Must divide C and O; 0 means 1, C is a depthwise one.
+    /// Must divide C and O. 0 means 1; C groups are a depthwise convolution.
     pub groups: usize,
     /// Output channels O.
     pub channels_out: usize,
@@ -659,8 +659,8 @@ pub unsafe extern "C" fn sepconv_global_average_pool(
     }
 }
 
-/// Makes a plan for a transposed convolution, NHWC, of floating-point elements. Arguments and errors
-/// are those of sepconv_depthwise().
+/// Makes a plan for a transposed convolution, NHWC, of floating-point elements. Arguments and
+/// errors are those of sepconv_depthwise().
 ///
 /// # Safety
 /// `input` is null or points to four numbers. `params`, `options` and `plan` are null or valid

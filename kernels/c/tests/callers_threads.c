@@ -167,14 +167,6 @@ static void compare_rows(void) {
     sepconv_plan_destroy(plan);
 }
 
-/* The call was refused, for the reason that the text names. */
-static void refused(sepconv_status status, const char *text) {
-    if (status != SEPCONV_INVALID || strstr(sepconv_error(), text) == NULL) {
-        fprintf(stderr, "error: status %u, \"%s\", expected \"%s\"\n", status, sepconv_error(), text);
-        abort();
-    }
-}
-
 static void refuse_all(void) {
     sepconv_plan *plan = make_layer(1, SEPCONV_NHWC);
     const size_t len = sizeof image / sizeof *image, scratch_len = sepconv_plan_scratch_len(plan, 2);

@@ -148,14 +148,6 @@ static void defaults(void) {
     }
 }
 
-/* The call was refused, for the reason that the text names. */
-static void refused(sepconv_status status, const char *text) {
-    if (status != SEPCONV_INVALID || strstr(sepconv_error(), text) == NULL) {
-        fprintf(stderr, "error: status %u, \"%s\", expected \"%s\"\n", status, sepconv_error(), text);
-        abort();
-    }
-}
-
 static void refuse_all(void) {
     const size_t input[4] = {1, H, W, IN};
     sepconv_separable_params layer = params();

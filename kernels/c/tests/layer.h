@@ -60,6 +60,14 @@ static inline void run(const sepconv_plan *plan, size_t threads) {
     }
 }
 
+/* The call was refused, for the reason that the text names. */
+static inline void refused(sepconv_status status, const char *text) {
+    if (status != SEPCONV_INVALID || strstr(sepconv_error(), text) == NULL) {
+        fprintf(stderr, "error: status %u, \"%s\", expected \"%s\"\n", status, sepconv_error(), text);
+        abort();
+    }
+}
+
 /* The call is refused, with a text. */
 static inline void refuse(void) {
     const size_t input[4] = {1, 0, 0, 0};

@@ -131,14 +131,6 @@ static size_t compare_all(void) {
     return count;
 }
 
-/* The call was refused, for the reason that the text names. */
-static void refused(sepconv_status status, const char *text) {
-    if (status != SEPCONV_INVALID || strstr(sepconv_error(), text) == NULL) {
-        fprintf(stderr, "error: status %u, \"%s\", expected \"%s\"\n", status, sepconv_error(), text);
-        abort();
-    }
-}
-
 static void refuse_all(void) {
     const size_t size[3] = {1, H, W}, zero[3] = {1, 0, W};
     sepconv_pointwise_params params = {.channels_out = OUT, .weights = {.data = hwio, .len = IN * OUT}};

@@ -8,14 +8,6 @@ enum { N = 2, H = 9, W = 7, IN = 4, OUT = 8, WIDE_IN = 7, WIDE_OUT = 11, FIRST_I
 static float matrix[IN * OUT], dense_in[N * IN * PLANE], wide_in[N * WIDE_IN * PLANE];
 static float dense_out[N * OUT * PLANE], wide_out[N * WIDE_OUT * PLANE];
 
-/* The call was refused, for the reason that the text names. */
-static void refused(sepconv_status status, const char *text) {
-    if (status != SEPCONV_INVALID || strstr(sepconv_error(), text) == NULL) {
-        fprintf(stderr, "error: status %u, \"%s\", expected \"%s\"\n", status, sepconv_error(), text);
-        abort();
-    }
-}
-
 int main(void) {
     for (size_t i = 0; i < IN * OUT; i++)
         matrix[i] = (float)(i * 7 % 13) - 6;

@@ -60,7 +60,7 @@ impl<B: Element, const M: usize, const N: usize> Kernel for BlockMicroKernel<B, 
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, t: &MicroTiles) {
         // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { micro_tiles::<S, Singles<B>, M, N>(simd, Singles(PhantomData), t) }
+        unsafe { micro_tiles::<S, Chain<B>, M, N>(simd, Chain(PhantomData), t) }
     }
 }
 
@@ -75,10 +75,11 @@ impl<const M: usize, const N: usize> Bf16FmaKernel for PairMicroKernel<M, N> {
 
     /// # Safety
     /// - Each A panel is valid for reading the blocks of `depth` k of MR rows, in pairs.
-    /// - `b` is valid for reading `depth`·NR bf16, in pairs along k, `bias` NR f32, if there is one.
+    /// - `b` is valid for reading `depth`·NR bf16, in pairs along k, `bias` NR f32, if there is
+    ///   one.
     /// - The tables of rows have tiles·M offsets each.
-    /// - N·lanes is NR. At each of its offsets `y` is valid for reading and writing so many f32, the
-    ///   residual, if there is one, for reading them; no other thread touches those of `y`.
+    /// - N·lanes is NR. At each of its offsets `y` is valid for reading and writing so many f32,
+    ///   the residual, if there is one, for reading them; no other thread touches those of `y`.
     #[inline(always)]
     unsafe fn run<T: Bf16Fma>(token: T, t: &MicroTiles) {
         // SAFETY: the caller keeps the contract, which is the same with pairs for elements.
@@ -130,16 +131,6 @@ trait Chains<S: Simd>: Copy {
         depth: usize,
     ) -> [[S::Vector; N]; M];
 }
-
-/// f32 in A, elements B in B.
-struct Singles<B>(PhantomData<B>);
-
-impl<B> Clone for Singles<B> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-impl<B> Copy for Singles<B> {}
 
 /// Pairs of bf16.
 #[derive(Clone, Copy)]
@@ -223,7 +214,8 @@ impl Rows {
     }
 }
 
-impl<S: Simd, B: Element> Chains<S> for Singles<B> {
+// f32 in A, elements B in B.
+impl<S: Simd, B: Element> Chains<S> for Chain<B> {
     type Bits = B::Bits;
 
     const K: usize = 1;
@@ -237,14 +229,13 @@ impl<S: Simd, B: Element> Chains<S> for Singles<B> {
         depth: usize,
     ) -> [[S::Vector; N]; M] {
         let (l, size) = (S::LANES, const { tile_size::<S>() });
-        let chain = Chain::<B>(PhantomData);
         let mut acc = [[simd.splat(0.0); N]; M];
         if l == 1 || depth < BLOCK {
             for k in (ODD..depth).step_by(2) {
                 // SAFETY: k < `depth`.
                 unsafe {
                     let a = a.add(k / l * size.mr * l + k % l);
-                    step::<S, _, M, N>(simd, chain, a, l, b.add(k * size.nr), &mut acc);
+                    step::<S, _, M, N>(simd, self, a, l, b.add(k * size.nr), &mut acc);
                 }
             }
             return acc;
@@ -261,7 +252,7 @@ impl<S: Simd, B: Element> Chains<S> for Singles<B> {
                         // here on.
                         unsafe {
                             let (a, b) = (a.add(k), b.add(k * size.nr));
-                            step::<S, _, M, N>(simd, chain, a, l, b, &mut acc);
+                            step::<S, _, M, N>(simd, self, a, l, b, &mut acc);
                         }
                         barrier(simd, &mut acc);
                     }

@@ -4,7 +4,7 @@ use core::ops::Range;
 use core::ptr::null;
 
 use crate::activation::{ActivateRun, UNBOUNDED};
-use crate::element::PointerMut;
+use crate::element::{Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::gemm::block_micro_kernel::BLOCK;
 use crate::gemm::blocking::{ColumnSplit, KBlock, MAX_MC, MAX_MR, MicroRows, pixel_tiles};
@@ -50,7 +50,7 @@ impl GemmPlan {
         self.run_on(threads, rows, operands, scratch)
     }
 
-    /// The same for operands that lie anyhow: output and residual have at least these rows, x
+    /// The same for operands of any placement: output and residual have at least these rows, x
     /// those that they need.
     pub(crate) fn run_on(
         &self,
@@ -317,14 +317,6 @@ impl<'a> Tile<'a> {
             match plan.a {
                 // SAFETY: the caller keeps the contract of the views.
                 TakesA::Panels => unsafe { self.produce(0..plan.panel_depth) },
-                TakesA::Pairs(dot) => {
-                    // SAFETY: the caller keeps the contract of the views; whether the CPU has dot
-                    // products was asked when the plan was made.
-                    unsafe {
-                        self.produce(0..plan.panel_depth);
-                        self.make_pairs(dot.pair);
-                    }
-                }
                 // Before their steps.
                 TakesA::Blocks => (),
             }
@@ -419,8 +411,8 @@ impl<'a> Tile<'a> {
         unsafe { self.convert(of_tiles.is_some()) };
     }
 
-    /// Makes of the A panels what is multiplied, if the producer hasn't, as of rows of tiles if
-    /// `has_tiles`.
+    /// Makes what is multiplied of the A panels, unless the producer has: `has_tiles` if it has
+    /// made rows of tiles.
     ///
     /// # Safety
     /// The instructions by which the plan multiplies are available, and the panels of f32 or of
@@ -444,13 +436,13 @@ impl<'a> Tile<'a> {
                     unsafe { (tiles.rows)(&run) };
                 }
             }
-            Products::Bf16Pairs(pairs) => {
-                for panel in self.a.chunks_exact_mut(a_panel) {
-                    let run = PairRun { panel: panel.as_mut_ptr(), depth: plan.panel_depth };
-                    // SAFETY: the CPU was asked; a panel has whole blocks of its depth, and is this
-                    // thread's.
-                    unsafe { (pairs.pair)(&run) };
-                }
+            // SAFETY: the CPU was asked; a panel has whole blocks of its depth.
+            Products::Bf16Pairs(pairs) => unsafe { self.make_pairs(pairs.pair, plan.panel_depth) },
+            Products::Dot(dot) => {
+                let Region { taps_y, taps_x, .. } = &self.task.region;
+                let depth = if taps_y.is_empty() || taps_x.is_empty() { 0 } else { plan.k };
+                // SAFETY: the CPU was asked; a panel has whole blocks of the k of all taps.
+                unsafe { self.make_pairs(dot.pair, depth) };
             }
             Products::Int8(layer) => {
                 if let Some(matrices) = layer.matrices {
@@ -460,21 +452,17 @@ impl<'a> Tile<'a> {
                     unsafe { (matrices.pair_rows)(&run) };
                 }
             }
-            Products::Chain(_) | Products::Tiles(_) | Products::Dot(_) => (),
+            Products::Chain(_) | Products::Tiles(_) => (),
         }
     }
 
-    /// Makes pairs of the A panels' k.
+    /// Makes pairs of the A panels' k, of which there are `depth`.
     ///
     /// # Safety
-    /// The CPU has the dot products that `pair` is compiled for.
-    unsafe fn make_pairs(&mut self, pair: unsafe fn(&PairRun)) {
-        let plan = self.run.plan;
-        let Region { taps_y, taps_x, .. } = &self.task.region;
-        let depth = if taps_y.is_empty() || taps_x.is_empty() { 0 } else { plan.k };
-        for panel in self.a.chunks_exact_mut(plan.a_panel()) {
-            // SAFETY: the CPU has what `pair` is compiled for; a panel has whole blocks of its k,
-            // and is this thread's.
+    /// The CPU has what `pair` is compiled for; a panel has whole blocks of `depth` k.
+    unsafe fn make_pairs(&mut self, pair: unsafe fn(&PairRun), depth: usize) {
+        for panel in self.a.chunks_exact_mut(self.run.plan.a_panel()) {
+            // SAFETY: the caller's word; the panel is this thread's.
             unsafe { pair(&PairRun { panel: panel.as_mut_ptr(), depth }) };
         }
     }
@@ -676,38 +664,58 @@ impl<'a> Tile<'a> {
     /// - No other thread touches the task's outputs.
     /// - The sums of these columns are complete.
     unsafe fn requantize(&self, columns: &Columns, int8: &Int8Layer) {
-        let (run, plan) = (self.run, self.run.plan);
-        let requantize = RequantizeRun {
+        let operands = &self.run.operands;
+        let y = operands.y.0.add(columns.offset);
+        let residual = operands.residual.map(|(residual, _)| residual.0.add(columns.offset));
+        let offsets = &self.offsets;
+        // SAFETY: the sums are complete; the pixels lie in the views, the columns in their channels.
+        unsafe {
+            self.requantize_rows(columns, int8, (y, &offsets.y), (residual, &offsets.residual));
+        }
+    }
+
+    /// The same of any rows, a pixel each, by their offsets in `y` and in the residual.
+    ///
+    /// # Safety
+    /// - The sums of these columns are complete.
+    /// - Each pixel has an offset, at which `y` is valid for writing the columns, and the residual
+    ///   for reading them; no other thread touches those of `y`.
+    unsafe fn requantize_rows(
+        &self,
+        columns: &Columns,
+        int8: &Int8Layer,
+        (y, y_rows): (PointerMut, &[usize]),
+        (residual, residual_rows): (Option<Pointer>, &[usize]),
+    ) {
+        let weights = &self.run.plan.weights;
+        let run = RequantizeRun {
             sums: self.sums.as_ptr(),
             rows: self.task.pixels.len(),
             columns: columns.count,
-            multipliers: plan.weights.multipliers(self.task.group, columns.panel),
-            y: run.operands.y.0.add(columns.offset),
-            y_rows: self.offsets.y.as_ptr(),
-            residual: run.operands.residual.map(|(r, _)| r.0.add(columns.offset)),
-            residual_rows: self.offsets.residual.as_ptr(),
-            in_i32: plan.weights.in_i32(),
+            multipliers: weights.multipliers(self.task.group, columns.panel),
+            y,
+            y_rows: y_rows.as_ptr(),
+            residual,
+            residual_rows: residual_rows.as_ptr(),
+            in_i32: weights.in_i32(),
             epilogue: int8.epilogue,
         };
-        // SAFETY: the instructions were available when the plan was made; the sums are complete;
-        // the pixels lie in the views, the columns in their channels.
-        unsafe { (int8.kernels.requantize)(&requantize) };
+        // SAFETY: the instructions were available when the plan was made; the caller keeps the
+        // contract.
+        unsafe { (int8.kernels.requantize)(&run) };
     }
 
-    /// Makes outputs of the sums of integers, in their place, and copies them into the planes of the
-    /// output.
+    /// Makes outputs of the sums of integers, in their place, and copies them into the planes of
+    /// the output.
     ///
     /// # Safety
     /// As [`Tile::compute`]; the sums of these columns are complete.
     unsafe fn requantize_to_planes(&mut self, columns: &Columns, int8: &Int8Layer) {
         let (run, plan, Task { region, pixels, .. }) = (self.run, self.run.plan, self.task);
         let (nr, element) = (plan.kernels.tile.nr, plan.output_type);
-        // An output is no larger than a sum, so that none is written before what lies there is read.
+        // An output is no larger than a sum: each is written after what lies there was read.
         let row = nr * (size_of::<f32>() / element.size());
-        let mut rows = [0; MAX_MC];
-        for (i, at) in rows[..pixels.len()].iter_mut().enumerate() {
-            *at = i * row;
-        }
+        let rows: [usize; MAX_MC] = core::array::from_fn(|i| i * row);
         let [outputs, residuals] = [self.sums.as_mut_ptr(), self.patch.as_mut_ptr()]
             .map(|at| PointerMut { at: at.cast(), element });
         let of_plane = run.operands.y_placement.row;
@@ -726,21 +734,10 @@ impl<'a> Tile<'a> {
                 unsafe { copy.run() };
             });
         }
-        let requantize = RequantizeRun {
-            sums: self.sums.as_ptr(),
-            rows: pixels.len(),
-            columns: columns.count,
-            multipliers: plan.weights.multipliers(self.task.group, columns.panel),
-            y: outputs,
-            y_rows: rows.as_ptr(),
-            residual: run.operands.residual.as_ref().map(|_| residuals.as_read()),
-            residual_rows: rows.as_ptr(),
-            in_i32: plan.weights.in_i32(),
-            epilogue: int8.epilogue,
-        };
-        // SAFETY: the instructions were available when the plan was made; the sums are complete;
-        // outputs and residuals have rows for these pixels, in this thread's scratch.
-        unsafe { (int8.kernels.requantize)(&requantize) };
+        let residual = run.operands.residual.as_ref().map(|_| residuals.as_read());
+        // SAFETY: the sums are complete; outputs and residuals have rows for these pixels, in this
+        // thread's scratch.
+        unsafe { self.requantize_rows(columns, int8, (outputs, &rows), (residual, &rows)) };
         region.runs(pixels.clone(), of_plane, |pixel, first, pixels| {
             let at = run.operands.y_placement.of_channel(pixel, columns.offset);
             let copy = Transpose {

@@ -11,9 +11,9 @@
 //!
 //! Departures: those of `micro_kernel.rs`, except that
 //! 1. one instruction multiplies two pixels of eight k by two output channels, twice what a dot
-//!    product does: a register holds the sums of two pixels and two channels. What the sums begin
-//!    with are vectors of one pixel; zipping the halves of two such makes two of two pixels of them,
-//!    and does so at the end once more, which undoes it;
+//!    product does: a register holds the sums of two pixels and two channels. The sums begin as
+//!    vectors of one pixel each. Zipping the halves of two of them gives two vectors of two pixels;
+//!    at the end the same zip undoes this;
 //! 2. the rows of `a` are in pairs (`pair_rows.rs`), and of `b` eight k of a channel lie side by
 //!    side, `[k / 8][NR][8]`. Beyond the last k weights are zeros;
 //! 3. an odd M has a last row whose partner in the panel is another's, or nobody's. Its sums are
@@ -29,8 +29,8 @@ use crate::memory::LINE;
 use crate::simd::Simd;
 use crate::simd::int8::{Int8Matrix, Int8MatrixKernel};
 
-/// Vectors of sums, by row: of an even one and the next those of the first and of the second half
-/// of the columns of each vector.
+/// Vectors of sums, by row. Of two rows, while they are multiplied, the even one has both rows' sums
+/// of the first half of each vector's columns, the odd one those of the second half.
 type Sums<T, const ROWS: usize, const N: usize> =
     [[<<T as Int8Matrix>::Simd as Simd>::Vector; N]; ROWS];
 
@@ -52,8 +52,8 @@ impl<const M: usize, const ROWS: usize, const N: usize> Int8MatrixKernel
     /// - `b` is valid for reading `depth`·NR elements, in whole steps of two k of these, `bias` NR
     ///   sums, if there is one.
     /// - The tables of rows have tiles·M offsets each.
-    /// - N·lanes is NR. At each of its offsets `y` is valid for reading and writing so many sums; no
-    ///   other thread touches them. There is no epilogue.
+    /// - N·lanes is NR. At each of its offsets `y` is valid for reading and writing so many sums;
+    ///   no other thread touches them. There is no epilogue.
     #[inline(always)]
     unsafe fn run<T: Int8Matrix>(token: T, t: &MicroTiles) {
         const { assert!(ROWS == M.next_multiple_of(2), "rows in pairs") };

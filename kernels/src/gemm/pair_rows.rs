@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Departures: the blocks of two rows, a vector each, become two vectors of both rows at a time.
-//! (The producers, which know rows alone, then serve dot products and matrices. This takes as many
-//! loads and stores per panel as its A has, once for all output channels.)
+//! (So producers serve dot products and matrices alike. The price is a load and a store for each
+//! vector of A, once for all output channels.)
 
 use crate::simd::Simd;
 use crate::simd::int8::{Int8Matrix, Int8MatrixKernel};

@@ -8,7 +8,7 @@ use crate::activation::Activation;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
 use crate::gemm::blocking::{Depth, Heights, KBlock, k_blocks, k_blocks_of_all_taps, mc};
-use crate::gemm::kernels::{DotKernels, GemmKernels, PanelKernels};
+use crate::gemm::kernels::{GemmKernels, PanelKernels};
 use crate::gemm::producer::Producer;
 use crate::gemm::products::Products;
 use crate::gemm::weights::PackedWeights;
@@ -47,8 +47,6 @@ pub(super) enum TakesA {
     Panels,
     /// In panels of one block of k at a time.
     Blocks,
-    /// In panels of all k that have become pairs of bf16.
-    Pairs(&'static DotKernels),
 }
 
 /// How they take B.
@@ -152,7 +150,7 @@ impl GemmPlan {
         let fitting = options.output_type == ElementType::F32 && output_planes.is_none();
         let sums_in_output = fitting && !is_int8 && !of_tiles;
         let a = match products {
-            Products::Dot(dot) => TakesA::Pairs(dot),
+            Products::Dot(_) => TakesA::Panels,
             // With sums that are to be rounded each panel of B goes through all blocks.
             _ if producer.makes_blocks() && sums_in_output => TakesA::Blocks,
             _ => TakesA::Panels,

@@ -200,7 +200,7 @@ impl Producer {
         Pixel { picture, row, column }
     }
 
-    /// How many whole rows a tile is filled fastest by, or by a multiple of; 0 if it doesn't matter.
+    /// Tiles of a multiple of so many whole rows are filled fastest; 0 if it makes no difference.
     pub(crate) fn rows_at_once(&self) -> usize {
         match self {
             Self::Depthwise(depthwise) => usize::from(depthwise.plan.shares_rows()),

@@ -70,12 +70,12 @@ impl Products {
         matches!(self, Self::Bf16(_) | Self::Bf16Pairs(_) | Self::Tiles(_))
     }
 
-    /// Whether what is multiplied are bf16 themselves, in pairs along k, not f32 made of them.
+    /// Whether bf16 themselves are multiplied, in pairs along k, not f32 made of them.
     pub(crate) fn takes_bf16(self) -> bool {
         matches!(self, Self::Bf16Pairs(_) | Self::Tiles(_))
     }
 
-    /// The tile registers' part, if these multiply.
+    /// What multiplies by tile registers, if it is these that do.
     pub(crate) fn tile_unit(self) -> Option<&'static TileUnit> {
         match self {
             Self::Tiles(tiles) => Some(&tiles.unit),
@@ -84,7 +84,7 @@ impl Products {
         }
     }
 
-    /// The micro-kernels, if there are such of some vectors of columns.
+    /// The micro-kernels, if there are some for fewer vectors of columns than a panel has.
     pub(crate) fn micro_kernels(self) -> Option<&'static MicroKernels> {
         match self {
             Self::Chain(chain) => Some(&chain.f32),

@@ -18,9 +18,9 @@
 //! group: they have weights of their own (3×3: 5 products, of 6 where the last row is by itself).
 //! Interleaving twice within 128 bits changes the order of the channels: weights, biases and
 //! multipliers are packed in that order, and narrowing the sums to bytes restores it. Outputs go by
-//! twos, which share weights. Where a group has four taps, two rows of outputs of a 3×3 kernel share
-//! all interleaved columns: these have the three rows of the first window and the fourth of that
-//! below, which has weights of its own. Channels that are no more than half a chunk share vectors:
+//! twos, which share weights. Where a group has four taps, two rows of outputs of a 3×3 kernel
+//! share all interleaved columns: these have the three rows of the first window and a fourth, the
+//! last of the window below, which has weights of its own. Channels that are no more than half a chunk share vectors:
 //! the first half has those of an output, the second half those of one further on in its row.
 //! Padding is the zero point.
 

@@ -67,7 +67,8 @@ impl Int8Im2row {
     /// Copies the input of a rectangle, the channels of a group, out of planes.
     ///
     /// # Safety
-    /// As [`Producer::produce`](crate::gemm::producer::Producer::produce); the patch has room for it.
+    /// As [`Producer::produce`](crate::gemm::producer::Producer::produce); the patch has room for
+    /// it.
     unsafe fn patch(&self, part: &PartOfA<'_>, at: &Rectangle) -> (Pointer, Placement) {
         let first = part.group * self.group;
         let patch = Patch {
@@ -126,7 +127,7 @@ impl Int8Im2row {
                         self.copy(part, x, tap(row, &whole, 0), [k, length], of(&whole));
                     }
                     let rests = [columns.start..whole.start, whole.end..columns.end];
-                    // Divisions would take longer than what there is to copy.
+                    // An empty rest's divisions would take longer than the copies.
                     for rest in rests.into_iter().filter(|rest| !rest.is_empty()) {
                         for kx in 0..width {
                             let k = k + kx * self.group;

@@ -22,7 +22,7 @@ pub(crate) struct Int8Layer {
     pub(crate) kernels: &'static Int8Kernels,
     /// What multiplies in a GEMM in place of the kernels' dot products.
     pub(crate) matrices: Option<&'static MatrixGemm>,
-    /// The same, which the process may use.
+    /// The same by tile registers, which the process may use.
     pub(crate) tiles: Option<&'static TileUnit>,
     pub(crate) input: Quantization,
     pub(crate) prologue: BytePrologue,

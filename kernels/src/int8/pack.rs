@@ -7,12 +7,12 @@
 //! ```
 //!
 //! A panel is one of f32 whose elements are groups along k, `[k / (L·GROUP)][MR][k % (L·GROUP)]`,
-//! each integer in 8 bits, or in 16 where a group has two. With the MR of tile registers, and a row
-//! of such for L·GROUP, it is a row of tiles.
+//! each integer in 8 bits, or in 16 where a group has two. Where MR is that of tile registers and
+//! L·GROUP bytes are one of their rows, a panel is a row of tiles.
 //!
 //! Departures: bytes are moved by vectors as far as these end in one block of a panel; the last of
-//! a block and of the pixel are parts of vectors. Pixels are innermost: what a part of a vector is
-//! moved by stays in registers. Integers beyond the last k are left as they are: the weights there
+//! a block and of the pixel are parts of vectors. Pixels are innermost, so that
+//! the mask of such a part stays in a register. Integers beyond the last k are left as they are: the weights there
 //! are zeros.
 
 use crate::simd::Simd;

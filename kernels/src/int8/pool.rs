@@ -85,8 +85,8 @@ impl Int8Kernel for Pool {
     }
 }
 
-/// The scales, of either sign of the exponent, by which [`quotients`] divides: such that neither
-/// overflow nor underflow comes near a number whose integer they could change.
+/// The least and the largest scale by which [`quotients`] divides: between these no step overflows,
+/// and none underflows for a number whose integer that could change.
 const SCALES: [f32; 2] = [8.673_617e-19, 1.152_921_5e18]; // 2⁻⁶⁰, 2⁶⁰
 
 /// More steps than any integer has, whatever the zero point.
@@ -130,17 +130,31 @@ unsafe fn quotients<T: Int8>(
         if left > 0 {
             let x = run.x.at.cast::<f32>().wrapping_add(c + v * l);
             // SAFETY: so many channels exist.
-            let x = unsafe {
-                if left == l { simd.load(x) } else { simd.mask_load(simd.mem_mask(left), x) }
-            };
-            let x = simd.select(simd.is_ordered(x), x, simd.splat(0.0));
-            let x = simd.clamp_max(bounds[1], simd.clamp_min(bounds[0], x));
+            let x = unsafe { clamped_numbers(simd, x, left, bounds) };
             *t = quotient(simd, x, scale, reciprocal);
         }
     }
     let bytes = requantizer.as_output(simd.in_order(requantizer.bytes(t)));
     // SAFETY: n channels from c on exist.
     unsafe { simd.store_bytes(run.y.at.add(c), bytes, n) };
+}
+
+/// The first `n` lanes of f32, clamped, 0 for NaN.
+///
+/// # Safety
+/// `x` is valid for reading `n` ≤ lanes elements.
+#[inline(always)]
+unsafe fn clamped_numbers<S: Simd>(
+    simd: S,
+    x: *const f32,
+    n: usize,
+    [lo, hi]: [S::Vector; 2],
+) -> S::Vector {
+    // SAFETY: n elements are valid for reading.
+    let x =
+        unsafe { if n == S::LANES { simd.load(x) } else { simd.mask_load(simd.mem_mask(n), x) } };
+    let x = simd.select(simd.is_ordered(x), x, simd.splat(0.0));
+    simd.clamp_max(hi, simd.clamp_min(lo, x))
 }
 
 /// x / scale, rounded to nearest.
@@ -168,14 +182,12 @@ unsafe fn numbers<T: Int8>(
     n: usize,
 ) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
-    let (lo, hi) = (simd.splat(run.bounds.0), simd.splat(run.bounds.1));
+    let bounds = [simd.splat(run.bounds.0), simd.splat(run.bounds.1)];
     for (c, n) in (c..c + n).step_by(l).map(|at| (at, (c + n - at).min(l))) {
         let x = run.x.at.cast::<f32>().wrapping_add(c);
         // SAFETY: n channels from c on exist.
         unsafe {
-            let x = if n == l { simd.load(x) } else { simd.mask_load(simd.mem_mask(n), x) };
-            let x = simd.select(simd.is_ordered(x), x, simd.splat(0.0));
-            let x = simd.clamp_max(hi, simd.clamp_min(lo, x));
+            let x = clamped_numbers(simd, x, n, bounds);
             requantize(
                 run,
                 requantizer,

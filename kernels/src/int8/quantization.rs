@@ -181,8 +181,8 @@ impl Requantization {
     }
 }
 
-/// Steps of the output's, of either sign, to which as many of a residual's can be added for i32 to
-/// hold the rounded sum.
+/// The most steps of the output's, of either sign, that a sum and a residual may each have for i32
+/// to hold both together, rounded.
 const MOST_STEPS: f64 = (1 << 29) as f64;
 
 /// What weights of i8 take besides.

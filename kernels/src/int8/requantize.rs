@@ -56,8 +56,8 @@ impl Int8Kernel for Requantize {
     /// # Safety
     /// - NR sums of each row and NR multipliers are valid for reading.
     /// - There are as many offsets as rows. At these the residual is valid for reading `columns`
-    ///   elements, `y` for writing them; no other thread touches those. A row of `y` may begin where
-    ///   its sums do: outputs are no larger.
+    ///   elements, `y` for writing them; no other thread touches those. A row of `y` may begin
+    ///   where its sums do: outputs are no larger.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &RequantizeRun) {
         let requantizer = Requantizer::new(token, &run.epilogue, run.in_i32);

@@ -212,8 +212,6 @@ pub(crate) struct Int8Tensor {
     operation: Operation,
     input_planes: bool,
     output_planes: bool,
-    input_type: ElementType,
-    output_type: ElementType,
     /// Most output rows, and channels of these, that are computed before others.
     band: usize,
     channels: usize,
@@ -237,8 +235,6 @@ impl Int8Tensor {
         let mut plan = Self {
             input_planes: false,
             output_planes: false,
-            input_type: options.input_type,
-            output_type: options.output_type,
             band: usize::MAX,
             channels: usize::MAX,
             patch: 0,
@@ -249,13 +245,13 @@ impl Int8Tensor {
         plan.input_planes = planes(options.input_layout, plan.windows().input);
         plan.output_planes = planes(options.output_layout, plan.output());
         if plan.input_planes || plan.output_planes {
-            plan.limit()?;
+            plan.limit(options)?;
         }
         Ok(plan)
     }
 
     /// Divides rows and channels, so that copies stay in cache.
-    fn limit(&mut self) -> Result<()> {
+    fn limit(&mut self, options: &Options) -> Result<()> {
         let Int8Windows { input, vertical, horizontal, .. } = self.windows();
         let band = (BAND / vertical.stride.min(2)).min(vertical.output);
         let (channels_in, channels_out) = (input[3], self.output()[3]);
@@ -263,8 +259,8 @@ impl Int8Tensor {
             true => product("scratch", &[pixels[0], pixels[1], element.size()]),
             false => Ok(0),
         };
-        let patch = of(self.input_planes, [vertical.extent(band), input[2]], self.input_type)?;
-        let outputs = of(self.output_planes, [band, horizontal.output], self.output_type)?;
+        let patch = of(self.input_planes, [vertical.extent(band), input[2]], options.input_type)?;
+        let outputs = of(self.output_planes, [band, horizontal.output], options.output_type)?;
         let mut channels = channels_out;
         if channels_in == channels_out {
             let fitting = COPIED_BYTES / patch.saturating_add(outputs).max(1);
@@ -460,7 +456,7 @@ impl Run<'_> {
         }
         if plan.output_planes {
             let pixel = channels.len();
-            let to = PointerMut { at: outputs.as_mut_ptr().cast(), element: plan.output_type };
+            let to = PointerMut { at: outputs.as_mut_ptr().cast(), element: pixels.y.0.element };
             let placement = Placement::patch(at.rows.start, at.columns.len() * pixel, pixel);
             // Kernels read an element of the residual before they write the output in its place.
             if let Some((residual, of)) = pixels.residual {

@@ -1,5 +1,6 @@
-//! A patch of an input: the pixels that the windows of some outputs cover, made f32 unless the layer
-//! is one of integers, their channels side by side. Of an NCHW input, or of one that is scaled.
+//! A patch of an input: the pixels that the windows of some outputs cover, made f32 unless the
+//! layer is one of integers, their channels side by side. Inputs that are NCHW, or scaled, are
+//! copied so.
 
 use core::ops::Range;
 
@@ -46,7 +47,7 @@ enum PatchKernel {
 }
 
 impl PatchCopy {
-    /// What copies the input of a plan, unless its windows are computed of the input itself.
+    /// What copies the input of a plan; none if its windows are computed from the input itself.
     pub(crate) fn new(kernels: &'static Kernels, options: &Options) -> Option<Self> {
         let kernel = match options.input_layout {
             TensorLayout::Nchw => PatchKernel::Planes(&kernels.planes),
@@ -55,7 +56,7 @@ impl PatchCopy {
             }
             TensorLayout::Nhwc => return None,
         };
-        // Windows apply the activation, but not behind a scale.
+        // Windows apply the activation, unless there is a scale, which comes after it.
         let activation =
             if options.input_scale { options.input_activation } else { Activation::None };
         Some(Self { kernel, bounds: activation.bounds().unwrap_or(UNBOUNDED) })

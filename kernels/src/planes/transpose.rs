@@ -1,5 +1,5 @@
-//! Copies a matrix of elements of integers, or of f32 beside these, as its transpose: pixels out of
-//! planes of channels, and back.
+//! Copies the transpose of a matrix of 8-bit integers, or of the f32 of layers that have these:
+//! pixels out of planes of channels, and back.
 //!
 //! ```text
 //! for r in 0..rows
@@ -7,8 +7,8 @@
 //!     to[c][r] = from[r][c]
 //! ```
 //!
-//! Departures: bytes go in squares of 8×8, a row of which is an integer of 64 bits; halves, quarters
-//! and bytes change places in these. This is the same code on every level.
+//! Departures: bytes go in squares of 8×8, a row of which is an integer of 64 bits; halves,
+//! quarters and bytes change places in these. This is the same code on every level.
 
 use core::ops::Range;
 
@@ -34,9 +34,10 @@ impl Transpose {
     /// Copies the matrix.
     ///
     /// # Safety
-    /// - `from` is valid for reading `columns` elements of each of `rows` rows, of one or four bytes.
-    /// - `to` is valid for writing `rows` elements of each of `columns` rows; no other thread touches
-    ///   them, and none is of `from`.
+    /// - `from` is valid for reading `columns` elements of each of `rows` rows, of one or four
+    ///   bytes.
+    /// - `to` is valid for writing `rows` elements of each of `columns` rows; no other thread
+    ///   touches them, and none is of `from`.
     pub(crate) unsafe fn run(&self) {
         let (rows, columns) = (self.rows, self.columns);
         // SAFETY: the caller's contract, for parts of the matrix.

@@ -1,5 +1,5 @@
-//! Tile registers (AMX): eight of up to 16 rows of 64 bytes, and their products of bf16 and of 8-bit
-//! integers.
+//! Tile registers (AMX): eight of up to 16 rows of 64 bytes, and their products of bf16 and of
+//! 8-bit integers.
 //!
 //! Inline assembly in place of intrinsics, which stable Rust lacks. No tile lives from one block of
 //! assembly to the next, only the configuration does, so that the compiler need not know of them.
@@ -66,8 +66,8 @@ pub(crate) unsafe fn release() {
     }
 }
 
-/// Two tiles of A by two of B, in four tiles of sums, step by step of a row of a tile: 32 k of bf16,
-/// 64 of 8-bit integers. Sums of i32 are f32 of their bits.
+/// Two tiles of A by two of B, in four tiles of sums. A step takes the k of a tile's row: 32 of
+/// bf16, 64 of 8-bit integers. A sum of i32 is stored as the f32 of its bits.
 #[derive(Debug)]
 pub(crate) struct Multiply {
     /// The two tiles of the first step; that of the next one lies behind each.

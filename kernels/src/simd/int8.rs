@@ -75,7 +75,7 @@ pub(crate) trait Bytes: Simd {
     /// vector.
     #[inline(always)]
     fn in_order(self, bytes: Self::Vector) -> Self::Vector {
-        // Zipping within 128 bits is zipping vectors where these have no more.
+        // So they are where a vector has 128 bits or fewer.
         bytes
     }
     /// The lower half of the bytes of `a`, then that of `b`.

@@ -275,7 +275,7 @@ pub(crate) trait Bf16Dot: Copy {
     unsafe fn entry<K: Bf16Kernel>(args: &K::Args) -> K::Output;
 }
 
-/// A level whose CPU multiplies bf16 and adds the products to f32, each with one rounding, besides:
+/// A level whose CPU also multiplies bf16 and adds the product to f32 with one rounding: it gives
 /// the bits of [`Simd::mul_add`] of the same numbers, subnormal ones and NaN included.
 #[allow(dead_code, reason = "of levels with such multiply-adds")]
 pub(crate) trait Bf16Fma: Copy {
@@ -287,8 +287,8 @@ pub(crate) trait Bf16Fma: Copy {
     /// The level by itself.
     fn simd(self) -> Self::Simd;
 
-    /// Element ELEMENT of `a`, one of 2·`LANES`, × each even element of `b`, or each odd one, as
-    /// ELEMENT is, + `c`.
+    /// Element ELEMENT of the 2·`LANES` of `a` × each even element of `b` + `c`; × each odd one if
+    /// ELEMENT is odd.
     fn mul_add_element<const ELEMENT: i32>(
         self,
         a: <Self::Simd as Simd>::Vector,
@@ -366,6 +366,34 @@ macro_rules! has {
 }
 #[allow(unused_imports, reason = "of levels with intrinsics")]
 use has;
+
+/// The first `n` of four elements at `p`, 1 ≤ n ≤ 4, and the last of these in place of the others:
+/// a branch for each element would multiply into many copies of the loops around it.
+///
+/// # Safety
+/// `p` must be valid for reading `n` elements.
+#[allow(dead_code, reason = "of the levels that have no masks")]
+#[inline(always)]
+unsafe fn read_first(p: *const f32, n: usize) -> [f32; 4] {
+    // SAFETY: element n − 1 or one before it.
+    let element = |i: usize| unsafe { *p.add(i.min(n - 1)) };
+    [element(0), element(1), element(2), element(3)]
+}
+
+/// Writes the first `n` of four elements, 1 ≤ n ≤ 4, likewise without a branch for each.
+///
+/// # Safety
+/// `p` must be valid for writing `n` elements.
+#[allow(dead_code, reason = "of the levels that have no masks")]
+#[inline(always)]
+unsafe fn write_first(p: *mut f32, n: usize, elements: [f32; 4]) {
+    // Those beyond go to the place of the last one, backwards: the one that belongs there is the
+    // last to be written.
+    for (i, element) in elements.into_iter().enumerate().rev() {
+        // SAFETY: element n − 1 or one before it.
+        unsafe { *p.add(i.min(n - 1)) = element };
+    }
+}
 
 /// The first `n` ≤ 8 elements at `p`, in the low bits; the others are 0.
 ///

@@ -12,8 +12,8 @@ use crate::simd::int8::{
     write_first_bytes,
 };
 use crate::simd::{
-    Bf16Dot, Bf16Fma, Bf16FmaKernel, Bf16Kernel, Kernel, MAX_LANES, Simd, features, read_first_16,
-    write_first_16,
+    Bf16Dot, Bf16Fma, Bf16FmaKernel, Bf16Kernel, Kernel, MAX_LANES, Simd, features, read_first,
+    read_first_16, write_first, write_first_16,
 };
 
 /// 128-bit vectors.
@@ -47,8 +47,8 @@ macro_rules! prfm {
     };
 }
 
-/// The sum of `c` and products of `b` and `a`, or of `b` and a lane of `a`, by one instruction. (The
-/// intrinsics are unstable.)
+/// The sum of `c` and products of `b` and `a`, or of `b` and a lane of `a`, by one instruction.
+/// (The intrinsics are unstable.)
 macro_rules! multiply_add {
     ($instruction:literal, $c:ident, $b:ident, $class:ident $a:ident $(, $lane:ident)?) => {{
         let mut sum: float32x4_t = $c;
@@ -291,25 +291,18 @@ impl<const FUSED: bool> Simd for Neon<FUSED> {
         n
     }
 
-    // There are no masks, and a branch per lane multiplies into many copies of each loop. Instead
-    // all lanes are moved, those beyond the mask to or from the place of its last one.
     #[inline(always)]
     unsafe fn mask_load(self, n: usize, p: *const f32) -> float32x4_t {
-        // SAFETY: the mask's lanes are valid for reading; all four are in the mask.
-        let lane = |i: usize| unsafe { *p.add(i.min(n - 1)) };
-        // SAFETY: both are plain data of the same size.
-        unsafe { transmute::<[f32; 4], float32x4_t>([lane(0), lane(1), lane(2), lane(3)]) }
+        // SAFETY: the mask's lanes are valid for reading, at least one of four; any bits are a
+        // vector.
+        unsafe { transmute::<[f32; 4], float32x4_t>(read_first(p, n)) }
     }
 
     #[inline(always)]
     unsafe fn mask_store(self, n: usize, p: *mut f32, v: float32x4_t) {
-        // SAFETY: both are plain data of the same size.
-        let lanes = unsafe { transmute::<float32x4_t, [f32; 4]>(v) };
-        // Backwards: the lane that belongs there is the last to be written.
-        for (i, lane) in lanes.into_iter().enumerate().rev() {
-            // SAFETY: the mask's lanes are valid for writing; all four are in the mask.
-            unsafe { *p.add(i.min(n - 1)) = lane };
-        }
+        // SAFETY: the mask's lanes are valid for writing, at least one of four; a vector is plain
+        // bits.
+        unsafe { write_first(p, n, transmute::<float32x4_t, [f32; 4]>(v)) }
     }
 
     #[inline(always)]

@@ -1,9 +1,6 @@
 //! SSE2, which every x86-64 CPU has: 4 lanes, 16 registers, no fused multiply-add.
 
 use core::arch::asm;
-#[cfg(target_arch = "x86")]
-use core::arch::x86::*;
-#[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::*;
 use core::mem::transmute;
 
@@ -11,7 +8,9 @@ use pulp::core_arch::x86;
 
 use crate::level::Level;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS, read_first_bytes, write_first_bytes};
-use crate::simd::{Kernel, MAX_LANES, Simd, features, read_first_16, write_first_16};
+use crate::simd::{
+    Kernel, MAX_LANES, Simd, features, read_first, read_first_16, write_first, write_first_16,
+};
 
 /// 128-bit vectors.
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +111,7 @@ impl<const FUSED: bool> Simd for Sse<FUSED> {
     const LEVEL: Level = Level::Sse;
     const LANES: usize = 4;
     const FUSED: bool = FUSED;
-    const REGISTERS: usize = if cfg!(target_arch = "x86_64") { 16 } else { 8 };
+    const REGISTERS: usize = 16;
     // A broadcast from memory takes a load and a shuffle.
     const BY_LANES: bool = true;
 
@@ -334,25 +333,18 @@ impl<const FUSED: bool> Simd for Sse<FUSED> {
         n
     }
 
-    // There are no masks, and a branch per lane multiplies into many copies of each loop. Instead
-    // all lanes are moved, those beyond the mask to or from the place of its last one.
     #[inline(always)]
     unsafe fn mask_load(self, n: usize, p: *const f32) -> __m128 {
-        // SAFETY: the mask's lanes are valid for reading; all four are in the mask.
-        let lane = |i: usize| unsafe { *p.add(i.min(n - 1)) };
-        // SAFETY: both are plain data of the same size.
-        unsafe { transmute::<[f32; 4], __m128>([lane(0), lane(1), lane(2), lane(3)]) }
+        // SAFETY: the mask's lanes are valid for reading, at least one of four; any bits are a
+        // vector.
+        unsafe { transmute::<[f32; 4], __m128>(read_first(p, n)) }
     }
 
     #[inline(always)]
     unsafe fn mask_store(self, n: usize, p: *mut f32, v: __m128) {
-        // SAFETY: both are plain data of the same size.
-        let lanes = unsafe { transmute::<__m128, [f32; 4]>(v) };
-        // Backwards: the lane that belongs there is the last to be written.
-        for (i, lane) in lanes.into_iter().enumerate().rev() {
-            // SAFETY: the mask's lanes are valid for writing; all four are in the mask.
-            unsafe { *p.add(i.min(n - 1)) = lane };
-        }
+        // SAFETY: the mask's lanes are valid for writing, at least one of four; a vector is plain
+        // bits.
+        unsafe { write_first(p, n, transmute::<__m128, [f32; 4]>(v)) }
     }
 
     #[inline(always)]

@@ -9,7 +9,9 @@ use core::mem::transmute;
 
 use crate::level::Level;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS, read_first_bytes, write_first_bytes};
-use crate::simd::{Kernel, MAX_LANES, Simd, read_first_16, write_first_16};
+use crate::simd::{
+    Kernel, MAX_LANES, Simd, read_first, read_first_16, write_first, write_first_16,
+};
 
 /// 128-bit vectors; if RELAXED with a multiply-add that is fused.
 #[derive(Debug, Clone, Copy)]
@@ -293,25 +295,18 @@ impl<const FUSED: bool, const RELAXED: bool> Simd for Wasm<FUSED, RELAXED> {
         n
     }
 
-    // There are no masks, and a branch per lane multiplies into many copies of each loop. Instead
-    // all lanes are moved, those beyond the mask to or from the place of its last one.
     #[inline(always)]
     unsafe fn mask_load(self, n: usize, p: *const f32) -> v128 {
-        // SAFETY: the mask's lanes are valid for reading; all four are in the mask.
-        let lane = |i: usize| unsafe { *p.add(i.min(n - 1)) };
-        // SAFETY: both are plain data of the same size.
-        unsafe { transmute::<[f32; 4], v128>([lane(0), lane(1), lane(2), lane(3)]) }
+        // SAFETY: the mask's lanes are valid for reading, at least one of four; any bits are a
+        // vector.
+        unsafe { transmute::<[f32; 4], v128>(read_first(p, n)) }
     }
 
     #[inline(always)]
     unsafe fn mask_store(self, n: usize, p: *mut f32, v: v128) {
-        // SAFETY: both are plain data of the same size.
-        let lanes = unsafe { transmute::<v128, [f32; 4]>(v) };
-        // Backwards: the lane that belongs there is the last to be written.
-        for (i, lane) in lanes.into_iter().enumerate().rev() {
-            // SAFETY: the mask's lanes are valid for writing; all four are in the mask.
-            unsafe { *p.add(i.min(n - 1)) = lane };
-        }
+        // SAFETY: the mask's lanes are valid for writing, at least one of four; a vector is plain
+        // bits.
+        unsafe { write_first(p, n, transmute::<v128, [f32; 4]>(v)) }
     }
 
     #[inline(always)]

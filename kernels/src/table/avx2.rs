@@ -194,11 +194,8 @@ const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_avx2", &[1]),
 };
 
-const F32_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
-    Some(few_depthwise::<U, F32>(["dw_f32_4_unfused_avx2", "dw_f32_general_1_unfused_avx2"]))
-} else {
-    None
-};
+const F32_UNFUSED: Option<DepthwiseKernels> =
+    few_unfused::<U, F32>(["dw_f32_4_unfused_avx2", "dw_f32_general_1_unfused_avx2"]);
 
 const F32_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
@@ -240,11 +237,8 @@ const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     general: rows::<S, AnyTaps, F16, General>("dw_f16_general_1_avx2", &[1]),
 };
 
-const F16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
-    Some(few_depthwise::<U, F16>(["dw_f16_4_unfused_avx2", "dw_f16_general_1_unfused_avx2"]))
-} else {
-    None
-};
+const F16_UNFUSED: Option<DepthwiseKernels> =
+    few_unfused::<U, F16>(["dw_f16_4_unfused_avx2", "dw_f16_general_1_unfused_avx2"]);
 
 const F16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
@@ -273,11 +267,8 @@ const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     general: rows::<S, AnyTaps, Bf16, General>("dw_bf16_general_1_avx2", &[1]),
 };
 
-const BF16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
-    Some(few_depthwise::<U, Bf16>(["dw_bf16_4_unfused_avx2", "dw_bf16_general_1_unfused_avx2"]))
-} else {
-    None
-};
+const BF16_UNFUSED: Option<DepthwiseKernels> =
+    few_unfused::<U, Bf16>(["dw_bf16_4_unfused_avx2", "dw_bf16_general_1_unfused_avx2"]);
 
 const BF16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,

@@ -174,8 +174,8 @@ const TILES_GEMM: TilesGemm = TilesGemm {
     rows: S::entry::<TileRows>,
 };
 
-/// The heights of micro-tiles of 8-bit integers: any two add up to each that is missing, and 6 and 7
-/// to a pixel more than 12 (49 of them: 12, 12, 12, 7, 6).
+/// The heights of micro-tiles of 8-bit integers: any two add up to each that is missing, and 6 and
+/// 7 to 13, so that the last tiles are of like height (49 pixels: 12, 12, 12, 7, 6).
 const INT8_ROWS: [usize; 7] = [1, 2, 4, 5, 6, 7, 12];
 
 const INT8: &[Int8Kernels] = &[
@@ -232,11 +232,8 @@ const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_avx512", &[1]),
 };
 
-const F32_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
-    Some(few_depthwise::<U, F32>(["dw_f32_4_unfused_avx512", "dw_f32_general_1_unfused_avx512"]))
-} else {
-    None
-};
+const F32_UNFUSED: Option<DepthwiseKernels> =
+    few_unfused::<U, F32>(["dw_f32_4_unfused_avx512", "dw_f32_general_1_unfused_avx512"]);
 
 const F32_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
@@ -288,11 +285,8 @@ const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     general: rows::<S, AnyTaps, F16, General>("dw_f16_general_1_avx512", &[1]),
 };
 
-const F16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
-    Some(few_depthwise::<U, F16>(["dw_f16_4_unfused_avx512", "dw_f16_general_1_unfused_avx512"]))
-} else {
-    None
-};
+const F16_UNFUSED: Option<DepthwiseKernels> =
+    few_unfused::<U, F16>(["dw_f16_4_unfused_avx512", "dw_f16_general_1_unfused_avx512"]);
 
 const F16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
@@ -322,11 +316,8 @@ const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     general: rows::<S, AnyTaps, Bf16, General>("dw_bf16_general_1_avx512", &[1]),
 };
 
-const BF16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
-    Some(few_depthwise::<U, Bf16>(["dw_bf16_4_unfused_avx512", "dw_bf16_general_1_unfused_avx512"]))
-} else {
-    None
-};
+const BF16_UNFUSED: Option<DepthwiseKernels> =
+    few_unfused::<U, Bf16>(["dw_bf16_4_unfused_avx512", "dw_bf16_general_1_unfused_avx512"]);
 
 const BF16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,

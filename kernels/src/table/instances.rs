@@ -293,6 +293,13 @@ pub(super) const fn few_depthwise<S: Simd, X: Element>(
     }
 }
 
+/// The same of the arithmetic unfused, with its feature.
+pub(super) const fn few_unfused<U: Simd, X: Element>(
+    names: [&'static str; 2],
+) -> Option<DepthwiseKernels> {
+    if cfg!(feature = "unfused") { Some(few_depthwise::<U, X>(names)) } else { None }
+}
+
 /// Depthwise kernels K wide, dense, in tiles of so many pixels; the names of that for the input as
 /// it is and of that for its ReLU.
 #[allow(dead_code, reason = "of levels with vectors")]

@@ -229,11 +229,8 @@ const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_neon", &[1]),
 };
 
-const F32_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
-    Some(few_depthwise::<U, F32>(["dw_f32_4_unfused_neon", "dw_f32_general_1_unfused_neon"]))
-} else {
-    None
-};
+const F32_UNFUSED: Option<DepthwiseKernels> =
+    few_unfused::<U, F32>(["dw_f32_4_unfused_neon", "dw_f32_general_1_unfused_neon"]);
 
 const F32_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
@@ -289,11 +286,8 @@ const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     general: rows::<S, AnyTaps, F16, General>("dw_f16_general_1_neon", &[1]),
 };
 
-const F16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
-    Some(few_depthwise::<U, F16>(["dw_f16_4_unfused_neon", "dw_f16_general_1_unfused_neon"]))
-} else {
-    None
-};
+const F16_UNFUSED: Option<DepthwiseKernels> =
+    few_unfused::<U, F16>(["dw_f16_4_unfused_neon", "dw_f16_general_1_unfused_neon"]);
 
 const F16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
@@ -323,11 +317,8 @@ const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     general: rows::<S, AnyTaps, Bf16, General>("dw_bf16_general_1_neon", &[1]),
 };
 
-const BF16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
-    Some(few_depthwise::<U, Bf16>(["dw_bf16_4_unfused_neon", "dw_bf16_general_1_unfused_neon"]))
-} else {
-    None
-};
+const BF16_UNFUSED: Option<DepthwiseKernels> =
+    few_unfused::<U, Bf16>(["dw_bf16_4_unfused_neon", "dw_bf16_general_1_unfused_neon"]);
 
 const BF16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,

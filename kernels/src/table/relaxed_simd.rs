@@ -194,14 +194,10 @@ const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_relaxed_simd", &[1]),
 };
 
-const F32_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
-    Some(few_depthwise::<U, F32>([
-        "dw_f32_4_unfused_relaxed_simd",
-        "dw_f32_general_1_unfused_relaxed_simd",
-    ]))
-} else {
-    None
-};
+const F32_UNFUSED: Option<DepthwiseKernels> = few_unfused::<U, F32>([
+    "dw_f32_4_unfused_relaxed_simd",
+    "dw_f32_general_1_unfused_relaxed_simd",
+]);
 
 const F32_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
@@ -225,14 +221,10 @@ const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
 const F16_DEPTHWISE: DepthwiseKernels =
     few_depthwise::<S, F16>(["dw_f16_4_relaxed_simd", "dw_f16_general_1_relaxed_simd"]);
 
-const F16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
-    Some(few_depthwise::<U, F16>([
-        "dw_f16_4_unfused_relaxed_simd",
-        "dw_f16_general_1_unfused_relaxed_simd",
-    ]))
-} else {
-    None
-};
+const F16_UNFUSED: Option<DepthwiseKernels> = few_unfused::<U, F16>([
+    "dw_f16_4_unfused_relaxed_simd",
+    "dw_f16_general_1_unfused_relaxed_simd",
+]);
 
 const F16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
@@ -245,14 +237,10 @@ const F16_POOL: PoolKernels = PoolKernels {
 const BF16_DEPTHWISE: DepthwiseKernels =
     few_depthwise::<S, Bf16>(["dw_bf16_4_relaxed_simd", "dw_bf16_general_1_relaxed_simd"]);
 
-const BF16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
-    Some(few_depthwise::<U, Bf16>([
-        "dw_bf16_4_unfused_relaxed_simd",
-        "dw_bf16_general_1_unfused_relaxed_simd",
-    ]))
-} else {
-    None
-};
+const BF16_UNFUSED: Option<DepthwiseKernels> = few_unfused::<U, Bf16>([
+    "dw_bf16_4_unfused_relaxed_simd",
+    "dw_bf16_general_1_unfused_relaxed_simd",
+]);
 
 const BF16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,

@@ -219,11 +219,8 @@ const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
 const F16_DEPTHWISE: DepthwiseKernels =
     few_depthwise::<S, F16>(["dw_f16_4_simd128", "dw_f16_general_1_simd128"]);
 
-const F16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
-    Some(few_depthwise::<U, F16>(["dw_f16_4_unfused_simd128", "dw_f16_general_1_unfused_simd128"]))
-} else {
-    None
-};
+const F16_UNFUSED: Option<DepthwiseKernels> =
+    few_unfused::<U, F16>(["dw_f16_4_unfused_simd128", "dw_f16_general_1_unfused_simd128"]);
 
 const F16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
@@ -236,14 +233,8 @@ const F16_POOL: PoolKernels = PoolKernels {
 const BF16_DEPTHWISE: DepthwiseKernels =
     few_depthwise::<S, Bf16>(["dw_bf16_4_simd128", "dw_bf16_general_1_simd128"]);
 
-const BF16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
-    Some(few_depthwise::<U, Bf16>([
-        "dw_bf16_4_unfused_simd128",
-        "dw_bf16_general_1_unfused_simd128",
-    ]))
-} else {
-    None
-};
+const BF16_UNFUSED: Option<DepthwiseKernels> =
+    few_unfused::<U, Bf16>(["dw_bf16_4_unfused_simd128", "dw_bf16_general_1_unfused_simd128"]);
 
 const BF16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,

@@ -217,11 +217,8 @@ const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
 const F16_DEPTHWISE: DepthwiseKernels =
     few_depthwise::<S, F16>(["dw_f16_4_sse", "dw_f16_general_1_sse"]);
 
-const F16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
-    Some(few_depthwise::<U, F16>(["dw_f16_4_unfused_sse", "dw_f16_general_1_unfused_sse"]))
-} else {
-    None
-};
+const F16_UNFUSED: Option<DepthwiseKernels> =
+    few_unfused::<U, F16>(["dw_f16_4_unfused_sse", "dw_f16_general_1_unfused_sse"]);
 
 const F16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
@@ -234,11 +231,8 @@ const F16_POOL: PoolKernels = PoolKernels {
 const BF16_DEPTHWISE: DepthwiseKernels =
     few_depthwise::<S, Bf16>(["dw_bf16_4_sse", "dw_bf16_general_1_sse"]);
 
-const BF16_UNFUSED: Option<DepthwiseKernels> = if cfg!(feature = "unfused") {
-    Some(few_depthwise::<U, Bf16>(["dw_bf16_4_unfused_sse", "dw_bf16_general_1_unfused_sse"]))
-} else {
-    None
-};
+const BF16_UNFUSED: Option<DepthwiseKernels> =
+    few_unfused::<U, Bf16>(["dw_bf16_4_unfused_sse", "dw_bf16_general_1_unfused_sse"]);
 
 const BF16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
