@@ -589,10 +589,9 @@ fn all_commands_read_all_kinds_of_files() {
     unpack("keras/fixtures/tfjs.zip");
     let (picture, made) = (fixture("images/png-rgba.png"), path("made.safetensors"));
     ok(&["quantize", "--weights", &model(), "--calibrate", &picture, "--output", &made]);
-    let of_integers = path("described.safetensors");
-    let described = path("described.tflite");
+    let (described, again) = (path("described.tflite"), path("described.safetensors"));
     assert_error(
-        &["quantize", "--weights", &described, "--calibrate", &picture, "--output", &of_integers],
+        &["quantize", "--weights", &described, "--calibrate", &picture, "--output", &again],
         &["quantized already"],
     );
     let float = path("float.safetensors");
@@ -604,7 +603,7 @@ fn all_commands_read_all_kinds_of_files() {
         (every, [17, 14], "f32"),
         (path("every_int8.tflite"), [17, 14], "u8"),
         (float, [17, 14], "u8"),
-        (described, [17, 14], "u8"),
+        (described.clone(), [17, 14], "u8"),
         (path("uint8/model.json"), [12, 10], "f32"),
         (path("module/model.min.js"), [12, 10], "f32"),
     ];
@@ -630,7 +629,6 @@ fn all_commands_read_all_kinds_of_files() {
         assert!(!report["layers"].as_array().unwrap().is_empty(), "{file}: {report}");
         assert_eq!(report["networks"].as_array().unwrap().len(), 1, "{file}: {report}");
     }
-    let described = path("described.tflite");
     let output = ok(&["classify", "--weights", &described, "--json", &picture]);
     let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert!(report["top"][0]["label"].as_str().unwrap().starts_with("class "), "{report}");
@@ -996,7 +994,7 @@ fn compares_layers_and_models_of_ones_own() {
         [&serde_json::json!(2), &serde_json::json!([64, 96])]
     );
 
-    // In integers, both forms and the network; what does not go with them is named.
+    // In integers, both forms and the network. A word that can't be combined with them is named.
     let int8 = ["--arithmetic", "int8", "--plot", picture.to_str().unwrap()];
     let text = stdout(&ok(&[&args[..], &int8].concat()));
     for part in ["8-bit integers throughout", "32×48, 8 → 16", "64×96"] {

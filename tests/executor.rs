@@ -158,20 +158,7 @@ fn reference(network: &Network, weights: &Weights, input: &Value) -> Vec<Value> 
             }
             Op::ConvTranspose { window, filters, bias } => {
                 let bias = bias.then(|| get("bias").unwrap());
-                let TransposedWindow { kernel, stride, padding, .. } = window;
-                let kernel_of = (get("kernel").unwrap(), kernel);
-                let whole = transposed(operands[0], kernel_of, stride, filters, bias);
-                let [_, h, w, _] = operands[0].shape;
-                let border = |axis: usize| {
-                    let (side, all) = ([h, w][axis] * stride[axis], whole.shape[1 + axis]);
-                    let overlap = kernel[axis].saturating_sub(stride[axis]);
-                    match padding {
-                        TransposedPadding::Same => [overlap / 2, all - side - overlap / 2],
-                        _ => [0, all - side - overlap],
-                    }
-                };
-                let ([top, bottom], [left, right]) = (border(0), border(1));
-                crop(&whole, Border { top, bottom, left, right })
+                transposed(operands[0], window, filters, get("kernel").unwrap(), bias)
             }
             Op::Permute { axes, .. } => {
                 let [n, shape @ ..] = operands[0].shape;
@@ -300,30 +287,33 @@ fn binary(op: BinaryOp, a: &Value, b: &Value) -> Value {
     picture_of(shape, |index| naive::binary(op, of(a, index), of(b, index)))
 }
 
-/// A whole transposed convolution from its definition: each input adds its multiple of the kernel.
 fn transposed(
     x: &Value,
-    (weights, [kh, kw]): (&[f32], [usize; 2]),
-    [sy, sx]: [usize; 2],
-    filters: usize,
+    window: TransposedWindow,
+    channels_out: usize,
+    weights: &[f32],
     bias: Option<&[f32]>,
 ) -> Value {
-    let [n, h, w, channels] = x.shape;
-    let [height, width] = [(h + kh.div_ceil(sy) - 1) * sy, (w + kw.div_ceil(sx) - 1) * sx];
-    let shape = [n, height, width, filters];
-    let mut sums: Vec<f64> = (0..n * height * width * filters)
-        .map(|i| bias.map_or(0.0, |bias| f64::from(bias[i % filters])))
-        .collect();
-    for (i, &x) in x.data.iter().enumerate() {
-        let [pixel, c] = [i / channels, i % channels];
-        let [n, y, xx] = [pixel / w / h, pixel / w % h, pixel % w];
-        for tap in 0..kh * kw * filters {
-            let [ky, kx, o] = [tap / (kw * filters), tap / filters % kw, tap % filters];
-            let at = ((n * height + y * sy + ky) * width + xx * sx + kx) * filters + o;
-            sums[at] += f64::from(x) * f64::from(weights[tap * channels + c]);
-        }
+    let [h, w] = [0, 1].map(|axis| {
+        let more = match window.padding {
+            TransposedPadding::Same => 0,
+            _ => window.kernel[axis].saturating_sub(window.stride[axis]),
+        };
+        x.shape[1 + axis] * window.stride[axis] + more
+    });
+    let sums = naive::transposed_conv(&naive::TransposedConv {
+        input: x.shape,
+        x: &x.data,
+        window,
+        groups: 1,
+        channels_out,
+        weights,
+        bias,
+    });
+    Value {
+        shape: [x.shape[0], h, w, channels_out],
+        data: sums.iter().map(|s| s.value as f32).collect(),
     }
-    Value { shape, data: sums.iter().map(|&sum| sum as f32).collect() }
 }
 
 fn softmax(x: &Value) -> Value {

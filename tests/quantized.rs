@@ -79,6 +79,14 @@ fn run_on(threads: usize, plan: impl Into<Arc<NetworkPlan>>) -> Session {
     session
 }
 
+/// What a network computes of `x`.
+fn output(network: &Network, weights: &Weights, shape: [usize; 4], x: &[f32]) -> Vec<f32> {
+    let plan = NetworkPlan::new(network, weights, shape, &PlanOptions::default()).unwrap();
+    let mut session = Session::new(plan).unwrap();
+    session.run(x).unwrap();
+    session.output().to_vec()
+}
+
 /// Of all nodes, on any number of threads, with layers in turns or not, and for another size.
 #[test]
 fn every_level_gives_the_same_bits() {
@@ -220,8 +228,8 @@ fn any_mixture_of_integers_and_numbers_runs() {
     }
 }
 
-/// The parts of a concatenation are rounded to their own integers first, then to those of the
-/// concatenation, whatever either stand for.
+/// The parts of a concatenation are rounded by their own scales first, then by that of the
+/// concatenation.
 #[test]
 fn parts_of_a_concatenation_have_scales_of_their_own() {
     let mut net = Network::new("test", "input", [None, None], 1);
@@ -232,12 +240,9 @@ fn parts_of_a_concatenation_have_scales_of_their_own() {
     for (node, scale, zero_point) in [(relu, 0.5, 0), (relu6, 0.25, 10), (cat, 1.0, 3)] {
         net.set_quantization(node, Some(Quantization::new(scale, zero_point))).unwrap();
     }
-    let plan =
-        NetworkPlan::new(&net, Weights::default(), [1, 1, 3, 1], &PlanOptions::default()).unwrap();
-    let mut session = Session::new(plan).unwrap();
-    session.run(&[-1.0, 1.2, 3.3]).unwrap();
+    let y = output(&net, &Weights::default(), [1, 1, 3, 1], &[-1.0, 1.2, 3.3]);
     // 1.2 is 1 and 1.25, then 1; 3.3 is 3.5 and 3.25, then 4, the even one of 3 and 4, and 3.
-    assert_eq!(session.output(), [0.0, 0.0, 1.0, 1.0, 4.0, 3.0]);
+    assert_eq!(y, [0.0, 0.0, 1.0, 1.0, 4.0, 3.0]);
 }
 
 /// Kept layers, and those that lose too much, multiply f32; the output is nearer then.
@@ -300,10 +305,7 @@ fn weights_may_be_any_integers() {
         weights.insert_int8("dense", "kernel", int8).unwrap();
         weights.insert("dense", "bias", bias.clone()).unwrap();
         net.set_quantization(net.find("input").unwrap(), quantization).unwrap();
-        let plan = NetworkPlan::new(&net, &weights, shape, &PlanOptions::default()).unwrap();
-        let mut session = Session::new(plan).unwrap();
-        session.run(&x).unwrap();
-        for (got, expected) in session.output().iter().zip(exact) {
+        for (got, expected) in output(&net, &weights, shape, &x).iter().zip(exact) {
             let error = (f64::from(*got) - expected).abs() / expected.abs();
             assert!(error < 0.01, "{quantization:?}: {got}, {expected}");
         }
@@ -406,15 +408,13 @@ fn biases_are_kept() {
     calibration.add(&x).unwrap();
     let Quantized { network, weights, .. } =
         calibration.quantize(&QuantizeOptions::default()).unwrap();
-    let plan = NetworkPlan::new(&network, &weights, shape, &PlanOptions::default());
-    let mut session = Session::new(plan.unwrap()).unwrap();
-    session.run(&x).unwrap();
-    for (got, expected) in session.output().iter().zip([-3.5, 1000.0, 0.375]) {
+    let y = output(&network, &weights, shape, &x);
+    for (got, expected) in y.iter().zip([-3.5, 1000.0, 0.375]) {
         assert!((got - expected).abs() <= expected.abs() * 0.01, "{got}, {expected}");
     }
 }
 
-/// Rounded weights shift the mean of what they are multiplied by; biases make up for it.
+/// Rounded weights shift the mean of a result; biases make up for it.
 #[test]
 fn biases_take_mean_errors() {
     let mut net = Network::new("means", "input", [None, None], 32);
@@ -426,13 +426,8 @@ fn biases_take_mean_errors() {
     let mut calibration = Calibration::new(&net, &weights, shape).unwrap();
     calibration.add(&x).unwrap();
     let int8 = calibration.quantize(&QuantizeOptions::default()).unwrap();
-    let output = |network: &Network, weights: &Weights| {
-        let plan = NetworkPlan::new(network, weights, shape, &PlanOptions::default()).unwrap();
-        let mut session = Session::new(plan).unwrap();
-        session.run(&x).unwrap();
-        session.output().to_vec()
-    };
-    let (exact, rounded) = (output(&net, &weights), output(&int8.network, &int8.weights));
+    let exact = output(&net, &weights, shape, &x);
+    let rounded = output(&int8.network, &int8.weights, shape, &x);
     for channel in 0..8 {
         let errors = exact.iter().zip(&rounded).skip(channel).step_by(8);
         let errors: Vec<f64> = errors.map(|(&y, &z)| f64::from(z) - f64::from(y)).collect();
@@ -458,7 +453,7 @@ fn layers_are_kept_until_the_output_is_near() {
         let made = calibration.quantize(&options).unwrap();
         let names = made.layers.iter().filter(|layer| layer.kept).map(|layer| layer.name.clone());
         let names: Vec<String> = names.collect();
-        // What is kept has its own bias, and the others theirs.
+        // A kept layer has its original bias, the others corrected ones.
         let pw = made.weights.find("pw", "bias") == weights.find("pw", "bias");
         assert_eq!(pw, names.contains(&"pw".into()), "{names:?}");
         run(&made.network, &made.weights, INPUT, &PlanOptions::default());

@@ -145,7 +145,7 @@ fn metadata_describes_input_and_output() {
     assert_eq!(metadata.notes, [""; 0]);
     assert_eq!(network.outputs()[0].name, "output_0"); // of the signature
 
-    // Without the archive there are no names, which is said.
+    // Without the archive there are no names, which a note says.
     let archive = file.windows(4).position(|bytes| bytes == b"PK\x03\x04").unwrap();
     let cut = load_bytes("m.tflite", file[..archive].to_vec()).unwrap().metadata;
     assert_eq!(cut.labels, None);

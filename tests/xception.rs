@@ -122,8 +122,8 @@ fn digests(size: usize, file: &'static str, text: &str) {
         nodes.filter(|n| n.starts_with("add") || ends.contains(&n.as_str())).collect();
     assert_eq!(names.len(), 14);
     for level in common::levels() {
-        // As a whole, apart, and some rows by turns, which is the same on all CPUs. With less
-        // effort not all.
+        // Fused, with the halves of separable layers apart, and with some rows by turns, which is
+        // the same on all CPUs. With less effort not all.
         let never = DepthFirst::NEVER;
         let always = DepthFirst::default().bytes(0).multiply_adds(1_000_000);
         let cases = [(&fused, never), (&apart, never), (&fused, always)];

@@ -5,14 +5,13 @@ usage: accuracy.py SEPCONV [--work DIR] [--only NETWORK]      (needs requirement
 
 Xception, MobileNetV1 and V2 get random weights and batch norms with the statistics of random pictures (export.py).
 Each tool gets the same eight pictures to calibrate by. The logits of eight others are compared with `SEPCONV run`
-in f32: their correlation, and how many have the same first class. `--keep-until 0` makes sepconv's a network of
-integers alone, as the other two are; its default keeps some layers in f32. Fails if the default's correlation is
+in f32: their correlation, and how many have the same first class. With `--keep-until 0` all layers of sepconv's
+network are of integers, as those of the other two; by default some stay f32. Fails if the default's correlation is
 more than 0.002 below that of one of the others.
 """
 
 import argparse
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -26,6 +25,7 @@ import quantize
 import runtimes
 import to_onnx
 from networks import NETWORKS
+from turns import Sepconv
 
 BELOW = 0.002
 DEFAULT = "sepconv"
@@ -37,16 +37,11 @@ OURS = {
 PEERS = [runtimes.OnnxRuntimeInt8, runtimes.LiteRTInt8]
 
 
-def ours(sepconv, folder, options, pictures):
-    """Logits of sepconv's f32 and of its integers, made with these options of `quantize`."""
-    x, y = folder / "x.npy", folder / "y.npy"
-    np.save(x, np.concatenate(pictures))
+def ours(sepconv, folder, options):
+    """The logits of sepconv's integers, made with these options of `quantize`."""
     made = folder / "int8.safetensors"
-    command = [sepconv, "quantize", "--weights", folder / "model.keras", "--output", made]
-    subprocess.run([*command, "--calibrate", folder / "pictures.npy", *options],
-                   check=True, capture_output=True)
-    subprocess.run([sepconv, "run", "--weights", made, "--input", x, "--output", y], check=True)
-    return np.load(y)
+    sepconv.quantize(folder / "model.keras", folder / "pictures.npy", made, options)
+    return sepconv.output(made, folder / "x.npy")
 
 
 def peer(kind, path, pictures):
@@ -68,20 +63,17 @@ def compared(network, sepconv, work):
     export.randomise(model, rng)
     pictures, others = export.draw(rng, network.size), export.draw(rng, network.size)
     export.normalise(model, pictures)
-    others = np.split(others, len(others))
     np.save(work / "pictures.npy", pictures)
+    np.save(work / "x.npy", others)
+    others = np.split(others, len(others))
     model.save(work / "model.keras")
     to_onnx.save(model, work / "model.onnx")
     split = np.split(pictures, len(pictures))
     quantize.onnx_runtime(work / "model.onnx", work / "int8.onnx", split)
     quantize.litert(export.tflite(model), work / "int8.tflite", split)
 
-    x, y = work / "x.npy", work / "y.npy"
-    np.save(x, np.concatenate(others))
-    command = [sepconv, "run", "--weights", work / "model.keras", "--input", x, "--output", y]
-    subprocess.run(command, check=True)
-    exact = np.load(y)
-    found = {name: ours(sepconv, work, options, others) for name, options in OURS.items()}
+    exact = sepconv.output(work / "model.keras", work / "x.npy")
+    found = {name: ours(sepconv, work, options) for name, options in OURS.items()}
     for kind in PEERS:
         found[f"{kind.name} {runtimes.version(kind)}"] = peer(kind, work / kind.format, others)
     return exact, found
@@ -94,12 +86,12 @@ def main():
     parser.add_argument("--only", help="the slug of one network")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    failed = False
+    sepconv, failed = Sepconv(args.sepconv, os.cpu_count()), False
     print("| network | quantized by | correlation | first class as in f32 |\n|---|---|---|---|")
     for network in NETWORKS:
         if args.only not in (None, network.slug):
             continue
-        exact, found = compared(network, args.sepconv, args.work)
+        exact, found = compared(network, sepconv, args.work)
         correlations = {name: np.corrcoef(exact.ravel(), y.ravel())[0, 1] for name, y in found.items()}
         best = max(value for name, value in correlations.items() if name not in OURS)
         for name, y in found.items():

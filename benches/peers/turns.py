@@ -63,11 +63,12 @@ class Sepconv:
             self._call("run", "--weights", weights, "--input", x, "--output", y, *options)
             return np.load(y)
 
-    def quantize(self, weights, pictures, output):
-        """Writes the model file `output` of integers, by the pictures in an array file."""
-        # Integers alone, as the peers do.
-        options = ["--calibrate", pictures, "--output", output, "--keep-until", "0"]
-        self._call("quantize", "--weights", weights, *options)
+    def quantize(self, weights, pictures, output, options=("--keep-until", "0")):
+        """Writes the model file `output`, quantized by the pictures in an array file.
+
+        By default all layers are of integers, as the peers' are."""
+        files = ["--weights", weights, "--calibrate", pictures, "--output", output]
+        self._call("quantize", *files, *options)
 
     def version(self):
         done = subprocess.run([self.binary, "--version"], stdout=subprocess.PIPE, text=True)

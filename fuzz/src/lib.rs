@@ -149,7 +149,7 @@ pub struct Data {
 }
 
 impl Data {
-    /// The input, with its factors.
+    /// The input with its factors, and a gap behind each pixel.
     pub fn spaced(&self, input: [usize; 4], gap: usize) -> Spaced {
         Spaced { scale: self.scale.clone(), ..Spaced::of(input, gap, &self.x) }
     }
@@ -315,7 +315,7 @@ impl Case {
         let Some(output) = self.output(&window, channels_out, depth) else { return false };
         let mut case = self.clone();
         if self.arithmetic != Arithmetic::Exact && !common::is_exact(self.input_activation) {
-            // The reference's activation may be a bit off, and then no very result is.
+            // The reference's activation may be a bit off, and then so are exact results.
             case.input_activation = Activation::None;
         }
         let data = case.data(output, depth * channels_out);

@@ -1,4 +1,5 @@
-//! Pointwise, dense and separable convolutions against the naive loops, and fused against apart.
+//! Pointwise, dense and separable convolutions against the naive loops, and separable ones against
+//! their two halves run apart.
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};

@@ -7,7 +7,7 @@ use sepconv::weights::load_bytes;
 use sepconv_fuzz::model::{check, refused};
 
 fuzz_target!(|data: &[u8]| {
-    // The identifier of the format need not be found.
+    // The fuzzer need not find the identifier of the format: it is given.
     let mut file = data.to_vec();
     let Some(identifier) = file.get_mut(4..8) else { return };
     identifier.copy_from_slice(b"TFL3");

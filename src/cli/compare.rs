@@ -36,13 +36,13 @@ use super::{Failure, Result, error, input_size, parse_size, print, print_json, q
 /// 3. Xception, Inception V3 and MobileNetV1 as a whole, next to the parameters and training speeds
 ///    that the Xception paper reports.
 ///
-/// With --model or --weights: the separable layers of that network (also a depthwise and a pointwise
-/// convolution in a row), then the network as a whole. Of a file only the architecture counts; one
-/// of 8-bit integers is compared in f32, too, unless --arithmetic says otherwise. With --layer: only
-/// these layers.
+/// With --model or --weights: the separable layers of that network (also a depthwise and a
+/// pointwise convolution in a row), then the network as a whole. Of a file, only the architecture
+/// is used. A file of 8-bit integers is compared in f32, too, unless --arithmetic says otherwise.
+/// With --layer: only these layers.
 ///
-/// With --arithmetic int8 both forms of each layer have values of u8 and weights of i8, and the
-/// blocks and networks are quantized on the input that is timed. "of peak" is then of the peak of
+/// With --arithmetic int8, both forms of each layer have values of u8 and weights of i8, and the
+/// blocks and networks are quantized on the input that is timed. "of peak" then means the peak of
 /// f32, and may exceed 100 %.
 #[derive(clap::Args)]
 #[command(group = ArgGroup::new("network").args(["weights", "model"]).multiple(true))]
@@ -64,7 +64,8 @@ pub(super) struct Args {
     #[command(flatten)]
     source: Source,
     /// Number of pictures in one run of the network [default: 1]
-    #[arg(long, value_name = "N", requires = "network", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", requires = "network",
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
     batch: Option<u16>,
     /// Side of the network's input, or HEIGHTxWIDTH [default: the model's own]
     #[arg(long, value_name = "N", requires = "network", value_parser = parse_size)]
@@ -331,7 +332,7 @@ fn layer(
 /// How networks are planned.
 struct How {
     options: PlanOptions,
-    /// Whether they are quantized before, on the picture that they run on.
+    /// Whether they are quantized first, on the picture that they run on.
     quantizes: bool,
 }
 

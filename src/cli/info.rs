@@ -21,9 +21,9 @@ Examples:
 pub(super) struct Args {
     /// Print one line of JSON
     ///
-    /// {"version", "cpu", "cores", "threads", "rayon": built with threads?, "levels", "chosen", "forced":
-    /// chosen by SEPCONV_LEVEL?, "fma": has the chosen level fused multiply-adds?, "kernels": [{"layer",
-    /// "kernel"}]}
+    /// {"version", "cpu", "cores", "threads", "rayon": built with threads?, "levels", "chosen",
+    /// "forced": chosen by SEPCONV_LEVEL?, "fma": does the chosen level have fused multiply-adds?,
+    /// "kernels": [{"layer", "kernel"}]}
     #[arg(long)]
     json: bool,
 }
@@ -99,8 +99,9 @@ impl Report {
 pub(super) fn without_fma(level: Level) -> Option<String> {
     (!level.has_fma()).then(|| {
         format!(
-            "{level} has no fused multiply-adds. Exact layers emulate them, which takes many times as long as\n\
-             --arithmetic unfused: products rounded before they are added, the same bits on every CPU, too."
+            "{level} has no fused multiply-adds. Exact layers emulate them, which takes many times \
+             as long as\n--arithmetic unfused: products rounded before they are added, the same \
+             bits on every CPU, too."
         )
     })
 }

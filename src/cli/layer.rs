@@ -107,10 +107,10 @@ impl Layer {
         if parsed.int8.is_some() { layer.int8() } else { Ok(layer.arithmetic(Arithmetic::Exact)) }
     }
 
-    /// The layer of 8-bit integers, as the word `int8` makes it.
+    /// The layer in 8-bit integers, as with the word `int8`.
     ///
     /// # Errors
-    /// A message with another word of the layer's that does not go with it.
+    /// A message with a word of the layer that can't be combined with `int8`.
     pub fn int8(self) -> Result<Self> {
         if self.is_int8() {
             return Ok(self);
@@ -282,7 +282,7 @@ pub fn unnamed_type(arithmetic: Arithmetic) -> ElementType {
     if arithmetic == Arithmetic::Bf16 { ElementType::Bf16 } else { ElementType::F32 }
 }
 
-/// Makes the plans of a layer whose weights are packed: one, or two of a layer run apart.
+/// Makes the plans of a layer whose weights are packed: one, or two if it runs apart.
 pub type Planner = Box<dyn Fn() -> Result<Vec<Box<dyn Plan>>, kernels::Error>>;
 
 fn planner<P: Plan + 'static>(packed: Packed<P>, size: [usize; 3]) -> Planner {
@@ -292,7 +292,7 @@ fn planner<P: Plan + 'static>(packed: Packed<P>, size: [usize; 3]) -> Planner {
 /// A planned layer and its tensors.
 #[derive(Debug)]
 pub struct Runner {
-    /// One plan, or the two of a layer run apart.
+    /// One plan, or two if the layer runs apart.
     plans: Vec<Box<dyn Plan>>,
     /// The input, then the output of each plan.
     tensors: Vec<Tensor>,

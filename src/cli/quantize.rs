@@ -40,10 +40,10 @@ use super::{
 /// before it. At 20 dB the error is a tenth of the signal. The last lines compare the outputs of
 /// both models on all pictures.
 ///
-/// Some layers stay f32: those that disturb the output most for their work, until its ratio is that
-/// of --keep-until, and with at most --keep-share of the multiply-adds. A model
-/// then takes about a quarter longer, and is still twice as fast as in f32. `--keep-until 0` makes
-/// one of integers alone.
+/// Some layers stay f32: those that add the most noise to the output for their multiply-adds. They
+/// are kept until the output's ratio, by estimate, reaches --keep-until, but never more than
+/// --keep-share of the multiply-adds. The model then takes about a quarter longer, and is still
+/// twice as fast as in f32. With `--keep-until 0` all layers are of integers.
 #[derive(clap::Args)]
 #[command(override_usage = "sepconv quantize [OPTIONS] --weights <FILE>\n  \
                       --calibrate <PATH>… --output <FILE>")]
@@ -178,8 +178,8 @@ fn quantize(args: &Args, progress: Progress) -> Result<Report> {
     })
 }
 
-/// A network quantized on the first picture of an input \[N, H, W, C\]: what `--arithmetic int8`
-/// times.
+/// The network that `--arithmetic int8` times: quantized on the first picture of an input
+/// \[N, H, W, C\].
 pub(super) fn on_first(
     network: &Network,
     weights: &Weights,

@@ -1,5 +1,5 @@
-//! Times, compared with the peak of multiply-adds. The clock of a machine varies; the share of its peak varies
-//! less.
+//! Times, compared with the peak of multiply-adds. The clock of a machine varies; the share of its
+//! peak varies less.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ pub(super) struct Rounds {
 /// How to time things alternately, so that a disturbance affects all of them.
 pub(super) struct Turns<'a> {
     pub(super) level: Level,
-    /// Of the things.
+    /// The arithmetic of the things, whose peak is measured beside them.
     pub(super) arithmetic: Arithmetic,
     pub(super) rounds: u32,
     /// Counts the rounds.

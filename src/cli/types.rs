@@ -67,7 +67,7 @@ impl Multiply {
         if self.is_int8() { "int8" } else { self.arithmetic().name() }
     }
 
-    /// The options of a plan that multiplies so; see [`Types::options`].
+    /// The options of a plan with this arithmetic; see [`Types::options`].
     pub(super) fn options(self, integers: bool) -> Result<PlanOptions> {
         Types { multiply: self, weights_type: None, activations_type: None }.options(integers)
     }
@@ -131,7 +131,8 @@ impl Types {
         self.multiply.name()
     }
 
-    /// The options of a plan of what is there, with these types: nothing is quantized.
+    /// The options of a plan with these types, for a command that quantizes nothing; see
+    /// [`Types::options`].
     pub(super) fn of_given(self, integers: bool) -> Result<PlanOptions> {
         if self.is_int8() {
             return Err(Failure::Error(
@@ -143,7 +144,8 @@ impl Types {
         self.options(integers)
     }
 
-    /// The options of a plan with these types; `integers`: of a network, or of layers, of integers.
+    /// The options of a plan with these types. `integers` says whether the network, or a layer, is
+    /// of integers.
     pub(super) fn options(self, integers: bool) -> Result<PlanOptions> {
         let amx = self.multiply.amx;
         if amx && !integers && self.arithmetic() != Arithmetic::Bf16 {

@@ -97,7 +97,7 @@ fn absent(node: &Node, name: &str) -> Error {
 }
 
 /// The least deviation that Keras's `Normalization` divides by: its `backend.epsilon()`.
-pub(crate) const MIN_DEVIATION: f64 = 1e-7;
+const MIN_DEVIATION: f64 = 1e-7;
 
 /// y = scale·x + shift, by channel.
 pub(super) struct Affine {
@@ -105,7 +105,8 @@ pub(super) struct Affine {
     shift: Vec<f64>,
 }
 
-/// Combines a sequence of batch norms and rescalings into one. Each comes with its channels.
+/// Combines a sequence of scales and shifts (batch norms, rescalings and the like) into one. Each
+/// comes with its channels.
 pub(super) fn folded<'n>(
     affines: impl Iterator<Item = (&'n Node, usize)>,
     lookup: &mut Lookup<'_>,
@@ -121,31 +122,35 @@ pub(super) fn folded<'n>(
     Ok(norm)
 }
 
-/// Scale and shift of a batch norm, γ / √(variance + ε) and β − mean·scale, or of a rescaling.
+/// Scale and shift of an operation: γ / √(variance + ε) and β − mean·scale of a batch norm.
 fn affine(node: &Node, channels: usize, lookup: &mut Lookup<'_>) -> Result<Affine> {
-    let mut statistics = |variable: &str| -> Result<Vec<f64>> {
-        let tensor = lookup.get(node, channels, variable)?;
-        Ok(tensor.iter().map(|&x| f64::from(x)).collect())
+    let mut get = |variable: &str, absent: f64| -> Result<Vec<f64>> {
+        let tensor = lookup.find(node, channels, variable)?;
+        let wide = |tensor: &[f32]| tensor.iter().map(|&x| f64::from(x)).collect();
+        Ok(tensor.map_or_else(|| vec![absent; channels], wide))
     };
     let epsilon = match &node.op {
         Op::BatchNorm { epsilon, .. } => *epsilon,
         Op::Scale => {
-            return Ok(Affine { scale: statistics("gamma")?, shift: vec![0.0; channels] });
+            return Ok(Affine { scale: get("gamma", 1.0)?, shift: vec![0.0; channels] });
         }
         Op::Standardize { invert } => {
-            let (mean, variance) = (statistics("mean")?, statistics("variance")?);
-            return standardization(node, mean, &variance, *invert);
+            let (mean, variance) = (get("mean", 0.0)?, get("variance", 1.0)?);
+            let negative = |&(_, &v): &(usize, &f64)| v.is_nan() || v < 0.0;
+            if let Some((c, v)) = variance.iter().enumerate().find(negative) {
+                return Err(Error::Tensor {
+                    tensor: format!("{}/variance", node.layer),
+                    message: format!("variance must be at least 0, got {v} at channel {c}"),
+                });
+            }
+            let [scale, shift] = standardization(mean, &variance, *invert);
+            return Ok(Affine { scale, shift });
         }
         Op::Rescale { scale, offset } => {
             let each = |numbers: &[f64]| numbers.iter().copied().cycle().take(channels).collect();
             return Ok(Affine { scale: each(scale), shift: each(offset) });
         }
-        _ => unreachable!("only batch norms and rescalings are folded"),
-    };
-    let mut get = |variable: &str, absent: f64| -> Result<Vec<f64>> {
-        let tensor = lookup.find(node, channels, variable)?;
-        let wide = |tensor: &[f32]| tensor.iter().map(|&x| f64::from(x)).collect();
-        Ok(tensor.map_or_else(|| vec![absent; channels], wide))
+        _ => unreachable!("no other operation is a scale and shift"),
     };
     let gamma = get("gamma", 1.0)?;
     let beta = get("beta", 0.0)?;
@@ -166,21 +171,20 @@ fn affine(node: &Node, channels: usize, lookup: &mut Lookup<'_>) -> Result<Affin
     Ok(Affine { scale, shift })
 }
 
-/// (x − mean) / max(√variance, 1e-7), or the inverse.
-fn standardization(node: &Node, mean: Vec<f64>, variance: &[f64], invert: bool) -> Result<Affine> {
-    if let Some((c, v)) = variance.iter().enumerate().find(|(_, v)| v.is_nan() || **v < 0.0) {
-        return Err(Error::Tensor {
-            tensor: format!("{}/variance", node.layer),
-            message: format!("variance must be at least 0, got {v} at channel {c}"),
-        });
-    }
+/// Scale and shift of (x − mean) / max(√variance, 1e-7), or of the inverse. Mean and variance may
+/// be one number for all channels.
+pub(crate) fn standardization(mut mean: Vec<f64>, variance: &[f64], invert: bool) -> [Vec<f64>; 2] {
     let deviation = variance.iter().map(|v| v.sqrt().max(MIN_DEVIATION));
     if invert {
-        return Ok(Affine { scale: deviation.collect(), shift: mean });
+        return [deviation.collect(), mean];
     }
     let scale: Vec<f64> = deviation.map(|deviation| 1.0 / deviation).collect();
-    let shift = mean.iter().zip(&scale).map(|(mean, scale)| -mean * scale).collect();
-    Ok(Affine { scale, shift })
+    if mean.len() == 1 {
+        mean = vec![mean[0]; scale.len()];
+    }
+    let each = scale.iter().cycle();
+    let shift = mean.iter().zip(each).map(|(mean, scale)| -mean * scale).collect();
+    [scale, shift]
 }
 
 impl Affine {

@@ -36,12 +36,12 @@ pub struct QuantizeOptions {
     pub keep: Vec<String>,
     /// Layers whose own signal to noise is below this many decibels stay f32, too.
     pub keep_below: Option<f64>,
-    /// Layers stay f32 until the signal to noise of the output is this many decibels, those first
-    /// that add the most noise for their multiply-adds. It is estimated from what each layer alone
-    /// does to the output, on the first eight inputs. With an output that is random but for its
-    /// mean, a correlation of 0.999 is 27 dB.
+    /// Layers are kept in f32 until the output's signal to noise is this many decibels. The layers
+    /// that add the most noise for their multiply-adds are kept first. The ratio is estimated: each
+    /// layer alone computes with integers, on the first eight inputs, and the noise is added up.
+    /// For an output whose mean is 0, 27 dB are a correlation of 0.999.
     pub keep_until: Option<f64>,
-    /// The largest share of all multiply-adds that stays f32 for `keep_until`: by default 0.15.
+    /// The largest share of all multiply-adds that `keep_until` keeps in f32: by default 0.15.
     pub keep_share: f64,
 }
 
@@ -71,13 +71,13 @@ impl QuantizeOptions {
         Self { keep_below: Some(decibels), ..self }
     }
 
-    /// Sets the signal to noise of the output, in decibels, up to which layers stay f32.
+    /// Sets the signal to noise of the output, in decibels, until which layers are kept in f32.
     #[must_use]
     pub fn keep_until(self, decibels: f64) -> Self {
         Self { keep_until: Some(decibels), ..self }
     }
 
-    /// Sets the largest share of multiply-adds that stays f32 for `keep_until`.
+    /// Sets the largest share of multiply-adds that `keep_until` keeps in f32.
     #[must_use]
     pub fn keep_share(self, share: f64) -> Self {
         Self { keep_share: share, ..self }
@@ -142,13 +142,13 @@ pub struct QuantizedLayer {
     pub total: f64,
 }
 
-/// Inputs that are kept for the mean errors of layers.
+/// The number of inputs that are kept, for the mean errors of layers.
 const SAMPLES: usize = 32;
 
-/// The first of them, for signal to noise.
+/// The number of them that signal to noise is measured on, the first ones.
 const FEWER: usize = 8;
 
-/// The fewest pixels whose mean error counts: that of a few is chance.
+/// The fewest pixels that give a mean error. That of fewer is chance.
 const PIXELS: u64 = 16;
 
 /// Quantizes a trained network to 8-bit integers.
@@ -157,10 +157,10 @@ const PIXELS: u64 = 16;
 /// their values decide what the integers stand for that are stored between layers. Weights become
 /// i8, with a scale for each output channel: the largest magnitude over 127. The output stays f32.
 ///
-/// Biases are moved by the mean error that a layer by itself has in their channel, on the first 32
-/// inputs: rounding weights and cutting ranges shifts means. (Nagel et al. 2019, "Data-Free
-/// Quantization Through Weight Equalization and Bias Correction", section 4.2, with means that are
-/// measured.) It costs no time in a run.
+/// Rounding weights and cutting ranges shifts the means of channels. Biases are corrected by the
+/// mean error of their channel, which is measured for each layer by itself on the first 32 inputs.
+/// (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction",
+/// section 4.2.) This costs no time in a run.
 ///
 /// ```
 /// use sepconv::models::{MobileNetConfig, mobilenet};
@@ -229,9 +229,9 @@ impl Calibration {
     }
 
     /// Runs the network in f32 on `x`, of the shape of the calibration, and counts its values. The
-    /// more alike the inputs are to those to come, the better. Their order makes no difference but to
-    /// biases, which are moved by the first 32, and to signal to noise, which is that of the first
-    /// eight.
+    /// more alike the inputs are to those to come, the better. Their order makes no difference,
+    /// with two exceptions: biases are corrected by the first 32, and signal to noise is that of
+    /// the first eight.
     ///
     /// ```
     /// # use sepconv::network::*;
@@ -300,8 +300,8 @@ impl Calibration {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Argument`] if no input was added, a name of `options.keep` is no layer, a percentile
-    /// is not above 0 and at most 100, or a share is not from 0 to 1; those of
+    /// [`Error::Argument`] if no input was added, a name of `options.keep` is no layer, a
+    /// percentile is not above 0 and at most 100, or a share is not from 0 to 1; those of
     /// [`NetworkPlan::new`].
     pub fn quantize(&mut self, options: &QuantizeOptions) -> Result<Quantized> {
         self.check(options)?;
@@ -332,6 +332,7 @@ impl Calibration {
         Ok(Quantized { network, weights, layers })
     }
 
+    /// The names of the nodes that a layer computes.
     fn names(&self, layer: &Layer) -> impl Iterator<Item = String> {
         layer.members.iter().map(|&node| self.network.nodes()[node].name.clone())
     }
@@ -366,8 +367,8 @@ impl Calibration {
         }
     }
 
-    /// By layer: the bias of its last node that has one, moved by the mean error of the layer by
-    /// itself.
+    /// By layer: the bias of its last node that has one, corrected by the mean error of the layer
+    /// by itself.
     fn biases(&mut self, assignment: &Assignment, quantizations: &Quantizations) -> Result<Biases> {
         let has_bias = |&node: &usize| {
             let Node { layer, op, .. } = &self.network.nodes()[node];
@@ -393,7 +394,7 @@ impl Calibration {
         Ok(alone.into_iter().zip(members).map(moved).collect())
     }
 
-    /// The weights with the moved biases of layers that are not kept.
+    /// The weights, with corrected biases in layers that are not kept.
     fn moved(&self, biases: &Biases, kept: &[bool]) -> Result<Weights> {
         let mut weights = self.weights.clone();
         for (bias, _) in biases.iter().zip(kept).filter(|(_, kept)| !**kept) {
@@ -404,8 +405,8 @@ impl Calibration {
         Ok(weights)
     }
 
-    /// What each layer does to the output, if it alone computes with integers. Nothing, if it is
-    /// kept.
+    /// What the output loses if only one layer computes with integers, by layer. Nothing for kept
+    /// ones.
     fn losses(
         &mut self,
         assignment: &Assignment,
@@ -454,7 +455,7 @@ impl Calibration {
         Ok(losses)
     }
 
-    /// The own signal to noise of each layer, with integers of these weights.
+    /// The own signal to noise of each layer, with these weights rounded to integers.
     fn own(
         &mut self,
         assignment: &Assignment,
@@ -476,8 +477,8 @@ impl Calibration {
         Ok(alone.iter().map(decibels).collect())
     }
 
-    /// Layers by themselves on so many samples, with integers of these weights. None of those that
-    /// are kept, that have no members here, or whose operands are not rounded.
+    /// Runs each layer by itself on this many samples, with these weights rounded to integers. None
+    /// for a layer that is kept, that has no members here, or whose operand is not rounded.
     fn alone(
         &mut self,
         assignment: &Assignment,
@@ -550,17 +551,17 @@ impl Calibration {
     }
 }
 
-/// What the integers stand for in the values of nodes.
+/// By node: what the integers of its value stand for.
 type Quantizations = BTreeMap<usize, Quantization>;
 
-/// Nodes of a layer in order, and what each is rounded to.
+/// Nodes of a layer in order, each with what its integers stand for if it is rounded.
 type Members = Vec<(usize, Option<Quantization>)>;
 
-/// By layer: the name of its weights, and another bias for them.
+/// By layer: the name of its weights, and their corrected bias.
 type Biases = Vec<Option<(String, Tensor)>>;
 
-/// The members of a layer up to the one at `last`, whose result stays as it is computed; the others
-/// are rounded as in the network.
+/// The members of a layer up to index `last`, whose result is not rounded; the others are rounded
+/// as in the network.
 fn members(
     assignment: &Assignment,
     layer: &Layer,
@@ -572,7 +573,7 @@ fn members(
     members.map(|(i, &node)| (node, rounded(node).filter(|_| i != last))).collect()
 }
 
-/// What the integers stand for to which a node's value is rounded, if it is.
+/// What the integers of a node's value stand for, if it is rounded.
 fn rounded_as(
     assignment: &Assignment,
     quantizations: &Quantizations,
@@ -581,7 +582,7 @@ fn rounded_as(
     assignment.source(node).and_then(|source| quantizations.get(&source)).copied()
 }
 
-/// The weights of a quantized network, of integers where a layer's operand is.
+/// The weights of a quantized network. Those of layers whose operand is rounded become integers.
 fn integers(network: &Network, weights: &Weights) -> Result<Weights> {
     let mut integers = weights.clone();
     for Node { layer, op, inputs, .. } in network.nodes().iter().skip(1) {

@@ -60,12 +60,12 @@ fn boxed<P: Plan + 'static>(plan: KernelResult<P>) -> KernelResult<Box<dyn Plan>
     Ok(Box::new(plan?))
 }
 
-/// Below what memory holds, as shapes are checked.
+/// The size of an enlarged picture. Shapes have been checked, so that nothing overflows.
 fn enlarged(size: [usize; 2], factor: [usize; 2]) -> [usize; 2] {
     [size[0] * factor[0], size[1] * factor[1]]
 }
 
-/// That of a kernel, if there is one.
+/// The kernel's interpolation, if there is a kernel for it.
 fn interpolation(how: Interpolation) -> Option<kernels::Interpolation> {
     match how {
         Interpolation::Nearest => Some(kernels::Interpolation::Nearest),

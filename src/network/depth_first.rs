@@ -107,7 +107,7 @@ fn share(height: usize, b: usize, bands: usize) -> usize {
 /// needs the whole operand.
 fn window(flow: &Flow<'_>, step: &FusedStep) -> Option<Window> {
     if step.scale.is_some() {
-        return None; // its factors are those of all pictures
+        return None; // a turn runs one picture, but factors are those of all
     }
     let op = flow.values[step.depthwise.as_ref().map_or(step.kernel, |stage| stage.kernel)].op;
     match *op {
@@ -125,7 +125,7 @@ fn window(flow: &Flow<'_>, step: &FusedStep) -> Option<Window> {
         | Op::Add
         | Op::Activation(_)
         | Op::Identity => Some(Window::new([1, 1])),
-        // Of an operand of one row none is a part of its rows.
+        // An operand of a binary operation may have one row for all rows of the result.
         Op::Binary(_)
         | Op::UpSample { .. }
         | Op::ConvTranspose { .. }

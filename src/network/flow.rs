@@ -10,8 +10,9 @@
 //! - The input is never kept. If the caller asks for it, a copy is.
 //! - Of a network with integers, an operation that rounds its result to integers is one whose
 //!   kernel can: its operand is of integers, or it is a sum, an activation or a change of shape.
-//!   Behind any other, a copy rounds. Plain loops read and write f32, and so do what has no kernel for integers, sums and separable
-//!   layers without a quantization: a copy makes numbers of integers in front of them.
+//!   Behind any other, a copy rounds. These read and write f32: plain loops, other operations
+//!   without a kernel for integers, and sums and separable layers without a quantization. In front
+//!   of them, a copy turns integers into floats.
 
 use sepconv_kernels::{Activation, Quantization};
 

@@ -8,8 +8,8 @@
 //! - an activation joins any step and becomes its last operation;
 //! - a pointwise convolution joins a depthwise one: the two become one separable layer;
 //! - a copy that rounds to integers joins a step whose operands are integers;
-//! - a product with a factor for each picture and channel (squeeze and excitation) is left to the
-//!   one convolution or dense layer that uses it, which multiplies as it loads.
+//! - a product with a factor for each picture and channel (squeeze and excitation) joins the only
+//!   convolution or dense layer that uses it, which multiplies as it loads.
 //!
 //! What is rounded to integers is complete: nothing joins it but a pointwise convolution, between
 //! which and the depthwise one the step rounds. Kernels round to integers only what they compute of
@@ -36,7 +36,7 @@ pub(super) struct FusedStep {
     pub(super) input_activation: Activation,
     /// A factor for each picture and channel of x.
     pub(super) scale: Option<ValueId>,
-    /// Batch norms and rescalings to fold into the weights, in order. If the kernel itself is one
+    /// Scales and shifts to fold into the weights, in order. If the kernel itself is one
     /// of these, it is the first.
     pub(super) affines: Vec<ValueId>,
     pub(super) residual: Option<ValueId>,
@@ -72,8 +72,8 @@ impl FusedStep {
     }
 }
 
-/// All steps of a flow. A step comes after the steps whose results it reads. Products are steps of
-/// their own unless layers may `scale` what they load.
+/// All steps of a flow. A step comes after the steps whose results it reads. If `scale`, layers
+/// compute products as they load; otherwise each product is a step of its own.
 pub(super) fn fuse(flow: &Flow<'_>, scale: bool) -> Vec<FusedStep> {
     let mut fuser = Fuser {
         flow,
@@ -201,8 +201,8 @@ impl Fuser<'_, '_> {
         [[a, b], [b, a]].into_iter().find(fits)
     }
 
-    /// Whether a value has one pixel for each picture, of whatever size: it is made of a global
-    /// pool. (Plans for other sizes have the same steps.)
+    /// Whether a value has one pixel for a picture of any size, as it comes from a global pool.
+    /// (Plans for other sizes have the same steps.)
     fn is_pooled(&self, mut v: ValueId) -> bool {
         loop {
             match self.op(v) {
@@ -347,7 +347,7 @@ pub(super) fn is_plain(op: &Op) -> bool {
     )
 }
 
-/// Whether the operation has no kernel for integers: its operands and its result are numbers.
+/// Whether the operation has no kernel for integers: its operands and its result are floats.
 pub(super) fn is_of_numbers(op: &Op) -> bool {
     is_plain(op)
         || matches!(

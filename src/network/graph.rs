@@ -126,9 +126,10 @@ pub enum Op {
     },
     /// γ·x. Weights `gamma` \[C\].
     Scale,
-    /// Normalization by the values themselves, then γ·x + β. Weights `gamma`, `beta`, each \[C\].
+    /// Normalization by the operand's own statistics, then γ·x + β. Weights `gamma`, `beta`, each
+    /// \[C\].
     Normalize {
-        /// What is normalized, and by what.
+        /// The values that are normalized together, and the statistics.
         kind: NormalizationKind,
         /// ε.
         epsilon: f64,
@@ -162,8 +163,8 @@ pub enum Op {
     },
     /// Sum of two or more tensors of one shape.
     Add,
-    /// An operation of two tensors, element by element. Each may have one picture, row, column or
-    /// channel for all of the other's.
+    /// An operation of two tensors, element by element. Either is broadcast along the axes on which
+    /// it has one picture, row, column or channel.
     Binary(BinaryOp),
     /// Concatenation along the channels.
     Concat,
@@ -213,7 +214,7 @@ pub enum Op {
         /// H·W·C.
         features: usize,
     },
-    /// Exchanges the dimensions of each picture: dimension i of the result is `axes[i]`, 0 for the
+    /// Permutes the dimensions of each picture: dimension i of the result is `axes[i]`, 0 for the
     /// height, 1 for the width, 2 for the channels.
     Permute {
         /// Each of 0, 1 and 2 once.
@@ -510,7 +511,7 @@ impl Network {
         Ok(())
     }
 
-    /// Takes all quantizations away: values are numbers of f32 then.
+    /// Removes all quantizations: all values are f32 then.
     ///
     /// ```
     /// # use sepconv::kernels::Quantization;

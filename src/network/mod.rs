@@ -69,7 +69,7 @@ mod verify;
 
 pub use crate::resample::Interpolation;
 #[cfg(feature = "keras")]
-pub(crate) use affine::MIN_DEVIATION;
+pub(crate) use affine::standardization;
 pub use calibrate::{Calibration, QuantizeOptions, Quantized, QuantizedLayer};
 pub use depth_first::DepthFirst;
 pub use graph::{Border, Network, Node, NodeId, Op, Output, OutputKind};

@@ -39,18 +39,19 @@ impl Noise {
 }
 
 /// A layer by itself, once in f32 and once in integers, to find the error that its own rounding
-/// adds. The integers round the operand, the weights, and what the members say.
+/// adds. In integers, the operand and the weights are rounded, and the members that have a
+/// quantization.
 pub(super) struct Alone {
     sessions: [Session; 2],
     pub(super) noise: Noise,
-    /// Of the result, by channel: the sum of what is added in integers.
+    /// By channel of the result: the sum of the errors, integers − f32.
     errors: Vec<f64>,
     pixels: u64,
 }
 
 impl Alone {
-    /// Of members of a layer, each with what its value is rounded to, in f32 with the first weights
-    /// and in integers with the second, for an operand of this shape.
+    /// Plans the members of a layer, each with its quantization, for an operand of this shape and
+    /// quantization: in f32 with the first weights, and in integers with the second.
     pub(super) fn new(
         nodes: &[Node],
         [exact, rounded]: [&Weights; 2],
@@ -93,7 +94,7 @@ impl Alone {
         Ok(())
     }
 
-    /// What is added in integers in the mean, by channel, if there were so many pixels.
+    /// The mean error of integers, by channel. None after fewer than `least` pixels.
     pub(super) fn mean_errors(&self, least: u64) -> Option<impl Iterator<Item = f64>> {
         let pixels = self.pixels as f64;
         (self.pixels >= least.max(1)).then(|| self.errors.iter().map(move |sum| sum / pixels))

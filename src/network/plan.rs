@@ -62,8 +62,8 @@ pub struct PlanOptions {
     /// are as [`PlanOptions::activations_type`] says, best bf16, too.
     pub arithmetic: Arithmetic,
     /// Whether [`Arithmetic::Bf16`], and a network of integers, may multiply by tile registers
-    /// (AMX): the same bits, faster. Planning then asks the operating system for them, with the consequences that
-    /// [`Amx`](crate::kernels::Amx) states. If there are none, other kernels run;
+    /// (AMX): the same bits, faster. Planning then asks the operating system for them, with the
+    /// consequences that [`Amx`](crate::kernels::Amx) states. If there are none, other kernels run;
     /// [`StepInfo::kernel`] tells which.
     pub amx: bool,
     /// Which layers run depth first, a few rows of each at a time. This saves memory, and the

@@ -1,6 +1,6 @@
 //! Which layers to keep in f32: those that add the most noise to the output for their work.
 
-/// What a layer alone does to the output, if it alone computes with integers, and its work.
+/// What the output loses if only this layer computes with integers, and the layer's work.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Loss {
     /// Noise ÷ signal of the output.
@@ -9,8 +9,8 @@ pub(super) struct Loss {
     pub(super) work: f64,
 }
 
-/// The layers to keep, by index, so that the noise of the others is at most `limit`; but never more
-/// than this share of the work. Errors of layers are taken to be independent: their noise adds up.
+/// The layers to keep, by index, until the noise of the others is at most `limit`; they have at
+/// most this share of the work. Assumes that the errors of layers are independent: noise adds up.
 pub(super) fn worst(losses: &[Loss], limit: f64, share: f64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..losses.len()).filter(|&i| losses[i].noise > 0.0).collect();
     let gain = |i: usize| losses[i].noise / losses[i].work.max(f64::MIN_POSITIVE);

@@ -48,7 +48,7 @@ pub(crate) fn infer_picture(node: &Node, operands: &[Picture]) -> Result<Picture
         // An unknown size can't be compared with their elements.
         Op::Flatten { features } if open => [1, 1, 1, features],
         Op::Reshape { shape: [h, w, c] } if open => [1, h, w, c],
-        // Neither has an unknown size, enlarged, a side to limit.
+        // An unknown size has no enlarged side to compare with a limit.
         Op::UpSample { .. } if open => [1, OPEN[0], OPEN[1], operands[0].channels],
         _ => infer(node, &shapes)?,
     };
@@ -118,7 +118,7 @@ pub(super) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
     checked(node, shape)
 }
 
-/// The output shape of what moves pixels, and of transposed convolutions.
+/// The output shape of an operation that moves pixels, or of a transposed convolution.
 fn moved(node: &Node, input: Shape) -> Result<Shape> {
     let [n, h, w, c] = input;
     Ok(match node.op {
@@ -252,7 +252,7 @@ fn equal(node: &Node, operands: &[Shape]) -> Result<Shape> {
     }
 }
 
-/// Each dimension is that of all operands, or of those that don't have 1.
+/// The broadcast shape: operands with the same dimension, or with 1.
 fn broadcast(node: &Node, operands: &[Shape]) -> Result<Shape> {
     let mut shape = operands[0];
     for other in &operands[1..] {

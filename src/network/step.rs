@@ -186,7 +186,7 @@ impl Step {
             }
         };
         let residual = operands.residual.as_ref().map(|residual| read(residual, 1));
-        // Never by turns.
+        // Steps with factors never run by turns.
         let scale = operands.scale.as_ref().map(|scale| match read(scale, 1) {
             (Elements::F32(scale), _) => scale,
             _ => unreachable!("factors are stored as f32"),

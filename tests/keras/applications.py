@@ -5,9 +5,10 @@ usage: applications.py SEPCONV [--work DIR] [--light] [NAME ...]      (needs req
 
 The 26 networks of `keras.applications` below, their statistics and scales moved off their initial values, are saved
 as .keras and legacy .h5. `SEPCONV run` on a random batch of 2 must agree with Keras within 1e-4 of the largest
-magnitude, and give the same top 5. So must a DeepLabV3+ on Xception (dilated separable convolutions, ASPP with image
-pooling, a bilinear decoder) and a U-Net of separable and transposed convolutions, whose maps are compared. With
---light small ones of the same layers, in less than a minute. NAMEs choose networks.
+magnitude, and give the same top 5. The same holds for a DeepLabV3+ on Xception (dilated separable convolutions, ASPP
+with image pooling, a bilinear decoder) and a U-Net of separable and transposed convolutions, but the top 5 of their
+maps may differ. With --light the networks are small ones of the same layers, in less than a minute. NAMEs choose
+networks.
 """
 
 import argparse
@@ -25,6 +26,8 @@ import keras
 import numpy as np
 from keras import applications, layers
 from keras.src.applications.convnext import ConvNeXt
+
+from compare import difference
 
 TOLERANCE = 1e-4
 BATCH = 2
@@ -165,13 +168,6 @@ def randomise(model, rng):
             kind = "gamma" if type(layer).__name__ == "LayerScale" else variable.name
             if kind in ranges:
                 variable.assign(rng.uniform(*ranges[kind], tuple(variable.shape)).astype("float32"))
-
-
-def difference(got, expected):
-    if got.shape != expected.shape:
-        raise AssertionError(f"shapes {got.shape} and {expected.shape}")
-    assert np.isfinite(got).all()
-    return np.abs(got - expected).max() / np.abs(expected).max()
 
 
 def main():

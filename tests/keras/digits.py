@@ -9,8 +9,8 @@ computes the logits of the 400 test pictures in f32 and in 8-bit integers, by ea
   - f32 has 399 of 400 right, as the training script had,
   - 8-bit integers by the default rule 397 or more.
 
-With --sheet the digits of tests/digits.rs are written anew: tests/images/digits-600.png, the 200 for validation in
-front of the 400 test pictures, 20 in a row, and their classes in digits-600.txt.
+With --sheet, writes the digits of tests/digits.rs anew: tests/images/digits-600.png has the 200 pictures for
+validation, then the 400 test pictures, 20 in a row; digits-600.txt has their classes.
 """
 
 import argparse

@@ -153,7 +153,8 @@ impl Args {
     fn peak(&self) -> Result<f64> {
         let level = Level::from_env()?;
         let start = self.now()?;
-        let done = rayon::broadcast(|_| burn_multiply_adds(level, Arithmetic::Exact, 2_000_000_000));
+        let done =
+            rayon::broadcast(|_| burn_multiply_adds(level, Arithmetic::Exact, 2_000_000_000));
         let time = (self.now()? - start).as_secs_f64();
         let multiply_adds = done.into_iter().sum::<Result<u64, _>>()?;
         Ok(2.0 * multiply_adds as f64 / time / 1e9)

@@ -588,7 +588,7 @@ impl Builder {
         self.push(into, op, &[x])
     }
 
-    /// Appends the sum of a tensor and another one times a constant.
+    /// Appends the sum x + constant·y of two tensors.
     fn scaled_sum(
         &mut self,
         config: Config<'_>,
@@ -603,7 +603,7 @@ impl Builder {
         self.combine(Operator::Add, into, &[x.clone(), scaled])
     }
 
-    /// Appends an operation of tensors. (Quotients were refused earlier.)
+    /// Appends an arithmetic operation of tensors.
     fn combine(&mut self, operator: Operator, into: &Target, tensors: &[Tensor]) -> Result<Tensor> {
         let same = tensors.iter().all(|x| is_same_shape(x, &tensors[0]));
         let binary = match operator {
@@ -865,7 +865,7 @@ fn tensor(
     outputs.get(output).cloned().map(Some).ok_or_else(missing)
 }
 
-/// Whether two tensors have one shape, as far as it is known.
+/// Whether two tensors have the same shape, as far as it is known.
 fn is_same_shape(a: &Tensor, b: &Tensor) -> bool {
     a.size == b.size && a.channels == b.channels
 }

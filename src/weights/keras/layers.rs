@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::calls::{Call, Operand};
 use super::json::{Config, Result, brief, foreign_package, numbers};
-use crate::network::{Border, Interpolation, MIN_DEVIATION, Op};
+use crate::network::{self, Border, Interpolation, Op};
 
 /// The kinds of layers that are treated differently.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -389,7 +389,7 @@ pub(super) fn with_constant(operator: Operator, operands: &[Operand<'_>]) -> Res
     }
 }
 
-/// The clamp between the bounds that a constant is one of.
+/// The clamp of a maximum or minimum with a constant; `bounds` are those of the clamp.
 fn bounded(constant: &[f64], bounds: impl Fn(f32) -> [f32; 2]) -> Result<Op> {
     let &[constant] = constant else {
         return Err(format!("expected one number as a bound, got {}", constant.len()));
@@ -398,7 +398,7 @@ fn bounded(constant: &[f64], bounds: impl Fn(f32) -> [f32; 2]) -> Result<Op> {
     Ok(Op::Activation(Activation::Clamp { lo, hi }))
 }
 
-/// The operation of a normalization by the values themselves.
+/// The operation of a layer that normalizes by its operand's own statistics.
 pub(super) fn normalization(
     kind: Kind,
     config: Config<'_>,
@@ -439,8 +439,8 @@ pub(super) fn normalization(
     })
 }
 
-/// The operation of a `Normalization` layer: of the statistics in the configuration, or of those
-/// that it was adapted to.
+/// The operation of a `Normalization` layer. Its mean and variance are in the configuration, or
+/// weights that `adapt` has set.
 pub(super) fn standardization(config: Config<'_>, vector: bool) -> Result<Op> {
     check_channel_axis(config, vector)?;
     let invert = config.flag("invert", false)?;
@@ -451,20 +451,11 @@ pub(super) fn standardization(config: Config<'_>, vector: bool) -> Result<Op> {
     let numbers = |json: &Json, key: &str| {
         numbers(json).ok_or_else(|| format!("{key} {} is not a list of numbers", config.show(key)))
     };
-    let (mut mean, variance) = (numbers(mean, "mean")?, numbers(variance, "variance")?);
+    let (mean, variance) = (numbers(mean, "mean")?, numbers(variance, "variance")?);
     if let Some(v) = variance.iter().find(|v| **v < 0.0) {
         return Err(format!("variance: expected numbers of at least 0, got {v}"));
     }
-    let deviation = variance.iter().map(|v| v.sqrt().max(MIN_DEVIATION));
-    if invert {
-        return Ok(Op::Rescale { scale: deviation.collect(), offset: mean });
-    }
-    let scale: Vec<f64> = deviation.map(|deviation| 1.0 / deviation).collect();
-    if mean.len() == 1 {
-        mean = vec![mean[0]; scale.len()];
-    }
-    let each = scale.iter().copied().cycle();
-    let offset = mean.iter().zip(each).map(|(mean, scale)| -mean * scale).collect();
+    let [scale, offset] = network::standardization(mean, &variance, invert);
     Ok(Op::Rescale { scale, offset })
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::config::{Content, Entry};
 use sepconv_kernels::NormalizationKind;
 
+use super::config::{Content, Entry};
 use crate::network::{Network, Op};
 use crate::weights::hdf5::Hdf5;
 use crate::weights::{Variable, variables};
@@ -15,7 +15,8 @@ type Result<T> = std::result::Result<T, String>;
 /// Variables by layer.
 pub(super) type Layers = HashMap<String, Vec<Variable>>;
 
-/// What files have besides: of how many samples the statistics of a `Normalization` are.
+/// A variable of `Normalization` layers that is in files, but not in networks: the number of
+/// samples that the mean and variance were computed from.
 pub(super) const COUNT: &str = "count";
 
 /// A network's variables grouped by layer, in order.

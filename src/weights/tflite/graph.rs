@@ -115,8 +115,8 @@ fn short(name: &str) -> String {
 }
 
 impl<'m, 'a> Builder<'m, '_, 'a> {
-    /// Checks the types of all tensors of operators that an output depends on. The error names each
-    /// other one, and the operators that aren't supported anyway.
+    /// Checks the types of the input and of all tensors of operators that an output depends on. The
+    /// error names each unsupported type, and the operators that aren't supported either.
     fn types(&self) -> Result<()> {
         let needed = self.needed();
         let operators = self.model.operators.iter().zip(needed);
@@ -272,7 +272,7 @@ impl<'m, 'a> Builder<'m, '_, 'a> {
         Ok((constant.floats().map_err(error)?, constant.shape.clone()))
     }
 
-    /// Counts elements of constants that are read.
+    /// Counts elements of constants that are read, which are limited.
     fn charge(&mut self, elements: usize) -> Result<()> {
         let left = self.left.checked_sub(elements);
         self.left = left.ok_or("the model's operators share too many constants")?;

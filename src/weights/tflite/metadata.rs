@@ -1,4 +1,4 @@
-//! What a model's metadata says of its use: how pixels become the input, and the names of classes.
+//! What a model's metadata says about its use: how pixels become the input, and names of classes.
 //!
 //! Slots and numbers are those of TensorFlow Lite's `metadata_schema.fbs`, version 1. The names are
 //! in a file of a ZIP archive that follows the model.
@@ -20,8 +20,8 @@ const NORMALIZATION: u8 = 1;
 /// `TENSOR_AXIS_LABELS` among the types of files.
 const AXIS_LABELS: u8 = 2;
 
-/// Adds what is `described` of the first input and of the first output, which has so many channels,
-/// to `metadata`. `bytes` is the whole file.
+/// Adds to `metadata` what `described` says about the first input and the first output, which has
+/// this many channels. `bytes` is the whole file.
 pub(super) fn read(
     described: &[u8],
     bytes: &Bytes,
@@ -61,10 +61,7 @@ fn normalization(input: &Table<'_, '_>, metadata: &mut Metadata) -> Result<()> {
         let all = |numbers: &[f32], x: f32| numbers.iter().all(|&n| n == x);
         let scaling = [(127.5, 127.5, Scaling::Tf), (0.0, 255.0, Scaling::Unit)];
         let known = scaling.into_iter().find(|&(m, s, _)| all(&mean, m) && all(&std, s));
-        let scaling = match known {
-            Some((.., scaling)) => scaling,
-            None => Scaling::None,
-        };
+        let scaling = known.map_or(Scaling::None, |(.., scaling)| scaling);
         if known.is_none() && !(all(&mean, 0.0) && all(&std, 1.0)) {
             (metadata.mean, metadata.std) = (mean, std);
         }
@@ -73,7 +70,7 @@ fn normalization(input: &Table<'_, '_>, metadata: &mut Metadata) -> Result<()> {
     Ok(())
 }
 
-/// A name for each channel of the output. A file that has none is noted and not used.
+/// A name for each channel of the output. A file without one for each is noted and not used.
 fn labels(
     output: &Table<'_, '_>,
     bytes: &Bytes,
@@ -83,7 +80,7 @@ fn labels(
     let mut found: Option<(bool, &str)> = None;
     for file in output.tables(6)? {
         if file.number(2, u8::from_le_bytes, 0)? == AXIS_LABELS {
-            // Names for users of other languages have a locale.
+            // Files of translated names have a locale.
             let is_plain = file.string(3)?.is_empty();
             if found.is_none_or(|(was_plain, _)| is_plain && !was_plain) {
                 found = Some((is_plain, file.string(0)?));

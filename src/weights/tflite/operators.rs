@@ -279,7 +279,7 @@ pub(super) fn operands(operator: &Operator<'_, '_>) -> impl Iterator<Item = usiz
 pub(super) fn append(b: &mut Builder<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<Value> {
     let (kind, options) = kind(operator).ok_or("it is not supported")?;
     let options = match options {
-        // Nothing is read of them.
+        // Operators of these kinds need none.
         0 => Options::NONE,
         kind => operator.options(kind)?,
     };

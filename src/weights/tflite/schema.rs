@@ -17,9 +17,9 @@ pub(super) struct Model<'f, 'a> {
     pub(super) outputs: Vec<usize>,
     /// In the order of execution.
     pub(super) operators: Vec<Operator<'f, 'a>>,
-    /// The names of outputs in the first signature of the subgraph, and their tensors.
+    /// The outputs of the subgraph's first signature: their names, and their tensors.
     pub(super) signature: Vec<(&'a str, usize)>,
-    /// The FlatBuffers that describe the model.
+    /// The model's metadata, another FlatBuffers table.
     pub(super) metadata: Option<&'a [u8]>,
 }
 
@@ -93,9 +93,9 @@ pub(super) struct Operator<'f, 'a> {
 }
 
 impl<'f, 'a> Operator<'f, 'a> {
-    /// The tensor in this place of the inputs, if there is one.
-    pub(super) fn input(&self, place: usize) -> Option<usize> {
-        self.inputs.get(place).copied().flatten()
+    /// The tensor of the input at this index, if there is one.
+    pub(super) fn input(&self, index: usize) -> Option<usize> {
+        self.inputs.get(index).copied().flatten()
     }
 
     /// The options, which must be of this type. Absent ones have their defaults.
