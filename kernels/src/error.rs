@@ -276,8 +276,7 @@ impl fmt::Display for Error {
             ),
             Self::ArithmeticUnavailable { arithmetic } => write!(
                 f,
-                "arithmetic {arithmetic}: sepconv-kernels was built without the feature \
-                 {arithmetic}"
+                "arithmetic {arithmetic}: sepconv-kernels was built without the feature {arithmetic}"
             ),
             Self::KernelLargerThanInput { axis, kernel, input } => write!(
                 f,
@@ -289,8 +288,8 @@ impl fmt::Display for Error {
             }
             Self::UnknownLevel { value } => write!(
                 f,
-                "unknown level {value:?}: expected scalar, sse, simd128, relaxed_simd, neon, avx2 \
-                 or avx512 (check SEPCONV_LEVEL)"
+                "unknown level {value:?}: expected scalar, sse, avx2, avx512, neon, simd128 or \
+                 relaxed_simd (check SEPCONV_LEVEL)"
             ),
             Self::UnknownAmx { value } => write!(f, "SEPCONV_AMX: expected 0 or 1, got {value:?}"),
             Self::Quantization { .. }

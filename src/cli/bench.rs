@@ -49,8 +49,8 @@ Kinds are dw (depthwise), pw (pointwise), sep (separable), conv. Words:
   abf16, af16  type of input and output
   wbf16, wf16  type of the weights
   apart        run a sep as two layers, with the values between in memory
-  int8         input and output of u8, weights of i8; \"of peak\" may exceed 100 %,
-               as it is of the FMA peak of f32 (not with a…, w…, apart)
+  int8         input and output of u8, weights of i8 (not with a…, w…, apart);
+               \"of peak\" is the share of f32's FMA peak and may exceed 100 %
 
 Examples:
   sepconv bench --threads 1

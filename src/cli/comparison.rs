@@ -95,8 +95,8 @@ impl Report {
         }
         if self.arithmetic == "int8" {
             text.push_str(
-                "8-bit integers throughout: separable and standard layers of the same shape alike, \
-                 and networks\nquantized on their input. \"of peak\" is of the peak of f32.\n",
+                "8-bit integers throughout, in separable and standard layers. Networks are\n\
+                 quantized on their input. \"of peak\" is the share of f32's peak.\n",
             );
         }
         let tables = [self.layer_table(), self.spectrum_table(), self.network_table()];

@@ -33,7 +33,7 @@ use super::{
 /// stay f32.
 ///
 /// The file is safetensors. Its header holds the network, how to resize and scale pictures, and the
-/// labels. `sepconv classify`, `run`, `inspect` and `bench` read it.
+/// labels. `sepconv classify`, `run`, `inspect`, `bench` and `compare` read it.
 ///
 /// A table lists the signal-to-noise ratio of each layer in decibels, on the first eight pictures.
 /// "own" is the layer's own error, on exact inputs. "total" includes the errors of the layers
@@ -78,7 +78,7 @@ pub(super) struct Args {
     /// Keep layers in f32 whose own ratio is below this many decibels
     #[arg(long, value_name = "DB")]
     keep_below: Option<f64>,
-    /// Keep layers in f32 until the output's ratio is this many decibels, by estimate
+    /// Keep layers in f32 until the output's estimated ratio is this many decibels
     #[arg(long, value_name = "DB", default_value_t = 28.0)]
     keep_until: f64,
     /// Percentage of the multiply-adds that --keep-until may keep in f32

@@ -14,9 +14,9 @@ pub(super) struct Multiply {
     #[arg(long, value_enum, value_name = "ARITHMETIC", default_value_t = Name::Exact)]
     arithmetic: Name,
     /// With --arithmetic bf16 and with 8-bit integers, multiply by tile registers (AMX) if the CPU
-    /// has them: the same bits, faster
+    /// has them; the bits are the same
     ///
-    /// The process asks the operating system for them. The environment variable SEPCONV_AMX=1 does
+    /// sepconv then asks the operating system for them. The environment variable SEPCONV_AMX=1 does
     /// the same for all commands.
     #[arg(long)]
     amx: bool,
@@ -26,15 +26,15 @@ pub(super) struct Multiply {
 enum Name {
     /// In f32, the same bits on every CPU
     Exact,
-    /// In f32, products rounded before they are added, the same bits on every CPU: many times
-    /// faster than exact on CPUs without fused multiply-adds, of no use on others
+    /// In f32, each product rounded before it is added, the same bits on every CPU. For CPUs
+    /// without fused multiply-adds, where it is many times faster than exact
     Unfused,
     /// Products of bf16, the same bits on every CPU. Weights and values between layers are then
     /// bf16, too, unless their types are given
     Bf16,
     /// For bench and compare: values in u8 and weights in i8, the same bits on every CPU. Networks
     /// are quantized on the input that is timed; a file of `sepconv quantize` needs no option. "of
-    /// peak" is of the peak of f32, and may exceed 100 %
+    /// peak" is the share of f32's peak, and may exceed 100 %
     Int8,
     /// The CPU's own bf16 dot products where weights are bf16 (AMD and Arm): other bits on other
     /// CPUs
@@ -136,8 +136,8 @@ impl Types {
     pub(super) fn of_given(self, integers: bool) -> Result<PlanOptions> {
         if self.is_int8() {
             return Err(Failure::Error(
-                "--arithmetic int8 is of bench and compare, for networks; layers of bench have \
-                 the word int8"
+                "--arithmetic int8 is for compare, and for networks in bench; a layer in bench \
+                 takes the word int8"
                     .into(),
             ));
         }

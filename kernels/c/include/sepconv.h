@@ -127,9 +127,9 @@ typedef struct {
 typedef struct {
   // Applied to each input element when it is loaded, not to padding.
   sepconv_activation input_activation;
-  // 1: each input element, activated, is multiplied by a factor of its picture and channel,
-  // which comes with the view: sepconv_view.scale. Padding is not multiplied. Integers, and an
-  // input activation that is no clamp, are refused. 0: there are no factors.
+  // 1: each input element, after its activation, is multiplied by the factor of its picture and
+  // channel, which comes with the view: sepconv_view.scale. Padding stays 0. It is refused with
+  // integers, and with an input activation that is not a clamp. 0: there are no factors.
   uint32_t input_scale;
   // Applied last, after the residual is added.
   sepconv_activation activation;
@@ -214,7 +214,7 @@ typedef struct {
   sepconv_quantized_weights quantized;
 } sepconv_dense_params;
 
-// What a pool computes over its window. Padding is ignored, except by SEPCONV_AVERAGE_OF_PADDED.
+// What a pool computes over its window. All but SEPCONV_AVERAGE_OF_PADDED ignore padding.
 typedef uint32_t sepconv_pool_kind;
 
 // Parameters of a transposed convolution. Arrays hold height, then width.
@@ -222,31 +222,31 @@ typedef struct {
   size_t kernel[2];
   // 0 means 1.
   size_t stride[2];
-  // SEPCONV_VALID and SEPCONV_SAME as in Keras: out = in · stride + max(kernel − stride, 0) and
-  // in · stride. SEPCONV_EXPLICIT as in PyTorch:
+  // SEPCONV_VALID as in Keras: out = in · stride + max(kernel − stride, 0). SEPCONV_SAME as in
+  // Keras: out = in · stride. SEPCONV_EXPLICIT as in PyTorch:
   // out = (in − 1) · stride − 2 · pads + kernel + output_pads.
   sepconv_padding padding;
-  // Outputs left out on either side. Used with SEPCONV_EXPLICIT only.
+  // Output pixels cut off on either side. Used with SEPCONV_EXPLICIT only.
   size_t pads[2];
-  // Outputs added after. Used with SEPCONV_EXPLICIT only.
+  // Output pixels added at the bottom and on the right. Used with SEPCONV_EXPLICIT only.
   size_t output_pads[2];
-  // Must divide C and O. 0 means 1; C groups are a depthwise convolution.
+  // Must divide C and O. 0 means 1. C groups make it depthwise.
   size_t groups;
   // Output channels O.
   size_t channels_out;
-  // Of shape [kh, kw, O / groups, C] with SEPCONV_HWOI, or in the order of their layout, in
-  // which I stands for all C.
+  // Of shape [kh, kw, O / groups, C] with SEPCONV_HWOI, or in the order of another layout. I
+  // stands for all C.
   sepconv_weights weights;
   sepconv_bias bias;
 } sepconv_transposed_params;
 
-// How sepconv_resize() makes a pixel of its neighbours.
+// How sepconv_resize() interpolates between pixels.
 typedef uint32_t sepconv_interpolation;
 
-// Where output o of sepconv_resize() lies in the input, along either axis.
+// Where output pixel o of sepconv_resize() lies in the input, along either axis.
 typedef uint32_t sepconv_coordinates;
 
-// Which channels the pixels of sepconv_depth_to_space() are made of.
+// The order of the input channels of sepconv_depth_to_space().
 typedef uint32_t sepconv_depth_order;
 
 // A tensor that a call reads. Element (n, y, x, c) lies at index
@@ -269,8 +269,8 @@ typedef struct {
   // larger number selects some channels of a wider tensor, from the first of their planes on.
   // `len` must then be at least (N − 1)·picture_stride + C·H·W. It is 0 if the layout is NHWC.
   size_t picture_stride;
-  // N·C factors, one for each picture and channel, if the options' input_scale is 1 and this is
-  // the input; else null.
+  // N·C factors, one for each picture and channel, if this is the input and the options'
+  // input_scale is 1. Otherwise null.
   const float *scale;
   // The number of factors.
   size_t scale_len;
@@ -351,10 +351,10 @@ typedef struct {
 // SSE2, of every x86-64 CPU. It has no fused multiply-adds: see SEPCONV_ARITHMETIC_UNFUSED.
 #define SEPCONV_LEVEL_SSE 5
 
-// WebAssembly's simd128, likewise.
+// WebAssembly's simd128. It has no fused multiply-adds, either.
 #define SEPCONV_LEVEL_SIMD128 6
 
-// WebAssembly's relaxed simd, where its multiply-adds are fused.
+// WebAssembly's relaxed simd, if the engine's relaxed multiply-add is fused.
 #define SEPCONV_LEVEL_RELAXED_SIMD 7
 
 #define SEPCONV_NONE 0
@@ -421,8 +421,8 @@ typedef struct {
 // SEPCONV_ARITHMETIC_EXACT: faster, less exact, and different bits on different CPUs.
 #define SEPCONV_ARITHMETIC_FAST 2
 
-// In f32, products rounded before they are added, the same bits on every CPU: for CPUs without
-// fused multiply-adds, where it is many times faster. Depthwise layers follow it, too.
+// In f32, each product rounded before it is added, the same bits on every CPU. It is for CPUs
+// without fused multiply-adds, where it is many times faster. Depthwise layers use it, too.
 #define SEPCONV_ARITHMETIC_UNFUSED 3
 
 // The channels of a pixel lie side by side: Keras, TensorFlow.
@@ -460,7 +460,7 @@ typedef struct {
 
 #define SEPCONV_AVERAGE 1
 
-// The sum over the window divided by all of its size, padding included: PyTorch's
+// The sum over the window divided by the size of the whole window, padding included: PyTorch's
 // count_include_pad.
 #define SEPCONV_AVERAGE_OF_PADDED 2
 
@@ -468,7 +468,7 @@ typedef struct {
 
 #define SEPCONV_BILINEAR 1
 
-// (o + 0.5) · in / out, bilinear less 0.5: TensorFlow 2, Keras; PyTorch's bilinear and
+// (o + 0.5) · in / out, minus 0.5 if bilinear: TensorFlow 2, Keras; PyTorch's bilinear and
 // nearest-exact.
 #define SEPCONV_HALF_PIXEL 0
 
@@ -478,10 +478,10 @@ typedef struct {
 // o · in / out: TensorFlow 1; PyTorch's nearest.
 #define SEPCONV_ASYMMETRIC 2
 
-// Those of a pixel lie side by side: TensorFlow, ONNX's DCR.
+// Those of one output pixel are adjacent: TensorFlow, ONNX's DCR.
 #define SEPCONV_BLOCK_FIRST 0
 
-// Those of a channel do: PyTorch's PixelShuffle, ONNX's CRD.
+// Those of one output channel are adjacent: PyTorch's PixelShuffle, ONNX's CRD.
 #define SEPCONV_CHANNEL_FIRST 1
 
 #ifdef __cplusplus

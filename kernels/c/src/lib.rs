@@ -54,9 +54,9 @@ pub const SEPCONV_LEVEL_AVX2: sepconv_level = 3;
 pub const SEPCONV_LEVEL_AVX512: sepconv_level = 4;
 /// SSE2, of every x86-64 CPU. It has no fused multiply-adds: see SEPCONV_ARITHMETIC_UNFUSED.
 pub const SEPCONV_LEVEL_SSE: sepconv_level = 5;
-/// WebAssembly's simd128, likewise.
+/// WebAssembly's simd128. It has no fused multiply-adds, either.
 pub const SEPCONV_LEVEL_SIMD128: sepconv_level = 6;
-/// WebAssembly's relaxed simd, where its multiply-adds are fused.
+/// WebAssembly's relaxed simd, if the engine's relaxed multiply-add is fused.
 pub const SEPCONV_LEVEL_RELAXED_SIMD: sepconv_level = 7;
 
 /// The kind of an activation.
@@ -107,8 +107,8 @@ pub const SEPCONV_ARITHMETIC_BF16: sepconv_arithmetic = 1;
 /// The CPU's bf16 dot products where weights are bf16 and the CPU has some, else as
 /// SEPCONV_ARITHMETIC_EXACT: faster, less exact, and different bits on different CPUs.
 pub const SEPCONV_ARITHMETIC_FAST: sepconv_arithmetic = 2;
-/// In f32, products rounded before they are added, the same bits on every CPU: for CPUs without
-/// fused multiply-adds, where it is many times faster. Depthwise layers follow it, too.
+/// In f32, each product rounded before it is added, the same bits on every CPU. It is for CPUs
+/// without fused multiply-adds, where it is many times faster. Depthwise layers use it, too.
 pub const SEPCONV_ARITHMETIC_UNFUSED: sepconv_arithmetic = 3;
 
 /// The order of a tensor's elements in memory. Shapes are N, H, W, C in either. Results have the
@@ -145,22 +145,22 @@ pub const SEPCONV_SAME: sepconv_padding = 1;
 /// The padding is given by `pads`.
 pub const SEPCONV_EXPLICIT: sepconv_padding = 2;
 
-/// What a pool computes over its window. Padding is ignored, except by SEPCONV_AVERAGE_OF_PADDED.
+/// What a pool computes over its window. All but SEPCONV_AVERAGE_OF_PADDED ignore padding.
 pub type sepconv_pool_kind = u32;
 pub const SEPCONV_MAX: sepconv_pool_kind = 0;
 pub const SEPCONV_AVERAGE: sepconv_pool_kind = 1;
-/// The sum over the window divided by all of its size, padding included: PyTorch's
+/// The sum over the window divided by the size of the whole window, padding included: PyTorch's
 /// count_include_pad.
 pub const SEPCONV_AVERAGE_OF_PADDED: sepconv_pool_kind = 2;
 
-/// How sepconv_resize() makes a pixel of its neighbours.
+/// How sepconv_resize() interpolates between pixels.
 pub type sepconv_interpolation = u32;
 pub const SEPCONV_NEAREST: sepconv_interpolation = 0;
 pub const SEPCONV_BILINEAR: sepconv_interpolation = 1;
 
-/// Where output o of sepconv_resize() lies in the input, along either axis.
+/// Where output pixel o of sepconv_resize() lies in the input, along either axis.
 pub type sepconv_coordinates = u32;
-/// (o + 0.5) · in / out, bilinear less 0.5: TensorFlow 2, Keras; PyTorch's bilinear and
+/// (o + 0.5) · in / out, minus 0.5 if bilinear: TensorFlow 2, Keras; PyTorch's bilinear and
 /// nearest-exact.
 pub const SEPCONV_HALF_PIXEL: sepconv_coordinates = 0;
 /// o · (in − 1) / (out − 1): align_corners.
@@ -168,11 +168,11 @@ pub const SEPCONV_ALIGN_CORNERS: sepconv_coordinates = 1;
 /// o · in / out: TensorFlow 1; PyTorch's nearest.
 pub const SEPCONV_ASYMMETRIC: sepconv_coordinates = 2;
 
-/// Which channels the pixels of sepconv_depth_to_space() are made of.
+/// The order of the input channels of sepconv_depth_to_space().
 pub type sepconv_depth_order = u32;
-/// Those of a pixel lie side by side: TensorFlow, ONNX's DCR.
+/// Those of one output pixel are adjacent: TensorFlow, ONNX's DCR.
 pub const SEPCONV_BLOCK_FIRST: sepconv_depth_order = 0;
-/// Those of a channel do: PyTorch's PixelShuffle, ONNX's CRD.
+/// Those of one output channel are adjacent: PyTorch's PixelShuffle, ONNX's CRD.
 pub const SEPCONV_CHANNEL_FIRST: sepconv_depth_order = 1;
 
 /// An activation. Zero-initialize it for none. Its kind says which of `a`, `b` and `c` it uses.
@@ -250,9 +250,9 @@ pub struct sepconv_quantized_weights {
 pub struct sepconv_options {
     /// Applied to each input element when it is loaded, not to padding.
     pub input_activation: sepconv_activation,
-    /// 1: each input element, activated, is multiplied by a factor of its picture and channel,
-    /// which comes with the view: sepconv_view.scale. Padding is not multiplied. Integers, and an
-    /// input activation that is no clamp, are refused. 0: there are no factors.
+    /// 1: each input element, after its activation, is multiplied by the factor of its picture and
+    /// channel, which comes with the view: sepconv_view.scale. Padding stays 0. It is refused with
+    /// integers, and with an input activation that is not a clamp. 0: there are no factors.
     pub input_scale: u32,
     /// Applied last, after the residual is added.
     pub activation: sepconv_activation,
@@ -354,20 +354,20 @@ pub struct sepconv_transposed_params {
     pub kernel: [usize; 2],
     /// 0 means 1.
     pub stride: [usize; 2],
-    /// SEPCONV_VALID and SEPCONV_SAME as in Keras: out = in · stride + max(kernel − stride, 0) and
-    /// in · stride. SEPCONV_EXPLICIT as in PyTorch:
+    /// SEPCONV_VALID as in Keras: out = in · stride + max(kernel − stride, 0). SEPCONV_SAME as in
+    /// Keras: out = in · stride. SEPCONV_EXPLICIT as in PyTorch:
     /// out = (in − 1) · stride − 2 · pads + kernel + output_pads.
     pub padding: sepconv_padding,
-    /// Outputs left out on either side. Used with SEPCONV_EXPLICIT only.
+    /// Output pixels cut off on either side. Used with SEPCONV_EXPLICIT only.
     pub pads: [usize; 2],
-    /// Outputs added after. Used with SEPCONV_EXPLICIT only.
+    /// Output pixels added at the bottom and on the right. Used with SEPCONV_EXPLICIT only.
     pub output_pads: [usize; 2],
-    /// Must divide C and O. 0 means 1; C groups are a depthwise convolution.
+    /// Must divide C and O. 0 means 1. C groups make it depthwise.
     pub groups: usize,
     /// Output channels O.
     pub channels_out: usize,
-    /// Of shape [kh, kw, O / groups, C] with SEPCONV_HWOI, or in the order of their layout, in
-    /// which I stands for all C.
+    /// Of shape [kh, kw, O / groups, C] with SEPCONV_HWOI, or in the order of another layout. I
+    /// stands for all C.
     pub weights: sepconv_weights,
     pub bias: sepconv_bias,
 }
@@ -407,8 +407,8 @@ pub struct sepconv_view {
     /// larger number selects some channels of a wider tensor, from the first of their planes on.
     /// `len` must then be at least (N − 1)·picture_stride + C·H·W. It is 0 if the layout is NHWC.
     pub picture_stride: usize,
-    /// N·C factors, one for each picture and channel, if the options' input_scale is 1 and this is
-    /// the input; else null.
+    /// N·C factors, one for each picture and channel, if this is the input and the options'
+    /// input_scale is 1. Otherwise null.
     pub scale: *const f32,
     /// The number of factors.
     pub scale_len: usize,

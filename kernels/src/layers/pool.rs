@@ -107,7 +107,9 @@ pub(super) fn pool(
         check_input(input)?;
         let layer = Int8Layer::new(kernels, options)?;
         if kind == PoolKind::AverageOfPadded {
-            return Err(Error::Unsupported { what: "averages of integers that count padding" });
+            return Err(Error::Unsupported {
+                what: "an average pool of integers can't count padding",
+            });
         }
         let single = window.kernel == [1, 1] && kind == PoolKind::Max;
         if !options.input_type.is_quantized() && !single {
