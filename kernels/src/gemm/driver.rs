@@ -670,7 +670,7 @@ impl<'a> Tile<'a> {
         let offsets = &self.offsets;
         // SAFETY: the sums are complete; the pixels lie in the views, the columns in their channels.
         unsafe {
-            self.requantize_rows(columns, int8, (y, &offsets.y), (residual, &offsets.residual));
+            self.requantize_rows(columns, int8, (y, offsets.y), (residual, offsets.residual));
         }
     }
 
