@@ -45,7 +45,7 @@ pub(crate) fn load(bytes: &Bytes) -> Result<Model> {
         weights.map_err(|e| format!("recognised as timm's {}: {e}", timm_name(&network)))?;
     let mut model = Model::new(network, weights);
     // Networks without a head end in features.
-    if model.network.is_vector(model.network.output()) {
+    if model.network.rank(model.network.output()) == 2 {
         model.metadata.logits = Some(Link::Softmax);
     }
     Ok(model)
