@@ -14,7 +14,7 @@ use ::safetensors::tensor::{Dtype, TensorInfo};
 use serde_json::{Map, Value as Json, json};
 
 use self::fields::{Fields, Result, brief, number, size};
-use super::metadata::{Link, Metadata, Resize, Scaling};
+use super::metadata::{Crop, Link, Metadata, Resize, Scaling};
 use super::safetensors::{File, MAX_HEADER};
 use super::{Int8Tensor, Model, Tensor, Variable, Weights, variables};
 use crate::network::{Network, NodeId, Output, output_channels};
@@ -188,6 +188,14 @@ fn metadata(model: Fields<'_>) -> Result<Metadata> {
         let known = Resize::ALL.into_iter().find(|resize| resize.name() == name);
         metadata.resize = Some(known.ok_or_else(|| format!("resize: {name:?} is not known"))?);
     }
+    if let Some(json) = model.get("crop") {
+        let crop = Fields::of(json, "crop")?;
+        let share = crop.number("share")?;
+        if !(share > 0.0 && share <= 1.0) {
+            return Err(format!("crop: expected a share above 0, at most 1, got {share}"));
+        }
+        metadata.crop = Some(Crop { share, squash: crop.flag("squash")? });
+    }
     metadata.logits = match model.get("logits").map(|_| model.text("logits")).transpose()? {
         None => None,
         Some("softmax") => Some(Link::Softmax),
@@ -292,12 +300,15 @@ fn describe(model: &Model) -> Result<Json> {
         "outputs": network.outputs().iter().map(output).collect::<Vec<_>>(),
         "returned": [network.output().index()],
     });
-    let Metadata { scaling, logits, labels, mean, std, resize, .. } = metadata;
+    let Metadata { scaling, logits, labels, mean, std, resize, crop, .. } = metadata;
     if let Some((scaling, why)) = scaling {
         json["pictures"] = json!({"scaling": scaling.name(), "why": why, "mean": mean, "std": std});
     }
     if let Some(resize) = resize {
         json["resize"] = json!(resize.name());
+    }
+    if let Some(Crop { share, squash }) = crop {
+        json["crop"] = json!({"share": share, "squash": squash});
     }
     if let Some(link) = logits {
         json["logits"] = json!(if *link == Link::Sigmoid { "sigmoid" } else { "softmax" });
