@@ -680,7 +680,7 @@ fn refuses_bad_arrays() {
     let mut wrong_version = npy(&f4("(1, 8, 10, 3)"), 960);
     wrong_version[6] = 9;
     let long_header = [b"\x93NUMPY\x02\x00", &u32::MAX.to_le_bytes()[..], b"{}"].concat();
-    let cases: [(Vec<u8>, &[&str]); 21] = [
+    let cases: [(Vec<u8>, &[&str]); 22] = [
         (vec![], &["not an npy file", "cut off"]),
         (b"hello, world".to_vec(), &["not an npy file"]),
         (npy(&f4("(1, 8, 10, 3)"), 0)[..30].to_vec(), &["cut off"]),
@@ -1717,6 +1717,11 @@ fn runs_sequences() {
         let got = format!("got {shape:?}");
         assert_error(&args.each_ref().map(|arg| &**arg), &["N×L×", &got]);
     }
+    let picture = fixture("images/png-rgba.png");
+    assert_error(
+        &["classify", "--weights", &weights, &picture],
+        &["takes sequences, not pictures"],
+    );
     let (folder, x) = temporary("x.npy", &[]);
     npy::write(fs::File::create(&x).unwrap(), &[1, 24, 3], &[0.5; 72]).unwrap();
     let y = folder.path().join("y.npy");

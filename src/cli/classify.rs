@@ -85,6 +85,9 @@ fn classify(args: &Args, progress: Progress) -> Result {
     let mut model = args.file.load()?;
     let (size, channels) = input_size(&model.network, args.size)?;
     let model_error = |message| error(format!("{}: {message}", args.file.path().display()));
+    if model.network.is_of_sequences() {
+        return model_error("the model takes sequences, not pictures; use `sepconv run`".into());
+    }
     let colours = match Channels::new(channels) {
         Ok(colours) => colours,
         Err(e) => return model_error(format!("the model does not take pictures: {e}")),

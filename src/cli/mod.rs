@@ -200,11 +200,12 @@ fn parse_size(text: &str) -> std::result::Result<[usize; 2], String> {
 /// The requested height and width, or the model's own, and the model's channels.
 fn input_size(network: &Network, size: Option<[usize; 2]>) -> Result<([usize; 2], usize)> {
     let (own, channels) = network.input();
+    let most = if network.is_of_sequences() { MAX_SIDE * MAX_SIDE } else { MAX_SIDE };
     match (size, own) {
         (Some(size), _) => Ok((size, channels)),
         // The file's own size is not trusted.
-        (None, [Some(height), Some(width)]) if height.max(width) > MAX_SIDE => error(format!(
-            "{:?} takes pictures of {height}×{width}, more than {MAX_SIDE}: choose a size with --size",
+        (None, [Some(height), Some(width)]) if height.max(width) > most => error(format!(
+            "{:?} takes pictures of {height}×{width}, more than {most}: choose a size with --size",
             network.name()
         )),
         (None, [Some(height), Some(width)]) => Ok(([height, width], channels)),
