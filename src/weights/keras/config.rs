@@ -484,10 +484,8 @@ impl Builder {
             let got = rank + usize::from(is_of_steps);
             return Err(format!("expected an operand of {expected} dimensions, got {got}"));
         }
-        if is_of_steps {
-            if let Some(steps) = self.steps(kind, config, into, x) {
-                return steps;
-            }
+        if is_of_steps && let Some(steps) = self.steps(kind, config, into, x) {
+            return steps;
         }
         match kind {
             Kind::Conv | Kind::Depthwise | Kind::Separable | Kind::Dense => {
