@@ -51,7 +51,7 @@ impl Metadata {
         // timm's networks have their classes' logits at the end, or features if they have none.
         let last = &network.node(network.output()).op;
         let is_timms = pretrained(network.name()).is_some() || XCEPTIONS.contains(&network.name());
-        if is_timms && matches!(last, Op::Dense { .. }) && network.is_vector(network.output()) {
+        if is_timms && matches!(last, Op::Dense { .. }) && network.rank(network.output()) == 2 {
             metadata.logits = Some(Link::Softmax);
         }
         metadata

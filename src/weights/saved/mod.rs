@@ -95,8 +95,15 @@ fn network(model: Fields<'_>) -> Result<Network> {
         Some([height, width]) => [side(height)?, side(width)?],
         _ => return Err("input: size: expected height and width, each a number or null".into()),
     };
-    let mut network =
-        Network::new(model.text("name")?, input.text("name")?, size, input.count("channels")?);
+    let (name, input_name, channels) =
+        (model.text("name")?, input.text("name")?, input.count("channels")?);
+    let mut network = match (input.flag_or("sequence", false)?, size) {
+        (false, _) => Network::new(name, input_name, size, channels),
+        (true, [Some(1), length]) => Network::of_sequences(name, input_name, length, channels),
+        (true, [height, _]) => {
+            return Err(format!("input: expected a sequence of height 1, got {height:?}"));
+        }
+    };
     quantize(&mut network, NodeId::FIRST, input).map_err(|e| format!("input: {e}"))?;
     for (i, json) in model.list("nodes")?.iter().enumerate() {
         let pushed = Fields::of(json, "node").and_then(|node| push(&mut network, node));
@@ -286,6 +293,7 @@ fn describe(model: &Model) -> Result<Json> {
         "name": network.name(),
         "input": {
             "name": network.nodes()[0].name, "size": size, "channels": channels,
+            "sequence": network.is_of_sequences(),
             "quantization": quantization(0),
         },
         "nodes": nodes,
