@@ -200,16 +200,7 @@ impl Picture {
     /// # Errors
     /// [`crate::Error::Argument`] if a side is 0 or the result has more than 2²⁷ pixels.
     pub fn resize(&self, size: [usize; 2], how: Resize, channels: Channels) -> Result<Pixels> {
-        let pixels =
-            size[0].checked_mul(size[1]).filter(|pixels| (1..=MAX_PIXELS).contains(pixels));
-        if pixels.is_none() {
-            return Err(Error::Argument {
-                message: format!(
-                    "expected a picture of 1 to {MAX_PIXELS} pixels, got {}×{} (height × width)",
-                    size[0], size[1]
-                ),
-            });
-        }
+        check_size(size)?;
         let values = match channels {
             Channels::Gray => {
                 let data = self.rgb.chunks_exact(3).map(gray).collect();
@@ -238,7 +229,7 @@ impl Picture {
     ///
     /// # Errors
     /// [`crate::Error::Argument`] if the share is not above 0 and at most 1, and those of
-    /// [`Picture::resize`] for the resized picture.
+    /// [`Picture::resize`] for the resized picture and for the result.
     pub fn crop(
         &self,
         size: [usize; 2],
@@ -246,8 +237,22 @@ impl Picture {
         how: Resize,
         channels: Channels,
     ) -> Result<Pixels> {
+        check_size(size)?;
         let whole = crop::whole(self.size, size, crop)?;
         Ok(crop::middle(self.resize(whole, how, channels)?, size))
+    }
+}
+
+fn check_size(size: [usize; 2]) -> Result<()> {
+    let pixels = size[0].checked_mul(size[1]);
+    match pixels.filter(|pixels| (1..=MAX_PIXELS).contains(pixels)) {
+        Some(_) => Ok(()),
+        None => Err(Error::Argument {
+            message: format!(
+                "expected a picture of 1 to {MAX_PIXELS} pixels, got {}×{} (height × width)",
+                size[0], size[1]
+            ),
+        }),
     }
 }
 

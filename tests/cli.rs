@@ -96,6 +96,8 @@ fn usage_errors() {
         ["--mean", "0.5;0.5;0.5"],
         ["--std", ""],
         ["--mean", "--std"],
+        ["--crop", "1.5"],
+        ["--crop", "half"],
     ] {
         let output = sepconv(&[&classify[..], &extra[..]].concat());
         assert_eq!(output.status.code(), Some(2), "{extra:?}");
@@ -915,6 +917,7 @@ fn inspects_other_models() {
         ("inception-v3", ["23,851,784 total", "activation_93"]),
         ("mobilenet", ["4,253,864 total", "conv_pw_13_relu"]),
         ("mobilenet-0.25", ["475,544 total", "conv_dw_1_bn"]),
+        ("tf_efficientnet_lite0", ["blocks.5.2.conv_pwl", "classifier"]),
     ] {
         let text = stdout(&ok(&["inspect", "--model", model]));
         assert!(parts.iter().all(|part| text.contains(part)), "{model}: {text}");

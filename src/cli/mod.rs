@@ -41,8 +41,8 @@ use progress::Progress;
     about = "Run Xception and its family on the CPU",
     long_about = "Run Xception and its family on the CPU. Weight files may be Keras's (.keras, \
                   .weights.h5, .h5), those of TensorFlow Lite (.tflite) and TensorFlow.js \
-                  (model.json), timm's Xceptions (.safetensors), or those that `sepconv \
-                  quantize` makes: networks of 8-bit integers.",
+                  (model.json), timm's (.safetensors), or those that `sepconv quantize` \
+                  makes: networks of 8-bit integers.",
     after_help = "\
 Environment:
   SEPCONV_LEVEL  The instruction set to use: scalar, sse, neon, avx2 or avx512.

@@ -170,20 +170,22 @@ pub(super) fn recognise(tensors: &Tensors, hint: &Hint) -> Result<(Network, Opti
     if let Some(network) = recognise_xception(tensors)? {
         return Ok((network, None));
     }
-    let candidates = timm_of_blocks(blocks(tensors));
+    let counts = |name: &&String| !name.ends_with(".num_batches_tracked");
+    let there = tensors.tensors().keys().filter(counts).count();
     let mut best: Vec<(&str, Network)> = Vec::new();
-    // A file with a few wrong tensors is reported by these: half of a network's are enough.
-    let mut most = 0;
-    for name in candidates {
+    let mut least = usize::MAX;
+    for name in timm_of_blocks(blocks(tensors)) {
         let network = named(name, tensors, hint).map_err(|e| e.to_string())?;
         let (found, all) = matches(&network, tensors).map_err(|e| e.to_string())?;
-        if 2 * found < all || found < most {
+        // A file with a few wrong tensors is reported by these: half of a network's are enough.
+        let wrong = (all - found) + (there - found);
+        if 2 * found < all || wrong > least {
             continue;
         }
-        if found > most {
+        if wrong < least {
             best.clear();
         }
-        most = found;
+        least = wrong;
         best.push((name, network));
     }
     let mut best = best.into_iter();
@@ -209,9 +211,9 @@ fn named(name: &str, tensors: &Tensors, hint: &Hint) -> crate::Result<Network> {
     let first = first.or_else(|| extent(tensors, "stem.0.weight", 4, 1));
     // Zero is no number of either; shapes are compared later.
     config.channels = first.filter(|&channels| channels > 0).unwrap_or(config.channels);
-    let classes = extent(tensors, "classifier.weight", 2, 0);
-    let classes = classes.or_else(|| extent(tensors, "head.fc.weight", 2, 0));
-    config.classes = classes.filter(|&classes| classes > 0);
+    let heads = ["classifier.weight", "head.fc.weight"];
+    let head = heads.iter().find_map(|head| tensors.info(head)?.shape.first());
+    config.classes = head.copied().filter(|&classes| classes > 0);
     if let Some(size) = hint.size() {
         config.size = size.map(Some);
     }
