@@ -38,7 +38,7 @@ export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS=$flags CARGO_TARGET_WASM32_WASIP1_RU
 kernels=("${build[@]}" --release --target "$target" -p sepconv-kernels --no-default-features)
 if [[ ${1-} == --time ]]; then
     shift
-    exec cargo run "${kernels[@]}" --features std,unfused --example without_fma -- "$@"
+    exec cargo run "${kernels[@]}" --features std,bf16,int8,unfused --example without_fma -- "$@"
 fi
 export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-2}
 kernel_tests allocation concurrency guard packed threads # threads, and a system's memory protection

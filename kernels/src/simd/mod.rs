@@ -12,7 +12,11 @@
 
 #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
 pub(crate) mod amx;
-#[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
+#[cfg(all(
+    any(target_arch = "x86", target_arch = "x86_64"),
+    target_feature = "sse2",
+    any(feature = "std", target_feature = "avx2")
+))]
 pub(crate) mod avx2;
 #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
 pub(crate) mod avx512;
@@ -21,7 +25,7 @@ pub(crate) mod int8;
 #[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
 pub(crate) mod neon;
 pub(crate) mod scalar;
-#[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "sse2")))]
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2"))]
 pub(crate) mod sse;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 pub(crate) mod wasm;
@@ -359,7 +363,7 @@ use features;
 
 /// Whether the CPU has all these features: by what the compilation target guarantees or, with
 /// `std`, by asking it.
-#[cfg(all(feature = "std", target_arch = "x86_64"))]
+#[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
 macro_rules! has {
     ($($feature:tt)+) => { ($(std::is_x86_feature_detected!($feature))&&+) };
 }
@@ -367,7 +371,10 @@ macro_rules! has {
 macro_rules! has {
     ($($feature:tt)+) => { ($(std::arch::is_aarch64_feature_detected!($feature))&&+) };
 }
-#[cfg(not(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[cfg(not(all(
+    feature = "std",
+    any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")
+)))]
 #[allow(unused_macros, reason = "of levels with intrinsics")]
 macro_rules! has {
     ($($feature:tt)+) => { cfg!(all($(target_feature = $feature),*)) };

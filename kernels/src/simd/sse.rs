@@ -1,6 +1,10 @@
-//! SSE2, which every x86-64 CPU has: 4 lanes, 16 registers, no fused multiply-add.
+//! SSE2, which every x86-64 CPU has: 4 lanes, 16 registers (8 in programs of 32 bits), no fused
+//! multiply-add.
 
 use core::arch::asm;
+#[cfg(target_arch = "x86")]
+use core::arch::x86::*;
+#[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::*;
 use core::mem::transmute;
 
@@ -99,7 +103,7 @@ impl<const FUSED: bool> Simd for Sse<FUSED> {
     const LEVEL: Level = Level::Sse;
     const LANES: usize = 4;
     const FUSED: bool = FUSED;
-    const REGISTERS: usize = 16;
+    const REGISTERS: usize = if cfg!(target_arch = "x86") { 8 } else { 16 };
     // A broadcast from memory takes a load and a shuffle.
     const BY_LANES: bool = true;
 

@@ -159,7 +159,7 @@ impl<const FUSED: bool, const RELAXED: bool> Simd for Wasm<FUSED, RELAXED> {
         i32x4_add(i32x4_shl(n, 23), f32x4_splat(1.0))
     }
 
-    // Not pmax and pmin: as they are compiled and run, −0 comes out as +0.
+    // Not pmax and pmin: as they are compiled and run, −0 comes out as +0, a NaN as the bound.
     #[inline(always)]
     fn clamp_min(self, bound: v128, x: v128) -> v128 {
         v128_bitselect(bound, x, f32x4_gt(bound, x))

@@ -1,6 +1,10 @@
 //! The list of kernels that dispatch chooses from; tests and benches iterate the same list.
 
-#[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
+#[cfg(all(
+    any(target_arch = "x86", target_arch = "x86_64"),
+    target_feature = "sse2",
+    any(feature = "std", target_feature = "avx2")
+))]
 mod avx2;
 #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
 mod avx512;
@@ -13,7 +17,7 @@ mod relaxed_simd;
 mod scalar;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
-#[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "sse2")))]
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2"))]
 mod sse;
 
 use alloc::vec::Vec;
@@ -30,13 +34,17 @@ use crate::table::kernels::{ChannelwiseKernels, Kernels};
 pub(crate) fn of(level: Level) -> Option<&'static Kernels> {
     match level {
         Level::Scalar => Some(&scalar::KERNELS),
-        #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "sse2")))]
+        #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2"))]
         Level::Sse => Some(&sse::KERNELS),
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         Level::Simd128 => Some(&simd128::KERNELS),
         #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
         Level::RelaxedSimd => Some(&relaxed_simd::KERNELS),
-        #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
+        #[cfg(all(
+            any(target_arch = "x86", target_arch = "x86_64"),
+            target_feature = "sse2",
+            any(feature = "std", target_feature = "avx2")
+        ))]
         Level::Avx2 => Some(&avx2::KERNELS),
         #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
         Level::Avx512 => Some(&avx512::KERNELS),
