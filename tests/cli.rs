@@ -10,6 +10,9 @@ use sepconv::npy;
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[cfg(feature = "keras")]
+mod common;
+
 fn fixture(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name);
     path.to_str().unwrap().to_owned()
@@ -699,7 +702,8 @@ fn refuses_bad_arrays() {
         (npy(&f4("(1, 8, 10, 3)"), 961), &["961 bytes"]),
         (npy(&f4("(1000000, 1000, 1000, 3)"), 960), &["[1000000, 1000, 1000, 3]", "960 bytes"]),
         (npy(&f4("(4294967296, 4294967296, 4294967296, 3)"), 960), &["4294967296", "960 bytes"]),
-        (npy(&f4("(8, 10, 3)"), 960), &["[8, 10, 3]", "N×H×W×C"]),
+        (npy(&f4("(10, 3)"), 120), &["[10, 3]", "N×H×W×C, or N×L×C"]),
+        (npy(&f4("(8, 10, 3)"), 960), &["[8, 10, 3]", "N×H×W×3"]),
         (npy(&f4("(1, 8, 10, 4)"), 1280), &["[1, 8, 10, 4]", "N×H×W×3"]),
         (npy(&f4("(0, 8, 10, 3)"), 0), &["[0, 8, 10, 3]", "at least 1"]),
     ];
@@ -1687,4 +1691,35 @@ fn other_formats_are_told_what_to_do() {
     ] {
         assert_error(&["classify", "--weights", &path(file), &image], &parts);
     }
+}
+
+/// A model of sequences takes and gives arrays N×L×C, of any length if it has none of its own.
+#[test]
+#[cfg(feature = "keras")]
+fn runs_sequences() {
+    let cases = fs::read(fixture("keras/fixtures/cases.zip")).unwrap();
+    let (folder, weights) =
+        temporary("model.keras", &common::entry(&cases, "sequence_transposed.keras"));
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let write = |shape: &[usize]| {
+        let (x, len) = (path("x.npy"), shape.iter().product());
+        npy::write(fs::File::create(&x).unwrap(), shape, &vec![0.5; len]).unwrap();
+        ["run", "--weights", &weights, "--input", &x, "--output", &path("y.npy")].map(str::to_owned)
+    };
+    for (length, outputs) in [(24, 153), (7, 51)] {
+        let args = write(&[3, length, 5]);
+        ok(&args.each_ref().map(|arg| &**arg));
+        let y = npy::read(Path::new(&path("y.npy"))).unwrap();
+        assert_eq!(y.shape, [3, outputs, 6]);
+    }
+    for shape in [&[3, 24, 4][..], &[1, 3, 24, 5], &[24, 5]] {
+        let args = write(shape);
+        let got = format!("got {shape:?}");
+        assert_error(&args.each_ref().map(|arg| &**arg), &["N×L×", &got]);
+    }
+    let (folder, x) = temporary("x.npy", &[]);
+    npy::write(fs::File::create(&x).unwrap(), &[1, 24, 3], &[0.5; 72]).unwrap();
+    let y = folder.path().join("y.npy");
+    let args = ["run", "--weights", &model(), "--input", &x, "--output", y.to_str().unwrap()];
+    assert_error(&args, &["N×H×W×3", "got [1, 24, 3]"]);
 }

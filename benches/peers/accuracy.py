@@ -58,7 +58,7 @@ def compared(network, sepconv, work):
     """The logits of one network: f32's, and by tool those of integers."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(export.SEED)
-    model = getattr(keras.applications, network.keras)(weights=None, classifier_activation=None)
+    model = export.made(network)
     rng = np.random.default_rng(export.SEED)
     export.randomise(model, rng)
     pictures, others = export.draw(rng, network.size), export.draw(rng, network.size)

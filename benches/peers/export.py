@@ -3,9 +3,10 @@
 
 The weights are random (a fixed seed), with the batch norms moved off their initial values; those of
 networks normalise the pictures that the networks are quantized by, as after training. For a network:
-.keras (sepconv), .tflite (LiteRT), .onnx (all others), the last two of 8-bit integers, too, with
-.int8.xml (OpenVINO), the pictures, of which the first is the input, and Keras's logits. For a single
-layer: .tflite, .onnx from NCHW to NCHW, and .nhwc.onnx, the same between two transposes.
+.keras (sepconv), .tflite (LiteRT), .onnx (all others), some pictures, of which the first is the input,
+and Keras's logits; for those that are measured in 8-bit integers .int8.tflite, .int8.onnx and
+.int8.xml (OpenVINO). For a single layer: .tflite, .onnx from NCHW to NCHW, and .nhwc.onnx, the same
+between two transposes.
 
 TensorFlow is used here and in no measurement.
 """
@@ -26,7 +27,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 import quantize
 import to_onnx
 from layers import LAYERS
-from networks import NETWORKS
+from networks import LATER, NETWORKS
 
 SEED = 1
 PICTURES = 8  # by which networks are quantized
@@ -63,6 +64,22 @@ def normalise(model, pictures):
         norm.momentum = momentum
 
 
+def with_depthwise(model):
+    """The same network with convolutions of one channel a group, as ConvNeXt has, as depthwise ones:
+    TensorFlow's converter leaves them grouped, which takes XNNPACK twice the time."""
+    def copied(layer):
+        if isinstance(layer, keras.layers.Conv2D) and 1 < layer.groups == layer.filters:
+            options = dict(strides=layer.strides, padding=layer.padding, use_bias=layer.use_bias)
+            return keras.layers.DepthwiseConv2D(layer.kernel_size, name=layer.name, **options)
+        return type(layer).from_config(layer.get_config())
+
+    copy = keras.models.clone_model(model, clone_function=copied)
+    weights = zip(model.get_weights(), copy.weights, strict=True)
+    # (7, 7, 1, channels) and (7, 7, channels, 1) are the same numbers in the same order.
+    copy.set_weights([weight.reshape(of.shape) for weight, of in weights])
+    return copy
+
+
 def tflite(model):
     """A converter with the weights constant and the batch fixed at 1, so that all goes to XNNPACK."""
     shape = (1, *model.input_shape[1:])
@@ -72,10 +89,21 @@ def tflite(model):
     return tf.lite.TFLiteConverter.from_concrete_functions([frozen], model)
 
 
-def export_network(network, out):
-    """A network in f32 and in 8-bit integers. The first of the pictures is the input."""
+def made(network):
+    """The network without weights of training, from its first layer that is measured to the logits."""
     make = getattr(keras.applications, network.keras)
-    model = make(weights=None, classifier_activation=None)
+    options = {"input_shape": (network.size, network.size, 3), "weights": None}
+    model = make(classifier_activation=None, **options)
+    if network.first is None:
+        return model
+    rest = keras.Model(model.get_layer(network.first).input, model.output, name=model.name)
+    # Its layers know of the first graph, too; those of a copy don't.
+    return keras.models.model_from_json(rest.to_json())
+
+
+def export_network(network, out):
+    """A network in f32. The first of the pictures is the input."""
+    model = made(network)
     rng = np.random.default_rng(SEED)
     randomise(model, rng)
     pictures = draw(rng, network.size)
@@ -87,7 +115,9 @@ def export_network(network, out):
     np.save(path("keras.npy"), model.predict(pictures[0], verbose=0))
     model.save(path("keras"))
     to_onnx.save(model, path("onnx"))
-    path("tflite").write_bytes(tflite(model).convert())
+    path("tflite").write_bytes(tflite(with_depthwise(model)).convert())
+    if network not in NETWORKS:
+        return
     quantize.litert(tflite(model), path("int8.tflite"), pictures)
     quantize.onnx_runtime(path("onnx"), path("int8.onnx"), pictures)
     quantize.openvino(path("onnx"), path("int8.xml"), pictures)
@@ -119,7 +149,7 @@ def main():
     args = parser.parse_args()
     keras.utils.set_random_seed(SEED)
     args.out.mkdir(parents=True, exist_ok=True)
-    for network in NETWORKS:
+    for network in NETWORKS + LATER:
         export_network(network, args.out)
     for layer in LAYERS:
         export_layer(layer, args.out)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures sepconv and its peers in turns: whole Xception, single layers, networks by precision.
+"""Measures sepconv and its peers in turns: whole networks, single layers, networks by precision.
 
 turns.py has the rules. The process is pinned to as many CPUs as there are threads. run.sh does
 everything around it.
@@ -24,7 +24,7 @@ import precisions
 import record
 import runtimes
 from layers import KINDS, LAYERS
-from networks import XCEPTION
+from networks import LATER, XCEPTION
 from turns import OURS, Sepconv, agree, check_level, load, rounds, summary
 
 
@@ -55,9 +55,9 @@ def bandwidth(threads):
     return best
 
 
-def network(sepconv, models, args):
-    """Whole Xception."""
-    path = lambda suffix: models / f"{XCEPTION.slug}.{suffix}"
+def whole(network, sepconv, args):
+    """A whole network in f32."""
+    path = lambda suffix: args.models / f"{network.slug}.{suffix}"
     x = np.load(path("x.npy"))
     peers, outputs = {}, {OURS: sepconv.output(path("keras"), path("x.npy"))}
     outputs["Keras (TensorFlow)"] = np.load(path("keras.npy"))
@@ -84,6 +84,8 @@ def network(sepconv, models, args):
         for i, node in enumerate(reports[0]["nodes"])
     ]
     return {
+        "network": network.slug,
+        "label": network.label,
         "size": reports[0]["size"],
         "batch": 1,
         "level": reports[0]["level"],
@@ -141,10 +143,10 @@ def shown(args):
 
 
 def print_network(result, versions, args):
-    """The table of whole Xception."""
+    """The table of a whole network."""
     (height, width), threads = result["size"], args.threads
     print(
-        f"\nXception {height}×{width}, batch 1, f32, {threads} thread{'s' * (threads > 1)}; "
+        f"\n{result['label']} {height}×{width}, batch 1, f32, {threads} thread{'s' * (threads > 1)}; "
         f"{result['rounds']} rounds of {result['runs']} runs; "
         f"FMA peak {result['peak_gflops']:.1f} GFLOP/s ({result['level']}){shown(args)}\n"
     )
@@ -196,9 +198,18 @@ def print_layer(result):
 
 
 def measure_network(sepconv, versions, args):
-    result = network(sepconv, args.models, args)
+    result = whole(XCEPTION, sepconv, args)
     print_network(result, versions, args)
     return result
+
+
+def measure_later(sepconv, versions, args):
+    results = []
+    for network in LATER:
+        results.append(whole(network, sepconv, args))
+        print_network(results[-1], versions, args)
+        sys.stdout.flush()
+    return {"networks": results}
 
 
 def measure_layers(sepconv, _versions, args):
@@ -225,6 +236,7 @@ def measure_precisions(sepconv, versions, args):
 # Of a record, in the order in which they are measured; each returns what is recorded.
 SUBJECTS = {
     "network": measure_network,
+    "later": measure_later,
     "layers": measure_layers,
     "precisions": measure_precisions,
 }
@@ -255,7 +267,7 @@ def main():
     parser.add_argument("--runs", type=int, default=3, help="timed, in a turn (default: 3)")
     parser.add_argument("--layer-rounds", type=int, default=5, help="of a layer (default: 5)")
     parser.add_argument("--layer-runs", type=int, default=7, help="in a turn (default: 7)")
-    parser.add_argument("--only", choices=SUBJECTS, help="measure one of the three")
+    parser.add_argument("--only", choices=SUBJECTS, help="measure one of these alone")
     parser.add_argument("--record", type=Path, help="folder of records (default: benches/record)")
     parser.add_argument(
         "--level",

@@ -1,10 +1,13 @@
 """Writes a Keras model of convolutions as ONNX.
 
-NCHW from the input to the output, so that nothing is transposed on the way; batch norms are folded
-into the convolutions in front of them (in double precision, as exporters do); padding is explicit;
-a separable convolution is a depthwise one and a pointwise one, the only form that ONNX has. The
-result has no operators but Conv, Relu, Clip, MaxPool, Add, GlobalAveragePool, Flatten and Gemm.
+NCHW from the input to the output, so that nothing is transposed on the way; batch norms and scales by
+channel are folded into the layers in front of them (in double precision, as exporters do); padding is
+explicit; a separable convolution is a depthwise one and a pointwise one, the only form that ONNX has.
+Layer norm and dense layers on pixels, which ConvNeXt has, are NHWC between two transposes; GELU is made
+of Erf, swish of Sigmoid and Mul: all as PyTorch's exporter writes them, and as runtimes expect them.
 """
+
+import math
 
 import numpy as np
 import onnx
@@ -15,11 +18,14 @@ IR_VERSION = 8
 
 
 class _Writer:
-    """Nodes and weights as they come."""
+    """Nodes and weights as they come, and the value of each Keras operation: its name and its layout,
+    "nchw", "nhwc" or "flat" (N×C)."""
 
     def __init__(self):
         self.nodes = []
         self.weights = []
+        self.values = {}
+        self.moved = {}
 
     def node(self, op, inputs, output, **attributes):
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
@@ -45,6 +51,42 @@ class _Writer:
             group=groups,
         )
 
+    def in_layout(self, value, layout):
+        """A value's name, in the layout that is asked for."""
+        name, has = value
+        if has == layout:
+            return name
+        moved = f"{name}/{layout}"
+        if moved not in self.moved:
+            how = {
+                ("nchw", "flat"): ("Flatten", {}),
+                ("nchw", "nhwc"): ("Transpose", {"perm": [0, 2, 3, 1]}),
+                ("nhwc", "nchw"): ("Transpose", {"perm": [0, 3, 1, 2]}),
+            }
+            op, attributes = how[has, layout]
+            self.moved[moved] = self.node(op, [name], moved, **attributes)
+        return self.moved[moved]
+
+    def constant(self, op, x, number, name):
+        return self.node(op, [x, self.weight(f"{name}/number", number)], name)
+
+    def activation(self, function, x, name):
+        """An activation of Keras, by its name there."""
+        if function == "relu":
+            return self.node("Relu", [x], name)
+        if function == "sigmoid":
+            return self.node("Sigmoid", [x], name)
+        if function == "hard_silu":
+            return self.node("HardSwish", [x], name)
+        if function == "silu":
+            return self.node("Mul", [x, self.node("Sigmoid", [x], f"{name}/sigmoid")], name)
+        if function == "gelu":
+            root = self.constant("Div", x, math.sqrt(2), f"{name}/scaled")
+            erf = self.node("Erf", [root], f"{name}/erf")
+            twice = self.constant("Add", erf, 1, f"{name}/twice")
+            return self.constant("Mul", self.node("Mul", [x, twice], f"{name}/double"), 0.5, name)
+        raise ValueError(f"{name}: no ONNX for {function}")
+
 
 def _pads(layer, kernel, stride):
     """[top, left, bottom, right] as Keras pads, by the layer or by one of zeros in front of it."""
@@ -63,11 +105,15 @@ def _pads(layer, kernel, stride):
 
 
 def _fold(layer, norm):
-    """The layer's last kernel with outputs in the last axis, and its bias, batch norm included."""
+    """The layer's last kernel with outputs in the last axis, and its bias, with the batch norm or scale
+    behind it."""
     kernel = np.asarray(layer.weights[-1 - layer.use_bias], dtype=np.float64)
     bias = np.asarray(layer.bias, dtype=np.float64) if layer.use_bias else None
     if norm is None:
         return kernel, bias
+    if type(norm).__name__ == "LayerScale":
+        scale = np.asarray(norm.gamma, dtype=np.float64)
+        return kernel * scale, None if bias is None else bias * scale
     variance, mean, beta, gamma = (
         np.asarray(v, dtype=np.float64)
         for v in (norm.moving_variance, norm.moving_mean, norm.beta, norm.gamma)
@@ -86,94 +132,174 @@ def _depthwise(kernel):
     return np.transpose(kernel, (2, 3, 0, 1))
 
 
-def _layer(writer, layer, inputs, norm):
-    """Writes one layer and returns the name of its output."""
+def _conv(writer, layer, x, norm):
+    """A convolution of any of the three kinds."""
     kind, name = type(layer).__name__, layer.name
-    if kind in ("Conv2D", "SeparableConv2D", "DepthwiseConv2D"):
-        stride, window = list(layer.strides), layer.kernel_size
-        pads = _pads(layer, window, stride)
-        if kind == "DepthwiseConv2D":
-            kernel, bias = _fold(layer, norm)
-            groups = kernel.shape[2]
-            return writer.conv(inputs[0], name, _depthwise(kernel), bias, stride, pads, groups)
-        kernel, bias = _fold(layer, norm)
-        kernel = np.transpose(kernel, (3, 2, 0, 1))
-        if kind == "Conv2D":
-            return writer.conv(inputs[0], name, kernel, bias, stride, pads)
-        taps = _depthwise(np.asarray(layer.depthwise_kernel))
-        x = writer.conv(inputs[0], f"{name}_dw", taps, None, stride, pads, len(taps))
-        return writer.conv(x, name, kernel, bias, [1, 1], [0] * 4)
-    if kind == "Activation" and layer.activation.__name__ == "relu":
-        return writer.node("Relu", inputs, name)
-    if kind == "ReLU":
-        assert layer.negative_slope == 0 and layer.threshold == 0
-        bounds = [writer.weight(f"{name}/{bound}", bound) for bound in (0, layer.max_value)]
-        return writer.node("Clip", inputs + bounds, name)
-    if kind == "MaxPooling2D":
-        stride, window = list(layer.strides), list(layer.pool_size)
-        pads = _pads(layer, window, stride)
-        return writer.node(
-            "MaxPool", inputs, name, kernel_shape=window, strides=stride, pads=pads
-        )
-    if kind == "Add":
-        return writer.node("Add", inputs, name)
+    stride, window = list(layer.strides), layer.kernel_size
+    pads = _pads(layer, window, stride)
+    kernel, bias = _fold(layer, norm)
+    if kind == "DepthwiseConv2D":
+        return writer.conv(x, name, _depthwise(kernel), bias, stride, pads, kernel.shape[2])
+    kernel = np.transpose(kernel, (3, 2, 0, 1))
+    if kind == "Conv2D":
+        return writer.conv(x, name, kernel, bias, stride, pads, layer.groups)
+    taps = _depthwise(np.asarray(layer.depthwise_kernel))
+    x = writer.conv(x, f"{name}_dw", taps, None, stride, pads, len(taps))
+    return writer.conv(x, name, kernel, bias, [1, 1], [0] * 4)
+
+
+def _dense(writer, layer, value, norm):
+    """A dense layer of a picture's features, or of each pixel's channels."""
+    name = layer.name
+    kernel, bias = _fold(layer, norm)
+    kernel, bias = writer.weight(f"{name}/kernel", kernel), writer.weight(f"{name}/bias", bias)
+    if len(layer.input.shape) == 2:
+        inputs = [writer.in_layout(value, "flat"), kernel, bias]
+        return writer.node("Gemm", inputs, name), "flat"
+    products = writer.node("MatMul", [writer.in_layout(value, "nhwc"), kernel], f"{name}/products")
+    return writer.node("Add", [products, bias], name), "nhwc"
+
+
+def _pool(writer, layer, x):
+    kind, name = type(layer).__name__, layer.name
     if kind == "GlobalAveragePooling2D":
-        x = writer.node("GlobalAveragePool", inputs, f"{name}_4d")
-        return x if layer.keepdims else writer.node("Flatten", [x], name)
-    if kind == "Reshape" and len(layer.target_shape) == 1:
-        assert layer.input.shape[1:3] == (1, 1)
-        return writer.node("Flatten", inputs, name)
-    if kind == "Dense":
-        kernel = writer.weight(f"{name}/kernel", layer.kernel)
-        bias = writer.weight(f"{name}/bias", layer.bias)
-        x = writer.node("Gemm", [inputs[0], kernel, bias], name)
-        if layer.activation.__name__ == "linear":
-            return x
-    raise ValueError(f"{name}: no ONNX for this {kind}")
+        return writer.node("GlobalAveragePool", [x], name)
+    stride, window = list(layer.strides), list(layer.pool_size)
+    pads = _pads(layer, window, stride)
+    return writer.node("MaxPool", [x], name, kernel_shape=window, strides=stride, pads=pads)
 
 
-def _sources(layer):
-    """The layers whose outputs a layer takes."""
-    tensors = layer.input if isinstance(layer.input, list) else [layer.input]
+def _relu(writer, layer, x):
+    name = layer.name
+    assert layer.negative_slope == 0 and layer.threshold == 0
+    if layer.max_value is None:
+        return writer.node("Relu", [x], name)
+    bounds = [writer.weight(f"{name}/{bound}", bound) for bound in (0, layer.max_value)]
+    return writer.node("Clip", [x, *bounds], name)
+
+
+def _layer_norm(writer, layer, value):
+    layout = "flat" if len(layer.input.shape) == 2 else "nhwc"
+    inputs = [writer.in_layout(value, layout)]
+    for weight in ("gamma", "beta"):
+        inputs.append(writer.weight(f"{layer.name}/{weight}", getattr(layer, weight)))
+    epsilon = layer.epsilon
+    return writer.node("LayerNormalization", inputs, layer.name, axis=-1, epsilon=epsilon), layout
+
+
+def _layer(writer, layer, inputs, norm):
+    """Writes one layer and returns its value."""
+    kind, name = type(layer).__name__, layer.name
+    activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
+    value = inputs[0]
+    x = lambda: writer.in_layout(value, "nchw")
+    if kind in ("Conv2D", "SeparableConv2D", "DepthwiseConv2D"):
+        made = _conv(writer, layer, x(), norm), "nchw"
+    elif kind == "Dense":
+        made = _dense(writer, layer, value, norm)
+    elif kind == "Activation":
+        return writer.activation(activation, value[0], name), value[1]
+    elif kind == "LayerNormalization":
+        return _layer_norm(writer, layer, value)
+    elif kind == "ReLU":
+        return _relu(writer, layer, x()), "nchw"
+    elif kind in ("MaxPooling2D", "GlobalAveragePooling2D"):
+        return _pool(writer, layer, x()), "nchw"
+    elif kind in ("Add", "Multiply"):
+        both = [writer.in_layout(value, "nchw") for value in inputs]
+        return writer.node("Mul" if kind == "Multiply" else "Add", both, name), "nchw"
+    else:
+        raise ValueError(f"{name}: no ONNX for this {kind}")
+    if activation == "linear":
+        return made
+    return writer.activation(activation, made[0], f"{name}/{activation}"), made[1]
+
+
+def _sources(operation):
+    """The operations whose outputs an operation takes."""
+    tensors = operation.input if isinstance(operation.input, list) else [operation.input]
     return [tensor._keras_history.operation for tensor in tensors]
 
 
+def _number(operation):
+    """The number that an operation of a tensor and a number has."""
+    arguments = operation._inbound_nodes[0].arguments.args
+    return arguments[1] if len(arguments) == 2 and isinstance(arguments[1], float) else None
+
+
+def _hard_sigmoid(operation):
+    """Where relu6(x + 3) · (1 / 6) begins, as MobileNetV3 writes it, if that ends here."""
+    chain = [operation]
+    for _ in range(2):
+        chain += _sources(chain[-1])
+    kinds = [type(of).__name__ for of in chain]
+    if kinds != ["Multiply", "ReLU", "Add"] or _number(chain[2]) != 3:
+        return None
+    assert chain[1].max_value == 6 and abs(_number(operation) * 6 - 1) < 1e-6
+    return chain[2]
+
+
 def _passes_on(layer):
-    """Whether a layer does nothing here: the convolution in front does it or the one behind, or none."""
+    """Whether a layer does nothing here: the layer in front does it or the one behind, or none."""
     kind = type(layer).__name__
+    if kind in ("Flatten", "Reshape"):
+        assert layer.input.shape[1:-1] in ((1, 1), ()), "of one pixel"
+        return True
     nothing = kind == "Activation" and layer.activation.__name__ == "linear"
-    return nothing or kind in ("BatchNormalization", "ZeroPadding2D", "Dropout")
+    return nothing or kind in ("BatchNormalization", "LayerScale", "ZeroPadding2D", "Dropout")
+
+
+def _operations(writer, model):
+    """Writes a model's operations, all but the input."""
+    values = writer.values
+    norms = {
+        _sources(layer)[0].name: layer
+        for layer in model.layers
+        if type(layer).__name__ in ("BatchNormalization", "LayerScale")
+    }
+    sigmoids = {}
+    for operation in model.operations:
+        if type(operation).__name__ == "Multiply" and _number(operation) is not None:
+            sigmoids[operation.name] = _hard_sigmoid(operation)
+    inside = {of for start in sigmoids.values() for of in (start, *_users(start))}
+    for operation in model.operations:
+        kind, name = type(operation).__name__, operation.name
+        if kind == "InputLayer" or operation in inside and name not in sigmoids:
+            continue
+        if name in sigmoids:
+            [source] = _sources(sigmoids[name])
+            x, layout = values[source.name]
+            values[name] = writer.node("HardSigmoid", [x], name, alpha=1 / 6, beta=0.5), layout
+            continue
+        inputs = [values[source.name] for source in _sources(operation)]
+        if kind == "Sequential":
+            for layer in operation.layers:
+                inputs = [_layer(writer, layer, inputs, None)]
+            values[name] = inputs[0]
+        elif _passes_on(operation):
+            values[name] = inputs[0]
+        else:
+            values[name] = _layer(writer, operation, inputs, norms.get(name))
+
+
+def _users(operation):
+    """The operations that take an operation's output."""
+    return [node.operation for node in operation._outbound_nodes]
 
 
 def save(model, path, nhwc=False):
     """Writes `model`; with `nhwc` its input and output are NHWC, transposed inside the graph."""
     writer = _Writer()
-    norms = {
-        _sources(layer)[0].name: layer
-        for layer in model.layers
-        if type(layer).__name__ == "BatchNormalization"
-    }
     _, height, width, channels = model.input_shape
-    shape = [1, channels, height, width]
-    values = {}
-    for layer in model.layers:
-        kind = type(layer).__name__
-        if kind == "InputLayer":
-            values[layer.name] = "input"
-            if nhwc:
-                shape = [1, height, width, channels]
-                values[layer.name] = writer.node("Transpose", ["input"], "nchw", perm=[0, 3, 1, 2])
-            continue
-        inputs = [values[source.name] for source in _sources(layer)]
-        if _passes_on(layer):
-            values[layer.name] = inputs[0]
-        else:
-            values[layer.name] = _layer(writer, layer, inputs, norms.get(layer.name))
-    output = values[model.layers[-1].name]
+    shape = [1, height, width, channels] if nhwc else [1, channels, height, width]
+    [first] = [of for of in model.operations if type(of).__name__ == "InputLayer"]
+    writer.values[first.name] = "input", "nhwc" if nhwc else "nchw"
+    _operations(writer, model)
+    [last] = [tensor._keras_history.operation for tensor in model.outputs]
     out_shape = [1, *model.output_shape[1:]]
-    if nhwc:
-        output = writer.node("Transpose", [output], "nhwc", perm=[0, 2, 3, 1])
-    elif len(out_shape) == 4:
+    layout = "flat" if len(out_shape) == 2 else "nhwc" if nhwc else "nchw"
+    output = writer.in_layout(writer.values[last.name], layout)
+    if layout == "nchw":
         out_shape = [1, out_shape[3], *out_shape[1:3]]
     graph = helper.make_graph(
         writer.nodes,

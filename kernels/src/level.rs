@@ -52,7 +52,8 @@ impl Level {
     /// Whether the level has fused multiply-adds. Where it has none, each takes some forty
     /// instructions for a vector (`Scalar`: a call), and a plan in
     /// [`Arithmetic::Exact`](crate::Arithmetic) takes many times as long as one in
-    /// [`Arithmetic::Unfused`](crate::Arithmetic).
+    /// [`Arithmetic::Unfused`](crate::Arithmetic). The GEMM of
+    /// [`Arithmetic::Bf16`](crate::Arithmetic) doesn't need them: its products are exact in f32.
     ///
     /// ```
     /// # use sepconv_kernels::*;

@@ -570,7 +570,7 @@ pub struct TransposedConv<'a> {
     pub input: [usize; 4],
     /// The input, N·H·W·C elements.
     pub x: &'a [f32],
-    /// Kernel, stride, padding.
+    /// Kernel, stride, dilation, padding.
     pub window: TransposedWindow,
     /// Groups; C for depthwise.
     pub groups: usize,
@@ -600,8 +600,10 @@ pub fn transposed_conv(p: &TransposedConv<'_>) -> Vec<Sum> {
     let [n, h, w, c] = p.input;
     let [kh, kw] = p.window.kernel;
     let [sy, sx] = p.window.stride;
+    let [dy, dx] = p.window.dilation;
     let (in_group, out_group) = (c / p.groups, p.channels_out / p.groups);
-    let [(oh, top), (ow, left)] = [(h, kh, sy, 0), (w, kw, sx, 1)].map(|(input, k, s, axis)| {
+    let sides = [(h, (kh - 1) * dy + 1, sy, 0), (w, (kw - 1) * dx + 1, sx, 1)];
+    let [(oh, top), (ow, left)] = sides.map(|(input, k, s, axis)| {
         let more = k.saturating_sub(s);
         match p.window.padding {
             TransposedPadding::Valid => (input * s + more, 0),
@@ -620,8 +622,8 @@ pub fn transposed_conv(p: &TransposedConv<'_>) -> Vec<Sum> {
     for i in 0..n * h * w * kh * kw {
         let (tap, pixel) = (i % (kh * kw), i / (kh * kw));
         let (b, iy, ix) = (pixel / (h * w), pixel / w % h, pixel % w);
-        let oy = (iy * sy + tap / kw) as i64 - top as i64;
-        let ox = (ix * sx + tap % kw) as i64 - left as i64;
+        let oy = (iy * sy + tap / kw * dy) as i64 - top as i64;
+        let ox = (ix * sx + tap % kw * dx) as i64 - left as i64;
         if oy < 0 || ox < 0 || oy >= oh as i64 || ox >= ow as i64 {
             continue;
         }

@@ -15,11 +15,12 @@ use super::{Failure, Result, error, note};
 
 /// Compute a model's outputs from a NumPy array
 ///
-/// The input is float32 in C order, of shape N×H×W×C, and is used as it is. (Xception expects
-/// pixels x / 127.5 − 1.) H and W may differ from the model's own.
+/// The input is float32 in C order, of shape N×H×W×C, or N×L×C for a model of sequences, and is
+/// used as it is. (Xception expects pixels x / 127.5 − 1.) H, W and L may differ from the model's
+/// own.
 ///
-/// Outputs have the shapes that Keras gives them: N×classes, or N×H×W×C if the model ends in a
-/// feature map. If the model ends in softmax, `--output FILE` writes the logits. With --predict it
+/// Outputs have the shapes that Keras gives them: N×classes, or N×H×W×C or N×L×C if the model ends
+/// in a feature map. If the model ends in softmax, `--output FILE` writes the logits. With --predict it
 /// writes the probabilities, as Keras's predict does.
 ///
 /// Files are written completely or not at all, even if the disk is full or the command is
@@ -89,24 +90,26 @@ pub(super) fn run(args: Args) -> Result {
     let paths: Vec<&Path> = args.output.iter().map(|wanted| wanted.path.as_path()).collect();
     outputs::check(&paths)?;
     let input = npy::read(&args.input)?;
-    let [batch, height, width, channels] = input.shape[..] else {
-        return error(format!(
-            "{}: expected an array of shape N×H×W×C, got {:?}",
+    let wrong = |expected: &str| {
+        error(format!(
+            "{}: expected an array of shape {expected}, got {:?}",
             args.input.display(),
             input.shape
-        ));
+        ))
+    };
+    let (shape, rank) = match input.shape[..] {
+        [n, h, w, c] => ([n, h, w, c], 4),
+        [n, l, c] => ([n, 1, l, c], 3),
+        _ => return wrong("N×H×W×C, or N×L×C"),
     };
     let model = args.file.load()?;
-    let expected = model.network.input().1;
-    if channels != expected || input.data.is_empty() {
-        return error(format!(
-            "{}: expected an array of shape N×H×W×{expected}, each at least 1, got {:?}",
-            args.input.display(),
-            input.shape
-        ));
+    let (_, expected) = model.network.input();
+    let is_sequence = model.network.is_of_sequences();
+    if shape[3] != expected || input.data.is_empty() || (rank == 3) != is_sequence {
+        let sides = if is_sequence { "N×L" } else { "N×H×W" };
+        return wrong(&format!("{sides}×{expected}, each at least 1"));
     }
     let values = values(&model.network, &args)?;
-    let shape = [batch, height, width, channels];
     let outputs = args.threads.run(|| compute(model, &values, &input.data, shape, args.types))?;
     let files: Vec<_> = paths.into_iter().zip(outputs.iter().map(Content::Npy)).collect();
     outputs::write(&files)
@@ -115,8 +118,8 @@ pub(super) fn run(args: Args) -> Result {
 /// The value to write to a file.
 struct Value {
     node: NodeId,
-    /// Whether its shape is N×C, not N×H×W×C.
-    vector: bool,
+    /// How many dimensions it has in Keras: N×C, N×L×C or N×H×W×C.
+    rank: usize,
 }
 
 /// The values to write to the files.
@@ -129,7 +132,7 @@ fn values(network: &Network, args: &Args) -> Result<Vec<Value>> {
             None => {
                 let shown = all[0].node;
                 let node = if args.predict { shown } else { network.output() };
-                Value { node, vector: network.is_vector(shown) }
+                Value { node, rank: network.rank(shown) }
             }
             Some(name) => {
                 let output = all.iter().find(|output| output.name == *name);
@@ -142,7 +145,7 @@ fn values(network: &Network, args: &Args) -> Result<Vec<Value>> {
                         outputs.join(", ")
                     ));
                 };
-                Value { node, vector: network.is_vector(node) }
+                Value { node, rank: network.rank(node) }
             }
         });
     }
@@ -194,8 +197,11 @@ fn compute(
                 return Err(Failure::Error(format!("{name:?} was not computed")));
             };
             if outputs.len() == i {
-                let shape =
-                    if value.vector { vec![batch, h * w * c] } else { vec![batch, h, w, c] };
+                let shape = match value.rank {
+                    2 => vec![batch, h * w * c],
+                    3 => vec![batch, h * w, c],
+                    _ => vec![batch, h, w, c],
+                };
                 outputs.push(Tensor { shape, data: Vec::new() });
             }
             outputs[i].data.extend_from_slice(&data[..pictures * h * w * c]);

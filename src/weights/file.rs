@@ -127,11 +127,12 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
     saved::write(model).map_err(|message| Error::Argument { message })
 }
 
-/// Loads a model. Only TensorFlow.js's have more files, which are in `folder`.
+/// Loads a model. TensorFlow.js's have more files, which are in `folder`, as timm's `config.json`.
 fn model(
     bytes: Bytes,
     name: &Path,
-    #[cfg_attr(not(feature = "keras"), expect(unused))] folder: Option<&Path>,
+    #[cfg_attr(not(any(feature = "keras", feature = "safetensors")), expect(unused))]
+    folder: Option<&Path>,
 ) -> std::result::Result<Model, String> {
     #[cfg(feature = "keras")]
     if let Some(kind) = keras::kind(&bytes) {
@@ -143,7 +144,7 @@ fn model(
     }
     #[cfg(feature = "safetensors")]
     if safetensors::recognises(&bytes) {
-        return safetensors::load(&bytes);
+        return safetensors::load(&bytes, folder);
     }
     #[cfg(feature = "tflite")]
     if tflite::recognises(&bytes) {

@@ -79,6 +79,10 @@ pub(crate) trait Simd: Copy {
     /// multiply-add takes a lane as a factor in one instruction, or a broadcast takes two.
     const BY_LANES: bool = false;
 
+    /// Steps of k per turn of a GEMM's inner loop, where it takes broadcasts: of four its own three
+    /// instructions are few among 20 per k.
+    const UNROLL: usize = 4;
+
     /// The token, if the CPU has the level: by what the compilation target guarantees or, with the
     /// feature `std`, by asking it.
     fn detect() -> Option<Self>;
@@ -137,7 +141,13 @@ pub(crate) trait Simd: Copy {
         if Self::FUSED { self.mul_add(a, b, c) } else { self.add(self.mul(a, b), c) }
     }
 
-    /// The same of one lane of `a`.
+    /// One lane of `v` in each.
+    #[inline(always)]
+    fn splat_lane<const LANE: i32>(self, v: Self::Vector) -> Self::Vector {
+        self.permute(v, self.indices([LANE as u32; MAX_LANES]))
+    }
+
+    /// [`Simd::accumulate`] of one lane of `a`.
     #[inline(always)]
     fn accumulate_lane<const LANE: i32>(
         self,
@@ -145,8 +155,7 @@ pub(crate) trait Simd: Copy {
         b: Self::Vector,
         c: Self::Vector,
     ) -> Self::Vector {
-        let a = self.permute(a, self.indices([LANE as u32; MAX_LANES]));
-        self.accumulate(a, b, c)
+        self.accumulate(self.splat_lane::<LANE>(a), b, c)
     }
 
     /// `v` itself, through a barrier that costs no instruction: `v` is computed before it, memory
@@ -157,7 +166,7 @@ pub(crate) trait Simd: Copy {
         v
     }
 
-    /// `x` itself, in a register and of unknown origin: [`core::hint::black_box`] without memory.
+    /// `x` itself, of unknown origin: [`core::hint::black_box`], without memory if possible.
     #[inline(always)]
     fn black_box(self, x: usize) -> usize {
         x
@@ -260,8 +269,7 @@ pub(crate) trait Bf16Dot: Copy {
         b: Vector<Self>,
         c: Vector<Self>,
     ) -> Vector<Self> {
-        let simd = self.simd();
-        self.dot(simd.permute(a, simd.indices([LANE as u32; MAX_LANES])), b, c)
+        self.dot(self.simd().splat_lane::<LANE>(a), b, c)
     }
 
     /// The pairs of 2·`LANES` elements, which are rounded as the CPU rounds.

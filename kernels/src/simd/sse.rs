@@ -77,18 +77,6 @@ impl<const FUSED: bool> Sse<FUSED> {
         sse2._mm_or_si128(sse2._mm_and_si128(mask, a), sse2._mm_andnot_si128(mask, b))
     }
 
-    /// A lane in each.
-    #[inline(always)]
-    fn lane<const LANE: i32>(self, v: __m128) -> __m128 {
-        let Self { sse, .. } = self;
-        match LANE {
-            0 => sse._mm_shuffle_ps::<0b00_00_00_00>(v, v),
-            1 => sse._mm_shuffle_ps::<0b01_01_01_01>(v, v),
-            2 => sse._mm_shuffle_ps::<0b10_10_10_10>(v, v),
-            _ => sse._mm_shuffle_ps::<0b11_11_11_11>(v, v),
-        }
-    }
-
     /// The upper half of each lane.
     #[inline(always)]
     fn upper_halves(self, bits: __m128i) -> u64 {
@@ -227,8 +215,14 @@ impl<const FUSED: bool> Simd for Sse<FUSED> {
     }
 
     #[inline(always)]
-    fn accumulate_lane<const LANE: i32>(self, a: __m128, b: __m128, c: __m128) -> __m128 {
-        self.accumulate(self.lane::<LANE>(a), b, c)
+    fn splat_lane<const LANE: i32>(self, v: __m128) -> __m128 {
+        let Self { sse, .. } = self;
+        match LANE {
+            0 => sse._mm_shuffle_ps::<0b00_00_00_00>(v, v),
+            1 => sse._mm_shuffle_ps::<0b01_01_01_01>(v, v),
+            2 => sse._mm_shuffle_ps::<0b10_10_10_10>(v, v),
+            _ => sse._mm_shuffle_ps::<0b11_11_11_11>(v, v),
+        }
     }
 
     #[inline(always)]
@@ -538,11 +532,6 @@ impl Int8 for SseWords {
     fn dot(self, a: __m128, b: __m128, c: __m128) -> __m128 {
         let products = self.simd.integers(a, b, |a, b| self.simd.sse2._mm_madd_epi16(a, b));
         self.simd.add_i32(products, c)
-    }
-
-    #[inline(always)]
-    fn dot_lane<const LANE: i32>(self, a: __m128, b: __m128, c: __m128) -> __m128 {
-        self.dot(self.simd.lane::<LANE>(a), b, c)
     }
 
     #[inline(always)]
