@@ -522,13 +522,14 @@ unsafe fn add_products<
     let a_tile = if DIRECT { M * t.a_step } else { t.a_step };
     // Of rows whose distance is a variable each keeps its offset in a register, where there are as
     // many (NEON): the compiler would add them up anew in each block.
-    let rows: [usize; M] = core::array::from_fn(|m| {
+    // (A loop, and not `from_fn`, for the sake of the time in which this compiles.)
+    let mut rows = [0; M];
+    for (m, row) in rows.iter_mut().enumerate() {
+        *row = m * a_row;
         if DIRECT && S::BY_LANES && S::REGISTERS >= 32 {
-            simd.black_box(m * a_row)
-        } else {
-            m * a_row
+            *row = simd.black_box(*row);
         }
-    });
+    }
     let mut a = t.a.wrapping_add(i * a_tile);
     let mut b = t.b.cast::<P::Bits>();
     let ahead = (t.prefetch.before + i) * (t.depth / l) * prefetch_lines::<S>() * LINE;

@@ -324,7 +324,8 @@ impl Int8Kernel for Depthwise {
                 match (run.kernel, run.step) {
                     ([3, 3], step) if to_bytes => {
                         for row in 0..run.rows {
-                            if step == 1 {
+                            // By itself where it is worth the code.
+                            if step == 1 && const { <T::Simd as Simd>::LANES > 1 } {
                                 multiply_3x3(token, run, &requantizer, 1, &part, row);
                             } else {
                                 multiply_3x3(token, run, &requantizer, step, &part, row);
@@ -522,18 +523,19 @@ unsafe fn load<T: Int8, const WHOLE: bool, const PLAIN: bool>(
             let bytes = simd.join_halves(simd.load_bytes(x, n), simd.load_bytes(other, n));
             return pack::prologue(token, bytes, run.prologue);
         }
+        let (mut from, mut prologue) = (x, run.prologue);
+        let repeated: [u8; MAX_BYTES];
         if at[0].is_none() || row.inside == 0 {
-            let bytes = simd.load(row.padding.cast());
-            return pack::prologue(token, bytes, BytePrologue { bounds: None, ..run.prologue });
+            (from, prologue.bounds) = (row.padding, None);
+        } else if run.multiplier > 1 {
+            let mut bytes = [0; MAX_BYTES];
+            for (i, byte) in bytes.iter_mut().enumerate().take(n) {
+                *byte = *x.add((part.c + i) / run.multiplier);
+            }
+            repeated = bytes;
+            from = repeated.as_ptr();
         }
-        if run.multiplier == 1 {
-            return pack::prologue(token, simd.load_bytes(x, n), run.prologue);
-        }
-        let mut bytes = [0; MAX_BYTES];
-        for (i, byte) in bytes.iter_mut().enumerate().take(n) {
-            *byte = *x.add((part.c + i) / run.multiplier);
-        }
-        pack::prologue(token, simd.load_bytes(bytes.as_ptr(), n), run.prologue)
+        pack::prologue(token, simd.load_bytes(from, n), prologue)
     }
 }
 
