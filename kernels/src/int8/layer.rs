@@ -18,15 +18,14 @@ use crate::table::kernels::Kernels;
 
 /// The proof that this build has kernels for 8-bit integers. Without the feature `int8` it has no
 /// values, and neither have the types that hold a layer: what is done with these isn't compiled.
-#[cfg(feature = "int8")]
-type HasKernels = ();
-#[cfg(not(feature = "int8"))]
-type HasKernels = core::convert::Infallible;
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "that there is one is what counts")]
+struct HasKernels(#[cfg(not(feature = "int8"))] core::convert::Infallible);
 
 /// The proof, or an error for an input of that type.
 fn has_kernels(_input: ElementType) -> Result<HasKernels> {
     #[cfg(feature = "int8")]
-    return Ok(());
+    return Ok(HasKernels());
     #[cfg(not(feature = "int8"))]
     return Err(Error::ElementTypeUnavailable { what: "input", element: _input });
 }
