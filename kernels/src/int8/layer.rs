@@ -18,16 +18,14 @@ use crate::table::kernels::Kernels;
 
 /// The proof that this build has kernels for 8-bit integers. Without the feature `int8` it has no
 /// values, and neither have the types that hold a layer: what is done with these isn't compiled.
-#[cfg(feature = "int8")]
 #[derive(Debug, Clone, Copy)]
-struct HasKernels;
-#[cfg(not(feature = "int8"))]
-type HasKernels = core::convert::Infallible;
+#[allow(dead_code, reason = "that there is one is what counts")]
+struct HasKernels(#[cfg(not(feature = "int8"))] core::convert::Infallible);
 
 /// The proof, or an error for an input of that type.
 fn has_kernels(_input: ElementType) -> Result<HasKernels> {
     #[cfg(feature = "int8")]
-    return Ok(HasKernels);
+    return Ok(HasKernels());
     #[cfg(not(feature = "int8"))]
     return Err(Error::ElementTypeUnavailable { what: "input", element: _input });
 }
