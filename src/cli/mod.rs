@@ -24,11 +24,13 @@ mod types;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use sepconv::Error;
 use sepconv::network::Network;
+use sepconv::weights::Tensor;
 use serde::Serialize;
 
 use progress::Progress;
@@ -211,6 +213,19 @@ fn input_size(network: &Network, size: Option<[usize; 2]>) -> Result<([usize; 2]
         _ => error(format!(
             "{:?} takes pictures of any size: choose one with --size",
             network.name()
+        )),
+    }
+}
+
+/// The shape N×H×W×C of an array that was read from `path`, if it is an input of the network.
+fn input_shape(input: &Tensor, path: &Path, network: &Network) -> Result<[usize; 4]> {
+    let expected = network.input().1;
+    match input.shape[..] {
+        [n, h, w, c] if c == expected && !input.data.is_empty() => Ok([n, h, w, c]),
+        _ => error(format!(
+            "{}: expected an array of shape N×H×W×{expected}, each at least 1, got {:?}",
+            path.display(),
+            input.shape
         )),
     }
 }

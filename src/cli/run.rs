@@ -11,7 +11,7 @@ use super::outputs::{self, Content};
 use super::source::ModelFile;
 use super::threads::Threads;
 use super::types::Types;
-use super::{Failure, Result, error, note};
+use super::{Failure, Result, error, input_shape, note};
 
 /// Compute a model's outputs from a NumPy array
 ///
@@ -89,24 +89,9 @@ pub(super) fn run(args: Args) -> Result {
     let paths: Vec<&Path> = args.output.iter().map(|wanted| wanted.path.as_path()).collect();
     outputs::check(&paths)?;
     let input = npy::read(&args.input)?;
-    let [batch, height, width, channels] = input.shape[..] else {
-        return error(format!(
-            "{}: expected an array of shape N×H×W×C, got {:?}",
-            args.input.display(),
-            input.shape
-        ));
-    };
     let model = args.file.load()?;
-    let expected = model.network.input().1;
-    if channels != expected || input.data.is_empty() {
-        return error(format!(
-            "{}: expected an array of shape N×H×W×{expected}, each at least 1, got {:?}",
-            args.input.display(),
-            input.shape
-        ));
-    }
+    let shape = input_shape(&input, &args.input, &model.network)?;
     let values = values(&model.network, &args)?;
-    let shape = [batch, height, width, channels];
     let outputs = args.threads.run(|| compute(model, &values, &input.data, shape, args.types))?;
     let files: Vec<_> = paths.into_iter().zip(outputs.iter().map(Content::Npy)).collect();
     outputs::write(&files)
