@@ -5,6 +5,7 @@
 //! [`Preprocess`] Keras's `preprocess_input`. Like Keras, nothing here applies EXIF orientation
 //! unless you call [`Picture::upright`].
 
+mod crop;
 mod decode;
 mod orientation;
 mod pixels;
@@ -13,7 +14,7 @@ mod resize;
 
 use std::path::Path;
 
-pub use crate::weights::{Resize, Scaling};
+pub use crate::weights::{Crop, Resize, Scaling};
 pub use orientation::Orientation;
 pub use pixels::{Channels, Pixels};
 pub use preprocess::Preprocess;
@@ -199,16 +200,7 @@ impl Picture {
     /// # Errors
     /// [`crate::Error::Argument`] if a side is 0 or the result has more than 2²⁷ pixels.
     pub fn resize(&self, size: [usize; 2], how: Resize, channels: Channels) -> Result<Pixels> {
-        let pixels =
-            size[0].checked_mul(size[1]).filter(|pixels| (1..=MAX_PIXELS).contains(pixels));
-        if pixels.is_none() {
-            return Err(Error::Argument {
-                message: format!(
-                    "expected a picture of 1 to {MAX_PIXELS} pixels, got {}×{} (height × width)",
-                    size[0], size[1]
-                ),
-            });
-        }
+        check_size(size)?;
         let values = match channels {
             Channels::Gray => {
                 let data = self.rgb.chunks_exact(3).map(gray).collect();
@@ -220,6 +212,47 @@ impl Picture {
             }
         };
         Ok(Pixels::from_values(size, channels, values))
+    }
+
+    /// Resizes the picture to `size` ÷ `crop.share`, of its shorter side if it keeps its
+    /// proportions, and cuts out the middle of `size` \[height, width\]: what timm does for
+    /// validation.
+    ///
+    /// ```
+    /// # use sepconv::image::{Channels, Crop, Picture, Resize};
+    /// let row = Picture::new([1, 4], [10, 20, 30, 40].iter().flat_map(|&x| [x; 3]).collect())?;
+    /// let crop = Crop { share: 1.0, squash: false };
+    /// let middle = row.crop([1, 1], crop, Resize::Bilinear, Channels::Gray)?;
+    /// assert_eq!(middle.values(), [30.0]); // column 1.5, to even
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`crate::Error::Argument`] if the share is not above 0 and at most 1, and those of
+    /// [`Picture::resize`] for the resized picture and for the result.
+    pub fn crop(
+        &self,
+        size: [usize; 2],
+        crop: Crop,
+        how: Resize,
+        channels: Channels,
+    ) -> Result<Pixels> {
+        check_size(size)?;
+        let whole = crop::whole(self.size, size, crop)?;
+        Ok(crop::middle(self.resize(whole, how, channels)?, size))
+    }
+}
+
+fn check_size(size: [usize; 2]) -> Result<()> {
+    let pixels = size[0].checked_mul(size[1]);
+    match pixels.filter(|pixels| (1..=MAX_PIXELS).contains(pixels)) {
+        Some(_) => Ok(()),
+        None => Err(Error::Argument {
+            message: format!(
+                "expected a picture of 1 to {MAX_PIXELS} pixels, got {}×{} (height × width)",
+                size[0], size[1]
+            ),
+        }),
     }
 }
 

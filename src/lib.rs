@@ -29,9 +29,10 @@
 //! # Modules
 //!
 //! - [`weights`] loads models and weights from files, or makes pseudorandom weights.
-//! - [`models`] builds networks by name: Xception, Aligned Xception, Inception V3, MobileNet.
+//! - [`models`] builds networks by name: Xception, Aligned Xception, Inception V3, MobileNet, and
+//!   timm's MobileNets, EfficientNets, ConvNeXts and GhostNets.
 //! - [`network`] holds a network as data, plans it for one input shape, and runs the plan.
-//! - `image` (feature `image`) decodes, resizes and scales pictures as Keras and timm do.
+//! - `image` (feature `image`) decodes, resizes, crops and scales pictures as Keras and timm do.
 //! - [`npy`] reads and writes NumPy arrays.
 //! - [`kernels`] is the kernel crate.
 //!

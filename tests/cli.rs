@@ -10,6 +10,9 @@ use sepconv::npy;
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[cfg(feature = "keras")]
+mod common;
+
 fn fixture(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name);
     path.to_str().unwrap().to_owned()
@@ -93,6 +96,8 @@ fn usage_errors() {
         ["--mean", "0.5;0.5;0.5"],
         ["--std", ""],
         ["--mean", "--std"],
+        ["--crop", "1.5"],
+        ["--crop", "half"],
     ] {
         let output = sepconv(&[&classify[..], &extra[..]].concat());
         assert_eq!(output.status.code(), Some(2), "{extra:?}");
@@ -679,7 +684,7 @@ fn refuses_bad_arrays() {
     let mut wrong_version = npy(&f4("(1, 8, 10, 3)"), 960);
     wrong_version[6] = 9;
     let long_header = [b"\x93NUMPY\x02\x00", &u32::MAX.to_le_bytes()[..], b"{}"].concat();
-    let cases: [(Vec<u8>, &[&str]); 21] = [
+    let cases: [(Vec<u8>, &[&str]); 22] = [
         (vec![], &["not an npy file", "cut off"]),
         (b"hello, world".to_vec(), &["not an npy file"]),
         (npy(&f4("(1, 8, 10, 3)"), 0)[..30].to_vec(), &["cut off"]),
@@ -701,7 +706,8 @@ fn refuses_bad_arrays() {
         (npy(&f4("(1, 8, 10, 3)"), 961), &["961 bytes"]),
         (npy(&f4("(1000000, 1000, 1000, 3)"), 960), &["[1000000, 1000, 1000, 3]", "960 bytes"]),
         (npy(&f4("(4294967296, 4294967296, 4294967296, 3)"), 960), &["4294967296", "960 bytes"]),
-        (npy(&f4("(8, 10, 3)"), 960), &["[8, 10, 3]", "N×H×W×C"]),
+        (npy(&f4("(10, 3)"), 120), &["[10, 3]", "N×H×W×C, or N×L×C"]),
+        (npy(&f4("(8, 10, 3)"), 960), &["[8, 10, 3]", "N×H×W×3"]),
         (npy(&f4("(1, 8, 10, 4)"), 1280), &["[1, 8, 10, 4]", "N×H×W×3"]),
         (npy(&f4("(0, 8, 10, 3)"), 0), &["[0, 8, 10, 3]", "at least 1"]),
     ];
@@ -913,6 +919,7 @@ fn inspects_other_models() {
         ("inception-v3", ["23,851,784 total", "activation_93"]),
         ("mobilenet", ["4,253,864 total", "conv_pw_13_relu"]),
         ("mobilenet-0.25", ["475,544 total", "conv_dw_1_bn"]),
+        ("tf_efficientnet_lite0", ["blocks.5.2.conv_pwl", "classifier"]),
     ] {
         let text = stdout(&ok(&["inspect", "--model", model]));
         assert!(parts.iter().all(|part| text.contains(part)), "{model}: {text}");
@@ -1213,7 +1220,7 @@ fn benchmarks_a_network() {
     let of_given: Value = serde_json::from_str(&stdout(&ok(&given))).unwrap();
     assert_eq!((&of_given["batch"], &of_given["size"]), (&report["batch"], &report["size"]));
     let wrong = fixture("model/logits.npy");
-    assert_error(&["bench", "--weights", &weights, "--input", &wrong], &["N×H×W×3", "[9, 4]"]);
+    assert_error(&["bench", "--weights", &weights, "--input", &wrong], &["N×H×W×C", "[9, 4]"]);
 
     let table = stdout(&ok(&args));
     assert!(table.contains("9×12, batch 2"), "{table}");
@@ -1699,4 +1706,40 @@ fn other_formats_are_told_what_to_do() {
     ] {
         assert_error(&["classify", "--weights", &path(file), &image], &parts);
     }
+}
+
+/// A model of sequences takes and gives arrays N×L×C, of any length if it has none of its own.
+#[test]
+#[cfg(feature = "keras")]
+fn runs_sequences() {
+    let cases = fs::read(fixture("keras/fixtures/cases.zip")).unwrap();
+    let (folder, weights) =
+        temporary("model.keras", &common::entry(&cases, "sequence_transposed.keras"));
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let write = |shape: &[usize]| {
+        let (x, len) = (path("x.npy"), shape.iter().product());
+        npy::write(fs::File::create(&x).unwrap(), shape, &vec![0.5; len]).unwrap();
+        ["run", "--weights", &weights, "--input", &x, "--output", &path("y.npy")].map(str::to_owned)
+    };
+    for (length, outputs) in [(24, 153), (7, 51)] {
+        let args = write(&[3, length, 5]);
+        ok(&args.each_ref().map(|arg| &**arg));
+        let y = npy::read(Path::new(&path("y.npy"))).unwrap();
+        assert_eq!(y.shape, [3, outputs, 6]);
+    }
+    for shape in [&[3, 24, 4][..], &[1, 3, 24, 5], &[24, 5]] {
+        let args = write(shape);
+        let got = format!("got {shape:?}");
+        assert_error(&args.each_ref().map(|arg| &**arg), &["N×L×", &got]);
+    }
+    let picture = fixture("images/png-rgba.png");
+    assert_error(
+        &["classify", "--weights", &weights, &picture],
+        &["takes sequences, not pictures"],
+    );
+    let (folder, x) = temporary("x.npy", &[]);
+    npy::write(fs::File::create(&x).unwrap(), &[1, 24, 3], &[0.5; 72]).unwrap();
+    let y = folder.path().join("y.npy");
+    let args = ["run", "--weights", &model(), "--input", &x, "--output", y.to_str().unwrap()];
+    assert_error(&args, &["N×H×W×3", "got [1, 24, 3]"]);
 }

@@ -85,7 +85,7 @@ fn reference(network: &Network, weights: &Weights, input: &Value) -> Vec<Value> 
                 let [_, h, w, _] = operands[0].shape;
                 pool(operands[0], kind, Window::new([h, w]))
             }
-            Op::Reshape { shape: [h, w, c] } => {
+            Op::Reshape { shape: [h, w, c], .. } => {
                 Value { shape: [operands[0].shape[0], h, w, c], ..operands[0].clone() }
             }
             Op::Rescale { ref scale, ref offset } => {
@@ -151,6 +151,12 @@ fn reference(network: &Network, weights: &Weights, input: &Value) -> Vec<Value> 
                 };
                 Value { shape: *shape, data: values.iter().enumerate().map(affine).collect() }
             }
+            Op::NormalizeOver { ref axes, epsilon, scale, center, .. } => {
+                let array = |present: bool, variable| present.then(|| get(variable).unwrap());
+                let affine = [array(scale, "gamma"), array(center, "beta")];
+                normalize_over(operands[0], axes, epsilon, affine)
+            }
+            Op::Dot { axes, normalize, .. } => dot(operands[0], operands[1], axes, normalize),
             Op::Binary(op) => binary(op, operands[0], operands[1]),
             Op::UpSample { factor, how } => {
                 let [_, h, w, _] = operands[0].shape;
@@ -287,6 +293,48 @@ fn binary(op: BinaryOp, a: &Value, b: &Value) -> Value {
     picture_of(shape, |index| naive::binary(op, of(a, index), of(b, index)))
 }
 
+/// Each element by the mean and variance of all that differ from it along these axes alone.
+fn normalize_over(
+    x: &Value,
+    axes: &[usize],
+    epsilon: f64,
+    [gamma, beta]: [Option<&[f32]>; 2],
+) -> Value {
+    let [_, sides @ ..] = x.shape;
+    picture_of(x.shape, |index| {
+        let mut alike = Vec::new();
+        let mut place = 0;
+        for i in 0..sides.iter().product() {
+            let other = [i / sides[2] / sides[1], i / sides[2] % sides[1], i % sides[2]];
+            if (0..3).all(|axis| axes.contains(&axis) || other[axis] == index[axis + 1]) {
+                if other == index[1..] {
+                    place = alike.len();
+                }
+                alike.push(x.at([index[0], other[0], other[1], other[2]]));
+            }
+        }
+        let count = alike.len() as f64;
+        let mean = alike.iter().sum::<f64>() / count;
+        let variance = alike.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / count;
+        let of = |array: Option<&[f32]>, or: f64| array.map_or(or, |array| array[place].into());
+        (x.at(index) - mean) / (variance + epsilon).sqrt() * of(gamma, 1.0) + of(beta, 0.0)
+    })
+}
+
+fn dot(a: &Value, b: &Value, axes: [usize; 2], normalize: Option<f64>) -> Value {
+    let [rows, columns] = [a.shape[4 - axes[0]], b.shape[4 - axes[1]]];
+    picture_of([a.shape[0], 1, rows, columns], |[n, _, i, j]| {
+        let line = |value: &Value, axis: usize, i: usize| -> Vec<f64> {
+            let at = |k| if axis == 1 { [n, 0, k, i] } else { [n, 0, i, k] };
+            let line: Vec<f64> = (0..value.shape[axis + 1]).map(|k| value.at(at(k))).collect();
+            let length = line.iter().map(|v| v * v).sum::<f64>().sqrt();
+            let by = normalize.map_or(1.0, |epsilon| length.max(epsilon));
+            line.iter().map(|v| v / by).collect()
+        };
+        line(a, axes[0], i).iter().zip(line(b, axes[1], j)).map(|(a, b)| a * b).sum()
+    })
+}
+
 fn transposed(
     x: &Value,
     window: TransposedWindow,
@@ -297,7 +345,10 @@ fn transposed(
     let [h, w] = [0, 1].map(|axis| {
         let more = match window.padding {
             TransposedPadding::Same => 0,
-            _ => window.kernel[axis].saturating_sub(window.stride[axis]),
+            _ => {
+                let extent = (window.kernel[axis] - 1) * window.dilation[axis] + 1;
+                extent.saturating_sub(window.stride[axis])
+            }
         };
         x.shape[1 + axis] * window.stride[axis] + more
     });
@@ -443,6 +494,11 @@ impl Builder {
                 ["gamma", "beta"].iter().for_each(|variable| self.tensor(name, variable, &[c]));
                 (c, false)
             }
+            Op::NormalizeOver { ref extents, .. } => {
+                ["gamma", "beta"].iter().for_each(|variable| self.tensor(name, variable, extents));
+                (c, false)
+            }
+            Op::Dot { channels, .. } => (channels, false),
             Op::Binary(_) => {
                 (inputs.iter().map(|id| self.channels[id.index()]).max().unwrap(), false)
             }
@@ -454,7 +510,7 @@ impl Builder {
             Op::Permute { channels, .. } => (channels, false),
             Op::Concat => (inputs.iter().map(|id| self.channels[id.index()]).sum(), false),
             Op::Flatten { features } => (features, false),
-            Op::Reshape { shape } => (shape[2], false),
+            Op::Reshape { shape, .. } => (shape[2], false),
             Op::PRelu { ref shape } => {
                 self.tensor(name, "alpha", shape);
                 (c, false)
@@ -715,7 +771,7 @@ fn random_op(gene: Gene, [_, h, w, c]: Shape) -> Option<(Op, [usize; 2])> {
         | Op::MaxPool(window)
         | Op::AveragePool(window) => window.output_size([h, w]).ok()?,
         Op::GlobalPool { .. } | Op::Flatten { .. } => [1, 1],
-        Op::Reshape { shape: [h, w, _] } => [*h, *w],
+        Op::Reshape { shape: [h, w, _], .. } => [*h, *w],
         Op::ZeroPad(Border { top, bottom, left, right }) => [h + top + bottom, w + left + right],
         Op::Crop(Border { top, bottom, left, right }) => [h - top - bottom, w - left - right],
         Op::CenterCrop { size } | Op::Resize { size, .. } => *size,
@@ -764,7 +820,7 @@ fn plain_op(gene: Gene, [h, w, c]: [usize; 3]) -> Option<Op> {
             let how = if r % 2 == 0 { Interpolation::Bilinear } else { Interpolation::Bicubic };
             Op::Resize { size, how, crop: s % 2 == 0 }
         }
-        24 => Op::Reshape { shape: [w, h, c] },
+        24 => Op::Reshape { shape: [w, h, c], sequence: false },
         29 => Op::Normalize {
             kind: match p % 4 {
                 0 => NormalizationKind::Layer,
@@ -785,14 +841,23 @@ fn plain_op(gene: Gene, [h, w, c]: [usize; 3]) -> Option<Op> {
         32 | 33 if h * w <= 64 => {
             let padding =
                 if s / 2 % 2 == 0 { TransposedPadding::Same } else { TransposedPadding::Valid };
+            let stride = [1 + q % 3, 1 + q / 3 % 2];
             let window = TransposedWindow::new([1 + p % 4, 1 + p / 4 % 4])
-                .stride([1 + q % 3, 1 + q / 3 % 2])
+                .stride(stride)
+                .dilation(stride.map(|stride| if stride == 1 { 1 + q / 6 % 3 } else { 1 }))
                 .padding(padding);
             Op::ConvTranspose { window, filters: 1 + r % 3, bias: s % 2 == 0 }
         }
         34 => {
             let axes = [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]][p % 5];
             Op::Permute { axes, channels: [h, w, c][axes[2]] }
+        }
+        37 => {
+            let all = [&[0, 1, 2][..], &[0, 1], &[1, 2], &[0, 2], &[0], &[1], &[2]];
+            let axes = all[p % all.len()].to_vec();
+            let extents = axes.iter().map(|&axis| [h, w, c][axis]).collect();
+            let (scale, center) = (q % 2 == 0, r % 2 == 0);
+            Op::NormalizeOver { axes, extents, epsilon: 0.1, scale, center }
         }
         _ => return None,
     })
@@ -819,7 +884,25 @@ fn random_network(input: Shape, genes: &[Gene], output: u8) -> Builder {
             }
             operands
         };
-        let (op, operands, [h, w]) = match gene[0] % 37 {
+        let (op, operands, [h, w]) = match gene[0] % 39 {
+            38 => {
+                let fits = |i: &usize| {
+                    let [n, h, w, c] = shapes[*i];
+                    [n, h] == [shapes[a][0], 1] && w.max(c) <= 32
+                };
+                let some: Vec<usize> = all.iter().copied().filter(fits).collect();
+                let axes = [[1, 1], [1, 2], [2, 1], [2, 2]][usize::from(gene[3]) % 4];
+                if !some.contains(&a) {
+                    continue;
+                }
+                let b = pick(gene[2].rotate_left(3), &some);
+                if shapes[a][axes[0] + 1] != shapes[b][axes[1] + 1] {
+                    continue;
+                }
+                let (rows, channels) = (shapes[a][4 - axes[0]], shapes[b][4 - axes[1]]);
+                let normalize = (gene[4] % 2 == 0).then_some(1e-3);
+                (Op::Dot { axes, channels, normalize }, vec![a, b], [1, rows])
+            }
             35 | 36 => {
                 let fits = |i: &usize| {
                     let pairs = shapes[*i].iter().zip(&shapes[a]);
@@ -1454,8 +1537,11 @@ fn operands_that_do_not_fit_name_the_node() {
         (Op::Crop(border(4, 0)), "cropping 4 + 0 rows and 0 + 0 columns from 4×3 leaves nothing"),
         (Op::Crop(border(0, usize::MAX)), "from 4×3 leaves nothing"),
         (Op::ZeroPad(border(usize::MAX, 0)), "padded height or width"),
-        (Op::Reshape { shape: [4, 3, 3] }, "can't reshape 4×3×2 elements to 4×3×3"),
-        (Op::Reshape { shape: [usize::MAX, 2, 1] }, "can't reshape"),
+        (
+            Op::Reshape { shape: [4, 3, 3], sequence: false },
+            "can't reshape 4×3×2 elements to 4×3×3",
+        ),
+        (Op::Reshape { shape: [usize::MAX, 2, 1], sequence: false }, "can't reshape"),
         (
             Op::Rescale { scale: vec![1.0; 3], offset: vec![0.0] },
             "expected 1 or 2 numbers to rescale 2 channels, got 3",
@@ -1463,6 +1549,26 @@ fn operands_that_do_not_fit_name_the_node() {
         (
             Op::PRelu { shape: vec![3, 3, 2] },
             "alpha of shape [3, 3, 2] does not match 4×3×2 elements",
+        ),
+        (
+            Op::NormalizeOver {
+                axes: vec![0, 2],
+                extents: vec![4, 3],
+                epsilon: 0.0,
+                scale: true,
+                center: true,
+            },
+            "axes [0, 2]: expected extents [4, 3], got [4, 2]",
+        ),
+        (
+            Op::NormalizeOver {
+                axes: vec![2, 1],
+                extents: vec![2, 3],
+                epsilon: 0.0,
+                scale: false,
+                center: true,
+            },
+            "expected some of the axes 0, 1 and 2 in this order, got [2, 1]",
         ),
         (Op::CenterCrop { size: [0, 1] }, "height"),
         (Op::Resize { size: [1, 0], how: Interpolation::Nearest, crop: false }, "width"),
@@ -1477,6 +1583,48 @@ fn operands_that_do_not_fit_name_the_node() {
         let plan = NetworkPlan::new(&network, &weights, [1, 4, 3, 2], &PlanOptions::default());
         let message = plan.unwrap_err().to_string();
         assert!(message.contains("\"odd\"") && message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn products_that_do_not_fit_are_refused() {
+    for (axes, channels, part) in [
+        ([0, 1], 3, "expected axes 1 or 2, got [0, 1]"),
+        ([1, 2], 3, "operands don't match along axes [1, 2]: [1, 1, 3, 2] and [1, 1, 3, 2]"),
+        ([2, 2], 2, "expected 2 channels by axes [2, 2], got 3"),
+    ] {
+        let mut network = Network::of_sequences("test", "input", None, 2);
+        let input = network.output();
+        network.push("dot", Op::Dot { axes, channels, normalize: None }, &[input; 2]).unwrap();
+        let message = network.shapes([1, 1, 3, 2]).unwrap_err().to_string();
+        assert!(message.contains("\"dot\"") && message.contains(part), "{message}");
+        let message = network.shapes([1, 2, 3, 2]).unwrap_err().to_string();
+        assert!(message.contains("expected sequences, whose height is 1, got [1, 2, 3, 2]"));
+    }
+}
+
+/// Values of few dimensions: what ranks follow from what.
+#[test]
+fn ranks_are_those_of_keras() {
+    let mut network = Network::of_sequences("test", "input", Some(6), 2);
+    let x = network.output();
+    let dot = Op::Dot { axes: [2, 2], channels: 6, normalize: None };
+    let reshape = |shape, sequence| Op::Reshape { shape, sequence };
+    let average = |keep_dims| Op::GlobalPool { kind: PoolKind::Average, keep_dims };
+    for (op, operands, rank) in [
+        (plain_conv(Window::new([1, 3]), 4), vec![x], 3),
+        (Op::Permute { axes: [0, 2, 1], channels: 6 }, vec![x], 3),
+        (average(true), vec![x], 3),
+        (average(false), vec![x], 2),
+        (Op::Flatten { features: 12 }, vec![x], 2),
+        (reshape([3, 2, 2], false), vec![x], 4),
+        (reshape([1, 3, 4], true), vec![x], 3),
+        (dot, vec![x, x], 3),
+        (Op::Binary(BinaryOp::Add), vec![x, x], 3),
+    ] {
+        let name = format!("{op:?}");
+        let node = network.push(&name, op, &operands).unwrap();
+        assert_eq!(network.rank(node), rank, "{name}");
     }
 }
 

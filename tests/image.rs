@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use sepconv::image::{Channels, Decoded, Orientation, Picture, Preprocess, Resize, Scaling};
+use sepconv::image::{Channels, Crop, Decoded, Orientation, Picture, Preprocess, Resize, Scaling};
 use sepconv::npy;
 
 fn images() -> PathBuf {
@@ -434,4 +434,37 @@ proptest! {
         prop_assert!(decoded.picture == read("jpeg-444.rgb.png"));
         prop_assert!(decode(&png_with_exif(&data, true)).is_ok());
     }
+}
+
+/// The middle of the picture, which was resized by its shorter side; half a pixel is rounded to
+/// even, as in torchvision.
+#[test]
+fn crops_are_the_middle_of_the_resized_picture() {
+    let rgb: Vec<u8> = (0..9 * 14 * 3).map(|i| (i * 37 % 251) as u8).collect();
+    let picture = Picture::new([9, 14], rgb).unwrap();
+    // The whole picture, the crop, and its first row and column.
+    for (share, squash, size, whole, first) in [
+        (1.0, false, [9, 9], [9, 14], [0, 2]),
+        (0.75, false, [6, 6], [8, 12], [1, 3]),
+        (0.8, true, [4, 4], [5, 5], [0, 0]),
+        (0.5, true, [3, 5], [6, 10], [2, 2]),
+    ] {
+        let crop = Crop { share, squash };
+        for channels in [Channels::Gray, Channels::Rgb] {
+            let all = picture.resize(whole, Resize::Bicubic, channels).unwrap();
+            let middle = picture.crop(size, crop, Resize::Bicubic, channels).unwrap();
+            let count = channels.count();
+            let row = |y: usize| &all.values()[((first[0] + y) * whole[1] + first[1]) * count..];
+            let expected: Vec<f32> =
+                (0..size[0]).flat_map(|y| row(y)[..size[1] * count].to_vec()).collect();
+            assert_eq!((middle.size(), middle.values()), (size, &expected[..]), "{crop:?}");
+        }
+    }
+    let refused = |share, size| {
+        let crop = Crop { share, squash: false };
+        picture.crop(size, crop, Resize::Bicubic, Channels::Rgb).unwrap_err().to_string()
+    };
+    assert!(refused(0.0, [3, 3]).contains("share above 0 and at most 1, got 0"));
+    assert!(refused(1e-300, [3, 3]).contains("pixels, got "));
+    assert!(refused(1.0, [0, 3]).contains("got 0×"), "{}", refused(1.0, [0, 3]));
 }

@@ -387,7 +387,8 @@ fn damaged_files_end_in_errors() {
 struct Case {
     name: String,
     files: Vec<String>,
-    shape: [usize; 4],
+    /// N×H×W×C, or N×L×C.
+    shape: Vec<usize>,
     /// Whether the pictures have numbers of 0 to 255.
     pixels: bool,
     tolerance: f32,
@@ -425,17 +426,21 @@ fn models_as_people_save_them_compute_as_keras_does() {
             let found = network.outputs().to_vec();
             let node = |output: &Output| network.node(output.node).name.clone();
             let options = PlanOptions::default().outputs(found.iter().map(node));
-            let mut session =
-                Session::new(NetworkPlan::new(&network, weights, shape, &options).unwrap())
-                    .unwrap();
+            let input = match shape[..] {
+                [n, l, c] => [n, 1, l, c],
+                _ => shape[..].try_into().unwrap(),
+            };
+            let plan = NetworkPlan::new(&network, weights, input, &options).unwrap();
+            let mut session = Session::new(plan).unwrap();
             session.run(&x).unwrap();
             assert_eq!(found.len(), outputs.len(), "{file}");
             for (output, expected) in found.iter().zip(&outputs) {
                 // A model inside names the output, in Keras 3 by the layer that it ends in.
                 let (values, [n, h, w, c]) = session.node(&node(output)).unwrap();
-                let shape = match network.is_vector(output.node) {
-                    true => vec![n, c],
-                    false => vec![n, h, w, c],
+                let shape = match network.rank(output.node) {
+                    2 => vec![n, c],
+                    3 => vec![n, h * w, c],
+                    _ => vec![n, h, w, c],
                 };
                 assert_eq!(shape, expected.shape, "{file}: {}", output.name);
                 let largest = expected.values.iter().fold(1.0_f32, |m, v| m.max(v.abs()));
@@ -477,6 +482,119 @@ fn call(operands: &[&str]) -> String {
     };
     let tensors: Vec<String> = operands.iter().map(tensor).collect();
     format!(r#"{{"args": [[{}]], "kwargs": {{}}}}"#, tensors.join(", "))
+}
+
+/// Layers that can't be as they are: the error names the layer and the numbers.
+#[test]
+fn impossible_layers_are_refused_with_their_numbers() {
+    let weights = entry(&fixture("every.keras"), "model.weights.h5");
+    let conv = r#""filters": 3, "kernel_size": 2"#;
+    let steps = |class: &str, config: &str| {
+        format!(r#""layer": {{"class_name": "{class}", "config": {{"name": "inner", {config}}}}}"#)
+    };
+    let group = steps("GroupNormalization", r#""groups": 2"#);
+    let (lstm, lines) = (steps("LSTM", r#""units": 2"#), steps("Conv1D", conv));
+    let dot = steps("Dot", r#""axes": 1"#);
+    let picture = "[null, 4, 4, 2]";
+    let sequence = "[null, 8, 2]";
+    let not = "is not supported";
+    for (shape, class, config, operands, part) in [
+        (picture, "Conv1D", conv, 1, "expected an operand of 3 dimensions, got 4"),
+        (sequence, "Conv2D", conv, 1, "expected an operand of 4 dimensions, got 3"),
+        (
+            sequence,
+            "Conv1D",
+            r#""filters": 3, "kernel_size": [2, 2]"#,
+            1,
+            "kernel_size: expected one whole number of at least 1, got [2,2]",
+        ),
+        (
+            picture,
+            "Conv2D",
+            r#""filters": 3, "kernel_size": [0, 2]"#,
+            1,
+            "kernel_size: expected two whole numbers of at least 1, got [0,2]",
+        ),
+        (
+            sequence,
+            "Conv1D",
+            r#""filters": 3, "kernel_size": 9, "padding": "causal", "dilation_rate": 4611686018427387904"#,
+            1,
+            "a kernel of 9 with dilation 4611686018427387904 overflows",
+        ),
+        (
+            sequence,
+            "DepthwiseConv1D",
+            r#""kernel_size": 2, "padding": "causal""#,
+            1,
+            "padding \"causal\" is not supported",
+        ),
+        (sequence, "RepeatVector", r#""n": 3"#, 1, "expected an operand of 2 dimensions, got 3"),
+        (sequence, "TimeDistributed", &lstm, 1, "(TimeDistributed of LSTM) is not supported"),
+        (sequence, "TimeDistributed", &group, 1, "not supported on an operand of 3 dimensions"),
+        (sequence, "TimeDistributed", &lines, 1, "expected an operand of 4 dimensions, got 3"),
+        (sequence, "TimeDistributed", &dot, 1, "not supported on an operand of 3 dimensions"),
+        (sequence, "TimeDistributed", r#""x": 1"#, 1, "it has no layer"),
+        (sequence, "Permute", r#""dims": [3, 1]"#, 1, "expected the numbers 1 to 2 in some order"),
+        (sequence, "LayerNormalization", r#""axis": [0, 1]"#, 1, "numbers of 1 to 2, got [0,1]"),
+        (sequence, "LayerNormalization", r#""axis": [1, 1]"#, 1, "in this order, got [1, 1]"),
+        (sequence, "RMSNormalization", r#""axis": 1"#, 1, "axis 1 is not the channels alone"),
+        (
+            sequence,
+            "Dot",
+            r#""axes": 0"#,
+            2,
+            "axes: expected one of 1 to 2 and one of 1 to 2, got 0",
+        ),
+        (sequence, "Dot", r#""axes": [1, 2]"#, 2, "operands don't match along axes [1, 2]"),
+        (sequence, "Dot", r#""axes": 1"#, 1, "expected 2 operands, got 1"),
+        (picture, "Dot", r#""axes": 1"#, 2, "expected operands of 2 or 3 dimensions, got 4 and 4"),
+        (
+            sequence,
+            "Conv1DTranspose",
+            r#""filters": 3, "kernel_size": 2, "strides": 2, "output_padding": 2"#,
+            1,
+            "output_padding: expected less than the strides [1, 2], got [0, 2]",
+        ),
+        (
+            picture,
+            "Conv2DTranspose",
+            r#""filters": 3, "kernel_size": 2, "strides": 2, "dilation_rate": [1, 3]"#,
+            1,
+            "along the width: expected a stride or a dilation of 1, got 2 and 3",
+        ),
+        (
+            picture,
+            "Conv2DTranspose",
+            r#""filters": 3, "kernel_size": 2, "groups": 2"#,
+            1,
+            "expected 1 group of a transposed convolution, got 2",
+        ),
+        ("[null, null, 2]", "Dot", r#""axes": 1"#, 2, "it takes a sequence whose length is open"),
+        ("[null, null, 2]", "LayerNormalization", r#""axis": 1"#, 1, "axis 1 of an open size"),
+        ("[null, 8]", "Dense", r#""units": 3"#, 1, "or [batch, length, channels] for sequences"),
+        (sequence, "GRU", r#""units": 3"#, 1, not),
+    ] {
+        let call = call(&vec!["input"; operands]);
+        let layer = format!(
+            r#"{{"class_name": "{class}", "name": "odd", "config": {{{config}}}, "inbound_nodes": [{call}]}}"#
+        );
+        let model = functional("odd", &[layer], "odd").replace("[null, 4, 4, 2]", shape) + "}";
+        let bytes = keras_file(model.as_bytes(), &weights, CompressionMethod::Stored);
+        let error = refusal(bytes);
+        assert!(error.contains(part), "{class} {config}: {error}");
+    }
+    // A vector may be repeated too often.
+    let layers = [
+        (r#"{"class_name": "Flatten", "name": "flat", "config": {}"#, "input"),
+        (r#"{"class_name": "RepeatVector", "name": "odd", "config": {"n": 1048576}"#, "flat"),
+    ];
+    let layers =
+        layers.map(|(text, of)| format!(r#"{text}, "inbound_nodes": [{}]}}"#, call(&[of])));
+    let model = functional("odd", &layers, "odd") + "}";
+    let bytes = keras_file(model.as_bytes(), &weights, CompressionMethod::Stored);
+    let error = refusal(bytes);
+    assert!(error.contains("at most 65536 rows and columns, got 1×1048576"), "{error}");
 }
 
 /// Graphs that grow when they are read: refused soon, whatever they claim.

@@ -32,7 +32,7 @@ fn operations() -> Vec<Op> {
         Op::ZeroPad(border),
         Op::Crop(border),
         Op::CenterCrop { size: [3, 4] },
-        Op::Reshape { shape: [4, 3, 6] },
+        Op::Reshape { shape: [4, 3, 6], sequence: false },
         Op::Dense { units: 5, bias: true },
         Op::Identity,
         Op::GlobalPool { kind: PoolKind::Max, keep_dims: true },
@@ -47,7 +47,20 @@ fn operations() -> Vec<Op> {
             filters: 3,
             bias: false,
         },
+        Op::ConvTranspose {
+            window: TransposedWindow::new([3, 2]).dilation([2, 3]),
+            filters: 3,
+            bias: false,
+        },
         Op::Permute { axes: [1, 0, 2], channels: 3 },
+        Op::Reshape { shape: [1, 4, 9], sequence: true },
+        Op::NormalizeOver {
+            axes: vec![0, 2],
+            extents: vec![5, 4],
+            epsilon: 1e-3,
+            scale: true,
+            center: false,
+        },
     ];
     for (i, kind) in [
         NormalizationKind::Layer,
@@ -108,6 +121,10 @@ fn model() -> Model {
     ] {
         network.push(name, Op::Binary(op), &[sum, last]).unwrap();
     }
+    for (name, normalize) in [("dot", None), ("cosine", Some(1e-7))] {
+        let op = Op::Dot { axes: [2, 1], channels: 8, normalize };
+        network.push(name, op, &[sum, last]).unwrap();
+    }
     for (i, scale) in [(0, 0.1), (3, 1.0 / 3.0), (7, f32::MIN_POSITIVE), (20, 1e30)] {
         let id = network.find(&network.nodes()[i].name.clone()).unwrap();
         network.set_quantization(id, Some(Quantization::new(scale, i as i32 * 12))).unwrap();
@@ -129,6 +146,15 @@ fn model() -> Model {
     model.metadata.logits = Some(Link::Sigmoid);
     model.metadata.labels = Some(vec!["Löffel".into(), String::new()]);
     model
+}
+
+#[test]
+fn sequences_are_read_as_they_were_written() {
+    let mut network = Network::of_sequences("sound", "samples", None, 2);
+    network.push("pool", Op::MaxPool(Window::new([1, 4])), &[network.output()]).unwrap();
+    let model = Model::new(network, Weights::default());
+    let bytes = weights::to_bytes(&model).unwrap();
+    assert_eq!(weights::load_bytes("file", bytes).unwrap(), model);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! timm's Xceptions: its numbers on synthetic weights (goldens by tests/timm/make_goldens.py), and
+//! timm's networks: its numbers on synthetic weights (goldens by tests/timm/make_goldens.py), and
 //! its safetensors files, written here by code of its own, and what a hostile hand makes of them.
 #![cfg(feature = "safetensors")]
 
@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 
 use half::{bf16, f16};
 use sepconv::models::{
-    AlignedXceptionConfig, EntryBlock, Flavour, Head, XceptionConfig, aligned_xception, xception,
+    AlignedXceptionConfig, EntryBlock, Flavour, Head, TimmConfig, XceptionConfig, aligned_xception,
+    timm, xception,
 };
 use sepconv::network::Network;
-use sepconv::weights::{Weights, load_bytes, load_weights, synthetic};
+use sepconv::weights::{
+    Crop, Resize, Scaling, Weights, load, load_bytes, load_weights, synthetic, to_bytes,
+};
 
 fn legacy() -> XceptionConfig {
     XceptionConfig { flavour: Flavour::Timm, ..XceptionConfig::default() }
@@ -62,6 +65,42 @@ fn legacy_xception_agrees_with_timm() {
     agrees("legacy_xception_96", &network);
 }
 
+fn known(name: &str, channels: usize, classes: Option<usize>) -> Network {
+    timm(&TimmConfig { channels, classes, ..TimmConfig::new(name).unwrap() }).unwrap()
+}
+
+#[test]
+fn inverted_residuals_agree_with_timm() {
+    for (name, size) in [
+        ("mobilenetv2_035", 45),
+        ("mobilenetv3_small_050", 45),
+        ("tf_mobilenetv3_large_minimal_100", 46),
+        ("tf_mobilenetv3_small_075", 45),
+        ("mnasnet_small", 48),
+        ("mnasnet_050", 33),
+        ("semnasnet_050", 45),
+        ("efficientnet_lite0", 33),
+        ("tf_efficientnet_b0", 46),
+        ("tf_efficientnetv2_b0", 45),
+    ] {
+        agrees(&format!("{name}_{size}"), &known(name, 3, Some(10)));
+    }
+}
+
+#[test]
+fn convnexts_agree_with_timm() {
+    for (name, size) in
+        [("convnext_atto", 45), ("convnext_pico_ols", 46), ("convnext_tiny_hnf", 32)]
+    {
+        agrees(&format!("{name}_{size}"), &known(name, 3, Some(10)));
+    }
+}
+
+#[test]
+fn ghostnet_agrees_with_timm() {
+    agrees("ghostnet_050_45", &known("ghostnet_050", 3, Some(10)));
+}
+
 /// A tensor of a file: type, shape, bytes.
 #[derive(Clone)]
 struct Stored {
@@ -91,6 +130,15 @@ fn of(network: &Network, dtype: &'static str) -> Tensors {
     let mut tensors = Tensors::new();
     for (layer, variable, tensor) in synthetic::weights(network).unwrap().iter() {
         let module = module(network, layer);
+        if let Some(module) = module.strip_suffix(".gamma") {
+            // A parameter of a block of ConvNeXt.
+            let tensor = stored(dtype, &tensor.shape, &tensor.data);
+            tensors.insert(format!("{module}.gamma"), tensor);
+            continue;
+        }
+        let depthwise = network.nodes().iter().any(|node| {
+            node.layer == layer && matches!(node.op, sepconv::network::Op::Depthwise { .. })
+        });
         let (suffix, axes): (&str, &[usize]) = match (variable, tensor.shape.len()) {
             ("gamma", _) => ("weight", &[0]),
             ("beta" | "bias", _) => ("bias", &[0]),
@@ -98,7 +146,7 @@ fn of(network: &Network, dtype: &'static str) -> Tensors {
             ("moving_variance", _) => ("running_var", &[0]),
             ("kernel", 2) => ("weight", &[1, 0]),
             ("kernel", _) => ("weight", &[3, 2, 0, 1]),
-            ("depthwise_kernel", _) if module.ends_with("_dw") => ("weight", &[2, 3, 0, 1]),
+            ("depthwise_kernel", _) if depthwise => ("weight", &[2, 3, 0, 1]),
             ("depthwise_kernel", _) => ("conv1.weight", &[2, 3, 0, 1]),
             ("pointwise_kernel", _) => ("pointwise.weight", &[3, 2, 0, 1]),
             other => panic!("{other:?}"),
@@ -165,8 +213,12 @@ fn module(network: &Network, layer: &str) -> String {
 
 /// The bytes of a file.
 fn file(tensors: &Tensors) -> Vec<u8> {
+    file_with(r#"{"format":"pt"}"#, tensors)
+}
+
+fn file_with(metadata: &str, tensors: &Tensors) -> Vec<u8> {
     let mut data = Vec::new();
-    let mut entries = vec![r#""__metadata__":{"format":"pt"}"#.to_owned()];
+    let mut entries = vec![format!(r#""__metadata__":{metadata}"#)];
     for (name, tensor) in tensors {
         let (start, end) = (data.len(), data.len() + tensor.bytes.len());
         let (dtype, shape) = (tensor.dtype, &tensor.shape);
@@ -265,6 +317,114 @@ fn networks_are_recognised() {
     }
 }
 
+/// Small ones of each family, also with other input channels and classes, and without classes.
+#[test]
+fn networks_are_recognised_by_their_tensors() {
+    for (name, channels, classes) in [
+        ("mobilenetv2_035", 3, Some(1000)),
+        ("mobilenetv2_050", 1, Some(4)),
+        ("mobilenetv3_small_050", 3, None),
+        // All of its tensors are some of efficientnet_b0's.
+        ("efficientnet_lite0", 3, Some(4)),
+        ("tf_mobilenetv3_small_minimal_100", 3, Some(4)),
+        ("mnasnet_small", 4, None),
+        ("mnasnet_050", 3, Some(4)),
+        ("semnasnet_050", 3, Some(4)),
+        ("tf_efficientnetv2_b0", 3, Some(4)),
+        ("convnext_atto", 2, Some(4)),
+        ("convnext_atto_ols", 3, None),
+        ("ghostnet_050", 3, Some(4)),
+    ] {
+        let network = known(name, channels, classes);
+        let model = load_bytes("file", file(&of(&network, "F32"))).unwrap();
+        assert!(model.network == network, "{name}");
+        assert!(model.weights == synthetic::weights(&network).unwrap(), "{name}");
+        let twins = model.metadata.notes.iter().all(|note| note.contains(&format!("tf_{name}")));
+        assert!(twins, "{name}: {:?}", model.metadata.notes);
+        assert_eq!(model.metadata.logits.is_some(), classes.is_some(), "{name}");
+        let mut again = load_bytes("again", to_bytes(&model).unwrap()).unwrap();
+        again.metadata.notes = model.metadata.notes.clone();
+        assert!(again == model, "{name}");
+    }
+}
+
+/// Networks with the same tensors are told apart by the header or timm's `config.json`.
+#[test]
+fn networks_are_recognised_by_their_names() {
+    let names = ["mobilenetv3_small_075", "tf_mobilenetv3_small_075"];
+    let [plain, tensorflow] = names.map(|name| known(name, 3, Some(4)));
+    let tensors = of(&plain, "F16");
+    let model = load_bytes("file", file(&tensors)).unwrap();
+    assert!(model.network == plain);
+    let [note] = &model.metadata.notes[..] else { panic!("{:?}", model.metadata.notes) };
+    assert!(names.iter().all(|name| note.contains(name)), "{note}");
+    assert_eq!(model.metadata.scaling.unwrap().0, Scaling::Torch);
+
+    let named = |name: &str| file_with(&format!(r#"{{"architecture":"{name}"}}"#), &tensors);
+    let model = load_bytes("file", named("tf_mobilenetv3_small_075.in1k")).unwrap();
+    assert!(model.network == tensorflow && model.metadata.notes.is_empty());
+    assert_eq!(model.metadata.scaling.unwrap().0, Scaling::Tf);
+    assert_eq!(model.metadata.resize, Some(Resize::Bilinear));
+    let error = load_bytes("file", named("resnet50")).unwrap_err().to_string();
+    assert!(error.contains("the header names a network: \"resnet50\" is none of"), "{error}");
+    let error = load_bytes("file", named("mobilenetv2_035")).unwrap_err().to_string();
+    let parts =
+        ["the header names timm's mobilenetv2_035: tensor ", "expected shape [8, 16, 1, 1]"];
+    assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let write = |header: &[u8], config: &str| {
+        std::fs::write(&path, header).unwrap();
+        std::fs::write(folder.path().join("config.json"), config).unwrap();
+        load(&path)
+    };
+    let config = r#"{"architecture": "tf_mobilenetv3_small_075", "num_classes": 1000,
+        "pretrained_cfg": {"tag": "in1k", "input_size": [3, 96, 160], "mean": [0.1, 0.2, 0.3],
+        "std": [1, 1, 2], "interpolation": "nearest", "crop_pct": 0.5, "crop_mode": "squash"}}"#;
+    let model = write(&file(&tensors), config).unwrap();
+    assert_eq!(model.network.name(), "tf_mobilenetv3_small_075");
+    assert_eq!(model.network.input(), ([Some(96), Some(160)], 3));
+    let metadata = model.metadata;
+    assert_eq!(metadata.scaling.unwrap().0, Scaling::Unit);
+    assert_eq!((metadata.mean, metadata.std), (vec![0.1, 0.2, 0.3], vec![1.0, 1.0, 2.0]));
+    assert_eq!(metadata.resize, Some(Resize::Nearest));
+    assert_eq!(metadata.crop, Some(Crop { share: 0.5, squash: true }));
+    // The header is nearer, and a foreign or damaged config.json says nothing.
+    let model = write(&named(names[0]), config).unwrap();
+    assert!(model.network == plain && model.metadata.resize == Some(Resize::Bicubic));
+    assert!(write(&file(&tensors), r#"{"architectures": [1]}"#).unwrap().network == plain);
+    let notes = write(&file(&tensors), "{").unwrap().metadata.notes.join("\n");
+    assert!(notes.contains("config.json beside the file is not read"), "{notes}");
+    let error = write(&file(&tensors), r#"{"architecture": "vit"}"#).unwrap_err().to_string();
+    assert!(error.contains("the config.json beside the file names a network: \"vit\""), "{error}");
+}
+
+#[test]
+fn wrong_tensors_of_a_recognised_network_are_refused_by_name() {
+    let sound = of(&known("mobilenetv3_small_050", 3, Some(4)), "F16");
+    let refused = |change: &dyn Fn(&mut Tensors), parts: &[&str]| {
+        let mut tensors = sound.clone();
+        change(&mut tensors);
+        let error = load_bytes("file", file(&tensors)).unwrap_err().to_string();
+        let known = error.contains("recognised as timm's mobilenetv3_small_050: ");
+        assert!(known && parts.iter().all(|part| error.contains(part)), "{error}");
+    };
+    let zeros = |shape: &[usize]| stored("F32", shape, &vec![0.0; shape.iter().product()]);
+    let name = "blocks.1.0.conv_dw.weight";
+    refused(&|t| drop(t.remove(name)), &[name, "missing; expected shape [40, 1, 3, 3]"]);
+    let parts = [name, "expected shape [40, 1, 3, 3], got [40, 1, 5, 5]"];
+    refused(&|t| drop(t.insert(name.into(), zeros(&[40, 1, 5, 5]))), &parts);
+    let name = "conv_stem.weight";
+    let parts = [name, "expected shape [16, 3, 3, 3], got [16, 27]"];
+    refused(&|t| drop(t.insert(name.into(), zeros(&[16, 27]))), &parts);
+    let name = "classifier.weight";
+    let parts = [name, "expected shape [4, 1024], got [4, 1024, 1, 1]"];
+    refused(&|t| drop(t.insert(name.into(), zeros(&[4, 1024, 1, 1]))), &parts);
+    let parts = ["has no tensor \"blocks.1.1.gamma\" (shape [16])"];
+    refused(&|t| drop(t.insert("blocks.1.1.gamma".into(), zeros(&[16]))), &parts);
+}
+
 #[test]
 fn other_families_are_refused() {
     let refused = |tensors: &Tensors, parts: &[&str]| {
@@ -276,7 +436,12 @@ fn other_families_are_refused() {
         let zeros = vec![0.0; shape.iter().product()];
         Tensors::from([(name.to_owned(), stored("F32", shape, &zeros))])
     };
-    let parts = ["\"stem.0.conv.weight\"", "\"conv1.weight\" of shape [64, 3, 7, 7]", "1 tensors"];
+    let parts = [
+        "legacy_xception",
+        "mobilenetv2_100",
+        "\"conv1.weight\" of shape [64, 3, 7, 7]",
+        "1 tensors",
+    ];
     refused(&one("conv1.weight", &[64, 3, 7, 7]), &parts);
     refused(&Tensors::new(), &["0 tensors", "none"]);
     // Another one with such a stem.

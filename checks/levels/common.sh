@@ -131,8 +131,12 @@ emulated_tests() {
         --skip dot_products # masked vcvtneps2bf16 is wrong on Bochs: see emulator/x86.py
 }
 
+# What is built for AArch64, with which features.
+NEON_PACKAGES=(-p sepconv-kernels -p sepconv --no-default-features --features sepconv/rayon)
+
 # Sets up cargo for aarch64-unknown-linux-gnu: rustup's target if it is there, else Debian's packages.
 aarch64_build() {
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
     export CARGO_BUILD_TARGET=aarch64-unknown-linux-gnu CARGO_TARGET_DIR=$PWD/target/aarch64
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS=$READABLE
     if [[ -d $(rustc --print sysroot)/lib/rustlib/aarch64-unknown-linux-gnu ]]; then

@@ -76,8 +76,8 @@ class Kernel:
 # `3x3`: columns of the 3×3 tiles for stride 1 and 2, widest first, of f32 and of 16 bits.
 WIDE_3X3 = ((6, 5, 4, 3, 2, 1),) * 2, ((6, 4, 3, 1),) * 2
 TILES = {
-    "avx2": {"rows": (1, 2, 3, 4, 5, 6), "blocks": (1, 3, 4, 6), "vectors": 2, "lanes": 8, "3x3": (((3, 2, 1), (2, 1)), ((3, 2, 1),) * 2)},
-    "avx512": {"rows": (1, 2, 3, 4, 6, 8, 9, 12), "blocks": (1, 2, 4, 6, 9, 12), "vectors": 2, "lanes": 16, "3x3": WIDE_3X3},
+    "avx2": {"rows": (1, 2, 3, 4, 6), "blocks": (1, 3, 4, 6), "vectors": 2, "lanes": 8, "3x3": (((3, 2, 1), (2, 1)), ((3, 2, 1),) * 2)},
+    "avx512": {"rows": (1, 2, 4, 6, 9, 12), "blocks": (1, 2, 4, 6, 9, 12), "vectors": 2, "lanes": 16, "3x3": WIDE_3X3},
     "neon": {"rows": (1, 2, 3, 4, 5, 6, 8), "blocks": (1, 3, 4, 5, 8), "vectors": 3, "lanes": 4, "3x3": WIDE_3X3},
 }
 # FMAs ÷ instructions of the full GEMM tile: packed, direct.
@@ -215,8 +215,11 @@ def expected(level):
             spills = TAIL_SPILLS[level] if half else 0
             yield Kernel(level, "tails", "", [f"{TAIL}<{x}, {p}, {s}>" for p in pixels for s in (1, 2)],
                          spills=spills)
-            taps = [(f"DenseTaps<{k}, {s}>", p) for k, s in dense for p in pixels if p > 1 or s == 1]
-            taps += [("LongTaps", p) for p in pixels]
+            # Of f32 each width has its own.
+            taps = [("AnyTaps", p) for p in pixels if half and p > 1]
+            if not half:
+                taps += [(f"DenseTaps<{k}, {s}>", p) for k, s in dense for p in pixels if p > 1 or s == 1]
+                taps += [("LongTaps", p) for p in pixels]
             yield Kernel(level, "tails", "", [
                 f"{MASKED}<{DEPTHWISE}{of}, {x}, {bounded}, {p}>" for of, p in [*taps, ("AnyTaps", 1)]],
                          spills=spills)
@@ -488,10 +491,9 @@ class Function:
         return from_block(header)
 
 
-def build(target):
-    """The kernels' library: release, default features, and names with their const parameters."""
-    command = ["cargo", "build", "--release", "-p", "sepconv-kernels", "--lib", "--target", target,
-               "--message-format=json-render-diagnostics"]
+def build(target, arguments):
+    """The kernels' library: release, and names with their const parameters."""
+    command = ["cargo", *arguments.split(), "--release", "--target", target, "--message-format=json-render-diagnostics"]
     flags = f"CARGO_TARGET_{target.upper().replace('-', '_')}_RUSTFLAGS"
     # checks/levels/common.sh sets the same, and more that doesn't matter here.
     env = {flags: "-C symbol-mangling-version=v0", **os.environ}
@@ -568,12 +570,15 @@ def examine(kernel, functions, target, row):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--levels", default="avx2,avx512,neon", help="default: %(default)s")
-    levels = parser.parse_args().levels.split(",")
+    parser.add_argument("--build", default="build -p sepconv-kernels --lib", metavar="ARGUMENTS",
+                        help="cargo's, for a build that is there already (default: %(default)s)")
+    options = parser.parse_args()
+    levels = options.levels.split(",")
     if unknown := set(levels) - set(TARGETS):
         parser.error(f"no such level: {', '.join(sorted(unknown))}")
     # A function is as many blocks deep.
     sys.setrecursionlimit(10_000)
-    libraries = {t: disassemble(build(t), t) for t in dict.fromkeys(TARGETS[v] for v in levels)}
+    libraries = {t: disassemble(build(t, options.build), t) for t in dict.fromkeys(TARGETS[v] for v in levels)}
     rows, violations = {}, []
     for level in levels:
         for kernel in expected(level):

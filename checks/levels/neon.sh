@@ -27,7 +27,6 @@ if ! installed qemu-aarch64-static aarch64-linux-gnu-gcc; then
     installed apt-get || { echo "error: qemu-aarch64-static or aarch64-linux-gnu-gcc is missing" >&2; exit 1; }
     debian qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 fi
-export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 export SEPCONV_TEST_LEVELS=${SEPCONV_TEST_LEVELS:-scalar,neon} SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-5}
 status=0
 for model in "${models[@]}"; do
@@ -40,8 +39,8 @@ for model in "${models[@]}"; do
     else
         kernel_tests allocation canaries concurrency digests geometry guard operands packed threads
     fi
-    run "neon-$model" neon "qemu's $model" cargo test --release -p sepconv-kernels -p sepconv \
-        --no-default-features --features sepconv/rayon "${tests[@]}" "$@" -- --skip agrees_with_keras \
+    run "neon-$model" neon "qemu's $model" cargo test --release "${NEON_PACKAGES[@]}" \
+        "${tests[@]}" "$@" -- --skip agrees_with_keras \
         --skip batches_are_pictures --skip sampled_outputs --skip digests_of_types \
         --skip no_more_threads || status=$? # which starts a process of this architecture
 done

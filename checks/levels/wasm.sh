@@ -3,6 +3,7 @@
 # `simd128`, which has no fused multiply-add and computes it by other instructions, and `relaxed_simd`, if the
 # engine turns out to fuse. The addresses have 32 bits, and there are no threads.
 # Usage: checks/levels/wasm.sh [cargo test's arguments]
+#        checks/levels/wasm.sh --time [ROUNDS [LEVEL…]]    the times of a layer (kernels/examples/without_fma.rs)
 #
 # rustup's target wasm32-wasip1 is used if it is there; on Debian and Ubuntu it is built here.
 set -euo pipefail
@@ -34,7 +35,12 @@ fi
 
 export CARGO_TARGET_DIR=$PWD/target/wasm
 export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS=$flags CARGO_TARGET_WASM32_WASIP1_RUNNER=$runner
+kernels=("${build[@]}" --release --target "$target" -p sepconv-kernels --no-default-features)
+if [[ ${1-} == --time ]]; then
+    shift
+    exec cargo run "${kernels[@]}" --features std,bf16,int8,unfused --example without_fma -- "$@"
+fi
 export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-2}
 kernel_tests allocation concurrency guard packed threads # threads, and a system's memory protection
-run wasm all "WebAssembly, ${runner%% *}" cargo test "${build[@]}" --release --target "$target" \
-    -p sepconv-kernels --no-default-features --features std,bf16,int8,unfused "${tests[@]}" "$@"
+run wasm all "WebAssembly, ${runner%% *}" \
+    cargo test "${kernels[@]}" --features std,bf16,int8,unfused "${tests[@]}" "$@"

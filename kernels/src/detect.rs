@@ -36,13 +36,17 @@ impl Level {
     pub fn is_available(self) -> bool {
         match self {
             Self::Scalar => <Scalar>::detect().is_some(),
-            #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "sse2")))]
+            #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2"))]
             Self::Sse => <crate::simd::sse::Sse>::detect().is_some(),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Self::Simd128 => <crate::simd::wasm::Simd128>::detect().is_some(),
             #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
             Self::RelaxedSimd => <crate::simd::wasm::RelaxedSimd>::detect().is_some(),
-            #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
+            #[cfg(all(
+                any(target_arch = "x86", target_arch = "x86_64"),
+                target_feature = "sse2",
+                any(feature = "std", target_feature = "avx2")
+            ))]
             Self::Avx2 => <crate::simd::avx2::Avx2>::detect().is_some(),
             #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
             Self::Avx512 => <crate::simd::avx512::Avx512>::detect().is_some(),

@@ -214,7 +214,9 @@ pub enum TransposedPadding {
     },
 }
 
-/// The window of a transposed convolution: \[height, width\] of kernel and stride, and the padding.
+/// The window of a transposed convolution: \[height, width\] of kernel, stride and dilation, and the
+/// padding. In the formulas of [`TransposedPadding`] k is the extent of the dilated kernel,
+/// (k − 1) · dilation + 1.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -228,6 +230,9 @@ pub struct TransposedWindow {
     pub kernel: [usize; 2],
     /// Stride \[sy, sx\]: how many outputs further on the next input adds to.
     pub stride: [usize; 2],
+    /// Dilation \[dy, dx\]: distance between the outputs that neighbouring taps add to. Along an
+    /// axis with a longer stride than 1 it must be 1.
+    pub dilation: [usize; 2],
     /// Padding.
     pub padding: TransposedPadding,
 }
@@ -236,13 +241,25 @@ impl TransposedWindow {
     /// A window of kernel \[kh, kw\] with stride 1, no padding.
     #[must_use]
     pub const fn new(kernel: [usize; 2]) -> Self {
-        Self { kernel, stride: [1, 1], padding: TransposedPadding::Valid }
+        Self { kernel, stride: [1, 1], dilation: [1, 1], padding: TransposedPadding::Valid }
     }
 
     /// Sets the stride \[sy, sx\].
     #[must_use]
     pub const fn stride(self, stride: [usize; 2]) -> Self {
         Self { stride, ..self }
+    }
+
+    /// Sets the dilation \[dy, dx\].
+    ///
+    /// ```
+    /// # use sepconv_kernels::*;
+    /// let window = TransposedWindow::new([3, 3]).dilation([1, 4]);
+    /// assert_eq!(window.output_size([10, 10]), Ok([12, 18]));
+    /// ```
+    #[must_use]
+    pub const fn dilation(self, dilation: [usize; 2]) -> Self {
+        Self { dilation, ..self }
     }
 
     /// Sets the padding.
@@ -267,17 +284,26 @@ impl TransposedWindow {
         Ok([self.axis(0, size[0])?.output, self.axis(1, size[1])?.output])
     }
 
+    /// Kernel, stride and dilation as those of a convolution.
+    pub(crate) fn as_window(&self) -> Window {
+        Window::new(self.kernel).stride(self.stride).dilation(self.dilation)
+    }
+
     /// Outputs before the first that are left out.
     fn before(&self, axis: usize) -> usize {
         match self.padding {
             TransposedPadding::Valid => 0,
-            TransposedPadding::Same => self.kernel[axis].saturating_sub(self.stride[axis]) / 2,
+            TransposedPadding::Same => {
+                let taps = self.kernel[axis].saturating_sub(1);
+                let extent = taps.saturating_mul(self.dilation[axis]).saturating_add(1);
+                extent.saturating_sub(self.stride[axis]) / 2
+            }
             TransposedPadding::Explicit { padding, .. } => padding[axis],
         }
     }
 
     /// The kernel's taps that the outputs of a phase (every stride-th, from output `phase` on) see,
-    /// ascending.
+    /// ascending. (Of a dilated kernel, whose stride is 1, all.)
     pub(crate) fn taps(&self, axis: usize, phase: usize) -> StepBy<Range<usize>> {
         let stride = self.stride[axis];
         // As phase + before modulo the stride, whose sum could overflow.
@@ -287,13 +313,20 @@ impl TransposedWindow {
 
     /// The checked geometry of axis 0 (height) or 1 (width).
     pub(crate) fn axis(&self, axis: usize, input: usize) -> Result<TransposedAxis> {
-        let window = Window::new(self.kernel).stride(self.stride).checked()?;
-        let (kernel, stride) = (window.kernel[axis], window.stride[axis]);
+        let window = self.as_window().checked()?;
+        let (kernel, stride, dilation) =
+            (window.kernel[axis], window.stride[axis], window.dilation[axis]);
+        if stride > 1 && dilation > 1 {
+            let axis = ["height", "width"][axis];
+            return Err(Error::TransposedDilation { axis, stride, dilation });
+        }
         if input == 0 {
             return Err(Error::ZeroDimension { what: ["input height", "input width"][axis] });
         }
         let overflow = || Error::Overflow { what: "extents of a transposed convolution" };
-        let extent = (input - 1).checked_mul(stride).and_then(|e| e.checked_add(kernel));
+        // What `checked` has checked does not overflow.
+        let kernel_extent = (kernel - 1) * dilation + 1;
+        let extent = (input - 1).checked_mul(stride).and_then(|e| e.checked_add(kernel_extent));
         let extent = extent.ok_or_else(overflow)?;
         let (before, output) = match self.padding {
             TransposedPadding::Valid => (0, extent.max(input.saturating_mul(stride))),
@@ -311,7 +344,7 @@ impl TransposedWindow {
         if output > isize::MAX as usize / 4 || before > isize::MAX as usize / 4 {
             return Err(overflow());
         }
-        Ok(TransposedAxis { input, output, kernel, stride, before })
+        Ok(TransposedAxis { input, output, kernel, stride, dilation, before })
     }
 }
 
@@ -322,6 +355,8 @@ pub(crate) struct TransposedAxis {
     pub(crate) output: usize,
     pub(crate) kernel: usize,
     pub(crate) stride: usize,
+    /// 1 unless the stride is.
+    pub(crate) dilation: usize,
     /// Outputs before the first.
     pub(crate) before: usize,
 }
@@ -343,7 +378,8 @@ impl TransposedAxis {
         if outputs.is_empty() {
             return 0..0;
         }
-        let first = (outputs.start + self.before).saturating_sub(self.kernel - 1);
+        let last_tap = (self.kernel - 1) * self.dilation;
+        let first = (outputs.start + self.before).saturating_sub(last_tap);
         let start = first.div_ceil(self.stride).min(self.input);
         let end = (outputs.end - 1 + self.before) / self.stride + 1;
         start..end.clamp(start, self.input)
@@ -360,11 +396,13 @@ impl TransposedAxis {
         let quotient = (first + self.before) / self.stride;
         let taps = self.kernel.saturating_sub(tap).div_ceil(self.stride);
         let output = (self.output - first).div_ceil(self.stride);
-        let skipped = (quotient + 1).saturating_sub(taps);
+        let dilation = self.dilation;
+        let last_tap = taps.saturating_sub(1) * dilation;
+        let skipped = quotient.saturating_sub(last_tap);
         if taps == 0 || skipped >= self.input {
             // Nothing but padding.
-            let (kernel, before) = (taps.max(1), output + taps.max(1));
-            let axis = Axis { input: 1, output, kernel, stride: 1, dilation: 1, before };
+            let (kernel, before) = (taps.max(1), output + last_tap + 1);
+            let axis = Axis { input: 1, output, kernel, stride: 1, dilation, before };
             return AxisPhase { first, first_input: 0, axis };
         }
         let axis = Axis {
@@ -372,8 +410,8 @@ impl TransposedAxis {
             output,
             kernel: taps,
             stride: 1,
-            dilation: 1,
-            before: (taps - 1).saturating_sub(quotient),
+            dilation,
+            before: last_tap.saturating_sub(quotient),
         };
         AxisPhase { first, first_input: skipped, axis }
     }

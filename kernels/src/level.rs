@@ -21,7 +21,7 @@ pub enum Level {
     /// Plain Rust with fused multiply-add by `f32::mul_add` (a library call where the target has
     /// none).
     Scalar,
-    /// SSE2, the baseline of x86-64, 4 lanes; no FMA.
+    /// SSE2, the baseline of x86-64 and of i686, 4 lanes; no FMA.
     Sse,
     /// WebAssembly's simd128, 4 lanes; no FMA.
     Simd128,
@@ -31,7 +31,7 @@ pub enum Level {
     RelaxedSimd,
     /// AArch64 Advanced SIMD, 4 lanes.
     Neon,
-    /// x86-64-v3: AVX2 and FMA, 8 lanes.
+    /// x86-64-v3: AVX2 and FMA, 8 lanes; also where programs of 32 bits have its instructions.
     Avx2,
     /// x86-64-v4: AVX-512 F, BW, CD, DQ, VL, 16 lanes.
     Avx512,
@@ -52,7 +52,8 @@ impl Level {
     /// Whether the level has fused multiply-adds. Where it has none, each takes some forty
     /// instructions for a vector (`Scalar`: a call), and a plan in
     /// [`Arithmetic::Exact`](crate::Arithmetic) takes many times as long as one in
-    /// [`Arithmetic::Unfused`](crate::Arithmetic).
+    /// [`Arithmetic::Unfused`](crate::Arithmetic). The GEMM of
+    /// [`Arithmetic::Bf16`](crate::Arithmetic) doesn't need them: its products are exact in f32.
     ///
     /// ```
     /// # use sepconv_kernels::*;

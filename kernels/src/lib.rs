@@ -131,6 +131,7 @@ pub mod linking {
     #![doc = include_str!("../docs/linking.md")]
 }
 pub mod naive;
+mod names;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 mod options;

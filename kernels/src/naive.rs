@@ -5,6 +5,8 @@
 //! kw, C, M\] are those of a convolution of C groups, [kh, kw, 1, C·M\]; pointwise is 1×1; dense is
 //! 1×1 on a 1×1 picture. The loops are slow on purpose and meant for tests and spot checks.
 
+// All of it is `#[inline]`: compiled where it is called, and not in each build of the kernels.
+
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -33,6 +35,7 @@ pub struct Sum {
 }
 
 /// Padding before the first element of an axis, written out again from its definition.
+#[inline]
 fn pad_before(padding: &Padding, axis: usize, input: usize, k: usize, s: usize, d: usize) -> i64 {
     match padding {
         Padding::Valid => 0,
@@ -57,6 +60,7 @@ fn pad_before(padding: &Padding, axis: usize, input: usize, k: usize, s: usize, 
 /// assert_eq!(naive::output_size(&window.padding(Padding::Same), 6, 7), [3, 4]);
 /// ```
 #[must_use]
+#[inline]
 pub fn output_size(window: &Window, h: usize, w: usize) -> [usize; 2] {
     let mut out = [0; 2];
     for (axis, input) in [h, w].into_iter().enumerate() {
@@ -117,6 +121,7 @@ pub struct Conv<'a> {
 /// assert_eq!(naive::conv_at(&conv, 0, 0, 2, 0).value, 32.5); // the third tap is outside
 /// ```
 #[must_use]
+#[inline]
 pub fn conv_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> Sum {
     let bias = p.bias.map_or(0.0, |b| f64::from(b[o]));
     let mut sum = Sum { value: bias, magnitude: bias.abs() };
@@ -132,6 +137,7 @@ pub fn conv_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> Sum {
 
 /// Calls `f(x, w)` for each tap and input channel of output element (n, oy, ox, o): taps (ky, kx),
 /// then channels ascending. There is no x in the padding.
+#[inline]
 fn each_product(p: &Conv<'_>, [n, oy, ox, o]: [usize; 4], mut f: impl FnMut(Option<f32>, f32)) {
     let [_, h, w, c] = p.input;
     let (in_group, out_group) = (c / p.groups, p.channels_out / p.groups);
@@ -182,11 +188,13 @@ fn each_product(p: &Conv<'_>, [n, oy, ox, o]: [usize; 4], mut f: impl FnMut(Opti
 /// # }
 /// ```
 #[must_use]
+#[inline]
 pub fn conv(p: &Conv<'_>) -> Vec<Sum> {
     each_output(p, conv_at)
 }
 
 /// `at` for each output element (n, oy, ox, o), in the order of NHWC.
+#[inline]
 fn each_output<T>(p: &Conv<'_>, at: impl Fn(&Conv<'_>, usize, usize, usize, usize) -> T) -> Vec<T> {
     let [oh, ow] = output_size(&p.window, p.input[1], p.input[2]);
     let mut out = Vec::new();
@@ -217,11 +225,13 @@ fn each_output<T>(p: &Conv<'_>, at: impl Fn(&Conv<'_>, usize, usize, usize, usiz
 /// assert_ne!(third * third - 1.0 / 9.0, third.mul_add(third, -1.0 / 9.0));
 /// ```
 #[must_use]
+#[inline]
 pub fn conv_unfused(p: &Conv<'_>) -> Vec<f32> {
     each_output(p, conv_unfused_at)
 }
 
 /// Output element (n, oy, ox, o).
+#[inline]
 fn conv_unfused_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> f32 {
     let mut sum = p.bias.map_or(0.0, |b| b[o]);
     each_product(p, [n, oy, ox, o], |x, w| {
@@ -247,11 +257,13 @@ fn conv_unfused_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> f3
 /// assert_eq!(naive::conv_bf16(&conv), [256.0 + 3.0 + 0.5]);
 /// ```
 #[must_use]
+#[inline]
 pub fn conv_bf16(p: &Conv<'_>) -> Vec<f32> {
     each_output(p, conv_bf16_at)
 }
 
 /// Output element (n, oy, ox, o).
+#[inline]
 fn conv_bf16_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> f32 {
     let [kh, kw] = p.window.kernel;
     let count = kh * kw * (p.input[3] / p.groups);
@@ -271,6 +283,7 @@ fn conv_bf16_at(p: &Conv<'_>, n: usize, oy: usize, ox: usize, o: usize) -> f32 {
 }
 
 /// An operand of the arithmetic bf16: 0 below 2⁻⁵⁶, else the nearest number of 8 significant bits.
+#[inline]
 fn operand(v: f32) -> f32 {
     if !v.is_finite() {
         return v;
@@ -286,6 +299,7 @@ fn operand(v: f32) -> f32 {
 }
 
 /// 2ⁿ.
+#[inline]
 fn power_of_two(n: i64) -> f64 {
     f64::from_bits(((n + 1023) as u64) << 52)
 }
@@ -303,6 +317,7 @@ fn power_of_two(n: i64) -> f64 {
 /// assert!(pool(PoolKind::Average).map(|sum| sum.value).eq([1.5, 3.0, 4.0]));
 /// ```
 #[must_use]
+#[inline]
 pub fn pool(kind: PoolKind, input: [usize; 4], x: &[f32], window: &Window) -> Vec<Sum> {
     let [n, h, w, c] = input;
     let [kh, kw] = window.kernel;
@@ -363,6 +378,7 @@ pub fn pool(kind: PoolKind, input: [usize; 4], x: &[f32], window: &Window) -> Ve
 /// assert!(naive::binary(BinaryOp::Maximum, 1.0, f64::NAN).is_nan());
 /// ```
 #[must_use]
+#[inline]
 pub fn binary(op: BinaryOp, a: f64, b: f64) -> f64 {
     match op {
         BinaryOp::Add => a + b,
@@ -403,6 +419,7 @@ pub fn binary(op: BinaryOp, a: f64, b: f64) -> f64 {
 /// assert_eq!(y, [-1.0, -1.0, 1.0, 1.0]);
 /// ```
 #[must_use]
+#[inline]
 pub fn normalize(kind: NormalizationKind, epsilon: f64, shape: [usize; 4], x: &[f32]) -> Vec<f64> {
     let [n, h, w, c] = shape;
     let mut out = vec![0.0; x.len()];
@@ -460,6 +477,7 @@ pub fn normalize(kind: NormalizationKind, epsilon: f64, shape: [usize; 4], x: &[
 /// assert!(sums.iter().map(|sum| sum.value).eq([1.0, 2.0, 4.0, 5.0]));
 /// ```
 #[must_use]
+#[inline]
 pub fn resize(
     input: [usize; 4],
     x: &[f32],
@@ -495,6 +513,7 @@ pub fn resize(
 }
 
 /// The two positions of an axis that an output is made of, and their weights.
+#[inline]
 fn sources(
     o: usize,
     input: usize,
@@ -551,7 +570,7 @@ pub struct TransposedConv<'a> {
     pub input: [usize; 4],
     /// The input, N·H·W·C elements.
     pub x: &'a [f32],
-    /// Kernel, stride, padding.
+    /// Kernel, stride, dilation, padding.
     pub window: TransposedWindow,
     /// Groups; C for depthwise.
     pub groups: usize,
@@ -576,12 +595,15 @@ pub struct TransposedConv<'a> {
 /// assert_eq!(values, [3.5, 0.5, 4.5, 0.5]);
 /// ```
 #[must_use]
+#[inline]
 pub fn transposed_conv(p: &TransposedConv<'_>) -> Vec<Sum> {
     let [n, h, w, c] = p.input;
     let [kh, kw] = p.window.kernel;
     let [sy, sx] = p.window.stride;
+    let [dy, dx] = p.window.dilation;
     let (in_group, out_group) = (c / p.groups, p.channels_out / p.groups);
-    let [(oh, top), (ow, left)] = [(h, kh, sy, 0), (w, kw, sx, 1)].map(|(input, k, s, axis)| {
+    let sides = [(h, (kh - 1) * dy + 1, sy, 0), (w, (kw - 1) * dx + 1, sx, 1)];
+    let [(oh, top), (ow, left)] = sides.map(|(input, k, s, axis)| {
         let more = k.saturating_sub(s);
         match p.window.padding {
             TransposedPadding::Valid => (input * s + more, 0),
@@ -600,8 +622,8 @@ pub fn transposed_conv(p: &TransposedConv<'_>) -> Vec<Sum> {
     for i in 0..n * h * w * kh * kw {
         let (tap, pixel) = (i % (kh * kw), i / (kh * kw));
         let (b, iy, ix) = (pixel / (h * w), pixel / w % h, pixel % w);
-        let oy = (iy * sy + tap / kw) as i64 - top as i64;
-        let ox = (ix * sx + tap % kw) as i64 - left as i64;
+        let oy = (iy * sy + tap / kw * dy) as i64 - top as i64;
+        let ox = (ix * sx + tap % kw * dx) as i64 - left as i64;
         if oy < 0 || ox < 0 || oy >= oh as i64 || ox >= ow as i64 {
             continue;
         }
@@ -627,6 +649,7 @@ pub fn transposed_conv(p: &TransposedConv<'_>) -> Vec<Sum> {
 /// assert_eq!(naive::depth_to_space(shape, &x, 2, DepthOrder::BlockFirst), x); // two rows of two
 /// ```
 #[must_use]
+#[inline]
 pub fn depth_to_space(input: [usize; 4], x: &[f32], block: usize, order: DepthOrder) -> Vec<f32> {
     let [n, h, w, channels] = input;
     let c = channels / (block * block);
@@ -655,6 +678,7 @@ pub fn depth_to_space(input: [usize; 4], x: &[f32], block: usize, order: DepthOr
 /// assert_eq!(naive::softmax(&[2.0, 2.0, 0.0, f32::NEG_INFINITY], 2), [0.5, 0.5, 1.0, 0.0]);
 /// ```
 #[must_use]
+#[inline]
 pub fn softmax(x: &[f32], channels: usize) -> Vec<f64> {
     let mut out = Vec::new();
     for pixel in x.chunks(channels) {
@@ -721,6 +745,7 @@ pub struct Requantize {
 /// assert_eq!(naive::requantize(1000, None, &to_i8), 127.0);
 /// ```
 #[must_use]
+#[inline]
 pub fn requantize(sum: i32, residual: Option<f32>, p: &Requantize) -> f32 {
     let quantized = p.output == ElementType::U8 || p.output == ElementType::I8;
     let (scale, zero) = if quantized {
@@ -776,6 +801,7 @@ pub fn requantize(sum: i32, residual: Option<f32>, p: &Requantize) -> f32 {
 /// assert_eq!(naive::activate(Activation::HardSwish, -1.0), -1.0 / 3.0); // −1 · 2 / 6
 /// ```
 #[must_use]
+#[inline]
 pub fn activate(activation: Activation, x: f64) -> f64 {
     if x.is_nan() {
         return x;

@@ -8,7 +8,8 @@ use crate::table;
 
 /// Executes multiply-adds of f32 in registers and returns how many (lanes × operations): at least
 /// `at_least`. They are those of a plan in this arithmetic: fused unless it is
-/// [`Arithmetic::Unfused`]. Time the call to get the peak of `level` on the calling core.
+/// [`Arithmetic::Unfused`], or [`Arithmetic::Bf16`] on a level without fused multiply-adds. Time
+/// the call to get the peak of `level` on the calling core.
 ///
 /// ```
 /// # use sepconv_kernels::*;
@@ -28,10 +29,12 @@ pub fn burn_multiply_adds(level: Level, arithmetic: Arithmetic, at_least: u64) -
     let kernels = table::of(level).ok_or(Error::LevelUnavailable { level })?;
     let per_round = (CHAINS * kernels.gemm.lanes) as u64;
     let rounds = at_least.div_ceil(per_round);
-    let run = match (arithmetic, kernels.unfused_loop) {
-        (Arithmetic::Unfused, Some(unfused)) => unfused,
-        _ => kernels.fma_loop,
+    let is_fused = match arithmetic {
+        Arithmetic::Exact | Arithmetic::Fast => true,
+        Arithmetic::Unfused => false,
+        Arithmetic::Bf16 => level.has_fma(),
     };
+    let run = kernels.unfused_loop.filter(|_| !is_fused).unwrap_or(kernels.fma_loop);
     // SAFETY: the level is available.
     core::hint::black_box(unsafe { run(&rounds) });
     Ok(rounds.saturating_mul(per_round))

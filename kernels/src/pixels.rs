@@ -159,7 +159,7 @@ impl Region {
         &self,
         pixels: Range<usize>,
         row: usize,
-        mut f: impl FnMut(Pixel, usize, usize),
+        f: &mut dyn FnMut(Pixel, usize, usize),
     ) {
         let width = self.columns.len();
         let longest = if width == row { self.pixels() } else { width };
@@ -178,14 +178,14 @@ impl Region {
         &self,
         pixels: Range<usize>,
         offsets: &mut [usize],
-        of: impl Fn(Pixel) -> usize,
+        of: &dyn Fn(Pixel) -> usize,
     ) {
         let width = self.columns.len();
-        self.rectangles(pixels, |rectangle, first| {
+        self.rectangles(pixels, &mut |rectangle, first| {
             let Rectangle { picture, rows, columns } = rectangle;
             for (r, row) in rows.enumerate() {
-                let [start, next] = [0, 1]
-                    .map(|i| of(Pixel { picture, row, column: columns.start.wrapping_add(i) }));
+                let start = of(Pixel { picture, row, column: columns.start });
+                let next = of(Pixel { picture, row, column: columns.start.wrapping_add(1) });
                 let first = first + r * width;
                 let mut at = start;
                 for offset in &mut offsets[first..first + columns.len()] {
@@ -199,7 +199,7 @@ impl Region {
     /// Calls `f(rectangle, first)` for rectangles that make up pixels `pixels` of the region over
     /// the whole batch, at most three per picture; `first` counts from the range's start to the
     /// rectangle's first pixel, and as many pixels as the region has columns lie between its rows.
-    pub(crate) fn rectangles(&self, pixels: Range<usize>, mut f: impl FnMut(Rectangle, usize)) {
+    pub(crate) fn rectangles(&self, pixels: Range<usize>, f: &mut dyn FnMut(Rectangle, usize)) {
         let (width, picture_pixels) = (self.columns.len(), self.pixels());
         let mut at = pixels.start;
         while at < pixels.end {

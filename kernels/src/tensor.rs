@@ -1,7 +1,6 @@
 //! The driver of what treats channels by themselves: splits a tensor's rows into tasks.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::activation::{ActivateRun, Activation, UNBOUNDED};
@@ -11,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::geometry::product;
 use crate::layout::TensorLayout;
 use crate::memory::{self, LINE};
+use crate::names::joined;
 use crate::options::Options;
 use crate::pixels::{Pixel, Placement, Rectangle};
 use crate::planes::patch::{Patch, PatchCopy};
@@ -149,7 +149,7 @@ impl TensorPlan {
         let from = self.copy.and_then(|copy| copy.planes());
         let from = from.map(|planes| planes.of(self.input_type).from_name);
         let to = self.output_planes.then(|| planes.of(self.output_type).to_name);
-        [from, Some(name), to].into_iter().flatten().collect::<Vec<_>>().join("+")
+        joined(&[from, Some(name), to])
     }
 
     pub(crate) fn scratch_len(&self, threads: usize) -> usize {
@@ -398,7 +398,7 @@ pub(crate) fn for_each_row(
     n: usize,
     all: &Range<usize>,
     scratch: Scratch<'_>,
-    f: &(impl Fn(Pixel) + Sync),
+    f: &(dyn Fn(Pixel) + Sync),
 ) {
     let workers = threads.count().max(1);
     let parts = row_parts(n, all.len(), TASK_ROWS, workers);

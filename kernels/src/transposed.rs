@@ -1,14 +1,15 @@
 //! A transposed convolution, prepared: of each phase of the output a convolution of stride 1.
 //!
 //! ```text
-//! for o in outputs, k in 0..kernel with o + before = i·stride + k     // either axis
+//! for o in outputs, k in 0..kernel with o + before = i·stride + k·dilation     // either axis
 //!   y[o] = fma(x[i], w[k], y[o])
 //! ```
 //!
 //! A phase is every s-th output, s being the stride: o = first + s·j. With first + before = s·q + r
 //! its taps are k = r + s·t for t in 0..T, T of them, and output j is made of inputs j + q − t. For
 //! u = T − 1 − t, these are inputs j + u − (T − 1 − q), u ascending: a convolution of stride 1 with
-//! the phase's taps, last one first. There are s² phases; no product is with a zero, and nothing is
+//! the phase's taps, last one first. (A dilated kernel has stride 1, and its one phase is a dilated
+//! convolution.) There are s² phases; no product is with a zero, and nothing is
 //! added up in memory.
 
 use alloc::string::String;

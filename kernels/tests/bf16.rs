@@ -262,6 +262,30 @@ fn products_of_any_bits() {
     assert!(nans < outputs / 4, "{nans} NaN of {outputs}");
 }
 
+/// A product beyond f32 that its chain brings back: an FMA is not rounded in between. In micro-tiles
+/// of any height, in blocks of 32 k and in what is left.
+#[test]
+fn products_beyond_f32_come_back() {
+    let big = 2.0_f32.powi(64);
+    let o = 21;
+    for (pixels, k) in [(1, 3), (2, 64), (7, 32), (13, 70)] {
+        let mut x = vec![0.0; pixels * k];
+        // −3/4·2¹²⁸ + 2¹²⁸.
+        x[pixels * k - 3] = -0.75 * big;
+        x[pixels * k - 1] = big;
+        let weights = vec![big; k * o];
+        let mut expected = vec![0.0; pixels * o];
+        expected[(pixels - 1) * o..].fill(2.0_f32.powi(126));
+        for options in ways() {
+            let plan = Dense::new([pixels, 1, 1, k], &DenseParams::new(o, &weights), &options);
+            let plan = plan.unwrap();
+            let got = run(&plan, &Spaced::new([pixels, 1, 1, k], 0, &x), None, 0, 0);
+            let what = format_args!("{pixels} pixels of {k} k by {}", plan.kernel_name());
+            assert_same_bits(what, &got, &expected);
+        }
+    }
+}
+
 /// Operands below 2⁻⁵⁶ and biases below 2⁻¹⁰³ become zero; those that aren't stay.
 #[test]
 fn small_numbers_become_zero() {

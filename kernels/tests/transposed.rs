@@ -1,5 +1,5 @@
-//! Transposed convolutions against the naive loops that scatter: random shapes, strides, paddings,
-//! groups and types on every level, with gaps, whole and in rows.
+//! Transposed convolutions against the naive loops that scatter: random shapes, strides, dilations,
+//! paddings, groups and types on every level, with gaps, whole and in rows.
 
 mod common;
 
@@ -36,7 +36,9 @@ impl Case {
                 output_padding: [below(3), below(3)],
             },
         };
-        let window = TransposedWindow::new(kernel).stride(stride).padding(padding);
+        let dilation = stride.map(|stride| if stride == 1 { 1 + below(3) } else { 1 });
+        let window =
+            TransposedWindow::new(kernel).stride(stride).dilation(dilation).padding(padding);
         let c = 1 + if i.is_multiple_of(4) { below(40) } else { below(9) };
         let (groups, of_group) = match below(4) {
             0 => (c, 1),
@@ -247,6 +249,10 @@ fn refused() {
     assert_eq!(
         said(&of(window.stride([1, 65])), &options),
         "stride of a transposed convolution: expected at most 64, got 65"
+    );
+    assert_eq!(
+        said(&of(window.stride([1, 2]).dilation([5, 3])), &options),
+        "transposed convolution along the width: expected a stride or a dilation of 1, got 2 and 3"
     );
     let message = said(&of(window.stride([0, 1])), &options);
     assert_eq!(message, "stride along the height is 0; it must be at least 1");

@@ -75,7 +75,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "SPEC", value_parser = Layer::parse,
           conflicts_with_all = ["weights", "model", "input", "batch", "size", "weights_type", "activations_type", "trace"])]
     layer: Vec<Layer>,
-    /// Input array of shape N×H×W×C [default: pseudorandom numbers from -1 to 1]
+    /// Input array of shape N×H×W×C or N×L×C [default: pseudorandom numbers from -1 to 1]
     ///
     /// Few networks are faster or slower for it: where swish or GELU meet numbers far below 0, their
     /// results are subnormal, and those take many CPUs a hundred times as long.

@@ -18,8 +18,8 @@ use super::{Failure, Result, error, input_size, note, parse_size, print, report,
 
 /// Classify pictures
 ///
-/// Each picture is resized to the model's input size, without keeping its proportions, and scaled
-/// to the numbers that the model was trained on. A rescaling layer in the file, or a known network
+/// Each picture is resized to the model's input size, without keeping its proportions unless the
+/// model or --crop says so, and scaled to the numbers that the model was trained on. A rescaling layer in the file, or a known network
 /// of Keras Applications or timm, says how to scale. Otherwise x / 127.5 − 1 is assumed.
 /// --preprocess overrides this. The scaling in use is printed. A file of `sepconv quantize` also
 /// says how to resize and scale pictures, and has the names of the classes if it was given any.
@@ -85,6 +85,9 @@ fn classify(args: &Args, progress: Progress) -> Result {
     let mut model = args.file.load()?;
     let (size, channels) = input_size(&model.network, args.size)?;
     let model_error = |message| error(format!("{}: {message}", args.file.path().display()));
+    if model.network.is_of_sequences() {
+        return model_error("the model takes sequences, not pictures; use `sepconv run`".into());
+    }
     let colours = match Channels::new(channels) {
         Ok(colours) => colours,
         Err(e) => return model_error(format!("the model does not take pictures: {e}")),

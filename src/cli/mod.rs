@@ -43,8 +43,8 @@ use progress::Progress;
     about = "Run Xception and its family on the CPU",
     long_about = "Run Xception and its family on the CPU. Weight files may be Keras's (.keras, \
                   .weights.h5, .h5), those of TensorFlow Lite (.tflite) and TensorFlow.js \
-                  (model.json), timm's Xceptions (.safetensors), or those that `sepconv \
-                  quantize` makes: networks of 8-bit integers.",
+                  (model.json), timm's (.safetensors), or those that `sepconv quantize` \
+                  makes: networks of 8-bit integers.",
     after_help = "\
 Environment:
   SEPCONV_LEVEL  The instruction set to use: scalar, sse, neon, avx2 or avx512.
@@ -202,11 +202,12 @@ fn parse_size(text: &str) -> std::result::Result<[usize; 2], String> {
 /// The requested height and width, or the model's own, and the model's channels.
 fn input_size(network: &Network, size: Option<[usize; 2]>) -> Result<([usize; 2], usize)> {
     let (own, channels) = network.input();
+    let most = if network.is_of_sequences() { MAX_SIDE * MAX_SIDE } else { MAX_SIDE };
     match (size, own) {
         (Some(size), _) => Ok((size, channels)),
         // The file's own size is not trusted.
-        (None, [Some(height), Some(width)]) if height.max(width) > MAX_SIDE => error(format!(
-            "{:?} takes pictures of {height}×{width}, more than {MAX_SIDE}: choose a size with --size",
+        (None, [Some(height), Some(width)]) if height.max(width) > most => error(format!(
+            "{:?} takes pictures of {height}×{width}, more than {most}: choose a size with --size",
             network.name()
         )),
         (None, [Some(height), Some(width)]) => Ok(([height, width], channels)),
@@ -218,16 +219,27 @@ fn input_size(network: &Network, size: Option<[usize; 2]>) -> Result<([usize; 2]
 }
 
 /// The shape N×H×W×C of an array that was read from `path`, if it is an input of the network.
+/// Sequences have one row.
 fn input_shape(input: &Tensor, path: &Path, network: &Network) -> Result<[usize; 4]> {
-    let expected = network.input().1;
-    match input.shape[..] {
-        [n, h, w, c] if c == expected && !input.data.is_empty() => Ok([n, h, w, c]),
-        _ => error(format!(
-            "{}: expected an array of shape N×H×W×{expected}, each at least 1, got {:?}",
+    let wrong = |expected: &str| {
+        error(format!(
+            "{}: expected an array of shape {expected}, got {:?}",
             path.display(),
             input.shape
-        )),
+        ))
+    };
+    let (shape, rank) = match input.shape[..] {
+        [n, h, w, c] => ([n, h, w, c], 4),
+        [n, l, c] => ([n, 1, l, c], 3),
+        _ => return wrong("N×H×W×C, or N×L×C"),
+    };
+    let (_, expected) = network.input();
+    let is_sequence = network.is_of_sequences();
+    if shape[3] != expected || input.data.is_empty() || (rank == 3) != is_sequence {
+        let sides = if is_sequence { "N×L" } else { "N×H×W" };
+        return wrong(&format!("{sides}×{expected}, each at least 1"));
     }
+    Ok(shape)
 }
 
 /// 22855952 as 22,855,952.

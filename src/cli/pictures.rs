@@ -1,10 +1,10 @@
-//! Turns pictures into a network's input: `--resize`, `--apply-orientation`, `--preprocess`,
-//! `--mean` and `--std`.
+//! Turns pictures into a network's input: `--resize`, `--crop`, `--apply-orientation`,
+//! `--preprocess`, `--mean` and `--std`.
 
 use std::path::Path;
 
 use clap::ValueEnum;
-use sepconv::image::{Channels, Picture, Preprocess, Resize, Scaling};
+use sepconv::image::{Channels, Crop, Picture, Preprocess, Resize, Scaling};
 use sepconv::weights::Metadata;
 
 /// How to turn pictures into a network's input.
@@ -14,6 +14,11 @@ pub(super) struct Pictures {
     /// nearest]
     #[arg(long, value_enum, value_name = "HOW")]
     resize: Option<ResizeArg>,
+    /// Keep the proportions of pictures, and use their middle: the input's side ÷ that to which the
+    /// picture's shorter one is resized (timm's crop_pct); 0 for all of it, without proportions
+    /// [default: as the file says, or 0]
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    crop: Option<f64>,
     /// Rotate pictures as their EXIF data says. Keras, TensorFlow and torchvision don't
     #[arg(long)]
     apply_orientation: bool,
@@ -36,6 +41,8 @@ pub(super) struct Chosen {
     /// Where the scaling is from.
     pub(super) why: String,
     pub(super) resize: Resize,
+    /// The part that is used; None for all.
+    pub(super) crop: Option<Crop>,
 }
 
 impl Chosen {
@@ -43,6 +50,7 @@ impl Chosen {
     pub(super) fn store(self, metadata: &mut Metadata) {
         let [mean, std] = self.preprocess.numbers().map(<[f32]>::to_vec);
         (metadata.mean, metadata.std, metadata.resize) = (mean, std, Some(self.resize));
+        metadata.crop = self.crop;
         metadata.scaling = Some((self.preprocess.scaling(), self.why));
     }
 }
@@ -51,6 +59,10 @@ impl Pictures {
     /// What the options request, or else the file says, or else is usual.
     pub(super) fn chosen(&self, metadata: &Metadata) -> sepconv::Result<Chosen> {
         let resize = self.resize.map(Resize::from).or(metadata.resize).unwrap_or_default();
+        let crop = match self.crop {
+            None => metadata.crop,
+            Some(share) => (share > 0.0).then_some(Crop { share, squash: false }),
+        };
         let numbers = |numbers: &Option<Numbers>| numbers.clone().unwrap_or_default().0;
         let (mean, std) = (numbers(&self.mean), numbers(&self.std));
         let (preprocess, why) = match (self.preprocess, &metadata.scaling) {
@@ -69,7 +81,7 @@ impl Pictures {
                 (Preprocess::normalized(mode, &mean, &std)?, "as requested".into())
             }
         };
-        Ok(Chosen { preprocess, why, resize })
+        Ok(Chosen { preprocess, why, resize, crop })
     }
 
     /// Reads a picture as a network's input of `size` \[height, width\], with a warning if it is
@@ -86,7 +98,10 @@ impl Pictures {
             true => decoded.picture.upright(decoded.orientation),
             false => decoded.picture,
         };
-        let pixels = picture.resize(size, chosen.resize, channels)?;
+        let pixels = match chosen.crop {
+            Some(crop) => picture.crop(size, crop, chosen.resize, channels)?,
+            None => picture.resize(size, chosen.resize, channels)?,
+        };
         let warning = decoded.warning.map(|warning| format!("{}: {warning}", path.display()));
         Ok((chosen.preprocess.apply(pixels)?, warning))
     }
@@ -150,6 +165,11 @@ impl From<ModeArg> for Scaling {
 /// A list separated by commas in one word, unlike clap's lists.
 #[derive(Clone, Default)]
 struct Numbers(Vec<f32>);
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "expected a number from 0 to 1, such as 0.875".into())
+}
 
 fn parse_numbers(text: &str) -> Result<Numbers, String> {
     let numbers: Result<Vec<f32>, _> = text.split(',').map(|word| word.trim().parse()).collect();

@@ -15,11 +15,12 @@ use super::{Failure, Result, error, input_shape, note};
 
 /// Compute a model's outputs from a NumPy array
 ///
-/// The input is float32 in C order, of shape N×H×W×C, and is used as it is. (Xception expects
-/// pixels x / 127.5 − 1.) H and W may differ from the model's own.
+/// The input is float32 in C order, of shape N×H×W×C, or N×L×C for a model of sequences, and is
+/// used as it is. (Xception expects pixels x / 127.5 − 1.) H, W and L may differ from the model's
+/// own.
 ///
-/// Outputs have the shapes that Keras gives them: N×classes, or N×H×W×C if the model ends in a
-/// feature map. If the model ends in softmax, `--output FILE` writes the logits. With --predict it
+/// Outputs have the shapes that Keras gives them: N×classes, or N×H×W×C or N×L×C if the model ends
+/// in a feature map. If the model ends in softmax, `--output FILE` writes the logits. With --predict it
 /// writes the probabilities, as Keras's predict does.
 ///
 /// Files are written completely or not at all, even if the disk is full or the command is
@@ -100,8 +101,8 @@ pub(super) fn run(args: Args) -> Result {
 /// The value to write to a file.
 struct Value {
     node: NodeId,
-    /// Whether its shape is N×C, not N×H×W×C.
-    vector: bool,
+    /// How many dimensions it has in Keras: N×C, N×L×C or N×H×W×C.
+    rank: usize,
 }
 
 /// The values to write to the files.
@@ -114,7 +115,7 @@ fn values(network: &Network, args: &Args) -> Result<Vec<Value>> {
             None => {
                 let shown = all[0].node;
                 let node = if args.predict { shown } else { network.output() };
-                Value { node, vector: network.is_vector(shown) }
+                Value { node, rank: network.rank(shown) }
             }
             Some(name) => {
                 let output = all.iter().find(|output| output.name == *name);
@@ -127,7 +128,7 @@ fn values(network: &Network, args: &Args) -> Result<Vec<Value>> {
                         outputs.join(", ")
                     ));
                 };
-                Value { node, vector: network.is_vector(node) }
+                Value { node, rank: network.rank(node) }
             }
         });
     }
@@ -179,8 +180,11 @@ fn compute(
                 return Err(Failure::Error(format!("{name:?} was not computed")));
             };
             if outputs.len() == i {
-                let shape =
-                    if value.vector { vec![batch, h * w * c] } else { vec![batch, h, w, c] };
+                let shape = match value.rank {
+                    2 => vec![batch, h * w * c],
+                    3 => vec![batch, h * w, c],
+                    _ => vec![batch, h, w, c],
+                };
                 outputs.push(Tensor { shape, data: Vec::new() });
             }
             outputs[i].data.extend_from_slice(&data[..pictures * h * w * c]);

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use sepconv::models::{
-    AlignedXceptionConfig, Flavour, InceptionV3Config, MobileNetConfig, XceptionConfig,
-    aligned_xception, inception_v3, mobilenet, xception,
+    AlignedXceptionConfig, Flavour, InceptionV3Config, MobileNetConfig, TimmConfig, XceptionConfig,
+    aligned_xception, inception_v3, mobilenet, timm, timm_names, xception,
 };
 use sepconv::network::Network;
 use sepconv::weights::{self, Link, Model};
@@ -23,9 +23,12 @@ pub(super) struct Source {
     /// Architecture by name
     ///
     /// Keras's xception, inception-v3, mobilenet and mobilenet-WIDTH (mobilenet-0.25); timm's
-    /// legacy-xception, xception41, xception65 and xception71; xception-without-residuals. With
-    /// --weights, this names the architecture of a file that holds weights only. Without --weights,
-    /// the weights are pseudorandom.
+    /// legacy-xception, xception41, xception65 and xception71; xception-without-residuals; and, as
+    /// timm names them, mobilenetv2_*, mobilenetv3_*, mnasnet_*, semnasnet_*, efficientnet_b0 to
+    /// b4, efficientnet_lite0 to lite4, efficientnetv2_s, those that start with tf_ (padding and ε
+    /// of TensorFlow, also tf_efficientnetv2_b0 to b3), convnext_* and ghostnet_*. With --weights,
+    /// this names the architecture of a file that holds weights only. Without --weights, the
+    /// weights are pseudorandom.
     #[arg(long, value_name = "NAME")]
     model: Option<ModelName>,
 }
@@ -57,6 +60,8 @@ pub(super) enum ModelName {
     InceptionV3,
     /// MobileNet of this width.
     MobileNet(f64),
+    /// One of [`timm_names`].
+    Timm(&'static str),
 }
 
 impl FromStr for ModelName {
@@ -74,10 +79,15 @@ impl FromStr for ModelName {
             "mobilenet" => Ok(Self::MobileNet(1.0)),
             _ => {
                 let width = text.strip_prefix("mobilenet-").and_then(|width| width.parse().ok());
-                width.map(Self::MobileNet).ok_or_else(|| {
-                    "expected one of xception, inception-v3, mobilenet, mobilenet-WIDTH, \
-                     legacy-xception, xception41, xception65, xception71, xception-without-residuals"
-                        .into()
+                let of_timm = || timm_names().find(|&name| name == text).map(Self::Timm);
+                width.map(Self::MobileNet).or_else(of_timm).ok_or_else(|| {
+                    let names: Vec<&str> = timm_names().collect();
+                    format!(
+                        "expected one of xception, inception-v3, mobilenet, mobilenet-WIDTH, \
+                         legacy-xception, xception41, xception65, xception71, \
+                         xception-without-residuals, {}",
+                        names.join(", ")
+                    )
                 })
             }
         }
@@ -85,12 +95,6 @@ impl FromStr for ModelName {
 }
 
 impl ModelName {
-    /// Whether it is a network of timm, whose head ends in logits.
-    fn is_of_timm(self) -> bool {
-        use ModelName::{LegacyXception, Xception41, Xception65, Xception71};
-        matches!(self, LegacyXception | Xception41 | Xception65 | Xception71)
-    }
-
     pub(super) fn network(self) -> Result<Network> {
         Ok(match self {
             Self::Xception => xception(&XceptionConfig::default())?,
@@ -107,6 +111,7 @@ impl ModelName {
             Self::MobileNet(alpha) => {
                 mobilenet(&MobileNetConfig { alpha, ..MobileNetConfig::default() })?
             }
+            Self::Timm(name) => timm(&TimmConfig::new(name)?)?,
         })
     }
 }
@@ -148,7 +153,8 @@ fn load(path: &Path, name: Option<ModelName>) -> Result<Model> {
     let network = name.network()?;
     let weights = weights::load_weights(path, &network)?;
     let mut model = Model::new(network, weights);
-    if name.is_of_timm() {
+    // Its network is Keras's but for the head, which ends in logits.
+    if name == ModelName::LegacyXception {
         model.metadata.logits = Some(Link::Softmax);
     }
     Ok(model)

@@ -102,7 +102,7 @@ pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
 /// FMA peak, or that of multiplications and additions.
 pub(super) fn peak(level: Level, arithmetic: Arithmetic) -> Result<f64> {
     // About 10 ms of the fastest level, 100 ms of the slowest.
-    let fused = arithmetic != Arithmetic::Unfused;
+    let fused = matches!(arithmetic, Arithmetic::Exact | Arithmetic::Fast);
     let slow = level == Level::Scalar || fused && !level.has_fma();
     let work = if slow { 20_000_000 } else { 500_000_000 };
     let start = Instant::now();

@@ -1,8 +1,8 @@
 //! Aligned Xception: DeepLab's deeper variant without max pools, with the names of timm's modules.
 
-use sepconv_kernels::{Activation, Padding, Window};
+use sepconv_kernels::{Activation, Window};
 
-use super::builder::GLOBAL_AVERAGE_POOL;
+use super::builder::{GLOBAL_AVERAGE_POOL, symmetric};
 use crate::network::{Network, NodeId, Op};
 use crate::{Error, Result};
 
@@ -211,13 +211,6 @@ pub fn aligned_xception(config: &AlignedXceptionConfig) -> Result<Network> {
         b.network.push("head.fc", Op::Dense { units, bias: true }, &[x])?;
     }
     Ok(b.network)
-}
-
-/// A k×k window padded as in PyTorch, equally on both sides.
-fn symmetric(k: usize, stride: usize, dilation: usize) -> Window {
-    let pad = dilation * (k / 2);
-    let padding = Padding::Explicit { top: pad, bottom: pad, left: pad, right: pad };
-    Window::new([k, k]).stride([stride, stride]).dilation([dilation, dilation]).padding(padding)
 }
 
 struct Builder {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sepconv_kernels::{Activation, PoolKind, Window};
+use sepconv_kernels::{Activation, Padding, PoolKind, Window};
 
 use super::Head;
 use crate::network::{Network, NodeId, Op, Output};
@@ -11,6 +11,13 @@ use crate::{Error, Result};
 /// To a vector.
 pub(super) const GLOBAL_AVERAGE_POOL: Op =
     Op::GlobalPool { kind: PoolKind::Average, keep_dims: false };
+
+/// A k×k window padded as in PyTorch, equally on both sides.
+pub(super) fn symmetric(k: usize, stride: usize, dilation: usize) -> Window {
+    let pad = dilation * (k / 2);
+    let padding = Padding::Explicit { top: pad, bottom: pad, left: pad, right: pad };
+    Window::new([k, k]).stride([stride, stride]).dilation([dilation, dilation]).padding(padding)
+}
 
 pub(super) struct Builder {
     pub(super) network: Network,

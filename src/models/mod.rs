@@ -1,16 +1,22 @@
-//! Builds networks of the Xception family, each from a short table of blocks.
+//! Builds networks of the Xception family and of timm's separable ones, each from a short table of
+//! blocks.
 
 mod aligned_xception;
 mod builder;
 mod inception_v3;
 mod mobilenet;
 mod spectrum;
+mod timm;
 mod xception;
 
 pub use aligned_xception::{AlignedXceptionConfig, EntryBlock, aligned_xception};
 pub use inception_v3::{InceptionV3Config, inception_v3};
 pub use mobilenet::{MobileNetConfig, mobilenet};
 pub use spectrum::{InceptionModuleConfig, Order, SpectrumConfig, inception_module, spectrum};
+pub(crate) use timm::pretrained;
+#[cfg(feature = "safetensors")]
+pub(crate) use timm::timm_of_blocks;
+pub use timm::{TimmConfig, timm, timm_names};
 pub use xception::{Flavour, XceptionConfig, xception};
 
 /// The layers after the last block.

@@ -1,8 +1,10 @@
 //! Makes the kernel of a fused step for the size of its input.
 
+use std::sync::Arc;
+
 use sepconv_kernels::{
-    self as kernels, Binary, Coordinates, Elementwise, GlobalAveragePool, Plan, Pool, PoolKind,
-    Window,
+    self as kernels, Binary, BinaryOp, Coordinates, Elementwise, GlobalAveragePool, Plan, Pool,
+    PoolKind, Softmax, Window,
 };
 
 use super::flow::Flow;
@@ -18,8 +20,20 @@ use crate::resample::Resample;
 #[derive(Debug)]
 pub(super) enum Kernel {
     Plan(Box<dyn Plan>),
+    /// A plan whose second operand are weights, of this shape: the α of a PReLU.
+    Weighted(Box<dyn Plan>, Arc<[f32]>, Shape),
     /// A plain loop: the kernel crate has no such operation.
     Plain(Plain),
+}
+
+impl Kernel {
+    /// The plan, unless it is a plain loop.
+    pub(super) fn plan(&self) -> Option<&dyn Plan> {
+        match self {
+            Self::Plan(plan) | Self::Weighted(plan, ..) => Some(&**plan),
+            Self::Plain(_) => None,
+        }
+    }
 }
 
 /// The kernel for so many pictures of the size that `flow` gives. It shares the packed weights.
@@ -41,8 +55,20 @@ pub(super) fn compile(
         (_, Op::GlobalPool { kind: PoolKind::Max, .. }) => pool(PoolKind::Max, Window::new([h, w])),
         (_, Op::GlobalPool { .. }) => boxed(GlobalAveragePool::new(input, options)),
         (_, &Op::UpSample { factor, how }) if let Some(interpolation) = interpolation(how) => {
-            let (size, centers) = (enlarged([h, w], factor), Coordinates::HalfPixel);
-            boxed(kernels::Resize::new(input, size, interpolation, centers, options))
+            resized(input, enlarged([h, w], factor), interpolation, options)
+        }
+        (_, &Op::Resize { size, how: Interpolation::Bilinear, crop: false }) => {
+            resized(input, size, kernels::Interpolation::Bilinear, options)
+        }
+        (_, Op::Softmax) => boxed(Softmax::new(input, options)),
+        (PackedWeights::Alpha(alpha), Op::PRelu { shape }) => {
+            let shape = match shape[..] {
+                [ah, aw, ac] => [1, ah, aw, ac],
+                _ => [1, 1, 1, c],
+            };
+            let plan = boxed(Binary::new(BinaryOp::PRelu, input, shape, options));
+            let plan = plan.map_err(|source| shape::kernel(value.node, source))?;
+            return Ok(Kernel::Weighted(plan, alpha.clone(), shape));
         }
         (_, &Op::Binary(op)) => {
             boxed(Binary::new(op, input, flow.values[value.operands[1]].shape, options))
@@ -54,6 +80,15 @@ pub(super) fn compile(
         (weights, op) => return Ok(Kernel::Plain(plain(op, weights, input))),
     };
     plan.map(Kernel::Plan).map_err(|source| shape::kernel(value.node, source))
+}
+
+fn resized(
+    input: Shape,
+    size: [usize; 2],
+    interpolation: kernels::Interpolation,
+    options: &kernels::Options,
+) -> KernelResult<Box<dyn Plan>> {
+    boxed(kernels::Resize::new(input, size, interpolation, Coordinates::HalfPixel, options))
 }
 
 fn boxed<P: Plan + 'static>(plan: KernelResult<P>) -> KernelResult<Box<dyn Plan>> {
@@ -75,17 +110,16 @@ fn interpolation(how: Interpolation) -> Option<kernels::Interpolation> {
 }
 
 /// The loop of an operation without a kernel.
-fn plain(op: &Op, weights: &PackedWeights, [_, h, w, c]: Shape) -> Plain {
+fn plain(op: &Op, weights: &PackedWeights, [_, h, w, _]: Shape) -> Plain {
     // Below what memory holds, as shapes are checked.
     let signed = |a: usize, b: usize| a as isize - b as isize;
     match (op, weights) {
-        (Op::PRelu { shape }, PackedWeights::Alpha(alpha)) => Plain::PRelu {
-            shape: match shape[..] {
-                [ah, aw, ac] => [ah, aw, ac],
-                _ => [1, 1, c],
-            },
-            alpha: alpha.clone(),
-        },
+        (Op::NormalizeOver { axes, epsilon, .. }, PackedWeights::Affine([gamma, beta])) => {
+            let over = [0, 1, 2].map(|axis| axes.contains(&axis));
+            let (gamma, beta) = (gamma.clone(), beta.clone());
+            Plain::Normalize { over, epsilon: *epsilon, gamma, beta }
+        }
+        (&Op::Dot { axes, normalize, .. }, _) => Plain::Dot { axes, normalize },
         (&Op::ZeroPad(Border { top, left, .. }), _) => {
             Plain::Shift { down: signed(top, 0), right: signed(left, 0) }
         }
@@ -105,7 +139,6 @@ fn plain(op: &Op, weights: &PackedWeights, [_, h, w, c]: Shape) -> Plain {
         (&Op::Resize { size, how, crop }, _) => {
             Plain::Resample(Resample::new([h, w], size, how, crop))
         }
-        (Op::Softmax, _) => Plain::Softmax,
         _ => unreachable!("all other operations have a kernel, or are no step"),
     }
 }

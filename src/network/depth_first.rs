@@ -127,6 +127,8 @@ fn window(flow: &Flow<'_>, step: &FusedStep) -> Option<Window> {
         | Op::Identity => Some(Window::new([1, 1])),
         // An operand of a binary operation may have one row for all rows of the result.
         Op::Binary(_)
+        | Op::Dot { .. }
+        | Op::NormalizeOver { .. }
         | Op::UpSample { .. }
         | Op::ConvTranspose { .. }
         | Op::Permute { .. }

@@ -93,6 +93,10 @@ pub(super) fn fuse(flow: &Flow<'_>, scale: bool) -> Vec<FusedStep> {
                 fuser.pointwise(v, window.stride);
             }
             Op::Identity => fuser.copy(v),
+            Op::Dot { .. } => {
+                let second = value.operands[1];
+                fuser.start(v).residual = Some(second);
+            }
             Op::Binary(op) => {
                 match fuser.factors(v).filter(|_| op == BinaryOp::Multiply && scale) {
                     Some(operands) => fuser.scaled[v] = Some(operands),
@@ -166,7 +170,7 @@ impl Fuser<'_, '_> {
             self.flow.values[operand].is_private()
                 && !self.is_quantized(operand)
                 && step.activation == Activation::None
-                && !is_plain(self.op(step.kernel))
+                && !is_closed(self.op(step.kernel))
         })
     }
 
@@ -332,16 +336,20 @@ pub(super) fn is_pointwise(window: &Window, groups: usize) -> bool {
     window.kernel == [1, 1] && groups == 1 && !pads
 }
 
-/// Whether the executor computes the operation by plain loops over f32. Nothing can join these.
-pub(super) fn is_plain(op: &Op) -> bool {
+/// Whether the operation reads and writes f32, and nothing can join it: the plain loops of the
+/// executor, softmax, and PReLU, whose α is f32.
+pub(super) fn is_closed(op: &Op) -> bool {
     matches!(
         op,
         Op::Softmax
             | Op::PRelu { .. }
+            | Op::NormalizeOver { .. }
+            | Op::Dot { .. }
             | Op::ZeroPad(_)
             | Op::Crop(_)
             | Op::CenterCrop { .. }
-            | Op::Resize { .. }
+            | Op::Resize { crop: true, .. }
+            | Op::Resize { how: Interpolation::Nearest | Interpolation::Bicubic, .. }
             | Op::UpSample { how: Interpolation::Bicubic, .. }
             | Op::Permute { .. }
     )
@@ -349,10 +357,14 @@ pub(super) fn is_plain(op: &Op) -> bool {
 
 /// Whether the operation has no kernel for integers: its operands and its result are floats.
 pub(super) fn is_of_numbers(op: &Op) -> bool {
-    is_plain(op)
+    is_closed(op)
         || matches!(
             op,
-            Op::Binary(_) | Op::Normalize { .. } | Op::ConvTranspose { .. } | Op::UpSample { .. }
+            Op::Binary(_)
+                | Op::Normalize { .. }
+                | Op::ConvTranspose { .. }
+                | Op::UpSample { .. }
+                | Op::Resize { .. }
         )
 }
 

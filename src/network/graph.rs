@@ -67,6 +67,8 @@ pub enum Op {
         size: [Option<usize>; 2],
         /// Channels.
         channels: usize,
+        /// Whether it is a sequence, N×W×`channels` in Keras: see [`Network::of_sequences`].
+        sequence: bool,
     },
     /// Standard convolution. Weights `kernel` \[kh, kw, C/groups, O\], `bias` \[O\].
     Conv {
@@ -138,6 +140,21 @@ pub enum Op {
         /// Whether there is a β.
         center: bool,
     },
+    /// Normalization by the operand's own statistics over some of its axes, of which the channels
+    /// need not be one: (x − mean)/√(variance + ε), then ·γ + β. Sums are of f64, and the result is
+    /// rounded once. Weights `gamma`, `beta`, each of the extents of these axes.
+    NormalizeOver {
+        /// Ascending, each once: 0 for the height, 1 for the width, 2 for the channels.
+        axes: Vec<usize>,
+        /// Their extents.
+        extents: Vec<usize>,
+        /// ε.
+        epsilon: f64,
+        /// Whether there is a γ.
+        scale: bool,
+        /// Whether there is a β.
+        center: bool,
+    },
     /// An element-wise function.
     Activation(Activation),
     /// Softmax over the channels.
@@ -166,6 +183,16 @@ pub enum Op {
     /// An operation of two tensors, element by element. Either is broadcast along the axes on which
     /// it has one picture, row, column or channel.
     Binary(BinaryOp),
+    /// Σₖ a\[n, …, k, …\]·b\[n, …, k, …\] of two tensors N×1×W×C for each index of a's and of
+    /// b's other axis. The result has shape N×1×A×`channels`. Sums are of f64, rounded once.
+    Dot {
+        /// The axis that is summed over, of each operand: 1 for the width, 2 for the channels.
+        axes: [usize; 2],
+        /// The extent of b's other axis.
+        channels: usize,
+        /// ε if operands are divided by max(√Σₖ x², ε) before.
+        normalize: Option<f64>,
+    },
     /// Concatenation along the channels.
     Concat,
     /// The operand itself (dropout at inference, linear activation).
@@ -226,6 +253,8 @@ pub enum Op {
     Reshape {
         /// Height, width and channels of the result.
         shape: [usize; 3],
+        /// Whether the result is a sequence, N×W×C in Keras; its height is 1 then.
+        sequence: bool,
     },
 }
 
@@ -368,10 +397,36 @@ impl Network {
     /// assert_eq!(network.find("picture"), Some(network.output())); // as nothing follows yet
     /// ```
     pub fn new(name: &str, input_name: &str, size: [Option<usize>; 2], channels: usize) -> Self {
+        Self::of(name, input_name, Op::Input { size, channels, sequence: false })
+    }
+
+    /// Makes a network of sequences that has only an input node. Keras calls the input
+    /// N×`length`×`channels`; here it is a picture of one row, N×1×`length`×`channels`.
+    ///
+    /// ```
+    /// # use sepconv::kernels::Window;
+    /// # use sepconv::network::*;
+    /// let mut network = Network::of_sequences("sound", "samples", None, 2); // of any length
+    /// network.push("pool", Op::MaxPool(Window::new([1, 4])), &[network.output()])?;
+    /// assert_eq!(network.shapes([1, 1, 100, 2])?[1], [1, 1, 97, 2]);
+    /// assert_eq!(network.rank(network.output()), 3);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    pub fn of_sequences(
+        name: &str,
+        input_name: &str,
+        length: Option<usize>,
+        channels: usize,
+    ) -> Self {
+        let size = [Some(1), length];
+        Self::of(name, input_name, Op::Input { size, channels, sequence: true })
+    }
+
+    fn of(name: &str, input_name: &str, op: Op) -> Self {
         let node = Node {
             name: input_name.into(),
             layer: input_name.into(),
-            op: Op::Input { size, channels },
+            op,
             inputs: Vec::new(),
             quantization: None,
         };
@@ -438,7 +493,7 @@ impl Network {
                 return Err(error("a network has only one input, its first node".into()));
             }
             Op::Add | Op::Concat => 2..=usize::MAX,
-            Op::Binary(_) => 2..=2,
+            Op::Binary(_) | Op::Dot { .. } => 2..=2,
             _ => 1..=1,
         };
         if !wanted.contains(&inputs.len()) {
@@ -740,25 +795,40 @@ impl Network {
         node
     }
 
-    /// Whether the node's value has shape N×C in Keras, not N×H×W×C: after a global pool or a
-    /// flattening.
+    /// Whether the input is a sequence, N×W×C in Keras: see [`Network::of_sequences`].
+    ///
+    /// ```
+    /// # use sepconv::network::*;
+    /// assert!(Network::of_sequences("sound", "samples", Some(64), 2).is_of_sequences());
+    /// assert!(!Network::new("picture", "pixels", [Some(1), Some(64)], 2).is_of_sequences());
+    /// ```
+    pub fn is_of_sequences(&self) -> bool {
+        self.rank(NodeId::FIRST) == 3
+    }
+
+    /// How many dimensions the node's value has in Keras: 4 for pictures N×H×W×C, 3 for sequences
+    /// N×W×C, 2 for vectors N×C (after a global pool or a flattening). Here it has four; the missing
+    /// ones are 1.
     ///
     /// ```
     /// # use sepconv::models::*;
     /// let network = xception(&XceptionConfig::default())?;
-    /// assert!(network.is_vector(network.output()));
-    /// assert!(!network.is_vector(network.find("block14_sepconv2_act").unwrap()));
+    /// assert_eq!(network.rank(network.output()), 2);
+    /// assert_eq!(network.rank(network.find("block14_sepconv2_act").unwrap()), 4);
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     ///
     /// # Panics
     /// Those of [`Network::node`].
-    pub fn is_vector(&self, node: NodeId) -> bool {
-        let mut vectors: Vec<bool> = Vec::with_capacity(node.0 + 1);
+    pub fn rank(&self, node: NodeId) -> usize {
+        let mut ranks: Vec<usize> = Vec::with_capacity(node.0 + 1);
         for Node { op, inputs, .. } in &self.nodes[..=node.0] {
-            vectors.push(match op {
-                Op::GlobalPool { keep_dims, .. } => !keep_dims,
-                Op::Flatten { .. } => true,
+            let of = |i: usize| inputs.get(i).map_or(4, |id| ranks[id.0]);
+            ranks.push(match op {
+                Op::Input { sequence, .. } | Op::Reshape { sequence, .. } => {
+                    4 - usize::from(*sequence)
+                }
+                Op::GlobalPool { keep_dims: false, .. } | Op::Flatten { .. } => 2,
                 Op::Dense { .. }
                 | Op::Activation(_)
                 | Op::PRelu { .. }
@@ -768,14 +838,18 @@ impl Network {
                 | Op::Standardize { .. }
                 | Op::Scale
                 | Op::Normalize { .. }
+                | Op::NormalizeOver { .. }
+                | Op::Dot { .. }
                 | Op::Add
                 | Op::Concat
-                | Op::Identity => vectors[inputs[0].0],
-                Op::Binary(_) => inputs.iter().all(|id| vectors[id.0]),
-                _ => false,
+                | Op::Identity => of(0),
+                Op::Binary(_) => of(0).max(of(1)),
+                // Of a vector they make a picture.
+                _ if of(0) == 2 => 4,
+                _ => of(0),
             });
         }
-        vectors[node.0]
+        ranks[node.0]
     }
 
     /// Finds a node by its name.
@@ -831,7 +905,7 @@ impl Network {
     /// ```
     pub fn input(&self) -> ([Option<usize>; 2], usize) {
         match self.nodes[0].op {
-            Op::Input { size, channels } => (size, channels),
+            Op::Input { size, channels, .. } => (size, channels),
             _ => unreachable!("node 0 is the input: `push` accepts no other"),
         }
     }

@@ -15,7 +15,7 @@ use sepconv_kernels::ElementType;
 use super::Op;
 use super::arena::{self, Buffer, units};
 use super::flow::{Flow, Value, ValueId};
-use super::fuse::{FusedStep, is_plain};
+use super::fuse::{FusedStep, is_closed};
 use super::shape::{self, Shape};
 use super::turns::Group;
 
@@ -182,7 +182,7 @@ impl Layout<'_> {
 
 /// The type that each value is stored in: u8 if it is rounded to integers, else `activations`. Some
 /// values stay f32: the input, the output, factors that layers multiply by as they load, and
-/// operands and results of plain loops (softmax). A residual has the type of its sum, and an
+/// operands and results of softmax, PReLU and plain loops. A residual has the type of its sum, and an
 /// operand of a concatenation has the type of the concatenation, so that they are f32 if the other
 /// is. Beside integers `activations` is f32.
 pub(super) fn element_types(
@@ -190,13 +190,13 @@ pub(super) fn element_types(
     steps: &[FusedStep],
     activations: ElementType,
 ) -> Vec<ElementType> {
-    let plain = |&v: &ValueId| is_plain(flow.values[v].op);
+    let closed = |&v: &ValueId| is_closed(flow.values[v].op);
     let mut wide: Vec<bool> = (flow.values.iter().enumerate())
         .map(|(v, value)| {
             matches!(value.op, Op::Input { .. })
                 || v == flow.kept[0]
-                || plain(&v)
-                || value.users.iter().any(plain)
+                || closed(&v)
+                || value.users.iter().any(closed)
                 || steps.iter().any(|step| step.scale == Some(v))
         })
         .collect();

@@ -20,8 +20,7 @@
 //! | `tensors` | the names and shapes of each operation's weights |
 //! | `pack` | a step's weights for inputs of any size, packed |
 //! | `compile` | a step's kernel for one size |
-//! | `functions` | softmax and PReLU, which have no kernel |
-//! | `plain` | loops for these functions and for moving pixels |
+//! | `plain` | loops for what has no kernel |
 //! | `step` | the kernel with its operands: the unit of running |
 //! | `plan` | [`NetworkPlan`]: all of the above, immutable and shareable |
 //! | `schedule` | the turns and the arena for a number of threads |
@@ -47,7 +46,6 @@ mod compile;
 mod depth_first;
 mod flow;
 mod fold;
-mod functions;
 mod fuse;
 mod graph;
 mod integers;

@@ -42,6 +42,8 @@ pub(super) enum PackedWeights {
     Layer(Box<dyn PackedLayer>),
     /// The α of a PReLU.
     Alpha(Arc<[f32]>),
+    /// The γ and β of a normalization without a kernel.
+    Affine([Option<Arc<[f32]>>; 2]),
     None,
 }
 
@@ -170,6 +172,16 @@ impl<'a> Packer<'a> {
             Op::PRelu { .. } => {
                 let alpha = self.lookup.get(self.node, self.channels, "alpha")?;
                 return Ok(PackedWeights::Alpha(alpha.into()));
+            }
+            Op::NormalizeOver { scale, center, .. } => {
+                let mut get = |present: bool, name: &str| match present {
+                    false => Ok(None),
+                    true => {
+                        let array = self.lookup.get(self.node, self.channels, name)?;
+                        Ok::<_, crate::Error>(Some(array.into()))
+                    }
+                };
+                return Ok(PackedWeights::Affine([get(scale, "gamma")?, get(center, "beta")?]));
             }
             _ => return Ok(PackedWeights::None),
         };

@@ -21,6 +21,9 @@ pub(super) fn infer_input(node: &Node, channels: usize, input: Shape) -> Result<
             format!("expected an input of {channels} channels, got {} in {input:?}", input[3]),
         ));
     }
+    if matches!(node.op, Op::Input { sequence: true, .. }) && input[1] != 1 {
+        return Err(network(node, format!("expected sequences, whose height is 1, got {input:?}")));
+    }
     checked(node, input)
 }
 
@@ -47,7 +50,7 @@ pub(crate) fn infer_picture(node: &Node, operands: &[Picture]) -> Result<Picture
     let [_, h, w, channels] = match node.op {
         // An unknown size can't be compared with their elements.
         Op::Flatten { features } if open => [1, 1, 1, features],
-        Op::Reshape { shape: [h, w, c] } if open => [1, h, w, c],
+        Op::Reshape { shape: [h, w, c], .. } if open => [1, h, w, c],
         // An unknown size has no enlarged side to compare with a limit.
         Op::UpSample { .. } if open => [1, OPEN[0], OPEN[1], operands[0].channels],
         _ => infer(node, &shapes)?,
@@ -103,6 +106,11 @@ pub(super) fn infer(node: &Node, operands: &[Shape]) -> Result<Shape> {
             check_alpha(node, operands[0], shape)?;
             operands[0]
         }
+        Op::NormalizeOver { ref axes, ref extents, .. } => {
+            check_axes(node, operands[0], axes, extents)?;
+            operands[0]
+        }
+        Op::Dot { axes, channels, .. } => dot(node, operands, axes, channels)?,
         Op::Add => equal(node, operands)?,
         Op::Binary(_) => broadcast(node, operands)?,
         Op::Concat => concatenated(node, operands)?,
@@ -147,7 +155,7 @@ fn moved(node: &Node, input: Shape) -> Result<Shape> {
             }
             [n, 1, 1, features]
         }
-        Op::Reshape { shape: [to_h, to_w, to_c] } => {
+        Op::Reshape { shape: [to_h, to_w, to_c], .. } => {
             let size = [to_h, to_w, to_c].iter().try_fold(1_usize, |p, &d| p.checked_mul(d));
             if size != Some(elements([1, h, w, c])) {
                 let message = format!("can't reshape {h}×{w}×{c} elements to {to_h}×{to_w}×{to_c}");
@@ -241,6 +249,39 @@ fn check_alpha(node: &Node, [_, h, w, c]: Shape, alpha: &[usize]) -> Result<()> 
         return Err(network(node, message));
     }
     Ok(())
+}
+
+/// The axes of a normalization ascend, and the picture has their extents.
+fn check_axes(node: &Node, [_, h, w, c]: Shape, axes: &[usize], extents: &[usize]) -> Result<()> {
+    let ascend = axes.windows(2).all(|pair| pair[0] < pair[1]);
+    if axes.is_empty() || !ascend || axes.iter().any(|&axis| axis > 2) {
+        let message = format!("expected some of the axes 0, 1 and 2 in this order, got {axes:?}");
+        return Err(network(node, message));
+    }
+    let got: Vec<usize> = axes.iter().map(|&axis| [h, w, c][axis]).collect();
+    if got != extents {
+        let message = format!("axes {axes:?}: expected extents {extents:?}, got {got:?}");
+        return Err(network(node, message));
+    }
+    Ok(())
+}
+
+/// The shape of a sum of products.
+fn dot(node: &Node, operands: &[Shape], axes: [usize; 2], channels: usize) -> Result<Shape> {
+    let [a, b] = [operands[0], operands[1]];
+    if axes.iter().any(|axis| !(1..=2).contains(axis)) {
+        return Err(network(node, format!("expected axes 1 or 2, got {axes:?}")));
+    }
+    if [a[0], a[1], b[1]] != [b[0], 1, 1] || a[axes[0] + 1] != b[axes[1] + 1] {
+        let message = format!("operands don't match along axes {axes:?}: {a:?} and {b:?}");
+        return Err(network(node, message));
+    }
+    let [rows, columns] = [a[4 - axes[0]], b[4 - axes[1]]];
+    if columns != channels {
+        let message = format!("expected {channels} channels by axes {axes:?}, got {columns}");
+        return Err(network(node, message));
+    }
+    Ok([a[0], 1, rows, columns])
 }
 
 fn equal(node: &Node, operands: &[Shape]) -> Result<Shape> {

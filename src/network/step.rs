@@ -87,7 +87,7 @@ impl Step {
                 let pictures = input[0] / plan.input_shape()[0];
                 (plan.kernel_name(), plan.multiply_adds().saturating_mul(pictures as u64))
             }
-            Kernel::Plan(plan) => (plan.kernel_name(), 0),
+            Kernel::Plan(plan) | Kernel::Weighted(plan, ..) => (plan.kernel_name(), 0),
         };
         let name = |v: ValueId| flow.values[v].node.name.clone();
         let info = StepInfo {
@@ -120,18 +120,12 @@ impl Step {
 
     /// Bytes of its packed weights.
     pub(super) fn weights_bytes(&self) -> usize {
-        match &self.kernel {
-            Kernel::Plan(plan) => plan.weights_bytes(),
-            Kernel::Plain(_) => 0,
-        }
+        self.kernel.plan().map_or(0, |plan| plan.weights_bytes())
     }
 
     /// The elements of scratch that it needs to use `threads` threads.
     pub(super) fn scratch_len(&self, threads: usize) -> usize {
-        match &self.kernel {
-            Kernel::Plan(plan) => plan.scratch_len(threads.max(1)),
-            Kernel::Plain(_) => 0,
-        }
+        self.kernel.plan().map_or(0, |plan| plan.scratch_len(threads.max(1)))
     }
 
     /// Computes the result from `input` and the arena, into the arena, on these threads. With a
@@ -175,17 +169,24 @@ impl Step {
         };
         let (x, x_shape) = read(&operands.x, 0);
         let y = arena::elements_mut(operands.y.element, y);
-        let plan = match &self.kernel {
-            Kernel::Plan(plan) => plan,
+        let residual = operands.residual.as_ref().map(|residual| read(residual, 1));
+        let (plan, residual) = match &self.kernel {
+            Kernel::Plan(plan) => (plan, residual),
+            Kernel::Weighted(plan, weights, shape) => {
+                (plan, Some((Elements::F32(weights), *shape)))
+            }
             Kernel::Plain(plain) => {
                 let (Elements::F32(x), ElementsMut::F32(y)) = (x, y) else {
                     unreachable!("plain loops have f32 on both sides")
                 };
-                plain.run((x, x_shape), (y, y_shape), operands.y.stride);
+                let second = residual.map(|(data, shape)| match data {
+                    Elements::F32(data) => (data, shape),
+                    _ => unreachable!("plain loops have f32 on both sides"),
+                });
+                plain.run((x, x_shape), second, (y, y_shape), operands.y.stride);
                 return Ok(());
             }
         };
-        let residual = operands.residual.as_ref().map(|residual| read(residual, 1));
         // Steps with factors never run by turns.
         let scale = operands.scale.as_ref().map(|scale| match read(scale, 1) {
             (Elements::F32(scale), _) => scale,

@@ -63,6 +63,10 @@ pub(crate) fn tensors(op: &Op, channels: usize) -> Option<Vec<(&'static str, Vec
             let present = [("gamma", scale), ("beta", center)].into_iter().filter(|&(_, p)| p);
             present.map(|(name, _)| (name, vec![channels])).collect()
         }
+        Op::NormalizeOver { ref extents, scale, center, .. } => {
+            let present = [("gamma", scale), ("beta", center)].into_iter().filter(|&(_, p)| p);
+            present.map(|(name, _)| (name, extents.clone())).collect()
+        }
         Op::PRelu { ref shape } => vec![("alpha", shape.clone())],
         _ => Vec::new(),
     })

@@ -23,13 +23,19 @@ use crate::{Error, Result};
 /// | `.safetensors` of `sepconv quantize` and [`to_bytes`] | the file's, with quantizations, preprocessing and labels |
 /// | TensorFlow.js's `model.json` of a layers model, also as a JavaScript module | the file's; weights are in the files that it names, beside it, or in base64 |
 /// | TensorFlow Lite's `.tflite` | the file's, with quantizations, if all of its operators are supported |
-/// | timm's `.safetensors` | timm's `xception41`, `xception65`, `xception71` or `legacy_xception`, as the tensors show, with their number of input channels and classes, or no head; the output stride is 32 |
+/// | timm's `.safetensors` | timm's `xception41`, `xception65`, `xception71`, `legacy_xception` or one of [`timm_names`](crate::models::timm_names), with the tensors' number of input channels and classes, or no head; the output stride is 32 |
 ///
 /// Every tensor must have exactly the shape that the network gives it, and every element must be
 /// finite. Elements may be f16, f32 or f64, in safetensors also bf16. They become f32; an f64
 /// beyond the range of f32 is refused as infinite. Memory and time are bounded by a few multiples
 /// of the file's size, whatever the file claims. No other file is read, but the weights of a
-/// TensorFlow.js model, in its own folder.
+/// TensorFlow.js model, in its own folder, and timm's `config.json` beside a safetensors file.
+///
+/// Which of timm's networks a file has is what `architecture` in the header's metadata says, or
+/// else in `config.json`, or else what the tensors show. If they are those of several networks,
+/// which are one with PyTorch's padding and one with TensorFlow's (`tf_`), the first is taken, and
+/// a note in [`Metadata`](super::Metadata) says so. The `pretrained_cfg` of `config.json` tells how
+/// pictures are resized, cropped and scaled; without one, timm's default for the network does.
 ///
 /// ```
 /// # use sepconv::{network::*, weights::{self, *}};
@@ -76,8 +82,8 @@ pub fn load_bytes(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -
 /// - A Keras file with an architecture must have layers of the same names as the network.
 /// - In a Keras file without one, layers are found by name if the file has names, else by order.
 /// - A safetensors file must have exactly the tensors of the network's layers: for an
-///   [`aligned_xception`] by their names, for an [`xception`] as timm's `legacy_xception` names
-///   them.
+///   [`aligned_xception`] or a network of [`timm`] by their names, for an [`xception`] as timm's
+///   `legacy_xception` names them.
 ///
 /// ```
 /// # use sepconv::{network::*, weights::{self, *}};
@@ -95,6 +101,7 @@ pub fn load_bytes(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -
 /// Those of [`load`].
 ///
 /// [`aligned_xception`]: crate::models::aligned_xception
+/// [`timm`]: crate::models::timm()
 /// [`xception`]: crate::models::xception
 pub fn load_weights(path: impl AsRef<Path>, network: &Network) -> Result<Weights> {
     let path = path.as_ref();
@@ -127,11 +134,12 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
     saved::write(model).map_err(|message| Error::Argument { message })
 }
 
-/// Loads a model. Only TensorFlow.js's have more files, which are in `folder`.
+/// Loads a model. TensorFlow.js's have more files, which are in `folder`, as timm's `config.json`.
 fn model(
     bytes: Bytes,
     name: &Path,
-    #[cfg_attr(not(feature = "keras"), expect(unused))] folder: Option<&Path>,
+    #[cfg_attr(not(any(feature = "keras", feature = "safetensors")), expect(unused))]
+    folder: Option<&Path>,
 ) -> std::result::Result<Model, String> {
     #[cfg(feature = "keras")]
     if let Some(kind) = keras::kind(&bytes) {
@@ -143,7 +151,7 @@ fn model(
     }
     #[cfg(feature = "safetensors")]
     if safetensors::recognises(&bytes) {
-        return safetensors::load(&bytes);
+        return safetensors::load(&bytes, folder);
     }
     #[cfg(feature = "tflite")]
     if tflite::recognises(&bytes) {

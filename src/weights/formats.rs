@@ -40,5 +40,5 @@ pub(super) fn unknown(bytes: &Bytes, name: &Path) -> String {
 pub(super) const SAVE: &str = "save the model in Keras with model.save(\"model.keras\")";
 
 /// The message for a PyTorch file.
-pub(super) const PYTORCH: &str = "PyTorch files are not supported; save timm's Xceptions with \
+pub(super) const PYTORCH: &str = "PyTorch files are not supported; save timm's networks with \
     safetensors.torch.save_file(model.state_dict(), \"model.safetensors\")";

@@ -147,11 +147,13 @@ impl Hdf5 {
         dataset.shape().map_err(sentence)
     }
 
-    /// A dataset of f16, f32 or f64 of exactly this shape, as f32.
-    pub(crate) fn read(&self, path: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
+    /// A dataset of f16, f32 or f64 of exactly one of these shapes, which have as many elements
+    /// each, as f32.
+    pub(crate) fn read(&self, path: &str, shapes: &[&[usize]]) -> Result<Vec<f32>, String> {
         let dataset = self.file.dataset(path).map_err(sentence)?;
         let found = dataset.shape().map_err(sentence)?;
-        if found.len() != shape.len() || found.iter().zip(shape).any(|(&f, &s)| f != s as u64) {
+        let shape = shapes[0];
+        if !shapes.iter().any(|shape| found.iter().copied().eq(shape.iter().map(|&d| d as u64))) {
             return Err(format!("expected shape {shape:?}, got {found:?}"));
         }
         let datatype = dataset.datatype().map_err(sentence)?;

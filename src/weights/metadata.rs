@@ -2,6 +2,7 @@
 
 use sepconv_kernels::Activation;
 
+use crate::models::pretrained;
 use crate::network::{Network, NodeId, Op};
 
 /// What a file says about the use of a model, apart from its network and weights.
@@ -30,10 +31,31 @@ pub struct Metadata {
     pub std: Vec<f32>,
     /// How pictures are resized.
     pub resize: Option<Resize>,
+    /// Which part of a picture is used. None for all of it, without keeping its proportions.
+    pub crop: Option<Crop>,
     /// The names of the classes of the first output.
     pub labels: Option<Vec<String>>,
     /// Notes for the user.
     pub notes: Vec<String>,
+}
+
+impl Metadata {
+    /// What a network's name and layers show.
+    pub(crate) fn of(network: &Network) -> Self {
+        let mut metadata = Self { scaling: scaling(network, [network.name()]), ..Self::default() };
+        if let Some(pretrained) = pretrained(network.name()) {
+            let bilinear = pretrained.bilinear;
+            metadata.resize = Some(if bilinear { Resize::Bilinear } else { Resize::Bicubic });
+            metadata.crop = Some(Crop { share: pretrained.crop, squash: pretrained.squash });
+        }
+        // timm's networks have their classes' logits at the end, or features if they have none.
+        let last = &network.node(network.output()).op;
+        let is_timms = pretrained(network.name()).is_some() || XCEPTIONS.contains(&network.name());
+        if is_timms && matches!(last, Op::Dense { .. }) && network.rank(network.output()) == 2 {
+            metadata.logits = Some(Link::Softmax);
+        }
+        metadata
+    }
 }
 
 /// How pixels x from 0 to 255 are scaled to a network's input.
@@ -171,6 +193,25 @@ impl Resize {
     }
 }
 
+/// The middle of a picture, as timm cuts it out for validation.
+///
+/// ```
+/// # use sepconv::{models::*, weights::*};
+/// let network = timm(&TimmConfig::new("mobilenetv2_100")?)?;
+/// let crop = Model::new(network, Weights::default()).metadata.crop;
+/// assert_eq!(crop, Some(Crop { share: 0.875, squash: false })); // 224 of 256 pixels
+/// # Ok::<(), sepconv::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Crop {
+    /// The side of the input ÷ the shorter side of the resized picture, above 0 and at most 1:
+    /// timm's `crop_pct`.
+    pub share: f64,
+    /// Whether the picture is resized without keeping its proportions: timm's `crop_mode`
+    /// `squash`.
+    pub squash: bool,
+}
+
 /// A function that turns logits into probabilities.
 ///
 /// ```
@@ -258,6 +299,9 @@ fn scaling_inside(network: &Network) -> Option<(Scaling, &str)> {
     Some((scaling, name))
 }
 
+/// timm's Xceptions.
+const XCEPTIONS: [&str; 4] = ["legacy_xception", "xception41", "xception65", "xception71"];
+
 /// The scaling of a network of Keras Applications or timm, by its name.
 fn scaling_of_name(name: &str) -> Option<(Scaling, String)> {
     const NAMES: [(Scaling, &[&str]); 3] = [
@@ -280,10 +324,11 @@ fn scaling_of_name(name: &str) -> Option<(Scaling, String)> {
         (Scaling::Caffe, &["vgg16", "vgg19", "resnet50", "resnet101", "resnet152"]),
         (Scaling::Torch, &["densenet121", "densenet169", "densenet201"]),
     ];
-    const TIMM: [&str; 4] = ["legacy_xception", "xception41", "xception65", "xception71"];
     let name = name.to_ascii_lowercase();
-    if TIMM.contains(&name.as_str()) {
-        return Some((Scaling::Tf, format!("as timm's {name}")));
+    let of_timm = pretrained(&name).map(|known| known.half);
+    if let Some(half) = of_timm.or_else(|| XCEPTIONS.contains(&name.as_str()).then_some(true)) {
+        let scaling = if half { Scaling::Tf } else { Scaling::Torch };
+        return Some((scaling, format!("as timm's {name}")));
     }
     // The names of MobileNets end in width and size: mobilenet_1.00_224.
     let is = |known: &str| {
@@ -332,5 +377,8 @@ mod tests {
         assert_eq!(of("resnet50v2"), Some(Scaling::Tf));
         assert_eq!(of("xception_small"), None);
         assert_eq!(of("mobilenetv3"), None);
+        assert_eq!(of("mobilenetv2_1.00_224"), Some(Scaling::Tf));
+        assert_eq!(of("mobilenetv2_100"), Some(Scaling::Torch)); // timm's
+        assert_eq!(of("tf_mobilenetv3_small_100"), Some(Scaling::Tf));
     }
 }

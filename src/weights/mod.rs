@@ -22,6 +22,8 @@ mod saved;
 pub mod synthetic;
 #[cfg(feature = "tflite")]
 mod tflite;
+#[cfg(feature = "safetensors")]
+mod timm;
 mod variables;
 
 use std::borrow::Cow;
@@ -35,7 +37,7 @@ use crate::{Error, Result};
 pub use file::to_bytes;
 #[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 pub use file::{load, load_bytes, load_weights};
-pub use metadata::{Link, Metadata, Resize, Scaling};
+pub use metadata::{Crop, Link, Metadata, Resize, Scaling};
 pub use variables::{ParameterCount, Variable, count_parameters, variables};
 
 /// A network, its weights, and what else is known of it.
@@ -62,8 +64,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Makes a model. The network's name or first layers may show how pictures are scaled; nothing
-    /// else is known.
+    /// Makes a model. The network's name or first layers may show how pictures are scaled, and that
+    /// of one of timm's the rest, too; nothing else is known.
     ///
     /// ```
     /// # use sepconv::{models::*, weights::*};
@@ -73,8 +75,7 @@ impl Model {
     /// # Ok::<(), sepconv::Error>(())
     /// ```
     pub fn new(network: Network, weights: Weights) -> Self {
-        let scaling = metadata::scaling(&network, [network.name()]);
-        Self { metadata: Metadata { scaling, ..Metadata::default() }, network, weights }
+        Self { metadata: Metadata::of(&network), network, weights }
     }
 }
 

@@ -1,24 +1,21 @@
 //! Reads timm's models from safetensors files, and passes files of this crate's own format on.
 //!
 //! A file has a JSON header with the name, type, shape and place of each tensor, followed by the
-//! bytes of the tensors. It holds no architecture: the names of the tensors show which of timm's
-//! networks it is, and their shapes show the rest.
+//! bytes of the tensors.
 //!
 //! The `safetensors` crate checks that types, shapes and places in the header match and leave no
 //! gaps. It gets the header only, so that tensors can be read one by one.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 
 use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use super::bytes::Bytes;
 use super::elements::{Format, check_finite};
-use super::metadata::Link;
+use super::timm::{self, Hint, modules, timm_name};
 use super::{Model, Tensor, Variable, Weights, saved, variables};
-use crate::models::{
-    AlignedXceptionConfig, Flavour, Head, XceptionConfig, aligned_xception, xception,
-};
-use crate::network::{Network, Op};
+use crate::network::Network;
 
 /// The most bytes of a header. It takes up to fifty times as much memory. Xception-71's has 100 KB.
 pub(super) const MAX_HEADER: u64 = 1 << 20;
@@ -33,21 +30,21 @@ pub(crate) fn recognises(bytes: &Bytes) -> bool {
     matches!(bytes.head::<9>(), Ok([.., b'{']))
 }
 
-/// Loads a model. The tensors show its network.
-pub(crate) fn load(bytes: &Bytes) -> Result<Model> {
+/// Loads a model. Its network is what the header or timm's `config.json` in `folder` says, or what
+/// the tensors show.
+pub(crate) fn load(bytes: &Bytes, folder: Option<&Path>) -> Result<Model> {
     let file = File::open(bytes)?;
     if saved::recognises(&file) {
         return saved::load(&file);
     }
-    let network = recognise(&file.tensors)?;
+    let hint = Hint::of(file.metadata(timm::ARCHITECTURE), folder);
+    let (network, note) = timm::recognise(&file.tensors, &hint)?;
     let weights = file.weights(&network);
-    let weights =
-        weights.map_err(|e| format!("recognised as timm's {}: {e}", timm_name(&network)))?;
+    let weights = weights
+        .map_err(|e| format!("{} timm's {}: {e}", hint.recognised(), timm_name(&network)))?;
     let mut model = Model::new(network, weights);
-    // Networks without a head end in features.
-    if model.network.is_vector(model.network.output()) {
-        model.metadata.logits = Some(Link::Softmax);
-    }
+    hint.describe(&mut model);
+    model.metadata.notes.extend(note);
     Ok(model)
 }
 
@@ -57,14 +54,6 @@ pub(crate) fn load_weights(bytes: &Bytes, network: &Network) -> Result<Weights> 
     match saved::recognises(&file) {
         true => saved::weights(&file, network),
         false => file.weights(network),
-    }
-}
-
-/// What timm calls a network.
-fn timm_name(network: &Network) -> &str {
-    match network.name() {
-        "xception" => "legacy_xception",
-        name => name,
     }
 }
 
@@ -198,6 +187,11 @@ impl File {
     }
 }
 
+/// The shape of a variable's tensor in timm's files.
+pub(super) fn shape(variable: &Variable) -> Vec<usize> {
+    Place::of(variable).shape
+}
+
 /// How a variable lies in a file.
 struct Place {
     /// Its shape there.
@@ -231,130 +225,4 @@ impl Place {
         }
         transposed
     }
-}
-
-/// The network that the tensors belong to.
-fn recognise(tensors: &Metadata) -> Result<Network> {
-    // A tensor of unexpected rank is reported later, when shapes are compared.
-    let extent = |name: &str, rank: usize, axis: usize| {
-        tensors.info(name).and_then(|info| (info.shape.len() == rank).then(|| info.shape[axis]))
-    };
-    let has = |name: &str| tensors.info(name).is_some();
-    let aligned = "stem.0.conv.weight";
-    let legacy = "block1.rep.0.conv1.weight";
-    let network = if has(aligned) {
-        let block = |i: &usize| has(&format!("blocks.{i}.stack.conv1.conv_dw.weight"));
-        let config = match (0..).take_while(block).count() {
-            13 => AlignedXceptionConfig::xception41(),
-            21 => AlignedXceptionConfig::xception65(),
-            23 => AlignedXceptionConfig::xception71(),
-            blocks => {
-                return Err(format!(
-                    "{aligned:?} has shape {:?}, as in timm's Aligned Xceptions, but the file has \
-                     {blocks} blocks; expected 13 (xception41), 21 (xception65) or 23 (xception71)",
-                    tensors.info(aligned).map_or(&[][..], |info| &info.shape)
-                ));
-            }
-        };
-        aligned_xception(&AlignedXceptionConfig {
-            channels: extent(aligned, 4, 1).unwrap_or(config.channels),
-            classes: extent("head.fc.weight", 2, 0),
-            ..config
-        })
-    } else if has(legacy) {
-        let config = XceptionConfig::default();
-        xception(&XceptionConfig {
-            channels: extent("conv1.weight", 4, 1).unwrap_or(config.channels),
-            head: extent("fc.weight", 2, 0).map_or(Head::None, Head::Classes),
-            flavour: Flavour::Timm,
-            ..config
-        })
-    } else {
-        let all = tensors.tensors();
-        let first = all.iter().min_by_key(|(_, info)| info.data_offsets);
-        let first = first
-            .map_or("none".into(), |(name, info)| format!("{name:?} of shape {:?}", info.shape));
-        return Err(format!(
-            "expected a tensor {aligned:?} (timm's xception41, 65, 71) or {legacy:?} \
-             (legacy_xception), got {} tensors, the first is {first}",
-            all.len()
-        ));
-    };
-    network.map_err(|e| e.to_string())
-}
-
-/// A layer as a module of timm.
-struct Module {
-    name: String,
-    /// Whether it consists of two convolutions, `conv1` and `pointwise`.
-    separable: bool,
-}
-
-impl Module {
-    /// The name of a variable's tensor.
-    fn tensor(&self, variable: &Variable) -> String {
-        let name = match variable.name {
-            "bias" | "beta" => "bias",
-            "moving_mean" => "running_mean",
-            "moving_variance" => "running_var",
-            "pointwise_kernel" => "pointwise.weight",
-            "depthwise_kernel" if self.separable => "conv1.weight",
-            _ => "weight",
-        };
-        format!("{}.{name}", self.name)
-    }
-}
-
-/// timm's module for each layer of the network. Names are the same, except for Xception.
-fn modules(network: &Network) -> HashMap<&str, Module> {
-    let xception = network.find("block1_conv1").is_some();
-    let blocks = network.nodes().iter().filter_map(|node| block_of(&node.layer));
-    let last = blocks.max().unwrap_or(0);
-    let mut modules = HashMap::new();
-    let mut block = 0;
-    for node in network.nodes() {
-        let layer = node.layer.as_str();
-        // The names of projections lack the number of their block, which the layers around them
-        // have.
-        block = block_of(layer).unwrap_or(block);
-        let name = if xception { legacy(layer, block, last) } else { None };
-        let name = name.unwrap_or_else(|| layer.into());
-        let separable = matches!(node.op, Op::Separable { .. });
-        modules.insert(layer, Module { name, separable });
-    }
-    modules
-}
-
-/// The block number in the name of an Xception layer.
-fn block_of(layer: &str) -> Option<usize> {
-    layer.strip_prefix("block")?.split_once('_')?.0.parse().ok()
-}
-
-/// The module of `legacy_xception` for a layer of an Xception block. Block numbers are one lower
-/// there, and the layers of the first and the `last` block are in no block.
-fn legacy(layer: &str, block: usize, last: usize) -> Option<String> {
-    let inner = block.checked_sub(1)?;
-    if layer == "predictions" {
-        return Some("fc".into());
-    } else if layer.starts_with("conv2d") {
-        return Some(format!("block{inner}.skip"));
-    } else if layer.starts_with("batch_normalization") {
-        return Some(format!("block{inner}.skipbn"));
-    }
-    let (name, kind) = match layer.strip_suffix("_bn") {
-        Some(name) => (name, "bn"),
-        None => (layer, "conv"),
-    };
-    let (_, name) = name.split_once('_')?;
-    if let Some(i) = name.strip_prefix("conv") {
-        return Some(format!("{kind}{i}"));
-    }
-    let i: usize = name.strip_prefix("sepconv")?.parse().ok()?;
-    if block == last {
-        return Some(format!("{kind}{}", i.checked_add(2)?));
-    }
-    // ReLU, convolution, norm, and so on. The first of these blocks has no first ReLU.
-    let relu = usize::from(inner > 1);
-    let at = i.checked_sub(1)?.checked_mul(3)? + relu + usize::from(kind == "bn");
-    Some(format!("block{inner}.rep.{at}"))
 }

@@ -152,7 +152,8 @@ fn output_channels(node: &Node, input: usize, channels: &[usize]) -> Result<usiz
         Op::Depthwise { multiplier, .. } => input * multiplier,
         Op::Dense { units, .. } => *units,
         Op::Flatten { features } => *features,
-        Op::Reshape { shape: [.., channels] } => *channels,
+        Op::Reshape { shape: [.., channels], .. } => *channels,
+        Op::Dot { channels, .. } => *channels,
         Op::Add => {
             for id in &node.inputs {
                 let other = channels[id.index()];
@@ -184,6 +185,7 @@ fn output_channels(node: &Node, input: usize, channels: &[usize]) -> Result<usiz
         | Op::Standardize { .. }
         | Op::Scale
         | Op::Normalize { .. }
+        | Op::NormalizeOver { .. }
         | Op::UpSample { .. }
         | Op::PRelu { .. }
         | Op::Activation(_)

@@ -1,5 +1,7 @@
 """Writes fixtures/cases.zip: small models as people save them, by Keras 3 (.keras and .h5) and Keras 2 (.h5), and
-fixtures/cases.json: what each library's own `predict` gives for two arrays, and for a picture.
+fixtures/cases.json: what each library's own `predict` gives for two arrays, and for a picture if they take pictures.
+
+usage: make_cases.py [NAME ...]      NAMEs make these cases anew; the others stay as they are
 
 Needs requirements.txt, tf_keras 2.21 and Pillow. Weights are multiples of 1/64, so that the archive stays small.
 """
@@ -7,6 +9,7 @@ Needs requirements.txt, tf_keras 2.21 and Pillow. Weights are multiples of 1/64,
 import json
 import os
 import pathlib
+import sys
 import tempfile
 import zipfile
 
@@ -17,6 +20,7 @@ import h5py
 import keras
 import numpy as np
 import PIL.Image
+import tensorflow as tf
 import tf_keras
 
 import synthetic
@@ -31,15 +35,17 @@ PICTURE = PIL.Image.fromarray(
 
 
 class Cases:
-    """Each method makes a model of the library `k`; `pixels` names those that take 0 to 255."""
+    """Each method makes a model of the library `k`; `pixels` names those that take 0 to 255, `compiled` those that
+    Keras 3 computes only if XLA compiles them (TensorFlow itself has no dilated transposed convolution for CPUs)."""
 
     pixels = {"guide", "augmented", "preprocess_tf", "preprocess_torch"}
+    compiled = {"transposed", "sequence_transposed"}
 
     def __init__(self, k):
         self.k, self.l = k, k.layers
 
     def names(self):
-        public = [n for n in dir(self) if not n.startswith("_") and n not in ("k", "l", "names", "pixels")]
+        public = [n for n in dir(self) if not n.startswith("_") and n not in ("k", "l", "names", "pixels", "compiled")]
         return sorted(public)
 
     def _input(self, *shape):
@@ -281,6 +287,99 @@ class Cases:
         x = self._base(pooling="Average")(self.l.Concatenate()([i, i, i]))
         return self._model(i, self.l.Dense(4, activation="softmax")(x))
 
+    def norms_of_axes(self):
+        norm = self.l.LayerNormalization
+        return self._on_map(norm(axis=[1, 2, 3]), norm(axis=[1, 2], scale=False), norm(axis=1), norm(axis=[2, 3], center=False))
+
+    def transposed(self):
+        l = self.l
+        dilation = (2, 3) if self.k is keras else 2
+        return self._on_map(
+            l.Conv2DTranspose(4, 3, strides=2, padding="same", output_padding=0),
+            l.Conv2DTranspose(3, (4, 3), strides=(3, 2), padding="same", output_padding=(1, 0)),
+            l.Conv2DTranspose(5, (2, 3), dilation_rate=dilation, activation="relu"),
+            l.Conv2DTranspose(4, (3, 2), dilation_rate=2, padding="same"),
+            l.Conv2DTranspose(3, 2, strides=2, output_padding=1),
+        )
+
+    # Sequences.
+
+    def _on_sequence(self, *layers):
+        """These on a sequence of 24 steps."""
+        x = i = self._input(24, 5)
+        for layer in layers:
+            x = layer(x)
+        return self._model(i, x)
+
+    def sequence(self):
+        l = self.l
+        return self._on_sequence(
+            l.Conv1D(6, 3, padding="causal", dilation_rate=2, activation="relu"),
+            l.BatchNormalization(),
+            l.SeparableConv1D(8, 5, padding="same", depth_multiplier=2),
+            l.DepthwiseConv1D(3, strides=2, use_bias=False),
+            l.Conv1D(8, 2, groups=2, activation="elu"),
+            l.ZeroPadding1D((2, 1)),
+            l.Conv1D(4, 3, padding="causal" if self.k is tf_keras else "valid"),
+            l.MaxPooling1D(3, strides=2),
+            l.GlobalAveragePooling1D(),
+            l.Dense(3, activation="softmax"),
+        )
+
+    def sequence_shapes(self):
+        l = self.l
+        return self._on_sequence(
+            l.ZeroPadding1D((1, 2)),
+            l.Cropping1D((0, 3)),
+            l.AveragePooling1D(5, strides=3, padding="same"),
+            l.UpSampling1D(2),
+            l.SpatialDropout1D(0.1),
+            l.LayerNormalization(axis=[1, 2]),
+            l.PReLU(),
+            l.Permute((2, 1)),
+            l.PReLU(shared_axes=[1]),
+            l.Reshape((10, -1)),
+            l.LayerNormalization(axis=1),
+            l.GlobalMaxPooling1D(keepdims=True),
+        )
+
+    def sequence_transposed(self):
+        l = self.l
+        dilation = 2 if self.k is keras else 1
+        layers = [l.Conv1DTranspose(4, 3, strides=2, padding="same", output_padding=0)]
+        layers.append(l.Conv1DTranspose(3, 3, dilation_rate=dilation))
+        return self._on_sequence(*layers, l.Conv1DTranspose(6, 2, strides=3, padding="same", activation="tanh"))
+
+    def steps(self):
+        l = self.l
+        layers = [l.Dense(12, activation="relu"), l.BatchNormalization(), l.LayerNormalization(), l.PReLU(), l.Flatten()]
+        layers += [l.Reshape((4, 3)), l.Conv1D(6, 2, activation="relu"), l.ZeroPadding1D(1), l.AveragePooling1D(2, strides=1)]
+        layers += [l.PReLU(), l.UpSampling1D(2), l.SeparableConv1D(4, 3), l.Permute((2, 1)), l.LayerNormalization(axis=[1, 2])]
+        return self._on_sequence(*[l.TimeDistributed(layer) for layer in layers + [l.GlobalAveragePooling1D(), l.Dense(5)]])
+
+    def steps_of_maps(self):
+        l, i = self.l, self._input()
+        x = self._base()(i)
+        for layer in [l.Conv1D(5, 3), l.GlobalMaxPooling1D(keepdims=True), l.Flatten()]:
+            x = l.TimeDistributed(layer)(x)
+        return self._model(i, x)
+
+    def dots(self):
+        l, i = self.l, self._input()
+        x = self._base(pooling="Average")(i)
+        a, b = l.Dense(7)(x), l.Dense(7)(x)
+        s, t = l.Reshape((5, 7))(l.Dense(35)(x)), l.Reshape((7, 4))(l.Dense(28)(x))
+        s = l.Conv1D(7, 2)(s)
+        outputs = [
+            l.Dot(axes=1)([a, b]), l.Dot(axes=-1, normalize=True)([a, b]), l.Dot(axes=(2, 1), normalize=True)([s, t]),
+            l.Dot(axes=(1, 2))([a, s]), l.Dot(axes=(-1, 1))([s, b]), l.Dot(axes=1)([s, s]), l.Dot(axes=2)([s, s]),
+        ]
+        return self._model(i, outputs)
+
+    def repeated(self):
+        l = self.l
+        return self._head(self._input(), l.Dense(5), l.RepeatVector(6), l.Conv1D(4, 3), l.TimeDistributed(l.Dense(2)))
+
     # Calls, inputs, outputs.
 
     def layer_twice(self):
@@ -349,11 +448,12 @@ def fill(model, name):
         variable.assign(np.round(value * 64) / 64)
 
 
-def predict(model, x):
+def predict(model, x, compiled):
     """The outputs by name, those of a dictionary in the order of their keys."""
     keys = getattr(model, "output", None)
     inputs = {"picture": x} if isinstance(model.input, dict) else x
-    values = model(inputs, training=False)
+    call = lambda inputs: model(inputs, training=False)
+    values = tf.function(call, jit_compile=True)(inputs) if compiled else call(inputs)
     if isinstance(keys, dict):
         return [(key, np.asarray(values[key], np.float32)) for key in sorted(values)]
     values = values if isinstance(values, (list, tuple)) else [values]
@@ -379,16 +479,20 @@ def renamed(source, target):
 
 
 def main():
-    cases = []
+    cases, names = [], sys.argv[1:]
+    known = json.loads((FIXTURES / "cases.json").read_text()) if names else []
     for library, tag in [(keras, "keras3"), (tf_keras, "keras2")]:
         made = Cases(library)
         for name in made.names():
+            if names and name not in names:
+                cases += [case for case in known if case["name"] == name and case["files"][0].endswith(f"{tag}.h5")]
+                continue
             library.backend.clear_session()
             model = getattr(made, name)()
             fill(model, name)
             shape = (2, *model.inputs[0].shape[1:])
             x = np.array(synthetic.uniform(f"input/{name}", int(np.prod(shape)))).astype(np.float32).reshape(shape)
-            pixels = name in Cases.pixels
+            pixels, compiled = name in Cases.pixels, name in Cases.compiled and library is keras
             if pixels:
                 x = np.round(x * 127.5 + 127.5).astype(np.float32)
             files = [f"{name}.{tag}.h5"]
@@ -399,19 +503,26 @@ def main():
             if name == "frozen_partly":
                 renamed(files[0], f"renamed.{tag}.h5")
                 files.append(f"renamed.{tag}.h5")
-            picture = np.asarray(PICTURE if shape[-1] == 3 else PICTURE.convert("L"), np.float32)
-            picture = picture.reshape(1, *shape[1:])
-            picture = picture if pixels else picture / np.float32(127.5) - 1
+            of_picture = []
+            if len(shape) == 4:
+                picture = np.asarray(PICTURE if shape[-1] == 3 else PICTURE.convert("L"), np.float32)
+                picture = picture.reshape(1, *shape[1:])
+                picture = picture if pixels else picture / np.float32(127.5) - 1
+                of_picture = predict(model, picture, compiled)[0][1].ravel()
             outputs = [
                 {"name": key, "shape": list(value.shape), "values": [float(str(v)) for v in value.ravel()]}
-                for key, value in predict(model, x)
+                for key, value in predict(model, x, compiled)
             ]
             # What Keras computes in 16 bits, and sepconv in 32.
             tolerance = {"policy_mixed_bfloat16": 2e-2}.get(name, 2e-3) if "policy" in name else 1e-5
             cases.append({"name": name, "files": files, "shape": list(shape), "pixels": pixels,
                           "tolerance": tolerance, "outputs": outputs,
-                          "picture": [float(str(v)) for v in predict(model, picture)[0][1].ravel()]})
+                          "picture": [float(str(v)) for v in of_picture]})
     PICTURE.save(FOLDER / "picture.png")
+    if names:
+        with zipfile.ZipFile(FIXTURES / "cases.zip") as archive:
+            for name in set(archive.namelist()) - {path.name for path in FOLDER.iterdir()}:
+                (FOLDER / name).write_bytes(archive.read(name))
     with zipfile.ZipFile(FIXTURES / "cases.zip", "w") as archive:
         for path in sorted(FOLDER.iterdir()):
             archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes(), zipfile.ZIP_DEFLATED, 9)

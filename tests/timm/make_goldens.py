@@ -1,4 +1,4 @@
-"""Writes goldens/<model>_<size>[_os<stride>].json: what timm's Xceptions compute from the synthetic weights and
+"""Writes goldens/<model>_<size>[_os<stride>].json: what timm's networks compute from the synthetic weights and
 picture of tests/keras/synthetic.py.
 
     python make_goldens.py
@@ -17,6 +17,24 @@ import modules
 from modules import golden, synthetic
 
 SAMPLES = 16
+# Of one member of each family, with 10 classes, at sizes whose halves are odd and even.
+OTHERS = [
+    ("mobilenetv2_035", 45),
+    ("mobilenetv3_small_050", 45),
+    ("tf_mobilenetv3_large_minimal_100", 46),
+    ("tf_mobilenetv3_small_075", 45),
+    ("mnasnet_small", 48),
+    ("mnasnet_050", 33),
+    ("semnasnet_050", 45),
+    ("efficientnet_lite0", 33),
+    ("tf_efficientnet_b0", 46),
+    ("tf_efficientnetv2_b0", 45),
+    ("convnext_atto", 45),
+    ("convnext_pico_ols", 46),
+    ("convnext_tiny_hnf", 32),
+    ("ghostnet_050", 45),
+]
+CLASSES = 10
 FOLDER = pathlib.Path(__file__).parent / "goldens"
 # Of legacy_xception, at 75 and 96 pixels: pools over even and odd extents in different blocks.
 CASES = [
@@ -43,8 +61,37 @@ def nodes(name):
     return [(n, n) for n in names]
 
 
+def sums(model):
+    """The first, a middle and the last of the blocks that end in a sum, which have the same name here."""
+    kinds = ("ConvNeXtBlock", "GhostBottleneck")
+    names = [
+        name
+        for name, module in model.named_modules()
+        if getattr(module, "has_skip", False) or type(module).__name__ in kinds
+    ]
+    return [names[0], names[len(names) // 2], names[-1]]
+
+
+def others():
+    for name, size in OTHERS:
+        model = modules.create(name, num_classes=CLASSES)
+        modules.fill(model)
+        names = sums(model)
+        logits, values = modules.run(model, synthetic.picture(size), names)
+        head = {
+            "model": name,
+            "size": size,
+            "timm": timm.__version__,
+            "torch": torch.__version__,
+        }
+        values = zip(names, values, strict=True)
+        golden.write(FOLDER / f"{name}_{size}.json", head, values, logits, SAMPLES)
+        print(name, size, "done", flush=True)
+
+
 def main():
     torch.set_num_threads(1)
+    others()
     for name, size, stride in CASES:
         options = {} if name == "legacy_xception" else {"output_stride": stride}
         model = modules.create(name, **options)

@@ -1,4 +1,4 @@
-"""timm's Xceptions by sepconv's layers: which module each is, and its variables in sepconv's layout."""
+"""timm's networks by sepconv's layers: which module each is, and its variables in sepconv's layout."""
 
 import sys
 from pathlib import Path
@@ -49,34 +49,43 @@ def fill(model):
         assert value.shape == tuple(tensor.shape), (layer, variable, value.shape, tensor.shape)
         tensor.copy_(torch.from_numpy(np.ascontiguousarray(value)))
 
+    def convolution(layer, module):
+        """Puts the kernel, and returns the layer that has the bias."""
+        outputs, inputs, kh, kw = module.weight.shape
+        if module.groups > 1:
+            if legacy:
+                layer = layers[layer.removesuffix(".conv1")]
+            shape, turn = (kh, kw, outputs, 1), lambda v: v.transpose(2, 3, 0, 1)
+            put(module.weight, layer, "depthwise_kernel", shape, turn)
+            return layer
+        variable = "kernel"
+        if layer.endswith(".pointwise"):
+            layer, variable = layers[layer.removesuffix(".pointwise")], "pointwise_kernel"
+        shape, turn = (kh, kw, inputs, outputs), lambda v: v.transpose(3, 2, 0, 1)
+        put(module.weight, layer, variable, shape, turn)
+        return layer
+
+    def plain(layer, **tensors):
+        for variable, tensor in tensors.items():
+            if tensor is not None:
+                put(tensor, layer, variable, tuple(tensor.shape), lambda v: v)
+
     with torch.no_grad():
         for name, module in model.named_modules():
             layer = layers.get(name, name)
             if isinstance(module, nn.BatchNorm2d):
-                for variable, tensor in [
-                    ("gamma", module.weight),
-                    ("beta", module.bias),
-                    ("moving_mean", module.running_mean),
-                    ("moving_variance", module.running_var),
-                ]:
-                    put(tensor, layer, variable, tuple(tensor.shape), lambda v: v)
+                plain(layer, gamma=module.weight, beta=module.bias)
+                plain(layer, moving_mean=module.running_mean, moving_variance=module.running_var)
+            elif isinstance(module, nn.LayerNorm):
+                plain(layer, gamma=module.weight, beta=module.bias)
             elif isinstance(module, nn.Linear):
                 outputs, inputs = module.weight.shape
                 put(module.weight, layer, "kernel", (inputs, outputs), lambda v: v.T)
-                put(module.bias, layer, "bias", (outputs,), lambda v: v)
+                plain(layer, bias=module.bias)
             elif isinstance(module, nn.Conv2d):
-                outputs, inputs, kh, kw = module.weight.shape
-                if module.groups > 1:
-                    if legacy:
-                        layer = layers[name.removesuffix(".conv1")]
-                    shape, turn = (kh, kw, outputs, 1), lambda v: v.transpose(2, 3, 0, 1)
-                    put(module.weight, layer, "depthwise_kernel", shape, turn)
-                else:
-                    variable = "kernel"
-                    if name.endswith(".pointwise"):
-                        layer, variable = layers[name.removesuffix(".pointwise")], "pointwise_kernel"
-                    shape, turn = (kh, kw, inputs, outputs), lambda v: v.transpose(3, 2, 0, 1)
-                    put(module.weight, layer, variable, shape, turn)
+                plain(convolution(layer, module), bias=module.bias)
+            if isinstance(getattr(module, "gamma", None), nn.Parameter):
+                plain(f"{name}.gamma", gamma=module.gamma)
 
 
 def create(name, **options):

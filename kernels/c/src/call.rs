@@ -639,8 +639,10 @@ impl sepconv_transposed_params {
             }
             other => return unknown("sepconv_padding", other),
         };
-        let window =
-            TransposedWindow::new(self.kernel).stride(or_one(self.stride)).padding(padding);
+        let window = TransposedWindow::new(self.kernel)
+            .stride(or_one(self.stride))
+            .dilation(or_one(self.dilation))
+            .padding(padding);
         // SAFETY: the caller's contract.
         unsafe {
             let weights = self.weights.read()?;

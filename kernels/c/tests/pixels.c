@@ -84,6 +84,12 @@ int main(void) {
     params.output_pads[1] = 1;
     check(sepconv_transposed_conv(row, &params, NULL, &plan));
     gives(plan, x, (const float[]){10.5, 105.5, 50.5, 500.5}, 4);
+    params.padding = SEPCONV_VALID;
+    params.stride[1] = 0;
+    params.dilation[1] = 2;
+    check(sepconv_transposed_conv(row, &params, NULL, &plan));
+    gives(plan, x, (const float[]){1.5, 5.5, 10.5, 50.5, 100.5, 500.5}, 6);
+    params.dilation[1] = 1;
     params.stride[1] = 65;
     refused(sepconv_transposed_conv(row, &params, NULL, &plan), "at most 64, got 65");
     puts("pixels: right");

@@ -23,7 +23,12 @@
 //!    32·M·N FMAs;
 //! 2. there are instances of whole panels alone, N·lanes = NR. What is in a panel beyond the
 //!    layer's last channel goes to scratch;
-//! 3. where a CPU multiplies bf16 and adds to f32 with one rounding (Arm's FEAT_BF16), an element
+//! 3. where there is no FMA, products are rounded before they are added, and micro-tiles whose sums
+//!    come out infinite or NaN are computed again with emulated FMAs. The bits are the same: a
+//!    product of two bf16 has 16 significant bits and is 0 or of 2⁻¹¹² or more (`round.rs`), so
+//!    that it is an f32, unless it is 2¹²⁸ or more. Then it becomes infinite, and so does or NaN
+//!    all that it is added to;
+//! 4. where a CPU multiplies bf16 and adds to f32 with one rounding (Arm's FEAT_BF16), an element
 //!    of `a` and of `b` can be a pair of bf16 along k. Of each pair of `b` an instruction takes the
 //!    even one or the odd one, for the chain it is for: nothing is widened.
 
@@ -32,12 +37,13 @@ use core::ops::Range;
 
 use crate::epilogue::Extent;
 use crate::gemm::micro_kernel::{
-    Chain, MicroTiles, UNROLL, barrier, finish, is_tight, lane_step, prefetch_row, start, step,
+    Chain, MicroTiles, MulAndAdd, Product, barrier, finish, is_tight, lane_step, prefetch_row,
+    start, step, steps,
 };
 use crate::gemm::tile::tile_size;
 use crate::memory::LINE_BYTES;
 use crate::simd::element::Element;
-use crate::simd::{Bf16Fma, Bf16FmaKernel, Kernel, Simd};
+use crate::simd::{Bf16Fma, Bf16FmaKernel, Kernel, MAX_LANES, Simd};
 
 /// k of a block.
 pub(crate) const BLOCK: usize = 32;
@@ -60,7 +66,13 @@ impl<B: Element, const M: usize, const N: usize> Kernel for BlockMicroKernel<B, 
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, t: &MicroTiles) {
         // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { micro_tiles::<S, Chain<B>, M, N>(simd, Chain(PhantomData), t) }
+        unsafe {
+            if const { S::LEVEL.has_fma() } {
+                micro_tiles::<S, _, M, N>(simd, Chain::<B>(PhantomData), t);
+            } else {
+                micro_tiles::<S, _, M, N>(simd, MulAndAdd::<B>(PhantomData), t);
+            }
+        }
     }
 }
 
@@ -105,6 +117,12 @@ unsafe fn micro_tiles<S: Simd, C: Chains<S>, const M: usize, const N: usize>(
         unsafe {
             let mut sums = start::<S, M, N>(simd, &t.output, y_rows, &columns);
             add_blocks::<S, C, M, N>(simd, chains, t, i, &mut sums);
+            if let Some(fused) = chains.fused()
+                && !are_finite(simd, &sums)
+            {
+                sums = start::<S, M, N>(simd, &t.output, y_rows, &columns);
+                add_blocks_again::<S, C::Fused, M, N>(simd, fused, t, i, &mut sums);
+            }
             finish::<S, M, N>(simd, t, i, &mut sums, &columns);
         }
     }
@@ -117,6 +135,15 @@ trait Chains<S: Simd>: Copy {
 
     /// k of an element of A and of B.
     const K: usize;
+
+    /// The same by fused multiply-adds.
+    type Fused: Chains<S>;
+
+    /// It, if these chains are only right where all are finite.
+    #[inline(always)]
+    fn fused(self) -> Option<Self::Fused> {
+        None
+    }
 
     /// The chains over the even k of a block, or the odd ones: of all k that are `ODD` modulo 2.
     ///
@@ -135,6 +162,41 @@ trait Chains<S: Simd>: Copy {
 /// Pairs of bf16.
 #[derive(Clone, Copy)]
 struct Pairs<T>(T);
+
+/// Whether no lane is infinite or NaN.
+#[inline(always)]
+fn are_finite<S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    sums: &[[S::Vector; N]; M],
+) -> bool {
+    let mut zeros = simd.splat(0.0);
+    for &v in sums.as_flattened() {
+        // NaN of what is not finite, and then for good.
+        zeros = simd.add(zeros, simd.sub(v, v));
+    }
+    let mut lanes = [0.0_f32; MAX_LANES];
+    // SAFETY: that many elements are at least a vector.
+    unsafe { simd.store(lanes.as_mut_ptr(), zeros) };
+    lanes.iter().all(|&lane| lane == 0.0)
+}
+
+/// [`add_blocks`], where it is seldom called. It need not be inlined: levels without FMA are those
+/// that every CPU of the compilation target has.
+///
+/// # Safety
+/// That of [`add_blocks`].
+#[cold]
+#[inline(never)]
+unsafe fn add_blocks_again<S: Simd, C: Chains<S>, const M: usize, const N: usize>(
+    simd: S,
+    chains: C,
+    t: &MicroTiles,
+    i: usize,
+    sums: &mut [[S::Vector; N]; M],
+) {
+    // SAFETY: the caller keeps the contract, which is the same.
+    unsafe { add_blocks::<S, C, M, N>(simd, chains, t, i, sums) }
+}
 
 /// The blocks of micro-tile `i`.
 ///
@@ -217,6 +279,7 @@ impl Rows {
 // f32 in A, elements B in B.
 impl<S: Simd, B: Element> Chains<S> for Chain<B> {
     type Bits = B::Bits;
+    type Fused = Self;
 
     const K: usize = 1;
 
@@ -224,49 +287,94 @@ impl<S: Simd, B: Element> Chains<S> for Chain<B> {
     unsafe fn chain<const M: usize, const N: usize, const ODD: usize>(
         self,
         simd: S,
-        mut a: *const f32,
-        mut b: *const B::Bits,
+        a: *const f32,
+        b: *const B::Bits,
         depth: usize,
     ) -> [[S::Vector; N]; M] {
-        let (l, size) = (S::LANES, const { tile_size::<S>() });
-        let mut acc = [[simd.splat(0.0); N]; M];
-        if l == 1 || depth < BLOCK {
-            for k in (ODD..depth).step_by(2) {
-                // SAFETY: k < `depth`.
-                unsafe {
-                    let a = a.add(k / l * size.mr * l + k % l);
-                    step::<S, _, M, N>(simd, self, a, l, b.add(k * size.nr), &mut acc);
-                }
-            }
-            return acc;
-        }
-        for _ in 0..BLOCK / l {
-            if S::BY_LANES {
-                // SAFETY: L k of A and B are left from here on.
-                unsafe { lanes::<S, B, M, N, ODD>(simd, a, b, &mut acc) };
-            } else {
-                for first in (ODD..l).step_by(2 * UNROLL) {
-                    for k in 0..UNROLL {
-                        let k = first + 2 * k;
-                        // SAFETY: k < L, which is a multiple of 2·UNROLL; so many are left from
-                        // here on.
-                        unsafe {
-                            let (a, b) = (a.add(k), b.add(k * size.nr));
-                            step::<S, _, M, N>(simd, self, a, l, b, &mut acc);
-                        }
-                        barrier(simd, &mut acc);
-                    }
-                }
-            }
-            (a, b) = (a.wrapping_add(l * size.mr), b.wrapping_add(l * size.nr));
-        }
-        acc
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { chain_of::<S, _, M, N, ODD>(simd, self, a, b, depth) }
     }
+}
+
+// The same, of products that are f32.
+impl<S: Simd, B: Element> Chains<S> for MulAndAdd<B> {
+    type Bits = B::Bits;
+    type Fused = Chain<B>;
+
+    const K: usize = 1;
+
+    #[inline(always)]
+    fn fused(self) -> Option<Chain<B>> {
+        Some(Chain(PhantomData))
+    }
+
+    #[inline(always)]
+    unsafe fn chain<const M: usize, const N: usize, const ODD: usize>(
+        self,
+        simd: S,
+        a: *const f32,
+        b: *const B::Bits,
+        depth: usize,
+    ) -> [[S::Vector; N]; M] {
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { chain_of::<S, _, M, N, ODD>(simd, self, a, b, depth) }
+    }
+}
+
+/// [`Chains::chain`] of f32 in A.
+///
+/// # Safety
+/// - `a` is valid for reading blocks of `depth` k of MR rows.
+/// - `b` is valid for reading `depth`·NR elements.
+#[inline(always)]
+unsafe fn chain_of<S: Simd, P: Product<S>, const M: usize, const N: usize, const ODD: usize>(
+    simd: S,
+    product: P,
+    mut a: *const f32,
+    mut b: *const P::Bits,
+    depth: usize,
+) -> [[S::Vector; N]; M] {
+    let (l, size) = (S::LANES, const { tile_size::<S>() });
+    let mut acc = [[simd.splat(0.0); N]; M];
+    if l == 1 || depth < BLOCK {
+        for k in (ODD..depth).step_by(2) {
+            // SAFETY: k < `depth`.
+            unsafe {
+                let a = a.add(k / l * size.mr * l + k % l);
+                step::<S, P, M, N>(simd, product, a, l, b.add(k * size.nr), &mut acc);
+            }
+        }
+        return acc;
+    }
+    let steps = steps(simd);
+    let unroll = const { if S::LANES < 2 * S::UNROLL { S::LANES.div_ceil(2) } else { S::UNROLL } };
+    for _ in 0..BLOCK / l {
+        if S::BY_LANES {
+            // SAFETY: L k of A and B are left from here on.
+            unsafe { lanes::<S, P, M, N, ODD>(simd, product, a, b, &mut acc) };
+        } else {
+            for first in (ODD..steps).step_by(2 * unroll) {
+                for k in 0..unroll {
+                    let k = first + 2 * k;
+                    // SAFETY: k < L, which is a multiple of 2·`unroll`; so many are left from here
+                    // on.
+                    unsafe {
+                        let (a, b) = (a.add(k), b.add(k * size.nr));
+                        step::<S, P, M, N>(simd, product, a, l, b, &mut acc);
+                    }
+                    barrier(simd, &mut acc);
+                }
+            }
+        }
+        (a, b) = (a.wrapping_add(l * size.mr), b.wrapping_add(l * size.nr));
+    }
+    acc
 }
 
 impl<T: Bf16Fma> Chains<T::Simd> for Pairs<T> {
     // A pair, of the size of an f32.
     type Bits = f32;
+    type Fused = Self;
 
     const K: usize = 2;
 
@@ -386,18 +494,19 @@ unsafe fn element_step<T: Bf16Fma, const M: usize, const N: usize, const ELEMENT
 /// - `a` is valid for reading a block of L k of MR rows.
 /// - `b` is valid for reading L·NR elements.
 #[inline(always)]
-unsafe fn lanes<S: Simd, B: Element, const M: usize, const N: usize, const ODD: usize>(
+unsafe fn lanes<S: Simd, P: Product<S>, const M: usize, const N: usize, const ODD: usize>(
     simd: S,
+    product: P,
     a: *const f32,
-    b: *const B::Bits,
+    b: *const P::Bits,
     acc: &mut [[S::Vector; N]; M],
 ) {
     let rows = const { if is_tight::<S, M, N>() { M.div_ceil(2) } else { M } };
     // SAFETY: the caller keeps the contract, and both ranges lie in 0..M.
     unsafe {
-        lanes_of_rows::<S, B, M, N, ODD>(simd, 0..rows, a, b, acc);
+        lanes_of_rows::<S, P, M, N, ODD>(simd, product, 0..rows, a, b, acc);
         if rows < M {
-            lanes_of_rows::<S, B, M, N, ODD>(simd, rows..M, a, b, acc);
+            lanes_of_rows::<S, P, M, N, ODD>(simd, product, rows..M, a, b, acc);
         }
     }
 }
@@ -408,15 +517,21 @@ unsafe fn lanes<S: Simd, B: Element, const M: usize, const N: usize, const ODD: 
 /// - `a` is valid for reading a block of L k of MR rows.
 /// - `b` is valid for reading L·NR elements.
 #[inline(always)]
-unsafe fn lanes_of_rows<S: Simd, B: Element, const M: usize, const N: usize, const ODD: usize>(
+unsafe fn lanes_of_rows<
+    S: Simd,
+    P: Product<S>,
+    const M: usize,
+    const N: usize,
+    const ODD: usize,
+>(
     simd: S,
+    product: P,
     rows: Range<usize>,
     a: *const f32,
-    b: *const B::Bits,
+    b: *const P::Bits,
     acc: &mut [[S::Vector; N]; M],
 ) {
     let nr = const { tile_size::<S>().nr };
-    let chain = Chain::<B>(PhantomData);
     let mut block = [simd.splat(0.0); M];
     for m in rows.clone() {
         // SAFETY: row m < MR has L elements, a vector.
@@ -427,11 +542,11 @@ unsafe fn lanes_of_rows<S: Simd, B: Element, const M: usize, const N: usize, con
     // SAFETY: L is 4 where this is compiled, and each of four k of B has NR elements.
     unsafe {
         if ODD == 0 {
-            lane_step::<S, _, M, N, 0>(simd, chain, rows.clone(), &block, b, acc);
-            lane_step::<S, _, M, N, 2>(simd, chain, rows, &block, b.add(2 * nr), acc);
+            lane_step::<S, P, M, N, 0>(simd, product, rows.clone(), &block, b, acc);
+            lane_step::<S, P, M, N, 2>(simd, product, rows, &block, b.add(2 * nr), acc);
         } else {
-            lane_step::<S, _, M, N, 1>(simd, chain, rows.clone(), &block, b.add(nr), acc);
-            lane_step::<S, _, M, N, 3>(simd, chain, rows, &block, b.add(3 * nr), acc);
+            lane_step::<S, P, M, N, 1>(simd, product, rows.clone(), &block, b.add(nr), acc);
+            lane_step::<S, P, M, N, 3>(simd, product, rows, &block, b.add(3 * nr), acc);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! How pixels, k and output channels are divided: into tiles, blocks, parts and micro-tiles.
 
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 use core::ops::Range;
 
 use crate::error::Result;
@@ -279,15 +278,23 @@ impl Split {
     /// no micro-tile as high as the rest.
     fn new(rest: usize, has_whole: bool, heights: &[usize]) -> Self {
         let mr = heights[heights.len() - 1];
-        let single = Some((false, rest, 0)).filter(|_| heights.contains(&rest));
-        let of_rest = heights.iter().map(|&b| (false, rest.wrapping_sub(b), b));
-        let shared = heights.iter().map(|&b| (true, mr + rest - b, b)).filter(|_| has_whole);
-        let pairs = of_rest.chain(shared).filter(|&(_, a, b)| a >= b && heights.contains(&a));
-        // Of all choices the one whose least height is the highest.
-        let least = |&(_, a, b): &(bool, usize, usize)| if b > 0 { b } else { a };
-        let choice = single.into_iter().chain(pairs).min_by_key(|split| Reverse(least(split)));
-        let (takes_whole, a, b) = choice.expect("one row is one of the heights");
-        Self { takes_whole, heights: [a, b] }
+        // Of all choices the first one whose least height is the highest.
+        let (mut split, mut highest) = (Self::default(), 0);
+        let mut offer = |takes_whole, a: usize, b: usize| {
+            let least = if b > 0 { b } else { a };
+            if a >= b && heights.contains(&a) && least > highest {
+                (split, highest) = (Self { takes_whole, heights: [a, b] }, least);
+            }
+        };
+        offer(false, rest, 0);
+        for &b in heights {
+            offer(false, rest.wrapping_sub(b), b);
+        }
+        for &b in heights.iter().filter(|_| has_whole) {
+            offer(true, mr + rest - b, b);
+        }
+        assert!(highest > 0, "one or two of the heights {heights:?} make {rest}");
+        split
     }
 }
 

@@ -155,12 +155,14 @@ unsafe fn compute(run: &Run<'_>, task: &Task<'_>, scratch: &mut [f32]) {
     let (mut residual_table, mut next_x_table);
     match run.plan.output_planes {
         Some(_) => spread_over_planes(run, task, &mut y),
-        None => region.offsets(pixels.clone(), &mut y, |pixel| run.operands.y_placement.of(pixel)),
+        None => {
+            region.offsets(pixels.clone(), &mut y, &|pixel| run.operands.y_placement.of(pixel));
+        }
     }
     let (mut residual, mut next_x) = (&y[..], &y[..]);
     if let Some((_, placement)) = run.operands.residual {
         residual_table = [0; MAX_MC];
-        region.offsets(pixels.clone(), &mut residual_table, |pixel| placement.of(pixel));
+        region.offsets(pixels.clone(), &mut residual_table, &|pixel| placement.of(pixel));
         residual = &residual_table;
     }
     let producer = &run.plan.producer;
@@ -168,7 +170,7 @@ unsafe fn compute(run: &Run<'_>, task: &Task<'_>, scratch: &mut [f32]) {
     if channels.is_some() {
         let size = run.plan.input_type.size();
         next_x_table = [0; MAX_MC];
-        region.offsets(next.clone(), &mut next_x_table, |pixel| {
+        region.offsets(next.clone(), &mut next_x_table, &|pixel| {
             run.operands.x_placement.of(producer.newest_pixel(pixel)).wrapping_mul(size)
         });
         next_x = &next_x_table;
@@ -720,7 +722,7 @@ impl<'a> Tile<'a> {
             .map(|at| PointerMut { at: at.cast(), element });
         let of_plane = run.operands.y_placement.row;
         if let Some((residual, at)) = &run.operands.residual {
-            region.runs(pixels.clone(), of_plane, |pixel, first, pixels| {
+            region.runs(pixels.clone(), of_plane, &mut |pixel, first, pixels| {
                 let copy = Transpose {
                     from: residual.0.add(at.of_channel(pixel, columns.offset)),
                     from_row: at.channel,
@@ -738,7 +740,7 @@ impl<'a> Tile<'a> {
         // SAFETY: the sums are complete; outputs and residuals have rows for these pixels, in this
         // thread's scratch.
         unsafe { self.requantize_rows(columns, int8, (outputs, &rows), (residual, &rows)) };
-        region.runs(pixels.clone(), of_plane, |pixel, first, pixels| {
+        region.runs(pixels.clone(), of_plane, &mut |pixel, first, pixels| {
             let at = run.operands.y_placement.of_channel(pixel, columns.offset);
             let copy = Transpose {
                 from: outputs.as_read().add(first * row),
@@ -762,7 +764,7 @@ impl<'a> Tile<'a> {
         let (run, plan, Task { region, pixels, .. }) = (self.run, self.run.plan, self.task);
         let nr = plan.kernels.tile.nr;
         let row = run.operands.y_placement.row;
-        region.runs(pixels.clone(), row, |pixel, first, pixels| {
+        region.runs(pixels.clone(), row, &mut |pixel, first, pixels| {
             let of = |placement: &Placement| placement.of_channel(pixel, columns.offset);
             let args = ToPlanesRun {
                 sums: self.sums[first * nr..].as_ptr(),

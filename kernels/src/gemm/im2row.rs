@@ -56,14 +56,14 @@ impl Im2row {
             Some(planes) => {
                 // Rows of the output are rows of the input.
                 let row = if self.is_identity() { self.input[2] } else { usize::MAX };
-                region.runs(pixels.clone(), row, |pixel, first, pixels| {
+                region.runs(pixels.clone(), row, &mut |pixel, first, pixels| {
                     let rows = &part.rows[first..][..pixels];
                     // SAFETY: the caller vouches for x and panels of all the part's pixels; these
                     // are some, with their rows.
                     unsafe { self.produce_from_planes(planes, part, pixel, rows) };
                 });
             }
-            None => region.rectangles(pixels.clone(), |rectangle, first| {
+            None => region.rectangles(pixels.clone(), &mut |rectangle, first| {
                 // SAFETY: the caller vouches for x and panels of all the part's pixels, of which
                 // the rectangle has some.
                 unsafe { self.produce(part, &rectangle, first) };

@@ -43,7 +43,7 @@ pub(crate) struct GemmKernels {
 pub(crate) struct ChainGemm {
     pub(crate) f32: MicroKernels,
     /// For few pixels, by the type of the weights, which these widen as they load them; with the
-    /// feature `f16-bf16`.
+    /// feature `f16-bf16`, if the level has such.
     pub(crate) small_m: Option<F16Bf16<PanelKernels>>,
 }
 

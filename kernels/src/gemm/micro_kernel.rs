@@ -48,9 +48,6 @@ use crate::simd::element::{Element, F32};
 use crate::simd::int8::{self, Int8, Int8Kernel};
 use crate::simd::{Bf16Dot, Bf16Kernel, Kernel, Simd, Vector};
 
-/// Steps of k per turn of the inner loop: its own three instructions are then few among 20 per k.
-pub(super) const UNROLL: usize = 4;
-
 /// One B panel over one block of k, against a column of micro-tiles.
 #[derive(Debug)]
 pub(crate) struct MicroTiles {
@@ -252,6 +249,42 @@ impl<S: Simd, B: Element> Product<S> for Chain<B> {
         c: S::Vector,
     ) -> S::Vector {
         simd.accumulate_lane::<LANE>(a, b, c)
+    }
+}
+
+/// The product, rounded, then the sum, whatever the token does.
+pub(super) struct MulAndAdd<B>(pub(super) PhantomData<B>);
+
+impl<B> Clone for MulAndAdd<B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<B> Copy for MulAndAdd<B> {}
+
+impl<S: Simd, B: Element> Product<S> for MulAndAdd<B> {
+    type Bits = B::Bits;
+
+    #[inline(always)]
+    unsafe fn load(self, simd: S, p: *const B::Bits) -> S::Vector {
+        // SAFETY: a vector's elements are valid for reading.
+        unsafe { B::load(simd, p) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, simd: S, a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
+        simd.add(simd.mul(a, b), c)
+    }
+
+    #[inline(always)]
+    fn mul_add_lane<const LANE: i32>(
+        self,
+        simd: S,
+        a: S::Vector,
+        b: S::Vector,
+        c: S::Vector,
+    ) -> S::Vector {
+        self.mul_add(simd, simd.splat_lane::<LANE>(a), b, c)
     }
 }
 
@@ -489,17 +522,19 @@ unsafe fn add_products<
     let a_tile = if DIRECT { M * t.a_step } else { t.a_step };
     // Of rows whose distance is a variable each keeps its offset in a register, where there are as
     // many (NEON): the compiler would add them up anew in each block.
-    let rows: [usize; M] = core::array::from_fn(|m| {
+    // (A loop, and not `from_fn`, for the sake of the time in which this compiles.)
+    let mut rows = [0; M];
+    for (m, row) in rows.iter_mut().enumerate() {
+        *row = m * a_row;
         if DIRECT && S::BY_LANES && S::REGISTERS >= 32 {
-            simd.black_box(m * a_row)
-        } else {
-            m * a_row
+            *row = simd.black_box(*row);
         }
-    });
+    }
     let mut a = t.a.wrapping_add(i * a_tile);
     let mut b = t.b.cast::<P::Bits>();
     let ahead = (t.prefetch.before + i) * (t.depth / l) * prefetch_lines::<S>() * LINE;
     let mut next_b = t.prefetch.next_b.cast::<f32>().wrapping_add(ahead);
+    let steps = steps(simd);
     // Row m is prefetched after m / M of the blocks.
     let blocks = t.depth / l;
     let mut done = 0;
@@ -517,8 +552,8 @@ unsafe fn add_products<
                 // SAFETY: this is one of the depth / L whole blocks of A and B.
                 unsafe { block::<S, P, M, N>(simd, product, a, &rows, b, acc) };
             } else {
-                let unroll = const { if S::LANES < UNROLL { S::LANES } else { UNROLL } };
-                for k in (0..l).step_by(unroll) {
+                let unroll = const { if S::LANES < S::UNROLL { S::LANES } else { S::UNROLL } };
+                for k in (0..steps).step_by(unroll) {
                     for k in k..k + unroll {
                         // SAFETY: k < L, of one of the depth / L whole blocks of A and B.
                         unsafe {
@@ -536,6 +571,13 @@ unsafe fn add_products<
         // SAFETY: k < depth % L, of the block after the whole ones.
         unsafe { step::<S, P, M, N>(simd, product, a.add(k), a_row, b.add(k * size.nr), acc) };
     }
+}
+
+/// L, the k of a block. The compiler doesn't know it where a turn has one step, and leaves the turns
+/// as they are.
+#[inline(always)]
+pub(super) fn steps<S: Simd>(simd: S) -> usize {
+    if const { S::UNROLL == 1 } { simd.black_box(S::LANES) } else { S::LANES }
 }
 
 /// Prefetches what is to be read and written after the sums of this micro-tile: the residual of row

@@ -14,6 +14,7 @@ use crate::gemm::products::Products;
 use crate::gemm::weights::PackedWeights;
 use crate::geometry::{Axis, product};
 use crate::memory;
+use crate::names::joined;
 use crate::options::Options;
 use crate::pixels::Region;
 use crate::planes::PlanesKernels;
@@ -236,8 +237,8 @@ impl GemmPlan {
         let of_panels = |pixels| self.panel_kernels(pixels).map(|kernels| kernels.name);
         let gemm = |pixels| of_panels(pixels).or(self.products.micro_kernels().map(|k| k.name));
         let own = [small_m.and_then(gemm), widen, large_m.and_then(gemm), narrow];
-        let names = self.producer.names(self.input_type).into_iter().chain(own);
-        names.flatten().collect::<Vec<_>>().join("+")
+        let names = self.producer.names(self.input_type);
+        joined(&[names[0], names[1], own[0], own[1], own[2], own[3]])
     }
 
     pub(crate) fn weights_bytes(&self) -> usize {
@@ -291,7 +292,11 @@ impl GemmPlan {
 
     /// Whether a tile of so many pixels has micro-kernels that widen weights themselves.
     pub(super) fn is_small_m(&self, pixels: usize) -> bool {
-        self.b == TakesB::Widened && pixels < SMALL_M
+        let has_kernels = match self.products {
+            Products::Chain(chain) => chain.small_m.is_some(),
+            _ => true,
+        };
+        self.b == TakesB::Widened && pixels < SMALL_M && has_kernels
     }
 
     /// The micro-kernels for a tile of so many pixels if they are of whole panels.

@@ -302,7 +302,7 @@ impl DepthwiseProducer {
             }
         };
         let mut last = None;
-        part.region.rectangles(part.pixels.clone(), |rectangle, first| {
+        part.region.rectangles(part.pixels.clone(), &mut |rectangle, first| {
             let next = rectangle.first();
             if let Some(last) = last.replace((rectangle, first)) {
                 run(last, Some(next));

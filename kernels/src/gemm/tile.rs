@@ -23,8 +23,9 @@ pub(crate) const fn tile_size<S: Simd>() -> TileSize {
     let (mr, vectors) = match S::LEVEL {
         // 4×2: eight accumulators hide some of the latency, and nothing else matters here.
         Level::Scalar => (4, 2),
-        // 4×8: 8 accumulators, 2 vectors of B, 4 of A, a lane of these and a product are the 16
-        // registers, and 8 chains cover the latency of two additions per cycle (4 cycles).
+        // 4×8: 8 accumulators, 2 vectors of B, 4 of A (broadcasts in WebAssembly), a lane of these
+        // and a product are the 16 registers, and 8 chains cover the latency of two additions per
+        // cycle (4 cycles).
         Level::Sse | Level::Simd128 | Level::RelaxedSimd => (4, 2),
         // 8×12: 24 accumulators, 3 vectors of B and 4 of A, of half the rows, fit 32 registers.
         Level::Neon => (8, 3),

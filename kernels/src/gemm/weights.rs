@@ -46,7 +46,7 @@ impl PackedWeights {
         products: Products,
     ) -> Result<Self> {
         let paired = matches!(products, Products::Dot(_));
-        let rounds = products.is_bf16();
+        let rounds = cfg!(feature = "bf16") && products.is_bf16();
         let group = products.group();
         let unit = products.packed_unit_of_k();
         let shape = Shape::new(kernels, depth, groups, columns, &unpacked, unit)?;
@@ -58,13 +58,17 @@ impl PackedWeights {
             Elements::F32(weights) if rounds => {
                 pack(data.as_bits_mut(), &shape, weights, rounded);
             }
-            Elements::F16(bits) if rounds => {
-                pack(data.as_bits_mut(), &shape, bits, |bits| rounded(f16_to_f32(bits)));
-            }
-            Elements::Bf16(bits) if rounds => {
-                pack(data.as_bits_mut(), &shape, bits, |bits| rounded(bf16_to_f32(bits)));
-            }
             Elements::F32(weights) => pack(&mut data, &shape, weights, flush_subnormal),
+            // Those of 16 bits have been refused: nothing for them is compiled.
+            _ if !cfg!(feature = "f16-bf16") => return Err(NO_INTEGERS),
+            Elements::F16(bits) | Elements::Bf16(bits) if rounds => {
+                // Called through a pointer, which rounding hides, this compiles once.
+                let convert: fn(u16) -> u16 = match weights {
+                    Elements::F16(_) => |bits| rounded(f16_to_f32(bits)),
+                    _ => |bits| rounded(bf16_to_f32(bits)),
+                };
+                pack(data.as_bits_mut(), &shape, bits, convert);
+            }
             Elements::F16(bits) => pack(data.as_bits_mut(), &shape, bits, |bits| bits),
             Elements::Bf16(bits) => {
                 let packed = data.as_bits_mut();
@@ -214,7 +218,7 @@ impl Shape {
     }
 
     /// A number for each output channel, as the panels have them; zeros for none.
-    fn of_channels(&self, numbers: &[f32], convert: impl Fn(f32) -> f32) -> Result<Aligned> {
+    fn of_channels(&self, numbers: &[f32], convert: fn(f32) -> f32) -> Result<Aligned> {
         let Self { groups, columns, nr, .. } = *self;
         let mut packed =
             Aligned::new(product("packed biases", &[groups, self.panels(), nr])?, 0.0)?;

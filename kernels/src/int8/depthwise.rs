@@ -324,7 +324,8 @@ impl Int8Kernel for Depthwise {
                 match (run.kernel, run.step) {
                     ([3, 3], step) if to_bytes => {
                         for row in 0..run.rows {
-                            if step == 1 {
+                            // By itself where it is worth the code.
+                            if step == 1 && const { <T::Simd as Simd>::LANES > 1 } {
                                 multiply_3x3(token, run, &requantizer, 1, &part, row);
                             } else {
                                 multiply_3x3(token, run, &requantizer, step, &part, row);
@@ -392,21 +393,17 @@ unsafe fn interleave<T: Int8, const WHOLE: bool, const PLAIN: bool>(
     let padding = [run.zero_byte; MAX_BYTES];
     let zero = simd.splat_byte(run.zero_byte ^ run.prologue.flip);
     let count = (part.outputs - 1) * run.step + run.kernel[1];
-    let columns =
-        |i: usize, group: usize| run.columns.wrapping_add((i * groups.room() + group) * SUMS * l);
-    // Of an odd number of outputs, the last half has one that is not computed: its columns may lie
-    // beyond those that exist.
-    let covered = (run.outputs - 1) * run.step + run.kernel[1];
-    let of_column = |i: usize| {
-        let other = i + part.apart * run.step;
-        let has_other = part.apart > 0 && other < covered;
-        [column(run, i), if has_other { column(run, other) } else { None }]
-    };
     for group in 0..groups.column {
-        let row = |i: usize| Row::new(run, group * T::GROUP + i, &padding, part.c);
-        let rows = [row(0), row(1), row(2), row(3)];
+        let ky = group * T::GROUP;
+        let rows = [
+            Row::new(run, ky, &padding, part.c),
+            Row::new(run, ky + 1, &padding, part.c),
+            Row::new(run, ky + 2, &padding, part.c),
+            Row::new(run, ky + 3, &padding, part.c),
+        ];
         for i in 0..count {
-            let (at, mut taps) = (of_column(i), [zero; 4]);
+            let (at, mut taps) = (columns_of(run, part, i), [zero; 4]);
+            let to = run.columns.wrapping_add((i * groups.room() + group) * SUMS * l);
             // SAFETY: the column is one of the part's, whose channels exist; there is room for all.
             unsafe {
                 if !WHOLE || at[0].is_some() {
@@ -417,7 +414,7 @@ unsafe fn interleave<T: Int8, const WHOLE: bool, const PLAIN: bool>(
                         taps[3] = load::<T, WHOLE, PLAIN>(token, run, part, &rows[3], at);
                     }
                 }
-                store(simd, columns(i, group), token.interleave(taps));
+                store(simd, to, token.interleave(taps));
             }
         }
     }
@@ -425,16 +422,31 @@ unsafe fn interleave<T: Int8, const WHOLE: bool, const PLAIN: bool>(
         let row = Row::new(run, run.kernel[0] - 1, &padding, part.c);
         for i in (0..count).step_by(2) {
             let mut taps = [zero; 4];
+            let to = run.columns.wrapping_add((i * groups.room() + groups.column) * SUMS * l);
+            let (first, second) = (columns_of(run, part, i), columns_of(run, part, i + 1));
             // SAFETY: as above.
             unsafe {
-                taps[0] = load::<T, WHOLE, PLAIN>(token, run, part, &row, of_column(i));
+                taps[0] = load::<T, WHOLE, PLAIN>(token, run, part, &row, first);
                 if i + 1 < count {
-                    taps[1] = load::<T, WHOLE, PLAIN>(token, run, part, &row, of_column(i + 1));
+                    taps[1] = load::<T, WHOLE, PLAIN>(token, run, part, &row, second);
                 }
-                store(simd, columns(i, groups.column), token.interleave(taps));
+                store(simd, to, token.interleave(taps));
             }
         }
     }
+}
+
+/// Where the picture's columns are of which interleaved column `i` consists: that of the outputs
+/// themselves, and that of those that share their vectors. (Not a closure, which can't be
+/// `inline(always)`.)
+#[inline(always)]
+fn columns_of(run: &DepthwiseRun, part: &Part, i: usize) -> [Option<usize>; 2] {
+    // Of an odd number of outputs, the last half has one that is not computed: its columns may lie
+    // beyond those that exist.
+    let covered = (run.outputs - 1) * run.step + run.kernel[1];
+    let other = i + part.apart * run.step;
+    let has_other = part.apart > 0 && other < covered;
+    [column(run, i), if has_other { column(run, other) } else { None }]
 }
 
 /// Where the picture's column is of which interleaved column `i` consists, in bytes from the first;
@@ -522,18 +534,19 @@ unsafe fn load<T: Int8, const WHOLE: bool, const PLAIN: bool>(
             let bytes = simd.join_halves(simd.load_bytes(x, n), simd.load_bytes(other, n));
             return pack::prologue(token, bytes, run.prologue);
         }
+        let (mut from, mut prologue) = (x, run.prologue);
+        let repeated: [u8; MAX_BYTES];
         if at[0].is_none() || row.inside == 0 {
-            let bytes = simd.load(row.padding.cast());
-            return pack::prologue(token, bytes, BytePrologue { bounds: None, ..run.prologue });
+            (from, prologue.bounds) = (row.padding, None);
+        } else if run.multiplier > 1 {
+            let mut bytes = [0; MAX_BYTES];
+            for (i, byte) in bytes.iter_mut().enumerate().take(n) {
+                *byte = *x.add((part.c + i) / run.multiplier);
+            }
+            repeated = bytes;
+            from = repeated.as_ptr();
         }
-        if run.multiplier == 1 {
-            return pack::prologue(token, simd.load_bytes(x, n), run.prologue);
-        }
-        let mut bytes = [0; MAX_BYTES];
-        for (i, byte) in bytes.iter_mut().enumerate().take(n) {
-            *byte = *x.add((part.c + i) / run.multiplier);
-        }
-        pack::prologue(token, simd.load_bytes(bytes.as_ptr(), n), run.prologue)
+        pack::prologue(token, simd.load_bytes(from, n), prologue)
     }
 }
 

@@ -6,7 +6,6 @@ use core::ops::Range;
 use crate::element::Pointer;
 use crate::gemm::operands::PartOfA;
 use crate::geometry::Axis;
-use crate::int8::kernels::Int8Kernels;
 use crate::int8::layer::Int8Layer;
 use crate::int8::pack::{BytePrologue, PackRun};
 use crate::pixels::{Pixel, Placement, Rectangle};
@@ -18,16 +17,13 @@ const PADDING: usize = 256;
 /// Taps copied from the input.
 #[derive(Debug)]
 pub(crate) struct Int8Im2row {
-    pub(crate) kernels: &'static Int8Kernels,
+    layer: Int8Layer,
     /// \[N, H, W, C\].
     pub(crate) input: [usize; 4],
     pub(crate) vertical: Axis,
     pub(crate) horizontal: Axis,
     /// Input channels of a group.
     pub(crate) group: usize,
-    /// The input's zero point, as the input has it.
-    pub(crate) zero_point: u8,
-    pub(crate) prologue: BytePrologue,
     /// Whether the input is made of planes, out of which pixels are copied first.
     pub(crate) planes: bool,
 }
@@ -35,15 +31,13 @@ pub(crate) struct Int8Im2row {
 impl Int8Im2row {
     /// That of a layer.
     pub(crate) fn new(
-        layer: &Int8Layer,
+        layer: Int8Layer,
         input: [usize; 4],
         [vertical, horizontal]: [Axis; 2],
         group: usize,
         planes: bool,
     ) -> Self {
-        let Int8Layer { kernels, prologue, .. } = *layer;
-        let zero_point = layer.zero_byte();
-        Self { kernels, input, vertical, horizontal, group, zero_point, prologue, planes }
+        Self { layer, input, vertical, horizontal, group, planes }
     }
 
     /// Makes a part of A, all k of some pixels.
@@ -51,7 +45,7 @@ impl Int8Im2row {
     /// # Safety
     /// As [`Producer::produce`](crate::gemm::producer::Producer::produce).
     pub(crate) unsafe fn produce(&self, part: &PartOfA<'_>) {
-        part.region.rectangles(part.pixels.clone(), |rectangle, first| {
+        part.region.rectangles(part.pixels.clone(), &mut |rectangle, first| {
             // SAFETY: the caller's contract, for these pixels.
             unsafe {
                 let x = if self.planes {
@@ -168,10 +162,10 @@ impl Int8Im2row {
             rows: rows.as_ptr(),
             block: part.block,
             k,
-            prologue: self.prologue,
+            prologue: self.layer.prologue,
         };
         // SAFETY: the instructions are available; the pixels exist, and their k in the panels.
-        unsafe { (self.kernels.pack)(&run) };
+        unsafe { (self.layer.kernels.pack)(&run) };
     }
 
     /// Fills `length` of k with the zero point.
@@ -182,7 +176,7 @@ impl Int8Im2row {
         if rows.is_empty() {
             return;
         }
-        let zeros = [self.zero_point; PADDING];
+        let zeros = [self.layer.zero_byte(); PADDING];
         for channel in (0..length).step_by(PADDING) {
             let run = PackRun {
                 x: zeros.as_ptr(),
@@ -194,10 +188,10 @@ impl Int8Im2row {
                 block: part.block,
                 k: k + channel,
                 // Not the input's activation.
-                prologue: BytePrologue { bounds: None, ..self.prologue },
+                prologue: BytePrologue { bounds: None, ..self.layer.prologue },
             };
             // SAFETY: the instructions are available; the k lie in the panels.
-            unsafe { (self.kernels.pack)(&run) };
+            unsafe { (self.layer.kernels.pack)(&run) };
         }
     }
 }

@@ -16,6 +16,22 @@ use crate::simd::int8::Bytes;
 use crate::simd::scalar::Scalar;
 use crate::table::kernels::Kernels;
 
+/// The proof that this build has kernels for 8-bit integers. Without the feature `int8` it has no
+/// values, and neither have the types that hold a layer: what is done with these isn't compiled.
+#[cfg(feature = "int8")]
+#[derive(Debug, Clone, Copy)]
+struct HasKernels;
+#[cfg(not(feature = "int8"))]
+type HasKernels = core::convert::Infallible;
+
+/// The proof, or an error for an input of that type.
+fn has_kernels(_input: ElementType) -> Result<HasKernels> {
+    #[cfg(feature = "int8")]
+    return Ok(HasKernels);
+    #[cfg(not(feature = "int8"))]
+    return Err(Error::ElementTypeUnavailable { what: "input", element: _input });
+}
+
 /// A layer of 8-bit integers: its kernels, and what comes before and after the sums.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Int8Layer {
@@ -29,12 +45,15 @@ pub(crate) struct Int8Layer {
     /// The clamp of the input's integers, or of its numbers.
     pub(crate) input_bounds: (f32, f32),
     pub(crate) epilogue: Requantization,
+    #[allow(dead_code, reason = "that there is one is what counts")]
+    has_kernels: HasKernels,
 }
 
 impl Int8Layer {
     /// Of a layer without weights, whose input or output are integers.
     pub(crate) fn new(kernels: &Kernels, options: &Options) -> Result<Self> {
         let input_type = options.input_type;
+        let has_kernels = has_kernels(input_type)?;
         let usable =
             |k: &&Int8Kernels| (k.is_available)() && (options.dot_products || !k.has_dot_products);
         let unavailable = Error::ElementTypeUnavailable { what: "input", element: input_type };
@@ -73,7 +92,8 @@ impl Int8Layer {
             options.residual_quantization,
             options.activation,
         )?;
-        Ok(Self { kernels, matrices, tiles: None, input, prologue, input_bounds, epilogue })
+        let tiles = None;
+        Ok(Self { kernels, matrices, tiles, input, prologue, input_bounds, epilogue, has_kernels })
     }
 
     /// Of a layer with weights, if its input, output or weights are integers.

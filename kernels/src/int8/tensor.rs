@@ -160,7 +160,7 @@ impl Int8Depthwise {
     /// the interleaved columns.
     pub(crate) unsafe fn produce(&self, part: &PartOfA<'_>) {
         let channels = 0..self.weights.channels;
-        part.region.rectangles(part.pixels.clone(), |rectangle, first| {
+        part.region.rectangles(part.pixels.clone(), &mut |rectangle, first| {
             let x = if self.planes {
                 let Int8Windows { input, vertical, horizontal, .. } = &self.windows;
                 let patch = Patch {

@@ -282,7 +282,7 @@ impl PackedConv {
             Products::Int8(layer) => {
                 let planes = self.common.planes(options.input_layout, input).is_some();
                 let axes = [vertical, horizontal];
-                Producer::Int8Im2row(Int8Im2row::new(layer, input, axes, group, planes))
+                Producer::Int8Im2row(Int8Im2row::new(*layer, input, axes, group, planes))
             }
             _ => Producer::Im2row(Im2row {
                 input,

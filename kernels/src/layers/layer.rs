@@ -1,6 +1,7 @@
 //! What all layers are: shapes, types, a name, and a machine that computes them.
 
 use alloc::string::String;
+use core::fmt;
 use core::ops::Range;
 
 use crate::element::ElementType;
@@ -27,7 +28,6 @@ pub trait HasLayer {
 
 /// A layer, prepared, and what [`Plan`](super::plan::Plan) reports of it.
 #[allow(unreachable_pub, reason = "in a bound of a public trait")]
-#[derive(Debug)]
 pub struct Layer {
     pub(super) level: Level,
     /// \[N, H, W, C\].
@@ -46,9 +46,23 @@ pub struct Layer {
     pub(super) machine: Machine,
 }
 
+/// What tells layers apart, not what they are made of: that would be pages, tables of kernels
+/// included, and code for each type in it.
+impl fmt::Debug for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layer")
+            .field("level", &self.level)
+            .field("kernels", &self.name)
+            .field("input", &self.input)
+            .field("input_type", &self.input_type)
+            .field("output", &self.output)
+            .field("output_type", &self.output_type)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What computes a layer.
 #[allow(clippy::large_enum_variant, reason = "there are few, and they hardly move")]
-#[derive(Debug)]
 pub(super) enum Machine {
     /// A GEMM, with a producer.
     Gemm(GemmPlan),

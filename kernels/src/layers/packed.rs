@@ -103,12 +103,18 @@ impl<L> Clone for Packed<L> {
 
 impl<L> fmt::Debug for Packed<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.packing.fmt(f)
+        let Common { kernels, channels_in, channels_out, window, .. } = self.packing.common();
+        f.debug_struct("Packed")
+            .field("level", &kernels.level)
+            .field("channels_in", channels_in)
+            .field("channels_out", channels_out)
+            .field("window", window)
+            .finish_non_exhaustive()
     }
 }
 
 /// All of a layer but the size of its input.
-pub(super) trait Packing: fmt::Debug + Send + Sync {
+pub(super) trait Packing: Send + Sync {
     fn common(&self) -> &Common;
 
     fn weights_bytes(&self) -> usize;

@@ -52,7 +52,8 @@ impl TransposedConv {
     /// # Errors
     /// Zero or overflowing dimensions, groups that don't divide the channels, weights or bias of
     /// the wrong length, an activation that makes no sense, integers, NCHW, a scale of the input,
-    /// [`Arithmetic::Bf16`], a stride above 64, an unavailable level.
+    /// [`Arithmetic::Bf16`], a stride above 64, a dilation along an axis with a stride above 1, an
+    /// unavailable level.
     pub fn pack(
         channels_in: usize,
         params: &TransposedParams<'_>,
@@ -118,8 +119,7 @@ impl PackedTransposed {
         if options.arithmetic == Arithmetic::Bf16 {
             return refused("a transposed convolution in the arithmetic bf16: expected exact");
         }
-        let of_kernel = Window::new(window.kernel).stride(window.stride);
-        let common = Common::new(channels_in, channels_out, of_kernel, options)?;
+        let common = Common::new(channels_in, channels_out, window.as_window(), options)?;
         if !channels_in.is_multiple_of(groups) || !channels_out.is_multiple_of(groups) {
             return Err(Error::Groups { groups, channels_in, channels_out });
         }
@@ -175,7 +175,7 @@ fn packed_phase(
             });
         }
     };
-    let window = Window::new(kernel);
+    let window = Window::new(kernel).dilation(window.dilation);
     if groups == channels_in {
         let mut params = DepthwiseParams::new(window, weights).multiplier(channels_out / groups);
         params.bias = bias;

@@ -1,6 +1,9 @@
-//! AVX2 + FMA + F16C (x86-64-v3): 8 lanes, 16 registers.
+//! AVX2 + FMA + F16C (x86-64-v3): 8 lanes, 16 registers (8 in programs of 32 bits).
 
 use core::arch::asm;
+#[cfg(target_arch = "x86")]
+use core::arch::x86::*;
+#[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::*;
 use core::mem::transmute;
 
@@ -81,7 +84,7 @@ impl<const FUSED: bool> Simd for Avx2<FUSED> {
     const LEVEL: Level = Level::Avx2;
     const LANES: usize = 8;
     const FUSED: bool = FUSED;
-    const REGISTERS: usize = 16;
+    const REGISTERS: usize = if cfg!(target_arch = "x86") { 8 } else { 16 };
 
     features! { Kernel: "avx2" "fma" "f16c" "bmi1" "bmi2" "lzcnt" "popcnt" }
 

@@ -130,8 +130,7 @@ pub(crate) trait Int8: Copy {
         b: Vector<Self>,
         c: Vector<Self>,
     ) -> Vector<Self> {
-        let simd = self.simd();
-        self.dot(simd.permute(a, simd.indices([LANE as u32; MAX_LANES])), b, c)
+        self.dot(self.simd().splat_lane::<LANE>(a), b, c)
     }
 
     /// A group of weights in each lane.

@@ -12,7 +12,11 @@
 
 #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
 pub(crate) mod amx;
-#[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
+#[cfg(all(
+    any(target_arch = "x86", target_arch = "x86_64"),
+    target_feature = "sse2",
+    any(feature = "std", target_feature = "avx2")
+))]
 pub(crate) mod avx2;
 #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
 pub(crate) mod avx512;
@@ -21,7 +25,7 @@ pub(crate) mod int8;
 #[cfg(all(target_arch = "aarch64", any(feature = "std", target_feature = "neon")))]
 pub(crate) mod neon;
 pub(crate) mod scalar;
-#[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "sse2")))]
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2"))]
 pub(crate) mod sse;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 pub(crate) mod wasm;
@@ -78,6 +82,10 @@ pub(crate) trait Simd: Copy {
     /// Whether a GEMM takes A by the lanes of its vectors, not by broadcasts from memory: where a
     /// multiply-add takes a lane as a factor in one instruction, or a broadcast takes two.
     const BY_LANES: bool = false;
+
+    /// Steps of k per turn of a GEMM's inner loop, where it takes broadcasts: of four its own three
+    /// instructions are few among 20 per k.
+    const UNROLL: usize = 4;
 
     /// The token, if the CPU has the level: by what the compilation target guarantees or, with the
     /// feature `std`, by asking it.
@@ -137,7 +145,13 @@ pub(crate) trait Simd: Copy {
         if Self::FUSED { self.mul_add(a, b, c) } else { self.add(self.mul(a, b), c) }
     }
 
-    /// The same of one lane of `a`.
+    /// One lane of `v` in each.
+    #[inline(always)]
+    fn splat_lane<const LANE: i32>(self, v: Self::Vector) -> Self::Vector {
+        self.permute(v, self.indices([LANE as u32; MAX_LANES]))
+    }
+
+    /// [`Simd::accumulate`] of one lane of `a`.
     #[inline(always)]
     fn accumulate_lane<const LANE: i32>(
         self,
@@ -145,8 +159,7 @@ pub(crate) trait Simd: Copy {
         b: Self::Vector,
         c: Self::Vector,
     ) -> Self::Vector {
-        let a = self.permute(a, self.indices([LANE as u32; MAX_LANES]));
-        self.accumulate(a, b, c)
+        self.accumulate(self.splat_lane::<LANE>(a), b, c)
     }
 
     /// `v` itself, through a barrier that costs no instruction: `v` is computed before it, memory
@@ -157,7 +170,7 @@ pub(crate) trait Simd: Copy {
         v
     }
 
-    /// `x` itself, in a register and of unknown origin: [`core::hint::black_box`] without memory.
+    /// `x` itself, of unknown origin: [`core::hint::black_box`], without memory if possible.
     #[inline(always)]
     fn black_box(self, x: usize) -> usize {
         x
@@ -260,8 +273,7 @@ pub(crate) trait Bf16Dot: Copy {
         b: Vector<Self>,
         c: Vector<Self>,
     ) -> Vector<Self> {
-        let simd = self.simd();
-        self.dot(simd.permute(a, simd.indices([LANE as u32; MAX_LANES])), b, c)
+        self.dot(self.simd().splat_lane::<LANE>(a), b, c)
     }
 
     /// The pairs of 2·`LANES` elements, which are rounded as the CPU rounds.
@@ -351,7 +363,7 @@ use features;
 
 /// Whether the CPU has all these features: by what the compilation target guarantees or, with
 /// `std`, by asking it.
-#[cfg(all(feature = "std", target_arch = "x86_64"))]
+#[cfg(all(feature = "std", any(target_arch = "x86", target_arch = "x86_64")))]
 macro_rules! has {
     ($($feature:tt)+) => { ($(std::is_x86_feature_detected!($feature))&&+) };
 }
@@ -359,7 +371,10 @@ macro_rules! has {
 macro_rules! has {
     ($($feature:tt)+) => { ($(std::arch::is_aarch64_feature_detected!($feature))&&+) };
 }
-#[cfg(not(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[cfg(not(all(
+    feature = "std",
+    any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")
+)))]
 #[allow(unused_macros, reason = "of levels with intrinsics")]
 macro_rules! has {
     ($($feature:tt)+) => { cfg!(all($(target_feature = $feature),*)) };

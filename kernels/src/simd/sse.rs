@@ -1,6 +1,10 @@
-//! SSE2, which every x86-64 CPU has: 4 lanes, 16 registers, no fused multiply-add.
+//! SSE2, which every x86-64 CPU has: 4 lanes, 16 registers (8 in programs of 32 bits), no fused
+//! multiply-add.
 
 use core::arch::asm;
+#[cfg(target_arch = "x86")]
+use core::arch::x86::*;
+#[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::*;
 use core::mem::transmute;
 
@@ -77,18 +81,6 @@ impl<const FUSED: bool> Sse<FUSED> {
         sse2._mm_or_si128(sse2._mm_and_si128(mask, a), sse2._mm_andnot_si128(mask, b))
     }
 
-    /// A lane in each.
-    #[inline(always)]
-    fn lane<const LANE: i32>(self, v: __m128) -> __m128 {
-        let Self { sse, .. } = self;
-        match LANE {
-            0 => sse._mm_shuffle_ps::<0b00_00_00_00>(v, v),
-            1 => sse._mm_shuffle_ps::<0b01_01_01_01>(v, v),
-            2 => sse._mm_shuffle_ps::<0b10_10_10_10>(v, v),
-            _ => sse._mm_shuffle_ps::<0b11_11_11_11>(v, v),
-        }
-    }
-
     /// The upper half of each lane.
     #[inline(always)]
     fn upper_halves(self, bits: __m128i) -> u64 {
@@ -111,7 +103,7 @@ impl<const FUSED: bool> Simd for Sse<FUSED> {
     const LEVEL: Level = Level::Sse;
     const LANES: usize = 4;
     const FUSED: bool = FUSED;
-    const REGISTERS: usize = 16;
+    const REGISTERS: usize = if cfg!(target_arch = "x86") { 8 } else { 16 };
     // A broadcast from memory takes a load and a shuffle.
     const BY_LANES: bool = true;
 
@@ -227,8 +219,14 @@ impl<const FUSED: bool> Simd for Sse<FUSED> {
     }
 
     #[inline(always)]
-    fn accumulate_lane<const LANE: i32>(self, a: __m128, b: __m128, c: __m128) -> __m128 {
-        self.accumulate(self.lane::<LANE>(a), b, c)
+    fn splat_lane<const LANE: i32>(self, v: __m128) -> __m128 {
+        let Self { sse, .. } = self;
+        match LANE {
+            0 => sse._mm_shuffle_ps::<0b00_00_00_00>(v, v),
+            1 => sse._mm_shuffle_ps::<0b01_01_01_01>(v, v),
+            2 => sse._mm_shuffle_ps::<0b10_10_10_10>(v, v),
+            _ => sse._mm_shuffle_ps::<0b11_11_11_11>(v, v),
+        }
     }
 
     #[inline(always)]
@@ -538,11 +536,6 @@ impl Int8 for SseWords {
     fn dot(self, a: __m128, b: __m128, c: __m128) -> __m128 {
         let products = self.simd.integers(a, b, |a, b| self.simd.sse2._mm_madd_epi16(a, b));
         self.simd.add_i32(products, c)
-    }
-
-    #[inline(always)]
-    fn dot_lane<const LANE: i32>(self, a: __m128, b: __m128, c: __m128) -> __m128 {
-        self.dot(self.simd.lane::<LANE>(a), b, c)
     }
 
     #[inline(always)]

@@ -85,17 +85,6 @@ fn round_to_upper_half(bits: v128) -> v128 {
     i32x4_add(bits, i32x4_add(odd, i32x4_splat(0x7fff)))
 }
 
-/// A lane in each.
-#[inline(always)]
-fn lane<const LANE: i32>(v: v128) -> v128 {
-    match LANE {
-        0 => i32x4_shuffle::<0, 0, 0, 0>(v, v),
-        1 => i32x4_shuffle::<1, 1, 1, 1>(v, v),
-        2 => i32x4_shuffle::<2, 2, 2, 2>(v, v),
-        _ => i32x4_shuffle::<3, 3, 3, 3>(v, v),
-    }
-}
-
 /// The upper half of each lane.
 #[inline(always)]
 fn upper_halves(bits: v128) -> u64 {
@@ -117,7 +106,9 @@ impl<const FUSED: bool, const RELAXED: bool> Simd for Wasm<FUSED, RELAXED> {
     const FUSED: bool = FUSED;
     // As an engine on x86-64 has; others have more.
     const REGISTERS: usize = 16;
-    const BY_LANES: bool = true;
+    // V8's TurboFan loads all that a turn needs, then computes one accumulator after the other: of
+    // more than one step the operands don't fit 16 registers.
+    const UNROLL: usize = 1;
 
     fn detect() -> Option<Self> {
         (!RELAXED || is_fused()).then_some(Self)
@@ -168,7 +159,7 @@ impl<const FUSED: bool, const RELAXED: bool> Simd for Wasm<FUSED, RELAXED> {
         i32x4_add(i32x4_shl(n, 23), f32x4_splat(1.0))
     }
 
-    // Not pmax and pmin: as they are compiled and run, −0 comes out as +0.
+    // Not pmax and pmin: as they are compiled and run, −0 comes out as +0, a NaN as the bound.
     #[inline(always)]
     fn clamp_min(self, bound: v128, x: v128) -> v128 {
         v128_bitselect(bound, x, f32x4_gt(bound, x))
@@ -226,8 +217,18 @@ impl<const FUSED: bool, const RELAXED: bool> Simd for Wasm<FUSED, RELAXED> {
     }
 
     #[inline(always)]
-    fn accumulate_lane<const LANE: i32>(self, a: v128, b: v128, c: v128) -> v128 {
-        self.accumulate(lane::<LANE>(a), b, c)
+    fn splat_lane<const LANE: i32>(self, v: v128) -> v128 {
+        match LANE {
+            0 => i32x4_shuffle::<0, 0, 0, 0>(v, v),
+            1 => i32x4_shuffle::<1, 1, 1, 1>(v, v),
+            2 => i32x4_shuffle::<2, 2, 2, 2>(v, v),
+            _ => i32x4_shuffle::<3, 3, 3, 3>(v, v),
+        }
+    }
+
+    #[inline(always)]
+    fn black_box(self, x: usize) -> usize {
+        core::hint::black_box(x)
     }
 
     // There is no such instruction.
@@ -465,11 +466,6 @@ impl<const RELAXED: bool> Int8 for WasmWords<RELAXED> {
     #[inline(always)]
     fn dot(self, a: v128, b: v128, c: v128) -> v128 {
         i32x4_add(i32x4_dot_i16x8(a, b), c)
-    }
-
-    #[inline(always)]
-    fn dot_lane<const LANE: i32>(self, a: v128, b: v128, c: v128) -> v128 {
-        self.dot(lane::<LANE>(a), b, c)
     }
 
     #[inline(always)]

@@ -131,8 +131,9 @@ pub(super) const fn gemm_dot<T: Bf16Dot, const N: usize, const HEIGHTS: usize>(
     kernels
 }
 
-/// The kernels of 8-bit integers for one way to multiply them.
-pub(super) const fn int8<T: Int8>(
+/// The kernels of 8-bit integers for one way to multiply them, T. What doesn't multiply is that of
+/// P, a way that all CPUs with T have.
+pub(super) const fn int8<T: Int8, P: Int8>(
     [gemm, requantize_name, depthwise_name, pool_name]: [&'static str; 4],
     is_available: fn() -> bool,
     has_dot_products: bool,
@@ -151,11 +152,11 @@ pub(super) const fn int8<T: Int8>(
         tiles: None,
         pack: T::entry::<int8::pack::Pack>,
         requantize_name,
-        requantize: T::entry::<Requantize>,
+        requantize: P::entry::<Requantize>,
         depthwise_name,
         depthwise: T::entry::<int8::depthwise::Depthwise>,
         pool_name,
-        pool: T::entry::<int8::pool::Pool>,
+        pool: P::entry::<int8::pool::Pool>,
     }
 }
 
@@ -368,12 +369,19 @@ const fn spanning_rows<S: Simd, One: Combine, C: Combine, X: Element, L: Prologu
     }
     let spans = C::SPANS;
     let whole = RowTiles { tiles, spans, border: S::entry::<RowKernel<AnyTaps, X, L, 1>> };
-    let tiles = tail::<S, RowFn>(
-        S::entry::<MaskedRowKernel<One, X, Bounded, 1>>,
-        S::entry::<MaskedRowKernel<C, X, Bounded, 2>>,
-    );
-    let border: RowFn = S::entry::<MaskedRowKernel<AnyTaps, X, Bounded, 1>>;
-    RowKernels { name, whole, tail: Some(RowTiles { tiles, spans, border }) }
+    let tail = match X::TYPE {
+        ElementType::F32 => {
+            let tiles = tail::<S, RowFn>(
+                S::entry::<MaskedRowKernel<One, X, Bounded, 1>>,
+                S::entry::<MaskedRowKernel<C, X, Bounded, 2>>,
+            );
+            let border: RowFn = S::entry::<MaskedRowKernel<AnyTaps, X, Bounded, 1>>;
+            Some(RowTiles { tiles, spans, border })
+        }
+        // Of 16 bits that of any kernel, for the sake of the time in which more would compile.
+        _ => rows::<S, AnyTaps, X, Bounded>(name, &[1]).tail,
+    };
+    RowKernels { name, whole, tail }
 }
 
 /// 3×3 kernels in tiles of so many columns; names as for [`dense`].

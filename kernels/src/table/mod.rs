@@ -1,6 +1,10 @@
 //! The list of kernels that dispatch chooses from; tests and benches iterate the same list.
 
-#[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
+#[cfg(all(
+    any(target_arch = "x86", target_arch = "x86_64"),
+    target_feature = "sse2",
+    any(feature = "std", target_feature = "avx2")
+))]
 mod avx2;
 #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
 mod avx512;
@@ -13,7 +17,7 @@ mod relaxed_simd;
 mod scalar;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
-#[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "sse2")))]
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2"))]
 mod sse;
 
 use alloc::vec::Vec;
@@ -30,13 +34,17 @@ use crate::table::kernels::{ChannelwiseKernels, Kernels};
 pub(crate) fn of(level: Level) -> Option<&'static Kernels> {
     match level {
         Level::Scalar => Some(&scalar::KERNELS),
-        #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "sse2")))]
+        #[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2"))]
         Level::Sse => Some(&sse::KERNELS),
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         Level::Simd128 => Some(&simd128::KERNELS),
         #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
         Level::RelaxedSimd => Some(&relaxed_simd::KERNELS),
-        #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
+        #[cfg(all(
+            any(target_arch = "x86", target_arch = "x86_64"),
+            target_feature = "sse2",
+            any(feature = "std", target_feature = "avx2")
+        ))]
         Level::Avx2 => Some(&avx2::KERNELS),
         #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx512f")))]
         Level::Avx512 => Some(&avx512::KERNELS),
@@ -81,73 +89,103 @@ pub struct Kernel {
 /// # }
 /// ```
 pub fn kernels() -> Vec<Kernel> {
-    Level::ALL
-        .into_iter()
-        .filter_map(of)
-        .flat_map(|k| {
-            let of_16_bits = k.f16_bf16.iter().flat_map(F16Bf16::iter);
-            let channelwise = core::iter::once(&k.f32).chain(of_16_bits);
-            let mut names: Vec<_> = gemm_names(&k.gemm).collect();
-            names.extend(channelwise.flat_map(channelwise_names));
-            names.extend([k.lines.binary_name, k.lines.normalize_name]);
-            let of_16_bits = k.planes.f16_bf16.iter().flat_map(F16Bf16::iter);
-            let planes = core::iter::once(&k.planes.f32).chain(of_16_bits);
-            names.extend(planes.flat_map(|planes| [planes.from_name, planes.to_name]));
-            names.extend([k.pixelwise.resample_name, k.pixelwise.softmax_name]);
-            // One kernel can serve an input as it is and its ReLU.
-            names.dedup();
-            let dot = k.gemm.dot().into_iter().map(|dot| (dot.gemm.name, (dot.is_available)()));
-            let pairs = k.gemm.bf16_pairs.iter();
-            let pairs = pairs.map(|pairs| (pairs.gemm.name, (pairs.is_available)()));
-            let tiles = k.gemm.tiles.iter().map(|t| (t.unit.gemm.name, Amx::is_granted()));
-            let int8 = k.int8.iter().copied().flatten().flat_map(|kernels| {
-                let fits = (kernels.is_available)();
-                let tiles = kernels.tiles.iter();
-                let tiles = tiles.map(move |unit| (unit.gemm.name, fits && Amx::is_granted()));
-                let matrices = kernels.matrices.iter();
-                let matrices = matrices.map(move |m| (m.gemm.name, fits && (m.is_available)()));
-                let own = kernels.names().into_iter().map(move |name| (name, fits));
-                own.chain(tiles).chain(matrices)
-            });
-            let all = names.into_iter().map(|name| (name, true));
-            let all = all.chain(dot).chain(pairs).chain(tiles).chain(int8);
-            all.map(|(name, fits)| Kernel {
-                level: k.level,
-                name,
-                available: fits && k.level.is_available(),
-            })
-        })
-        .collect()
+    let mut list = List { level: Level::Scalar, kernels: Vec::new() };
+    for kernels in Level::ALL.into_iter().filter_map(of) {
+        list.level = kernels.level;
+        list.add_level(kernels);
+    }
+    list.kernels
 }
 
-/// The kernels of a GEMM that every CPU of the level runs.
-fn gemm_names(gemm: &GemmKernels) -> impl Iterator<Item = &'static str> {
-    let of_16_bits = gemm.f16_bf16.iter().flat_map(|kernels| {
-        let F16Bf16Gemm { widen_names, narrow_names, .. } = kernels;
-        widen_names.iter().copied().chain(narrow_names.iter().copied())
-    });
-    let bf16 = gemm.bf16.iter().flat_map(|bf16| [bf16.large_m.name, bf16.small_m.name]);
-    let chains = core::iter::once(&gemm.exact).chain(&gemm.unfused).flat_map(|chain| {
-        let small_m = chain.small_m.iter().flat_map(F16Bf16::iter).map(|small_m| small_m.name);
-        core::iter::once(chain.f32.name).chain(small_m)
-    });
-    chains.chain(of_16_bits).chain(bf16)
+/// The list of kernels so far. (Loops that add to it: chains of iterators over all of this would
+/// take as long to compile as a family of kernels.)
+struct List {
+    level: Level,
+    kernels: Vec<Kernel>,
 }
 
-/// The kernels for one type of the input.
-fn channelwise_names(
-    ChannelwiseKernels { depthwise, unfused, pool }: &ChannelwiseKernels,
-) -> impl Iterator<Item = &'static str> {
-    let depthwise = core::iter::once(depthwise).chain(unfused).flat_map(depthwise_names);
-    let PoolKernels { max, max_general, average, average_general, .. } = pool;
-    let pools = [max, max_general, average, average_general];
-    depthwise.chain(pools.into_iter().map(|rows| rows.name))
-}
+impl List {
+    /// Adds kernels of the level, which CPUs that have it run if they fit.
+    #[inline(never)]
+    fn add(&mut self, names: &[&'static str], fits: bool) {
+        let (level, available) = (self.level, fits && self.level.is_available());
+        for &name in names {
+            // One kernel can serve an input as it is and its ReLU, or several ways to multiply.
+            match self.kernels.iter_mut().find(|kernel| kernel.name == name) {
+                Some(kernel) => kernel.available |= available,
+                None => self.kernels.push(Kernel { level, name, available }),
+            }
+        }
+    }
 
-/// Those of depthwise convolutions.
-fn depthwise_names(kernels: &DepthwiseKernels) -> impl Iterator<Item = &'static str> {
-    let k3x3 = kernels.k3x3.iter().flat_map(|k| [k.as_is.name, k.relu.name]);
-    let dense = kernels.dense.iter().chain(&kernels.long).flat_map(|d| [&d.as_is, &d.relu]);
-    let DepthwiseKernels { as_is, relu, general, .. } = kernels;
-    k3x3.chain([as_is, relu, general].into_iter().chain(dense).map(|rows| rows.name))
+    fn add_level(&mut self, k: &Kernels) {
+        self.add_gemm(&k.gemm);
+        self.add_channelwise(&k.f32);
+        for kernels in k.f16_bf16.iter().flat_map(F16Bf16::iter) {
+            self.add_channelwise(kernels);
+        }
+        self.add(&[k.lines.binary_name, k.lines.normalize_name], true);
+        self.add(&[k.planes.f32.from_name, k.planes.f32.to_name], true);
+        for planes in k.planes.f16_bf16.iter().flat_map(F16Bf16::iter) {
+            self.add(&[planes.from_name, planes.to_name], true);
+        }
+        self.add(&[k.pixelwise.resample_name, k.pixelwise.softmax_name], true);
+        for kernels in k.int8.unwrap_or_default() {
+            let fits = (kernels.is_available)();
+            self.add(&kernels.names(), fits);
+            if let Some(unit) = &kernels.tiles {
+                self.add(&[unit.gemm.name], fits && Amx::is_granted());
+            }
+            if let Some(matrices) = &kernels.matrices {
+                self.add(&[matrices.gemm.name], fits && (matrices.is_available)());
+            }
+        }
+    }
+
+    fn add_gemm(&mut self, gemm: &GemmKernels) {
+        for chain in core::iter::once(&gemm.exact).chain(&gemm.unfused) {
+            self.add(&[chain.f32.name], true);
+            for small_m in chain.small_m.iter().flat_map(F16Bf16::iter) {
+                self.add(&[small_m.name], true);
+            }
+        }
+        if let Some(F16Bf16Gemm { widen_names, narrow_names, .. }) = &gemm.f16_bf16 {
+            self.add(&[widen_names.f16, widen_names.bf16], true);
+            self.add(&[narrow_names.f16, narrow_names.bf16], true);
+        }
+        if let Some(bf16) = &gemm.bf16 {
+            self.add(&[bf16.large_m.name, bf16.small_m.name], true);
+        }
+        // On CPUs that have more than the level.
+        if let Some(dot) = gemm.dot() {
+            self.add(&[dot.gemm.name], (dot.is_available)());
+        }
+        if let Some(pairs) = &gemm.bf16_pairs {
+            self.add(&[pairs.gemm.name], (pairs.is_available)());
+        }
+        if let Some(tiles) = &gemm.tiles {
+            self.add(&[tiles.unit.gemm.name], Amx::is_granted());
+        }
+    }
+
+    /// Adds the kernels for one type of the input.
+    fn add_channelwise(&mut self, kernels: &ChannelwiseKernels) {
+        let ChannelwiseKernels { depthwise, unfused, pool } = kernels;
+        for kernels in core::iter::once(depthwise).chain(unfused) {
+            self.add_depthwise(kernels);
+        }
+        let PoolKernels { max, max_general, average, average_general, .. } = pool;
+        self.add(&[max, max_general, average, average_general].map(|rows| rows.name), true);
+    }
+
+    fn add_depthwise(&mut self, kernels: &DepthwiseKernels) {
+        for k in kernels.k3x3 {
+            self.add(&[k.as_is.name, k.relu.name], true);
+        }
+        let DepthwiseKernels { as_is, relu, general, .. } = kernels;
+        self.add(&[as_is, relu, general].map(|rows| rows.name), true);
+        for dense in kernels.dense.iter().chain(&kernels.long) {
+            self.add(&[dense.as_is.name, dense.relu.name], true);
+        }
+    }
 }

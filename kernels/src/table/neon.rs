@@ -127,18 +127,7 @@ const UNFUSED_GEMM: ChainGemm = ChainGemm {
         ],
         direct: &[],
     },
-    small_m: if cfg!(feature = "f16-bf16") { Some(UNFUSED_SMALL_M) } else { None },
-};
-
-const UNFUSED_SMALL_M: F16Bf16<PanelKernels> = F16Bf16 {
-    f16: PanelKernels {
-        name: "gemm_f16_8x12_unfused_neon",
-        packed: &gemm::<U, F16, 3, false, _>(BLOCK_ROWS),
-    },
-    bf16: PanelKernels {
-        name: "gemm_bf16_8x12_unfused_neon",
-        packed: &gemm::<U, Bf16, 3, false, _>(BLOCK_ROWS),
-    },
+    small_m: None,
 };
 
 const BF16_GEMM: Bf16Gemm = Bf16Gemm {
@@ -172,20 +161,15 @@ const MATRIX_ROWS: [usize; 5] = [1, 2, 4, 6, 8];
 const INT8: &[Int8Kernels] = &[
     Int8Kernels {
         matrices: Some(INT8_MATRICES),
-        ..int8::<NeonDot>(
-            [
-                "gemm_int8_8x12_dot_neon",
-                "requantize_dot_neon",
-                "dw_int8_dot_neon",
-                "pool_int8_dot_neon",
-            ],
+        ..int8::<NeonDot, NeonWords>(
+            ["gemm_int8_8x12_dot_neon", "requantize_neon", "dw_int8_dot_neon", "pool_int8_neon"],
             || <NeonDot as Int8>::detect().is_some(),
             true,
             &INT8_ROWS,
             &gemm_int8::<NeonDot, 3, _>(INT8_ROWS),
         )
     },
-    int8::<NeonWords>(
+    int8::<NeonWords, NeonWords>(
         ["gemm_int8_8x12_neon", "requantize_neon", "dw_int8_neon", "pool_int8_neon"],
         || <NeonWords as Int8>::detect().is_some(),
         false,

@@ -112,18 +112,7 @@ const UNFUSED_GEMM: ChainGemm = ChainGemm {
         packed: &[&gemm::<U, F32, 1, false, _>(FEW_ROWS), &gemm::<U, F32, 2, false, _>(FEW_ROWS)],
         direct: &[],
     },
-    small_m: if cfg!(feature = "f16-bf16") { Some(UNFUSED_SMALL_M) } else { None },
-};
-
-const UNFUSED_SMALL_M: F16Bf16<PanelKernels> = F16Bf16 {
-    f16: PanelKernels {
-        name: "gemm_f16_4x8_unfused_relaxed_simd",
-        packed: &gemm::<U, F16, 2, false, _>(FEW_ROWS),
-    },
-    bf16: PanelKernels {
-        name: "gemm_bf16_4x8_unfused_relaxed_simd",
-        packed: &gemm::<U, Bf16, 2, false, _>(FEW_ROWS),
-    },
+    small_m: None,
 };
 
 const BF16_GEMM: Bf16Gemm = Bf16Gemm {
@@ -139,7 +128,7 @@ const BF16_GEMM: Bf16Gemm = Bf16Gemm {
     round: S::entry::<Round>,
 };
 
-const INT8: &[Int8Kernels] = &[int8::<WasmWords<true>>(
+const INT8: &[Int8Kernels] = &[int8::<WasmWords<true>, WasmWords<true>>(
     [
         "gemm_int8_4x8_relaxed_simd",
         "requantize_relaxed_simd",

@@ -2,11 +2,9 @@
 //! have no other.
 
 use crate::activation::Activate;
-use crate::depthwise::k3x3::pairs;
 use crate::depthwise::kernels::DepthwiseKernels;
-use crate::depthwise::row::AnyTaps;
 use crate::element::F16Bf16;
-use crate::epilogue::{AsIs, Bounded, General, Relu};
+use crate::epilogue::{AsIs, Bounded, General};
 use crate::fma_loop::FmaLoop;
 use crate::gemm::kernels::{
     Bf16Gemm, ChainGemm, F16Bf16Gemm, GemmKernels, MicroKernels, PanelKernels,
@@ -33,12 +31,9 @@ type S = Scalar;
 /// Of the arithmetic unfused.
 type U = Scalar<false>;
 
-/// The heights of micro-tiles: any two below 4 add up to each that is missing.
-const ROWS: [usize; 4] = [1, 2, 3, 4];
-
-/// Those of the arithmetic bf16: fewer, for the sake of the time in which they compile. Any two
-/// below 4 add up to each that is missing.
-const BLOCK_ROWS: [usize; 3] = [1, 2, 4];
+/// The heights of micro-tiles: few, for the sake of the time in which they compile. Any two below 4
+/// add up to each that is missing.
+const ROWS: [usize; 3] = [1, 2, 4];
 
 pub(super) static KERNELS: Kernels = Kernels {
     level: Level::Scalar,
@@ -89,66 +84,40 @@ const EXACT_GEMM: ChainGemm = ChainGemm {
         name: "gemm_f32_4x2_scalar",
         rows: &ROWS,
         packed: &[&gemm::<S, F32, 1, false, _>(ROWS), &gemm::<S, F32, 2, false, _>(ROWS)],
-        direct: &[&gemm::<S, F32, 1, true, _>(ROWS), &gemm::<S, F32, 2, true, _>(ROWS)],
+        direct: &[],
     },
-    small_m: if cfg!(feature = "f16-bf16") { Some(EXACT_SMALL_M) } else { None },
+    small_m: None,
 };
 
-const EXACT_SMALL_M: F16Bf16<PanelKernels> = F16Bf16 {
-    f16: PanelKernels { name: "gemm_f16_4x2_scalar", packed: &gemm::<S, F16, 2, false, _>(ROWS) },
-    bf16: PanelKernels {
-        name: "gemm_bf16_4x2_scalar",
-        packed: &gemm::<S, Bf16, 2, false, _>(ROWS),
-    },
-};
-
-// For comparison: with fewer heights, and A in panels alone.
 const UNFUSED_GEMM: ChainGemm = ChainGemm {
     f32: MicroKernels {
         name: "gemm_f32_4x2_unfused_scalar",
-        rows: &BLOCK_ROWS,
-        packed: &[
-            &gemm::<U, F32, 1, false, _>(BLOCK_ROWS),
-            &gemm::<U, F32, 2, false, _>(BLOCK_ROWS),
-        ],
+        rows: &ROWS,
+        packed: &[&gemm::<U, F32, 1, false, _>(ROWS), &gemm::<U, F32, 2, false, _>(ROWS)],
         direct: &[],
     },
-    small_m: if cfg!(feature = "f16-bf16") { Some(UNFUSED_SMALL_M) } else { None },
-};
-
-const UNFUSED_SMALL_M: F16Bf16<PanelKernels> = F16Bf16 {
-    f16: PanelKernels {
-        name: "gemm_f16_4x2_unfused_scalar",
-        packed: &gemm::<U, F16, 2, false, _>(BLOCK_ROWS),
-    },
-    bf16: PanelKernels {
-        name: "gemm_bf16_4x2_unfused_scalar",
-        packed: &gemm::<U, Bf16, 2, false, _>(BLOCK_ROWS),
-    },
+    small_m: None,
 };
 
 const BF16_GEMM: Bf16Gemm = Bf16Gemm {
-    rows: &BLOCK_ROWS,
+    rows: &ROWS,
     large_m: PanelKernels {
         name: "gemm_blocks_f32_4x2_scalar",
-        packed: &gemm_blocks::<S, F32, 2, _>(BLOCK_ROWS),
+        packed: &gemm_blocks::<S, F32, 2, _>(ROWS),
     },
     small_m: PanelKernels {
         name: "gemm_blocks_bf16_4x2_scalar",
-        packed: &gemm_blocks::<S, Bf16, 2, _>(BLOCK_ROWS),
+        packed: &gemm_blocks::<S, Bf16, 2, _>(ROWS),
     },
     round: S::entry::<Round>,
 };
 
-/// The heights of micro-tiles of 8-bit integers: any two add up to each that is missing.
-const INT8_ROWS: [usize; 3] = [1, 2, 4];
-
-const INT8: &[Int8Kernels] = &[int8::<ScalarInt8>(
+const INT8: &[Int8Kernels] = &[int8::<ScalarInt8, ScalarInt8>(
     ["gemm_int8_4x2_scalar", "requantize_scalar", "dw_int8_scalar", "pool_int8_scalar"],
     || <ScalarInt8 as Int8>::detect().is_some(),
     false,
-    &INT8_ROWS,
-    &gemm_int8::<ScalarInt8, 2, _>(INT8_ROWS),
+    &ROWS,
+    &gemm_int8::<ScalarInt8, 2, _>(ROWS),
 )];
 
 const F16_BF16_PLANES: F16Bf16<PlanesOf> = F16Bf16 {
@@ -156,25 +125,17 @@ const F16_BF16_PLANES: F16Bf16<PlanesOf> = F16Bf16 {
     bf16: planes::<S, Bf16>(["from_planes_bf16_scalar", "to_planes_bf16_scalar"]),
 };
 
-const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
-    lanes: S::LANES,
-    pairs: pairs::<S, F32>(),
-    k3x3: &[],
-    dense: &[],
-    long: None,
-    as_is: rows::<S, AnyTaps, F32, AsIs>("dw_f32_4_scalar", &[1, 4]),
-    relu: rows::<S, AnyTaps, F32, Relu>("dw_f32_relu_4_scalar", &[1, 4]),
-    general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_scalar", &[1]),
-};
+const F32_DEPTHWISE: DepthwiseKernels =
+    few_depthwise::<S, F32>(["dw_f32_4_scalar", "dw_f32_general_1_scalar"]);
 
 const F32_UNFUSED: Option<DepthwiseKernels> =
     few_unfused::<U, F32>(["dw_f32_4_unfused_scalar", "dw_f32_general_1_unfused_scalar"]);
 
 const F32_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, F32, AsIs>("max_f32_4_scalar", &[1, 4]),
+    max: rows::<S, Max, F32, AsIs>("max_f32_1_scalar", &[1]),
     max_general: rows::<S, Max, F32, General>("max_f32_general_1_scalar", &[1]),
-    average: rows::<S, Average, F32, AsIs>("average_f32_4_scalar", &[1, 4]),
+    average: rows::<S, Average, F32, AsIs>("average_f32_1_scalar", &[1]),
     average_general: rows::<S, Average, F32, General>("average_f32_general_1_scalar", &[1]),
 };
 
@@ -187,50 +148,30 @@ const F16_BF16_GEMM: F16Bf16Gemm = F16Bf16Gemm {
     narrow_names: F16Bf16 { f16: "narrow_f16_scalar", bf16: "narrow_bf16_scalar" },
 };
 
-// One kernel, which bounds its input from below by 0 or −∞, does for the input as it is and for its
-// ReLU, and there are fewer widths of tiles. These would make the crate build for half as long
-// again.
-
-const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
-    lanes: S::LANES,
-    pairs: pairs::<S, F16>(),
-    k3x3: &[],
-    dense: &[],
-    long: None,
-    as_is: rows::<S, AnyTaps, F16, Bounded>("dw_f16_4_scalar", &[1, 4]),
-    relu: rows::<S, AnyTaps, F16, Bounded>("dw_f16_4_scalar", &[1, 4]),
-    general: rows::<S, AnyTaps, F16, General>("dw_f16_general_1_scalar", &[1]),
-};
+const F16_DEPTHWISE: DepthwiseKernels =
+    few_depthwise::<S, F16>(["dw_f16_4_scalar", "dw_f16_general_1_scalar"]);
 
 const F16_UNFUSED: Option<DepthwiseKernels> =
     few_unfused::<U, F16>(["dw_f16_4_unfused_scalar", "dw_f16_general_1_unfused_scalar"]);
 
 const F16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, F16, Bounded>("max_f16_4_scalar", &[1, 4]),
+    max: rows::<S, Max, F16, Bounded>("max_f16_1_scalar", &[1]),
     max_general: rows::<S, Max, F16, General>("max_f16_general_1_scalar", &[1]),
-    average: rows::<S, Average, F16, Bounded>("average_f16_4_scalar", &[1, 4]),
+    average: rows::<S, Average, F16, Bounded>("average_f16_1_scalar", &[1]),
     average_general: rows::<S, Average, F16, General>("average_f16_general_1_scalar", &[1]),
 };
 
-const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
-    lanes: S::LANES,
-    pairs: pairs::<S, Bf16>(),
-    k3x3: &[],
-    dense: &[],
-    long: None,
-    as_is: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_4_scalar", &[1, 4]),
-    relu: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_4_scalar", &[1, 4]),
-    general: rows::<S, AnyTaps, Bf16, General>("dw_bf16_general_1_scalar", &[1]),
-};
+const BF16_DEPTHWISE: DepthwiseKernels =
+    few_depthwise::<S, Bf16>(["dw_bf16_4_scalar", "dw_bf16_general_1_scalar"]);
 
 const BF16_UNFUSED: Option<DepthwiseKernels> =
     few_unfused::<U, Bf16>(["dw_bf16_4_unfused_scalar", "dw_bf16_general_1_unfused_scalar"]);
 
 const BF16_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,
-    max: rows::<S, Max, Bf16, Bounded>("max_bf16_4_scalar", &[1, 4]),
+    max: rows::<S, Max, Bf16, Bounded>("max_bf16_1_scalar", &[1]),
     max_general: rows::<S, Max, Bf16, General>("max_bf16_general_1_scalar", &[1]),
-    average: rows::<S, Average, Bf16, Bounded>("average_bf16_4_scalar", &[1, 4]),
+    average: rows::<S, Average, Bf16, Bounded>("average_bf16_1_scalar", &[1]),
     average_general: rows::<S, Average, Bf16, General>("average_bf16_general_1_scalar", &[1]),
 };

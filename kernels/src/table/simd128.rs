@@ -93,18 +93,7 @@ const EXACT_GEMM: ChainGemm = ChainGemm {
         packed: &[&gemm::<S, F32, 1, false, _>(FEW_ROWS), &gemm::<S, F32, 2, false, _>(FEW_ROWS)],
         direct: &[],
     },
-    small_m: if cfg!(feature = "f16-bf16") { Some(EXACT_SMALL_M) } else { None },
-};
-
-const EXACT_SMALL_M: F16Bf16<PanelKernels> = F16Bf16 {
-    f16: PanelKernels {
-        name: "gemm_f16_4x8_simd128",
-        packed: &gemm::<S, F16, 2, false, _>(FEW_ROWS),
-    },
-    bf16: PanelKernels {
-        name: "gemm_bf16_4x8_simd128",
-        packed: &gemm::<S, Bf16, 2, false, _>(FEW_ROWS),
-    },
+    small_m: None,
 };
 
 const UNFUSED_GEMM: ChainGemm = ChainGemm {
@@ -141,7 +130,7 @@ const BF16_GEMM: Bf16Gemm = Bf16Gemm {
     round: S::entry::<Round>,
 };
 
-const INT8: &[Int8Kernels] = &[int8::<WasmWords<false>>(
+const INT8: &[Int8Kernels] = &[int8::<WasmWords<false>, WasmWords<false>>(
     ["gemm_int8_4x8_simd128", "requantize_simd128", "dw_int8_simd128", "pool_int8_simd128"],
     || <WasmWords<false> as Int8>::detect().is_some(),
     false,

@@ -2,13 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sepconv_kernels::{Activation, BinaryOp, PoolKind};
+use sepconv_kernels::{Activation, BinaryOp, PoolKind, Window};
 use serde_json::Value as Json;
 
 use super::calls::{self, Call, Operand, Reference};
-use super::json::{Config, Result, batch_shape, input_shape, layer_name, parsed_size, text};
-use super::layers::{self, Activity, Kind, Operator};
-use crate::network::{Border, Network, NodeId, Op, Output, Picture, infer_picture};
+use super::json::{
+    Config, InputShape, Result, batch_shape, input_shape, layer_name, parsed_size, text,
+};
+use super::layers::{self, Activity, Kind, Operator, PaddingName};
+use crate::network::{Border, Interpolation, Network, NodeId, Op, Output, Picture, infer_picture};
 
 /// The most layers of a configuration. Each layer counts as often as it is called.
 const MAX_LAYERS: usize = 4096;
@@ -78,8 +80,11 @@ pub(super) fn parse(json: &Json, keras2: bool) -> Result<Architecture> {
             return Err(format!("{n} layers are not supported: {}{more}", refused.join(", ")));
         }
     }
-    let (name, size, channels) = config.input()?;
-    let network = Network::new(&config.name, &name, size, channels);
+    let (name, InputShape { size, channels, sequence }) = config.input()?;
+    let network = match sequence {
+        true => Network::of_sequences(&config.name, &name, size[1], channels),
+        false => Network::new(&config.name, &name, size, channels),
+    };
     let top = config.layers.iter().filter_map(|layer| layer_name(layer).ok());
     let mut builder = Builder {
         taken: HashSet::from([name.clone()]),
@@ -185,8 +190,8 @@ impl<'a> Layers<'a> {
         Ok(ends.into_iter().map(|(_, end)| end.layer).collect())
     }
 
-    /// The input's name, size and channels.
-    fn input(&self) -> Result<(String, [Option<usize>; 2], usize)> {
+    /// The input's name and shape.
+    fn input(&self) -> Result<(String, InputShape)> {
         if !self.sequential {
             let inputs = self.inputs()?;
             let [name] = inputs[..] else {
@@ -198,28 +203,23 @@ impl<'a> Layers<'a> {
             };
             let layer = self.layers.iter().find(|l| layer_name(l).is_ok_and(|n| n == name));
             let layer = layer.ok_or_else(|| format!("there is no input layer {name:?}"))?;
-            let (size, channels) = batch_shape(input_shape(layer), name)?;
-            return Ok((name.into(), size, channels));
+            return Ok((name.into(), batch_shape(input_shape(layer), name)?));
         }
         let first = self.layers.first().ok_or("the model has no layers")?;
         let name = layer_name(first)?;
         let class = text(first, "class_name")?;
         if class == "InputLayer" {
-            let (size, channels) = batch_shape(input_shape(first), name)?;
-            return Ok((name.into(), size, channels));
+            return Ok((name.into(), batch_shape(input_shape(first), name)?));
         }
         let shape = input_shape(first)
             .or_else(|| self.config.get("build_input_shape"))
             .or_else(|| first.get("build_config")?.get("input_shape"))
             .filter(|shape| shape.is_array());
-        let (size, channels) = match shape {
-            None if layers::kind(class) == Some(Kind::Model) => {
-                let (_, size, channels) = Layers::new(first)?.input()?;
-                (size, channels)
-            }
+        let shape = match shape {
+            None if layers::kind(class) == Some(Kind::Model) => Layers::new(first)?.input()?.1,
             shape => batch_shape(shape, name)?,
         };
-        Ok((format!("{name}_input"), size, channels))
+        Ok((format!("{name}_input"), shape))
     }
 
     /// The names of the outputs: their keys, or those of their layers, each once.
@@ -380,8 +380,10 @@ impl Builder {
             return Err(format!("the model has more than {MAX_LAYERS} layers"));
         }
         let config = layer.json.get("config").unwrap_or(&Json::Null);
-        let trained = config.get("trainable").and_then(Json::as_bool).unwrap_or(true);
-        let trainable = place.trainable && trained;
+        let trains = |config: &Json| config.get("trainable").and_then(Json::as_bool) != Some(false);
+        let inner = config.get("layer").filter(|_| layer.kind == Kind::TimeDistributed);
+        let inner = inner.and_then(|layer| layer.get("config")).is_none_or(trains);
+        let trainable = place.trainable && trains(config) && inner;
         let training = place.training || call.training;
         let entry = |content| Entry {
             class: layer.class.into(),
@@ -402,11 +404,15 @@ impl Builder {
             let (outputs, entries) = self.model(&Layers::new(layer.json)?, operands, &inner)?;
             return Ok((outputs, entry(Content::Model(entries))));
         }
-        let config = Config(config.as_object().ok_or("it has no config")?);
-        if let Some(dtype) = layers::other_dtype(config)? {
+        let config = Config::new(config.as_object().ok_or("it has no config")?, layer.class);
+        let of = match layer.kind {
+            Kind::TimeDistributed => Applied::of_steps(config)?,
+            kind => Applied { kind, config, is_of_steps: false },
+        };
+        if let Some(dtype) = layers::other_dtype(of.config)? {
             self.dtype.get_or_insert_with(|| dtype.into());
         }
-        if layer.kind == Kind::BatchNorm && training && trainable {
+        if of.kind == Kind::BatchNorm && training && trainable {
             return Err("it is called with training=True and would normalize by the batch".into());
         }
         let key = match again.map(|entry| &entry.content) {
@@ -417,7 +423,7 @@ impl Builder {
         *calls += 1;
         let name = if *calls == 1 { key.clone() } else { format!("{key}:{calls}") };
         let into = Target { name, layer: key.clone() };
-        let output = self.layer(layer.kind, config, &into, operands, &call.operands)?;
+        let output = self.layer(of, &into, operands, &call.operands)?;
         Ok((vec![output], entry(Content::Layer(key))))
     }
 
@@ -437,14 +443,13 @@ impl Builder {
     /// Appends one layer.
     fn layer(
         &mut self,
-        kind: Kind,
-        config: Config<'_>,
+        of: Applied<'_>,
         into: &Target,
         tensors: &[Tensor],
         operands: &[Operand<'_>],
     ) -> Result<Tensor> {
+        let Applied { mut kind, config, is_of_steps } = of;
         let x = tensors.first().ok_or("it has no operand")?;
-        let vector = self.network.is_vector(x.node);
         if matches!(
             kind,
             Kind::Conv
@@ -458,46 +463,45 @@ impl Builder {
         ) {
             layers::check_layout(config)?;
         }
-        let kind = match kind {
-            Kind::TensorFlow => match (layers::operator(config), layers::function(config)) {
+        if kind == Kind::TensorFlow {
+            kind = match (layers::operator(config), layers::function(config)) {
                 (Some(operator), _) => Kind::Arithmetic(operator),
                 (None, Some(activity)) if tensors.len() == 1 => {
                     return self.activity(into, activity, x);
                 }
                 _ => return Err(format!("function {} is not supported", config.show("function"))),
-            },
-            kind => kind,
-        };
-        match kind {
-            Kind::Arithmetic(operator) if operands.len() > tensors.len() => {
-                return self.push(into, layers::with_constant(operator, operands)?, &[x]);
-            }
-            Kind::Arithmetic(operator) => return self.combine(operator, into, tensors),
-            Kind::Average => {
-                let sum = self.combine(Operator::Add, &into.inner("sum"), tensors)?;
-                let scale = vec![1.0 / tensors.len() as f64];
-                return self.push(into, Op::Rescale { scale, offset: vec![0.0] }, &[&sum]);
-            }
-            Kind::ScaledSum => return self.scaled_sum(config, into, tensors),
-            Kind::Concatenate => {
-                layers::check_channel_axis(config, vector)?;
-                let op = if tensors.len() == 1 { Op::Identity } else { Op::Concat };
-                return self.push(into, op, &tensors.iter().collect::<Vec<_>>());
-            }
-            _ if tensors.len() != 1 => {
-                return Err(format!("expected 1 operand, got {}", tensors.len()));
-            }
-            _ => {}
+            };
+        }
+        if !is_of_steps && let Some(merged) = self.merged(kind, config, into, (tensors, operands)) {
+            return merged;
+        }
+        if tensors.len() != 1 {
+            return Err(format!("expected 1 operand, got {}", tensors.len()));
+        }
+        let rank = self.network.rank(x.node) - usize::from(is_of_steps);
+        if let Some(axes) = config.axes.filter(|axes| axes + 2 != rank) {
+            let expected = axes + 2 + usize::from(is_of_steps);
+            let got = rank + usize::from(is_of_steps);
+            return Err(format!("expected an operand of {expected} dimensions, got {got}"));
+        }
+        if is_of_steps && let Some(steps) = self.steps(kind, config, into, x) {
+            return steps;
         }
         match kind {
             Kind::Conv | Kind::Depthwise | Kind::Separable | Kind::Dense => {
                 self.linear(kind, config, into, x)
             }
-            Kind::Transposed => self.activated(layers::transposed(config)?, config, into, x),
+            Kind::Transposed => match layers::transposed(config)? {
+                (op, crop) if crop == Border::default() => self.activated(op, config, into, x),
+                (op, crop) => {
+                    let whole = self.push(&into.inner("whole"), op, &[x])?;
+                    self.activated(Op::Crop(crop), config, into, &whole)
+                }
+            },
             Kind::Activation => {
                 let activity = layers::activity(config, self.keras2)?;
                 if activity == Activity::Softmax {
-                    layers::check_channel_axis(config, vector)?;
+                    layers::check_channel_axis(config, rank)?;
                 }
                 self.activity(into, activity, x)
             }
@@ -506,11 +510,139 @@ impl Builder {
             Kind::Elu => self.activity(into, layers::elu(config)?, x),
             Kind::ZeroPadding => self.zero_padding(config, into, x),
             Kind::Pool(pool) => self.pool(pool, config, into, x),
+            Kind::RepeatVector => self.repeated(config, into, x, rank),
             _ => {
-                let op = self.plain(kind, config, x, vector)?;
+                let op = self.plain(kind, config, x, rank)?;
                 self.push(into, op, &[x])
             }
         }
+    }
+
+    /// Appends a layer of several operands, or of a tensor and a constant. None if it is no such
+    /// kind.
+    fn merged(
+        &mut self,
+        kind: Kind,
+        config: Config<'_>,
+        into: &Target,
+        (tensors, operands): (&[Tensor], &[Operand<'_>]),
+    ) -> Option<Result<Tensor>> {
+        Some(match kind {
+            Kind::Arithmetic(operator) if operands.len() > tensors.len() => {
+                let op = layers::with_constant(operator, operands);
+                op.and_then(|op| self.push(into, op, &[&tensors[0]]))
+            }
+            Kind::Arithmetic(operator) => self.combine(operator, into, tensors),
+            Kind::Average => {
+                let sum = self.combine(Operator::Add, &into.inner("sum"), tensors);
+                let scale = vec![1.0 / tensors.len() as f64];
+                sum.and_then(|x| self.push(into, Op::Rescale { scale, offset: vec![0.0] }, &[&x]))
+            }
+            Kind::ScaledSum => self.scaled_sum(config, into, tensors),
+            Kind::Concatenate => {
+                let rank = self.network.rank(tensors[0].node);
+                let op = if tensors.len() == 1 { Op::Identity } else { Op::Concat };
+                layers::check_channel_axis(config, rank)
+                    .and_then(|()| self.push(into, op, &tensors.iter().collect::<Vec<_>>()))
+            }
+            Kind::Dot => self.dot(config, into, tensors),
+            _ => return None,
+        })
+    }
+
+    /// Appends a `Dot` layer.
+    fn dot(&mut self, config: Config<'_>, into: &Target, tensors: &[Tensor]) -> Result<Tensor> {
+        let [a, b] = tensors else {
+            return Err(format!("expected 2 operands, got {}", tensors.len()));
+        };
+        let ranks = [a, b].map(|x| self.network.rank(x.node));
+        let sides = |x: &Tensor| [x.size.map(|[_, width]| width), Some(x.channels)];
+        let operands = [(ranks[0], sides(a)), (ranks[1], sides(b))];
+        let (op, rows) = layers::dot(config, operands, self.keras2)?;
+        if ranks != [3, 2] {
+            return self.push(into, op, &[a, b]);
+        }
+        // A number for each index of the first operand: a vector.
+        let column = self.push(&into.inner("column"), op, &[a, b])?;
+        let features = rows.ok_or("it takes a sequence whose length is open")?;
+        self.push(into, Op::Flatten { features }, &[&column])
+    }
+
+    /// Appends a `RepeatVector` layer.
+    fn repeated(
+        &mut self,
+        config: Config<'_>,
+        into: &Target,
+        x: &Tensor,
+        rank: usize,
+    ) -> Result<Tensor> {
+        if rank != 2 {
+            return Err(format!("expected an operand of 2 dimensions, got {rank}"));
+        }
+        let op = Op::Reshape { shape: [1, 1, x.channels], sequence: true };
+        let one = self.push(&into.inner("one"), op, &[x])?;
+        let factor = [1, config.count("n")?];
+        self.push(into, Op::UpSample { factor, how: Interpolation::Nearest }, &[&one])
+    }
+
+    /// Appends a layer that `TimeDistributed` applies to each step of `x`. None if that is the same
+    /// as applying it to the whole. Steps are the pixels of a sequence, or the rows of a picture.
+    fn steps(
+        &mut self,
+        kind: Kind,
+        config: Config<'_>,
+        into: &Target,
+        x: &Tensor,
+    ) -> Option<Result<Tensor>> {
+        let rank = self.network.rank(x.node);
+        if !layers::is_of_steps(kind, rank - 1) {
+            return Some(Err(format!("it is not supported on an operand of {rank} dimensions")));
+        }
+        let reshapes = matches!(kind, Kind::GlobalPool(_) | Kind::Flatten | Kind::Reshape);
+        reshapes.then(|| self.reshaped_steps(kind, config, into, x))
+    }
+
+    fn reshaped_steps(
+        &mut self,
+        kind: Kind,
+        config: Config<'_>,
+        into: &Target,
+        x: &Tensor,
+    ) -> Result<Tensor> {
+        let [height, width] = x.size.ok_or("it takes a sequence whose length is open")?;
+        let is_picture = self.network.rank(x.node) == 4;
+        let (steps, elements) = match is_picture {
+            true => (height, width.checked_mul(x.channels)),
+            false => (width, Some(x.channels)),
+        };
+        let elements = elements.ok_or("its elements overflow")?;
+        let sequence = |channels| Op::Reshape { shape: [1, steps, channels], sequence: true };
+        let op = match kind {
+            Kind::GlobalPool(pool) => {
+                let window = Window::new([1, width]);
+                let op = match pool {
+                    PoolKind::Max => Op::MaxPool(window),
+                    _ => Op::AveragePool(window),
+                };
+                if config.flag("keepdims", false)? {
+                    return self.push(into, op, &[x]);
+                }
+                let column = self.push(&into.inner("column"), op, &[x])?;
+                return self.push(into, sequence(x.channels), &[&column]);
+            }
+            Kind::Reshape => match layers::target_shape(config, Some(elements))?[..] {
+                [channels] => sequence(channels),
+                [length, channels] => {
+                    Op::Reshape { shape: [steps, length, channels], sequence: false }
+                }
+                _ => {
+                    let shape = config.show("target_shape");
+                    return Err(format!("target_shape {shape} of each step is not supported"));
+                }
+            },
+            _ => sequence(elements),
+        };
+        self.push(into, op, &[x])
     }
 
     /// Appends a layer with weights. If it has an activation, that becomes the node with the
@@ -522,13 +654,15 @@ impl Builder {
         into: &Target,
         x: &Tensor,
     ) -> Result<Tensor> {
-        let (source, border) = match x.pad {
-            Some((source, border)) if kind != Kind::Dense && !layers::is_same(config)? => {
-                (source, Some(border))
-            }
-            _ => (x.node, None),
+        let padding = match kind {
+            Kind::Dense => PaddingName::Same,
+            kind => layers::padding(kind, config)?,
         };
-        let window = || layers::window(config, "kernel_size", border);
+        let (source, border) = match x.pad.filter(|_| padding != PaddingName::Same) {
+            Some((source, border)) => (source, Some(border)),
+            None => (x.node, None),
+        };
+        let window = || layers::window(config, "kernel_size", padding, border);
         let bias = config.flag("use_bias", true)?;
         let multiplier = || config.count_or("depth_multiplier", 1);
         let op = match kind {
@@ -668,12 +802,13 @@ impl Builder {
                 Op::Activation(Activation::Relu | Activation::Relu6)
             )
         };
-        let foldable = pool == PoolKind::Max && !layers::is_same(config)?;
+        let padding = layers::padding(Kind::Pool(pool), config)?;
+        let foldable = pool == PoolKind::Max && padding == PaddingName::Valid;
         let (source, border) = match x.pad.filter(positive).filter(|_| foldable) {
             Some((source, border)) => (source, Some(border)),
             None => (x.node, None),
         };
-        let window = layers::window(config, "pool_size", border)?;
+        let window = layers::window(config, "pool_size", padding, border)?;
         let op = match pool {
             PoolKind::Max => Op::MaxPool(window),
             _ => Op::AveragePool(window),
@@ -682,11 +817,13 @@ impl Builder {
         self.push(into, op, &[&x])
     }
 
-    /// Appends a layer of one operand that always becomes one node.
-    fn plain(&self, kind: Kind, config: Config<'_>, x: &Tensor, vector: bool) -> Result<Op> {
+    /// The operation of a layer of one operand that always becomes one node. `rank` is the number
+    /// of dimensions that the layer sees.
+    fn plain(&self, kind: Kind, config: Config<'_>, x: &Tensor, rank: usize) -> Result<Op> {
+        let open = || "it takes a picture whose size is open".to_owned();
         Ok(match kind {
             Kind::BatchNorm => {
-                layers::check_channel_axis(config, vector)?;
+                layers::check_channel_axis(config, rank)?;
                 Op::BatchNorm {
                     epsilon: config.number("epsilon", 1e-3)?,
                     scale: config.flag("scale", true)?,
@@ -694,24 +831,25 @@ impl Builder {
                 }
             }
             Kind::Softmax => {
-                layers::check_channel_axis(config, vector)?;
+                layers::check_channel_axis(config, rank)?;
                 Op::Softmax
             }
-            Kind::PRelu => Op::PRelu { shape: prelu_shape(config, x, vector)? },
+            Kind::PRelu => Op::PRelu { shape: prelu_shape(config, x, rank)? },
             Kind::GlobalPool(kind) => {
                 Op::GlobalPool { kind, keep_dims: config.flag("keepdims", false)? }
             }
             Kind::Rescaling => layers::rescaling(config)?,
             Kind::LayerNorm | Kind::GroupNorm | Kind::UnitNorm | Kind::RmsNorm => {
-                layers::normalization(kind, config, x.channels, (vector, self.keras2))?
+                let [height, width] = [0, 1].map(|axis| x.size.map(|size| size[axis]));
+                let sides = [height, width, Some(x.channels)];
+                layers::normalization(kind, config, sides, rank, self.keras2)?
             }
-            Kind::Normalization => layers::standardization(config, vector)?,
+            Kind::Normalization => layers::standardization(config, rank)?,
             Kind::LayerScale => Op::Scale,
             Kind::UpSampling => layers::up_sampling(config)?,
             Kind::Permute => {
-                let open = || "it permutes a picture whose size is open".to_owned();
                 let [h, w] = x.size.ok_or_else(open)?;
-                layers::permute(config, [h, w, x.channels])?
+                layers::permute(config, [h, w, x.channels], rank)?
             }
             Kind::Cropping => {
                 let [top, bottom, left, right] = config.sides("cropping", 0)?;
@@ -734,7 +872,8 @@ impl Builder {
             Kind::Resizing => layers::resizing(config)?,
             Kind::Flatten => Op::Flatten { features: flattened(x)? },
             Kind::Reshape => match layers::target_shape(config, x.elements())?[..] {
-                [h, w, c] => Op::Reshape { shape: [h, w, c] },
+                [h, w, c] => Op::Reshape { shape: [h, w, c], sequence: false },
+                [length, c] => Op::Reshape { shape: [1, length, c], sequence: true },
                 [features] => Op::Flatten { features },
                 _ => return Err("its target_shape is not understood".into()),
             },
@@ -753,6 +892,27 @@ impl Builder {
         let inferred = infer_picture(self.network.node(node), &pictures);
         let Picture { size, channels } = inferred.map_err(|e| e.to_string())?;
         Ok(Tensor { node, size, channels, pad: None })
+    }
+}
+
+/// What a layer applies to its operand.
+#[derive(Clone, Copy)]
+struct Applied<'a> {
+    kind: Kind,
+    config: Config<'a>,
+    /// Whether to each step of the operand, as `TimeDistributed` does.
+    is_of_steps: bool,
+}
+
+impl<'a> Applied<'a> {
+    /// The layer that a `TimeDistributed` has.
+    fn of_steps(config: Config<'a>) -> Result<Self> {
+        let inner = config.get("layer").ok_or("it has no layer")?;
+        let class = text(inner, "class_name")?;
+        let kind = layers::kind(class).ok_or_else(|| format!("{class} is not supported"))?;
+        let config =
+            inner.get("config").and_then(Json::as_object).ok_or("its layer has no config")?;
+        Ok(Self { kind, config: Config::new(config, class), is_of_steps: true })
     }
 }
 
@@ -875,9 +1035,9 @@ fn flattened(x: &Tensor) -> Result<usize> {
     x.elements().ok_or_else(|| "it flattens a picture whose size is open".into())
 }
 
-/// The shape of α: that of the picture, with 1 along shared axes.
-fn prelu_shape(config: Config<'_>, x: &Tensor, vector: bool) -> Result<Vec<usize>> {
-    if vector {
+/// The shape of α: that of the picture, with 1 along shared axes. The layer sees `rank` dimensions.
+fn prelu_shape(config: Config<'_>, x: &Tensor, rank: usize) -> Result<Vec<usize>> {
+    if rank == 2 {
         return Ok(vec![x.channels]);
     }
     let shared: Vec<u64> = match config.get("shared_axes").map(|axes| (axes, axes.as_array())) {
@@ -887,13 +1047,12 @@ fn prelu_shape(config: Config<'_>, x: &Tensor, vector: bool) -> Result<Vec<usize
     };
     let open = || "it has an alpha for each pixel of a picture whose size is open".to_owned();
     let side = |axis: usize| x.size.map(|size| size[axis]).ok_or_else(open);
-    let mut shape = Vec::new();
-    for axis in 1..=3 {
-        shape.push(match axis {
-            _ if shared.contains(&axis) => 1,
-            1 => side(0)?,
-            2 => side(1)?,
-            _ => x.channels,
+    let mut shape = vec![1; 4 - rank];
+    for axis in 1..rank {
+        shape.push(match axis + 3 - rank {
+            _ if shared.contains(&(axis as u64)) => 1,
+            2 => x.channels,
+            axis => side(axis)?,
         });
     }
     Ok(shape)

@@ -7,16 +7,35 @@ pub(super) type Result<T> = std::result::Result<T, String>;
 
 /// A layer's parameters.
 #[derive(Clone, Copy)]
-pub(super) struct Config<'a>(pub(super) &'a Map<String, Json>);
+pub(super) struct Config<'a> {
+    map: &'a Map<String, Json>,
+    /// 1 for a layer of sequences, 2 for one of pictures; none if the class is for any operand.
+    pub(super) axes: Option<usize>,
+}
 
 impl<'a> Config<'a> {
+    /// The parameters of a layer of this class, which says by its name what it is for.
+    pub(super) fn new(map: &'a Map<String, Json>, class: &str) -> Self {
+        let axes = match class {
+            "CenterCrop" | "RandomCrop" | "Resizing" => Some(2),
+            _ if class.contains("1D") => Some(1),
+            _ if class.contains("2D") => Some(2),
+            _ => None,
+        };
+        Self { map, axes }
+    }
+
+    fn is_of_sequences(self) -> bool {
+        self.axes == Some(1)
+    }
+
     /// The value of `key`. None if it is absent or null.
     pub(super) fn get(self, key: &str) -> Option<&'a Json> {
-        self.0.get(key).filter(|value| !value.is_null())
+        self.map.get(key).filter(|value| !value.is_null())
     }
 
     pub(super) fn show(self, key: &str) -> String {
-        self.0.get(key).map_or("(absent)".into(), brief)
+        self.map.get(key).map_or("(absent)".into(), brief)
     }
 
     /// A whole number of 1 or more.
@@ -34,24 +53,33 @@ impl<'a> Config<'a> {
         }
     }
 
-    /// One whole number above 0 for both axes, or two.
+    /// Whole numbers above 0 for height and width: one for both, or two. Of a layer of sequences,
+    /// which are pictures of one row, 1 and a whole number above 0.
     pub(super) fn pair(self, key: &str) -> Result<[usize; 2]> {
+        self.pair_from(key, 1)
+    }
+
+    /// As [`Self::pair`], but numbers of at least `least`, which is also that for the one row.
+    pub(super) fn pair_from(self, key: &str, least: usize) -> Result<[usize; 2]> {
+        let is_line = self.is_of_sequences();
         let value = match self.get(key) {
-            Some(Json::Array(pair)) => match pair.as_slice() {
-                [y, x] => size(y).zip(size(x)),
+            Some(Json::Array(list)) => match list.as_slice() {
+                [x] if is_line => size(x).map(|x| [least, x]),
+                [y, x] if !is_line => size(y).zip(size(x)).map(|(y, x)| [y, x]),
                 _ => None,
             },
-            Some(one) => size(one).map(|n| (n, n)),
+            Some(one) => size(one).map(|n| [if is_line { least } else { n }, n]),
             None => None,
         };
-        match value {
-            Some((y, x)) if y > 0 && x > 0 => Ok([y, x]),
-            _ => Err(format!("{key}: expected two whole numbers above 0, got {}", self.show(key))),
-        }
+        value.filter(|pair| pair.iter().all(|&n| n >= least)).ok_or_else(|| {
+            let numbers = if is_line { "one whole number" } else { "two whole numbers" };
+            format!("{key}: expected {numbers} of at least {least}, got {}", self.show(key))
+        })
     }
 
     pub(super) fn pair_or(self, key: &str, default: [usize; 2]) -> Result<[usize; 2]> {
         match self.get(key) {
+            None if self.is_of_sequences() => Ok([1, default[1]]),
             None => Ok(default),
             Some(_) => self.pair(key),
         }
@@ -85,9 +113,12 @@ impl<'a> Config<'a> {
         }
     }
 
-    /// Top, bottom, left and right: one number, two for the axes, or two for each.
+    /// Top, bottom, left and right: one number, two for the axes, or two for each. Of a layer of
+    /// sequences, one number or two.
     pub(super) fn sides(self, key: &str, default: usize) -> Result<[usize; 4]> {
         let [rows, columns] = match self.get(key).map(|p| (p, p.as_array())) {
+            Some((ends, _)) if self.is_of_sequences() => [Some((0, 0)), sides(ends)],
+            None if self.is_of_sequences() => [Some((0, 0)), Some((default, default))],
             Some((_, Some(pair))) => match pair.as_slice() {
                 [rows, columns] => [sides(rows), sides(columns)],
                 _ => [None, None],
@@ -166,13 +197,25 @@ pub(super) fn input_shape(layer: &Json) -> Option<&Json> {
     config.get("batch_shape").or_else(|| config.get("batch_input_shape"))
 }
 
-/// [batch, height, width, channels]: height and width may be open.
-pub(super) fn batch_shape(shape: Option<&Json>, name: &str) -> Result<([Option<usize>; 2], usize)> {
+/// The shape of a model's input.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InputShape {
+    /// Height and width, which may be open.
+    pub(super) size: [Option<usize>; 2],
+    pub(super) channels: usize,
+    /// Whether it is a sequence, whose height is 1.
+    pub(super) sequence: bool,
+}
+
+/// [batch, height, width, channels] or [batch, length, channels]: height, width and length may be
+/// open.
+pub(super) fn batch_shape(shape: Option<&Json>, name: &str) -> Result<InputShape> {
     let shape = shape.unwrap_or(&Json::Null);
     let error = || {
         let shown = brief(shape);
         format!(
-            "the input of {name:?} has shape {shown}; expected [batch, height, width, channels]"
+            "the input of {name:?} has shape {shown}; expected [batch, height, width, channels], \
+             or [batch, length, channels] for sequences"
         )
     };
     let open = |v: &Json| match v {
@@ -180,10 +223,12 @@ pub(super) fn batch_shape(shape: Option<&Json>, name: &str) -> Result<([Option<u
         v => size(v).filter(|&side| side > 0).map(Some),
     };
     match shape.as_array().map(Vec::as_slice) {
-        Some([_, height, width, channels]) => {
-            let size_ = open(height).zip(open(width)).ok_or_else(error)?;
+        Some([_, sides @ .., channels]) if matches!(sides.len(), 1 | 2) => {
+            let sides = sides.iter().map(open).collect::<Option<Vec<_>>>().ok_or_else(error)?;
             let channels = size(channels).filter(|&c| c > 0).ok_or_else(error)?;
-            Ok(([size_.0, size_.1], channels))
+            let sequence = sides.len() == 1;
+            let height = if sequence { Some(1) } else { sides[0] };
+            Ok(InputShape { size: [height, sides[sides.len() - 1]], channels, sequence })
         }
         _ => Err(error()),
     }

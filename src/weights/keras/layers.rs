@@ -6,7 +6,7 @@ use sepconv_kernels::{
 use serde_json::Value as Json;
 
 use super::calls::{Call, Operand};
-use super::json::{Config, Result, brief, foreign_package, numbers};
+use super::json::{Config, Result, brief, foreign_package, numbers, size};
 use crate::network::{self, Border, Interpolation, Op};
 
 /// The kinds of layers that are treated differently.
@@ -42,6 +42,11 @@ pub(super) enum Kind {
     UpSampling,
     Transposed,
     Permute,
+    RepeatVector,
+    /// The sums of products of two tensors along an axis.
+    Dot,
+    /// A layer that is applied to each step of a sequence.
+    TimeDistributed,
     /// A TensorFlow operator. Its function says which.
     TensorFlow,
     Average,
@@ -75,8 +80,11 @@ pub(super) const CLASSES: &[(&str, Kind)] = &[
     ("Model", Kind::Model),
     ("Sequential", Kind::Model),
     ("InputLayer", Kind::Input),
+    ("Conv1D", Kind::Conv),
     ("Conv2D", Kind::Conv),
+    ("DepthwiseConv1D", Kind::Depthwise),
     ("DepthwiseConv2D", Kind::Depthwise),
+    ("SeparableConv1D", Kind::Separable),
     ("SeparableConv2D", Kind::Separable),
     ("Dense", Kind::Dense),
     ("BatchNormalization", Kind::BatchNorm),
@@ -86,9 +94,13 @@ pub(super) const CLASSES: &[(&str, Kind)] = &[
     ("PReLU", Kind::PRelu),
     ("ELU", Kind::Elu),
     ("Softmax", Kind::Softmax),
+    ("MaxPooling1D", Kind::Pool(PoolKind::Max)),
     ("MaxPooling2D", Kind::Pool(PoolKind::Max)),
+    ("AveragePooling1D", Kind::Pool(PoolKind::Average)),
     ("AveragePooling2D", Kind::Pool(PoolKind::Average)),
+    ("GlobalMaxPooling1D", Kind::GlobalPool(PoolKind::Max)),
     ("GlobalMaxPooling2D", Kind::GlobalPool(PoolKind::Max)),
+    ("GlobalAveragePooling1D", Kind::GlobalPool(PoolKind::Average)),
     ("GlobalAveragePooling2D", Kind::GlobalPool(PoolKind::Average)),
     ("Add", Kind::Arithmetic(Operator::Add)),
     ("Subtract", Kind::Arithmetic(Operator::Subtract)),
@@ -106,12 +118,19 @@ pub(super) const CLASSES: &[(&str, Kind)] = &[
     ("RMSNormalization", Kind::RmsNorm),
     ("Normalization", Kind::Normalization),
     ("LayerScale", Kind::LayerScale),
+    ("UpSampling1D", Kind::UpSampling),
     ("UpSampling2D", Kind::UpSampling),
+    ("Conv1DTranspose", Kind::Transposed),
     ("Conv2DTranspose", Kind::Transposed),
     ("Permute", Kind::Permute),
+    ("RepeatVector", Kind::RepeatVector),
+    ("Dot", Kind::Dot),
+    ("TimeDistributed", Kind::TimeDistributed),
     ("Concatenate", Kind::Concatenate),
     ("Rescaling", Kind::Rescaling),
+    ("ZeroPadding1D", Kind::ZeroPadding),
     ("ZeroPadding2D", Kind::ZeroPadding),
+    ("Cropping1D", Kind::Cropping),
     ("Cropping2D", Kind::Cropping),
     ("CenterCrop", Kind::CenterCrop),
     ("Resizing", Kind::Resizing),
@@ -120,6 +139,7 @@ pub(super) const CLASSES: &[(&str, Kind)] = &[
     ("Identity", Kind::Identity),
     ("Dropout", Kind::Identity),
     ("StochasticDepth", Kind::Identity),
+    ("SpatialDropout1D", Kind::Identity),
     ("SpatialDropout2D", Kind::Identity),
     ("GaussianDropout", Kind::Identity),
     ("GaussianNoise", Kind::Identity),
@@ -169,7 +189,7 @@ pub(super) fn refusal(layer: &Json, class: &str, calls: &[Call<'_>]) -> Option<S
     if let Some(package) = foreign_package(layer) {
         return Some(format!(" of the package {package:?}"));
     }
-    let config = layer.get("config").and_then(Json::as_object).map(Config);
+    let config = layer.get("config").and_then(Json::as_object).map(|map| Config::new(map, class));
     let tensors = |call: &Call<'_>| {
         call.operands.iter().filter(|operand| matches!(operand, Operand::Tensor(_))).count()
     };
@@ -198,7 +218,50 @@ pub(super) fn refusal(layer: &Json, class: &str, calls: &[Call<'_>]) -> Option<S
             let activation = activity(config, false).err();
             activation.map(|_| format!(" with activation {}", config.show("activation")))
         }
+        Some(Kind::TimeDistributed) => {
+            let inner = config?.get("layer")?;
+            let class = inner.get("class_name")?.as_str()?;
+            match kind(class) {
+                None | Some(Kind::Model | Kind::TimeDistributed) => Some(format!(" of {class}")),
+                _ => refusal(inner, class, &[]).map(|why| format!(" of {class}{why}")),
+            }
+        }
         Some(_) => None,
+    }
+}
+
+/// Whether `TimeDistributed` can have this kind of layer, for each of whose operands there are so
+/// many dimensions: those that treat pixels, or rows, by themselves.
+pub(super) fn is_of_steps(kind: Kind, rank: usize) -> bool {
+    match kind {
+        Kind::Dense
+        | Kind::BatchNorm
+        | Kind::Activation
+        | Kind::Relu
+        | Kind::LeakyRelu
+        | Kind::PRelu
+        | Kind::Elu
+        | Kind::Softmax
+        | Kind::LayerNorm
+        | Kind::UnitNorm
+        | Kind::RmsNorm
+        | Kind::Normalization
+        | Kind::LayerScale
+        | Kind::Rescaling
+        | Kind::Flatten
+        | Kind::Reshape
+        | Kind::Identity => rank == 2 || rank == 3,
+        Kind::Conv
+        | Kind::Depthwise
+        | Kind::Separable
+        | Kind::Transposed
+        | Kind::Pool(_)
+        | Kind::GlobalPool(_)
+        | Kind::ZeroPadding
+        | Kind::Cropping
+        | Kind::UpSampling
+        | Kind::Permute => rank == 3,
+        _ => false,
     }
 }
 
@@ -233,7 +296,7 @@ pub(super) fn activity(config: Config<'_>, keras2: bool) -> Result<Activity> {
     let class = value.get("class_name").and_then(Json::as_str);
     let inner = value.get("config");
     if let (Some(class), Some(Json::Object(inner))) = (class, inner) {
-        let inner = Config(inner);
+        let inner = Config::new(inner, class);
         return match kind(class) {
             Some(Kind::Relu) => relu(inner),
             Some(Kind::LeakyRelu) => leaky_relu(inner),
@@ -289,37 +352,62 @@ pub(super) fn elu(config: Config<'_>) -> Result<Activity> {
     Ok(Activity::Kernel(Activation::Elu { alpha }))
 }
 
-/// The window of a convolution or pool. `pad` is a zero padding before it, which can't be combined
-/// with SAME.
-pub(super) fn window(config: Config<'_>, kernel: &str, pad: Option<Border>) -> Result<Window> {
+/// The window of a convolution or pool, and its padding. `pad` is a zero padding before it, which
+/// can't be combined with SAME.
+pub(super) fn window(
+    config: Config<'_>,
+    kernel: &str,
+    padding: PaddingName,
+    pad: Option<Border>,
+) -> Result<Window> {
     let size = config.pair(kernel)?;
     let stride = if kernel == "pool_size" { size } else { [1, 1] };
-    let padding = match (is_same(config)?, pad) {
-        (true, _) => Padding::Same,
-        (false, None) => Padding::Valid,
-        (false, Some(Border { top, bottom, left, right })) => {
-            Padding::Explicit { top, bottom, left, right }
+    let dilation = config.pair_or("dilation_rate", [1, 1])?;
+    let explicit = |Border { top, bottom, left, right }| {
+        Ok::<_, String>(Padding::Explicit { top, bottom, left, right })
+    };
+    let padding = match (padding, pad) {
+        (PaddingName::Same, _) => Padding::Same,
+        (PaddingName::Valid, None) => Padding::Valid,
+        (PaddingName::Valid, Some(pad)) => explicit(pad)?,
+        (PaddingName::Causal, pad) => {
+            let pad = pad.unwrap_or_default();
+            let left = (size[1] - 1).checked_mul(dilation[1]);
+            let left = left.and_then(|left| left.checked_add(pad.left));
+            let left = left.ok_or_else(|| {
+                format!("a kernel of {} with dilation {} overflows", size[1], dilation[1])
+            })?;
+            explicit(Border { left, ..pad })?
         }
     };
-    Ok(Window::new(size)
-        .stride(config.pair_or("strides", stride)?)
-        .dilation(config.pair_or("dilation_rate", [1, 1])?)
-        .padding(padding))
+    let window = Window::new(size).stride(config.pair_or("strides", stride)?);
+    Ok(window.dilation(dilation).padding(padding))
 }
 
-/// Whether the padding is SAME. Otherwise it is VALID.
-pub(super) fn is_same(config: Config<'_>) -> Result<bool> {
+/// What a layer's `padding` says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum PaddingName {
+    Valid,
+    Same,
+    /// So many zeros before a sequence that no output is made of inputs after it.
+    Causal,
+}
+
+/// The padding of a layer of this kind.
+pub(super) fn padding(kind: Kind, config: Config<'_>) -> Result<PaddingName> {
+    let can_be_causal = config.axes == Some(1) && matches!(kind, Kind::Conv | Kind::Separable);
     match config.get("padding").map_or(Some("valid"), Json::as_str) {
-        Some(p) if p.eq_ignore_ascii_case("valid") => Ok(false),
-        Some(p) if p.eq_ignore_ascii_case("same") => Ok(true),
+        Some(p) if p.eq_ignore_ascii_case("valid") => Ok(PaddingName::Valid),
+        Some(p) if p.eq_ignore_ascii_case("same") => Ok(PaddingName::Same),
+        Some(p) if p.eq_ignore_ascii_case("causal") && can_be_causal => Ok(PaddingName::Causal),
         _ => Err(format!("padding {} is not supported", config.show("padding"))),
     }
 }
 
-/// Checks that `axis` is the channels: the last of 2 or 4 dimensions.
-pub(super) fn check_channel_axis(config: Config<'_>, vector: bool) -> Result<()> {
+/// Checks that `axis` is the channels: the last of so many dimensions.
+pub(super) fn check_channel_axis(config: Config<'_>, rank: usize) -> Result<()> {
     let axis = config.get("axis").map(|v| v.get(0).unwrap_or(v));
-    let last = if vector { 1 } else { 3 };
+    let last = rank as i64 - 1;
     match axis.map(Json::as_i64) {
         None => Ok(()),
         Some(Some(axis)) if axis == -1 || axis == last => Ok(()),
@@ -398,18 +486,31 @@ fn bounded(constant: &[f64], bounds: impl Fn(f32) -> [f32; 2]) -> Result<Op> {
     Ok(Op::Activation(Activation::Clamp { lo, hi }))
 }
 
-/// The operation of a layer that normalizes by its operand's own statistics.
+/// The operation of a layer that normalizes by its operand's own statistics. The operand has this
+/// height, width and channels, and `rank` dimensions.
 pub(super) fn normalization(
     kind: Kind,
     config: Config<'_>,
-    channels: usize,
-    (vector, keras2): (bool, bool),
+    sides: [Option<usize>; 3],
+    rank: usize,
+    keras2: bool,
 ) -> Result<Op> {
-    let axes = config.get("axis").and_then(Json::as_array).map_or(1, Vec::len);
-    if axes != 1 {
-        return Err(format!("axis {} is not the channels alone", config.show("axis")));
+    let axes = normalized_axes(config, rank)?;
+    if axes != [2] {
+        if kind != Kind::LayerNorm || config.flag("rms_scaling", false)? {
+            return Err(format!("axis {} is not the channels alone", config.show("axis")));
+        }
+        let open = || format!("axis {} of an open size", config.show("axis"));
+        let extents = axes.iter().map(|&axis| sides[axis]).collect::<Option<Vec<_>>>();
+        return Ok(Op::NormalizeOver {
+            axes,
+            extents: extents.ok_or_else(open)?,
+            epsilon: config.number("epsilon", 1e-3)?,
+            scale: config.flag("scale", true)?,
+            center: config.flag("center", true)?,
+        });
     }
-    check_channel_axis(config, vector)?;
+    let channels = sides[2].unwrap_or(1);
     let kind = match kind {
         Kind::GroupNorm if config.get("groups").and_then(Json::as_i64) == Some(-1) => {
             NormalizationKind::Group { groups: channels }
@@ -439,10 +540,31 @@ pub(super) fn normalization(
     })
 }
 
+/// Those of the axes 0 (height), 1 (width) and 2 (channels) that `axis` says. An operand of `rank`
+/// dimensions has the last of them.
+fn normalized_axes(config: Config<'_>, rank: usize) -> Result<Vec<usize>> {
+    let axis = match config.get("axis") {
+        None => return Ok(vec![2]),
+        Some(axis) => axis,
+    };
+    let list = axis.as_array().map_or(std::slice::from_ref(axis), |list| list);
+    let place = |axis: &Json| {
+        let axis = axis.as_i64()?;
+        let axis = if axis < 0 { axis.checked_add(rank as i64)? } else { axis };
+        usize::try_from(axis).ok().filter(|axis| (1..rank).contains(axis)).map(|a| a + 3 - rank)
+    };
+    let axes = list.iter().map(place).collect::<Option<Vec<_>>>();
+    let mut axes = axes.filter(|axes| !axes.is_empty()).ok_or_else(|| {
+        format!("axis: expected numbers of 1 to {}, got {}", rank - 1, config.show("axis"))
+    })?;
+    axes.sort_unstable();
+    Ok(axes)
+}
+
 /// The operation of a `Normalization` layer. Its mean and variance are in the configuration, or
 /// weights that `adapt` has set.
-pub(super) fn standardization(config: Config<'_>, vector: bool) -> Result<Op> {
-    check_channel_axis(config, vector)?;
+pub(super) fn standardization(config: Config<'_>, rank: usize) -> Result<Op> {
+    check_channel_axis(config, rank)?;
     let invert = config.flag("invert", false)?;
     let [mean, variance] = ["mean", "variance"].map(|key| config.get(key));
     let (Some(mean), Some(variance)) = (mean, variance) else {
@@ -459,45 +581,103 @@ pub(super) fn standardization(config: Config<'_>, vector: bool) -> Result<Op> {
     Ok(Op::Rescale { scale, offset })
 }
 
-/// The operation of a `Conv2DTranspose` layer.
-pub(super) fn transposed(config: Config<'_>) -> Result<Op> {
+/// The operation of a transposed convolution, and what must be cropped of its result.
+pub(super) fn transposed(config: Config<'_>) -> Result<(Op, Border)> {
     check_layout(config)?;
-    if config.pair_or("dilation_rate", [1, 1])? != [1, 1] {
-        return Err("dilation_rate of a transposed convolution is not supported".into());
-    }
-    if config.get("output_padding").is_some() {
-        return Err("output_padding is not supported".into());
-    }
     if config.count_or("groups", 1)? != 1 {
-        return Err("groups of a transposed convolution are not supported".into());
+        let groups = config.show("groups");
+        return Err(format!("expected 1 group of a transposed convolution, got {groups}"));
     }
-    let padding = if is_same(config)? { TransposedPadding::Same } else { TransposedPadding::Valid };
-    let window = TransposedWindow::new(config.pair("kernel_size")?)
-        .stride(config.pair_or("strides", [1, 1])?)
-        .padding(padding);
+    let kernel = config.pair("kernel_size")?;
+    let stride = config.pair_or("strides", [1, 1])?;
+    let dilation = config.pair_or("dilation_rate", [1, 1])?;
+    let is_same = padding(Kind::Transposed, config)? == PaddingName::Same;
+    let mut padding = if is_same { TransposedPadding::Same } else { TransposedPadding::Valid };
+    let mut crop = Border::default();
+    if config.get("output_padding").is_some() {
+        let more = config.pair_from("output_padding", 0)?;
+        let (mut before, mut after, mut odd) = ([0; 2], [0; 2], [0; 2]);
+        for axis in [0, 1] {
+            if more[axis] >= stride[axis] {
+                return Err(format!(
+                    "output_padding: expected less than the strides {stride:?}, got {more:?}"
+                ));
+            }
+            // With SAME Keras leaves out 2·⌊k/2⌋ outputs, one more after than before if that is
+            // odd less the output padding.
+            let extent = (kernel[axis] - 1).saturating_mul(dilation[axis]).saturating_add(1);
+            let cut = if is_same { extent / 2 * 2 } else { 0 };
+            match cut.checked_sub(more[axis]) {
+                Some(cut) => (before[axis], odd[axis]) = (cut / 2, cut % 2),
+                None => after[axis] = more[axis] - cut,
+            }
+        }
+        padding = TransposedPadding::Explicit { padding: before, output_padding: after };
+        (crop.bottom, crop.right) = (odd[0], odd[1]);
+    }
+    let window = TransposedWindow::new(kernel).stride(stride).dilation(dilation).padding(padding);
     let bias = config.flag("use_bias", true)?;
-    Ok(Op::ConvTranspose { window, filters: config.count("filters")?, bias })
+    Ok((Op::ConvTranspose { window, filters: config.count("filters")?, bias }, crop))
 }
 
-/// The operation of a `Permute` layer on pictures of this height, width and channels.
-pub(super) fn permute(config: Config<'_>, shape: [usize; 3]) -> Result<Op> {
-    let dims = config.get("dims").and_then(Json::as_array).map(Vec::as_slice);
-    let axes = match dims {
-        Some([a, b, c]) => {
-            [a, b, c].map(|axis| axis.as_u64().filter(|axis| (1..=3).contains(axis)))
+/// The operation of a `Permute` layer on operands of `rank` dimensions, of this height, width and
+/// channels.
+pub(super) fn permute(config: Config<'_>, sides: [usize; 3], rank: usize) -> Result<Op> {
+    let dims = config.get("dims").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+    let place =
+        |axis: &Json| size(axis).filter(|axis| (1..rank).contains(axis)).map(|a| a + 3 - rank);
+    let last = dims.iter().map(place).collect::<Option<Vec<_>>>();
+    let all = last.map(|last| [(0..4 - rank).collect(), last].concat());
+    match all.as_deref() {
+        Some(&[a, b, c]) => Ok(Op::Permute { axes: [a, b, c], channels: sides[c] }),
+        _ => {
+            let (last, dims) = (rank - 1, config.show("dims"));
+            Err(format!("dims: expected the numbers 1 to {last} in some order, got {dims}"))
         }
-        _ => [None; 3],
-    };
-    match axes {
-        [Some(a), Some(b), Some(c)] => {
-            let axes = [a, b, c].map(|axis| axis as usize - 1);
-            Ok(Op::Permute { axes, channels: shape[axes[2]] })
-        }
-        _ => Err(format!("dims: expected 1, 2 and 3 in some order, got {}", config.show("dims"))),
     }
 }
 
-/// The operation of an `UpSampling2D` layer.
+/// The operation of a `Dot` layer on two operands of these ranks, each of this width and channels;
+/// and the extent of the first one's other axis.
+pub(super) fn dot(
+    config: Config<'_>,
+    operands: [(usize, [Option<usize>; 2]); 2],
+    keras2: bool,
+) -> Result<(Op, Option<usize>)> {
+    let ranks = operands.map(|(rank, _)| rank);
+    if ranks.iter().any(|rank| !(2..=3).contains(rank)) {
+        let [a, b] = ranks;
+        return Err(format!("expected operands of 2 or 3 dimensions, got {a} and {b}"));
+    }
+    let open = "it takes a sequence whose length is open";
+    if operands.iter().any(|(_, sides)| sides.contains(&None)) {
+        return Err(open.into());
+    }
+    let given = config.get("axes");
+    let of = |i: usize| given.and_then(|axes| axes.get(i).or(Some(axes).filter(|a| !a.is_array())));
+    let axis = |i: usize| {
+        let axis = of(i)?.as_i64()?;
+        let axis = if axis < 0 { axis.checked_add(ranks[i] as i64)? } else { axis };
+        let axis = usize::try_from(axis).ok().filter(|axis| (1..ranks[i]).contains(axis))?;
+        Some(axis + 3 - ranks[i])
+    };
+    let (Some(a), Some(b)) = (axis(0), axis(1)) else {
+        return Err(format!(
+            "axes: expected one of 1 to {} and one of 1 to {}, got {}",
+            ranks[0] - 1,
+            ranks[1] - 1,
+            config.show("axes")
+        ));
+    };
+    let other = |i: usize, axis: usize| operands[i].1[2 - axis];
+    let channels = other(1, b).ok_or(open)?;
+    // Keras 2 bounds the square of a length.
+    let shortest = if keras2 { 1e-6 } else { 1e-7 };
+    let normalize = config.flag("normalize", false)?.then_some(shortest);
+    Ok((Op::Dot { axes: [a, b], channels, normalize }, other(0, a)))
+}
+
+/// The operation of an up-sampling layer.
 pub(super) fn up_sampling(config: Config<'_>) -> Result<Op> {
     check_layout(config)?;
     let how = match config.get("interpolation").map_or(Some("nearest"), Json::as_str) {
@@ -512,13 +692,14 @@ pub(super) fn up_sampling(config: Config<'_>) -> Result<Op> {
     Ok(Op::UpSample { factor: config.pair_or("size", [2, 2])?, how })
 }
 
-/// `target_shape` with its −1 replaced: one length for a vector, or height, width and channels.
+/// `target_shape` with its −1 replaced: one length for a vector, length and channels for a
+/// sequence, or height, width and channels.
 pub(super) fn target_shape(config: Config<'_>, elements: Option<usize>) -> Result<Vec<usize>> {
     let unsupported =
-        || format!("target_shape {} is not a vector or a picture", config.show("target_shape"));
+        || format!("target_shape {} has not 1 to 3 numbers above 0", config.show("target_shape"));
     let list = config.get("target_shape").and_then(Json::as_array).ok_or_else(unsupported)?;
     let numbers: Option<Vec<i64>> = list.iter().map(Json::as_i64).collect();
-    let numbers = numbers.filter(|n| matches!(n.len(), 1 | 3)).ok_or_else(unsupported)?;
+    let numbers = numbers.filter(|n| matches!(n.len(), 1..=3)).ok_or_else(unsupported)?;
     let known = numbers.iter().filter(|&&n| n != -1);
     let product = known.clone().try_fold(1_usize, |product, &n| {
         let n = usize::try_from(n).ok().filter(|&n| n > 0)?;

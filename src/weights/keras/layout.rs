@@ -37,6 +37,16 @@ pub(super) fn by_layer(network: &Network) -> crate::Result<Layers> {
     Ok(layers)
 }
 
+/// The shapes that files may give a variable. Arrays of layers of sequences have no height: \[k, C,
+/// O\] is the kernel \[1, k, C, O\].
+pub(super) fn stored_shapes(variable: &Variable) -> Vec<&[usize]> {
+    let whole = &variable.shape[..];
+    match whole {
+        [1, rest @ ..] if rest.len() >= 2 => vec![whole, rest],
+        _ => vec![whole],
+    }
+}
+
 /// A variable and the path of its dataset.
 pub(super) type Place<'a> = (&'a Variable, String);
 
@@ -59,7 +69,7 @@ pub(super) fn flat(network: &Network) -> Vec<Entry> {
             Op::Scale => "LayerScale",
             Op::Normalize { kind: NormalizationKind::Group { .. }, .. } => "GroupNormalization",
             Op::Normalize { kind: NormalizationKind::Rms, .. } => "RMSNormalization",
-            Op::Normalize { .. } => "LayerNormalization",
+            Op::Normalize { .. } | Op::NormalizeOver { .. } => "LayerNormalization",
             _ => return None,
         };
         Some(Entry {
@@ -150,7 +160,8 @@ pub(super) fn current<'a>(
         match &entry.content {
             Content::Model(inner) => current(file, &path, inner, layers, places)?,
             Content::Layer(layer) => {
-                let vars = format!("{path}/vars");
+                let inner = if entry.class == "TimeDistributed" { "/layer" } else { "" };
+                let vars = format!("{path}{inner}/vars");
                 let wanted = &layers[layer];
                 let found = file.datasets(&vars).map_err(|e| {
                     format!("the variables of layer {layer:?} are missing ({vars}): {e}")

@@ -226,7 +226,7 @@ fn read(file: &Hdf5, network: &Network, entries: &[Entry], group: &str) -> Resul
     for (variable, path) in places.into_iter().filter(|(v, _)| v.name != layout::COUNT) {
         let tensor = format!("{}/{}", variable.layer, variable.name);
         let error = |e: String| format!("tensor {tensor:?} ({path}): {e}");
-        let data = file.read(&path, &variable.shape).map_err(error)?;
+        let data = file.read(&path, &layout::stored_shapes(variable)).map_err(error)?;
         check_finite(&data).map_err(error)?;
         let shape = variable.shape.clone();
         let inserted = weights.insert(&variable.layer, variable.name, Tensor { shape, data });

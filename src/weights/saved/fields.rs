@@ -32,6 +32,10 @@ impl<'a> Fields<'a> {
         self.get(key).and_then(Json::as_bool).map_or_else(|| self.wrong(key, "true or false"), Ok)
     }
 
+    pub(super) fn flag_or(self, key: &str, default: bool) -> Result<bool> {
+        self.get(key).map_or(Ok(default), |_| self.flag(key))
+    }
+
     pub(super) fn list(self, key: &str) -> Result<&'a [Json]> {
         let list = self.get(key).and_then(Json::as_array);
         list.map_or_else(|| self.wrong(key, "a list"), |list| Ok(&list[..]))

@@ -14,7 +14,7 @@ use ::safetensors::tensor::{Dtype, TensorInfo};
 use serde_json::{Map, Value as Json, json};
 
 use self::fields::{Fields, Result, brief, number, size};
-use super::metadata::{Link, Metadata, Resize, Scaling};
+use super::metadata::{Crop, Link, Metadata, Resize, Scaling};
 use super::safetensors::{File, MAX_HEADER};
 use super::{Int8Tensor, Model, Tensor, Variable, Weights, variables};
 use crate::network::{Network, NodeId, Output, output_channels};
@@ -95,8 +95,15 @@ fn network(model: Fields<'_>) -> Result<Network> {
         Some([height, width]) => [side(height)?, side(width)?],
         _ => return Err("input: size: expected height and width, each a number or null".into()),
     };
-    let mut network =
-        Network::new(model.text("name")?, input.text("name")?, size, input.count("channels")?);
+    let (name, input_name, channels) =
+        (model.text("name")?, input.text("name")?, input.count("channels")?);
+    let mut network = match (input.flag_or("sequence", false)?, size) {
+        (false, _) => Network::new(name, input_name, size, channels),
+        (true, [Some(1), length]) => Network::of_sequences(name, input_name, length, channels),
+        (true, [height, _]) => {
+            return Err(format!("input: expected a sequence of height 1, got {height:?}"));
+        }
+    };
     quantize(&mut network, NodeId::FIRST, input).map_err(|e| format!("input: {e}"))?;
     for (i, json) in model.list("nodes")?.iter().enumerate() {
         let pushed = Fields::of(json, "node").and_then(|node| push(&mut network, node));
@@ -180,6 +187,14 @@ fn metadata(model: Fields<'_>) -> Result<Metadata> {
         let name = model.text("resize")?;
         let known = Resize::ALL.into_iter().find(|resize| resize.name() == name);
         metadata.resize = Some(known.ok_or_else(|| format!("resize: {name:?} is not known"))?);
+    }
+    if let Some(json) = model.get("crop") {
+        let crop = Fields::of(json, "crop")?;
+        let share = crop.number("share")?;
+        if !(share > 0.0 && share <= 1.0) {
+            return Err(format!("crop: expected a share above 0, at most 1, got {share}"));
+        }
+        metadata.crop = Some(Crop { share, squash: crop.flag("squash")? });
     }
     metadata.logits = match model.get("logits").map(|_| model.text("logits")).transpose()? {
         None => None,
@@ -278,18 +293,22 @@ fn describe(model: &Model) -> Result<Json> {
         "name": network.name(),
         "input": {
             "name": network.nodes()[0].name, "size": size, "channels": channels,
+            "sequence": network.is_of_sequences(),
             "quantization": quantization(0),
         },
         "nodes": nodes,
         "outputs": network.outputs().iter().map(output).collect::<Vec<_>>(),
         "returned": [network.output().index()],
     });
-    let Metadata { scaling, logits, labels, mean, std, resize, .. } = metadata;
+    let Metadata { scaling, logits, labels, mean, std, resize, crop, .. } = metadata;
     if let Some((scaling, why)) = scaling {
         json["pictures"] = json!({"scaling": scaling.name(), "why": why, "mean": mean, "std": std});
     }
     if let Some(resize) = resize {
         json["resize"] = json!(resize.name());
+    }
+    if let Some(Crop { share, squash }) = crop {
+        json["crop"] = json!({"share": share, "squash": squash});
     }
     if let Some(link) = logits {
         json["logits"] = json!(if *link == Link::Sigmoid { "sigmoid" } else { "softmax" });

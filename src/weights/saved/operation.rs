@@ -28,6 +28,7 @@ pub(super) fn write(op: &Op) -> Option<Json> {
         }),
         Op::ConvTranspose { window, filters, bias } => json!({
             "op": "conv_transpose", "kernel": window.kernel, "stride": window.stride,
+            "dilation": window.dilation,
             "padding": transposed_padding(window.padding)?, "filters": filters, "bias": bias
         }),
         Op::Permute { axes, channels } => {
@@ -51,6 +52,13 @@ pub(super) fn write(op: &Op) -> Option<Json> {
                 "op": "normalize", "kind": name, "groups": groups, "epsilon": epsilon,
                 "scale": scale, "center": center
             })
+        }
+        Op::NormalizeOver { axes, extents, epsilon, scale, center } => json!({
+            "op": "normalize_over", "axes": axes, "extents": extents, "epsilon": epsilon,
+            "scale": scale, "center": center
+        }),
+        Op::Dot { axes, channels, normalize } => {
+            json!({"op": "dot", "axes": axes, "channels": channels, "normalize": normalize})
         }
         Op::Binary(op) => named(BINARY.iter().find(|(_, binary)| binary == op)?.0),
         Op::Activation(activation) => return self::activation(*activation),
@@ -83,7 +91,9 @@ pub(super) fn write(op: &Op) -> Option<Json> {
             json!({"op": "up_sample", "factor": factor, "how": interpolation(*how)})
         }
         Op::Flatten { features } => json!({"op": "flatten", "features": features}),
-        Op::Reshape { shape } => json!({"op": "reshape", "shape": shape}),
+        Op::Reshape { shape, sequence } => {
+            json!({"op": "reshape", "shape": shape, "sequence": sequence})
+        }
     })
 }
 
@@ -226,7 +236,10 @@ pub(super) fn read(node: Fields<'_>) -> Result<Op> {
             crop: node.flag("crop")?,
         },
         "flatten" => Op::Flatten { features: node.count("features")? },
-        "reshape" => Op::Reshape { shape: node.sizes("shape", 1)? },
+        "reshape" => Op::Reshape {
+            shape: node.sizes("shape", 1)?,
+            sequence: node.flag_or("sequence", false)?,
+        },
         name => match BINARY.iter().find(|(binary, _)| *binary == name) {
             Some((_, op)) => Op::Binary(*op),
             None => return read_other(name, node),
@@ -247,7 +260,12 @@ fn read_other(name: &str, node: Fields<'_>) -> Result<Op> {
                 }
             };
             let window = TransposedWindow::new(node.sizes("kernel", 1)?);
-            let window = window.stride(node.sizes("stride", 1)?).padding(padding);
+            let dilation = match node.get("dilation") {
+                None => [1, 1],
+                Some(_) => node.sizes("dilation", 1)?,
+            };
+            let window =
+                window.stride(node.sizes("stride", 1)?).dilation(dilation).padding(padding);
             Op::ConvTranspose { window, filters: node.count("filters")?, bias: node.flag("bias")? }
         }
         "permute" => {
@@ -267,10 +285,31 @@ fn read_other(name: &str, node: Fields<'_>) -> Result<Op> {
             scale: node.flag("scale")?,
             center: node.flag("center")?,
         },
+        "normalize_over" => Op::NormalizeOver {
+            axes: some_sizes(node, "axes", 0)?,
+            extents: some_sizes(node, "extents", 1)?,
+            epsilon: node.number("epsilon")?,
+            scale: node.flag("scale")?,
+            center: node.flag("center")?,
+        },
+        "dot" => Op::Dot {
+            axes: node.sizes("axes", 1)?,
+            channels: node.count("channels")?,
+            normalize: node.get("normalize").map(|_| node.number("normalize")).transpose()?,
+        },
         "up_sample" => {
             Op::UpSample { factor: node.sizes("factor", 1)?, how: read_interpolation(node)? }
         }
         _ => return read_elementwise(name, node),
+    })
+}
+
+/// One to three whole numbers.
+fn some_sizes(node: Fields<'_>, key: &str, least: usize) -> Result<Vec<usize>> {
+    Ok(match node.list(key)?.len() {
+        1 => node.sizes::<1>(key, least)?.to_vec(),
+        2 => node.sizes::<2>(key, least)?.to_vec(),
+        _ => node.sizes::<3>(key, least)?.to_vec(),
     })
 }
 

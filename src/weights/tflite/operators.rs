@@ -498,7 +498,7 @@ fn fully_connected(
     }
     let activation = fused(options.byte(0)?)?;
     let name = b.name(operator)?;
-    if !options.flag(2)? && !b.network.is_vector(x.node) {
+    if !options.flag(2)? && b.network.rank(x.node) != 2 {
         let inner = b.unique(&format!("{name}/flatten"));
         x = b.push(&inner, Op::Flatten { features: inputs }, &[&x])?;
     }
@@ -762,7 +762,7 @@ fn reshaped(b: &mut Builder<'_, '_, '_>, operator: &Operator<'_, '_>, x: Value) 
         [n, features] if n == batch => Op::Flatten { features },
         // The converter drops a batch of one.
         [features] if batch == 1 => Op::Flatten { features },
-        [n, h, w, c] if n == batch => Op::Reshape { shape: [h, w, c] },
+        [n, h, w, c] if n == batch => Op::Reshape { shape: [h, w, c], sequence: false },
         _ => return Err(format!("shape {shape:?} is not that of {batch} vectors or pictures")),
     };
     let name = b.name(operator)?;

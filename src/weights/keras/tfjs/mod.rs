@@ -142,13 +142,13 @@ fn weights(json: &Json, parsed: &Parsed, folder: Option<&Path>) -> Result<Weight
     let pairs = arrays.iter().zip(variables).filter(|(_, v)| v.name != layout::COUNT);
     for (array, variable) in pairs {
         let Array { name, shape, stored, bytes, group } = array;
-        if *shape != variable.shape {
+        if !layout::stored_shapes(variable).contains(&&shape[..]) {
             let expected = &variable.shape;
             return Err(format!("array {name:?}: expected shape {expected:?}, got {shape:?}"));
         }
         let data = stored.decode(&data[*group][bytes.clone()]);
         check_finite(&data).map_err(|e| format!("array {name:?}: {e}"))?;
-        let tensor = Tensor { shape: shape.clone(), data };
+        let tensor = Tensor { shape: variable.shape.clone(), data };
         let inserted = weights.insert(&variable.layer, variable.name, tensor);
         inserted.map_err(|e| e.to_string())?;
     }
