@@ -115,6 +115,8 @@ fn usage_errors() {
         &["compare", "--runs", "0"],
         &["bench", "--size", "71", "--layer", "dw 1x9x9x8 k3"],
         &["bench", "--batch", "2", "--layer", "dw 1x9x9x8 k3"],
+        &["bench", "--input", "x.npy", "--layer", "dw 1x9x9x8 k3"],
+        &["bench", "--input", "x.npy", "--size", "71"],
         &["paint"],
     ] {
         assert_eq!(sepconv(args).status.code(), Some(2), "{args:?}");
@@ -1209,6 +1211,16 @@ fn benchmarks_a_network() {
         multiply_adds += node["multiply_adds"].as_u64().unwrap();
     }
     assert_eq!(report["multiply_adds"], multiply_adds);
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.npy");
+    npy::write(fs::File::create(&path).unwrap(), &[2, 9, 12, 3], &[0.5; 648]).unwrap();
+    let path = path.to_str().unwrap();
+    let given = ["bench", "--weights", &weights, "--runs", "1", "--json", "--input", path];
+    let of_given: Value = serde_json::from_str(&stdout(&ok(&given))).unwrap();
+    assert_eq!((&of_given["batch"], &of_given["size"]), (&report["batch"], &report["size"]));
+    let wrong = fixture("model/logits.npy");
+    assert_error(&["bench", "--weights", &weights, "--input", &wrong], &["N×H×W×C", "[9, 4]"]);
 
     let table = stdout(&ok(&args));
     assert!(table.contains("9×12, batch 2"), "{table}");

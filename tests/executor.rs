@@ -1248,6 +1248,23 @@ fn a_padded_1x1_convolution_is_no_pointwise_one() {
     check(&b, &picture([2, 4, 3, 3], 7), &[]).unwrap();
 }
 
+/// As in Keras's ConvNeXt.
+#[test]
+fn a_convolution_of_one_channel_a_group_is_depthwise() {
+    for filters in [4, 12] {
+        let mut b = Builder::new(4);
+        let op = Op::Conv { window: same(7, 1), groups: 4, filters, bias: true };
+        let x = b.push("conv", op, &[b.input()]);
+        b.push("norm", NORM, &[x]);
+        let x = picture([2, 9, 8, 4], 3);
+        check(&b, &x, &[]).unwrap();
+        let plan = plan_with(&b, [2, 9, 8, 4], &[], DepthFirst::NEVER).unwrap();
+        let step = plan.steps().next().unwrap();
+        assert!(step.kernel.starts_with("dw_"), "{}", step.kernel);
+        assert_eq!(step.multiply_adds, 2 * 9 * 8 * 49 * filters as u64);
+    }
+}
+
 #[test]
 fn max_pool_padding_never_wins() {
     let mut b = Builder::new(2);

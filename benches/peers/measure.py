@@ -66,7 +66,7 @@ def whole(network, sepconv, args):
         outputs[kind.name] = peer.output()
         peers[kind.name] = peer
     differences = agree(outputs)
-    ours = {OURS: lambda runs: sepconv.network(path("keras"), runs)}
+    ours = {OURS: lambda runs: sepconv.network(path("keras"), path("x.npy"), runs)}
     by_name, times = rounds(ours, peers, args.rounds, args.runs)
     reports = by_name[OURS]
     peak, result = summary(by_name, times, reports[0]["multiply_adds"])

@@ -88,15 +88,17 @@ def _turns(network, sepconv, args):
         ours, mine = _ours(sepconv, path, folder, args), {}
         for precision, (weights, options) in ours.items():
             outputs[OURS, precision] = sepconv.output(weights, path("x.npy"), *options)
-            mine[OURS, precision] = functools.partial(_bench, sepconv, weights, options)
+            mine[OURS, precision] = functools.partial(
+                _bench, sepconv, weights, path("x.npy"), options
+            )
         accuracies = _accuracies(outputs)
         reports, times = rounds(mine, peers, args.rounds, args.runs)
     options = {precision: options for precision, (_, options) in ours.items()}
     return reports, times, defaults, accuracies, options
 
 
-def _bench(sepconv, weights, options, runs):
-    return sepconv.network(weights, runs, *options)
+def _bench(sepconv, weights, x, options, runs):
+    return sepconv.network(weights, x, runs, *options)
 
 
 def _network(network, sepconv, args):

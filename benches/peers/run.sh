@@ -13,11 +13,11 @@ case ${1-} in
 usage: run.sh [OPTION…]
        run.sh engines [OPTION…]
 
-Measures whole Xception, single layers, and three networks in f32, by default and in 8-bit integers in
-ONNX Runtime, OpenVINO, LiteRT and sepconv; with "engines", whole Xception in the Rust engines rten,
+Measures whole Xception, three later networks, single layers, and three networks in f32, by default and in
+8-bit integers in ONNX Runtime, OpenVINO, LiteRT and sepconv; with "engines", whole Xception in the Rust engines rten,
 tract, candle, burn and sepconv. Options go to measure.py: --threads N, --rounds N, --runs N,
 --record FOLDER, and without "engines" also --layer-rounds N, --layer-runs N,
---only network|layers|precisions, --level avx2 (as a CPU without AVX-512 would run all of them),
+--only network|later|layers|precisions, --level avx2 (as a CPU without AVX-512 would run all of them),
 --pytorch (PyTorch, too: with the CUDA libraries that its package depends on some 3 GB to download).
 PYTHON=… chooses the interpreter.
 EOF

@@ -50,8 +50,8 @@ class Sepconv:
         self.highest_peak = max(self.highest_peak, report["peak_gflops"])
         return report
 
-    def network(self, weights, runs, *options):
-        return self._bench(runs, "--weights", weights, *options)
+    def network(self, weights, x, runs, *options):
+        return self._bench(runs, "--weights", weights, "--input", x, *options)
 
     def layer(self, layer, runs):
         return self._bench(runs, "--layer", layer.spec)

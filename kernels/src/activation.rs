@@ -59,10 +59,10 @@ pub enum Activation {
         /// α.
         alpha: f32,
     },
-    /// x / (1 + e⁻ˣ), also called swish. Within 4 ULP for x ≥ −87, −0 below (where the exact value
-    /// is above −1.5e-36) and at −∞.
+    /// x / (1 + e⁻ˣ), also called swish. Within 4 ULP for x ≥ −88.3, −0 below (where the exact value
+    /// is above −4e-37) and at −∞.
     Silu,
-    /// x · (clamp(x + 3, 0, 6) / 6). NaN at −∞ (∞ · 0).
+    /// x · (clamp(x + 3, 0, 6) · (1/6)), each step rounded. NaN at −∞ (∞ · 0).
     HardSwish,
     /// 1 / (1 + e⁻ˣ). Within 3 ULP.
     Sigmoid,

@@ -42,7 +42,7 @@ fn exp_m1_series<S: Simd>(simd: S, r: S::Vector) -> S::Vector {
     simd.mul_add(simd.mul(r, r), polynomial(simd, r, SERIES), r)
 }
 
-/// For −87 ≤ x ≤ 0 or NaN: (eʳ − 1, 2ⁿ) with x = n·ln 2 + r, |r| ≤ ln 2 / 2.
+/// For −87 ≤ x ≤ 88.3 or NaN: (eʳ − 1, 2ⁿ) with x = n·ln 2 + r, |r| ≤ ln 2 / 2.
 #[inline(always)]
 fn exp_m1_parts<S: Simd>(simd: S, x: S::Vector) -> (S::Vector, S::Vector) {
     let Reduced { rounded, r, .. } = reduce(simd, x);
@@ -165,19 +165,18 @@ impl Function for Silu {
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, x: S::Vector) -> S::Vector {
         let c = |v| simd.splat(v);
-        // With e = e^−|x| ≤ 1 nothing overflows: x / (1 + e) above 0, x·e / (1 + e) below.
-        // Below −87, where e leaves the normal range, the result is −0 (exact: above −1.5e-36).
-        let x = simd.clamp_min(c(-88.0), x);
-        let z = simd.neg_abs(x);
-        let (e, scale) = exp_m1_parts(simd, simd.clamp_min(c(-87.0), z));
+        // Between these bounds e⁻ˣ is a normal number. Above them the result is x, below −0 (exact:
+        // above −4e-37).
+        const LO: f32 = -88.3;
+        let z = Clamp { lo: LO, hi: 87.0 }.of(simd, x);
+        let (e, scale) = exp_m1_parts(simd, neg(simd, z));
         let e = simd.mul_add(scale, e, scale);
-        let e = simd.select(simd.less_than(z, c(-87.0)), c(0.0), e);
-        let factor = simd.select(is_negative(simd, x), e, c(1.0));
-        simd.div(simd.mul(x, factor), simd.add(c(1.0), e))
+        let y = simd.div(x, simd.add(c(1.0), e));
+        simd.select(simd.less_than(x, c(LO)), c(-0.0), y)
     }
 }
 
-/// x · (clamp(x + 3, 0, 6) / 6)
+/// x · (clamp(x + 3, 0, 6) · (1/6))
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HardSwish;
 
@@ -185,8 +184,9 @@ impl Function for HardSwish {
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, x: S::Vector) -> S::Vector {
         let c = |v| simd.splat(v);
+        // 6 times the rounded sixth is 1 when rounded.
         let gate = Clamp { lo: 0.0, hi: 6.0 }.of(simd, simd.add(x, c(3.0)));
-        simd.mul(x, simd.div(gate, c(6.0)))
+        simd.mul(x, simd.mul(gate, c(1.0 / 6.0)))
     }
 }
 

@@ -333,11 +333,17 @@ impl Run<'_> {
         if activation == Activation::None {
             return;
         }
+        let (mut pixels, mut count) = (at.columns.len(), to.channels.len());
+        if to.pixels.of(0, 1) == count {
+            // Without gaps between pixels a row is one line.
+            (pixels, count) = (1, pixels * count);
+        }
         for r in 0..at.rows.len() {
-            for p in 0..at.columns.len() {
+            for p in 0..pixels {
                 let x = to.y.add(to.pixels.of(r, p)).at.cast();
-                let run = ActivateRun { x, count: to.channels.len(), activation };
-                // SAFETY: channels of an output pixel, of f32, that this task has just written.
+                let run = ActivateRun { x, count, activation };
+                // SAFETY: channels of an output pixel, or of a row of them without gaps, of f32,
+                // that this task has just written.
                 unsafe { (plan.kernels.activate)(&run) };
             }
         }

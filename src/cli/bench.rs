@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use indicatif::ProgressBar;
 use sepconv::kernels::{Aligned, ElementType, Level};
-use sepconv::network::{NetworkPlan, Session, StepInfo};
+use sepconv::network::{Network, NetworkPlan, Session, StepInfo};
+use sepconv::npy;
 use sepconv::weights::{Model, synthetic};
 use serde::Serialize;
 
@@ -19,7 +20,10 @@ use super::source::Source;
 use super::speed::{Rounds, Speed, Turns, median, peak};
 use super::threads::{self, Threads};
 use super::types::Types;
-use super::{Failure, Result, input_size, parse_size, print, print_json, quantize, to_json, trace};
+use super::{
+    Failure, Result, input_shape, input_size, parse_size, print, print_json, quantize, to_json,
+    trace,
+};
 
 /// Time a network and each of its steps, or single layers
 ///
@@ -69,8 +73,14 @@ pub(super) struct Args {
     source: Source,
     /// Time this layer instead of a network. Repeatable
     #[arg(long, value_name = "SPEC", value_parser = Layer::parse,
-          conflicts_with_all = ["weights", "model", "batch", "size", "weights_type", "activations_type", "trace"])]
+          conflicts_with_all = ["weights", "model", "input", "batch", "size", "weights_type", "activations_type", "trace"])]
     layer: Vec<Layer>,
+    /// Input array of shape N×H×W×C or N×L×C [default: pseudorandom numbers from -1 to 1]
+    ///
+    /// Few networks are faster or slower for it: where swish or GELU meet numbers far below 0, their
+    /// results are subnormal, and those take many CPUs a hundred times as long.
+    #[arg(long, value_name = "X.npy", conflicts_with_all = ["batch", "size"])]
+    input: Option<PathBuf>,
     /// Number of pictures in one run
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     batch: u16,
@@ -224,15 +234,9 @@ struct NodeReport {
 
 fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
     let Model { mut network, mut weights, .. } = args.source.load()?;
-    let (size, channels) = input_size(&network, args.size)?;
-    let batch = usize::from(args.batch);
-    let shape = [batch, size[0], size[1], channels];
-    let elements = shape.iter().product();
-    let mut x = Aligned::new(elements, f32::NAN)?;
-    for (x, u) in x.iter_mut().zip(synthetic::uniform("input")) {
-        *x = u as f32;
-    }
-    let x = &x[..];
+    let (shape, x) = input(args, &network)?;
+    let ([batch, height, width, _], x) = (shape, &x[..]);
+    let size = [height, width];
     if args.types.is_int8() && !network.is_quantized() {
         let quantized = quantize::on_first(&network, &weights, shape, x)?;
         (network, weights) = (quantized.network, quantized.weights);
@@ -291,6 +295,24 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
         nodes: plan.steps().enumerate().map(|(i, step)| steps.report(i, step)).collect(),
         name: network.name().into(),
     })
+}
+
+/// The network's input, and its shape.
+fn input(args: &Args, network: &Network) -> Result<([usize; 4], Aligned)> {
+    if let Some(path) = &args.input {
+        let given = npy::read(path)?;
+        let shape = input_shape(&given, path, network)?;
+        let mut x = Aligned::new(given.data.len(), f32::NAN)?;
+        x.copy_from_slice(&given.data);
+        return Ok((shape, x));
+    }
+    let ([height, width], channels) = input_size(network, args.size)?;
+    let shape = [usize::from(args.batch), height, width, channels];
+    let mut x = Aligned::new(shape.iter().product(), f32::NAN)?;
+    for (x, u) in x.iter_mut().zip(synthetic::uniform("input")) {
+        *x = u as f32;
+    }
+    Ok((shape, x))
 }
 
 /// The times of each step in each run, and the peaks of the runs.

@@ -24,11 +24,13 @@ mod types;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use sepconv::Error;
 use sepconv::network::Network;
+use sepconv::weights::Tensor;
 use serde::Serialize;
 
 use progress::Progress;
@@ -214,6 +216,30 @@ fn input_size(network: &Network, size: Option<[usize; 2]>) -> Result<([usize; 2]
             network.name()
         )),
     }
+}
+
+/// The shape N×H×W×C of an array that was read from `path`, if it is an input of the network.
+/// Sequences have one row.
+fn input_shape(input: &Tensor, path: &Path, network: &Network) -> Result<[usize; 4]> {
+    let wrong = |expected: &str| {
+        error(format!(
+            "{}: expected an array of shape {expected}, got {:?}",
+            path.display(),
+            input.shape
+        ))
+    };
+    let (shape, rank) = match input.shape[..] {
+        [n, h, w, c] => ([n, h, w, c], 4),
+        [n, l, c] => ([n, 1, l, c], 3),
+        _ => return wrong("N×H×W×C, or N×L×C"),
+    };
+    let (_, expected) = network.input();
+    let is_sequence = network.is_of_sequences();
+    if shape[3] != expected || input.data.is_empty() || (rank == 3) != is_sequence {
+        let sides = if is_sequence { "N×L" } else { "N×H×W" };
+        return wrong(&format!("{sides}×{expected}, each at least 1"));
+    }
+    Ok(shape)
 }
 
 /// 22855952 as 22,855,952.

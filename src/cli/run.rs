@@ -11,7 +11,7 @@ use super::outputs::{self, Content};
 use super::source::ModelFile;
 use super::threads::Threads;
 use super::types::Types;
-use super::{Failure, Result, error, note};
+use super::{Failure, Result, error, input_shape, note};
 
 /// Compute a model's outputs from a NumPy array
 ///
@@ -90,25 +90,8 @@ pub(super) fn run(args: Args) -> Result {
     let paths: Vec<&Path> = args.output.iter().map(|wanted| wanted.path.as_path()).collect();
     outputs::check(&paths)?;
     let input = npy::read(&args.input)?;
-    let wrong = |expected: &str| {
-        error(format!(
-            "{}: expected an array of shape {expected}, got {:?}",
-            args.input.display(),
-            input.shape
-        ))
-    };
-    let (shape, rank) = match input.shape[..] {
-        [n, h, w, c] => ([n, h, w, c], 4),
-        [n, l, c] => ([n, 1, l, c], 3),
-        _ => return wrong("N×H×W×C, or N×L×C"),
-    };
     let model = args.file.load()?;
-    let (_, expected) = model.network.input();
-    let is_sequence = model.network.is_of_sequences();
-    if shape[3] != expected || input.data.is_empty() || (rank == 3) != is_sequence {
-        let sides = if is_sequence { "N×L" } else { "N×H×W" };
-        return wrong(&format!("{sides}×{expected}, each at least 1"));
-    }
+    let shape = input_shape(&input, &args.input, &model.network)?;
     let values = values(&model.network, &args)?;
     let outputs = args.threads.run(|| compute(model, &values, &input.data, shape, args.types))?;
     let files: Vec<_> = paths.into_iter().zip(outputs.iter().map(Content::Npy)).collect();

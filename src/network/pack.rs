@@ -209,6 +209,10 @@ impl<'a> Packer<'a> {
         if let Some(stage) = self.depthwise.take() {
             return self.both(stage, filters, folded);
         }
+        if groups > 1 && groups == self.channels && filters.is_multiple_of(groups) {
+            // A depthwise convolution, whose weights lie in the same order.
+            return self.channelwise(window, filters / groups, folded);
+        }
         let stored = self.stored(folded, self.weights_type, filters, self.input())?;
         if is_pointwise(&window, groups) {
             let mut params = PointwiseParams::new(filters, stored.elements()).stride(window.stride);

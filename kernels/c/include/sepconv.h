@@ -377,7 +377,7 @@ typedef struct {
 // x / (1 + exp(−x))
 #define SEPCONV_SILU 5
 
-// x · clamp(x + 3, 0, 6) / 6
+// x · (clamp(x + 3, 0, 6) · (1/6))
 #define SEPCONV_HARD_SWISH 6
 
 // 1 / (1 + exp(−x))

@@ -72,7 +72,7 @@ pub const SEPCONV_CLAMP: sepconv_activation_kind = 3;
 pub const SEPCONV_ELU: sepconv_activation_kind = 4;
 /// x / (1 + exp(−x))
 pub const SEPCONV_SILU: sepconv_activation_kind = 5;
-/// x · clamp(x + 3, 0, 6) / 6
+/// x · (clamp(x + 3, 0, 6) · (1/6))
 pub const SEPCONV_HARD_SWISH: sepconv_activation_kind = 6;
 /// 1 / (1 + exp(−x))
 pub const SEPCONV_SIGMOID: sepconv_activation_kind = 7;

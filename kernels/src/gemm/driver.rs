@@ -797,12 +797,18 @@ impl<'a> Tile<'a> {
         }
         let (nr, channels) = (plan.kernels.tile.nr, plan.weights.columns());
         let (start, end) = (panels.start * nr, (panels.end * nr).min(channels));
-        for row in &self.offsets.y[..self.task.pixels.len()] {
+        let mut rows = self.offsets.y[..self.task.pixels.len()].iter().copied().peekable();
+        while let Some(row) = rows.next() {
+            // Pixels without a gap between them are one.
+            let mut count = end - start;
+            while rows.next_if_eq(&(row + count)).is_some() {
+                count += end - start;
+            }
             let at = row + self.task.group * channels + start;
             let x = run.operands.y.0.add(at).at.cast();
-            // SAFETY: channels start..end of an output pixel, of f32, that this task has just
+            // SAFETY: channels start..end of output pixels, of f32, that this task has just
             // written.
-            unsafe { (plan.kernels.activate)(&ActivateRun { x, count: end - start, activation }) };
+            unsafe { (plan.kernels.activate)(&ActivateRun { x, count, activation }) };
         }
     }
 }

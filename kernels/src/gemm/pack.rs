@@ -6,16 +6,14 @@
 //!     panel(p)[(k + i) / L][row(p)][(k + i) % L] = clamp(x[p][i])  // · scale[i], if there is one
 //! ```
 //!
-//! Departures: where k is a multiple of the lanes L, whole blocks are moved as vectors; only the
-//! rest goes element by element. Lanes beyond the last k are left as they are: no kernel reads
-//! them.
+//! Departures: whole blocks are moved as vectors, and what begins or ends within a block as a part of
+//! one. Lanes beyond the last k are left as they are: no kernel reads them.
 
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use crate::epilogue::clamped;
 use crate::simd::element::Element;
-use crate::simd::scalar::Scalar;
 use crate::simd::{Kernel, Simd};
 
 /// The kernel for an input of elements X.
@@ -80,31 +78,59 @@ unsafe fn pixels<S: Simd, X: Element, const SCALED: bool>(
     scale: *const f32,
 ) {
     let l = S::LANES;
-    let whole = if run.k.is_multiple_of(l) { run.length / l } else { 0 };
+    // The elements up to the next multiple of l, and those after the last.
+    let head = run.length.min((l - run.k % l) % l);
+    let rest = (run.length - head) % l;
+    let [head_mask, rest_mask] = [head, rest].map(|n| simd.mem_mask(n.max(1)));
     let x = run.x.cast::<X::Bits>();
     for p in 0..run.pixels {
         // SAFETY: pixel p exists in the input, and has an offset, which lies in the panels.
         let (x, a) = unsafe { (x.add(p * run.x_pixel), run.a.add(*run.rows.add(p))) };
-        for block in 0..whole {
-            // SAFETY: l elements from block·l on exist on both sides, and of the scale.
+        if head > 0 {
+            let a = a.wrapping_add(run.k / l * run.block + run.k % l);
+            // SAFETY: so many elements exist on both sides, and of the scale.
+            unsafe { some::<S, X, SCALED>(simd, run.bounds, head_mask, x, scale, a) };
+        }
+        for i in (head..run.length - rest).step_by(l) {
+            // SAFETY: l elements from i on exist on both sides, and of the scale.
             unsafe {
-                let mut v = clamped(simd, X::load(simd, x.add(block * l)), run.bounds);
+                let mut v = clamped(simd, X::load(simd, x.add(i)), run.bounds);
                 if SCALED {
-                    v = simd.mul(v, simd.load(scale.add(block * l)));
+                    v = simd.mul(v, simd.load(scale.add(i)));
                 }
-                simd.store(a.add((run.k / l + block) * run.block), v);
+                simd.store(a.add((run.k + i) / l * run.block), v);
             }
         }
-        for i in whole * l..run.length {
-            let k = run.k + i;
-            // SAFETY: element i exists on both sides, and of the scale.
-            unsafe {
-                let mut v = clamped(Scalar::<true>, X::widen(*x.add(i)), run.bounds);
-                if SCALED {
-                    v *= *scale.add(i);
-                }
-                *a.add(k / l * run.block + k % l) = v;
-            }
+        if rest > 0 {
+            let i = run.length - rest;
+            let a = a.wrapping_add((run.k + i) / l * run.block);
+            let (x, scale) = (x.wrapping_add(i), scale.wrapping_add(i));
+            // SAFETY: so many elements from i on exist on both sides, and of the scale.
+            unsafe { some::<S, X, SCALED>(simd, run.bounds, rest_mask, x, scale, a) };
         }
+    }
+}
+
+/// The elements of a mask.
+///
+/// # Safety
+/// The mask's elements of `x`, and of `scale` if SCALED, are valid for reading, and those of `a` for
+/// writing; no other thread touches them.
+#[inline(always)]
+unsafe fn some<S: Simd, X: Element, const SCALED: bool>(
+    simd: S,
+    bounds: (f32, f32),
+    mask: S::MemMask,
+    x: *const X::Bits,
+    scale: *const f32,
+    a: *mut f32,
+) {
+    // SAFETY: the caller keeps the contract.
+    unsafe {
+        let mut v = clamped(simd, X::mask_load(simd, mask, x), bounds);
+        if SCALED {
+            v = simd.mul(v, simd.mask_load(mask, scale));
+        }
+        simd.mask_store(mask, a, v);
     }
 }

@@ -13,6 +13,8 @@
 //! 3. Results of 16 bits wait in f32, at most [`BLOCK`] of them; see
 //!    [`stages`](crate::lines::stages).
 
+use core::mem::MaybeUninit;
+
 use crate::activation::Activation;
 use crate::element::{Pointer, PointerMut};
 use crate::lines::stages::{BLOCK, Finish, waiting};
@@ -68,7 +70,7 @@ impl Kernel for Binary {
     /// - This build has kernels for the types of all three.
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, args: &BinaryArgs) {
-        let mut block = [0.0; BLOCK];
+        let mut block = MaybeUninit::uninit();
         for p in 0..args.pixels {
             for c in (0..args.channels).step_by(BLOCK) {
                 let count = BLOCK.min(args.channels - c);

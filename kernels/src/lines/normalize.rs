@@ -4,7 +4,7 @@
 //! ```text
 //! mean = Σ x / n                             // 0 if the rule takes none
 //! s = 1 / √(Σ (x − mean)² / n + ε)           // of unit length 1 / √max(Σ x², ε)
-//! for each pixel of the rectangle, for c in 0..channels
+//! for each pixel of the rectangle, for c in 0..channels    // and so for all rectangles
 //!   y = round(activation(fma((x − mean)·s, scale[c], shift[c]) + residual))
 //! ```
 //!
@@ -18,6 +18,8 @@
 //! 2. Where channels end inside a vector, its other lanes keep their sums.
 //! 3. Results of 16 bits wait in f32, at most [`BLOCK`] of them; see
 //!    [`stages`](crate::lines::stages).
+
+use core::mem::MaybeUninit;
 
 use crate::activation::Activation;
 use crate::element::{Pointer, PointerMut};
@@ -39,16 +41,17 @@ pub(crate) enum Rule {
     Length,
 }
 
-/// One rectangle.
-#[derive(Debug)]
+/// Rectangles side by side.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct NormalizeArgs {
+    pub(crate) rectangles: usize,
     pub(crate) x: Pointer,
     /// Elements from one row, and from one pixel, to the next.
     pub(crate) x_strides: [usize; 2],
     pub(crate) y: PointerMut,
     pub(crate) y_strides: [usize; 2],
     pub(crate) residual: Option<(Pointer, [usize; 2])>,
-    /// Rows and columns.
+    /// Rows and columns of a rectangle.
     pub(crate) size: [usize; 2],
     pub(crate) channels: usize,
     pub(crate) rule: Rule,
@@ -75,7 +78,33 @@ impl Kernel for Normalize {
     #[inline(always)]
     unsafe fn run<S: Simd>(simd: S, args: &NormalizeArgs) {
         // SAFETY: the caller keeps the contract; the type is that of x.
-        unsafe { for_element(args.x.element, Rectangle { simd, args }) }
+        unsafe { for_element(args.x.element, Rectangles { simd, args }) }
+    }
+}
+
+struct Rectangles<'a, S> {
+    simd: S,
+    args: &'a NormalizeArgs,
+}
+
+impl<S: Simd> ForElement for Rectangles<'_, S> {
+    /// # Safety
+    /// As [`Normalize`]; the input is of elements X.
+    #[inline(always)]
+    unsafe fn run<X: Element>(self) {
+        let Self { simd, args } = self;
+        let columns = args.size[1];
+        for i in 0..args.rectangles {
+            let first = |strides: [usize; 2]| i * columns * strides[1];
+            let args = &NormalizeArgs {
+                x: args.x.add(first(args.x_strides)),
+                y: args.y.add(first(args.y_strides)),
+                residual: args.residual.map(|(r, strides)| (r.add(first(strides)), strides)),
+                ..*args
+            };
+            // SAFETY: the caller keeps the contract, of which this is a part.
+            unsafe { Rectangle { simd, args }.run::<X>() };
+        }
     }
 }
 
@@ -84,7 +113,7 @@ struct Rectangle<'a, S> {
     args: &'a NormalizeArgs,
 }
 
-impl<S: Simd> ForElement for Rectangle<'_, S> {
+impl<S: Simd> Rectangle<'_, S> {
     /// # Safety
     /// As [`Normalize`]; the input is of elements X.
     #[inline(always)]
@@ -107,7 +136,7 @@ impl<S: Simd> ForElement for Rectangle<'_, S> {
             };
             (mean, 1.0 / root(square))
         };
-        let mut block = [0.0; BLOCK];
+        let mut block = MaybeUninit::uninit();
         for pixel in 0..rows * columns {
             let at = [pixel / columns, pixel % columns];
             let of = |strides: [usize; 2]| at[0] * strides[0] + at[1] * strides[1];

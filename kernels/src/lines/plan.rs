@@ -148,9 +148,10 @@ impl LinesPlan {
                     let channels = self.output[3] / groups;
                     let channels = group * channels..(group + 1) * channels;
                     let at = Pixel { picture, row: 0, column: 0 };
+                    let pictures = (1, [height, width]);
                     // SAFETY: views were checked against the plan; each task writes its own
                     // channels of its own picture.
-                    unsafe { run.normalize(normalization, at, [height, width], channels) };
+                    unsafe { run.normalize(normalization, at, pictures, channels) };
                 });
             }
             operation => for_each_row(threads, n, &all, scratch, &|at| {
@@ -234,16 +235,13 @@ impl Run<'_> {
                 unsafe { (self.plan.kernels.binary)(&args) };
             }
             Operation::Normalize(normalization) => {
-                for column in 0..width {
-                    let at = Pixel { column, ..at };
-                    // SAFETY: a pixel of the row.
-                    unsafe { self.normalize(normalization, at, [1, 1], 0..channels) };
-                }
+                // SAFETY: the pixels of the row.
+                unsafe { self.normalize(normalization, at, (width, [1, 1]), 0..channels) };
             }
         }
     }
 
-    /// Normalizes some channels of the pixels of a rectangle.
+    /// Normalizes some channels of the pixels of so many rectangles of this size.
     ///
     /// # Safety
     /// The views have the plan's shapes, with these pixels; no other thread touches these channels
@@ -252,12 +250,13 @@ impl Run<'_> {
         &self,
         normalization: &Normalization,
         at: Pixel,
-        size: [usize; 2],
+        (rectangles, size): (usize, [usize; 2]),
         channels: Range<usize>,
     ) {
         let Affine { scale, shift } = &*normalization.affine;
         let strides = |placement: &Placement| [placement.row, placement.pixel];
         let args = NormalizeArgs {
+            rectangles,
             x: self.x.of(at).add(channels.start),
             x_strides: strides(&self.x.placement),
             y: self.y(at).add(channels.start),

@@ -1,6 +1,8 @@
 //! What happens to a line after it was computed in f32: residual, activation, rounding. Each is a
 //! loop of its own over values in L1, so that types and activations add up instead of multiplying.
 
+use core::mem::MaybeUninit;
+
 use crate::activation::{Activate, ActivateRun, Activation};
 use crate::element::{ElementType, Pointer, PointerMut};
 use crate::simd::Simd;
@@ -11,8 +13,8 @@ pub(crate) const BLOCK: usize = 512;
 
 /// Where values wait: in the output itself if it is of f32.
 #[inline(always)]
-pub(crate) fn waiting(y: PointerMut, block: &mut [f32; BLOCK]) -> *mut f32 {
-    if y.element == ElementType::F32 { y.at.cast() } else { block.as_mut_ptr() }
+pub(crate) fn waiting(y: PointerMut, block: &mut MaybeUninit<[f32; BLOCK]>) -> *mut f32 {
+    if y.element == ElementType::F32 { y.at.cast() } else { block.as_mut_ptr().cast() }
 }
 
 /// Values that wait at `values`, to be stored in `y`.
