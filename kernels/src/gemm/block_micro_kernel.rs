@@ -276,10 +276,33 @@ impl Rows {
     }
 }
 
+/// No chains: there is no value. [`add_blocks_again`] of it has no instructions that want a
+/// function's `target_feature`.
+#[derive(Clone, Copy)]
+enum NoChains {}
+
+impl<S: Simd> Chains<S> for NoChains {
+    type Bits = f32;
+    type Fused = Self;
+
+    const K: usize = 1;
+
+    #[inline(always)]
+    unsafe fn chain<const M: usize, const N: usize, const ODD: usize>(
+        self,
+        _: S,
+        _: *const f32,
+        _: *const f32,
+        _: usize,
+    ) -> [[S::Vector; N]; M] {
+        match self {}
+    }
+}
+
 // f32 in A, elements B in B.
 impl<S: Simd, B: Element> Chains<S> for Chain<B> {
     type Bits = B::Bits;
-    type Fused = Self;
+    type Fused = NoChains;
 
     const K: usize = 1;
 
@@ -374,7 +397,7 @@ unsafe fn chain_of<S: Simd, P: Product<S>, const M: usize, const N: usize, const
 impl<T: Bf16Fma> Chains<T::Simd> for Pairs<T> {
     // A pair, of the size of an f32.
     type Bits = f32;
-    type Fused = Self;
+    type Fused = NoChains;
 
     const K: usize = 2;
 
