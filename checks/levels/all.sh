@@ -29,11 +29,11 @@ lane() {
 lane "neon.sh --no-run" "avx512.sh --cpu sapphire_rapids --no-run" "fallback.sh --no-run" || failed=1
 rm -f "$LEDGER"/*.tsv
 
-lane neon.sh wasm.sh scalar.sh &
+lane neon.sh wasm.sh scalar.sh fallback.sh &
 # Where AVX2 is the best level, the last run is this one.
 avx2=()
 cpu_has avx512f && avx2=(avx2.sh)
-lane "avx512.sh --cpu corei7_skylake_x --cpu sapphire_rapids" fallback.sh "${avx2[@]}" amx.sh \
+lane "avx512.sh --cpu corei7_skylake_x --cpu sapphire_rapids" "${avx2[@]}" amx.sh \
     "bare.sh x86_64-unknown-none" || failed=1
 wait $! || failed=1
 # With all tests and their counts, on both cores. Where no level is chosen it is the best of this machine.
