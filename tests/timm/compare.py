@@ -91,13 +91,8 @@ def randomise(model):
 
 
 def middle(model):
-    """The middle one of the blocks that end in a sum: the name of a module, and of sepconv's node."""
-    kinds = ("ConvNeXtBlock", "GhostBottleneck")
-    sums = [
-        name
-        for name, module in model.named_modules()
-        if getattr(module, "has_skip", False) or type(module).__name__ in kinds
-    ]
+    """The middle one of the blocks that end in a sum."""
+    sums = modules.sums(model)
     return sums[len(sums) // 2]
 
 

@@ -62,13 +62,8 @@ def nodes(name):
 
 
 def sums(model):
-    """The first, a middle and the last of the blocks that end in a sum, which have the same name here."""
-    kinds = ("ConvNeXtBlock", "GhostBottleneck")
-    names = [
-        name
-        for name, module in model.named_modules()
-        if getattr(module, "has_skip", False) or type(module).__name__ in kinds
-    ]
+    """The first, a middle and the last of the blocks that end in a sum."""
+    names = modules.sums(model)
     return [names[0], names[len(names) // 2], names[-1]]
 
 

@@ -13,6 +13,16 @@ import golden
 import synthetic
 
 
+def sums(model):
+    """The blocks that end in a sum, in order: names of modules, and of sepconv's nodes."""
+    kinds = ("ConvNeXtBlock", "GhostBottleneck")
+    return [
+        name
+        for name, module in model.named_modules()
+        if getattr(module, "has_skip", False) or type(module).__name__ in kinds
+    ]
+
+
 def numbered(kind, n):
     return f"{kind}_{n}" if n else kind
 
