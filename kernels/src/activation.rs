@@ -59,8 +59,8 @@ pub enum Activation {
         /// α.
         alpha: f32,
     },
-    /// x / (1 + e⁻ˣ), also called swish. Within 4 ULP for x ≥ −88.3, −0 below (where the exact value
-    /// is above −4e-37) and at −∞.
+    /// x / (1 + e⁻ˣ), also called swish. Within 4 ULP for x ≥ −88.3. Below that, where the exact
+    /// value is above −4e-37, and at −∞ it is −0.
     Silu,
     /// x · (clamp(x + 3, 0, 6) · (1/6)), each step rounded. NaN at −∞ (∞ · 0).
     HardSwish,

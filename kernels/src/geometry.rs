@@ -214,9 +214,9 @@ pub enum TransposedPadding {
     },
 }
 
-/// The window of a transposed convolution: \[height, width\] of kernel, stride and dilation, and the
-/// padding. In the formulas of [`TransposedPadding`] k is the extent of the dilated kernel,
-/// (k − 1) · dilation + 1.
+/// The window of a transposed convolution: \[height, width\] of kernel, stride and dilation, and
+/// the padding. In the formulas of [`TransposedPadding`] k is the extent of the dilated kernel,
+/// (kernel − 1) · dilation + 1.
 ///
 /// ```
 /// # use sepconv_kernels::*;

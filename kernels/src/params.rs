@@ -585,8 +585,8 @@ pub enum Interpolation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Coordinates {
-    /// (o + 0.5) · (in / out), for bilinear less 0.5: pixels are areas, and positions those of their
-    /// centers.
+    /// (o + 0.5) · (in / out), for bilinear less 0.5: pixels are areas, and their positions are
+    /// those of their centers.
     HalfPixel,
     /// o · ((in − 1) / (out − 1)): the first pixel of the output lies on the first of the input,
     /// the last on the last. A single output lies on the first.

@@ -262,8 +262,8 @@ fn products_of_any_bits() {
     assert!(nans < outputs / 4, "{nans} NaN of {outputs}");
 }
 
-/// A product beyond f32 that its chain brings back: an FMA is not rounded in between. In micro-tiles
-/// of any height, in blocks of 32 k and in what is left.
+/// A product beyond f32 is added to a sum that makes the result finite again: an FMA does not round
+/// in between. In micro-tiles of any height, in blocks of 32 k and in what is left.
 #[test]
 fn products_beyond_f32_come_back() {
     let big = 2.0_f32.powi(64);

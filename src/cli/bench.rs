@@ -77,8 +77,8 @@ pub(super) struct Args {
     layer: Vec<Layer>,
     /// Input array of shape N×H×W×C or N×L×C [default: pseudorandom numbers from -1 to 1]
     ///
-    /// Few networks are faster or slower for it: where swish or GELU meet numbers far below 0, their
-    /// results are subnormal, and those take many CPUs a hundred times as long.
+    /// The time of most networks does not depend on the input. It does where swish or GELU meet
+    /// numbers far below 0: the results are subnormal, which slows many CPUs down a hundredfold.
     #[arg(long, value_name = "X.npy", conflicts_with_all = ["batch", "size"])]
     input: Option<PathBuf>,
     /// Number of pictures in one run

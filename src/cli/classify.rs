@@ -19,8 +19,9 @@ use super::{Failure, Result, error, input_size, note, parse_size, print, report,
 /// Classify pictures
 ///
 /// Each picture is resized to the model's input size, without keeping its proportions unless the
-/// model or --crop says so, and scaled to the numbers that the model was trained on. A rescaling layer in the file, or a known network
-/// of Keras Applications or timm, says how to scale. Otherwise x / 127.5 − 1 is assumed.
+/// model or --crop says so, and scaled to the numbers that the model was trained on. A rescaling
+/// layer in the file, or a known network of Keras Applications or timm, says how to scale.
+/// Otherwise x / 127.5 − 1 is assumed.
 /// --preprocess overrides this. The scaling in use is printed. A file of `sepconv quantize` also
 /// says how to resize and scale pictures, and has the names of the classes if it was given any.
 ///

@@ -20,8 +20,8 @@ use super::{Failure, Result, error, input_shape, note};
 /// own.
 ///
 /// Outputs have the shapes that Keras gives them: N×classes, or N×H×W×C or N×L×C if the model ends
-/// in a feature map. If the model ends in softmax, `--output FILE` writes the logits. With --predict it
-/// writes the probabilities, as Keras's predict does.
+/// in a feature map. If the model ends in softmax, `--output FILE` writes the logits. With
+/// --predict it writes the probabilities, as Keras's predict does.
 ///
 /// Files are written completely or not at all, even if the disk is full or the command is
 /// interrupted.

@@ -807,8 +807,8 @@ impl Network {
     }
 
     /// How many dimensions the node's value has in Keras: 4 for pictures N×H×W×C, 3 for sequences
-    /// N×W×C, 2 for vectors N×C (after a global pool or a flattening). Here it has four; the missing
-    /// ones are 1.
+    /// N×W×C, 2 for vectors N×C (after a global pool or a flattening). Here a value always has
+    /// four; those that Keras lacks are 1.
     ///
     /// ```
     /// # use sepconv::models::*;

@@ -182,9 +182,9 @@ impl Layout<'_> {
 
 /// The type that each value is stored in: u8 if it is rounded to integers, else `activations`. Some
 /// values stay f32: the input, the output, factors that layers multiply by as they load, and
-/// operands and results of softmax, PReLU and plain loops. A residual has the type of its sum, and an
-/// operand of a concatenation has the type of the concatenation, so that they are f32 if the other
-/// is. Beside integers `activations` is f32.
+/// operands and results of softmax, PReLU and plain loops. A residual has the type of its sum, and
+/// an operand of a concatenation has the type of the concatenation, so that they are f32 if the
+/// other is. Beside integers `activations` is f32.
 pub(super) fn element_types(
     flow: &Flow<'_>,
     steps: &[FusedStep],

@@ -670,7 +670,8 @@ impl<'a> Tile<'a> {
         let y = operands.y.0.add(columns.offset);
         let residual = operands.residual.map(|(residual, _)| residual.0.add(columns.offset));
         let offsets = &self.offsets;
-        // SAFETY: the sums are complete; the pixels lie in the views, the columns in their channels.
+        // SAFETY: the sums are complete; the pixels lie in the views, and the columns in their
+        // channels.
         unsafe {
             self.requantize_rows(columns, int8, (y, offsets.y), (residual, offsets.residual));
         }

@@ -29,8 +29,8 @@ use crate::memory::LINE;
 use crate::simd::Simd;
 use crate::simd::int8::{Int8Matrix, Int8MatrixKernel};
 
-/// Vectors of sums, by row. Of two rows, while they are multiplied, the even one has both rows' sums
-/// of the first half of each vector's columns, the odd one those of the second half.
+/// Vectors of sums, by row. While two rows are multiplied, the even one holds both rows' sums of
+/// the first half of each vector's columns, and the odd one those of the second half.
 type Sums<T, const ROWS: usize, const N: usize> =
     [[<<T as Int8Matrix>::Simd as Simd>::Vector; N]; ROWS];
 

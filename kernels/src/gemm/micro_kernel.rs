@@ -573,8 +573,8 @@ unsafe fn add_products<
     }
 }
 
-/// L, the k of a block. The compiler doesn't know it where a turn has one step, and leaves the turns
-/// as they are.
+/// L, the k of a block. Where a turn of the loop has one step, the value is hidden from the
+/// compiler, which would otherwise unroll the loop.
 #[inline(always)]
 pub(super) fn steps<S: Simd>(simd: S) -> usize {
     if const { S::UNROLL == 1 } { simd.black_box(S::LANES) } else { S::LANES }

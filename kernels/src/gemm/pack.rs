@@ -6,8 +6,8 @@
 //!     panel(p)[(k + i) / L][row(p)][(k + i) % L] = clamp(x[p][i])  // · scale[i], if there is one
 //! ```
 //!
-//! Departures: whole blocks are moved as vectors, and what begins or ends within a block as a part of
-//! one. Lanes beyond the last k are left as they are: no kernel reads them.
+//! Departures: whole blocks are moved as vectors, and what begins or ends within a block as a part
+//! of a vector. Lanes beyond the last k are left as they are: no kernel reads them.
 
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -114,8 +114,8 @@ unsafe fn pixels<S: Simd, X: Element, const SCALED: bool>(
 /// The elements of a mask.
 ///
 /// # Safety
-/// The mask's elements of `x`, and of `scale` if SCALED, are valid for reading, and those of `a` for
-/// writing; no other thread touches them.
+/// The mask's elements of `x`, and of `scale` if SCALED, are valid for reading, and those of `a`
+/// for writing; no other thread touches them.
 #[inline(always)]
 unsafe fn some<S: Simd, X: Element, const SCALED: bool>(
     simd: S,

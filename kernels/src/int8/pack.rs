@@ -11,9 +11,9 @@
 //! L·GROUP bytes are one of their rows, a panel is a row of tiles.
 //!
 //! Departures: bytes are moved by vectors as far as these end in one block of a panel; the last of
-//! a block and of the pixel are parts of vectors. Pixels are innermost, so that
-//! the mask of such a part stays in a register. Integers beyond the last k are left as they are: the weights there
-//! are zeros.
+//! a block and of the pixel are parts of vectors. Pixels are innermost, so that the mask of such a
+//! part stays in a register. Integers beyond the last k are left as they are: the weights there are
+//! zeros.
 
 use crate::simd::Simd;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, Vector};
