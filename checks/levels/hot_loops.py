@@ -76,9 +76,9 @@ class Kernel:
 # `3x3`: columns of the 3×3 tiles for stride 1 and 2, widest first, of f32 and of 16 bits.
 WIDE_3X3 = ((6, 5, 4, 3, 2, 1),) * 2, ((6, 4, 3, 1),) * 2
 TILES = {
-    "avx2": {"rows": (1, 2, 3, 4, 6), "blocks": (1, 3, 4, 6), "vectors": 2, "lanes": 8, "3x3": (((3, 2, 1), (2, 1)), ((3, 2, 1),) * 2)},
-    "avx512": {"rows": (1, 2, 4, 6, 9, 12), "blocks": (1, 2, 4, 6, 9, 12), "vectors": 2, "lanes": 16, "3x3": WIDE_3X3},
-    "neon": {"rows": (1, 2, 3, 4, 5, 6, 8), "blocks": (1, 3, 4, 5, 8), "vectors": 3, "lanes": 4, "3x3": WIDE_3X3},
+    "avx2": {"rows": (1, 2, 3, 4, 6), "blocks": ((1, 1), (3, 3), (4, 2), (6, 3)), "vectors": 2, "lanes": 8, "3x3": (((3, 2, 1), (2, 1)), ((3, 2, 1),) * 2)},
+    "avx512": {"rows": (1, 2, 4, 6, 9, 12), "blocks": ((1, 1), (2, 2), (4, 4), (6, 6), (9, 3), (12, 6)), "vectors": 2, "lanes": 16, "3x3": WIDE_3X3},
+    "neon": {"rows": (1, 2, 3, 4, 5, 6, 8), "blocks": ((1, 1), (2, 2), (4, 4), (6, 3), (8, 4)), "vectors": 3, "lanes": 4, "3x3": WIDE_3X3},
 }
 # FMAs ÷ instructions of the full GEMM tile: packed, direct.
 # AVX2: per k 12 FMAs, 2 loads of B, 6 broadcasts of A, 0.60 without the loop's own instructions.
@@ -91,6 +91,9 @@ GEMM_SHARE = {"avx2": (0.57, 0.55), "avx512": (0.60, 0.57), "neon": (0.75, 0.75)
 # What widens 16-bit weights itself (a GEMM of few pixels): bf16 by two instructions per vector of B in addition, on
 # NEON by one, and again for the second half of the rows.
 SMALL_M_SHARE = {"avx2": 0.50, "avx512": 0.56, "neon": 0.63}
+# Of the arithmetic bf16, with weights of f32 and of bf16: of both chains registers hold half the rows at a time, and per
+# FMA there are more loads.
+BLOCKS_SHARE = {"avx2": (0.52, 0.44), "avx512": (0.57, 0.52), "neon": (0.75, 0.63)}
 # Vectors loaded ÷ FMAs: for 9·P FMAs a 3×3 tile of P columns loads 9 weights and the columns of a row,
 # P + 2, or with stride 2 of two rows, 2·(2·P + 1).
 # AVX2, P = 3: 14 of 27. Stride 2, P = 2: 19 of 18, twice, and what keeps that from spilling also has the weights of the
@@ -149,11 +152,14 @@ def expected(level):
                      share=SMALL_M_SHARE[level])
         yield Kernel(level, "gemm, all", "smaller", [
             f"{GEMM}MicroKernel<{ELEMENT}{x}, {m}, {vectors}, false>" for m in heights[:-1]])
-    # In the arithmetic bf16: the loops over even and over odd k, of weights widened before or as they are loaded.
-    for x, kind, share in (("F32", "f32", GEMM_SHARE[level][0]), ("Bf16", "bf16", SMALL_M_SHARE[level])):
-        yield Kernel(level, f"gemm, blocks {kind}", full, [f"{BLOCKS}<{ELEMENT}{x}, {rows}, {vectors}>"], share=share)
+    # In the arithmetic bf16: heights, and the rows whose two chains are in registers, of weights widened before or as
+    # they are loaded.
+    *shorter, (_, at_once) = tile["blocks"]
+    for x, kind, share in zip(("F32", "Bf16"), ("f32", "bf16"), BLOCKS_SHARE[level]):
+        yield Kernel(level, f"gemm, blocks {kind}", full, [f"{BLOCKS}<{ELEMENT}{x}, {rows}, {vectors}, {at_once}>"],
+                     share=share)
         yield Kernel(level, "gemm, all", "smaller", [
-            f"{BLOCKS}<{ELEMENT}{x}, {m}, {vectors}>" for m in tile["blocks"][:-1]])
+            f"{BLOCKS}<{ELEMENT}{x}, {m}, {vectors}, {r}>" for m, r in shorter])
     if level == "avx512":
         # Tile instructions multiply, in one block of assembly; what makes their rows of panels.
         for integers, name in (("false", "gemm, amx"), ("true", "gemm, amx int8")):
@@ -241,9 +247,9 @@ def expected(level):
             symbol.format(m, m + m % 2) for m in MATRIX_ROWS[:-1]], **matrix)
         yield Kernel(level, "gemm, int8 i8mm", "pairs", ["gemm::pair_rows::PairRows"], multiplies=False, **matrix)
         pairs = {"token": "Bf16", "trait": "Bf16Fma"}
-        symbol = "gemm::block_micro_kernel::PairMicroKernel<{}, 3>"
-        yield Kernel(level, "gemm, blocks bfmlal", full, [symbol.format(8)], share=PAIR_SHARE, **pairs)
-        yield Kernel(level, "gemm, all", "smaller", [symbol.format(m) for m in tile["blocks"][:-1]], **pairs)
+        symbol = "gemm::block_micro_kernel::PairMicroKernel<{}, 3, {}>"
+        yield Kernel(level, "gemm, blocks bfmlal", full, [symbol.format(rows, at_once)], share=PAIR_SHARE, **pairs)
+        yield Kernel(level, "gemm, all", "smaller", [symbol.format(*m) for m in shorter], **pairs)
     yield Kernel(level, "FMA peak", "", ["fma_loop::FmaLoop"], share=PEAK_SHARE)
 
 

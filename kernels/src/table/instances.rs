@@ -61,23 +61,26 @@ pub(super) const fn gemm<
     kernels
 }
 
-/// Micro-kernels of the arithmetic bf16, likewise.
+/// Micro-kernels of the arithmetic bf16, likewise, of as many rows at a time as registers hold two
+/// chains of.
 pub(super) const fn gemm_blocks<S: Simd, B: Element, const N: usize, const HEIGHTS: usize>(
     heights: [usize; HEIGHTS],
 ) -> [MicroKernelFn; HEIGHTS] {
-    let mut kernels = [S::entry::<BlockMicroKernel<B, 1, N>> as MicroKernelFn; HEIGHTS];
+    let few = S::REGISTERS < 32;
+    let mut kernels = [S::entry::<BlockMicroKernel<B, 1, N, 1>> as MicroKernelFn; HEIGHTS];
     let mut i = 0;
     while i < HEIGHTS {
         kernels[i] = match heights[i] {
-            1 => S::entry::<BlockMicroKernel<B, 1, N>>,
-            2 => S::entry::<BlockMicroKernel<B, 2, N>>,
-            3 => S::entry::<BlockMicroKernel<B, 3, N>>,
-            4 => S::entry::<BlockMicroKernel<B, 4, N>>,
-            5 => S::entry::<BlockMicroKernel<B, 5, N>>,
-            6 => S::entry::<BlockMicroKernel<B, 6, N>>,
-            8 => S::entry::<BlockMicroKernel<B, 8, N>>,
-            9 => S::entry::<BlockMicroKernel<B, 9, N>>,
-            12 => S::entry::<BlockMicroKernel<B, 12, N>>,
+            1 => S::entry::<BlockMicroKernel<B, 1, N, 1>>,
+            2 => S::entry::<BlockMicroKernel<B, 2, N, 2>>,
+            3 => S::entry::<BlockMicroKernel<B, 3, N, 3>>,
+            4 if few => S::entry::<BlockMicroKernel<B, 4, N, 2>>,
+            4 => S::entry::<BlockMicroKernel<B, 4, N, 4>>,
+            6 if few || N > 2 => S::entry::<BlockMicroKernel<B, 6, N, 3>>,
+            6 => S::entry::<BlockMicroKernel<B, 6, N, 6>>,
+            8 => S::entry::<BlockMicroKernel<B, 8, N, 4>>,
+            9 => S::entry::<BlockMicroKernel<B, 9, N, 3>>,
+            12 => S::entry::<BlockMicroKernel<B, 12, N, 6>>,
             _ => panic!("a micro-tile of another height"),
         };
         i += 1;
@@ -90,15 +93,15 @@ pub(super) const fn gemm_blocks<S: Simd, B: Element, const N: usize, const HEIGH
 pub(super) const fn gemm_pairs<T: Bf16Fma, const N: usize, const HEIGHTS: usize>(
     heights: [usize; HEIGHTS],
 ) -> [MicroKernelFn; HEIGHTS] {
-    let mut kernels = [T::entry::<PairMicroKernel<1, N>> as MicroKernelFn; HEIGHTS];
+    let mut kernels = [T::entry::<PairMicroKernel<1, N, 1>> as MicroKernelFn; HEIGHTS];
     let mut i = 0;
     while i < HEIGHTS {
         kernels[i] = match heights[i] {
-            1 => T::entry::<PairMicroKernel<1, N>>,
-            3 => T::entry::<PairMicroKernel<3, N>>,
-            4 => T::entry::<PairMicroKernel<4, N>>,
-            5 => T::entry::<PairMicroKernel<5, N>>,
-            8 => T::entry::<PairMicroKernel<8, N>>,
+            1 => T::entry::<PairMicroKernel<1, N, 1>>,
+            2 => T::entry::<PairMicroKernel<2, N, 2>>,
+            4 => T::entry::<PairMicroKernel<4, N, 4>>,
+            6 => T::entry::<PairMicroKernel<6, N, 3>>,
+            8 => T::entry::<PairMicroKernel<8, N, 4>>,
             _ => panic!("a micro-tile of another height"),
         };
         i += 1;

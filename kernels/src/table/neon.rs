@@ -44,9 +44,12 @@ const ROWS: [usize; 7] = [1, 2, 3, 4, 5, 6, 8];
 const COLUMNS: &[usize] = &[1, 2, 3, 4, 5, 6];
 const COLUMNS_16: &[usize] = &[1, 3, 4, 6];
 
-/// Those of the arithmetic bf16: fewer, for the sake of the time in which they compile. Any two
-/// below 8 add up to each that is missing.
-const BLOCK_ROWS: [usize; 5] = [1, 3, 4, 5, 8];
+/// Those of the arithmetic bf16: 1, or as registers hold two chains of 2, 3 or 4 rows. Any two below
+/// 8 add up to each that is missing.
+const BLOCK_ROWS: [usize; 5] = [1, 2, 4, 6, 8];
+
+/// Those of the arithmetic `Unfused`: fewer, for the sake of the time in which they compile.
+const UNFUSED_ROWS: [usize; 5] = [1, 3, 4, 5, 8];
 
 pub(super) static KERNELS: Kernels = Kernels {
     level: Level::Neon,
@@ -119,11 +122,11 @@ const EXACT_SMALL_M: F16Bf16<PanelKernels> = F16Bf16 {
 const UNFUSED_GEMM: ChainGemm = ChainGemm {
     f32: MicroKernels {
         name: "gemm_f32_8x12_unfused_neon",
-        rows: &BLOCK_ROWS,
+        rows: &UNFUSED_ROWS,
         packed: &[
-            &gemm::<U, F32, 1, false, _>(BLOCK_ROWS),
-            &gemm::<U, F32, 2, false, _>(BLOCK_ROWS),
-            &gemm::<U, F32, 3, false, _>(BLOCK_ROWS),
+            &gemm::<U, F32, 1, false, _>(UNFUSED_ROWS),
+            &gemm::<U, F32, 2, false, _>(UNFUSED_ROWS),
+            &gemm::<U, F32, 3, false, _>(UNFUSED_ROWS),
         ],
         direct: &[],
     },
