@@ -68,8 +68,8 @@ enum Array<'py> {
 impl<'py> Array<'py> {
     fn of(array: &Bound<'py, PyAny>, element: ElementType) -> PyResult<Self> {
         match element {
-            ElementType::F32 => Ok(Self::Numbers(array.extract().map_err(PyErr::from)?)),
-            _ => Ok(Self::Bits(array.extract().map_err(PyErr::from)?)),
+            ElementType::F32 => Ok(Self::Numbers(array.extract()?)),
+            _ => Ok(Self::Bits(array.extract()?)),
         }
     }
 
@@ -91,8 +91,8 @@ enum ArrayMut<'py> {
 impl<'py> ArrayMut<'py> {
     fn of(array: &Bound<'py, PyAny>, element: ElementType) -> PyResult<Self> {
         match element {
-            ElementType::F32 => Ok(Self::Numbers(array.extract().map_err(PyErr::from)?)),
-            _ => Ok(Self::Bits(array.extract().map_err(PyErr::from)?)),
+            ElementType::F32 => Ok(Self::Numbers(array.extract()?)),
+            _ => Ok(Self::Bits(array.extract()?)),
         }
     }
 

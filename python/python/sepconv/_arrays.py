@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import _sepconv
+
+if TYPE_CHECKING:
+    # At run time it would take longer to import than all of this package.
+    from numpy.typing import NDArray
 
 MOST_THREADS = 1024
 

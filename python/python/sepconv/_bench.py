@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from typing import Any, Callable, Mapping, NamedTuple
+
+import numpy as np
 
 
 class Record(NamedTuple):
@@ -67,9 +68,9 @@ def bench(
             name=name,
             shape=shape,
             runs=turns,
-            median=statistics.median(own),
+            median=float(np.median(own)),
             shortest=min(own),
-            ratio=statistics.median(t / of_first for t, of_first in zip(own, first)),
+            ratio=float(np.median(np.divide(own, first))),
         )
         for name, own in times.items()
     ]

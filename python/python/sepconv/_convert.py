@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ._model import Model
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Of the largest number in the output: 10 times what differences between Keras's and our order of
 # operations come to in deep networks.
@@ -29,6 +29,8 @@ def from_keras(model: Any, *, check: bool = False, **options: Any) -> Model:
 
     >>> model = sepconv.from_keras(keras.applications.Xception(), check=True)     # doctest: +SKIP
     """
+    import tempfile
+
     name = f"{model.name}.keras"
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, name)
@@ -50,6 +52,9 @@ def from_timm(model: Any, *, check: bool = False, **options: Any) -> Model:
     >>> model = sepconv.from_timm(timm.create_model("xception41", pretrained=True))
     ... # doctest: +SKIP
     """
+    import json
+    import tempfile
+
     config = dict(model.pretrained_cfg)
     name = config.get("architecture")
     if not name:
@@ -84,6 +89,8 @@ def from_timm(model: Any, *, check: bool = False, **options: Any) -> Model:
 
 def _safetensors(tensors: dict[str, NDArray[np.float32]], architecture: str) -> bytes:
     """A file of these tensors: the header's length, the header, the numbers."""
+    import json
+
     header: dict[str, Any] = {"__metadata__": {"architecture": architecture}}
     parts, start = [], 0
     for name, tensor in tensors.items():

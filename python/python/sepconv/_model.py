@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from . import _sepconv
 from ._arrays import check_out, checked_threads, input_array
 
-_Array = NDArray[np.float32]
-_Progress = Callable[[int, int], object]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    _Array = NDArray[np.float32]
+    _Progress = Callable[[int, int], object]
 
 # The most pictures computed at a time: enough to feed all threads, and a bound on memory.
 _BATCH = 8
@@ -134,6 +135,9 @@ class Model:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes `to_bytes` to a file, completely or not at all."""
+        # Imports of the standard library that take longer than all of this package.
+        import tempfile
+
         path = os.fspath(path)
         data = self.to_bytes()
         folder = os.path.dirname(os.path.abspath(path))

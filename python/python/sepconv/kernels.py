@@ -30,13 +30,15 @@ All layers take these keyword arguments:
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from . import _sepconv
 from ._arrays import check_out, checked_threads, dense
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Conv", "Depthwise", "Pointwise", "Separable"]
 
