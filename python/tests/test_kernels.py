@@ -1,7 +1,9 @@
 """Single layers, against numpy."""
 
 import pickle
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -124,6 +126,32 @@ def test_many_python_threads_share_a_layer():
     [thread.join() for thread in threads]
     for y, reference in zip(results, expected):
         np.testing.assert_array_equal(y, reference)
+
+
+def test_the_global_lock_is_released():
+    """The other thread runs while the layer computes, though Python would never make it stop."""
+    layer = kernels.Conv(uniform(3, 3, 64, 64), threads=1)
+    x = uniform(1, 96, 96, 64)
+    layer(x)
+    state, seen = {}, False
+
+    def compute():
+        state["begun"] = True
+        layer(x)
+        state["done"] = True
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    try:
+        thread = threading.Thread(target=compute)
+        thread.start()
+        while "done" not in state:
+            seen = seen or "begun" in state
+            time.sleep(0)
+        thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert seen
 
 
 def test_layers_can_be_pickled():
