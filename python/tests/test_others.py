@@ -21,7 +21,7 @@ class Keras:
         self.path, self.predict_ = path, predict
 
     def save(self, path):
-        assert path.endswith("digits.keras")
+        assert path.endswith(".keras")
         shutil.copyfile(self.path, path)
 
     def predict(self, x, verbose):

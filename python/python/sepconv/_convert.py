@@ -33,7 +33,7 @@ def from_keras(model: Any, *, check: bool = False, **options: Any) -> Model:
 
     name = f"{model.name}.keras"
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, name)
+        path = os.path.join(folder, "model.keras")
         model.save(path)
         with open(path, "rb") as file:
             data = file.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
 import numpy as np
@@ -135,22 +136,16 @@ class Model:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes `to_bytes` to a file, completely or not at all."""
-        # Imports of the standard library that take longer than all of this package.
-        import tempfile
-
         path = os.fspath(path)
         data = self.to_bytes()
-        folder = os.path.dirname(os.path.abspath(path))
-        handle, temporary = tempfile.mkstemp(prefix=os.path.basename(path), dir=folder)
+        # Nobody else's: other threads and processes may save, too.
+        temporary = f"{path}.{os.getpid()}-{threading.get_ident()}.tmp"
+        file = open(temporary, "xb")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp gives it to its owner alone.
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)
