@@ -137,6 +137,7 @@ impl PackedLayer {
     /// Packs `weights`: one array, or for a separable layer two, with elements in the order HWIO.
     #[new]
     fn new(
+        py: Python<'_>,
         description: Description,
         weights: Vec<Bound<'_, PyAny>>,
         bias: Option<PyReadonlyArray1<'_, f32>>,
@@ -148,13 +149,15 @@ impl PackedLayer {
         let elements = arrays.iter().map(|array| array.elements(element));
         let elements = elements.collect::<PyResult<Vec<_>>>()?;
         let bias = bias.as_ref().map(PyReadonlyArray1::as_slice).transpose()?;
-        let weights = pack(description, &elements, bias)?;
-        Ok(Self { weights, threads: description.threads })
+        let threads = description.threads;
+        let weights = pools::on(py, threads, || pack(description, &elements, bias))??;
+        Ok(Self { weights, threads })
     }
 
     /// A plan for inputs N×H×W×C.
-    fn plan(&self, size: [usize; 3]) -> PyResult<LayerPlan> {
-        let plan = self.weights.plan(size).map_err(kernel_error)?;
+    fn plan(&self, py: Python<'_>, size: [usize; 3]) -> PyResult<LayerPlan> {
+        let plan = pools::on(py, self.threads, || self.weights.plan(size))?;
+        let plan = plan.map_err(kernel_error)?;
         Ok(LayerPlan { plan, threads: self.threads, idle: Mutex::new(Vec::new()) })
     }
 }
