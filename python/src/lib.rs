@@ -6,6 +6,7 @@
 //! pools here are taken while it is held, so that none is locked when Python forks: see `pools`.
 
 mod arguments;
+mod arrays;
 #[path = "../../src/cli/mod.rs"]
 mod cli;
 mod errors;
@@ -45,7 +46,7 @@ fn _sepconv(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<models::Core>()?;
     module.add_class::<models::Plan>()?;
-    module.add_class::<layers::PackedLayer>()?;
+    module.add_class::<layers::Layer>()?;
     module.add_class::<layers::LayerPlan>()?;
     module.add_function(wrap_pyfunction!(main, module)?)?;
     module.add_function(wrap_pyfunction!(levels, module)?)?;

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use numpy::{PyReadonlyArray1, PyReadwriteArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 use sepconv::kernels::{Arithmetic, ElementType};
+use sepconv::models::ModelName;
 use sepconv::network::{NetworkPlan, NodeId, OutputKind, PlanOptions, Session, StepInfo};
-use sepconv::weights::{self, Link, Model, Resize, Scaling};
+use sepconv::weights::{self, Link, Model, Resize, Scaling, synthetic};
 
 use crate::errors::{file_error, value_error};
 use crate::{Shape, arguments, pools};
@@ -53,20 +55,48 @@ impl Options {
     }
 }
 
+fn model_name(architecture: &str) -> PyResult<ModelName> {
+    architecture
+        .parse()
+        .map_err(|e| PyValueError::new_err(format!("architecture: {e}, got {architecture:?}")))
+}
+
 #[pymethods]
 impl Core {
-    /// Loads a file.
+    /// Loads a file: of a whole model, or of the weights of the architecture of this name.
     #[staticmethod]
-    fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let model = py.detach(|| weights::load(&path));
+    fn load(py: Python<'_>, path: PathBuf, architecture: Option<&str>) -> PyResult<Self> {
+        let name = architecture.map(model_name).transpose()?;
+        let model = py.detach(|| match name {
+            None => weights::load(&path),
+            Some(name) => Model::named(name, |network| weights::load_weights(&path, network)),
+        });
         model.map(Self).map_err(|e| file_error(py, &path, e))
     }
 
-    /// Loads a file from memory; errors show `name` as the file.
+    /// Loads a file from memory, where it lies; errors show `name` as the file.
     #[staticmethod]
-    fn from_bytes(py: Python<'_>, name: &str, data: &[u8]) -> PyResult<Self> {
-        let data = data.to_vec();
-        py.detach(|| weights::load_bytes(name, data)).map(Self).map_err(value_error)
+    fn from_bytes(
+        py: Python<'_>,
+        name: &str,
+        data: PyBackedBytes,
+        architecture: Option<&str>,
+    ) -> PyResult<Self> {
+        let architecture = architecture.map(model_name).transpose()?;
+        let model = py.detach(|| match architecture {
+            None => weights::load_bytes(name, data),
+            Some(architecture) => Model::named(architecture, |network| {
+                weights::load_weights_bytes(name, data, network)
+            }),
+        });
+        model.map(Self).map_err(value_error)
+    }
+
+    /// The architecture of a name, with pseudorandom weights.
+    #[staticmethod]
+    fn random(py: Python<'_>, architecture: &str) -> PyResult<Self> {
+        let name = model_name(architecture)?;
+        py.detach(|| Model::named(name, synthetic::weights)).map(Self).map_err(value_error)
     }
 
     /// A file that `from_bytes` loads.

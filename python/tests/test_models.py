@@ -200,6 +200,53 @@ def test_models_can_be_saved_and_pickled(digits, fixtures, tmp_path):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(integers))(x), integers(x))
 
 
+def test_weights_may_lie_apart_when_pickled(digits):
+    """As in a store of objects that processes share."""
+    buffers = []
+    data = pickle.dumps(digits, protocol=5, buffer_callback=buffers.append)
+    assert len(data) < 1000 and len(buffers) == 1
+    shared = memoryview(bytearray(buffers[0].raw()))
+    again = pickle.loads(data, buffers=[shared.toreadonly()])
+    x = uniform(1, 32, 32, 3)
+    np.testing.assert_array_equal(again(x), digits(x))
+    assert shared[:] == buffers[0].raw()
+
+
+def test_content_may_be_any_buffer(digits, digits_path):
+    content, x = digits_path.read_bytes(), uniform(1, 32, 32, 3)
+    for data in (bytearray(content), memoryview(content), np.frombuffer(content, np.uint8)):
+        np.testing.assert_array_equal(sepconv.Model.from_bytes(data)(x), digits(x))
+    with pytest.raises(TypeError):
+        sepconv.Model.from_bytes("text")
+
+
+def test_architectures_by_name(tmp_path):
+    model = sepconv.Model.random("mobilenet-0.25", threads=1)
+    assert model.name.startswith("mobilenet") and model.threads == 1
+    x = uniform(1, 32, 32, 3)
+    expected = model(x)
+    assert expected.shape == (1, 1000)
+    np.testing.assert_array_equal(sepconv.Model.random("mobilenet-0.25")(x), expected)
+    data = model.to_bytes()
+    named = sepconv.Model.from_bytes(data, architecture="mobilenet-0.25")
+    np.testing.assert_array_equal(named(x), expected)
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(data)
+    named = sepconv.Model.load(path, architecture="mobilenet-0.25")
+    np.testing.assert_array_equal(named(x), expected)
+    for wrong in (
+        lambda name: sepconv.Model.random(name),
+        lambda name: sepconv.Model.load(path, architecture=name),
+        lambda name: sepconv.Model.from_bytes(data, architecture=name),
+    ):
+        with pytest.raises(ValueError, match='architecture: expected one of .* got "mobilenet-v9"'):
+            wrong("mobilenet-v9")
+    with pytest.raises(ValueError, match="weights.safetensors: "):
+        sepconv.Model.load(path, architecture="mobilenet")
+    with pytest.raises(FileNotFoundError):
+        sepconv.Model.load(tmp_path / "none", architecture="mobilenet")
+
+
 def test_many_python_threads_share_a_model(digits):
     inputs = [uniform(1 + i % 3, 32, 32, 3, seed=i) for i in range(6)]
     expected = [digits(x) for x in inputs]

@@ -44,7 +44,9 @@ def from_keras(model: Any, *, check: bool = False, **options: Any) -> Model:
 
 
 def from_timm(model: Any, *, check: bool = False, **options: Any) -> Model:
-    """Makes a `Model` of a live model of timm, whose output is logits or features.
+    """Makes a `Model` of a live model of timm. As the model's own, its output is logits or features.
+    Only ``legacy_xception`` ends otherwise: in probabilities (``logits=True`` gives timm's output),
+    and without classes in the feature map whose mean timm returns.
 
     :param check: compare with the model's own output on random input at once, as `from_keras` does.
     :param options: those of `Model`.
@@ -112,9 +114,11 @@ def _timm_output(model: Any, x: NDArray[np.float32]) -> NDArray[np.float32]:
 
     was_training = model.training
     model.eval()
+    planes = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+    first = next(model.parameters())
     try:
         with torch.no_grad():
-            y = model(torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))).numpy()
+            y = model(planes.to(first.device, first.dtype)).float().cpu().numpy()
     finally:
         model.train(was_training)
     return y if y.ndim != 4 else y.transpose(0, 2, 3, 1)
@@ -124,7 +128,7 @@ def _compare(model: Model, whose: str, theirs: Callable[[NDArray[np.float32]], A
     """Raises unless the outputs of random input agree."""
     shape = [_BATCH, *(_SIDE if side is None else side for side in model.input_shape[1:])]
     x = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
-    ours = model(x)
+    ours = model(x, logits=whose == "timm")
     ours = ours if isinstance(ours, list) else [ours]
     expected = theirs(x)
     if isinstance(expected, dict):

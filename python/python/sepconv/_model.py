@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import threading
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
@@ -85,6 +86,7 @@ class Model:
         cls,
         path: str | os.PathLike[str],
         *,
+        architecture: str | None = None,
         threads: int | None = None,
         level: str | None = None,
         arithmetic: str = "exact",
@@ -96,17 +98,42 @@ class Model:
         ``.weights.h5``, TensorFlow Lite's ``.tflite``, TensorFlow.js's ``model.json``, timm's
         ``.safetensors`` and those of ``sepconv quantize``.
 
+        A file of weights alone needs an `architecture`, such as ``"xception"``, ``"mobilenet"``,
+        ``"mobilenet-0.25"``, ``"inception-v3"``, ``"xception41"`` or ``"efficientnet_b0"``: the
+        names that the command line's ``--model`` takes.
+
         Raises `FileNotFoundError` or `PermissionError` if it can't be opened, `ValueError` with the
         file's name and what is wrong in it.
         """
         options = _options(threads, level, arithmetic, weights_type, activations_type, amx)
-        return cls(_sepconv.Core.load(path), options)
+        return cls(_sepconv.Core.load(path, architecture), options)
 
     @classmethod
     def from_bytes(
         cls,
-        data: bytes,
+        data: bytes | bytearray | memoryview,
         name: str = "model",
+        *,
+        architecture: str | None = None,
+        threads: int | None = None,
+        level: str | None = None,
+        arithmetic: str = "exact",
+        weights_type: str | None = None,
+        activations_type: str | None = None,
+        amx: bool = False,
+    ) -> Model:
+        """Loads the content of a file. Errors show `name` as the file's.
+
+        `bytes` are read where they lie; of another buffer, such as a `memoryview` of shared memory,
+        a copy is made, and dropped once it is read.
+        """
+        options = _options(threads, level, arithmetic, weights_type, activations_type, amx)
+        return cls(_core(data, name, architecture), options)
+
+    @classmethod
+    def random(
+        cls,
+        architecture: str,
         *,
         threads: int | None = None,
         level: str | None = None,
@@ -115,9 +142,13 @@ class Model:
         activations_type: str | None = None,
         amx: bool = False,
     ) -> Model:
-        """Loads the content of a file. Errors show `name` as the file's."""
+        """The architecture with pseudorandom weights, the same each time: to measure its speed.
+
+        >>> sepconv.Model.random("xception").name
+        'xception'
+        """
         options = _options(threads, level, arithmetic, weights_type, activations_type, amx)
-        return cls(_sepconv.Core.from_bytes(name, data), options)
+        return cls(_sepconv.Core.random(architecture), options)
 
     def with_options(self, **options: Any) -> Model:
         """The same network and weights, unpacked ones shared, with other options (see `Model`).
@@ -362,12 +393,22 @@ class Model:
         shape = "×".join("?" if side is None else str(side) for side in self.input_shape[1:])
         return f"<sepconv.Model {self.name!r} of {shape}, {self.parameters} parameters>"
 
-    def __reduce__(self) -> Any:
-        return _unpickle, (self.to_bytes(), self.name, self._options)
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        data: Any = self.to_bytes()
+        if protocol >= 5:
+            # Who wants may keep it apart, in memory that processes share.
+            data = pickle.PickleBuffer(data)
+        return _unpickle, (data, self.name, self._options)
 
 
-def _unpickle(data: bytes, name: str, options: dict[str, Any]) -> Model:
-    return Model(_sepconv.Core.from_bytes(name, data), options)
+def _unpickle(data: Any, name: str, options: dict[str, Any]) -> Model:
+    return Model(_core(data, name, None), options)
+
+
+def _core(data: Any, name: str, architecture: str | None) -> _sepconv.Core:
+    if not isinstance(data, bytes):
+        data = bytes(memoryview(data))
+    return _sepconv.Core.from_bytes(name, data, architecture)
 
 
 def _options(
