@@ -31,9 +31,10 @@ def onnx_runtime(model, x, threads):
 
 def litert(model, x, threads):
     import tensorflow as tf
+    from ai_edge_litert.interpreter import Interpreter
 
     converted = tf.lite.TFLiteConverter.from_keras_model(model).convert()
-    interpreter = tf.lite.Interpreter(model_content=converted, num_threads=threads)
+    interpreter = Interpreter(model_content=converted, num_threads=threads)
     given, returned = (
         details[0]["index"]
         for details in (interpreter.get_input_details(), interpreter.get_output_details())
@@ -67,6 +68,8 @@ def main():
     shape = (args.batch, args.size, args.size, 3)
     x = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
+    # Keras exports no model that has never been called.
+    model(x)
     contenders = {"sepconv": sepconv.from_keras(model, threads=args.threads)}
     for name, make in (("ONNX Runtime", onnx_runtime), ("LiteRT", litert)):
         try:

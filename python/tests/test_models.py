@@ -286,6 +286,8 @@ X = np.zeros((2, 32, 32, 3), np.float32)
         (lambda m: m(X[0]), r"N×H×W×3, each at least 1, got \[32, 32, 3\]"),
         (lambda m: m(X[..., :2]), r"got \[2, 32, 32, 2\]"),
         (lambda m: m(X[:0]), r"got \[0, 32, 32, 3\]"),
+        (lambda m: m.steps((1, 32, 32)), r"each at least 1, got \[1, 32, 32\]"),
+        (lambda m: m.steps((0, 32, 32, 3)), r"got \[0, 32, 32, 3\]"),
         (lambda m: m(X.astype(np.uint8)), 'got uint8; convert with x.astype\\("float32"\\)'),
         (lambda m: m(X, out=np.zeros((2, 9), "f4")), r"float32 of shape \(2, 10\), got"),
         (lambda m: m(X, out=np.zeros((2, 10), "f8")), "got float64"),

@@ -268,7 +268,7 @@ class Model:
         progress: _Progress | None,
     ) -> list[_Array]:
         x = input_array(x, self._quantization)
-        shape = self._input_shape(x)
+        shape = self._checked(x.shape)
         count, rest = shape[0], shape[1:]
         batch = -(-count // -(-count // _BATCH))
         plan = self._plan((batch, *rest), values)
@@ -287,17 +287,21 @@ class Model:
                 progress(end, count)
         return arrays
 
-    def _input_shape(self, x: _Array) -> tuple[int, int, int, int]:
-        """N×H×W×C; sequences have one row."""
+    def _checked(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+        """N×H×W×C of an input's shape; sequences have one row."""
         _, _, channels, is_sequence = self._core.input()
-        shape = x.shape
-        if len(shape) != (3 if is_sequence else 4) or shape[-1] != channels or x.size == 0:
+        rank = 3 if is_sequence else 4
+        if len(shape) != rank or shape[-1] != channels or any(side < 1 for side in shape):
             sides = "N×L" if is_sequence else "N×H×W"
             raise ValueError(
                 f"x: expected an array of shape {sides}×{channels}, each at least 1, "
                 f"got {list(shape)}"
             )
-        return (shape[0], 1, *shape[1:]) if is_sequence else shape
+        if is_sequence:
+            n, length, c = shape
+            return n, 1, length, c
+        n, h, w, c = shape
+        return n, h, w, c
 
     def _plan(
         self, shape: tuple[int, int, int, int], values: tuple[_Value, ...]
@@ -323,9 +327,7 @@ class Model:
         >>> [step.kernel for step in model.steps((1, 299, 299, 3))][0]     # doctest: +SKIP
         'gemm_f32_12x32_avx512'
         """
-        shape = tuple(shape)
-        if len(shape) == 3:
-            shape = (shape[0], 1, *shape[1:])
+        shape = self._checked(tuple(shape))
         return [Step(*step) for step in self._plan(shape, self._outputs(False)).steps()]
 
     @property
