@@ -116,7 +116,7 @@ impl Report {
         let of_rows = layout(&mut rows.iter().map(|(name, _)| name.chars().count()));
         let mut text = String::new();
         for (name, value) in rows {
-            text += &of_rows.row(&Row { details: value, ..Row::new(name, [""; 0]) });
+            text += &of_rows.row(&Row::new(name, [""; 0]).details(value));
         }
         for (title, chosen) in [
             ("kernels of layers of f32", &self.kernels),

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::info::without_fma;
 use super::source::Source;
-use super::text::{Row, columns, table, wrap};
+use super::text::{Layout, Row, columns, table, wrap};
 use super::threads::{self, Threads};
 use super::{Result, input_size, parse_size, print, print_json, thousands};
 
@@ -191,18 +191,26 @@ impl Report {
         text = wrap(&text, columns) + "\n";
         text += &table(heading, self.steps.iter().map(row).collect(), columns);
         let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-        let _ = write!(
-            text,
-            "\nparameters     {} trainable, {} total\n\
-             multiply-adds  {:.3} G\n\
-             memory         {:.1} MiB between layers, {:.1} MiB scratch for {} threads\n",
-            thousands(self.trainable_parameters as u64),
-            thousands(self.parameters as u64),
-            self.multiply_adds as f64 / 1e9,
-            mib(self.arena_bytes),
-            mib(self.scratch_bytes),
-            self.threads,
-        );
+        let parameters = [self.trainable_parameters, self.parameters].map(|n| thousands(n as u64));
+        let [trainable, total] = parameters;
+        let totals = [
+            ("parameters", format!("{trainable} trainable, {total} total")),
+            ("multiply-adds", format!("{:.3} G", self.multiply_adds as f64 / 1e9)),
+            (
+                "memory",
+                format!(
+                    "{:.1} MiB between layers, {:.1} MiB scratch for {} threads",
+                    mib(self.arena_bytes),
+                    mib(self.scratch_bytes),
+                    self.threads
+                ),
+            ),
+        ];
+        text.push('\n');
+        let layout = Layout::new(columns, "multiply-adds".len(), Vec::new(), usize::MAX);
+        for (name, value) in totals {
+            text += &layout.row(&Row::new(name, [""; 0]).details(value));
+        }
         if let Some(note) = &self.without_fma {
             let _ = write!(text, "\n{}", wrap(note, columns));
         }
