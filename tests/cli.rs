@@ -997,7 +997,7 @@ fn compares_and_draws() {
     }
     let svg = fs::read_to_string(&picture).unwrap();
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
-    for part in ["147×147, 64 → 128", "MobileNetV1, 224×224", "milliseconds"] {
+    for part in ["147×147, 64 → 128", "S = 91", "MobileNetV1 224×224", "milliseconds"] {
         assert!(svg.contains(part), "{part:?} is not in {svg}");
     }
     let report = assert_keys(
@@ -1018,6 +1018,7 @@ fn compares_and_draws() {
         let time = |form: &str| layer[form]["median_ms"].as_f64().unwrap();
         let obtained = layer["obtained"].as_f64().unwrap();
         assert!((obtained * time("separable") / time("standard") - 1.0).abs() < 1e-9, "{layer}");
+        assert_eq!(layer["obtained_quartiles"].as_array().unwrap().len(), 2);
         assert_agrees(&layer["standard"], peak);
     }
     let networks = report["networks"].as_array().unwrap();
@@ -1035,7 +1036,10 @@ fn assert_agrees(speed: &Value, peak_gflops: f64) {
     let share = rate / peak_gflops;
     let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b;
     assert!(close(number("gflops"), rate) && close(number("peak_share"), share), "{speed}");
-    assert!(number("min_ms") <= number("median_ms"), "{speed}");
+    let quartiles = speed["quartiles_ms"].as_array().unwrap();
+    let [low, high] = [0, 1].map(|i| quartiles[i].as_f64().unwrap());
+    let median = number("median_ms");
+    assert!(number("min_ms") <= low && low <= median && median <= high, "{speed}");
 }
 
 #[test]
@@ -1279,6 +1283,7 @@ fn benchmarks_a_network() {
             "peak_gflops",
             "min_ms",
             "median_ms",
+            "quartiles_ms",
             "gflops",
             "peak_share",
             "nodes",
@@ -1295,6 +1300,7 @@ fn benchmarks_a_network() {
         "multiply_adds",
         "min_ms",
         "median_ms",
+        "quartiles_ms",
         "gflops",
         "peak_share",
         "share",
@@ -1438,6 +1444,7 @@ fn benchmarks_layers() {
         "multiply_adds",
         "min_ms",
         "median_ms",
+        "quartiles_ms",
         "gflops",
         "peak_share",
         "peak_gflops",

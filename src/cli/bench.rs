@@ -388,7 +388,7 @@ fn heading(what: &str) -> Row {
 }
 
 fn numbers(speed: &Speed) -> [String; 4] {
-    let Speed { min_ms, median_ms, gflops, peak_share } = speed;
+    let Speed { min_ms, median_ms, gflops, peak_share, .. } = speed;
     let percent = peak_share * 100.0;
     [
         milliseconds(*median_ms),

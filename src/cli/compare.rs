@@ -15,7 +15,7 @@ use super::outputs::{self, Content};
 use super::plot;
 use super::progress::Progress;
 use super::source::{ModelName, Source};
-use super::speed::{Rounds, Speed, Turns, median};
+use super::speed::{Rounds, Speed, Turns, median, quartiles};
 use super::threads::{self, Threads};
 use super::types::Multiply;
 use super::{Failure, Result, error, input_size, parse_size, print, print_json, quantize};
@@ -114,7 +114,7 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
     }
     let report = args.threads.run(|| measure(Subject::new(&args)?, &args, progress))?;
     if let Some(path) = &args.plot {
-        let picture = plot::comparison(&report).map_err(Failure::Error)?;
+        let picture = plot::comparison(&report);
         outputs::write(&[(path, Content::Text(&picture))])?;
     }
     if args.json { print_json(&report) } else { print(&report.tables()) }
@@ -347,6 +347,10 @@ impl Pair {
     }
 
     fn row(self, peak: f64) -> LayerRow {
+        let [standard, separable] = &self.series.rounds.times[..] else {
+            unreachable!("two were timed")
+        };
+        let obtained_quartiles = quartiles(standard.iter().zip(separable).map(|(a, b)| a / b));
         let forms = self.parameters.into_iter().zip(self.series.speeds(peak));
         let mut forms = forms.map(|(parameters, (multiply_adds, speed))| Form {
             parameters,
@@ -360,6 +364,7 @@ impl Pair {
             count: self.count,
             promised: standard.multiply_adds as f64 / separable.multiply_adds as f64,
             obtained: standard.speed.median_ms / separable.speed.median_ms,
+            obtained_quartiles,
             standard,
             separable,
         }

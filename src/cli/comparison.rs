@@ -47,6 +47,8 @@ pub(super) struct LayerRow {
     pub(super) promised: f64,
     /// Median time of the standard layer ÷ that of the separable one.
     pub(super) obtained: f64,
+    /// Half of the rounds' ratios lie between.
+    pub(super) obtained_quartiles: [f64; 2],
 }
 
 /// A block of the spectrum.

@@ -19,6 +19,7 @@ mod run;
 mod shell;
 mod source;
 mod speed;
+mod svg;
 mod text;
 mod threads;
 mod trace;

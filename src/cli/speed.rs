@@ -15,6 +15,8 @@ use super::{Result, threads};
 pub(super) struct Speed {
     pub(super) min_ms: f64,
     pub(super) median_ms: f64,
+    /// Half of the runs lie between.
+    pub(super) quartiles_ms: [f64; 2],
     /// The rate of the median run. A multiply-add counts as two operations.
     pub(super) gflops: f64,
     /// That rate ÷ the peak.
@@ -31,6 +33,7 @@ impl Speed {
         Self {
             min_ms: min * 1e3,
             median_ms: median_time * 1e3,
+            quartiles_ms: quartiles(times.iter().copied()).map(|time| time * 1e3),
             gflops: rate / 1e9,
             peak_share: rate / peak,
         }
@@ -116,6 +119,14 @@ pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// The values between which the middle half lies.
+pub(super) fn quartiles(values: impl Iterator<Item = f64>) -> [f64; 2] {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let quarter = values.len() / 4;
+    [values[quarter], values[values.len() - 1 - quarter]]
+}
+
 /// The bursts of multiply-adds by which a thread measures its peak.
 const BURSTS: u64 = 5;
 
@@ -138,13 +149,15 @@ pub(super) fn peak(level: Level, arithmetic: Arithmetic) -> Result<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Speed, doubt, milliseconds};
+    use super::{Speed, doubt, milliseconds, quartiles};
 
     /// All numbers follow from the median time and the peak.
     #[test]
     fn numbers_agree() {
         let speed = Speed::new(3_000_000, &[0.004, 0.001, 0.002], 6e9);
         assert_eq!((speed.min_ms, speed.median_ms), (1.0, 2.0));
+        assert_eq!(speed.quartiles_ms, [1.0, 4.0]);
+        assert_eq!(quartiles((0..9).map(f64::from)), [2.0, 6.0]);
         assert_eq!((speed.gflops, speed.peak_share), (3.0, 0.5));
         assert!(doubt([0.5, 1.01]).is_none() && doubt([0.5, 1.41]).is_some());
     }
