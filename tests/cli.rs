@@ -125,7 +125,7 @@ fn usage_errors() {
         &["classify", "--weights", &weights],
         &["classify", &image],
         &["inspect"],
-        &["inspect", "--model", "resnet"],
+        &["inspect", "--model", "exception"],
         &["inspect", "--model", "mobilenet-wide"],
         &["run", "--weights", &weights],
         &["bench", "--runs", "0"],

@@ -64,6 +64,45 @@ pub(super) enum ModelName {
     Timm(&'static str),
 }
 
+/// Keras's names, and those of timm's family of Xception.
+const NAMES: [&str; 9] = [
+    "xception",
+    "inception-v3",
+    "mobilenet",
+    "mobilenet-WIDTH",
+    "legacy-xception",
+    "xception41",
+    "xception65",
+    "xception71",
+    "xception-without-residuals",
+];
+
+/// What to say of a name that no model has.
+fn unknown(text: &str) -> String {
+    let all: Vec<&str> = NAMES.into_iter().chain(timm_names()).collect();
+    let mut near = all.clone();
+    near.sort_by_key(|name| edits(text, name));
+    format!("the closest are {}; expected one of {}", near[..3].join(", "), all.join(", "))
+}
+
+/// The least number of characters to insert, remove or replace that make one text the other
+/// (Levenshtein's distance).
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    // From a's beginning to each beginning of b.
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
 impl FromStr for ModelName {
     type Err = String;
 
@@ -80,15 +119,7 @@ impl FromStr for ModelName {
             _ => {
                 let width = text.strip_prefix("mobilenet-").and_then(|width| width.parse().ok());
                 let of_timm = || timm_names().find(|&name| name == text).map(Self::Timm);
-                width.map(Self::MobileNet).or_else(of_timm).ok_or_else(|| {
-                    let names: Vec<&str> = timm_names().collect();
-                    format!(
-                        "expected one of xception, inception-v3, mobilenet, mobilenet-WIDTH, \
-                         legacy-xception, xception41, xception65, xception71, \
-                         xception-without-residuals, {}",
-                        names.join(", ")
-                    )
-                })
+                width.map(Self::MobileNet).or_else(of_timm).ok_or_else(|| unknown(text))
             }
         }
     }
@@ -158,4 +189,20 @@ fn load(path: &Path, name: Option<ModelName>) -> Result<Model> {
         model.metadata.logits = Some(Link::Softmax);
     }
     Ok(model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{edits, unknown};
+
+    #[test]
+    fn the_closest_names_come_first() {
+        for (a, b, count) in
+            [("", "", 0), ("", "abc", 3), ("abc", "", 3), ("kitten", "sitting", 3), ("ab", "ba", 2)]
+        {
+            assert_eq!(edits(a, b), count, "{a:?}, {b:?}");
+        }
+        assert!(unknown("exception").starts_with("the closest are xception, "));
+        assert!(unknown("mobilenetv2").starts_with("the closest are mobilenet, mobilenetv2_0"));
+    }
 }
