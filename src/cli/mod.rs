@@ -9,6 +9,7 @@ mod info;
 mod inspect;
 mod labels;
 mod layer;
+mod machine;
 mod outputs;
 mod pictures;
 mod plot;
@@ -18,6 +19,8 @@ mod run;
 mod shell;
 mod source;
 mod speed;
+mod svg;
+mod text;
 mod threads;
 mod trace;
 mod types;
@@ -33,6 +36,7 @@ use sepconv::weights::Tensor;
 use serde::Serialize;
 
 use progress::Progress;
+use text::Style;
 
 #[derive(Parser)]
 #[command(
@@ -49,6 +53,8 @@ Environment:
   SEPCONV_LEVEL  The instruction set to use: scalar, sse, neon, avx2 or avx512.
                  By default the best one that the CPU has. Results have the
                  same bits on each.
+  COLUMNS        The width of text, in place of the terminal's.
+  NO_COLOR       Not empty: no colours, on terminals either.
 
 Exit status:
   0    success
@@ -156,7 +162,8 @@ fn error<T>(message: impl Into<String>) -> Result<T> {
 
 /// Writes one line to stderr. `eprintln!` would panic if stderr is closed.
 fn report(message: &str) {
-    let _ = writeln!(io::stderr(), "error: {message}");
+    let mut stderr = io::stderr();
+    let _ = writeln!(stderr, "{} {message}", text::paint("error:", Style::Error, &stderr));
 }
 
 /// Writes a note to stderr.
@@ -166,7 +173,8 @@ fn note(message: &str) {
 
 /// Writes a warning to stderr.
 fn warn(message: &str) {
-    let _ = writeln!(io::stderr(), "warning: {message}");
+    let mut stderr = io::stderr();
+    let _ = writeln!(stderr, "{} {message}", text::paint("warning:", Style::Warning, &stderr));
 }
 
 /// Writes text to stdout and flushes it.

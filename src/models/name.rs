@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// assert_eq!(name, ModelName::MobileNet(0.25));
 /// assert_eq!(name.network()?.shapes([1, 224, 224, 3])?.last(), Some(&[1, 1, 1, 1000]));
 /// let error = "mobilenet-v9".parse::<ModelName>().unwrap_err();
-/// assert!(error.to_string().starts_with("expected one of xception, inception-v3, mobilenet, "));
+/// assert!(error.to_string().starts_with("the closest are mobilenet, "));
 /// # Ok::<(), sepconv::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,20 +62,50 @@ impl FromStr for ModelName {
             _ => {
                 let width = text.strip_prefix("mobilenet-").and_then(|width| width.parse().ok());
                 let of_timm = || timm_names().find(|&name| name == text).map(Self::Timm);
-                width.map(Self::MobileNet).or_else(of_timm).ok_or_else(unknown)?
+                width.map(Self::MobileNet).or_else(of_timm).ok_or_else(|| unknown(text))?
             }
         })
     }
 }
 
-fn unknown() -> Error {
-    let names: Vec<&str> = timm_names().collect();
-    let message = format!(
-        "expected one of xception, inception-v3, mobilenet, mobilenet-WIDTH, legacy-xception, \
-         xception41, xception65, xception71, xception-without-residuals, {}",
-        names.join(", ")
-    );
-    Error::Argument { message }
+/// Keras's names, and those of timm's family of Xception.
+const NAMES: [&str; 9] = [
+    "xception",
+    "inception-v3",
+    "mobilenet",
+    "mobilenet-WIDTH",
+    "legacy-xception",
+    "xception41",
+    "xception65",
+    "xception71",
+    "xception-without-residuals",
+];
+
+/// What to say of a name that no model has.
+fn unknown(text: &str) -> Error {
+    let all: Vec<&str> = NAMES.into_iter().chain(timm_names()).collect();
+    let mut near = all.clone();
+    near.sort_by_key(|name| edits(text, name));
+    let (near, all) = (near[..3].join(", "), all.join(", "));
+    Error::Argument { message: format!("the closest are {near}; expected one of {all}") }
+}
+
+/// The least number of characters to insert, remove or replace that make one text the other
+/// (Levenshtein's distance).
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    // From a's beginning to each beginning of b.
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
 }
 
 impl ModelName {
@@ -101,5 +131,25 @@ impl ModelName {
             }
             Self::Timm(name) => timm(&TimmConfig::new(name)?),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{edits, unknown};
+
+    #[test]
+    fn the_closest_names_come_first() {
+        for (a, b, count) in
+            [("", "", 0), ("", "abc", 3), ("abc", "", 3), ("kitten", "sitting", 3), ("ab", "ba", 2)]
+        {
+            assert_eq!(edits(a, b), count, "{a:?}, {b:?}");
+        }
+        assert!(unknown("exception").to_string().starts_with("the closest are xception, "));
+        assert!(
+            unknown("mobilenetv2")
+                .to_string()
+                .starts_with("the closest are mobilenet, mobilenetv2_0")
+        );
     }
 }
