@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ArgGroup;
 use sepconv::kernels::{Activation, Aligned, Level, Padding, Window};
-use sepconv::models::{Order, SpectrumConfig, spectrum};
+use sepconv::models::{ModelName, Order, SpectrumConfig, spectrum};
 use sepconv::network::{Network, NetworkPlan, NodeId, Op, PlanOptions, Quantized, Session};
 use sepconv::weights::{count_parameters, synthetic};
 
@@ -14,7 +14,7 @@ use super::machine::cpu_name;
 use super::outputs::{self, Content};
 use super::plot;
 use super::progress::Progress;
-use super::source::{ModelName, Source};
+use super::source::Source;
 use super::speed::{Rounds, Speed, Turns, median, quartiles};
 use super::threads::{self, Threads};
 use super::types::Multiply;

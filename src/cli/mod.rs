@@ -28,7 +28,6 @@ mod types;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use sepconv::Error;
@@ -99,8 +98,17 @@ pub(crate) fn parse(
     Cli::try_parse_from(words)
 }
 
-pub(crate) fn main() -> ExitCode {
-    let Cli { command, progress } = parse(std::env::args_os()).unwrap_or_else(|e| e.exit());
+/// Runs a command line that starts with the program's name. Returns the exit status. The Python
+/// package calls it too.
+pub(crate) fn main(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> u8 {
+    let Cli { command, progress } = match parse(words) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Nobody is left to be told that it can't be printed.
+            let _ = e.print();
+            return u8::try_from(e.exit_code()).unwrap_or(1);
+        }
+    };
     let result = match command {
         Command::Demo(args) => demo::run(args),
         Command::Classify(args) => classify::run(args, progress),
@@ -114,11 +122,11 @@ pub(crate) fn main() -> ExitCode {
         Command::Man(args) => shell::man(args),
     };
     match result {
-        Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
-        Err(Failure::Reported) => ExitCode::FAILURE,
+        Ok(()) | Err(Failure::Closed) => 0,
+        Err(Failure::Reported) => 1,
         Err(Failure::Error(message)) => {
             report(&message);
-            ExitCode::FAILURE
+            1
         }
     }
 }

@@ -116,7 +116,7 @@ unsafe fn micro_tiles<S: Simd, C: Chains<S>, const M: usize, const N: usize, con
     chains: C,
     t: &MicroTiles,
 ) {
-    const { assert!(M % R == 0, "as many rows each time") };
+    const { assert!(M.is_multiple_of(R), "as many rows each time") };
     let columns = Extent::<S> { whole: true, mask: simd.mem_mask(S::LANES) };
     for i in 0..t.tiles {
         let mut sums = MaybeUninit::<[[S::Vector; N]; M]>::uninit();
