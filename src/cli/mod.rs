@@ -160,21 +160,20 @@ fn error<T>(message: impl Into<String>) -> Result<T> {
     Err(Failure::Error(message.into()))
 }
 
-/// Writes one line to stderr. `eprintln!` would panic if stderr is closed.
+/// Writes an error to stderr. `eprintln!` would panic if stderr is closed.
 fn report(message: &str) {
-    let mut stderr = io::stderr();
-    let _ = writeln!(stderr, "{} {message}", text::paint("error:", Style::Error, &stderr));
+    let _ = io::stderr().write_all(text::message("error:", Some(Style::Error), message).as_bytes());
 }
 
 /// Writes a note to stderr.
 fn note(message: &str) {
-    let _ = writeln!(io::stderr(), "note: {message}");
+    let _ = io::stderr().write_all(text::message("note:", None, message).as_bytes());
 }
 
 /// Writes a warning to stderr.
 fn warn(message: &str) {
-    let mut stderr = io::stderr();
-    let _ = writeln!(stderr, "{} {message}", text::paint("warning:", Style::Warning, &stderr));
+    let warning = text::message("warning:", Some(Style::Warning), message);
+    let _ = io::stderr().write_all(warning.as_bytes());
 }
 
 /// Writes text to stdout and flushes it.

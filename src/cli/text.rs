@@ -59,6 +59,26 @@ pub(super) fn wrap(paragraph: &str, columns: usize) -> String {
     text
 }
 
+/// A message for stderr, which fits the terminal there. Elsewhere its lines stay whole, for those who
+/// search in them.
+pub(super) fn message(heading: &str, style: Option<Style>, message: &str) -> String {
+    let stderr = io::stderr();
+    let width = terminal_size::terminal_size_of(&stderr).map(|(width, _)| usize::from(width.0));
+    let text = fitted(&format!("{heading} {message}"), width.filter(|&n| n > 0));
+    match style {
+        Some(style) => text.replacen(heading, &paint(heading, style, &stderr), 1),
+        None => text,
+    }
+}
+
+/// Each line broken, if there is a width.
+fn fitted(text: &str, columns: Option<usize>) -> String {
+    match columns {
+        Some(columns) => text.lines().map(|line| wrap(line, columns.max(LEAST_COLUMNS))).collect(),
+        None => format!("{text}\n"),
+    }
+}
+
 /// The lines of a text that is broken at spaces and behind the `+` of the names of kernels.
 fn broken(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
@@ -204,7 +224,7 @@ pub(super) fn table(heading: Row, rows: Vec<Row>, columns: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Row, broken, table, wrap};
+    use super::{Row, broken, fitted, table, wrap};
 
     #[test]
     fn breaks_at_spaces_and_behind_plus() {
@@ -214,6 +234,14 @@ mod tests {
         assert_eq!(wrap("", 5), "\n");
         assert_eq!(broken("dw_3x3+gemm_12x32", 10), ["dw_3x3+", "gemm_12x32"]);
         assert_eq!(broken("dw_3x3+gemm_12x32", 17), ["dw_3x3+gemm_12x32"]);
+    }
+
+    #[test]
+    fn messages_fit() {
+        let text = "error: weights: expected 10240 elements, got 20480\n  - a";
+        assert_eq!(fitted(text, None), format!("{text}\n"));
+        let narrow = "error: weights: expected 10240 elements,\ngot 20480\n  - a\n";
+        assert_eq!(fitted(text, Some(8)), narrow);
     }
 
     #[test]
