@@ -76,8 +76,8 @@ class Kernel:
 # `3x3`: columns of the 3×3 tiles for stride 1 and 2, widest first, of f32 and of 16 bits.
 WIDE_3X3 = ((6, 5, 4, 3, 2, 1),) * 2, ((6, 4, 3, 1),) * 2
 TILES = {
-    "avx2": {"rows": (1, 2, 3, 4, 6), "blocks": ((1, 1), (3, 3), (4, 2), (6, 3)), "vectors": 2, "lanes": 8, "3x3": (((3, 2, 1), (2, 1)), ((3, 2, 1),) * 2)},
-    "avx512": {"rows": (1, 2, 4, 6, 9, 12), "blocks": ((1, 1), (2, 2), (4, 4), (6, 6), (9, 3), (12, 6)), "vectors": 2, "lanes": 16, "3x3": WIDE_3X3},
+    "avx2": {"rows": (1, 2, 3, 4, 5, 6), "blocks": ((1, 1), (3, 3), (4, 2), (6, 3)), "vectors": 2, "lanes": 8, "3x3": (((3, 2, 1), (2, 1)), ((3, 2, 1),) * 2)},
+    "avx512": {"rows": (1, 2, 3, 4, 6, 8, 9, 12), "blocks": ((1, 1), (2, 2), (4, 4), (6, 6), (9, 3), (12, 6)), "vectors": 2, "lanes": 16, "3x3": WIDE_3X3},
     "neon": {"rows": (1, 2, 3, 4, 5, 6, 8), "blocks": ((1, 1), (2, 2), (4, 4), (6, 3), (8, 4)), "vectors": 3, "lanes": 4, "3x3": WIDE_3X3},
 }
 # FMAs ÷ instructions of the full GEMM tile: packed, direct.

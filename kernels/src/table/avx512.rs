@@ -40,9 +40,13 @@ type S = Avx512;
 /// Of the arithmetic unfused.
 type U = Avx512<false>;
 
-/// The heights of micro-tiles: any two below 12 add up to each that is missing. (A square of pixels
-/// leaves 0, 1, 4 or 9. Others are left out for the sake of the time in which they would compile.)
-const ROWS: [usize; 6] = [1, 2, 4, 6, 9, 12];
+/// The heights of micro-tiles: any two below 12 add up to each that is missing. (Without 3, three
+/// pixels take 1.3 to 1.7 times as long; without 8, eight take 1.1 to 1.3 times, twenty 1.1.)
+const ROWS: [usize; 8] = [1, 2, 3, 4, 6, 8, 9, 12];
+
+/// Those of the arithmetics bf16 and unfused: fewer, for the sake of the time in which they compile.
+/// (A square of pixels leaves 0, 1, 4 or 9.)
+const FEW_ROWS: [usize; 6] = [1, 2, 4, 6, 9, 12];
 
 /// The columns of 3×3 tiles; of 16 bits fewer, for the sake of the time in which they compile.
 const COLUMNS: &[usize] = &[1, 2, 3, 4, 5, 6];
@@ -120,26 +124,26 @@ const EXACT_SMALL_M: F16Bf16<PanelKernels> = F16Bf16 {
     },
 };
 
-// For comparison: with A in panels alone.
+// For comparison: with fewer heights, and A in panels alone.
 const UNFUSED_GEMM: ChainGemm = ChainGemm {
     f32: MicroKernels {
         name: "gemm_f32_12x32_unfused_avx512",
-        rows: &ROWS,
-        packed: &[&gemm::<U, F32, 1, false, _>(ROWS), &gemm::<U, F32, 2, false, _>(ROWS)],
+        rows: &FEW_ROWS,
+        packed: &[&gemm::<U, F32, 1, false, _>(FEW_ROWS), &gemm::<U, F32, 2, false, _>(FEW_ROWS)],
         direct: &[],
     },
     small_m: None,
 };
 
 const BF16_GEMM: Bf16Gemm = Bf16Gemm {
-    rows: &ROWS,
+    rows: &FEW_ROWS,
     large_m: PanelKernels {
         name: "gemm_blocks_f32_12x32_avx512",
-        packed: &gemm_blocks::<S, F32, 2, _>(ROWS),
+        packed: &gemm_blocks::<S, F32, 2, _>(FEW_ROWS),
     },
     small_m: PanelKernels {
         name: "gemm_blocks_bf16_12x32_avx512",
-        packed: &gemm_blocks::<S, Bf16, 2, _>(ROWS),
+        packed: &gemm_blocks::<S, Bf16, 2, _>(FEW_ROWS),
     },
     round: S::entry::<Round>,
 };
