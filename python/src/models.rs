@@ -58,7 +58,7 @@ impl Options {
 fn model_name(architecture: &str) -> PyResult<ModelName> {
     architecture
         .parse()
-        .map_err(|e| PyValueError::new_err(format!("architecture: {e}, got {architecture:?}")))
+        .map_err(|e| PyValueError::new_err(format!("architecture: got {architecture:?}; {e}")))
 }
 
 #[pymethods]

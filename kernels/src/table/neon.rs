@@ -5,7 +5,6 @@
 use crate::activation::Activate;
 use crate::depthwise::k3x3::pairs;
 use crate::depthwise::kernels::DepthwiseKernels;
-use crate::depthwise::row::AnyTaps;
 use crate::element::F16Bf16;
 use crate::epilogue::{AsIs, Bounded, General, Relu};
 use crate::fma_loop::FmaLoop;
@@ -200,20 +199,24 @@ const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,
     pairs: pairs::<S, F32>(),
     k3x3: &[
-        k3x3::<S, F32, 1>(["dw_f32_3x3s1_6_neon", "dw_f32_relu_3x3s1_6_neon"], COLUMNS),
-        k3x3::<S, F32, 2>(["dw_f32_3x3s2_6_neon", "dw_f32_relu_3x3s2_6_neon"], COLUMNS),
+        k3x3::<S, F32, 1, _>(["dw_f32_3x3s1_6_neon", "dw_f32_relu_3x3s1_6_neon"], COLUMNS),
+        k3x3::<S, F32, 2, _>(["dw_f32_3x3s2_6_neon", "dw_f32_relu_3x3s2_6_neon"], COLUMNS),
     ],
     dense: &[
-        dense::<S, F32, 3, 1>(["dw_f32_k3s1_7_neon", "dw_f32_relu_k3s1_7_neon"], &[1, 2, 4, 7]),
-        dense::<S, F32, 5, 1>(["dw_f32_k5s1_7_neon", "dw_f32_relu_k5s1_7_neon"], &[1, 2, 4, 7]),
-        dense::<S, F32, 5, 2>(["dw_f32_k5s2_7_neon", "dw_f32_relu_k5s2_7_neon"], &[1, 2, 4, 7]),
-        dense::<S, F32, 7, 1>(["dw_f32_k7s1_7_neon", "dw_f32_relu_k7s1_7_neon"], &[1, 2, 4, 7]),
-        dense::<S, F32, 7, 2>(["dw_f32_k7s2_7_neon", "dw_f32_relu_k7s2_7_neon"], &[1, 2, 4, 7]),
+        dense::<S, F32, 3, 1, _>(["dw_f32_k3s1_7_neon", "dw_f32_relu_k3s1_7_neon"], &[1, 2, 4, 7]),
+        dense::<S, F32, 5, 1, _>(["dw_f32_k5s1_7_neon", "dw_f32_relu_k5s1_7_neon"], &[1, 2, 4, 7]),
+        dense::<S, F32, 5, 2, _>(["dw_f32_k5s2_7_neon", "dw_f32_relu_k5s2_7_neon"], &[1, 2, 4, 7]),
+        dense::<S, F32, 7, 1, _>(["dw_f32_k7s1_7_neon", "dw_f32_relu_k7s1_7_neon"], &[1, 2, 4, 7]),
+        dense::<S, F32, 7, 2, _>(["dw_f32_k7s2_7_neon", "dw_f32_relu_k7s2_7_neon"], &[1, 2, 4, 7]),
     ],
-    long: Some(long::<S, F32>(["dw_f32_long_7_neon", "dw_f32_relu_long_7_neon"], 4, &[1, 2, 4, 7])),
-    as_is: rows::<S, AnyTaps, F32, AsIs>("dw_f32_8_neon", &[1, 2, 4, 8]),
-    relu: rows::<S, AnyTaps, F32, Relu>("dw_f32_relu_8_neon", &[1, 2, 4, 8]),
-    general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_neon", &[1]),
+    long: Some(long::<S, F32, _>(
+        ["dw_f32_long_7_neon", "dw_f32_relu_long_7_neon"],
+        4,
+        &[1, 2, 4, 7],
+    )),
+    as_is: any_rows::<S, F32, AsIs>("dw_f32_8_neon", &[1, 2, 4, 8]),
+    relu: any_rows::<S, F32, Relu>("dw_f32_relu_8_neon", &[1, 2, 4, 8]),
+    general: any_rows::<S, F32, General>("dw_f32_general_1_neon", &[1]),
 };
 
 const F32_UNFUSED: Option<DepthwiseKernels> =
@@ -257,20 +260,20 @@ const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,
     pairs: pairs::<S, F16>(),
     k3x3: &[
-        k3x3::<S, F16, 1>(["dw_f16_3x3s1_6_neon"; 2], COLUMNS_16),
-        k3x3::<S, F16, 2>(["dw_f16_3x3s2_6_neon"; 2], COLUMNS_16),
+        k3x3::<S, F16, 1, _>(["dw_f16_3x3s1_6_neon"], COLUMNS_16),
+        k3x3::<S, F16, 2, _>(["dw_f16_3x3s2_6_neon"], COLUMNS_16),
     ],
     dense: &[
-        dense::<S, F16, 3, 1>(["dw_f16_k3s1_7_neon"; 2], &[1, 4, 7]),
-        dense::<S, F16, 5, 1>(["dw_f16_k5s1_7_neon"; 2], &[1, 4, 7]),
-        dense::<S, F16, 5, 2>(["dw_f16_k5s2_7_neon"; 2], &[1, 4, 7]),
-        dense::<S, F16, 7, 1>(["dw_f16_k7s1_7_neon"; 2], &[1, 4, 7]),
-        dense::<S, F16, 7, 2>(["dw_f16_k7s2_7_neon"; 2], &[1, 4, 7]),
+        dense::<S, F16, 3, 1, _>(["dw_f16_k3s1_7_neon"], &[1, 4, 7]),
+        dense::<S, F16, 5, 1, _>(["dw_f16_k5s1_7_neon"], &[1, 4, 7]),
+        dense::<S, F16, 5, 2, _>(["dw_f16_k5s2_7_neon"], &[1, 4, 7]),
+        dense::<S, F16, 7, 1, _>(["dw_f16_k7s1_7_neon"], &[1, 4, 7]),
+        dense::<S, F16, 7, 2, _>(["dw_f16_k7s2_7_neon"], &[1, 4, 7]),
     ],
-    long: Some(long::<S, F16>(["dw_f16_long_7_neon"; 2], 4, &[1, 4, 7])),
-    as_is: rows::<S, AnyTaps, F16, Bounded>("dw_f16_8_neon", &[1, 2, 4, 8]),
-    relu: rows::<S, AnyTaps, F16, Bounded>("dw_f16_8_neon", &[1, 2, 4, 8]),
-    general: rows::<S, AnyTaps, F16, General>("dw_f16_general_1_neon", &[1]),
+    long: Some(long::<S, F16, _>(["dw_f16_long_7_neon"], 4, &[1, 4, 7])),
+    as_is: any_rows::<S, F16, Bounded>("dw_f16_8_neon", &[1, 2, 4, 8]),
+    relu: any_rows::<S, F16, Bounded>("dw_f16_8_neon", &[1, 2, 4, 8]),
+    general: any_rows::<S, F16, General>("dw_f16_general_1_neon", &[1]),
 };
 
 const F16_UNFUSED: Option<DepthwiseKernels> =
@@ -288,20 +291,20 @@ const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,
     pairs: pairs::<S, Bf16>(),
     k3x3: &[
-        k3x3::<S, Bf16, 1>(["dw_bf16_3x3s1_6_neon"; 2], COLUMNS_16),
-        k3x3::<S, Bf16, 2>(["dw_bf16_3x3s2_6_neon"; 2], COLUMNS_16),
+        k3x3::<S, Bf16, 1, _>(["dw_bf16_3x3s1_6_neon"], COLUMNS_16),
+        k3x3::<S, Bf16, 2, _>(["dw_bf16_3x3s2_6_neon"], COLUMNS_16),
     ],
     dense: &[
-        dense::<S, Bf16, 3, 1>(["dw_bf16_k3s1_7_neon"; 2], &[1, 4, 7]),
-        dense::<S, Bf16, 5, 1>(["dw_bf16_k5s1_7_neon"; 2], &[1, 4, 7]),
-        dense::<S, Bf16, 5, 2>(["dw_bf16_k5s2_7_neon"; 2], &[1, 4, 7]),
-        dense::<S, Bf16, 7, 1>(["dw_bf16_k7s1_7_neon"; 2], &[1, 4, 7]),
-        dense::<S, Bf16, 7, 2>(["dw_bf16_k7s2_7_neon"; 2], &[1, 4, 7]),
+        dense::<S, Bf16, 3, 1, _>(["dw_bf16_k3s1_7_neon"], &[1, 4, 7]),
+        dense::<S, Bf16, 5, 1, _>(["dw_bf16_k5s1_7_neon"], &[1, 4, 7]),
+        dense::<S, Bf16, 5, 2, _>(["dw_bf16_k5s2_7_neon"], &[1, 4, 7]),
+        dense::<S, Bf16, 7, 1, _>(["dw_bf16_k7s1_7_neon"], &[1, 4, 7]),
+        dense::<S, Bf16, 7, 2, _>(["dw_bf16_k7s2_7_neon"], &[1, 4, 7]),
     ],
-    long: Some(long::<S, Bf16>(["dw_bf16_long_7_neon"; 2], 4, &[1, 4, 7])),
-    as_is: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_neon", &[1, 2, 4, 8]),
-    relu: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_neon", &[1, 2, 4, 8]),
-    general: rows::<S, AnyTaps, Bf16, General>("dw_bf16_general_1_neon", &[1]),
+    long: Some(long::<S, Bf16, _>(["dw_bf16_long_7_neon"], 4, &[1, 4, 7])),
+    as_is: any_rows::<S, Bf16, Bounded>("dw_bf16_8_neon", &[1, 2, 4, 8]),
+    relu: any_rows::<S, Bf16, Bounded>("dw_bf16_8_neon", &[1, 2, 4, 8]),
+    general: any_rows::<S, Bf16, General>("dw_bf16_general_1_neon", &[1]),
 };
 
 const BF16_UNFUSED: Option<DepthwiseKernels> =
