@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hdf5_pure::{AttrValue, Datatype, DatatypeByteOrder, FormatError, Layout, Source};
 
 use super::bytes::Bytes;
+use super::chunks;
 use super::elements::Format;
 
 /// The budget as a multiple of the file's length: more than any weights compress by.
@@ -196,7 +197,8 @@ impl Hdf5 {
                 format.read(&values, big).map_err(|e| e.to_string())
             }
             _ => {
-                let raw = dataset.read_raw().map_err(sentence)?;
+                let usual = chunks::read(&dataset, &self.bytes, format.width(), length);
+                let raw = usual.map_or_else(|| dataset.read_raw().map_err(sentence), Ok)?;
                 if raw.len() != length {
                     return Err(format!("expected {length} bytes, got {}", raw.len()));
                 }
