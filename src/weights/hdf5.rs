@@ -19,7 +19,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hdf5_pure::{AttrValue, Datatype, DatatypeByteOrder, FormatError, Layout, Source};
 
 use super::bytes::Bytes;
-use super::chunks;
 use super::elements::Format;
 
 /// The budget as a multiple of the file's length: more than any weights compress by.
@@ -197,8 +196,7 @@ impl Hdf5 {
                 format.read(&values, big).map_err(|e| e.to_string())
             }
             _ => {
-                let usual = chunks::read(&dataset, &self.bytes, format.width(), length);
-                let raw = usual.map_or_else(|| dataset.read_raw().map_err(sentence), Ok)?;
+                let raw = dataset.read_raw().map_err(sentence)?;
                 if raw.len() != length {
                     return Err(format!("expected {length} bytes, got {}", raw.len()));
                 }

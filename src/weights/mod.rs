@@ -4,8 +4,6 @@
 mod archive;
 #[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 mod bytes;
-#[cfg(feature = "keras")]
-mod chunks;
 #[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 mod elements;
 #[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
