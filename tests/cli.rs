@@ -576,6 +576,10 @@ fn quantizes_for_all_commands() {
 
     // As a table, and with a layer in f32, in place of the file.
     let text = stdout(&ok(&[&quantize[..], &more, &["--keep", "separable"]].concat()));
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 80 || line.ends_with(" bytes")),
+        "{text}"
+    );
     for part in ["own dB", "separable_act", "f32", "correlation", "first classes the same"] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }

@@ -1,6 +1,5 @@
 //! `sepconv quantize`: makes a network of 8-bit integers from a trained one.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +19,7 @@ use super::outputs::{self, Content};
 use super::pictures::{Chosen, Pictures};
 use super::progress::Progress;
 use super::source::ModelFile;
+use super::text::{Row, columns, table, wrap};
 use super::threads::Threads;
 use super::{
     Failure, Result, error, input_size, note, parse_size, print, print_json, thousands, warn,
@@ -382,26 +382,26 @@ impl From<QuantizedLayer> for Layer {
 
 impl Report {
     fn table(&self) -> String {
-        let width = self.layers.iter().map(|l| l.layer.chars().count()).fold(5, usize::max);
-        let mut text = format!("{:width$}  own dB  total dB\n", "layer");
-        for Layer { layer, kept, own_db, total_db } in &self.layers {
-            let own = if own_db.is_finite() { format!("{own_db:.1}") } else { "–".into() };
-            let total = if total_db.is_finite() { format!("{total_db:.1}") } else { "–".into() };
-            let kept = if *kept { "  f32" } else { "" };
-            let _ = writeln!(text, "{layer:width$}  {own:>6}  {total:>8}{kept}");
-        }
+        let decibels = |db: f64| if db.is_finite() { format!("{db:.1}") } else { "–".into() };
+        let rows = self.layers.iter().map(|Layer { layer, kept, own_db, total_db }| {
+            let row = Row::new(layer.as_str(), [*own_db, *total_db].map(decibels));
+            row.details(if *kept { "f32" } else { "" })
+        });
+        let columns = columns();
+        let mut text = table(Row::new("layer", ["own dB", "total dB"]), rows.collect(), columns);
         let Outputs { correlation, snr_db, largest_difference, same_first } = &self.outputs;
         let inputs = self.inputs;
-        let _ = write!(
-            text,
-            "\noutputs of {inputs} input{}: correlation {correlation:.5}, {snr_db:.1} dB, largest \
+        let outcome = format!(
+            "outputs of {inputs} input{}: correlation {correlation:.5}, {snr_db:.1} dB, largest \
              difference {largest_difference:.3}",
             if inputs == 1 { "" } else { "s" },
         );
+        text.push('\n');
+        text += &wrap(&outcome, columns);
         if let Some(same) = same_first {
-            let _ = write!(text, ", {same} of {inputs} first classes the same");
+            text += &wrap(&format!("{same} of {inputs} first classes the same"), columns);
         }
-        let _ = writeln!(text, "\n{}: {} bytes", self.file, thousands(self.bytes as u64));
+        text += &format!("{}: {} bytes\n", self.file, thousands(self.bytes as u64));
         text
     }
 }
