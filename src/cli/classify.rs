@@ -12,6 +12,7 @@ use sepconv::weights::Link;
 use super::files::{Files, List};
 use super::in_order::in_order;
 use super::labels;
+use super::outputs;
 use super::pictures::{Chosen, Pictures};
 use super::progress::Progress;
 use super::rows::{Class, Columns, Form, Row, Said};
@@ -117,6 +118,7 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
 }
 
 fn classify(args: &Args, progress: Progress) -> Result {
+    args.output.as_ref().map_or(Ok(()), |path| outputs::check(&[path]))?;
     let classifier = Classifier::new(args)?;
     let count = args.count(progress)?;
     let mut files = args.files()?;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Failure, Result, error, outputs};
+use super::{Failure, Result, error};
 
 /// How each row begins.
 const BEGIN: &[u8] = br#"{"file":"#;
@@ -48,7 +48,6 @@ pub(super) struct RowsFile {
 impl RowsFile {
     /// Opens the file, or makes it. No other process may write to it meanwhile.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        outputs::check(&[path])?;
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let file = file.map_err(|e| Failure::Error(format!("{}: {e}", path.display())))?;
