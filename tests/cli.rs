@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 #[cfg(feature = "keras")]
 mod common;
+#[path = "cli/many_pictures.rs"]
+mod many_pictures;
 
 fn fixture(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name);
@@ -116,6 +118,7 @@ fn usage_errors() {
         ["--mean", "--std"],
         ["--crop", "1.5"],
         ["--crop", "half"],
+        ["--json", "--columns"],
     ] {
         let output = sepconv(&[&classify[..], &extra[..]].concat());
         assert_eq!(output.status.code(), Some(2), "{extra:?}");
@@ -218,7 +221,6 @@ fn classifies_to_json_and_carries_on_past_bad_pictures() {
     let png = fs::read(fixture("images/resize.png")).unwrap();
     let bad = [
         ("missing", folder.path().join("no.jpg").to_str().unwrap().to_owned()),
-        ("folder", folder.path().to_str().unwrap().to_owned()),
         ("the file is empty", file("empty.jpg", b"")),
         ("expected a JPEG or PNG file", file("text.jpg", b"hello")),
         ("JPEG", file("cut.jpg", &jpeg[..jpeg.len() / 2])),
@@ -238,13 +240,20 @@ fn classifies_to_json_and_carries_on_past_bad_pictures() {
     assert_eq!(errors.lines().count(), bad.len(), "{errors}");
     for ((what, path), line) in bad.iter().zip(errors.lines()) {
         assert!(line.starts_with(&format!("error: {path}: ")), "{line}");
-        assert!(["missing", "folder"].contains(what) || line.contains(what), "{line}");
+        assert!(*what == "missing" || line.contains(what), "{line}");
     }
     let text = stdout(&output);
-    assert_eq!(text.lines().count(), good.len());
-    for (line, path) in text.lines().zip(&good) {
-        let value: Value = serde_json::from_str(line).unwrap();
+    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [first, failed @ .., last] = &rows[..] else { panic!("{text}") };
+    assert_eq!(failed.len(), bad.len());
+    for (value, ((_, path), line)) in failed.iter().zip(bad.iter().zip(errors.lines())) {
         assert_eq!(value["file"], path.as_str());
+        assert_eq!(format!("error: {path}: {}", value["error"].as_str().unwrap()), line);
+        assert!(value["logits"].is_null() && value["probabilities"].is_null(), "{value}");
+        assert_eq!(value["top"], serde_json::json!([]));
+    }
+    for (value, path) in [first, last].into_iter().zip(&good) {
+        assert_eq!((&value["file"], &value["error"]), (&path.as_str().into(), &Value::Null));
         assert_eq!(value["logits"].as_array().unwrap().len(), 4);
         let top = value["top"].as_array().unwrap();
         assert_eq!(top.len(), 2);

@@ -1,6 +1,5 @@
 //! `sepconv quantize`: makes a network of 8-bit integers from a trained one.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -14,6 +13,7 @@ use sepconv::npy;
 use sepconv::weights::{self, Model, Weights};
 use serde::Serialize;
 
+use super::files::Files;
 use super::labels;
 use super::outputs::{self, Content};
 use super::pictures::{Chosen, Pictures};
@@ -125,7 +125,9 @@ fn quantize(args: &Args, progress: Progress) -> Result<Report> {
     let (size, channels) = input_size(&network, args.size)?;
     let chosen = args.pictures.chosen(&metadata)?;
     let inputs = Inputs { args, size, channels, chosen: &chosen };
-    let paths = inputs.paths()?;
+    let kinds = &["jpg", "jpeg", "png", "npy"];
+    let paths: Vec<PathBuf> =
+        Files::new(args.calibrate.clone(), None, kinds).collect::<Result<_>>()?;
     let shape = [1, size[0], size[1], channels];
     let first = network.outputs()[0].node;
     let [_, height, width, outputs] = network.shapes(shape)?[first.index()];
@@ -216,26 +218,7 @@ struct Inputs<'a> {
     chosen: &'a Chosen,
 }
 
-/// Folders inside folders that are looked into.
-const DEPTH: usize = 16;
-
 impl Inputs<'_> {
-    /// All files.
-    fn paths(&self) -> Result<Vec<PathBuf>> {
-        let mut paths = Vec::new();
-        for path in &self.args.calibrate {
-            let before = paths.len();
-            walk(path, DEPTH, &mut paths)?;
-            if paths.len() == before {
-                return error(format!(
-                    "{}: the folder has no file that ends in .jpg, .jpeg, .png or .npy",
-                    path.display()
-                ));
-            }
-        }
-        Ok(paths)
-    }
-
     /// Passes each input to `f`, with a warning if it is of a damaged picture.
     fn each(
         &self,
@@ -278,31 +261,6 @@ impl Inputs<'_> {
 
 fn is_array(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
-}
-
-/// The file itself, or the pictures and arrays in a folder, by name.
-fn walk(path: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result {
-    if !path.is_dir() {
-        paths.push(path.into());
-        return Ok(());
-    }
-    let folder_error = |e: std::io::Error| Failure::Error(format!("{}: {e}", path.display()));
-    let Some(depth) = depth.checked_sub(1) else {
-        return error(format!("{}: it lies in more than {DEPTH} folders", path.display()));
-    };
-    let mut inside = Vec::new();
-    for entry in fs::read_dir(path).map_err(folder_error)? {
-        inside.push(entry.map_err(folder_error)?.path());
-    }
-    inside.sort();
-    for path in inside {
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-        let known = ["jpg", "jpeg", "png", "npy"].iter().any(|k| extension.eq_ignore_ascii_case(k));
-        if path.is_dir() || known {
-            walk(&path, depth, paths)?;
-        }
-    }
-    Ok(())
 }
 
 /// The outputs of both networks.
