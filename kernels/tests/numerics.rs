@@ -219,6 +219,25 @@ fn multiply_adds_are_rounded_once() {
     assert!(doubly_rounded > 100);
 }
 
+/// The same of a sum that is subnormal: the middle between two f32 is not where it is among the bits
+/// of an f64 otherwise.
+#[test]
+fn subnormal_sums_are_rounded_once() {
+    // 2⁻¹³⁰ + 2⁻¹⁴⁹ + 2⁻¹⁵⁰·(1 − 2⁻⁴⁶): below the middle, which it is when rounded to f64, and of
+    // the two f32 beside it the lower one is odd.
+    let (odd, small) = (f32::from_bits((1 << 19) + 1), 2.0_f32.powi(-75));
+    let x = [odd, small * (1.0 + f32::EPSILON)];
+    let weights = [1.0, small * (1.0 - f32::EPSILON)].map(|w| [w, -w].repeat(17)).concat();
+    let expected = [odd, -odd].repeat(17);
+    assert_ne!((f64::from(x[1]) * f64::from(weights[34]) + f64::from(odd)) as f32, odd);
+    for level in levels() {
+        let options = Options::default().level(level);
+        let plan = Pointwise::new([1, 1, 1, 2], &PointwiseParams::new(34, &weights), &options);
+        let got = run(&plan.unwrap(), &Spaced::new([1, 1, 1, 2], 0, &x), None, 0, 1);
+        assert_same_bits(level, &got, &expected);
+    }
+}
+
 /// A level can be asked for; one that is missing is refused, and so is an unknown name.
 #[test]
 fn levels_are_chosen_or_refused() {

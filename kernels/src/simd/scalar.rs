@@ -1,10 +1,15 @@
-//! Scalar: one lane, plain Rust. The fused multiply-add is correctly rounded, by a library call
+//! Scalar: one lane, plain Rust. The fused multiply-add is correctly rounded, by a call of a function
 //! where the compilation target has no instruction, hence slow there but the same bits.
 
 use crate::element;
 use crate::level::Level;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS};
 use crate::simd::{Kernel, MAX_LANES, Simd};
+
+/// Whether the C library has a function that rounds once and, if the CPU turns out to have the
+/// instruction, is that: glibc's. Those of musl and of the crate `libm` round subnormal sums twice,
+/// WASI's all sums.
+const IN_LIBRARY: bool = cfg!(all(target_os = "linux", target_env = "gnu"));
 
 /// One f32 at a time, which all CPUs have.
 #[derive(Debug, Clone, Copy)]
@@ -40,15 +45,11 @@ impl<const FUSED: bool> Simd for Scalar<FUSED> {
 
     #[inline(always)]
     fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
-        // WASI's C library rounds twice: it wants another rounding mode, and WebAssembly has none.
-        #[cfg(all(feature = "std", not(target_family = "wasm")))]
-        {
-            a.mul_add(b, c)
+        #[cfg(feature = "std")]
+        if Level::Scalar.has_fma() || IN_LIBRARY {
+            return a.mul_add(b, c);
         }
-        #[cfg(not(all(feature = "std", not(target_family = "wasm"))))]
-        {
-            libm::fmaf(a, b, c)
-        }
+        mul_add(a, b, c)
     }
 
     #[inline(always)]
@@ -183,6 +184,24 @@ impl<const FUSED: bool> Simd for Scalar<FUSED> {
         // SAFETY: the mask's elements are valid for writing.
         unsafe { p.write_unaligned(v) }
     }
+}
+
+/// a·b + c, rounded once: by way of an f64 that is rounded to odd, as in `sse.rs`, where it is
+/// explained. (Not inlined: each kernel would have it many times.)
+#[inline(never)]
+fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+    let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
+    let sum = product + c;
+    let of_c = sum - product;
+    let of_product = sum - of_c;
+    let error = (product - of_product) + (c - of_c);
+    // Infinities and NaNs have an error that is NaN.
+    if error == 0.0 || error.is_nan() {
+        return sum as f32;
+    }
+    // Too large in magnitude: the next one towards zero is the integer below.
+    let is_beyond = (error < 0.0) != (sum < 0.0);
+    f64::from_bits((sum.to_bits() - u64::from(is_beyond)) | 1) as f32
 }
 
 impl Bytes for Scalar {
