@@ -163,26 +163,26 @@ impl<const FUSED: bool> Simd for Scalar<FUSED> {
 
     #[inline(always)]
     unsafe fn mask_load(self, (): (), p: *const f32) -> f32 {
-        // SAFETY: the mask's lanes are valid for reading.
-        unsafe { p.read_unaligned() }
+        // SAFETY: the mask's lane is valid for reading, and aligned.
+        unsafe { p.read() }
     }
 
     #[inline(always)]
     unsafe fn mask_store(self, (): (), p: *mut f32, v: f32) {
-        // SAFETY: the mask's lanes are valid for writing.
-        unsafe { p.write_unaligned(v) }
+        // SAFETY: the mask's lane is valid for writing, and aligned.
+        unsafe { p.write(v) }
     }
 
     #[inline(always)]
     unsafe fn mask_load_16(self, (): (), p: *const u16) -> u16 {
-        // SAFETY: the mask's elements are valid for reading.
-        unsafe { p.read_unaligned() }
+        // SAFETY: the mask's element is valid for reading, and aligned.
+        unsafe { p.read() }
     }
 
     #[inline(always)]
     unsafe fn mask_store_16(self, (): (), p: *mut u16, v: u16) {
-        // SAFETY: the mask's elements are valid for writing.
-        unsafe { p.write_unaligned(v) }
+        // SAFETY: the mask's element is valid for writing, and aligned.
+        unsafe { p.write(v) }
     }
 }
 
