@@ -6,6 +6,16 @@ use crate::level::Level;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS};
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
+/// Whether this is all that the compilation target has, with 32 registers of f32: its tiles fill
+/// them then. Elsewhere it is there for comparison, in kernels that compile in little time.
+pub(crate) const IS_ALONE: bool = cfg!(any(
+    target_arch = "arm",
+    target_arch = "loongarch64",
+    target_arch = "powerpc64",
+    target_arch = "riscv32",
+    target_arch = "riscv64"
+));
+
 /// Whether the C library has a function that rounds once and, if the CPU turns out to have the
 /// instruction, is that: glibc's. Those of musl and of the crate `libm` round subnormal sums twice,
 /// WASI's all sums.
