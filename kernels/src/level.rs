@@ -66,7 +66,8 @@ impl Level {
     pub const fn has_fma(self) -> bool {
         match self {
             // What the compiler makes of `f32::mul_add`, which `std` has. (`f`: of RISC-V and
-            // LoongArch; `vfp4`: of 32-bit Arm, where stable compilers don't tell.)
+            // LoongArch; `vfp4`: of 32-bit Arm. Stable compilers tell neither RISC-V's nor Arm's,
+            // but all RISC-V targets of these systems have F.)
             Self::Scalar => cfg!(all(
                 feature = "std",
                 any(
@@ -74,6 +75,16 @@ impl Level {
                     target_arch = "aarch64",
                     target_feature = "f",
                     target_feature = "vfp4",
+                    all(
+                        any(target_arch = "riscv32", target_arch = "riscv64"),
+                        any(
+                            target_os = "android",
+                            target_os = "freebsd",
+                            target_os = "linux",
+                            target_os = "netbsd",
+                            target_os = "openbsd"
+                        )
+                    ),
                     target_arch = "powerpc64",
                     target_arch = "s390x"
                 )
