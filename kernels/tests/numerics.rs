@@ -219,8 +219,8 @@ fn multiply_adds_are_rounded_once() {
     assert!(doubly_rounded > 100);
 }
 
-/// The same of a sum that is subnormal: the middle between two f32 is not where it is among the bits
-/// of an f64 otherwise.
+/// The same of a sum that is subnormal: the middle between two f32 is not where it is among the
+/// bits of an f64 otherwise.
 #[test]
 fn subnormal_sums_are_rounded_once() {
     // 2⁻¹³⁰ + 2⁻¹⁴⁹ + 2⁻¹⁵⁰·(1 − 2⁻⁴⁶): below the middle, which it is when rounded to f64, and of

@@ -1,5 +1,5 @@
-//! Scalar: one lane, plain Rust. The fused multiply-add is correctly rounded, by a call of a function
-//! where the compilation target has no instruction, hence slow there but the same bits.
+//! Scalar: one lane, plain Rust. The fused multiply-add is correctly rounded, by a call of a
+//! function where the compilation target has no instruction, hence slow there but the same bits.
 
 use crate::element;
 use crate::level::Level;
@@ -19,6 +19,7 @@ pub(crate) const IS_ALONE: bool = cfg!(any(
 /// Whether the C library has a function that rounds once and, if the CPU turns out to have the
 /// instruction, is that: glibc's. Those of musl and of the crate `libm` round subnormal sums twice,
 /// WASI's all sums.
+#[cfg(feature = "std")]
 const IN_LIBRARY: bool = cfg!(all(target_os = "linux", target_env = "gnu"));
 
 /// One f32 at a time, which all CPUs have.

@@ -1,6 +1,6 @@
-//! The kernels of the level scalar: the general ones alone, as it is for comparison. Where it is all
-//! that the target has ([`IS_ALONE`]), GEMMs have wider micro-tiles, and depthwise convolutions of
-//! f32 kernels 3×3.
+//! The kernels of the level scalar: the general ones alone, as it is for comparison. Where it is
+//! all that the target has ([`IS_ALONE`]), GEMMs have wider micro-tiles, and depthwise convolutions
+//! of f32 kernels 3×3.
 
 use crate::activation::Activate;
 use crate::depthwise::kernels::DepthwiseKernels;
