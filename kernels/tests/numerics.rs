@@ -223,17 +223,21 @@ fn multiply_adds_are_rounded_once() {
 /// bits of an f64 otherwise.
 #[test]
 fn subnormal_sums_are_rounded_once() {
-    // 2⁻¹³⁰ + 2⁻¹⁴⁹ + 2⁻¹⁵⁰·(1 − 2⁻⁴⁶): below the middle, which it is when rounded to f64, and of
-    // the two f32 beside it the lower one is odd.
-    let (odd, small) = (f32::from_bits((1 << 19) + 1), 2.0_f32.powi(-75));
-    let x = [odd, small * (1.0 + f32::EPSILON)];
-    let weights = [1.0, small * (1.0 - f32::EPSILON)].map(|w| [w, -w].repeat(17)).concat();
-    let expected = [odd, -odd].repeat(17);
-    assert_ne!((f64::from(x[1]) * f64::from(weights[34]) + f64::from(odd)) as f32, odd);
+    // x ± 2⁻¹⁵⁰·(1 − 2⁻⁴⁶), which is nearest to x: just short of the middle between x and the next
+    // number. As f64 it is the middle, and that goes to the next number where x is odd.
+    let (small, other) = (2.0_f32.powi(-75), 2.0_f32.powi(-75) * (1.0 - f32::EPSILON));
+    let numbers = [1, 2, 3, (1 << 19) + 1, (1 << 19) + 2, (1 << 22) + 1, (1 << 23) - 1];
+    let numbers = numbers.map(f32::from_bits);
+    let x: Vec<f32> = numbers.iter().flat_map(|&x| [x, small * (1.0 + f32::EPSILON)]).collect();
+    let weights = [[1.0, 1.0, -1.0, -1.0].repeat(9), [other, -other].repeat(18)].concat();
+    let expected: Vec<f32> = numbers.iter().flat_map(|&x| [x, x, -x, -x].repeat(9)).collect();
+    let by_f64 = |x: f32| f64::from(small * (1.0 + f32::EPSILON)) * f64::from(other) + f64::from(x);
+    assert_eq!(numbers.iter().filter(|&&x| by_f64(x) as f32 != x).count(), 3);
+    let input = [1, 1, numbers.len(), 2];
     for level in levels() {
         let options = Options::default().level(level);
-        let plan = Pointwise::new([1, 1, 1, 2], &PointwiseParams::new(34, &weights), &options);
-        let got = run(&plan.unwrap(), &Spaced::new([1, 1, 1, 2], 0, &x), None, 0, 1);
+        let plan = Pointwise::new(input, &PointwiseParams::new(36, &weights), &options).unwrap();
+        let got = run(&plan, &Spaced::new(input, 0, &x), None, 0, 1);
         assert_same_bits(level, &got, &expected);
     }
 }
