@@ -1,7 +1,5 @@
 //! What all differential tests share: data in three modes, buffers with gaps, comparison with the
 //! naive loops, the list of levels that ran.
-#![allow(unreachable_pub, reason = "a module of test binaries")]
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod digest;
 pub mod half;
@@ -380,7 +378,7 @@ fn compute(
     y.into_dense().into_values()
 }
 
-#[cfg(feature = "rayon")]
+#[cfg(not(target_family = "wasm"))]
 pub fn in_pool(threads: usize, go: &mut (dyn FnMut() + Send)) {
     use std::sync::OnceLock;
     static POOLS: [OnceLock<rayon::ThreadPool>; 17] = [const { OnceLock::new() }; 17];
@@ -389,7 +387,7 @@ pub fn in_pool(threads: usize, go: &mut (dyn FnMut() + Send)) {
         .install(go);
 }
 
-#[cfg(not(feature = "rayon"))]
+#[cfg(target_family = "wasm")]
 pub fn in_pool(_: usize, go: &mut dyn FnMut()) {
     go();
 }
