@@ -525,10 +525,10 @@ pub fn levels() -> Vec<Level> {
     }
 }
 
-/// How much is tested, in percent of all random cases: `SEPCONV_TEST_EFFORT`, else 10. CI sets 100
+/// How much is tested, in percent of all random cases: `SEPCONV_TEST_EFFORT`, else 4. CI sets 100
 /// for the CPU that it runs on and less for emulated ones; a long night may have more.
 pub fn effort() -> f64 {
-    let effort = std::env::var("SEPCONV_TEST_EFFORT").map_or(10.0, |v| v.parse().unwrap());
+    let effort = std::env::var("SEPCONV_TEST_EFFORT").map_or(4.0, |v| v.parse().unwrap());
     assert!(effort > 0.0, "SEPCONV_TEST_EFFORT={effort} tests nothing");
     effort
 }
