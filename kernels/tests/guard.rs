@@ -3,8 +3,6 @@
 //! no handler is installed, so that this also runs where there are none (emulators).
 #![cfg(unix)]
 
-mod common;
-
 use std::ops::Range;
 use std::ptr;
 

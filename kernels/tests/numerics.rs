@@ -1,7 +1,5 @@
 //! The promises about single values: ReLU(−0), NaN, subnormal weights, padding and infinities.
 
-mod common;
-
 use common::layer::{Layer, Op};
 use common::{Mode, Random, Spaced, applied, assert_same_bits, flushed, levels, run};
 use sepconv_kernels::*;

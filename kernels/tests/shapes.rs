@@ -2,8 +2,6 @@
 //! at least 100,000 a kernel at full effort, and never fewer than 250. The larger and the inexact
 //! cases are `differential`'s and `halves`'.
 
-mod common;
-
 use common::half::Stored;
 use common::layer::{Layer, Op};
 use common::{Mode, Random, Spaced, activated, assert_same_bits, levels, run};
