@@ -157,8 +157,7 @@ impl Preprocess {
     /// # Errors
     /// Those of [`Preprocess::check`].
     pub fn apply(&self, pixels: Pixels) -> Result<Vec<f32>> {
-        let channels = pixels.channels();
-        self.check(channels)?;
+        self.check(pixels.channels())?;
         let mut values = pixels.into_values();
         match self.scaling {
             Scaling::Tf => values.iter_mut().for_each(|x| *x = *x / 127.5 - 1.0),
@@ -171,22 +170,22 @@ impl Preprocess {
             Scaling::Caffe => (&CAFFE_MEAN, &[]),
             _ => (&self.mean, &self.std),
         };
-        each_channel(&mut values, mean, channels, |x, mean| x - mean);
-        each_channel(&mut values, std, channels, |x, std| x / std);
+        each_channel(&mut values, mean, |x, mean| x - mean);
+        each_channel(&mut values, std, |x, std| x / std);
         Ok(values)
     }
 }
 
-/// Applies `f` to each value and the number of its channel. Does nothing if there are no numbers.
-fn each_channel(
-    values: &mut [f32],
-    numbers: &[f32],
-    channels: Channels,
-    f: impl Fn(f32, f32) -> f32,
-) {
-    for pixel in values.chunks_exact_mut(channels.count()) {
-        for (x, number) in pixel.iter_mut().zip(numbers.iter().cycle()) {
-            *x = f(*x, *number);
+/// Applies `f` to each value and the number of its channel, or that of all. Does nothing if there
+/// are no numbers.
+fn each_channel(values: &mut [f32], numbers: &[f32], f: impl Fn(f32, f32) -> f32) {
+    match numbers {
+        [] => {}
+        [number] => values.iter_mut().for_each(|x| *x = f(*x, *number)),
+        _ => {
+            for pixel in values.chunks_exact_mut(numbers.len()) {
+                pixel.iter_mut().zip(numbers).for_each(|(x, number)| *x = f(*x, *number));
+            }
         }
     }
 }

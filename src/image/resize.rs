@@ -51,11 +51,11 @@ fn nearest<const C: usize>(plane: &Plane<'_, C>, size: [usize; 2]) -> Plane<'sta
     let rows = centres(plane.size[0], size[0]);
     let columns = centres(plane.size[1], size[1]);
     let row_bytes = plane.size[1] * C;
-    let mut data = Vec::with_capacity(size[0] * size[1] * C);
-    for y in rows {
+    let mut data = vec![0; size[0] * size[1] * C];
+    for (line, y) in data.chunks_exact_mut(size[1] * C).zip(rows) {
         let row = &plane.data[y * row_bytes..][..row_bytes];
-        for &x in &columns {
-            data.extend_from_slice(&row[x * C..][..C]);
+        for (pixel, &x) in line.chunks_exact_mut(C).zip(&columns) {
+            pixel.copy_from_slice(&row[x * C..][..C]);
         }
     }
     Plane { size, data: data.into() }
