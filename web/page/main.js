@@ -250,12 +250,17 @@ async function classify() {
   by("picture-bars").replaceChildren();
   by("picture-time").textContent = "";
   if (own.info === null) return;
-  const { picture, by: decoder } = await pixels(file);
-  const options = { model: "own", picture, name: file.name, top: 5 };
-  const answer = await ask("classify", options, { text: `Classifying ${file.name}…` }).catch((error) => {
-    by("picture-answer").textContent = "";
+  let decoder, answer;
+  try {
+    const decoded = await pixels(file);
+    decoder = decoded.by;
+    const options = { model: "own", picture: decoded.picture, name: file.name, top: 5 };
+    answer = await ask("classify", options, { text: `Classifying ${file.name}…` });
+  } catch (error) {
+    by("picture-card").hidden = true;
+    own.file = null;
     throw error;
-  });
+  }
   const name = ({ index, label }) => label ?? own.labels?.[index] ?? `class ${index}`;
   const text = ({ value }) => answer.isProbable ? percent(value) : number(value, 4);
   const range = Math.max(...answer.top.map(({ value }) => Math.abs(value)), 1e-9);
@@ -304,7 +309,7 @@ by("measure").addEventListener("click", () => attempt(async () => {
   by("layers-summary").textContent =
     `${milliseconds(times.milliseconds)} for a picture, ${large(times.multiplyAdds)} multiply-adds, ` +
     `${number(times.gflops)} GFLOP/s: ${percent(times.gflops / peak)} of the peak of this arithmetic (${times.arithmetic}). ` +
-    `Means of ${times.runs} runs at level ${times.level}, threads: ${times.threads}.`;
+    `${times.runs} runs at level ${times.level}, threads: ${times.threads}.`;
   layers(by("layers"), times);
   document.body.dataset.measured = model;
 }));

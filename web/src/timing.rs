@@ -28,7 +28,7 @@ pub(crate) fn gflops(multiply_adds: u64, seconds: f64) -> f64 {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Times {
     runs: usize,
-    /// Of a run that is not watched.
+    /// Of a run that is not watched: the mean.
     milliseconds: f64,
     gflops: f64,
     multiply_adds: u64,
@@ -82,13 +82,14 @@ pub(crate) fn time(model: &mut Loaded, milliseconds: f64) -> Result<Times> {
                 break time / runs as f64;
             }
         };
-        let mut steps = vec![0.0_f64; plan.steps().len()];
+        let mut watched = Vec::new();
         for run in 0..runs {
-            session.run_timed_by(&clock, &x, |step| steps[step.step] += step.time.as_secs_f64())?;
+            let mut times = vec![0.0_f64; plan.steps().len()];
+            session.run_timed_by(&clock, &x, |step| times[step.step] += step.time.as_secs_f64())?;
+            watched.push(times);
             report(0.5 + 0.5 * (run + 1) as f64 / runs as f64);
         }
-        steps.iter_mut().for_each(|time| *time /= runs as f64);
-        Ok((runs, time, steps))
+        Ok((runs, time, faster_half(watched)))
     };
     let measured = measure().map_err(sentence);
     model.x = x;
@@ -115,6 +116,16 @@ pub(crate) fn time(model: &mut Loaded, milliseconds: f64) -> Result<Times> {
         steps: steps.collect(),
         peaks: peaks()?,
     })
+}
+
+/// The mean time of each step in the faster half of the runs: in the others the machine was busy with
+/// something else. (Medians of single steps would be 0 by a clock that is coarser than they.)
+fn faster_half(mut runs: Vec<Vec<f64>>) -> Vec<f64> {
+    runs.sort_by(|a, b| a.iter().sum::<f64>().total_cmp(&b.iter().sum()));
+    let half = runs.len().div_ceil(2);
+    let steps = runs.first().map_or(0, Vec::len);
+    let mean = |step: usize| runs[..half].iter().map(|run| run[step]).sum::<f64>() / half as f64;
+    (0..steps).map(mean).collect()
 }
 
 /// The milliseconds that a measurement may take.
