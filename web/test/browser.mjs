@@ -123,6 +123,9 @@ class Page {
     const { cssContentSize } = await this.send("Page.getLayoutMetrics");
     assert.ok(cssContentSize.width <= width, `at ${width} pixels the page is ${cssContentSize.width} wide`);
     if (!options.shots) return;
+    // All of it is painted before it is taken.
+    await this.send("Emulation.setDeviceMetricsOverride", { width, height: cssContentSize.height, deviceScaleFactor: 1, mobile });
+    await this.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))");
     const clip = { x: 0, y: 0, width, height: cssContentSize.height, scale: 1 };
     const { data } = await this.send("Page.captureScreenshot", { format: "png", captureBeyondViewport: true, clip });
     mkdirSync(options.shots, { recursive: true });
