@@ -21,6 +21,7 @@ fi
 
 export CARGO_TARGET_DIR=$PWD/target/coverage RUSTFLAGS="-C instrument-coverage ${RUSTFLAGS-}"
 export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-10} PROPTEST_DISABLE_FAILURE_PERSISTENCE=true
+export CARGO_PROFILE_RELEASE_STRIP=none
 profiles=$CARGO_TARGET_DIR/profiles
 # Those of many threads, which count in the same places, take minutes.
 tests=()

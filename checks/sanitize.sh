@@ -9,6 +9,8 @@ cd "$(dirname "$0")/.."
 tool=${1-}
 shift || true
 export PROPTEST_DISABLE_FAILURE_PERSISTENCE=true
+# Reports name functions.
+export CARGO_PROFILE_RELEASE_STRIP=none
 case $tool in
 asan)
     # A flag of unstable compilers, which the stable one takes when told to. The program's own memory: what

@@ -63,6 +63,8 @@
 //! | `rayon` (default) | threads: kernels run on rayon's current pool |
 //! | `cli` (default) | the `sepconv` program, and all features that read files |
 #![forbid(unsafe_code)]
+// docs.rs shows which items need which feature.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod error;
 #[cfg(feature = "image")]

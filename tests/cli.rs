@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 #[cfg(feature = "keras")]
 mod common;
+#[path = "cli/many_pictures.rs"]
+mod many_pictures;
 
 fn fixture(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name);
@@ -30,8 +32,26 @@ fn binary() -> Command {
 
 fn command(args: &[&str]) -> Command {
     let mut command = binary();
-    command.args(args).env_remove("SEPCONV_LEVEL").env_remove("SEPCONV_AMX");
+    for name in ["SEPCONV_LEVEL", "SEPCONV_AMX", "COLUMNS"] {
+        command.env_remove(name);
+    }
+    command.args(args);
     command
+}
+
+/// Its output where nothing has to be broken.
+fn wide(args: &[&str]) -> String {
+    let output = command(args).env("COLUMNS", "500").output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+    stdout(&output)
+}
+
+/// No line has more than so many characters, and nothing is coloured where nobody looks.
+#[track_caller]
+fn assert_fits(text: &str, columns: usize) {
+    let long: Vec<&str> = text.lines().filter(|line| line.chars().count() > columns).collect();
+    assert!(long.is_empty() && !text.contains('\x1b'), "{columns}: {long:#?}");
+    assert!(text.lines().all(|line| line == line.trim_end()), "spaces at the end: {text}");
 }
 
 fn sepconv(args: &[&str]) -> Output {
@@ -98,6 +118,7 @@ fn usage_errors() {
         ["--mean", "--std"],
         ["--crop", "1.5"],
         ["--crop", "half"],
+        ["--json", "--columns"],
     ] {
         let output = sepconv(&[&classify[..], &extra[..]].concat());
         assert_eq!(output.status.code(), Some(2), "{extra:?}");
@@ -107,7 +128,7 @@ fn usage_errors() {
         &["classify", "--weights", &weights],
         &["classify", &image],
         &["inspect"],
-        &["inspect", "--model", "resnet"],
+        &["inspect", "--model", "exception"],
         &["inspect", "--model", "mobilenet-wide"],
         &["run", "--weights", &weights],
         &["bench", "--runs", "0"],
@@ -124,11 +145,46 @@ fn usage_errors() {
     for command in
         ["classify", "run", "quantize", "inspect", "bench", "compare", "info", "completions", "man"]
     {
-        let help = stdout(&ok(&[command, "--help"]));
-        assert!(help.contains("Examples:"));
-        let long: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();
-        assert!(long.is_empty(), "{command}: {long:#?}");
+        assert!(stdout(&ok(&[command, "--help"])).contains("Examples:"));
     }
+}
+
+#[test]
+fn fits_80_columns() {
+    let commands =
+        ["classify", "run", "quantize", "inspect", "bench", "compare", "info", "demo", "man"];
+    for args in commands.map(|command| vec![command, "--help"]).iter().chain([&vec!["--help"]]) {
+        let help = stdout(&ok(args));
+        let long: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(long.is_empty() && !help.contains('\x1b'), "{args:?}: {long:#?}");
+    }
+    let weights = model();
+    let separable = "sep 1x9x9x8 o16 k5x3 s2 d2 m2 p2,3,2,3 relu nchw apart";
+    for args in [
+        &["info"][..],
+        &["inspect", "--model", "xception"],
+        &["inspect", "--model", "tf_efficientnet_lite0"],
+        &["inspect", "--weights", &weights],
+        &["bench", "--model", "mobilenet-0.25", "--size", "64", "--runs", "1"],
+        &["bench", "--weights", &weights, "--runs", "1", "--arithmetic", "int8"],
+        &["bench", "--runs", "1", "--layer", separable, "--layer", "dw 1x9x9x8 k3"],
+        &["compare", "--runs", "1", "--model", "mobilenet-0.25", "--size", "64"],
+        &["compare", "--runs", "1", "--layer", separable],
+    ] {
+        assert_fits(&stdout(&ok(args)), 80);
+    }
+    // As wide as asked for: nothing is lost, and more stands side by side.
+    for args in [&["info"][..], &["inspect", "--model", "xception"]] {
+        let [narrow, wide] = ["60", "160"]
+            .map(|columns| stdout(&command(args).env("COLUMNS", columns).output().unwrap()));
+        assert_fits(&narrow, 60);
+        assert!(narrow.lines().count() > wide.lines().count(), "{narrow}{wide}");
+        let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+        assert_eq!(letters(&narrow), letters(&wide));
+    }
+    // What is no width is not taken for one.
+    let none = command(&["info"]).env("COLUMNS", "wide").output().unwrap();
+    assert_fits(&stdout(&none), 80);
 }
 
 #[test]
@@ -165,7 +221,6 @@ fn classifies_to_json_and_carries_on_past_bad_pictures() {
     let png = fs::read(fixture("images/resize.png")).unwrap();
     let bad = [
         ("missing", folder.path().join("no.jpg").to_str().unwrap().to_owned()),
-        ("folder", folder.path().to_str().unwrap().to_owned()),
         ("the file is empty", file("empty.jpg", b"")),
         ("expected a JPEG or PNG file", file("text.jpg", b"hello")),
         ("JPEG", file("cut.jpg", &jpeg[..jpeg.len() / 2])),
@@ -185,13 +240,20 @@ fn classifies_to_json_and_carries_on_past_bad_pictures() {
     assert_eq!(errors.lines().count(), bad.len(), "{errors}");
     for ((what, path), line) in bad.iter().zip(errors.lines()) {
         assert!(line.starts_with(&format!("error: {path}: ")), "{line}");
-        assert!(["missing", "folder"].contains(what) || line.contains(what), "{line}");
+        assert!(*what == "missing" || line.contains(what), "{line}");
     }
     let text = stdout(&output);
-    assert_eq!(text.lines().count(), good.len());
-    for (line, path) in text.lines().zip(&good) {
-        let value: Value = serde_json::from_str(line).unwrap();
+    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [first, failed @ .., last] = &rows[..] else { panic!("{text}") };
+    assert_eq!(failed.len(), bad.len());
+    for (value, ((_, path), line)) in failed.iter().zip(bad.iter().zip(errors.lines())) {
         assert_eq!(value["file"], path.as_str());
+        assert_eq!(format!("error: {path}: {}", value["error"].as_str().unwrap()), line);
+        assert!(value["logits"].is_null() && value["probabilities"].is_null(), "{value}");
+        assert_eq!(value["top"], serde_json::json!([]));
+    }
+    for (value, path) in [first, last].into_iter().zip(&good) {
+        assert_eq!((&value["file"], &value["error"]), (&path.as_str().into(), &Value::Null));
         assert_eq!(value["logits"].as_array().unwrap().len(), 4);
         let top = value["top"].as_array().unwrap();
         assert_eq!(top.len(), 2);
@@ -523,6 +585,10 @@ fn quantizes_for_all_commands() {
 
     // As a table, and with a layer in f32, in place of the file.
     let text = stdout(&ok(&[&quantize[..], &more, &["--keep", "separable"]].concat()));
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 80 || line.ends_with(" bytes")),
+        "{text}"
+    );
     for part in ["own dB", "separable_act", "f32", "correlation", "first classes the same"] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
@@ -938,25 +1004,35 @@ fn compares_and_draws() {
     let picture = folder.path().join("compare.svg");
     let args = ["compare", "--runs", "1", "--threads", "1", "--plot", picture.to_str().unwrap()];
     let text = stdout(&ok(&args));
+    assert_fits(&text, 80);
     for part in ["19×19, 728 → 728", "25", "S = 91", "Inception V3", "22,855,952", "0.945"] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
     let svg = fs::read_to_string(&picture).unwrap();
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
-    for part in ["147×147, 64 → 128", "MobileNetV1, 224×224", "milliseconds"] {
+    for part in ["147×147, 64 → 128", "S = 91", "MobileNetV1 224×224", "milliseconds"] {
         assert!(svg.contains(part), "{part:?} is not in {svg}");
     }
     let report = assert_keys(
         &stdout(&ok(&["compare", "--runs", "1", "--json"])),
         &["arithmetic", "cpu", "layers", "level", "networks", "peak_gflops", "spectrum", "threads"],
     );
+    let peak = report["peak_gflops"].as_f64().unwrap();
+    for row in ["spectrum", "networks"].iter().flat_map(|rows| report[rows].as_array().unwrap()) {
+        assert_agrees(row, peak);
+    }
     let layers = report["layers"].as_array().unwrap();
     assert_eq!(layers.iter().map(|l| l["count"].as_u64().unwrap()).sum::<u64>(), 34);
     for layer in layers {
         let cost = |form: &str, what: &str| layer[form][what].as_u64().unwrap() as f64;
         let promised = cost("standard", "multiply_adds") / cost("separable", "multiply_adds");
         assert_eq!(layer["promised"].as_f64().unwrap(), promised);
-        assert!(layer["obtained"].as_f64().unwrap() > 0.0);
+        // No number contradicts the others.
+        let time = |form: &str| layer[form]["median_ms"].as_f64().unwrap();
+        let obtained = layer["obtained"].as_f64().unwrap();
+        assert!((obtained * time("separable") / time("standard") - 1.0).abs() < 1e-9, "{layer}");
+        assert_eq!(layer["obtained_quartiles"].as_array().unwrap().len(), 2);
+        assert_agrees(&layer["standard"], peak);
     }
     let networks = report["networks"].as_array().unwrap();
     let parameters = |i: usize| networks[i]["parameters"].as_u64().unwrap();
@@ -965,13 +1041,27 @@ fn compares_and_draws() {
     assert_error(&["compare", "--plot", missing.to_str().unwrap()], &["folder doesn't exist"]);
 }
 
+/// A measurement's rate and share of the peak are those of its median time.
+#[track_caller]
+fn assert_agrees(speed: &Value, peak_gflops: f64) {
+    let number = |key: &str| speed[key].as_f64().unwrap();
+    let rate = 2e-6 * number("multiply_adds") / number("median_ms");
+    let share = rate / peak_gflops;
+    let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b;
+    assert!(close(number("gflops"), rate) && close(number("peak_share"), share), "{speed}");
+    let quartiles = speed["quartiles_ms"].as_array().unwrap();
+    let [low, high] = [0, 1].map(|i| quartiles[i].as_f64().unwrap());
+    let median = number("median_ms");
+    assert!(number("min_ms") <= low && low <= median && median <= high, "{speed}");
+}
+
 #[test]
 fn compares_layers_and_models_of_ones_own() {
     let folder = TempDir::new().unwrap();
     let picture = folder.path().join("layers.svg");
     let layers = ["sep 1x9x9x8 o16 k5 s2 m2 relu nchw apart", "sep 2x9x9x8 o16 k3 p0 d2 wbf16"];
     let args = ["compare", "--runs", "1", "--layer", layers[0], "--layer", layers[1]];
-    let text = stdout(&ok(&[&args[..], &["--plot", picture.to_str().unwrap()]].concat()));
+    let text = wide(&[&args[..], &["--plot", picture.to_str().unwrap()]].concat());
     assert!(layers.iter().all(|layer| text.contains(layer)), "{text}");
     assert!(!text.contains("2. ") && !text.contains("Xception"), "{text}");
     assert!(fs::read_to_string(&picture).unwrap().contains("standard convolution"));
@@ -1107,14 +1197,37 @@ fn inspects_and_informs_as_json() {
     let report = assert_keys(
         &stdout(&ok(&["info", "--json"])),
         &[
-            "version", "cpu", "cores", "threads", "rayon", "levels", "chosen", "forced", "fma",
+            "version",
+            "cpu",
+            "cores",
+            "threads",
+            "rayon",
+            "levels",
+            "chosen",
+            "forced",
+            "fma",
+            "optimized",
+            "virtual",
+            "caches",
+            "huge_pages",
+            "instructions",
+            "missing",
+            "amx",
             "kernels",
+            "arithmetics",
         ],
     );
     assert!(report["levels"].as_array().unwrap().contains(&report["chosen"]));
-    for kernel in report["kernels"].as_array().unwrap() {
-        assert_keys(&kernel.to_string(), &["layer", "kernel"]);
+    for kernels in [&report["kernels"], &report["arithmetics"]] {
+        for kernel in kernels.as_array().unwrap() {
+            assert_keys(&kernel.to_string(), &["layer", "kernel"]);
+        }
     }
+    assert_eq!(report["optimized"], !cfg!(debug_assertions));
+    let kernel = |i: usize| report["arithmetics"][i]["kernel"].as_str().unwrap();
+    assert!(kernel(0).contains("f32") && kernel(5).contains("int8"), "{report}");
+    let text = stdout(&ok(&["info"]));
+    assert_eq!(text.contains("this build is not optimised"), cfg!(debug_assertions), "{text}");
 }
 
 #[test]
@@ -1183,6 +1296,7 @@ fn benchmarks_a_network() {
             "peak_gflops",
             "min_ms",
             "median_ms",
+            "quartiles_ms",
             "gflops",
             "peak_share",
             "nodes",
@@ -1199,6 +1313,7 @@ fn benchmarks_a_network() {
         "multiply_adds",
         "min_ms",
         "median_ms",
+        "quartiles_ms",
         "gflops",
         "peak_share",
         "share",
@@ -1222,7 +1337,12 @@ fn benchmarks_a_network() {
     let wrong = fixture("model/logits.npy");
     assert_error(&["bench", "--weights", &weights, "--input", &wrong], &["N×H×W×C", "[9, 4]"]);
 
-    let table = stdout(&ok(&args));
+    let shares = nodes.iter().map(|node| node["share"].as_f64().unwrap());
+    assert!((shares.sum::<f64>() - 1.0).abs() < 1e-9);
+    let peak = report["peak_gflops"].as_f64().unwrap();
+    [&report].into_iter().chain(nodes).for_each(|speed| assert_agrees(speed, peak));
+
+    let table = wide(&args);
     assert!(table.contains("9×12, batch 2"), "{table}");
     for node in nodes {
         assert!(table.contains(node["kernel"].as_str().unwrap()), "{table}");
@@ -1337,6 +1457,7 @@ fn benchmarks_layers() {
         "multiply_adds",
         "min_ms",
         "median_ms",
+        "quartiles_ms",
         "gflops",
         "peak_share",
         "peak_gflops",
@@ -1364,7 +1485,7 @@ fn benchmarks_layers() {
     ];
     let mut args = vec!["bench", "--runs", "1", "--threads", "1"];
     args.extend(layers.iter().flat_map(|(layer, _)| ["--layer", layer]));
-    let table = stdout(&ok(&args));
+    let table = wide(&args);
     args.push("--json");
     let text = stdout(&ok(&args));
     assert_eq!(text.lines().count(), layers.len());
@@ -1515,9 +1636,16 @@ fn refuses_bad_layers() {
 /// Only what does not depend on the machine: the accuracy, and that the numbers were checked.
 #[test]
 fn demonstrates() {
-    let output = binary().arg("demo").output().unwrap();
+    let mut demo = binary();
+    let output = demo.arg("demo").env_remove("COLUMNS").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert_fits(&text, 80);
+    let (_, next) = text.split_once("Now with a model of yours").unwrap();
+    for command in ["classify", "bench", "quantize"] {
+        assert!(next.contains(&format!(" {command} --weights MODEL.keras")), "{text}");
+    }
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(text.contains("99 of 100 digits right"), "{text}");
     let (_, of_integers) =
         text.split_once("With 8-bit integers, calibrated on the first 20: ").unwrap();
@@ -1525,11 +1653,11 @@ fn demonstrates() {
     assert!((98..=100).contains(&right), "{text}");
     assert!(text.contains("Xception 299×299") && text.contains("% of the FMA peak"), "{text}");
     assert!(text.contains("448 sampled outputs of 7 layers"), "{text}");
-    // What the network says of the digits that are drawn, and of the one that it mistakes.
+    // What the network says of the four digits that are drawn, and of the one that it mistakes.
     let percents = text.split('(').skip(1).filter_map(|rest| rest.split_once(" %")?.0.parse().ok());
     let percents: Vec<f64> = percents.collect();
     let likely = |p: &f64| (10.0..=100.0).contains(p);
-    assert!(percents.len() >= 7 && percents.iter().all(likely), "{text}");
+    assert!(percents.len() >= 5 && percents.iter().all(likely), "{text}");
 }
 
 /// A case of `tests/keras/make_cases.py`: its files, and what Keras's `predict` gives for its

@@ -39,20 +39,44 @@ def pin(threads):
     return cpus[:threads]
 
 
-def bandwidth(threads):
-    """GB/s read and written by copies of arrays far larger than the caches, the best of five."""
-    arrays = [(np.ones(1 << 25, np.float32), np.empty(1 << 25, np.float32)) for _ in range(threads)]
+def bandwidth(threads, size=1 << 27):
+    """GB/s read and written by copies of arrays of `size` bytes, one in each thread, the best of five.
+
+    By default they are far larger than the caches."""
+    # Small ones are copied so often that the start of the threads hardly counts.
+    repeats = max(1, (1 << 27) // size)
+    arrays = [(np.ones(size // 4, np.float32), np.empty(size // 4, np.float32)) for _ in range(threads)]
+
+    def copy(source, target):
+        for _ in range(repeats):
+            np.copyto(target, source)
+
     best = 0.0
     for _ in range(5):
-        workers = [threading.Thread(target=np.copyto, args=(b, a)) for a, b in arrays]
+        workers = [threading.Thread(target=copy, args=pair) for pair in arrays]
         start = time.perf_counter()
         for worker in workers:
             worker.start()
         for worker in workers:
             worker.join()
         seconds = time.perf_counter() - start
-        best = max(best, 2 * threads * arrays[0][0].nbytes / seconds / 1e9)
+        best = max(best, 2 * threads * repeats * arrays[0][0].nbytes / seconds / 1e9)
     return best
+
+
+def cache_bandwidths(threads):
+    """The same of arrays that lie in L2, and in L3 if they are too large for L2: two take half of the cache."""
+    sizes = {}
+    for name, facts in record.machine()["caches"].items():
+        unit = {"K": 1 << 10, "M": 1 << 20}.get(facts["size"][-1])
+        if name in ("L2", "L3") and unit:
+            sizes[name] = int(facts["size"][:-1]) * unit
+    each = {"L2": sizes.get("L2", 0) // 4}
+    # Others in the machine take their part of a large L3.
+    third = min(sizes.get("L3", 0) // 4 // threads, 4 << 20)
+    if third > each["L2"]:
+        each["L3"] = third
+    return {name: bandwidth(threads, size) for name, size in each.items() if size}
 
 
 def whole(network, sepconv, args):
@@ -223,6 +247,7 @@ def measure_layers(sepconv, _versions, args):
         "runs": args.layer_runs,
         "peak_gflops": statistics.median(r["peak_gflops"] for r in results),
         "bandwidth_gbytes": bandwidth(args.threads),
+        "cache_bandwidth_gbytes": cache_bandwidths(args.threads),
         "layers": results,
     }
 

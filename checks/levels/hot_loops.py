@@ -76,9 +76,9 @@ class Kernel:
 # `3x3`: columns of the 3×3 tiles for stride 1 and 2, widest first, of f32 and of 16 bits.
 WIDE_3X3 = ((6, 5, 4, 3, 2, 1),) * 2, ((6, 4, 3, 1),) * 2
 TILES = {
-    "avx2": {"rows": (1, 2, 3, 4, 6), "blocks": (1, 3, 4, 6), "vectors": 2, "lanes": 8, "3x3": (((3, 2, 1), (2, 1)), ((3, 2, 1),) * 2)},
-    "avx512": {"rows": (1, 2, 4, 6, 9, 12), "blocks": (1, 2, 4, 6, 9, 12), "vectors": 2, "lanes": 16, "3x3": WIDE_3X3},
-    "neon": {"rows": (1, 2, 3, 4, 5, 6, 8), "blocks": (1, 3, 4, 5, 8), "vectors": 3, "lanes": 4, "3x3": WIDE_3X3},
+    "avx2": {"rows": (1, 2, 3, 4, 5, 6), "blocks": ((1, 1), (3, 3), (4, 2), (6, 3)), "vectors": 2, "lanes": 8, "3x3": (((3, 2, 1), (2, 1)), ((3, 2, 1),) * 2)},
+    "avx512": {"rows": (1, 2, 3, 4, 6, 8, 9, 12), "blocks": ((1, 1), (2, 2), (4, 4), (6, 6), (9, 3), (12, 6)), "vectors": 2, "lanes": 16, "3x3": WIDE_3X3},
+    "neon": {"rows": (1, 2, 3, 4, 5, 6, 8), "blocks": ((1, 1), (2, 2), (4, 4), (6, 3), (8, 4)), "vectors": 3, "lanes": 4, "3x3": WIDE_3X3},
 }
 # FMAs ÷ instructions of the full GEMM tile: packed, direct.
 # AVX2: per k 12 FMAs, 2 loads of B, 6 broadcasts of A, 0.60 without the loop's own instructions.
@@ -91,6 +91,9 @@ GEMM_SHARE = {"avx2": (0.57, 0.55), "avx512": (0.60, 0.57), "neon": (0.75, 0.75)
 # What widens 16-bit weights itself (a GEMM of few pixels): bf16 by two instructions per vector of B in addition, on
 # NEON by one, and again for the second half of the rows.
 SMALL_M_SHARE = {"avx2": 0.50, "avx512": 0.56, "neon": 0.63}
+# Of the arithmetic bf16, with weights of f32 and of bf16: of both chains registers hold half the rows at a time, and per
+# FMA there are more loads.
+BLOCKS_SHARE = {"avx2": (0.52, 0.44), "avx512": (0.57, 0.52), "neon": (0.75, 0.63)}
 # Vectors loaded ÷ FMAs: for 9·P FMAs a 3×3 tile of P columns loads 9 weights and the columns of a row,
 # P + 2, or with stride 2 of two rows, 2·(2·P + 1).
 # AVX2, P = 3: 14 of 27. Stride 2, P = 2: 19 of 18, twice, and what keeps that from spilling also has the weights of the
@@ -149,11 +152,14 @@ def expected(level):
                      share=SMALL_M_SHARE[level])
         yield Kernel(level, "gemm, all", "smaller", [
             f"{GEMM}MicroKernel<{ELEMENT}{x}, {m}, {vectors}, false>" for m in heights[:-1]])
-    # In the arithmetic bf16: the loops over even and over odd k, of weights widened before or as they are loaded.
-    for x, kind, share in (("F32", "f32", GEMM_SHARE[level][0]), ("Bf16", "bf16", SMALL_M_SHARE[level])):
-        yield Kernel(level, f"gemm, blocks {kind}", full, [f"{BLOCKS}<{ELEMENT}{x}, {rows}, {vectors}>"], share=share)
+    # In the arithmetic bf16: heights, and the rows whose two chains are in registers, of weights widened before or as
+    # they are loaded.
+    *shorter, (_, at_once) = tile["blocks"]
+    for x, kind, share in zip(("F32", "Bf16"), ("f32", "bf16"), BLOCKS_SHARE[level]):
+        yield Kernel(level, f"gemm, blocks {kind}", full, [f"{BLOCKS}<{ELEMENT}{x}, {rows}, {vectors}, {at_once}>"],
+                     share=share)
         yield Kernel(level, "gemm, all", "smaller", [
-            f"{BLOCKS}<{ELEMENT}{x}, {m}, {vectors}>" for m in tile["blocks"][:-1]])
+            f"{BLOCKS}<{ELEMENT}{x}, {m}, {vectors}, {r}>" for m, r in shorter])
     if level == "avx512":
         # Tile instructions multiply, in one block of assembly; what makes their rows of panels.
         for integers, name in (("false", "gemm, amx"), ("true", "gemm, amx int8")):
@@ -171,21 +177,25 @@ def expected(level):
     # Element types of the input and what is done to it on load, of which f32 kernels have two.
     for x, prologue, kind in (("F32", "AsIs", ""), ("F32", "Relu", ", relu"), ("F16", "Bounded", ", f16"),
                               ("Bf16", "Bounded", ", bf16")):
-        x, load = ELEMENT + x, f"{CRATE}epilogue::{prologue}"
+        x, load, bounded = ELEMENT + x, f"{CRATE}epilogue::{prologue}", f"{CRATE}epilogue::Bounded"
         half = prologue == "Bounded"
+        # Where the input as it is and its ReLU have one: see kernels/src/table/avx512.rs and avx2.rs.
+        for_both = bounded if half or level == "avx512" else load
+        long = bounded if half or level == "avx2" else load
         tiles_3x3 = tile["3x3"][half]
         for stride, (tile_3x3, *smaller), loads in zip((1, 2), tiles_3x3, LOADS_3X3[level]):
             if half:
                 loads += HALF_LOADS
             name = f"3×3{kind}" if kind else f"3×3 s{stride}"
-            yield Kernel(level, name, f"{tile_3x3} px", [f"{K3X3}<{x}, {load}, {tile_3x3}, {stride}>"],
+            yield Kernel(level, name, f"{tile_3x3} px", [f"{K3X3}<{x}, {for_both}, {tile_3x3}, {stride}>"],
                          loads=loads)
             yield Kernel(level, "3×3, all", "smaller", [
-                f"{K3X3}<{x}, {load}, {p}, {stride}>" for p in smaller])
+                f"{K3X3}<{x}, {for_both}, {p}, {stride}>" for p in smaller])
         dense = DENSE_AVX2 if level == "avx2" else DENSE
         for (k, stride), (pixels, *smaller) in dense.items():
             smaller = [p for p in smaller if not half or p != 2]
-            symbol = f"{ROWS}<{DEPTHWISE}DenseTaps<{k}, {stride}>, {x}, {load}, {{}}>"
+            symbol = f"{ROWS}<{DEPTHWISE}DenseTaps<{k}, {stride}>, {x}, {{}}, {{}}>"
+            wide = for_both if stride > 1 or k == 3 else load
             loads = ((pixels - 1) * stride + 2 * k) / (k * pixels)
             name, size = f"dense k{k} s{stride}", f"{pixels} px"
             if kind:
@@ -197,20 +207,20 @@ def expected(level):
             few = level == "neon" and kind == ", f16"
             if few:
                 loads, spills = 1.3, 6
-            yield Kernel(level, name, size, [symbol.format(pixels)], loads=loads, spills=spills)
+            yield Kernel(level, name, size, [symbol.format(wide, pixels)], loads=loads, spills=spills)
             # One pixel has the instance of stride 1 for all.
             yield Kernel(level, "dense, all", "smaller", [
-                symbol.format(p) for p in smaller if p > 1 or stride == 1], spills=2 if few else 0)
+                symbol.format(wide if p > 2 else bounded, p) for p in smaller if p > 1 or stride == 1],
+                spills=2 if few else 0)
         pixels, smaller = 7, [p for p in (4, 2, 1) if not half or p != 2]
-        symbol = f"{ROWS}<{DEPTHWISE}LongTaps, {x}, {load}, {{}}>"
-        yield Kernel(level, f"long{kind}", f"{pixels} px", [symbol.format(pixels)], loads=LONG_LOADS)
-        yield Kernel(level, "dense, all", "smaller", [symbol.format(p) for p in smaller])
+        symbol = f"{ROWS}<{DEPTHWISE}LongTaps, {x}, {{}}, {{}}>"
+        yield Kernel(level, f"long{kind}", f"{pixels} px", [symbol.format(long, pixels)], loads=LONG_LOADS)
+        yield Kernel(level, "dense, all", "smaller", [symbol.format(long if p > 2 else bounded, p) for p in smaller])
         yield Kernel(level, f"any kernel{kind}", "8 px",
-                     [f"{ROWS}<{DEPTHWISE}AnyTaps, {x}, {load}, 8>"], loads=ANY_LOADS)
+                     [f"{ROWS}<{DEPTHWISE}AnyTaps, {x}, {for_both}, 8>"], loads=ANY_LOADS)
         if prologue != "Relu":
             yield Kernel(level, f"pack{kind}", "", [f"gemm::pack::Pack<{x}>"], multiplies=False)
             # Channels that fill no vector, which all bound their input.
-            bounded = f"{CRATE}epilogue::Bounded"
             pixels = (1, 2) if tile["lanes"] == 16 else (1,)
             spills = TAIL_SPILLS[level] if half else 0
             yield Kernel(level, "tails", "", [f"{TAIL}<{x}, {p}, {s}>" for p in pixels for s in (1, 2)],
@@ -241,9 +251,9 @@ def expected(level):
             symbol.format(m, m + m % 2) for m in MATRIX_ROWS[:-1]], **matrix)
         yield Kernel(level, "gemm, int8 i8mm", "pairs", ["gemm::pair_rows::PairRows"], multiplies=False, **matrix)
         pairs = {"token": "Bf16", "trait": "Bf16Fma"}
-        symbol = "gemm::block_micro_kernel::PairMicroKernel<{}, 3>"
-        yield Kernel(level, "gemm, blocks bfmlal", full, [symbol.format(8)], share=PAIR_SHARE, **pairs)
-        yield Kernel(level, "gemm, all", "smaller", [symbol.format(m) for m in tile["blocks"][:-1]], **pairs)
+        symbol = "gemm::block_micro_kernel::PairMicroKernel<{}, 3, {}>"
+        yield Kernel(level, "gemm, blocks bfmlal", full, [symbol.format(rows, at_once)], share=PAIR_SHARE, **pairs)
+        yield Kernel(level, "gemm, all", "smaller", [symbol.format(*m) for m in shorter], **pairs)
     yield Kernel(level, "FMA peak", "", ["fma_loop::FmaLoop"], share=PEAK_SHARE)
 
 

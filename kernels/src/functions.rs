@@ -28,10 +28,10 @@ struct Reduced<S: Simd> {
 fn reduce<S: Simd>(simd: S, x: S::Vector) -> Reduced<S> {
     let c = |v| simd.splat(v);
     let magic = c(MAGIC);
-    let rounded = simd.mul_add(x, c(core::f32::consts::LOG2_E), magic);
+    let rounded = simd.short_mul_add(x, c(core::f32::consts::LOG2_E), magic);
     let n = simd.sub(rounded, magic);
-    let r = simd.mul_add(n, c(-0.693_359_4), x);
-    Reduced { rounded, n, r: simd.mul_add(n, c(2.121_944_4e-4), r) }
+    let r = simd.short_mul_add(n, c(-0.693_359_4), x);
+    Reduced { rounded, n, r: simd.short_mul_add(n, c(2.121_944_4e-4), r) }
 }
 
 /// eʳ − 1 for |r| ≤ ln 2 / 2: its Taylor series to r⁷, whose remainder |r|⁸/8! is below a tenth of
@@ -39,7 +39,7 @@ fn reduce<S: Simd>(simd: S, x: S::Vector) -> Reduced<S> {
 #[inline(always)]
 fn exp_m1_series<S: Simd>(simd: S, r: S::Vector) -> S::Vector {
     const SERIES: [f32; 6] = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5];
-    simd.mul_add(simd.mul(r, r), polynomial(simd, r, SERIES), r)
+    simd.short_mul_add(simd.mul(r, r), polynomial(simd, r, SERIES), r)
 }
 
 /// For −87 ≤ x ≤ 88.3 or NaN: (eʳ − 1, 2ⁿ) with x = n·ln 2 + r, |r| ≤ ln 2 / 2.
@@ -75,10 +75,10 @@ impl<S: Simd> Exp<S> {
     #[inline(always)]
     fn of_parts(simd: S, &Reduced { n, .. }: &Reduced<S>, r: S::Vector) -> Self {
         let magic = simd.splat(MAGIC);
-        let half = simd.mul_add(n, simd.splat(0.5), magic);
+        let half = simd.short_mul_add(n, simd.splat(0.5), magic);
         let rest = simd.sub(n, simd.sub(half, magic));
         let power = simd.power_of_two(half);
-        let factor = simd.mul_add(power, exp_m1_series(simd, r), power);
+        let factor = simd.short_mul_add(power, exp_m1_series(simd, r), power);
         Self { factor, scale: simd.power_of_two(simd.add(rest, magic)) }
     }
 
@@ -121,7 +121,7 @@ fn neg<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
 fn polynomial<S: Simd, const N: usize>(simd: S, x: S::Vector, c: [f32; N]) -> S::Vector {
     let mut sum = simd.splat(c[0]);
     for &c in &c[1..] {
-        sum = simd.mul_add(sum, x, simd.splat(c));
+        sum = simd.short_mul_add(sum, x, simd.splat(c));
     }
     sum
 }
@@ -152,7 +152,7 @@ impl Function for Elu {
         let c = |v| simd.splat(v);
         // Below −25, eˣ − 1 rounds to −1.
         let (e, scale) = exp_m1_parts(simd, Clamp { lo: -25.0, hi: 0.0 }.of(simd, x));
-        let negative = simd.mul_add(scale, e, simd.sub(scale, c(1.0)));
+        let negative = simd.short_mul_add(scale, e, simd.sub(scale, c(1.0)));
         simd.select(simd.less_than(c(0.0), x), x, simd.mul(c(self.alpha), negative))
     }
 }
@@ -170,7 +170,7 @@ impl Function for Silu {
         const LO: f32 = -88.3;
         let z = Clamp { lo: LO, hi: 87.0 }.of(simd, x);
         let (e, scale) = exp_m1_parts(simd, neg(simd, z));
-        let e = simd.mul_add(scale, e, scale);
+        let e = simd.short_mul_add(scale, e, scale);
         let y = simd.div(x, simd.add(c(1.0), e));
         simd.select(simd.less_than(x, c(LO)), c(-0.0), y)
     }
@@ -214,7 +214,7 @@ impl Function for HardSigmoid {
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, x: S::Vector) -> S::Vector {
         let c = |v| simd.splat(v);
-        let line = simd.mul_add(c(self.slope), x, c(self.offset));
+        let line = simd.short_mul_add(c(self.slope), x, c(self.offset));
         Clamp { lo: 0.0, hi: 1.0 }.of(simd, line)
     }
 }
@@ -230,7 +230,7 @@ impl Function for Tanh {
         // With m = e^−2|x| − 1: tanh |x| = −m / (m + 2). Below −25, m rounds to −1.
         let z = simd.neg_abs(x);
         let (e, scale) = exp_m1_parts(simd, simd.clamp_min(c(-25.0), simd.add(z, z)));
-        let m = simd.mul_add(scale, e, simd.sub(scale, c(1.0)));
+        let m = simd.short_mul_add(scale, e, simd.sub(scale, c(1.0)));
         let negative = simd.div(m, simd.add(m, c(2.0)));
         let y = simd.select(is_negative(simd, x), negative, neg(simd, negative));
         // tanh x = x − x³/3 + …, which up to 2⁻¹³ is x, and −0 stays.
@@ -263,11 +263,11 @@ impl Function for Gelu {
         let c = |v| simd.splat(v);
         let x = simd.clamp_min(c(-14.5), x);
         let z = simd.clamp_min(c(-14.5), simd.neg_abs(x));
-        let t = simd.div(c(1.0), simd.mul_add(z, c(-0.3125), c(1.0)));
+        let t = simd.div(c(1.0), simd.short_mul_add(z, c(-0.3125), c(1.0)));
         let g = simd.mul(t, polynomial(simd, simd.sub(simd.add(t, t), c(1.0)), P));
         // The exponent needs more bits than an f32 has: −a²/2 in two parts.
         let square = simd.mul(z, z);
-        let rest = simd.mul_add(z, z, neg(simd, square));
+        let rest = simd.short_mul_add(z, z, neg(simd, square));
         let (high, low) = (simd.mul(square, c(-0.5)), simd.mul(rest, c(-0.5)));
         let e = Exp::of_sum(simd, high, low);
         let upper = simd.mul(x, simd.sub(c(1.0), simd.mul(g, e.value(simd))));
@@ -293,18 +293,18 @@ impl Function for GeluTanh {
         let z = simd.clamp_min(c(-11.0), simd.neg_abs(x));
         // −2|u| needs more bits than an f32 has: square, p and product in two parts each.
         let square = simd.mul(z, z);
-        let square_rest = simd.mul_add(z, z, neg(simd, square));
+        let square_rest = simd.short_mul_add(z, z, neg(simd, square));
         let term = simd.mul(c(C2.0), square);
-        let term_rest = simd.mul_add(c(C2.0), square, neg(simd, term));
-        let term_rest = simd.mul_add(c(C2.0), square_rest, term_rest);
-        let term_rest = simd.mul_add(c(C2.1), square, term_rest);
+        let term_rest = simd.short_mul_add(c(C2.0), square, neg(simd, term));
+        let term_rest = simd.short_mul_add(c(C2.0), square_rest, term_rest);
+        let term_rest = simd.short_mul_add(c(C2.1), square, term_rest);
         // The rest of a sum whatever the order of the two (Knuth).
         let p = simd.add(c(C1.0), term);
         let second = simd.sub(p, c(C1.0));
         let p_rest = simd.add(simd.sub(c(C1.0), simd.sub(p, second)), simd.sub(term, second));
         let p_rest = simd.add(simd.add(p_rest, term_rest), c(C1.1));
         let high = simd.mul(z, p);
-        let low = simd.mul_add(z, p_rest, simd.mul_add(z, p, neg(simd, high)));
+        let low = simd.short_mul_add(z, p_rest, simd.short_mul_add(z, p, neg(simd, high)));
         let e = Exp::of_sum(simd, high, low);
         let sum = simd.add(c(1.0), e.value(simd));
         let e = e.where_negative(simd, is_negative(simd, x));
@@ -329,7 +329,7 @@ impl Function for Softplus {
         let s2 = simd.div(simd.add(e, e), simd.add(c(2.0), e));
         let s = simd.mul(s2, c(0.5));
         let square = simd.mul(s, s);
-        let log = simd.mul_add(simd.mul(s2, square), polynomial(simd, square, SERIES), s2);
+        let log = simd.short_mul_add(simd.mul(s2, square), polynomial(simd, square, SERIES), s2);
         simd.add(simd.clamp_min(c(0.0), x), log)
     }
 }
@@ -348,9 +348,9 @@ impl Function for Mish {
         let negative = is_negative(simd, x);
         let exp = exp_neg_abs(simd, x, 110.0);
         let e = exp.value(simd);
-        let (below, above) = (simd.add(e, c(2.0)), simd.mul_add(e, c(2.0), c(1.0)));
-        let sum_below = simd.mul_add(e, below, c(2.0));
-        let sum_above = simd.mul_add(simd.add(e, e), e, above);
+        let (below, above) = (simd.add(e, c(2.0)), simd.short_mul_add(e, c(2.0), c(1.0)));
+        let sum_below = simd.short_mul_add(e, below, c(2.0));
+        let sum_above = simd.short_mul_add(simd.add(e, e), e, above);
         let exp = exp.where_negative(simd, negative);
         let product = simd.mul(x, exp.factor);
         // The quotient first: it is at most 1, so that nothing overflows.

@@ -12,12 +12,13 @@ use sepconv::npy;
 use sepconv::weights::{Model, synthetic};
 use serde::Serialize;
 
-use super::info::cpu_name;
 use super::layer::Layer;
+use super::machine::cpu_name;
 use super::outputs::{self, Content};
 use super::progress::Progress;
 use super::source::Source;
-use super::speed::{Rounds, Speed, Turns, median, peak};
+use super::speed::{Rounds, Speed, Turns, doubt, median, milliseconds, peak};
+use super::text::{Layout, Row, columns, table, wrap};
 use super::threads::{self, Threads};
 use super::types::Types;
 use super::{
@@ -29,11 +30,11 @@ use super::{
 ///
 /// Times are in milliseconds. GFLOP/s are those of the median run and count a multiply-add as two
 /// operations. After each run the FMA peak is measured: the rate of multiply-adds on registers, on
-/// all threads together. "of peak" is a run's share of the peak measured next to it.
+/// all threads together. "of peak" is the rate of the median run ÷ the median of these peaks.
 ///
 /// A network is first timed as a whole. Its steps are timed in separate runs; the share of a step
-/// is its part of the time of all steps. A layer that takes less than 2 ms is run several times in
-/// a row.
+/// is its part of the time of all steps, each by its median. A layer that takes less than 2 ms is
+/// run several times in a row.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Layers are written KIND NxHxWxC WORD… Weights and input are pseudorandom.
@@ -129,19 +130,18 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
             return if args.json { print_json(&report) } else { print(&report.table()) };
         }
         let width = args.layer.iter().map(|layer| layer.text().chars().count()).max().unwrap_or(0);
+        // Before anything is timed: rows are printed one by one.
+        let layout = Layout::new(columns(), width, NUMBERS.into(), usize::MAX);
         if !args.json {
             let level = Level::from_env()?;
-            print(&format!(
-                "{}\n\n{}\n",
-                context(level.name(), threads::current()),
-                heading("layer", width, "  kernel")
-            ))?;
+            let context = context(level.name(), threads::current());
+            print(&format!("{context}\n\n{}", layout.heading(&heading("layer"))))?;
         }
         let bar = progress.bar(args.layer.len() as u64 * runs, "runs");
         args.types.of_given(args.layer.iter().any(Layer::is_int8))?;
         for spec in &args.layer {
             let report = layer(spec, args.types, args.runs, &bar)?;
-            let text = if args.json { to_json(&report)? } else { report.row(width) };
+            let text = if args.json { to_json(&report)? } else { layout.row(&report.row()) };
             bar.suspend(|| print(&text))?;
         }
         bar.finish_and_clear();
@@ -176,7 +176,7 @@ fn layer<'a>(
     let mut runner = layer.prepare(level, threads).map_err(Failure::Error)?;
     let turns = Turns { level, arithmetic, rounds: runs, bar };
     let Rounds { times, peaks } = turns.time(&mut [&mut || Ok(runner.run().map(drop)?)])?;
-    let multiply_adds = runner.multiply_adds();
+    let (multiply_adds, peak) = (runner.multiply_adds(), median(peaks.into_iter()));
     Ok(LayerReport {
         layer: spec.text(),
         kernel: runner.kernel_name(),
@@ -184,14 +184,14 @@ fn layer<'a>(
         threads,
         arithmetic: arithmetic.name(),
         multiply_adds,
-        speed: Speed::new(multiply_adds, &times[0], &peaks),
-        peak_gflops: median(peaks.into_iter()) / 1e9,
+        speed: Speed::new(multiply_adds, &times[0], peak),
+        peak_gflops: peak / 1e9,
     })
 }
 
 impl LayerReport<'_> {
-    fn row(&self, width: usize) -> String {
-        format!("{:width$}  {}  {}\n", self.layer, columns(&self.speed), self.kernel)
+    fn row(&self) -> Row {
+        Row::new(self.layer, numbers(&self.speed)).details(self.kernel.as_str())
     }
 }
 
@@ -260,23 +260,22 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
         peaks.push(peak(level, options.arithmetic)?);
         bar.inc(1);
     }
-    let speed = Speed::new(plan.multiply_adds(), &times, &peaks);
 
-    let mut steps = StepTimes { times: vec![Vec::new(); plan.steps().len()], peaks: Vec::new() };
+    let mut of_steps = vec![Vec::new(); plan.steps().len()];
     for _ in 0..args.runs {
         let mut times = vec![0.0; plan.steps().len()];
         session.run_timed(x, |step| times[step.step] += step.time.as_secs_f64())?;
-        steps.times.iter_mut().zip(times).for_each(|(all, time)| all.push(time));
-        steps.peaks.push(peak(level, options.arithmetic)?);
+        of_steps.iter_mut().zip(times).for_each(|(all, time)| all.push(time));
+        peaks.push(peak(level, options.arithmetic)?);
         bar.inc(1);
     }
+    let peak = median(peaks.into_iter());
     if let Some(path) = &args.trace {
         let mut times = Vec::new();
         session.run_timed(x, |step| times.push(step))?;
         let text = trace::text(&plan, network.name(), threads::current(), &times)?;
         outputs::write(&[(path, Content::Text(&text))])?;
     }
-    let all_peaks = peaks.iter().chain(&steps.peaks).copied();
     Ok(NetworkReport {
         cpu: cpu_name(),
         level: level.name(),
@@ -290,9 +289,9 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
         weights_bytes: plan.weights_bytes(),
         arena_bytes: plan.arena_bytes(threads::current()),
         scratch_bytes: plan.scratch_bytes(threads::current()),
-        peak_gflops: median(all_peaks) / 1e9,
-        speed,
-        nodes: plan.steps().enumerate().map(|(i, step)| steps.report(i, step)).collect(),
+        peak_gflops: peak / 1e9,
+        speed: Speed::new(plan.multiply_adds(), &times, peak),
+        nodes: nodes(plan.steps(), &of_steps, peak),
         name: network.name().into(),
     })
 }
@@ -315,56 +314,60 @@ fn input(args: &Args, network: &Network) -> Result<([usize; 4], Aligned)> {
     Ok((shape, x))
 }
 
-/// The times of each step in each run, and the peaks of the runs.
-struct StepTimes {
-    times: Vec<Vec<f64>>,
-    peaks: Vec<f64>,
-}
-
-impl StepTimes {
-    fn report(&self, i: usize, step: &StepInfo) -> NodeReport {
-        let shares = self.times[i].iter().enumerate().map(|(run, time)| {
-            let all: f64 = self.times.iter().map(|times| times[run]).sum();
-            time / all
-        });
+/// The steps' reports, from the times of each in each run.
+fn nodes<'a>(
+    steps: impl Iterator<Item = &'a StepInfo>,
+    times: &[Vec<f64>],
+    peak: f64,
+) -> Vec<NodeReport> {
+    let all: f64 = times.iter().map(|times| median(times.iter().copied())).sum();
+    let reports = steps.zip(times).map(|(step, times)| {
+        let speed = Speed::new(step.multiply_adds, times, peak);
         NodeReport {
             name: step.name.clone(),
             layers: step.nodes.clone(),
             kernel: step.kernel.clone(),
             output: step.output,
             multiply_adds: step.multiply_adds,
-            speed: Speed::new(step.multiply_adds, &self.times[i], &self.peaks),
-            share: median(shares),
+            share: speed.median_ms / (all * 1e3),
+            speed,
         }
-    }
+    });
+    reports.collect()
 }
 
 impl NetworkReport {
     fn table(&self) -> String {
-        let [height, width] = self.size;
-        let name = format!("{} {height}×{width}, batch {}", self.name, self.batch);
-        let names = self.nodes.iter().map(|node| &node.name).chain([&name]);
-        let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
+        let ([height, width], columns) = (self.size, columns());
         let mut text = context(self.level, self.threads);
         let _ = writeln!(text, ", {:.1} GFLOP/s FMA peak", self.peak_gflops);
         if let Some(cpu) = &self.cpu {
             let _ = writeln!(text, "{cpu}");
         }
         let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-        let _ = writeln!(
-            text,
+        let memory = format!(
             "memory: {:.1} MiB weights, {:.1} MiB between layers, {:.1} MiB scratch",
             mib(self.weights_bytes),
             mib(self.arena_bytes),
             mib(self.scratch_bytes),
         );
-        let _ = writeln!(text, "\n{}", heading("", width, ""));
-        let _ = writeln!(text, "{name:width$}  {}\n", columns(&self.speed));
-        let _ = writeln!(text, "{}", heading("step", width, "   share  kernel"));
-        for node in &self.nodes {
-            let (columns, share) = (columns(&node.speed), node.share * 100.0);
-            let _ =
-                writeln!(text, "{:width$}  {columns}  {share:>4.1} %  {}", node.name, node.kernel);
+        text += &(wrap(&memory, columns) + "\n");
+        let name = format!("{} {height}×{width}, batch {}", self.name, self.batch);
+        let whole = Row::new(name, numbers(&self.speed));
+        text += &(table(Row::new("", HEADING), vec![whole], columns) + "\n");
+        let rows = self.nodes.iter().map(|node| {
+            let mut row = Row::new(node.name.as_str(), numbers(&node.speed));
+            row.numbers.push(format!("{:.1} %", node.share * 100.0));
+            row.details(node.kernel.as_str())
+        });
+        let mut heading = heading("step");
+        heading.numbers.push("share".into());
+        text += &table(heading, rows.collect(), columns);
+        // Others than f32's multiply-adds may be faster than these.
+        if ["exact", "unfused"].contains(&self.arithmetic)
+            && let Some(doubt) = doubt([self.speed.peak_share])
+        {
+            text += &format!("\n{}", wrap(doubt, columns));
         }
         text
     }
@@ -376,15 +379,21 @@ pub(super) fn context(level: &str, threads: usize) -> String {
     format!("level {level}, threads {threads}")
 }
 
-fn heading(what: &str, width: usize, rest: &str) -> String {
-    format!(
-        "{what:width$}  {:>9}  {:>9}  {:>8}  {:>8}{rest}",
-        "median ms", "min ms", "GFLOP/s", "of peak"
-    )
+const HEADING: [&str; 4] = ["median ms", "min ms", "GFLOP/s", "of peak"];
+/// The widths of these columns.
+const NUMBERS: [usize; 4] = [9, 9, 8, 8];
+
+fn heading(what: &str) -> Row {
+    Row::new(what, HEADING).details("kernel")
 }
 
-fn columns(speed: &Speed) -> String {
-    let Speed { min_ms, median_ms, gflops, peak_share } = speed;
+fn numbers(speed: &Speed) -> [String; 4] {
+    let Speed { min_ms, median_ms, gflops, peak_share, .. } = speed;
     let percent = peak_share * 100.0;
-    format!("{median_ms:>9.3}  {min_ms:>9.3}  {gflops:>8.1}  {percent:>6.1} %")
+    [
+        milliseconds(*median_ms),
+        milliseconds(*min_ms),
+        format!("{gflops:.1}"),
+        format!("{percent:.1} %"),
+    ]
 }

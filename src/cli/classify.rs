@@ -1,20 +1,26 @@
 //! `sepconv classify`: classifies pictures.
 
-use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use sepconv::image::{Channels, Preprocess};
+use indicatif::ProgressBar;
+use sepconv::image::Channels;
 use sepconv::network::{Network, NetworkPlan, NodeId, OutputKind, Session};
 use sepconv::weights::Link;
-use serde::Serialize;
 
+use super::files::{Files, List};
+use super::in_order::in_order;
 use super::labels;
-use super::pictures::Pictures;
+use super::outputs;
+use super::pictures::{Chosen, Pictures};
 use super::progress::Progress;
+use super::rows::{Class, Columns, Form, Row, Said};
+use super::rows_file::{Done, RowsFile};
 use super::source::ModelFile;
-use super::threads::Threads;
+use super::threads::{self, Team, Threads};
 use super::types::Types;
-use super::{Failure, Result, error, input_size, note, parse_size, print, report, to_json, warn};
+use super::{Failure, Result, error, input_size, note, parse_size, print, report, thousands, warn};
 
 /// Classify pictures
 ///
@@ -29,8 +35,12 @@ use super::{Failure, Result, error, input_size, note, parse_size, print, report,
 /// sigmoid with one output is a yes or no with two labels. Other outputs are printed as raw values,
 /// unless the model was compiled with a loss that takes logits or --logits is given.
 ///
-/// A picture that can't be read is reported on standard error. The others are still classified, and
-/// the exit status is 1.
+/// A picture that can't be read is reported on standard error, and in its row of JSON. The others
+/// are still classified, and the exit status is 1.
+///
+/// Any number of pictures takes no more memory than a few for each thread. Each thread reads and
+/// classifies pictures of its own, if there are enough of them; rows are in the order of the
+/// pictures. With --output, a second run continues where the first was stopped, at any moment.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -39,7 +49,10 @@ Examples:
   sepconv classify --weights mine.keras --resize tf-bilinear \\
     --preprocess unit cat.jpg
   sepconv classify --weights kitchen.keras --json photos/*.jpg |
-    jq -r '[.file, .top[0].index] | @tsv'")]
+    jq -r '[.file, .top[0].index] | @tsv'
+  sepconv classify --weights kitchen.keras --output kitchen.jsonl photos/
+  find photos -newer kitchen.jsonl -name '*.jpg' |
+    sepconv classify --weights kitchen.keras --columns --list -")]
 pub(super) struct Args {
     #[command(flatten)]
     file: ModelFile,
@@ -67,14 +80,36 @@ pub(super) struct Args {
     threads: Threads,
     /// Print one line of JSON for each picture
     ///
-    /// {"file": path, "preprocess": {"mode", "formula", "why"}, "logits": [the outputs before
+    /// {"file": path, "error": why it can't be read or null, "warning": how it is damaged or null,
+    /// "preprocess": {"mode", "formula", "why"}, "logits": [the outputs before
     /// softmax or sigmoid] or null, "probabilities": [0 to 1] or null, "values": [outputs that are
     /// no probabilities] or null, "top": [{"index": class, "label": name or null, "probability" or
     /// "value"}], largest first}
     #[arg(long)]
     json: bool,
-    /// JPEG or PNG files
-    #[arg(required = true, value_name = "IMAGE")]
+    /// Print one line of JSON for each picture, of plain columns for tables and Parquet
+    ///
+    /// {"file", "error", "warning", "class": number, "label": name or null, "probability" or
+    /// "value", "class_2", "label_2", …}: as many classes as --top says, the most likely first, all
+    /// null for a picture that can't be read
+    #[arg(long, conflicts_with = "json")]
+    columns: bool,
+    /// Write the lines of --columns, or of --json, to this file
+    ///
+    /// If the file has rows of the first of these pictures, the run continues after them: what was
+    /// stopped at any moment needs the same command again. A row that was cut short is done again.
+    /// Pictures that can't be read are reported in their rows alone.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// File with a picture or a folder in each line, after those on the command line; - for
+    /// standard input
+    #[arg(long, value_name = "FILE")]
+    list: Option<PathBuf>,
+    /// JPEG or PNG files, or folders of them
+    ///
+    /// A folder stands for all files inside, at any depth and by name, that end in .jpg, .jpeg or
+    /// .png.
+    #[arg(required_unless_present = "list", value_name = "IMAGE")]
     images: Vec<PathBuf>,
 }
 
@@ -83,82 +118,295 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
 }
 
 fn classify(args: &Args, progress: Progress) -> Result {
-    let mut model = args.file.load()?;
-    let (size, channels) = input_size(&model.network, args.size)?;
-    let model_error = |message| error(format!("{}: {message}", args.file.path().display()));
-    if model.network.is_of_sequences() {
-        return model_error("the model takes sequences, not pictures; use `sepconv run`".into());
+    args.output.as_ref().map_or(Ok(()), |path| outputs::check(&[path]))?;
+    let classifier = Classifier::new(args)?;
+    let count = args.count(progress)?;
+    let mut files = args.files()?;
+    let mut workers = classifier.workers(count)?;
+    let mut done = Done::default();
+    let mut output = args.output.as_deref().map(RowsFile::open).transpose()?;
+    if let Some(file) = &mut output {
+        done = file.read(&mut files)?;
+        if let (Some((picture, row)), Some(worker)) = (&done.last, workers.first_mut()) {
+            classifier.check(worker, picture, row)?;
+        }
+        file.append_after(&done)?;
     }
-    let colours = match Channels::new(channels) {
-        Ok(colours) => colours,
-        Err(e) => return model_error(format!("the model does not take pictures: {e}")),
+    let bar = match count {
+        Some(count) => progress.bar(count.saturating_sub(done.rows), ""),
+        None => progress.count(),
     };
-    let chosen = args.pictures.chosen(&model.metadata)?;
-    chosen.preprocess.check(colours)?;
-    let input = [1, size[0], size[1], channels];
-    let first = model.network.outputs()[0].node;
-    let [_, height, width, outputs] = model.network.shapes(input)?[first.index()];
-    if [height, width] != [1, 1] {
-        return model_error(format!(
-            "the model gives a feature map of {height}×{width}×{outputs}, not classes; use `sepconv run`"
-        ));
-    }
-    let head = Head::new(&mut model.network, outputs, args.logits, model.metadata.logits)?;
-    let yes_or_no = head.is_sigmoid && outputs == 1;
-    let labels =
-        class_names(args, model.metadata.labels.take(), if yes_or_no { 2 } else { outputs })?;
-    let name = |node: NodeId| model.network.node(node).name.clone();
-    let (shown, logits) = (name(head.output), head.logits.map(name));
-    let nodes = [Some(shown.clone()), logits.clone()].into_iter().flatten();
-    let integers = model.network.is_quantized();
-    let options = args.types.of_given(integers)?.outputs(nodes);
-    let plan = NetworkPlan::new(&model.network, model.weights, input, &options)?;
-    let mut session = Session::new(plan)?;
-    let preprocess_said = Said::new(&chosen.preprocess, &chosen.why);
-    if !args.json {
-        note(&format!("pictures are scaled to {} ({})", preprocess_said.formula, chosen.why));
-        head.notes.iter().for_each(|text| note(text));
-    }
-
-    let bar = progress.bar(args.images.len() as u64, "");
-    let mut failed = false;
-    for path in &args.images {
-        bar.set_message(path.display().to_string());
-        match args.pictures.read(path, size, colours, &chosen) {
-            Ok((tensor, warning)) => {
-                if let Some(warning) = warning {
-                    bar.suspend(|| warn(&warning));
-                }
-                session.run(&tensor)?;
-                let values = |name: &String| session.node(name).map(|(values, _)| values);
-                let result = Classified {
-                    file: path.display().to_string(),
-                    preprocess: &preprocess_said,
-                    logits: logits.as_ref().and_then(values),
-                    probabilities: values(&shown).filter(|_| head.is_probable),
-                    values: values(&shown).filter(|_| !head.is_probable),
-                    top: top(values(&shown).unwrap_or_default(), yes_or_no, args.top)
-                        .into_iter()
-                        .map(|(index, number)| Class {
-                            index,
-                            label: labels.as_ref().map(|labels| labels[index].as_str()),
-                            probability: head.is_probable.then_some(number),
-                            value: (!head.is_probable).then_some(number),
-                        })
-                        .collect(),
-                };
-                let text = if args.json { to_json(&result)? } else { result.table() };
-                bar.suspend(|| print(&text))?;
-            }
-            Err(e) => {
-                failed = true;
-                bar.suspend(|| report(&e.to_string()));
-            }
+    let (start, mut sums) = (Instant::now(), Sums::default());
+    let work = |worker: &mut Worker, path: Result<PathBuf>| classifier.outcome(worker, &path?);
+    in_order(files, workers, work, |outcome: Outcome| {
+        sums.add(&outcome);
+        if !bar.is_hidden() {
+            bar.set_message(outcome.file.clone());
+        }
+        match &mut output {
+            Some(file) => file.append(&outcome.row)?,
+            None => outcome.print(&bar)?,
         }
         bar.inc(1);
-    }
+        Ok(())
+    })?;
     bar.finish_and_clear();
-    if failed { Err(Failure::Reported) } else { Ok(()) }
+    let failed = done.failed + sums.failed;
+    if let (Some(file), Some(path)) = (output, &args.output) {
+        file.finish()?;
+        sums.note(start.elapsed(), done.rows);
+        if failed > 0 {
+            let (failed, all) = (thousands(failed), thousands(done.rows + sums.rows));
+            report(&format!("{}: {failed} of {all} rows have an error", path.display()));
+        }
+    }
+    if failed > 0 { Err(Failure::Reported) } else { Ok(()) }
+}
+
+impl Args {
+    fn files(&self) -> Result<Files> {
+        let list = self.list.as_deref().map(List::open).transpose()?;
+        Ok(Files::new(self.images.clone(), list, &["jpg", "jpeg", "png"]))
+    }
+
+    /// How many pictures there are: all of them for a bar, else enough for the threads. None if
+    /// only a pipe knows.
+    fn count(&self, progress: Progress) -> Result<Option<u64>> {
+        if self.list.as_ref().is_some_and(|list| !list.is_file()) {
+            return Ok(None);
+        }
+        let most = if progress.is_shown() { usize::MAX } else { threads::current() };
+        // What can't be listed is reported in its turn.
+        Ok(Some(self.files()?.take(most).take_while(|file| file.is_ok()).count() as u64))
+    }
+}
+
+/// The most memory for the values of networks in all threads; there is always one network.
+const MEMORY: usize = 4 << 30;
+
+/// All that threads share to classify pictures.
+struct Classifier<'a> {
+    args: &'a Args,
+    size: [usize; 2],
+    colours: Channels,
+    chosen: Chosen,
+    said: Said,
+    plan: Arc<NetworkPlan>,
+    is_probable: bool,
+    yes_or_no: bool,
+    labels: Option<Vec<String>>,
+    /// The nodes that are shown, and what a softmax or sigmoid is applied to.
+    shown: String,
+    logits: Option<String>,
+    form: Form,
+}
+
+/// Threads that classify one picture after the other.
+struct Worker {
+    team: Team,
+    session: Session,
+}
+
+/// What came of a picture.
+struct Outcome {
+    file: String,
+    error: Option<String>,
+    warning: Option<String>,
+    row: String,
+    reading: Duration,
+    computing: Duration,
+}
+
+impl<'a> Classifier<'a> {
+    fn new(args: &'a Args) -> Result<Self> {
+        let mut model = args.file.load()?;
+        let (size, channels) = input_size(&model.network, args.size)?;
+        let model_error = |message| error(format!("{}: {message}", args.file.path().display()));
+        if model.network.is_of_sequences() {
+            return model_error(
+                "the model takes sequences, not pictures; use `sepconv run`".into(),
+            );
+        }
+        let colours = match Channels::new(channels) {
+            Ok(colours) => colours,
+            Err(e) => return model_error(format!("the model does not take pictures: {e}")),
+        };
+        let chosen = args.pictures.chosen(&model.metadata)?;
+        chosen.preprocess.check(colours)?;
+        let input = [1, size[0], size[1], channels];
+        let first = model.network.outputs()[0].node;
+        let [_, height, width, outputs] = model.network.shapes(input)?[first.index()];
+        if [height, width] != [1, 1] {
+            return model_error(format!(
+                "the model gives a feature map of {height}×{width}×{outputs}, not classes; use \
+                 `sepconv run`"
+            ));
+        }
+        let head = Head::new(&mut model.network, outputs, args.logits, model.metadata.logits)?;
+        let yes_or_no = head.is_sigmoid && outputs == 1;
+        let classes = if yes_or_no { 2 } else { outputs };
+        let labels = class_names(args, model.metadata.labels.take(), classes)?;
+        let name = |node: NodeId| model.network.node(node).name.clone();
+        let (shown, logits) = (name(head.output), head.logits.map(name));
+        let nodes = [Some(shown.clone()), logits.clone()].into_iter().flatten();
+        let integers = model.network.is_quantized();
+        let options = args.types.of_given(integers)?.outputs(nodes);
+        let plan = Arc::new(NetworkPlan::new(&model.network, model.weights, input, &options)?);
+        let said = Said::new(&chosen.preprocess, &chosen.why);
+        if !args.json {
+            note(&format!("pictures are scaled to {} ({})", said.formula, chosen.why));
+            head.notes.iter().for_each(|text| note(text));
+        }
+        let is_probable = head.is_probable;
+        let form = args.form(classes, is_probable);
+        Ok(Self {
+            args,
+            size,
+            colours,
+            chosen,
+            said,
+            plan,
+            is_probable,
+            yes_or_no,
+            labels,
+            shown,
+            logits,
+            form,
+        })
+    }
+
+    /// A worker for each thread. There are fewer, of several threads each, if so many pictures are
+    /// not there, or would take too much memory.
+    fn workers(&self, count: Option<u64>) -> Result<Vec<Worker>> {
+        let bytes = self.plan.arena_bytes(1) + self.plan.scratch_bytes(1);
+        let most = count.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
+        let most = most.min(MEMORY / bytes.max(1)).max(1);
+        let worker = |team: Team| {
+            let session = Session::with_threads(Arc::clone(&self.plan), team.threads())?;
+            Ok(Worker { team, session })
+        };
+        Team::several(threads::current().min(most))?.into_iter().map(worker).collect()
+    }
+
+    /// Reads and classifies a picture.
+    fn outcome(&self, worker: &mut Worker, path: &Path) -> Result<Outcome> {
+        let start = Instant::now();
+        let read = self.args.pictures.read(path, self.size, self.colours, &self.chosen);
+        let reading = start.elapsed();
+        let (tensor, warning, error) = match read {
+            Ok((tensor, warning)) => (Some(tensor), warning, None),
+            Err(e) => (None, None, Some(e.to_string())),
+        };
+        let Worker { team, session } = worker;
+        if let Some(tensor) = &tensor {
+            team.run(|| session.run(tensor))?;
+        }
+        let computing = start.elapsed() - reading;
+        let file = path.display().to_string();
+        let values = |name: &str| session.node(name).filter(|_| tensor.is_some());
+        let shown = values(&self.shown).map(|(values, _)| values);
+        // Without the name of the file, which the row has.
+        let message = |text: &str| match text.strip_prefix(&*file) {
+            Some(rest) => rest.trim_start_matches(": ").to_owned(),
+            None => text.to_owned(),
+        };
+        let row = Row {
+            file: &file,
+            error: error.as_deref().map(message),
+            warning: warning.as_deref().map(message),
+            preprocess: &self.said,
+            logits: self.logits.as_deref().and_then(values).map(|(values, _)| values),
+            probabilities: shown.filter(|_| self.is_probable),
+            values: shown.filter(|_| !self.is_probable),
+            top: shown.map_or(Vec::new(), |shown| self.top(shown)),
+        };
+        let row = self.form.of(&row)?;
+        Ok(Outcome { file, error, warning, row, reading, computing })
+    }
+
+    /// The first classes.
+    fn top(&self, numbers: &[f32]) -> Vec<Class<'_>> {
+        let class = |(index, number): (usize, f32)| Class {
+            index,
+            label: self.labels.as_ref().map(|labels| labels[index].as_str()),
+            probability: self.is_probable.then_some(number),
+            value: (!self.is_probable).then_some(number),
+        };
+        top(numbers, self.yes_or_no, self.args.top).into_iter().map(class).collect()
+    }
+
+    /// Whether a row that is there is what these options give: bits are the same in every run.
+    fn check(&self, worker: &mut Worker, picture: &Path, row: &[u8]) -> Result {
+        let outcome = self.outcome(worker, picture)?;
+        // A picture may have gone since.
+        if outcome.error.is_some() || outcome.row.as_bytes() == row {
+            return Ok(());
+        }
+        let output = self.args.output.as_deref().unwrap_or(Path::new(""));
+        error(format!(
+            "{}: the row of {:?} is not what this command gives: the picture, the model or the \
+             options were others; choose another --output",
+            output.display(),
+            outcome.file
+        ))
+    }
+}
+
+impl Args {
+    fn form(&self, classes: usize, is_probable: bool) -> Form {
+        if self.json {
+            return Form::Json;
+        }
+        if !self.columns && self.output.is_none() {
+            return Form::Text;
+        }
+        let shown = classes.min(self.top as usize);
+        Form::Columns((0..shown).map(|place| Columns::new(place, is_probable)).collect())
+    }
+}
+
+impl Outcome {
+    /// To standard output, and what is wrong to standard error.
+    fn print(&self, bar: &ProgressBar) -> Result {
+        bar.suspend(|| {
+            self.warning.iter().for_each(|text| warn(text));
+            self.error.iter().for_each(|text| report(text));
+            print(&self.row)
+        })
+    }
+}
+
+/// Of all pictures.
+#[derive(Default)]
+struct Sums {
+    rows: u64,
+    failed: u64,
+    reading: Duration,
+    computing: Duration,
+}
+
+impl Sums {
+    fn add(&mut self, outcome: &Outcome) {
+        self.rows += 1;
+        self.failed += u64::from(outcome.error.is_some());
+        self.reading += outcome.reading;
+        self.computing += outcome.computing;
+    }
+
+    /// Says how fast it was, and on what the time was spent.
+    fn note(&self, time: Duration, before: u64) {
+        let (rows, before) = (thousands(self.rows), thousands(before));
+        let rate = self.rows as f64 / time.as_secs_f64();
+        let all = (self.reading + self.computing).as_secs_f64();
+        let share = |part: Duration| 100.0 * part.as_secs_f64() / all.max(f64::MIN_POSITIVE);
+        note(&format!(
+            "{rows} rows in {:.1} s after {before} that were there: {rate:.1} pictures per second; \
+             the threads spent {:.0} % of the time on reading pictures, {:.0} % on the network",
+            time.as_secs_f64(),
+            share(self.reading),
+            share(self.computing)
+        ));
+    }
 }
 
 /// The names of the classes: those of `--labels`, or the model's own.
@@ -266,60 +514,4 @@ fn top(numbers: &[f32], yes_or_no: bool, count: u32) -> Vec<(usize, f32)> {
     order.sort_by(|(_, a), (_, b)| a.is_nan().cmp(&b.is_nan()).then((-a).total_cmp(&-b)));
     order.truncate(count as usize);
     order
-}
-
-/// How pictures were scaled.
-#[derive(Serialize)]
-struct Said<'a> {
-    mode: &'static str,
-    formula: String,
-    why: &'a str,
-}
-
-impl<'a> Said<'a> {
-    fn new(preprocess: &Preprocess, why: &'a str) -> Self {
-        Self { mode: preprocess.scaling().name(), formula: preprocess.to_string(), why }
-    }
-}
-
-#[derive(Serialize)]
-struct Classified<'a> {
-    file: String,
-    preprocess: &'a Said<'a>,
-    logits: Option<&'a [f32]>,
-    probabilities: Option<&'a [f32]>,
-    values: Option<&'a [f32]>,
-    top: Vec<Class<'a>>,
-}
-
-#[derive(Serialize)]
-struct Class<'a> {
-    index: usize,
-    label: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    probability: Option<f32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<f32>,
-}
-
-impl Classified<'_> {
-    fn table(&self) -> String {
-        let width = |text: usize, class: &Class<'_>| {
-            text.max(class.label.map_or(0, |label| label.chars().count()))
-        };
-        let width = self.top.iter().fold(0, width);
-        let digits = self.top.iter().map(|class| class.index.to_string().len()).max().unwrap_or(0);
-        let mut text = format!("{}\n", self.file);
-        for class in &self.top {
-            let _ = write!(text, "  {:>digits$}  ", class.index);
-            if let Some(label) = class.label {
-                let _ = write!(text, "{label:width$}  ");
-            }
-            let _ = match (class.probability, class.value) {
-                (Some(p), _) => writeln!(text, "{:>8.4} %", f64::from(p) * 100.0),
-                (None, value) => writeln!(text, "{:>12.6}", value.unwrap_or(f32::NAN)),
-            };
-        }
-        text
-    }
 }

@@ -4,18 +4,18 @@ use std::path::PathBuf;
 
 use clap::ArgGroup;
 use sepconv::kernels::{Activation, Aligned, Level, Padding, Window};
-use sepconv::models::{Order, SpectrumConfig, spectrum};
+use sepconv::models::{ModelName, Order, SpectrumConfig, spectrum};
 use sepconv::network::{Network, NetworkPlan, NodeId, Op, PlanOptions, Quantized, Session};
 use sepconv::weights::{count_parameters, synthetic};
 
 use super::comparison::{Form, LayerRow, NetworkRow, Published, Report, SpectrumRow};
-use super::info::cpu_name;
-use super::layer::Layer;
+use super::layer::{Layer, Runner};
+use super::machine::cpu_name;
 use super::outputs::{self, Content};
 use super::plot;
 use super::progress::Progress;
-use super::source::{ModelName, Source};
-use super::speed::{Rounds, Speed, Turns, median};
+use super::source::Source;
+use super::speed::{Rounds, Speed, Turns, median, quartiles};
 use super::threads::{self, Threads};
 use super::types::Multiply;
 use super::{Failure, Result, error, input_size, parse_size, print, print_json, quantize};
@@ -23,11 +23,12 @@ use super::{Failure, Result, error, input_size, parse_size, print, print_json, q
 /// Compare separable with standard convolution
 ///
 /// Prints three tables, measured on this machine with pseudorandom weights. Times are medians; the
-/// things compared run alternately.
+/// things compared run alternately. GFLOP/s and shares of the peak follow from them, and the peak
+/// is the median of those measured between the runs.
 ///
-/// 1. Every shape of a separable layer in Xception (299×299) next to a standard 3×3 convolution of
+/// 1. Every shape of a separable layer in Xception (299×299) below a standard 3×3 convolution of
 ///    the same shape: parameters, multiply-adds, time, GFLOP/s (a multiply-add counts as two), and
-///    how much work and time the separable layer saves.
+///    how much work and time the separable layer saves: the standard one's ÷ its own.
 ///
 /// 2. The blocks in between: a 1×1 convolution, then a 3×3 one in S segments of the channels, from
 ///    one segment (standard) to one for each channel (depthwise), at the shape of Xception's middle
@@ -113,7 +114,7 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
     }
     let report = args.threads.run(|| measure(Subject::new(&args)?, &args, progress))?;
     if let Some(path) = &args.plot {
-        let picture = plot::comparison(&report).map_err(Failure::Error)?;
+        let picture = plot::comparison(&report);
         outputs::write(&[(path, Content::Text(&picture))])?;
     }
     if args.json { print_json(&report) } else { print(&report.tables()) }
@@ -186,30 +187,54 @@ fn measure(subject: Subject, args: &Args, progress: Progress) -> Result<Report> 
     let series = layers.len() + usize::from(spectrum) + usize::from(!networks.is_empty());
     let bar = progress.bar(series as u64 * u64::from(runs), "rounds of layers and networks");
     let turns = Turns { level, arithmetic: multiply.arithmetic(), rounds: runs, bar: &bar };
-    let mut peaks = Vec::new();
-    let mut rows = Vec::new();
+    let mut pairs = Vec::new();
     for (label, separable, count) in layers {
         let separable = if multiply.is_int8() {
             separable.int8().map_err(Failure::Error)?
         } else {
             separable.arithmetic(multiply.arithmetic())
         };
-        rows.push(layer(&turns, label, &separable.amx(multiply.amx()), count, &mut peaks)?);
+        pairs.push(Pair::time(&turns, label, &separable.amx(multiply.amx()), count)?);
     }
-    let spectrum = if spectrum { blocks(&turns, &how, &mut peaks)? } else { Vec::new() };
-    let networks = time_models(&turns, networks, &how, &mut peaks)?;
+    let blocks = if spectrum { Some(Blocks::time(&turns, &how)?) } else { None };
+    let models =
+        if networks.is_empty() { None } else { Some(time_models(&turns, networks, &how)?) };
     bar.finish_and_clear();
+    // One peak for all that is reported.
+    let series = pairs.iter().map(|pair| &pair.series);
+    let series = series.chain(blocks.iter().map(|b| &b.series)).chain(models.iter().map(|m| &m.1));
+    let peak = median(series.flat_map(|series| &series.rounds.peaks).copied());
     Ok(Report {
         cpu: cpu_name(),
         level: level.name(),
         threads: threads::current(),
         arithmetic: multiply.name(),
-        peak_gflops: median(peaks.into_iter()) / 1e9,
-        layers: rows,
-        spectrum,
-        networks,
+        peak_gflops: peak / 1e9,
+        layers: pairs.into_iter().map(|pair| pair.row(peak)).collect(),
+        spectrum: blocks.map_or_else(Vec::new, |blocks| blocks.rows(peak)),
+        networks: match models {
+            Some((named, series)) => {
+                named.into_iter().zip(series.speeds(peak)).map(Named::row).collect::<Result<_>>()?
+            }
+            None => Vec::new(),
+        },
         name,
     })
+}
+
+/// Things that ran alternately, before the peak of the whole report is known.
+struct Series {
+    /// Of each thing.
+    multiply_adds: Vec<u64>,
+    rounds: Rounds,
+}
+
+impl Series {
+    /// The multiply-adds and the speed of each thing.
+    fn speeds(&self, peak: f64) -> impl Iterator<Item = (u64, Speed)> {
+        let things = self.multiply_adds.iter().zip(&self.rounds.times);
+        things.map(move |(&n, times)| (n, Speed::new(n, times, peak)))
+    }
 }
 
 /// A network's separable layers for an input of this shape: labels, layers, and the number of each.
@@ -296,37 +321,54 @@ fn native(network: &Network) -> [usize; 4] {
     [1, h, w, channels]
 }
 
-fn layer(
-    turns: &Turns<'_>,
+/// A standard and a separable layer.
+struct Pair {
     label: String,
-    separable: &Layer,
     count: usize,
-    peaks: &mut Vec<f64>,
-) -> Result<LayerRow> {
-    let standard = separable.standard().expect("only separable layers get here");
-    let specs = [&standard, separable];
-    let mut runners = Vec::new();
-    for spec in specs {
-        runners.push(spec.prepare(turns.level, threads::current()).map_err(Failure::Error)?);
+    parameters: [u64; 2],
+    series: Series,
+}
+
+impl Pair {
+    fn time(turns: &Turns<'_>, label: String, separable: &Layer, count: usize) -> Result<Self> {
+        let standard = separable.standard().expect("only separable layers get here");
+        let specs = [&standard, separable];
+        let mut runners = Vec::new();
+        for spec in specs {
+            runners.push(spec.prepare(turns.level, threads::current()).map_err(Failure::Error)?);
+        }
+        let multiply_adds = runners.iter().map(Runner::multiply_adds).collect();
+        let [first, second] = &mut runners[..] else { unreachable!("two have been prepared") };
+        let rounds = turns.time(&mut [&mut || Ok(first.run().map(drop)?), &mut || {
+            Ok(second.run().map(drop)?)
+        }])?;
+        let series = Series { multiply_adds, rounds };
+        Ok(Self { label, count, parameters: specs.map(Layer::parameters), series })
     }
-    let [first, second] = &mut runners[..] else { unreachable!("two have been prepared") };
-    let Rounds { times, peaks: beside } = turns
-        .time(&mut [&mut || Ok(first.run().map(drop)?), &mut || Ok(second.run().map(drop)?)])?;
-    let form = |i: usize| Form {
-        parameters: specs[i].parameters(),
-        multiply_adds: runners[i].multiply_adds(),
-        speed: Speed::new(runners[i].multiply_adds(), &times[i], &beside),
-    };
-    let row = LayerRow {
-        layer: label,
-        count,
-        standard: form(0),
-        separable: form(1),
-        promised: runners[0].multiply_adds() as f64 / runners[1].multiply_adds() as f64,
-        obtained: median(times[0].iter().zip(&times[1]).map(|(a, b)| a / b)),
-    };
-    peaks.extend(beside);
-    Ok(row)
+
+    fn row(self, peak: f64) -> LayerRow {
+        let [standard, separable] = &self.series.rounds.times[..] else {
+            unreachable!("two were timed")
+        };
+        let obtained_quartiles = quartiles(standard.iter().zip(separable).map(|(a, b)| a / b));
+        let forms = self.parameters.into_iter().zip(self.series.speeds(peak));
+        let mut forms = forms.map(|(parameters, (multiply_adds, speed))| Form {
+            parameters,
+            multiply_adds,
+            speed,
+        });
+        let mut next = || forms.next().expect("two were timed");
+        let (standard, separable) = (next(), next());
+        LayerRow {
+            layer: self.label,
+            count: self.count,
+            promised: standard.multiply_adds as f64 / separable.multiply_adds as f64,
+            obtained: standard.speed.median_ms / separable.speed.median_ms,
+            obtained_quartiles,
+            standard,
+            separable,
+        }
+    }
 }
 
 /// How networks are planned.
@@ -365,73 +407,72 @@ impl Ready {
 }
 
 /// Times networks alternately.
-fn time_networks(turns: &Turns<'_>, ready: &mut [Ready]) -> Result<Rounds> {
+fn time_networks(turns: &Turns<'_>, ready: &mut [Ready]) -> Result<Series> {
+    let multiply_adds = ready.iter().map(|ready| ready.session.plan().multiply_adds()).collect();
     let mut runners: Vec<_> = ready.iter_mut().map(|ready| || ready.run()).collect();
     let mut things: Vec<_> =
         runners.iter_mut().map(|run| run as &mut dyn FnMut() -> Result).collect();
-    turns.time(&mut things)
+    Ok(Series { multiply_adds, rounds: turns.time(&mut things)? })
 }
 
-fn blocks(turns: &Turns<'_>, how: &How, peaks: &mut Vec<f64>) -> Result<Vec<SpectrumRow>> {
-    let mut blocks = Vec::new();
-    for segments in SEGMENTS {
-        let config = SpectrumConfig { segments, ..SpectrumConfig::default() };
-        blocks.push((format!("1×1, then 3×3 in S = {segments}"), config));
-    }
-    let relu = SpectrumConfig { between: Activation::Relu, ..SpectrumConfig::default() };
-    blocks.push(("1×1, ReLU, then 3×3 in S = 728".into(), relu));
-    let separable = SpectrumConfig { order: Order::SpatialFirst, ..SpectrumConfig::default() };
-    blocks.push(("separable: 3×3 depthwise, then 1×1".into(), separable));
+/// The blocks in between.
+struct Blocks {
+    /// Labels, segments, parameters.
+    blocks: Vec<(String, usize, u64)>,
+    series: Series,
+}
 
-    let networks: Vec<Network> =
-        blocks.iter().map(|(_, config)| Ok(spectrum(config)?)).collect::<Result<_>>()?;
-    let mut ready: Vec<Ready> = networks
-        .iter()
-        .map(|network| Ready::new(network, native(network), how))
-        .collect::<Result<_>>()?;
-    let Rounds { times, peaks: beside } = time_networks(turns, &mut ready)?;
-    let mut rows = Vec::new();
-    for (i, (block, config)) in blocks.into_iter().enumerate() {
-        let multiply_adds = ready[i].session.plan().multiply_adds();
-        rows.push(SpectrumRow {
-            block,
-            segments: config.segments,
-            parameters: count_parameters(&networks[i])?.total as u64,
-            multiply_adds,
-            speed: Speed::new(multiply_adds, &times[i], &beside),
+impl Blocks {
+    fn time(turns: &Turns<'_>, how: &How) -> Result<Self> {
+        let mut configs = Vec::new();
+        for segments in SEGMENTS {
+            let config = SpectrumConfig { segments, ..SpectrumConfig::default() };
+            configs.push((format!("1×1, then 3×3 in S = {segments}"), config));
+        }
+        let relu = SpectrumConfig { between: Activation::Relu, ..SpectrumConfig::default() };
+        configs.push(("1×1, ReLU, then 3×3 in S = 728".into(), relu));
+        let separable = SpectrumConfig { order: Order::SpatialFirst, ..SpectrumConfig::default() };
+        configs.push(("separable: 3×3 depthwise, then 1×1".into(), separable));
+
+        let (mut blocks, mut ready) = (Vec::new(), Vec::new());
+        for (label, config) in configs {
+            let network = spectrum(&config)?;
+            ready.push(Ready::new(&network, native(&network), how)?);
+            let parameters = count_parameters(&network)?.total as u64;
+            blocks.push((label, config.segments, parameters));
+        }
+        Ok(Self { blocks, series: time_networks(turns, &mut ready)? })
+    }
+
+    fn rows(self, peak: f64) -> Vec<SpectrumRow> {
+        let rows = self.blocks.into_iter().zip(self.series.speeds(peak));
+        let rows = rows.map(|((block, segments, parameters), (multiply_adds, speed))| {
+            SpectrumRow { block, segments, parameters, multiply_adds, speed }
         });
+        rows.collect()
     }
-    peaks.extend(beside);
-    Ok(rows)
 }
 
-fn time_models(
-    turns: &Turns<'_>,
-    networks: Vec<Named>,
-    how: &How,
-    peaks: &mut Vec<f64>,
-) -> Result<Vec<NetworkRow>> {
-    if networks.is_empty() {
-        return Ok(Vec::new());
-    }
+/// Times networks as a whole.
+fn time_models(turns: &Turns<'_>, networks: Vec<Named>, how: &How) -> Result<(Vec<Named>, Series)> {
     let ready = networks.iter().map(|named| Ready::new(&named.network, named.input, how));
     let mut ready: Vec<Ready> = ready.collect::<Result<_>>()?;
-    let Rounds { times, peaks: beside } = time_networks(turns, &mut ready)?;
-    let mut rows = Vec::new();
-    for (i, Named { name, network, input: [batch, h, w, _], paper }) in
-        networks.into_iter().enumerate()
-    {
-        let plan = ready[i].session.plan();
-        rows.push(NetworkRow {
+    let series = time_networks(turns, &mut ready)?;
+    Ok((networks, series))
+}
+
+impl Named {
+    fn row((named, (multiply_adds, speed)): (Self, (u64, Speed))) -> Result<NetworkRow> {
+        let Self { name, network, input: [batch, h, w, _], paper } = named;
+        let parameters = count_parameters(&network)?.total as u64;
+        Ok(NetworkRow {
             network: name,
             size: [h, w],
             batch,
-            parameters: count_parameters(&network)?.total as u64,
-            multiply_adds: plan.multiply_adds(),
-            speed: Speed::new(plan.multiply_adds(), &times[i], &beside),
+            parameters,
+            multiply_adds,
+            speed,
             paper,
-        });
+        })
     }
-    peaks.extend(beside);
-    Ok(rows)
 }

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::bench::context;
-use super::speed::Speed;
+use super::speed::{Speed, doubt, milliseconds};
+use super::text::{Row, columns, table, wrap};
 use super::thousands;
 
 /// All results.
@@ -44,8 +45,10 @@ pub(super) struct LayerRow {
     pub(super) separable: Form,
     /// Multiply-adds of the standard layer ÷ those of the separable one.
     pub(super) promised: f64,
-    /// Time of the standard layer ÷ that of the separable one: the median of the rounds' ratios.
+    /// Median time of the standard layer ÷ that of the separable one.
     pub(super) obtained: f64,
+    /// Half of the rounds' ratios lie between.
+    pub(super) obtained_quartiles: [f64; 2],
 }
 
 /// A block of the spectrum.
@@ -94,73 +97,79 @@ impl Report {
             let _ = writeln!(text, "{cpu}");
         }
         if self.arithmetic == "int8" {
-            text.push_str(
-                "8-bit integers throughout, in separable and standard layers. Networks are\n\
-                 quantized on their input. \"of peak\" is the share of f32's peak.\n",
+            text += &wrap(
+                "8-bit integers throughout, in separable and standard layers. Networks are \
+                 quantized on their input. \"of peak\" is the share of f32's peak.",
+                columns(),
             );
         }
         let tables = [self.layer_table(), self.spectrum_table(), self.network_table()];
         for (i, table) in tables.into_iter().flatten().enumerate() {
             let _ = write!(text, "\n{}. {table}", i + 1);
         }
+        // Others than f32's multiply-adds may be faster than these.
+        if ["exact", "unfused"].contains(&self.arithmetic)
+            && let Some(doubt) = doubt(self.shares())
+        {
+            text += &format!("\n{}", wrap(doubt, columns()));
+        }
         text
     }
 
+    /// The shares of the peak that the tables show.
+    fn shares(&self) -> impl Iterator<Item = f64> {
+        let blocks = self.spectrum.iter().map(|row| row.speed.peak_share);
+        blocks.chain(self.networks.iter().map(|row| row.speed.peak_share))
+    }
+
     fn layer_table(&self) -> Option<String> {
-        let title = match &self.name {
-            Some(name) => format!(
-                "Separable layers of {name}, beside standard convolutions of the same shape"
-            ),
-            None => "Separable layers, beside standard convolutions of the same shape".into(),
-        };
-        let heading = [
+        let of = self.name.as_ref().map_or(String::new(), |name| format!(" of {name}"));
+        let title =
+            format!("Separable layers{of}, each below the standard convolution of the same shape");
+        let heading = Row::new(
             "layer",
-            "times",
-            "parameters",
-            "separable",
-            "M multiply-adds",
-            "separable",
-            "ms",
-            "separable",
-            "GFLOP/s",
-            "separable",
-            "promised",
-            "obtained",
-        ];
-        let rows = self.layers.iter().map(|row| {
-            let (a, b) = (&row.standard, &row.separable);
+            ["parameters", "multiply-\nadds, M", "ms", "GFLOP/s", "work\nsaved", "time\nsaved"],
+        );
+        let cells = |form: &Form| {
             vec![
-                row.layer.clone(),
-                row.count.to_string(),
-                thousands(a.parameters),
-                thousands(b.parameters),
-                mega(a.multiply_adds),
-                mega(b.multiply_adds),
-                format!("{:.3}", a.speed.median_ms),
-                format!("{:.3}", b.speed.median_ms),
-                format!("{:.1}", a.speed.gflops),
-                format!("{:.1}", b.speed.gflops),
-                format!("{:.2}×", row.promised),
-                format!("{:.2}×", row.obtained),
+                thousands(form.parameters),
+                mega(form.multiply_adds),
+                milliseconds(form.speed.median_ms),
+                format!("{:.1}", form.speed.gflops),
+            ]
+        };
+        let rows = self.layers.iter().flat_map(|row| {
+            let times = match row.count {
+                1 => String::new(),
+                count => format!(" (×{count})"),
+            };
+            let saved = [row.promised, row.obtained].map(|saved| format!("{saved:.2}×"));
+            let separable = cells(&row.separable).into_iter().chain(saved);
+            [
+                Row::new(format!("{}{times}", row.layer), cells(&row.standard)),
+                Row::new("  separable", separable),
             ]
         });
-        (!self.layers.is_empty()).then(|| format!("{title}\n\n{}", table(&heading, rows)))
+        (!self.layers.is_empty()).then(|| titled(&title, heading, rows.collect()))
     }
 
     fn spectrum_table(&self) -> Option<String> {
         let title = "From standard to depthwise: 19×19, 728 → 728 channels, S segments";
-        let heading = ["block", "parameters", "M multiply-adds", "ms", "GFLOP/s", "of peak"];
+        let heading =
+            Row::new("block", ["parameters", "multiply-\nadds, M", "ms", "GFLOP/s", "of peak"]);
         let rows = self.spectrum.iter().map(|row| {
-            vec![
-                row.block.clone(),
-                thousands(row.parameters),
-                mega(row.multiply_adds),
-                format!("{:.3}", row.speed.median_ms),
-                format!("{:.1}", row.speed.gflops),
-                percent(row.speed.peak_share),
-            ]
+            Row::new(
+                row.block.as_str(),
+                [
+                    thousands(row.parameters),
+                    mega(row.multiply_adds),
+                    milliseconds(row.speed.median_ms),
+                    format!("{:.1}", row.speed.gflops),
+                    percent(row.speed.peak_share),
+                ],
+            )
         });
-        (!self.spectrum.is_empty()).then(|| format!("{title}\n\n{}", table(&heading, rows)))
+        (!self.spectrum.is_empty()).then(|| titled(title, heading, rows.collect()))
     }
 
     fn network_table(&self) -> Option<String> {
@@ -168,58 +177,58 @@ impl Report {
             1 => "one picture".into(),
             batch => format!("{batch} pictures at a time"),
         };
-        let heading = [
+        let heading = Row::new(
             "network",
-            "size",
-            "parameters",
-            "M multiply-adds",
-            "ms",
-            "pictures/s",
-            "of peak",
-            "paper: parameters",
-            "training steps/s",
-        ];
-        let has_paper = self.networks.iter().any(|row| row.paper.is_some());
-        let heading = if has_paper { &heading[..] } else { &heading[..7] };
+            ["parameters", "multiply-\nadds, M", "ms", "pictures\nper s", "GFLOP/s", "of peak"],
+        );
         let rows = self.networks.iter().map(|row| {
-            let paper = |f: &dyn Fn(Published) -> String| row.paper.map_or("—".into(), f);
-            let mut cells = vec![
-                row.network.clone(),
-                format!("{}×{}", row.size[0], row.size[1]),
-                thousands(row.parameters),
-                mega(row.multiply_adds),
-                format!("{:.2}", row.speed.median_ms),
-                format!("{:.1}", row.batch as f64 * 1e3 / row.speed.median_ms),
-                percent(row.speed.peak_share),
-            ];
-            if has_paper {
-                cells.push(paper(&|p| thousands(p.parameters)));
-                cells.push(paper(&|p| p.steps_per_second.to_string()));
-            }
-            cells
+            Row::new(
+                format!("{} {}×{}", row.network, row.size[0], row.size[1]),
+                [
+                    thousands(row.parameters),
+                    mega(row.multiply_adds),
+                    milliseconds(row.speed.median_ms),
+                    format!("{:.1}", row.batch as f64 * 1e3 / row.speed.median_ms),
+                    format!("{:.1}", row.speed.gflops),
+                    percent(row.speed.peak_share),
+                ],
+            )
         });
-        let mut text = format!("Networks, {pictures}\n\n{}", table(heading, rows));
-        if has_paper {
+        let mut text = titled(&format!("Networks, {pictures}"), heading, rows.collect());
+        if self.networks.iter().any(|row| row.paper.is_some()) {
             text.push_str(&self.paper_table());
         }
         Some(text)
     }
 
+    /// What the paper says of the networks.
     fn paper_table(&self) -> String {
         let rows = self.networks.iter().filter_map(|row| {
             let paper = row.paper?;
-            Some(vec![
-                row.network.clone(),
-                format!("{:.3}", paper.top1),
-                format!("{:.3}", paper.top5),
-            ])
+            Some(Row::new(
+                row.network.as_str(),
+                [
+                    thousands(paper.parameters),
+                    paper.steps_per_second.to_string(),
+                    format!("{:.3}", paper.top1),
+                    format!("{:.3}", paper.top5),
+                ],
+            ))
         });
-        format!(
-            "\nThe paper is arXiv 1610.02357, Table 3; it trained on 60 NVIDIA K80. Its accuracies on\n\
-             ImageNet, Table 1, were not measured here:\n\n{}",
-            table(&["network", "top-1", "top-5"], rows)
-        )
+        let heading = Row::new("network", ["parameters", "training\nsteps/s", "top-1", "top-5"]);
+        let source = "The paper's own figures, which were not measured here: arXiv 1610.02357, \
+                      Table 3, trained on 60 NVIDIA K80; accuracies on ImageNet, Table 1.";
+        let columns = columns();
+        format!("\n{}\n{}", wrap(source, columns), table(heading, rows.collect(), columns))
     }
+}
+
+/// A table below its title.
+fn titled(title: &str, heading: Row, rows: Vec<Row>) -> String {
+    let columns = columns();
+    // Behind a number.
+    let title = wrap(title, columns - 3);
+    format!("{title}\n{}", table(heading, rows, columns))
 }
 
 fn mega(n: u64) -> String {
@@ -228,23 +237,4 @@ fn mega(n: u64) -> String {
 
 fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
-}
-
-/// Aligns the first column to the left, the others to the right.
-fn table(heading: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let heading: Vec<String> = heading.iter().map(|&cell| cell.into()).collect();
-    let rows: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..rows[0].len()).map(|c| width(c).unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in &rows {
-        for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
-            let _ = match column {
-                0 => write!(text, "{cell:width$}"),
-                _ => write!(text, "  {cell:>width$}"),
-            };
-        }
-        text.push('\n');
-    }
-    text
 }

@@ -1,7 +1,6 @@
 //! `sepconv demo`: runs a small trained Xception on embedded pictures that it has never seen, then
 //! times the full Xception and checks its numbers. Needs no file.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,8 @@ use sepconv::network::{
 };
 use sepconv::weights::{self, synthetic};
 
-use super::speed::{Speed, peak};
+use super::speed::{Speed, median, milliseconds, peak};
+use super::text::{columns, wrap};
 use super::threads::{self, Threads};
 use super::{Failure, Result, input_size, print};
 
@@ -23,7 +23,7 @@ use super::{Failure, Result, input_size, print};
 /// classifies 100 digits that it has never seen, then again with 8-bit integers. Then Xception at
 /// 299×299, with pseudorandom weights, is timed and compared with the peak of this machine's
 /// multiply-add units. Last, sampled outputs of its layers are checked against plain loops in
-/// double precision.
+/// double precision. The last lines are commands for models and pictures of your own.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -37,8 +37,9 @@ const LABELS: &str = include_str!("../../assets/digits.labels.txt");
 const CLASSES: &str = include_str!("../../assets/digits.classes.txt");
 /// Side of one digit on the sheet.
 const DIGIT: usize = 8;
-/// The number of digits drawn side by side.
-const DRAWN: usize = 6;
+/// The columns of a digit drawn in characters, and the most digits side by side.
+const DRAWN_COLUMNS: usize = 2 * DIGIT + 1;
+const MOST_DRAWN: usize = 6;
 /// The digits by which the network is quantized.
 const CALIBRATED: usize = 20;
 
@@ -55,7 +56,8 @@ pub(super) fn run(args: Args) -> Result {
         print(&format!("Level {level}, threads {threads}.\n\n"))?;
         digits()?;
         speed(level, threads)?;
-        check()
+        check()?;
+        next()
     })
 }
 
@@ -81,16 +83,21 @@ fn digits() -> Result {
     let int8 = NetworkPlan::new(&quantized.network, quantized.weights, input, &options)?;
     let int8 = read(int8, &inputs)?;
 
-    let drawn: Vec<_> = tiles.into_iter().zip(float.says.iter().cloned()).take(DRAWN).collect();
+    let columns = columns();
+    // The last one has no space behind it.
+    let fitting = ((columns + 1) / DRAWN_COLUMNS).clamp(1, MOST_DRAWN);
+    let drawn: Vec<_> = tiles.into_iter().zip(float.says.iter().cloned()).take(fitting).collect();
     let all = inputs.len();
-    let mut text = draw(&drawn);
-    let _ = writeln!(text, "\n{} of {all} digits right{}.", float.right(), float.described());
-    let _ = writeln!(
-        text,
-        "With 8-bit integers, calibrated on the first {CALIBRATED}: {} right{}.\n",
+    let mut text = draw(&drawn) + "\n";
+    let outcome = format!("{} of {all} digits right{}.", float.right(), float.described());
+    text += &wrap(&outcome, columns);
+    let of_integers = format!(
+        "With 8-bit integers, calibrated on the first {CALIBRATED}: {} right{}.",
         int8.right(),
         int8.described()
     );
+    text += &wrap(&of_integers, columns);
+    text.push('\n');
     print(&text)
 }
 
@@ -132,7 +139,7 @@ impl Readings {
     fn described(&self) -> String {
         let (all, spent) = (self.says.len() as f64, self.spent.as_secs_f64() * 1e3);
         let comma = if self.wrong.is_empty() { "" } else { ", " };
-        format!("{comma}{}; {:.3} ms each", self.wrong.join(", "), spent / all)
+        format!("{comma}{}; {} ms each", self.wrong.join(", "), milliseconds(spent / all))
     }
 }
 
@@ -170,7 +177,7 @@ fn draw(digits: &[(Picture, String)]) -> String {
         text.truncate(end);
         text.push('\n');
     }
-    let line: String = digits.iter().map(|(_, says)| format!("{says:<17}")).collect();
+    let line: String = digits.iter().map(|(_, says)| format!("{says:<DRAWN_COLUMNS$}")).collect();
     text.push_str(line.trim_end());
     text
 }
@@ -192,17 +199,18 @@ fn speed(level: Level, threads: usize) -> Result {
         times.push(start.elapsed().as_secs_f64());
         peaks.push(peak(level, Arithmetic::Exact)?);
     }
-    let speed = Speed::new(multiply_adds, &times, &peaks);
-    print(&format!(
+    let speed = Speed::new(multiply_adds, &times, median(peaks.into_iter()));
+    let outcome = format!(
         "Xception 299×299, synthetic weights, {} runs: {:.1} ms median, {:.1} ms least; {:.1} GFLOP/s, \
-         {:.0} % of the FMA peak of {threads} thread{}.\n",
+         {:.0} % of the FMA peak of {threads} thread{}.",
         times.len(),
         speed.median_ms,
         speed.min_ms,
         speed.gflops,
         speed.peak_share * 100.0,
         if threads == 1 { "" } else { "s" },
-    ))
+    );
+    print(&(wrap(&outcome, columns()) + "\n"))
 }
 
 fn check() -> Result {
@@ -230,8 +238,32 @@ fn check() -> Result {
         check.worst
     );
     if check.worst <= 1.0 {
-        print(&format!("{outcome}\n"))
+        print(&wrap(&outcome, columns()))
     } else {
         Err(Failure::Error(format!("{outcome} The kernels are wrong on this CPU.")))
     }
+}
+
+/// What to try next, as it can be typed.
+fn next() -> Result {
+    let called = std::env::args().next().unwrap_or_default();
+    let commands = |program: &str| {
+        [
+            ("Classify pictures", "classify --weights MODEL.keras PICTURE.jpg"),
+            ("Time your model, layer by layer", "bench --weights MODEL.keras"),
+            (
+                "Make it a third as large",
+                "quantize --weights MODEL.keras --calibrate PICTURES/ \\\n    --output MODEL.safetensors",
+            ),
+        ]
+        .map(|(what, words)| format!("\n# {what}\n{program} {words}\n"))
+        .concat()
+    };
+    let mut text = commands(&called);
+    if text.lines().any(|line| line.chars().count() > columns()) {
+        text = commands("sepconv");
+    }
+    let heading = "Now with a model of yours (.keras, .h5, .tflite, TensorFlow.js's model.json, timm's \
+                   .safetensors):";
+    print(&format!("\n{}{text}", wrap(heading, columns())))
 }

@@ -1,17 +1,24 @@
-//! `sepconv info`: shows the CPU, its instruction sets and the kernels in use.
+//! `sepconv info`: shows the machine, its instruction sets and the kernels in use.
 
 use std::fmt::Write as _;
 
 use sepconv::kernels::{
-    Conv, ConvParams, Dense, DenseParams, Depthwise, DepthwiseParams, GlobalAveragePool, Level,
-    Options, Padding, Plan, Pointwise, PointwiseParams, Pool, PoolKind, Separable, SeparableParams,
-    Window,
+    Amx, Arithmetic, Conv, ConvParams, Dense, DenseParams, Depthwise, DepthwiseParams,
+    GlobalAveragePool, Level, Options, Padding, Plan, Pointwise, PointwiseParams, Pool, PoolKind,
+    Separable, SeparableParams, Window,
 };
 use serde::Serialize;
 
-use super::{Result, print, print_json, threads};
+use super::layer::Layer;
+use super::machine::{self, Cache, cpu_name};
+use super::text::{Layout, Row, columns, wrap};
+use super::{Failure, Result, print, print_json, threads};
 
 /// Show the CPU, its instruction sets and the kernels for typical layers
+///
+/// Also what decides speed besides: caches, huge pages, whether the machine is virtual, the
+/// instructions for bf16 and 8-bit integers, and what each arithmetic would use. A note says so if
+/// this build is not optimised.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -23,7 +30,10 @@ pub(super) struct Args {
     ///
     /// {"version", "cpu", "cores", "threads", "rayon": built with threads?, "levels", "chosen",
     /// "forced": chosen by SEPCONV_LEVEL?, "fma": does the chosen level have fused multiply-adds?,
-    /// "kernels": [{"layer", "kernel"}]}
+    /// "optimized": built so?, "virtual": is it a virtual machine?, "caches" (of the first CPU):
+    /// [{"level", "kind", "bytes", "cpus" (that share it)}], "huge_pages": always, madvise or never,
+    /// "instructions" (that the CPU has), "missing" (that it lacks), "amx": granted?, "kernels" and
+    /// "arithmetics": [{"layer", "kernel"}]}. What is unknown is null
     #[arg(long)]
     json: bool,
 }
@@ -42,9 +52,20 @@ struct Report {
     forced: bool,
     /// Whether the level has fused multiply-adds.
     fma: bool,
+    /// Whether the compiler optimised.
+    optimized: bool,
+    #[serde(rename = "virtual")]
+    is_virtual: Option<bool>,
+    caches: Vec<Cache>,
+    huge_pages: Option<String>,
+    instructions: Vec<&'static str>,
+    missing: Vec<&'static str>,
+    amx: bool,
     #[serde(skip)]
     level: Level,
     kernels: Vec<Chosen>,
+    /// What a pointwise layer uses in each.
+    arithmetics: Vec<Chosen>,
 }
 
 #[derive(Serialize)]
@@ -55,6 +76,9 @@ struct Chosen {
 
 pub(super) fn run(args: Args) -> Result {
     let level = Level::from_env()?;
+    let (instructions, missing): (Vec<_>, Vec<_>) =
+        machine::instructions().into_iter().partition(|(_, present)| *present);
+    let names = |all: Vec<(&'static str, bool)>| all.into_iter().map(|(name, _)| name).collect();
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
         cpu: cpu_name(),
@@ -65,33 +89,94 @@ pub(super) fn run(args: Args) -> Result {
         chosen: level.name(),
         forced: std::env::var_os("SEPCONV_LEVEL").is_some_and(|v| !v.is_empty()),
         fma: level.has_fma(),
+        optimized: !cfg!(debug_assertions),
+        is_virtual: machine::is_virtual(),
+        caches: machine::caches(),
+        huge_pages: machine::huge_pages(),
+        instructions: names(instructions),
+        missing: names(missing),
+        amx: Amx::request() == Amx::Granted,
         level,
         kernels: kernels(level)?,
+        arithmetics: arithmetics(level)?,
     };
     if args.json { print_json(&report) } else { print(&report.table()) }
 }
 
 impl Report {
     fn table(&self) -> String {
-        let unknown = || "unknown".into();
-        let mut text = format!(
-            "sepconv  {}\ncpu      {}\ncores    {} logical\nthreads  {}{}\nlevels   {}\nchosen   {}{}\nkernels\n",
-            self.version,
-            self.cpu.clone().unwrap_or_else(unknown),
-            self.cores.map_or_else(unknown, |n| n.to_string()),
-            self.threads,
-            if self.rayon { "" } else { " (built without the feature rayon)" },
-            self.levels.join(" "),
-            self.chosen,
-            if self.forced { " (by SEPCONV_LEVEL)" } else { "" },
-        );
-        for Chosen { layer, kernel } in &self.kernels {
-            let _ = writeln!(text, "  {layer:36}  {kernel}");
+        let columns = columns();
+        let mut rows = self.machine();
+        rows.push(("levels", self.levels.join(" ")));
+        let forced = if self.forced { " (by SEPCONV_LEVEL)" } else { "" };
+        rows.push(("chosen", format!("{}{forced}", self.chosen)));
+        let layout = |names: &mut dyn Iterator<Item = usize>| {
+            Layout::new(columns, names.max().unwrap_or(0), Vec::new(), usize::MAX)
+        };
+        let of_rows = layout(&mut rows.iter().map(|(name, _)| name.chars().count()));
+        let mut text = String::new();
+        for (name, value) in rows {
+            text += &of_rows.row(&Row::new(name, [""; 0]).details(value));
+        }
+        for (title, chosen) in [
+            ("kernels of layers of f32", &self.kernels),
+            ("what multiplies in each arithmetic, pointwise 19×19, 728 → 728", &self.arithmetics),
+        ] {
+            text += &wrap(title, columns);
+            let of_chosen = layout(&mut chosen.iter().map(|c| c.layer.chars().count() + 2));
+            for Chosen { layer, kernel } in chosen {
+                let row = Row::new(format!("  {layer}"), [""; 0]).details(kernel.as_str());
+                text += &of_chosen.row(&row);
+            }
         }
         if let Some(note) = without_fma(self.level) {
-            let _ = writeln!(text, "{note}");
+            text += &wrap(&note, columns);
+        }
+        if !self.optimized {
+            text += &wrap(
+                "warning: this build is not optimised, and many times slower than one by \
+                 `cargo build --release`",
+                columns,
+            );
         }
         text
+    }
+
+    /// What is known of this program and the machine.
+    fn machine(&self) -> Vec<(&'static str, String)> {
+        let unknown = || "unknown".to_owned();
+        let threads = if self.rayon { "" } else { " (built without the feature rayon)" };
+        let caches = self.caches.iter().map(|cache| {
+            let kind = match cache.kind.as_str() {
+                "data" => "d",
+                "instruction" => "i",
+                _ => "",
+            };
+            let size = machine::size(cache.bytes);
+            let shared = match cache.cpus {
+                1 => String::new(),
+                cpus => format!(" for {cpus} CPUs"),
+            };
+            format!("L{}{kind} {size}{shared}", cache.level)
+        });
+        let caches: Vec<String> = caches.collect();
+        let mut instructions = self.instructions.join(" ");
+        if !self.missing.is_empty() {
+            let comma = if instructions.is_empty() { "" } else { "; " };
+            let _ = write!(instructions, "{comma}not {}", self.missing.join(" "));
+        }
+        let is_virtual = self.is_virtual.map(|yes| if yes { "yes" } else { "no" }.to_owned());
+        vec![
+            ("sepconv", self.version.into()),
+            ("cpu", self.cpu.clone().unwrap_or_else(unknown)),
+            ("cores", self.cores.map_or_else(unknown, |n| format!("{n} logical"))),
+            ("threads", format!("{}{threads}", self.threads)),
+            ("virtual", is_virtual.unwrap_or_else(unknown)),
+            ("caches", if caches.is_empty() { unknown() } else { caches.join(", ") }),
+            ("huge pages", self.huge_pages.clone().unwrap_or_else(unknown)),
+            ("instructions", if instructions.is_empty() { "none".into() } else { instructions }),
+            ("AMX", Amx::request().to_string()),
+        ]
     }
 }
 
@@ -100,22 +185,10 @@ pub(super) fn without_fma(level: Level) -> Option<String> {
     (!level.has_fma()).then(|| {
         format!(
             "{level} has no fused multiply-adds. Exact layers emulate them, which takes many times \
-             as long as\n--arithmetic unfused: products rounded before they are added, the same \
+             as long as --arithmetic unfused: products rounded before they are added, the same \
              bits on every CPU, too."
         )
     })
-}
-
-#[cfg(target_os = "linux")]
-pub(super) fn cpu_name() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn cpu_name() -> Option<String> {
-    None
 }
 
 /// One layer of each kind at its size in Xception, and the kernels that its plan chooses.
@@ -171,4 +244,26 @@ fn kernels(level: Level) -> Result<Vec<Chosen>> {
         .into_iter()
         .map(|(layer, plan)| Chosen { layer, kernel: plan.kernel_name().to_owned() })
         .collect())
+}
+
+/// What a pointwise layer of Xception's middle flow uses in each arithmetic.
+fn arithmetics(level: Level) -> Result<Vec<Chosen>> {
+    const LAYER: &str = "pw 1x19x19x728 o728";
+    let exact = Arithmetic::Exact;
+    let ways = [
+        ("exact", "", exact, false),
+        ("unfused", "", Arithmetic::Unfused, false),
+        ("bf16", "", Arithmetic::Bf16, false),
+        ("bf16 --amx", "", Arithmetic::Bf16, true),
+        ("fast, weights of bf16", " wbf16", Arithmetic::Fast, false),
+        ("int8", " int8", exact, false),
+        ("int8 --amx", " int8", exact, true),
+    ];
+    let chosen = ways.map(|(name, words, arithmetic, amx)| -> std::result::Result<_, String> {
+        let layer = Layer::parse(&format!("{LAYER}{words}"))?.arithmetic(arithmetic).amx(amx);
+        let plans = layer.pack(level)?().map_err(|e| e.to_string())?;
+        let kernel = plans.iter().map(|plan| plan.kernel_name()).collect::<Vec<_>>().join(" then ");
+        Ok(Chosen { layer: name, kernel })
+    });
+    chosen.into_iter().collect::<std::result::Result<_, _>>().map_err(Failure::Error)
 }

@@ -9,22 +9,23 @@ use serde::Serialize;
 
 use super::info::without_fma;
 use super::source::Source;
+use super::text::{Layout, Row, columns, table, wrap};
 use super::threads::{self, Threads};
 use super::{Result, input_size, parse_size, print, print_json, thousands};
 
 /// List a model's layers, kernels and costs
 ///
-/// Prints one line for each step. A step is what one kernel computes at once, often several layers.
-/// The columns are the output shape (H×W×C), parameters, multiply-adds for one picture, turns,
-/// kernel and layers. Totals follow.
+/// Prints each step: what one kernel computes at once, often several layers. The columns are the
+/// output shape (H×W×C), parameters, multiply-adds for one picture and turns, and beside or below
+/// them kernel and layers. Totals follow.
 ///
 /// A step with turns runs depth first: it computes a few rows of its output at a time, alternating
 /// with its neighbours, so that the values between them take less memory. The column says how many
 /// turns it takes for one picture.
 ///
-/// Of a network of 8-bit integers there are three more columns: the scale and the zero point of the
-/// output, if that is rounded to u8, and the scales of the weights of i8, least and largest of all
-/// output channels.
+/// Of a network of 8-bit integers there are two more columns: the scale and the zero point of the
+/// output, if that is rounded to u8. The scales of the weights of i8 follow the layers, least and
+/// largest of all output channels.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -151,65 +152,67 @@ impl Report {
     fn table(&self) -> String {
         let shape = |[_, h, w, c]: [usize; 4]| format!("{h}×{w}×{c}");
         let quantized = self.input_scale.is_some() || self.steps.iter().any(|s| s.scale.is_some());
-        let more: &[&str] = if quantized { &["scale", "zero", "weights"] } else { &[] };
-        let heading = ["output", "parameters", "multiply-adds", "turns"].iter().chain(more);
-        let heading = heading.chain(&["kernel", "layers"]).map(|word| (*word).to_owned());
+        let mut heading =
+            Row::new("output", ["parameters", "multiply-adds", "turns"]).details("kernel: layers");
+        if quantized {
+            heading.numbers.extend(["scale", "zero"].map(String::from));
+            heading.details += "; weights' scales";
+        }
         let row = |step: &Step| {
             let turns = Some(step.turns).filter(|&turns| turns > 0);
-            let mut row = vec![
+            let mut row = Row::new(
                 shape(step.output),
-                thousands(step.parameters as u64),
-                thousands(step.multiply_adds),
-                turns.map_or(String::new(), |turns| turns.to_string()),
-            ];
+                [
+                    thousands(step.parameters as u64),
+                    thousands(step.multiply_adds),
+                    turns.map_or(String::new(), |turns| turns.to_string()),
+                ],
+            );
             if quantized {
-                row.push(step.scale.map_or(String::new(), |scale| format!("{scale:.3e}")));
-                row.push(step.zero_point.map_or(String::new(), |zero| zero.to_string()));
-                let weights =
-                    step.weights.iter().map(|Int8 { scales: [least, largest], .. }| {
-                        format!("{least:.1e}–{largest:.1e}")
-                    });
-                row.push(weights.collect::<Vec<_>>().join(", "));
+                let scale = step.scale.map_or(String::new(), |scale| format!("{scale:.3e}"));
+                let zero = step.zero_point.map_or(String::new(), |zero| zero.to_string());
+                row.numbers.extend([scale, zero]);
             }
-            row.extend([step.kernel.clone(), step.layers.join(" ")]);
-            row
+            let scales = step
+                .weights
+                .iter()
+                .map(|Int8 { scales: [least, largest], .. }| format!("{least:.1e}–{largest:.1e}"));
+            let scales = scales.collect::<Vec<_>>().join(", ");
+            let semicolon = if scales.is_empty() { "" } else { "; " };
+            let layers = step.layers.join(" ");
+            row.details(format!("{}: {layers}{semicolon}{scales}", step.kernel))
         };
-        let rows: Vec<Vec<String>> =
-            std::iter::once(heading.collect()).chain(self.steps.iter().map(row)).collect();
-        let width =
-            |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let columns = rows[0].len();
 
+        let columns = columns();
         let mut text = format!("{}, input {}, level {}", self.name, shape(self.input), self.level);
         if let (Some(scale), Some(zero)) = (self.input_scale, self.input_zero_point) {
             let _ = write!(text, ", input scale {scale:.3e}, zero point {zero}");
         }
-        text.push_str("\n\n");
-        for row in &rows {
-            for (column, cell) in row.iter().enumerate() {
-                let width = width(column);
-                let _ = match column {
-                    _ if column + 1 == columns => writeln!(text, "{cell}"),
-                    _ if column + 2 == columns => write!(text, "{cell:width$}  "),
-                    _ => write!(text, "{cell:>width$}  "),
-                };
-            }
-        }
+        text = wrap(&text, columns) + "\n";
+        text += &table(heading, self.steps.iter().map(row).collect(), columns);
         let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-        let _ = write!(
-            text,
-            "\nparameters     {} trainable, {} total\n\
-             multiply-adds  {:.3} G\n\
-             memory         {:.1} MiB between layers, {:.1} MiB scratch for {} threads\n",
-            thousands(self.trainable_parameters as u64),
-            thousands(self.parameters as u64),
-            self.multiply_adds as f64 / 1e9,
-            mib(self.arena_bytes),
-            mib(self.scratch_bytes),
-            self.threads,
-        );
+        let parameters = [self.trainable_parameters, self.parameters].map(|n| thousands(n as u64));
+        let [trainable, total] = parameters;
+        let totals = [
+            ("parameters", format!("{trainable} trainable, {total} total")),
+            ("multiply-adds", format!("{:.3} G", self.multiply_adds as f64 / 1e9)),
+            (
+                "memory",
+                format!(
+                    "{:.1} MiB between layers, {:.1} MiB scratch for {} threads",
+                    mib(self.arena_bytes),
+                    mib(self.scratch_bytes),
+                    self.threads
+                ),
+            ),
+        ];
+        text.push('\n');
+        let layout = Layout::new(columns, "multiply-adds".len(), Vec::new(), usize::MAX);
+        for (name, value) in totals {
+            text += &layout.row(&Row::new(name, [""; 0]).details(value));
+        }
         if let Some(note) = &self.without_fma {
-            let _ = writeln!(text, "\n{note}");
+            let _ = write!(text, "\n{}", wrap(note, columns));
         }
         text
     }

@@ -5,19 +5,26 @@ mod classify;
 mod compare;
 mod comparison;
 mod demo;
+mod files;
+mod in_order;
 mod info;
 mod inspect;
 mod labels;
 mod layer;
+mod machine;
 mod outputs;
 mod pictures;
 mod plot;
 mod progress;
 mod quantize;
+mod rows;
+mod rows_file;
 mod run;
 mod shell;
 mod source;
 mod speed;
+mod svg;
+mod text;
 mod threads;
 mod trace;
 mod types;
@@ -25,7 +32,6 @@ mod types;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use sepconv::Error;
@@ -34,6 +40,7 @@ use sepconv::weights::Tensor;
 use serde::Serialize;
 
 use progress::Progress;
+use text::Style;
 
 #[derive(Parser)]
 #[command(
@@ -50,6 +57,8 @@ Environment:
   SEPCONV_LEVEL  The instruction set to use: scalar, sse, neon, avx2 or avx512.
                  By default the best one that the CPU has. Results have the
                  same bits on each.
+  COLUMNS        The width of text, in place of the terminal's.
+  NO_COLOR       Not empty: no colours, on terminals either.
 
 Exit status:
   0    success
@@ -93,8 +102,17 @@ pub(crate) fn parse(
     Cli::try_parse_from(words)
 }
 
-pub(crate) fn main() -> ExitCode {
-    let Cli { command, progress } = parse(std::env::args_os()).unwrap_or_else(|e| e.exit());
+/// Runs a command line that starts with the program's name. Returns the exit status. The Python
+/// package calls it too.
+pub(crate) fn main(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> u8 {
+    let Cli { command, progress } = match parse(words) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Nobody is left to be told that it can't be printed.
+            let _ = e.print();
+            return u8::try_from(e.exit_code()).unwrap_or(1);
+        }
+    };
     let result = match command {
         Command::Demo(args) => demo::run(args),
         Command::Classify(args) => classify::run(args, progress),
@@ -108,11 +126,11 @@ pub(crate) fn main() -> ExitCode {
         Command::Man(args) => shell::man(args),
     };
     match result {
-        Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
-        Err(Failure::Reported) => ExitCode::FAILURE,
+        Ok(()) | Err(Failure::Closed) => 0,
+        Err(Failure::Reported) => 1,
         Err(Failure::Error(message)) => {
             report(&message);
-            ExitCode::FAILURE
+            1
         }
     }
 }
@@ -146,19 +164,20 @@ fn error<T>(message: impl Into<String>) -> Result<T> {
     Err(Failure::Error(message.into()))
 }
 
-/// Writes one line to stderr. `eprintln!` would panic if stderr is closed.
+/// Writes an error to stderr. `eprintln!` would panic if stderr is closed.
 fn report(message: &str) {
-    let _ = writeln!(io::stderr(), "error: {message}");
+    let _ = io::stderr().write_all(text::message("error:", Some(Style::Error), message).as_bytes());
 }
 
 /// Writes a note to stderr.
 fn note(message: &str) {
-    let _ = writeln!(io::stderr(), "note: {message}");
+    let _ = io::stderr().write_all(text::message("note:", None, message).as_bytes());
 }
 
 /// Writes a warning to stderr.
 fn warn(message: &str) {
-    let _ = writeln!(io::stderr(), "warning: {message}");
+    let warning = text::message("warning:", Some(Style::Warning), message);
+    let _ = io::stderr().write_all(warning.as_bytes());
 }
 
 /// Writes text to stdout and flushes it.

@@ -1,106 +1,75 @@
 //! The picture that `sepconv compare` draws.
 
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-
 use super::comparison::{NetworkRow, Report};
+use super::speed::{Speed, milliseconds};
+use super::svg::Picture;
 use super::thousands;
 
 /// Pixels.
-const WIDTH: i32 = 960;
-const MARGIN: i32 = 24;
-/// Where bars begin: the labels to their left fit.
-const LEFT: i32 = 210;
-/// Where the longest bars end: the numbers to their right fit.
-const RIGHT: i32 = WIDTH - 330;
-const BAR: i32 = 13;
-const FONT: &str = "sans-serif";
-const TITLE: f64 = 20.0;
-const TEXT: f64 = 14.0;
-
-const PROMISED: RGBColor = RGBColor(170, 185, 200);
-const OBTAINED: RGBColor = RGBColor(20, 105, 175);
-const INK: RGBColor = RGBColor(30, 30, 30);
-const GRID: RGBColor = RGBColor(225, 225, 225);
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
-type Result<T = ()> = std::result::Result<T, String>;
+const WIDTH: f64 = 830.0;
+const MARGIN: f64 = 20.0;
+/// Where bars begin that have their names to the left.
+const LEFT: f64 = 240.0;
+/// To the right of the axis: the number behind the longest bar.
+const BEHIND: f64 = 110.0;
+const BAR: f64 = 16.0;
+/// Between groups of bars.
+const GAP: f64 = 10.0;
+/// Of a name above its bars.
+const ABOVE: f64 = 22.0;
 
 /// Bars that share an axis.
 struct Chart<'a> {
     title: String,
-    subtitle: String,
-    /// What the axis counts.
-    unit: &'a str,
-    /// What each color means; empty if there is one.
+    /// What each bar of a group is; empty if there is one.
     legend: &'a [&'a str],
+    /// Whether names are above their bars, which have more room then.
+    above: bool,
     groups: Vec<Group>,
 }
 
-/// The bars of one label.
+/// The bars of one name.
+#[derive(Default)]
 struct Group {
-    label: String,
-    /// Values and what is written behind their bars, in the legend's order.
-    bars: Vec<(f64, String)>,
+    name: String,
+    /// Quiet, behind the name.
+    details: String,
+    /// In the legend's order.
+    bars: Vec<Bar>,
 }
 
-/// Draws the layers and networks of the comparison; the text of an SVG file.
-pub(super) fn comparison(report: &Report) -> Result<String> {
-    let times = |count| if count == 1 { String::new() } else { format!("  (×{count})") };
-    let layers = Chart {
-        title: match &report.name {
-            Some(name) => format!("Separable against standard convolution, the layers of {name}"),
-            None => "Separable against standard convolution".into(),
-        },
-        subtitle: machine(report),
-        unit: "standard ÷ separable (×)",
-        legend: &["multiply-adds: what the arithmetic promises", "time: what is obtained"],
-        groups: (report.layers.iter())
-            .map(|row| Group {
-                label: format!("{}{}", row.layer, times(row.count)),
-                bars: [row.promised, row.obtained].map(|v| (v, format!("{v:.1}×"))).into(),
-            })
-            .collect(),
-    };
-    let networks = Chart {
-        title: match report.networks.first() {
-            Some(NetworkRow { batch: 2.., .. }) => "Time for all pictures of a run".into(),
-            _ => "Time for one picture".into(),
-        },
-        subtitle: machine(report),
-        unit: "milliseconds, less is faster",
-        legend: &[],
-        groups: (report.networks.iter())
-            .map(|row| {
-                let [h, w] = row.size;
-                let (ms, giga) = (row.speed.median_ms, row.multiply_adds as f64 / 1e9);
-                let parameters = thousands(row.parameters);
-                Group {
-                    label: format!("{}, {h}×{w}", row.network),
-                    bars: vec![(
-                        ms,
-                        format!("{ms:.1} ms, {giga:.2} G multiply-adds, {parameters} parameters"),
-                    )],
-                }
-            })
-            .collect(),
-    };
-    let charts = [layers, networks].into_iter().filter(|chart| !chart.groups.is_empty());
-    let charts: Vec<_> = charts.collect();
-    let height: i32 = charts.iter().map(Chart::height).sum::<i32>() + MARGIN;
-    let mut text = String::new();
-    {
-        let area = SVGBackend::with_string(&mut text, (WIDTH as u32, height as u32));
-        let area = area.into_drawing_area();
-        area.fill(&WHITE).map_err(error)?;
-        let mut top = MARGIN;
-        for chart in &charts {
-            chart.draw(&area, top)?;
-            top += chart.height();
-        }
-        area.present().map_err(error)?;
+struct Bar {
+    value: f64,
+    range: Option<[f64; 2]>,
+    /// Behind it.
+    text: String,
+}
+
+impl Bar {
+    fn milliseconds(speed: &Speed) -> Self {
+        let text = format!("{} ms", milliseconds(speed.median_ms));
+        Self { value: speed.median_ms, range: Some(speed.quartiles_ms), text }
     }
-    Ok(text)
+}
+
+/// Draws the tables of the comparison; the text of an SVG file.
+pub(super) fn comparison(report: &Report) -> String {
+    let mut picture = Picture::new(WIDTH);
+    let title = match &report.name {
+        Some(name) => format!("Separable against standard convolution, {name}"),
+        None => "Separable against standard convolution".into(),
+    };
+    picture.text([MARGIN, 34.0], &title, "title");
+    picture.text([MARGIN, 60.0], &machine(report), "small quiet");
+    let lines = "Bars: medians. Lines: the middle half of what was measured.";
+    picture.text([MARGIN, 80.0], lines, "small quiet");
+    let mut top = 104.0;
+    for chart in [layers(report), blocks(report), networks(report)] {
+        if !chart.groups.is_empty() {
+            top = chart.draw(&mut picture, top);
+        }
+    }
+    picture.finish(top)
 }
 
 fn machine(report: &Report) -> String {
@@ -114,70 +83,126 @@ fn machine(report: &Report) -> String {
     format!("{cpu}, level {}, {} thread{plural}, {arithmetic}", report.level, report.threads)
 }
 
-fn error(e: impl std::fmt::Display) -> String {
-    format!("the picture: {e}")
+fn layers(report: &Report) -> Chart<'static> {
+    let groups = report.layers.iter().map(|row| {
+        let times = if row.count == 1 { String::new() } else { format!(" (×{})", row.count) };
+        let bar = |value: f64, range| Bar { value, range, text: format!("{value:.1}×") };
+        Group {
+            name: format!("{}{times}", row.layer),
+            bars: vec![bar(row.promised, None), bar(row.obtained, Some(row.obtained_quartiles))],
+            ..Group::default()
+        }
+    });
+    let groups: Vec<Group> = groups.collect();
+    Chart {
+        title: "Layers: standard ÷ separable".into(),
+        legend: &["multiply-adds, the work saved", "time saved"],
+        // The names of layers of one's own are whole descriptions.
+        above: groups.iter().any(|group| group.name.chars().count() > 24),
+        groups,
+    }
+}
+
+fn blocks(report: &Report) -> Chart<'static> {
+    let groups = report.spectrum.iter().map(|row| Group {
+        name: row.block.clone(),
+        details: costs(row.multiply_adds, row.parameters),
+        bars: vec![Bar::milliseconds(&row.speed)],
+    });
+    Chart {
+        title: "From standard to depthwise, 19×19, 728 → 728 in S segments: milliseconds".into(),
+        legend: &[],
+        above: true,
+        groups: groups.collect(),
+    }
+}
+
+fn networks(report: &Report) -> Chart<'static> {
+    let groups = report.networks.iter().map(|row| Group {
+        name: format!("{} {}×{}", row.network, row.size[0], row.size[1]),
+        details: costs(row.multiply_adds, row.parameters),
+        bars: vec![Bar::milliseconds(&row.speed)],
+    });
+    Chart {
+        title: match report.networks.first() {
+            Some(NetworkRow { batch: 2.., .. }) => {
+                "Networks, all pictures of a run: milliseconds".into()
+            }
+            _ => "Networks, one picture: milliseconds".into(),
+        },
+        legend: &[],
+        above: true,
+        groups: groups.collect(),
+    }
+}
+
+fn costs(multiply_adds: u64, parameters: u64) -> String {
+    let giga = multiply_adds as f64 / 1e9;
+    format!("{giga:.2} G multiply-adds, {} parameters", thousands(parameters))
 }
 
 impl Chart<'_> {
-    fn group_height(&self) -> i32 {
-        self.groups.first().map_or(0, |group| group.bars.len() as i32) * BAR + 10
+    fn group_height(&self, group: &Group) -> f64 {
+        let name = if self.above { ABOVE } else { 0.0 };
+        name + BAR * group.bars.len() as f64 + GAP
     }
 
-    /// Title and subtitle, then the legend.
-    fn head(&self) -> i32 {
-        52 + 20 * self.legend.len() as i32 + 10
-    }
-
-    fn height(&self) -> i32 {
-        // Below: numbers of the axis, its unit, and space.
-        self.head() + self.group_height() * self.groups.len() as i32 + 64
-    }
-
-    fn draw(&self, area: &Area<'_>, top: i32) -> Result {
-        let write = |text: &str, at: (i32, i32), size: f64, anchor: HPos| {
-            let style = TextStyle::from((FONT, size).into_font())
-                .color(&INK)
-                .pos(Pos::new(anchor, VPos::Center));
-            area.draw(&Text::new(text.to_owned(), at, style)).map_err(error)
-        };
-        let rectangle = |from: (i32, i32), to: (i32, i32), color: RGBColor| {
-            area.draw(&Rectangle::new([from, to], color.filled())).map_err(error)
-        };
-        write(&self.title, (MARGIN, top + 10), TITLE, HPos::Left)?;
-        write(&self.subtitle, (MARGIN, top + 34), TEXT, HPos::Left)?;
-        let colors = if self.legend.is_empty() { [OBTAINED; 2] } else { [PROMISED, OBTAINED] };
-        let mut y = top + 60;
-        for (text, color) in self.legend.iter().zip(colors) {
-            rectangle((LEFT, y - 6), (LEFT + 24, y + 6), color)?;
-            write(text, (LEFT + 32, y), TEXT, HPos::Left)?;
-            y += 20;
+    /// Draws it below `top`; returns where it ends.
+    fn draw(&self, picture: &mut Picture, top: f64) -> f64 {
+        picture.text([MARGIN, top + 20.0], &self.title, "strong");
+        let classes: &[&str] =
+            if self.legend.is_empty() { &["ours"] } else { &["promised", "ours"] };
+        let mut first = top + 36.0;
+        let mut x = MARGIN;
+        for (text, class) in self.legend.iter().zip(classes) {
+            picture.rectangle([x, first], [16.0, 16.0], class);
+            picture.text([x + 22.0, first + 13.0], text, "");
+            // Ten pixels are the room of a character.
+            x += 46.0 + 10.0 * text.chars().count() as f64;
         }
-
-        let values = self.groups.iter().flat_map(|group| &group.bars).map(|bar| bar.0);
-        let (step, end) = axis(values.fold(0.0, f64::max));
-        let x = |value: f64| LEFT + (value / end * f64::from(RIGHT - LEFT)).round() as i32;
-        let first = top + self.head();
-        let bottom = first + self.group_height() * self.groups.len() as i32;
-        let ticks = (end / step).round() as u32;
-        for tick in 0..=ticks {
+        if !self.legend.is_empty() {
+            first += 26.0;
+        }
+        let left = if self.above { MARGIN } else { LEFT };
+        let right = WIDTH - MARGIN - BEHIND;
+        let bars = || self.groups.iter().flat_map(|group| &group.bars);
+        let ends = bars().map(|bar| bar.range.map_or(bar.value, |[_, to]| bar.value.max(to)));
+        let (step, end) = axis(ends.fold(0.0, f64::max));
+        let x = |value: f64| left + value.max(0.0) / end * (right - left);
+        let height: f64 = self.groups.iter().map(|group| self.group_height(group)).sum();
+        let bottom = first + height;
+        for tick in 0..=(end / step).round() as u32 {
             let value = f64::from(tick) * step;
-            let line = vec![(x(value), first), (x(value), bottom)];
-            area.draw(&PathElement::new(line, GRID)).map_err(error)?;
-            write(&format!("{value}"), (x(value), bottom + 12), TEXT, HPos::Center)?;
+            picture.line([[x(value), first], [x(value), bottom]], "grid");
+            let text = format!("{}", (value * 1e9).round() / 1e9);
+            picture.text([x(value), bottom + 18.0], &text, "small quiet middle");
         }
-        write(self.unit, ((LEFT + RIGHT) / 2, bottom + 32), TEXT, HPos::Center)?;
 
-        for (i, group) in (0..).zip(&self.groups) {
-            let mut y = first + i * self.group_height() + 5;
-            let middle = y + BAR * group.bars.len() as i32 / 2;
-            write(&group.label, (LEFT - 8, middle), TEXT, HPos::Right)?;
-            for ((value, text), color) in group.bars.iter().zip(colors) {
-                rectangle((LEFT, y), (x(*value), y + BAR - 1), color)?;
-                write(text, (x(*value) + 6, y + BAR / 2), TEXT - 2.0, HPos::Left)?;
+        let mut y = first + GAP / 2.0;
+        for group in &self.groups {
+            let start = y;
+            if self.above {
+                y += ABOVE;
+                picture.text([left + 2.0, y - 6.0], &group.name, "halo");
+                let details = WIDTH - MARGIN;
+                picture.text([details, y - 6.0], &group.details, "small quiet end halo");
+            } else {
+                let middle = y + BAR * group.bars.len() as f64 / 2.0 + 6.0;
+                picture.text([left - 10.0, middle], &group.name, "end");
+            }
+            for (bar, class) in group.bars.iter().zip(classes) {
+                picture.rectangle([left, y], [x(bar.value) - left, BAR - 1.0], class);
+                let mut end = bar.value;
+                if let Some(range) = bar.range {
+                    picture.range(range.map(x), y + BAR / 2.0);
+                    end = end.max(range[1]);
+                }
+                picture.text([x(end) + 10.0, y + BAR - 3.0], &bar.text, "small halo");
                 y += BAR;
             }
+            y = start + self.group_height(group);
         }
-        Ok(())
+        bottom + 40.0
     }
 }
 

@@ -1,7 +1,5 @@
 //! `sepconv quantize`: makes a network of 8-bit integers from a trained one.
 
-use std::fmt::Write as _;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -15,11 +13,13 @@ use sepconv::npy;
 use sepconv::weights::{self, Model, Weights};
 use serde::Serialize;
 
+use super::files::Files;
 use super::labels;
 use super::outputs::{self, Content};
 use super::pictures::{Chosen, Pictures};
 use super::progress::Progress;
 use super::source::ModelFile;
+use super::text::{Row, columns, table, wrap};
 use super::threads::Threads;
 use super::{
     Failure, Result, error, input_size, note, parse_size, print, print_json, thousands, warn,
@@ -125,7 +125,9 @@ fn quantize(args: &Args, progress: Progress) -> Result<Report> {
     let (size, channels) = input_size(&network, args.size)?;
     let chosen = args.pictures.chosen(&metadata)?;
     let inputs = Inputs { args, size, channels, chosen: &chosen };
-    let paths = inputs.paths()?;
+    let kinds = &["jpg", "jpeg", "png", "npy"];
+    let paths: Vec<PathBuf> =
+        Files::new(args.calibrate.clone(), None, kinds).collect::<Result<_>>()?;
     let shape = [1, size[0], size[1], channels];
     let first = network.outputs()[0].node;
     let [_, height, width, outputs] = network.shapes(shape)?[first.index()];
@@ -216,26 +218,7 @@ struct Inputs<'a> {
     chosen: &'a Chosen,
 }
 
-/// Folders inside folders that are looked into.
-const DEPTH: usize = 16;
-
 impl Inputs<'_> {
-    /// All files.
-    fn paths(&self) -> Result<Vec<PathBuf>> {
-        let mut paths = Vec::new();
-        for path in &self.args.calibrate {
-            let before = paths.len();
-            walk(path, DEPTH, &mut paths)?;
-            if paths.len() == before {
-                return error(format!(
-                    "{}: the folder has no file that ends in .jpg, .jpeg, .png or .npy",
-                    path.display()
-                ));
-            }
-        }
-        Ok(paths)
-    }
-
     /// Passes each input to `f`, with a warning if it is of a damaged picture.
     fn each(
         &self,
@@ -278,31 +261,6 @@ impl Inputs<'_> {
 
 fn is_array(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
-}
-
-/// The file itself, or the pictures and arrays in a folder, by name.
-fn walk(path: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result {
-    if !path.is_dir() {
-        paths.push(path.into());
-        return Ok(());
-    }
-    let folder_error = |e: std::io::Error| Failure::Error(format!("{}: {e}", path.display()));
-    let Some(depth) = depth.checked_sub(1) else {
-        return error(format!("{}: it lies in more than {DEPTH} folders", path.display()));
-    };
-    let mut inside = Vec::new();
-    for entry in fs::read_dir(path).map_err(folder_error)? {
-        inside.push(entry.map_err(folder_error)?.path());
-    }
-    inside.sort();
-    for path in inside {
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-        let known = ["jpg", "jpeg", "png", "npy"].iter().any(|k| extension.eq_ignore_ascii_case(k));
-        if path.is_dir() || known {
-            walk(&path, depth, paths)?;
-        }
-    }
-    Ok(())
 }
 
 /// The outputs of both networks.
@@ -382,26 +340,26 @@ impl From<QuantizedLayer> for Layer {
 
 impl Report {
     fn table(&self) -> String {
-        let width = self.layers.iter().map(|l| l.layer.chars().count()).fold(5, usize::max);
-        let mut text = format!("{:width$}  own dB  total dB\n", "layer");
-        for Layer { layer, kept, own_db, total_db } in &self.layers {
-            let own = if own_db.is_finite() { format!("{own_db:.1}") } else { "–".into() };
-            let total = if total_db.is_finite() { format!("{total_db:.1}") } else { "–".into() };
-            let kept = if *kept { "  f32" } else { "" };
-            let _ = writeln!(text, "{layer:width$}  {own:>6}  {total:>8}{kept}");
-        }
+        let decibels = |db: f64| if db.is_finite() { format!("{db:.1}") } else { "–".into() };
+        let rows = self.layers.iter().map(|Layer { layer, kept, own_db, total_db }| {
+            let row = Row::new(layer.as_str(), [*own_db, *total_db].map(decibels));
+            row.details(if *kept { "f32" } else { "" })
+        });
+        let columns = columns();
+        let mut text = table(Row::new("layer", ["own dB", "total dB"]), rows.collect(), columns);
         let Outputs { correlation, snr_db, largest_difference, same_first } = &self.outputs;
         let inputs = self.inputs;
-        let _ = write!(
-            text,
-            "\noutputs of {inputs} input{}: correlation {correlation:.5}, {snr_db:.1} dB, largest \
+        let outcome = format!(
+            "outputs of {inputs} input{}: correlation {correlation:.5}, {snr_db:.1} dB, largest \
              difference {largest_difference:.3}",
             if inputs == 1 { "" } else { "s" },
         );
+        text.push('\n');
+        text += &wrap(&outcome, columns);
         if let Some(same) = same_first {
-            let _ = write!(text, ", {same} of {inputs} first classes the same");
+            text += &wrap(&format!("{same} of {inputs} first classes the same"), columns);
         }
-        let _ = writeln!(text, "\n{}: {} bytes", self.file, thousands(self.bytes as u64));
+        text += &format!("{}: {} bytes\n", self.file, thousands(self.bytes as u64));
         text
     }
 }

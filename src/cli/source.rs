@@ -1,14 +1,9 @@
 //! `--weights` and `--model`.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use sepconv::models::{
-    AlignedXceptionConfig, Flavour, InceptionV3Config, MobileNetConfig, TimmConfig, XceptionConfig,
-    aligned_xception, inception_v3, mobilenet, timm, timm_names, xception,
-};
-use sepconv::network::Network;
-use sepconv::weights::{self, Link, Model};
+use sepconv::models::ModelName;
+use sepconv::weights::{self, Model};
 
 use super::{Result, note};
 
@@ -46,76 +41,6 @@ pub(super) struct ModelFile {
     model: Option<ModelName>,
 }
 
-/// A model with its published parameters.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum ModelName {
-    Xception,
-    /// Without residual connections: the paper's Figure 9.
-    WithoutResiduals,
-    /// Trained by timm.
-    LegacyXception,
-    Xception41,
-    Xception65,
-    Xception71,
-    InceptionV3,
-    /// MobileNet of this width.
-    MobileNet(f64),
-    /// One of [`timm_names`].
-    Timm(&'static str),
-}
-
-impl FromStr for ModelName {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        match text {
-            "xception" => Ok(Self::Xception),
-            "xception-without-residuals" => Ok(Self::WithoutResiduals),
-            "legacy-xception" => Ok(Self::LegacyXception),
-            "xception41" => Ok(Self::Xception41),
-            "xception65" => Ok(Self::Xception65),
-            "xception71" => Ok(Self::Xception71),
-            "inception-v3" => Ok(Self::InceptionV3),
-            "mobilenet" => Ok(Self::MobileNet(1.0)),
-            _ => {
-                let width = text.strip_prefix("mobilenet-").and_then(|width| width.parse().ok());
-                let of_timm = || timm_names().find(|&name| name == text).map(Self::Timm);
-                width.map(Self::MobileNet).or_else(of_timm).ok_or_else(|| {
-                    let names: Vec<&str> = timm_names().collect();
-                    format!(
-                        "expected one of xception, inception-v3, mobilenet, mobilenet-WIDTH, \
-                         legacy-xception, xception41, xception65, xception71, \
-                         xception-without-residuals, {}",
-                        names.join(", ")
-                    )
-                })
-            }
-        }
-    }
-}
-
-impl ModelName {
-    pub(super) fn network(self) -> Result<Network> {
-        Ok(match self {
-            Self::Xception => xception(&XceptionConfig::default())?,
-            Self::WithoutResiduals => {
-                xception(&XceptionConfig { residuals: false, ..XceptionConfig::default() })?
-            }
-            Self::LegacyXception => {
-                xception(&XceptionConfig { flavour: Flavour::Timm, ..XceptionConfig::default() })?
-            }
-            Self::Xception41 => aligned_xception(&AlignedXceptionConfig::xception41())?,
-            Self::Xception65 => aligned_xception(&AlignedXceptionConfig::xception65())?,
-            Self::Xception71 => aligned_xception(&AlignedXceptionConfig::xception71())?,
-            Self::InceptionV3 => inception_v3(&InceptionV3Config::default())?,
-            Self::MobileNet(alpha) => {
-                mobilenet(&MobileNetConfig { alpha, ..MobileNetConfig::default() })?
-            }
-            Self::Timm(name) => timm(&TimmConfig::new(name)?)?,
-        })
-    }
-}
-
 impl Source {
     /// Whether a file or a name is given.
     pub(super) fn is_given(&self) -> bool {
@@ -128,9 +53,8 @@ impl Source {
         if let Some(path) = &self.weights {
             return load(path, self.model);
         }
-        let network = self.model.unwrap_or(ModelName::Xception).network()?;
-        let weights = weights::synthetic::weights(&network)?;
-        Ok(Model::new(network, weights))
+        let name = self.model.unwrap_or(ModelName::Xception);
+        Ok(Model::named(name, weights::synthetic::weights)?)
     }
 }
 
@@ -150,12 +74,5 @@ fn load(path: &Path, name: Option<ModelName>) -> Result<Model> {
         model.metadata.notes.iter().for_each(|text| note(&format!("{}: {text}", path.display())));
         return Ok(model);
     };
-    let network = name.network()?;
-    let weights = weights::load_weights(path, &network)?;
-    let mut model = Model::new(network, weights);
-    // Its network is Keras's but for the head, which ends in logits.
-    if name == ModelName::LegacyXception {
-        model.metadata.logits = Some(Link::Softmax);
-    }
-    Ok(model)
+    Ok(Model::named(name, |network| weights::load_weights(path, network))?)
 }

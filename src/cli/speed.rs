@@ -9,31 +9,52 @@ use serde::Serialize;
 
 use super::{Result, threads};
 
-/// The statistics of a series of runs.
+/// The statistics of a series of runs. All but the least time follow from the median time, so that
+/// no two of them contradict each other.
 #[derive(Serialize)]
 pub(super) struct Speed {
     pub(super) min_ms: f64,
     pub(super) median_ms: f64,
+    /// Half of the runs lie between.
+    pub(super) quartiles_ms: [f64; 2],
     /// The rate of the median run. A multiply-add counts as two operations.
     pub(super) gflops: f64,
-    /// The median of the runs' shares of the peak measured next to each.
+    /// That rate ÷ the peak.
     pub(super) peak_share: f64,
 }
 
 impl Speed {
-    /// From the times of at least one run in seconds, and the peak in FLOP/s measured next to each.
-    /// Each run does `multiply_adds`.
-    pub(super) fn new(multiply_adds: u64, times: &[f64], peaks: &[f64]) -> Self {
-        let flop = 2.0 * multiply_adds as f64;
+    /// From the times of at least one run in seconds, each of `multiply_adds`, and the peak in
+    /// FLOP/s: the median of those that were measured between the runs.
+    pub(super) fn new(multiply_adds: u64, times: &[f64], peak: f64) -> Self {
         let min = times.iter().copied().fold(f64::INFINITY, f64::min);
         let median_time = median(times.iter().copied());
+        let rate = 2.0 * multiply_adds as f64 / median_time;
         Self {
             min_ms: min * 1e3,
             median_ms: median_time * 1e3,
-            gflops: flop / median_time / 1e9,
-            peak_share: median(times.iter().zip(peaks).map(|(time, peak)| flop / time / peak)),
+            quartiles_ms: quartiles(times.iter().copied()).map(|time| time * 1e3),
+            gflops: rate / 1e9,
+            peak_share: rate / peak,
         }
     }
+}
+
+/// A time with as many decimals as it has four digits: 0.003142, 13.23, 170.3.
+pub(super) fn milliseconds(ms: f64) -> String {
+    let before = if ms > 0.0 { ms.log10().floor() } else { 0.0 };
+    let decimals = (3.0 - before).clamp(1.0, 6.0) as usize;
+    format!("{ms:.decimals$}")
+}
+
+/// What shares of more than the FMA peak mean, if there are any among those of floats.
+pub(super) fn doubt(shares: impl IntoIterator<Item = f64>) -> Option<&'static str> {
+    // What the clock and its resolution account for.
+    const MOST: f64 = 1.03;
+    shares.into_iter().any(|share| share > MOST).then_some(
+        "Nothing exceeds the peak: something else ran while that was measured. Repeat this when \
+         the machine is quiet.",
+    )
 }
 
 /// The least duration of a timing. A faster thing is run several times in a row, after an untimed
@@ -98,19 +119,59 @@ pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// The values between which the middle half lies.
+pub(super) fn quartiles(values: impl Iterator<Item = f64>) -> [f64; 2] {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let quarter = values.len() / 4;
+    [values[quarter], values[values.len() - 1 - quarter]]
+}
+
+/// The bursts of multiply-adds by which a thread measures its peak.
+const BURSTS: u64 = 5;
+
 /// The FLOP/s that all threads together reach on registers by multiply-adds of an arithmetic: the
-/// FMA peak, or that of multiplications and additions.
+/// FMA peak, or that of multiplications and additions. A thread's is the median of a few bursts, so
+/// that what takes the CPU away from one of them doesn't lower it.
 pub(super) fn peak(level: Level, arithmetic: Arithmetic) -> Result<f64> {
     // About 10 ms of the fastest level, 100 ms of the slowest.
     let fused = matches!(arithmetic, Arithmetic::Exact | Arithmetic::Fast);
     let slow = level == Level::Scalar || fused && !level.has_fma();
     let work = if slow { 20_000_000 } else { 500_000_000 };
-    let start = Instant::now();
-    let done = threads::broadcast(|| burn_multiply_adds(level, arithmetic, work));
-    let time = start.elapsed().as_secs_f64();
-    let mut multiply_adds = 0;
-    for count in done {
-        multiply_adds += count?;
+    let burst = || -> Result<f64> {
+        let start = Instant::now();
+        let multiply_adds = burn_multiply_adds(level, arithmetic, work / BURSTS)?;
+        Ok(2.0 * multiply_adds as f64 / start.elapsed().as_secs_f64())
+    };
+    let rates = threads::broadcast(|| (0..BURSTS).map(|_| burst()).collect::<Result<Vec<_>>>());
+    rates.into_iter().map(|rates| Ok(median(rates?.into_iter()))).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Speed, doubt, milliseconds, quartiles};
+
+    /// All numbers follow from the median time and the peak.
+    #[test]
+    fn numbers_agree() {
+        let speed = Speed::new(3_000_000, &[0.004, 0.001, 0.002], 6e9);
+        assert_eq!((speed.min_ms, speed.median_ms), (1.0, 2.0));
+        assert_eq!(speed.quartiles_ms, [1.0, 4.0]);
+        assert_eq!(quartiles((0..9).map(f64::from)), [2.0, 6.0]);
+        assert_eq!((speed.gflops, speed.peak_share), (3.0, 0.5));
+        assert!(doubt([0.5, 1.01]).is_none() && doubt([0.5, 1.41]).is_some());
     }
-    Ok(2.0 * multiply_adds as f64 / time)
+
+    #[test]
+    fn times_have_four_digits() {
+        for (ms, text) in [
+            (0.0031416, "0.003142"),
+            (13.234, "13.23"),
+            (170.31, "170.3"),
+            (4321.0, "4321.0"),
+            (0.0, "0.000"),
+        ] {
+            assert_eq!(milliseconds(ms), text);
+        }
+    }
 }

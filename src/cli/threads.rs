@@ -1,5 +1,7 @@
 //! `--threads`.
 
+use sepconv::kernels::on_this_thread;
+
 use super::{Failure, Result};
 
 /// How many threads compute.
@@ -46,4 +48,47 @@ pub(super) fn broadcast<T: Send>(f: impl Fn() -> T + Sync) -> Vec<T> {
     return rayon::broadcast(|_| f());
     #[cfg(not(feature = "rayon"))]
     vec![f()]
+}
+
+/// Threads that compute together, while other teams compute something else.
+pub(super) enum Team {
+    /// The current ones: the only team.
+    Current,
+    /// The calling thread.
+    Alone,
+    #[cfg(feature = "rayon")]
+    Pool(rayon::ThreadPool),
+}
+
+impl Team {
+    /// `count` teams of as many threads, which are not more than the current ones.
+    pub(super) fn several(count: usize) -> Result<Vec<Self>> {
+        let each = current() / count.max(1);
+        let team = |_| match (count, each) {
+            (1, _) => Ok(Self::Current),
+            #[cfg(feature = "rayon")]
+            (_, 2..) => {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(each).build();
+                pool.map(Self::Pool)
+                    .map_err(|e| Failure::Error(format!("can't start {each} threads: {e}")))
+            }
+            _ => Ok(Self::Alone),
+        };
+        (0..count).map(team).collect()
+    }
+
+    /// How many threads it has.
+    pub(super) fn threads(&self) -> usize {
+        self.run(current)
+    }
+
+    /// Runs `f`, in which layers are computed by these threads.
+    pub(super) fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
+        match self {
+            Self::Current => f(),
+            Self::Alone => on_this_thread(f),
+            #[cfg(feature = "rayon")]
+            Self::Pool(pool) => pool.install(f),
+        }
+    }
 }

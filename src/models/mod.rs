@@ -5,6 +5,7 @@ mod aligned_xception;
 mod builder;
 mod inception_v3;
 mod mobilenet;
+mod name;
 mod spectrum;
 mod timm;
 mod xception;
@@ -12,6 +13,7 @@ mod xception;
 pub use aligned_xception::{AlignedXceptionConfig, EntryBlock, aligned_xception};
 pub use inception_v3::{InceptionV3Config, inception_v3};
 pub use mobilenet::{MobileNetConfig, mobilenet};
+pub use name::ModelName;
 pub use spectrum::{InceptionModuleConfig, Order, SpectrumConfig, inception_module, spectrum};
 pub(crate) use timm::pretrained;
 #[cfg(feature = "safetensors")]

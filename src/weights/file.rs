@@ -106,8 +106,33 @@ pub fn load_bytes(name: &str, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -
 pub fn load_weights(path: impl AsRef<Path>, network: &Network) -> Result<Weights> {
     let path = path.as_ref();
     let bytes = open(path);
-    let weights = bytes.and_then(|bytes| weights(bytes, path, network));
+    let weights = bytes.and_then(|bytes| weights(bytes, path, folder(path), network));
     weights.map_err(|message| error(path, message))
+}
+
+/// Loads the weights of a network from memory as [`load_weights`] does. Errors show `name` as the
+/// file.
+///
+/// ```
+/// # use sepconv::{network::*, weights::{self, *}};
+/// # #[cfg(feature = "keras")] {
+/// let bytes = std::fs::read("assets/digits.keras").unwrap();
+/// let Model { network, weights, .. } = weights::load_bytes("digits.keras", bytes.clone())?;
+/// assert_eq!(weights::load_weights_bytes("digits.keras", bytes, &network)?, weights);
+/// # }
+/// # Ok::<(), sepconv::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of [`load`].
+pub fn load_weights_bytes(
+    name: &str,
+    bytes: impl AsRef<[u8]> + Send + Sync + 'static,
+    network: &Network,
+) -> Result<Weights> {
+    let name = Path::new(name);
+    let weights = weights(Bytes::memory(bytes), name, None, network);
+    weights.map_err(|message| error(name, message))
 }
 
 /// A file of a model, which [`load`] reads: safetensors with the network, and what else is known of
@@ -160,14 +185,19 @@ fn model(
     Err(unknown(&bytes, name))
 }
 
-fn weights(bytes: Bytes, name: &Path, network: &Network) -> std::result::Result<Weights, String> {
+fn weights(
+    bytes: Bytes,
+    name: &Path,
+    #[cfg_attr(not(feature = "keras"), expect(unused))] folder: Option<&Path>,
+    network: &Network,
+) -> std::result::Result<Weights, String> {
     #[cfg(feature = "keras")]
     if let Some(kind) = keras::kind(&bytes) {
         return keras::load_weights(bytes, kind, network);
     }
     #[cfg(feature = "keras")]
     if keras::tfjs::recognises(&bytes) {
-        return keras::tfjs::load_weights(&bytes, folder(name), network);
+        return keras::tfjs::load_weights(&bytes, folder, network);
     }
     #[cfg(feature = "safetensors")]
     if safetensors::recognises(&bytes) {

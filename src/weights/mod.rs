@@ -30,13 +30,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::models::ModelName;
 use crate::network::{Network, output_channels};
 use crate::{Error, Result};
 
 #[cfg(feature = "safetensors")]
 pub use file::to_bytes;
 #[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
-pub use file::{load, load_bytes, load_weights};
+pub use file::{load, load_bytes, load_weights, load_weights_bytes};
 pub use metadata::{Crop, Link, Metadata, Resize, Scaling};
 pub use variables::{ParameterCount, Variable, count_parameters, variables};
 
@@ -76,6 +77,26 @@ impl Model {
     /// ```
     pub fn new(network: Network, weights: Weights) -> Self {
         Self { metadata: Metadata::of(&network), network, weights }
+    }
+
+    /// Makes a model of a name, with the weights that `weights` has for its network.
+    ///
+    /// ```
+    /// # use sepconv::{models::*, weights::*};
+    /// let model = Model::named("mobilenet-0.25".parse()?, synthetic::weights)?;
+    /// assert!(model.weights.find("conv1", "kernel").is_some());
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`ModelName::network`] and of `weights`.
+    pub fn named(
+        name: ModelName,
+        weights: impl FnOnce(&Network) -> Result<Weights>,
+    ) -> Result<Self> {
+        let network = name.network()?;
+        let weights = weights(&network)?;
+        Ok(Self::new(network, weights))
     }
 }
 

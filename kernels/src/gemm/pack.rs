@@ -81,7 +81,7 @@ unsafe fn pixels<S: Simd, X: Element, const SCALED: bool>(
     // The elements up to the next multiple of l, and those after the last.
     let head = run.length.min((l - run.k % l) % l);
     let rest = (run.length - head) % l;
-    let [head_mask, rest_mask] = [head, rest].map(|n| simd.mem_mask(n.max(1)));
+    let (head_mask, rest_mask) = (simd.mem_mask(head.max(1)), simd.mem_mask(rest.max(1)));
     let x = run.x.cast::<X::Bits>();
     for p in 0..run.pixels {
         // SAFETY: pixel p exists in the input, and has an offset, which lies in the panels.

@@ -213,12 +213,12 @@ unsafe fn sum<S: Simd, X: Element, const SQUARES: bool>(
                 }
             }
         }
-        for (total, sum) in total.iter_mut().zip(sums).take(vectors) {
-            *total = simd.add(*total, sum);
+        for (total, sum) in total.iter_mut().zip(&sums).take(vectors) {
+            *total = simd.add(*total, *sum);
         }
     }
     let mut parts = [0.0_f32; PARTS];
-    for (v, total) in total.into_iter().enumerate().take(vectors) {
+    for (v, &total) in total.iter().enumerate().take(vectors) {
         // SAFETY: the vectors have as many lanes as there are partial sums.
         unsafe { simd.store(parts.as_mut_ptr().add(v * l), total) };
     }
@@ -266,7 +266,8 @@ impl<S: Simd, X: Element> Scaled<S, X> {
     #[inline(always)]
     unsafe fn run(self) {
         let Self { simd, x, values, count, by, affine: [factors, shifts], .. } = self;
-        let [mean, scale] = by.map(|number| simd.splat(number));
+        let [mean, scale] = by;
+        let (mean, scale) = (simd.splat(mean), simd.splat(scale));
         for i in (0..count).step_by(S::LANES) {
             let n = S::LANES.min(count - i);
             // SAFETY: n elements from i on exist in all of them.

@@ -190,7 +190,7 @@ impl<const FUSED: bool> Simd for Avx2<FUSED> {
             square[i + 1] = avx._mm256_unpackhi_ps(a, b);
         }
         for i in [0, 4] {
-            let [a, b, c, d] = [0, 1, 2, 3].map(|j| square[i + j]);
+            let [a, b, c, d] = [square[i], square[i + 1], square[i + 2], square[i + 3]];
             square[i] = avx._mm256_shuffle_ps::<0b01_00_01_00>(a, c);
             square[i + 1] = avx._mm256_shuffle_ps::<0b11_10_11_10>(a, c);
             square[i + 2] = avx._mm256_shuffle_ps::<0b01_00_01_00>(b, d);

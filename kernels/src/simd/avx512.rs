@@ -169,7 +169,10 @@ impl<const FUSED: bool> Simd for Avx512<FUSED> {
             square[i + 1] = avx512f._mm512_unpackhi_ps(a, b);
         }
         for i in (0..16).step_by(4) {
-            let [a, b, c, d] = [0, 1, 2, 3].map(|j| avx512f._mm512_castps_pd(square[i + j]));
+            let a = avx512f._mm512_castps_pd(square[i]);
+            let b = avx512f._mm512_castps_pd(square[i + 1]);
+            let c = avx512f._mm512_castps_pd(square[i + 2]);
+            let d = avx512f._mm512_castps_pd(square[i + 3]);
             square[i] = avx512f._mm512_castpd_ps(avx512f._mm512_unpacklo_pd(a, c));
             square[i + 1] = avx512f._mm512_castpd_ps(avx512f._mm512_unpackhi_pd(a, c));
             square[i + 2] = avx512f._mm512_castpd_ps(avx512f._mm512_unpacklo_pd(b, d));
@@ -178,7 +181,7 @@ impl<const FUSED: bool> Simd for Avx512<FUSED> {
         const EVEN: i32 = 0b10_00_10_00;
         const ODD: i32 = 0b11_01_11_01;
         for j in 0..4 {
-            let [a, b, c, d] = [0, 4, 8, 12].map(|i| square[i + j]);
+            let [a, b, c, d] = [square[j], square[4 + j], square[8 + j], square[12 + j]];
             let even = [
                 avx512f._mm512_shuffle_f32x4::<EVEN>(a, b),
                 avx512f._mm512_shuffle_f32x4::<EVEN>(c, d),

@@ -145,6 +145,13 @@ pub(crate) trait Simd: Copy {
         if Self::FUSED { self.mul_add(a, b, c) } else { self.add(self.mul(a, b), c) }
     }
 
+    /// [`Simd::mul_add`] in little code, for functions of many steps: by a call where it takes many
+    /// instructions.
+    #[inline(always)]
+    fn short_mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        self.mul_add(a, b, c)
+    }
+
     /// One lane of `v` in each.
     #[inline(always)]
     fn splat_lane<const LANE: i32>(self, v: Self::Vector) -> Self::Vector {

@@ -61,23 +61,26 @@ pub(super) const fn gemm<
     kernels
 }
 
-/// Micro-kernels of the arithmetic bf16, likewise.
+/// Micro-kernels of the arithmetic bf16, likewise, of as many rows at a time as registers hold two
+/// chains of.
 pub(super) const fn gemm_blocks<S: Simd, B: Element, const N: usize, const HEIGHTS: usize>(
     heights: [usize; HEIGHTS],
 ) -> [MicroKernelFn; HEIGHTS] {
-    let mut kernels = [S::entry::<BlockMicroKernel<B, 1, N>> as MicroKernelFn; HEIGHTS];
+    let few = S::REGISTERS < 32;
+    let mut kernels = [S::entry::<BlockMicroKernel<B, 1, N, 1>> as MicroKernelFn; HEIGHTS];
     let mut i = 0;
     while i < HEIGHTS {
         kernels[i] = match heights[i] {
-            1 => S::entry::<BlockMicroKernel<B, 1, N>>,
-            2 => S::entry::<BlockMicroKernel<B, 2, N>>,
-            3 => S::entry::<BlockMicroKernel<B, 3, N>>,
-            4 => S::entry::<BlockMicroKernel<B, 4, N>>,
-            5 => S::entry::<BlockMicroKernel<B, 5, N>>,
-            6 => S::entry::<BlockMicroKernel<B, 6, N>>,
-            8 => S::entry::<BlockMicroKernel<B, 8, N>>,
-            9 => S::entry::<BlockMicroKernel<B, 9, N>>,
-            12 => S::entry::<BlockMicroKernel<B, 12, N>>,
+            1 => S::entry::<BlockMicroKernel<B, 1, N, 1>>,
+            2 => S::entry::<BlockMicroKernel<B, 2, N, 2>>,
+            3 => S::entry::<BlockMicroKernel<B, 3, N, 3>>,
+            4 if few => S::entry::<BlockMicroKernel<B, 4, N, 2>>,
+            4 => S::entry::<BlockMicroKernel<B, 4, N, 4>>,
+            6 if few || N > 2 => S::entry::<BlockMicroKernel<B, 6, N, 3>>,
+            6 => S::entry::<BlockMicroKernel<B, 6, N, 6>>,
+            8 => S::entry::<BlockMicroKernel<B, 8, N, 4>>,
+            9 => S::entry::<BlockMicroKernel<B, 9, N, 3>>,
+            12 => S::entry::<BlockMicroKernel<B, 12, N, 6>>,
             _ => panic!("a micro-tile of another height"),
         };
         i += 1;
@@ -90,15 +93,15 @@ pub(super) const fn gemm_blocks<S: Simd, B: Element, const N: usize, const HEIGH
 pub(super) const fn gemm_pairs<T: Bf16Fma, const N: usize, const HEIGHTS: usize>(
     heights: [usize; HEIGHTS],
 ) -> [MicroKernelFn; HEIGHTS] {
-    let mut kernels = [T::entry::<PairMicroKernel<1, N>> as MicroKernelFn; HEIGHTS];
+    let mut kernels = [T::entry::<PairMicroKernel<1, N, 1>> as MicroKernelFn; HEIGHTS];
     let mut i = 0;
     while i < HEIGHTS {
         kernels[i] = match heights[i] {
-            1 => T::entry::<PairMicroKernel<1, N>>,
-            3 => T::entry::<PairMicroKernel<3, N>>,
-            4 => T::entry::<PairMicroKernel<4, N>>,
-            5 => T::entry::<PairMicroKernel<5, N>>,
-            8 => T::entry::<PairMicroKernel<8, N>>,
+            1 => T::entry::<PairMicroKernel<1, N, 1>>,
+            2 => T::entry::<PairMicroKernel<2, N, 2>>,
+            4 => T::entry::<PairMicroKernel<4, N, 4>>,
+            6 => T::entry::<PairMicroKernel<6, N, 3>>,
+            8 => T::entry::<PairMicroKernel<8, N, 4>>,
             _ => panic!("a micro-tile of another height"),
         };
         i += 1;
@@ -246,6 +249,24 @@ pub(super) const fn rows<S: Simd, C: Combine, X: Element, L: Prologue>(
     name: &'static str,
     pixels: &[usize],
 ) -> RowKernels {
+    rows_of::<S, C, X, L, L>(name, pixels)
+}
+
+/// That of depthwise convolutions.
+pub(super) const fn any_rows<S: Simd, X: Element, L: Prologue>(
+    name: &'static str,
+    pixels: &[usize],
+) -> RowKernels {
+    rows_of::<S, AnyTaps, X, L, Bounded>(name, pixels)
+}
+
+/// A row kernel whose tiles of one pixel and of two have a prologue of their own, NARROW. These wait
+/// for one chain or two, and a bound takes no time beside that: [`Bounded`] does for the input as it
+/// is and for its ReLU.
+const fn rows_of<S: Simd, C: Combine, X: Element, L: Prologue, NARROW: Prologue>(
+    name: &'static str,
+    pixels: &[usize],
+) -> RowKernels {
     if L::GENERAL {
         let any: RowFn = S::entry::<MaskedRowKernel<C, X, L, 1>>;
         return RowKernels {
@@ -254,13 +275,13 @@ pub(super) const fn rows<S: Simd, C: Combine, X: Element, L: Prologue>(
             tail: None,
         };
     }
-    let border: RowFn = S::entry::<RowKernel<C, X, L, 1>>;
+    let border: RowFn = S::entry::<RowKernel<C, X, NARROW, 1>>;
     let mut tiles = Tiles::new(border);
     let mut i = 0;
     while i < pixels.len() {
         let tile: RowFn = match pixels[i] {
             1 => border,
-            2 => S::entry::<RowKernel<C, X, L, 2>>,
+            2 => S::entry::<RowKernel<C, X, NARROW, 2>>,
             4 => S::entry::<RowKernel<C, X, L, 4>>,
             8 => S::entry::<RowKernel<C, X, L, 8>>,
             _ => panic!("a tile of another width"),
@@ -281,7 +302,7 @@ pub(super) const fn rows<S: Simd, C: Combine, X: Element, L: Prologue>(
 pub(super) const fn few_depthwise<S: Simd, X: Element>(
     [name, general]: [&'static str; 2],
 ) -> DepthwiseKernels {
-    let rows_of_any = rows::<S, AnyTaps, X, Bounded>(name, &[1, 4]);
+    let rows_of_any = any_rows::<S, X, Bounded>(name, &[1, 4]);
     DepthwiseKernels {
         lanes: S::LANES,
         pairs: false,
@@ -290,7 +311,7 @@ pub(super) const fn few_depthwise<S: Simd, X: Element>(
         long: None,
         as_is: rows_of_any,
         relu: rows_of_any,
-        general: rows::<S, AnyTaps, X, General>(general, &[1]),
+        general: any_rows::<S, X, General>(general, &[1]),
     }
 }
 
@@ -301,42 +322,46 @@ pub(super) const fn few_unfused<U: Simd, X: Element>(
     if cfg!(feature = "unfused") { Some(few_depthwise::<U, X>(names)) } else { None }
 }
 
-/// Depthwise kernels K wide, dense, in tiles of so many pixels; the names of that for the input as
-/// it is and of that for its ReLU.
+/// Depthwise kernels K wide, dense, in tiles of so many pixels. With one name, one that bounds the
+/// input does for the input as it is and for its ReLU; with two, each has one.
 #[allow(dead_code, reason = "of levels with vectors")]
-pub(super) const fn dense<S: Simd, X: Element, const K: usize, const STRIDE: usize>(
-    [as_is, relu]: [&'static str; 2],
+pub(super) const fn dense<
+    S: Simd,
+    X: Element,
+    const K: usize,
+    const STRIDE: usize,
+    const NAMES: usize,
+>(
+    names: [&'static str; NAMES],
     pixels: &[usize],
 ) -> Dense {
-    let (as_is, relu) = match X::TYPE {
-        ElementType::F32 => (
-            dense_rows::<S, X, AsIs, K, STRIDE>(as_is, pixels),
-            dense_rows::<S, X, Relu, K, STRIDE>(relu, pixels),
-        ),
-        _ => (
-            dense_rows::<S, X, Bounded, K, STRIDE>(as_is, pixels),
-            dense_rows::<S, X, Bounded, K, STRIDE>(relu, pixels),
-        ),
+    let (as_is, relu) = if NAMES == 1 {
+        let both = dense_rows::<S, X, Bounded, K, STRIDE>(names[0], pixels);
+        (both, both)
+    } else {
+        (
+            dense_rows::<S, X, AsIs, K, STRIDE>(names[0], pixels),
+            dense_rows::<S, X, Relu, K, STRIDE>(names[1], pixels),
+        )
     };
     Dense { kernel: K, stride: STRIDE, as_is, relu }
 }
 
 /// Those of any width from `kernel` on, stride 1.
 #[allow(dead_code, reason = "of levels with vectors")]
-pub(super) const fn long<S: Simd, X: Element>(
-    [as_is, relu]: [&'static str; 2],
+pub(super) const fn long<S: Simd, X: Element, const NAMES: usize>(
+    names: [&'static str; NAMES],
     kernel: usize,
     pixels: &[usize],
 ) -> Dense {
-    let (as_is, relu) = match X::TYPE {
-        ElementType::F32 => (
-            spanning_rows::<S, LongTaps, LongTaps, X, AsIs>(as_is, pixels),
-            spanning_rows::<S, LongTaps, LongTaps, X, Relu>(relu, pixels),
-        ),
-        _ => (
-            spanning_rows::<S, LongTaps, LongTaps, X, Bounded>(as_is, pixels),
-            spanning_rows::<S, LongTaps, LongTaps, X, Bounded>(relu, pixels),
-        ),
+    let (as_is, relu) = if NAMES == 1 {
+        let both = spanning_rows::<S, LongTaps, LongTaps, X, Bounded>(names[0], pixels);
+        (both, both)
+    } else {
+        (
+            spanning_rows::<S, LongTaps, LongTaps, X, AsIs>(names[0], pixels),
+            spanning_rows::<S, LongTaps, LongTaps, X, Relu>(names[1], pixels),
+        )
     };
     Dense { kernel, stride: 1, as_is, relu }
 }
@@ -354,12 +379,13 @@ const fn spanning_rows<S: Simd, One: Combine, C: Combine, X: Element, L: Prologu
     name: &'static str,
     pixels: &[usize],
 ) -> RowKernels {
-    let mut tiles = Tiles::new(S::entry::<RowKernel<One, X, L, 1>> as RowFn);
+    // As in `rows_of`.
+    let mut tiles = Tiles::new(S::entry::<RowKernel<One, X, Bounded, 1>> as RowFn);
     let mut i = 0;
     while i < pixels.len() {
         let tile: RowFn = match pixels[i] {
-            1 => S::entry::<RowKernel<One, X, L, 1>>,
-            2 => S::entry::<RowKernel<C, X, L, 2>>,
+            1 => S::entry::<RowKernel<One, X, Bounded, 1>>,
+            2 => S::entry::<RowKernel<C, X, Bounded, 2>>,
             4 => S::entry::<RowKernel<C, X, L, 4>>,
             7 => S::entry::<RowKernel<C, X, L, 7>>,
             _ => panic!("a tile of another width"),
@@ -368,7 +394,7 @@ const fn spanning_rows<S: Simd, One: Combine, C: Combine, X: Element, L: Prologu
         i += 1;
     }
     let spans = C::SPANS;
-    let whole = RowTiles { tiles, spans, border: S::entry::<RowKernel<AnyTaps, X, L, 1>> };
+    let whole = RowTiles { tiles, spans, border: S::entry::<RowKernel<AnyTaps, X, Bounded, 1>> };
     let tail = match X::TYPE {
         ElementType::F32 => {
             let tiles = tail::<S, RowFn>(
@@ -379,26 +405,25 @@ const fn spanning_rows<S: Simd, One: Combine, C: Combine, X: Element, L: Prologu
             Some(RowTiles { tiles, spans, border })
         }
         // Of 16 bits that of any kernel, for the sake of the time in which more would compile.
-        _ => rows::<S, AnyTaps, X, Bounded>(name, &[1]).tail,
+        _ => any_rows::<S, X, Bounded>(name, &[1]).tail,
     };
     RowKernels { name, whole, tail }
 }
 
 /// 3×3 kernels in tiles of so many columns; names as for [`dense`].
 #[allow(dead_code, reason = "of levels with vectors")]
-pub(super) const fn k3x3<S: Simd, X: Element, const STRIDE: usize>(
-    [as_is, relu]: [&'static str; 2],
+pub(super) const fn k3x3<S: Simd, X: Element, const STRIDE: usize, const NAMES: usize>(
+    names: [&'static str; NAMES],
     columns: &[usize],
 ) -> Stride3x3 {
-    let (as_is, relu) = match X::TYPE {
-        ElementType::F32 => (
-            tiles_3x3::<S, X, AsIs, STRIDE>(as_is, columns),
-            tiles_3x3::<S, X, Relu, STRIDE>(relu, columns),
-        ),
-        _ => (
-            tiles_3x3::<S, X, Bounded, STRIDE>(as_is, columns),
-            tiles_3x3::<S, X, Bounded, STRIDE>(relu, columns),
-        ),
+    let (as_is, relu) = if NAMES == 1 {
+        let both = tiles_3x3::<S, X, Bounded, STRIDE>(names[0], columns);
+        (both, both)
+    } else {
+        (
+            tiles_3x3::<S, X, AsIs, STRIDE>(names[0], columns),
+            tiles_3x3::<S, X, Relu, STRIDE>(names[1], columns),
+        )
     };
     Stride3x3 { stride: STRIDE, as_is, relu }
 }

@@ -5,7 +5,6 @@
 use crate::activation::Activate;
 use crate::depthwise::k3x3::pairs;
 use crate::depthwise::kernels::DepthwiseKernels;
-use crate::depthwise::row::AnyTaps;
 use crate::element::F16Bf16;
 use crate::epilogue::{AsIs, Bounded, General, Relu};
 use crate::fma_loop::FmaLoop;
@@ -44,9 +43,12 @@ const ROWS: [usize; 7] = [1, 2, 3, 4, 5, 6, 8];
 const COLUMNS: &[usize] = &[1, 2, 3, 4, 5, 6];
 const COLUMNS_16: &[usize] = &[1, 3, 4, 6];
 
-/// Those of the arithmetic bf16: fewer, for the sake of the time in which they compile. Any two
-/// below 8 add up to each that is missing.
-const BLOCK_ROWS: [usize; 5] = [1, 3, 4, 5, 8];
+/// Those of the arithmetic bf16: 1, or as registers hold two chains of 2, 3 or 4 rows. Any two below
+/// 8 add up to each that is missing.
+const BLOCK_ROWS: [usize; 5] = [1, 2, 4, 6, 8];
+
+/// Those of the arithmetic `Unfused`: fewer, for the sake of the time in which they compile.
+const UNFUSED_ROWS: [usize; 5] = [1, 3, 4, 5, 8];
 
 pub(super) static KERNELS: Kernels = Kernels {
     level: Level::Neon,
@@ -119,11 +121,11 @@ const EXACT_SMALL_M: F16Bf16<PanelKernels> = F16Bf16 {
 const UNFUSED_GEMM: ChainGemm = ChainGemm {
     f32: MicroKernels {
         name: "gemm_f32_8x12_unfused_neon",
-        rows: &BLOCK_ROWS,
+        rows: &UNFUSED_ROWS,
         packed: &[
-            &gemm::<U, F32, 1, false, _>(BLOCK_ROWS),
-            &gemm::<U, F32, 2, false, _>(BLOCK_ROWS),
-            &gemm::<U, F32, 3, false, _>(BLOCK_ROWS),
+            &gemm::<U, F32, 1, false, _>(UNFUSED_ROWS),
+            &gemm::<U, F32, 2, false, _>(UNFUSED_ROWS),
+            &gemm::<U, F32, 3, false, _>(UNFUSED_ROWS),
         ],
         direct: &[],
     },
@@ -197,20 +199,24 @@ const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,
     pairs: pairs::<S, F32>(),
     k3x3: &[
-        k3x3::<S, F32, 1>(["dw_f32_3x3s1_6_neon", "dw_f32_relu_3x3s1_6_neon"], COLUMNS),
-        k3x3::<S, F32, 2>(["dw_f32_3x3s2_6_neon", "dw_f32_relu_3x3s2_6_neon"], COLUMNS),
+        k3x3::<S, F32, 1, _>(["dw_f32_3x3s1_6_neon", "dw_f32_relu_3x3s1_6_neon"], COLUMNS),
+        k3x3::<S, F32, 2, _>(["dw_f32_3x3s2_6_neon", "dw_f32_relu_3x3s2_6_neon"], COLUMNS),
     ],
     dense: &[
-        dense::<S, F32, 3, 1>(["dw_f32_k3s1_7_neon", "dw_f32_relu_k3s1_7_neon"], &[1, 2, 4, 7]),
-        dense::<S, F32, 5, 1>(["dw_f32_k5s1_7_neon", "dw_f32_relu_k5s1_7_neon"], &[1, 2, 4, 7]),
-        dense::<S, F32, 5, 2>(["dw_f32_k5s2_7_neon", "dw_f32_relu_k5s2_7_neon"], &[1, 2, 4, 7]),
-        dense::<S, F32, 7, 1>(["dw_f32_k7s1_7_neon", "dw_f32_relu_k7s1_7_neon"], &[1, 2, 4, 7]),
-        dense::<S, F32, 7, 2>(["dw_f32_k7s2_7_neon", "dw_f32_relu_k7s2_7_neon"], &[1, 2, 4, 7]),
+        dense::<S, F32, 3, 1, _>(["dw_f32_k3s1_7_neon", "dw_f32_relu_k3s1_7_neon"], &[1, 2, 4, 7]),
+        dense::<S, F32, 5, 1, _>(["dw_f32_k5s1_7_neon", "dw_f32_relu_k5s1_7_neon"], &[1, 2, 4, 7]),
+        dense::<S, F32, 5, 2, _>(["dw_f32_k5s2_7_neon", "dw_f32_relu_k5s2_7_neon"], &[1, 2, 4, 7]),
+        dense::<S, F32, 7, 1, _>(["dw_f32_k7s1_7_neon", "dw_f32_relu_k7s1_7_neon"], &[1, 2, 4, 7]),
+        dense::<S, F32, 7, 2, _>(["dw_f32_k7s2_7_neon", "dw_f32_relu_k7s2_7_neon"], &[1, 2, 4, 7]),
     ],
-    long: Some(long::<S, F32>(["dw_f32_long_7_neon", "dw_f32_relu_long_7_neon"], 4, &[1, 2, 4, 7])),
-    as_is: rows::<S, AnyTaps, F32, AsIs>("dw_f32_8_neon", &[1, 2, 4, 8]),
-    relu: rows::<S, AnyTaps, F32, Relu>("dw_f32_relu_8_neon", &[1, 2, 4, 8]),
-    general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_neon", &[1]),
+    long: Some(long::<S, F32, _>(
+        ["dw_f32_long_7_neon", "dw_f32_relu_long_7_neon"],
+        4,
+        &[1, 2, 4, 7],
+    )),
+    as_is: any_rows::<S, F32, AsIs>("dw_f32_8_neon", &[1, 2, 4, 8]),
+    relu: any_rows::<S, F32, Relu>("dw_f32_relu_8_neon", &[1, 2, 4, 8]),
+    general: any_rows::<S, F32, General>("dw_f32_general_1_neon", &[1]),
 };
 
 const F32_UNFUSED: Option<DepthwiseKernels> =
@@ -254,20 +260,20 @@ const F16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,
     pairs: pairs::<S, F16>(),
     k3x3: &[
-        k3x3::<S, F16, 1>(["dw_f16_3x3s1_6_neon"; 2], COLUMNS_16),
-        k3x3::<S, F16, 2>(["dw_f16_3x3s2_6_neon"; 2], COLUMNS_16),
+        k3x3::<S, F16, 1, _>(["dw_f16_3x3s1_6_neon"], COLUMNS_16),
+        k3x3::<S, F16, 2, _>(["dw_f16_3x3s2_6_neon"], COLUMNS_16),
     ],
     dense: &[
-        dense::<S, F16, 3, 1>(["dw_f16_k3s1_7_neon"; 2], &[1, 4, 7]),
-        dense::<S, F16, 5, 1>(["dw_f16_k5s1_7_neon"; 2], &[1, 4, 7]),
-        dense::<S, F16, 5, 2>(["dw_f16_k5s2_7_neon"; 2], &[1, 4, 7]),
-        dense::<S, F16, 7, 1>(["dw_f16_k7s1_7_neon"; 2], &[1, 4, 7]),
-        dense::<S, F16, 7, 2>(["dw_f16_k7s2_7_neon"; 2], &[1, 4, 7]),
+        dense::<S, F16, 3, 1, _>(["dw_f16_k3s1_7_neon"], &[1, 4, 7]),
+        dense::<S, F16, 5, 1, _>(["dw_f16_k5s1_7_neon"], &[1, 4, 7]),
+        dense::<S, F16, 5, 2, _>(["dw_f16_k5s2_7_neon"], &[1, 4, 7]),
+        dense::<S, F16, 7, 1, _>(["dw_f16_k7s1_7_neon"], &[1, 4, 7]),
+        dense::<S, F16, 7, 2, _>(["dw_f16_k7s2_7_neon"], &[1, 4, 7]),
     ],
-    long: Some(long::<S, F16>(["dw_f16_long_7_neon"; 2], 4, &[1, 4, 7])),
-    as_is: rows::<S, AnyTaps, F16, Bounded>("dw_f16_8_neon", &[1, 2, 4, 8]),
-    relu: rows::<S, AnyTaps, F16, Bounded>("dw_f16_8_neon", &[1, 2, 4, 8]),
-    general: rows::<S, AnyTaps, F16, General>("dw_f16_general_1_neon", &[1]),
+    long: Some(long::<S, F16, _>(["dw_f16_long_7_neon"], 4, &[1, 4, 7])),
+    as_is: any_rows::<S, F16, Bounded>("dw_f16_8_neon", &[1, 2, 4, 8]),
+    relu: any_rows::<S, F16, Bounded>("dw_f16_8_neon", &[1, 2, 4, 8]),
+    general: any_rows::<S, F16, General>("dw_f16_general_1_neon", &[1]),
 };
 
 const F16_UNFUSED: Option<DepthwiseKernels> =
@@ -285,20 +291,20 @@ const BF16_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,
     pairs: pairs::<S, Bf16>(),
     k3x3: &[
-        k3x3::<S, Bf16, 1>(["dw_bf16_3x3s1_6_neon"; 2], COLUMNS_16),
-        k3x3::<S, Bf16, 2>(["dw_bf16_3x3s2_6_neon"; 2], COLUMNS_16),
+        k3x3::<S, Bf16, 1, _>(["dw_bf16_3x3s1_6_neon"], COLUMNS_16),
+        k3x3::<S, Bf16, 2, _>(["dw_bf16_3x3s2_6_neon"], COLUMNS_16),
     ],
     dense: &[
-        dense::<S, Bf16, 3, 1>(["dw_bf16_k3s1_7_neon"; 2], &[1, 4, 7]),
-        dense::<S, Bf16, 5, 1>(["dw_bf16_k5s1_7_neon"; 2], &[1, 4, 7]),
-        dense::<S, Bf16, 5, 2>(["dw_bf16_k5s2_7_neon"; 2], &[1, 4, 7]),
-        dense::<S, Bf16, 7, 1>(["dw_bf16_k7s1_7_neon"; 2], &[1, 4, 7]),
-        dense::<S, Bf16, 7, 2>(["dw_bf16_k7s2_7_neon"; 2], &[1, 4, 7]),
+        dense::<S, Bf16, 3, 1, _>(["dw_bf16_k3s1_7_neon"], &[1, 4, 7]),
+        dense::<S, Bf16, 5, 1, _>(["dw_bf16_k5s1_7_neon"], &[1, 4, 7]),
+        dense::<S, Bf16, 5, 2, _>(["dw_bf16_k5s2_7_neon"], &[1, 4, 7]),
+        dense::<S, Bf16, 7, 1, _>(["dw_bf16_k7s1_7_neon"], &[1, 4, 7]),
+        dense::<S, Bf16, 7, 2, _>(["dw_bf16_k7s2_7_neon"], &[1, 4, 7]),
     ],
-    long: Some(long::<S, Bf16>(["dw_bf16_long_7_neon"; 2], 4, &[1, 4, 7])),
-    as_is: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_neon", &[1, 2, 4, 8]),
-    relu: rows::<S, AnyTaps, Bf16, Bounded>("dw_bf16_8_neon", &[1, 2, 4, 8]),
-    general: rows::<S, AnyTaps, Bf16, General>("dw_bf16_general_1_neon", &[1]),
+    long: Some(long::<S, Bf16, _>(["dw_bf16_long_7_neon"], 4, &[1, 4, 7])),
+    as_is: any_rows::<S, Bf16, Bounded>("dw_bf16_8_neon", &[1, 2, 4, 8]),
+    relu: any_rows::<S, Bf16, Bounded>("dw_bf16_8_neon", &[1, 2, 4, 8]),
+    general: any_rows::<S, Bf16, General>("dw_bf16_general_1_neon", &[1]),
 };
 
 const BF16_UNFUSED: Option<DepthwiseKernels> =

@@ -3,7 +3,6 @@
 use crate::activation::Activate;
 use crate::depthwise::k3x3::pairs;
 use crate::depthwise::kernels::DepthwiseKernels;
-use crate::depthwise::row::AnyTaps;
 use crate::element::F16Bf16;
 use crate::epilogue::{AsIs, Bounded, General, Relu};
 use crate::fma_loop::FmaLoop;
@@ -150,37 +149,37 @@ const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,
     pairs: pairs::<S, F32>(),
     k3x3: &[
-        k3x3::<S, F32, 1>(
+        k3x3::<S, F32, 1, _>(
             ["dw_f32_3x3s1_3_relaxed_simd", "dw_f32_relu_3x3s1_3_relaxed_simd"],
             &[1, 2, 3],
         ),
-        k3x3::<S, F32, 2>(
+        k3x3::<S, F32, 2, _>(
             ["dw_f32_3x3s2_2_relaxed_simd", "dw_f32_relu_3x3s2_2_relaxed_simd"],
             &[1, 2],
         ),
     ],
     dense: &[
-        dense::<S, F32, 5, 1>(
+        dense::<S, F32, 5, 1, _>(
             ["dw_f32_k5s1_4_relaxed_simd", "dw_f32_relu_k5s1_4_relaxed_simd"],
             &[1, 4],
         ),
-        dense::<S, F32, 5, 2>(
+        dense::<S, F32, 5, 2, _>(
             ["dw_f32_k5s2_4_relaxed_simd", "dw_f32_relu_k5s2_4_relaxed_simd"],
             &[1, 4],
         ),
-        dense::<S, F32, 7, 1>(
+        dense::<S, F32, 7, 1, _>(
             ["dw_f32_k7s1_4_relaxed_simd", "dw_f32_relu_k7s1_4_relaxed_simd"],
             &[1, 4],
         ),
-        dense::<S, F32, 7, 2>(
+        dense::<S, F32, 7, 2, _>(
             ["dw_f32_k7s2_4_relaxed_simd", "dw_f32_relu_k7s2_4_relaxed_simd"],
             &[1, 4],
         ),
     ],
     long: None,
-    as_is: rows::<S, AnyTaps, F32, AsIs>("dw_f32_8_relaxed_simd", &[1, 4, 8]),
-    relu: rows::<S, AnyTaps, F32, Relu>("dw_f32_relu_8_relaxed_simd", &[1, 4, 8]),
-    general: rows::<S, AnyTaps, F32, General>("dw_f32_general_1_relaxed_simd", &[1]),
+    as_is: any_rows::<S, F32, AsIs>("dw_f32_8_relaxed_simd", &[1, 4, 8]),
+    relu: any_rows::<S, F32, Relu>("dw_f32_relu_8_relaxed_simd", &[1, 4, 8]),
+    general: any_rows::<S, F32, General>("dw_f32_general_1_relaxed_simd", &[1]),
 };
 
 const F32_UNFUSED: Option<DepthwiseKernels> = few_unfused::<U, F32>([

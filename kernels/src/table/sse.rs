@@ -6,7 +6,6 @@
 use crate::activation::Activate;
 use crate::depthwise::k3x3::pairs;
 use crate::depthwise::kernels::DepthwiseKernels;
-use crate::depthwise::row::AnyTaps;
 use crate::element::F16Bf16;
 use crate::epilogue::{AsIs, Bounded, General, Relu};
 use crate::fma_loop::FmaLoop;
@@ -154,37 +153,37 @@ const F32_UNFUSED_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,
     pairs: pairs::<U, F32>(),
     k3x3: &[
-        k3x3::<U, F32, 1>(
+        k3x3::<U, F32, 1, _>(
             ["dw_f32_3x3s1_3_unfused_sse", "dw_f32_relu_3x3s1_3_unfused_sse"],
             &[1, 2, 3],
         ),
-        k3x3::<U, F32, 2>(
+        k3x3::<U, F32, 2, _>(
             ["dw_f32_3x3s2_2_unfused_sse", "dw_f32_relu_3x3s2_2_unfused_sse"],
             &[1, 2],
         ),
     ],
     dense: &[
-        dense::<U, F32, 5, 1>(
+        dense::<U, F32, 5, 1, _>(
             ["dw_f32_k5s1_4_unfused_sse", "dw_f32_relu_k5s1_4_unfused_sse"],
             &[1, 4],
         ),
-        dense::<U, F32, 5, 2>(
+        dense::<U, F32, 5, 2, _>(
             ["dw_f32_k5s2_4_unfused_sse", "dw_f32_relu_k5s2_4_unfused_sse"],
             &[1, 4],
         ),
-        dense::<U, F32, 7, 1>(
+        dense::<U, F32, 7, 1, _>(
             ["dw_f32_k7s1_4_unfused_sse", "dw_f32_relu_k7s1_4_unfused_sse"],
             &[1, 4],
         ),
-        dense::<U, F32, 7, 2>(
+        dense::<U, F32, 7, 2, _>(
             ["dw_f32_k7s2_4_unfused_sse", "dw_f32_relu_k7s2_4_unfused_sse"],
             &[1, 4],
         ),
     ],
     long: None,
-    as_is: rows::<U, AnyTaps, F32, AsIs>("dw_f32_8_unfused_sse", &[1, 4, 8]),
-    relu: rows::<U, AnyTaps, F32, Relu>("dw_f32_relu_8_unfused_sse", &[1, 4, 8]),
-    general: rows::<U, AnyTaps, F32, General>("dw_f32_general_1_unfused_sse", &[1]),
+    as_is: any_rows::<U, F32, AsIs>("dw_f32_8_unfused_sse", &[1, 4, 8]),
+    relu: any_rows::<U, F32, Relu>("dw_f32_relu_8_unfused_sse", &[1, 4, 8]),
+    general: any_rows::<U, F32, General>("dw_f32_general_1_unfused_sse", &[1]),
 };
 
 const F32_POOL: PoolKernels = PoolKernels {

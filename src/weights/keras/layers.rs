@@ -758,16 +758,16 @@ pub(super) fn rescaling(config: Config<'_>) -> Result<Op> {
 mod tests {
     use super::{ACTIVATIONS, CLASSES};
 
-    /// The README lists exactly the layers of this file.
+    /// The page lists exactly the layers of this file.
     #[test]
-    fn readme_lists_what_is_read() {
-        let readme = include_str!("../../../README.md");
-        let section = readme.split_once("### Keras layers").expect("the section").1;
-        let section = section.split_once("\n#").expect("a section after it").0;
+    fn page_lists_what_is_read() {
+        let page = include_str!("../../../docs/models.md");
+        let section = page.split_once("## Keras layers").expect("the section").1;
+        let section = section.split_once("\n## ").expect("a section after it").0;
         let spans = section.split('`').skip(1).step_by(2);
         let words: Vec<&str> = spans.flat_map(str::split_whitespace).collect();
         for name in CLASSES.iter().map(|(name, _)| name).chain(ACTIVATIONS.iter().map(|(n, _)| n)) {
-            assert!(words.contains(name), "{name} is missing in the README");
+            assert!(words.contains(name), "{name} is missing in docs/models.md");
         }
         let known = |word: &&str| {
             CLASSES.iter().any(|(name, _)| name == word)
@@ -775,6 +775,6 @@ mod tests {
                 || *word == "Random…"
         };
         let unknown: Vec<&&str> = words.iter().filter(|word| !known(word)).collect();
-        assert!(unknown.is_empty(), "{unknown:?} in the README are not read");
+        assert!(unknown.is_empty(), "{unknown:?} in docs/models.md are not read");
     }
 }

@@ -781,21 +781,21 @@ fn prelu(b: &mut Builder<'_, '_, '_>, operator: &Operator<'_, '_>, x: Value) -> 
 mod tests {
     use super::{DEQUANTIZE, NAMES, OPERATORS};
 
-    /// The README lists exactly the operators of this file.
+    /// The page lists exactly the operators of this file.
     #[test]
-    fn readme_lists_what_is_read() {
-        let readme = include_str!("../../../README.md");
-        let section = readme.split_once("### TensorFlow Lite operators").expect("the section").1;
+    fn page_lists_what_is_read() {
+        let page = include_str!("../../../docs/models.md");
+        let section = page.split_once("## TensorFlow Lite operators").expect("the section").1;
         let section = section.split_once("\n- ").expect("a list").1;
-        let section = section.split_once("\n#").expect("a section after it").0;
+        let section = section.split_once("\n## ").expect("a section after it").0;
         let spans: Vec<&str> = section.split('`').skip(1).step_by(2).collect();
         let name = |code: i32| NAMES[code as usize];
         let read: Vec<&str> = OPERATORS.iter().map(|&(code, ..)| name(code)).collect();
         for name in &read {
-            assert!(spans.contains(name), "{name} is missing in the README");
+            assert!(spans.contains(name), "{name} is missing in docs/models.md");
         }
         let unknown: Vec<_> = spans.iter().filter(|span| !read.contains(span)).collect();
-        assert!(unknown.is_empty(), "{unknown:?} in the README are not read");
+        assert!(unknown.is_empty(), "{unknown:?} in docs/models.md are not read");
     }
 
     #[test]
