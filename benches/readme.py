@@ -105,7 +105,7 @@ def in_f32():
                 if name != OURS and ratio(values) >= 1.005:
                     plural = "s" * (int(threads) > 1)
                     lost.append(f"{ratio(values):.2f} to {name} ({machine}, {threads} thread{plural})")
-    yield filled(f"{won} Lost in f32 on other machines: {', '.join(lost) or 'nothing'}.")
+    yield filled(f"{won} Losses in f32 in the other records: {', '.join(lost) or 'none'}.")
 
 
 def filled(text):

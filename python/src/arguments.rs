@@ -6,6 +6,7 @@ use sepconv::kernels::{
     Activation, Arithmetic, BinaryOp, Coordinates, DepthOrder, ElementType, Interpolation, Level,
     NormalizationKind, Padding, PoolKind, TensorLayout, TransposedPadding, WeightLayout,
 };
+use sepconv::weights::KERAS_ACTIVATIONS;
 
 use crate::errors::kernel_error;
 
@@ -117,32 +118,11 @@ pub(crate) enum ActivationName {
     Clamp((f32, f32)),
 }
 
-/// With Keras's parameters.
-const ACTIVATIONS: [(&str, Activation); 17] = [
-    ("linear", Activation::None),
-    ("relu", Activation::Relu),
-    ("relu6", Activation::Relu6),
-    ("elu", Activation::Elu { alpha: 1.0 }),
-    ("silu", Activation::Silu),
-    ("swish", Activation::Silu),
-    ("hard_silu", Activation::HardSwish),
-    ("hard_swish", Activation::HardSwish),
-    ("sigmoid", Activation::Sigmoid),
-    ("hard_sigmoid", Activation::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 }),
-    ("tanh", Activation::Tanh),
-    ("gelu", Activation::Gelu),
-    ("softplus", Activation::Softplus),
-    ("mish", Activation::Mish),
-    ("leaky_relu", Activation::LeakyRelu { alpha: 0.2 }),
-    ("softsign", Activation::Softsign),
-    ("exponential", Activation::Exponential),
-];
-
 impl ActivationName {
     pub(crate) fn activation(&self) -> PyResult<Activation> {
         match self {
             Self::Clamp((lo, hi)) => Ok(Activation::Clamp { lo: *lo, hi: *hi }),
-            Self::Named(name) => find("activation", &ACTIVATIONS, name),
+            Self::Named(name) => find("activation", &KERAS_ACTIVATIONS, name),
         }
     }
 }

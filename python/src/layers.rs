@@ -1,7 +1,5 @@
 //! Single layers: packed weights, and their plans.
 
-use std::sync::{Mutex, PoisonError};
-
 use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
 use sepconv::kernels::{
@@ -12,10 +10,11 @@ use sepconv::kernels::{
     TransposedParams, TransposedWindow, WeightLayout, Window,
 };
 
+use crate::Shape;
 use crate::arguments::{self, ActivationName, PaddingName, TransposedPaddingName};
 use crate::arrays::{Array, ArrayMut};
 use crate::errors::kernel_error;
-use crate::{Shape, pools};
+use crate::pools::{self, Idle};
 
 /// What all layers have, from a dictionary with these keys.
 #[derive(FromPyObject)]
@@ -173,10 +172,11 @@ impl Layer {
     /// Packs weights.
     fn packed<L: Plan + 'static>(
         py: Python<'_>,
-        threads: usize,
-        pack: impl FnOnce() -> Result<Packed<L>, kernels::Error> + Send,
+        options: &Options,
+        pack: impl FnOnce(&kernels::Options) -> Result<Packed<L>, kernels::Error> + Send,
     ) -> PyResult<Self> {
-        let packed = pools::on(py, threads, pack)?.map_err(kernel_error)?;
+        let (threads, options) = (options.threads, options.options()?);
+        let packed = pools::on(py, threads, || pack(&options))?.map_err(kernel_error)?;
         let make: Box<Make> =
             Box::new(move |[n, h, w, _], _| Ok(Box::new(packed.plan([n, h, w])?)));
         Ok(Self { make, threads })
@@ -184,10 +184,14 @@ impl Layer {
 
     /// One without weights.
     fn simple<L: Plan + 'static>(
-        threads: usize,
-        plan: impl Fn([usize; 4]) -> Result<L, kernels::Error> + Send + Sync + 'static,
-    ) -> Self {
-        Self { make: Box::new(move |input, _| Ok(Box::new(plan(input)?))), threads }
+        options: &Options,
+        plan: impl Fn([usize; 4], &kernels::Options) -> Result<L, kernels::Error>
+        + Send
+        + Sync
+        + 'static,
+    ) -> PyResult<Self> {
+        let (threads, options) = (options.threads, options.options()?);
+        Ok(Self { make: Box::new(move |input, _| Ok(Box::new(plan(input, &options)?))), threads })
     }
 }
 
@@ -203,10 +207,10 @@ impl Layer {
         weights: Weights<'_>,
     ) -> PyResult<Self> {
         let [channels, multiplier] = channels;
-        let (threads, options, window) = (options.threads, options.options()?, window.window()?);
+        let window = window.window()?;
         let borrowed = weights.borrow()?;
         let params = weights.parts(&borrowed)?.depthwise(window, multiplier);
-        Self::packed(py, threads, || Depthwise::pack(channels, &params, &options))
+        Self::packed(py, &options, |options| Depthwise::pack(channels, &params, options))
     }
 
     /// `channels`: of input and output.
@@ -219,12 +223,11 @@ impl Layer {
         weights: Weights<'_>,
     ) -> PyResult<Self> {
         let [channels, channels_out] = channels;
-        let (threads, options) = (options.threads, options.options()?);
         let borrowed = weights.borrow()?;
         let Parts { elements, layout, bias, quantized } = weights.parts(&borrowed)?;
         let mut params = PointwiseParams::new(channels_out, elements).stride(stride).layout(layout);
         (params.bias, params.quantized) = (bias, quantized);
-        Self::packed(py, threads, || Pointwise::pack(channels, &params, &options))
+        Self::packed(py, &options, |options| Pointwise::pack(channels, &params, options))
     }
 
     /// `channels`: of input and output.
@@ -236,12 +239,11 @@ impl Layer {
         weights: Weights<'_>,
     ) -> PyResult<Self> {
         let [channels, channels_out] = channels;
-        let (threads, options) = (options.threads, options.options()?);
         let borrowed = weights.borrow()?;
         let Parts { elements, layout, bias, quantized } = weights.parts(&borrowed)?;
         let mut params = DenseParams::new(channels_out, elements).layout(layout);
         (params.bias, params.quantized) = (bias, quantized);
-        Self::packed(py, threads, || Dense::pack(channels, &params, &options))
+        Self::packed(py, &options, |options| Dense::pack(channels, &params, options))
     }
 
     /// `channels`: of the input, the multiplier, those of the output. `middle`: activation and
@@ -257,7 +259,7 @@ impl Layer {
         middle: (ActivationName, (f32, i32)),
     ) -> PyResult<Self> {
         let [channels, multiplier, channels_out] = channels;
-        let (threads, options, window) = (options.threads, options.options()?, window.window()?);
+        let window = window.window()?;
         let (first, second) = (depthwise.borrow()?, pointwise.borrow()?);
         let first = depthwise.parts(&first)?.depthwise(window, multiplier);
         let Parts { elements, layout, bias, quantized } = pointwise.parts(&second)?;
@@ -266,7 +268,7 @@ impl Layer {
             .mid_activation(middle.0.activation()?)
             .mid_quantization(quantization(middle.1));
         (params.bias, params.quantized) = (bias, quantized);
-        Self::packed(py, threads, || Separable::pack(channels, &params, &options))
+        Self::packed(py, &options, |options| Separable::pack(channels, &params, options))
     }
 
     /// `channels`: of input and output.
@@ -280,13 +282,13 @@ impl Layer {
         weights: Weights<'_>,
     ) -> PyResult<Self> {
         let [channels, channels_out] = channels;
-        let (threads, options, window) = (options.threads, options.options()?, window.window()?);
+        let window = window.window()?;
         let borrowed = weights.borrow()?;
         let Parts { elements, layout, bias, quantized } = weights.parts(&borrowed)?;
         let mut params =
             ConvParams::new(window, channels_out, elements).groups(groups).layout(layout);
         (params.bias, params.quantized) = (bias, quantized);
-        Self::packed(py, threads, || Conv::pack(channels, &params, &options))
+        Self::packed(py, &options, |options| Conv::pack(channels, &params, options))
     }
 
     /// `channels`: of input and output.
@@ -300,32 +302,29 @@ impl Layer {
         weights: Weights<'_>,
     ) -> PyResult<Self> {
         let [channels, channels_out] = channels;
-        let (threads, options, window) = (options.threads, options.options()?, window.window()?);
+        let window = window.window()?;
         let borrowed = weights.borrow()?;
         let Parts { elements, layout, bias, .. } = weights.parts(&borrowed)?;
         let mut params =
             TransposedParams::new(window, channels_out, elements).groups(groups).layout(layout);
         params.bias = bias;
-        Self::packed(py, threads, || TransposedConv::pack(channels, &params, &options))
+        Self::packed(py, &options, |options| TransposedConv::pack(channels, &params, options))
     }
 
     #[staticmethod]
     fn pool(options: Options, window: WindowOptions, kind: &str) -> PyResult<Self> {
-        let (threads, options, window) = (options.threads, options.options()?, window.window()?);
-        let kind = arguments::pool(kind)?;
-        Ok(Self::simple(threads, move |input| Pool::new(input, kind, window, &options)))
+        let (window, kind) = (window.window()?, arguments::pool(kind)?);
+        Self::simple(&options, move |input, options| Pool::new(input, kind, window, options))
     }
 
     #[staticmethod]
     fn global_average_pool(options: Options) -> PyResult<Self> {
-        let (threads, options) = (options.threads, options.options()?);
-        Ok(Self::simple(threads, move |input| GlobalAveragePool::new(input, &options)))
+        Self::simple(&options, GlobalAveragePool::new)
     }
 
     #[staticmethod]
     fn elementwise(options: Options) -> PyResult<Self> {
-        let (threads, options) = (options.threads, options.options()?);
-        Ok(Self::simple(threads, move |input| Elementwise::new(input, &options)))
+        Self::simple(&options, Elementwise::new)
     }
 
     #[staticmethod]
@@ -348,17 +347,16 @@ impl Layer {
         scale: Option<PyReadonlyArray1<'_, f32>>,
         shift: Option<PyReadonlyArray1<'_, f32>>,
     ) -> PyResult<Self> {
-        let (threads, options) = (options.threads, options.options()?);
         let kind = arguments::normalization(kind, groups)?;
         let owned = |array: Option<PyReadonlyArray1<'_, f32>>| {
             array.map(|array| array.as_slice().map(<[f32]>::to_vec)).transpose()
         };
         let (scale, shift) = (owned(scale)?, owned(shift)?);
-        Ok(Self::simple(threads, move |input| {
+        Self::simple(&options, move |input, options| {
             let mut params = NormalizationParams::new(kind, epsilon);
             (params.scale, params.shift) = (scale.as_deref(), shift.as_deref());
-            Normalization::new(input, &params, &options)
-        }))
+            Normalization::new(input, &params, options)
+        })
     }
 
     /// To the height and width `size`.
@@ -369,25 +367,24 @@ impl Layer {
         interpolation: &str,
         coordinates: &str,
     ) -> PyResult<Self> {
-        let (threads, options) = (options.threads, options.options()?);
         let interpolation = arguments::interpolation(interpolation)?;
         let coordinates = arguments::coordinates(coordinates)?;
-        Ok(Self::simple(threads, move |input| {
-            Resize::new(input, size, interpolation, coordinates, &options)
-        }))
+        Self::simple(&options, move |input, options| {
+            Resize::new(input, size, interpolation, coordinates, options)
+        })
     }
 
     #[staticmethod]
     fn depth_to_space(options: Options, block: usize, order: &str) -> PyResult<Self> {
-        let (threads, options) = (options.threads, options.options()?);
         let order = arguments::depth_order(order)?;
-        Ok(Self::simple(threads, move |input| DepthToSpace::new(input, block, order, &options)))
+        Self::simple(&options, move |input, options| {
+            DepthToSpace::new(input, block, order, options)
+        })
     }
 
     #[staticmethod]
     fn softmax(options: Options) -> PyResult<Self> {
-        let (threads, options) = (options.threads, options.options()?);
-        Ok(Self::simple(threads, move |input| Softmax::new(input, &options)))
+        Self::simple(&options, Softmax::new)
     }
 
     /// A plan for an input N×H×W×C, and a second operand if it takes two.
@@ -401,7 +398,7 @@ impl Layer {
         let plan = pools::on(py, self.threads, || (self.make)(input, second))?;
         let plan = plan.map_err(kernel_error)?;
         let second = second.unwrap_or(plan.output_shape());
-        Ok(LayerPlan { plan, second, threads: self.threads, idle: Mutex::new(Vec::new()) })
+        Ok(LayerPlan { plan, second, threads: self.threads, idle: Idle::default() })
     }
 }
 
@@ -412,8 +409,7 @@ pub(crate) struct LayerPlan {
     /// The shape of the residual, or the second operand.
     second: [usize; 4],
     threads: usize,
-    /// As many as have run at once. Locked only while Python's global lock is held.
-    idle: Mutex<Vec<Vec<f32>>>,
+    idle: Idle<Vec<f32>>,
 }
 
 /// An array, and the elements from one pixel to the next if it is not dense.
@@ -481,11 +477,10 @@ impl LayerPlan {
             TensorLayout::Nchw => NhwcViewMut::nchw(y.elements(output)?, [n, c, h, w]),
         };
         let y = y.map_err(kernel_error)?;
-        let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let scratch = idle().pop();
+        let scratch = idle.take();
         let mut scratch = scratch.unwrap_or_else(|| vec![0.0; plan.scratch_len(*threads)]);
         let done = pools::on(py, *threads, || plan.run(x, residual, y, &mut scratch))?;
-        idle().push(scratch);
+        idle.put(scratch);
         done.map_err(kernel_error)
     }
 }

@@ -1,7 +1,7 @@
 //! A loaded model, and its plans.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use numpy::{PyReadonlyArray1, PyReadwriteArray1};
 use pyo3::exceptions::PyValueError;
@@ -14,7 +14,8 @@ use sepconv::network::{NetworkPlan, NodeId, OutputKind, PlanOptions, Session, St
 use sepconv::weights::{self, Link, Model, Resize, Scaling, synthetic};
 
 use crate::errors::{file_error, value_error};
-use crate::{Shape, arguments, pools};
+use crate::pools::{self, Idle};
+use crate::{Shape, arguments};
 
 /// A network, its weights, and what else its file says.
 #[pyclass(frozen, module = "sepconv._sepconv")]
@@ -219,8 +220,7 @@ pub(crate) struct Plan {
     nodes: Vec<String>,
     shapes: Vec<[usize; 4]>,
     threads: usize,
-    /// As many as have run at once. Locked only while Python's global lock is held.
-    idle: Mutex<Vec<Session>>,
+    idle: Idle<Session>,
 }
 
 #[pymethods]
@@ -270,9 +270,7 @@ impl Plan {
         let slices = outputs.iter_mut().map(PyReadwriteArray1::as_slice_mut);
         let mut outputs = slices.collect::<Result<Vec<&mut [f32]>, _>>()?;
         self.check(&outputs)?;
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let session = idle().pop();
-        let mut session = match session {
+        let mut session = match self.idle.take() {
             Some(session) => session,
             None => self.session(py)?,
         };
@@ -285,7 +283,7 @@ impl Plan {
             }
             Ok(())
         })?;
-        idle().push(session);
+        self.idle.put(session);
         done.map_err(value_error)
     }
 }
@@ -297,12 +295,11 @@ impl Plan {
         nodes: Vec<String>,
         threads: usize,
     ) -> PyResult<Self> {
-        let idle = Mutex::new(Vec::new());
-        let mut new = Self { plan, nodes, shapes: Vec::new(), threads, idle };
+        let mut new = Self { plan, nodes, shapes: Vec::new(), threads, idle: Idle::default() };
         let session = new.session(py)?;
         let shape = |node: &String| session.node(node).map(|(_, shape)| shape);
         new.shapes = new.nodes.iter().filter_map(shape).collect();
-        new.idle = Mutex::new(vec![session]);
+        new.idle.put(session);
         Ok(new)
     }
 

@@ -6,7 +6,7 @@
 //! would wake threads which a child doesn't have. rayon's global pool is never used, but by the
 //! command line.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -34,6 +34,32 @@ pub(crate) fn on<T: Send>(
     }
     let pool = pool(threads)?;
     Ok(py.detach(|| pool.install(f)))
+}
+
+/// The memory of runs, as many as there were at once. Locked only while Python's global lock is
+/// held.
+pub(crate) struct Idle<T>(Mutex<Vec<T>>);
+
+impl<T> Default for Idle<T> {
+    fn default() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+}
+
+impl<T> Idle<T> {
+    /// One that no run uses, if there is one.
+    pub(crate) fn take(&self) -> Option<T> {
+        self.lock().pop()
+    }
+
+    /// Gives it back.
+    pub(crate) fn put(&self, memory: T) {
+        self.lock().push(memory);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn pool(threads: usize) -> PyResult<&'static ThreadPool> {

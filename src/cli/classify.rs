@@ -344,8 +344,8 @@ impl<'a> Classifier<'a> {
         }
         let output = self.args.output.as_deref().unwrap_or(Path::new(""));
         error(format!(
-            "{}: the row of {:?} is not what this command gives: the picture, the model or the \
-             options were others; choose another --output",
+            "{}: the row of {:?} is not what this command gives: the picture, the model or \
+             the options have changed; choose another --output",
             output.display(),
             outcome.file
         ))

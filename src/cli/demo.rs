@@ -253,7 +253,8 @@ fn next() -> Result {
             ("Time your model, layer by layer", "bench --weights MODEL.keras"),
             (
                 "Make it a third as large",
-                "quantize --weights MODEL.keras --calibrate PICTURES/ \\\n    --output MODEL.safetensors",
+                "quantize --weights MODEL.keras --calibrate PICTURES/ \\\n    \
+                 --output MODEL.safetensors",
             ),
         ]
         .map(|(what, words)| format!("\n# {what}\n{program} {words}\n"))
@@ -263,7 +264,7 @@ fn next() -> Result {
     if text.lines().any(|line| line.chars().count() > columns()) {
         text = commands("sepconv");
     }
-    let heading = "Now with a model of yours (.keras, .h5, .tflite, TensorFlow.js's model.json, timm's \
-                   .safetensors):";
+    let heading = "Now with a model of yours (.keras, .h5, .tflite, TensorFlow.js's model.json, \
+                   timm's .safetensors):";
     print(&format!("\n{}{text}", wrap(heading, columns())))
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::layer::Layer;
 use super::machine::{self, Cache, cpu_name};
-use super::text::{Layout, Row, columns, wrap};
+use super::text::{columns, list, wrap};
 use super::{Failure, Result, print, print_json, threads};
 
 /// Show the CPU, its instruction sets and the kernels for typical layers
@@ -31,9 +31,9 @@ pub(super) struct Args {
     /// {"version", "cpu", "cores", "threads", "rayon": built with threads?, "levels", "chosen",
     /// "forced": chosen by SEPCONV_LEVEL?, "fma": does the chosen level have fused multiply-adds?,
     /// "optimized": built so?, "virtual": is it a virtual machine?, "caches" (of the first CPU):
-    /// [{"level", "kind", "bytes", "cpus" (that share it)}], "huge_pages": always, madvise or never,
-    /// "instructions" (that the CPU has), "missing" (that it lacks), "amx": granted?, "kernels" and
-    /// "arithmetics": [{"layer", "kernel"}]}. What is unknown is null
+    /// [{"level", "kind", "bytes", "cpus" (that share it)}], "huge_pages": always, madvise or
+    /// never, "instructions" (that the CPU has), "missing" (that it lacks), "amx": granted?,
+    /// "kernels" and "arithmetics": [{"layer", "kernel"}]}. What is unknown is null
     #[arg(long)]
     json: bool,
 }
@@ -110,24 +110,14 @@ impl Report {
         rows.push(("levels", self.levels.join(" ")));
         let forced = if self.forced { " (by SEPCONV_LEVEL)" } else { "" };
         rows.push(("chosen", format!("{}{forced}", self.chosen)));
-        let layout = |names: &mut dyn Iterator<Item = usize>| {
-            Layout::new(columns, names.max().unwrap_or(0), Vec::new(), usize::MAX)
-        };
-        let of_rows = layout(&mut rows.iter().map(|(name, _)| name.chars().count()));
-        let mut text = String::new();
-        for (name, value) in rows {
-            text += &of_rows.row(&Row::new(name, [""; 0]).details(value));
-        }
+        let mut text = list(rows, columns);
         for (title, chosen) in [
-            ("kernels of layers of f32", &self.kernels),
-            ("what multiplies in each arithmetic, pointwise 19×19, 728 → 728", &self.arithmetics),
+            ("kernels in f32, by layer", &self.kernels),
+            ("kernels of a pointwise layer, 19×19, 728 → 728, by arithmetic", &self.arithmetics),
         ] {
             text += &wrap(title, columns);
-            let of_chosen = layout(&mut chosen.iter().map(|c| c.layer.chars().count() + 2));
-            for Chosen { layer, kernel } in chosen {
-                let row = Row::new(format!("  {layer}"), [""; 0]).details(kernel.as_str());
-                text += &of_chosen.row(&row);
-            }
+            let rows = chosen.iter().map(|c| (format!("  {}", c.layer), c.kernel.as_str()));
+            text += &list(rows, columns);
         }
         if let Some(note) = without_fma(self.level) {
             text += &wrap(&note, columns);

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::info::without_fma;
 use super::source::Source;
-use super::text::{Layout, Row, columns, table, wrap};
+use super::text::{Row, columns, list, table, wrap};
 use super::threads::{self, Threads};
 use super::{Result, input_size, parse_size, print, print_json, thousands};
 
@@ -207,10 +207,7 @@ impl Report {
             ),
         ];
         text.push('\n');
-        let layout = Layout::new(columns, "multiply-adds".len(), Vec::new(), usize::MAX);
-        for (name, value) in totals {
-            text += &layout.row(&Row::new(name, [""; 0]).details(value));
-        }
+        text += &list(totals, columns);
         if let Some(note) = &self.without_fma {
             let _ = write!(text, "\n{}", wrap(note, columns));
         }

@@ -59,8 +59,8 @@ pub(super) fn wrap(paragraph: &str, columns: usize) -> String {
     text
 }
 
-/// A message for stderr, which fits the terminal there. Elsewhere its lines stay whole, for those who
-/// search in them.
+/// A message for stderr. Its lines fit the terminal, if there is one; elsewhere they stay whole, so
+/// that they can be searched.
 pub(super) fn message(heading: &str, style: Option<Style>, message: &str) -> String {
     let stderr = io::stderr();
     let width = terminal_size::terminal_size_of(&stderr).map(|(width, _)| usize::from(width.0));
@@ -220,6 +220,18 @@ pub(super) fn table(heading: Row, rows: Vec<Row>, columns: usize) -> String {
     let mut text = layout.heading(&all[0]);
     all[1..].iter().for_each(|row| text += &layout.row(row));
     text
+}
+
+/// Names, each with what there is to say of it.
+pub(super) fn list(
+    rows: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
+    columns: usize,
+) -> String {
+    let rows = rows.into_iter().map(|(name, value)| Row::new(name, [""; 0]).details(value));
+    let rows: Vec<Row> = rows.collect();
+    let name = rows.iter().map(|row| width(&row.name)).max().unwrap_or(0);
+    let layout = Layout::new(columns, name, Vec::new(), usize::MAX);
+    rows.iter().map(|row| layout.row(row)).collect()
 }
 
 #[cfg(test)]

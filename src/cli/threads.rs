@@ -19,10 +19,7 @@ impl Threads {
         let Some(threads) = self.threads else {
             return f();
         };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
-        let pool = (pool.build())
-            .map_err(|e| Failure::Error(format!("can't start {threads} threads: {e}")))?;
-        pool.install(f)
+        pool(threads.into())?.install(f)
     }
 
     /// Runs `f` on the calling thread only.
@@ -35,6 +32,12 @@ impl Threads {
             ))),
         }
     }
+}
+
+#[cfg(feature = "rayon")]
+fn pool(threads: usize) -> Result<rayon::ThreadPool> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|e| Failure::Error(format!("can't start {threads} threads: {e}")))
 }
 
 /// The number of threads that a kernel would use here.
@@ -67,11 +70,7 @@ impl Team {
         let team = |_| match (count, each) {
             (1, _) => Ok(Self::Current),
             #[cfg(feature = "rayon")]
-            (_, 2..) => {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(each).build();
-                pool.map(Self::Pool)
-                    .map_err(|e| Failure::Error(format!("can't start {each} threads: {e}")))
-            }
+            (_, 2..) => pool(each).map(Self::Pool),
             _ => Ok(Self::Alone),
         };
         (0..count).map(team).collect()

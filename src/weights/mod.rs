@@ -38,6 +38,8 @@ use crate::{Error, Result};
 pub use file::to_bytes;
 #[cfg(any(feature = "keras", feature = "safetensors", feature = "tflite"))]
 pub use file::{load, load_bytes, load_weights, load_weights_bytes};
+#[cfg(feature = "keras")]
+pub use keras::ACTIVATIONS as KERAS_ACTIVATIONS;
 pub use metadata::{Crop, Link, Metadata, Resize, Scaling};
 pub use variables::{ParameterCount, Variable, count_parameters, variables};
 

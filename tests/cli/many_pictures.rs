@@ -51,7 +51,8 @@ fn rows_are_in_the_order_of_folders_and_lists() {
     let expected = [&["a.png"], &IN_P[..], &of_list, &IN_P, &["p/inner/../z.png"]].concat();
     let args = ["--columns", "--top", "2", "a.png", "p", "--list"];
     let mut outputs = Vec::new();
-    for threads in ["1", "2", "3", "16"] {
+    // Fewer and more of them than pictures: 40 are 11 teams of 3.
+    for threads in ["1", "2", "16", "40"] {
         let args = [&args[..], &["list.txt", "--threads", threads]].concat();
         outputs.push(classify(&folder, &args).output().unwrap());
     }

@@ -20,9 +20,9 @@
 //! Departures: those of `micro_kernel.rs`, except that
 //! 1. registers hold both chains of R of the M rows, and the sums lie on the stack: R rows after R
 //!    rows, each block is multiplied and added to its sums, which costs a load and a store of M·N
-//!    vectors for 32·M·N FMAs. B's block stays in L1 meanwhile. (Where registers held one chain of
-//!    all rows, the even chains were stored, too, as soon as their last FMAs were done: 1.1 to 1.16
-//!    times the time at 19²·728→728 on an Intel CPU, Emerald Rapids);
+//!    vectors for 32·M·N FMAs. B's block stays in L1 meanwhile. (With one chain of all rows in
+//!    registers, the even chains are stored as well, as soon as their last FMAs are done. That took
+//!    1.1 times as long at 19²·728→728 on an Intel CPU, Emerald Rapids);
 //! 2. there are instances of whole panels alone, N·lanes = NR. What is in a panel beyond the
 //!    layer's last channel goes to scratch;
 //! 3. where there is no FMA, products are rounded before they are added, and micro-tiles whose sums

@@ -43,7 +43,7 @@ type U = Avx2<false>;
 /// The heights of micro-tiles. (Without 5, five pixels take 1.3 to 1.5 times as long, 35 take 1.1.)
 const ROWS: [usize; 6] = [1, 2, 3, 4, 5, 6];
 
-/// Those of the arithmetics bf16 and unfused: fewer, for the sake of the time in which they compile.
+/// Those of the arithmetics bf16 and unfused: fewer, so that they compile faster.
 /// Any two below 6 add up to each that is missing.
 const BLOCK_ROWS: [usize; 4] = [1, 3, 4, 6];
 
@@ -158,8 +158,8 @@ const F16_BF16_PLANES: F16Bf16<PlanesOf> = F16Bf16 {
     bf16: planes::<S, Bf16>(["from_planes_bf16_avx2", "to_planes_bf16_avx2"]),
 };
 
-// Of long kernels one, which bounds its input from below by 0 or −∞, does for the input as it is and
-// for its ReLU, which takes 0.98 to 1.02 of the time (Emerald Rapids): 1.03 to 1.12 with 5×5.
+// One long kernel serves the input as it is and its ReLU: it bounds the input from below by −∞ or
+// 0, in 0.98 to 1.02 of the time (Emerald Rapids). With 5×5 that would take 1.03 to 1.12.
 
 const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,

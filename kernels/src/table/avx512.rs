@@ -43,7 +43,7 @@ type U = Avx512<false>;
 /// pixels take 1.3 to 1.7 times as long; without 8, eight take 1.1 to 1.3 times, twenty 1.1.)
 const ROWS: [usize; 8] = [1, 2, 3, 4, 6, 8, 9, 12];
 
-/// Those of the arithmetics bf16 and unfused: fewer, for the sake of the time in which they compile.
+/// Those of the arithmetics bf16 and unfused: fewer, so that they compile faster.
 /// (A square of pixels leaves 0, 1, 4 or 9.)
 const FEW_ROWS: [usize; 6] = [1, 2, 4, 6, 9, 12];
 
@@ -194,10 +194,10 @@ const F16_BF16_PLANES: F16Bf16<PlanesOf> = F16Bf16 {
     bf16: planes::<S, Bf16>(["from_planes_bf16_avx512", "to_planes_bf16_avx512"]),
 };
 
-// One kernel, which bounds its input from below by 0 or −∞, does for the input as it is and for its
-// ReLU where a layer waits for memory, not for arithmetic. With ReLU the input takes 0.97 to 1.02 of
-// the time without (3×3, dilated or not; Emerald Rapids), 0.91 to 1.01 (others with a stride), but
-// 1.00 to 1.04 (5×5, 7×7 and larger).
+// Where a layer waits for memory, not for arithmetic, one kernel serves the input as it is and its
+// ReLU: it bounds the input from below by −∞ or 0. With a bound a layer takes 0.97 to 1.02 of the
+// time without (3×3, dilated or not; Emerald Rapids), 0.91 to 1.01 (others with a stride), but 1.00
+// to 1.04 (5×5, 7×7 and larger).
 
 const F32_DEPTHWISE: DepthwiseKernels = DepthwiseKernels {
     lanes: S::LANES,

@@ -260,9 +260,9 @@ pub(super) const fn any_rows<S: Simd, X: Element, L: Prologue>(
     rows_of::<S, AnyTaps, X, L, Bounded>(name, pixels)
 }
 
-/// A row kernel whose tiles of one pixel and of two have a prologue of their own, NARROW. These wait
-/// for one chain or two, and a bound takes no time beside that: [`Bounded`] does for the input as it
-/// is and for its ReLU.
+/// A row kernel whose tiles of one pixel and of two have a prologue of their own, NARROW. These
+/// tiles wait for one chain or two, so that a bound takes no time: [`Bounded`] serves the input as
+/// it is and its ReLU.
 const fn rows_of<S: Simd, C: Combine, X: Element, L: Prologue, NARROW: Prologue>(
     name: &'static str,
     pixels: &[usize],
@@ -322,8 +322,8 @@ pub(super) const fn few_unfused<U: Simd, X: Element>(
     if cfg!(feature = "unfused") { Some(few_depthwise::<U, X>(names)) } else { None }
 }
 
-/// Depthwise kernels K wide, dense, in tiles of so many pixels. With one name, one that bounds the
-/// input does for the input as it is and for its ReLU; with two, each has one.
+/// Depthwise kernels K wide, dense, in tiles of so many pixels. With one name, one kernel bounds
+/// the input and serves it as it is and its ReLU; with two names, each has a kernel.
 #[allow(dead_code, reason = "of levels with vectors")]
 pub(super) const fn dense<
     S: Simd,

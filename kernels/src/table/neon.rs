@@ -43,11 +43,11 @@ const ROWS: [usize; 7] = [1, 2, 3, 4, 5, 6, 8];
 const COLUMNS: &[usize] = &[1, 2, 3, 4, 5, 6];
 const COLUMNS_16: &[usize] = &[1, 3, 4, 6];
 
-/// Those of the arithmetic bf16: 1, or as registers hold two chains of 2, 3 or 4 rows. Any two below
-/// 8 add up to each that is missing.
+/// Those of the arithmetic bf16: 1, or multiples of the 2, 3 or 4 rows whose two chains registers
+/// hold. Any two below 8 add up to each that is missing.
 const BLOCK_ROWS: [usize; 5] = [1, 2, 4, 6, 8];
 
-/// Those of the arithmetic `Unfused`: fewer, for the sake of the time in which they compile.
+/// Those of the arithmetic unfused: fewer, so that they compile faster.
 const UNFUSED_ROWS: [usize; 5] = [1, 3, 4, 5, 8];
 
 pub(super) static KERNELS: Kernels = Kernels {

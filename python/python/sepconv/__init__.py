@@ -16,7 +16,7 @@ number of threads and any batch, unless `arithmetic="fast"` is asked for.
 Python's global lock is released while anything is loaded, packed or computed: a model may be used
 by any number of threads at once. Models can be pickled, and used in a child of `fork` or `spawn`.
 
-What is wrong raises `ValueError` with the numbers, a missing file `FileNotFoundError`.
+Wrong input raises `ValueError` with the numbers; a missing file raises `FileNotFoundError`.
 """
 
 from . import kernels

@@ -14,9 +14,18 @@ from ._arrays import check_out, checked_threads, input_array
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+    from typing_extensions import TypedDict, Unpack
 
     _Array = NDArray[np.float32]
     _Progress = Callable[[int, int], object]
+
+    class _Options(TypedDict, total=False):
+        threads: int | None
+        level: str | None
+        arithmetic: str
+        weights_type: str | None
+        activations_type: str | None
+        amx: bool
 
 # The most pictures computed at a time: enough to feed all threads, and a bound on memory.
 _BATCH = 8
@@ -87,12 +96,7 @@ class Model:
         path: str | os.PathLike[str],
         *,
         architecture: str | None = None,
-        threads: int | None = None,
-        level: str | None = None,
-        arithmetic: str = "exact",
-        weights_type: str | None = None,
-        activations_type: str | None = None,
-        amx: bool = False,
+        **options: Unpack[_Options],
     ) -> Model:
         """Loads a file, whose kind follows from its content: Keras's ``.keras``, ``.h5`` and
         ``.weights.h5``, TensorFlow Lite's ``.tflite``, TensorFlow.js's ``model.json``, timm's
@@ -105,8 +109,8 @@ class Model:
         Raises `FileNotFoundError` or `PermissionError` if it can't be opened, `ValueError` with the
         file's name and what is wrong in it.
         """
-        options = _options(threads, level, arithmetic, weights_type, activations_type, amx)
-        return cls(_sepconv.Core.load(path, architecture), options)
+        checked = _checked_options(options)
+        return cls(_sepconv.Core.load(path, architecture), checked)
 
     @classmethod
     def from_bytes(
@@ -115,50 +119,36 @@ class Model:
         name: str = "model",
         *,
         architecture: str | None = None,
-        threads: int | None = None,
-        level: str | None = None,
-        arithmetic: str = "exact",
-        weights_type: str | None = None,
-        activations_type: str | None = None,
-        amx: bool = False,
+        **options: Unpack[_Options],
     ) -> Model:
         """Loads the content of a file. Errors show `name` as the file's.
 
         `bytes` are read where they lie; of another buffer, such as a `memoryview` of shared memory,
         a copy is made, and dropped once it is read.
         """
-        options = _options(threads, level, arithmetic, weights_type, activations_type, amx)
-        return cls(_core(data, name, architecture), options)
+        checked = _checked_options(options)
+        return cls(_core(data, name, architecture), checked)
 
     @classmethod
     def random(
         cls,
         architecture: str,
-        *,
-        threads: int | None = None,
-        level: str | None = None,
-        arithmetic: str = "exact",
-        weights_type: str | None = None,
-        activations_type: str | None = None,
-        amx: bool = False,
+        **options: Unpack[_Options],
     ) -> Model:
         """The architecture with pseudorandom weights, the same each time: to measure its speed.
 
         >>> sepconv.Model.random("xception").name
         'xception'
         """
-        options = _options(threads, level, arithmetic, weights_type, activations_type, amx)
-        return cls(_sepconv.Core.random(architecture), options)
+        checked = _checked_options(options)
+        return cls(_sepconv.Core.random(architecture), checked)
 
-    def with_options(self, **options: Any) -> Model:
+    def with_options(self, **options: Unpack[_Options]) -> Model:
         """The same network and weights, unpacked ones shared, with other options (see `Model`).
 
         >>> one = model.with_options(threads=1)     # doctest: +SKIP
         """
-        unknown = options.keys() - self._options.keys()
-        if unknown:
-            raise TypeError(f"unknown options: {', '.join(sorted(unknown))}")
-        return Model(self._core, _options(**{**self._options, **options}))
+        return Model(self._core, _checked_options({**self._options, **options}))
 
     def to_bytes(self) -> bytes:
         """A file that `load` and `from_bytes` read: safetensors with the network in its header.
@@ -413,22 +403,25 @@ def _core(data: Any, name: str, architecture: str | None) -> _sepconv.Core:
     return _sepconv.Core.from_bytes(name, data, architecture)
 
 
-def _options(
-    threads: int | None,
-    level: str | None,
-    arithmetic: str,
-    weights_type: str | None,
-    activations_type: str | None,
-    amx: bool,
-) -> dict[str, Any]:
-    return {
-        "threads": checked_threads(threads),
-        "level": level,
-        "arithmetic": arithmetic,
-        "weights_type": weights_type,
-        "activations_type": activations_type,
-        "amx": bool(amx),
-    }
+_DEFAULTS: dict[str, Any] = {
+    "threads": None,
+    "level": None,
+    "arithmetic": "exact",
+    "weights_type": None,
+    "activations_type": None,
+    "amx": False,
+}
+
+
+def _checked_options(given: Any) -> dict[str, Any]:
+    """All options, for the compiled part."""
+    unknown = given.keys() - _DEFAULTS.keys()
+    if unknown:
+        raise TypeError(f"unknown options: {', '.join(sorted(unknown))}")
+    options = {**_DEFAULTS, **given}
+    options["threads"] = checked_threads(options["threads"])
+    options["amx"] = bool(options["amx"])
+    return options
 
 
 def _logits(core: _sepconv.Core, output: str, node: str) -> str:

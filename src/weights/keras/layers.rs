@@ -155,27 +155,46 @@ pub(super) enum Activity {
     Softmax,
 }
 
-/// The activations that are supported by name. Keras 2 has a different `hard_sigmoid`.
-pub(super) const ACTIVATIONS: &[(&str, Activity)] = &[
-    ("linear", Activity::Kernel(Activation::None)),
-    ("relu", Activity::Kernel(Activation::Relu)),
-    ("relu6", Activity::Kernel(Activation::Relu6)),
-    ("elu", Activity::Kernel(Activation::Elu { alpha: 1.0 })),
-    ("silu", Activity::Kernel(Activation::Silu)),
-    ("swish", Activity::Kernel(Activation::Silu)),
-    ("hard_silu", Activity::Kernel(Activation::HardSwish)),
-    ("hard_swish", Activity::Kernel(Activation::HardSwish)),
-    ("leaky_relu", Activity::Kernel(Activation::LeakyRelu { alpha: 0.2 })),
-    ("sigmoid", Activity::Kernel(Activation::Sigmoid)),
-    ("hard_sigmoid", Activity::Kernel(Activation::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 })),
-    ("tanh", Activity::Kernel(Activation::Tanh)),
-    ("softplus", Activity::Kernel(Activation::Softplus)),
-    ("gelu", Activity::Kernel(Activation::Gelu)),
-    ("mish", Activity::Kernel(Activation::Mish)),
-    ("softsign", Activity::Kernel(Activation::Softsign)),
-    ("exponential", Activity::Kernel(Activation::Exponential)),
-    ("softmax", Activity::Softmax),
+/// The activations that a kernel ends with, by Keras's names and with Keras 3's parameters. (Keras
+/// 2 has another `hard_sigmoid`.)
+///
+/// ```
+/// # use sepconv::kernels::Activation;
+/// # use sepconv::weights::KERAS_ACTIVATIONS;
+/// let named = KERAS_ACTIVATIONS.iter().find(|(name, _)| *name == "silu");
+/// assert_eq!(named, Some(&("silu", Activation::Silu)));
+/// ```
+pub const ACTIVATIONS: [(&str, Activation); 17] = [
+    ("linear", Activation::None),
+    ("relu", Activation::Relu),
+    ("relu6", Activation::Relu6),
+    ("elu", Activation::Elu { alpha: 1.0 }),
+    ("silu", Activation::Silu),
+    ("swish", Activation::Silu),
+    ("hard_silu", Activation::HardSwish),
+    ("hard_swish", Activation::HardSwish),
+    ("leaky_relu", Activation::LeakyRelu { alpha: 0.2 }),
+    ("sigmoid", Activation::Sigmoid),
+    ("hard_sigmoid", Activation::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 }),
+    ("tanh", Activation::Tanh),
+    ("softplus", Activation::Softplus),
+    ("gelu", Activation::Gelu),
+    ("mish", Activation::Mish),
+    ("softsign", Activation::Softsign),
+    ("exponential", Activation::Exponential),
 ];
+
+/// The name of the activation that is a step of its own.
+const SOFTMAX: &str = "softmax";
+
+/// The activation of this name.
+fn named(name: &str) -> Option<Activity> {
+    if name == SOFTMAX {
+        return Some(Activity::Softmax);
+    }
+    let listed = ACTIVATIONS.iter().find(|(known, _)| *known == name);
+    listed.map(|(_, activation)| Activity::Kernel(*activation))
+}
 
 /// The kind of a layer's class.
 pub(super) fn kind(class: &str) -> Option<Kind> {
@@ -282,8 +301,7 @@ pub(super) fn operator(config: Config<'_>) -> Option<Operator> {
 pub(super) fn function(config: Config<'_>) -> Option<Activity> {
     let (module, name) = config.get("function")?.as_str()?.split_once('.')?;
     let is_function = matches!(module, "nn" | "math") && !name.starts_with("hard_");
-    let listed = ACTIVATIONS.iter().find(|(known, _)| is_function && *known == name);
-    listed.map(|(_, activity)| *activity)
+    named(name).filter(|_| is_function)
 }
 
 /// The `activation` parameter. If absent, it is linear. A function object is a dictionary with a
@@ -312,13 +330,10 @@ pub(super) fn activity(config: Config<'_>, keras2: bool) -> Result<Activity> {
         Some("function") => inner.and_then(Json::as_str),
         _ => value.as_str(),
     };
-    match ACTIVATIONS.iter().find(|(known, _)| Some(*known) == name) {
-        Some(("hard_sigmoid", _)) if keras2 => {
-            Ok(Activity::Kernel(Activation::HardSigmoid { slope: 0.2, offset: 0.5 }))
-        }
-        Some((_, activity)) => Ok(*activity),
-        None => Err(unsupported()),
+    if keras2 && name == Some("hard_sigmoid") {
+        return Ok(Activity::Kernel(Activation::HardSigmoid { slope: 0.2, offset: 0.5 }));
     }
+    name.and_then(named).ok_or_else(unsupported)
 }
 
 /// The function of a `ReLU` layer.
@@ -756,7 +771,7 @@ pub(super) fn rescaling(config: Config<'_>) -> Result<Op> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ACTIVATIONS, CLASSES};
+    use super::{ACTIVATIONS, CLASSES, SOFTMAX};
 
     /// The page lists exactly the layers of this file.
     #[test]
@@ -766,14 +781,12 @@ mod tests {
         let section = section.split_once("\n## ").expect("a section after it").0;
         let spans = section.split('`').skip(1).step_by(2);
         let words: Vec<&str> = spans.flat_map(str::split_whitespace).collect();
-        for name in CLASSES.iter().map(|(name, _)| name).chain(ACTIVATIONS.iter().map(|(n, _)| n)) {
+        let activations = ACTIVATIONS.iter().map(|(name, _)| *name).chain([SOFTMAX]);
+        let names: Vec<&str> = CLASSES.iter().map(|(name, _)| *name).chain(activations).collect();
+        for name in &names {
             assert!(words.contains(name), "{name} is missing in docs/models.md");
         }
-        let known = |word: &&str| {
-            CLASSES.iter().any(|(name, _)| name == word)
-                || ACTIVATIONS.iter().any(|(name, _)| name == word)
-                || *word == "Random…"
-        };
+        let known = |word: &&str| names.contains(word) || *word == "Random…";
         let unknown: Vec<&&str> = words.iter().filter(|word| !known(word)).collect();
         assert!(unknown.is_empty(), "{unknown:?} in docs/models.md are not read");
     }

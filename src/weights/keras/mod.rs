@@ -36,6 +36,8 @@ use super::variables::check;
 use super::{Model, Tensor, Weights};
 use crate::models::{Head, XceptionConfig, xception};
 use crate::network::{Network, OutputKind};
+pub use layers::ACTIVATIONS;
+
 use config::Entry;
 
 /// The most bytes of JSON in a configuration. Xception's has 140 KB.
