@@ -65,18 +65,15 @@ impl Pictures {
         };
         let numbers = |numbers: &Option<Numbers>| numbers.clone().unwrap_or_default().0;
         let (mean, std) = (numbers(&self.mean), numbers(&self.std));
-        let (preprocess, why) = match (self.preprocess, &metadata.scaling) {
-            (None, known) if mean.is_empty() && std.is_empty() => match known {
-                Some((scaling, why)) => {
-                    let Metadata { mean, std, .. } = metadata;
-                    (Preprocess::normalized(*scaling, mean, std)?, why.clone())
+        let (preprocess, why) = match self.preprocess {
+            None if mean.is_empty() && std.is_empty() => {
+                let (preprocess, mut why) = Preprocess::of(metadata)?;
+                if metadata.scaling.is_none() {
+                    why.push_str("; --preprocess changes it");
                 }
-                None => (
-                    Preprocess::new(Scaling::Tf),
-                    "assumed, the file does not say; --preprocess changes it".into(),
-                ),
-            },
-            (mode, _) => {
+                (preprocess, why)
+            }
+            mode => {
                 let mode = mode.map_or(Scaling::Unit, Scaling::from);
                 (Preprocess::normalized(mode, &mean, &std)?, "as requested".into())
             }

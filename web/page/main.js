@@ -73,7 +73,9 @@ function engine({ about, variant, isolated }) {
   const fused = about.hasFma ? "with fused multiply-adds" : "without fused multiply-adds";
   let threads = `${about.threads} threads`;
   if (about.threads === 1) {
-    threads = isolated ? "one thread" : "one thread, as this page is not cross-origin isolated";
+    if (!isolated) threads = "one thread, as this page is not cross-origin isolated";
+    else if (navigator.hardwareConcurrency > 1) threads = "one thread, as builds with threads are not here";
+    else threads = "one thread";
   }
   return `Level ${about.level}, ${fused}; arithmetic ${about.arithmetic}; ${threads} (build ${variant}).`;
 }
@@ -109,7 +111,7 @@ async function read(gray) {
   if (mine !== asked) return;
   const [best] = answer.top;
   by("digit-answer").textContent = `${best.label}, ${percent(best.value)}`;
-  bars(by("digit-bars"), answer.values.map((value, i) => ({ name: String(i), part: value, text: percent(value) })));
+  bars(by("digit-bars"), Array.from(answer.values, (value, i) => ({ name: String(i), part: value, text: percent(value) })));
   by("digit-time").textContent = `In ${milliseconds(answer.milliseconds)}.`;
 }
 

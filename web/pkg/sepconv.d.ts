@@ -104,9 +104,9 @@ export interface Classified {
   /** The largest outputs. */
   top: { index: number; label: string | null; value: number }[];
   /** The outputs before softmax or sigmoid, if there is one. */
-  logits: number[] | null;
+  logits: Float32Array | null;
   /** The outputs that are shown. */
-  values: number[];
+  values: Float32Array;
   /** Whether these are probabilities. */
   isProbable: boolean;
   /** What is wrong with the picture's file. */

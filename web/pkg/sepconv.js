@@ -224,7 +224,15 @@ class Model {
     const size = isFile ? undefined : [picture.height, picture.width];
     const bytes = isFile ? asBytes(picture) : rgb(picture);
     const request = { call: "classify", model: this.#model, name, size, top };
-    return this.#call(request, bytes).answer;
+    const { answer: { outputs, hasLogits, ...answer }, bytes: sent } = this.#call(request, bytes);
+    const numbers = new Float32Array(sent.buffer);
+    const shown = answer.top.length;
+    return {
+      ...answer,
+      top: answer.top.map((entry, i) => ({ ...entry, value: numbers[i] })),
+      values: numbers.slice(shown, shown + outputs),
+      logits: hasLogits ? numbers.slice(shown + outputs) : null,
+    };
   }
 
   run(x) {

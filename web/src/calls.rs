@@ -141,7 +141,8 @@ pub(crate) fn answer(calls: &mut Calls, request: &[u8], sent: Vec<u8>) -> Result
                 Some(size) => (Picture::new(size, sent).map_err(sentence)?, None),
                 None => model::decode(&name, &sent)?,
             };
-            json(&calls.model(model)?.classify(picture, top)?)
+            let (classified, numbers) = calls.model(model)?.classify(picture, top)?;
+            Ok((json(&classified)?.0, numbers))
         }
         Request::Run { model } => {
             let (outputs, values) = calls.model(model)?.run(&sent)?;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sepconv::image::{Channels, Crop, Picture, Preprocess, Resize, Scaling};
+use sepconv::image::{Channels, Crop, Picture, Preprocess, Resize};
 use sepconv::kernels::{Arithmetic, Level};
 use sepconv::network::{
-    Network, NetworkPlan, NodeId, Output, OutputKind, PlanOptions, Session, StepInfo, StepTime,
+    Classes, Network, NetworkPlan, NodeId, Output, PlanOptions, Session, StepInfo, StepTime,
 };
 use sepconv::weights::{self, Link, Metadata, Model, synthetic};
 use serde::Serialize;
@@ -69,14 +69,10 @@ struct Pictures {
 
 /// What the output means.
 struct Head {
-    /// The node that is shown.
+    classes: Classes,
+    /// The names of its nodes.
     shown: String,
-    /// The node before a softmax or sigmoid.
     logits: Option<String>,
-    /// Whether probabilities are shown.
-    is_probable: bool,
-    /// Whether there is a single probability, of a yes.
-    is_yes_or_no: bool,
 }
 
 /// A model's number, and what it is.
@@ -109,15 +105,15 @@ pub(crate) struct Info<'a> {
     notes: &'a [String],
 }
 
+/// Numbers go with it, as JSON has no NaN: those of `top`, all outputs that are shown, and as many
+/// before softmax or sigmoid, if there is one.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Classified {
     milliseconds: f64,
     top: Vec<Class>,
-    /// The outputs before softmax or sigmoid, if there is one.
-    logits: Option<Vec<f32>>,
-    /// The outputs that are shown.
-    values: Vec<f32>,
+    outputs: usize,
+    has_logits: bool,
     /// Whether these are probabilities.
     is_probable: bool,
     /// What is wrong with the picture's file.
@@ -128,7 +124,6 @@ pub(crate) struct Classified {
 struct Class {
     index: usize,
     label: Option<String>,
-    value: f32,
 }
 
 /// An output, whose values go with it.
@@ -245,33 +240,27 @@ impl Loaded {
         &mut self,
         (picture, warning): (Picture, Option<String>),
         top: usize,
-    ) -> Result<Classified> {
+    ) -> Result<(Classified, Vec<u8>)> {
         let (pictures, head) = self.classifier.as_ref().map_err(Clone::clone)?;
         self.x = pictures.input(&picture)?;
         let milliseconds = run(&mut self.session, &self.x)?;
         let values = |node: &str| self.session.node(node).map(|(values, _)| values.to_vec());
         let shown = values(&head.shown).unwrap_or_default();
-        Ok(Classified {
-            milliseconds,
-            top: self.largest(head, &shown, top),
-            logits: head.logits.as_deref().and_then(values),
-            is_probable: head.is_probable,
-            values: shown,
-            warning,
-        })
-    }
-
-    /// The largest outputs, or no and yes.
-    fn largest(&self, head: &Head, values: &[f32], top: usize) -> Vec<Class> {
-        let mut classes: Vec<(usize, f32)> = match values {
-            &[yes] if head.is_yes_or_no => vec![(0, 1.0 - yes), (1, yes)],
-            _ => values.iter().copied().enumerate().collect(),
-        };
-        classes.sort_by(|a, b| b.1.total_cmp(&a.1));
-        classes.truncate(top);
+        let logits = head.logits.as_deref().and_then(values);
+        let largest = head.classes.largest(&shown, top);
         let label = |index: usize| self.labels.as_ref()?.get(index).cloned();
-        let class = |(index, value)| Class { index, label: label(index), value };
-        classes.into_iter().map(class).collect()
+        let class = |&(index, _): &(usize, f32)| Class { index, label: label(index) };
+        let classified = Classified {
+            milliseconds,
+            top: largest.iter().map(class).collect(),
+            outputs: shown.len(),
+            has_logits: logits.is_some(),
+            is_probable: head.classes.is_probable,
+            warning,
+        };
+        let of_top = largest.iter().map(|&(_, value)| value);
+        let numbers = of_top.chain(shown).chain(logits.into_iter().flatten());
+        Ok((classified, numbers.flat_map(f32::to_le_bytes).collect()))
     }
 
     /// Computes all outputs of an input. Elements are f32 in little-endian order.
@@ -337,16 +326,9 @@ impl Pictures {
         }
         let channels = Channels::new(network.input().1)
             .map_err(|e| format!("the model does not take pictures: {e}"))?;
-        let Metadata { mean, std, resize, crop, .. } = metadata;
-        let (preprocess, why) = match &metadata.scaling {
-            Some((scaling, why)) => (Preprocess::normalized(*scaling, mean, std), why.clone()),
-            None => {
-                (Ok(Preprocess::new(Scaling::Tf)), "assumed, as the file does not say".to_owned())
-            }
-        };
-        let preprocess = preprocess.map_err(sentence)?;
+        let (preprocess, why) = Preprocess::of(metadata).map_err(sentence)?;
         preprocess.check(channels).map_err(sentence)?;
-        let (resize, crop) = (resize.unwrap_or_default(), *crop);
+        let (resize, crop) = (metadata.resize.unwrap_or_default(), metadata.crop);
         Ok(Self { size, channels, preprocess, why, resize, crop })
     }
 
@@ -360,38 +342,23 @@ impl Pictures {
 }
 
 impl Head {
-    /// Of an output of this shape. Appends a softmax or sigmoid if there is none and the outputs
-    /// are logits: as the file says, or because they were `called` so.
+    /// Of an output of this shape. It is followed by a softmax or sigmoid if there is none and it
+    /// has logits: as the file says, or because they were `called` so.
     fn new(
         network: &mut Network,
         output: [usize; 4],
         called: bool,
         trained: Option<Link>,
     ) -> Result<Self> {
-        let [_, height, width, classes] = output;
+        let [_, height, width, outputs] = output;
         if [height, width] != [1, 1] {
             return Err(format!(
-                "the model gives a feature map of {height}×{width}×{classes}, not classes"
+                "the model gives a feature map of {height}×{width}×{outputs}, not classes"
             ));
         }
-        let by_count = if classes == 1 { Link::Sigmoid } else { Link::Softmax };
-        let mut node = network.outputs()[0].node;
-        if let (OutputKind::Values, Some(link)) =
-            (network.kind(node), trained.or(called.then_some(by_count)))
-        {
-            let mut name = "probabilities".to_owned();
-            while network.find(&name).is_some() {
-                name.push('_');
-            }
-            node = network.push(&name, link.op(), &[node]).map_err(sentence)?;
-        }
-        let kind = network.kind(node);
+        let link = trained.or(called.then(|| Link::usual(outputs)));
+        let classes = Classes::new(network, outputs, link).map_err(sentence)?;
         let name = |node: NodeId| network.node(node).name.clone();
-        let (OutputKind::Softmax { logits } | OutputKind::Sigmoid { logits }) = kind else {
-            let is_probable = kind != OutputKind::Values;
-            return Ok(Self { shown: name(node), logits: None, is_probable, is_yes_or_no: false });
-        };
-        let is_yes_or_no = classes == 1 && matches!(kind, OutputKind::Sigmoid { .. });
-        Ok(Self { shown: name(node), logits: Some(name(logits)), is_probable: true, is_yes_or_no })
+        Ok(Self { classes, shown: name(classes.shown), logits: classes.logits.map(name) })
     }
 }
