@@ -133,8 +133,10 @@ class Sepconv {
       this.#workers.push(worker);
       ready.push(new Promise((resolve, reject) => {
         const failed = (error) => reject(new SepconvError(`thread ${i + 1}: ${error.message}`));
-        if (isNode) worker.once("message", resolve).once("error", failed).unref();
-        else { worker.onmessage = resolve; worker.onerror = failed; }
+        // Once it waits for work it keeps no program from ending.
+        const begun = () => { worker.unref?.(); resolve(); };
+        if (isNode) worker.once("message", begun).once("error", failed);
+        else { worker.onmessage = begun; worker.onerror = failed; }
       }));
       worker.postMessage({ module, memory, stack: start + STACK, tls: start + STACK });
     }
