@@ -8,8 +8,10 @@ cd "$(dirname "$0")"
 
 browser=
 [[ ${1-} != --browser ]] || { browser=yes; shift; }
+cargo fmt --check
 ./build.sh "$@"
 
+mkdir -p target
 # What npm would publish, where `import "sepconv"` finds it.
 cp ../LICENSE-* pkg/
 archive=$(cd pkg && npm pack --silent --pack-destination ../target)

@@ -222,6 +222,7 @@ async function main() {
   const page = await Page.open(port);
   await page.send("Emulation.setDeviceMetricsOverride", { width: 1280, height: 900, deviceScaleFactor: 1, mobile: false });
   await page.send("Page.navigate", { url: address });
+  await page.until("document.readyState === 'complete'");
   await digits(page);
   if (options.kitchenware) await kitchenware(page, options.kitchenware);
   else await errors(page);
