@@ -11,6 +11,7 @@ mod orientation;
 mod pixels;
 mod preprocess;
 mod resize;
+mod transform;
 
 use std::path::Path;
 
@@ -18,6 +19,7 @@ pub use crate::weights::{Crop, Resize, Scaling};
 pub use orientation::Orientation;
 pub use pixels::{Channels, Pixels};
 pub use preprocess::Preprocess;
+pub use transform::Transform;
 
 use crate::{Error, Result};
 

@@ -2,9 +2,6 @@
 //! one.
 #![cfg(feature = "cli")]
 
-#[path = "../kernels/tests/common/mod.rs"]
-mod common;
-
 use std::path::Path;
 
 use common::digest::{Table, digest};

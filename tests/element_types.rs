@@ -1,8 +1,5 @@
 //! Networks whose weights and values are stored in 16 bits.
 
-#[path = "../kernels/tests/common/mod.rs"]
-mod common;
-
 use std::sync::Arc;
 
 use common::digest::{Table, digest};

@@ -1,8 +1,5 @@
 //! The executor against a reference that evaluates a network node by node, fusing nothing.
 
-#[path = "../kernels/tests/common/mod.rs"]
-mod common;
-
 use std::sync::Arc;
 
 use proptest::prelude::*;

@@ -1,8 +1,6 @@
 //! The networks beside Xception: Keras's numbers (goldens by tests/keras/make_goldens.py), Keras's
 //! layers, and the equalities between the blocks from standard to separable convolution.
 
-#[path = "../kernels/tests/common/mod.rs"]
-mod common;
 mod golden;
 
 use sepconv::kernels::Activation;

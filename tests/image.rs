@@ -4,8 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use sepconv::image::{Channels, Crop, Decoded, Orientation, Picture, Preprocess, Resize, Scaling};
+use sepconv::image::{
+    Channels, Crop, Decoded, Orientation, Picture, Preprocess, Resize, Scaling, Transform,
+};
 use sepconv::npy;
+use sepconv::weights::Metadata;
 
 fn images() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images")
@@ -467,4 +470,29 @@ fn crops_are_the_middle_of_the_resized_picture() {
     assert!(refused(0.0, [3, 3]).contains("share above 0 and at most 1, got 0"));
     assert!(refused(1e-300, [3, 3]).contains("pixels, got "));
     assert!(refused(1.0, [0, 3]).contains("got 0×"), "{}", refused(1.0, [0, 3]));
+}
+
+#[test]
+fn transforms_are_what_files_say() {
+    let picture = read("jpeg-420.jpg");
+    let (size, rgb) = ([9, 12], Channels::Rgb);
+    let mut metadata = Metadata::default();
+    let usual = Transform::of(&metadata).unwrap();
+    let expected = picture.resize(size, Resize::Nearest, rgb).unwrap();
+    let expected = Preprocess::new(Scaling::Tf).apply(expected).unwrap();
+    assert_eq!(usual.apply(&picture, size, rgb).unwrap(), expected);
+    assert_eq!(usual.why, "assumed, the file does not say");
+
+    let crop = Crop { share: 0.75, squash: false };
+    (metadata.resize, metadata.crop) = (Some(Resize::Bicubic), Some(crop));
+    metadata.scaling = Some((Scaling::Unit, "as trained".into()));
+    (metadata.mean, metadata.std) = (vec![0.5, 0.25, 0.75], vec![0.5]);
+    let transform = Transform::of(&metadata).unwrap();
+    let expected = picture.crop(size, crop, Resize::Bicubic, rgb).unwrap();
+    let preprocess = Preprocess::normalized(Scaling::Unit, &[0.5, 0.25, 0.75], &[0.5]).unwrap();
+    assert_eq!(transform.apply(&picture, size, rgb).unwrap(), preprocess.apply(expected).unwrap());
+    assert_eq!(transform.why, "as trained");
+    assert!(transform.apply(&picture, size, Channels::Gray).is_err());
+    metadata.std = vec![0.0];
+    assert!(Transform::of(&metadata).is_err());
 }

@@ -1,8 +1,5 @@
 //! Networks of 8-bit integers.
 
-#[path = "../kernels/tests/common/mod.rs"]
-mod common;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -1,8 +1,6 @@
 //! The full Xception on synthetic weights: Keras's numbers after every block at four sizes (goldens
 //! by tests/keras/make_goldens.py), and the same bits on every level, for any number of threads.
 
-#[path = "../kernels/tests/common/mod.rs"]
-mod common;
 mod golden;
 
 use std::sync::Arc;

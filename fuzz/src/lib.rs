@@ -11,9 +11,6 @@ use sepconv_kernels::{Activation, Arithmetic, ElementType, Level, Options, Paddi
 
 pub mod model;
 
-#[path = "../../kernels/tests/common/mod.rs"]
-pub mod common;
-
 use common::half::Stored;
 use common::{Expected, Mode, Random, Spaced};
 

@@ -1,9 +1,9 @@
 //! Standard and grouped convolutions, pools and element-wise steps against the naive loops.
 #![no_main]
 
+use common::{Expected, Mode};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use sepconv_fuzz::Case;
-use sepconv_fuzz::common::{self, Expected, Mode};
 use sepconv_kernels::naive::{self, Sum};
 use sepconv_kernels::*;
 

@@ -2,9 +2,9 @@
 //! by matrices, by dot products and without.
 #![no_main]
 
+use common::Random;
+use common::int8::{Case as Integers, OPS, Op, ways};
 use libfuzzer_sys::{Corpus, fuzz_target};
-use sepconv_fuzz::common::int8::{Case as Integers, OPS, Op, ways};
-use sepconv_fuzz::common::{self, Random};
 use sepconv_fuzz::{Case, one_thread};
 use sepconv_kernels::*;
 

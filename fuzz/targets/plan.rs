@@ -2,9 +2,9 @@
 #![no_main]
 
 use arbitrary::{Result, Unstructured};
+use common::half::Stored;
+use common::{Spaced, run};
 use libfuzzer_sys::fuzz_target;
-use sepconv_fuzz::common::half::Stored;
-use sepconv_fuzz::common::{Spaced, run};
 use sepconv_fuzz::types;
 use sepconv_kernels::*;
 

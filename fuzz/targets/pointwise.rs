@@ -2,9 +2,9 @@
 //! their two halves run apart.
 #![no_main]
 
+use common::half::Stored;
+use common::{Expected, Mode, Random, Spaced};
 use libfuzzer_sys::{Corpus, fuzz_target};
-use sepconv_fuzz::common::half::Stored;
-use sepconv_fuzz::common::{self, Expected, Mode, Random, Spaced};
 use sepconv_fuzz::{Case, Data};
 use sepconv_kernels::naive::Conv as Reference;
 use sepconv_kernels::*;

@@ -11,9 +11,6 @@
 //! end the former may be 64 KiB more, the latter, in which layers of other sizes leave holes, 64
 //! MiB.
 
-#[path = "../tests/common/mod.rs"]
-mod common;
-
 use std::alloc::{GlobalAlloc, Layout as Memory, System};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicI64, Ordering};

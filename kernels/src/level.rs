@@ -18,8 +18,8 @@ use core::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Level {
-    /// Plain Rust with fused multiply-add by `f32::mul_add` (a library call where the target has
-    /// none).
+    /// Plain Rust with fused multiply-add by `f32::mul_add` (a call of a function where the target
+    /// has none). The only level of RISC-V and 32-bit Arm.
     Scalar,
     /// SSE2, the baseline of x86-64 and of i686, 4 lanes; no FMA.
     Sse,
@@ -65,13 +65,29 @@ impl Level {
     #[must_use]
     pub const fn has_fma(self) -> bool {
         match self {
-            // What the compiler makes of `f32::mul_add`.
-            Self::Scalar => cfg!(any(
-                target_feature = "fma",
-                target_arch = "aarch64",
-                target_feature = "f",
-                target_arch = "powerpc64",
-                target_arch = "s390x"
+            // What the compiler makes of `f32::mul_add`, which `std` has. (`f`: of RISC-V and
+            // LoongArch; `vfp4`: of 32-bit Arm. Stable compilers tell neither RISC-V's nor Arm's,
+            // but all RISC-V targets of these systems have F.)
+            Self::Scalar => cfg!(all(
+                feature = "std",
+                any(
+                    target_feature = "fma",
+                    target_arch = "aarch64",
+                    target_feature = "f",
+                    target_feature = "vfp4",
+                    all(
+                        any(target_arch = "riscv32", target_arch = "riscv64"),
+                        any(
+                            target_os = "android",
+                            target_os = "freebsd",
+                            target_os = "linux",
+                            target_os = "netbsd",
+                            target_os = "openbsd"
+                        )
+                    ),
+                    target_arch = "powerpc64",
+                    target_arch = "s390x"
+                )
             )),
             Self::Sse | Self::Simd128 => false,
             Self::RelaxedSimd | Self::Neon | Self::Avx2 | Self::Avx512 => true,

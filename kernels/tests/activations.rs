@@ -1,8 +1,6 @@
 //! The activations: their stated errors over all f32, the same bits on all levels, their values at
 //! the ends of the range, and their digests.
 
-mod common;
-
 use common::digest::{Table, digest};
 use common::{applied, assert_same_bits, holds, levels, scaled, ulps};
 use sepconv_kernels::*;

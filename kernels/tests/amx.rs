@@ -1,8 +1,6 @@
 //! Tile registers (AMX): who gets them, who doesn't, and that the bits are those without them. All
 //! other tests run by them with `SEPCONV_AMX=1`; see `checks/levels/amx.sh`.
 
-mod common;
-
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,8 +1,6 @@
 //! The arithmetic `bf16`: every layer to the bit against its definition in `naive.rs`, within its
 //! error bound against f64, and what becomes of small numbers, infinities and NaNs.
 
-mod common;
-
 use common::half::Stored;
 use common::layer::{GEMMS, Layer, Op, random};
 use common::{Mode, Random, Spaced, applied, assert_same_bits, gamma, holds, levels, run, scaled};

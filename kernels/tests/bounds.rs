@@ -1,8 +1,6 @@
 //! The rounding errors themselves, against the bounds that theory gives for one chain of fused
 //! multiply-adds: |error| ≤ γ·(Σ|x||w| + |b|).
 
-mod common;
-
 use common::{Mode, Random, Spaced, assert_same_bits, gamma, levels, run};
 use sepconv_kernels::naive::{self, Conv as Reference};
 use sepconv_kernels::*;

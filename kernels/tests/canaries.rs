@@ -2,8 +2,6 @@
 //! beside an output or the scratch is written. [`run`] checks that; here are the runs, with gaps
 //! everywhere.
 
-mod common;
-
 use std::sync::atomic::Ordering;
 
 use common::half::Stored;

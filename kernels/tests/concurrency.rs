@@ -2,8 +2,6 @@
 //! alone, nothing stuck, nothing leaked (counted by the allocator).
 #![cfg(all(feature = "rayon", not(target_family = "wasm")))]
 
-mod common;
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

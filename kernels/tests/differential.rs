@@ -1,8 +1,6 @@
 //! Every operation on every level that this machine has, against the naive loops, in the three
 //! input modes; and the same bits on all levels, for any number of threads, fused or not.
 
-mod common;
-
 use common::{Expected, Mode, Random, Spaced, activated, assert_same_bits, flushed, levels, run};
 use proptest::prelude::*;
 use sepconv_kernels::naive::{self, Conv as Reference};

@@ -5,8 +5,6 @@
 //! A change that is meant to change bits makes the table anew:
 //! `SEPCONV_BLESS=1 cargo test --release -p sepconv-kernels --test digests`.
 
-mod common;
-
 use common::digest::{Table, digest};
 use common::half::Stored;
 use common::int8::{Case, OPS, ways};

@@ -1,8 +1,6 @@
 //! Every small geometry: padding, stride and dilation of each axis and side, against the naive
 //! loops, in integers (exact).
 
-mod common;
-
 use common::{Mode, Random, Spaced, assert_same_bits, levels, run};
 use sepconv_kernels::naive::{self, Conv as Reference};
 use sepconv_kernels::*;

@@ -3,8 +3,6 @@
 //! no handler is installed, so that this also runs where there are none (emulators).
 #![cfg(unix)]
 
-mod common;
-
 use std::ops::Range;
 use std::ptr;
 
@@ -623,6 +621,31 @@ fn every_small_size() {
         sizes().flat_map(move |[h, w]| [3, 8, 17].map(|c| layer(kind, [h, w, c], c + w)))
     });
     check("sizes", &f32_cases(layers));
+}
+
+/// Few channels, whose taps the GEMM reads in the input where a row of pixels fills a micro-tile.
+#[test]
+fn taps_in_place() {
+    let window = |kernel, stride| Window::new(kernel).stride([stride; 2]);
+    let sides = Padding::Explicit { top: 2, bottom: 1, left: 3, right: 2 };
+    let windows = [
+        window([3, 3], 2).padding(Padding::Same),
+        window([3, 3], 1).padding(sides),
+        window([5, 3], 1).dilation([2, 1]).padding(Padding::Same),
+        window([7, 7], 2).padding(Padding::Same),
+        window([3, 1], 3).padding(Padding::Same),
+        window([1, 2], 1),
+    ];
+    let kinds = windows.map(|window| (Op::Conv { groups: 1 }, window, Activation::None));
+    let strided = (Op::Pointwise, window([1, 1], 2), Activation::None);
+    let layers = kinds.into_iter().chain([strided]).flat_map(|kind| {
+        (1..=5).flat_map(move |h| {
+            [13, 26, 29]
+                .into_iter()
+                .flat_map(move |w| [1, 3, 4, 9].map(|c| layer(kind, [h, w, c], c * 7 + w + h)))
+        })
+    });
+    check("taps in place", &f32_cases(layers));
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! 16-bit elements: the conversions against the crate `half`, every layer against itself in f32.
 
-mod common;
-
 use common::half::{Stored, roundoff};
 use common::layer::{Layer, OPS, Op, random};
 use common::{Mode, Random, Spaced, assert_same_bits, holds, ledger, levels, scaled};

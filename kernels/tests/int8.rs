@@ -2,8 +2,6 @@
 //! and without, threads, rows, gaps between pixels; the extremes of the types and of i32; what is
 //! refused.
 
-mod common;
-
 use common::half::Stored;
 use common::int8::{Case, Given, OPS, Op, quantization, stored, ways};
 use common::{Random, Spaced, assert_same_bits, effort, holds, levels, run, run_rows, scaled};

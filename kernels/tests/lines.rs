@@ -1,8 +1,6 @@
 //! Operations on lines, of two tensors and normalizations, against the naive loops on every level,
 //! and their bits: the same everywhere.
 
-mod common;
-
 use std::fmt::Display;
 
 use common::digest::{Table, digest};

@@ -1,7 +1,5 @@
 //! The promises about single values: ReLU(−0), NaN, subnormal weights, padding and infinities.
 
-mod common;
-
 use common::layer::{Layer, Op};
 use common::{Mode, Random, Spaced, applied, assert_same_bits, flushed, levels, run};
 use sepconv_kernels::*;
@@ -217,6 +215,29 @@ fn multiply_adds_are_rounded_once() {
     }
     println!("{cases} multiply-adds rounded once; by way of f64 {doubly_rounded} would be wrong");
     assert!(doubly_rounded > 100);
+}
+
+/// The same of a sum that is subnormal: the middle between two f32 is not where it is among the
+/// bits of an f64 otherwise.
+#[test]
+fn subnormal_sums_are_rounded_once() {
+    // x ± 2⁻¹⁵⁰·(1 − 2⁻⁴⁶), which is nearest to x: just short of the middle between x and the next
+    // number. As f64 it is the middle, and that goes to the next number where x is odd.
+    let (small, other) = (2.0_f32.powi(-75), 2.0_f32.powi(-75) * (1.0 - f32::EPSILON));
+    let numbers = [1, 2, 3, (1 << 19) + 1, (1 << 19) + 2, (1 << 22) + 1, (1 << 23) - 1];
+    let numbers = numbers.map(f32::from_bits);
+    let x: Vec<f32> = numbers.iter().flat_map(|&x| [x, small * (1.0 + f32::EPSILON)]).collect();
+    let weights = [[1.0, 1.0, -1.0, -1.0].repeat(9), [other, -other].repeat(18)].concat();
+    let expected: Vec<f32> = numbers.iter().flat_map(|&x| [x, x, -x, -x].repeat(9)).collect();
+    let by_f64 = |x: f32| f64::from(small * (1.0 + f32::EPSILON)) * f64::from(other) + f64::from(x);
+    assert_eq!(numbers.iter().filter(|&&x| by_f64(x) as f32 != x).count(), 3);
+    let input = [1, 1, numbers.len(), 2];
+    for level in levels() {
+        let options = Options::default().level(level);
+        let plan = Pointwise::new(input, &PointwiseParams::new(36, &weights), &options).unwrap();
+        let got = run(&plan, &Spaced::new(input, 0, &x), None, 0, 1);
+        assert_same_bits(level, &got, &expected);
+    }
 }
 
 /// A level can be asked for; one that is missing is refused, and so is an unknown name.

@@ -5,8 +5,6 @@
 //! overlap: the borrow checker refuses them (the documentation of `NhwcViewMut` shows it, a
 //! doctest). Weights packed for another level: a plan packs its weights itself and owns them.
 
-mod common;
-
 use common::half::Stored;
 use common::layer::{Layer, OPS, Op, random_stored};
 use common::{Mode, Random, levels};

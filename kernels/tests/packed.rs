@@ -1,8 +1,6 @@
 //! Weights packed once: plans of any size have the bits of plans that packed by themselves, from
 //! weights in any layout; what is refused is refused with the numbers.
 
-mod common;
-
 use std::thread;
 
 use common::half::Stored;

@@ -1,8 +1,6 @@
 //! Up-sampling, depth to space, softmax, and averages that count padding, against the naive loops:
 //! random shapes on every level, with gaps, of all types, whole and in rows.
 
-mod common;
-
 use common::half::{Stored, roundoff};
 use common::{
     Mode, Random, Spaced, activated, assert_close, assert_same_bits, gamma, levels, run, run_rows,

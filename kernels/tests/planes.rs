@@ -1,8 +1,6 @@
 //! NCHW: inputs, outputs and residuals made of planes, whose pictures may lie apart, give the bits
 //! that NHWC gives, for every operation and type, by rows and by any number of threads.
 
-mod common;
-
 use common::half::Stored;
 use common::layer::{Layer, OPS, Op, random_stored};
 use common::{Mode, Random, Spaced, assert_same_bits, levels, run, run_rows};

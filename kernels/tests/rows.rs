@@ -1,8 +1,6 @@
 //! Rows by rows: [`Plan::run_rows`] of any parts of an output gives the bits of [`Plan::run`], of
 //! operands that hold nothing but the rows in need.
 
-mod common;
-
 use std::ops::Range;
 
 use common::half::Stored;

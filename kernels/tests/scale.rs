@@ -2,8 +2,6 @@
 //! was multiplied before, for every operation, type, layout and arithmetic, on all levels, in parts
 //! and by rows; and what is refused.
 
-mod common;
-
 use common::half::Stored;
 use common::layer::{Layer, OPS, Op, random_stored};
 use common::{Mode, Random, Spaced, assert_same_bits, levels, run, run_rows, scaled};

@@ -2,8 +2,6 @@
 //! matrices, a standard convolution im2row and a product. Two libraries that share no code must
 //! agree.
 
-mod common;
-
 use common::{Mode, Random, Spaced, gamma, levels, run};
 use sepconv_kernels::*;
 

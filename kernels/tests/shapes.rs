@@ -2,8 +2,6 @@
 //! at least 100,000 a kernel at full effort, and never fewer than 250. The larger and the inexact
 //! cases are `differential`'s and `halves`'.
 
-mod common;
-
 use common::half::Stored;
 use common::layer::{Layer, Op};
 use common::{Mode, Random, Spaced, activated, assert_same_bits, levels, run};
@@ -331,6 +329,39 @@ fn widened_weights() {
         }
     }
     println!("{cases} shapes of f16 and of bf16 weights for 24 to 36 pixels");
+}
+
+/// Taps that the GEMM reads in the input: rows of pixels that fill micro-tiles, or one column. (A
+/// third of the views are dense.)
+#[test]
+fn taps_in_place() {
+    let cases = cases();
+    let mut random = Random(6);
+    for i in 0..cases {
+        let mut layer =
+            layer(Kernel::Operation(Op::Conv { groups: 1 }), 1, Activation::None, &mut random);
+        let mut below = |n: usize| random.below(n);
+        // A column of taps can be of a group of channels.
+        let (groups, kw) = if i % 4 == 0 { (1 + below(2), 1) } else { (1, 1 + below(5)) };
+        let (kh, stride) = (1 + below(4), [1 + below(3), 1 + below(3)]);
+        let window = Window::new([kh, kw]).stride(stride).dilation([1 + below(2), 1]);
+        let mut side = |extent: usize| if below(2) == 0 { 0 } else { below(extent) };
+        let padding = Padding::Explicit {
+            top: side(3 * kh),
+            bottom: side(2 * kh),
+            left: side(kw + 1),
+            right: side(kw + 1),
+        };
+        let width = if i % 8 == 0 { kw + below(2) } else { 12 * stride[1] + kw + below(30) };
+        let channels = groups * (1 + below(6));
+        layer.op = Op::Conv { groups };
+        layer.input = [layer.input[0], 2 * kh + below(4), width, channels];
+        layer.channels_out = groups * (1 + below(40));
+        layer.window = window.padding(if below(3) == 0 { Padding::Same } else { padding });
+        let weights = [ElementType::F32, ElementType::F32, ElementType::F16][i as usize % 3];
+        compare(&layer, weights, &mut random);
+    }
+    println!("{cases} shapes");
 }
 
 /// Pixels 2 KiB and 4 KiB apart, whose strips are narrower on AVX2, and neighbours of these.

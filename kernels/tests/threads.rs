@@ -1,8 +1,6 @@
 //! Threads of the caller's, and memory that holds nothing yet: the bits of `run`, whatever the
 //! threads do with the work.
 
-mod common;
-
 use std::mem::MaybeUninit;
 
 use common::half::Stored;

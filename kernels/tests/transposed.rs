@@ -1,8 +1,6 @@
 //! Transposed convolutions against the naive loops that scatter: random shapes, strides, dilations,
 //! paddings, groups and types on every level, with gaps, whole and in rows.
 
-mod common;
-
 use common::half::{Stored, roundoff};
 use common::{
     Mode, Random, Spaced, activated, assert_close, assert_same_bits, gamma, levels, run, run_rows,

@@ -1,8 +1,6 @@
 //! The arithmetic `unfused`: every layer to the bit against its definition in `naive.rs`, within
 //! its error bound against f64, and what sets it apart from `exact`.
 
-mod common;
-
 use common::half::Stored;
 use common::layer::{GEMMS, Layer, Op, random};
 use common::{

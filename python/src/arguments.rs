@@ -6,7 +6,7 @@ use sepconv::kernels::{
     Activation, Arithmetic, BinaryOp, Coordinates, DepthOrder, ElementType, Interpolation, Level,
     NormalizationKind, Padding, PoolKind, TensorLayout, TransposedPadding, WeightLayout,
 };
-use sepconv::weights::KERAS_ACTIVATIONS;
+use sepconv::weights::{KERAS_ACTIVATIONS, Resize, Scaling};
 
 use crate::errors::kernel_error;
 
@@ -39,6 +39,14 @@ pub(crate) fn float(what: &str, name: &str) -> PyResult<ElementType> {
 /// f32, f16, bf16, u8 or i8.
 pub(crate) fn element(what: &str, name: &str) -> PyResult<ElementType> {
     find(what, &ElementType::ALL.map(|element| (element.name(), element)), name)
+}
+
+pub(crate) fn scaling(name: &str) -> PyResult<Scaling> {
+    find("scaling", &Scaling::ALL.map(|scaling| (scaling.name(), scaling)), name)
+}
+
+pub(crate) fn resize(name: &str) -> PyResult<Resize> {
+    find("resize", &Resize::ALL.map(|resize| (resize.name(), resize)), name)
 }
 
 pub(crate) fn layout(what: &str, name: &str) -> PyResult<TensorLayout> {

@@ -12,6 +12,7 @@ mod cli;
 mod errors;
 mod layers;
 mod models;
+mod pictures;
 mod pools;
 
 use std::ffi::OsString;
@@ -46,6 +47,7 @@ fn _sepconv(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<models::Core>()?;
     module.add_class::<models::Plan>()?;
+    module.add_class::<pictures::Picture>()?;
     module.add_class::<layers::Layer>()?;
     module.add_class::<layers::LayerPlan>()?;
     module.add_function(wrap_pyfunction!(main, module)?)?;

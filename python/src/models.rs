@@ -8,12 +8,14 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
+use sepconv::image::{Channels, Transform};
 use sepconv::kernels::{Arithmetic, ElementType};
 use sepconv::models::ModelName;
 use sepconv::network::{NetworkPlan, NodeId, OutputKind, PlanOptions, Session, StepInfo};
-use sepconv::weights::{self, Link, Model, Resize, Scaling, synthetic};
+use sepconv::weights::{self, Crop, Link, Metadata, Model, Resize, Scaling, synthetic};
 
 use crate::errors::{file_error, value_error};
+use crate::pictures::Picture;
 use crate::pools::{self, Idle};
 use crate::{Shape, arguments};
 
@@ -53,6 +55,42 @@ impl Options {
             .amx(self.amx);
         options.level = arguments::level(self.level.as_deref())?;
         Ok(options)
+    }
+}
+
+/// What is said otherwise than a model's file does of its pictures, from a dictionary.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct PictureOptions {
+    resize: Option<String>,
+    /// The share of a picture that is used, with its proportions; 0 for all of it, without.
+    crop: Option<f64>,
+    scaling: Option<String>,
+    mean: Vec<f32>,
+    std: Vec<f32>,
+}
+
+impl PictureOptions {
+    fn transform(&self, file: &Metadata) -> PyResult<Transform> {
+        let mut said = Metadata::default();
+        said.resize = match &self.resize {
+            Some(name) => Some(arguments::resize(name)?),
+            None => file.resize,
+        };
+        said.crop = match self.crop {
+            Some(share) => (share != 0.0).then_some(Crop { share, squash: false }),
+            None => file.crop,
+        };
+        let Self { mean, std, .. } = self;
+        if self.scaling.is_some() || !mean.is_empty() || !std.is_empty() {
+            let scaling = self.scaling.as_deref().map_or(Ok(Scaling::Unit), arguments::scaling)?;
+            said.scaling = Some((scaling, String::new()));
+            (said.mean, said.std) = (mean.clone(), std.clone());
+        } else {
+            said.scaling = file.scaling.clone();
+            (said.mean, said.std) = (file.mean.clone(), file.std.clone());
+        }
+        Transform::of(&said).map_err(value_error)
     }
 }
 
@@ -170,6 +208,31 @@ impl Core {
     fn resizing(&self) -> (Option<&'static str>, Option<(f64, bool)>) {
         let metadata = &self.0.metadata;
         (metadata.resize.map(Resize::name), metadata.crop.map(|crop| (crop.share, crop.squash)))
+    }
+
+    /// Writes a picture as the model's input to `x`, of this height and width.
+    fn preprocess<'py>(
+        &self,
+        py: Python<'py>,
+        picture: &Picture,
+        size: (usize, usize),
+        options: PictureOptions,
+        mut x: PyReadwriteArray1<'py, f32>,
+    ) -> PyResult<()> {
+        let transform = options.transform(&self.0.metadata)?;
+        let x = x.as_slice_mut()?;
+        let input = py.detach(|| {
+            let channels = Channels::new(self.0.network.input().1)?;
+            transform.apply(&picture.picture, size.into(), channels)
+        });
+        let input = input.map_err(value_error)?;
+        if input.len() != x.len() {
+            let (expected, got) = (input.len(), x.len());
+            let message = format!("x: expected {expected} elements, got {got}");
+            return Err(PyValueError::new_err(message));
+        }
+        x.copy_from_slice(&input);
+        Ok(())
     }
 
     /// The function that turns the first output into probabilities, if it is known to be logits.

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use sepconv::image::Channels;
+use sepconv::image::{Channels, Transform};
 use sepconv::network::{Classes, Network, NetworkPlan, NodeId, OutputKind, Session};
 use sepconv::weights::Link;
 
-use super::files::{Files, List};
+use super::files::{Batches, Files, List};
 use super::in_order::in_order;
 use super::labels;
 use super::outputs;
-use super::pictures::{Chosen, Pictures};
+use super::pictures::Pictures;
 use super::progress::Progress;
 use super::rows::{Class, Columns, Form, Row, Said};
 use super::rows_file::{Done, RowsFile};
@@ -119,8 +119,8 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
 
 fn classify(args: &Args, progress: Progress) -> Result {
     args.output.as_ref().map_or(Ok(()), |path| outputs::check(&[path]))?;
-    let classifier = Classifier::new(args)?;
     let count = args.count(progress)?;
+    let classifier = Classifier::new(args, count)?;
     let mut files = args.files()?;
     let mut workers = classifier.workers(count)?;
     let mut done = Done::default();
@@ -137,17 +137,18 @@ fn classify(args: &Args, progress: Progress) -> Result {
         None => progress.count(),
     };
     let (start, mut sums) = (Instant::now(), Sums::default());
-    let work = |worker: &mut Worker, path: Result<PathBuf>| classifier.outcome(worker, &path?);
-    in_order(files, workers, work, |outcome: Outcome| {
-        sums.add(&outcome);
-        if !bar.is_hidden() {
-            bar.set_message(outcome.file.clone());
+    let work = |worker: &mut Worker, paths: Result<_>| classifier.outcomes(worker, paths?);
+    let batches = Batches::new(files, classifier.batch);
+    in_order(batches, workers, work, |outcomes: Outcomes| {
+        sums.add(&outcomes);
+        if let Some(last) = outcomes.rows.last().filter(|_| !bar.is_hidden()) {
+            bar.set_message(last.file.clone());
         }
         match &mut output {
-            Some(file) => file.append(&outcome.row)?,
-            None => outcome.print(&bar)?,
+            Some(file) => file.append(&outcomes.text())?,
+            None => outcomes.rows.iter().try_for_each(|row| row.print(&bar))?,
         }
-        bar.inc(1);
+        bar.inc(outcomes.rows.len() as u64);
         Ok(())
     })?;
     bar.finish_and_clear();
@@ -175,7 +176,7 @@ impl Args {
         if self.list.as_ref().is_some_and(|list| !list.is_file()) {
             return Ok(None);
         }
-        let most = if progress.is_shown() { usize::MAX } else { threads::current() };
+        let most = if progress.is_shown() { usize::MAX } else { ENOUGH * threads::current() };
         // What can't be listed is reported in its turn.
         Ok(Some(self.files()?.take(most).take_while(|file| file.is_ok()).count() as u64))
     }
@@ -184,14 +185,27 @@ impl Args {
 /// The most memory for the values of networks in all threads; there is always one network.
 const MEMORY: usize = 4 << 30;
 
+/// The most pictures that a thread computes at once.
+const MOST_AT_ONCE: usize = 16;
+/// The batches that each thread should have, so that all end at about the same time.
+const BATCHES: usize = 4;
+/// The pictures for each thread from which on there are enough.
+const ENOUGH: usize = MOST_AT_ONCE * BATCHES;
+/// The multiply-adds of a batch. With 0.6 million for each picture, batches of 14 take 0.75 of the
+/// time of single ones (38 µs on an Emerald Rapids); with 3 million, none is faster.
+const MULTIPLY_ADDS: u64 = 8 << 20;
+
 /// All that threads share to classify pictures.
 struct Classifier<'a> {
     args: &'a Args,
     size: [usize; 2],
     colours: Channels,
-    chosen: Chosen,
+    transform: Transform,
     said: Said,
     plan: Arc<NetworkPlan>,
+    /// How many pictures a thread takes at a time, and the plan for as many, if several.
+    batch: usize,
+    batch_plan: Option<Arc<NetworkPlan>>,
     classes: Classes,
     labels: Option<Vec<String>>,
     /// The nodes that are shown, and what a softmax or sigmoid is applied to.
@@ -200,10 +214,19 @@ struct Classifier<'a> {
     form: Form,
 }
 
-/// Threads that classify one picture after the other.
+/// Threads that classify one batch after the other.
 struct Worker {
     team: Team,
-    session: Session,
+    /// For one picture, and for a batch.
+    one: Session,
+    batch: Option<Session>,
+}
+
+/// What came of a batch of pictures.
+struct Outcomes {
+    rows: Vec<Outcome>,
+    reading: Duration,
+    computing: Duration,
 }
 
 /// What came of a picture.
@@ -211,13 +234,27 @@ struct Outcome {
     file: String,
     error: Option<String>,
     warning: Option<String>,
-    row: String,
-    reading: Duration,
-    computing: Duration,
+    text: String,
+}
+
+/// A picture's part of what a session computed.
+#[derive(Clone, Copy)]
+struct Computed<'a> {
+    session: &'a Session,
+    place: usize,
+    of: usize,
+}
+
+impl<'a> Computed<'a> {
+    fn node(self, name: &str) -> Option<&'a [f32]> {
+        let (values, _) = self.session.node(name)?;
+        values.chunks_exact(values.len() / self.of).nth(self.place)
+    }
 }
 
 impl<'a> Classifier<'a> {
-    fn new(args: &'a Args) -> Result<Self> {
+    /// For so many pictures, if their number is known.
+    fn new(args: &'a Args, count: Option<u64>) -> Result<Self> {
         let mut model = args.file.load()?;
         let (size, channels) = input_size(&model.network, args.size)?;
         let model_error = |message| error(format!("{}: {message}", args.file.path().display()));
@@ -230,8 +267,8 @@ impl<'a> Classifier<'a> {
             Ok(colours) => colours,
             Err(e) => return model_error(format!("the model does not take pictures: {e}")),
         };
-        let chosen = args.pictures.chosen(&model.metadata)?;
-        chosen.preprocess.check(colours)?;
+        let transform = args.pictures.transform(&model.metadata)?;
+        transform.preprocess.check(colours)?;
         let input = [1, size[0], size[1], channels];
         let first = model.network.outputs()[0].node;
         let [_, height, width, outputs] = model.network.shapes(input)?[first.index()];
@@ -243,21 +280,40 @@ impl<'a> Classifier<'a> {
         }
         let trained = model.metadata.logits;
         let (classes, notes) = head(&mut model.network, outputs, args.logits, trained)?;
-        let count = if classes.is_yes_or_no { 2 } else { outputs };
-        let labels = class_names(args, model.metadata.labels.take(), count)?;
+        let numbers = if classes.is_yes_or_no { 2 } else { outputs };
+        let labels = class_names(args, model.metadata.labels.take(), numbers)?;
         let name = |node: NodeId| model.network.node(node).name.clone();
         let (shown, logits) = (name(classes.shown), classes.logits.map(name));
         let nodes = [Some(shown.clone()), logits.clone()].into_iter().flatten();
         let integers = model.network.is_quantized();
         let options = args.types.of_given(integers)?.outputs(nodes);
         let plan = Arc::new(NetworkPlan::new(&model.network, model.weights, input, &options)?);
-        let said = Said::new(&chosen.preprocess, &chosen.why);
+        let batch = batch(plan.multiply_adds(), count);
+        let batch_plan = match batch {
+            1 => None,
+            _ => Some(Arc::new(plan.resized([batch, size[0], size[1], channels])?)),
+        };
+        let said = Said::new(&transform.preprocess, &transform.why);
         if !args.json {
-            note(&format!("pictures are scaled to {} ({})", said.formula, chosen.why));
+            note(&format!("pictures are scaled to {} ({})", said.formula, transform.why));
             notes.iter().for_each(|text| note(text));
         }
-        let form = args.form(count, classes.is_probable);
-        Ok(Self { args, size, colours, chosen, said, plan, classes, labels, shown, logits, form })
+        let form = args.form(numbers, classes.is_probable);
+        Ok(Self {
+            args,
+            size,
+            colours,
+            transform,
+            said,
+            plan,
+            batch,
+            batch_plan,
+            classes,
+            labels,
+            shown,
+            logits,
+            form,
+        })
     }
 
     /// A worker for each thread. There are fewer, of several threads each, if so many pictures are
@@ -267,29 +323,71 @@ impl<'a> Classifier<'a> {
         let most = count.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
         let most = most.min(MEMORY / bytes.max(1)).max(1);
         let worker = |team: Team| {
-            let session = Session::with_threads(Arc::clone(&self.plan), team.threads())?;
-            Ok(Worker { team, session })
+            let session = |plan| Session::with_threads(Arc::clone(plan), team.threads());
+            let (one, batch) = (session(&self.plan)?, self.batch_plan.as_ref());
+            let batch = batch.map(session).transpose()?;
+            Ok(Worker { team, one, batch })
         };
         Team::several(threads::current().min(most))?.into_iter().map(worker).collect()
     }
 
-    /// Reads and classifies a picture.
-    fn outcome(&self, worker: &mut Worker, path: &Path) -> Result<Outcome> {
+    /// Reads and classifies pictures.
+    fn outcomes(&self, worker: &mut Worker, paths: Vec<PathBuf>) -> Result<Outcomes> {
         let start = Instant::now();
-        let read = self.args.pictures.read(path, self.size, self.colours, &self.chosen);
+        let (mut inputs, mut warnings) = (Vec::new(), Vec::with_capacity(paths.len()));
+        for path in &paths {
+            let read = self.args.pictures.read(path, self.size, self.colours, &self.transform);
+            warnings.push(read.map(|(input, warning)| {
+                if inputs.is_empty() {
+                    inputs = input
+                } else {
+                    inputs.extend(input)
+                }
+                warning
+            }));
+        }
         let reading = start.elapsed();
-        let (tensor, warning, error) = match read {
-            Ok((tensor, warning)) => (Some(tensor), warning, None),
-            Err(e) => (None, None, Some(e.to_string())),
+        let Worker { team, one, batch } = worker;
+        let each = self.size[0] * self.size[1] * self.colours.count();
+        // What is less than a batch goes one by one.
+        let (session, of) = match batch {
+            Some(batch) if inputs.len() == each * self.batch => (batch, self.batch),
+            _ => (one, 1),
         };
-        let Worker { team, session } = worker;
-        if let Some(tensor) = &tensor {
-            team.run(|| session.run(tensor))?;
+        let mut rows = Vec::with_capacity(paths.len());
+        let mut inputs = inputs.chunks_exact(each * of);
+        let mut place = of;
+        for (path, warning) in paths.iter().zip(warnings) {
+            if warning.is_ok() {
+                place += 1;
+                if place >= of
+                    && let Some(inputs) = inputs.next()
+                {
+                    team.run(|| session.run(inputs))?;
+                    place = 0;
+                }
+            }
+            rows.push(self.row(path, warning, Computed { session, place, of })?);
         }
         let computing = start.elapsed() - reading;
+        Ok(Outcomes { rows, reading, computing })
+    }
+
+    /// The row of a picture that was read, with its warning, or wasn't.
+    fn row(
+        &self,
+        path: &Path,
+        read: sepconv::Result<Option<String>>,
+        computed: Computed<'_>,
+    ) -> Result<Outcome> {
         let file = path.display().to_string();
-        let values = |name: &str| session.node(name).filter(|_| tensor.is_some());
-        let shown = values(&self.shown).map(|(values, _)| values);
+        let computed = read.is_ok().then_some(computed);
+        let (warning, error) = match read {
+            Ok(warning) => (warning, None),
+            Err(e) => (None, Some(e.to_string())),
+        };
+        let shown = computed.and_then(|computed| computed.node(&self.shown));
+        let logits = computed.and_then(|computed| computed.node(self.logits.as_deref()?));
         // Without the name of the file, which the row has.
         let message = |text: &str| match text.strip_prefix(&*file) {
             Some(rest) => rest.trim_start_matches(": ").to_owned(),
@@ -300,13 +398,13 @@ impl<'a> Classifier<'a> {
             error: error.as_deref().map(message),
             warning: warning.as_deref().map(message),
             preprocess: &self.said,
-            logits: self.logits.as_deref().and_then(values).map(|(values, _)| values),
+            logits,
             probabilities: shown.filter(|_| self.classes.is_probable),
             values: shown.filter(|_| !self.classes.is_probable),
             top: shown.map_or(Vec::new(), |shown| self.top(shown)),
         };
-        let row = self.form.of(&row)?;
-        Ok(Outcome { file, error, warning, row, reading, computing })
+        let text = self.form.of(&row)?;
+        Ok(Outcome { file, error, warning, text })
     }
 
     /// The first classes.
@@ -322,9 +420,10 @@ impl<'a> Classifier<'a> {
 
     /// Whether a row that is there is what these options give: bits are the same in every run.
     fn check(&self, worker: &mut Worker, picture: &Path, row: &[u8]) -> Result {
-        let outcome = self.outcome(worker, picture)?;
+        let outcomes = self.outcomes(worker, vec![picture.to_owned()])?;
+        let same = |new: &Outcome| new.error.is_some() || new.text.as_bytes() == row;
         // A picture may have gone since.
-        if outcome.error.is_some() || outcome.row.as_bytes() == row {
+        if outcomes.rows.iter().all(same) {
             return Ok(());
         }
         let output = self.args.output.as_deref().unwrap_or(Path::new(""));
@@ -332,9 +431,16 @@ impl<'a> Classifier<'a> {
             "{}: the row of {:?} is not what this command gives: the picture, the model or \
              the options have changed; choose another --output",
             output.display(),
-            outcome.file
+            picture.display().to_string()
         ))
     }
+}
+
+/// How many pictures a thread computes at once, by what each takes and how many there are.
+fn batch(multiply_adds: u64, count: Option<u64>) -> usize {
+    let faster = MULTIPLY_ADDS / multiply_adds.max(1);
+    let shared = count.map_or(u64::MAX, |count| count / (BATCHES * threads::current()) as u64);
+    usize::try_from(faster.min(shared)).unwrap_or(usize::MAX).clamp(1, MOST_AT_ONCE)
 }
 
 impl Args {
@@ -356,8 +462,15 @@ impl Outcome {
         bar.suspend(|| {
             self.warning.iter().for_each(|text| warn(text));
             self.error.iter().for_each(|text| report(text));
-            print(&self.row)
+            print(&self.text)
         })
+    }
+}
+
+impl Outcomes {
+    /// All rows as text.
+    fn text(&self) -> String {
+        self.rows.iter().map(|row| &*row.text).collect()
     }
 }
 
@@ -371,11 +484,11 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, outcome: &Outcome) {
-        self.rows += 1;
-        self.failed += u64::from(outcome.error.is_some());
-        self.reading += outcome.reading;
-        self.computing += outcome.computing;
+    fn add(&mut self, outcomes: &Outcomes) {
+        self.rows += outcomes.rows.len() as u64;
+        self.failed += outcomes.rows.iter().filter(|row| row.error.is_some()).count() as u64;
+        self.reading += outcomes.reading;
+        self.computing += outcomes.computing;
     }
 
     /// Says how fast it was, and on what the time was spent.
@@ -451,4 +564,27 @@ fn head(
         _ => {}
     }
     Ok((Classes::new(network, outputs, link)?, notes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_networks_take_batches_if_there_are_pictures_for_all_threads() {
+        let threads = threads::current() as u64;
+        for (multiply_adds, each, expected) in [
+            (0, None, 16),
+            (573_808, None, 14),
+            (573_808, Some(1000), 14),
+            (573_808, Some(4 * 9), 9),
+            (573_808, Some(4 * 9 - 1), 8),
+            (573_808, Some(1), 1),
+            (3 << 20, None, 2),
+            (8 << 30, None, 1),
+            (u64::MAX, Some(u64::MAX / threads), 1),
+        ] {
+            assert_eq!(batch(multiply_adds, each.map(|each| each * threads)), expected);
+        }
+    }
 }

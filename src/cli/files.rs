@@ -14,14 +14,15 @@ const DEPTH: usize = 16;
 ///
 /// In memory are the names in one folder and those that it lies in.
 pub(super) struct Files {
-    named: Box<dyn Iterator<Item = Result<PathBuf>> + Send>,
+    named: vec::IntoIter<PathBuf>,
+    list: Option<List>,
     /// How names in folders end, without the dot.
     kinds: &'static [&'static str],
     /// The last folder that was named, and whether it has a file.
     folder: PathBuf,
     has_file: bool,
-    /// What is left in the folders that it is in.
-    open: Vec<vec::IntoIter<PathBuf>>,
+    /// What is left in the folders that it is in, and whether it is a folder.
+    open: Vec<vec::IntoIter<(PathBuf, bool)>>,
 }
 
 impl Files {
@@ -31,14 +32,8 @@ impl Files {
         list: Option<List>,
         kinds: &'static [&'static str],
     ) -> Self {
-        let named = named.into_iter().map(Ok).chain(list.into_iter().flatten());
-        Self {
-            named: Box::new(named),
-            kinds,
-            folder: PathBuf::new(),
-            has_file: false,
-            open: Vec::new(),
-        }
+        let named = named.into_iter();
+        Self { named, list, kinds, folder: PathBuf::new(), has_file: false, open: Vec::new() }
     }
 
     /// Opens a folder.
@@ -49,7 +44,10 @@ impl Files {
         }
         let mut inside = Vec::new();
         for entry in fs::read_dir(folder).map_err(folder_error)? {
-            inside.push(entry.map_err(folder_error)?.path());
+            let entry = entry.map_err(folder_error)?;
+            let (path, kind) = (entry.path(), entry.file_type().map_err(folder_error)?);
+            let is_folder = kind.is_dir() || kind.is_symlink() && path.is_dir();
+            inside.push((path, is_folder));
         }
         inside.sort();
         self.open.push(inside.into_iter());
@@ -73,19 +71,24 @@ impl Files {
     }
 }
 
-impl Iterator for Files {
-    type Item = Result<PathBuf>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl Files {
+    /// The next file. Unless it is to `wait` for whoever writes the list, None also if that one has
+    /// written no more.
+    fn advance(&mut self, wait: bool) -> Option<Result<PathBuf>> {
         loop {
             let is_named = self.open.is_empty();
-            let path = match self.open.last_mut() {
-                None => match self.named.next()? {
-                    Ok(path) => path,
-                    Err(e) => return Some(Err(e)),
-                },
+            let (path, is_folder) = match self.open.last_mut() {
+                None => {
+                    match self.named.next().map(Ok).or_else(|| self.list.as_mut()?.line(wait))? {
+                        Ok(path) => {
+                            let is_folder = path.is_dir();
+                            (path, is_folder)
+                        }
+                        Err(e) => return Some(Err(e)),
+                    }
+                }
                 Some(inside) => match inside.next() {
-                    Some(path) => path,
+                    Some(inside) => inside,
                     None => {
                         self.open.pop();
                         if self.open.is_empty() && !self.has_file {
@@ -95,7 +98,7 @@ impl Iterator for Files {
                     }
                 },
             };
-            if path.is_dir() {
+            if is_folder {
                 if is_named {
                     (self.folder, self.has_file) = (path.clone(), false);
                 }
@@ -110,40 +113,89 @@ impl Iterator for Files {
     }
 }
 
+impl Iterator for Files {
+    type Item = Result<PathBuf>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.advance(true)
+    }
+}
+
+/// Files, at most so many at a time. None waits for others that are not written in the list yet.
+pub(super) struct Batches {
+    files: Files,
+    most: usize,
+    /// What came after the last batch instead of a file.
+    failure: Option<Failure>,
+}
+
+impl Batches {
+    pub(super) fn new(files: Files, most: usize) -> Self {
+        Self { files, most, failure: None }
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<Vec<PathBuf>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(failure) = self.failure.take() {
+            return Some(Err(failure));
+        }
+        let mut batch = match self.files.next()? {
+            Ok(path) => vec![path],
+            Err(e) => return Some(Err(e)),
+        };
+        while batch.len() < self.most
+            && let Some(next) = self.files.advance(false)
+        {
+            match next {
+                Ok(path) => batch.push(path),
+                Err(e) => {
+                    self.failure = Some(e);
+                    break;
+                }
+            }
+        }
+        Some(Ok(batch))
+    }
+}
+
 /// The longest path in a list. Linux's limit is 4096, that of Windows 32,767 units.
 const MAX_PATH: u64 = 1 << 17;
 
 /// A path in each line of a file or of standard input.
 pub(super) struct List {
     name: String,
-    lines: Box<dyn BufRead + Send>,
+    lines: BufReader<Box<dyn Read + Send>>,
+    /// Whether nobody may still write it.
+    is_whole: bool,
     number: u64,
 }
 
 impl List {
     /// Opens a list; `-` is standard input.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let name = path.display().to_string();
-        if path == Path::new("-") {
-            let lines = Box::new(BufReader::new(io::stdin()));
-            return Ok(Self { name: "standard input".into(), lines, number: 0 });
-        }
-        match File::open(path) {
-            Ok(file) => Ok(Self { name, lines: Box::new(BufReader::new(file)), number: 0 }),
-            Err(e) => error(format!("{name}: {e}")),
-        }
+        let is_stdin = path == Path::new("-");
+        let name = if is_stdin { "standard input".into() } else { path.display().to_string() };
+        let lines: Box<dyn Read + Send> = match is_stdin {
+            true => Box::new(io::stdin()),
+            false => Box::new(File::open(path).or_else(|e| error(format!("{name}: {e}")))?),
+        };
+        let is_whole = !is_stdin && path.is_file();
+        Ok(Self { name, lines: BufReader::new(lines), is_whole, number: 0 })
     }
 
     fn wrong<T>(&self, message: &str) -> Option<Result<T>> {
         Some(error(format!("{}: line {}: {message}", self.name, self.number)))
     }
-}
 
-impl Iterator for List {
-    type Item = Result<PathBuf>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+    /// The path in the next line. Unless it is to `wait`, None also if that is not written yet.
+    fn line(&mut self, wait: bool) -> Option<Result<PathBuf>> {
         loop {
+            if !(wait || self.is_whole || self.lines.buffer().contains(&b'\n')) {
+                return None;
+            }
             let mut line = Vec::new();
             self.number += 1;
             match (&mut self.lines).take(MAX_PATH).read_until(b'\n', &mut line) {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use clap::ValueEnum;
-use sepconv::image::{Channels, Crop, Picture, Preprocess, Resize, Scaling};
+use sepconv::image::{Channels, Crop, Picture, Resize, Scaling, Transform};
 use sepconv::weights::Metadata;
 
 /// How to turn pictures into a network's input.
@@ -35,50 +35,33 @@ pub(super) struct Pictures {
     std: Option<Numbers>,
 }
 
-/// How pictures become a network's input.
-pub(super) struct Chosen {
-    pub(super) preprocess: Preprocess,
-    /// Where the scaling is from.
-    pub(super) why: String,
-    pub(super) resize: Resize,
-    /// The part that is used; None for all.
-    pub(super) crop: Option<Crop>,
-}
-
-impl Chosen {
-    /// Says it in a file.
-    pub(super) fn store(self, metadata: &mut Metadata) {
-        let [mean, std] = self.preprocess.numbers().map(<[f32]>::to_vec);
-        (metadata.mean, metadata.std, metadata.resize) = (mean, std, Some(self.resize));
-        metadata.crop = self.crop;
-        metadata.scaling = Some((self.preprocess.scaling(), self.why));
-    }
+/// Says in a file how its pictures become the input.
+pub(super) fn store(transform: Transform, metadata: &mut Metadata) {
+    let [mean, std] = transform.preprocess.numbers().map(<[f32]>::to_vec);
+    (metadata.mean, metadata.std, metadata.resize) = (mean, std, Some(transform.resize));
+    metadata.crop = transform.crop;
+    metadata.scaling = Some((transform.preprocess.scaling(), transform.why));
 }
 
 impl Pictures {
     /// What the options request, or else the file says, or else is usual.
-    pub(super) fn chosen(&self, metadata: &Metadata) -> sepconv::Result<Chosen> {
-        let resize = self.resize.map(Resize::from).or(metadata.resize).unwrap_or_default();
-        let crop = match self.crop {
-            None => metadata.crop,
-            Some(share) => (share > 0.0).then_some(Crop { share, squash: false }),
-        };
-        let numbers = |numbers: &Option<Numbers>| numbers.clone().unwrap_or_default().0;
-        let (mean, std) = (numbers(&self.mean), numbers(&self.std));
-        let (preprocess, why) = match self.preprocess {
-            None if mean.is_empty() && std.is_empty() => {
-                let (preprocess, mut why) = Preprocess::of(metadata)?;
-                if metadata.scaling.is_none() {
-                    why.push_str("; --preprocess changes it");
-                }
-                (preprocess, why)
-            }
-            mode => {
-                let mode = mode.map_or(Scaling::Unit, Scaling::from);
-                (Preprocess::normalized(mode, &mean, &std)?, "as requested".into())
-            }
-        };
-        Ok(Chosen { preprocess, why, resize, crop })
+    pub(super) fn transform(&self, metadata: &Metadata) -> sepconv::Result<Transform> {
+        let mut said = metadata.clone();
+        said.resize = self.resize.map(Resize::from).or(said.resize);
+        if let Some(share) = self.crop {
+            said.crop = (share > 0.0).then_some(Crop { share, squash: false });
+        }
+        if self.preprocess.is_some() || self.mean.is_some() || self.std.is_some() {
+            let mode = self.preprocess.map_or(Scaling::Unit, Scaling::from);
+            said.scaling = Some((mode, "as requested".into()));
+            [said.mean, said.std] =
+                [&self.mean, &self.std].map(|numbers| numbers.clone().unwrap_or_default().0);
+        }
+        let mut transform = Transform::of(&said)?;
+        if said.scaling.is_none() {
+            transform.why += "; --preprocess changes it";
+        }
+        Ok(transform)
     }
 
     /// Reads a picture as a network's input of `size` \[height, width\], with a warning if it is
@@ -88,19 +71,15 @@ impl Pictures {
         path: &Path,
         size: [usize; 2],
         channels: Channels,
-        chosen: &Chosen,
+        transform: &Transform,
     ) -> sepconv::Result<(Vec<f32>, Option<String>)> {
         let decoded = Picture::read(path)?;
         let picture = match self.apply_orientation {
             true => decoded.picture.upright(decoded.orientation),
             false => decoded.picture,
         };
-        let pixels = match chosen.crop {
-            Some(crop) => picture.crop(size, crop, chosen.resize, channels)?,
-            None => picture.resize(size, chosen.resize, channels)?,
-        };
         let warning = decoded.warning.map(|warning| format!("{}: {warning}", path.display()));
-        Ok((chosen.preprocess.apply(pixels)?, warning))
+        Ok((transform.apply(&picture, size, channels)?, warning))
     }
 }
 

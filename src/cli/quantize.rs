@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use indicatif::ProgressBar;
-use sepconv::image::Channels;
+use sepconv::image::{Channels, Transform};
 use sepconv::network::{
     Calibration, Network, NetworkPlan, OutputKind, PlanOptions, QuantizeOptions, Quantized,
     QuantizedLayer, RangeRule, Session,
@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::files::Files;
 use super::labels;
 use super::outputs::{self, Content};
-use super::pictures::{Chosen, Pictures};
+use super::pictures::{self, Pictures};
 use super::progress::Progress;
 use super::source::ModelFile;
 use super::text::{Row, columns, table, wrap};
@@ -123,8 +123,8 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
 fn quantize(args: &Args, progress: Progress) -> Result<Report> {
     let Model { network, weights, mut metadata, .. } = args.file.load()?;
     let (size, channels) = input_size(&network, args.size)?;
-    let chosen = args.pictures.chosen(&metadata)?;
-    let inputs = Inputs { args, size, channels, chosen: &chosen };
+    let transform = args.pictures.transform(&metadata)?;
+    let inputs = Inputs { args, size, channels, transform: &transform };
     let kinds = &["jpg", "jpeg", "png", "npy"];
     let paths: Vec<PathBuf> =
         Files::new(args.calibrate.clone(), None, kinds).collect::<Result<_>>()?;
@@ -161,10 +161,10 @@ fn quantize(args: &Args, progress: Progress) -> Result<Report> {
     })?;
     bar.finish_and_clear();
     if !args.json {
-        note(&format!("pictures are scaled to {} ({})", chosen.preprocess, chosen.why));
+        note(&format!("pictures are scaled to {} ({})", transform.preprocess, transform.why));
     }
 
-    chosen.store(&mut metadata);
+    pictures::store(transform, &mut metadata);
     let mut model = Model::new(network, weights);
     model.metadata = metadata;
     let file = weights::to_bytes(&model)?;
@@ -215,7 +215,7 @@ struct Inputs<'a> {
     args: &'a Args,
     size: [usize; 2],
     channels: usize,
-    chosen: &'a Chosen,
+    transform: &'a Transform,
 }
 
 impl Inputs<'_> {
@@ -248,9 +248,9 @@ impl Inputs<'_> {
                         self.args.file.path().display()
                     ))
                 })?;
-                self.chosen.preprocess.check(colours)?;
+                self.transform.preprocess.check(colours)?;
                 let (x, warning) =
-                    self.args.pictures.read(path, self.size, colours, self.chosen)?;
+                    self.args.pictures.read(path, self.size, colours, self.transform)?;
                 f(&x, warning)?;
             }
             bar.inc(1);

@@ -2,7 +2,7 @@
 //! torchvision's `Normalize` do.
 
 use super::{Channels, Pixels};
-use crate::weights::{Metadata, Scaling};
+use crate::weights::Scaling;
 use crate::{Error, Result};
 
 /// ImageNet's numbers for red, green and blue in 0 to 1: mode `torch` of Keras Applications.
@@ -84,28 +84,6 @@ impl Preprocess {
             return argument(format!("the standard deviation must be finite and above 0, got {x}"));
         }
         Ok(Self { scaling, mean: mean.into(), std: std.into() })
-    }
-
-    /// What a model's file says, or else x / 127.5 − 1, and a phrase that says where that is from.
-    ///
-    /// ```
-    /// # use sepconv::{image::*, weights::*};
-    /// let (preprocess, why) = Preprocess::of(&Metadata::default())?;
-    /// assert_eq!(preprocess, Preprocess::new(Scaling::Tf));
-    /// assert_eq!(why, "assumed, the file does not say");
-    /// # Ok::<(), sepconv::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`Preprocess::normalized`] for the file's numbers.
-    pub fn of(metadata: &Metadata) -> Result<(Self, String)> {
-        match &metadata.scaling {
-            Some((scaling, why)) => {
-                let preprocess = Self::normalized(*scaling, &metadata.mean, &metadata.std)?;
-                Ok((preprocess, why.clone()))
-            }
-            None => Ok((Self::new(Scaling::Tf), "assumed, the file does not say".into())),
-        }
     }
 
     /// The scaling.

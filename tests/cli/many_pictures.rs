@@ -105,6 +105,32 @@ fn rows_are_in_the_order_of_folders_and_lists() {
     assert!(output.status.success() && output.stdout.is_empty(), "{}", stderr(&output));
 }
 
+/// Many pictures of a small size are computed several at a time, but for those beside a failed one
+/// and the last.
+#[test]
+fn batches_have_the_rows_of_single_pictures() {
+    let folder = pictures();
+    let names = ["a.png", "p/b.JPG", "p/z.png", "p/inner/c.jpeg"];
+    let args = ["--size", "20x24", "--json", "--list", "list.txt", "--threads"];
+    let rows = |list: &[&str], threads: &str| {
+        fs::write(folder.path().join("list.txt"), list.join("\n")).unwrap();
+        let output = classify(&folder, &[&args[..], &[threads]].concat()).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let single = rows(&[&names[..], &["p/none.png"]].concat(), "1");
+    let mut list: Vec<&str> = names.into_iter().cycle().take(331).collect();
+    (list[100], list[217]) = ("p/none.png", "p/none.png");
+    for threads in ["1", "2", "5"] {
+        let rows = rows(&list, threads);
+        assert_eq!(rows.len(), list.len());
+        for (i, (row, name)) in rows.iter().zip(&list).enumerate() {
+            let place = names.iter().position(|known| known == name).unwrap_or(4);
+            assert_eq!(*row, single[place], "row {i} on {threads} threads");
+        }
+    }
+}
+
 #[test]
 fn a_file_of_rows_is_continued_wherever_it_was_cut() {
     let folder = pictures();
@@ -274,7 +300,8 @@ fn nothing_is_lost_or_done_twice_after_a_kill() {
 #[test]
 fn one_process_writes_to_a_file_of_rows() {
     let folder = pictures();
-    let mut waits = classify(&folder, &["--output", "out.jsonl", "--list", "-"]);
+    let args = ["--size", "20x24", "--output", "out.jsonl", "--list", "-"];
+    let mut waits = classify(&folder, &args);
     let mut waits = waits.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut list = waits.stdin.take().unwrap();
     // Each row is there as soon as its picture is known, also when the next one is not.

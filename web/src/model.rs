@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sepconv::image::{Channels, Crop, Picture, Preprocess, Resize};
+use sepconv::image::{Channels, Picture, Transform};
 use sepconv::kernels::{Arithmetic, Level};
 use sepconv::network::{
     Classes, Network, NetworkPlan, NodeId, Output, PlanOptions, Session, StepInfo, StepTime,
@@ -60,11 +60,7 @@ struct Pictures {
     /// \[Height, width\].
     size: [usize; 2],
     channels: Channels,
-    preprocess: Preprocess,
-    /// Where the scaling is from.
-    why: String,
-    resize: Resize,
-    crop: Option<Crop>,
+    transform: Transform,
 }
 
 /// What the output means.
@@ -228,8 +224,8 @@ impl Loaded {
             level: plan.level().name(),
             arithmetic: self.arithmetic.name(),
             labels: self.labels.as_deref(),
-            scaling: pictures.ok().map(|pictures| pictures.preprocess.to_string()),
-            why_scaling: pictures.ok().map(|pictures| pictures.why.as_str()),
+            scaling: pictures.ok().map(|pictures| pictures.transform.preprocess.to_string()),
+            why_scaling: pictures.ok().map(|pictures| pictures.transform.why.as_str()),
             why_not: pictures.err().map(String::as_str),
             notes: &self.notes,
         }
@@ -326,18 +322,13 @@ impl Pictures {
         }
         let channels = Channels::new(network.input().1)
             .map_err(|e| format!("the model does not take pictures: {e}"))?;
-        let (preprocess, why) = Preprocess::of(metadata).map_err(sentence)?;
-        preprocess.check(channels).map_err(sentence)?;
-        let (resize, crop) = (metadata.resize.unwrap_or_default(), metadata.crop);
-        Ok(Self { size, channels, preprocess, why, resize, crop })
+        let transform = Transform::of(metadata).map_err(sentence)?;
+        transform.preprocess.check(channels).map_err(sentence)?;
+        Ok(Self { size, channels, transform })
     }
 
     fn input(&self, picture: &Picture) -> Result<Vec<f32>> {
-        let pixels = match self.crop {
-            Some(crop) => picture.crop(self.size, crop, self.resize, self.channels),
-            None => picture.resize(self.size, self.resize, self.channels),
-        };
-        pixels.and_then(|pixels| self.preprocess.apply(pixels)).map_err(sentence)
+        self.transform.apply(picture, self.size, self.channels).map_err(sentence)
     }
 }
 

@@ -35,6 +35,22 @@ pub(super) struct KBlock {
     pub(super) depth: usize,
 }
 
+impl KBlock {
+    /// The k of the first row of a region's taps, where A is no panel.
+    pub(super) fn first_row(region: &Region, depth: Depth) -> Self {
+        let Region { taps_y, taps_x, .. } = region;
+        let b = (taps_y.start * depth.kernel[1] + taps_x.start) * depth.channels;
+        Self { a: 0, b, depth: taps_x.len() * depth.channels }
+    }
+
+    /// The same where so many k are one. Blocks of one range begin at multiples of them in both;
+    /// the last may end within one.
+    pub(super) fn in_groups(self, group: usize) -> Self {
+        let Self { a, b, depth } = self;
+        Self { a: a / group, b: b / group, depth: depth.div_ceil(group) }
+    }
+}
+
 /// What the columns of A mean: kernel height and width, and channels per tap.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Depth {

@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 use core::ptr::null;
+use core::slice;
 
 use crate::activation::{ActivateRun, UNBOUNDED};
 use crate::element::{Pointer, PointerMut};
@@ -9,9 +10,9 @@ use crate::error::{Error, Result};
 use crate::gemm::block_micro_kernel::BLOCK;
 use crate::gemm::blocking::{ColumnSplit, KBlock, MAX_MC, MAX_MR, MicroRows, pixel_tiles};
 use crate::gemm::kernels::{MicroKernelFn, PanelKernels, TileUnit};
-use crate::gemm::micro_kernel::{Epilogue, MicroTiles, Output, Prefetch, Residual};
+use crate::gemm::micro_kernel::{Epilogue, MicroTiles, Output, Prefetch, Residual, Runs};
 use crate::gemm::narrow::NarrowRun;
-use crate::gemm::operands::PartOfA;
+use crate::gemm::operands::{DirectA, Lines, PartOfA};
 use crate::gemm::pair::PairRun;
 use crate::gemm::pair_rows::PairRowsRun;
 use crate::gemm::plan::{GemmPlan, RegionPlan, Sums, TakesA, TakesB};
@@ -28,10 +29,6 @@ use crate::planes::to_planes::ToPlanesRun;
 use crate::planes::transpose::Transpose;
 use crate::threads::{self, Scratch, Threads};
 use crate::view::{NhwcView, NhwcViewMut, Operands};
-
-/// Rows of A a multiple of so many elements (4 KiB) apart share a set of the L1 cache, and a
-/// micro-tile has more rows than a set has lines: they are packed.
-const ALIASED_ROWS: usize = 1024;
 
 impl GemmPlan {
     /// Computes the output rows `rows` of each picture. Views must have been checked against the
@@ -72,14 +69,14 @@ impl GemmPlan {
         let tiles_of = |plan: &RegionPlan| {
             let region = plan.region.in_rows(&rows);
             let (pixels, width) = (self.output[0] * region.pixels(), region.columns.len());
-            let at_once = self.producer.rows_at_once();
+            let at_once = self.producer.rows_at_once(self.direct);
             let unit = self.heights.unit();
             let tiles = pixel_tiles(pixels, width, self.mc, unit, at_once, workers);
             (region, tiles)
         };
         let tiles: usize = self.regions.iter().map(|plan| tiles_of(plan).1.count).sum();
         let panels = self.weights.panels();
-        let produced = if self.direct.is_some() { 0 } else { self.producer.cost() };
+        let produced = if self.direct { 0 } else { self.producer.cost() };
         let produced = produced.div_ceil(self.kernels.tile.nr);
         let split = ColumnSplit { tiles: tiles * self.groups, workers, panels, produced };
         let parts = split.parts();
@@ -219,6 +216,21 @@ struct Step {
     panel: usize,
 }
 
+/// A block of a B panel, one step of a task.
+struct BlockOfB {
+    columns: Columns,
+    block: KBlock,
+    b: *const u8,
+    /// What comes after it.
+    next_b: *const u8,
+    /// Whether the chains begin with it.
+    first: bool,
+    /// Whether they end with it.
+    last: bool,
+    /// The lines of the next tile's pixels that are prefetched meanwhile.
+    lines: Range<usize>,
+}
+
 /// The thread's tile registers, configured; given back when this is dropped.
 struct Configured(&'static TileUnit);
 
@@ -245,8 +257,10 @@ impl Drop for Configured {
 struct Tile<'a> {
     run: &'a Run<'a>,
     task: &'a Task<'a>,
-    /// The input channels of a group if A is the input itself.
-    direct: Option<usize>,
+    /// How A lies if it is the input itself.
+    direct: Option<DirectA>,
+    /// The blocks of k.
+    blocks: &'a [KBlock],
     /// The micro-kernels, if they are of whole panels.
     panel_kernels: Option<&'static PanelKernels>,
     /// Whether weights are widened for them.
@@ -282,8 +296,11 @@ impl<'a> Tile<'a> {
         let rows = plan.heights.micro_rows(count);
         let panels = rows.iter().filter(|rows| rows.rows > 0);
         let panels = panels.map(|rows| rows.panel + rows.tiles).max().unwrap_or(0);
-        let small_m = plan.is_small_m(count);
-        let aliased = run.operands.x_placement.pixel.is_multiple_of(ALIASED_ROWS);
+        let direct = plan.direct_a(&task.region, &run.operands.x_placement, count);
+        let blocks = match direct {
+            Some(direct) if !direct.is_one_run() => slice::from_ref(&task.plan.run),
+            _ => &task.plan.blocks,
+        };
         let (next_x, next_x_lines) = match channels {
             Some(channels) => {
                 let lines = (channels * plan.input_type.size()).div_ceil(LINE_BYTES);
@@ -294,9 +311,10 @@ impl<'a> Tile<'a> {
         Self {
             run,
             task,
-            direct: plan.direct.filter(|_| !aliased && !small_m),
+            direct,
+            blocks,
             panel_kernels: plan.panel_kernels(count),
-            widens: plan.b == TakesB::Widened && !small_m,
+            widens: plan.b == TakesB::Widened && !plan.is_small_m(count),
             rows,
             offsets,
             next_x,
@@ -314,7 +332,7 @@ impl<'a> Tile<'a> {
     /// - x, y and residual are views of the plan's shapes, of these rows and those that they need.
     /// - No other thread touches the task's outputs.
     unsafe fn compute(&mut self) {
-        let (plan, region) = (self.run.plan, self.task.plan);
+        let plan = self.run.plan;
         if self.direct.is_none() {
             match plan.a {
                 // SAFETY: the caller keeps the contract of the views.
@@ -326,10 +344,10 @@ impl<'a> Tile<'a> {
         let unit = plan.products.tile_unit();
         // SAFETY: that the process may use tiles was asked when the plan was made.
         let _configured = unit.map(|unit| unsafe { Configured::new(unit, self.rows[0].rows) });
-        let steps = region.blocks.len() * self.task.panels.len();
+        let steps = self.blocks.len() * self.task.panels.len();
         for i in 0..steps {
             let step = self.step(i);
-            let block = region.blocks[step.block];
+            let block = self.blocks[step.block];
             let first = step.panel == self.task.panels.start;
             if let (TakesA::Blocks, None, true) = (plan.a, self.direct, first) {
                 // SAFETY: the caller keeps the contract of the views.
@@ -349,7 +367,7 @@ impl<'a> Tile<'a> {
     /// The i-th step. B panels change fastest, unless their chains are to end before the next one
     /// begins.
     fn step(&self, i: usize) -> Step {
-        let (blocks, panels) = (self.task.plan.blocks.len(), &self.task.panels);
+        let (blocks, panels) = (self.blocks.len(), &self.task.panels);
         match self.run.plan.sums {
             Sums::InOutput => {
                 Step { block: i / panels.len(), panel: panels.start + i % panels.len() }
@@ -477,9 +495,9 @@ impl<'a> Tile<'a> {
     /// - No other thread touches the task's outputs.
     /// - The A panels hold the block, unless A is the input.
     unsafe fn multiply(&mut self, step: Step, next: Option<Step>, lines: Range<usize>) {
-        let (plan, region, group) = (self.run.plan, self.task.plan, self.task.group);
+        let (plan, task, group) = (self.run.plan, self.task, self.task.group);
         let nr = plan.kernels.tile.nr;
-        let block = &region.blocks[step.block];
+        let block = self.blocks[step.block];
         let (channels, column) = (plan.weights.columns(), step.panel * nr);
         let count = nr.min(channels - column);
         let columns = Columns {
@@ -499,26 +517,21 @@ impl<'a> Tile<'a> {
             b = widened.as_ptr().cast();
         }
         let next_b = next.map_or(null(), |next| {
-            plan.weights.panel(group, next.panel, region.blocks[next.block].b).at
+            plan.weights.panel(group, next.panel, self.blocks[next.block].b).at
         });
-        let last = step.block + 1 == region.blocks.len();
-        for rows in self.rows.into_iter().filter(|rows| rows.tiles * rows.rows > 0) {
-            let (a, a_step) = self.a_of(&rows, block);
-            let tiles = MicroTiles {
-                tiles: rows.tiles,
-                rows: rows.rows,
-                a,
-                a_step,
-                b,
-                depth: block.depth,
-                output: self.output_of(&rows, &columns, step.block == 0, last),
-                prefetch: self.prefetch_of(&rows, &columns, next_b, lines.clone()),
-            };
-            let kernel = self.micro_kernel(rows.instance, columns.count);
-            // SAFETY: the level was available when the plan was made; the instance is the one
-            // for these rows and vectors; the pixels lie in the views, the columns in their
-            // channels, and the block in the panels that were produced and packed.
-            unsafe { kernel(&tiles) };
+        let last = step.block + 1 == self.blocks.len();
+        let of_b = BlockOfB { columns, block, b, next_b, first: step.block == 0, last, lines };
+        // SAFETY: the caller keeps the contract; the pixels are the tile's.
+        unsafe {
+            match self.direct.map_or(Lines::All, |direct| direct.lines) {
+                Lines::All => self.multiply_rows(self.rows, 0, &of_b),
+                lines => {
+                    let row = if lines == Lines::Columns { 1 } else { usize::MAX };
+                    task.region.runs(task.pixels.clone(), row, &mut |_, first, count| {
+                        self.multiply_rows(plan.heights.micro_rows(count), first, &of_b);
+                    });
+                }
+            }
         }
         if last && columns.in_scratch {
             // SAFETY: the caller keeps the contract of views and outputs; this was the last block
@@ -533,6 +546,36 @@ impl<'a> Tile<'a> {
                     (None, _) => self.narrow(&columns),
                 }
             }
+        }
+    }
+
+    /// The same for some of the tile's pixels, from `first` on.
+    ///
+    /// # Safety
+    /// As [`Tile::multiply`]; the pixels are of the tile, and of one line if A is the input.
+    unsafe fn multiply_rows(&mut self, parts: [MicroRows; 3], first: usize, of_b: &BlockOfB) {
+        let BlockOfB { columns, block, b, next_b, .. } = of_b;
+        for part in parts.into_iter().filter(|part| part.tiles * part.rows > 0) {
+            let panel = first / self.run.plan.heights.unit() + part.panel;
+            let rows = MicroRows { first: first + part.first, panel, ..part };
+            let (a, a_step) = self.a_of(&rows, block);
+            let tiles = MicroTiles {
+                tiles: rows.tiles,
+                rows: rows.rows,
+                a,
+                a_step,
+                runs: self.direct.map_or(Runs::ONE, |direct| direct.runs),
+                b: *b,
+                depth: block.depth,
+                output: self.output_of(&rows, columns, of_b.first, of_b.last),
+                prefetch: self.prefetch_of(&rows, columns, *next_b, of_b.lines.clone()),
+            };
+            let kernel = self.micro_kernel(rows.instance, columns.count);
+            // SAFETY: the level was available when the plan was made; the instance is the one
+            // for these rows and vectors; the pixels lie in the views, the columns in their
+            // channels, and the block in the panels that were produced and packed, or in the input
+            // of these pixels.
+            unsafe { kernel(&tiles) };
         }
     }
 
@@ -551,12 +594,13 @@ impl<'a> Tile<'a> {
     /// Where the rows' A begins for a block, and the step from one of their panels, or rows, to the
     /// next.
     fn a_of(&self, rows: &MicroRows, block: &KBlock) -> (*const f32, usize) {
-        let (plan, x_pixel) = (self.run.plan, self.run.operands.x_placement.pixel);
-        if let Some(channels) = self.direct {
-            // Pixels are read in the order in which they lie.
-            let pixel = (self.task.pixels.start + rows.first) * x_pixel;
-            let k = self.task.group * channels + block.b;
-            return (self.run.operands.x.0.add(pixel + k).at.cast(), x_pixel);
+        let (run, plan, region) = (self.run, self.run.plan, &self.task.region);
+        if let Some(direct) = self.direct {
+            let pixel = region.pixel(self.task.pixels.start + rows.first);
+            let taps = [region.taps_y.start, region.taps_x.start];
+            let tap = run.operands.x_placement.of(plan.producer.input_pixel(pixel, taps));
+            let k = self.task.group * direct.channels + (block.b - self.task.plan.run.b);
+            return (run.operands.x.0.add(tap.wrapping_add(k)).at.cast(), direct.step);
         }
         let k = if let TakesA::Blocks = plan.a { 0 } else { block.a };
         // bf16 take half the place of f32.
@@ -624,7 +668,9 @@ impl<'a> Tile<'a> {
         Prefetch {
             next_b,
             before: rows.panel,
-            y: self.run.operands.y.0.add(y),
+            y: self.run.operands.y.0.add(y).at,
+            y_size: self.run.plan.output_type.size(),
+            of_run: rows.rows.div_ceil(self.direct.map_or(1, |direct| direct.runs.count)),
             y_rows: self.offsets.y[written..].as_ptr(),
             x: self.next_x.wrapping_add(lines.start * LINE_BYTES),
             x_rows: self.offsets.next_x[rows.first..].as_ptr(),

@@ -89,7 +89,7 @@ pub(crate) struct PanelKernels {
 pub(crate) struct Bf16Gemm {
     /// As in [`MicroKernels`].
     pub(crate) rows: &'static [usize],
-    /// Of weights that were widened.
+    /// Of weights of f32, packed so or widened.
     pub(crate) large_m: PanelKernels,
     /// For few pixels: of bf16 weights.
     pub(crate) small_m: PanelKernels,

@@ -21,7 +21,9 @@
 //!    then writes whole vectors of channels, untransposed, while here one pointer and constant
 //!    displacements reach all rows, and memory is read strictly forward. Where nothing but copying
 //!    would be done to the input, the packing is not worth its traffic: `a` is then the input
-//!    itself (`DIRECT`), rows a number of elements apart that is known only at run time.
+//!    itself (`DIRECT`), rows a number of elements apart that is known only at run time. Of a window
+//!    of several rows the k lie in as many runs, one after the other; they are short (27 k of a
+//!    network's first layer are three), and none of what the others do by blocks is done.
 //! 4. While a tile is computed, part of the next B panel is prefetched into L2: B is the one
 //!    operand that comes from further away, each panel once per tile of pixels. The lines of y that
 //!    are written next are prefetched too, which pays where k is short (block 2 of Xception: k = 64
@@ -40,7 +42,6 @@ use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::NonNull;
 
-use crate::element::PointerMut;
 use crate::epilogue::{Extent, add_residual, clamp, store};
 use crate::gemm::tile::tile_size;
 use crate::memory::{LINE, LINE_BYTES};
@@ -61,12 +62,30 @@ pub(crate) struct MicroTiles {
     pub(crate) a: *const f32,
     /// Elements from one A panel to the next; from one row to the next if direct.
     pub(crate) a_step: usize,
+    /// Where the k lie if direct; else they are one run.
+    pub(crate) runs: Runs,
     /// The B panel at this block's first k: `[depth][NR]`, of the kernel's elements.
     pub(crate) b: *const u8,
-    /// k of the block.
+    /// k of the block, of each run of it.
     pub(crate) depth: usize,
     pub(crate) output: Output,
     pub(crate) prefetch: Prefetch,
+}
+
+/// The runs of a block's k that lie side by side in A and in B, all of one length.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Runs {
+    /// At least 1.
+    pub(crate) count: usize,
+    /// Elements of A from one to the next.
+    pub(crate) a: usize,
+    /// k of B from one to the next.
+    pub(crate) b: usize,
+}
+
+impl Runs {
+    /// One, of all k.
+    pub(crate) const ONE: Self = Self { count: 1, a: 0, b: 0 };
 }
 
 /// The outputs of micro-tiles: what their chains begin with, where the sums go, what the chains end
@@ -109,8 +128,13 @@ pub(crate) struct Prefetch {
     pub(crate) next_b: *const u8,
     /// Micro-tiles of the same tile of pixels that came before these.
     pub(crate) before: usize,
-    /// The output's rows that are written next: tiles·M offsets, or any numbers, from here on.
-    pub(crate) y: PointerMut,
+    /// The output's rows that are written next: tiles·M offsets in elements, or any numbers, from
+    /// here on.
+    pub(crate) y: *const u8,
+    /// Bytes of an element.
+    pub(crate) y_size: usize,
+    /// Rows of a micro-tile in the course of each run of k.
+    pub(crate) of_run: usize,
     pub(crate) y_rows: *const usize,
     /// The input of the next tile of pixels: `x_lines` cache lines from here on…
     pub(crate) x: *const u8,
@@ -133,8 +157,9 @@ impl<B: Element, const M: usize, const N: usize, const DIRECT: bool> Kernel
 
     /// # Safety
     /// - Each A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of
-    ///   tiles·M rows for `depth` k.
-    /// - `b` is valid for reading `depth`·NR elements B, `bias` NR elements, if there is one.
+    ///   tiles·M rows for `depth` k of each run.
+    /// - `b` is valid for reading `depth`·NR elements B of each run, `bias` NR elements, if there is
+    ///   one.
     /// - The tables of rows have tiles·M offsets each.
     /// - At each of its offsets `y` is valid for reading and writing `columns` elements, the
     ///   residual, if there is one, for reading them; no other thread touches those of `y`.
@@ -359,8 +384,9 @@ impl<T: Int8> Product<T::Simd> for Int8Dot<T> {
 ///
 /// # Safety
 /// - Each A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of
-///   tiles·M rows for `depth` k.
-/// - `b` is valid for reading `depth`·NR elements B, `bias` NR elements, if there is one.
+///   tiles·M rows for `depth` k of each run.
+/// - `b` is valid for reading `depth`·NR elements B of each run, `bias` NR elements, if there is
+///   one.
 /// - The tables of rows have tiles·M offsets each.
 /// - At each of its offsets `y` is valid for reading and writing `columns` elements, the residual,
 ///   if there is one, for reading them; no other thread touches those of `y`.
@@ -387,8 +413,9 @@ unsafe fn micro_tiles<
 /// # Safety
 /// - `i` < `tiles`.
 /// - Each A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of
-///   tiles·M rows for `depth` k.
-/// - `b` is valid for reading `depth`·NR elements B, `bias` NR elements, if there is one.
+///   tiles·M rows for `depth` k of each run.
+/// - `b` is valid for reading `depth`·NR elements B of each run, `bias` NR elements, if there is
+///   one.
 /// - The tables of rows have tiles·M offsets each.
 /// - At each of its offsets `y` is valid for reading and writing `columns` elements, the residual,
 ///   if there is one, for reading them; no other thread touches those of `y`.
@@ -499,8 +526,8 @@ pub(super) const fn prefetch_lines<S: Simd>() -> usize {
 ///
 /// # Safety
 /// - The tile's A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of
-///   its M rows for `depth` k.
-/// - `b` is valid for reading `depth`·NR elements.
+///   its M rows for `depth` k of each run.
+/// - `b` is valid for reading `depth`·NR elements of each run.
 /// - The tables of rows, of what is prefetched and of the residual, have (i + 1)·M offsets.
 #[inline(always)]
 unsafe fn add_products<
@@ -516,6 +543,10 @@ unsafe fn add_products<
     i: usize,
     acc: &mut [[S::Vector; N]; M],
 ) {
+    if DIRECT && t.runs.count > 1 {
+        // SAFETY: the caller keeps the contract, which is the same.
+        return unsafe { add_runs::<S, P, M, N>(simd, product, t, i, acc) };
+    }
     let l = S::LANES;
     let size = const { tile_size::<S>() };
     let (a_row, a_block) = if DIRECT { (t.a_step, l) } else { (l, size.mr * l) };
@@ -573,6 +604,40 @@ unsafe fn add_products<
     }
 }
 
+/// The same where A is the input and its k lie in several runs, which are short: step by step. A
+/// part of the rows is prefetched before each run.
+///
+/// # Safety
+/// - Each of the tile's M rows of A is valid for reading `depth` k of each run.
+/// - `b` is valid for reading `depth`·NR elements of each run.
+/// - The tables of rows, of what is prefetched and of the residual, have (i + 1)·M offsets.
+#[inline(always)]
+unsafe fn add_runs<S: Simd, P: Product<S>, const M: usize, const N: usize>(
+    simd: S,
+    product: P,
+    t: &MicroTiles,
+    i: usize,
+    acc: &mut [[S::Vector; N]; M],
+) {
+    let nr = const { tile_size::<S>().nr };
+    let mut a = t.a.wrapping_add(i * M * t.a_step);
+    let mut b = t.b.cast::<P::Bits>();
+    let (mut row, end) = (i * M, (i + 1) * M);
+    for _ in 0..t.runs.count {
+        let of_run = end.min(row + t.prefetch.of_run);
+        while row < of_run {
+            // SAFETY: there are offsets up to row (i + 1)·M.
+            unsafe { prefetch_row::<S, N>(simd, t, row) };
+            row += 1;
+        }
+        for k in 0..t.depth {
+            // SAFETY: k < depth, of one of the runs of A and B.
+            unsafe { step::<S, P, M, N>(simd, product, a.add(k), t.a_step, b.add(k * nr), acc) };
+        }
+        (a, b) = (a.wrapping_add(t.runs.a), b.wrapping_add(t.runs.b * nr));
+    }
+}
+
 /// L, the k of a block. Where a turn of the loop has one step, the value is hidden from the
 /// compiler, which would otherwise unroll the loop.
 #[inline(always)]
@@ -593,10 +658,12 @@ pub(super) unsafe fn prefetch_row<S: Simd, const N: usize>(simd: S, t: &MicroTil
     let prefetch = &t.prefetch;
     // SAFETY: both tables have an offset for this row.
     let (y_row, x_row) = unsafe { (*prefetch.y_rows.add(row), *prefetch.x_rows.add(row)) };
-    let size = prefetch.y.element.size();
-    let y = prefetch.y.at.wrapping_add(y_row.wrapping_mul(size));
-    for at in (0..N * l * size).step_by(LINE_BYTES) {
-        simd.prefetch_write(y.wrapping_add(at));
+    let y = prefetch.y.wrapping_add(y_row.wrapping_mul(prefetch.y_size));
+    for at in (0..N * l).step_by(LINE) {
+        // Shorter elements than f32 have one line at most.
+        if at == 0 || prefetch.y_size == size_of::<f32>() {
+            simd.prefetch_write(y.wrapping_add(at * size_of::<f32>()));
+        }
     }
     if let Some(Epilogue { residual: Some(residual), .. }) = &t.output.epilogue {
         // SAFETY: the residual has an offset for this row.

@@ -12,6 +12,10 @@
 //! The loops are those of BLIS: a task is up to MC pixels × NC output channels, a block of k is KC
 //! deep, a micro-tile is MR pixels × NR output channels.
 //!
+//! Where the producer would copy the input as it is, the micro-kernels read the input itself: the
+//! pixels of a matrix (pointwise), or taps that lie side by side in the rows of windows. Their
+//! micro-tiles then end with a row of pixels.
+//!
 //! With 16-bit operands this stays a GEMM of f32. The producer widens the input. The weights are
 //! widened once for each tile of pixels, a block of a B panel at a time, in scratch; if there are
 //! few pixels, by each micro-kernel as it loads them. The sums of 16-bit outputs stay in scratch

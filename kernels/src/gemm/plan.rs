@@ -9,6 +9,7 @@ use crate::element::ElementType;
 use crate::error::{Error, Result};
 use crate::gemm::blocking::{Depth, Heights, KBlock, k_blocks, k_blocks_of_all_taps, mc};
 use crate::gemm::kernels::{GemmKernels, PanelKernels};
+use crate::gemm::operands::DirectA;
 use crate::gemm::producer::Producer;
 use crate::gemm::products::Products;
 use crate::gemm::weights::PackedWeights;
@@ -16,7 +17,7 @@ use crate::geometry::{Axis, product};
 use crate::memory;
 use crate::names::joined;
 use crate::options::Options;
-use crate::pixels::Region;
+use crate::pixels::{Placement, Region};
 use crate::planes::PlanesKernels;
 
 /// Tiles of fewer pixels have micro-kernels that widen 16-bit weights themselves. (Zen 4, 2048 ×
@@ -24,6 +25,13 @@ use crate::planes::PlanesKernels;
 /// with 12, 1.1 with 24; by the micro-kernels 1.1, 1.3, 1.1, 1.1. AVX2: widened before, 1.8, 1.7,
 /// 1.2; by the micro-kernels 1.0.)
 pub(super) const SMALL_M: usize = 24;
+
+/// Pixels of a line that lies in the input itself, for each panel of output channels, at least.
+/// With fewer of them the calls of micro-kernels, line by line, take as long as copies. (Emerald
+/// Rapids, time by that with copies. AVX2, 4 panels: 3×3·64→64 at 36² 1.02, 3×3·32→64 at 48² 0.99;
+/// 1 and 2 panels: 3×3·4→16 at 14² 0.65, 3×3·16→32 at 40² 0.90. AVX-512, 2 panels: 3×3·64→64 at 36²
+/// 0.91, 3×3·16→64 at 28² 0.92.)
+const LEAST_LINE: usize = 12;
 
 /// What a GEMM computes, apart from its operands.
 #[derive(Debug)]
@@ -73,6 +81,9 @@ pub(super) enum Sums {
 pub(super) struct RegionPlan {
     pub(super) region: Region,
     pub(super) blocks: Vec<KBlock>,
+    /// The k of a kernel row that its pixels use, of the first of these rows: a block where A is
+    /// the input itself, and lies in several runs.
+    pub(super) run: KBlock,
     /// Where the k of each kernel row begin in the panel.
     pub(super) k_starts: Vec<usize>,
     /// Whether the panel has k of taps in the padding, which are zeros.
@@ -104,8 +115,8 @@ pub(crate) struct GemmPlan {
     /// Elements of the input pixels that a tile copies out of planes.
     patch: usize,
     pub(super) a: TakesA,
-    /// The input channels of a group if micro-kernels can take the input itself for A.
-    pub(super) direct: Option<usize>,
+    /// Whether micro-kernels can take the input itself for A.
+    pub(super) direct: bool,
     pub(super) b: TakesB,
     pub(super) sums: Sums,
     pub(super) output_planes: Option<&'static PlanesKernels>,
@@ -167,21 +178,15 @@ impl GemmPlan {
             let k_blocks = if products.is_bf16() { k_blocks_of_all_taps } else { k_blocks };
             let (mut blocks, k_starts, end) =
                 k_blocks(&region, depth, lanes, products.kc()).ok_or_else(overflow)?;
+            let run = KBlock::first_row(&region, depth);
             let of_region = [region.taps_y.len(), region.taps_x.len()];
             let has_padding = products.is_bf16() && of_region != depth.kernel;
             let longest = blocks.iter().map(|block| block.depth).max().unwrap_or(0);
             let longest = longest.checked_next_multiple_of(lanes).ok_or_else(overflow)?;
             let depth = if let TakesA::Blocks = a { longest } else { end };
             (kc, panel_depth) = (kc.max(longest), panel_depth.max(depth / of_panel));
-            if group > 1 {
-                // Of one range they begin at multiples of a group in both; the last may end within
-                // one.
-                for block in &mut blocks {
-                    let KBlock { a, b, depth } = *block;
-                    *block = KBlock { a: a / group, b: b / group, depth: depth.div_ceil(group) };
-                }
-            }
-            plans.push(RegionPlan { region, blocks, k_starts, has_padding });
+            blocks.iter_mut().for_each(|block| *block = block.in_groups(group));
+            plans.push(RegionPlan { region, blocks, run, k_starts, has_padding });
         }
         let (panel_rows, heights) = (products.panel_rows(kernels), products.heights());
         let mc = mc(panel_depth, heights.most());
@@ -189,17 +194,20 @@ impl GemmPlan {
         let patch = producer.patch(plans.iter().map(|plan| &plan.region), mc)?;
         let widens = group == 1 && !products.takes_bf16() && weights.element() != ElementType::F32;
         let in_scratch = !sums_in_output || widens || products.is_bf16();
+        // Several runs of k are one block, of which no panel is widened.
+        let k = depth.product()?;
+        let in_one_block = depth.kernel[0] == 1 || k <= products.kc() && !widens;
         let sums_rows = (0..if in_scratch { mc } else { 0 }).map(|row| row * kernels.tile.nr);
         Ok(Self {
             kernels,
             products,
-            direct: producer.direct().filter(|_| products.takes_input()),
+            direct: products.takes_input() && producer.is_direct() && in_one_block,
             producer,
             weights,
             groups,
             output,
             regions: plans,
-            k: depth.product()?,
+            k,
             panel_depth,
             panel_rows,
             kc,
@@ -283,6 +291,21 @@ impl GemmPlan {
             b: lines(b * nr),
             patch: lines(self.patch.max(residuals)),
         }
+    }
+
+    /// How micro-kernels take the input itself for A, if they can and it is no slower: for tiles of
+    /// so many pixels of a region.
+    pub(super) fn direct_a(
+        &self,
+        region: &Region,
+        at: &Placement,
+        pixels: usize,
+    ) -> Option<DirectA> {
+        if !self.direct || self.is_small_m(pixels) {
+            return None;
+        }
+        let least = self.panel_rows.max(LEAST_LINE * self.weights.panels());
+        self.producer.direct(region, at, least)
     }
 
     /// Elements of an A panel.

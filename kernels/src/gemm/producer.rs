@@ -2,7 +2,8 @@
 //!
 //! - [`Producer::Im2row`]: pixels copied tap by tap. With one tap and stride 1 these are rows of a
 //!   matrix (pointwise), with a stride they are gathered rows, with several taps this is im2row,
-//!   tile by tile.
+//!   tile by tile. Where it would copy pixels as they are, the GEMM can do without
+//!   ([`Producer::direct`]).
 //! - [`Producer::Depthwise`]: the result of a depthwise convolution, born in the panel.
 
 use crate::activation::{ActivateRun, Activation, UNBOUNDED};
@@ -11,7 +12,7 @@ use crate::element::{ElementType, Pointer, PointerMut};
 use crate::error::Result;
 use crate::gemm::im2row::Im2row;
 use crate::gemm::kernels::GemmKernels;
-use crate::gemm::operands::PartOfA;
+use crate::gemm::operands::{DirectA, PartOfA};
 use crate::geometry::{Axis, product};
 use crate::int8::im2row::Int8Im2row;
 use crate::int8::tensor::{Int8Depthwise, Int8Windows};
@@ -50,17 +51,18 @@ pub(crate) struct DepthwiseProducer {
 }
 
 impl Producer {
-    /// The input channels of a group if the GEMM can read the input itself, since producing would
-    /// copy it as it is: the elements from one output pixel to the next, over the whole batch, are
-    /// then the view's pixel stride.
-    pub(crate) fn direct(&self) -> Option<usize> {
-        let Self::Im2row(im2row) = self else {
-            return None;
-        };
-        let plain =
-            im2row.input_activation == Activation::None && im2row.element == ElementType::F32;
-        let plain = plain && im2row.input_planes.is_none() && !im2row.scaled;
-        (plain && im2row.is_identity()).then_some(im2row.group)
+    /// Whether the GEMM can read the input itself, at least in dense views.
+    pub(crate) fn is_direct(&self) -> bool {
+        matches!(self, Self::Im2row(im2row) if im2row.is_direct())
+    }
+
+    /// How the GEMM reads the input itself, if it can, for the pixels of a region; none if A is
+    /// better produced, as for rows of fewer than `least` pixels.
+    pub(crate) fn direct(&self, region: &Region, at: &Placement, least: usize) -> Option<DirectA> {
+        match self {
+            Self::Im2row(im2row) => im2row.direct(region, at, least),
+            _ => None,
+        }
     }
 
     /// The kernels by which plans are told apart: the copy of pixels out of planes of `input`, and
@@ -118,12 +120,7 @@ impl Producer {
 
     /// What the rows of the output are to those of the input.
     pub(crate) fn vertical(&self) -> &Axis {
-        match self {
-            Self::Im2row(im2row) => &im2row.vertical,
-            Self::Int8Im2row(im2row) => &im2row.vertical,
-            Self::Depthwise(depthwise) => &depthwise.plan.rows.vertical,
-            Self::Int8Depthwise(depthwise) => &depthwise.windows.vertical,
-        }
+        self.axes()[0]
     }
 
     /// Bytes of the weights that producing takes.
@@ -179,30 +176,49 @@ impl Producer {
         (once && h * w * channels * element.size() > CACHED_PICTURE).then_some(group)
     }
 
-    /// The input pixel that an output pixel is the first to use; any if it lies outside. It is the
-    /// first one of a copy, and of a 3×3 window the middle one of the last row.
-    pub(crate) fn newest_pixel(&self, Pixel { picture, row, column }: Pixel) -> Pixel {
-        let (vertical, horizontal, taps) = match self {
-            Self::Im2row(im2row) => (&im2row.vertical, &im2row.horizontal, [0, 0]),
-            Self::Int8Im2row(im2row) => (&im2row.vertical, &im2row.horizontal, [0, 0]),
+    /// What the output is to the input along both axes.
+    fn axes(&self) -> [&Axis; 2] {
+        match self {
+            Self::Im2row(im2row) => [&im2row.vertical, &im2row.horizontal],
+            Self::Int8Im2row(im2row) => [&im2row.vertical, &im2row.horizontal],
             Self::Depthwise(DepthwiseProducer { plan, .. }) => {
-                (&plan.rows.vertical, &plan.rows.horizontal, [2, 1])
+                [&plan.rows.vertical, &plan.rows.horizontal]
             }
             Self::Int8Depthwise(Int8Depthwise { windows, .. }) => {
-                (&windows.vertical, &windows.horizontal, [2, 1])
+                [&windows.vertical, &windows.horizontal]
             }
-        };
-        let position = |o: usize, axis: &Axis, tap: usize| {
-            o.wrapping_mul(axis.stride).wrapping_add(tap).wrapping_sub(axis.before)
-        };
-        let (row, column) =
-            (position(row, vertical, taps[0]), position(column, horizontal, taps[1]));
-        Pixel { picture, row, column }
+        }
     }
 
-    /// Tiles of a multiple of so many whole rows are filled fastest; 0 if it makes no difference.
-    pub(crate) fn rows_at_once(&self) -> usize {
+    /// The input pixel of a tap of an output pixel; any if it lies outside.
+    pub(crate) fn input_pixel(&self, pixel: Pixel, taps: [usize; 2]) -> Pixel {
+        let position = |o: usize, axis: &Axis, tap: usize| {
+            let tap = tap.wrapping_mul(axis.dilation);
+            o.wrapping_mul(axis.stride).wrapping_add(tap).wrapping_sub(axis.before)
+        };
+        let [vertical, horizontal] = self.axes();
+        Pixel {
+            row: position(pixel.row, vertical, taps[0]),
+            column: position(pixel.column, horizontal, taps[1]),
+            ..pixel
+        }
+    }
+
+    /// The input pixel that an output pixel is the first to use; any if it lies outside. It is the
+    /// first one of a copy, and of a 3×3 window the middle one of the last row.
+    pub(crate) fn newest_pixel(&self, pixel: Pixel) -> Pixel {
+        let taps = match self {
+            Self::Im2row(_) | Self::Int8Im2row(_) => [0, 0],
+            Self::Depthwise(_) | Self::Int8Depthwise(_) => [2, 1],
+        };
+        self.input_pixel(pixel, taps)
+    }
+
+    /// Tiles of a multiple of so many whole rows are filled fastest, or multiplied if the GEMM reads
+    /// the input itself; 0 if it makes no difference.
+    pub(crate) fn rows_at_once(&self, direct: bool) -> usize {
         match self {
+            Self::Im2row(im2row) => usize::from(direct && !im2row.is_identity()),
             Self::Depthwise(depthwise) => usize::from(depthwise.plan.shares_rows()),
             Self::Int8Depthwise(depthwise) if depthwise.rows > 1 => depthwise.rows,
             _ => 0,

@@ -1,7 +1,7 @@
 //! MR and NR, the size of each level's micro-tile: MR pixels × NR output channels, in registers.
 
 use crate::level::Level;
-use crate::simd::Simd;
+use crate::simd::{Simd, scalar};
 
 /// The size of a level's micro-tile.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,10 @@ pub(crate) const MATRIX_K: usize = 8;
 /// The size for S.
 pub(crate) const fn tile_size<S: Simd>() -> TileSize {
     let (mr, vectors) = match S::LEVEL {
+        // 4×4: 16 accumulators, 4 numbers of B and of A fit 32 registers, with 0.5 loads for a
+        // multiply-add. (6×4 would take 0.42, but without fused multiply-adds the compiler puts
+        // much of it on the stack.)
+        Level::Scalar if scalar::IS_ALONE => (4, 4),
         // 4×2: eight accumulators hide some of the latency, and nothing else matters here.
         Level::Scalar => (4, 2),
         // 4×8: 8 accumulators, 2 vectors of B, 4 of A (broadcasts in WebAssembly), a lane of these

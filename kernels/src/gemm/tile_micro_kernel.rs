@@ -63,7 +63,6 @@ impl<const INTEGERS: bool> Kernel for TileMicroKernel<INTEGERS> {
         let steps = t.depth.div_ceil(if INTEGERS { TILE } else { BLOCK });
         debug_assert!((1..=MAX_STEPS).contains(&steps) && t.tiles.is_multiple_of(2));
         let (prefetch, output) = (&t.prefetch, &t.output);
-        let element = prefetch.y.element.size();
         for pair in 0..t.tiles / 2 {
             let first = 2 * pair * t.rows;
             let a = t.a.wrapping_add(2 * pair * t.a_step);
@@ -73,8 +72,8 @@ impl<const INTEGERS: bool> Kernel for TileMicroKernel<INTEGERS> {
                 // What the loop over k is too short for.
                 for row in first..first + 2 * t.rows {
                     if row >= first + 2 * steps {
-                        let y = (*prefetch.y_rows.add(row)).wrapping_mul(element);
-                        simd.prefetch_write(prefetch.y.at.wrapping_add(y));
+                        let y = (*prefetch.y_rows.add(row)).wrapping_mul(prefetch.y_size);
+                        simd.prefetch_write(prefetch.y.wrapping_add(y));
                     }
                     let x = prefetch.x.wrapping_add(*prefetch.x_rows.add(row));
                     for line in 0..prefetch.x_lines {
@@ -92,10 +91,10 @@ impl<const INTEGERS: bool> Kernel for TileMicroKernel<INTEGERS> {
                     start_is_of_rows: bias.is_none(),
                     sums,
                     next_b: prefetch.next_b.wrapping_add(pair * steps * 8 * LINE_BYTES),
-                    y: prefetch.y.at,
+                    y: prefetch.y,
                     y_rows: prefetch.y_rows.add(first),
                 };
-                match element {
+                match prefetch.y_size {
                     1 => multiply::<1, INTEGERS>(&run),
                     2 => multiply::<2, INTEGERS>(&run),
                     _ => multiply::<4, INTEGERS>(&run),

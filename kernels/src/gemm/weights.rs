@@ -1,7 +1,7 @@
 //! The packed weights (B): panels of NR output channels, `[group][panel][k][NR]`, k ascending,
-//! padded with zeros, in the type they were given in (bf16 in the arithmetic bf16; for tile
-//! registers and multiply-adds of bf16 in pairs along k; of 8-bit integers as many k side by side
-//! as a product takes), and the biases likewise, in f32.
+//! padded with zeros, in the type they were given in, and the biases likewise, in f32. In the
+//! arithmetic bf16 f16 become bf16, for tile registers and multiply-adds of bf16 f32 do, too, which
+//! then lie in pairs along k. 8-bit integers lie as many k side by side as a product takes.
 
 use core::ptr::NonNull;
 
@@ -51,14 +51,23 @@ impl PackedWeights {
         let unit = products.packed_unit_of_k();
         let shape = Shape::new(kernels, depth, groups, columns, &unpacked, unit)?;
         let Unpacked { weights, bias, .. } = unpacked;
-        let element = if rounds { ElementType::Bf16 } else { weights.element_type() };
+        let element = match weights {
+            // What is multiplied: it need not be widened for each tile of pixels.
+            Elements::F32(_) if !products.takes_bf16() => ElementType::F32,
+            _ if rounds => ElementType::Bf16,
+            _ => weights.element_type(),
+        };
         let per_f32 = size_of::<f32>() / element.size();
         let mut data = Aligned::new(shape.total()?.div_ceil(per_f32), 0.0)?;
         match weights {
-            Elements::F32(weights) if rounds => {
+            Elements::F32(weights) if element == ElementType::Bf16 => {
                 pack(data.as_bits_mut(), &shape, weights, rounded);
             }
-            Elements::F32(weights) => pack(&mut data, &shape, weights, flush_subnormal),
+            Elements::F32(weights) => {
+                let convert: fn(f32) -> f32 =
+                    if rounds { |w| bf16_to_f32(rounded(w)) } else { flush_subnormal };
+                pack(&mut data, &shape, weights, convert);
+            }
             // Those of 16 bits have been refused: nothing for them is compiled.
             _ if !cfg!(feature = "f16-bf16") => return Err(NO_INTEGERS),
             Elements::F16(bits) | Elements::Bf16(bits) if rounds => {

@@ -525,10 +525,11 @@ unsafe fn load<T: Int8, const WHOLE: bool, const PLAIN: bool>(
     // than there are.
     unsafe {
         if PLAIN {
-            return simd.load(x.cast());
+            return x.cast::<Vector<T>>().read_unaligned();
         }
         if WHOLE {
-            return pack::prologue(token, simd.load(x.cast()), run.prologue);
+            let bytes = x.cast::<Vector<T>>().read_unaligned();
+            return pack::prologue(token, bytes, run.prologue);
         }
         if part.apart > 0 {
             let bytes = simd.join_halves(simd.load_bytes(x, n), simd.load_bytes(other, n));

@@ -25,7 +25,8 @@ use crate::params::{ConvParams, DenseParams, PointwiseParams};
 use crate::pixels::Region;
 use crate::unpacked::Unpacked;
 
-/// A standard k×k convolution, optionally in groups: an im2row made tile by tile, then the GEMM.
+/// A standard k×k convolution, optionally in groups: an im2row made tile by tile, then the GEMM;
+/// or the GEMM alone, which reads the taps of f32 in the input where its rows are long.
 ///
 /// Each output is one chain of fused multiply-adds: bias, then taps (ky, kx) and channels
 /// ascending.

@@ -1,7 +1,7 @@
 //! Elements as the kernels load and store them: always as vectors of f32.
 
 use crate::element::{self, ElementType};
-use crate::simd::Simd;
+use crate::simd::{Simd, read_vector, write_vector};
 
 /// A type of elements, for bodies that are compiled for each.
 pub(crate) trait Element {
@@ -14,32 +14,32 @@ pub(crate) trait Element {
     const LINE: usize = 64 / size_of::<Self::Bits>();
 
     /// # Safety
-    /// `p` must be valid for reading a vector's elements; no alignment is needed.
+    /// `p` must be valid for reading a vector's elements, and aligned for one.
     unsafe fn load<S: Simd>(simd: S, p: *const Self::Bits) -> S::Vector;
 
     /// Lanes outside the mask are arbitrary and their memory is not touched.
     ///
     /// # Safety
-    /// `p` must be valid for reading the mask's elements.
+    /// `p` must be valid for reading the mask's elements, and aligned for one.
     unsafe fn mask_load<S: Simd>(simd: S, mask: S::MemMask, p: *const Self::Bits) -> S::Vector;
 
     /// Rounds and stores.
     ///
     /// # Safety
-    /// `p` must be valid for writing a vector's elements; no alignment is needed.
+    /// `p` must be valid for writing a vector's elements, and aligned for one.
     unsafe fn store<S: Simd>(simd: S, p: *mut Self::Bits, v: S::Vector);
 
     /// Memory outside the mask is not touched.
     ///
     /// # Safety
-    /// `p` must be valid for writing the mask's elements.
+    /// `p` must be valid for writing the mask's elements, and aligned for one.
     unsafe fn mask_store<S: Simd>(simd: S, mask: S::MemMask, p: *mut Self::Bits, v: S::Vector);
 
     /// As `store`, of sums of products of elements of this type and of weights that are no NaNs but
     /// [`f32::NAN`], for which there is a shorter way.
     ///
     /// # Safety
-    /// `p` must be valid for writing a vector's elements; no alignment is needed.
+    /// `p` must be valid for writing a vector's elements, and aligned for one.
     #[inline(always)]
     unsafe fn store_sum<S: Simd>(simd: S, p: *mut Self::Bits, v: S::Vector) {
         // SAFETY: a vector's elements are valid for writing.
@@ -49,7 +49,7 @@ pub(crate) trait Element {
     /// As `mask_store`, of such sums.
     ///
     /// # Safety
-    /// `p` must be valid for writing the mask's elements.
+    /// `p` must be valid for writing the mask's elements, and aligned for one.
     #[inline(always)]
     unsafe fn mask_store_sum<S: Simd>(simd: S, mask: S::MemMask, p: *mut Self::Bits, v: S::Vector) {
         // SAFETY: the mask's elements are valid for writing.
@@ -110,7 +110,7 @@ impl Element for F16 {
     unsafe fn load<S: Simd>(simd: S, p: *const u16) -> S::Vector {
         // SAFETY: a vector's elements are valid for reading, and a `Vector16` is plain data of
         // these.
-        simd.f16_to_f32(unsafe { p.cast::<S::Vector16>().read_unaligned() })
+        simd.f16_to_f32(unsafe { read_vector(p) })
     }
 
     #[inline(always)]
@@ -123,7 +123,7 @@ impl Element for F16 {
     unsafe fn store<S: Simd>(simd: S, p: *mut u16, v: S::Vector) {
         // SAFETY: a vector's elements are valid for writing, and a `Vector16` is plain data of
         // these.
-        unsafe { p.cast::<S::Vector16>().write_unaligned(simd.f32_to_f16(v)) }
+        unsafe { write_vector(p, simd.f32_to_f16(v)) }
     }
 
     #[inline(always)]
@@ -150,7 +150,7 @@ impl Element for Bf16 {
     unsafe fn load<S: Simd>(simd: S, p: *const u16) -> S::Vector {
         // SAFETY: a vector's elements are valid for reading, and a `Vector16` is plain data of
         // these.
-        simd.bf16_to_f32(unsafe { p.cast::<S::Vector16>().read_unaligned() })
+        simd.bf16_to_f32(unsafe { read_vector(p) })
     }
 
     #[inline(always)]
@@ -163,7 +163,7 @@ impl Element for Bf16 {
     unsafe fn store<S: Simd>(simd: S, p: *mut u16, v: S::Vector) {
         // SAFETY: a vector's elements are valid for writing, and a `Vector16` is plain data of
         // these.
-        unsafe { p.cast::<S::Vector16>().write_unaligned(simd.f32_to_bf16(v)) }
+        unsafe { write_vector(p, simd.f32_to_bf16(v)) }
     }
 
     #[inline(always)]
@@ -176,7 +176,7 @@ impl Element for Bf16 {
     unsafe fn store_sum<S: Simd>(simd: S, p: *mut u16, v: S::Vector) {
         // SAFETY: a vector's elements are valid for writing, and a `Vector16` is plain data of
         // these.
-        unsafe { p.cast::<S::Vector16>().write_unaligned(simd.sum_to_bf16(v)) }
+        unsafe { write_vector(p, simd.sum_to_bf16(v)) }
     }
 
     #[inline(always)]

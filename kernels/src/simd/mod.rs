@@ -213,21 +213,21 @@ pub(crate) trait Simd: Copy {
     }
 
     /// # Safety
-    /// `p` must be valid for reading `LANES` elements; no alignment is needed.
+    /// `p` must be valid for reading `LANES` elements, and aligned for one.
     #[inline(always)]
     unsafe fn load(self, p: *const f32) -> Self::Vector {
         // SAFETY: `LANES` elements are valid for reading, and a vector is plain data of exactly
         // these.
-        unsafe { p.cast::<Self::Vector>().read_unaligned() }
+        unsafe { read_vector(p) }
     }
 
     /// # Safety
-    /// `p` must be valid for writing `LANES` elements; no alignment is needed.
+    /// `p` must be valid for writing `LANES` elements, and aligned for one.
     #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: Self::Vector) {
         // SAFETY: `LANES` elements are valid for writing, and a vector is plain data of exactly
         // these.
-        unsafe { p.cast::<Self::Vector>().write_unaligned(v) }
+        unsafe { write_vector(p, v) }
     }
 
     /// The first `n` lanes, 1 ≤ n ≤ `LANES`.
@@ -236,26 +236,55 @@ pub(crate) trait Simd: Copy {
     /// Lanes outside the mask are arbitrary and their memory is not touched.
     ///
     /// # Safety
-    /// `p` must be valid for reading the mask's lanes.
+    /// `p` must be valid for reading the mask's lanes, and aligned for one.
     unsafe fn mask_load(self, mask: Self::MemMask, p: *const f32) -> Self::Vector;
 
     /// Memory outside the mask is not touched.
     ///
     /// # Safety
-    /// `p` must be valid for writing the mask's lanes.
+    /// `p` must be valid for writing the mask's lanes, and aligned for one.
     unsafe fn mask_store(self, mask: Self::MemMask, p: *mut f32, v: Self::Vector);
 
     /// As [`Simd::mask_load`], of 16-bit elements.
     ///
     /// # Safety
-    /// `p` must be valid for reading the mask's elements.
+    /// `p` must be valid for reading the mask's elements, and aligned for one.
     unsafe fn mask_load_16(self, mask: Self::MemMask, p: *const u16) -> Self::Vector16;
 
     /// As [`Simd::mask_store`], of 16-bit elements.
     ///
     /// # Safety
-    /// `p` must be valid for writing the mask's elements.
+    /// `p` must be valid for writing the mask's elements, and aligned for one.
     unsafe fn mask_store_16(self, mask: Self::MemMask, p: *mut u16, v: Self::Vector16);
+}
+
+/// A vector of elements E. (One of a single element is read as aligned as it is: CPUs that need
+/// alignment, as RISC-V may, else read each byte.)
+///
+/// # Safety
+/// `p` must be valid for reading the elements that are a vector V, which is plain data, and aligned
+/// for one.
+#[inline(always)]
+pub(crate) unsafe fn read_vector<E, V>(p: *const E) -> V {
+    let p = p.cast::<V>();
+    // SAFETY: the elements are valid for reading, and aligned for one.
+    unsafe {
+        if const { align_of::<V>() <= align_of::<E>() } { p.read() } else { p.read_unaligned() }
+    }
+}
+
+/// Writes it.
+///
+/// # Safety
+/// `p` must be valid for writing the elements that are a vector V, which is plain data, and aligned
+/// for one.
+#[inline(always)]
+pub(crate) unsafe fn write_vector<E, V>(p: *mut E, v: V) {
+    let p = p.cast::<V>();
+    // SAFETY: the elements are valid for writing, and aligned for one.
+    unsafe {
+        if const { align_of::<V>() <= align_of::<E>() } { p.write(v) } else { p.write_unaligned(v) }
+    }
 }
 
 /// A level whose CPU has dot products of bf16 pairs besides.

@@ -1,10 +1,26 @@
-//! Scalar: one lane, plain Rust. The fused multiply-add is correctly rounded, by a library call
-//! where the compilation target has no instruction, hence slow there but the same bits.
+//! Scalar: one lane, plain Rust. The fused multiply-add is correctly rounded, by a call of a
+//! function where the compilation target has no instruction, hence slow there but the same bits.
 
 use crate::element;
 use crate::level::Level;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, SUMS};
 use crate::simd::{Kernel, MAX_LANES, Simd};
+
+/// Whether this is all that the compilation target has, with 32 registers of f32: its tiles fill
+/// them then. Elsewhere it is there for comparison, in kernels that compile in little time.
+pub(crate) const IS_ALONE: bool = cfg!(any(
+    target_arch = "arm",
+    target_arch = "loongarch64",
+    target_arch = "powerpc64",
+    target_arch = "riscv32",
+    target_arch = "riscv64"
+));
+
+/// Whether the C library has a function that rounds once and, if the CPU turns out to have the
+/// instruction, is that: glibc's. Those of musl and of the crate `libm` round subnormal sums twice,
+/// WASI's all sums.
+#[cfg(feature = "std")]
+const IN_LIBRARY: bool = cfg!(all(target_os = "linux", target_env = "gnu"));
 
 /// One f32 at a time, which all CPUs have.
 #[derive(Debug, Clone, Copy)]
@@ -40,15 +56,11 @@ impl<const FUSED: bool> Simd for Scalar<FUSED> {
 
     #[inline(always)]
     fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
-        // WASI's C library rounds twice: it wants another rounding mode, and WebAssembly has none.
-        #[cfg(all(feature = "std", not(target_family = "wasm")))]
-        {
-            a.mul_add(b, c)
+        #[cfg(feature = "std")]
+        if Level::Scalar.has_fma() || IN_LIBRARY {
+            return a.mul_add(b, c);
         }
-        #[cfg(not(all(feature = "std", not(target_family = "wasm"))))]
-        {
-            libm::fmaf(a, b, c)
-        }
+        mul_add(a, b, c)
     }
 
     #[inline(always)]
@@ -162,27 +174,45 @@ impl<const FUSED: bool> Simd for Scalar<FUSED> {
 
     #[inline(always)]
     unsafe fn mask_load(self, (): (), p: *const f32) -> f32 {
-        // SAFETY: the mask's lanes are valid for reading.
-        unsafe { p.read_unaligned() }
+        // SAFETY: the mask's lane is valid for reading, and aligned.
+        unsafe { p.read() }
     }
 
     #[inline(always)]
     unsafe fn mask_store(self, (): (), p: *mut f32, v: f32) {
-        // SAFETY: the mask's lanes are valid for writing.
-        unsafe { p.write_unaligned(v) }
+        // SAFETY: the mask's lane is valid for writing, and aligned.
+        unsafe { p.write(v) }
     }
 
     #[inline(always)]
     unsafe fn mask_load_16(self, (): (), p: *const u16) -> u16 {
-        // SAFETY: the mask's elements are valid for reading.
-        unsafe { p.read_unaligned() }
+        // SAFETY: the mask's element is valid for reading, and aligned.
+        unsafe { p.read() }
     }
 
     #[inline(always)]
     unsafe fn mask_store_16(self, (): (), p: *mut u16, v: u16) {
-        // SAFETY: the mask's elements are valid for writing.
-        unsafe { p.write_unaligned(v) }
+        // SAFETY: the mask's element is valid for writing, and aligned.
+        unsafe { p.write(v) }
     }
+}
+
+/// a·b + c, rounded once: by way of an f64 that is rounded to odd, as in `sse.rs`, where it is
+/// explained. (Not inlined: each kernel would have it many times.)
+#[inline(never)]
+fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+    let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
+    let sum = product + c;
+    let of_c = sum - product;
+    let of_product = sum - of_c;
+    let error = (product - of_product) + (c - of_c);
+    // Infinities and NaNs have an error that is NaN.
+    if error == 0.0 || error.is_nan() {
+        return sum as f32;
+    }
+    // Too large in magnitude: the next one towards zero is the integer below.
+    let is_beyond = (error < 0.0) != (sum < 0.0);
+    f64::from_bits((sum.to_bits() - u64::from(is_beyond)) | 1) as f32
 }
 
 impl Bytes for Scalar {

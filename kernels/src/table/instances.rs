@@ -74,7 +74,7 @@ pub(super) const fn gemm_blocks<S: Simd, B: Element, const N: usize, const HEIGH
             1 => S::entry::<BlockMicroKernel<B, 1, N, 1>>,
             2 => S::entry::<BlockMicroKernel<B, 2, N, 2>>,
             3 => S::entry::<BlockMicroKernel<B, 3, N, 3>>,
-            4 if few => S::entry::<BlockMicroKernel<B, 4, N, 2>>,
+            4 if few || N > 3 => S::entry::<BlockMicroKernel<B, 4, N, 2>>,
             4 => S::entry::<BlockMicroKernel<B, 4, N, 4>>,
             6 if few || N > 2 => S::entry::<BlockMicroKernel<B, 6, N, 3>>,
             6 => S::entry::<BlockMicroKernel<B, 6, N, 6>>,

@@ -1,5 +1,6 @@
-//! The kernels of the level scalar: the general ones alone. It is for comparison, and for CPUs that
-//! have no other.
+//! The kernels of the level scalar: the general ones alone, as it is for comparison. Where it is
+//! all that the target has ([`IS_ALONE`]), GEMMs have wider micro-tiles, and depthwise convolutions
+//! of f32 kernels 3×3.
 
 use crate::activation::Activate;
 use crate::depthwise::kernels::DepthwiseKernels;
@@ -7,7 +8,7 @@ use crate::element::F16Bf16;
 use crate::epilogue::{AsIs, Bounded, General};
 use crate::fma_loop::FmaLoop;
 use crate::gemm::kernels::{
-    Bf16Gemm, ChainGemm, F16Bf16Gemm, GemmKernels, MicroKernels, PanelKernels,
+    Bf16Gemm, ChainGemm, F16Bf16Gemm, GemmKernels, MicroKernelFn, MicroKernels, PanelKernels,
 };
 use crate::gemm::narrow::Narrow;
 use crate::gemm::pack::Pack;
@@ -22,7 +23,7 @@ use crate::pool::row::{Average, Max};
 use crate::simd::Simd;
 use crate::simd::element::{Bf16, F16, F32};
 use crate::simd::int8::Int8;
-use crate::simd::scalar::{Scalar, ScalarInt8};
+use crate::simd::scalar::{IS_ALONE, Scalar, ScalarInt8};
 use crate::table::instances::*;
 use crate::table::kernels::{ChannelwiseKernels, Kernels};
 
@@ -34,6 +35,14 @@ type U = Scalar<false>;
 /// The heights of micro-tiles: few, for the sake of the time in which they compile. Any two below 4
 /// add up to each that is missing.
 const ROWS: [usize; 3] = [1, 2, 4];
+
+/// The width of micro-tiles.
+const NR: usize = tile_size::<S>().nr;
+
+/// The name of a kernel whose micro-tile is 4×2 or, where the level is alone, 4×4.
+const fn of_tile(name: &'static str, alone: &'static str) -> &'static str {
+    if IS_ALONE { alone } else { name }
+}
 
 pub(super) static KERNELS: Kernels = Kernels {
     level: Level::Scalar,
@@ -79,11 +88,29 @@ pub(super) static KERNELS: Kernels = Kernels {
     unfused_loop: if cfg!(feature = "unfused") { Some(U::entry::<FmaLoop>) } else { None },
 };
 
+/// Micro-kernels of each width, 1 to NR, for the exact GEMM and the unfused one.
+const EXACT: &[&[MicroKernelFn]] =
+    &[&gemm::<S, F32, 1, false, _>(ROWS), &gemm::<S, F32, 2, false, _>(ROWS)];
+const UNFUSED: &[&[MicroKernelFn]] =
+    &[&gemm::<U, F32, 1, false, _>(ROWS), &gemm::<U, F32, 2, false, _>(ROWS)];
+const EXACT_ALONE: &[&[MicroKernelFn]] = &[
+    &gemm::<S, F32, 1, false, _>(ROWS),
+    &gemm::<S, F32, 2, false, _>(ROWS),
+    &gemm::<S, F32, 3, false, _>(ROWS),
+    &gemm::<S, F32, 4, false, _>(ROWS),
+];
+const UNFUSED_ALONE: &[&[MicroKernelFn]] = &[
+    &gemm::<U, F32, 1, false, _>(ROWS),
+    &gemm::<U, F32, 2, false, _>(ROWS),
+    &gemm::<U, F32, 3, false, _>(ROWS),
+    &gemm::<U, F32, 4, false, _>(ROWS),
+];
+
 const EXACT_GEMM: ChainGemm = ChainGemm {
     f32: MicroKernels {
-        name: "gemm_f32_4x2_scalar",
+        name: of_tile("gemm_f32_4x2_scalar", "gemm_f32_4x4_scalar"),
         rows: &ROWS,
-        packed: &[&gemm::<S, F32, 1, false, _>(ROWS), &gemm::<S, F32, 2, false, _>(ROWS)],
+        packed: if IS_ALONE { EXACT_ALONE } else { EXACT },
         direct: &[],
     },
     small_m: None,
@@ -91,9 +118,9 @@ const EXACT_GEMM: ChainGemm = ChainGemm {
 
 const UNFUSED_GEMM: ChainGemm = ChainGemm {
     f32: MicroKernels {
-        name: "gemm_f32_4x2_unfused_scalar",
+        name: of_tile("gemm_f32_4x2_unfused_scalar", "gemm_f32_4x4_unfused_scalar"),
         rows: &ROWS,
-        packed: &[&gemm::<U, F32, 1, false, _>(ROWS), &gemm::<U, F32, 2, false, _>(ROWS)],
+        packed: if IS_ALONE { UNFUSED_ALONE } else { UNFUSED },
         direct: &[],
     },
     small_m: None,
@@ -102,22 +129,27 @@ const UNFUSED_GEMM: ChainGemm = ChainGemm {
 const BF16_GEMM: Bf16Gemm = Bf16Gemm {
     rows: &ROWS,
     large_m: PanelKernels {
-        name: "gemm_blocks_f32_4x2_scalar",
-        packed: &gemm_blocks::<S, F32, 2, _>(ROWS),
+        name: of_tile("gemm_blocks_f32_4x2_scalar", "gemm_blocks_f32_4x4_scalar"),
+        packed: &gemm_blocks::<S, F32, NR, _>(ROWS),
     },
     small_m: PanelKernels {
-        name: "gemm_blocks_bf16_4x2_scalar",
-        packed: &gemm_blocks::<S, Bf16, 2, _>(ROWS),
+        name: of_tile("gemm_blocks_bf16_4x2_scalar", "gemm_blocks_bf16_4x4_scalar"),
+        packed: &gemm_blocks::<S, Bf16, NR, _>(ROWS),
     },
     round: S::entry::<Round>,
 };
 
 const INT8: &[Int8Kernels] = &[int8::<ScalarInt8, ScalarInt8>(
-    ["gemm_int8_4x2_scalar", "requantize_scalar", "dw_int8_scalar", "pool_int8_scalar"],
+    [
+        of_tile("gemm_int8_4x2_scalar", "gemm_int8_4x4_scalar"),
+        "requantize_scalar",
+        "dw_int8_scalar",
+        "pool_int8_scalar",
+    ],
     || <ScalarInt8 as Int8>::detect().is_some(),
     false,
     &ROWS,
-    &gemm_int8::<ScalarInt8, 2, _>(ROWS),
+    &gemm_int8::<ScalarInt8, NR, _>(ROWS),
 )];
 
 const F16_BF16_PLANES: F16Bf16<PlanesOf> = F16Bf16 {
@@ -126,10 +158,43 @@ const F16_BF16_PLANES: F16Bf16<PlanesOf> = F16Bf16 {
 };
 
 const F32_DEPTHWISE: DepthwiseKernels =
+    if IS_ALONE { F32_DEPTHWISE_ALONE } else { F32_DEPTHWISE_FEW };
+
+const F32_UNFUSED: Option<DepthwiseKernels> = match F32_UNFUSED_FEW {
+    Some(_) if IS_ALONE => Some(F32_UNFUSED_ALONE),
+    few => few,
+};
+
+const F32_DEPTHWISE_FEW: DepthwiseKernels =
     few_depthwise::<S, F32>(["dw_f32_4_scalar", "dw_f32_general_1_scalar"]);
 
-const F32_UNFUSED: Option<DepthwiseKernels> =
+const F32_UNFUSED_FEW: Option<DepthwiseKernels> =
     few_unfused::<U, F32>(["dw_f32_4_unfused_scalar", "dw_f32_general_1_unfused_scalar"]);
+
+/// Columns of 3×3 tiles: 9 weights, 6 chains and a column of the input fit 32 registers.
+const COLUMNS: &[usize] = &[1, 2, 6];
+
+const F32_DEPTHWISE_ALONE: DepthwiseKernels = DepthwiseKernels {
+    k3x3: &[
+        k3x3::<S, F32, 1, _>(["dw_f32_3x3s1_6_scalar", "dw_f32_relu_3x3s1_6_scalar"], COLUMNS),
+        k3x3::<S, F32, 2, _>(["dw_f32_3x3s2_6_scalar", "dw_f32_relu_3x3s2_6_scalar"], COLUMNS),
+    ],
+    ..F32_DEPTHWISE_FEW
+};
+
+const F32_UNFUSED_ALONE: DepthwiseKernels = DepthwiseKernels {
+    k3x3: &[
+        k3x3::<U, F32, 1, _>(
+            ["dw_f32_3x3s1_6_unfused_scalar", "dw_f32_relu_3x3s1_6_unfused_scalar"],
+            COLUMNS,
+        ),
+        k3x3::<U, F32, 2, _>(
+            ["dw_f32_3x3s2_6_unfused_scalar", "dw_f32_relu_3x3s2_6_unfused_scalar"],
+            COLUMNS,
+        ),
+    ],
+    ..few_depthwise::<U, F32>(["dw_f32_4_unfused_scalar", "dw_f32_general_1_unfused_scalar"])
+};
 
 const F32_POOL: PoolKernels = PoolKernels {
     lanes: S::LANES,

@@ -8,7 +8,8 @@
 
 `Model` is a network with weights, from a file of Keras, TensorFlow Lite, TensorFlow.js, timm or
 `sepconv quantize`. `from_keras` and `from_timm` make one of a live model. `kernels` has single
-layers on arrays. `bench` times models, layers and other functions in turns.
+layers on arrays. `Picture` decodes JPEG and PNG, and `Model.preprocess` makes a model's input of it.
+`bench` times models, layers and other functions in turns.
 
 Tensors are N×H×W×C, or N×L×C for models of sequences. Results have the same bits on every CPU, any
 number of threads and any batch, unless `arithmetic="fast"` is asked for.
@@ -23,10 +24,12 @@ from . import kernels
 from ._bench import Record, bench
 from ._convert import from_keras, from_timm
 from ._model import Model
+from ._pictures import Picture
 from ._sepconv import __version__, available_threads, levels
 
 __all__ = [
     "Model",
+    "Picture",
     "Record",
     "__version__",
     "available_threads",

@@ -11,6 +11,7 @@ import numpy as np
 
 from . import _sepconv
 from ._arrays import check_out, checked_threads, input_array
+from ._pictures import Picture
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 # The most pictures computed at a time: enough to feed all threads, and a bound on memory.
 _BATCH = 8
+# Of a picture, decoded or resized.
+_MOST_PIXELS = 1 << 27
 # Plans for other sizes that a model keeps, which share its packed weights.
 _MOST_PLANS = 16
 
@@ -226,6 +229,62 @@ class Model:
             raise ValueError("nodes: expected at least 1 name, got none")
         return self._compute(x, values, out, progress)
 
+    def preprocess(
+        self,
+        pictures: Picture | Sequence[Picture],
+        *,
+        size: tuple[int, int] | None = None,
+        resize: str | None = None,
+        crop: float | None = None,
+        scaling: str | None = None,
+        mean: float | Sequence[float] = (),
+        std: float | Sequence[float] = (),
+    ) -> _Array:
+        """The model's input of these pictures, N×H×W×C, with the bits that ``sepconv classify``
+        computes on. The file says how, or what is given here; see `preprocessing`.
+
+        :param size: height and width; default the model's own.
+        :param resize: ``"nearest"``, ``"bilinear"`` or ``"bicubic"``, as Pillow does it, or
+            ``"tf-nearest"``, ``"tf-bilinear"`` or ``"tf-bicubic"``, as TensorFlow does; default
+            that of the file, or ``"nearest"``.
+        :param crop: keep the proportions of pictures, and use this share of them, in the middle;
+            0 for all of it, without proportions; default as the file says, or 0.
+        :param scaling: of pixels from 0 to 255: ``"tf"`` (x / 127.5 − 1), ``"torch"`` or
+            ``"caffe"`` (with the mean and deviation of ImageNet), ``"unit"`` (x / 255) or
+            ``"none"``; default that of the file, or ``"tf"``.
+        :param mean: is subtracted, one number or three, after ``"unit"``, unless `scaling` is
+            ``"none"``.
+        :param std: divides after `mean` is subtracted.
+
+        >>> x = model.preprocess(sepconv.Picture.read("cat.jpg"))     # doctest: +SKIP
+        >>> probabilities = model(x)                                  # doctest: +SKIP
+        """
+        if isinstance(pictures, Picture):
+            pictures = [pictures]
+        height, width, channels, is_sequence = self._core.input()
+        if is_sequence:
+            raise ValueError(f'"{self.name}" takes sequences, not pictures')
+        if size is not None:
+            height, width = size
+        if height is None or width is None:
+            raise ValueError(f'size: expected a height and a width, since "{self.name}" has none')
+        if height < 1 or width < 1 or height * width > _MOST_PIXELS:
+            raise ValueError(
+                f"size: expected a picture of 1 to {_MOST_PIXELS} pixels, got {height}×{width} "
+                "(height × width)"
+            )
+        options = {
+            "resize": resize,
+            "crop": crop,
+            "scaling": scaling,
+            "mean": np.ravel(mean).tolist(),
+            "std": np.ravel(std).tolist(),
+        }
+        x = np.empty((len(pictures), height, width, channels), np.float32)
+        for picture, row in zip(pictures, x):
+            self._core.preprocess(picture._core, (height, width), options, row.reshape(-1))
+        return x
+
     def _outputs(self, logits: bool) -> tuple[_Value, ...]:
         values = self._values.get(logits)
         if values is None:
@@ -370,6 +429,13 @@ class Model:
     def link(self) -> str | None:
         """``"softmax"`` or ``"sigmoid"`` if the output is known to be logits of it."""
         return self._core.link()
+
+    @property
+    def head(self) -> str | None:
+        """What makes the first output probabilities: ``"softmax"``, ``"sigmoid"`` or
+        ``"mean of softmaxes"`` at its end; None if it is values, which may be logits: see `link`."""
+        _, node = self._core.outputs()[0]
+        return self._core.logits(node)[0]
 
     @property
     def parameters(self) -> int:

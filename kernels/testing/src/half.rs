@@ -1,6 +1,5 @@
 //! Tensors of any element type, made and read by the crate `half`, which shares no code with the
 //! kernels.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use half::{bf16, f16};
 use sepconv_kernels::{ElementType, Elements, ElementsMut};

@@ -1,7 +1,6 @@
 //! The ledger: how many runs of each kernel were compared with what they should give, and how many
 //! disagreed. Each test appends its share to the file that `SEPCONV_LEDGER` names; `checks/levels/ledger.py`
 //! adds up and demands that no kernel of a level that should have run is missing.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,6 +1,5 @@
 //! A layer as a value: any operation with as many operands as it needs, for tests that treat all
 //! alike.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use sepconv_kernels::*;
 

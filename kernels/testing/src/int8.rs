@@ -1,5 +1,4 @@
 //! Layers of 8-bit integers at random, and what naive sums make of them.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::OnceLock;

@@ -1,5 +1,4 @@
 //! Digests of results, and the committed tables of what they are on every CPU.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
