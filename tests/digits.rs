@@ -4,7 +4,9 @@
 
 use std::path::Path;
 
+use common::digest::{Table, digest};
 use sepconv::image::{Channels, Picture, Preprocess, Resize, Scaling};
+use sepconv::kernels::Arithmetic;
 use sepconv::models::{Head, XceptionConfig, xception};
 use sepconv::network::{
     Calibration, Network, NetworkPlan, PlanOptions, QuantizeOptions, Quantized, RangeRule, Session,
@@ -86,6 +88,35 @@ fn digits_are_read_as_keras_reads_them() {
     println!("{right} of 100 right, logits within {worst:.1e} of Keras's");
     assert!(worst <= 1e-4);
     assert_eq!(right, 99);
+}
+
+/// The logits of all digits, one after the other, on every level: the digests of the committed
+/// table, with which `web/` compares WebAssembly's, too. After a change that is meant to change bits:
+/// `SEPCONV_BLESS=1 cargo test --release --test digits digests`.
+#[test]
+fn digests_of_digits() {
+    let Model { network, weights, .. } = model();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/digests/digits.txt");
+    let mut table = Table::new(file, include_str!("digests/digits.txt"));
+    let digits = digits();
+    for arithmetic in [Arithmetic::Exact, Arithmetic::Unfused] {
+        for level in common::levels() {
+            let options = PlanOptions::default().arithmetic(arithmetic).level(level);
+            let plan = NetworkPlan::new(&network, &weights, [1, 32, 32, 3], &options).unwrap();
+            for step in plan.steps() {
+                common::ledger::ran(level, &step.kernel);
+            }
+            let mut session = Session::new(plan).unwrap();
+            let mut logits = Vec::new();
+            for (x, _) in &digits {
+                session.run(x).unwrap();
+                logits.extend_from_slice(session.output());
+            }
+            let entered = table.enter(arithmetic.name(), digest(&logits));
+            common::holds(entered.is_ok(), || format!("{level}: {entered:?}"));
+        }
+    }
+    table.close();
 }
 
 /// How many of these digits a network has right.

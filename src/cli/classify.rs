@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use sepconv::image::{Channels, Transform};
-use sepconv::network::{Network, NetworkPlan, NodeId, OutputKind, Session};
+use sepconv::network::{Classes, Network, NetworkPlan, NodeId, OutputKind, Session};
 use sepconv::weights::Link;
 
 use super::files::{Batches, Files, List};
@@ -206,8 +206,7 @@ struct Classifier<'a> {
     /// How many pictures a thread takes at a time, and the plan for as many, if several.
     batch: usize,
     batch_plan: Option<Arc<NetworkPlan>>,
-    is_probable: bool,
-    yes_or_no: bool,
+    classes: Classes,
     labels: Option<Vec<String>>,
     /// The nodes that are shown, and what a softmax or sigmoid is applied to.
     shown: String,
@@ -279,12 +278,12 @@ impl<'a> Classifier<'a> {
                  `sepconv run`"
             ));
         }
-        let head = Head::new(&mut model.network, outputs, args.logits, model.metadata.logits)?;
-        let yes_or_no = head.is_sigmoid && outputs == 1;
-        let classes = if yes_or_no { 2 } else { outputs };
-        let labels = class_names(args, model.metadata.labels.take(), classes)?;
+        let trained = model.metadata.logits;
+        let (classes, notes) = head(&mut model.network, outputs, args.logits, trained)?;
+        let numbers = if classes.is_yes_or_no { 2 } else { outputs };
+        let labels = class_names(args, model.metadata.labels.take(), numbers)?;
         let name = |node: NodeId| model.network.node(node).name.clone();
-        let (shown, logits) = (name(head.output), head.logits.map(name));
+        let (shown, logits) = (name(classes.shown), classes.logits.map(name));
         let nodes = [Some(shown.clone()), logits.clone()].into_iter().flatten();
         let integers = model.network.is_quantized();
         let options = args.types.of_given(integers)?.outputs(nodes);
@@ -297,10 +296,9 @@ impl<'a> Classifier<'a> {
         let said = Said::new(&transform.preprocess, &transform.why);
         if !args.json {
             note(&format!("pictures are scaled to {} ({})", said.formula, transform.why));
-            head.notes.iter().for_each(|text| note(text));
+            notes.iter().for_each(|text| note(text));
         }
-        let is_probable = head.is_probable;
-        let form = args.form(classes, is_probable);
+        let form = args.form(numbers, classes.is_probable);
         Ok(Self {
             args,
             size,
@@ -310,8 +308,7 @@ impl<'a> Classifier<'a> {
             plan,
             batch,
             batch_plan,
-            is_probable,
-            yes_or_no,
+            classes,
             labels,
             shown,
             logits,
@@ -402,8 +399,8 @@ impl<'a> Classifier<'a> {
             warning: warning.as_deref().map(message),
             preprocess: &self.said,
             logits,
-            probabilities: shown.filter(|_| self.is_probable),
-            values: shown.filter(|_| !self.is_probable),
+            probabilities: shown.filter(|_| self.classes.is_probable),
+            values: shown.filter(|_| !self.classes.is_probable),
             top: shown.map_or(Vec::new(), |shown| self.top(shown)),
         };
         let text = self.form.of(&row)?;
@@ -415,10 +412,10 @@ impl<'a> Classifier<'a> {
         let class = |(index, number): (usize, f32)| Class {
             index,
             label: self.labels.as_ref().map(|labels| labels[index].as_str()),
-            probability: self.is_probable.then_some(number),
-            value: (!self.is_probable).then_some(number),
+            probability: self.classes.is_probable.then_some(number),
+            value: (!self.classes.is_probable).then_some(number),
         };
-        top(numbers, self.yes_or_no, self.args.top).into_iter().map(class).collect()
+        self.classes.largest(numbers, self.args.top as usize).into_iter().map(class).collect()
     }
 
     /// Whether a row that is there is what these options give: bits are the same in every run.
@@ -527,94 +524,46 @@ fn class_names(
     }
 }
 
-/// The meaning of the model's first output.
-struct Head {
-    /// The node that is shown: after a softmax or sigmoid, if one is applied.
-    output: NodeId,
-    /// The node that the softmax or sigmoid is applied to.
-    logits: Option<NodeId>,
-    /// Whether probabilities are shown.
-    is_probable: bool,
-    is_sigmoid: bool,
-    notes: Vec<String>,
-}
-
-impl Head {
-    /// Appends a softmax or sigmoid if the model has none and its outputs are logits: because it
-    /// was `trained` on logits, or because the user `asked` for it.
-    fn new(
-        network: &mut Network,
-        outputs: usize,
-        asked: bool,
-        trained: Option<Link>,
-    ) -> Result<Self> {
-        let first = network.outputs()[0].clone();
-        let others: Vec<_> =
-            network.outputs()[1..].iter().map(|output| format!("{:?}", output.name)).collect();
-        let mut output = first.node;
-        let mut notes = Vec::new();
-        if !others.is_empty() {
-            let (name, others) = (first.name, others.join(", "));
-            notes.push(format!(
-                "only output {name:?} is shown; `sepconv run` gives the others: {others}"
-            ));
+/// What the model's first output means, and notes for the user. A softmax or sigmoid is appended if
+/// there is none and the outputs are logits: because the model was `trained` on logits, or because
+/// the user `asked` for it.
+fn head(
+    network: &mut Network,
+    outputs: usize,
+    asked: bool,
+    trained: Option<Link>,
+) -> Result<(Classes, Vec<String>)> {
+    let first = network.outputs()[0].clone();
+    let others: Vec<_> =
+        network.outputs()[1..].iter().map(|output| format!("{:?}", output.name)).collect();
+    let mut notes = Vec::new();
+    if !others.is_empty() {
+        let (name, others) = (first.name, others.join(", "));
+        notes.push(format!(
+            "only output {name:?} is shown; `sepconv run` gives the others: {others}"
+        ));
+    }
+    let link = trained.or(asked.then(|| Link::usual(outputs)));
+    match (network.kind(first.node), link) {
+        (OutputKind::Values, Some(link)) => {
+            let function = if link == Link::Sigmoid { "sigmoid" } else { "softmax" };
+            let why = match trained {
+                Some(_) => "the model was trained on logits",
+                None => "--logits requests it",
+            };
+            notes.push(format!("a {function} is applied to the model's output: {why}"));
         }
-        let kind = network.kind(output);
-        if kind == OutputKind::Values {
-            let by_count = if outputs == 1 { Link::Sigmoid } else { Link::Softmax };
-            match trained.or(asked.then_some(by_count)) {
-                Some(link) => {
-                    let function = if link == Link::Sigmoid { "sigmoid" } else { "softmax" };
-                    let why = match trained {
-                        Some(_) => "the model was trained on logits",
-                        None => "--logits requests it",
-                    };
-                    notes.push(format!("a {function} is applied to the model's output: {why}"));
-                    let mut name = "probabilities".to_owned();
-                    while network.find(&name).is_some() {
-                        name.push('_');
-                    }
-                    output = network.push(&name, link.op(), &[output])?;
-                }
-                None => notes.push(
-                    "the model file does not say whether its outputs are logits, so they are printed \
-                     as raw values; --logits turns logits into probabilities"
-                        .into(),
-                ),
-            }
-        } else if asked {
+        (OutputKind::Values, None) => notes.push(
+            "the model file does not say whether its outputs are logits, so they are printed \
+             as raw values; --logits turns logits into probabilities"
+                .into(),
+        ),
+        _ if asked => {
             return error("--logits does not apply: the model's outputs are probabilities already");
         }
-        let kind = network.kind(output);
-        Ok(Self {
-            output,
-            logits: match kind {
-                OutputKind::Softmax { logits } | OutputKind::Sigmoid { logits } => Some(logits),
-                _ => None,
-            },
-            is_probable: kind != OutputKind::Values,
-            is_sigmoid: matches!(kind, OutputKind::Sigmoid { .. }),
-            notes,
-        })
+        _ => {}
     }
-}
-
-/// The largest numbers and their classes. With `yes_or_no`, the only number is the probability of
-/// class 1.
-fn top(numbers: &[f32], yes_or_no: bool, count: u32) -> Vec<(usize, f32)> {
-    let both;
-    let numbers = match numbers {
-        [yes] if yes_or_no => {
-            both = [1.0 - yes, *yes];
-            &both
-        }
-        numbers => numbers,
-    };
-    let mut order: Vec<(usize, f32)> = numbers.iter().copied().enumerate().collect();
-    // NaN comes last. The sort is stable, so of equal numbers the first class comes first.
-    order.sort_by(|(_, a), (_, b)| a.is_nan().cmp(&b.is_nan()).then((-a).total_cmp(&-b)));
-    order.truncate(count as usize);
-    order
+    Ok((Classes::new(network, outputs, link)?, notes))
 }
 
 #[cfg(test)]

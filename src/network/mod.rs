@@ -25,6 +25,7 @@
 //! | `plan` | [`NetworkPlan`]: all of the above, immutable and shareable |
 //! | `schedule` | the turns and the arena for a number of threads |
 //! | `session` | [`Session`]: a plan's memory; runs without allocating |
+//! | `classes` | [`Classes`]: what a classifier's output means |
 //! | `verify` | [`spot_check`]: sampled outputs against naive loops |
 //!
 //! And to a network of 8-bit integers from one of f32:
@@ -42,6 +43,7 @@ mod affine;
 mod arena;
 mod assign;
 mod calibrate;
+mod classes;
 mod compile;
 mod depth_first;
 mod flow;
@@ -69,6 +71,7 @@ pub use crate::resample::Interpolation;
 #[cfg(feature = "keras")]
 pub(crate) use affine::standardization;
 pub use calibrate::{Calibration, QuantizeOptions, Quantized, QuantizedLayer};
+pub use classes::Classes;
 pub use depth_first::DepthFirst;
 pub use graph::{Border, Network, Node, NodeId, Op, Output, OutputKind};
 pub use observe::RangeRule;

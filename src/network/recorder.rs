@@ -1,7 +1,7 @@
 //! When each thread computes: rayon's threads, watched.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sepconv_kernels::{Threads, current_threads};
 
@@ -37,20 +37,27 @@ pub struct ThreadTime {
 }
 
 /// The threads of a run that is not told which, with notes of when each of them works.
-pub(super) struct Recorder {
+pub(super) struct Recorder<'a> {
     threads: &'static dyn Threads,
-    begin: Instant,
+    now: &'a (dyn Fn() -> Duration + Sync),
+    begin: Duration,
     times: Mutex<Vec<ThreadTime>>,
 }
 
-impl Recorder {
-    pub(super) fn new(begin: Instant) -> Self {
-        Self { threads: current_threads(), begin, times: Mutex::default() }
+impl<'a> Recorder<'a> {
+    /// A run begins, by this clock.
+    pub(super) fn new(now: &'a (dyn Fn() -> Duration + Sync)) -> Self {
+        Self { threads: current_threads(), now, begin: now(), times: Mutex::default() }
+    }
+
+    /// The time since the run began. Clocks are not trusted to go forward.
+    pub(super) fn now(&self) -> Duration {
+        (self.now)().saturating_sub(self.begin)
     }
 
     /// What was noted since the last call. A step that asked for no threads has run on the calling
     /// one, from `start` on.
-    pub(super) fn take(&self, start: Instant, time: Duration) -> Vec<ThreadTime> {
+    pub(super) fn take(&self, start: Duration, time: Duration) -> Vec<ThreadTime> {
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         if times.is_empty() {
             times.push(self.thread_time(start, time));
@@ -58,22 +65,22 @@ impl Recorder {
         std::mem::take(&mut times)
     }
 
-    fn thread_time(&self, start: Instant, time: Duration) -> ThreadTime {
+    fn thread_time(&self, start: Duration, time: Duration) -> ThreadTime {
         let thread = self.threads.index().unwrap_or(0);
-        ThreadTime { thread, start: start - self.begin, time }
+        ThreadTime { thread, start, time }
     }
 }
 
-impl Threads for Recorder {
+impl Threads for Recorder<'_> {
     fn count(&self) -> usize {
         self.threads.count()
     }
 
     fn run(&self, count: usize, work: &(dyn Fn() + Sync)) {
         self.threads.run(count, &|| {
-            let start = Instant::now();
+            let start = self.now();
             work();
-            let time = self.thread_time(start, start.elapsed());
+            let time = self.thread_time(start, self.now().saturating_sub(start));
             self.times.lock().unwrap_or_else(PoisonError::into_inner).push(time);
         });
     }

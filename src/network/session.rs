@@ -225,23 +225,59 @@ impl Session {
     /// and each of its threads. A step that runs depth first is timed in each of its turns. What is
     /// reported is allocated.
     ///
+    /// # Panics
+    /// Where the standard library has no clock (`wasm32-unknown-unknown`): use
+    /// [`Session::run_timed_by`] there.
+    ///
     /// # Errors
     /// Those of [`Session::run`].
-    pub fn run_timed(&mut self, x: &[f32], mut on_step: impl FnMut(StepTime)) -> Result<()> {
-        let plan = Arc::clone(&self.plan);
+    pub fn run_timed(&mut self, x: &[f32], on_step: impl FnMut(StepTime)) -> Result<()> {
         let begin = Instant::now();
-        let recorder = Recorder::new(begin);
+        self.run_timed_by(&|| begin.elapsed(), x, on_step)
+    }
+
+    /// Runs as [`Session::run_timed`] does, by a clock of the caller's: `now` is the time since a
+    /// moment that stays the same, on every thread.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use sepconv::models::{MobileNetConfig, mobilenet};
+    /// use sepconv::network::{NetworkPlan, PlanOptions, Session};
+    /// use sepconv::weights::synthetic;
+    ///
+    /// let network = mobilenet(&MobileNetConfig { alpha: 0.25, ..MobileNetConfig::default() })?;
+    /// let weights = synthetic::weights(&network)?;
+    /// let plan = NetworkPlan::new(&network, weights, [1, 64, 64, 3], &PlanOptions::default())?;
+    /// let mut session = Session::new(plan)?;
+    /// let stands_still = || Duration::from_secs(5);
+    /// session.run_timed_by(&stands_still, &synthetic::picture(64).data, |step| {
+    ///     assert_eq!((step.start, step.time), (Duration::ZERO, Duration::ZERO));
+    /// })?;
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Session::run`].
+    pub fn run_timed_by(
+        &mut self,
+        now: &(dyn Fn() -> Duration + Sync),
+        x: &[f32],
+        mut on_step: impl FnMut(StepTime),
+    ) -> Result<()> {
+        let plan = Arc::clone(&self.plan);
+        let recorder = Recorder::new(now);
         self.each(x, |step, turn, run| {
-            let start = Instant::now();
+            let start = recorder.now();
             run(&recorder)?;
-            let time = start.elapsed();
+            let time = recorder.now().saturating_sub(start);
             let threads = recorder.take(start, time);
             let [n, h, ..] = plan.planned()[step].info().output;
             let (rows, pictures) = match turn {
                 None => (0..h, 0..n),
                 Some((turn, picture)) => (turn.rows.clone(), picture..picture + 1),
             };
-            on_step(StepTime { step, rows, pictures, start: start - begin, time, threads });
+            on_step(StepTime { step, rows, pictures, start, time, threads });
             Ok(())
         })
     }

@@ -70,9 +70,15 @@ fn spend(budget: &AtomicU64, cost: u64) -> bool {
 /// Runs `read` on a thread with a stack that no nesting in an HDF5 file overflows (8191 datatypes
 /// of 8 bytes fit into a message; 7000 take 97 MiB without optimisation, less than 4 at
 /// opt-level 1). A panic becomes an error.
+///
+/// WebAssembly has no such threads, and panics can't be caught: there it runs on the caller's
+/// stack, which the linker makes (`-z stack-size`). Overflowing it ends the program.
 pub(crate) fn on_deep_stack<T: Send>(
     read: impl FnOnce() -> Result<T, String> + Send,
 ) -> Result<T, String> {
+    if cfg!(target_family = "wasm") {
+        return read();
+    }
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().stack_size(STACK);
         let thread = builder.spawn_scoped(scope, read);

@@ -246,6 +246,16 @@ impl Link {
             Self::Sigmoid => Op::Activation(Activation::Sigmoid),
         }
     }
+
+    /// What so many outputs usually have: one a sigmoid, more a softmax.
+    ///
+    /// ```
+    /// # use sepconv::weights::*;
+    /// assert_eq!([1, 2].map(Link::usual), [Link::Sigmoid, Link::Softmax]);
+    /// ```
+    pub fn usual(outputs: usize) -> Self {
+        if outputs == 1 { Self::Sigmoid } else { Self::Softmax }
+    }
 }
 
 /// The scaling of pictures, as `network` and the names of its models show it.
