@@ -48,7 +48,7 @@ Kinds are dw (depthwise), pw (pointwise), sep (separable), conv. Words:
   m2           depth multiplier (dw, sep)
   g4           groups (conv)
   relu, relu6, elu, silu, hard_swish, sigmoid, hard_sigmoid, tanh, gelu,
-  gelu_tanh, softplus, mish, leaky_relu, softsign
+  gelu_tanh, softplus, mish, leaky_relu, softsign, exponential
                activation of the output
   nchw         input and output lie in memory as NCHW
   abf16, af16  type of input and output

@@ -9,7 +9,7 @@ use sepconv::kernels::{
     Plan, Pointwise, PointwiseParams, Quantization, QuantizedWeights, Separable, SeparableParams,
     TensorLayout, Window, convert,
 };
-use sepconv::weights::synthetic;
+use sepconv::weights::{KERAS_ACTIVATIONS, synthetic};
 
 type Result<T, E = String> = std::result::Result<T, E>;
 
@@ -394,27 +394,18 @@ struct Words {
     int8: Option<()>,
 }
 
-const ACTIVATIONS: [(&str, Activation); 14] = [
-    ("relu", Activation::Relu),
-    ("relu6", Activation::Relu6),
-    ("elu", Activation::Elu { alpha: 1.0 }),
-    ("silu", Activation::Silu),
-    ("hard_swish", Activation::HardSwish),
-    ("sigmoid", Activation::Sigmoid),
-    ("hard_sigmoid", Activation::HardSigmoid { slope: 1.0 / 6.0, offset: 0.5 }),
-    ("tanh", Activation::Tanh),
-    ("gelu", Activation::Gelu),
-    ("gelu_tanh", Activation::GeluTanh),
-    ("softplus", Activation::Softplus),
-    ("mish", Activation::Mish),
-    ("leaky_relu", Activation::LeakyRelu { alpha: 0.3 }),
-    ("softsign", Activation::Softsign),
-];
+/// The activation of this name: one of Keras's, or `gelu_tanh`.
+fn activation(name: &str) -> Option<Activation> {
+    if name == "gelu_tanh" {
+        return Some(Activation::GeluTanh);
+    }
+    KERAS_ACTIVATIONS.iter().find(|(known, _)| *known == name).map(|&(_, activation)| activation)
+}
 
 impl Words {
     /// Adds a word, or says what is wrong with it.
     fn add(&mut self, kind: Kind, word: &str) -> Result<(), &'static str> {
-        if let Some(&(_, activation)) = ACTIVATIONS.iter().find(|(name, _)| *name == word) {
+        if let Some(activation) = activation(word) {
             return put(&mut self.activation, activation);
         }
         let has_window = kind != Kind::Pointwise;
