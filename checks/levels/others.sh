@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The kernels' tests where `scalar` is the only level, its tiles wider for it: on RISC-V (riscv64gc), which has fused
 # multiply-adds, and on 32-bit Arm (armv7, on a CPU without them), both under qemu. `all.sh` leaves it out: it builds
-# everything twice more, some minutes long.
+# everything twice more, and runs for up to an hour: without them an exact multiply-add takes some 60 instructions.
 # Usage: checks/levels/others.sh [--target riscv64|armv7] [cargo test's arguments]
 #
 # rustup's targets riscv64gc-unknown-linux-gnu and armv7-unknown-linux-gnueabihf are used if they are there; on Debian
