@@ -16,7 +16,8 @@ if [[ ${1-} == --target ]]; then
 fi
 export SEPCONV_TEST_EFFORT=${SEPCONV_TEST_EFFORT:-2}
 # Each kernel, the digests, and how single values are rounded: what the compiler makes of one lane.
-tests=(--test bf16 --test digests --test halves --test int8 --test numerics --test shapes --test unfused)
+tests=(--test bf16 --test digests --test halves --test int8 --test lines --test numerics --test pixelwise --test shapes)
+tests+=(--test unfused)
 
 # on NAME TARGET CROSS DEBIAN QEMU CPU [cargo test's arguments]: the tests for a target, which is DEBIAN's architecture
 # of that name, and whose programs CROSS-gcc links, on qemu's CPU.
