@@ -90,8 +90,9 @@ fn digits_are_read_as_keras_reads_them() {
     assert_eq!(right, 99);
 }
 
-/// The logits of all digits, one after the other, on every level: the digests of the committed
-/// table, with which `web/` compares WebAssembly's, too. After a change that is meant to change bits:
+/// The logits of all digits, one after the other, have the digests of the committed table on every
+/// level. `web/` compares WebAssembly's logits with it, too. After a change that is meant to change
+/// bits:
 /// `SEPCONV_BLESS=1 cargo test --release --test digits digests`.
 #[test]
 fn digests_of_digits() {

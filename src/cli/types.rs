@@ -78,7 +78,8 @@ impl Multiply {
 pub(super) struct Types {
     #[command(flatten)]
     multiply: Multiply,
-    /// Round the weights to this type [default: f32; bf16 with --arithmetic bf16]
+    /// Round the weights to this type [default: f32; bf16 with --arithmetic bf16, where f32 takes
+    /// more memory and less time on CPUs without AMX]
     #[arg(long, value_enum, value_name = "TYPE")]
     weights_type: Option<Type>,
     /// Round the values between layers to this type; input and output stay f32 [default: f32; bf16

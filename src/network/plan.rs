@@ -58,8 +58,9 @@ pub struct PlanOptions {
     /// the rounded values.
     pub activations_type: ElementType,
     /// How convolutions over all channels and dense layers multiply and add. With
-    /// [`Arithmetic::Bf16`] weights are rounded to bf16 whatever their type; those of type f32 are
-    /// then packed as f32, unless the CPU multiplies bf16 themselves: twice the memory, less time.
+    /// [`Arithmetic::Bf16`] weights are rounded to bf16 whatever their type. With
+    /// [`PlanOptions::weights_type`] f32 they are packed as f32 on CPUs that multiply in f32, which
+    /// takes twice the memory and, in most networks, less time.
     /// Values between steps are as [`PlanOptions::activations_type`] says, best bf16, too.
     pub arithmetic: Arithmetic,
     /// Whether [`Arithmetic::Bf16`], and a network of integers, may multiply by tile registers

@@ -1,9 +1,9 @@
 //! The functions and buffers that JavaScript sees, and what it provides.
 //!
-//! A call goes so: JavaScript asks [`sepconv_reserve`] for room in buffers 0 and 1, writes the
-//! request (JSON) and the bytes that go with it, calls [`sepconv_call`], and reads the answer (JSON)
-//! and the bytes that go with it from buffers 2 and 3. No memory changes hands: each buffer is a
-//! vector of this module's, which JavaScript fills or reads between calls, as if it were a device.
+//! For a call JavaScript asks [`sepconv_reserve`] for room in buffers 0 and 1, writes the request
+//! (JSON) and its bytes there, calls [`sepconv_call`], and reads the answer (JSON) and its bytes
+//! from buffers 2 and 3. This module owns all memory: each buffer is one of its vectors, which
+//! JavaScript fills or reads between calls.
 #![allow(unsafe_code, reason = "names for the linker; no block of unsafe code is needed")]
 
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};

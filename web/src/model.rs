@@ -1,4 +1,5 @@
-//! A model that is ready to run: its plan, how pictures become its input, and what its output means.
+//! A model that is ready to run: its plan, how pictures become its input, and what its output
+//! means.
 
 use std::collections::BTreeMap;
 use std::path::Path;

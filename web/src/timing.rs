@@ -120,8 +120,9 @@ pub(crate) fn time(model: &mut Loaded, milliseconds: f64) -> Result<Times> {
     })
 }
 
-/// The mean time of each step in the faster half of the runs: in the others the machine was busy with
-/// something else. (Medians of single steps would be 0 by a clock that is coarser than they.)
+/// The mean time of each step in the faster half of the runs; in the slower half the machine was
+/// busy with something else. (Browsers' clocks are coarser than a step, so that the median of a
+/// single step would be 0.)
 fn faster_half(mut runs: Vec<Vec<f64>>) -> Vec<f64> {
     runs.sort_by(|a, b| a.iter().sum::<f64>().total_cmp(&b.iter().sum()));
     let half = runs.len().div_ceil(2);

@@ -21,9 +21,10 @@
 //!    then writes whole vectors of channels, untransposed, while here one pointer and constant
 //!    displacements reach all rows, and memory is read strictly forward. Where nothing but copying
 //!    would be done to the input, the packing is not worth its traffic: `a` is then the input
-//!    itself (`DIRECT`), rows a number of elements apart that is known only at run time. Of a window
-//!    of several rows the k lie in as many runs, one after the other; they are short (27 k of a
-//!    network's first layer are three), and none of what the others do by blocks is done.
+//!    itself (`DIRECT`), whose rows are a distance apart that is known only at run time. If a
+//!    window has several rows, its k lie in as many runs, which are multiplied one after the other.
+//!    Runs are short (the 27 k of a network's first layer are three runs), so they are not split
+//!    into blocks of k.
 //! 4. While a tile is computed, part of the next B panel is prefetched into L2: B is the one
 //!    operand that comes from further away, each panel once per tile of pixels. The lines of y that
 //!    are written next are prefetched too, which pays where k is short (block 2 of Xception: k = 64
@@ -158,8 +159,8 @@ impl<B: Element, const M: usize, const N: usize, const DIRECT: bool> Kernel
     /// # Safety
     /// - Each A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of
     ///   tiles·M rows for `depth` k of each run.
-    /// - `b` is valid for reading `depth`·NR elements B of each run, `bias` NR elements, if there is
-    ///   one.
+    /// - `b` is valid for reading `depth`·NR elements B of each run, `bias` NR elements, if there
+    ///   is one.
     /// - The tables of rows have tiles·M offsets each.
     /// - At each of its offsets `y` is valid for reading and writing `columns` elements, the
     ///   residual, if there is one, for reading them; no other thread touches those of `y`.
@@ -385,8 +386,8 @@ impl<T: Int8> Product<T::Simd> for Int8Dot<T> {
 /// # Safety
 /// - Each A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of
 ///   tiles·M rows for `depth` k of each run.
-/// - `b` is valid for reading `depth`·NR elements B of each run, `bias` NR elements, if there is
-///   one.
+/// - `b` is valid for reading `depth`·NR elements B of each run, `bias` NR elements, if there
+///   is one.
 /// - The tables of rows have tiles·M offsets each.
 /// - At each of its offsets `y` is valid for reading and writing `columns` elements, the residual,
 ///   if there is one, for reading them; no other thread touches those of `y`.
@@ -414,8 +415,8 @@ unsafe fn micro_tiles<
 /// - `i` < `tiles`.
 /// - Each A panel is valid for reading the blocks of `depth` k of MR rows; if DIRECT, each of
 ///   tiles·M rows for `depth` k of each run.
-/// - `b` is valid for reading `depth`·NR elements B of each run, `bias` NR elements, if there is
-///   one.
+/// - `b` is valid for reading `depth`·NR elements B of each run, `bias` NR elements, if there
+///   is one.
 /// - The tables of rows have tiles·M offsets each.
 /// - At each of its offsets `y` is valid for reading and writing `columns` elements, the residual,
 ///   if there is one, for reading them; no other thread touches those of `y`.

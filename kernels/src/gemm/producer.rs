@@ -214,8 +214,8 @@ impl Producer {
         self.input_pixel(pixel, taps)
     }
 
-    /// Tiles of a multiple of so many whole rows are filled fastest, or multiplied if the GEMM reads
-    /// the input itself; 0 if it makes no difference.
+    /// Tiles of a multiple of so many whole rows are filled fastest or, if the GEMM reads the input
+    /// itself, multiplied fastest; 0 if it makes no difference.
     pub(crate) fn rows_at_once(&self, direct: bool) -> usize {
         match self {
             Self::Im2row(im2row) => usize::from(direct && !im2row.is_identity()),

@@ -1,7 +1,8 @@
 //! The packed weights (B): panels of NR output channels, `[group][panel][k][NR]`, k ascending,
-//! padded with zeros, in the type they were given in, and the biases likewise, in f32. In the
-//! arithmetic bf16 f16 become bf16, for tile registers and multiply-adds of bf16 f32 do, too, which
-//! then lie in pairs along k. 8-bit integers lie as many k side by side as a product takes.
+//! padded with zeros, in the type they were given in, and the biases likewise, in f32. The
+//! arithmetic bf16 packs weights of f16 as bf16. Where tile registers or multiply-adds of bf16
+//! multiply them, weights of f32 are packed as bf16, too, and pairs along k lie side by side. Of
+//! 8-bit integers as many k lie side by side as a product takes.
 
 use core::ptr::NonNull;
 

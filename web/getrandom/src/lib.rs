@@ -1,6 +1,6 @@
-//! Stands in for the crate `getrandom`. The crate `zip` asks it for random numbers when it encrypts,
-//! which nothing here does; in browsers the real one makes the module import what only wasm-bindgen
-//! provides.
+//! Stands in for the crate `getrandom`. The crate `zip` asks it for random numbers when it
+//! encrypts, which nothing here does. In browsers the real crate makes the module import what only
+//! wasm-bindgen provides.
 
 use std::fmt;
 
