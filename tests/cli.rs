@@ -1015,7 +1015,18 @@ fn compares_and_draws() {
     }
     let report = assert_keys(
         &stdout(&ok(&["compare", "--runs", "1", "--json"])),
-        &["arithmetic", "cpu", "layers", "level", "networks", "peak_gflops", "spectrum", "threads"],
+        &[
+            "arithmetic",
+            "cpu",
+            "dropped_rounds",
+            "layers",
+            "level",
+            "networks",
+            "peak_gflops",
+            "rounds",
+            "spectrum",
+            "threads",
+        ],
     );
     let peak = report["peak_gflops"].as_f64().unwrap();
     for row in ["spectrum", "networks"].iter().flat_map(|rows| report[rows].as_array().unwrap()) {
@@ -1293,7 +1304,10 @@ fn benchmarks_a_network() {
             "weights_bytes",
             "arena_bytes",
             "scratch_bytes",
+            "runs",
+            "dropped_runs",
             "peak_gflops",
+            "one_thread_peak_gflops",
             "min_ms",
             "median_ms",
             "quartiles_ms",
@@ -1460,7 +1474,10 @@ fn benchmarks_layers() {
         "quartiles_ms",
         "gflops",
         "peak_share",
+        "runs",
+        "dropped_runs",
         "peak_gflops",
+        "one_thread_peak_gflops",
     ];
     let layers = [
         ("dw 1x19x19x40 k3 s1", 19 * 19 * 40 * 9),

@@ -25,7 +25,7 @@ import record
 import runtimes
 from layers import KINDS, LAYERS
 from networks import LATER, XCEPTION
-from turns import OURS, Sepconv, agree, check_level, load, rounds, summary
+from turns import OURS, Sepconv, agree, check_level, dropped_text, load, rounds, summary
 
 
 def pin(threads):
@@ -91,7 +91,7 @@ def whole(network, sepconv, args):
         peers[kind.name] = peer
     differences = agree(outputs)
     ours = {OURS: lambda runs: sepconv.network(path("keras"), path("x.npy"), runs)}
-    by_name, times = rounds(ours, peers, args.rounds, args.runs)
+    by_name, times, dropped = rounds(ours, peers, args.rounds, args.runs)
     reports = by_name[OURS]
     peak, result = summary(by_name, times, reports[0]["multiply_adds"])
     check_level(sepconv, reports[0], result, args)
@@ -116,6 +116,7 @@ def whole(network, sepconv, args):
         "multiply_adds": reports[0]["multiply_adds"],
         "peak_gflops": peak,
         "rounds": args.rounds,
+        "dropped_rounds": dropped,
         "runs": args.runs,
         "keras_difference": differences["Keras (TensorFlow)"],
         "runtimes": result,
@@ -134,7 +135,7 @@ def single_layer(layer, sepconv, models, args):
         peers[kind.name] = peer
     differences = agree(outputs)
     ours = {OURS: lambda runs: sepconv.layer(layer, runs)}
-    by_name, times = rounds(ours, peers, args.layer_rounds, args.layer_runs)
+    by_name, times, dropped = rounds(ours, peers, args.layer_rounds, args.layer_runs)
     reports = by_name[OURS]
     if reports[0]["multiply_adds"] != layer.multiply_adds:
         sys.exit(f"{layer.spec}: {reports[0]['multiply_adds']} multiply-adds in sepconv")
@@ -151,6 +152,7 @@ def single_layer(layer, sepconv, models, args):
         "multiply_adds": layer.multiply_adds,
         "bytes": layer.bytes,
         "peak_gflops": peak,
+        "dropped_rounds": dropped,
         "runtimes": result,
     }
 
@@ -172,7 +174,8 @@ def print_network(result, versions, args):
     print(
         f"\n{result['label']} {height}×{width}, batch 1, f32, {threads} thread{'s' * (threads > 1)}; "
         f"{result['rounds']} rounds of {result['runs']} runs; "
-        f"FMA peak {result['peak_gflops']:.1f} GFLOP/s ({result['level']}){shown(args)}\n"
+        f"FMA peak {result['peak_gflops']:.1f} GFLOP/s ({result['level']}){shown(args)}"
+        f"{dropped_text(result['dropped_rounds'], result['rounds'])}\n"
     )
     print(
         f"{'runtime':18} {'version':10} {'min ms':>8} {'median':>8} {'GFLOP/s':>8} {'of peak':>8}"
@@ -242,6 +245,8 @@ def measure_layers(sepconv, _versions, args):
     for layer in LAYERS:
         results.append(single_layer(layer, sepconv, args.models, args))
         print_layer(results[-1])
+    dropped = sum(result["dropped_rounds"] for result in results)
+    print(f"layers{dropped_text(dropped, len(results) * args.layer_rounds)}" if dropped else "")
     return {
         "rounds": args.layer_rounds,
         "runs": args.layer_runs,

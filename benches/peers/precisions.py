@@ -79,8 +79,8 @@ def _accuracies(outputs):
 
 
 def _turns(network, sepconv, args):
-    """Loads, checks and times all. Returns the reports of sepconv's, the peers' times, what each
-    computes by default, how accurate it is, and sepconv's options."""
+    """Loads, checks and times all. Returns the reports of sepconv's, the peers' times, how many rounds
+    were dropped, what each computes by default, how accurate it is, and sepconv's options."""
     path = lambda suffix: args.models / f"{network.slug}.{suffix}"
     peers, defaults = _peers(path, np.load(path("x.npy")), args)
     outputs = {key: peer.output() for key, peer in peers.items()}
@@ -92,9 +92,9 @@ def _turns(network, sepconv, args):
                 _bench, sepconv, weights, path("x.npy"), options
             )
         accuracies = _accuracies(outputs)
-        reports, times = rounds(mine, peers, args.rounds, args.runs)
+        reports, times, dropped = rounds(mine, peers, args.rounds, args.runs)
     options = {precision: options for precision, (_, options) in ours.items()}
-    return reports, times, defaults, accuracies, options
+    return reports, times, dropped, defaults, accuracies, options
 
 
 def _bench(sepconv, weights, x, options, runs):
@@ -103,7 +103,7 @@ def _bench(sepconv, weights, x, options, runs):
 
 def _network(network, sepconv, args):
     """One network in all precisions."""
-    reports, times, defaults, accuracies, options = _turns(network, sepconv, args)
+    reports, times, dropped, defaults, accuracies, options = _turns(network, sepconv, args)
     for of_rounds in reports.values():
         check_sepconv(of_rounds[0], args)
     report = reports[OURS, "f32"][0]
@@ -133,6 +133,7 @@ def _network(network, sepconv, args):
         "level": report["level"],
         "multiply_adds": report["multiply_adds"],
         "peak_gflops": peak,
+        "dropped_rounds": dropped,
         "options": options,
         "defaults": defaults,
         "precisions": found,

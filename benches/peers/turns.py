@@ -2,7 +2,8 @@
 
 A round gives each its turn, in an order that moves on by one from round to round: one run to warm up,
 then the timed ones. A ratio is the median over the rounds of (sepconv's median of the round) / (the
-peer's median of the round), so that a clock that wanders from second to second meets both.
+peer's median of the round), so that a clock that wanders from second to second meets both. Rounds whose
+FMA peak fell are dropped and counted.
 """
 
 import contextlib
@@ -24,6 +25,8 @@ OURS = "sepconv"
 REST = 0.05  # seconds between turns, in which the last one's threads go to sleep
 LEAST = 0.002  # seconds that a timing lasts at least, as in `sepconv bench`
 TOLERANCE = 1e-4  # of the largest magnitude, between any two runtimes
+FALLEN = 0.9  # of the best round's peak: a round below it is dropped
+LENT = 0.85  # of one thread's peak times their number: 1.7 on two threads
 ABOVE_PEAK = 1.1  # times AVX2's: what a clock in motion explains, AVX-512 may have 2
 
 
@@ -132,8 +135,8 @@ def turn(peer, runs):
 
 def rounds(ours, peers, count, runs):
     """Runs the rounds. `ours` is a dict of functions from the number of runs to the report of
-    `sepconv bench`, `peers` one of runtimes. Returns sepconv's reports by name, and the times of each
-    peer's rounds."""
+    `sepconv bench`, `peers` one of runtimes. Returns sepconv's reports by name, the times of each peer's
+    rounds, both of the rounds that count, and how many don't. The first of `ours` measures the peaks."""
     reports, times = {name: [] for name in ours}, {name: [] for name in peers}
     order = [*ours, *peers]
     gc.disable()
@@ -147,7 +150,34 @@ def rounds(ours, peers, count, runs):
         order.append(order.pop(0))
     gc.enable()
     gc.collect()
-    return reports, times
+    judge, *_ = ours
+    kept = of_count(reports[judge])
+    of = lambda by_name: {
+        name: [values[i] for i in kept] for name, values in by_name.items()
+    }
+    return of(reports), of(times), count - len(kept)
+
+
+def of_count(reports):
+    """The indices of the rounds that count, by the peaks in sepconv's reports of all rounds.
+
+    The rule is that of `sepconv bench` for its runs: near the best, with as much for each thread as one
+    has alone. Where cores are shared in every round, that last part is left out."""
+    all_threads = [report["peak_gflops"] for report in reports]
+    one = [report["one_thread_peak_gflops"] for report in reports]
+    threads = reports[0]["threads"]
+    near = [
+        i
+        for i, (a, b) in enumerate(zip(all_threads, one))
+        if a >= FALLEN * max(all_threads) and b >= FALLEN * max(one)
+    ]
+    lent = [i for i in near if all_threads[i] >= LENT * threads * one[i]]
+    return lent or near or list(range(len(reports)))
+
+
+def dropped_text(dropped, count):
+    """For headings."""
+    return f"; {dropped} of {count} rounds dropped, as the FMA peak fell" if dropped else ""
 
 
 def in_ms(reports, times):

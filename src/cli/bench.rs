@@ -17,7 +17,9 @@ use super::machine::cpu_name;
 use super::outputs::{self, Content};
 use super::progress::Progress;
 use super::source::Source;
-use super::speed::{Rounds, Speed, Turns, doubt, median, milliseconds, peak};
+use super::speed::{
+    Rounds, Speed, Turns, doubt, dropped_text, median, median_peaks, milliseconds, peak, percent,
+};
 use super::text::{Layout, Row, columns, table, wrap};
 use super::threads::{self, Threads};
 use super::types::Types;
@@ -29,12 +31,16 @@ use super::{
 /// Time a network and each of its steps, or single layers
 ///
 /// Times are in milliseconds. GFLOP/s are those of the median run and count a multiply-add as two
-/// operations. After each run the FMA peak is measured: the rate of multiply-adds on registers, on
-/// all threads together. "of peak" is the rate of the median run ÷ the median of these peaks.
+/// operations. Beside each run the FMA peak is measured: the rate of multiply-adds on registers, on
+/// all threads together, then on one. "of peak" is the rate of the median run ÷ the median of the
+/// peaks of all threads.
 ///
-/// A network is first timed as a whole. Its steps are timed in separate runs; the share of a step
-/// is its part of the time of all steps, each by its median. A layer that takes less than 2 ms is
-/// run several times in a row.
+/// A run beside which the peak fell is dropped: below 0.9 of the best one, or, for all threads
+/// together, below 0.85 of one thread's times their number. How many were dropped is printed.
+///
+/// A network is timed as a whole, then by steps, in turns; the share of a step is its part of the
+/// time of all steps, each by its median. A layer that takes less than 2 ms is run several times in
+/// a row.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Layers are written KIND NxHxWxC WORD… Weights and input are pseudorandom.
@@ -106,13 +112,15 @@ pub(super) struct Args {
     ///
     /// For a network: {"cpu", "level", "threads", "weights_type", "activations_type", "arithmetic",
     /// "batch", "size": [height, width], "multiply_adds", "weights_bytes", "arena_bytes" (values
-    /// between layers), "scratch_bytes", "peak_gflops", "min_ms", "median_ms", "gflops",
+    /// between layers), "scratch_bytes", "runs", "dropped_runs", "peak_gflops" (of all threads),
+    /// "one_thread_peak_gflops", "min_ms", "median_ms", "gflops",
     /// "peak_share" (0 to 1), "nodes": [{"name", "layers", "kernel", "output": [n, h, w, c],
     /// "multiply_adds", "min_ms", "median_ms", "gflops", "peak_share", "share" (of the time of all
     /// steps)}]}.
     ///
     /// For a layer: {"layer", "kernel", "level", "threads", "arithmetic", "multiply_adds",
-    /// "min_ms", "median_ms", "gflops", "peak_share", "peak_gflops"}.
+    /// "min_ms", "median_ms", "gflops", "peak_share", "peak_gflops", "one_thread_peak_gflops",
+    /// "runs", "dropped_runs"}.
     #[arg(long)]
     json: bool,
 }
@@ -124,7 +132,7 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
     args.threads.run(|| {
         let runs = u64::from(args.runs);
         if args.layer.is_empty() {
-            let bar = progress.bar(2 * runs, "runs");
+            let bar = progress.bar(runs, "runs");
             let report = network(&args, &bar)?;
             bar.finish_and_clear();
             return if args.json { print_json(&report) } else { print(&report.table()) };
@@ -139,14 +147,42 @@ pub(super) fn run(args: Args, progress: Progress) -> Result {
         }
         let bar = progress.bar(args.layer.len() as u64 * runs, "runs");
         args.types.of_given(args.layer.iter().any(Layer::is_int8))?;
+        let mut dropped = 0;
         for spec in &args.layer {
             let report = layer(spec, args.types, args.runs, &bar)?;
             let text = if args.json { to_json(&report)? } else { layout.row(&report.row()) };
             bar.suspend(|| print(&text))?;
+            dropped += report.measured.dropped_runs;
         }
         bar.finish_and_clear();
-        Ok(())
+        match dropped_text(dropped, args.layer.len() * args.runs as usize) {
+            Some(text) if !args.json => print(&format!("\n{}", wrap(&text, columns()))),
+            _ => Ok(()),
+        }
     })
+}
+
+/// How it was measured.
+#[derive(Serialize)]
+struct Measured {
+    runs: usize,
+    dropped_runs: usize,
+    peak_gflops: f64,
+    one_thread_peak_gflops: f64,
+}
+
+impl Measured {
+    /// Also returns the peak of all threads in FLOP/s.
+    fn new(rounds: &Rounds) -> (Self, f64) {
+        let [all, one] = median_peaks(rounds.peaks.iter());
+        let measured = Self {
+            runs: rounds.peaks.len() + rounds.dropped,
+            dropped_runs: rounds.dropped,
+            peak_gflops: all / 1e9,
+            one_thread_peak_gflops: one / 1e9,
+        };
+        (measured, all)
+    }
 }
 
 // ---------------------------------------------------------------- layers
@@ -161,7 +197,8 @@ struct LayerReport<'a> {
     multiply_adds: u64,
     #[serde(flatten)]
     speed: Speed,
-    peak_gflops: f64,
+    #[serde(flatten)]
+    measured: Measured,
 }
 
 fn layer<'a>(
@@ -175,8 +212,9 @@ fn layer<'a>(
     let layer = spec.clone().arithmetic(arithmetic).amx(types.amx());
     let mut runner = layer.prepare(level, threads).map_err(Failure::Error)?;
     let turns = Turns { level, arithmetic, rounds: runs, bar };
-    let Rounds { times, peaks } = turns.time(&mut [&mut || Ok(runner.run().map(drop)?)])?;
-    let (multiply_adds, peak) = (runner.multiply_adds(), median(peaks.into_iter()));
+    let rounds = turns.time(&mut [&mut || Ok(runner.run().map(drop)?)])?;
+    let (measured, peak) = Measured::new(&rounds);
+    let multiply_adds = runner.multiply_adds();
     Ok(LayerReport {
         layer: spec.text(),
         kernel: runner.kernel_name(),
@@ -184,8 +222,8 @@ fn layer<'a>(
         threads,
         arithmetic: arithmetic.name(),
         multiply_adds,
-        speed: Speed::new(multiply_adds, &times[0], peak),
-        peak_gflops: peak / 1e9,
+        speed: Speed::new(multiply_adds, &rounds.times[0], peak),
+        measured,
     })
 }
 
@@ -211,7 +249,8 @@ struct NetworkReport {
     weights_bytes: usize,
     arena_bytes: usize,
     scratch_bytes: usize,
-    peak_gflops: f64,
+    #[serde(flatten)]
+    measured: Measured,
     #[serde(flatten)]
     speed: Speed,
     nodes: Vec<NodeReport>,
@@ -252,24 +291,22 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
     let level = plan.level();
 
     session.run(x)?;
-    let (mut times, mut peaks) = (Vec::new(), Vec::new());
+    // The whole, then each step.
+    let mut times = vec![Vec::new(); 1 + plan.steps().len()];
+    let mut peaks = Vec::new();
     for _ in 0..args.runs {
         let start = Instant::now();
         session.run(x)?;
-        times.push(start.elapsed().as_secs_f64());
+        times[0].push(start.elapsed().as_secs_f64());
+        let mut of_steps = vec![0.0; plan.steps().len()];
+        session.run_timed(x, |step| of_steps[step.step] += step.time.as_secs_f64())?;
+        times[1..].iter_mut().zip(of_steps).for_each(|(all, time)| all.push(time));
         peaks.push(peak(level, options.arithmetic)?);
         bar.inc(1);
     }
-
-    let mut of_steps = vec![Vec::new(); plan.steps().len()];
-    for _ in 0..args.runs {
-        let mut times = vec![0.0; plan.steps().len()];
-        session.run_timed(x, |step| times[step.step] += step.time.as_secs_f64())?;
-        of_steps.iter_mut().zip(times).for_each(|(all, time)| all.push(time));
-        peaks.push(peak(level, options.arithmetic)?);
-        bar.inc(1);
-    }
-    let peak = median(peaks.into_iter());
+    let rounds = Rounds::new(times, peaks);
+    let (measured, peak) = Measured::new(&rounds);
+    let (whole, of_steps) = rounds.times.split_first().expect("the whole is timed");
     if let Some(path) = &args.trace {
         let mut times = Vec::new();
         session.run_timed(x, |step| times.push(step))?;
@@ -289,9 +326,9 @@ fn network(args: &Args, bar: &ProgressBar) -> Result<NetworkReport> {
         weights_bytes: plan.weights_bytes(),
         arena_bytes: plan.arena_bytes(threads::current()),
         scratch_bytes: plan.scratch_bytes(threads::current()),
-        peak_gflops: peak / 1e9,
-        speed: Speed::new(plan.multiply_adds(), &times, peak),
-        nodes: nodes(plan.steps(), &of_steps, peak),
+        measured,
+        speed: Speed::new(plan.multiply_adds(), whole, peak),
+        nodes: nodes(plan.steps(), of_steps, peak),
         name: network.name().into(),
     })
 }
@@ -340,7 +377,7 @@ impl NetworkReport {
     fn table(&self) -> String {
         let ([height, width], columns) = (self.size, columns());
         let mut text = context(self.level, self.threads);
-        let _ = writeln!(text, ", {:.1} GFLOP/s FMA peak", self.peak_gflops);
+        let _ = writeln!(text, ", {:.1} GFLOP/s FMA peak", self.measured.peak_gflops);
         if let Some(cpu) = &self.cpu {
             let _ = writeln!(text, "{cpu}");
         }
@@ -363,6 +400,10 @@ impl NetworkReport {
         let mut heading = heading("step");
         heading.numbers.push("share".into());
         text += &table(heading, rows.collect(), columns);
+        let Measured { runs, dropped_runs, .. } = self.measured;
+        if let Some(dropped) = dropped_text(dropped_runs, runs) {
+            text += &format!("\n{}", wrap(&dropped, columns));
+        }
         // Others than f32's multiply-adds may be faster than these.
         if ["exact", "unfused"].contains(&self.arithmetic)
             && let Some(doubt) = doubt([self.speed.peak_share])
@@ -389,11 +430,5 @@ fn heading(what: &str) -> Row {
 
 fn numbers(speed: &Speed) -> [String; 4] {
     let Speed { min_ms, median_ms, gflops, peak_share, .. } = speed;
-    let percent = peak_share * 100.0;
-    [
-        milliseconds(*median_ms),
-        milliseconds(*min_ms),
-        format!("{gflops:.1}"),
-        format!("{percent:.1} %"),
-    ]
+    [milliseconds(*median_ms), milliseconds(*min_ms), format!("{gflops:.1}"), percent(*peak_share)]
 }

@@ -15,7 +15,7 @@ use super::outputs::{self, Content};
 use super::plot;
 use super::progress::Progress;
 use super::source::Source;
-use super::speed::{Rounds, Speed, Turns, median, quartiles};
+use super::speed::{Rounds, Speed, Turns, median_peaks, quartiles};
 use super::threads::{self, Threads};
 use super::types::Multiply;
 use super::{Failure, Result, error, input_size, parse_size, print, print_json, quantize};
@@ -24,7 +24,8 @@ use super::{Failure, Result, error, input_size, parse_size, print, print_json, q
 ///
 /// Prints three tables, measured on this machine with pseudorandom weights. Times are medians; the
 /// things compared run alternately. GFLOP/s and shares of the peak follow from them, and the peak
-/// is the median of those measured between the runs.
+/// is the median of those measured beside the rounds. Rounds beside which the peak fell are
+/// dropped, as by `sepconv bench`.
 ///
 /// 1. Every shape of a separable layer in Xception (299×299) below a standard 3×3 convolution of
 ///    the same shape: parameters, multiply-adds, time, GFLOP/s (a multiply-add counts as two), and
@@ -83,8 +84,8 @@ pub(super) struct Args {
     threads: Threads,
     /// Print one line of JSON
     ///
-    /// {"cpu", "level", "threads", "arithmetic", "peak_gflops", "layers": [{"layer", "count",
-    /// "standard", "separable", "promised", "obtained"}], "spectrum": [{"block", "segments", …}],
+    /// {"cpu", "level", "threads", "arithmetic", "peak_gflops", "rounds",
+    /// "dropped_rounds", "layers": [{"layer", "count", "standard", "separable", "promised", "obtained"}], "spectrum": [{"block", "segments", …}],
     /// "networks": [{"network", "size", "batch", …, "paper"}]}. Each measurement also has
     /// "parameters", "multiply_adds" and the numbers of `sepconv bench`.
     #[arg(long)]
@@ -203,13 +204,18 @@ fn measure(subject: Subject, args: &Args, progress: Progress) -> Result<Report> 
     // One peak for all that is reported.
     let series = pairs.iter().map(|pair| &pair.series);
     let series = series.chain(blocks.iter().map(|b| &b.series)).chain(models.iter().map(|m| &m.1));
-    let peak = median(series.flat_map(|series| &series.rounds.peaks).copied());
+    let rounds = series.map(|series| &series.rounds);
+    let [peak, _] = median_peaks(rounds.clone().flat_map(|rounds| &rounds.peaks));
+    let dropped = rounds.clone().map(|rounds| rounds.dropped).sum();
+    let rounds = rounds.map(|rounds| rounds.dropped + rounds.peaks.len()).sum();
     Ok(Report {
         cpu: cpu_name(),
         level: level.name(),
         threads: threads::current(),
         arithmetic: multiply.name(),
         peak_gflops: peak / 1e9,
+        rounds,
+        dropped_rounds: dropped,
         layers: pairs.into_iter().map(|pair| pair.row(peak)).collect(),
         spectrum: blocks.map_or_else(Vec::new, |blocks| blocks.rows(peak)),
         networks: match models {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::bench::context;
-use super::speed::{Speed, doubt, milliseconds};
+use super::speed::{Speed, doubt, dropped_text, milliseconds, percent};
 use super::text::{Row, columns, table, wrap};
 use super::thousands;
 
@@ -17,6 +17,8 @@ pub(super) struct Report {
     pub(super) threads: usize,
     pub(super) arithmetic: &'static str,
     pub(super) peak_gflops: f64,
+    pub(super) rounds: usize,
+    pub(super) dropped_rounds: usize,
     pub(super) layers: Vec<LayerRow>,
     pub(super) spectrum: Vec<SpectrumRow>,
     pub(super) networks: Vec<NetworkRow>,
@@ -106,6 +108,9 @@ impl Report {
         let tables = [self.layer_table(), self.spectrum_table(), self.network_table()];
         for (i, table) in tables.into_iter().flatten().enumerate() {
             let _ = write!(text, "\n{}. {table}", i + 1);
+        }
+        if let Some(dropped) = dropped_text(self.dropped_rounds, self.rounds) {
+            text += &format!("\n{}", wrap(&dropped, columns()));
         }
         // Others than f32's multiply-adds may be faster than these.
         if ["exact", "unfused"].contains(&self.arithmetic)
@@ -233,8 +238,4 @@ fn titled(title: &str, heading: Row, rows: Vec<Row>) -> String {
 
 fn mega(n: u64) -> String {
     format!("{:.1}", n as f64 / 1e6)
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
 }

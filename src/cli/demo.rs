@@ -12,7 +12,7 @@ use sepconv::network::{
 };
 use sepconv::weights::{self, synthetic};
 
-use super::speed::{Speed, median, milliseconds, peak};
+use super::speed::{Rounds, Speed, median_peaks, milliseconds, peak, percent};
 use super::text::{columns, wrap};
 use super::threads::{self, Threads};
 use super::{Failure, Result, input_size, print};
@@ -199,15 +199,17 @@ fn speed(level: Level, threads: usize) -> Result {
         times.push(start.elapsed().as_secs_f64());
         peaks.push(peak(level, Arithmetic::Exact)?);
     }
-    let speed = Speed::new(multiply_adds, &times, median(peaks.into_iter()));
+    let rounds = Rounds::new(vec![times], peaks);
+    let ([peak, _], times) = (median_peaks(rounds.peaks.iter()), &rounds.times[0]);
+    let speed = Speed::new(multiply_adds, times, peak);
     let outcome = format!(
         "Xception 299×299, synthetic weights, {} runs: {:.1} ms median, {:.1} ms least; {:.1} GFLOP/s, \
-         {:.0} % of the FMA peak of {threads} thread{}.",
+         {} of the FMA peak of {threads} thread{}.",
         times.len(),
         speed.median_ms,
         speed.min_ms,
         speed.gflops,
-        speed.peak_share * 100.0,
+        percent(speed.peak_share),
         if threads == 1 { "" } else { "s" },
     );
     print(&(wrap(&outcome, columns()) + "\n"))

@@ -1,6 +1,7 @@
 //! Times, compared with the peak of multiply-adds. The clock of a machine varies; the share of its
-//! peak varies less.
+//! peak varies less. Rounds beside which the peak fell don't count.
 
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
@@ -25,7 +26,7 @@ pub(super) struct Speed {
 
 impl Speed {
     /// From the times of at least one run in seconds, each of `multiply_adds`, and the peak in
-    /// FLOP/s: the median of those that were measured between the runs.
+    /// FLOP/s: the median of those that were measured beside the runs.
     pub(super) fn new(multiply_adds: u64, times: &[f64], peak: f64) -> Self {
         let min = times.iter().copied().fold(f64::INFINITY, f64::min);
         let median_time = median(times.iter().copied());
@@ -38,6 +39,12 @@ impl Speed {
             peak_share: rate / peak,
         }
     }
+}
+
+/// A share of the peak, in percent. Nothing exceeds the peak: more than 100 % says that the peak was
+/// disturbed, or that it is that of another arithmetic, so no number is shown.
+pub(super) fn percent(share: f64) -> String {
+    if share > 1.0 { "> 100 %".into() } else { format!("{:.1} %", share * 100.0) }
 }
 
 /// A time with as many decimals as it has four digits: 0.003142, 13.23, 170.3.
@@ -61,12 +68,72 @@ pub(super) fn doubt(shares: impl IntoIterator<Item = f64>) -> Option<&'static st
 /// run.
 const LEAST: Duration = Duration::from_millis(2);
 
-/// The results of timing several things alternately: seconds of one run, and the peak in FLOP/s of
-/// each round.
+/// The peaks in FLOP/s beside a round.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peak {
+    /// Of all threads together.
+    all: f64,
+    /// Of one thread, while the others wait.
+    one: f64,
+}
+
+/// The results of timing several things alternately, of the rounds that count.
 pub(super) struct Rounds {
-    /// Indexed by thing, then by round.
+    /// Seconds of one run, indexed by thing, then by round.
     pub(super) times: Vec<Vec<f64>>,
-    pub(super) peaks: Vec<f64>,
+    /// Of each round.
+    pub(super) peaks: Vec<Peak>,
+    /// How many rounds don't count.
+    pub(super) dropped: usize,
+}
+
+impl Rounds {
+    /// Drops the rounds beside which the peak fell.
+    pub(super) fn new(times: Vec<Vec<f64>>, peaks: Vec<Peak>) -> Self {
+        let kept = kept(&peaks, threads::current());
+        let of = |values: Vec<f64>| {
+            let values = values.into_iter().zip(&kept);
+            values.filter_map(|(value, &kept)| kept.then_some(value)).collect()
+        };
+        let times = times.into_iter().map(of).collect();
+        let all = peaks.len();
+        let peaks: Vec<Peak> =
+            peaks.into_iter().zip(&kept).filter_map(|(peak, &kept)| kept.then_some(peak)).collect();
+        Self { times, dropped: all - peaks.len(), peaks }
+    }
+}
+
+/// The medians of peaks in FLOP/s: of all threads together, and of one.
+pub(super) fn median_peaks<'a>(peaks: impl Iterator<Item = &'a Peak> + Clone) -> [f64; 2] {
+    [median(peaks.clone().map(|peak| peak.all)), median(peaks.map(|peak| peak.one))]
+}
+
+/// What the least peak that counts is to the best.
+const FALLEN: f64 = 0.9;
+/// What all threads' peak is at least to the sum of so many single ones: on two threads, 1.7 to one.
+const LENT: f64 = 0.85;
+
+/// Which rounds count: those whose peaks are near the best, with as much for each thread as one has
+/// alone. Where cores are shared in every round, as by the two threads of a core, that last part
+/// tells rounds from each other no more, and is left out.
+fn kept(peaks: &[Peak], threads: usize) -> Vec<bool> {
+    let best = |of: fn(&Peak) -> f64| peaks.iter().map(of).fold(0.0, f64::max);
+    let (all, one) = (best(|peak| peak.all), best(|peak| peak.one));
+    let cores = available_parallelism().map_or(threads, usize::from).min(threads) as f64;
+    let near = |peak: &Peak| peak.all >= FALLEN * all && peak.one >= FALLEN * one;
+    let lent = |peak: &Peak| near(peak) && peak.all >= LENT * cores * peak.one;
+    for rule in [&lent as &dyn Fn(&Peak) -> bool, &near] {
+        if peaks.iter().any(rule) {
+            return peaks.iter().map(rule).collect();
+        }
+    }
+    vec![true; peaks.len()]
+}
+
+/// Tells how many of `rounds` don't count, if any.
+pub(super) fn dropped_text(dropped: usize, rounds: usize) -> Option<String> {
+    let of = format!("Dropped {dropped} of {rounds} rounds, beside which the FMA peak fell.");
+    (dropped > 0).then_some(of)
 }
 
 /// How to time things alternately, so that a disturbance affects all of them.
@@ -88,19 +155,19 @@ impl Turns<'_> {
                 *repeats *= 2;
             }
         }
-        let mut series = Rounds { times: vec![Vec::new(); things.len()], peaks: Vec::new() };
+        let (mut times, mut peaks) = (vec![Vec::new(); things.len()], Vec::new());
         for _ in 0..self.rounds {
             for (i, thing) in things.iter_mut().enumerate() {
                 if repeats[i] > 1 {
                     thing()?;
                 }
                 let time = time(thing, repeats[i])?;
-                series.times[i].push(time.as_secs_f64() / f64::from(repeats[i]));
+                times[i].push(time.as_secs_f64() / f64::from(repeats[i]));
             }
-            series.peaks.push(peak(self.level, self.arithmetic)?);
+            peaks.push(peak(self.level, self.arithmetic)?);
             self.bar.inc(1);
         }
-        Ok(series)
+        Ok(Rounds::new(times, peaks))
     }
 }
 
@@ -130,10 +197,10 @@ pub(super) fn quartiles(values: impl Iterator<Item = f64>) -> [f64; 2] {
 /// The bursts of multiply-adds by which a thread measures its peak.
 const BURSTS: u64 = 5;
 
-/// The FLOP/s that all threads together reach on registers by multiply-adds of an arithmetic: the
-/// FMA peak, or that of multiplications and additions. A thread's is the median of a few bursts, so
-/// that what takes the CPU away from one of them doesn't lower it.
-pub(super) fn peak(level: Level, arithmetic: Arithmetic) -> Result<f64> {
+/// The FLOP/s reached on registers by multiply-adds of an arithmetic: the FMA peak, or that of
+/// multiplications and additions. A thread's is the median of a few bursts, so that what takes the
+/// CPU away from one of them doesn't lower it.
+pub(super) fn peak(level: Level, arithmetic: Arithmetic) -> Result<Peak> {
     // About 10 ms of the fastest level, 100 ms of the slowest.
     let fused = matches!(arithmetic, Arithmetic::Exact | Arithmetic::Fast);
     let slow = level == Level::Scalar || fused && !level.has_fma();
@@ -143,13 +210,18 @@ pub(super) fn peak(level: Level, arithmetic: Arithmetic) -> Result<f64> {
         let multiply_adds = burn_multiply_adds(level, arithmetic, work / BURSTS)?;
         Ok(2.0 * multiply_adds as f64 / start.elapsed().as_secs_f64())
     };
-    let rates = threads::broadcast(|| (0..BURSTS).map(|_| burst()).collect::<Result<Vec<_>>>());
-    rates.into_iter().map(|rates| Ok(median(rates?.into_iter()))).sum()
+    let thread = || -> Result<f64> {
+        let rates: Vec<f64> = (0..BURSTS).map(|_| burst()).collect::<Result<_>>()?;
+        Ok(median(rates.into_iter()))
+    };
+    let all = threads::broadcast(thread).into_iter().sum::<Result<f64>>()?;
+    let one = if threads::current() == 1 { all } else { thread()? };
+    Ok(Peak { all, one })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Speed, doubt, milliseconds, quartiles};
+    use super::{Peak, Rounds, Speed, doubt, kept, milliseconds, percent, quartiles};
 
     /// All numbers follow from the median time and the peak.
     #[test]
@@ -160,6 +232,28 @@ mod tests {
         assert_eq!(quartiles((0..9).map(f64::from)), [2.0, 6.0]);
         assert_eq!((speed.gflops, speed.peak_share), (3.0, 0.5));
         assert!(doubt([0.5, 1.01]).is_none() && doubt([0.5, 1.41]).is_some());
+    }
+
+    #[test]
+    fn rounds_whose_peak_fell_are_dropped() {
+        let peaks = |of: &[[f64; 2]]| -> Vec<Peak> {
+            of.iter().map(|&[all, one]| Peak { all, one }).collect()
+        };
+        let alone = peaks(&[[100.0; 2], [89.0; 2], [91.0; 2]]);
+        assert_eq!(kept(&alone, 1), [true, false, true]);
+        let rounds = Rounds::new(vec![vec![1.0, 2.0, 3.0], vec![4.0, 5.0, 6.0]], alone);
+        assert_eq!(rounds.times, [[1.0, 3.0], [4.0, 6.0]]);
+        assert_eq!((rounds.peaks.len(), rounds.dropped), (2, 1));
+        // One thread alone was faster than the mean of two: the other's core was taken away.
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(2);
+        if threads == 2 {
+            let two = peaks(&[[190.0, 100.0], [175.0, 104.0], [191.0, 85.0]]);
+            assert_eq!(kept(&two, 2), [true, false, false]);
+            // Two threads of a core.
+            assert_eq!(kept(&peaks(&[[110.0, 100.0], [90.0, 100.0]]), 2), [true, false]);
+        }
+        assert!(kept(&[], 1).is_empty());
+        assert_eq!((percent(0.5), percent(1.001)), ("50.0 %".into(), "> 100 %".into()));
     }
 
     #[test]
