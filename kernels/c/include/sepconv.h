@@ -222,8 +222,7 @@ typedef struct {
   size_t kernel[2];
   // 0 means 1.
   size_t stride[2];
-  // 0 means 1. Along an axis with a longer stride than 1 it must be 1. The formulas below are
-  // those of a kernel of (kernel − 1) · dilation + 1.
+  // 0 means 1. The formulas below are those of a kernel of (kernel − 1) · dilation + 1.
   size_t dilation[2];
   // SEPCONV_VALID as in Keras: out = in · stride + max(kernel − stride, 0). SEPCONV_SAME as in
   // Keras: out = in · stride. SEPCONV_EXPLICIT as in PyTorch:

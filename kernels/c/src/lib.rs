@@ -354,8 +354,7 @@ pub struct sepconv_transposed_params {
     pub kernel: [usize; 2],
     /// 0 means 1.
     pub stride: [usize; 2],
-    /// 0 means 1. Along an axis with a longer stride than 1 it must be 1. The formulas below are
-    /// those of a kernel of (kernel − 1) · dilation + 1.
+    /// 0 means 1. The formulas below are those of a kernel of (kernel − 1) · dilation + 1.
     pub dilation: [usize; 2],
     /// SEPCONV_VALID as in Keras: out = in · stride + max(kernel − stride, 0). SEPCONV_SAME as in
     /// Keras: out = in · stride. SEPCONV_EXPLICIT as in PyTorch:
