@@ -559,13 +559,6 @@ fn impossible_layers_are_refused_with_their_numbers() {
         (
             picture,
             "Conv2DTranspose",
-            r#""filters": 3, "kernel_size": 2, "strides": 2, "dilation_rate": [1, 3]"#,
-            1,
-            "along the width: expected a stride or a dilation of 1, got 2 and 3",
-        ),
-        (
-            picture,
-            "Conv2DTranspose",
             r#""filters": 3, "kernel_size": 2, "groups": 2"#,
             1,
             "expected 1 group of a transposed convolution, got 2",

@@ -91,15 +91,6 @@ pub enum Error {
         /// Outputs without the padding.
         extent: usize,
     },
-    /// A transposed convolution that is dilated along an axis with a stride.
-    TransposedDilation {
-        /// `"height"` or `"width"`.
-        axis: &'static str,
-        /// The stride along it.
-        stride: usize,
-        /// The dilation along it.
-        dilation: usize,
-    },
     /// The stride of a transposed convolution is too long.
     Stride {
         /// The stride asked for.
@@ -259,7 +250,6 @@ impl fmt::Display for Error {
             }
             Self::Groups { .. }
             | Self::TransposedPadding { .. }
-            | Self::TransposedDilation { .. }
             | Self::Stride { .. }
             | Self::Block { .. } => self.fmt_of_channels(f),
             Self::Broadcast { a, b } => write!(
@@ -345,11 +335,6 @@ impl Error {
             Self::TransposedPadding { axis, padding, extent } => write!(
                 f,
                 "padding {padding} on both sides leaves nothing of a transposed {axis} of {extent}"
-            ),
-            Self::TransposedDilation { axis, stride, dilation } => write!(
-                f,
-                "transposed convolution along the {axis}: expected a stride or a dilation of 1, \
-                 got {stride} and {dilation}"
             ),
             Self::Stride { stride, most } => write!(
                 f,

@@ -230,8 +230,7 @@ pub struct TransposedWindow {
     pub kernel: [usize; 2],
     /// Stride \[sy, sx\]: how many outputs further on the next input adds to.
     pub stride: [usize; 2],
-    /// Dilation \[dy, dx\]: distance between the outputs that neighbouring taps add to. Along an
-    /// axis with a longer stride than 1 it must be 1.
+    /// Dilation \[dy, dx\]: distance between the outputs that neighbouring taps add to.
     pub dilation: [usize; 2],
     /// Padding.
     pub padding: TransposedPadding,
@@ -303,12 +302,19 @@ impl TransposedWindow {
     }
 
     /// The kernel's taps that the outputs of a phase (every stride-th, from output `phase` on) see,
-    /// ascending. (Of a dilated kernel, whose stride is 1, all.)
+    /// ascending.
     pub(crate) fn taps(&self, axis: usize, phase: usize) -> StepBy<Range<usize>> {
-        let stride = self.stride[axis];
+        let (kernel, stride) = (self.kernel[axis], self.stride[axis]);
         // As phase + before modulo the stride, whose sum could overflow.
-        let first = (phase + self.before(axis) % stride) % stride;
-        (first..self.kernel[axis].max(first)).step_by(stride)
+        let place = (phase + self.before(axis) % stride) % stride;
+        let PhaseTaps { first, step, .. } = PhaseTaps::new(stride, self.dilation[axis], place);
+        let first = first.unwrap_or(kernel);
+        (first..kernel.max(first)).step_by(step)
+    }
+
+    /// How far apart the inputs of neighbouring taps of a phase lie.
+    pub(crate) fn phase_dilation(&self) -> [usize; 2] {
+        [0, 1].map(|axis| PhaseTaps::new(self.stride[axis], self.dilation[axis], 0).dilation)
     }
 
     /// The checked geometry of axis 0 (height) or 1 (width).
@@ -316,10 +322,6 @@ impl TransposedWindow {
         let window = self.as_window().checked()?;
         let (kernel, stride, dilation) =
             (window.kernel[axis], window.stride[axis], window.dilation[axis]);
-        if stride > 1 && dilation > 1 {
-            let axis = ["height", "width"][axis];
-            return Err(Error::TransposedDilation { axis, stride, dilation });
-        }
         if input == 0 {
             return Err(Error::ZeroDimension { what: ["input height", "input width"][axis] });
         }
@@ -355,10 +357,38 @@ pub(crate) struct TransposedAxis {
     pub(crate) output: usize,
     pub(crate) kernel: usize,
     pub(crate) stride: usize,
-    /// 1 unless the stride is.
     pub(crate) dilation: usize,
     /// Outputs before the first.
     pub(crate) before: usize,
+}
+
+/// The taps k with k·dilation ≡ `place` modulo the stride: `first` + `step`·t.
+struct PhaseTaps {
+    /// None if there is none.
+    first: Option<usize>,
+    step: usize,
+    /// How many inputs the next tap lies further on.
+    dilation: usize,
+}
+
+impl PhaseTaps {
+    /// With g the greatest common divisor of stride and dilation, `step` taps, stride / g of them,
+    /// span `step`·dilation = stride·(dilation / g) outputs.
+    fn new(stride: usize, dilation: usize, place: usize) -> Self {
+        let (mut divisor, mut rest) = (stride, dilation);
+        while rest > 0 {
+            (divisor, rest) = (rest, divisor % rest);
+        }
+        let step = stride / divisor;
+        // Remainders below the stride, whose sums don't overflow.
+        let mut at = 0;
+        let first = (0..step).find(|_| {
+            let found = at == place;
+            at = (at + dilation % stride) % stride;
+            found
+        });
+        Self { first, step, dilation: dilation / divisor }
+    }
 }
 
 /// Every stride-th output of an axis, as those of a convolution of stride 1.
@@ -392,12 +422,18 @@ impl TransposedAxis {
 
     /// The outputs `first`, `first` + stride, …
     pub(crate) fn phase(&self, first: usize) -> AxisPhase {
-        let tap = (first + self.before) % self.stride;
-        let quotient = (first + self.before) / self.stride;
-        let taps = self.kernel.saturating_sub(tap).div_ceil(self.stride);
+        let position = first + self.before;
+        let of_phase = PhaseTaps::new(self.stride, self.dilation, position % self.stride);
+        let PhaseTaps { first: tap, step, dilation } = of_phase;
+        let taps = tap.map_or(0, |tap| self.kernel.saturating_sub(tap).div_ceil(step));
         let output = (self.output - first).div_ceil(self.stride);
-        let dilation = self.dilation;
         let last_tap = taps.saturating_sub(1) * dilation;
+        // Input j + quotient − ahead − t·dilation reaches output j by tap t of the phase.
+        let (quotient, ahead) = match tap.filter(|_| taps > 0).map(|tap| tap * self.dilation) {
+            Some(tap) if tap <= position => ((position - tap) / self.stride, 0),
+            Some(tap) => (0, (tap - position) / self.stride),
+            None => (0, 0),
+        };
         let skipped = quotient.saturating_sub(last_tap);
         if taps == 0 || skipped >= self.input {
             // Nothing but padding.
@@ -411,7 +447,7 @@ impl TransposedAxis {
             kernel: taps,
             stride: 1,
             dilation,
-            before: last_tap.saturating_sub(quotient),
+            before: (last_tap + ahead).saturating_sub(quotient),
         };
         AxisPhase { first, first_input: skipped, axis }
     }

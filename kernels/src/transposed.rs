@@ -5,12 +5,13 @@
 //!   y[o] = fma(x[i], w[k], y[o])
 //! ```
 //!
-//! A phase is every s-th output, s being the stride: o = first + s·j. With first + before = s·q + r
-//! its taps are k = r + s·t for t in 0..T, T of them, and output j is made of inputs j + q − t. For
-//! u = T − 1 − t, these are inputs j + u − (T − 1 − q), u ascending: a convolution of stride 1 with
-//! the phase's taps, last one first. (A dilated kernel has stride 1, and its one phase is a dilated
-//! convolution.) There are s² phases; no product is with a zero, and nothing is
-//! added up in memory.
+//! A phase is every s-th output, s being the stride: o = first + s·j. With g the greatest common
+//! divisor of s and the dilation d, its taps are k = r + (s / g)·t for t in 0..T, T of them, where r
+//! is the least with r·d ≡ first + before modulo s; if there is none, the outputs are the bias.
+//! With first + before = s·q + r·d, output j is made of inputs j + q − (d / g)·t. For
+//! u = T − 1 − t, these are inputs j + (d / g)·u − ((d / g)·(T − 1) − q), u ascending: a convolution
+//! of stride 1 and dilation d / g with the phase's taps, last one first. There are s² phases; no
+//! product is with a zero, and nothing is added up in memory.
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -222,8 +222,7 @@ typedef struct {
   size_t kernel[2];
   // 0 means 1.
   size_t stride[2];
-  // 0 means 1. Along an axis with a longer stride than 1 it must be 1. The formulas below are
-  // those of a kernel of (kernel − 1) · dilation + 1.
+  // 0 means 1. The formulas below are those of a kernel of (kernel − 1) · dilation + 1.
   size_t dilation[2];
   // SEPCONV_VALID as in Keras: out = in · stride + max(kernel − stride, 0). SEPCONV_SAME as in
   // Keras: out = in · stride. SEPCONV_EXPLICIT as in PyTorch:
@@ -251,6 +250,28 @@ typedef uint32_t sepconv_coordinates;
 
 // The order of the input channels of sepconv_depth_to_space().
 typedef uint32_t sepconv_depth_order;
+
+// What sepconv_binary() makes of an element a of its first operand and b of its second.
+typedef uint32_t sepconv_binary_op;
+
+// What sepconv_normalization() normalizes, and by what. Means and sums are over the elements x
+// that are normalized together.
+typedef uint32_t sepconv_normalization_kind;
+
+// Parameters of a normalization: y = scale[c] · normalized(x) + shift[c] in channel c.
+typedef struct {
+  sepconv_normalization_kind kind;
+  // With SEPCONV_GROUP_NORMALIZATION: a divisor of C. 0 means 1.
+  size_t groups;
+  // At least 0.
+  float epsilon;
+  // One for each channel. Null for ones.
+  const float *scale;
+  // One for each channel. Null for zeros.
+  const float *shift;
+  // The number of scales and of shifts: C, or 0 if both are null.
+  size_t len;
+} sepconv_normalization_params;
 
 // A tensor that a call reads. Element (n, y, x, c) lies at index
 // ((n·H + y)·W + x)·pixel_stride + c of `data` if the layout is NHWC, and at
@@ -487,6 +508,36 @@ typedef struct {
 // Those of one output channel are adjacent: PyTorch's PixelShuffle, ONNX's CRD.
 #define SEPCONV_CHANNEL_FIRST 1
 
+// a + b
+#define SEPCONV_ADD 0
+
+// a − b
+#define SEPCONV_SUBTRACT 1
+
+// a · b
+#define SEPCONV_MULTIPLY 2
+
+// b > a ? b : a, NaN if one of them is.
+#define SEPCONV_MAXIMUM 3
+
+// b < a ? b : a, NaN if one of them is.
+#define SEPCONV_MINIMUM 4
+
+// a < 0 ? b·a : a, where b is PReLU's α.
+#define SEPCONV_PRELU 5
+
+// The channels of a pixel: (x − mean) / √(mean of (x − mean)² + epsilon).
+#define SEPCONV_LAYER_NORMALIZATION 0
+
+// The channels of a pixel: x / √(mean of x² + epsilon).
+#define SEPCONV_RMS_NORMALIZATION 1
+
+// The channels of a pixel: x / √max(sum of x², epsilon), a vector of length 1.
+#define SEPCONV_UNIT_NORMALIZATION 2
+
+// Groups of C / groups channels of a picture, as SEPCONV_LAYER_NORMALIZATION.
+#define SEPCONV_GROUP_NORMALIZATION 3
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -635,6 +686,35 @@ sepconv_status sepconv_softmax(const size_t *input, const sepconv_options *optio
 // `input` is null or points to four numbers. `options` and `plan` are null or valid pointers.
 sepconv_status sepconv_elementwise(const size_t *input, const sepconv_options *options, sepconv_plan **plan);
 
+// Makes a plan for an operation of two tensors, element by element, NHWC, of floating-point
+// elements: y = activation(a ∘ b). Where one of them has a dimension of 1, its one picture, row,
+// column or channel goes with each of the other's.
+//
+// `input` points to the shape N, H, W, C of the first operand, `second` to that of the second. A
+// run takes the first as `x` and the second as `residual`, which is required and has the type of
+// the output. Other arguments and errors are those of sepconv_depthwise().
+//
+// # Safety
+// `input` and `second` are null or point to four numbers. `options` and `plan` are null or valid
+// pointers.
+sepconv_status sepconv_binary(sepconv_binary_op op,
+                              const size_t *input,
+                              const size_t *second,
+                              const sepconv_options *options,
+                              sepconv_plan **plan);
+
+// Makes a plan for a layer, RMS, unit or group normalization, NHWC, of floating-point elements.
+// (Constant scales and shifts by channel without a normalization are a depthwise convolution with
+// a kernel of one tap.) Arguments and errors are those of sepconv_depthwise().
+//
+// # Safety
+// `input` is null or points to four numbers. `params`, `options` and `plan` are null or valid
+// pointers. Scales and shifts in `params` are null or valid for `len` floats.
+sepconv_status sepconv_normalization(const size_t *input,
+                                     const sepconv_normalization_params *params,
+                                     const sepconv_options *options,
+                                     sepconv_plan **plan);
+
 // Packs the weights of a depthwise convolution of `channels_in` input channels, for inputs of any
 // size.
 //
@@ -697,6 +777,17 @@ sepconv_status sepconv_dense_pack(size_t channels_in,
                                   const sepconv_options *options,
                                   sepconv_packed **packed);
 
+// Copies the scales and shifts of a normalization. Arguments and errors are those of
+// sepconv_depthwise_pack().
+//
+// # Safety
+// `params`, `options` and `packed` are null or valid pointers. Scales and shifts in `params` are
+// null or valid for `len` floats.
+sepconv_status sepconv_normalization_pack(size_t channels,
+                                          const sepconv_normalization_params *params,
+                                          const sepconv_options *options,
+                                          sepconv_packed **packed);
+
 // Makes a plan of packed weights. `size` points to the three numbers N, H, W of the input's size.
 //
 // On success `*plan` is a new plan, which the caller owns and must pass to sepconv_plan_destroy().
@@ -752,11 +843,12 @@ void sepconv_plan_destroy(sepconv_plan *plan);
 sepconv_status sepconv_plan_input_shape(const sepconv_plan *plan, size_t *shape);
 
 // Writes the shape N, H, W, C of a plan's output and residual to `shape`, which has room for four
-// numbers. Returns SEPCONV_INVALID if `plan` or `shape` is null.
+// numbers. (The second operand of sepconv_binary() has the shape that was given.) Returns SEPCONV_INVALID if `plan` or `shape` is null.
 //
 // # Safety
 // `plan` is null or a plan. `shape` is null or valid for four numbers.
-sepconv_status sepconv_plan_output_shape(const sepconv_plan *plan, size_t *shape);
+sepconv_status sepconv_plan_output_shape(const sepconv_plan *plan,
+                                         size_t *shape);
 
 // Returns how many floats of scratch memory a plan needs to run on `threads` threads (0 means 1).
 // Returns 0 if `plan` is null.
@@ -775,7 +867,8 @@ const char *sepconv_plan_kernel_name(const sepconv_plan *plan);
 
 // Runs a plan: y = activation(operation(input_activation(x)) + residual).
 //
-// `plan`, `x` and `y` are required; `residual` may be null. Shapes and types must be those of the
+// `plan`, `x` and `y` are required; `residual` may be null, except as the second operand of
+// sepconv_binary(). Shapes and types must be those of the
 // plan. `y` and `scratch` must not overlap each other or any other operand.
 //
 // The call returns when the output is complete. It uses up to `threads` threads (0 means 1; the
@@ -822,7 +915,8 @@ sepconv_status sepconv_plan_input_rows(const sepconv_plan *plan, size_t start, s
 // Runs a plan for the output rows `start` to `end` − 1 of each picture.
 //
 // `x` holds exactly the input rows that sepconv_plan_input_rows() gives. `residual` and `y` hold
-// exactly these output rows. All else is as in sepconv_plan_run(), and the rows have the same
+// exactly these output rows; an operand of sepconv_binary() that has one row has it here, too.
+// All else is as in sepconv_plan_run(), and the rows have the same
 // bits.
 //
 // An engine can use this to run layers depth first, a few rows of each at a time, which keeps the

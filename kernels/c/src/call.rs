@@ -8,11 +8,11 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sepconv_kernels::{
-    Activation, Arithmetic, ConvParams, Coordinates, DenseParams, DepthOrder, DepthwiseParams,
-    ElementType, Elements, ElementsMut, Error, Interpolation, Level, NhwcView, NhwcViewMut,
-    Options, Packed, Padding, Plan, PointwiseParams, PoolKind, Quantization, QuantizedWeights,
-    SeparableParams, TensorLayout, TransposedPadding, TransposedParams, TransposedWindow,
-    WeightLayout, Window,
+    Activation, Arithmetic, BinaryOp, ConvParams, Coordinates, DenseParams, DepthOrder,
+    DepthwiseParams, ElementType, Elements, ElementsMut, Error, Interpolation, Level, NhwcView,
+    NhwcViewMut, NormalizationKind, NormalizationParams, Options, Packed, Padding, Plan,
+    PointwiseParams, PoolKind, Quantization, QuantizedWeights, SeparableParams, TensorLayout,
+    TransposedPadding, TransposedParams, TransposedWindow, WeightLayout, Window,
 };
 
 use crate::*;
@@ -463,6 +463,18 @@ pub(crate) fn depth_order(order: sepconv_depth_order) -> Result<DepthOrder> {
     }
 }
 
+pub(crate) fn binary_op(op: sepconv_binary_op) -> Result<BinaryOp> {
+    match op {
+        SEPCONV_ADD => Ok(BinaryOp::Add),
+        SEPCONV_SUBTRACT => Ok(BinaryOp::Subtract),
+        SEPCONV_MULTIPLY => Ok(BinaryOp::Multiply),
+        SEPCONV_MAXIMUM => Ok(BinaryOp::Maximum),
+        SEPCONV_MINIMUM => Ok(BinaryOp::Minimum),
+        SEPCONV_PRELU => Ok(BinaryOp::PRelu),
+        _ => unknown("sepconv_binary_op", op),
+    }
+}
+
 /// What C leaves 0 where 0 makes no sense.
 fn or_one<const N: usize>(values: [usize; N]) -> [usize; N] {
     values.map(|value| value.max(1))
@@ -652,6 +664,35 @@ impl sepconv_transposed_params {
             params.bias = self.bias.read()?;
             Ok(params)
         }
+    }
+}
+
+impl sepconv_normalization_params {
+    /// # Safety
+    /// Scales and shifts are null or valid for `len` floats.
+    pub(crate) unsafe fn read<'a>(&self) -> Result<NormalizationParams<'a>> {
+        let Self { kind, groups, epsilon, scale, shift, len } = *self;
+        let kind = match kind {
+            SEPCONV_LAYER_NORMALIZATION => NormalizationKind::Layer,
+            SEPCONV_RMS_NORMALIZATION => NormalizationKind::Rms,
+            SEPCONV_UNIT_NORMALIZATION => NormalizationKind::Unit,
+            SEPCONV_GROUP_NORMALIZATION => NormalizationKind::Group { groups: groups.max(1) },
+            other => return unknown("sepconv_normalization_kind", other),
+        };
+        if len > 0 && scale.is_null() && shift.is_null() {
+            return refuse(format!("scale and shift are null, expected {len} elements"));
+        }
+        let mut params = NormalizationParams::new(kind, epsilon);
+        // SAFETY: the caller's contract.
+        unsafe {
+            if !scale.is_null() {
+                params.scale = Some(slice(scale, len, "scale")?);
+            }
+            if !shift.is_null() {
+                params.shift = Some(slice(shift, len, "shift")?);
+            }
+        }
+        Ok(params)
     }
 }
 

@@ -15,8 +15,8 @@ mod pools;
 use std::ffi::{CString, c_char, c_void};
 
 use sepconv_kernels::{
-    Conv, Dense, DepthToSpace, Depthwise, Elementwise, GlobalAveragePool, Level, Plan, Pointwise,
-    Pool, Resize, Separable, Softmax, TransposedConv,
+    Binary, Conv, Dense, DepthToSpace, Depthwise, Elementwise, GlobalAveragePool, Level,
+    Normalization, Plan, Pointwise, Pool, Resize, Separable, Softmax, TransposedConv,
 };
 
 use call::{create, guarded, required};
@@ -174,6 +174,33 @@ pub type sepconv_depth_order = u32;
 pub const SEPCONV_BLOCK_FIRST: sepconv_depth_order = 0;
 /// Those of one output channel are adjacent: PyTorch's PixelShuffle, ONNX's CRD.
 pub const SEPCONV_CHANNEL_FIRST: sepconv_depth_order = 1;
+
+/// What sepconv_binary() makes of an element a of its first operand and b of its second.
+pub type sepconv_binary_op = u32;
+/// a + b
+pub const SEPCONV_ADD: sepconv_binary_op = 0;
+/// a − b
+pub const SEPCONV_SUBTRACT: sepconv_binary_op = 1;
+/// a · b
+pub const SEPCONV_MULTIPLY: sepconv_binary_op = 2;
+/// b > a ? b : a, NaN if one of them is.
+pub const SEPCONV_MAXIMUM: sepconv_binary_op = 3;
+/// b < a ? b : a, NaN if one of them is.
+pub const SEPCONV_MINIMUM: sepconv_binary_op = 4;
+/// a < 0 ? b·a : a, where b is PReLU's α.
+pub const SEPCONV_PRELU: sepconv_binary_op = 5;
+
+/// What sepconv_normalization() normalizes, and by what. Means and sums are over the elements x
+/// that are normalized together.
+pub type sepconv_normalization_kind = u32;
+/// The channels of a pixel: (x − mean) / √(mean of (x − mean)² + epsilon).
+pub const SEPCONV_LAYER_NORMALIZATION: sepconv_normalization_kind = 0;
+/// The channels of a pixel: x / √(mean of x² + epsilon).
+pub const SEPCONV_RMS_NORMALIZATION: sepconv_normalization_kind = 1;
+/// The channels of a pixel: x / √max(sum of x², epsilon), a vector of length 1.
+pub const SEPCONV_UNIT_NORMALIZATION: sepconv_normalization_kind = 2;
+/// Groups of C / groups channels of a picture, as SEPCONV_LAYER_NORMALIZATION.
+pub const SEPCONV_GROUP_NORMALIZATION: sepconv_normalization_kind = 3;
 
 /// An activation. Zero-initialize it for none. Its kind says which of `a`, `b` and `c` it uses.
 #[repr(C)]
@@ -354,8 +381,7 @@ pub struct sepconv_transposed_params {
     pub kernel: [usize; 2],
     /// 0 means 1.
     pub stride: [usize; 2],
-    /// 0 means 1. Along an axis with a longer stride than 1 it must be 1. The formulas below are
-    /// those of a kernel of (kernel − 1) · dilation + 1.
+    /// 0 means 1. The formulas below are those of a kernel of (kernel − 1) · dilation + 1.
     pub dilation: [usize; 2],
     /// SEPCONV_VALID as in Keras: out = in · stride + max(kernel − stride, 0). SEPCONV_SAME as in
     /// Keras: out = in · stride. SEPCONV_EXPLICIT as in PyTorch:
@@ -386,6 +412,23 @@ pub struct sepconv_dense_params {
     pub bias: sepconv_bias,
     /// With weights of SEPCONV_I8.
     pub quantized: sepconv_quantized_weights,
+}
+
+/// Parameters of a normalization: y = scale[c] · normalized(x) + shift[c] in channel c.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct sepconv_normalization_params {
+    pub kind: sepconv_normalization_kind,
+    /// With SEPCONV_GROUP_NORMALIZATION: a divisor of C. 0 means 1.
+    pub groups: usize,
+    /// At least 0.
+    pub epsilon: f32,
+    /// One for each channel. Null for ones.
+    pub scale: *const f32,
+    /// One for each channel. Null for zeros.
+    pub shift: *const f32,
+    /// The number of scales and of shifts: C, or 0 if both are null.
+    pub len: usize,
 }
 
 /// A tensor that a call reads. Element (n, y, x, c) lies at index
@@ -768,6 +811,57 @@ pub unsafe extern "C" fn sepconv_elementwise(
     }
 }
 
+/// Makes a plan for an operation of two tensors, element by element, NHWC, of floating-point
+/// elements: y = activation(a ∘ b). Where one of them has a dimension of 1, its one picture, row,
+/// column or channel goes with each of the other's.
+///
+/// `input` points to the shape N, H, W, C of the first operand, `second` to that of the second. A
+/// run takes the first as `x` and the second as `residual`, which is required and has the type of
+/// the output. Other arguments and errors are those of sepconv_depthwise().
+///
+/// # Safety
+/// `input` and `second` are null or point to four numbers. `options` and `plan` are null or valid
+/// pointers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_binary(
+    op: sepconv_binary_op,
+    input: *const usize,
+    second: *const usize,
+    options: *const sepconv_options,
+    plan: *mut *mut sepconv_plan,
+) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        create(input, options, plan, |shape, options| {
+            let second = *required(second.cast::<[usize; 4]>(), "second")?;
+            Ok(Box::new(Binary::new(call::binary_op(op)?, shape, second, options)?))
+        })
+    }
+}
+
+/// Makes a plan for a layer, RMS, unit or group normalization, NHWC, of floating-point elements.
+/// (Constant scales and shifts by channel without a normalization are a depthwise convolution with
+/// a kernel of one tap.) Arguments and errors are those of sepconv_depthwise().
+///
+/// # Safety
+/// `input` is null or points to four numbers. `params`, `options` and `plan` are null or valid
+/// pointers. Scales and shifts in `params` are null or valid for `len` floats.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_normalization(
+    input: *const usize,
+    params: *const sepconv_normalization_params,
+    options: *const sepconv_options,
+    plan: *mut *mut sepconv_plan,
+) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        create(input, options, plan, |shape, options| {
+            let params = required(params, "params")?.read()?;
+            Ok(Box::new(Normalization::new(shape, &params, options)?))
+        })
+    }
+}
+
 /// Packs the weights of a depthwise convolution of `channels_in` input channels, for inputs of any
 /// size.
 ///
@@ -885,6 +979,28 @@ pub unsafe extern "C" fn sepconv_dense_pack(
     }
 }
 
+/// Copies the scales and shifts of a normalization. Arguments and errors are those of
+/// sepconv_depthwise_pack().
+///
+/// # Safety
+/// `params`, `options` and `packed` are null or valid pointers. Scales and shifts in `params` are
+/// null or valid for `len` floats.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sepconv_normalization_pack(
+    channels: usize,
+    params: *const sepconv_normalization_params,
+    options: *const sepconv_options,
+    packed: *mut *mut sepconv_packed,
+) -> sepconv_status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        call::pack(options, packed, |options| {
+            let params = required(params, "params")?.read()?;
+            Ok(Box::new(Normalization::pack(channels, &params, options)?))
+        })
+    }
+}
+
 /// Makes a plan of packed weights. `size` points to the three numbers N, H, W of the input's size.
 ///
 /// On success `*plan` is a new plan, which the caller owns and must pass to sepconv_plan_destroy().
@@ -992,7 +1108,7 @@ pub unsafe extern "C" fn sepconv_plan_input_shape(
 }
 
 /// Writes the shape N, H, W, C of a plan's output and residual to `shape`, which has room for four
-/// numbers. Returns SEPCONV_INVALID if `plan` or `shape` is null.
+/// numbers. (The second operand of sepconv_binary() has the shape that was given.) Returns SEPCONV_INVALID if `plan` or `shape` is null.
 ///
 /// # Safety
 /// `plan` is null or a plan. `shape` is null or valid for four numbers.
@@ -1039,7 +1155,8 @@ pub unsafe extern "C" fn sepconv_plan_kernel_name(plan: *const sepconv_plan) -> 
 
 /// Runs a plan: y = activation(operation(input_activation(x)) + residual).
 ///
-/// `plan`, `x` and `y` are required; `residual` may be null. Shapes and types must be those of the
+/// `plan`, `x` and `y` are required; `residual` may be null, except as the second operand of
+/// sepconv_binary(). Shapes and types must be those of the
 /// plan. `y` and `scratch` must not overlap each other or any other operand.
 ///
 /// The call returns when the output is complete. It uses up to `threads` threads (0 means 1; the
@@ -1114,7 +1231,8 @@ pub unsafe extern "C" fn sepconv_plan_input_rows(
 /// Runs a plan for the output rows `start` to `end` − 1 of each picture.
 ///
 /// `x` holds exactly the input rows that sepconv_plan_input_rows() gives. `residual` and `y` hold
-/// exactly these output rows. All else is as in sepconv_plan_run(), and the rows have the same
+/// exactly these output rows; an operand of sepconv_binary() that has one row has it here, too.
+/// All else is as in sepconv_plan_run(), and the rows have the same
 /// bits.
 ///
 /// An engine can use this to run layers depth first, a few rows of each at a time, which keeps the

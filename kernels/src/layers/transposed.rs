@@ -52,8 +52,7 @@ impl TransposedConv {
     /// # Errors
     /// Zero or overflowing dimensions, groups that don't divide the channels, weights or bias of
     /// the wrong length, an activation that makes no sense, integers, NCHW, a scale of the input,
-    /// [`Arithmetic::Bf16`], a stride above 64, a dilation along an axis with a stride above 1, an
-    /// unavailable level.
+    /// [`Arithmetic::Bf16`], a stride above 64, an unavailable level.
     pub fn pack(
         channels_in: usize,
         params: &TransposedParams<'_>,
@@ -175,7 +174,7 @@ fn packed_phase(
             });
         }
     };
-    let window = Window::new(kernel).dilation(window.dilation);
+    let window = Window::new(kernel).dilation(window.phase_dilation());
     if groups == channels_in {
         let mut params = DepthwiseParams::new(window, weights).multiplier(channels_out / groups);
         params.bias = bias;
