@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! for c in 0..channels
-//!   v = max, or sum, over the taps inside the input of x[tap][c]
+//!   v = max, or sum, over the taps inside the input of load(x[tap][c])
 //!   t = f32(v − zero) · multiplier            // of a sum zero is that of all its taps
 //!   t = t + f32(residual[c] − residual_zero) · residual_step
 //!   y[c] = requantize(t)
 //! ```
 //!
-//! An element by itself is the maximum of one tap. An input of f32 has `t = clamp(x) / scale`, the
-//! output's; its NaN are 0.
+//! An element by itself is the maximum of one tap. An input of f32 has `t = load(x) / scale`, the
+//! output's; its NaN are 0. `load` is the input's activation: a clamp, or what a table has.
 //!
 //! Departures: channels go by vectors. Maxima are those of bytes; where nothing follows, they are
 //! the outputs. Where a clamp follows, vectors of bytes become such of lanes by zipping them with
@@ -19,7 +19,9 @@
 //! division does (Markstein, "Computation of elementary functions on the IBM RISC System/6000
 //! processor", 1990).
 
+use crate::activation::{Activation, apply};
 use crate::element::{ElementType, Pointer, PointerMut};
+use crate::int8::byte_table::{ByteTable, Room};
 use crate::int8::quantization::{Quantization, Requantization};
 use crate::int8::requantize::Requantizer;
 use crate::simd::Simd;
@@ -48,7 +50,11 @@ pub(crate) struct PoolRun {
     pub(crate) multiplier: f32,
     pub(crate) y: PointerMut,
     pub(crate) residual: Option<Pointer>,
-    /// The clamp of the input's integers.
+    /// What becomes of the input's integers first, by an activation that is no clamp.
+    pub(crate) table: ByteTable,
+    /// Such a one, of an input of f32.
+    pub(crate) activation: Option<Activation>,
+    /// The clamp of the input's integers, or of its numbers.
     pub(crate) bounds: (f32, f32),
     pub(crate) epilogue: Requantization,
 }
@@ -58,7 +64,7 @@ impl Int8Kernel for Pool {
     type Output = ();
 
     /// # Safety
-    /// - Each tap is valid for reading `channels` elements of the input's type.
+    /// - Each tap is valid for reading `channels` elements of the input's type; the table is there.
     /// - The residual is valid for reading, `y` for writing as many; no other thread touches those.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &PoolRun) {
@@ -102,6 +108,7 @@ fn divides_by_reciprocal<T: Int8>(run: &PoolRun) -> bool {
     has_vectors
         && run.epilogue.is_clamp()
         && run.residual.is_none()
+        && run.activation.is_none()
         && (least..=most).contains(&scale)
 }
 
@@ -153,8 +160,13 @@ unsafe fn clamped_numbers<S: Simd>(
     // SAFETY: n elements are valid for reading.
     let x =
         unsafe { if n == S::LANES { simd.load(x) } else { simd.mask_load(simd.mem_mask(n), x) } };
-    let x = simd.select(simd.is_ordered(x), x, simd.splat(0.0));
-    simd.clamp_max(hi, simd.clamp_min(lo, x))
+    simd.clamp_max(hi, simd.clamp_min(lo, or_zero(simd, x)))
+}
+
+/// 0 for NaN.
+#[inline(always)]
+fn or_zero<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
+    simd.select(simd.is_ordered(x), x, simd.splat(0.0))
 }
 
 /// x / scale, rounded to nearest.
@@ -187,14 +199,12 @@ unsafe fn numbers<T: Int8>(
         let x = run.x.at.cast::<f32>().wrapping_add(c);
         // SAFETY: n channels from c on exist.
         unsafe {
-            let x = clamped_numbers(simd, x, n, bounds);
-            requantize(
-                run,
-                requantizer,
-                simd.div(x, simd.splat(run.epilogue.quantization.scale)),
-                c,
-                n,
-            );
+            let mut x = clamped_numbers(simd, x, n, bounds);
+            if let Some(activation) = run.activation {
+                x = or_zero(simd, apply(simd, x, activation));
+            }
+            let t = simd.div(x, simd.splat(run.epilogue.quantization.scale));
+            requantize(run, requantizer, t, c, n);
         }
     }
 }
@@ -206,14 +216,14 @@ unsafe fn numbers<T: Int8>(
 #[inline(always)]
 unsafe fn sums<T: Int8>(token: T, run: &PoolRun, requantizer: &Requantizer<T>, c: usize, n: usize) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
-    let signed = run.x.element == ElementType::I8;
+    let (signed, mut room) = (run.x.element == ElementType::I8, Room::uninit());
     for (c, n) in (c..c + n).step_by(l).map(|at| (at, (c + n - at).min(l))) {
         let mut sum = simd.splat_i32(run.zero_point.wrapping_neg());
         for row in 0..run.taps[0] {
             for column in 0..run.taps[1] {
                 let x = run.x.at.wrapping_add(row * run.steps[0] + column * run.steps[1] + c);
                 // SAFETY: n channels from c on of a tap.
-                let v = unsafe { integers(token, x, n, signed) };
+                let v = unsafe { integers(token, run.table.bytes(x, n, &mut room), n, signed) };
                 sum = simd.add_i32(sum, bounded(token, v, run.bounds));
             }
         }
@@ -268,12 +278,13 @@ unsafe fn maxima<T: Int8, const SIGNED: bool>(
     n: usize,
 ) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
-    let mut max = simd.splat_byte(if SIGNED { 0x80 } else { 0 });
+    let (mut max, mut room) = (simd.splat_byte(if SIGNED { 0x80 } else { 0 }), Room::uninit());
     for row in 0..run.taps[0] {
         for column in 0..run.taps[1] {
             let x = run.x.at.wrapping_add(row * run.steps[0] + column * run.steps[1] + c);
             // SAFETY: n channels from c on of a tap.
-            max = simd.max_bytes::<SIGNED>(max, unsafe { simd.load_bytes(x, n) });
+            let taps = unsafe { simd.load_bytes(run.table.bytes(x, n, &mut room), n) };
+            max = simd.max_bytes::<SIGNED>(max, taps);
         }
     }
     let byte = |bound: f32| simd.splat_byte(bound as i32 as u8);
