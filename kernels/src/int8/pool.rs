@@ -1,7 +1,9 @@
-//! Pools of 8-bit integers, and what is done element by element: one output pixel, all channels.
+//! Pools of 8-bit integers, and what is done element by element: some output pixels of a row, all
+//! channels.
 //!
 //! ```text
-//! for c in 0..channels
+//! for p in 0..pixels                          // of as many taps
+//!  for c in 0..channels
 //!   v = max, or sum, over the taps inside the input of load(x[tap][c])
 //!   t = f32(v − zero) · multiplier            // of a sum zero is that of all its taps
 //!   t = t + f32(residual[c] − residual_zero) · residual_step
@@ -32,10 +34,16 @@ use crate::simd::int8::{Bytes, Int8, Int8Kernel, MAX_BYTES, SUMS, Vector};
 pub(crate) struct Pool;
 
 /// One call.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct PoolRun {
-    /// The first tap.
+    /// The first tap of the first pixel.
     pub(crate) x: Pointer,
+    /// Output pixels, at least 1.
+    pub(crate) pixels: usize,
+    /// Elements from the first tap of one, from its output and from its residual, to the next's.
+    pub(crate) x_pixel: usize,
+    pub(crate) y_pixel: usize,
+    pub(crate) residual_pixel: usize,
     /// Elements from one row of taps, and from one tap of a row, to the next.
     pub(crate) steps: [usize; 2],
     /// Rows and columns of taps.
@@ -64,8 +72,10 @@ impl Int8Kernel for Pool {
     type Output = ();
 
     /// # Safety
-    /// - Each tap is valid for reading `channels` elements of the input's type; the table is there.
-    /// - The residual is valid for reading, `y` for writing as many; no other thread touches those.
+    /// - Each tap of each pixel is valid for reading `channels` elements of the input's type; the
+    ///   table is there.
+    /// - Each pixel of the residual is valid for reading, of `y` for writing as many; no other
+    ///   thread touches those.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &PoolRun) {
         let chunk = SUMS * <T::Simd as Simd>::LANES;
@@ -73,20 +83,37 @@ impl Int8Kernel for Pool {
         let in_i32 = !is_f32 && run.epilogue.in_i32(255, run.multiplier);
         let requantizer = Requantizer::new(token, &run.epilogue, in_i32);
         let divides = is_f32 && divides_by_reciprocal::<T>(run);
-        // SAFETY: the caller's contract, for n channels from c on.
-        unsafe {
+        for p in 0..run.pixels {
+            let run = &run.pixel(p);
             for c in (0..run.channels).step_by(chunk) {
                 let n = (run.channels - c).min(chunk);
-                match (run.x.element, run.sums) {
-                    (ElementType::F32, _) if divides => {
-                        quotients(token, run, &requantizer, c, n);
+                // SAFETY: the caller's contract, for n channels from c on of a pixel.
+                unsafe {
+                    match (run.x.element, run.sums) {
+                        (ElementType::F32, _) if divides => {
+                            quotients(token, run, &requantizer, c, n);
+                        }
+                        (ElementType::F32, _) => numbers(token, run, &requantizer, c, n),
+                        (_, true) => sums(token, run, &requantizer, c, n),
+                        (ElementType::I8, _) => maxima::<T, true>(token, run, &requantizer, c, n),
+                        _ => maxima::<T, false>(token, run, &requantizer, c, n),
                     }
-                    (ElementType::F32, _) => numbers(token, run, &requantizer, c, n),
-                    (_, true) => sums(token, run, &requantizer, c, n),
-                    (ElementType::I8, false) => maxima::<T, true>(token, run, &requantizer, c, n),
-                    (_, false) => maxima::<T, false>(token, run, &requantizer, c, n),
                 }
             }
+        }
+    }
+}
+
+impl PoolRun {
+    /// Of its pixel `p` alone.
+    #[inline(always)]
+    fn pixel(&self, p: usize) -> Self {
+        Self {
+            x: self.x.add(p * self.x_pixel),
+            y: self.y.add(p * self.y_pixel),
+            residual: self.residual.map(|residual| residual.add(p * self.residual_pixel)),
+            pixels: 1,
+            ..*self
         }
     }
 }

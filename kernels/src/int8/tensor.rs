@@ -594,7 +594,12 @@ unsafe fn pool_row(
     let single = [vertical, horizontal].map(|axis| (axis.kernel, axis.stride, axis.before));
     let joined = single == [(1, 1, 0); 2] && dense == [count; 3] && horizontal.output == input[2];
     let (columns, count) = if joined { (1, input[2] * count) } else { (horizontal.output, count) };
-    for column in 0..columns {
+    // Pixels that have all taps of a row are computed at once.
+    let interior = if joined { 0..0 } else { horizontal.interior() };
+    let mut columns_left = 0..columns;
+    while let Some(column) = columns_left.next() {
+        let pixels = if column == interior.start { interior.len().max(1) } else { 1 };
+        columns_left.start = column + pixels;
         let taps_x = horizontal.taps(column);
         let taps = [taps_y.len(), taps_x.len()];
         let none = taps.contains(&0);
@@ -608,6 +613,10 @@ unsafe fn pool_row(
         let start = channels.start;
         let run = PoolRun {
             x: x.add(x_placement.of(first)).add(start),
+            pixels,
+            x_pixel: horizontal.stride.wrapping_mul(x_placement.pixel),
+            y_pixel: y_placement.pixel,
+            residual_pixel,
             steps: [
                 x_placement.row.wrapping_mul(vertical.dilation),
                 x_placement.pixel.wrapping_mul(horizontal.dilation),
