@@ -29,6 +29,7 @@ use core::ops::Range;
 use crate::element::{ElementType, Elements, Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::geometry::product;
+use crate::int8::byte_table::Room;
 use crate::int8::pack::{self, BytePrologue};
 use crate::int8::quantization::{ChannelSums, Int8Weights, NO_INTEGERS, Requantization, operand};
 use crate::int8::requantize::Requantizer;
@@ -301,14 +302,16 @@ impl Int8Kernel for Depthwise {
     ///   valid for reading those that the windows cover.
     /// - There is room for the interleaved columns, and all that is asked of the destination for
     ///   `outputs` pixels of all channels; no other thread touches either.
-    /// - The weights are those of the kernel's size and of T.
+    /// - The weights are those of the kernel's size and of T; the table of the prologue is there.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &DepthwiseRun) {
         let chunk = SUMS * <T::Simd as Simd>::LANES;
         let to_bytes = run.epilogue.is_clamp() && !run.to.has_residual();
         let requantizer = Requantizer::new(token, &run.epilogue, run.weights.in_i32);
-        let alike = is_alike::<T>(run);
-        let is_plain = run.prologue.flip == 0 && run.prologue.bounds.is_none();
+        // SAFETY: the table of the prologue is there.
+        let alike = unsafe { is_alike::<T>(run) };
+        let BytePrologue { table, flip, bounds } = run.prologue;
+        let is_plain = table.is_none() && flip == 0 && bounds.is_none();
         for c in (0..run.weights.channels).step_by(chunk) {
             let part = Part::new(run, chunk, c, to_bytes && alike);
             // SAFETY: the part's channels are of the picture, the weights and the outputs; the
@@ -366,14 +369,20 @@ impl Part {
     }
 }
 
-/// Whether channels are those of the input, and padding is treated as these are: the input's clamp
-/// leaves the zero point as it is.
+/// Whether channels are those of the input, and padding is treated as these are: the input's
+/// activation leaves the zero point as it is.
+///
+/// # Safety
+/// As [`Depthwise::run`].
 #[inline(always)]
-fn is_alike<T: Int8>(run: &DepthwiseRun) -> bool {
+unsafe fn is_alike<T: Int8>(run: &DepthwiseRun) -> bool {
     let of_byte = |byte: u8| operand(T::SIGNED, byte);
     let zero = of_byte(run.zero_byte ^ run.prologue.flip);
     let keeps = |[lo, hi]: [u8; 2]| (of_byte(lo)..=of_byte(hi)).contains(&zero);
-    run.multiplier == 1 && run.prologue.bounds.is_none_or(keeps)
+    // SAFETY: the table is there.
+    let looked_up = unsafe { run.prologue.table.of(run.zero_byte) };
+    let kept = looked_up == run.zero_byte && run.prologue.bounds.is_none_or(keeps);
+    run.multiplier == 1 && kept
 }
 
 /// Interleaves the columns of a part: `[column][group][vector]`. WHOLE: its channels are a chunk,
@@ -521,24 +530,28 @@ unsafe fn load<T: Int8, const WHOLE: bool, const PLAIN: bool>(
     at: [Option<usize>; 2],
 ) -> Vector<T> {
     let (simd, [x, other], n) = (token.simd(), at.map(|at| row.pixel(at)), part.n);
+    let (table, mut room, mut other_room) = (run.prologue.table, Room::uninit(), Room::uninit());
     // SAFETY: n channels from c on exist, or as many bytes of padding; no vector has more bytes
-    // than there are.
+    // than there are. The table is there.
     unsafe {
         if PLAIN {
             return x.cast::<Vector<T>>().read_unaligned();
         }
         if WHOLE {
+            let x = table.bytes(x, SUMS * <T::Simd as Simd>::LANES, &mut room);
             let bytes = x.cast::<Vector<T>>().read_unaligned();
             return pack::prologue(token, bytes, run.prologue);
         }
         if part.apart > 0 {
+            let x = table.bytes(x, n, &mut room);
+            let other = table.bytes(other, n, &mut other_room);
             let bytes = simd.join_halves(simd.load_bytes(x, n), simd.load_bytes(other, n));
             return pack::prologue(token, bytes, run.prologue);
         }
         let (mut from, mut prologue) = (x, run.prologue);
         let repeated: [u8; MAX_BYTES];
         if at[0].is_none() || row.inside == 0 {
-            (from, prologue.bounds) = (row.padding, None);
+            (from, prologue) = (row.padding, prologue.of_padding());
         } else if run.multiplier > 1 {
             let mut bytes = [0; MAX_BYTES];
             for (i, byte) in bytes.iter_mut().enumerate().take(n) {
@@ -547,6 +560,7 @@ unsafe fn load<T: Int8, const WHOLE: bool, const PLAIN: bool>(
             repeated = bytes;
             from = repeated.as_ptr();
         }
+        let from = prologue.table.bytes(from, n, &mut room);
         pack::prologue(token, simd.load_bytes(from, n), prologue)
     }
 }
