@@ -85,6 +85,10 @@ fn reference(network: &Network, weights: &Weights, input: &Value) -> Vec<Value> 
             Op::Reshape { shape: [h, w, c], .. } => {
                 Value { shape: [operands[0].shape[0], h, w, c], ..operands[0].clone() }
             }
+            Op::StepsToBatch { .. } | Op::BatchToSteps { .. } => {
+                let shape = network.shapes(input.shape).unwrap()[values.len()];
+                Value { shape, ..operands[0].clone() }
+            }
             Op::Rescale { ref scale, ref offset } => {
                 map(operands[0], |c, x| x * scale[c % scale.len()] + offset[c % offset.len()])
             }
@@ -1623,6 +1627,53 @@ fn ranks_are_those_of_keras() {
         let node = network.push(&name, op, &operands).unwrap();
         assert_eq!(network.rank(node), rank, "{name}");
     }
+}
+
+/// Layers of each step run on N·T pictures, depth first, too; what follows runs on N sequences.
+#[test]
+fn steps_are_pictures_of_the_batch() {
+    let mut b = Builder::new(3);
+    let apart = |rank| Op::StepsToBatch { steps: 4, rank };
+    let together = |rank| Op::BatchToSteps { steps: 4, rank };
+    let conv = Op::Conv { window: same(3, 1), groups: 1, filters: 8, bias: true };
+    let frames = b.push("frames", apart(4), &[b.input()]);
+    let first = b.push("first", conv, &[frames]);
+    let relu = b.push("relu", Op::Activation(Activation::Relu), &[first]);
+    let second = b.push("second", separable(8), &[relu]);
+    let sum = b.push("sum", Op::Add, &[second, first]);
+    let maps = b.push("maps", together(4), &[sum]);
+    let pooled = b.push("pooled", GLOBAL_AVERAGE_POOL, &[sum]);
+    let sequence = b.push("sequence", together(2), &[pooled]);
+    let vectors = b.push("vectors", apart(2), &[sequence]);
+    let dense = b.push("dense", Op::Dense { units: 5, bias: true }, &[vectors]);
+    let again = b.push("again", together(2), &[dense]);
+    let window = Window::new([1, 2]);
+    let conv = Op::Conv { window, groups: 1, filters: 6, bias: false };
+    let across = b.push("across", conv, &[again]);
+    b.push("mean", GLOBAL_AVERAGE_POOL, &[across]);
+    let ranks = [frames, sum, maps, pooled, sequence, vectors, across];
+    assert_eq!(ranks.map(|node| b.network.rank(node)), [4, 4, 5, 2, 3, 2, 3]);
+    assert_eq!([sum, maps, across].map(|node| b.network.steps(node)), [None, Some(4), None]);
+    for (batch, rows) in [(1, 7), (3, 12)] {
+        let x = picture([batch, 4 * rows, 9, 3], 21);
+        check(&b, &x, &["maps", "sum", "sequence", "across"]).unwrap();
+    }
+    assert_eq!(
+        refusal(&b, [1, 7, 9, 3]),
+        "node \"frames\": can't divide 7×9×3 elements into 4 steps of 4 dimensions"
+    );
+    let mut b = Builder::new(3);
+    b.push("together", together(4), &[b.input()]);
+    let message = "node \"together\": can't join 4 steps of 4 dimensions of [2, 5, 6, 3]";
+    assert_eq!(refusal(&b, [2, 5, 6, 3]), message);
+
+    let mut film = Network::of_picture_sequences("film", "frames", 4, [Some(5), None], 3);
+    film.push("relu", Op::Activation(Activation::Relu), &[film.output()]).unwrap();
+    assert_eq!((film.input_steps(), film.steps(film.output())), (Some(4), Some(4)));
+    assert_eq!(
+        film.shapes([1, 21, 6, 3]).unwrap_err().to_string(),
+        "node \"frames\": expected 4 pictures one above the other, got [1, 21, 6, 3]"
+    );
 }
 
 #[test]

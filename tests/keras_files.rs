@@ -387,7 +387,7 @@ fn damaged_files_end_in_errors() {
 struct Case {
     name: String,
     files: Vec<String>,
-    /// N×H×W×C, or N×L×C.
+    /// N×H×W×C, N×L×C or N×T×H×W×C.
     shape: Vec<usize>,
     /// Whether the pictures have numbers of 0 to 255.
     pixels: bool,
@@ -428,6 +428,7 @@ fn models_as_people_save_them_compute_as_keras_does() {
             let options = PlanOptions::default().outputs(found.iter().map(node));
             let input = match shape[..] {
                 [n, l, c] => [n, 1, l, c],
+                [n, t, h, w, c] => [n, t * h, w, c],
                 _ => shape[..].try_into().unwrap(),
             };
             let plan = NetworkPlan::new(&network, weights, input, &options).unwrap();
@@ -438,6 +439,10 @@ fn models_as_people_save_them_compute_as_keras_does() {
                 // A model inside names the output, in Keras 3 by the layer that it ends in.
                 let (values, [n, h, w, c]) = session.node(&node(output)).unwrap();
                 let shape = match network.rank(output.node) {
+                    5 => {
+                        let steps = network.steps(output.node).unwrap();
+                        vec![n, steps, h / steps, w, c]
+                    }
                     2 => vec![n, c],
                     3 => vec![n, h * w, c],
                     _ => vec![n, h, w, c],
@@ -565,7 +570,7 @@ fn impossible_layers_are_refused_with_their_numbers() {
         ),
         ("[null, null, 2]", "Dot", r#""axes": 1"#, 2, "it takes a sequence whose length is open"),
         ("[null, null, 2]", "LayerNormalization", r#""axis": 1"#, 1, "axis 1 of an open size"),
-        ("[null, 8]", "Dense", r#""units": 3"#, 1, "or [batch, length, channels] for sequences"),
+        ("[null, 8]", "Dense", r#""units": 3"#, 1, "[batch, length, channels] for sequences"),
         (sequence, "GRU", r#""units": 3"#, 1, not),
     ] {
         let call = call(&vec!["input"; operands]);

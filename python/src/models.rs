@@ -258,6 +258,10 @@ impl Core {
         options: Options,
     ) -> PyResult<Plan> {
         let Model { network, weights, .. } = &self.0;
+        if network.input_steps().is_some() {
+            let message = "the model takes sequences of pictures; use `sepconv run`".into();
+            return Err(value_error(sepconv::Error::Argument { message }));
+        }
         let (plan_options, threads) = (options.plan(&nodes)?, options.threads);
         let plan = pools::on(py, threads, || {
             Ok(Arc::new(NetworkPlan::new(network, weights, shape, &plan_options)?))

@@ -258,7 +258,7 @@ impl<'a> Classifier<'a> {
         let mut model = args.file.load()?;
         let (size, channels) = input_size(&model.network, args.size)?;
         let model_error = |message| error(format!("{}: {message}", args.file.path().display()));
-        if model.network.is_of_sequences() {
+        if model.network.is_of_sequences() || model.network.input_steps().is_some() {
             return model_error(
                 "the model takes sequences, not pictures; use `sepconv run`".into(),
             );

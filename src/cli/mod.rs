@@ -238,7 +238,7 @@ fn input_size(network: &Network, size: Option<[usize; 2]>) -> Result<([usize; 2]
 }
 
 /// The shape N×H×W×C of an array that was read from `path`, if it is an input of the network.
-/// Sequences have one row.
+/// Sequences have one row; the pictures of a sequence stand one above the other.
 fn input_shape(input: &Tensor, path: &Path, network: &Network) -> Result<[usize; 4]> {
     let wrong = |expected: &str| {
         error(format!(
@@ -250,12 +250,24 @@ fn input_shape(input: &Tensor, path: &Path, network: &Network) -> Result<[usize;
     let (shape, rank) = match input.shape[..] {
         [n, h, w, c] => ([n, h, w, c], 4),
         [n, l, c] => ([n, 1, l, c], 3),
-        _ => return wrong("N×H×W×C, or N×L×C"),
+        // There are as many elements.
+        [n, t, h, w, c] => ([n, t.saturating_mul(h), w, c], 5),
+        _ => return wrong("N×H×W×C, N×L×C or N×T×H×W×C"),
     };
     let (_, expected) = network.input();
-    let is_sequence = network.is_of_sequences();
-    if shape[3] != expected || input.data.is_empty() || (rank == 3) != is_sequence {
-        let sides = if is_sequence { "N×L" } else { "N×H×W" };
+    let steps = network.input_steps();
+    let wanted = match steps {
+        Some(_) => 5,
+        None if network.is_of_sequences() => 3,
+        None => 4,
+    };
+    let has_steps = steps.is_none_or(|steps| input.shape[1] == steps);
+    if shape[3] != expected || input.data.is_empty() || rank != wanted || !has_steps {
+        let sides = match steps {
+            Some(steps) => format!("N×{steps}×H×W"),
+            None if wanted == 3 => "N×L".into(),
+            None => "N×H×W".into(),
+        };
         return wrong(&format!("{sides}×{expected}, each at least 1"));
     }
     Ok(shape)

@@ -101,8 +101,10 @@ pub(super) fn run(args: Args) -> Result {
 /// The value to write to a file.
 struct Value {
     node: NodeId,
-    /// How many dimensions it has in Keras: N×C, N×L×C or N×H×W×C.
+    /// How many dimensions it has in Keras: N×C, N×L×C, N×H×W×C or N×T×H×W×C.
     rank: usize,
+    /// T.
+    steps: Option<usize>,
 }
 
 /// The values to write to the files.
@@ -115,7 +117,7 @@ fn values(network: &Network, args: &Args) -> Result<Vec<Value>> {
             None => {
                 let shown = all[0].node;
                 let node = if args.predict { shown } else { network.output() };
-                Value { node, rank: network.rank(shown) }
+                Value { node, rank: network.rank(shown), steps: network.steps(shown) }
             }
             Some(name) => {
                 let output = all.iter().find(|output| output.name == *name);
@@ -128,7 +130,7 @@ fn values(network: &Network, args: &Args) -> Result<Vec<Value>> {
                         outputs.join(", ")
                     ));
                 };
-                Value { node, rank: network.rank(node) }
+                Value { node, rank: network.rank(node), steps: network.steps(node) }
             }
         });
     }
@@ -176,18 +178,22 @@ fn compute(
             session.run(&last)?;
         }
         for (i, (name, value)) in names.iter().zip(values).enumerate() {
-            let Some((data, [_, h, w, c])) = session.node(name) else {
+            let Some((data, [n, h, w, c])) = session.node(name) else {
                 return Err(Failure::Error(format!("{name:?} was not computed")));
             };
+            // Of a sequence some values have one for each step.
+            let each = n / size;
             if outputs.len() == i {
+                let batch = batch * each;
                 let shape = match value.rank {
+                    5 if let Some(steps) = value.steps => vec![batch, steps, h / steps, w, c],
                     2 => vec![batch, h * w * c],
                     3 => vec![batch, h * w, c],
                     _ => vec![batch, h, w, c],
                 };
                 outputs.push(Tensor { shape, data: Vec::new() });
             }
-            outputs[i].data.extend_from_slice(&data[..pictures * h * w * c]);
+            outputs[i].data.extend_from_slice(&data[..pictures * each * h * w * c]);
         }
     }
     Ok(outputs)

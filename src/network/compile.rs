@@ -75,7 +75,13 @@ pub(super) fn compile(
         }
         (
             _,
-            Op::Add | Op::Activation(_) | Op::Identity | Op::Flatten { .. } | Op::Reshape { .. },
+            Op::Add
+            | Op::Activation(_)
+            | Op::Identity
+            | Op::Flatten { .. }
+            | Op::Reshape { .. }
+            | Op::StepsToBatch { .. }
+            | Op::BatchToSteps { .. },
         ) => boxed(Elementwise::new(input, options)),
         (weights, op) => return Ok(Kernel::Plain(plain(op, weights, input))),
     };

@@ -136,6 +136,8 @@ fn window(flow: &Flow<'_>, step: &FusedStep) -> Option<Window> {
         | Op::GlobalPool { .. }
         | Op::Flatten { .. }
         | Op::Reshape { .. }
+        | Op::StepsToBatch { .. }
+        | Op::BatchToSteps { .. }
         | Op::Softmax
         | Op::PRelu { .. }
         | Op::ZeroPad(_)
@@ -179,6 +181,8 @@ fn depth(flow: &Flow<'_>, step: &FusedStep) -> u64 {
 struct Role {
     /// None if the step can't take turns.
     window: Option<Window>,
+    /// Pictures of the result.
+    pictures: usize,
     /// Rows of the operand and of the result.
     heights: [usize; 2],
     /// Pixels of the result, of one picture, and multiply-adds of one.
@@ -230,6 +234,7 @@ fn roles(flow: &Flow<'_>, steps: &[FusedStep], elements: &[ElementType]) -> Vec<
         let row = w * c * elements[v].size();
         roles.push(Role {
             window: window(flow, step),
+            pictures: n,
             heights: [flow.values[step.x].shape[1], h],
             pixels: (h * w) as u64,
             depth: depth(flow, step),
@@ -290,7 +295,7 @@ impl DepthFirstPlan {
             group.expect("a stretch is chosen because its steps can take turns")
         });
         // Of several pictures it is one at a time, for which the kernels are planned.
-        let saves = |group: &Group| self.pictures > 1 || self.saves(places.buffers(), group);
+        let saves = |group: &Group| group.pictures > 1 || self.saves(places.buffers(), group);
         groups.filter(saves).collect()
     }
 
@@ -465,6 +470,8 @@ impl DepthFirstPlan {
         }
         let held = (0..count).filter(|&i| held[i]).map(|i| (first + i, capacity[i]));
         let held = held.collect();
-        Some(Group { pictures: self.pictures, steps, turns, held })
+        // Only steps without a window have operands of more pictures, or of fewer.
+        let pictures = roles.first().map_or(0, |role| role.pictures);
+        Some(Group { pictures, steps, turns, held })
     }
 }

@@ -118,7 +118,11 @@ impl<'n> Flow<'n> {
                     operands.iter_mut().for_each(|v| *v = self.number(*v));
                 }
             }
-            Op::Activation(_) | Op::Flatten { .. } | Op::Reshape { .. } => {}
+            Op::Activation(_)
+            | Op::Flatten { .. }
+            | Op::Reshape { .. }
+            | Op::StepsToBatch { .. }
+            | Op::BatchToSteps { .. } => {}
             Op::Separable { .. } => {
                 operands[0] = self.number(operands[0]);
                 rounds = false;

@@ -61,12 +61,15 @@ impl FusedStep {
         [Some(self.x), self.scale, self.residual].into_iter().flatten()
     }
 
-    /// The shape in which the step reads x. Flattening and reshaping read x in the shape of the
+    /// The shape in which the step reads x: of what keeps all elements in their order, that of the
     /// result.
     pub(super) fn x_shape(&self, flow: &Flow<'_>) -> Shape {
         let value = &flow.values[self.kernel];
         match value.op {
-            Op::Flatten { .. } | Op::Reshape { .. } => value.shape,
+            Op::Flatten { .. }
+            | Op::Reshape { .. }
+            | Op::StepsToBatch { .. }
+            | Op::BatchToSteps { .. } => value.shape,
             _ => flow.values[self.x].shape,
         }
     }

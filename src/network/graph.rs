@@ -69,6 +69,9 @@ pub enum Op {
         channels: usize,
         /// Whether it is a sequence, N×W×`channels` in Keras: see [`Network::of_sequences`].
         sequence: bool,
+        /// Of how many pictures it is a sequence, N×`steps`×H×W×`channels` in Keras: see
+        /// [`Network::of_picture_sequences`].
+        steps: Option<usize>,
     },
     /// Standard convolution. Weights `kernel` \[kh, kw, C/groups, O\], `bias` \[O\].
     Conv {
@@ -256,6 +259,22 @@ pub enum Op {
         /// Whether the result is a sequence, N×W×C in Keras; its height is 1 then.
         sequence: bool,
     },
+    /// Makes of each value N·`steps` values, one for each step of a sequence, so that what follows
+    /// treats each by itself; elements keep their order. Steps are the pixels of a sequence, the
+    /// rows of a picture, or the pictures of a sequence of pictures.
+    StepsToBatch {
+        /// Steps.
+        steps: usize,
+        /// How many dimensions the value of a step has in Keras, the batch included: 2, 3 or 4.
+        rank: usize,
+    },
+    /// The reverse: of the values of `steps` steps one.
+    BatchToSteps {
+        /// Steps.
+        steps: usize,
+        /// How many dimensions the value of a step has in Keras.
+        rank: usize,
+    },
 }
 
 /// Rows and columns at the four sides of a picture.
@@ -397,7 +416,35 @@ impl Network {
     /// assert_eq!(network.find("picture"), Some(network.output())); // as nothing follows yet
     /// ```
     pub fn new(name: &str, input_name: &str, size: [Option<usize>; 2], channels: usize) -> Self {
-        Self::of(name, input_name, Op::Input { size, channels, sequence: false })
+        Self::of(name, input_name, Op::Input { size, channels, sequence: false, steps: None })
+    }
+
+    /// Makes a network of sequences of `steps` pictures of `size` \[H, W\] that has only an input
+    /// node. Keras calls the input N×`steps`×H×W×`channels`; here it is a picture in which they
+    /// stand one above the other, N×(`steps`·H)×W×`channels`, of the same elements in the same
+    /// order.
+    ///
+    /// ```
+    /// # use sepconv::network::*;
+    /// let mut network = Network::of_picture_sequences("film", "frames", 5, [Some(8), Some(6)], 3);
+    /// assert_eq!(network.input(), ([Some(40), Some(6)], 3));
+    /// let frames = Op::StepsToBatch { steps: 5, rank: 4 };
+    /// network.push("frame", frames, &[network.output()])?;
+    /// assert_eq!(network.shapes([2, 40, 6, 3])?[1], [10, 8, 6, 3]);
+    /// assert_eq!(network.rank(network.output()), 4);
+    /// # Ok::<(), sepconv::Error>(())
+    /// ```
+    pub fn of_picture_sequences(
+        name: &str,
+        input_name: &str,
+        steps: usize,
+        [height, width]: [Option<usize>; 2],
+        channels: usize,
+    ) -> Self {
+        // A height that overflows is refused with the shapes, none of which has it.
+        let size = [height.map(|height| height.saturating_mul(steps)), width];
+        let op = Op::Input { size, channels, sequence: false, steps: Some(steps) };
+        Self::of(name, input_name, op)
     }
 
     /// Makes a network of sequences that has only an input node. Keras calls the input
@@ -419,7 +466,7 @@ impl Network {
         channels: usize,
     ) -> Self {
         let size = [Some(1), length];
-        Self::of(name, input_name, Op::Input { size, channels, sequence: true })
+        Self::of(name, input_name, Op::Input { size, channels, sequence: true, steps: None })
     }
 
     fn of(name: &str, input_name: &str, op: Op) -> Self {
@@ -788,7 +835,9 @@ impl Network {
         while let Op::Identity
         | Op::Activation(Activation::None)
         | Op::Flatten { .. }
-        | Op::Reshape { .. } = node.op
+        | Op::Reshape { .. }
+        | Op::StepsToBatch { .. }
+        | Op::BatchToSteps { .. } = node.op
         {
             node = self.node(node.inputs[0]);
         }
@@ -807,8 +856,8 @@ impl Network {
     }
 
     /// How many dimensions the node's value has in Keras: 4 for pictures N×H×W×C, 3 for sequences
-    /// N×W×C, 2 for vectors N×C (after a global pool or a flattening). Here a value always has
-    /// four; those that Keras lacks are 1.
+    /// N×W×C, 2 for vectors N×C (after a global pool or a flattening), 5 for sequences of pictures
+    /// N×T×H×W×C. Here a value always has four; those that Keras lacks are 1, and height is T·H.
     ///
     /// ```
     /// # use sepconv::models::*;
@@ -825,9 +874,12 @@ impl Network {
         for Node { op, inputs, .. } in &self.nodes[..=node.0] {
             let of = |i: usize| inputs.get(i).map_or(4, |id| ranks[id.0]);
             ranks.push(match op {
+                Op::Input { steps: Some(_), .. } => 5,
                 Op::Input { sequence, .. } | Op::Reshape { sequence, .. } => {
                     4 - usize::from(*sequence)
                 }
+                Op::StepsToBatch { rank, .. } => *rank,
+                Op::BatchToSteps { rank, .. } => rank.saturating_add(1),
                 Op::GlobalPool { keep_dims: false, .. } | Op::Flatten { .. } => 2,
                 Op::Dense { .. }
                 | Op::Activation(_)
@@ -850,6 +902,41 @@ impl Network {
             });
         }
         ranks[node.0]
+    }
+
+    /// [`Network::steps`] of the input: see [`Network::of_picture_sequences`].
+    ///
+    /// ```
+    /// # use sepconv::network::*;
+    /// assert_eq!(Network::new("picture", "pixels", [None, None], 3).input_steps(), None);
+    /// ```
+    pub fn input_steps(&self) -> Option<usize> {
+        self.steps(NodeId::FIRST)
+    }
+
+    /// Of how many pictures the node's value is a sequence. None if it is none, whose
+    /// [`Network::rank`] is 5.
+    ///
+    /// ```
+    /// # use sepconv::network::*;
+    /// let network = Network::of_picture_sequences("film", "frames", 5, [Some(8), Some(6)], 3);
+    /// assert_eq!((network.rank(network.output()), network.steps(network.output())), (5, Some(5)));
+    /// ```
+    ///
+    /// # Panics
+    /// Those of [`Network::node`].
+    pub fn steps(&self, node: NodeId) -> Option<usize> {
+        if self.rank(node) != 5 {
+            return None;
+        }
+        let mut node = self.node(node);
+        loop {
+            match node.op {
+                Op::Input { steps, .. } => return steps,
+                Op::BatchToSteps { steps, .. } => return Some(steps),
+                _ => node = self.node(*node.inputs.first()?),
+            }
+        }
     }
 
     /// Finds a node by its name.

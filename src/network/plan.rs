@@ -313,7 +313,7 @@ impl NetworkPlan {
             DepthFirstPlan::new(&flow, &fused, &places, &elements, &packed.depth_first);
         let mut steps = Vec::with_capacity(fused.len());
         for (i, (step, packed)) in fused.iter().zip(&packed.steps).enumerate() {
-            let [n, ..] = flow.values[step.x].shape;
+            let [n, ..] = step.x_shape(&flow);
             // By turns they compute one picture at a time.
             let pictures = if depth_first.contains(i) { 1 } else { n };
             let kernel = compile(step, &flow, packed, pictures)?;

@@ -21,6 +21,12 @@ pub(super) fn infer_input(node: &Node, channels: usize, input: Shape) -> Result<
             format!("expected an input of {channels} channels, got {} in {input:?}", input[3]),
         ));
     }
+    if let Op::Input { steps: Some(steps), .. } = node.op
+        && input[1].checked_rem(steps) != Some(0)
+    {
+        let message = format!("expected {steps} pictures one above the other, got {input:?}");
+        return Err(network(node, message));
+    }
     if matches!(node.op, Op::Input { sequence: true, .. }) && input[1] != 1 {
         return Err(network(node, format!("expected sequences, whose height is 1, got {input:?}")));
     }
@@ -53,6 +59,13 @@ pub(crate) fn infer_picture(node: &Node, operands: &[Picture]) -> Result<Picture
         Op::Reshape { shape: [h, w, c], .. } if open => [1, h, w, c],
         // An unknown size has no enlarged side to compare with a limit.
         Op::UpSample { .. } if open => [1, OPEN[0], OPEN[1], operands[0].channels],
+        Op::StepsToBatch { .. } | Op::BatchToSteps { .. } if open => {
+            [1, OPEN[0], OPEN[1], operands[0].channels]
+        }
+        Op::BatchToSteps { steps, .. } => {
+            let [_, h, w, c] = shapes[0];
+            infer(node, &[[steps, h, w, c]])?
+        }
         _ => infer(node, &shapes)?,
     };
     let fixed = matches!(
@@ -163,6 +176,8 @@ fn moved(node: &Node, input: Shape) -> Result<Shape> {
             }
             [n, to_h, to_w, to_c]
         }
+        Op::StepsToBatch { steps, rank } => apart(node, input, steps, rank)?,
+        Op::BatchToSteps { steps, rank } => together(node, input, steps, rank)?,
         Op::ZeroPad(border) => padded(node, input, border)?,
         Op::Crop(border) => cropped(node, input, border)?,
         Op::UpSample { factor, .. } => {
@@ -177,6 +192,43 @@ fn moved(node: &Node, input: Shape) -> Result<Shape> {
         }
         _ => unreachable!("all other operations are inferred elsewhere"),
     })
+}
+
+/// The shape of the values of all steps.
+fn apart(node: &Node, [n, h, w, c]: Shape, steps: usize, rank: usize) -> Result<Shape> {
+    let shape = match rank {
+        4 if h.checked_rem(steps) == Some(0) => [h / steps, w, c],
+        3 if h == steps => [1, w, c],
+        2 if h == 1 && w == steps => [1, 1, c],
+        _ => {
+            let message = format!(
+                "can't divide {h}×{w}×{c} elements into {steps} steps of {rank} dimensions"
+            );
+            return Err(network(node, message));
+        }
+    };
+    let overflow = || kernel(node, KernelError::Overflow { what: "batch times steps" });
+    let [h, w, c] = shape;
+    Ok([n.checked_mul(steps).ok_or_else(overflow)?, h, w, c])
+}
+
+/// The shape of a value of so many steps.
+fn together(node: &Node, input: Shape, steps: usize, rank: usize) -> Result<Shape> {
+    let [n, h, w, c] = input;
+    let fits = match rank {
+        4 => true,
+        3 => h == 1,
+        _ => rank == 2 && [h, w] == [1, 1],
+    };
+    if !fits || n.checked_rem(steps) != Some(0) {
+        let message = format!("can't join {steps} steps of {rank} dimensions of {input:?}");
+        return Err(network(node, message));
+    }
+    let overflow = || kernel(node, KernelError::Overflow { what: "height times steps" });
+    match rank {
+        2 => Ok([n / steps, 1, steps, c]),
+        _ => Ok([n / steps, h.checked_mul(steps).ok_or_else(overflow)?, w, c]),
+    }
 }
 
 fn windowed(node: &Node, input: Shape, window: &Window, channels: usize) -> Result<Shape> {

@@ -198,6 +198,8 @@ fn output_channels(node: &Node, input: usize, channels: &[usize]) -> Result<usiz
         | Op::Crop(_)
         | Op::CenterCrop { .. }
         | Op::Resize { .. }
+        | Op::StepsToBatch { .. }
+        | Op::BatchToSteps { .. }
         | Op::Identity => input,
     })
 }

@@ -357,6 +357,26 @@ class Cases:
         layers += [l.PReLU(), l.UpSampling1D(2), l.SeparableConv1D(4, 3), l.Permute((2, 1)), l.LayerNormalization(axis=[1, 2])]
         return self._on_sequence(*[l.TimeDistributed(layer) for layer in layers + [l.GlobalAveragePooling1D(), l.Dense(5)]])
 
+    def film(self):
+        l, i = self.l, self._input(3, SIDE, 10, 3)
+        x = l.TimeDistributed(l.Conv2D(4, 3, padding="same", activation="relu"))(i)
+        x = l.BatchNormalization()(x)
+        x = l.Add()([x, l.TimeDistributed(l.SeparableConv2D(4, 3, padding="same"))(x)])
+        x = l.Concatenate()([x, l.Activation("tanh")(x)])
+        x = l.TimeDistributed(l.Conv2DTranspose(3, 2, strides=2))(l.TimeDistributed(l.MaxPooling2D())(x))
+        maps = l.Dense(2)(x)
+        x = l.Conv1D(5, 2)(l.TimeDistributed(l.GlobalAveragePooling2D())(maps))
+        outputs = [l.Dense(3)(l.GlobalAveragePooling1D()(x)), maps]
+        outputs.append(l.TimeDistributed(l.Dense(3))(l.TimeDistributed(l.Flatten())(maps)))
+        return self._model(i, outputs)
+
+    def film_of_models(self):
+        l, i = self.l, self._input(3, SIDE, SIDE, 3)
+        x = l.TimeDistributed(self._base(pooling="Average"), name="pictures")(i)
+        v = l.Input((6,))
+        vectors = self.k.Model(v, l.Dense(4)(l.Dense(5, activation="relu")(v)), name="vectors")
+        return self._model(i, l.Conv1D(3, 2)(l.TimeDistributed(vectors)(x)))
+
     def steps_of_maps(self):
         l, i = self.l, self._input()
         x = self._base()(i)

@@ -318,7 +318,7 @@ fn input_size(network: &Network, size: Option<[usize; 2]>) -> Result<([usize; 2]
 impl Pictures {
     /// As the file says, or else as is usual.
     fn new(network: &Network, size: [usize; 2], metadata: &Metadata) -> Result<Self> {
-        if network.is_of_sequences() {
+        if network.is_of_sequences() || network.input_steps().is_some() {
             return Err("the model takes sequences, not pictures".into());
         }
         let channels = Channels::new(network.input().1)

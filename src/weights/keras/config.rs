@@ -80,11 +80,13 @@ pub(super) fn parse(json: &Json, keras2: bool) -> Result<Architecture> {
             return Err(format!("{n} layers are not supported: {}{more}", refused.join(", ")));
         }
     }
-    let (name, InputShape { size, channels, sequence }) = config.input()?;
-    let network = match sequence {
-        true => Network::of_sequences(&config.name, &name, size[1], channels),
-        false => Network::new(&config.name, &name, size, channels),
+    let (name, InputShape { size, channels, sequence, steps }) = config.input()?;
+    let network = match steps {
+        Some(steps) => Network::of_picture_sequences(&config.name, &name, steps, size, channels),
+        None if sequence => Network::of_sequences(&config.name, &name, size[1], channels),
+        None => Network::new(&config.name, &name, size, channels),
     };
+    let size = network.input().0;
     let top = config.layers.iter().filter_map(|layer| layer_name(layer).ok());
     let mut builder = Builder {
         taken: HashSet::from([name.clone()]),
@@ -98,7 +100,11 @@ pub(super) fn parse(json: &Json, keras2: bool) -> Result<Architecture> {
         keras2,
     };
     let known = size[0].zip(size[1]).map(|(h, w)| [h, w]);
-    let input = Tensor { node: NodeId::FIRST, size: known, channels, pad: None };
+    let mut input = Tensor { node: NodeId::FIRST, size: known, channels, pad: None, apart: None };
+    if let Some(steps) = steps {
+        let into = Target { name: name.clone(), layer: name };
+        builder.apart(&into, &mut input, steps)?;
+    }
     let place = Place { prefix: "", training: false, trainable: true, again: None };
     let (outputs, root) = builder.model(&config, &[input], &place)?;
     let names = config.output_names()?;
@@ -118,6 +124,13 @@ fn refusals(model: &Layers<'_>, refused: &mut Vec<String>) -> Result<()> {
     for layer in model.layers {
         let class = text(layer, "class_name")?;
         let name = layer_name(layer)?;
+        if let Some(inner) = model_of_steps(layer)? {
+            match layers::refusal(inner, text(inner, "class_name")?, &[]) {
+                None => refusals(&Layers::new(inner)?, refused)?,
+                Some(why) => refused.push(format!("{name:?} ({class} of a model{why})")),
+            }
+            continue;
+        }
         if layers::kind(class) == Some(Kind::Model) {
             // The class of the model may be user-defined.
             match layers::refusal(layer, class, &[]) {
@@ -134,6 +147,17 @@ fn refusals(model: &Layers<'_>, refused: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
+/// The model that a `TimeDistributed` applies to each step. None for another layer.
+fn model_of_steps(layer: &Json) -> Result<Option<&Json>> {
+    if text(layer, "class_name").map(layers::kind) != Ok(Some(Kind::TimeDistributed)) {
+        return Ok(None);
+    }
+    let inner = layer.get("config").and_then(|config| config.get("layer"));
+    let Some(inner) = inner else { return Ok(None) };
+    let is_model = layers::kind(text(inner, "class_name")?) == Some(Kind::Model);
+    Ok(is_model.then_some(inner))
+}
+
 /// A tensor between layers: the output of a node, and its shape as far as it is known.
 #[derive(Debug, Clone)]
 struct Tensor {
@@ -144,6 +168,9 @@ struct Tensor {
     /// If it is the output of zero paddings: the tensor before them, and their sum. A following
     /// window uses these instead.
     pad: Option<(NodeId, Border)>,
+    /// Of a sequence whose steps were treated one by one: their number, and the tensor in which
+    /// each is a picture of the batch.
+    apart: Option<(usize, Box<Tensor>)>,
 }
 
 impl Tensor {
@@ -379,6 +406,9 @@ impl Builder {
         if self.layers > MAX_LAYERS {
             return Err(format!("the model has more than {MAX_LAYERS} layers"));
         }
+        if let Some(inner) = model_of_steps(layer.json)? {
+            return self.model_by_steps(layer, inner, operands, place, again);
+        }
         let config = layer.json.get("config").unwrap_or(&Json::Null);
         let trains = |config: &Json| config.get("trainable").and_then(Json::as_bool) != Some(false);
         let inner = config.get("layer").filter(|_| layer.kind == Kind::TimeDistributed);
@@ -407,7 +437,7 @@ impl Builder {
         let config = Config::new(config.as_object().ok_or("it has no config")?, layer.class);
         let of = match layer.kind {
             Kind::TimeDistributed => Applied::of_steps(config)?,
-            kind => Applied { kind, config, is_of_steps: false },
+            kind => Applied { kind, config, is_of_steps: false, rank: 0 },
         };
         if let Some(dtype) = layers::other_dtype(of.config)? {
             self.dtype.get_or_insert_with(|| dtype.into());
@@ -425,6 +455,119 @@ impl Builder {
         let into = Target { name, layer: key.clone() };
         let output = self.layer(of, &into, operands, &call.operands)?;
         Ok((vec![output], entry(Content::Layer(key))))
+    }
+
+    /// Inlines the model that a `TimeDistributed` applies to each step of its operands.
+    fn model_by_steps(
+        &mut self,
+        layer: &Pending<'_>,
+        model: &Json,
+        operands: &[Tensor],
+        place: &Place<'_>,
+        again: Option<&Entry>,
+    ) -> Result<(Vec<Tensor>, Entry)> {
+        let trains = |json: &Json| {
+            let config = json.get("config").unwrap_or(&Json::Null);
+            config.get("trainable").and_then(Json::as_bool) != Some(false)
+        };
+        let trainable = place.trainable && trains(layer.json);
+        let key = self.key(layer.name, place.prefix);
+        let into = Target { name: key.clone(), layer: key };
+        let mut operands = operands.to_vec();
+        let (steps, apart) = self.all_apart(&into, &mut operands)?;
+        let inner = Place {
+            prefix: &format!("{}{}/", place.prefix, layer.name),
+            training: place.training,
+            trainable,
+            again: match again.map(|entry| &entry.content) {
+                Some(Content::Model(entries)) => Some(entries),
+                _ => None,
+            },
+        };
+        let (outputs, entries) = self.model(&Layers::new(model)?, &apart, &inner)?;
+        let mut joined = Vec::with_capacity(outputs.len());
+        for (i, output) in outputs.into_iter().enumerate() {
+            let name = if i == 0 { into.name.clone() } else { format!("{}/{i}", into.name) };
+            let into = Target { name, layer: into.layer.clone() };
+            joined.push(self.together(&into, steps, output)?);
+        }
+        let entry = Entry {
+            class: layer.class.into(),
+            name: layer.name.into(),
+            trainable,
+            content: Content::Model(entries),
+        };
+        Ok((joined, entry))
+    }
+
+    /// Makes the steps of a sequence pictures of the batch, in `x.apart`.
+    fn apart(&mut self, into: &Target, x: &mut Tensor, steps: usize) -> Result<()> {
+        let rank = self.network.rank(x.node) - 1;
+        let whole = Tensor { apart: None, ..x.clone() };
+        let apart = self.push(&into.inner("steps"), Op::StepsToBatch { steps, rank }, &[&whole])?;
+        x.apart = Some((steps, Box::new(apart)));
+        Ok(())
+    }
+
+    /// The number of steps that these tensors have, and the steps of each.
+    fn all_apart(&mut self, into: &Target, tensors: &mut [Tensor]) -> Result<(usize, Vec<Tensor>)> {
+        let mut all = Vec::with_capacity(tensors.len());
+        let mut number = None;
+        for (i, x) in tensors.iter_mut().enumerate() {
+            if x.apart.is_none() {
+                let rank = self.network.rank(x.node);
+                let steps = match (rank, x.size) {
+                    (3, Some([_, width])) => width,
+                    (4, Some([height, _])) => height,
+                    (3 | 4, None) => {
+                        return Err("it takes a sequence whose length is open".into());
+                    }
+                    _ => return Err(format!("expected a sequence, got {rank} dimensions")),
+                };
+                let name = if i == 0 { "of".into() } else { format!("of{i}") };
+                self.apart(&into.inner(&name), x, steps)?;
+            }
+            let Some((steps, apart)) = &x.apart else {
+                return Err("it takes no sequence".into());
+            };
+            let expected = *number.get_or_insert(*steps);
+            if expected != *steps {
+                return Err(format!("operands have {expected} and {steps} steps"));
+            }
+            all.push(apart.as_ref().clone());
+        }
+        Ok((number.ok_or("it has no operand")?, all))
+    }
+
+    /// The sequence of these steps.
+    fn together(&mut self, into: &Target, steps: usize, apart: Tensor) -> Result<Tensor> {
+        let rank = self.network.rank(apart.node);
+        if rank > 4 {
+            return Err("its steps are sequences of pictures".into());
+        }
+        let whole = self.push(into, Op::BatchToSteps { steps, rank }, &[&apart])?;
+        Ok(Tensor { apart: Some((steps, Box::new(apart))), ..whole })
+    }
+
+    /// Appends a layer of sequences of pictures: it treats each picture by itself.
+    fn layer_by_steps(
+        &mut self,
+        of: Applied<'_>,
+        into: &Target,
+        tensors: &[Tensor],
+        operands: &[Operand<'_>],
+    ) -> Result<Tensor> {
+        let ranks: Vec<usize> = tensors.iter().map(|x| self.network.rank(x.node)).collect();
+        if let Some(other) = ranks.iter().find(|&&rank| rank != 5) {
+            return Err(format!("operands have 5 and {other} dimensions"));
+        }
+        if !of.is_of_steps && !layers::is_of_pixels(of.kind) {
+            return Err("it is not supported on an operand of 5 dimensions".into());
+        }
+        let (steps, apart) = self.all_apart(into, &mut tensors.to_vec())?;
+        let of = Applied { is_of_steps: false, rank: 5 - usize::from(of.is_of_steps), ..of };
+        let y = self.layer(of, &into.inner("step"), &apart, operands)?;
+        self.together(into, steps, y)
     }
 
     /// The name in the network for a layer that is called for the first time.
@@ -448,8 +591,11 @@ impl Builder {
         tensors: &[Tensor],
         operands: &[Operand<'_>],
     ) -> Result<Tensor> {
-        let Applied { mut kind, config, is_of_steps } = of;
+        let Applied { mut kind, config, is_of_steps, .. } = of;
         let x = tensors.first().ok_or("it has no operand")?;
+        if tensors.iter().any(|x| self.network.rank(x.node) == 5) {
+            return self.layer_by_steps(of, into, tensors, operands);
+        }
         if matches!(
             kind,
             Kind::Conv
@@ -472,13 +618,18 @@ impl Builder {
                 _ => return Err(format!("function {} is not supported", config.show("function"))),
             };
         }
-        if !is_of_steps && let Some(merged) = self.merged(kind, config, into, (tensors, operands)) {
+        let rank = match of.rank {
+            0 => self.network.rank(x.node) - usize::from(is_of_steps),
+            rank => rank,
+        };
+        if !is_of_steps
+            && let Some(merged) = self.merged(Applied { kind, rank, ..of }, into, tensors, operands)
+        {
             return merged;
         }
         if tensors.len() != 1 {
             return Err(format!("expected 1 operand, got {}", tensors.len()));
         }
-        let rank = self.network.rank(x.node) - usize::from(is_of_steps);
         if let Some(axes) = config.axes.filter(|axes| axes + 2 != rank) {
             let expected = axes + 2 + usize::from(is_of_steps);
             let got = rank + usize::from(is_of_steps);
@@ -491,13 +642,7 @@ impl Builder {
             Kind::Conv | Kind::Depthwise | Kind::Separable | Kind::Dense => {
                 self.linear(kind, config, into, x)
             }
-            Kind::Transposed => match layers::transposed(config)? {
-                (op, crop) if crop == Border::default() => self.activated(op, config, into, x),
-                (op, crop) => {
-                    let whole = self.push(&into.inner("whole"), op, &[x])?;
-                    self.activated(Op::Crop(crop), config, into, &whole)
-                }
-            },
+            Kind::Transposed => self.transposed(config, into, x),
             Kind::Activation => {
                 let activity = layers::activity(config, self.keras2)?;
                 if activity == Activity::Softmax {
@@ -522,10 +667,10 @@ impl Builder {
     /// kind.
     fn merged(
         &mut self,
-        kind: Kind,
-        config: Config<'_>,
+        Applied { kind, config, rank, .. }: Applied<'_>,
         into: &Target,
-        (tensors, operands): (&[Tensor], &[Operand<'_>]),
+        tensors: &[Tensor],
+        operands: &[Operand<'_>],
     ) -> Option<Result<Tensor>> {
         Some(match kind {
             Kind::Arithmetic(operator) if operands.len() > tensors.len() => {
@@ -540,7 +685,6 @@ impl Builder {
             }
             Kind::ScaledSum => self.scaled_sum(config, into, tensors),
             Kind::Concatenate => {
-                let rank = self.network.rank(tensors[0].node);
                 let op = if tensors.len() == 1 { Op::Identity } else { Op::Concat };
                 layers::check_channel_axis(config, rank)
                     .and_then(|()| self.push(into, op, &tensors.iter().collect::<Vec<_>>()))
@@ -683,6 +827,17 @@ impl Builder {
         };
         let x = Tensor { node: source, size: self.size_before(x, border), ..x.clone() };
         self.activated(op, config, into, &x)
+    }
+
+    /// Appends a transposed convolution, cropped if Keras leaves out more on one side.
+    fn transposed(&mut self, config: Config<'_>, into: &Target, x: &Tensor) -> Result<Tensor> {
+        match layers::transposed(config)? {
+            (op, crop) if crop == Border::default() => self.activated(op, config, into, x),
+            (op, crop) => {
+                let whole = self.push(&into.inner("whole"), op, &[x])?;
+                self.activated(Op::Crop(crop), config, into, &whole)
+            }
+        }
     }
 
     /// Appends a layer's operation, and its activation as the node with the layer's name if it has
@@ -891,7 +1046,7 @@ impl Builder {
         let pictures: Vec<Picture> = x.iter().map(picture).collect();
         let inferred = infer_picture(self.network.node(node), &pictures);
         let Picture { size, channels } = inferred.map_err(|e| e.to_string())?;
-        Ok(Tensor { node, size, channels, pad: None })
+        Ok(Tensor { node, size, channels, pad: None, apart: None })
     }
 }
 
@@ -902,6 +1057,8 @@ struct Applied<'a> {
     config: Config<'a>,
     /// Whether to each step of the operand, as `TimeDistributed` does.
     is_of_steps: bool,
+    /// How many dimensions the layer sees, if they are others than those of its operand, else 0.
+    rank: usize,
 }
 
 impl<'a> Applied<'a> {
@@ -912,7 +1069,7 @@ impl<'a> Applied<'a> {
         let kind = layers::kind(class).ok_or_else(|| format!("{class} is not supported"))?;
         let config =
             inner.get("config").and_then(Json::as_object).ok_or("its layer has no config")?;
-        Ok(Self { kind, config: Config::new(config, class), is_of_steps: true })
+        Ok(Self { kind, config: Config::new(config, class), is_of_steps: true, rank: 0 })
     }
 }
 

@@ -205,17 +205,20 @@ pub(super) struct InputShape {
     pub(super) channels: usize,
     /// Whether it is a sequence, whose height is 1.
     pub(super) sequence: bool,
+    /// Of how many pictures of this size it is a sequence.
+    pub(super) steps: Option<usize>,
 }
 
-/// [batch, height, width, channels] or [batch, length, channels]: height, width and length may be
-/// open.
+/// [batch, height, width, channels], [batch, length, channels] or [batch, steps, height, width,
+/// channels]: height, width and length may be open.
 pub(super) fn batch_shape(shape: Option<&Json>, name: &str) -> Result<InputShape> {
     let shape = shape.unwrap_or(&Json::Null);
     let error = || {
         let shown = brief(shape);
         format!(
             "the input of {name:?} has shape {shown}; expected [batch, height, width, channels], \
-             or [batch, length, channels] for sequences"
+             [batch, length, channels] for sequences, or [batch, steps, height, width, channels] \
+             for sequences of pictures, whose number is fixed"
         )
     };
     let open = |v: &Json| match v {
@@ -223,12 +226,16 @@ pub(super) fn batch_shape(shape: Option<&Json>, name: &str) -> Result<InputShape
         v => size(v).filter(|&side| side > 0).map(Some),
     };
     match shape.as_array().map(Vec::as_slice) {
-        Some([_, sides @ .., channels]) if matches!(sides.len(), 1 | 2) => {
+        Some([_, sides @ .., channels]) if matches!(sides.len(), 1..=3) => {
             let sides = sides.iter().map(open).collect::<Option<Vec<_>>>().ok_or_else(error)?;
             let channels = size(channels).filter(|&c| c > 0).ok_or_else(error)?;
             let sequence = sides.len() == 1;
-            let height = if sequence { Some(1) } else { sides[0] };
-            Ok(InputShape { size: [height, sides[sides.len() - 1]], channels, sequence })
+            let (steps, height) = match sides[..] {
+                [_] => (None, Some(1)),
+                [steps, height, _] => (Some(steps.ok_or_else(error)?), height),
+                _ => (None, sides[0]),
+            };
+            Ok(InputShape { size: [height, sides[sides.len() - 1]], channels, sequence, steps })
         }
         _ => Err(error()),
     }

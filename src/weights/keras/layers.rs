@@ -241,7 +241,7 @@ pub(super) fn refusal(layer: &Json, class: &str, calls: &[Call<'_>]) -> Option<S
             let inner = config?.get("layer")?;
             let class = inner.get("class_name")?.as_str()?;
             match kind(class) {
-                None | Some(Kind::Model | Kind::TimeDistributed) => Some(format!(" of {class}")),
+                None | Some(Kind::TimeDistributed) => Some(format!(" of {class}")),
                 _ => refusal(inner, class, &[]).map(|why| format!(" of {class}{why}")),
             }
         }
@@ -282,6 +282,29 @@ pub(super) fn is_of_steps(kind: Kind, rank: usize) -> bool {
         | Kind::Permute => rank == 3,
         _ => false,
     }
+}
+
+/// Whether this kind of layer treats each pixel by itself, or each tensor's in the same place, so
+/// that it can have operands of any number of dimensions.
+pub(super) fn is_of_pixels(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Dense
+            | Kind::BatchNorm
+            | Kind::Activation
+            | Kind::Relu
+            | Kind::LeakyRelu
+            | Kind::Elu
+            | Kind::Softmax
+            | Kind::Rescaling
+            | Kind::LayerScale
+            | Kind::Identity
+            | Kind::Arithmetic(_)
+            | Kind::Average
+            | Kind::ScaledSum
+            | Kind::Concatenate
+            | Kind::TensorFlow
+    )
 }
 
 /// The operator of a `TFOpLambda`.

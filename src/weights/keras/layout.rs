@@ -157,10 +157,12 @@ pub(super) fn current<'a>(
             Some(path) if by_name => path.clone(),
             _ => counted,
         };
+        let inner = if entry.class == "TimeDistributed" { "/layer" } else { "" };
         match &entry.content {
-            Content::Model(inner) => current(file, &path, inner, layers, places)?,
+            Content::Model(entries) => {
+                current(file, &format!("{path}{inner}"), entries, layers, places)?;
+            }
             Content::Layer(layer) => {
-                let inner = if entry.class == "TimeDistributed" { "/layer" } else { "" };
                 let vars = format!("{path}{inner}/vars");
                 let wanted = &layers[layer];
                 let found = file.datasets(&vars).map_err(|e| {

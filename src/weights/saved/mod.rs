@@ -97,7 +97,16 @@ fn network(model: Fields<'_>) -> Result<Network> {
     };
     let (name, input_name, channels) =
         (model.text("name")?, input.text("name")?, input.count("channels")?);
+    let steps = input.get("steps").filter(|steps| !steps.is_null());
+    let steps = steps.map(|_| input.count("steps")).transpose()?;
     let mut network = match (input.flag_or("sequence", false)?, size) {
+        (false, [height, width]) if let Some(steps) = steps => {
+            if height.is_some_and(|height| !height.is_multiple_of(steps)) {
+                return Err(format!("input: expected {steps} pictures, got a size of {size:?}"));
+            }
+            let size = [height.map(|height| height / steps), width];
+            Network::of_picture_sequences(name, input_name, steps, size, channels)
+        }
         (false, _) => Network::new(name, input_name, size, channels),
         (true, [Some(1), length]) => Network::of_sequences(name, input_name, length, channels),
         (true, [height, _]) => {
@@ -294,6 +303,7 @@ fn describe(model: &Model) -> Result<Json> {
         "input": {
             "name": network.nodes()[0].name, "size": size, "channels": channels,
             "sequence": network.is_of_sequences(),
+            "steps": network.input_steps(),
             "quantization": quantization(0),
         },
         "nodes": nodes,

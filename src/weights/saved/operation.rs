@@ -94,7 +94,13 @@ pub(super) fn write(op: &Op) -> Option<Json> {
         Op::Reshape { shape, sequence } => {
             json!({"op": "reshape", "shape": shape, "sequence": sequence})
         }
+        Op::StepsToBatch { steps, rank } => by_steps("steps_to_batch", *steps, *rank),
+        Op::BatchToSteps { steps, rank } => by_steps("batch_to_steps", *steps, *rank),
     })
+}
+
+fn by_steps(name: &str, steps: usize, rank: usize) -> Json {
+    json!({"op": name, "steps": steps, "rank": rank})
 }
 
 fn transposed_padding(padding: TransposedPadding) -> Option<Json> {
@@ -240,6 +246,12 @@ pub(super) fn read(node: Fields<'_>) -> Result<Op> {
             shape: node.sizes("shape", 1)?,
             sequence: node.flag_or("sequence", false)?,
         },
+        "steps_to_batch" => {
+            Op::StepsToBatch { steps: node.count("steps")?, rank: node.count("rank")? }
+        }
+        "batch_to_steps" => {
+            Op::BatchToSteps { steps: node.count("steps")?, rank: node.count("rank")? }
+        }
         name => match BINARY.iter().find(|(binary, _)| *binary == name) {
             Some((_, op)) => Op::Binary(*op),
             None => return read_other(name, node),
