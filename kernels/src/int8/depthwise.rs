@@ -21,9 +21,9 @@
 //! twos, which share weights. Where a group has four taps, two rows of outputs of a 3×3 kernel
 //! share all interleaved columns: these have the three rows of the first window and a fourth, the
 //! last of the window below, which has weights of its own. Of a 3×3 kernel of stride 2, columns are
-//! multiplied as soon as they are interleaved, if registers hold all its weights. Channels that are no more than half a
-//! chunk share vectors: the first half has those of an output, the second half those of one further
-//! on in its row. Padding is the zero point.
+//! multiplied as soon as they are interleaved, if registers hold all its weights. Channels that are
+//! no more than half a chunk share vectors: the first half has those of an output, the second half
+//! those of one further on in its row. Padding is the zero point.
 
 use core::ops::Range;
 
