@@ -6,8 +6,8 @@
 //! ```
 //!
 //! There is no departure: bytes are looked up on their way to a vector, one after the other. A
-//! network has such an activation in the epilogue of the step before, or as a step of its own, whose
-//! quantization is that of its values.
+//! network has such an activation in the epilogue of the step before, or as a step of its own,
+//! whose quantization is that of its values.
 
 use core::mem::MaybeUninit;
 use core::ptr;
@@ -55,22 +55,12 @@ impl ByteTable {
         if self.is_none() {
             return x;
         }
-        let to = room.as_mut_ptr().cast();
-        // SAFETY: the caller's contract; there is room for the bytes of any vector.
-        unsafe { look_up(self.0, x, n, to) };
+        let to: *mut u8 = room.as_mut_ptr().cast();
+        // Not a function of its own: calls would make the loops beside them save their vectors.
+        for i in 0..n {
+            // SAFETY: byte i of the n, for which there is room; every byte has an entry.
+            unsafe { *to.add(i) = (*self.0)[usize::from(*x.add(i))] };
+        }
         to
-    }
-}
-
-/// Cold, so that registers are saved around the call, and not in the loops beside it.
-///
-/// # Safety
-/// The table is there; `x` is valid for reading `n` bytes, `to` for writing them.
-#[cold]
-#[inline(never)]
-unsafe fn look_up(table: *const [u8; 256], x: *const u8, n: usize, to: *mut u8) {
-    for i in 0..n {
-        // SAFETY: byte i of the n; every byte has an entry.
-        unsafe { *to.add(i) = (*table)[usize::from(*x.add(i))] };
     }
 }
