@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::digest::digest;
 use common::layer::{OPS, random};
-use common::{Mode, POISON, Random, levels};
+use common::{Mode, POISON, Random, fast_levels, levels};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use sepconv_kernels::*;
@@ -61,13 +61,15 @@ impl Job {
     fn all() -> Vec<Self> {
         let mut jobs = Vec::new();
         let single = pool(1);
+        // All have the same drivers.
+        let levels = fast_levels();
         for op in OPS {
             let mut layer = random(op, &mut Random(5));
             if op != common::layer::Op::Dense {
                 (layer.input[1], layer.input[2]) = (23, 31);
             }
             let operands = layer.fill(Mode::Reals, &mut Random(6));
-            for level in levels() {
+            for &level in &levels {
                 let plan = layer.plan(operands.each_ref().map(|o| &o[..]), level).unwrap();
                 let fill = |seed, shape: [usize; 4]| {
                     Mode::Reals.fill(&mut Random(seed), shape.iter().product())

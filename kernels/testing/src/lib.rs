@@ -525,6 +525,14 @@ pub fn levels() -> Vec<Level> {
     }
 }
 
+/// Levels for what takes long and is much the same on each: all at full effort, else the two
+/// fastest, since those without fused multiply-adds take ten times as long.
+pub fn fast_levels() -> Vec<Level> {
+    let mut levels = levels();
+    let slow = if effort() < 100.0 { levels.len().saturating_sub(2) } else { 0 };
+    levels.split_off(slow)
+}
+
 /// How much is tested, in percent of all random cases: `SEPCONV_TEST_EFFORT`, else 4. CI sets 100
 /// for the CPU that it runs on and less for emulated ones; a long night may have more.
 pub fn effort() -> f64 {
