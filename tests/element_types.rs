@@ -241,7 +241,8 @@ fn sixteen_bits_take_half_the_memory() {
     let all = |parts: [usize; 3]| parts.iter().sum::<usize>();
     let f32 = parts(wide, wide);
     println!("weights, arena, scratch: {f32:?} bytes in f32");
-    for (weights, activations, percent) in [(bf16, wide, 55), (bf16, bf16, 55)] {
+    // With weights alone in 16 bits, the bands of two threads stay as large as in f32: 10 MB.
+    for (weights, activations, percent) in [(bf16, wide, 57), (bf16, bf16, 55)] {
         let half = parts(weights, activations);
         let share = all(half) as f64 / all(f32) as f64;
         println!("{half:?} with weights of {weights}, values of {activations}: {share:.3}");

@@ -259,7 +259,7 @@ typedef uint32_t sepconv_binary_op;
 // that are normalized together.
 typedef uint32_t sepconv_normalization_kind;
 
-// Parameters of a normalization: y = scale[c] · normalized(x) + shift[c] in channel c.
+// Parameters of a normalization: in each channel, y = scale · normalized(x) + shift.
 typedef struct {
   sepconv_normalization_kind kind;
   // With SEPCONV_GROUP_NORMALIZATION: a divisor of C. 0 means 1.

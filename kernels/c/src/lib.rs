@@ -415,7 +415,7 @@ pub struct sepconv_dense_params {
     pub quantized: sepconv_quantized_weights,
 }
 
-/// Parameters of a normalization: y = scale[c] · normalized(x) + shift[c] in channel c.
+/// Parameters of a normalization: in each channel, y = scale · normalized(x) + shift.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_normalization_params {
