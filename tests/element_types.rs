@@ -180,9 +180,9 @@ fn sums_that_begin_or_end_a_network() {
     }
 }
 
-/// Xception's logits on every level and in several parts: the digests of the committed table. After
-/// a change that is meant to change bits: `SEPCONV_BLESS=1 cargo test --release --test
-/// element_types digests`.
+/// Xception's logits, at full effort on every level and in several parts: the digests of the
+/// committed table. After a change that is meant to change bits: `SEPCONV_BLESS=1 cargo test
+/// --release --test element_types digests`.
 #[test]
 fn digests_of_types_at_71() {
     let network = xception(&XceptionConfig::default()).unwrap();
@@ -197,7 +197,7 @@ fn digests_of_types_at_71() {
         (ElementType::Bf16, ElementType::Bf16, Arithmetic::Bf16),
         (ElementType::F32, ElementType::F32, Arithmetic::Bf16),
     ] {
-        for level in common::levels() {
+        for level in common::fast_levels() {
             let options = PlanOptions::default()
                 .weights_type(weights_type)
                 .activations_type(activations_type)
