@@ -30,8 +30,6 @@ use crate::level::Level;
 #[non_exhaustive]
 pub struct Options {
     /// Applied to each input element as it is loaded (pre-activation networks). Never to padding.
-    /// Of integers it makes integers of the input's quantization: those nearest to its values, ties
-    /// to even.
     pub input_activation: Activation,
     /// Whether each element is then multiplied by a factor of its picture and channel, which comes
     /// with the input: [`NhwcView::scaled`](crate::NhwcView::scaled). The product is rounded to

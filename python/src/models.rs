@@ -100,6 +100,19 @@ fn model_name(architecture: &str) -> PyResult<ModelName> {
         .map_err(|e| PyValueError::new_err(format!("architecture: got {architecture:?}; {e}")))
 }
 
+impl Core {
+    /// A model whose inputs are arrays of up to four dimensions.
+    fn of(model: Model) -> PyResult<Self> {
+        match model.network.input_steps() {
+            None => Ok(Self(model)),
+            Some(steps) => Err(PyValueError::new_err(format!(
+                "the model takes sequences of {steps} pictures, which this package does not run; \
+                 the command line's `sepconv run` does"
+            ))),
+        }
+    }
+}
+
 #[pymethods]
 impl Core {
     /// Loads a file: of a whole model, or of the weights of the architecture of this name.
@@ -110,7 +123,7 @@ impl Core {
             None => weights::load(&path),
             Some(name) => Model::named(name, |network| weights::load_weights(&path, network)),
         });
-        model.map(Self).map_err(|e| file_error(py, &path, e))
+        Self::of(model.map_err(|e| file_error(py, &path, e))?)
     }
 
     /// Loads a file from memory, where it lies; errors show `name` as the file.
@@ -128,7 +141,7 @@ impl Core {
                 weights::load_weights_bytes(name, data, network)
             }),
         });
-        model.map(Self).map_err(value_error)
+        Self::of(model.map_err(value_error)?)
     }
 
     /// The architecture of a name, with pseudorandom weights.
@@ -258,10 +271,6 @@ impl Core {
         options: Options,
     ) -> PyResult<Plan> {
         let Model { network, weights, .. } = &self.0;
-        if network.input_steps().is_some() {
-            let message = "the model takes sequences of pictures; use `sepconv run`".into();
-            return Err(value_error(sepconv::Error::Argument { message }));
-        }
         let (plan_options, threads) = (options.plan(&nodes)?, options.threads);
         let plan = pools::on(py, threads, || {
             Ok(Arc::new(NetworkPlan::new(network, weights, shape, &plan_options)?))

@@ -61,6 +61,10 @@ def test_every_node_is_what_keras_computed(fixtures):
 def test_outputs_are_those_of_keras_predict(fixtures):
     for case in fixtures.json("cases.json"):
         name, shape, outputs = case["name"], case["shape"], case["outputs"]
+        if len(shape) == 5:
+            with pytest.raises(ValueError, match="sequences of 3 pictures, which this package"):
+                fixtures.model(case["files"][-1], "cases", threads=1)
+            continue
         x = synthetic.uniform(f"input/{name}", np.prod(shape)).astype(np.float32).reshape(shape)
         if case["pixels"]:
             x = np.rint(x.astype(np.float64) * 127.5 + 127.5).astype(np.float32)

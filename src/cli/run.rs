@@ -185,10 +185,10 @@ fn compute(
             let each = n / size;
             if outputs.len() == i {
                 let batch = batch * each;
-                let shape = match value.rank {
-                    5 if let Some(steps) = value.steps => vec![batch, steps, h / steps, w, c],
-                    2 => vec![batch, h * w * c],
-                    3 => vec![batch, h * w, c],
+                let shape = match (value.rank, value.steps) {
+                    (5, Some(steps)) => vec![batch, steps, h / steps, w, c],
+                    (2, _) => vec![batch, h * w * c],
+                    (3, _) => vec![batch, h * w, c],
                     _ => vec![batch, h, w, c],
                 };
                 outputs.push(Tensor { shape, data: Vec::new() });

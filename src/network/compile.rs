@@ -54,8 +54,11 @@ pub(super) fn compile(
         (_, &Op::AveragePool(window)) => pool(PoolKind::Average, window),
         (_, Op::GlobalPool { kind: PoolKind::Max, .. }) => pool(PoolKind::Max, Window::new([h, w])),
         (_, Op::GlobalPool { .. }) => boxed(GlobalAveragePool::new(input, options)),
-        (_, &Op::UpSample { factor, how }) if let Some(interpolation) = interpolation(how) => {
-            resized(input, enlarged([h, w], factor), interpolation, options)
+        (_, &Op::UpSample { factor, how: Interpolation::Nearest }) => {
+            resized(input, enlarged([h, w], factor), kernels::Interpolation::Nearest, options)
+        }
+        (_, &Op::UpSample { factor, how: Interpolation::Bilinear }) => {
+            resized(input, enlarged([h, w], factor), kernels::Interpolation::Bilinear, options)
         }
         (_, &Op::Resize { size, how: Interpolation::Bilinear, crop: false }) => {
             resized(input, size, kernels::Interpolation::Bilinear, options)
@@ -104,15 +107,6 @@ fn boxed<P: Plan + 'static>(plan: KernelResult<P>) -> KernelResult<Box<dyn Plan>
 /// The size of an enlarged picture. Shapes have been checked, so that nothing overflows.
 fn enlarged(size: [usize; 2], factor: [usize; 2]) -> [usize; 2] {
     [size[0] * factor[0], size[1] * factor[1]]
-}
-
-/// The kernel's interpolation, if there is a kernel for it.
-fn interpolation(how: Interpolation) -> Option<kernels::Interpolation> {
-    match how {
-        Interpolation::Nearest => Some(kernels::Interpolation::Nearest),
-        Interpolation::Bilinear => Some(kernels::Interpolation::Bilinear),
-        Interpolation::Bicubic => None,
-    }
 }
 
 /// The loop of an operation without a kernel.

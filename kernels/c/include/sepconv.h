@@ -125,8 +125,7 @@ typedef struct {
 // Options of a plan. Zero-initialize them for the defaults: no activations, the best instruction
 // set, f32 input and output, both NHWC.
 typedef struct {
-  // Applied to each input element when it is loaded, not to padding. Of integers it makes
-  // integers of the input's quantization: those nearest to its values, ties to even.
+  // Applied to each input element when it is loaded, not to padding.
   sepconv_activation input_activation;
   // 1: each input element, after its activation, is multiplied by the factor of its picture and
   // channel, which comes with the view: sepconv_view.scale. Padding stays 0. It is refused with

@@ -275,8 +275,7 @@ pub struct sepconv_quantized_weights {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct sepconv_options {
-    /// Applied to each input element when it is loaded, not to padding. Of integers it makes
-    /// integers of the input's quantization: those nearest to its values, ties to even.
+    /// Applied to each input element when it is loaded, not to padding.
     pub input_activation: sepconv_activation,
     /// 1: each input element, after its activation, is multiplied by the factor of its picture and
     /// channel, which comes with the view: sepconv_view.scale. Padding stays 0. It is refused with

@@ -20,17 +20,15 @@
 //! multipliers are packed in that order, and narrowing the sums to bytes restores it. Outputs go by
 //! twos, which share weights. Where a group has four taps, two rows of outputs of a 3×3 kernel
 //! share all interleaved columns: these have the three rows of the first window and a fourth, the
-//! last of the window below, which has weights of its own. Of a 3×3 kernel of stride 2, columns are
-//! multiplied as soon as they are interleaved, if registers hold all its weights. Channels that are
-//! no more than half a chunk share vectors: the first half has those of an output, the second half
-//! those of one further on in its row. Padding is the zero point.
+//! last of the window below, which has weights of its own. Channels that are no more than half a
+//! chunk share vectors: the first half has those of an output, the second half those of one further
+//! on in its row. Padding is the zero point.
 
 use core::ops::Range;
 
 use crate::element::{ElementType, Elements, Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::geometry::product;
-use crate::int8::byte_table::Room;
 use crate::int8::pack::{self, BytePrologue};
 use crate::int8::quantization::{ChannelSums, Int8Weights, NO_INTEGERS, Requantization, operand};
 use crate::int8::requantize::Requantizer;
@@ -303,32 +301,16 @@ impl Int8Kernel for Depthwise {
     ///   valid for reading those that the windows cover.
     /// - There is room for the interleaved columns, and all that is asked of the destination for
     ///   `outputs` pixels of all channels; no other thread touches either.
-    /// - The weights are those of the kernel's size and of T; the table of the prologue is there.
+    /// - The weights are those of the kernel's size and of T.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &DepthwiseRun) {
         let chunk = SUMS * <T::Simd as Simd>::LANES;
         let to_bytes = run.epilogue.is_clamp() && !run.to.has_residual();
         let requantizer = Requantizer::new(token, &run.epilogue, run.weights.in_i32);
-        // SAFETY: the table of the prologue is there.
-        let alike = unsafe { is_alike::<T>(run) };
-        let BytePrologue { table, flip, bounds } = run.prologue;
-        let is_plain = table.is_none() && flip == 0 && bounds.is_none();
-        let by_columns = to_bytes && multiplies_columns::<T>(run);
+        let alike = is_alike::<T>(run);
+        let is_plain = run.prologue.flip == 0 && run.prologue.bounds.is_none();
         for c in (0..run.weights.channels).step_by(chunk) {
             let part = Part::new(run, chunk, c, to_bytes && alike);
-            if by_columns {
-                // SAFETY: the part's channels are of the picture, the weights and the outputs.
-                unsafe {
-                    if part.n == chunk && alike && is_plain {
-                        multiply_columns::<T, true, true>(token, run, &requantizer, &part);
-                    } else if part.n == chunk && alike {
-                        multiply_columns::<T, true, false>(token, run, &requantizer, &part);
-                    } else {
-                        multiply_columns::<T, false, false>(token, run, &requantizer, &part);
-                    }
-                }
-                continue;
-            }
             // SAFETY: the part's channels are of the picture, the weights and the outputs; the
             // columns have been interleaved before they are multiplied.
             unsafe {
@@ -384,20 +366,14 @@ impl Part {
     }
 }
 
-/// Whether channels are those of the input, and padding is treated as these are: the input's
-/// activation leaves the zero point as it is.
-///
-/// # Safety
-/// As [`Depthwise::run`].
+/// Whether channels are those of the input, and padding is treated as these are: the input's clamp
+/// leaves the zero point as it is.
 #[inline(always)]
-unsafe fn is_alike<T: Int8>(run: &DepthwiseRun) -> bool {
+fn is_alike<T: Int8>(run: &DepthwiseRun) -> bool {
     let of_byte = |byte: u8| operand(T::SIGNED, byte);
     let zero = of_byte(run.zero_byte ^ run.prologue.flip);
     let keeps = |[lo, hi]: [u8; 2]| (of_byte(lo)..=of_byte(hi)).contains(&zero);
-    // SAFETY: the table is there.
-    let looked_up = unsafe { run.prologue.table.of(run.zero_byte) };
-    let kept = looked_up == run.zero_byte && run.prologue.bounds.is_none_or(keeps);
-    run.multiplier == 1 && kept
+    run.multiplier == 1 && run.prologue.bounds.is_none_or(keeps)
 }
 
 /// Interleaves the columns of a part: `[column][group][vector]`. WHOLE: its channels are a chunk,
@@ -425,9 +401,8 @@ unsafe fn interleave<T: Int8, const WHOLE: bool, const PLAIN: bool>(
             Row::new(run, ky + 2, &padding, part.c),
             Row::new(run, ky + 3, &padding, part.c),
         ];
-        let mut offsets = Offsets::new(run);
         for i in 0..count {
-            let (at, mut taps) = (columns_of::<WHOLE>(run, part, [i, offsets.next()]), [zero; 4]);
+            let (at, mut taps) = (columns_of(run, part, i), [zero; 4]);
             let to = run.columns.wrapping_add((i * groups.room() + group) * SUMS * l);
             // SAFETY: the column is one of the part's, whose channels exist; there is room for all.
             unsafe {
@@ -445,12 +420,10 @@ unsafe fn interleave<T: Int8, const WHOLE: bool, const PLAIN: bool>(
     }
     if groups.across {
         let row = Row::new(run, run.kernel[0] - 1, &padding, part.c);
-        let mut offsets = Offsets::new(run);
         for i in (0..count).step_by(2) {
             let mut taps = [zero; 4];
             let to = run.columns.wrapping_add((i * groups.room() + groups.column) * SUMS * l);
-            let first = columns_of::<WHOLE>(run, part, [i, offsets.next()]);
-            let second = columns_of::<WHOLE>(run, part, [i + 1, offsets.next()]);
+            let (first, second) = (columns_of(run, part, i), columns_of(run, part, i + 1));
             // SAFETY: as above.
             unsafe {
                 taps[0] = load::<T, WHOLE, PLAIN>(token, run, part, &row, first);
@@ -463,58 +436,26 @@ unsafe fn interleave<T: Int8, const WHOLE: bool, const PLAIN: bool>(
     }
 }
 
-/// Which of the picture's columns the interleaved ones are, one after the other, counted from the
-/// first. Counters, as a division takes as long as the column's shuffles.
-struct Offsets {
-    /// Columns from the first of a window on, which are `dilation` apart; those of the next window
-    /// follow a stride further on.
-    width: usize,
-    dilation: usize,
-    stride: usize,
-    window: usize,
-    kx: usize,
-}
-
-impl Offsets {
-    #[inline(always)]
-    fn new(run: &DepthwiseRun) -> Self {
-        // Outputs that share columns have all of them in one window.
-        let shared = run.step == run.stride && run.dilation[1] == 1;
-        let width = if shared { usize::MAX } else { run.kernel[1] };
-        Self { width, dilation: run.dilation[1], stride: run.stride, window: 0, kx: 0 }
-    }
-
-    #[inline(always)]
-    fn next(&mut self) -> usize {
-        let offset = self.window.wrapping_add(self.kx * self.dilation);
-        self.kx += 1;
-        if self.kx == self.width {
-            (self.kx, self.window) = (0, self.window.wrapping_add(self.stride));
-        }
-        offset
-    }
-}
-
-/// Where the picture's columns are of which interleaved column `i` consists, `offset` from the
-/// first: that of the outputs themselves, and that of those that share their vectors. (Not a
-/// closure, which can't be `inline(always)`.)
+/// Where the picture's columns are of which interleaved column `i` consists: that of the outputs
+/// themselves, and that of those that share their vectors. (Not a closure, which can't be
+/// `inline(always)`.)
 #[inline(always)]
-fn columns_of<const WHOLE: bool>(
-    run: &DepthwiseRun,
-    part: &Part,
-    [i, offset]: [usize; 2],
-) -> [Option<usize>; 2] {
+fn columns_of(run: &DepthwiseRun, part: &Part, i: usize) -> [Option<usize>; 2] {
     // Of an odd number of outputs, the last half has one that is not computed: its columns may lie
     // beyond those that exist.
     let covered = (run.outputs - 1) * run.step + run.kernel[1];
-    let has_other = !WHOLE && part.apart > 0 && i + part.apart * run.step < covered;
-    let other = if has_other { column(run, offset + part.apart * run.stride) } else { None };
-    [column(run, offset), other]
+    let other = i + part.apart * run.step;
+    let has_other = part.apart > 0 && other < covered;
+    [column(run, i), if has_other { column(run, other) } else { None }]
 }
 
-/// Where the picture's column is, in bytes from the first; none outside.
+/// Where the picture's column is of which interleaved column `i` consists, in bytes from the first;
+/// none outside.
 #[inline(always)]
-fn column(run: &DepthwiseRun, offset: usize) -> Option<usize> {
+fn column(run: &DepthwiseRun, i: usize) -> Option<usize> {
+    let shared = run.step == run.stride && run.dilation[1] == 1;
+    let kw = run.kernel[1];
+    let offset = if shared { i } else { i / kw * run.stride + i % kw * run.dilation[1] };
     let column = run.first[1].wrapping_add_unsigned(offset) as usize;
     if column < run.size[1] { Some(column * run.x_pixel) } else { None }
 }
@@ -580,28 +521,24 @@ unsafe fn load<T: Int8, const WHOLE: bool, const PLAIN: bool>(
     at: [Option<usize>; 2],
 ) -> Vector<T> {
     let (simd, [x, other], n) = (token.simd(), at.map(|at| row.pixel(at)), part.n);
-    let (table, mut room, mut other_room) = (run.prologue.table, Room::uninit(), Room::uninit());
     // SAFETY: n channels from c on exist, or as many bytes of padding; no vector has more bytes
-    // than there are. The table is there.
+    // than there are.
     unsafe {
         if PLAIN {
             return x.cast::<Vector<T>>().read_unaligned();
         }
         if WHOLE {
-            let x = table.bytes(x, SUMS * <T::Simd as Simd>::LANES, &mut room);
             let bytes = x.cast::<Vector<T>>().read_unaligned();
             return pack::prologue(token, bytes, run.prologue);
         }
         if part.apart > 0 {
-            let x = table.bytes(x, n, &mut room);
-            let other = table.bytes(other, n, &mut other_room);
             let bytes = simd.join_halves(simd.load_bytes(x, n), simd.load_bytes(other, n));
             return pack::prologue(token, bytes, run.prologue);
         }
         let (mut from, mut prologue) = (x, run.prologue);
         let repeated: [u8; MAX_BYTES];
         if at[0].is_none() || row.inside == 0 {
-            (from, prologue) = (row.padding, prologue.of_padding());
+            (from, prologue.bounds) = (row.padding, None);
         } else if run.multiplier > 1 {
             let mut bytes = [0; MAX_BYTES];
             for (i, byte) in bytes.iter_mut().enumerate().take(n) {
@@ -610,7 +547,6 @@ unsafe fn load<T: Int8, const WHOLE: bool, const PLAIN: bool>(
             repeated = bytes;
             from = repeated.as_ptr();
         }
-        let from = prologue.table.bytes(from, n, &mut room);
         pack::prologue(token, simd.load_bytes(from, n), prologue)
     }
 }
@@ -791,116 +727,6 @@ unsafe fn numbers_3x3<T: Int8>(
             simd.computed(simd.mul(simd.to_f32(sums[1]), multiplier)),
         ]
     }
-}
-
-/// Whether the columns of a call are multiplied as soon as they are interleaved: each is one of two
-/// outputs at most, and the registers hold all weights.
-#[inline(always)]
-fn multiplies_columns<T: Int8>(run: &DepthwiseRun) -> bool {
-    let has_registers = const {
-        let has_vectors = <T::Simd as Simd>::LANES > 1;
-        T::GROUP == 4 && has_vectors && <T::Simd as Simd>::REGISTERS >= 32
-    };
-    has_registers && matches!((run.kernel, run.step, run.rows), ([3, 3], 2, 1))
-}
-
-/// Interleaves the columns of a part and multiplies them, for 3×3 of stride 2, to bytes without a
-/// residual, for one row of outputs. WHOLE and PLAIN are those of [`interleave`].
-///
-/// # Safety
-/// As [`interleave`]; [`multiplies_columns`] says so.
-#[inline(always)]
-unsafe fn multiply_columns<T: Int8, const WHOLE: bool, const PLAIN: bool>(
-    token: T,
-    run: &DepthwiseRun,
-    requantizer: &Requantizer<T>,
-    part: &Part,
-) {
-    let (simd, l, c) = (token.simd(), <T::Simd as Simd>::LANES, part.c);
-    let groups = const { Groups::new([3, 3], T::GROUP) };
-    let padding = [run.zero_byte; MAX_BYTES];
-    let rows = [
-        Row::new(run, 0, &padding, c),
-        Row::new(run, 1, &padding, c),
-        Row::new(run, 2, &padding, c),
-    ];
-    // Of what it knows to be one byte everywhere, the compiler makes more instructions.
-    let zero = simd.computed(simd.splat_byte(run.zero_byte ^ run.prologue.flip));
-    let rows = (&rows, zero);
-    // SAFETY: the chunk has whole vectors of weights, biases and multipliers; the columns are those
-    // that the part's outputs cover.
-    unsafe {
-        let weights = run.weights.weights.wrapping_add(c * groups.weights());
-        let first = load_vectors(simd, weights);
-        let second = load_vectors(simd, weights.add(SUMS * l));
-        let third = load_vectors(simd, weights.add(2 * SUMS * l));
-        let biases = load_vectors(simd, run.weights.biases.add(c));
-        let multipliers = load_vectors(simd, run.weights.multipliers.add(c));
-        let column = interleaved::<T, WHOLE, PLAIN>(token, run, part, rows, 0);
-        let mut sums = dots(token, &column, &first, biases);
-        for o in 0..part.outputs {
-            let column = interleaved::<T, WHOLE, PLAIN>(token, run, part, rows, 2 * o + 1);
-            sums = dots(token, &column, &second, sums);
-            let column = interleaved::<T, WHOLE, PLAIN>(token, run, part, rows, 2 * o + 2);
-            let mut t = dots(token, &column, &third, sums);
-            // It is the first column of the next output, too.
-            sums = dots(token, &column, &first, biases);
-            for (t, multiplier) in t.iter_mut().zip(multipliers) {
-                *t = simd.computed(simd.mul(simd.to_f32(*t), multiplier));
-            }
-            store_bytes(token, run, requantizer, part, [0, o], t);
-        }
-    }
-}
-
-/// Vectors that lie one after the other.
-///
-/// # Safety
-/// `from` is valid for reading them.
-#[inline(always)]
-unsafe fn load_vectors<S: Simd>(simd: S, from: *const f32) -> [S::Vector; SUMS] {
-    let mut vectors = [simd.splat(0.0); SUMS];
-    for (v, vector) in vectors.iter_mut().enumerate() {
-        // SAFETY: the caller's contract.
-        *vector = unsafe { simd.load(from.add(v * S::LANES)) };
-    }
-    vectors
-}
-
-/// Sums of the products of groups.
-#[inline(always)]
-fn dots<T: Int8>(
-    token: T,
-    x: &[Vector<T>; SUMS],
-    weights: &[Vector<T>; SUMS],
-    mut sums: [Vector<T>; SUMS],
-) -> [Vector<T>; SUMS] {
-    for (v, sum) in sums.iter_mut().enumerate() {
-        *sum = token.dot(x[v], weights[v], *sum);
-    }
-    sums
-}
-
-/// Column `i` of three rows, interleaved with zero points.
-///
-/// # Safety
-/// As [`interleave`]; the column is one of the part's.
-#[inline(always)]
-unsafe fn interleaved<T: Int8, const WHOLE: bool, const PLAIN: bool>(
-    token: T,
-    run: &DepthwiseRun,
-    part: &Part,
-    (rows, zero): (&[Row; 3], Vector<T>),
-    i: usize,
-) -> [Vector<T>; SUMS] {
-    let (at, mut taps) = (columns_of::<WHOLE>(run, part, [i, i]), [zero; 4]);
-    if !WHOLE || at[0].is_some() {
-        for (tap, row) in taps.iter_mut().zip(rows) {
-            // SAFETY: the caller's contract.
-            *tap = unsafe { load::<T, WHOLE, PLAIN>(token, run, part, row, at) };
-        }
-    }
-    token.interleave(taps)
 }
 
 /// Makes outputs of the sums of a part.

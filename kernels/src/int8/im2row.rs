@@ -1,14 +1,13 @@
 //! The producer that copies taps of an input of 8-bit integers. Taps in the padding are copies of
 //! the zero point.
 
-use alloc::boxed::Box;
 use core::ops::Range;
 
 use crate::element::Pointer;
 use crate::gemm::operands::PartOfA;
 use crate::geometry::Axis;
 use crate::int8::layer::Int8Layer;
-use crate::int8::pack::PackRun;
+use crate::int8::pack::{BytePrologue, PackRun};
 use crate::pixels::{Pixel, Placement, Rectangle};
 use crate::planes::patch::Patch;
 
@@ -19,8 +18,6 @@ const PADDING: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Int8Im2row {
     layer: Int8Layer,
-    /// The layer's.
-    table: Option<Box<[u8; 256]>>,
     /// \[N, H, W, C\].
     pub(crate) input: [usize; 4],
     pub(crate) vertical: Axis,
@@ -40,7 +37,7 @@ impl Int8Im2row {
         group: usize,
         planes: bool,
     ) -> Self {
-        Self { table: layer.table(), layer, input, vertical, horizontal, group, planes }
+        Self { layer, input, vertical, horizontal, group, planes }
     }
 
     /// Makes a part of A, all k of some pixels.
@@ -165,7 +162,7 @@ impl Int8Im2row {
             rows: rows.as_ptr(),
             block: part.block,
             k,
-            prologue: self.layer.prologue(self.table.as_deref()),
+            prologue: self.layer.prologue,
         };
         // SAFETY: the instructions are available; the pixels exist, and their k in the panels.
         unsafe { (self.layer.kernels.pack)(&run) };
@@ -190,7 +187,8 @@ impl Int8Im2row {
                 rows: rows.as_ptr(),
                 block: part.block,
                 k: k + channel,
-                prologue: self.layer.prologue(None).of_padding(),
+                // Not the input's activation.
+                prologue: BytePrologue { bounds: None, ..self.layer.prologue },
             };
             // SAFETY: the instructions are available; the k lie in the panels.
             unsafe { (self.layer.kernels.pack)(&run) };

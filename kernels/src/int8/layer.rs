@@ -1,14 +1,11 @@
 //! What layers of 8-bit integers take from their options.
 
-use alloc::boxed::Box;
-
-use crate::activation::{Activation, UNBOUNDED, apply};
+use crate::activation::{Activation, UNBOUNDED};
 use crate::amx::Amx;
 use crate::element::{ElementType, Elements};
 use crate::error::{Error, Result};
 use crate::gemm::kernels::{MatrixGemm, PanelKernels, TileUnit};
 use crate::gemm::tile::{MATRIX_K, TILE_ROWS};
-use crate::int8::byte_table::ByteTable;
 use crate::int8::kernels::Int8Kernels;
 use crate::int8::pack::BytePrologue;
 use crate::int8::quantization::{
@@ -42,15 +39,9 @@ pub(crate) struct Int8Layer {
     /// The same by tile registers, which the process may use.
     pub(crate) tiles: Option<&'static TileUnit>,
     pub(crate) input: Quantization,
-    input_type: ElementType,
-    /// By which the input's bytes differ from those that are multiplied.
-    flip: u8,
-    /// The clamp of the input's integers, or of its numbers; in bytes that are multiplied, if there
-    /// is one.
+    pub(crate) prologue: BytePrologue,
+    /// The clamp of the input's integers, or of its numbers.
     pub(crate) input_bounds: (f32, f32),
-    byte_bounds: Option<[u8; 2]>,
-    /// The input's activation if it is no clamp.
-    pub(crate) input_activation: Option<Activation>,
     pub(crate) epilogue: Requantization,
     #[allow(dead_code, reason = "that there is one is what counts")]
     has_kernels: HasKernels,
@@ -74,8 +65,9 @@ impl Int8Layer {
         }
         let flip = kernels.flip(input_type == ElementType::I8);
         let activation = options.input_activation.checked()?;
-        let bounds = activation.bounds().unwrap_or(UNBOUNDED);
-        let input_activation = Some(activation).filter(|activation| activation.bounds().is_none());
+        let bounds = activation.bounds().ok_or(Error::Unsupported {
+            what: "the input activation of integers has to be a clamp",
+        })?;
         let (input, input_bounds) = match input_type {
             ElementType::F32 => (Quantization::default(), bounds),
             ElementType::U8 | ElementType::I8 => {
@@ -91,26 +83,15 @@ impl Int8Layer {
         };
         let byte = |bound: f32| bound as i32 as u8 ^ flip;
         let bytes = [byte(input_bounds.0), byte(input_bounds.1)];
-        let byte_bounds = (bounds != UNBOUNDED).then_some(bytes);
+        let prologue = BytePrologue { flip, bounds: (bounds != UNBOUNDED).then_some(bytes) };
         let epilogue = Requantization::new(
             options.output_type,
             options.output_quantization,
             options.residual_quantization,
             options.activation,
         )?;
-        Ok(Self {
-            kernels,
-            matrices,
-            tiles: None,
-            input,
-            input_type,
-            flip,
-            input_bounds,
-            byte_bounds,
-            input_activation,
-            epilogue,
-            has_kernels,
-        })
+        let tiles = None;
+        Ok(Self { kernels, matrices, tiles, input, prologue, input_bounds, epilogue, has_kernels })
     }
 
     /// Of a layer with weights, if its input, output or weights are integers.
@@ -201,18 +182,6 @@ impl Int8Layer {
             && bounds == all.into()
     }
 
-    /// What becomes of the input's bytes, by the layer's table if it has one.
-    pub(crate) fn prologue(&self, table: Option<&[u8; 256]>) -> BytePrologue {
-        let table = ByteTable::new(table);
-        BytePrologue { table, flip: self.flip, bounds: self.byte_bounds }
-    }
-
-    /// What the input's activation makes of each byte, if it is no clamp.
-    pub(crate) fn table(&self) -> Option<Box<[u8; 256]>> {
-        let activation = self.input_activation.filter(|_| self.input_type.is_quantized())?;
-        Some(Box::new(self.input.table(activation, self.input_type)))
-    }
-
     /// The input's zero point as the input has it.
     pub(crate) fn zero_byte(&self) -> u8 {
         self.input.zero_point as u8
@@ -220,7 +189,7 @@ impl Int8Layer {
 
     /// The input's zero point in the integers that are multiplied.
     pub(crate) fn zero_point(&self) -> i32 {
-        operand(self.kernels.signed, self.zero_byte() ^ self.flip)
+        operand(self.kernels.signed, self.zero_byte() ^ self.prologue.flip)
     }
 }
 
@@ -231,15 +200,5 @@ impl Quantization {
         let steps = (x / self.scale).clamp(-512.0, 512.0);
         let steps = Scalar.to_i32(steps).to_bits() as i32;
         (steps + self.zero_point).clamp(least, largest)
-    }
-
-    /// The byte that an activation makes of each byte of a type: that of the integer nearest to the
-    /// activation of what the byte stands for. NaN stands for 0.
-    fn table(self, activation: Activation, element: ElementType) -> [u8; 256] {
-        core::array::from_fn(|byte| {
-            let above = operand(element == ElementType::I8, byte as u8) - self.zero_point;
-            let y = apply(Scalar::<true>, above as f32 * self.scale, activation);
-            self.nearest(if y.is_nan() { 0.0 } else { y }, element) as u8
-        })
     }
 }

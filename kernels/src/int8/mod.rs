@@ -8,7 +8,6 @@
 //! producers are others. Padding is the input's zero point, not left out, so that all output pixels
 //! are alike. The zero point's share of a sum is the same for all pixels: it is in the bias.
 
-pub(crate) mod byte_table;
 pub(crate) mod depthwise;
 pub(crate) mod im2row;
 pub(crate) mod kernels;

@@ -3,7 +3,7 @@
 //! ```text
 //! for p in 0..pixels
 //!   for i in 0..length
-//!     panel(p)[k + i] = clamp(table[x[p][i]] ^ flip)
+//!     panel(p)[k + i] = clamp(x[p][i] ^ flip)
 //! ```
 //!
 //! A panel is one of f32 whose elements are groups along k, `[k / (L·GROUP)][MR][k % (L·GROUP)]`,
@@ -15,7 +15,6 @@
 //! part stays in a register. Integers beyond the last k are left as they are: the weights there are
 //! zeros.
 
-use crate::int8::byte_table::{ByteTable, Room};
 use crate::simd::Simd;
 use crate::simd::int8::{Bytes, Int8, Int8Kernel, Vector};
 
@@ -26,20 +25,10 @@ pub(crate) struct Pack;
 /// What becomes of the bytes of the input.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BytePrologue {
-    /// What they become first, by an activation that is no clamp.
-    pub(crate) table: ByteTable,
     /// Bits that are changed: those of the sign where A has the other kind.
     pub(crate) flip: u8,
     /// A clamp after that, in the integers of A.
     pub(crate) bounds: Option<[u8; 2]>,
-}
-
-impl BytePrologue {
-    /// That of padding, to which the input's activation isn't applied.
-    #[inline(always)]
-    pub(crate) fn of_padding(self) -> Self {
-        Self { table: ByteTable::NONE, bounds: None, ..self }
-    }
 }
 
 /// One call.
@@ -101,12 +90,11 @@ impl Int8Kernel for Pack {
 #[inline(always)]
 unsafe fn move_part<T: Int8>(token: T, run: &PackRun, done: usize, n: usize) {
     let PackRun { x_pixel, pixels, .. } = *run;
-    let (from, mut room) = (run.x.wrapping_add(done), Room::uninit());
+    let from = run.x.wrapping_add(done);
     for p in 0..pixels {
         // SAFETY: pixel p exists in the input, and has an offset, which lies in the panels.
         unsafe {
             let (x, row) = (from.add(p * x_pixel), run.a.add(*run.rows.add(p)));
-            let x = run.prologue.table.bytes(x, n, &mut room);
             let bytes = prologue(token, token.simd().load_bytes(x, n), run.prologue);
             store(token, row, [run.block, run.k + done], bytes, n);
         }
@@ -119,11 +107,11 @@ const fn block<T: Int8>() -> usize {
     <T::Simd as Simd>::LANES * T::GROUP
 }
 
-/// Bytes, looked up where there is a table, as A has them.
+/// Bytes as A has them.
 #[inline(always)]
 pub(crate) fn prologue<T: Int8>(token: T, bytes: Vector<T>, prologue: BytePrologue) -> Vector<T> {
     let simd = token.simd();
-    let BytePrologue { flip, bounds, .. } = prologue;
+    let BytePrologue { flip, bounds } = prologue;
     let bytes = flipped(token, bytes, flip);
     let Some([lo, hi]) = bounds else { return bytes };
     let (lo, hi) = (simd.splat_byte(lo), simd.splat_byte(hi));

@@ -1,17 +1,15 @@
-//! Pools of 8-bit integers, and what is done element by element: some output pixels of a row, all
-//! channels.
+//! Pools of 8-bit integers, and what is done element by element: one output pixel, all channels.
 //!
 //! ```text
-//! for p in 0..pixels                          // of as many taps
-//!  for c in 0..channels
-//!   v = max, or sum, over the taps inside the input of load(x[tap][c])
+//! for c in 0..channels
+//!   v = max, or sum, over the taps inside the input of x[tap][c]
 //!   t = f32(v − zero) · multiplier            // of a sum zero is that of all its taps
 //!   t = t + f32(residual[c] − residual_zero) · residual_step
 //!   y[c] = requantize(t)
 //! ```
 //!
-//! An element by itself is the maximum of one tap. An input of f32 has `t = load(x) / scale`, the
-//! output's; its NaN are 0. `load` is the input's activation: a clamp, or what a table has.
+//! An element by itself is the maximum of one tap. An input of f32 has `t = clamp(x) / scale`, the
+//! output's; its NaN are 0.
 //!
 //! Departures: channels go by vectors. Maxima are those of bytes; where nothing follows, they are
 //! the outputs. Where a clamp follows, vectors of bytes become such of lanes by zipping them with
@@ -21,9 +19,7 @@
 //! division does (Markstein, "Computation of elementary functions on the IBM RISC System/6000
 //! processor", 1990).
 
-use crate::activation::{Activation, apply};
 use crate::element::{ElementType, Pointer, PointerMut};
-use crate::int8::byte_table::{ByteTable, Room};
 use crate::int8::quantization::{Quantization, Requantization};
 use crate::int8::requantize::Requantizer;
 use crate::simd::Simd;
@@ -34,16 +30,10 @@ use crate::simd::int8::{Bytes, Int8, Int8Kernel, MAX_BYTES, SUMS, Vector};
 pub(crate) struct Pool;
 
 /// One call.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct PoolRun {
-    /// The first tap of the first pixel.
+    /// The first tap.
     pub(crate) x: Pointer,
-    /// Output pixels, at least 1.
-    pub(crate) pixels: usize,
-    /// Elements from the first tap of one, from its output and from its residual, to the next's.
-    pub(crate) x_pixel: usize,
-    pub(crate) y_pixel: usize,
-    pub(crate) residual_pixel: usize,
     /// Elements from one row of taps, and from one tap of a row, to the next.
     pub(crate) steps: [usize; 2],
     /// Rows and columns of taps.
@@ -58,11 +48,7 @@ pub(crate) struct PoolRun {
     pub(crate) multiplier: f32,
     pub(crate) y: PointerMut,
     pub(crate) residual: Option<Pointer>,
-    /// What becomes of the input's integers first, by an activation that is no clamp.
-    pub(crate) table: ByteTable,
-    /// Such a one, of an input of f32.
-    pub(crate) activation: Option<Activation>,
-    /// The clamp of the input's integers, or of its numbers.
+    /// The clamp of the input's integers.
     pub(crate) bounds: (f32, f32),
     pub(crate) epilogue: Requantization,
 }
@@ -72,10 +58,8 @@ impl Int8Kernel for Pool {
     type Output = ();
 
     /// # Safety
-    /// - Each tap of each pixel is valid for reading `channels` elements of the input's type; the
-    ///   table is there.
-    /// - Each pixel of the residual is valid for reading, of `y` for writing as many; no other
-    ///   thread touches those.
+    /// - Each tap is valid for reading `channels` elements of the input's type.
+    /// - The residual is valid for reading, `y` for writing as many; no other thread touches those.
     #[inline(always)]
     unsafe fn run<T: Int8>(token: T, run: &PoolRun) {
         let chunk = SUMS * <T::Simd as Simd>::LANES;
@@ -83,37 +67,20 @@ impl Int8Kernel for Pool {
         let in_i32 = !is_f32 && run.epilogue.in_i32(255, run.multiplier);
         let requantizer = Requantizer::new(token, &run.epilogue, in_i32);
         let divides = is_f32 && divides_by_reciprocal::<T>(run);
-        for p in 0..run.pixels {
-            let run = &run.pixel(p);
+        // SAFETY: the caller's contract, for n channels from c on.
+        unsafe {
             for c in (0..run.channels).step_by(chunk) {
                 let n = (run.channels - c).min(chunk);
-                // SAFETY: the caller's contract, for n channels from c on of a pixel.
-                unsafe {
-                    match (run.x.element, run.sums) {
-                        (ElementType::F32, _) if divides => {
-                            quotients(token, run, &requantizer, c, n);
-                        }
-                        (ElementType::F32, _) => numbers(token, run, &requantizer, c, n),
-                        (_, true) => sums(token, run, &requantizer, c, n),
-                        (ElementType::I8, _) => maxima::<T, true>(token, run, &requantizer, c, n),
-                        _ => maxima::<T, false>(token, run, &requantizer, c, n),
+                match (run.x.element, run.sums) {
+                    (ElementType::F32, _) if divides => {
+                        quotients(token, run, &requantizer, c, n);
                     }
+                    (ElementType::F32, _) => numbers(token, run, &requantizer, c, n),
+                    (_, true) => sums(token, run, &requantizer, c, n),
+                    (ElementType::I8, false) => maxima::<T, true>(token, run, &requantizer, c, n),
+                    (_, false) => maxima::<T, false>(token, run, &requantizer, c, n),
                 }
             }
-        }
-    }
-}
-
-impl PoolRun {
-    /// Of its pixel `p` alone.
-    #[inline(always)]
-    fn pixel(&self, p: usize) -> Self {
-        Self {
-            x: self.x.add(p * self.x_pixel),
-            y: self.y.add(p * self.y_pixel),
-            residual: self.residual.map(|residual| residual.add(p * self.residual_pixel)),
-            pixels: 1,
-            ..*self
         }
     }
 }
@@ -135,7 +102,6 @@ fn divides_by_reciprocal<T: Int8>(run: &PoolRun) -> bool {
     has_vectors
         && run.epilogue.is_clamp()
         && run.residual.is_none()
-        && run.activation.is_none()
         && (least..=most).contains(&scale)
 }
 
@@ -187,13 +153,8 @@ unsafe fn clamped_numbers<S: Simd>(
     // SAFETY: n elements are valid for reading.
     let x =
         unsafe { if n == S::LANES { simd.load(x) } else { simd.mask_load(simd.mem_mask(n), x) } };
-    simd.clamp_max(hi, simd.clamp_min(lo, or_zero(simd, x)))
-}
-
-/// 0 for NaN.
-#[inline(always)]
-fn or_zero<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
-    simd.select(simd.is_ordered(x), x, simd.splat(0.0))
+    let x = simd.select(simd.is_ordered(x), x, simd.splat(0.0));
+    simd.clamp_max(hi, simd.clamp_min(lo, x))
 }
 
 /// x / scale, rounded to nearest.
@@ -226,12 +187,14 @@ unsafe fn numbers<T: Int8>(
         let x = run.x.at.cast::<f32>().wrapping_add(c);
         // SAFETY: n channels from c on exist.
         unsafe {
-            let mut x = clamped_numbers(simd, x, n, bounds);
-            if let Some(activation) = run.activation {
-                x = or_zero(simd, apply(simd, x, activation));
-            }
-            let t = simd.div(x, simd.splat(run.epilogue.quantization.scale));
-            requantize(run, requantizer, t, c, n);
+            let x = clamped_numbers(simd, x, n, bounds);
+            requantize(
+                run,
+                requantizer,
+                simd.div(x, simd.splat(run.epilogue.quantization.scale)),
+                c,
+                n,
+            );
         }
     }
 }
@@ -243,14 +206,14 @@ unsafe fn numbers<T: Int8>(
 #[inline(always)]
 unsafe fn sums<T: Int8>(token: T, run: &PoolRun, requantizer: &Requantizer<T>, c: usize, n: usize) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
-    let (signed, mut room) = (run.x.element == ElementType::I8, Room::uninit());
+    let signed = run.x.element == ElementType::I8;
     for (c, n) in (c..c + n).step_by(l).map(|at| (at, (c + n - at).min(l))) {
         let mut sum = simd.splat_i32(run.zero_point.wrapping_neg());
         for row in 0..run.taps[0] {
             for column in 0..run.taps[1] {
                 let x = run.x.at.wrapping_add(row * run.steps[0] + column * run.steps[1] + c);
                 // SAFETY: n channels from c on of a tap.
-                let v = unsafe { integers(token, run.table.bytes(x, n, &mut room), n, signed) };
+                let v = unsafe { integers(token, x, n, signed) };
                 sum = simd.add_i32(sum, bounded(token, v, run.bounds));
             }
         }
@@ -305,13 +268,12 @@ unsafe fn maxima<T: Int8, const SIGNED: bool>(
     n: usize,
 ) {
     let (simd, l) = (token.simd(), <T::Simd as Simd>::LANES);
-    let (mut max, mut room) = (simd.splat_byte(if SIGNED { 0x80 } else { 0 }), Room::uninit());
+    let mut max = simd.splat_byte(if SIGNED { 0x80 } else { 0 });
     for row in 0..run.taps[0] {
         for column in 0..run.taps[1] {
             let x = run.x.at.wrapping_add(row * run.steps[0] + column * run.steps[1] + c);
             // SAFETY: n channels from c on of a tap.
-            let taps = unsafe { simd.load_bytes(run.table.bytes(x, n, &mut room), n) };
-            max = simd.max_bytes::<SIGNED>(max, taps);
+            max = simd.max_bytes::<SIGNED>(max, unsafe { simd.load_bytes(x, n) });
         }
     }
     let byte = |bound: f32| simd.splat_byte(bound as i32 as u8);

@@ -3,7 +3,6 @@
 //!
 //! Of planes some rows of some channels are copied at a time, and the kernels see pixels.
 
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::ops::Range;
@@ -12,7 +11,6 @@ use crate::element::{ElementType, Pointer, PointerMut};
 use crate::error::{Error, Result};
 use crate::gemm::operands::PartOfA;
 use crate::geometry::{Axis, Window, product};
-use crate::int8::byte_table::ByteTable;
 use crate::int8::depthwise::{self, DepthwiseRun, DepthwiseWeights, OUTPUTS};
 use crate::int8::layer::Int8Layer;
 use crate::int8::pool::PoolRun;
@@ -43,8 +41,6 @@ const CHANNELS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Int8Windows {
     pub(crate) layer: Int8Layer,
-    /// The layer's.
-    table: Option<Box<[u8; 256]>>,
     /// \[N, H, W, C\].
     pub(crate) input: [usize; 4],
     pub(crate) vertical: Axis,
@@ -72,7 +68,7 @@ impl Int8Windows {
     pub(crate) fn new(layer: Int8Layer, input: [usize; 4], window: &Window) -> Result<Self> {
         let vertical = window.axis(0, input[1])?;
         let horizontal = window.axis(1, input[2])?;
-        Ok(Self { table: layer.table(), layer, input, vertical, horizontal })
+        Ok(Self { layer, input, vertical, horizontal })
     }
 
     /// \[N, H, W, C\], of so many channels.
@@ -129,7 +125,7 @@ impl Int8Depthwise {
         buffer: *mut f32,
         (to, next): (depthwise::Destination, usize),
     ) {
-        let Int8Windows { layer, table, input, vertical, horizontal } = &self.windows;
+        let Int8Windows { layer, input, vertical, horizontal } = &self.windows;
         let first = |axis: &Axis, o: usize| (o * axis.stride).wrapping_sub(axis.before) as isize;
         let run = DepthwiseRun {
             x: x.add(placement.of(Pixel { picture, row: 0, column: 0 })).add(channels.start).at,
@@ -147,7 +143,7 @@ impl Int8Depthwise {
             multiplier: self.multiplier,
             weights: self.weights.pointers(&channels),
             zero_byte: layer.zero_byte(),
-            prologue: layer.prologue(table.as_deref()),
+            prologue: layer.prologue,
             columns: buffer,
             to,
             epilogue: layer.epilogue,
@@ -584,7 +580,7 @@ unsafe fn pool_row(
     [picture, row]: [usize; 2],
     channels: &Range<usize>,
 ) {
-    let Int8Windows { layer, table, input, vertical, horizontal } = windows;
+    let Int8Windows { layer, input, vertical, horizontal } = windows;
     let Pixels { x: (x, x_placement), y: (y, y_placement), residual } = pixels;
     let taps_y = vertical.taps(row);
     // A row without gaps, element by element, is one long pixel.
@@ -594,12 +590,7 @@ unsafe fn pool_row(
     let single = [vertical, horizontal].map(|axis| (axis.kernel, axis.stride, axis.before));
     let joined = single == [(1, 1, 0); 2] && dense == [count; 3] && horizontal.output == input[2];
     let (columns, count) = if joined { (1, input[2] * count) } else { (horizontal.output, count) };
-    // Pixels that have all taps of a row are computed at once.
-    let interior = if joined { 0..0 } else { horizontal.interior() };
-    let mut columns_left = 0..columns;
-    while let Some(column) = columns_left.next() {
-        let pixels = if column == interior.start { interior.len().max(1) } else { 1 };
-        columns_left.start = column + pixels;
+    for column in 0..columns {
         let taps_x = horizontal.taps(column);
         let taps = [taps_y.len(), taps_x.len()];
         let none = taps.contains(&0);
@@ -613,10 +604,6 @@ unsafe fn pool_row(
         let start = channels.start;
         let run = PoolRun {
             x: x.add(x_placement.of(first)).add(start),
-            pixels,
-            x_pixel: horizontal.stride.wrapping_mul(x_placement.pixel),
-            y_pixel: y_placement.pixel,
-            residual_pixel,
             steps: [
                 x_placement.row.wrapping_mul(vertical.dilation),
                 x_placement.pixel.wrapping_mul(horizontal.dilation),
@@ -633,8 +620,6 @@ unsafe fn pool_row(
             multiplier: windows.multiplier(taps_added.max(1)),
             y: y.add(y_placement.of(at)).add(start),
             residual: residual.map(|(r, placement)| r.add(placement.of(at)).add(start)),
-            table: ByteTable::new(table.as_deref()),
-            activation: layer.input_activation,
             bounds: layer.input_bounds,
             epilogue: layer.epilogue,
         };

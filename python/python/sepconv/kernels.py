@@ -20,7 +20,7 @@ activation, and the array to write. All take these keyword arguments, as far as 
 
 - ``activation``: applied to the output; a name as in Keras, such as ``"relu"``, ``"relu6"``,
   ``"silu"`` or ``"gelu"``, or the bounds (lo, hi) of a clamp. ``input_activation``: applied to the
-  input before; of integers it makes integers of the same ``quantization``.
+  input before.
 - ``dtype``: of inputs, ``"float32"``, ``"float16"`` or ``"bfloat16"`` (of the package ml_dtypes).
   ``out_dtype``: of outputs and residuals, by default the same. Weights have the type of their
   array. All arithmetic is f32; an output is rounded once.

@@ -99,17 +99,17 @@ fn network(model: Fields<'_>) -> Result<Network> {
         (model.text("name")?, input.text("name")?, input.count("channels")?);
     let steps = input.get("steps").filter(|steps| !steps.is_null());
     let steps = steps.map(|_| input.count("steps")).transpose()?;
-    let mut network = match (input.flag_or("sequence", false)?, size) {
-        (false, [height, width]) if let Some(steps) = steps => {
+    let mut network = match (input.flag_or("sequence", false)?, size, steps) {
+        (false, [height, width], Some(steps)) => {
             if height.is_some_and(|height| !height.is_multiple_of(steps)) {
                 return Err(format!("input: expected {steps} pictures, got a size of {size:?}"));
             }
             let size = [height.map(|height| height / steps), width];
             Network::of_picture_sequences(name, input_name, steps, size, channels)
         }
-        (false, _) => Network::new(name, input_name, size, channels),
-        (true, [Some(1), length]) => Network::of_sequences(name, input_name, length, channels),
-        (true, [height, _]) => {
+        (false, _, None) => Network::new(name, input_name, size, channels),
+        (true, [Some(1), length], _) => Network::of_sequences(name, input_name, length, channels),
+        (true, [height, _], _) => {
             return Err(format!("input: expected a sequence of height 1, got {height:?}"));
         }
     };
