@@ -85,9 +85,10 @@ pub(super) struct Args {
     /// Print one line of JSON
     ///
     /// {"cpu", "level", "threads", "arithmetic", "peak_gflops", "rounds",
-    /// "dropped_rounds", "layers": [{"layer", "count", "standard", "separable", "promised", "obtained"}], "spectrum": [{"block", "segments", …}],
-    /// "networks": [{"network", "size", "batch", …, "paper"}]}. Each measurement also has
-    /// "parameters", "multiply_adds" and the numbers of `sepconv bench`.
+    /// "dropped_rounds", "layers": [{"layer", "count", "standard", "separable", "promised",
+    /// "obtained"}], "spectrum": [{"block", "segments", …}], "networks": [{"network", "size",
+    /// "batch", …, "paper"}]}. Each measurement also has "parameters", "multiply_adds" and the
+    /// numbers of `sepconv bench`.
     #[arg(long)]
     json: bool,
 }

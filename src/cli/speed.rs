@@ -41,8 +41,8 @@ impl Speed {
     }
 }
 
-/// A share of the peak, in percent. Nothing exceeds the peak: more than 100 % says that the peak was
-/// disturbed, or that it is that of another arithmetic, so no number is shown.
+/// A share of the peak, in percent. A share above 100 % is not shown as a number: the peak was
+/// disturbed when it was measured, or it is that of another arithmetic.
 pub(super) fn percent(share: f64) -> String {
     if share > 1.0 { "> 100 %".into() } else { format!("{:.1} %", share * 100.0) }
 }
@@ -113,9 +113,9 @@ const FALLEN: f64 = 0.9;
 /// What all threads' peak is at least to the sum of so many single ones: on two threads, 1.7 to one.
 const LENT: f64 = 0.85;
 
-/// Which rounds count: those whose peaks are near the best, with as much for each thread as one has
-/// alone. Where cores are shared in every round, as by the two threads of a core, that last part
-/// tells rounds from each other no more, and is left out.
+/// Which rounds count: those whose peaks are near the best, and in which each thread has about as
+/// much as one has alone. If no round meets the second condition, because the threads share a core
+/// throughout, it is left out.
 fn kept(peaks: &[Peak], threads: usize) -> Vec<bool> {
     let best = |of: fn(&Peak) -> f64| peaks.iter().map(of).fold(0.0, f64::max);
     let (all, one) = (best(|peak| peak.all), best(|peak| peak.one));

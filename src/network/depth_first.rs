@@ -53,10 +53,10 @@ use super::turns::{Group, Turn};
 #[non_exhaustive]
 pub struct DepthFirst {
     /// Memory for the values between steps, in bytes for each picture. By default 3 MiB, or 1.5 MiB
-    /// if the values are quantized. If whole layers need more, the plan
-    /// runs as few steps depth first as bring a session of one thread below this limit. If the
-    /// limit can't be met, the plan uses the least memory possible plus at most an eighth of the
-    /// limit. Sessions of more threads make larger bands and need more.
+    /// if the values are quantized. If whole layers need more, the plan runs as few steps depth
+    /// first as bring a session of one thread below this limit. If the limit can't be met, the plan
+    /// uses the least memory possible plus at most an eighth of the limit. Sessions of more threads
+    /// make larger bands and need more.
     pub bytes: Option<usize>,
     /// The least work in a band of rows, in multiply-adds of all steps that take turns together. By
     /// default, on one thread, an eighth of the work of those steps, but no less than 4 million and
@@ -82,7 +82,7 @@ impl DepthFirst {
 }
 
 /// Memory for values of f32, and for quantized ones: about what L2 holds beside the weights. One
-/// thread of an Emerald Rapids, ÷ 6 MiB: MobileNetV2 0.95, V3-Large 0.97, EfficientNet-B0 0.98,
+/// thread of an Emerald Rapids, ÷ 6 MiB: MobileNetV2 0.95, V3-Large 0.97, EfficientNet-B0 0.96,
 /// Xception 1.00.
 const BYTES: usize = 3 << 20;
 const QUANTIZED_BYTES: usize = 3 << 19;

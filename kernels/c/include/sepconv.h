@@ -843,12 +843,12 @@ void sepconv_plan_destroy(sepconv_plan *plan);
 sepconv_status sepconv_plan_input_shape(const sepconv_plan *plan, size_t *shape);
 
 // Writes the shape N, H, W, C of a plan's output and residual to `shape`, which has room for four
-// numbers. (The second operand of sepconv_binary() has the shape that was given.) Returns SEPCONV_INVALID if `plan` or `shape` is null.
+// numbers. (The second operand of sepconv_binary() has the shape that was given.) Returns
+// SEPCONV_INVALID if `plan` or `shape` is null.
 //
 // # Safety
 // `plan` is null or a plan. `shape` is null or valid for four numbers.
-sepconv_status sepconv_plan_output_shape(const sepconv_plan *plan,
-                                         size_t *shape);
+sepconv_status sepconv_plan_output_shape(const sepconv_plan *plan, size_t *shape);
 
 // Returns how many floats of scratch memory a plan needs to run on `threads` threads (0 means 1).
 // Returns 0 if `plan` is null.
@@ -868,8 +868,8 @@ const char *sepconv_plan_kernel_name(const sepconv_plan *plan);
 // Runs a plan: y = activation(operation(input_activation(x)) + residual).
 //
 // `plan`, `x` and `y` are required; `residual` may be null, except as the second operand of
-// sepconv_binary(). Shapes and types must be those of the
-// plan. `y` and `scratch` must not overlap each other or any other operand.
+// sepconv_binary(). Shapes and types must be those of the plan. `y` and `scratch` must not overlap
+// each other or any other operand.
 //
 // The call returns when the output is complete. It uses up to `threads` threads (0 means 1; the
 // most is 1024), but no more than `scratch` has room for; sepconv_plan_scratch_len() says how much
@@ -916,8 +916,7 @@ sepconv_status sepconv_plan_input_rows(const sepconv_plan *plan, size_t start, s
 //
 // `x` holds exactly the input rows that sepconv_plan_input_rows() gives. `residual` and `y` hold
 // exactly these output rows; an operand of sepconv_binary() that has one row has it here, too.
-// All else is as in sepconv_plan_run(), and the rows have the same
-// bits.
+// All else is as in sepconv_plan_run(), and the rows have the same bits.
 //
 // An engine can use this to run layers depth first, a few rows of each at a time, which keeps the
 // values between them small.

@@ -1108,7 +1108,8 @@ pub unsafe extern "C" fn sepconv_plan_input_shape(
 }
 
 /// Writes the shape N, H, W, C of a plan's output and residual to `shape`, which has room for four
-/// numbers. (The second operand of sepconv_binary() has the shape that was given.) Returns SEPCONV_INVALID if `plan` or `shape` is null.
+/// numbers. (The second operand of sepconv_binary() has the shape that was given.) Returns
+/// SEPCONV_INVALID if `plan` or `shape` is null.
 ///
 /// # Safety
 /// `plan` is null or a plan. `shape` is null or valid for four numbers.
@@ -1156,8 +1157,8 @@ pub unsafe extern "C" fn sepconv_plan_kernel_name(plan: *const sepconv_plan) -> 
 /// Runs a plan: y = activation(operation(input_activation(x)) + residual).
 ///
 /// `plan`, `x` and `y` are required; `residual` may be null, except as the second operand of
-/// sepconv_binary(). Shapes and types must be those of the
-/// plan. `y` and `scratch` must not overlap each other or any other operand.
+/// sepconv_binary(). Shapes and types must be those of the plan. `y` and `scratch` must not overlap
+/// each other or any other operand.
 ///
 /// The call returns when the output is complete. It uses up to `threads` threads (0 means 1; the
 /// most is 1024), but no more than `scratch` has room for; sepconv_plan_scratch_len() says how much
@@ -1232,8 +1233,7 @@ pub unsafe extern "C" fn sepconv_plan_input_rows(
 ///
 /// `x` holds exactly the input rows that sepconv_plan_input_rows() gives. `residual` and `y` hold
 /// exactly these output rows; an operand of sepconv_binary() that has one row has it here, too.
-/// All else is as in sepconv_plan_run(), and the rows have the same
-/// bits.
+/// All else is as in sepconv_plan_run(), and the rows have the same bits.
 ///
 /// An engine can use this to run layers depth first, a few rows of each at a time, which keeps the
 /// values between them small.
